@@ -1,0 +1,33 @@
+"""What one connection, and all of them together, may cost."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardLimits:
+    """The bounds the guard keeps; each with its unit and why it is what it is."""
+
+    max_connections: int = 10_256
+    """Live connections. Ten thousand streams, and room for the requests that feed them."""
+
+    send_timeout: float = 30.0
+    """Seconds without one byte of progress until a writer gives its reader up. Longer than a
+    phone needs to change networks, shorter than what stalled readers could pile up."""
+
+    close_timeout: float = 2.0
+    """Seconds a parting may take: the answer to a close frame, or the reader's own end. An
+    honest peer needs a round trip; whoever is mute is not worth a socket."""
+
+    refusal_timeout: float = 1.0
+    """Seconds a connection over the cap may take to read its 503."""
+
+    max_refusals: int = 512
+    """Connections being turned away at one time; past it they are dropped without a word, so
+    that saying no never costs more than serving."""
+
+    max_discarded: int = 262_144
+    """Bytes read and thrown away while parting. Enough for what was already under way in an
+    ordinary socket buffer, too little to keep a sender busy."""
+
+    max_target: int = 8_192
+    """Bytes of a request's target (RFC 9110, 4.1 asks servers for 8 000 at least)."""

@@ -1,0 +1,64 @@
+"""Hypercorn's HTTP exchange, with the endings that quart-trio and real clients need."""
+
+from time import time
+from typing import Any
+
+import trio
+from hypercorn.protocol.events import Body, EndBody, Event, Response, StreamClosed
+from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
+from hypercorn.typing import ASGISendEvent, ResponseSummary
+from hypercorn.utils import suppress_body
+
+from .observer import Observer
+from .refusals import Refusal
+from .transport import WireTransport
+
+
+class GuardedHTTPStream(HTTPStream):
+    """One request and its response."""
+
+    def __init__(self, *args: Any, transport: WireTransport, observer: Observer) -> None:
+        super().__init__(*args)
+        self._transport = transport
+        self._observer = observer
+
+    async def handle(self, event: Event) -> None:
+        if isinstance(event, StreamClosed):
+            self._transport.shut()
+        await super().handle(event)
+
+    async def app_send(self, message: ASGISendEvent | None) -> None:
+        if self.closed:
+            await trio.lowlevel.checkpoint()  # a loop that only sends must not hold the others up
+        elif message is None or _is_last(message):
+            self._transport.shut()
+            # The end of a response tells the application `http.disconnect`, on which quart-trio
+            # cancels this very task: unshielded, the connection would be neither kept nor closed.
+            with trio.CancelScope(shield=True):
+                await super().app_send(message)
+        else:
+            await super().app_send(message)
+            if message["type"] == "http.response.start" and self._is_uncounted():
+                self._transport.open()
+
+    def _is_uncounted(self) -> bool:
+        """Whether the response has a body that only its framing delimits."""
+        names = {name.lower() for name, _ in self.response.get("headers", [])}
+        bodiless = suppress_body(self.scope["method"], int(self.response["status"]))
+        return b"content-length" not in names and not bodiless
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """Answer in the application's place, which died before it said anything."""
+        refusal = Refusal.of_status(status_code)
+        self._observer.request_refused(status_code, refusal.problem.code, refusal.request_id)
+        await self.send(Response(self.stream_id, refusal.headers, status_code))
+        if self.scope["method"] != "HEAD":
+            await self.send(Body(self.stream_id, refusal.body))
+        await self.send(EndBody(self.stream_id))
+        self.state = ASGIHTTPState.CLOSED
+        summary: ResponseSummary = {"status": status_code, "headers": refusal.headers}
+        await self.config.log.access(self.scope, summary, time() - self.start_time)
+
+
+def _is_last(message: ASGISendEvent) -> bool:
+    return message["type"] == "http.response.body" and not message.get("more_body", False)

@@ -1,0 +1,78 @@
+"""The sockets a server listens on, opened from Hypercorn's configuration."""
+
+import copy
+import socket
+
+from hypercorn.config import Config, Sockets
+from hypercorn.utils import repr_socket_addr
+
+USER_TIMEOUT = 30_000
+"""Milliseconds sent bytes may stay unacknowledged before the kernel gives a peer up: it notices
+peers that vanished without a word, which no write of ours would for a quarter of an hour."""
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the message is one line for whoever started us."""
+
+
+def open_sockets(config: Config) -> Sockets:
+    """Bind and listen on everything the configuration names. Raises ListenError."""
+    opened = Sockets([], [], [])
+    try:
+        for bind in config.bind:
+            one = _opened(config, bind)
+            opened.secure_sockets += one.secure_sockets
+            opened.insecure_sockets += one.insecure_sockets
+        for bind in config.insecure_bind if config.ssl_enabled else ():
+            opened.insecure_sockets += _opened(config, bind, secure=False).insecure_sockets
+    except ListenError:
+        close_sockets(opened)
+        raise
+    return opened
+
+
+def addresses(sockets: Sockets) -> list[str]:
+    """Where the sockets can be reached, with the port the system chose where 0 was asked."""
+    return [
+        f"{scheme}://{repr_socket_addr(sock.family, sock.getsockname())}"
+        for scheme, group in (("https", sockets.secure_sockets), ("http", sockets.insecure_sockets))
+        for sock in group
+    ]
+
+
+def close_sockets(sockets: Sockets) -> None:
+    for sock in (*sockets.secure_sockets, *sockets.insecure_sockets):
+        sock.close()
+
+
+def _opened(config: Config, bind: str, *, secure: bool = True) -> Sockets:
+    one = copy.copy(config)
+    one.bind, one.insecure_bind, one.quic_bind = [bind], [], []
+    if not secure:
+        one.certfile = None
+    failure: str
+    try:
+        sockets = one.create_sockets()
+    except OSError as error:
+        failure = error.strerror or str(error)
+    except (OverflowError, ValueError) as error:
+        failure = str(error)
+    else:
+        try:
+            for sock in (*sockets.secure_sockets, *sockets.insecure_sockets):
+                _listen(sock, config.backlog)
+        except OSError as error:  # with SO_REUSEADDR a port may be bound and yet not free
+            close_sockets(sockets)
+            failure = error.strerror or str(error)
+        else:
+            return sockets
+    raise ListenError(f"cannot listen on {bind}: {failure[:1].lower()}{failure[1:]}")
+
+
+def _listen(sock: socket.socket, backlog: int) -> None:
+    """Start listening. What is set here, accepted connections inherit."""
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
+    sock.listen(backlog)

@@ -1,0 +1,94 @@
+"""How the guard says no: the same problem documents that the application writes."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from uuid_utils import uuid7
+
+from relay.errors import (
+    MEDIA_TYPE,
+    BadRequest,
+    Forbidden,
+    Internal,
+    NotFound,
+    Problem,
+    Unavailable,
+)
+
+
+class UriTooLong(Problem):
+    status, code, title = 414, "uri_too_long", "Address too long"
+    hint = "The request's target is longer than this server reads."
+
+
+class HeadersTooLarge(Problem):
+    status, code, title = 431, "headers_too_large", "Headers too large"
+    hint = "The request's headers are larger than this server reads."
+
+
+class NotImplementedHere(Problem):
+    status, code, title = 501, "not_implemented", "Not implemented"
+    hint = "Of the transfer codings only `chunked` is understood."
+
+
+class VersionNotSupported(Problem):
+    status, code, title = 505, "version_not_supported", "HTTP version not supported"
+    hint = "This server speaks HTTP/1.1 and HTTP/1.0; HTTP/2 belongs to a proxy in front."
+
+
+_BY_STATUS: dict[int, type[Problem]] = {
+    kind.status: kind
+    for kind in (
+        BadRequest,
+        Forbidden,
+        NotFound,
+        UriTooLong,
+        HeadersTooLarge,
+        Internal,
+        NotImplementedHere,
+        VersionNotSupported,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A problem as the answer that goes over the wire, the last one on its connection."""
+
+    problem: Problem
+    request_id: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    @classmethod
+    def of(cls, problem: Problem) -> "Refusal":
+        request_id = str(uuid7())
+        body = problem.document(request_id)
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id.encode()),
+            (b"connection", b"close"),
+            *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+        ]
+        return cls(problem, request_id, headers, body)
+
+    @classmethod
+    def of_status(cls, status: int) -> "Refusal":
+        """The refusal for a bare status, as Hypercorn and h11 name them."""
+        return cls.of(_BY_STATUS.get(status, BadRequest if status < 500 else Internal)())
+
+    def raw(self) -> bytes:
+        """The whole HTTP/1.1 response, for connections that have no parser."""
+        status = HTTPStatus(self.problem.status)
+        lines = [b"HTTP/1.1 %d %s" % (status, status.phrase.encode())]
+        lines += [name + b": " + value for name, value in self.headers]
+        return b"\r\n".join(lines) + b"\r\n\r\n" + self.body
+
+
+def overloaded(retry_after: int) -> bytes:
+    """What a connection over the cap is told, as raw bytes."""
+    problem = Unavailable(
+        "This process has as many connections as it may have; try again.", retry_after=retry_after
+    )
+    return Refusal.of(problem).raw()

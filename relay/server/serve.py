@@ -1,0 +1,135 @@
+"""One server, from its application's startup to its shutdown."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config, Sockets
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
+from hypercorn.utils import LifespanFailureError, LifespanTimeoutError
+
+from .guard import Connections, GuardedTCPServer, GuardLimits, Observer
+from .listeners import addresses, close_sockets
+
+Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
+
+
+class StartupFailed(Exception):
+    """The application refused to start, or did not in time."""
+
+
+class LifespanEnded(Exception):
+    """The application's lifespan ended while connections were served.
+
+    Under quart-trio that is a background task that raised: to go on would be to answer requests
+    while the work behind them is dead.
+    """
+
+
+async def serve(
+    app: ASGIFramework,
+    config: Config,
+    sockets: Sockets,
+    *,
+    limits: GuardLimits,
+    observer: Observer | None = None,
+    shutdown_trigger: Callable[[], Awaitable[None]],
+    drain: Callable[[], Awaitable[None]] | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `app` on listening `sockets`, and close them, until `shutdown_trigger` returns.
+
+    Reports the addresses through `task_status` once the application has started and connections
+    are accepted. On the trigger nothing more is accepted, idle connections end, `drain` lets the
+    application say goodbye to its streams, and whoever is left may finish; all of that within
+    `config.graceful_timeout` seconds, whatever readers do. Then the application shuts down,
+    within `config.shutdown_timeout`.
+
+    Raises StartupFailed, LifespanEnded, or whatever the trigger, `drain` or the application's
+    shutdown raised: one exception, never a group.
+    """
+    state: LifespanState = {}
+    lifespan = Lifespan(ASGIWrapper(app), config, state)
+    context = WorkerContext(None)
+    connections = Connections(limits, observer or Observer())
+    handler = partial(
+        GuardedTCPServer, ASGIWrapper(app), config, context, ConnectionState(state), connections
+    )
+    started = False
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lifespan.handle_lifespan)
+            await lifespan.wait_for_startup()
+            started = True
+            async with trio.open_nursery() as serving:
+                if lifespan.supported:
+                    serving.start_soon(_fail_when_ended, lifespan)
+                async with trio.open_nursery() as handlers:
+                    try:
+                        async with trio.open_nursery() as accepting:
+                            listeners = _listeners(config, sockets)
+                            accept = partial(
+                                trio.serve_listeners, handler, listeners, handler_nursery=handlers
+                            )
+                            await accepting.start(accept)
+                            task_status.started(addresses(sockets))
+                            await shutdown_trigger()
+                            accepting.cancel_scope.cancel()
+                        await context.terminated.set()
+                        with trio.move_on_after(config.graceful_timeout):
+                            connections.close_idle()
+                            if drain is not None:
+                                await drain()
+                            await connections.wait_none()
+                    finally:
+                        connections.abort()
+                    handlers.cancel_scope.cancel()
+                serving.cancel_scope.cancel()
+            await lifespan.wait_for_shutdown()
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        failure = _first(group)
+        if isinstance(failure, (LifespanFailureError, LifespanTimeoutError)) and not started:
+            raise StartupFailed(str(failure)) from failure
+        raise failure from failure.__cause__
+    finally:
+        close_sockets(sockets)
+
+
+async def _fail_when_ended(lifespan: Lifespan) -> None:
+    await lifespan.shutdown.wait()  # set by the end of the application's lifespan, too
+    raise LifespanEnded("the application's lifespan ended while connections were served")
+
+
+def _listeners(config: Config, sockets: Sockets) -> list[Listener]:
+    plain = [
+        trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        for sock in sockets.insecure_sockets
+    ]
+    tls = config.create_ssl_context()
+    if tls is None:
+        return [*plain]
+    tls.set_alpn_protocols(["http/1.1"])
+    secure = [
+        trio.SSLListener(
+            trio.SocketListener(trio.socket.from_stdlib_socket(sock)), tls, https_compatible=True
+        )
+        for sock in sockets.secure_sockets
+    ]
+    return [*secure, *plain]
+
+
+def _first(group: BaseExceptionGroup) -> BaseException:
+    """The failure that says most: not a cancellation, which is how the others were told."""
+    return min(_leaves(group), key=lambda leaf: isinstance(leaf, trio.Cancelled))
+
+
+def _leaves(group: BaseExceptionGroup) -> Iterator[BaseException]:
+    for part in group.exceptions:
+        if isinstance(part, BaseExceptionGroup):
+            yield from _leaves(part)
+        else:
+            yield part

@@ -1,0 +1,107 @@
+"""What ASGI cannot say about one connection, offered to the application."""
+
+from typing import Literal, Protocol
+
+import trio
+
+from .wire import Wire
+
+EXTENSION = "relay.transport"
+"""The key in `scope["extensions"]` under which an application finds its Transport."""
+
+Framing = Literal["websocket", "chunked", "close"]
+
+PING = 0x89  # a final frame with the opcode for ping (RFC 6455, 5.2)
+MAX_CONTROL_PAYLOAD = 125  # bytes (RFC 6455, 5.5)
+
+
+class Transport(Protocol):
+    """The connection behind one request or WebSocket, for writers of ready bytes.
+
+    Open from the moment the WebSocket is accepted or the response started, until either ends;
+    for HTTP only when the response has no Content-Length, since then nothing counts its bytes.
+    """
+
+    @property
+    def framing(self) -> Framing:
+        """How ready bytes must be framed: WebSocket frames; HTTP/1.1 chunks; raw until close."""
+
+    @property
+    def last_received(self) -> float:
+        """Trio clock seconds of the last bytes from the client, pongs included."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the connection was cut because no write progressed for the send timeout."""
+
+    def try_send(self, data: bytes) -> bool:
+        """Write ready bytes at once, if nothing else is being written and the socket takes it.
+
+        What the socket did not take of them is kept and written before anything else. Never
+        blocks, never reorders. False: nothing was written, send them through the ordinary way.
+        Always False under TLS and while the transport is not open.
+        """
+
+    async def send_raw(self, data: bytes) -> None:
+        """Write ready bytes in order, as long as the reader makes progress.
+
+        Does nothing after the end; raises RuntimeError when not opened yet.
+        """
+
+    async def ping(self, payload: bytes = b"") -> None:
+        """Write a WebSocket ping frame. Raises RuntimeError on HTTP."""
+
+    def abort(self) -> None:
+        """Drop the connection at once; pending writes return, the app sees the disconnect."""
+
+
+class WireTransport:
+    """A Transport on a Wire, for one exchange.
+
+    One each request: an application that outlives its response must not write into the next.
+    """
+
+    __slots__ = ("_opened", "_wire", "framing")
+
+    def __init__(self, wire: Wire, framing: Framing) -> None:
+        self._wire = wire
+        self._opened: bool | None = None  # None until open() and False after shut()
+        self.framing = framing
+
+    @property
+    def last_received(self) -> float:
+        return self._wire.last_received
+
+    @property
+    def stalled(self) -> bool:
+        return self._wire.stalled
+
+    def open(self) -> None:
+        """From now on the application may write ready bytes."""
+        if self._opened is None:
+            self._opened = True
+
+    def shut(self) -> None:
+        """No more of them: the message that ends the exchange is about to be written."""
+        self._opened = False
+
+    def try_send(self, data: bytes) -> bool:
+        return self._opened is True and self._wire.try_send(data)
+
+    async def send_raw(self, data: bytes) -> None:
+        if self._opened is None:
+            raise RuntimeError("ready bytes before the start of a stream they could be part of")
+        if self._opened:
+            await self._wire.send(data)
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def ping(self, payload: bytes = b"") -> None:
+        if self.framing != "websocket":
+            raise RuntimeError("only a WebSocket can be pinged")
+        if len(payload) > MAX_CONTROL_PAYLOAD:
+            raise ValueError(f"a ping carries at most {MAX_CONTROL_PAYLOAD} bytes")
+        await self.send_raw(bytes((PING, len(payload))) + payload)
+
+    def abort(self) -> None:
+        self._wire.abort()
