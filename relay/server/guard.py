@@ -163,14 +163,16 @@ class GuardedTCPServer(TCPServer):
                 limits=self._limits,
                 observer=self._observer,
             )
-            with wire.reading:
-                await self._read_data()
-            await self._protocol.handle(Closed())
-            if self._spoke_last and not wire.ended:
-                await self._part(self._limits.close_timeout)
-            wire.close()
-        if wire.stalled:
-            self._observer.connection_stalled()
+            try:
+                with wire.reading:
+                    await self._read_data()
+                await self._protocol.handle(Closed())
+                if self._spoke_last and not (wire.finished or wire.ended):
+                    await self._part(self._limits.close_timeout)
+            finally:
+                wire.close()  # before the application is waited for: it may be writing
+                if wire.stalled:
+                    self._observer.connection_stalled()
 
     async def _read_data(self) -> None:
         """Hand what comes to the protocol, until an end: theirs, ours, or of patience.
@@ -212,7 +214,7 @@ class GuardedTCPServer(TCPServer):
                 while left > 0:
                     data = await self._stream.receive_some(MAX_RECV)
                     left = left - len(data) if data else 0
-            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the peer, or a write that failed, was quicker
 
     async def _turn_away(self) -> None:

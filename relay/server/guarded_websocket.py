@@ -131,12 +131,14 @@ class GuardedWSStream(WSStream):
 
     async def _close_received(self, event: CloseConnection) -> None:
         if self.connection.state is ConnectionState.REMOTE_CLOSING:
+            self._wire.finished = True
             self._transport.shut()
             self._close_code = int(event.code)
             await self._send_wsproto_event(event.response())
             self.state = ASGIWebsocketState.CLOSED
             await self.send(StreamClosed(self.stream_id))
         elif self.connection.state is ConnectionState.CLOSED:
+            self._wire.finished = True
             await self.send(StreamClosed(self.stream_id))
         else:  # wsproto's word for bytes that are no frames
             await self._fail(CloseReason(event.code))

@@ -58,15 +58,18 @@ async def serve(
     handler = partial(
         GuardedTCPServer, ASGIWrapper(app), config, context, ConnectionState(state), connections
     )
-    started = False
+    started, ended = False, trio.Event()
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(lifespan.handle_lifespan)
+            await nursery.start(_run_lifespan, lifespan, ended)
             await lifespan.wait_for_startup()
+            if lifespan.supported and lifespan.shutdown.is_set():  # it is ending already
+                await ended.wait()
+                raise StartupFailed("the application's lifespan ended before it had started")
             started = True
             async with trio.open_nursery() as serving:
                 if lifespan.supported:
-                    serving.start_soon(_fail_when_ended, lifespan)
+                    serving.start_soon(_fail_when, ended)
                 async with trio.open_nursery() as handlers:
                     try:
                         async with trio.open_nursery() as accepting:
@@ -99,8 +102,15 @@ async def serve(
         close_sockets(sockets)
 
 
-async def _fail_when_ended(lifespan: Lifespan) -> None:
-    await lifespan.shutdown.wait()  # set by the end of the application's lifespan, too
+async def _run_lifespan(
+    lifespan: Lifespan, ended: trio.Event, *, task_status: trio.TaskStatus[None]
+) -> None:
+    await lifespan.handle_lifespan(task_status=task_status)
+    ended.set()
+
+
+async def _fail_when(ended: trio.Event) -> None:
+    await ended.wait()
     raise LifespanEnded("the application's lifespan ended while connections were served")
 
 
@@ -123,7 +133,7 @@ def _listeners(config: Config, sockets: Sockets) -> list[Listener]:
 
 
 def _first(group: BaseExceptionGroup) -> BaseException:
-    """The failure that says most: not a cancellation, which is how the others were told."""
+    """The failure that says most: not a cancellation, which is how the other tasks were told."""
     return min(_leaves(group), key=lambda leaf: isinstance(leaf, trio.Cancelled))
 
 

@@ -26,6 +26,7 @@ class Wire:
     disconnect, not from an error in a place that cannot help it.
 
     `reading` is the scope in which the connection reads. Its end is the connection's end.
+    `finished` says that the peer has said its last: closing over it can lose nothing.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Wire:
         "_spawn",
         "_tls",
         "ended",
+        "finished",
         "last_received",
         "reading",
         "stalled",
@@ -57,6 +59,7 @@ class Wire:
         self.reading = trio.CancelScope()
         self.last_received = trio.current_time()
         self.stalled = False
+        self.finished = False
         self.ended = False
 
     async def send(self, data: bytes) -> None:

@@ -1,0 +1,102 @@
+"""Opening sockets: clear errors, inherited options, and running out of descriptors."""
+
+import socket
+import sys
+
+import pytest
+import trio
+from hypercorn.config import Config
+
+from relay.server.listeners import (
+    USER_TIMEOUT,
+    ListenError,
+    addresses,
+    close_sockets,
+    open_sockets,
+)
+from tests.server.stage import configuration
+
+
+def test_port_0_is_resolved() -> None:
+    sockets = open_sockets(configuration(bind=["127.0.0.1:0", "[::1]:0"]))
+    four, six = (sock.getsockname()[1] for sock in sockets.insecure_sockets)
+    assert addresses(sockets) == [f"http://127.0.0.1:{four}", f"http://[::1]:{six}"]
+    close_sockets(sockets)
+
+
+# Hypercorn leaves the socket that could not be bound to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("bind", "reason"),
+    [
+        ("{taken}", "address already in use"),
+        ("192.0.2.1:80", "cannot assign requested address"),
+        ("127.0.0.1:99999", "bind(): port must be 0-65535."),
+        ("nowhere.invalid:80", ""),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_one_clear_line(bind: str, reason: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = bind.format(taken=f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(ListenError) as caught:
+            open_sockets(configuration(bind=["127.0.0.1:0", bind]))
+    assert str(caught.value).startswith(f"cannot listen on {bind}: {reason}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
+async def test_accepted_connections_inherit_the_user_timeout() -> None:
+    (listener,) = open_sockets(configuration()).insecure_sockets
+    with listener, socket.create_connection(listener.getsockname()):
+        listener.setblocking(True)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            option = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert option == USER_TIMEOUT
+
+
+def test_a_unix_socket_can_be_listened_on(tmp_path: object) -> None:
+    path = f"{tmp_path}/relay.sock"
+    sockets = open_sockets(Config.from_mapping({"bind": [f"unix:{path}"]}))
+    assert addresses(sockets) == [f"http://unix:{path}"]
+    close_sockets(sockets)
+
+
+OUT_OF_DESCRIPTORS = """
+import os, resource, sys
+import trio
+from tests.server.stage import Stage, get, serving
+
+async def main():
+    stage = Stage()
+    async with serving(stage, keep_alive_timeout=60) as server:
+        used = len(os.listdir("/proc/self/fd"))
+        # Ours and the server's ends live in this process: some of these are never accepted.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 12, used + 12))
+        crowd = []
+        try:
+            while True:
+                crowd.append(await trio.open_tcp_stream("127.0.0.1", server.port))
+        except OSError:
+            pass
+        await trio.sleep(0.3)  # accept fails and is tried again meanwhile
+        for stream in crowd:
+            await stream.aclose()
+        client = await server.connect()
+        await client.send(get("/", "Connection: close"))
+        visit = await stage.visit()
+        await visit.respond(b"recovered")
+        visit.leave()
+        sys.stdout.write((await client.rest()).decode())
+
+trio.run(main)
+"""
+
+
+async def test_running_out_of_descriptors_passes() -> None:
+    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS]
+    result = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
+    assert b"Too many open files" in result.stderr
+    assert result.stdout.endswith(b"recovered")

@@ -1,0 +1,280 @@
+"""The transport offered to the application: ready bytes, in order, never for ever."""
+
+import h11
+import pytest
+import trio
+import trio.testing
+from wsproto.events import CloseConnection, Ping, TextMessage
+
+from relay.server.guard import GuardLimits
+from tests.server.stage import Client, Server, Stage, Visit, get, serving
+from tests.server.test_websocket_guard import opened
+
+HELLO = b"\x81\x05hello"  # a server's text frame
+MUCH = 1_000_000  # bytes: more than a socket takes at once
+
+IMPATIENT = GuardLimits(send_timeout=0.2, close_timeout=0.2)
+
+
+def frame(payload: bytes) -> bytes:
+    """A server's binary frame of any size."""
+    return b"\x82\x7f" + len(payload).to_bytes(8, "big") + payload
+
+
+def chunk(payload: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(payload), payload)
+
+
+async def streaming(server: Server, stage: Stage, request: bytes) -> tuple[Client, Visit]:
+    client = await server.connect()
+    await client.send(request)
+    visit = await stage.visit()
+    return client, visit
+
+
+async def fill(visit: Visit) -> int:
+    """Write frames at once until the socket takes no more; how many it took."""
+    count = 0
+    while visit.transport.try_send(frame(bytes([count % 256]) * MUCH)):
+        count += 1
+    return count
+
+
+async def test_the_framing_says_what_ready_bytes_must_look_like(
+    server: Server, stage: Stage
+) -> None:
+    _, visit = await opened(server, stage)
+    assert visit.transport.framing == "websocket"
+    visit.leave()
+    for version, framing in (("1.1", "chunked"), ("1.0", "close")):
+        _, visit = await streaming(server, stage, get(version=version))
+        assert visit.transport.framing == framing
+        await visit.respond()
+        visit.leave()
+
+
+async def test_ready_frames_stand_between_ordinary_ones(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    await visit.send({"type": "websocket.send", "text": "one"})
+    assert visit.transport.try_send(HELLO)
+    await visit.transport.send_raw(HELLO)
+    await visit.send({"type": "websocket.send", "text": "two"})
+    texts = ("one", "hello", "hello", "two")
+    assert [await client.frame() for _ in texts] == [TextMessage(text) for text in texts]
+    visit.leave()
+
+
+async def test_ready_chunks_stand_between_ordinary_ones(server: Server, stage: Stage) -> None:
+    client, visit = await streaming(server, stage, get())
+    await visit.start((b"content-type", b"text/event-stream"))
+    await visit.body(b"one ", more=True)
+    assert visit.transport.try_send(chunk(b"two "))
+    await visit.transport.send_raw(chunk(b"three "))
+    await visit.body(b"four")
+    visit.leave()
+    assert (await client.response())[1] == b"one two three four"
+
+
+async def test_ready_bytes_are_the_body_itself_in_http_1_0(server: Server, stage: Stage) -> None:
+    client, visit = await streaming(server, stage, get(version="1.0"))
+    await visit.start()
+    assert visit.transport.try_send(b"data: one\n\n")
+    await visit.transport.send_raw(b"data: two\n\n")
+    await visit.body()
+    visit.leave()
+    assert (await client.rest()).endswith(b"\r\n\r\ndata: one\n\ndata: two\n\n")
+
+
+async def test_what_the_socket_did_not_take_comes_before_everything_else(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    count = 0
+    while visit.transport.try_send(frame(bytes([count]) * MUCH)):
+        count += 1
+    assert count > 0
+    assert not visit.transport.try_send(HELLO)  # the remainder waits: nothing may pass it
+
+    async def write_on() -> None:
+        await visit.transport.send_raw(HELLO)
+        await visit.send({"type": "websocket.send", "text": "last"})
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write_on)
+        for number in range(count):
+            whole = frame(bytes([number]) * MUCH)
+            assert await client.exactly(len(whole)) == whole
+        assert await client.exactly(len(HELLO)) == HELLO
+        assert await client.exactly(6) == b"\x81\x04last"
+    assert visit.transport.try_send(HELLO)
+    visit.leave()
+
+
+async def test_a_remainder_is_finished_when_nobody_writes_again(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    assert visit.transport.try_send(frame(bytes(MUCH * 20)))
+    assert await client.exactly(MUCH * 20 + 10) == frame(bytes(MUCH * 20))
+    visit.leave()
+
+
+async def test_try_send_does_not_pass_a_write_under_way(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert not visit.transport.try_send(HELLO)
+        await client.exactly(MUCH * 20 + 10)
+    assert visit.transport.try_send(HELLO)
+    visit.leave()
+
+
+async def test_ready_bytes_have_no_place_outside_their_stream(server: Server, stage: Stage) -> None:
+    client = await server.websocket()
+    visit = await stage.visit()
+    assert not visit.transport.try_send(HELLO)
+    with pytest.raises(RuntimeError):
+        await visit.transport.send_raw(HELLO)
+    await visit.accept()
+    assert visit.transport.try_send(HELLO)
+    await visit.close()
+    assert not visit.transport.try_send(HELLO)
+    await visit.transport.send_raw(HELLO)  # silence, as with every message after the end
+    await client.accepted()
+    assert await client.frame() == TextMessage("hello")
+    assert isinstance(await client.frame(), CloseConnection)
+    visit.leave()
+
+
+async def test_ready_bytes_cannot_break_a_counted_response(server: Server, stage: Stage) -> None:
+    client, visit = await streaming(server, stage, get())
+    await visit.start((b"Content-Length", b"2"))
+    assert not visit.transport.try_send(chunk(b"xx"))
+    await visit.body(b"ok")
+    visit.leave()
+    assert (await client.response())[1] == b"ok"
+
+
+async def test_a_finished_request_cannot_write_into_the_next(server: Server, stage: Stage) -> None:
+    client, first = await streaming(server, stage, get())
+    await first.start()
+    await first.body(b"first")
+    await client.response()
+    await client.send(get())
+    second = await stage.visit()
+    await second.start()
+    assert not first.transport.try_send(chunk(b"stray"))
+    await second.body(b"second")
+    assert (await client.response())[1] == b"second"
+    first.leave()
+    second.leave()
+
+
+async def test_a_ping_is_a_ping(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    await visit.transport.ping(b"1")
+    ping = await client.frame()
+    assert ping == Ping(b"1")
+    with pytest.raises(ValueError, match="125"):
+        await visit.transport.ping(bytes(126))
+    visit.leave()
+
+
+async def test_http_cannot_be_pinged(server: Server, stage: Stage) -> None:
+    _, visit = await streaming(server, stage, get())
+    with pytest.raises(RuntimeError):
+        await visit.transport.ping()
+    await visit.respond()
+    visit.leave()
+
+
+async def test_abort_ends_the_connection_and_tells_the_application(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    visit.transport.abort()
+    assert await visit.receive() == {"type": "websocket.disconnect", "code": 1006}
+    assert not visit.transport.stalled
+    assert await client.rest() == b""
+    visit.leave()
+
+
+async def test_abort_frees_a_write_under_way(server: Server, stage: Stage) -> None:
+    _, visit = await opened(server, stage)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
+        await trio.testing.wait_all_tasks_blocked()
+        visit.transport.abort()
+    visit.leave()
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_a_websocket_reader_that_stalls_is_cut_and_counted(stage: Stage, ready: bool) -> None:
+    async with serving(stage, limits=IMPATIENT) as server:
+        _, visit = await opened(server, stage)
+        if ready:
+            await fill(visit)
+        else:
+            await visit.send({"type": "websocket.send", "bytes": bytes(MUCH * 20)})
+        assert (await visit.receive())["type"] == "websocket.disconnect"
+        assert visit.transport.stalled
+        visit.leave()
+        await server.observer.until(lambda: server.observer.stalled == 1)
+
+
+async def test_an_sse_reader_that_stalls_is_cut_and_counted(stage: Stage) -> None:
+    async with serving(stage, limits=IMPATIENT) as server:
+        _, visit = await streaming(server, stage, get())
+        await visit.start()
+        await visit.body(bytes(MUCH * 20), more=True)
+        assert visit.transport.stalled
+        assert (await visit.receive())["type"] == "http.request"
+        assert (await visit.receive())["type"] == "http.disconnect"
+        visit.leave()
+        await server.observer.until(lambda: server.observer.stalled == 1)
+
+
+async def test_a_reader_that_is_slow_but_reads_is_not_cut(stage: Stage) -> None:
+    async with serving(stage, limits=IMPATIENT) as server:
+        client, visit = await opened(server, stage)
+        whole = frame(bytes(MUCH * 8))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(visit.transport.send_raw, whole)
+            left = len(whole)
+            while left:  # three times the send timeout in all
+                await trio.sleep(0.03)
+                left -= len(await client.exactly(min(left, 400_000)))
+        assert not visit.transport.stalled
+        visit.leave()
+
+
+async def test_a_cancelled_write_leaves_no_half_frame(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    whole = frame(bytes(MUCH * 20))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, whole)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        assert await _while_shielded(client, len(whole)) == whole
+    await visit.transport.send_raw(HELLO)
+    assert await client.exactly(len(HELLO)) == HELLO
+    visit.leave()
+
+
+async def _while_shielded(client: Client, size: int) -> bytes:
+    with trio.CancelScope(shield=True):
+        return await client.exactly(size)
+
+
+async def test_the_answer_to_a_head_request_has_no_place_for_ready_bytes(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await streaming(server, stage, get().replace(b"GET", b"HEAD"))
+    await visit.start()
+    assert not visit.transport.try_send(chunk(b"body"))
+    await visit.body()
+    visit.leave()
+    response, body = await client.response(method="HEAD")
+    assert isinstance(response, h11.Response)
+    assert body == b""

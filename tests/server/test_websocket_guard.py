@@ -1,0 +1,314 @@
+"""WebSockets behind the guard: handshakes, bounds, endings."""
+
+import pytest
+import trio
+from quart import websocket
+from quart_trio import QuartTrio
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, RejectConnection, TextMessage
+
+from relay.server.guard import GuardLimits
+from tests.server.stage import Client, Server, Stage, Visit, serving
+
+CLOSE_FRAME = 0x88
+
+
+async def opened(server: Server, stage: Stage) -> tuple[Client, Visit]:
+    client = await server.websocket()
+    visit = await stage.visit()
+    await visit.accept()
+    await client.accepted()
+    return client, visit
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    """A client's frame, masked with zeros so that the payload can be read."""
+    assert len(payload) < 126
+    return bytes((first, 0x80 | len(payload))) + bytes(4) + payload
+
+
+async def close_code(client: Client) -> int:
+    """The code of the server's close frame, whatever came before it."""
+    while True:
+        event = await client.frame()
+        if isinstance(event, CloseConnection):
+            return int(event.code)
+
+
+async def say_on_until_cut(client: Client, event: TextMessage | BytesMessage) -> None:
+    try:
+        while True:
+            await client.put(event)
+    except trio.BrokenResourceError:
+        pass
+
+
+async def test_compression_is_never_negotiated(server: Server, stage: Stage) -> None:
+    client = await server.websocket()
+    visit = await stage.visit()
+    await visit.accept()
+    accepted = await client.accepted()
+    assert accepted.extensions == []
+    visit.leave()
+
+
+async def test_messages_go_both_ways(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    await client.put(TextMessage("hé"))
+    assert await visit.receive() == {"type": "websocket.receive", "bytes": None, "text": "hé"}
+    await client.put(BytesMessage(b"\x00\xff"))
+    assert (await visit.receive())["bytes"] == b"\x00\xff"
+    await visit.send({"type": "websocket.send", "text": "hello"})
+    assert await client.frame() == TextMessage("hello")
+    visit.leave()
+
+
+async def test_an_empty_binary_frame_is_a_message(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    await client.put(BytesMessage(b""))
+    assert await visit.receive() == {"type": "websocket.receive", "bytes": b"", "text": None}
+    visit.leave()
+
+
+async def test_frames_sent_before_the_handshake_ended_are_delivered_after_it(
+    server: Server, stage: Stage
+) -> None:
+    client = await server.websocket(extra=masked(0x81, b"early"))
+    visit = await stage.visit()
+    await client.send(masked(0x81, b"and again"))
+    await visit.accept()
+    assert (await visit.receive())["text"] == "early"
+    assert (await visit.receive())["text"] == "and again"
+    visit.leave()
+
+
+@pytest.mark.parametrize("early", [b"x", masked(0x81, b"early"), b"GET / HTTP/1.1\r\n\r\n"])
+async def test_bytes_around_a_refusal_do_not_harm_it(
+    server: Server, stage: Stage, early: bytes
+) -> None:
+    client = await server.websocket(extra=early)
+    visit = await stage.visit()
+    await client.send(early)
+    await visit.close()
+    visit.leave()
+    await client.send(early)
+    answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"application/problem+json" in answer
+    assert b"connection: close" in answer.lower()
+
+
+async def test_an_own_refusal_is_the_answer_and_the_last_one(server: Server, stage: Stage) -> None:
+    client = await server.websocket()
+    visit = await stage.visit()
+    start = {"type": "websocket.http.response.start", "status": 401}
+    await visit.send(start | {"headers": [(b"content-length", b"2")]})
+    await visit.send({"type": "websocket.http.response.body", "body": b"no"})
+    assert isinstance(await client.frame(), RejectConnection)
+    assert await client.rest() == b""
+    visit.leave()
+
+
+async def test_an_application_that_dies_in_the_handshake_is_a_500(server: Server) -> None:
+    async def dies(scope: object, receive: object, send: object) -> None:
+        raise RuntimeError
+
+    async with serving(dies) as broken:
+        client = await broken.websocket()
+        answer = await client.rest()
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        assert b'"code":"internal_error"' in answer
+        assert broken.observer.application_failures
+
+
+async def test_accepting_with_a_foreign_subprotocol_is_a_500() -> None:
+    async def accepts_wrongly(scope: object, receive: object, send: object) -> None:
+        await send({"type": "websocket.accept", "subprotocol": "nobody-asked", "headers": []})
+
+    async with serving(accepts_wrongly) as broken:
+        answer = await (await broken.websocket()).rest()
+        assert answer.startswith(b"HTTP/1.1 500 ")
+
+
+async def test_a_ping_is_answered_and_every_frame_is_a_sign_of_life(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    before = visit.transport.last_received
+    await client.put(Ping(b"are you there"))
+    assert await client.frame() == Pong(b"are you there")
+    assert visit.transport.last_received > before
+    before = visit.transport.last_received
+    await client.put(Pong(b""))
+    await client.put(Ping(b""))  # its answer says that the pong before it was read
+    await client.frame()
+    assert visit.transport.last_received > before
+    visit.leave()
+
+
+async def test_a_message_limit_counts_bytes_not_characters(stage: Stage) -> None:
+    async with serving(stage, websocket_max_message_size=10) as server:
+        client, visit = await opened(server, stage)
+        await client.put(TextMessage("é" * 5))
+        assert (await visit.receive())["text"] == "é" * 5
+        await client.put(TextMessage("é" * 6))
+        assert await close_code(client) == 1009
+        assert await visit.receive() == {"type": "websocket.disconnect", "code": 1009}
+        visit.leave()
+
+
+async def test_endless_fragments_end_with_1009_and_the_connection(stage: Stage) -> None:
+    async with serving(stage, websocket_max_message_size=1_000) as server:
+        client, visit = await opened(server, stage)
+        await say_on_until_cut(client, TextMessage("x" * 100, message_finished=False))
+        assert await visit.receive() == {"type": "websocket.disconnect", "code": 1009}
+        visit.leave()
+        await server.observer.until(lambda: server.observer.live == 0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (masked(0x81, b"\xff\xfe"), 1007),
+        (masked(0x88, b"\x03\xe8\xff"), 1007),
+        (b"\x81\x02hi", 1002),  # not masked
+        (masked(0x83, b""), 1002),  # an opcode nobody has defined
+        (masked(0xC1, b""), 1002),  # compressed, though nothing was negotiated
+        (masked(0x09, b""), 1002),  # a ping in fragments
+        (masked(0x80, b""), 1002),  # a continuation of nothing
+        (masked(0x88, b"\x00"), 1002),
+        (masked(0x88, b"\x03\xed"), 1002),  # 1005, which nobody may send
+    ],
+)
+async def test_what_is_no_frame_ends_the_connection_with_its_reason(
+    server: Server, stage: Stage, frame: bytes, code: int
+) -> None:
+    client, visit = await opened(server, stage)
+    await client.send(frame)
+    assert await close_code(client) == code
+    assert await client.rest() == b""
+    assert await visit.receive() == {"type": "websocket.disconnect", "code": code}
+    visit.leave()
+
+
+async def test_the_clients_close_is_answered_with_its_code(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    await client.put(CloseConnection(4000, "bye"))
+    assert await client.frame() == CloseConnection(4000, "bye")
+    assert await client.rest() == b""
+    assert await visit.receive() == {"type": "websocket.disconnect", "code": 4000}
+    visit.leave()
+
+
+async def test_a_close_waits_for_its_answer_and_no_longer(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    await visit.close(4401, "expired")
+    visit.leave()
+    assert await client.frame() == CloseConnection(4401, "expired")
+    assert server.observer.live == 1
+    await client.put(CloseConnection(4401))
+    await server.observer.until(lambda: server.observer.live == 0)
+
+
+@pytest.mark.parametrize("returned", [True, False])
+async def test_a_close_that_is_not_answered_ends_within_the_close_timeout(
+    stage: Stage, returned: bool
+) -> None:
+    async with serving(stage, limits=GuardLimits(close_timeout=0.1)) as server:
+        client, visit = await opened(server, stage)
+        await visit.close(1012)
+        if returned:
+            visit.leave()
+        assert await close_code(client) == 1012
+        assert await client.rest() == b""
+        if not returned:
+            assert await visit.receive() == {"type": "websocket.disconnect", "code": 1012}
+            visit.leave()
+        await server.observer.until(lambda: server.observer.live == 0)
+
+
+async def test_the_close_code_survives_a_client_that_keeps_sending(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    for _ in range(100):
+        await client.put(TextMessage("not read by anybody"))
+    await visit.close(4429)
+    visit.leave()
+    for _ in range(100):
+        await client.put(TextMessage("still talking"))
+    assert await close_code(client) == 4429
+    await client.put(CloseConnection(4429))
+    assert await client.rest() == b""
+
+
+async def test_talking_on_after_a_close_is_bounded(stage: Stage) -> None:
+    limits = GuardLimits(close_timeout=60, max_discarded=100_000)
+    async with serving(stage, limits=limits) as server:
+        client, visit = await opened(server, stage)
+        await visit.close()
+        visit.leave()
+        await say_on_until_cut(client, BytesMessage(bytes(1_000)))
+
+
+async def test_an_application_that_returns_without_closing_is_a_1011(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    visit.leave()
+    assert await close_code(client) == 1011
+
+
+async def test_an_application_that_does_not_read_stops_the_reading(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    with trio.move_on_after(0.5) as scope:
+        while True:
+            await client.put(BytesMessage(bytes(60_000)))
+    assert scope.cancelled_caught
+    visit.transport.abort()
+    visit.leave()
+
+
+async def test_a_vanished_client_reaches_even_an_application_whose_queue_is_full(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    for number in range(50):
+        await client.put(TextMessage(str(number)))
+    visit.transport.abort()
+    received = [await visit.receive() for _ in range(11)]
+    assert [event.get("text") for event in received[:10]] == [str(n) for n in range(10)]
+    assert received[10]["type"] == "websocket.disconnect"
+    assert (await visit.receive())["type"] == "websocket.disconnect"
+    visit.leave()
+
+
+async def test_a_quart_handler_that_returns_with_unread_messages_frees_its_connection() -> None:
+    app = QuartTrio(__name__)
+
+    @app.websocket("/")
+    async def reads_one() -> None:
+        await websocket.receive()
+
+    async with serving(app) as server:
+        client = await server.websocket()
+        await client.accepted()
+        for _ in range(100):
+            await client.put(TextMessage("unread"))
+        assert await close_code(client) == 1000
+        await client.put(CloseConnection(1000))
+        await server.observer.until(lambda: server.observer.live == 0)
+
+
+async def test_a_loop_that_only_sends_does_not_hold_the_others_up(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    await client.stream.aclose()
+    assert (await visit.receive())["type"] == "websocket.disconnect"
+    with trio.move_on_after(0.05) as scope:
+        while True:
+            await visit.send({"type": "websocket.send", "text": "to nobody"})
+    assert scope.cancelled_caught
+    visit.leave()
