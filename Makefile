@@ -1,0 +1,42 @@
+# Two commands: `make run` shows Relay at work, `make test` shows that it works.
+# Nothing is needed first but Python 3.11 or later and make.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: run test check format schema wheel clean
+
+run: $(READY)  ## server, embedded database, migrations, a demo stream
+	@$(BIN)/relay serve --demo
+
+test: $(READY)  ## every test, on a real Postgres and a real Hypercorn
+	$(BIN)/pytest
+
+check: $(READY)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: $(READY)  ## sql/schema.sql, from the migrations
+	$(BIN)/python -m tests.db.schema > sql/schema.sql
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) .relay dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The environment is made again whenever what it is made from changes.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Relay needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) -V)."; exit 1; }
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,190 @@
+"""Who is it? Tokens and tickets -> Credential, remembered so that the hot path asks nobody.
+
+A credential is trusted from memory only while this process hears of revocations: one small
+query a second asks the database what was revoked anywhere. A revoke done here counts at once.
+While that query fails, every credential is asked for again, and the answer is 503.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+import structlog
+import trio
+
+from relay.db.pool import Database
+from relay.db.tickets import insert_ticket, spend_ticket
+from relay.db.tokens import select_live_token, select_revoked, touch_tokens
+from relay.db.users import select_session, touch_sessions
+from relay.errors import DatabaseAway, InsufficientScope, InvalidToken
+from relay.tokens import Keyring, Kind, Scope
+
+SESSION_DAYS = 30.0  # a session slides this far with every use
+TICKET_SECONDS = 30  # time to open a URL, not to pass it around
+
+POLL = 1.0  # seconds between looks for revocations: what a revoke may take elsewhere
+TRUST = 2.5  # seconds memory is trusted after the last good look: two may be slow
+REMEMBERED = 20_000  # credentials kept, about 1 KiB each; beyond, the oldest are asked for again
+
+log = structlog.get_logger("relay.access")
+
+
+class Credential(msgspec.Struct, frozen=True, gc=False):
+    """Who speaks, what they may do and until when (seconds since 1970)."""
+
+    user_id: UUID
+    id: UUID
+    kind: Kind
+    scopes: tuple[Scope, ...]
+    expires_at: float
+    signing_kid: str | None = None  # set: requests must be signed with this key's secret
+
+    @property
+    def may_publish(self) -> bool:
+        return Scope.WEBHOOK in self.scopes or Scope.PUBLISH in self.scopes
+
+    @property
+    def may_watch(self) -> bool:
+        return (
+            self.kind is Kind.SESSION or Scope.WEBHOOK in self.scopes or Scope.WATCH in self.scopes
+        )
+
+    def require_watch(self) -> None:
+        """Raises InsufficientScope."""
+        if not self.may_watch:
+            raise InsufficientScope("This token may publish only, not watch.", scope="watch")
+
+
+class Access:
+    """Verified credentials of one process."""
+
+    def __init__(
+        self, keyring: Keyring, database: Database, on_revoked: Callable[[UUID], None]
+    ) -> None:
+        self.keyring = keyring
+        self._database = database
+        self._on_revoked = on_revoked
+        self._known: dict[str, Credential] = {}
+        self._tokens_of: dict[UUID, str] = {}
+        self._used: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
+        self._forgotten = 0
+        self._trusted_until = 0.0
+        self._seen: datetime | None = None
+
+    async def authenticate(self, token: str, now: float) -> Credential:
+        """Raises InvalidToken, DatabaseAway. `now` is seconds since 1970."""
+        credential = self._known.get(token)
+        if (
+            credential is None
+            or credential.expires_at <= now  # a session may have slid on meanwhile
+            or trio.current_time() > self._trusted_until
+        ):
+            credential = await self._ask(token)
+        self._used[credential.kind].add(credential.id)
+        return credential
+
+    async def _ask(self, token: str) -> Credential:
+        claims = self.keyring.verify(token)
+        forgotten = self._forgotten
+        signing_kid = None
+        if claims.kind is Kind.HOOK:
+            live = await select_live_token(self._database, claims.id, claims.user_id)
+            expires_at = None if live is None else live.expires_at
+            signing_kid = live.kid if live is not None and live.signed else None
+        else:
+            expires_at = await select_session(self._database, claims.id, claims.user_id)
+        if expires_at is None:
+            self.forget(claims.id)
+            raise InvalidToken("The credential was revoked or has expired.", reason="revoked")
+        credential = Credential(
+            claims.user_id,
+            claims.id,
+            claims.kind,
+            claims.scopes,
+            min(expires_at.timestamp(), claims.expires_at),
+            signing_kid,
+        )
+        if forgotten == self._forgotten:  # else it may be the one revoked while we asked
+            self._remember(token, credential)
+        return credential
+
+    async def mint_ticket(self, credential: Credential, origin: str | None) -> str:
+        ticket = secrets.token_urlsafe(32)
+        await insert_ticket(
+            self._database,
+            ticket_hash=_hash(ticket),
+            user_id=credential.user_id,
+            credential_id=credential.id,
+            origin=origin,
+            seconds=TICKET_SECONDS,
+        )
+        return ticket
+
+    async def redeem_ticket(self, ticket: str, origin: str | None) -> Credential:
+        """The minter's credential, once. A ticket of a page counts on that page only."""
+        spent = await spend_ticket(self._database, _hash(ticket))
+        if spent is None:
+            raise InvalidToken("The ticket was spent, is late or unknown.", reason="ticket")
+        if spent.expires_at is None:
+            raise InvalidToken("The ticket's credential has ended.", reason="revoked")
+        if spent.origin is not None and spent.origin != origin:
+            raise InvalidToken("The ticket belongs to another page.", reason="ticket")
+        return Credential(
+            spent.user_id,
+            spent.credential_id,
+            Kind.SESSION if spent.scopes is None else Kind.HOOK,
+            tuple(Scope(scope) for scope in spent.scopes or ()),
+            spent.expires_at.timestamp(),
+        )
+
+    def revoked(self, credential_id: UUID) -> None:
+        """It ended: forget it and end what it opened, now."""
+        self.forget(credential_id)
+        self._on_revoked(credential_id)
+
+    def forget(self, credential_id: UUID) -> None:
+        self._forgotten += 1
+        if (token := self._tokens_of.pop(credential_id, None)) is not None:
+            self._known.pop(token, None)
+
+    def _remember(self, token: str, credential: Credential) -> None:
+        while len(self._known) >= REMEMBERED:
+            self.forget(next(iter(self._known.values())).id)
+        self._known.pop(self._tokens_of.get(credential.id, ""), None)
+        self._known[token] = credential
+        self._tokens_of[credential.id] = token
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Hear of revocations and note what was used, for as long as the process serves."""
+        started = False
+        while True:
+            asked_at = trio.current_time()
+            try:
+                ids, self._seen = await select_revoked(self._database, self._seen)
+                for credential_id in ids:
+                    self.revoked(credential_id)
+                self._trusted_until = asked_at + TRUST
+                await self._note_use()
+            except DatabaseAway:
+                log.warning("revocations_unheard")
+            if not started:
+                task_status.started()
+                started = True
+            await trio.sleep(POLL)
+
+    async def _note_use(self) -> None:
+        hooks, sessions = list(self._used[Kind.HOOK]), list(self._used[Kind.SESSION])
+        if hooks:
+            await touch_tokens(self._database, hooks)
+            self._used[Kind.HOOK].difference_update(hooks)
+        if sessions:
+            await touch_sessions(self._database, sessions, SESSION_DAYS)
+            self._used[Kind.SESSION].difference_update(sessions)
+
+
+def _hash(ticket: str) -> bytes:
+    """Random secrets need no salt and no stretching: SHA-256 is enough at rest."""
+    return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).digest()

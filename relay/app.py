@@ -1,0 +1,157 @@
+"""The application: blueprints on a Quart app, one problem shape for everything that goes wrong."""
+
+from typing import Any
+
+import structlog
+from hypercorn.middleware import ProxyFixMiddleware
+from hypercorn.typing import ASGIFramework
+from quart import Response, request, websocket
+from quart.ctx import has_request_context
+from quart_schema import Info, QuartSchema
+from quart_trio import QuartTrio
+from quart_trio.wrappers import TrioRequest
+from werkzeug.exceptions import HTTPException
+
+from relay import __version__, metrics
+from relay.blueprints.console import console
+from relay.blueprints.operations import operations
+from relay.blueprints.stream import stream
+from relay.blueprints.tokens import tokens
+from relay.blueprints.users import delete_cookie, users
+from relay.blueprints.webhook import webhook
+from relay.bodies import NDJSON
+from relay.envelope import MAX_BATCH_BODY, MAX_BODY
+from relay.errors import (
+    MEDIA_TYPE,
+    BadRequest,
+    Internal,
+    InvalidToken,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    RequestTimeout,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from relay.event_stream import StreamingHTTPConnection
+from relay.observed import ROUTE, Observed, request_id
+from relay.requests import cookie_name
+from relay.services import Services, services
+
+log = structlog.get_logger("relay.app")
+
+
+class RelayRequest(TrioRequest):
+    """A request whose body is bounded by what it says it is."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        headers = args[4]
+        batch = headers.get("Content-Type", "").partition(";")[0].strip().lower() == NDJSON
+        kwargs["max_content_length"] = MAX_BATCH_BODY if batch else MAX_BODY
+        super().__init__(*args, **kwargs)
+
+
+class Relay(QuartTrio):
+    asgi_http_class = StreamingHTTPConnection
+    request_class = RelayRequest
+    services: Services
+
+    def __init__(self) -> None:
+        super().__init__("relay", static_folder=None, template_folder=None)
+
+
+def create_app() -> Relay:
+    """The app without its services: whoever serves it opens those and sets `app.services`."""
+    app = Relay()
+    for blueprint in (users, tokens, webhook, stream, operations, console):
+        app.register_blueprint(blueprint)
+    QuartSchema(
+        app,
+        info=Info(title="Relay", version=__version__),
+        openapi_path="/openapi.json",
+        swagger_ui_path=None,
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        conversion_preference="msgspec",
+    )
+    app.before_request(_name_route)
+    app.before_websocket(_name_route)
+    app.register_error_handler(Problem, _render)
+    app.register_error_handler(HTTPException, _render_http)
+    app.register_error_handler(Exception, _render_unforeseen)
+    return app
+
+
+def outermost(app: Relay, trusted_proxies: int) -> ASGIFramework:
+    """The app as a server should see it: observed, and with its peer's true address."""
+    ring: ASGIFramework = Observed(app)
+    if trusted_proxies:
+        ring = ProxyFixMiddleware(ring, mode="legacy", trusted_hops=trusted_proxies)
+    return ring
+
+
+def _incoming() -> Any:
+    return request if has_request_context() else websocket
+
+
+async def _name_route() -> None:
+    incoming = _incoming()
+    if incoming.url_rule is not None:
+        incoming.scope[ROUTE] = incoming.url_rule.rule
+
+
+async def _render(problem: Problem) -> Response:
+    incoming = _incoming()
+    body = problem.document(request_id(incoming.scope))
+    response = Response(body, problem.status, content_type=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    for name, value in problem.headers.items():
+        response.headers[name] = value
+    if isinstance(problem, Unauthorized):
+        metrics.auth_failures.labels(getattr(problem, "reason", "missing")).inc()
+        if isinstance(problem, InvalidToken) and _came_by_cookie(incoming):
+            delete_cookie(response)
+    return response
+
+
+def _came_by_cookie(incoming: Any) -> bool:
+    """Whether the refused credential was the cookie: a page must not be stuck with it."""
+    if "Authorization" in incoming.headers or "ticket" in incoming.args:
+        return False
+    return cookie_name(services().secure) in incoming.cookies
+
+
+_HTTP_PROBLEMS: dict[int, type[Problem]] = {
+    400: BadRequest,
+    404: NotFound,
+    405: MethodNotAllowed,
+    408: RequestTimeout,
+    413: PayloadTooLarge,
+    415: UnsupportedMediaType,
+}
+
+
+async def _render_http(error: HTTPException) -> Response:
+    """What the framework refuses by itself, in our shape."""
+    kind = _HTTP_PROBLEMS.get(error.code or 500)
+    if kind is None:
+        if error.code is not None and error.code < 400:
+            return error.get_response()  # type: ignore[return-value]  # a redirect
+        kind = BadRequest if error.code is not None and error.code < 500 else Internal
+    problem = kind()
+    if kind is PayloadTooLarge:
+        problem = PayloadTooLarge(
+            f"The body is too large: {MAX_BODY} bytes are allowed, {MAX_BATCH_BODY} for NDJSON."
+        )
+    response = await _render(problem)
+    allow = getattr(error, "valid_methods", None)
+    if allow:
+        response.headers["Allow"] = ", ".join(sorted(allow))
+    return response
+
+
+async def _render_unforeseen(error: Exception) -> Response:
+    """Our fault: the log has the details, the answer has the id that finds them."""
+    log.error("request_failed", request_id=request_id(_incoming().scope), exc_info=error)
+    return await _render(Internal())

@@ -1,0 +1,34 @@
+"""The app for any ASGI server that runs trio: `hypercorn -c hypercorn.toml`.
+
+Without Relay's own server around it there is no guard against strangers, no drain, and streams
+cannot tell a silent client from a lost one; `relay serve` is how Relay is meant to run.
+"""
+
+import os
+from collections.abc import AsyncGenerator
+
+from relay.app import create_app, outermost
+from relay.db.source import bring_up_to_date, open_source
+from relay.logs import configure_logs
+from relay.services import open_services
+from relay.settings import Settings
+
+_relay = create_app()
+
+
+@_relay.while_serving
+async def _serving() -> AsyncGenerator[None, None]:
+    settings = Settings.load(os.environ)
+    configure_logs(settings.log_level)
+    base_url = settings.base_url or f"http://{settings.bind}"
+    async with open_source(settings) as source:
+        await bring_up_to_date(
+            source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
+        )
+        async with open_services(
+            settings, dsn=source.dsn, keys=source.keys, base_url=base_url
+        ) as _relay.services:
+            yield
+
+
+app = outermost(_relay, Settings.load(os.environ).trusted_proxies)

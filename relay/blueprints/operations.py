@@ -1,0 +1,93 @@
+"""For those who run Relay: alive, ready, measured."""
+
+import hmac
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import msgspec
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+from quart import Blueprint, Response, request
+from quart_schema import document_response, hide, tag
+
+from relay import metrics
+from relay.bodies import answer
+from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
+from relay.requests import client_address, needs_nothing
+from relay.services import Services, services
+
+operations = Blueprint("operations", __name__)
+
+
+class Health(msgspec.Struct):
+    ok: bool = True
+
+
+class NotReady(Unavailable):
+    code, title = "not_ready", "Not ready"
+
+
+@operations.get("/healthz")
+@tag(["operations"])
+@document_response(Health, 200)
+@needs_nothing
+async def healthz() -> Response:
+    """Whether the process lives. A dead background task ends the process, so this does too."""
+    return answer(Health())
+
+
+@operations.get("/readyz")
+@tag(["operations"])
+@document_response(Health, 200)
+@needs_nothing
+async def readyz() -> Response:
+    """Whether to send work here: the database answers and the process is not stopping."""
+    now = services()
+    if now.hub.draining:
+        raise NotReady("This process is stopping.")
+    try:
+        await now.database.fetchval("SELECT 1")
+    except DatabaseAway:
+        raise NotReady("The database does not answer.") from None
+    return answer(Health())
+
+
+@operations.get("/metrics")
+@hide
+@needs_nothing
+async def scrape() -> Response:
+    """Prometheus' text, or OpenMetrics if asked for."""
+    now = services()
+    _check_scraper(now)
+    metrics.journal_waiting.set(now.publisher.journal.waiting_events)
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(REGISTRY), content_type=content_type)
+
+
+def _check_scraper(now: Services) -> None:
+    """The token, where one is set; else only a peer beside us that no proxy speaks for."""
+    expected = now.settings.metrics_token
+    if expected is not None:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if not given:
+            raise Unauthorized()
+        if scheme.lower() != "bearer" or not hmac.compare_digest(
+            given.strip().encode(), expected.encode()
+        ):
+            raise InvalidToken("This is not the metrics token.", reason="metrics")
+        return
+    forwarded = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For"))
+    if forwarded or not _on_loopback(client_address(request)) or not _local(now.base_url):
+        raise Forbidden("Set RELAY_METRICS_TOKEN to read metrics from elsewhere.")
+
+
+def _local(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    return host == "localhost" or _on_loopback(host)
+
+
+def _on_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,148 @@
+"""Hook tokens: what a producer publishes with."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from quart import Blueprint, Response
+from quart_schema import document_request, document_response, tag
+
+from relay.access import Credential
+from relay.bodies import answer, read_body
+from relay.db.tokens import insert_token, revoke_token
+from relay.errors import (
+    FieldError,
+    Forbidden,
+    Invalid,
+    InvalidToken,
+    NotFound,
+    Problem,
+)
+from relay.events import parse_uuid
+from relay.requests import needs_any_or_revoked, needs_session
+from relay.services import services
+from relay.tokens import MAX_LIFETIME, Claims, Kind, Scope
+
+tokens = Blueprint("tokens", __name__)
+
+DEFAULT_LIFETIME = 90 * 86_400  # seconds: a project's season; a forgotten token ends by itself
+MAX_TOKENS = 1_000  # active ones of one user: what a person can keep apart, many times over
+
+
+class NewToken(msgspec.Struct, forbid_unknown_fields=True):
+    """What the new token is to be; all of it optional. `expires_in` is seconds."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    expires_in: Annotated[int, Meta(ge=1, le=MAX_LIFETIME)] | None = None
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=3)] | None = None
+    signed: bool = False
+
+
+class MadeToken(msgspec.Struct, omit_defaults=True):
+    """The token, shown this once. `exp` is seconds since 1970."""
+
+    token: str
+    token_id: str
+    user_id: str
+    type: str
+    scopes: list[str]
+    exp: int
+    signing_secret: str | None = None
+
+
+class TokenToRevoke(msgspec.Struct, forbid_unknown_fields=True):
+    """Which token: by its id, or itself."""
+
+    token_id: str | UnsetType = UNSET
+    token: str | UnsetType = UNSET
+
+
+class Done(msgspec.Struct):
+    ok: bool = True
+
+
+class TooManyTokens(Problem):
+    status, code, title = 409, "too_many_tokens", "Too many tokens"
+    hint = f"This user has {MAX_TOKENS} active tokens; revoke one first."
+
+
+@tokens.post("/api/token")
+@tag(["tokens"])
+@document_request(NewToken)
+@document_response(MadeToken, 201)
+@needs_session
+async def create_token(credential: Credential) -> Response:
+    """Make a hook token for a producer."""
+    wanted = await read_body(NewToken, optional=True)
+    now = services()
+    keyring = now.access.keyring
+    token_id = uuid4()
+    scopes = tuple(dict.fromkeys(wanted.scopes or [Scope.WEBHOOK]))
+    issued_at = int(time.time())
+    expires_at = issued_at + (wanted.expires_in or DEFAULT_LIFETIME)
+    kept = await insert_token(
+        now.database,
+        token_id=token_id,
+        user_id=credential.user_id,
+        name=wanted.name,
+        scopes=[scope.value for scope in scopes],
+        expires_at=datetime.fromtimestamp(expires_at, tz=UTC),
+        signed=wanted.signed,
+        kid=keyring.kid,
+        at_most=MAX_TOKENS,
+    )
+    if not kept:
+        raise TooManyTokens()
+    claims = Claims(credential.user_id, token_id, Kind.HOOK, scopes, issued_at, expires_at)
+    return answer(
+        MadeToken(
+            token=keyring.issue(claims),
+            token_id=str(token_id),
+            user_id=str(credential.user_id),
+            type=Kind.HOOK,
+            scopes=[scope.value for scope in scopes],
+            exp=expires_at,
+            signing_secret=(
+                keyring.signing_secret(token_id, keyring.kid) if wanted.signed else None
+            ),
+        ),
+        201,
+    )
+
+
+@tokens.post("/api/token/revoke")
+@tag(["tokens"])
+@document_request(TokenToRevoke)
+@document_response(Done, 200)
+@needs_any_or_revoked
+async def revoke(credential: Credential) -> Response:
+    """End a token, now: nothing more is taken from it, and its streams close."""
+    named = _named(await read_body(TokenToRevoke, optional=True), credential)
+    if credential.kind is Kind.HOOK and named != credential.id:
+        raise Forbidden("A hook token may revoke itself only.")
+    now = services()
+    if not await revoke_token(now.database, named, credential.user_id):
+        raise NotFound("There is no such token.")
+    now.access.revoked(named)
+    return answer(Done())
+
+
+def _named(body: TokenToRevoke, credential: Credential) -> UUID:
+    """The id of the token that is meant."""
+    if body.token_id is not UNSET and body.token is not UNSET:
+        raise Invalid("Name the token once, by `token_id` or by `token`.")
+    if body.token_id is not UNSET:
+        if (token_id := parse_uuid(body.token_id)) is None:
+            raise NotFound("There is no such token.")
+        return token_id
+    if body.token is not UNSET:
+        try:
+            return services().access.keyring.verify(body.token).id
+        except InvalidToken:
+            raise NotFound("There is no such token.") from None
+    if credential.kind is Kind.HOOK:
+        return credential.id
+    raise Invalid(errors=[FieldError("token_id", "is missing; so is token")])

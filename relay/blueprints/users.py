@@ -1,0 +1,161 @@
+"""Users and sessions: one POST makes somebody with a stream of their own."""
+
+from datetime import UTC, datetime
+
+import msgspec
+from quart import Blueprint, Response, request
+from quart_schema import document_response, tag
+
+from relay.access import Credential
+from relay.accounts import make_user
+from relay.bodies import answer
+from relay.db.tokens import select_tokens
+from relay.db.users import end_session, select_user
+from relay.errors import Forbidden, InvalidToken
+from relay.events import rfc3339
+from relay.requests import (
+    authenticate_if_given,
+    check_origin,
+    cookie_name,
+    needs_nothing,
+    needs_session,
+)
+from relay.services import services
+from relay.tokens import MAX_LIFETIME, Kind
+
+users = Blueprint("users", __name__)
+
+MAX_LISTED_TOKENS = 1_000
+
+
+class NewSession(msgspec.Struct):
+    """A new user. The session token is shown here only; browsers also get it as a cookie."""
+
+    user_id: str
+    session_token: str
+    expires_at: str
+
+
+class KnownSession(msgspec.Struct):
+    """The user the request came with; no new one was made."""
+
+    user_id: str
+    expires_at: str
+
+
+class TokenInfo(msgspec.Struct):
+    token_id: str
+    name: str | None
+    scopes: list[str]
+    created_at: str
+    expires_at: str
+    last_used_at: str | None
+
+
+class Me(msgspec.Struct):
+    user_id: str
+    created_at: str
+    cursor: str
+    connections: int
+    tokens: list[TokenInfo]
+
+
+class SignupClosed(Forbidden):
+    code, title = "signup_closed", "Signup closed"
+    hint = "Users are made by the operator here (`relay user create`)."
+
+
+@users.post("/api/user")
+@tag(["users"])
+@document_response(NewSession, 201)
+@document_response(KnownSession, 200)
+@needs_nothing
+async def create_user() -> Response:
+    """Become somebody: an anonymous user, or the one the session sent along belongs to."""
+    credential = await authenticate_if_given(request)
+    if credential is not None:
+        return await _known(credential)
+    if not services().settings.open_signup:
+        raise SignupClosed()
+    now = services()
+    user_id, token, expires_at = await make_user(now.database, now.access.keyring)
+    response = answer(NewSession(str(user_id), token, rfc3339(expires_at)), 201)
+    _set_cookie(response, token)
+    return response
+
+
+async def _known(credential: Credential) -> Response:
+    if credential.kind is not Kind.SESSION:
+        raise Forbidden("This takes a session; a hook token publishes and watches only.")
+    expires_at = datetime.fromtimestamp(credential.expires_at, tz=UTC)
+    return answer(KnownSession(str(credential.user_id), rfc3339(expires_at)))
+
+
+@users.get("/api/me")
+@tag(["users"])
+@document_response(Me, 200)
+@needs_session
+async def me(credential: Credential) -> Response:
+    """Who am I, where does my stream stand, and which tokens are active?"""
+    now = services()
+    user = await select_user(now.database, credential.user_id)
+    if user is None:
+        raise InvalidToken("The user is gone.", reason="revoked")
+    tokens = await select_tokens(now.database, credential.user_id, MAX_LISTED_TOKENS)
+    return answer(
+        Me(
+            user_id=str(user.user_id),
+            created_at=rfc3339(user.created_at),
+            cursor=f"{user.epoch}.{user.last_seq}",
+            connections=now.hub.watchers(credential.user_id),
+            tokens=[
+                TokenInfo(
+                    token_id=str(token.token_id),
+                    name=token.name,
+                    scopes=token.scopes,
+                    created_at=rfc3339(token.created_at),
+                    expires_at=rfc3339(token.expires_at),
+                    last_used_at=None
+                    if token.last_used_at is None
+                    else rfc3339(token.last_used_at),
+                )
+                for token in tokens
+            ],
+        )
+    )
+
+
+@users.delete("/api/session")
+@tag(["users"])
+@needs_session
+async def delete_session(credential: Credential) -> Response:
+    """Log out: the session and every stream it opened end."""
+    now = services()
+    await end_session(now.database, credential.id, credential.user_id)
+    now.access.revoked(credential.id)
+    response = Response(status=204)
+    delete_cookie(response)
+    return response
+
+
+def _set_cookie(response: Response, token: str) -> None:
+    """Only for Relay's own page, or for a client that is no page at all."""
+    now = services()
+    origin = check_origin(request, now.origins)
+    if origin is None or now.origins.is_own(origin):
+        response.set_cookie(
+            cookie_name(now.secure),
+            token,
+            max_age=MAX_LIFETIME,
+            path="/",
+            secure=now.secure,
+            httponly=True,
+            samesite="Lax",
+        )
+
+
+def delete_cookie(response: Response) -> None:
+    now = services()
+    response.delete_cookie(
+        cookie_name(now.secure), path="/", secure=now.secure, httponly=True, samesite="Lax"
+    )

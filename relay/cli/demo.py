@@ -1,0 +1,82 @@
+"""A small producer that shows life at once: it uses Relay as anybody would, over HTTP."""
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import httpx
+import trio
+
+PAUSE = 0.7  # seconds between two events: slow enough to read, fast enough to be alive
+DAY = 86_400
+
+Say = Callable[[str], None]
+Step = tuple[str, dict[str, Any]]
+
+
+async def play_demo(base_url: str, say: Say) -> None:
+    """Make a user, tell how to watch it, and publish to it for as long as we run."""
+    async with httpx.AsyncClient(base_url=base_url, timeout=10) as client:
+        session = (await _post(client, "/api/user"))["session_token"]
+        headers = {"Authorization": f"Bearer {session}"}
+        watch, publish = [
+            (await _post(client, "/api/token", headers, scopes=[scope], expires_in=DAY))["token"]
+            for scope in ("watch", "publish")
+        ]
+        say(f"\n  Open {base_url}/?demo in a browser, or watch the demo's own stream here:\n")
+        say(f"    curl -N -H 'Authorization: Bearer {watch}' '{base_url}/api/sse?last=20'\n")
+        say("  Ctrl-C stops.\n")
+        headers = {"Authorization": f"Bearer {publish}"}
+        for number in count(1):
+            task_id = f"demo-{number}"
+            for event_type, payload in _story(number):
+                await _post(
+                    client,
+                    "/api/webhook/cli",
+                    headers,
+                    event_type=event_type,
+                    ts=datetime.now(UTC).isoformat(),
+                    task_id=task_id,
+                    payload=payload,
+                )
+                await trio.sleep(PAUSE * random.uniform(0.5, 1.5))
+
+
+async def _post(
+    client: httpx.AsyncClient, path: str, headers: dict[str, str] | None = None, **body: Any
+) -> dict[str, Any]:
+    """POST until it is answered; a demo outlives a restarting database."""
+    while True:
+        try:
+            response = await client.post(path, headers=headers, json=body or None)
+        except httpx.TransportError:
+            await trio.sleep(1)
+            continue
+        if response.status_code not in (429, 503):
+            response.raise_for_status()
+            answer: dict[str, Any] = response.json()
+            return answer
+        await trio.sleep(float(response.headers.get("Retry-After", "1")))
+
+
+def _story(number: int) -> Iterator[Step]:
+    """A training run: epochs, a falling loss, and now and then a failure."""
+    epochs = random.randint(6, 12)
+    fails_at = random.randint(2, epochs - 1) if number % 4 == 0 else None
+    loss = 2.4
+    yield "task_started", {"title": f"train model #{number}"}
+    for epoch in range(1, epochs + 1):
+        loss *= random.uniform(0.72, 0.95)
+        line = f"epoch {epoch}/{epochs}  loss {loss:.4f}"
+        yield "log", {"level": "info", "message": line}
+        if epoch == fails_at:
+            yield "log", {"level": "error", "message": "loss is NaN after a bad batch"}
+            yield (
+                "task_failed",
+                {"exit_code": 1, "message": "diverged", "duration_s": epoch * PAUSE},
+            )
+            return
+        yield "task_progress", {"progress": round(epoch / epochs, 2), "message": line}
+    yield "task_succeeded", {"exit_code": 0, "message": f"loss {loss:.4f}", "duration_s": epochs}

@@ -1,0 +1,53 @@
+"""What stops a command: one clear line and exit code 1, never a traceback for a known cause."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from relay.db.embedded import EmbeddedError
+from relay.db.migrate import MigrationError
+from relay.db.source import NoDatabase
+from relay.errors import Problem
+from relay.server.listeners import ListenError
+from relay.server.serve import LifespanEnded, StartupFailed
+from relay.settings import SettingError
+
+KNOWN = (
+    EmbeddedError,
+    LifespanEnded,
+    ListenError,
+    MigrationError,
+    NoDatabase,
+    Problem,
+    SettingError,
+    StartupFailed,
+)
+
+
+@contextmanager
+def told_clearly() -> Iterator[None]:
+    """Turn known failures, alone or in a group, into click's one line."""
+    try:
+        yield
+    except KNOWN as error:
+        raise click.ClickException(_line(error)) from error
+    except BaseExceptionGroup as group:
+        leaves = list(_leaves(group))
+        known = [leaf for leaf in leaves if isinstance(leaf, KNOWN)]
+        if known and len(known) == len(leaves):
+            raise click.ClickException(_line(known[0])) from group
+        raise
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for part in group.exceptions:
+        if isinstance(part, BaseExceptionGroup):
+            yield from _leaves(part)
+        else:
+            yield part
+
+
+def _line(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error, Problem) else None
+    return f"{error} ({cause})" if cause is not None else str(error)

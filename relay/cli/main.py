@@ -1,0 +1,50 @@
+"""The command line. Each command imports what it needs when it runs: producers stay light."""
+
+import importlib
+from typing import ClassVar
+
+import click
+
+from relay import __version__
+
+
+class Commands(click.Group):
+    """Commands in modules of their own, loaded when named; some need the server's extra."""
+
+    modules: ClassVar[dict[str, tuple[str, str]]] = {
+        "serve": ("relay.cli.serve", "server"),
+        "migrate": ("relay.cli.migrate", "server"),
+        "user": ("relay.cli.user", "server"),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.modules:
+            return None
+        module, extra = self.modules[cmd_name]
+        try:
+            loaded = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("relay"):
+                raise
+            raise click.ClickException(
+                f"`relay {cmd_name}` needs the server's packages ({error.name} is missing);"
+                f" install them with: pip install 'relay[{extra}]'"
+            ) from None
+        command: click.Command = loaded.command
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="relay")
+def main() -> None:
+    """Watch long-running work live: webhook events in, one private stream per user out.
+
+    \b
+    Try it:
+      relay serve                   a server with its own database, on 127.0.0.1:8000
+      relay serve --demo            the same, with something to look at
+      relay migrate --status        what the database knows of this version
+    """

@@ -1,0 +1,57 @@
+"""`relay migrate`: bring the database to this version, or see how far it is."""
+
+import os
+
+import click
+import trio
+
+from relay.cli.failures import told_clearly
+from relay.db.migrate import applied_migrations, load_migrations, pending
+from relay.db.pool import connect
+from relay.db.source import bring_up_to_date, open_source
+from relay.logs import configure_logs
+from relay.packaged import packaged
+from relay.settings import Settings
+
+
+@click.command("migrate")
+@click.option("--status", is_flag=True, help="Only show what is applied and what is pending.")
+@click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
+def command(status: bool, data_dir: str | None) -> None:
+    """Apply the migrations of this version, once, whoever else does the same.
+
+    \b
+    Examples:
+      DATABASE_URL=postgresql://… relay migrate
+      relay migrate --status        exit code 3 when some are pending
+    """
+    with told_clearly():
+        settings = Settings.load(os.environ, data_dir=data_dir)
+        configure_logs("warning")
+        todo = trio.run(_status if status else _apply, settings)
+    if status and todo:
+        raise SystemExit(3)
+
+
+async def _apply(settings: Settings) -> int:
+    async with open_source(settings) as source:
+        done = await bring_up_to_date(source.dsn, apply=True, timeout=settings.database_timeout)
+    for migration in done:
+        click.echo(f"applied {migration.file}")
+    click.echo(f"The database is up to date; {len(done)} migrations applied now.")
+    return 0
+
+
+async def _status(settings: Settings) -> int:
+    migrations = load_migrations(packaged("sql"))
+    async with (
+        open_source(settings) as source,
+        connect(source.dsn, timeout=settings.database_timeout) as connection,
+    ):
+        applied = await applied_migrations(connection)
+        todo = pending(migrations, applied)
+    for migration, before in zip(migrations, applied, strict=False):
+        click.echo(f"applied  {before.applied_at:%Y-%m-%d %H:%M}  {migration.file}")
+    for migration in todo:
+        click.echo(f"pending                    {migration.file}")
+    return len(todo)

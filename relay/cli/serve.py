@@ -1,0 +1,85 @@
+"""`relay serve`: the whole service in one command."""
+
+import os
+import signal
+from pathlib import Path
+
+import click
+import trio
+from hypercorn.config import Config
+
+from relay import __version__
+from relay.cli.demo import play_demo
+from relay.cli.failures import told_clearly
+from relay.logs import configure_logs
+from relay.serving import serve_relay, server_config
+from relay.settings import Settings
+
+
+@click.command("serve")
+@click.option("--bind", metavar="HOST:PORT", help="Where to listen [127.0.0.1:8000].")
+@click.option("--workers", type=int, metavar="N", help="Processes; one so far [1].")
+@click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
+@click.option("--demo", is_flag=True, help="Play something to look at, to a user of its own.")
+def command(bind: str | None, workers: int | None, data_dir: str | None, demo: bool) -> None:
+    """Serve Relay: embedded Postgres unless DATABASE_URL says otherwise, migrations, everything.
+
+    \b
+    Examples:
+      relay serve
+      relay serve --bind 0.0.0.0:8080 --data-dir /var/lib/relay
+      DATABASE_URL=postgresql://… RELAY_SIGNING_KEYS=k1:… relay serve
+
+    \b
+    Every option is a setting too (RELAY_BIND, RELAY_WORKERS, RELAY_DATA_DIR); the others are
+    environment variables only, listed in docs/reference/settings.md.
+    Ctrl-C or SIGTERM stops it: streams are told, what was accepted is committed.
+    """
+    with told_clearly():
+        settings = Settings.load(os.environ, bind=bind, workers=workers, data_dir=data_dir)
+        configure_logs(settings.log_level)
+        config = server_config(settings, Path.cwd())
+        trio.run(_serve, settings, config, demo)
+
+
+async def _serve(settings: Settings, config: Config, demo: bool) -> None:
+    """The first SIGINT or SIGTERM drains; one while starting, or a second, ends all at once."""
+    listening, stop = trio.Event(), trio.Event()
+
+    async def announce(base_url: str, database: str) -> None:
+        listening.set()
+        await _announce(demo, base_url, database)
+
+    async with trio.open_nursery() as process:
+        await process.start(_heed_signals, listening, stop, process.cancel_scope)
+        await serve_relay(settings, config, announce=announce, stop=stop)
+        process.cancel_scope.cancel()
+
+
+async def _heed_signals(
+    listening: trio.Event,
+    stop: trio.Event,
+    everything: trio.CancelScope,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            if stop.is_set() or not listening.is_set():
+                everything.cancel()
+            stop.set()
+
+
+async def _announce(demo: bool, base_url: str, database: str) -> None:
+    """Say where Relay listens and how to see it work."""
+    say(f"Relay {__version__} listens on {click.style(base_url, bold=True)}, with {database}.")
+    if demo:
+        await play_demo(base_url, say)
+        return
+    say(f"\n  Open {base_url} in a browser, or become somebody:\n")
+    say(f"    curl -X POST {base_url}/api/user\n")
+
+
+def say(line: str) -> None:
+    """Tell the person at the terminal; colours only where there is one."""
+    click.echo(line)

@@ -1,0 +1,50 @@
+"""`relay user create`: make a user by hand, for a Relay whose signup is closed."""
+
+import os
+from functools import partial
+
+import click
+import trio
+
+from relay.accounts import make_user
+from relay.cli.failures import told_clearly
+from relay.db.pool import open_database
+from relay.db.source import bring_up_to_date, open_source
+from relay.logs import configure_logs
+from relay.settings import Settings
+from relay.tokens import Keyring
+
+
+@click.group("user")
+def command() -> None:
+    """Users made by the operator."""
+
+
+@command.command("create")
+@click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
+def create(data_dir: str | None) -> None:
+    """Make a user and show its session token, this once.
+
+    \b
+    BASE_URL must be the one `relay serve` uses: it is the token's issuer.
+    Example:
+      BASE_URL=https://relay.example.com DATABASE_URL=postgresql://… relay user create
+    """
+    with told_clearly():
+        settings = Settings.load(os.environ, data_dir=data_dir)
+        configure_logs("warning")
+        user_id, token = trio.run(partial(_create, settings))
+    click.echo(f"user_id        {user_id}\nsession_token  {token}")
+
+
+async def _create(settings: Settings) -> tuple[str, str]:
+    base_url = settings.base_url or f"http://{settings.bind}"
+    async with open_source(settings) as source:
+        await bring_up_to_date(
+            source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
+        )
+        async with open_database(
+            source.dsn, connections=2, timeout=settings.database_timeout
+        ) as database:
+            user_id, token, _ = await make_user(database, Keyring(source.keys, base_url))
+    return str(user_id), token

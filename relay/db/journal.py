@@ -1,0 +1,274 @@
+"""The durable log: append in group commits, read from a cursor.
+
+Group commit: whatever waits when a commit ends goes into the next one, in one statement. There
+is no timer: while one commit is under way the next batch gathers. Users are sharded over the
+writers, so that one user's events are handed over in the order they were committed in.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+import trio
+
+from relay import metrics
+from relay.db.pool import Database, Row, RowRefused
+from relay.errors import DatabaseAway, Draining, Invalid, InvalidToken, JournalFull, Problem
+from relay.events import Event, Head, NewEvent, Receipt
+
+WRITERS = 2  # commits under way at once: one waits for the disk while the other fills
+MAX_COMMIT_EVENTS = 1_000  # events of one commit: about 10 ms of the database's time
+MAX_COMMIT_BYTES = 4 * 2**20  # payload bytes of one commit
+PAGE_EVENTS = 256  # events of one read: what an inbox holds, so that no reader holds more
+PAGE_BYTES = 2**20
+
+log = structlog.get_logger("relay.journal")
+
+Deliver = Callable[[UUID, list[Event]], None]
+
+
+class _Waiting:
+    """One request's events on their way into a commit."""
+
+    __slots__ = ("abandoned", "done", "events", "problem", "receipts", "size", "user_id")
+
+    def __init__(self, user_id: UUID, events: Sequence[NewEvent]) -> None:
+        self.user_id = user_id
+        self.events = events
+        self.size = sum([len(event.payload) for event in events])
+        self.done = trio.Event()
+        self.receipts: list[Receipt] = []
+        self.problem: Problem | None = None
+        self.abandoned = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of a stream, and where the whole stream stood in the same moment."""
+
+    head: Head
+    events: list[Event]
+
+
+class Journal:
+    """`deliver` is called with each user's new events, right after their commit, in seq order.
+
+    `recheck` is called with users whose last commit's outcome is not known.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        deliver: Deliver,
+        recheck: Callable[[UUID], None],
+        *,
+        queue_events: int,
+        queue_bytes: int,
+        timeout: float,
+    ) -> None:
+        self._database = database
+        self._deliver = deliver
+        self._recheck = recheck
+        self._queue_events = queue_events
+        self._queue_bytes = queue_bytes
+        self._timeout = timeout
+        self.waiting_events = 0
+        self.waiting_bytes = 0
+        # append() keeps the bound, which is on events and bytes: these never fill before it
+        self._queues = [trio.open_memory_channel[_Waiting](queue_events) for _ in range(WRITERS)]
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write until `close()`; returns once everything accepted is committed or refused."""
+        async with trio.open_nursery() as nursery:
+            for _, queue in self._queues:
+                nursery.start_soon(self._write, queue)
+            task_status.started()
+
+    def close(self) -> None:
+        """Take no more; what waits is still committed."""
+        for sending, _ in self._queues:
+            sending.close()
+
+    async def append(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
+        """Store one user's events, all or none; returns after the commit, in their order.
+
+        Raises JournalFull at once, DatabaseAway within the timeout (the events may yet be
+        stored: a retry with the same ids tells), InvalidToken when the user is gone, Invalid.
+        """
+        waiting = _Waiting(user_id, events)
+        if (
+            self.waiting_events + len(events) > self._queue_events
+            or self.waiting_bytes + waiting.size > self._queue_bytes
+        ):
+            metrics.journal_full.inc()
+            raise JournalFull()
+        self.waiting_events += len(events)
+        self.waiting_bytes += waiting.size
+        try:
+            self._queues[user_id.int % WRITERS][0].send_nowait(waiting)
+            with trio.move_on_after(self._timeout):
+                await waiting.done.wait()
+        except trio.ClosedResourceError:
+            raise Draining() from None
+        finally:
+            waiting.abandoned = True  # a writer that has not taken it yet leaves it
+            self.waiting_events -= len(events)
+            self.waiting_bytes -= waiting.size
+        if not waiting.done.is_set():
+            raise DatabaseAway()
+        if waiting.problem is not None:
+            raise waiting.problem
+        return waiting.receipts
+
+    async def _write(self, queue: "trio.MemoryReceiveChannel[_Waiting]") -> None:
+        async for first in queue:
+            batch, events, size = [first], len(first.events), first.size
+            while events < MAX_COMMIT_EVENTS and size < MAX_COMMIT_BYTES:
+                try:
+                    waiting = queue.receive_nowait()
+                except (trio.WouldBlock, trio.EndOfChannel):
+                    break
+                batch.append(waiting)
+                events += len(waiting.events)
+                size += waiting.size
+            await self._commit([waiting for waiting in batch if not waiting.abandoned])
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        if not batch:
+            return
+        started = trio.current_time()
+        try:
+            rows = await self._append_events(batch)
+        except DatabaseAway:
+            metrics.commit_failures.inc()
+            self._refuse(batch, DatabaseAway)
+            for user_id in {waiting.user_id for waiting in batch}:
+                self._recheck(user_id)
+            return
+        except RowRefused as error:
+            # one request's data must not cost its neighbours theirs
+            if len(batch) > 1:
+                for waiting in batch:
+                    await self._commit([waiting])
+                return
+            log.warning("row_refused", error=str(error)[:200])
+            self._refuse(batch, Invalid)
+            return
+        metrics.commit_seconds.observe(trio.current_time() - started)
+        metrics.commit_events.observe(len(rows))
+        self._hand_over(batch, rows)
+
+    async def _append_events(self, batch: list[_Waiting]) -> list[Row]:
+        events = [event for waiting in batch for event in waiting.events]
+        return await self._database.fetch(
+            "SELECT seq, fresh, epoch FROM append_events($1, $2, $3, $4, $5, $6, $7)",
+            [waiting.user_id for waiting in batch for _ in waiting.events],
+            [event.id for event in events],
+            [event.event_type for event in events],
+            [event.task_id for event in events],
+            [event.ts for event in events],
+            [event.received_at for event in events],
+            [event.payload for event in events],
+        )
+
+    def _hand_over(self, batch: list[_Waiting], rows: list[Row]) -> None:
+        """Deliver what is new, a user at a time, then wake those who wait."""
+        answers = iter(rows)
+        fresh: dict[UUID, list[Event]] = {}
+        for waiting in batch:
+            new = fresh.setdefault(waiting.user_id, [])
+            for event, (seq, is_fresh, epoch) in zip(waiting.events, answers, strict=False):
+                if epoch is None:
+                    waiting.problem = InvalidToken("The user is gone.", reason="revoked")
+                    continue
+                waiting.receipts.append(Receipt(event.id, epoch, seq, not is_fresh))
+                if is_fresh:
+                    new.append(_committed(event, epoch, seq))
+        for user_id, events in fresh.items():
+            if events:
+                self._deliver(user_id, events)
+        for waiting in batch:
+            waiting.done.set()
+
+    @staticmethod
+    def _refuse(batch: list[_Waiting], problem: type[Problem]) -> None:
+        for waiting in batch:
+            waiting.problem = problem()
+            waiting.done.set()
+
+    async def head(self, user_id: UUID) -> Head:
+        """Where a stream stands. Raises InvalidToken when the user is gone, DatabaseAway."""
+        row = await self._database.fetchrow(
+            "SELECT epoch, oldest_seq, last_seq FROM users WHERE user_id = $1", user_id
+        )
+        if row is None:
+            raise InvalidToken("The user is gone.", reason="revoked")
+        return Head(*row)
+
+    async def heads(self, user_ids: list[UUID]) -> dict[UUID, int]:
+        """The last seq of each of these users' streams, for those that have one."""
+        rows = await self._database.fetch(
+            "SELECT user_id, last_seq FROM users WHERE user_id = ANY ($1)", user_ids
+        )
+        return {row["user_id"]: row["last_seq"] for row in rows}
+
+    async def read(
+        self, user_id: UUID, after: int, limit: int = PAGE_EVENTS, most_bytes: int = PAGE_BYTES
+    ) -> Page:
+        """Stored events past `after`, in order: at least one if there is one, few enough to hold.
+
+        Raises InvalidToken when the user is gone, DatabaseAway.
+        """
+        rows = await self._database.fetch(_READ, user_id, after, limit, most_bytes)
+        if not rows:
+            raise InvalidToken("The user is gone.", reason="revoked")
+        head = Head(rows[0]["epoch"], rows[0]["oldest_seq"], rows[0]["last_seq"])
+        return Page(head, [_stored(row) for row in rows if row["seq"] is not None])
+
+
+# One statement, so that the stream's head and its events are of one moment. The page is cut by
+# the bytes before a row, so that even a row larger than the bound is read, alone.
+_READ = """
+    SELECT u.epoch, u.oldest_seq, u.last_seq,
+        e.seq, e.event_id, e.event_type, e.task_id, e.ts, e.payload, e.received_at
+    FROM users u
+    LEFT JOIN LATERAL (
+        SELECT page.* FROM (
+            SELECT s.*, sum(event_bytes(s.payload)) OVER (ORDER BY s.seq)
+                - event_bytes(s.payload) AS bytes_before
+            FROM (
+                SELECT * FROM events WHERE user_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
+            ) s
+        ) page
+        WHERE page.bytes_before < $4
+    ) e ON true
+    WHERE u.user_id = $1
+    ORDER BY e.seq
+"""
+
+
+def _stored(row: Row) -> Event:
+    return Event(
+        epoch=row[0],
+        seq=row[3],
+        id=row[4],
+        event_type=row[5],
+        task_id=row[6],
+        ts=row[7],
+        payload=row[8],
+        received_at=row[9],
+    )
+
+
+def _committed(event: NewEvent, epoch: str, seq: int) -> Event:
+    return Event(
+        epoch=epoch,
+        seq=seq,
+        id=event.id,
+        event_type=event.event_type,
+        task_id=event.task_id,
+        ts=event.ts,
+        payload=event.payload,
+        received_at=event.received_at,
+    )

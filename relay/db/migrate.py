@@ -1,0 +1,119 @@
+"""Raw SQL migrations: forward only, in order, once, whoever else starts at the same moment.
+
+Each `sql/NNNN_name.sql` runs in a transaction of its own under one advisory lock. What was
+applied stands in `schema_migrations` with its checksum; a file that changed since is refused,
+because the database then is not what the files say.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from relay.db.pool import Connection, StatementFailed
+
+# any number, as long as it is nobody else's: "RELAY" in ASCII
+_LOCK = 0x52_45_4C_41_59
+
+_TIMEOUT = 600  # seconds one migration, or the wait for another process's, may take
+
+_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+
+
+class MigrationError(Exception):
+    """The files and the database contradict each other; the message says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def file(self) -> str:
+        return f"{self.version:04}_{self.name}.sql"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    version: int
+    name: str
+    checksum: str
+    applied_at: datetime
+
+
+def load_migrations(folder: Path) -> list[Migration]:
+    """The files in order. Raises MigrationError where numbers are doubled or missing."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [
+        Migration(int(match[1]), match[2], path.read_text(encoding="utf-8"))
+        for path in paths
+        if (match := _FILE.fullmatch(path.name))
+    ]
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)) or not found:
+        raise MigrationError(f"the migrations in {folder} are not numbered 0001, 0002, …")
+    return found
+
+
+async def applied_migrations(connection: Connection) -> list[Applied]:
+    """What the database says was applied, in order; nothing for an empty database."""
+    present = await connection.fetch("SELECT to_regclass('schema_migrations') IS NOT NULL AS yes")
+    if not present[0]["yes"]:
+        return []
+    rows = await connection.fetch(
+        "SELECT version, name, checksum, applied_at FROM schema_migrations ORDER BY version"
+    )
+    return [Applied(**row) for row in rows]
+
+
+def pending(migrations: list[Migration], applied: list[Applied]) -> list[Migration]:
+    """Which files are still to be applied. Raises MigrationError where history differs."""
+    for before, migration in zip(applied, migrations, strict=False):
+        if (before.version, before.checksum) != (migration.version, migration.checksum):
+            raise MigrationError(
+                f"{migration.file} is not what was applied to this database on"
+                f" {before.applied_at:%Y-%m-%d}; applied migrations never change, add a new one"
+            )
+    if len(applied) > len(migrations):
+        raise MigrationError(
+            f"the database was migrated to version {applied[-1].version} by a newer Relay;"
+            f" this one knows {len(migrations)}"
+        )
+    return migrations[len(applied) :]
+
+
+async def migrate(connection: Connection, migrations: list[Migration]) -> list[Migration]:
+    """Apply what is pending and return it. Raises MigrationError; a failed file changes nothing."""
+    # on any error the caller's connection closes, which releases the lock
+    await connection.execute(f"SELECT pg_advisory_lock({_LOCK})", timeout=_TIMEOUT)
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations ("
+        " version integer PRIMARY KEY,"
+        " name text NOT NULL,"
+        " checksum text NOT NULL,"
+        " applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    todo = pending(migrations, await applied_migrations(connection))
+    for migration in todo:
+        try:
+            await connection.execute(_script(migration), timeout=_TIMEOUT)
+        except StatementFailed as error:
+            raise MigrationError(f"{migration.file} failed, nothing changed: {error}") from error
+    await connection.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+    return todo
+
+
+def _script(migration: Migration) -> str:
+    """The file and its record, in one transaction. Name and checksum hold word characters only."""
+    return (
+        f"BEGIN;\n{migration.sql}\n;"
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES"
+        f" ({migration.version}, '{migration.name}', '{migration.checksum}');\n"
+        "COMMIT;"
+    )

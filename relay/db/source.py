@@ -1,0 +1,119 @@
+"""Which database, and which signing keys belong to it: the operator's, or our own embedded one."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+import trio
+
+from relay.db.embedded import EmbeddedError, running_postgres
+from relay.db.migrate import Migration, MigrationError, applied_migrations, load_migrations, migrate
+from relay.db.migrate import pending as pending_migrations
+from relay.db.pool import connect, wait_until_reachable
+from relay.errors import DatabaseAway
+from relay.packaged import packaged
+from relay.setting_types import SigningKey, signing_keys
+from relay.settings import Settings
+
+REACHABLE_WITHIN = 10.0  # seconds a database may take to come up beside us
+RESTART_PAUSE = 5.0  # seconds at most between two tries to restart our own Postgres
+
+log = structlog.get_logger("relay.database")
+
+
+class NoDatabase(Exception):
+    """There is no usable database; the message is one line for whoever started us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`dsn` holds a password: never shown."""
+
+    dsn: str = field(repr=False)
+    keys: tuple[SigningKey, ...]
+    description: str
+
+
+@asynccontextmanager
+async def open_source(settings: Settings) -> AsyncIterator[Source]:
+    """The database for the length of the block, reachable at its start.
+
+    An embedded one is restarted when it dies, for as long as the block runs.
+    Raises NoDatabase, EmbeddedError.
+    """
+    if settings.database_url is not None:
+        await _reachable(settings.database_url, settings.database_timeout)
+        yield Source(settings.database_url, settings.signing_keys, "the given Postgres")
+        return
+    folder = settings.data_dir
+    async with trio.open_nursery() as nursery:
+        dsn: str = await nursery.start(_keep_running, folder)
+        keys = settings.signing_keys or await trio.to_thread.run_sync(_kept_keys, folder)
+        yield Source(dsn, keys, f"an embedded Postgres in {folder}")
+        nursery.cancel_scope.cancel()
+
+
+async def _reachable(dsn: str, timeout: float) -> None:
+    try:
+        await wait_until_reachable(dsn, within=REACHABLE_WITHIN, timeout=timeout)
+    except DatabaseAway as error:
+        cause = error.__cause__
+        reason = str(cause) or type(cause).__name__
+        raise NoDatabase(f"DATABASE_URL: the database does not answer: {reason}") from error
+
+
+async def _keep_running(
+    folder: Path, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run our Postgres; the first start must work, later ones are tried until they do."""
+    started, pause = False, 0.1
+    while True:
+        try:
+            async with running_postgres(folder) as postgres:
+                if not started:
+                    task_status.started(postgres.dsn)
+                started, pause = True, 0.1
+                log.error("postgres_died", reason=await postgres.died())
+        except EmbeddedError as error:
+            if not started:
+                raise
+            log.error("postgres_restart_failed", reason=str(error))
+        await trio.sleep(pause)
+        pause = min(pause * 2, RESTART_PAUSE)
+
+
+def _kept_keys(folder: Path) -> tuple[SigningKey, ...]:
+    """The keys made for this data folder, once."""
+    path = folder / "signing.keys"
+    if not path.exists():
+        temporary = path.with_suffix(".new")
+        temporary.unlink(missing_ok=True)
+        with os.fdopen(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+        ) as file:
+            file.write(f"k1:{secrets.token_urlsafe(48)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    return signing_keys(path.read_text())
+
+
+async def bring_up_to_date(dsn: str, *, apply: bool, timeout: float) -> list[Migration]:
+    """Apply pending migrations, or with `apply` off insist that there are none.
+
+    Raises MigrationError, DatabaseAway.
+    """
+    migrations = load_migrations(packaged("sql"))
+    async with connect(dsn, timeout=timeout) as connection:
+        if apply:
+            return await migrate(connection, migrations)
+        if todo := pending_migrations(migrations, await applied_migrations(connection)):
+            raise MigrationError(
+                f"{len(todo)} migrations are pending and RELAY_AUTO_MIGRATE is off:"
+                " run `relay migrate`"
+            )
+        return []

@@ -1,0 +1,144 @@
+"""Hook tokens, and the revocations that every process must hear of."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from relay.db.pool import Database
+
+
+class StoredToken(msgspec.Struct, frozen=True):
+    token_id: UUID
+    name: str | None
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+
+
+class LiveToken(msgspec.Struct, frozen=True):
+    """What the database adds to a token's own claims."""
+
+    expires_at: datetime
+    signed: bool
+    kid: str
+
+
+async def insert_token(
+    database: Database,
+    *,
+    token_id: UUID,
+    user_id: UUID,
+    name: str | None,
+    scopes: list[str],
+    expires_at: datetime,
+    signed: bool,
+    kid: str,
+    at_most: int,
+) -> bool:
+    """Keep a new token; False, and nothing kept, when the user has `at_most` active ones."""
+    tag = await database.execute(
+        """
+        WITH kept AS (
+            INSERT INTO tokens (token_id, user_id, name, scopes, expires_at, signed, kid)
+            SELECT $1, $2, $3, $4, $5, $6, $7
+            WHERE $8 > (
+                SELECT count(*) FROM tokens
+                WHERE user_id = $2 AND revoked_at IS NULL AND expires_at > now()
+            )
+            RETURNING user_id, token_id
+        )
+        INSERT INTO audit_log (user_id, action, subject)
+        SELECT user_id, 'token_created', token_id FROM kept
+        """,
+        token_id,
+        user_id,
+        name,
+        scopes,
+        expires_at,
+        signed,
+        kid,
+        at_most,
+    )
+    return tag == "INSERT 0 1"
+
+
+async def select_live_token(database: Database, token_id: UUID, user_id: UUID) -> LiveToken | None:
+    """A token that neither expired nor was revoked."""
+    row = await database.fetchrow(
+        """
+        SELECT expires_at, signed, kid FROM tokens
+        WHERE token_id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > now()
+        """,
+        token_id,
+        user_id,
+    )
+    return None if row is None else LiveToken(**row)
+
+
+async def select_tokens(database: Database, user_id: UUID, limit: int) -> list[StoredToken]:
+    """A user's active tokens, the newest first."""
+    rows = await database.fetch(
+        """
+        SELECT token_id, name, scopes, created_at, expires_at, last_used_at FROM tokens
+        WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
+        ORDER BY created_at DESC, token_id
+        LIMIT $2
+        """,
+        user_id,
+        limit,
+    )
+    return [StoredToken(**row) for row in rows]
+
+
+async def revoke_token(database: Database, token_id: UUID, user_id: UUID) -> bool:
+    """End a token of this user's; True also when it already was. False: no such token."""
+    found: bool = await database.fetchval(
+        """
+        WITH revoked AS (
+            UPDATE tokens SET revoked_at = now()
+            WHERE token_id = $1 AND user_id = $2 AND revoked_at IS NULL
+            RETURNING user_id, token_id
+        ), audited AS (
+            INSERT INTO audit_log (user_id, action, subject)
+            SELECT user_id, 'token_revoked', token_id FROM revoked
+        )
+        SELECT EXISTS (SELECT FROM tokens WHERE token_id = $1 AND user_id = $2)
+        """,
+        token_id,
+        user_id,
+    )
+    return found
+
+
+async def touch_tokens(database: Database, token_ids: list[UUID]) -> None:
+    """Note that tokens were used; to the minute, so that a busy one costs no write an event."""
+    await database.execute(
+        """
+        UPDATE tokens SET last_used_at = now()
+        WHERE token_id = ANY ($1)
+            AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+        """,
+        token_ids,
+    )
+
+
+async def select_revoked(database: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
+    """Tokens and sessions revoked since, by the database's clock, and what that clock says now.
+
+    Looks fifteen seconds further back: a revocation is stamped before it is committed.
+    """
+    rows = await database.fetch(
+        """
+        SELECT now() AS at, revoked.id
+        FROM (VALUES (coalesce($1, now()) - interval '15 seconds')) AS horizon (since)
+        LEFT JOIN LATERAL (
+            SELECT token_id AS id FROM tokens WHERE revoked_at > since
+            UNION ALL
+            SELECT session_id FROM sessions WHERE revoked_at > since
+        ) AS revoked ON true
+        """,
+        since,
+    )
+    return [row["id"] for row in rows if row["id"] is not None], rows[0]["at"]

@@ -1,0 +1,92 @@
+"""Users and their sessions."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from relay.db.pool import Database
+
+
+class UserOverview(msgspec.Struct, frozen=True):
+    user_id: UUID
+    created_at: datetime
+    epoch: str
+    last_seq: int
+
+
+async def insert_user(
+    database: Database, user_id: UUID, epoch: str, session_id: UUID, session_days: float
+) -> datetime:
+    """A new user with a first session; returns when that session expires."""
+    expires_at: datetime = await database.fetchval(
+        """
+        WITH made AS (
+            INSERT INTO users (user_id, epoch) VALUES ($1, $2)
+        ), audited AS (
+            INSERT INTO audit_log (user_id, action, subject) VALUES ($1, 'user_created', $3)
+        )
+        INSERT INTO sessions (session_id, user_id, expires_at)
+        VALUES ($3, $1, now() + $4 * interval '1 day')
+        RETURNING expires_at
+        """,
+        user_id,
+        epoch,
+        session_id,
+        session_days,
+    )
+    return expires_at
+
+
+async def select_user(database: Database, user_id: UUID) -> UserOverview | None:
+    row = await database.fetchrow(
+        "SELECT user_id, created_at, epoch, last_seq FROM users WHERE user_id = $1", user_id
+    )
+    return None if row is None else UserOverview(**row)
+
+
+async def select_session(database: Database, session_id: UUID, user_id: UUID) -> datetime | None:
+    """When a live session expires; None if it ended or never was."""
+    expires_at: datetime | None = await database.fetchval(
+        """
+        SELECT expires_at FROM sessions
+        WHERE session_id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > now()
+        """,
+        session_id,
+        user_id,
+    )
+    return expires_at
+
+
+async def touch_sessions(database: Database, session_ids: list[UUID], session_days: float) -> None:
+    """Sessions in use live on: their end moves to `session_days` from now."""
+    await database.execute(
+        """
+        WITH used AS (
+            UPDATE sessions
+            SET last_used_at = now(), expires_at = now() + $2 * interval '1 day'
+            WHERE session_id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()
+                AND last_used_at < now() - interval '1 minute'
+            RETURNING user_id
+        )
+        UPDATE users SET active_at = now() FROM used WHERE users.user_id = used.user_id
+        """,
+        session_ids,
+        session_days,
+    )
+
+
+async def end_session(database: Database, session_id: UUID, user_id: UUID) -> None:
+    await database.execute(
+        """
+        WITH ended AS (
+            UPDATE sessions SET revoked_at = now()
+            WHERE session_id = $1 AND user_id = $2 AND revoked_at IS NULL
+            RETURNING user_id, session_id
+        )
+        INSERT INTO audit_log (user_id, action, subject)
+        SELECT user_id, 'session_ended', session_id FROM ended
+        """,
+        session_id,
+        user_id,
+    )

@@ -1,0 +1,223 @@
+"""Every way Relay says no, as one tree (RFC 9457).
+
+    Problem
+    ├── BadRequest 400            malformed JSON, cursor, header
+    │   └── BadCursor
+    ├── Unauthorized 401          no credential was sent
+    │   └── InvalidToken          one was sent and does not count
+    ├── Forbidden 403
+    │   ├── InsufficientScope
+    │   └── ForeignOrigin
+    ├── NotFound 404
+    ├── MethodNotAllowed 405
+    ├── RequestTimeout 408        the body came too slowly
+    ├── PayloadTooLarge 413
+    ├── UnsupportedMediaType 415
+    ├── Invalid 422               readable, but a field is not what it must be
+    ├── TooManyConnections 429
+    ├── Internal 500
+    └── Unavailable 503
+        ├── DatabaseAway
+        ├── JournalFull
+        └── Draining
+
+A problem carries its status, a stable `code` that programs may compare, a title that never
+changes and a detail that says what to fix. It never carries a payload, a token or a query.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import msgspec
+from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
+
+MEDIA_TYPE = "application/problem+json"
+REALM = "relay"
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One thing wrong with the input: `where` it stands and what is the matter."""
+
+    where: str
+    message: str
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of every refusal (RFC 9457, with `code`, `request_id` and `errors`)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: tuple[FieldError, ...] = ()
+
+
+class Problem(Exception):
+    """A refusal that is rendered as a problem document."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+    hint: ClassVar[str] = "Something failed on our side; the request id finds it in the log."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.detail = detail or self.hint
+        self.errors = tuple(errors)
+        self.headers: dict[str, str] = dict(headers or {})
+        super().__init__(self.detail)
+
+    def document(self, request_id: str) -> bytes:
+        """The problem as JSON bytes."""
+        return msgspec.json.encode(
+            ProblemDocument(
+                type=f"urn:relay:problem:{self.code}",
+                title=self.title,
+                status=self.status,
+                detail=self.detail,
+                code=self.code,
+                request_id=request_id,
+                errors=self.errors,
+            )
+        )
+
+
+class BadRequest(Problem):
+    status, code, title = 400, "bad_request", "Bad request"
+    hint = "The request is malformed."
+
+
+class BadCursor(BadRequest):
+    code, title = "bad_cursor", "Malformed cursor"
+    hint = "A cursor is `<epoch>.<seq>` as sent by Relay, or `oldest`."
+
+
+class Unauthorized(Problem):
+    """No credential was sent: the challenge names no error (RFC 6750, section 3.1)."""
+
+    status, code, title = 401, "unauthorized", "Credential required"
+    hint = "Send `Authorization: Bearer <token>`."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="{REALM}"'})
+
+
+class InvalidToken(Unauthorized):
+    """A credential was sent and is broken, expired, revoked or spent."""
+
+    code, title = "invalid_token", "Credential refused"
+    hint = "The credential is broken, expired or revoked; get a new one."
+
+    def __init__(self, detail: str | None = None, *, reason: str = "invalid") -> None:
+        super().__init__(detail)
+        self.reason = reason  # for the metric: a word of a closed list, never the token
+        self.headers["WWW-Authenticate"] = _challenge(InvalidTokenError.error, self.detail)
+
+
+class Forbidden(Problem):
+    status, code, title = 403, "forbidden", "Not allowed"
+    hint = "This credential may not do that."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="{REALM}"'})
+
+
+class InsufficientScope(Forbidden):
+    code, title = "insufficient_scope", "Scope missing"
+
+    def __init__(self, detail: str, *, scope: str) -> None:
+        super().__init__(detail)
+        self.headers["WWW-Authenticate"] = _challenge(
+            InsufficientScopeError.error, self.detail, scope=scope
+        )
+
+
+class ForeignOrigin(Forbidden):
+    code, title = "foreign_origin", "Origin not allowed"
+    hint = "This Origin is neither Relay's own nor listed in CORS."
+
+
+class NotFound(Problem):
+    status, code, title = 404, "not_found", "Not found"
+    hint = "There is nothing here."
+
+
+class MethodNotAllowed(Problem):
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+    hint = "This address does not answer that method; see the Allow header."
+
+
+class RequestTimeout(Problem):
+    status, code, title = 408, "request_timeout", "Request too slow"
+    hint = "The body did not arrive in time."
+
+
+class PayloadTooLarge(Problem):
+    status, code, title = 413, "payload_too_large", "Too large"
+    hint = "The body is too large."
+
+
+class UnsupportedMediaType(Problem):
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+    hint = "Send `Content-Type: application/json`, without a Content-Encoding."
+
+
+class Invalid(Problem):
+    status, code, title = 422, "invalid", "Invalid input"
+    hint = "Some fields are not what they must be."
+
+
+class TooManyConnections(Problem):
+    status, code, title = 429, "too_many_connections", "Too many connections"
+    hint = "This user or address has as many live streams as it may have."
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 10) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class Internal(Problem):
+    pass
+
+
+class Unavailable(Problem):
+    status, code, title = 503, "unavailable", "Unavailable"
+    hint = "Relay cannot take this now; try again."
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class DatabaseAway(Unavailable):
+    code, title = "database_away", "Database away"
+    hint = "The database does not answer; nothing was stored, try again."
+
+
+class JournalFull(Unavailable):
+    code, title = "journal_full", "Too much waiting"
+    hint = "More events wait for their commit than the bound allows; try again."
+
+
+class Draining(Unavailable):
+    code, title = "draining", "Restarting"
+    hint = "This process is stopping; try again, another takes over."
+
+
+def _challenge(error: str, description: str, **attributes: str) -> str:
+    """A bearer challenge (RFC 6750, section 3), written by Authlib.
+
+    Its 403 class offers no header of its own, so the 401 class writes both.
+    """
+    refusal = InvalidTokenError(
+        description=description.replace("\\", "").replace('"', "'"),
+        realm=REALM,
+        extra_attributes=attributes,
+    )
+    refusal.error = error
+    return str(dict(refusal.get_headers())["WWW-Authenticate"])

@@ -1,0 +1,60 @@
+"""Every metric, declared once. No label ever holds a user, a token or an address."""
+
+import platform
+
+from prometheus_client import Counter, Gauge, Histogram, Info
+
+from relay import __version__
+
+build_info = Info("relay_build", "The running version.")
+build_info.info({"version": __version__, "python": platform.python_version()})
+
+# -- requests
+http_requests = Counter("relay_http_requests", "Requests answered.", ["route", "method", "status"])
+http_seconds = Histogram(
+    "relay_http_request_duration_seconds",
+    "From a request's headers to its response; streams are not counted.",
+    ["route", "method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+auth_failures = Counter("relay_auth_failures", "Credentials refused.", ["reason"])
+
+# -- the journal
+events_ingested = Counter("relay_events_ingested", "New events committed.", ["event_type"])
+events_duplicate = Counter("relay_events_duplicate", "Events that were stored before.")
+commit_events = Histogram(
+    "relay_journal_commit_events",
+    "Events in one group commit.",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000),
+)
+commit_seconds = Histogram(
+    "relay_journal_commit_duration_seconds",
+    "One group commit, from the statement to its answer.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+commit_failures = Counter("relay_journal_commit_failures", "Group commits that failed.")
+journal_full = Counter("relay_journal_full", "Requests refused because too much was waiting.")
+journal_waiting = Gauge("relay_journal_waiting_events", "Events waiting for their commit.")
+
+# -- streams
+connected_sockets = Gauge("relay_connected_sockets", "Live streams.", ["transport"])
+delivery_seconds = Histogram(
+    "relay_delivery_latency_seconds",
+    "From an event's receipt to its write on a live stream; the slowest event of a write counts.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+inbox_overflows = Counter(
+    "relay_inbox_overflows", "Readers slower than their stream, sent back to the journal."
+)
+journal_reads = Counter("relay_journal_reads", "Pages read for streams that were behind.")
+resumes = Counter("relay_resumes", "Streams started, by what their cursor was.", ["outcome"])
+stream_closes = Counter("relay_stream_closes", "Streams ended, by close code.", ["code"])
+streams_refused = Counter("relay_streams_refused", "Streams refused at a bound.", ["bound"])
+
+# -- the server
+connections_failed = Counter(
+    "relay_connections_failed", "Connections whose protocol failed on our side."
+)
+connections_refused = Counter(
+    "relay_connections_refused", "Connections refused because too many were open."
+)

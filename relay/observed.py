@@ -1,0 +1,71 @@
+"""The outermost ring of the app: every request gets an id, is counted and timed.
+
+Plain ASGI, so that it also sees what Quart never does: handshakes refused before a handler,
+and responses that fail half-way.
+"""
+
+import re
+import secrets
+import time
+from typing import Any
+
+from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
+
+from relay import metrics
+
+REQUEST_ID = "relay.request_id"  # where it stands in the scope
+ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
+
+_SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def request_id(scope: Any) -> str:
+    """The id of the request this scope belongs to."""
+    return str(scope.get(REQUEST_ID, ""))
+
+
+class Observed:
+    def __init__(self, app: ASGIFramework) -> None:
+        self._app = app
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        context: dict[str, Any] = scope  # type: ignore[assignment]
+        identifier = _incoming_id(context["headers"]) or secrets.token_hex(8)
+        context[REQUEST_ID] = identifier
+        header = (b"x-request-id", identifier.encode())
+        started = time.perf_counter()
+
+        async def observed_send(message: Any) -> None:
+            kind = message["type"]
+            if kind in _STARTS:
+                message["headers"] = [*message.get("headers", ()), header]
+                _observe(context, message.get("status", 101), time.perf_counter() - started)
+            await send(message)
+
+        await self._app(scope, receive, observed_send)
+
+
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+
+
+def _observe(scope: dict[str, Any], status: int, seconds: float) -> None:
+    route = scope.get(ROUTE, "unmatched")
+    method = scope.get("method", "GET")
+    if method not in _METHODS:
+        method = "other"
+    metrics.http_requests.labels(route, method, str(status)).inc()
+    metrics.http_seconds.labels(route, method).observe(seconds)
+
+
+def _incoming_id(headers: Any) -> str | None:
+    """The caller's own id, if it is short and cannot forge a log line."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            return value.decode() if _SANE.fullmatch(value) else None
+    return None

@@ -1,0 +1,45 @@
+"""Which pages may talk to Relay: its own, and those the operator lists. Pure."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Origins:
+    """Relay's own origins and the listed ones; both compared whole, never by their beginning.
+
+    A pattern `https://*.example.app` stands for exactly one label, as in a certificate.
+    """
+
+    def __init__(self, base_url: str, listed: Sequence[str]) -> None:
+        self.own = _own(base_url)
+        self._exact = frozenset(origin for origin in listed if "*" not in origin)
+        self.patterns = [_pattern(origin) for origin in listed if "*" in origin]
+
+    def is_own(self, origin: str) -> bool:
+        return origin in self.own
+
+    def is_listed(self, origin: str) -> bool:
+        return origin in self._exact or any(
+            pattern.fullmatch(origin) is not None for pattern in self.patterns
+        )
+
+    def allows(self, origin: str) -> bool:
+        return self.is_own(origin) or self.is_listed(origin)
+
+
+def _own(base_url: str) -> frozenset[str]:
+    """The origin of the base address; on loopback under each of its names."""
+    parts = urlsplit(base_url)
+    host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc
+    if host not in _LOOPBACK:
+        return frozenset({base_url})
+    port = "" if parts.port is None else f":{parts.port}"
+    return frozenset(f"{parts.scheme}://{name}{port}" for name in _LOOPBACK)
+
+
+def _pattern(origin: str) -> re.Pattern[str]:
+    before, after = map(re.escape, origin.split("*"))
+    return re.compile(f"{before}[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?{after}")

@@ -1,0 +1,48 @@
+"""Why a stream ends: one table, read by the code, the metrics, the clients and the docs."""
+
+from enum import Enum
+
+from relay.errors import Forbidden, Problem, TooManyConnections, Unauthorized, Unavailable
+
+
+class Close(Enum):
+    """A reason to end a stream: WebSocket close code, word, and when to come back.
+
+    `retry_after_ms` is advice sent in-band; None means "do not come back like this".
+    Codes 4400 and up are Relay's own (RFC 6455, section 7.4.2).
+    """
+
+    GONE = (1006, "gone", 0)  # never sent: the client left without a word
+    RESTART = (1012, "restart", 250)
+    MAX_AGE = (1012, "max_age", 0)
+    MESSAGE_TOO_BIG = (1009, "message_too_big", 1000)
+    INTERNAL = (1011, "internal_error", 2000)
+    EXPIRED = (4401, "expired", None)
+    REVOKED = (4401, "revoked", None)
+    UNAUTHORIZED = (4401, "unauthorized", None)
+    FORBIDDEN = (4403, "forbidden", None)
+    IDLE = (4408, "idle", 0)
+    STALLED = (4410, "stalled", 0)
+    TOO_MANY_CONNECTIONS = (4429, "too_many_connections", 10_000)
+    TOO_MANY_MESSAGES = (4429, "too_many_messages", 10_000)
+
+    def __init__(self, code: int, reason: str, retry_after_ms: int | None) -> None:
+        self.code = code
+        self.reason = reason
+        self.retry_after_ms = retry_after_ms
+
+
+_REFUSALS: tuple[tuple[type[Problem], Close], ...] = (
+    (Unauthorized, Close.UNAUTHORIZED),
+    (Forbidden, Close.FORBIDDEN),
+    (TooManyConnections, Close.TOO_MANY_CONNECTIONS),
+    (Unavailable, Close.RESTART),
+)
+
+
+def close_for(problem: Problem) -> Close:
+    """How a stream that is refused after its handshake ends; what cannot come back: 4403."""
+    for kind, close in _REFUSALS:
+        if isinstance(problem, kind):
+            return close
+    return Close.INTERNAL if problem.status >= 500 else Close.FORBIDDEN

@@ -1,0 +1,201 @@
+"""The life of one connection, top to bottom. WebSocket and SSE differ only in their door.
+
+A connection is a cursor that moves along the log; live delivery is a shortcut past the read.
+Its inbox stands before history is read, so nothing falls between the two; whatever the inbox
+cannot tell (the start, a hole in seq, an overflow) is read from the journal.
+"""
+
+import random
+import time
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from relay import metrics
+from relay.access import Credential
+from relay.db.journal import Journal
+from relay.errors import DatabaseAway, InvalidToken, Problem
+from relay.realtime.closing import Close, close_for
+from relay.realtime.door import Door
+from relay.realtime.frames import Frame
+from relay.realtime.hub import Inbox
+from relay.realtime.publisher import observe_delivery
+from relay.realtime.resume import Gap, Position
+
+GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one second
+CLOSE_HANDSHAKE = 2.0  # seconds a client may take to answer a WebSocket close
+
+log = structlog.get_logger("relay.stream")
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who watches, and for how long at most (`max_age` seconds, None: no bound)."""
+
+    credential: Credential
+    max_age: float | None
+
+    def ending(self, now: float) -> tuple[float, Close]:
+        """Seconds until this stream is over at the latest, and why."""
+        expires_in = self.credential.expires_at - now
+        if self.max_age is not None and self.max_age < expires_in:
+            return self.max_age, Close.MAX_AGE
+        return expires_in, Close.EXPIRED
+
+
+async def run_connection(
+    door: Door, inbox: Inbox, viewer: Viewer, position: Position, journal: Journal
+) -> None:
+    """Serve an accepted stream from `position` until it ends, and say why it did."""
+    inbox.position = position.seq
+    metrics.connected_sockets.labels(door.name).inc()
+    metrics.resumes.labels(position.outcome).inc()
+    closing = Close.GONE  # unless we end it: the client left, or the server stops for good
+    try:
+        closing = await _live(door, inbox, viewer, position, journal)
+    finally:
+        if closing is Close.GONE:
+            closing = door.cut()
+        metrics.connected_sockets.labels(door.name).dec()
+        metrics.stream_closes.labels(str(closing.code)).inc()
+    await _say_goodbye(door, closing)
+
+
+async def _live(
+    door: Door, inbox: Inbox, viewer: Viewer, position: Position, journal: Journal
+) -> Close:
+    """Stream until we have a reason to end it, and return that."""
+    seconds, at_last = viewer.ending(time.time())
+    inbox.life.deadline = trio.current_time() + seconds
+    try:
+        with inbox.life:  # ends: revoked, expired, too old, idle, draining
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(door.listen, inbox.end)
+                await _greet(door, position, viewer)
+                inbox.direct = door.direct
+                await _follow(door, inbox, position.epoch, journal)
+    except* Exception:
+        log.exception("stream_failed")
+        at_last = Close.INTERNAL
+    finally:
+        inbox.direct = None
+    return inbox.closing or at_last
+
+
+async def _greet(door: Door, position: Position, viewer: Viewer) -> None:
+    await door.control(
+        "hello",
+        cursor=position.cursor,
+        resumed=position.resumed,
+        reason=position.reason,
+        oldest=position.oldest,
+        heartbeat_s=door.heartbeat,
+        token_ttl_s=max(0, int(viewer.credential.expires_at - time.time())),
+    )
+    if position.gap is not None:
+        await _tell_gap(door, position.epoch, position.gap)
+
+
+async def _follow(door: Door, inbox: Inbox, epoch: str, journal: Journal) -> None:
+    """Move along the log, for ever."""
+    while True:
+        if inbox.behind:
+            await _catch_up(door, inbox, epoch, journal)
+        frames: list[Frame] = []
+        with trio.move_on_at(min(door.next_beat(), door.idle_at())) as waited:
+            frames = await inbox.take()
+        if waited.cancelled_caught:
+            if trio.current_time() >= door.idle_at():
+                inbox.end(Close.IDLE)
+            else:
+                await door.beat()
+            continue
+        await _send(door, inbox, epoch, frames)
+
+
+async def _send(door: Door, inbox: Inbox, epoch: str, frames: list[Frame]) -> None:
+    """Write what is new and next; anything else is a matter for the journal."""
+    if frames and frames[0].seq <= inbox.position:
+        frames = [frame for frame in frames if frame.seq > inbox.position]
+    if not frames or inbox.behind:
+        return
+    if frames[0].epoch != epoch:
+        inbox.end(Close.RESTART)  # the numbering began anew: the client's cursor will tell
+    elif frames[-1].seq != inbox.position + len(frames):
+        inbox.behind = True
+    else:
+        await door.send(frames)
+        inbox.position = frames[-1].seq
+        observe_delivery(frames[0])
+
+
+async def _catch_up(door: Door, inbox: Inbox, epoch: str, journal: Journal) -> None:
+    """Read the journal from the position until nothing more is stored."""
+    pause = 0.1
+    while True:
+        inbox.catch_up()  # from here on the inbox tells what the next read does not
+        try:
+            page = await journal.read(inbox.user_id, inbox.position)
+        except DatabaseAway:
+            # the stream stays up; its journal comes back, and signs of life go on
+            inbox.behind = True
+            await _wait_out(door, inbox, pause)
+            pause = min(pause * 2, 1.0)
+            continue
+        except InvalidToken:
+            inbox.end(Close.UNAUTHORIZED)
+            await trio.lowlevel.checkpoint()
+            return
+        pause = 0.1
+        metrics.journal_reads.inc()
+        if page.head.epoch != epoch:
+            inbox.end(Close.RESTART)
+            await trio.lowlevel.checkpoint()
+            return
+        if page.head.oldest > inbox.position + 1:
+            gap = Gap(inbox.position + 1, page.head.oldest - 1)
+            await _tell_gap(door, epoch, gap)
+            inbox.position = gap.last
+        if page.events:
+            await door.send([Frame(event) for event in page.events])
+            inbox.position = page.events[-1].seq
+        if inbox.position >= page.head.last and not inbox.behind:
+            return
+
+
+async def _wait_out(door: Door, inbox: Inbox, pause: float) -> None:
+    """Wait about so long, alive and jittered: a thousand readers must not come back as one."""
+    await trio.sleep(pause * random.uniform(0.5, 1.5))
+    now = trio.current_time()
+    if now >= door.idle_at():
+        inbox.end(Close.IDLE)
+    elif now >= door.next_beat():
+        await door.beat()
+
+
+async def _tell_gap(door: Door, epoch: str, gap: Gap) -> None:
+    await door.control("gap", **{"from": gap.first}, to=gap.last, cursor=f"{epoch}.{gap.last}")
+
+
+async def refuse(door: Door, problem: Problem) -> None:
+    """End a stream that was accepted only so that a browser can read why it is refused."""
+    closing = close_for(problem)
+    metrics.stream_closes.labels(str(closing.code)).inc()
+    await _say_goodbye(door, closing, problem.code)
+
+
+async def _say_goodbye(door: Door, closing: Close, reason: str | None = None) -> None:
+    """Say why in-band (some proxies swallow close codes), then close; cut who does not listen."""
+    with trio.move_on_after(GOODBYE) as said:
+        await door.control(
+            "close",
+            code=closing.code,
+            reason=reason or closing.reason,
+            retry_after_ms=closing.retry_after_ms,
+        )
+    if not said.cancelled_caught:
+        with trio.move_on_after(CLOSE_HANDSHAKE):
+            await door.close(closing)
+            return
+    door.cut()

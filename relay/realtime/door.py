@@ -1,0 +1,50 @@
+"""What a connection needs of its transport: WebSocket and SSE differ in this and nothing else."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from relay.realtime.closing import Close
+from relay.realtime.frames import Frame
+
+
+class Door(Protocol):
+    """One reader's socket. Every write may wait; none outlives the server's send timeout."""
+
+    name: str  # the metric's label: websocket, sse
+    heartbeat: float  # seconds, as told in `hello`
+
+    def direct(self, frames: Sequence[Frame]) -> bool:
+        """Write at once, without waiting, or not at all."""
+        ...
+
+    async def send(self, frames: Sequence[Frame]) -> None:
+        """Write events, in order, all of them."""
+        ...
+
+    async def control(self, kind: str, **fields: Any) -> None:
+        """Write a control message; a `cursor` among the fields moves the reader's position."""
+        ...
+
+    def next_beat(self) -> float:
+        """When (trio's clock) a sign of life is due if nothing else happens."""
+        ...
+
+    async def beat(self) -> None:
+        """Give a sign of life, or ask for one."""
+        ...
+
+    def idle_at(self) -> float:
+        """When (trio's clock) the client counts as gone unless it is heard of."""
+        ...
+
+    async def listen(self, end: Callable[[Close], None]) -> None:
+        """Take what the client says; call `end` when it says too much."""
+        ...
+
+    async def close(self, close: Close) -> None:
+        """End the stream on the wire. The in-band `close` was sent before."""
+        ...
+
+    def cut(self) -> Close:
+        """Drop the connection, whatever is under way: it had stalled, or was gone."""
+        ...

@@ -1,0 +1,127 @@
+"""Event -> the bytes of both doors. Pure: no sockets, no Quart, no database.
+
+An event is encoded once; its WebSocket frame and its SSE block are made from that at most once
+each and shared by all its readers, because a server's frames are the same bytes for everybody
+(RFC 6455, section 5.1: only a client masks).
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from relay.events import Event, rfc3339
+
+MAX_MESSAGE = 256 * 1024  # bytes of one message or write: several events share it up to here
+
+_encode = msgspec.json.encode
+
+
+class Frame:
+    """One event, ready for every reader of its stream."""
+
+    __slots__ = ("_sse", "_websocket", "epoch", "json", "received_at", "seq")
+
+    def __init__(self, event: Event) -> None:
+        self.epoch = event.epoch
+        self.seq = event.seq
+        self.received_at = event.received_at
+        self.json = event_json(event)
+        self._websocket: bytes | None = None
+        self._sse: bytes | None = None
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.epoch}.{self.seq}"
+
+    @property
+    def size(self) -> int:
+        """Bytes this event takes in an inbox, about."""
+        return len(self.json)
+
+    @property
+    def websocket(self) -> bytes:
+        """A whole WebSocket text message."""
+        if self._websocket is None:
+            self._websocket = text_frame(self.json)
+        return self._websocket
+
+    @property
+    def sse(self) -> bytes:
+        """A whole SSE block, unnamed so that `onmessage` sees it."""
+        if self._sse is None:
+            self._sse = b"id: %s\ndata: %s\n\n" % (self.cursor.encode(), self.json)
+        return self._sse
+
+
+def event_json(event: Event) -> bytes:
+    """The event as its readers see it, the payload byte for byte as stored."""
+    task = "" if event.task_id is None else f',"task_id":{_text(event.task_id)}'
+    return (
+        f'{{"id":{_text(event.id)},"seq":{event.seq},"cursor":"{event.epoch}.{event.seq}",'
+        f'"event_type":"{event.event_type}"{task},"ts":"{event.ts}",'
+        f'"received_at":"{rfc3339(event.received_at)}","payload":{event.payload}}}'
+    ).encode()
+
+
+def _text(value: str) -> str:
+    return _encode(value).decode()
+
+
+def text_frame(payload: bytes) -> bytes:
+    """One unfragmented, unmasked text frame (RFC 6455, section 5.2)."""
+    length = len(payload)
+    if length < 126:
+        return bytes((0x81, length)) + payload
+    if length < 65_536:
+        return struct.pack("!BBH", 0x81, 126, length) + payload
+    return struct.pack("!BBQ", 0x81, 127, length) + payload
+
+
+def array_messages(frames: Sequence[Frame]) -> list[bytes]:
+    """Several events as few JSON arrays, each a text frame of at most MAX_MESSAGE bytes."""
+    messages: list[bytes] = []
+    for group in grouped(frames):
+        if len(group) == 1:
+            messages.append(group[0].websocket)
+        else:
+            messages.append(text_frame(b"[" + b",".join([frame.json for frame in group]) + b"]"))
+    return messages
+
+
+def grouped(frames: Sequence[Frame]) -> list[Sequence[Frame]]:
+    """Split so that each group's JSON stays within MAX_MESSAGE; one event always fits."""
+    total = sum([frame.size + 1 for frame in frames]) + 2
+    if total <= MAX_MESSAGE:
+        return [frames]
+    groups: list[Sequence[Frame]] = []
+    start, size = 0, 2
+    for index, frame in enumerate(frames):
+        if index > start and size + frame.size + 1 > MAX_MESSAGE:
+            groups.append(frames[start:index])
+            start, size = index, 2
+        size += frame.size + 1
+    groups.append(frames[start:])
+    return groups
+
+
+def chunk(body: bytes) -> bytes:
+    """One chunk of a chunked response (RFC 9112, section 7.1)."""
+    return b"%x\r\n%s\r\n" % (len(body), body)
+
+
+SSE_HEARTBEAT = b": still here\n\n"
+SSE_RETRY = b"retry: 2000\n"  # milliseconds EventSource waits before it comes back
+
+
+def control_json(kind: str, fields: dict[str, Any]) -> bytes:
+    """A control message: `type` first, fields that are None left out."""
+    present = {name: value for name, value in fields.items() if value is not None}
+    return _encode({"type": kind, **present})
+
+
+def sse_control(kind: str, body: bytes, cursor: str | None) -> bytes:
+    """A control as a named SSE event; those with a cursor move the reader's position."""
+    position = b"" if cursor is None else b"id: %s\n" % cursor.encode()
+    return b"event: %s\n%sdata: %s\n\n" % (kind.encode(), position, body)

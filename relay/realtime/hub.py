@@ -1,0 +1,234 @@
+"""Who listens to whom: publish reaches one user's inboxes and nothing else.
+
+Plain functions over plain dictionaries: nothing here waits, so nothing here can be overtaken.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
+
+import trio
+
+from relay import metrics
+from relay.errors import Draining, TooManyConnections, Unavailable
+from relay.realtime.closing import Close
+from relay.realtime.frames import MAX_MESSAGE, Frame
+
+INBOX_EVENTS = 256  # events a reader may be late before it is sent back to the journal
+INBOX_BYTES = 2**20
+
+Batch = Sequence[Frame]
+
+
+class Inbox:
+    """One reader's place in the hub: what waits for it, where it stands, and its end.
+
+    `position` is the seq last written to the reader. `behind` means: read the journal from
+    there, the inbox is not the whole story. At the start, after a hole, after an overflow,
+    after a lost announcement: it is always the same.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_events",
+        "_offered",
+        "_receiving",
+        "_sending",
+        "address",
+        "behind",
+        "closing",
+        "credential_id",
+        "direct",
+        "life",
+        "position",
+        "resting",
+        "user_id",
+    )
+
+    def __init__(self, user_id: UUID, credential_id: UUID, address: str) -> None:
+        self.user_id = user_id
+        self.credential_id = credential_id
+        self.address = address
+        self.position = 0
+        self.behind = True
+        self.closing: Close | None = None
+        self.life = trio.CancelScope()
+        # writes a batch to the socket at once, or says no; set by a door that can
+        self.direct: Callable[[Batch], bool] | None = None
+        # the reader waits, with nothing on its way to it: only then may a write pass it by
+        self.resting = False
+        self._sending, self._receiving = trio.open_memory_channel[Batch](INBOX_EVENTS)
+        self._events = 0
+        self._bytes = 0
+        self._offered = 0
+
+    def offer(self, frames: Batch, size: int) -> bool:
+        """Hand over new events, in seq order. True when they are already on the wire."""
+        if self.behind:
+            return False  # the journal has them, and the reader is on its way there
+        self._offered = frames[-1].seq
+        if (
+            self.resting
+            and self.direct is not None
+            and size <= MAX_MESSAGE
+            and frames[0].seq == self.position + 1
+            and self.direct(frames)
+        ):
+            self.position = frames[-1].seq
+            return True
+        self._events += len(frames)
+        self._bytes += size
+        if self._events > INBOX_EVENTS or self._bytes > INBOX_BYTES:
+            metrics.inbox_overflows.inc()
+            self.fall_behind()
+        else:
+            self._put(frames)
+        return False
+
+    def heard_of(self, seq: int) -> bool:
+        """Whether this event was written, waits here, or will be read from the journal."""
+        return self.behind or seq <= max(self.position, self._offered)
+
+    def fall_behind(self) -> None:
+        """Send the reader to the journal."""
+        self.behind = True
+        self._put(())
+
+    def _put(self, frames: Batch) -> None:
+        self.resting = False
+        try:
+            self._sending.send_nowait(frames)
+        except trio.WouldBlock:
+            self.behind = True  # it is full, so the reader will wake and see
+
+    async def take(self) -> list[Frame]:
+        """Everything that waits, at least one batch; an empty one only wakes."""
+        try:
+            batches = [self._receiving.receive_nowait()]
+        except trio.WouldBlock:
+            self.resting = True
+            try:
+                batches = [await self._receiving.receive()]
+            finally:
+                self.resting = False
+        batches += self._rest()
+        return [frame for batch in batches for frame in batch]
+
+    def catch_up(self) -> None:
+        """The reader reads the journal now: what waits here is stored there already."""
+        self._rest()
+        self.behind = False
+
+    def _rest(self) -> list[Batch]:
+        batches: list[Batch] = []
+        self._events = self._bytes = 0
+        while True:
+            try:
+                batches.append(self._receiving.receive_nowait())
+            except trio.WouldBlock:
+                return batches
+
+    def end(self, close: Close) -> None:
+        """End the stream; the first reason stands."""
+        if self.closing is None:
+            self.closing = close
+            self.life.cancel()
+
+
+class Hub:
+    """The live streams of one process, within its bounds."""
+
+    def __init__(self, *, most: int, most_per_user: int, most_per_address: int) -> None:
+        self._most = most
+        self._most_per_user = most_per_user
+        self._most_per_address = most_per_address
+        self._count = 0
+        self._by_user: dict[UUID, set[Inbox]] = {}
+        self._by_credential: dict[UUID, set[Inbox]] = {}
+        self._by_address: dict[str, int] = {}
+        self.draining = False
+        self.drained = trio.Event()  # draining, and the last stream is gone
+
+    def admit(self, user_id: UUID, address: str) -> None:
+        """Raises Unavailable or TooManyConnections where one more stream is one too many."""
+        if self.draining:
+            raise Draining()
+        if self._count >= self._most:
+            metrics.streams_refused.labels("process").inc()
+            raise Unavailable("This process has as many live streams as it may have.")
+        if self.watchers(user_id) >= self._most_per_user:
+            metrics.streams_refused.labels("user").inc()
+            raise TooManyConnections("This user has as many live streams as it may have.")
+        if self._by_address.get(address, 0) >= self._most_per_address:
+            metrics.streams_refused.labels("address").inc()
+            raise TooManyConnections("This address has as many live streams as it may have.")
+
+    @contextmanager
+    def subscribe(self, user_id: UUID, credential_id: UUID, address: str) -> Iterator[Inbox]:
+        """An inbox for the length of the block. Raises like `admit`."""
+        self.admit(user_id, address)
+        inbox = Inbox(user_id, credential_id, address)
+        self._by_user.setdefault(user_id, set()).add(inbox)
+        self._by_credential.setdefault(credential_id, set()).add(inbox)
+        self._by_address[address] = self._by_address.get(address, 0) + 1
+        self._count += 1
+        try:
+            yield inbox
+        finally:
+            self._count -= 1
+            self._notice_drained()
+            _discard(self._by_user, user_id, inbox)
+            _discard(self._by_credential, credential_id, inbox)
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+    def publish(self, user_id: UUID, frames: Batch) -> bool:
+        """Offer one user's new events to that user's readers.
+
+        True when some reader has them on the wire already.
+        """
+        size = sum([frame.size for frame in frames])
+        written = False
+        for inbox in self._by_user.get(user_id, ()):
+            written |= inbox.offer(frames, size)
+        return written
+
+    def recheck(self, user_id: UUID, last_seq: int | None = None) -> None:
+        """Something may be stored that was never offered here: those not that far, read."""
+        for inbox in self._by_user.get(user_id, ()):
+            if last_seq is None or not inbox.heard_of(last_seq):
+                inbox.fall_behind()
+
+    def end_credential(self, credential_id: UUID) -> None:
+        """A credential was revoked: whatever it opened ends."""
+        for inbox in list(self._by_credential.get(credential_id, ())):
+            inbox.end(Close.REVOKED)
+
+    def drain(self) -> list[Inbox]:
+        """Admit nobody any more; returns who is still to be told."""
+        self.draining = True
+        self._notice_drained()
+        return [inbox for inboxes in self._by_user.values() for inbox in inboxes]
+
+    def _notice_drained(self) -> None:
+        if self.draining and not self._count:
+            self.drained.set()
+
+    def users(self) -> list[UUID]:
+        """Users with live streams."""
+        return list(self._by_user)
+
+    def watchers(self, user_id: UUID) -> int:
+        return len(self._by_user.get(user_id, ()))
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+
+def _discard(index: dict[UUID, set[Inbox]], key: UUID, inbox: Inbox) -> None:
+    inboxes = index[key]
+    inboxes.discard(inbox)
+    if not inboxes:
+        del index[key]

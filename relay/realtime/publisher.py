@@ -1,0 +1,48 @@
+"""Append, then hand over: how an event gets from a request to its user's readers."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from relay import metrics
+from relay.db.journal import Journal
+from relay.db.pool import Database
+from relay.events import Event, NewEvent, Receipt, utc_now
+from relay.realtime.frames import Frame
+from relay.realtime.hub import Hub
+from relay.settings import Settings
+
+
+class Publisher:
+    """Owns the journal, because the journal hands over: commit order is delivery order."""
+
+    def __init__(self, database: Database, hub: Hub, settings: Settings) -> None:
+        self._hub = hub
+        self.journal = Journal(
+            database,
+            deliver=self._deliver,
+            recheck=hub.recheck,
+            queue_events=settings.queue_events,
+            queue_bytes=settings.queue_bytes,
+            timeout=settings.database_timeout,
+        )
+
+    async def publish(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
+        """Store one user's events and hand them over. Raises what Journal.append raises."""
+        receipts = await self.journal.append(user_id, events)
+        for event, receipt in zip(events, receipts, strict=True):
+            if receipt.duplicate:
+                metrics.events_duplicate.inc()
+            else:
+                metrics.events_ingested.labels(event.event_type).inc()
+        return receipts
+
+    def _deliver(self, user_id: UUID, events: list[Event]) -> None:
+        if not self._hub.watchers(user_id):
+            return
+        if self._hub.publish(user_id, [Frame(event) for event in events]):
+            observe_delivery(events[0])
+
+
+def observe_delivery(oldest: Event | Frame) -> None:
+    """An event of this age was just written; the slowest of a write speaks for it."""
+    metrics.delivery_seconds.observe((utc_now() - oldest.received_at).total_seconds())

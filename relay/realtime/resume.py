@@ -1,0 +1,110 @@
+"""Where a stream starts: what a reader asked for, against what its stream still holds. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from relay.errors import BadRequest
+from relay.events import Cursor, Head
+
+MAX_LAST = 1000  # events `last` may ask for: a page of history, not an archive
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What was asked for; at most one is set. All unset: the door's own default."""
+
+    after: Cursor | None = None
+    oldest: bool = False
+    last: int | None = None
+
+    @property
+    def given(self) -> bool:
+        return self.after is not None or self.oldest or self.last is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events that are gone: both seqs inclusive."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the stream goes on: `seq` is the one just before the first event to be sent."""
+
+    epoch: str
+    seq: int
+    oldest: int
+    resumed: bool
+    reason: str | None = None
+    gap: Gap | None = None
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.epoch}.{self.seq}"
+
+    @property
+    def outcome(self) -> str:
+        """One word of a closed list, for the metric."""
+        if self.reason is not None:
+            return self.reason
+        if self.gap is not None:
+            return "gap"
+        return "resumed" if self.resumed else "fresh"
+
+
+def parse_start(args: Mapping[str, str], last_event_id: str | None = None) -> Start:
+    """The first of `Last-Event-ID`, `lastEventId=`, `after=`, `last=`. Raises BadCursor.
+
+    `last` with `after` contradicts itself: BadRequest. An empty `Last-Event-ID` is none, as
+    in the HTML standard.
+    """
+    after, last = args.get("after"), args.get("last")
+    if after is not None and last is not None:
+        raise BadRequest("`last` and `after` are two different places to start; give one.")
+    for known in (last_event_id, args.get("lastEventId")):
+        if known:
+            return Start(after=Cursor.parse(known))
+    if after is not None:
+        return Start(oldest=True) if after == "oldest" else Start(after=Cursor.parse(after))
+    if last is not None:
+        return Start(last=parse_count("last", last, MAX_LAST))
+    return Start()
+
+
+def parse_count(name: str, text: str, most: int) -> int:
+    """A whole number from 1 to `most`. Raises BadRequest."""
+    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not 1 <= int(text) <= most:
+        raise BadRequest(f"`{name}` must be a whole number from 1 to {most}.")
+    return int(text)
+
+
+def locate(start: Start, head: Head, *, default_oldest: bool = False) -> Position:
+    """Where a reader who asked for `start` goes on, and what it has to be told."""
+    before_oldest = head.oldest - 1
+    if start.after is not None:
+        return _after(start.after, head)
+    if start.last is not None:
+        return _fresh(head, max(before_oldest, head.last - start.last))
+    if start.oldest or default_oldest:
+        return _fresh(head, before_oldest)
+    return _fresh(head, head.last)
+
+
+def _after(cursor: Cursor, head: Head) -> Position:
+    before_oldest = head.oldest - 1
+    if cursor.epoch != head.epoch:
+        return Position(head.epoch, before_oldest, head.oldest, False, "epoch")
+    if cursor.seq > head.last:
+        return Position(head.epoch, before_oldest, head.oldest, False, "ahead")
+    if cursor.seq < before_oldest:
+        gap = Gap(cursor.seq + 1, before_oldest)
+        return Position(head.epoch, before_oldest, head.oldest, True, gap=gap)
+    return Position(head.epoch, cursor.seq, head.oldest, True)
+
+
+def _fresh(head: Head, seq: int) -> Position:
+    return Position(head.epoch, seq, head.oldest, False)

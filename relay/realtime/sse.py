@@ -1,0 +1,87 @@
+"""The SSE door: what a connection says, as a stream of server-sent events (HTML, section 9.2)."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import trio
+
+from relay.realtime.closing import Close
+from relay.realtime.frames import (
+    SSE_HEARTBEAT,
+    SSE_RETRY,
+    Frame,
+    chunk,
+    control_json,
+    grouped,
+    sse_control,
+)
+from relay.server.transport import Transport
+
+HEARTBEAT = 15.0  # seconds: common proxies cut silence at 30 to 60, and nobody answers here
+
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",  # nginx hands every block on at once
+}
+
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class SseDoor:
+    """A door over a started response; `write` sends body bytes the ordinary ASGI way."""
+
+    name = "sse"
+
+    def __init__(self, write: Write, transport: Transport | None, *, heartbeat: float) -> None:
+        self.heartbeat = min(heartbeat, HEARTBEAT)
+        self._write = write
+        self._transport = transport
+        self._chunked = transport is not None and transport.framing == "chunked"
+        self._sent_at = trio.current_time()
+
+    def direct(self, frames: Sequence[Frame]) -> bool:
+        if self._transport is None:
+            return False
+        body = b"".join([frame.sse for frame in frames])
+        written = self._transport.try_send(chunk(body) if self._chunked else body)
+        if written:
+            self._sent_at = trio.current_time()
+        return written
+
+    async def send(self, frames: Sequence[Frame]) -> None:
+        for group in grouped(frames):
+            await self._send(b"".join([frame.sse for frame in group]))
+
+    async def control(self, kind: str, **fields: Any) -> None:
+        block = sse_control(kind, control_json(kind, fields), fields.get("cursor"))
+        await self._send(SSE_RETRY + block if kind == "hello" else block)
+
+    async def _send(self, body: bytes) -> None:
+        if self._transport is None:
+            await self._write(body)
+        else:
+            await self._transport.send_raw(chunk(body) if self._chunked else body)
+        self._sent_at = trio.current_time()
+
+    def next_beat(self) -> float:
+        return self._sent_at + self.heartbeat
+
+    async def beat(self) -> None:
+        await self._send(SSE_HEARTBEAT)
+
+    def idle_at(self) -> float:
+        return float("inf")
+
+    async def listen(self, end: Callable[[Close], None]) -> None:
+        """Nobody speaks on this door."""
+
+    async def close(self, close: Close) -> None:
+        """The last event is the close; the end of the response follows by itself."""
+
+    def cut(self) -> Close:
+        if self._transport is None:
+            return Close.GONE
+        stalled = self._transport.stalled
+        self._transport.abort()
+        return Close.STALLED if stalled else Close.GONE

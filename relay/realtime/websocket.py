@@ -1,0 +1,139 @@
+"""The WebSocket door: what a connection says and hears, as WebSocket messages."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import trio
+from quart import Websocket
+
+from relay.events import rfc3339, utc_now
+from relay.realtime.closing import Close
+from relay.realtime.frames import (
+    Frame,
+    array_messages,
+    control_json,
+    grouped,
+    text_frame,
+)
+from relay.server.transport import Transport
+
+SUBPROTOCOL = "relay.v1"
+
+MAX_CLIENT_MESSAGE = 4096  # bytes; nothing a client says is needed, so little is read of it
+MAX_CLIENT_MESSAGES = 10  # a second, and at once
+
+
+class WebSocketDoor:
+    """A door over an accepted WebSocket.
+
+    With the server layer's transport, ready frames are written as they are and pongs count as
+    signs of life. Without (an unmodified server) messages go through ASGI one by one; nobody
+    can tell then whether a silent client is there, so silence does not end the stream.
+    """
+
+    name = "websocket"
+
+    def __init__(
+        self,
+        websocket: Websocket,
+        transport: Transport | None,
+        *,
+        batched: bool,
+        heartbeat: float,
+        idle_timeout: float,
+    ) -> None:
+        self.heartbeat = heartbeat
+        self._websocket = websocket
+        self._transport = transport
+        self._batched = batched  # the client offered relay.v1
+        self._idle_timeout = idle_timeout
+        self._asked_at = self._sent_at = trio.current_time()
+
+    def direct(self, frames: Sequence[Frame]) -> bool:
+        if self._transport is None:
+            return False
+        if len(frames) == 1:
+            written = self._transport.try_send(frames[0].websocket)
+        else:
+            written = self._transport.try_send(b"".join(self._messages(frames)))
+        if written:
+            self._sent_at = trio.current_time()
+        return written
+
+    async def send(self, frames: Sequence[Frame]) -> None:
+        if self._transport is None:
+            for frame in frames:
+                await self._websocket.send(frame.json.decode())
+        elif self._batched:
+            for message in array_messages(frames):
+                await self._transport.send_raw(message)
+        else:
+            for group in grouped(frames):
+                await self._transport.send_raw(b"".join(self._messages(group)))
+        self._sent_at = trio.current_time()
+
+    def _messages(self, frames: Sequence[Frame]) -> list[bytes]:
+        return array_messages(frames) if self._batched else [frame.websocket for frame in frames]
+
+    async def control(self, kind: str, **fields: Any) -> None:
+        body = control_json(kind, fields)
+        if self._transport is None:
+            await self._websocket.send(body.decode())
+        else:
+            await self._transport.send_raw(text_frame(body))
+        self._sent_at = trio.current_time()
+
+    def _silent_since(self) -> float:
+        """When the client was last heard of, or last asked."""
+        heard = 0.0 if self._transport is None else self._transport.last_received
+        return max(self._asked_at, heard)
+
+    def next_beat(self) -> float:
+        silent_since = self._silent_since()
+        if self._batched:
+            silent_since = min(silent_since, self._sent_at)
+        return silent_since + self.heartbeat
+
+    async def beat(self) -> None:
+        now = trio.current_time()
+        if self._batched and now >= self._sent_at + self.heartbeat:
+            # a page cannot see ping frames and wants to know that the server lives
+            await self.control("ping", ts=rfc3339(utc_now()))
+        if now >= self._silent_since() + self.heartbeat:
+            self._asked_at = now
+            if self._transport is not None:
+                await self._transport.ping()
+
+    def idle_at(self) -> float:
+        if self._transport is None:
+            return float("inf")
+        return self._transport.last_received + self._idle_timeout
+
+    async def listen(self, end: Callable[[Close], None]) -> None:
+        allowance, since = float(MAX_CLIENT_MESSAGES), trio.current_time()
+        while True:
+            message = await self._websocket.receive()
+            now = trio.current_time()
+            allowance = min(MAX_CLIENT_MESSAGES, allowance + (now - since) * MAX_CLIENT_MESSAGES)
+            since = now
+            if message is not None and len(_bytes(message)) > MAX_CLIENT_MESSAGE:
+                end(Close.MESSAGE_TOO_BIG)
+            if allowance < 1:
+                end(Close.TOO_MANY_MESSAGES)
+            allowance -= 1
+
+    async def close(self, close: Close) -> None:
+        await self._websocket.close(close.code, close.reason)
+        while True:  # until the client answers: then this task is cancelled from outside
+            await self._websocket.receive()
+
+    def cut(self) -> Close:
+        if self._transport is None:
+            return Close.GONE
+        stalled = self._transport.stalled
+        self._transport.abort()
+        return Close.STALLED if stalled else Close.GONE
+
+
+def _bytes(message: str | bytes) -> bytes:
+    return message.encode() if isinstance(message, str) else message

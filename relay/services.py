@@ -1,0 +1,77 @@
+"""What a serving process holds while it serves, opened and closed in one block."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import trio
+from quart import current_app
+
+from relay.access import Access
+from relay.db.pool import Database, open_database
+from relay.origins import Origins
+from relay.realtime.backplane import follow_other_processes
+from relay.realtime.hub import Hub
+from relay.realtime.publisher import Publisher
+from relay.setting_types import SigningKey
+from relay.settings import Settings
+from relay.tokens import Keyring
+
+if TYPE_CHECKING:
+    from relay.app import Relay
+
+LAST_COMMITS = 3.0  # seconds: what was accepted is committed, or its producer told
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    base_url: str
+    origins: Origins
+    database: Database
+    access: Access
+    hub: Hub
+    publisher: Publisher
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach Relay by https."""
+        return self.base_url.startswith("https://")
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, *, dsn: str, keys: tuple[SigningKey, ...], base_url: str
+) -> AsyncIterator[Services]:
+    """Everything a process needs to serve, with the tasks behind it in a nursery around the block.
+
+    A task that dies ends the block with its error: nobody serves with dead work behind.
+    Raises DatabaseAway.
+    """
+    hub = Hub(
+        most=settings.max_connections,
+        most_per_user=settings.max_connections_per_user,
+        most_per_address=settings.max_connections_per_address,
+    )
+    async with open_database(
+        dsn, connections=settings.database_connections, timeout=settings.database_timeout
+    ) as database:
+        access = Access(Keyring(keys, base_url), database, on_revoked=hub.end_credential)
+        publisher = Publisher(database, hub, settings)
+        journal = publisher.journal
+        origins = Origins(base_url, settings.cors)
+        async with trio.open_nursery() as critical:
+            await critical.start(access.run)
+            critical.start_soon(follow_other_processes, hub, journal)
+            async with trio.open_nursery() as writers:
+                await writers.start(journal.run)
+                yield Services(settings, base_url, origins, database, access, hub, publisher)
+                journal.close()
+                writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS
+            critical.cancel_scope.cancel()
+
+
+def services() -> Services:
+    """The services of the app that handles the current request."""
+    return cast("Relay", current_app).services

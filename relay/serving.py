@@ -1,0 +1,121 @@
+"""One serving process, from its sockets to its last commit. Read top to bottom."""
+
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+from hypercorn.config import Config
+
+from relay import metrics
+from relay.app import create_app, outermost
+from relay.db.source import bring_up_to_date, open_source
+from relay.packaged import packaged
+from relay.realtime.closing import Close
+from relay.realtime.hub import Hub
+from relay.server.guard import GuardLimits, Observer
+from relay.server.listeners import addresses, open_sockets
+from relay.server.serve import serve
+from relay.services import open_services
+from relay.settings import Settings
+
+ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full house still answers
+HERD = 1.0  # seconds over which streams are told to come back, so that they do not come as one
+
+log = structlog.get_logger("relay.serving")
+
+Announce = Callable[[str, str], Awaitable[None]]
+
+
+def server_config(settings: Settings, folder: Path) -> Config:
+    """Hypercorn's configuration: `hypercorn.toml` of the working folder, or the packaged one."""
+    own = folder / "hypercorn.toml"
+    config = Config.from_toml(own if own.exists() else packaged("hypercorn.toml"))
+    config.bind = [settings.bind]
+    config.graceful_timeout = settings.drain_timeout
+    # an address book of who connected is not ours to keep; errors go where all logs go
+    config.accesslog = None
+    config.errorlog = None
+    return config
+
+
+async def serve_relay(
+    settings: Settings, config: Config, *, announce: Announce, stop: trio.Event
+) -> None:
+    """Serve until `stop`, then say goodbye and commit what was accepted.
+
+    `announce(base_url, database)` runs beside the server once it listens, for as long.
+    Raises ListenError, EmbeddedError, NoDatabase, MigrationError, DatabaseAway, or whatever
+    ended a task the service cannot do without; possibly in a group.
+    """
+    sockets = open_sockets(config)
+    base_url = settings.base_url or _reachable_as(addresses(sockets)[0])
+    app = create_app()
+    async with open_source(settings) as source:
+        applied = await bring_up_to_date(
+            source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
+        )
+        log.info("database_ready", database=source.description, migrated=len(applied))
+        async with open_services(
+            settings, dsn=source.dsn, keys=source.keys, base_url=base_url
+        ) as app.services:
+            server = partial(
+                serve,
+                outermost(app, settings.trusted_proxies),
+                config,
+                sockets,
+                limits=GuardLimits(
+                    max_connections=settings.max_connections + ROOM_FOR_REQUESTS,
+                    send_timeout=settings.send_timeout,
+                ),
+                observer=Measured(),
+                shutdown_trigger=stop.wait,
+                drain=partial(say_goodbye, app.services.hub),
+            )
+            async with trio.open_nursery() as beside:
+                await _start_server(beside, server)
+                beside.start_soon(announce, base_url, source.description)
+
+
+async def _start_server(beside: trio.Nursery, server: partial[Any]) -> None:
+    """Start the server; what runs beside it ends with it."""
+
+    async def run(task_status: trio.TaskStatus[Any]) -> None:
+        await server(task_status=task_status)
+        beside.cancel_scope.cancel()
+
+    await beside.start(run)
+
+
+async def say_goodbye(hub: Hub) -> None:
+    """Tell every stream to come back elsewhere, spread out, and wait until they are gone.
+
+    The server's grace bounds it.
+    """
+    inboxes = hub.drain()
+    log.info("draining", streams=len(inboxes))
+    random.shuffle(inboxes)
+    for inbox in inboxes:
+        inbox.end(Close.RESTART)
+        await trio.sleep(HERD / len(inboxes))
+    await hub.drained.wait()
+
+
+class Measured(Observer):
+    """The server's accidents, counted."""
+
+    def connection_failed(self, failure: BaseException) -> None:
+        metrics.connections_failed.inc()
+        super().connection_failed(failure)
+
+    def connection_refused(self) -> None:
+        metrics.connections_refused.inc()
+        super().connection_refused()
+
+
+def _reachable_as(address: str) -> str:
+    """A bound address as a client beside us would write it."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -1,0 +1,140 @@
+"""How a setting's text becomes its value: each parser raises ValueError saying what it must be."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+MIN_SECRET = 32  # bytes: what HS256 asks of its key (RFC 7518, section 3.2)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A named secret that signs or verifies tokens; never shown."""
+
+    kid: str
+    secret: bytes = field(repr=False)
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if (word := text.strip().lower()) not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return word
+
+    return parse
+
+
+def on_off(text: str) -> bool:
+    return one_of("on", "off")(text) == "on"
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text.strip()) or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_BYTES = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def _quantity(units: Mapping[str, int], low: float, high: float, what: str) -> Any:
+    def parse(text: str) -> float:
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", text.strip().lower())
+        if match is None or match[2] not in units:
+            raise ValueError(f"must be {what}")
+        value = float(match[1]) * units[match[2]]
+        if not low <= value <= high:
+            raise ValueError(f"must be {what}, from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def duration(low: float, high: float) -> Callable[[str], float]:
+    parse: Callable[[str], float] = _quantity(_SECONDS, low, high, "a time like 25, 25s or 5m")
+    return parse
+
+
+def optional_duration(low: float, high: float) -> Callable[[str], float | None]:
+    parse = duration(low, high)
+    return lambda text: None if text.strip().lower() == "off" else parse(text)
+
+
+def size(low: int, high: int) -> Callable[[str], int]:
+    quantity = _quantity(_BYTES, low, high, "a size like 1048576 or 256MiB")
+    return lambda text: int(quantity(text))
+
+
+def days(low: float, high: float) -> Callable[[str], float]:
+    return lambda text: float(_quantity({"": 1, "d": 1}, low, high, "a number of days")(text))
+
+
+def base_url(text: str) -> str:
+    parts = urlsplit(text.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http or https address like https://relay.example.app")
+    if parts.path.strip("/"):
+        raise ValueError("must have no path; Relay is served at the root of its host")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<any>\*\.)?(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(?P<port>:\d{1,5})?"
+)
+
+
+def origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for origin in origins:
+        match = _ORIGIN.fullmatch(origin)
+        if match is None or (match["any"] and match["scheme"] != "https"):
+            raise ValueError(
+                f"names {origin!r}; each must be an exact origin like https://app.example.com"
+                " or a pattern like https://*.example.app"
+            )
+    return origins
+
+
+def signing_keys(text: str) -> tuple[SigningKey, ...]:
+    keys: list[SigningKey] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        kid, separator, secret = part.partition(":")
+        if not separator or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", kid):
+            raise ValueError("must be kid:secret pairs separated by commas")
+        if len(secret.encode()) < MIN_SECRET:
+            raise ValueError(f"has a secret ({kid}) shorter than {MIN_SECRET} bytes")
+        keys.append(SigningKey(kid, secret.encode()))
+    if not keys:
+        raise ValueError("holds no key")
+    if len({key.kid for key in keys}) < len(keys):
+        raise ValueError("names the same kid twice")
+    return tuple(keys)
+
+
+def bind(text: str) -> str:
+    text = text.strip()
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return text
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):\d{1,5}", text) or (
+        int(text.rpartition(":")[2]) > 65_535
+    ):
+        raise ValueError("must be HOST:PORT like 127.0.0.1:8000, or unix:PATH")
+    return text
+
+
+def database_url(text: str) -> str:
+    if urlsplit(text.strip()).scheme not in ("postgres", "postgresql"):
+        raise ValueError("must be an address like postgresql://user:password@host/database")
+    return text.strip()
+
+
+def bearer(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]{16,512}", text):
+        raise ValueError("must be 16 to 512 printable characters without spaces")
+    return text

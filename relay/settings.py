@@ -1,0 +1,215 @@
+"""Every setting, once: its name, its unit, its default and the reason of the default.
+
+Settings come from the environment alone and are read once, at the start; the object is frozen.
+An invalid one stops the start with a message that names it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from relay.setting_types import (
+    SigningKey,
+    base_url,
+    bearer,
+    bind,
+    database_url,
+    duration,
+    integer,
+    on_off,
+    one_of,
+    optional_duration,
+    origins,
+    signing_keys,
+    size,
+)
+
+T = TypeVar("T")
+
+
+class SettingError(Exception):
+    """A setting is missing or cannot be what it is; the message names it and says what can."""
+
+
+def _setting(
+    name: str,
+    parse: Callable[[str], T],
+    default: T,
+    unit: str,
+    why: str,
+    *,
+    shown: str,
+    secret: bool = False,
+) -> T:
+    """Declare one setting; `shown` is how the reference spells its default."""
+    metadata = {"name": name, "parse": parse, "unit": unit, "why": why, "shown": shown}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator decides. Seconds are floats, sizes are bytes."""
+
+    # -- where
+    bind: str = _setting(
+        "RELAY_BIND", bind, "127.0.0.1:8000", "address",
+        "loopback: nobody else reaches a Relay that was only tried out", shown="127.0.0.1:8000",
+    )  # fmt: skip
+    base_url: str | None = _setting(
+        "BASE_URL", base_url, None, "address",
+        "the issuer of the tokens and the page's own Origin; changing it voids all tokens",
+        shown="the bound address",
+    )  # fmt: skip
+    data_dir: Path = _setting(
+        "RELAY_DATA_DIR", Path, Path(".relay"), "folder",
+        "embedded database and made signing keys, beside what one works on", shown=".relay",
+    )  # fmt: skip
+    workers: int = _setting(
+        "RELAY_WORKERS", integer(1, 1), 1, "processes",
+        "one process serves thousands of streams; more than one is refused so far", shown="1",
+    )  # fmt: skip
+    cors: tuple[str, ...] = _setting(
+        "CORS", origins, (), "origins",
+        "pages elsewhere that may use Relay, by bearer or ticket; nobody unless listed",
+        shown="none",
+    )  # fmt: skip
+    trusted_proxies: int = _setting(
+        "RELAY_TRUSTED_PROXIES", integer(0, 16), 0, "hops",
+        "forwarding headers are a stranger's word unless that many proxies stand in front",
+        shown="0",
+    )  # fmt: skip
+
+    # -- who
+    signing_keys: tuple[SigningKey, ...] = _setting(
+        "RELAY_SIGNING_KEYS", signing_keys, (), "kid:secret, …",
+        "the first signs, all verify; made once and kept (0600) with the embedded database only",
+        shown="made once", secret=True,
+    )  # fmt: skip
+    open_signup: bool = _setting(
+        "RELAY_OPEN_SIGNUP", on_off, True, "on or off",
+        "anyone who reaches Relay may start a stream; off: `relay user create`", shown="on",
+    )  # fmt: skip
+    metrics_token: str | None = _setting(
+        "RELAY_METRICS_TOKEN", bearer, None, "bearer token",
+        "without one, only a peer on loopback reads /metrics", shown="none", secret=True,
+    )  # fmt: skip
+
+    # -- the database
+    database_url: str | None = _setting(
+        "DATABASE_URL", database_url, None, "address",
+        "without one, Relay runs its own Postgres in its data folder", shown="embedded",
+        secret=True,
+    )  # fmt: skip
+    auto_migrate: bool = _setting(
+        "RELAY_AUTO_MIGRATE", on_off, True, "on or off",
+        "a new version serves without a step by hand; off: `relay migrate` first", shown="on",
+    )  # fmt: skip
+    database_connections: int = _setting(
+        "RELAY_DATABASE_CONNECTIONS", integer(4, 200), 12, "connections",
+        "journal writers, readers that catch up and account calls of one process", shown="12",
+    )  # fmt: skip
+    database_timeout: float = _setting(
+        "RELAY_DATABASE_TIMEOUT", duration(0.1, 60), 5.0, "seconds",
+        "a database that takes longer is as good as away: 503, and the producer tries again",
+        shown="5 s",
+    )  # fmt: skip
+    queue_events: int = _setting(
+        "RELAY_QUEUE_EVENTS", integer(1, 1_000_000), 20_000, "events",
+        "events waiting for their commit; beyond it 503 at once rather than late", shown="20 000",
+    )  # fmt: skip
+    queue_bytes: int = _setting(
+        "RELAY_QUEUE_BYTES", size(65_536, 2**32), 64 * 2**20, "bytes",
+        "memory that waiting events may take", shown="64 MiB",
+    )  # fmt: skip
+
+    # -- a stream's life
+    heartbeat: float = _setting(
+        "RELAY_HEARTBEAT", duration(0.1, 3600), 25.0, "seconds",
+        "common proxies cut silence at 30 to 60 s; at most half the idle timeout", shown="25 s",
+    )  # fmt: skip
+    idle_timeout: float = _setting(
+        "RELAY_IDLE_TIMEOUT", duration(0.2, 86_400), 60.0, "seconds",
+        "two heartbeats may get lost before a client counts as gone", shown="60 s",
+    )  # fmt: skip
+    send_timeout: float = _setting(
+        "RELAY_SEND_TIMEOUT", duration(0.1, 3600), 30.0, "seconds",
+        "a reader that takes nothing for so long is stalled", shown="30 s",
+    )  # fmt: skip
+    stream_max_age: float | None = _setting(
+        "RELAY_STREAM_MAX_AGE", optional_duration(1, 30 * 86_400), None, "seconds",
+        "for hosts that cap a response's life: streams end themselves first", shown="off",
+    )  # fmt: skip
+    max_connections: int = _setting(
+        "RELAY_MAX_CONNECTIONS", integer(1, 1_000_000), 10_000, "streams",
+        "about 50 KiB each: half a gigabyte", shown="10 000",
+    )  # fmt: skip
+    max_connections_per_user: int = _setting(
+        "RELAY_MAX_CONNECTIONS_PER_USER", integer(1, 1_000_000), 32, "streams",
+        "a person's tabs, phones and terminals; one user cannot take the process", shown="32",
+    )  # fmt: skip
+    max_connections_per_address: int = _setting(
+        "RELAY_MAX_CONNECTIONS_PER_ADDRESS", integer(1, 1_000_000), 256, "streams",
+        "an office behind one address, not a flood", shown="256",
+    )  # fmt: skip
+
+    # -- the server
+    body_timeout: float = _setting(
+        "RELAY_BODY_TIMEOUT", duration(0.1, 600), 10.0, "seconds",
+        "1 MiB over a slow line; slower ones hold a place for nothing", shown="10 s",
+    )  # fmt: skip
+    drain_timeout: float = _setting(
+        "RELAY_DRAIN_TIMEOUT", duration(0.1, 600), 8.0, "seconds",
+        "goodbyes and last commits, within the 10 s that common hosts grant", shown="8 s",
+    )  # fmt: skip
+    log_level: str = _setting(
+        "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info",
+        "debug, info, warning, error", "what an operator wants to see on a quiet day", shown="info",
+    )  # fmt: skip
+
+    @property
+    def beat(self) -> float:
+        """Seconds of silence before a client is asked: it must have time to answer."""
+        return min(self.heartbeat, self.idle_timeout / 2)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], **chosen: Any) -> Self:
+        """Read the environment; `chosen` (by field) overrides it. Raises SettingError.
+
+        An empty variable counts as absent: that is how most hosts spell "unset".
+        """
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            name = field.metadata["name"]
+            if text := environ.get(name, ""):
+                values[field.name] = _parsed(field, text, name)
+        if "bind" not in values and (port := environ.get("PORT", "")):
+            # hosts that hand out a port mean "be reachable there"
+            values["bind"] = _parsed(_field(cls, "bind"), f"0.0.0.0:{port}", "PORT")
+        for key, value in chosen.items():
+            if value is not None:
+                field = _field(cls, key)
+                values[key] = _parsed(field, str(value), f"--{key.replace('_', '-')}")
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        """What no setting can say alone."""
+        if self.database_url and not self.signing_keys:
+            raise SettingError(
+                "RELAY_SIGNING_KEYS is missing: with DATABASE_URL all processes share their keys."
+                " Make one: echo k1:$(openssl rand -base64 48)"
+            )
+
+
+def _field(cls: type[Settings], name: str) -> Any:
+    return next(field for field in dataclasses.fields(cls) if field.name == name)
+
+
+def _parsed(field: Any, text: str, name: str) -> Any:
+    try:
+        return field.metadata["parse"](text)
+    except ValueError as error:
+        raise SettingError(f"{name} {error}") from None

@@ -1,0 +1,86 @@
+"""A real Postgres for the whole session, a fresh migrated database for each test that asks."""
+
+import asyncio
+import secrets
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+import trio
+
+from relay.db.embedded import running_postgres
+from relay.db.source import bring_up_to_date
+from relay.logs import configure_logs
+from tests.live import Relay, running_relay
+
+TEMPLATE = "relay_template"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_logs() -> None:
+    configure_logs("error")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running Postgres with a migrated template database."""
+    folder = tmp_path_factory.mktemp("postgres")
+    ready, stop = threading.Event(), trio.Event()
+    found: list[str] = []
+    token: list[trio.lowlevel.TrioToken] = []
+
+    async def run() -> None:
+        token.append(trio.lowlevel.current_trio_token())
+        async with running_postgres(folder) as server:
+            found.append(server.dsn)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=trio.run, args=(run,))
+    thread.start()
+    assert ready.wait(60)
+    asyncio.run(_statement(found[0], f"CREATE DATABASE {TEMPLATE}"))
+    template = database_in(found[0], TEMPLATE)
+    trio.run(lambda: bring_up_to_date(template, apply=True, timeout=10))
+    yield found[0]
+    token[0].run_sync_soon(stop.set)
+    thread.join()
+
+
+def database_in(dsn: str, name: str) -> str:
+    return dsn.replace("@/relay?", f"@/{name}?")
+
+
+async def _statement(dsn: str, sql: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def database_url(postgres: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    asyncio.run(_statement(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    yield database_in(postgres, name)
+    asyncio.run(_statement(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def empty_database_url(postgres: str) -> Iterator[str]:
+    """A database of the test's own with nothing in it."""
+    name = f"test_{secrets.token_hex(6)}"
+    asyncio.run(_statement(postgres, f"CREATE DATABASE {name}"))
+    yield database_in(postgres, name)
+    asyncio.run(_statement(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def relay(database_url: str) -> AsyncIterator[Relay]:
+    """A serving Relay: real Hypercorn on port 0, real Postgres."""
+    async with running_relay(database_url) as server:
+        yield server
+

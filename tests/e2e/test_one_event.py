@@ -1,0 +1,90 @@
+"""The way of one event, over both doors, on a real server."""
+
+import pytest
+import trio
+
+from tests.live import Relay, open_stream
+
+DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
+
+
+@DOORS
+async def test_an_event_arrives_live_numbered_and_as_sent(relay: Relay, door: str) -> None:
+    user = await relay.user()
+    async with open_stream(relay, door, user.session) as stream:
+        hello = await stream.hello()
+        receipt = await user.posted(
+            event_type="task_progress", task_id="build", event_id="e1", payload={"progress": 0.5}
+        )
+        (event,) = await stream.events(1)
+    epoch = hello["cursor"].partition(".")[0]
+    assert hello["resumed"] is False
+    assert receipt == {
+        "ok": True,
+        "id": "e1",
+        "seq": 1,
+        "cursor": f"{epoch}.1",
+        "duplicate": False,
+        "watchers": 1,
+    }
+    received_at = event.pop("received_at")
+    assert received_at.endswith("Z")
+    assert event == {
+        "id": "e1",
+        "seq": 1,
+        "cursor": f"{epoch}.1",
+        "event_type": "task_progress",
+        "task_id": "build",
+        "ts": "2026-01-31T12:00:00Z",
+        "payload": {"progress": 0.5},
+    }
+
+
+@DOORS
+async def test_two_users_see_their_own_events_only(relay: Relay, door: str) -> None:
+    one, other = await relay.user(), await relay.user()
+    async with (
+        open_stream(relay, door, one.session) as ones,
+        open_stream(relay, door, other.session) as others,
+    ):
+        await ones.hello()
+        await others.hello()
+        await one.posted(payload="of one")
+        await other.posted(payload="of the other")
+        assert [event["payload"] for event in await ones.events(1)] == ["of one"]
+        assert [event["payload"] for event in await others.events(1)] == ["of the other"]
+        with trio.move_on_after(0.3) as silence:
+            await ones.next()
+        assert silence.cancelled_caught
+
+
+@DOORS
+async def test_a_second_tab_sees_the_same_stream(relay: Relay, door: str) -> None:
+    user = await relay.user()
+    async with (
+        open_stream(relay, door, user.session) as first,
+        open_stream(relay, door, user.session) as second,
+    ):
+        await first.hello()
+        await second.hello()
+        receipts = await user.publish(20)
+        assert receipts[0]["watchers"] == 2
+        for tab in (first, second):
+            assert [event["seq"] for event in await tab.events(20)] == list(range(1, 21))
+
+
+@DOORS
+async def test_a_stream_goes_on_at_its_cursor_on_the_other_door(relay: Relay, door: str) -> None:
+    user = await relay.user()
+    async with open_stream(relay, door, user.session, "?after=oldest") as stream:
+        await stream.hello()
+        await user.publish(3)
+        cursor = (await stream.events(3))[1]["cursor"]
+    await user.publish(600)  # more than an inbox or a page holds
+    other = "sse" if door == "websocket" else "websocket"
+    async with open_stream(relay, other, user.session, f"?after={cursor}") as stream:
+        hello = await stream.hello()
+        assert (hello["resumed"], hello["cursor"]) == (True, cursor)
+        assert [event["seq"] for event in await stream.events(601)] == list(range(3, 604))
+        await user.publish(1)
+        assert [event["seq"] for event in await stream.events(1)] == [604]
