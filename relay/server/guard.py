@@ -25,7 +25,9 @@ from .wire import Stream, TLSStream, Wire, plain_socket
 
 __all__ = ["Connections", "GuardLimits", "GuardedTCPServer", "Observer"]
 
-MAX_RECV = 65_536  # bytes taken from the socket at one time
+MAX_RECV = 16_384
+"""Bytes taken from the socket at one time. h11 bounds only headers that are incomplete: those that
+come in one piece are all parsed, and 64 KiB of the shortest would hold the loop for 90 ms."""
 
 
 class Connections:

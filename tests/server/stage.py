@@ -4,6 +4,7 @@ The server is the real one on a real socket. The application is a stage: each re
 `Visit` whose receive and send the test itself calls, so that nothing happens unasked for.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -166,10 +167,21 @@ class Client:
     """A raw connection, with parsers at hand."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
+        self.stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] = stream
+        self._socket = stream.socket
         self.ws = WSConnection(ConnectionType.CLIENT)
         self._http = h11.Connection(h11.CLIENT)
         self._events: list[FrameEvent] = []
+
+    def secure(self, trusting: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        assert isinstance(self.stream, trio.SocketStream)
+        self.stream = trio.SSLStream(
+            self.stream, trusting, server_hostname="127.0.0.1", https_compatible=True
+        )
+
+    def drop(self) -> None:
+        self._socket.close()
 
     async def send(self, data: bytes) -> None:
         await self.stream.send_all(data)
@@ -278,6 +290,6 @@ async def serving(
                 yield server
             finally:
                 for client in server.clients:
-                    client.stream.socket.close()
+                    client.drop()
             server.stop.set()
     assert server.observer.failures == []

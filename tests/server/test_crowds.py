@@ -84,7 +84,7 @@ async def test_a_thousand_connections_leave_tasks_and_descriptors_as_they_were(
         before = left_over()
         for _ in range(20):
             async with trio.open_nursery() as nursery:
-                for _ in range(50 if not polite else 5):
+                for _ in range(50):
                     if polite:
                         nursery.start_soon(visit, server.port)
                     else:
