@@ -25,9 +25,7 @@ async def _serving() -> AsyncGenerator[None, None]:
         await bring_up_to_date(
             source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
         )
-        async with open_services(
-            settings, dsn=source.dsn, keys=source.keys, base_url=base_url
-        ) as _relay.services:
+        async with open_services(settings, source, base_url) as _relay.services:
             yield
 
 

@@ -19,6 +19,7 @@
     └── Unavailable 503
         ├── DatabaseAway
         ├── JournalFull
+        ├── DiskFull
         └── Draining
 
 A problem carries its status, a stable `code` that programs may compare, a title that never
@@ -202,6 +203,14 @@ class DatabaseAway(Unavailable):
 class JournalFull(Unavailable):
     code, title = "journal_full", "Too much waiting"
     hint = "More events wait for their commit than the bound allows; try again."
+
+
+class DiskFull(Unavailable):
+    code, title = "disk_full", "Disk full"
+    hint = "The disk under the database is nearly full; nothing was stored."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, retry_after=30)
 
 
 class Draining(Unavailable):

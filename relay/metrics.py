@@ -34,6 +34,7 @@ commit_seconds = Histogram(
 )
 commit_failures = Counter("relay_journal_commit_failures", "Group commits that failed.")
 journal_full = Counter("relay_journal_full", "Requests refused because too much was waiting.")
+events_trimmed = Counter("relay_events_trimmed", "Events that went by retention.")
 journal_waiting = Gauge("relay_journal_waiting_events", "Events waiting for their commit.")
 
 # -- streams

@@ -10,11 +10,12 @@ from quart import current_app
 
 from relay.access import Access
 from relay.db.pool import Database, open_database
+from relay.db.source import Source
+from relay.housekeeping import keep_house, watch_disk
 from relay.origins import Origins
 from relay.realtime.backplane import follow_other_processes
 from relay.realtime.hub import Hub
 from relay.realtime.publisher import Publisher
-from relay.setting_types import SigningKey
 from relay.settings import Settings
 from relay.tokens import Keyring
 
@@ -42,7 +43,7 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, dsn: str, keys: tuple[SigningKey, ...], base_url: str
+    settings: Settings, source: Source, base_url: str
 ) -> AsyncIterator[Services]:
     """Everything a process needs to serve, with the tasks behind it in a nursery around the block.
 
@@ -55,15 +56,18 @@ async def open_services(
         most_per_address=settings.max_connections_per_address,
     )
     async with open_database(
-        dsn, connections=settings.database_connections, timeout=settings.database_timeout
+        source.dsn, connections=settings.database_connections, timeout=settings.database_timeout
     ) as database:
-        access = Access(Keyring(keys, base_url), database, on_revoked=hub.end_credential)
+        access = Access(Keyring(source.keys, base_url), database, on_revoked=hub.end_credential)
         publisher = Publisher(database, hub, settings)
         journal = publisher.journal
         origins = Origins(base_url, settings.cors)
         async with trio.open_nursery() as critical:
             await critical.start(access.run)
             critical.start_soon(follow_other_processes, hub, journal)
+            critical.start_soon(keep_house, database, settings)
+            if source.folder is not None:
+                critical.start_soon(watch_disk, journal, source.folder, settings.min_free_disk)
             async with trio.open_nursery() as writers:
                 await writers.start(journal.run)
                 yield Services(settings, base_url, origins, database, access, hub, publisher)

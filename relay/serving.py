@@ -59,9 +59,7 @@ async def serve_relay(
             source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
         )
         log.info("database_ready", database=source.description, migrated=len(applied))
-        async with open_services(
-            settings, dsn=source.dsn, keys=source.keys, base_url=base_url
-        ) as app.services:
+        async with open_services(settings, source, base_url) as app.services:
             server = partial(
                 serve,
                 outermost(app, settings.trusted_proxies),

@@ -16,6 +16,7 @@ from relay.setting_types import (
     bearer,
     bind,
     database_url,
+    days,
     duration,
     integer,
     on_off,
@@ -122,6 +123,37 @@ class Settings:
     queue_bytes: int = _setting(
         "RELAY_QUEUE_BYTES", size(65_536, 2**32), 64 * 2**20, "bytes",
         "memory that waiting events may take", shown="64 MiB",
+    )  # fmt: skip
+
+    # -- how long things are kept
+    retention_days: float = _setting(
+        "RELAY_RETENTION_DAYS", days(0.0001, 36_500), 7.0, "days",
+        "long enough to look at last week's run", shown="7",
+    )  # fmt: skip
+    retention_events: int = _setting(
+        "RELAY_RETENTION_EVENTS", integer(1, 10**9), 100_000, "events a user",
+        "a noisy producer trims its own history, nobody else's", shown="100 000",
+    )  # fmt: skip
+    retention_bytes: int = _setting(
+        "RELAY_RETENTION_BYTES", size(1, 2**50), 256 * 2**20, "bytes a user",
+        "the same, for large payloads", shown="256 MiB",
+    )  # fmt: skip
+    idle_user_days: float = _setting(
+        "RELAY_IDLE_USER_DAYS", days(0.0001, 36_500), 30.0, "days",
+        "an anonymous user nobody can log in as any more is gone after that", shown="30",
+    )  # fmt: skip
+    audit_days: float = _setting(
+        "RELAY_AUDIT_DAYS", days(0.0001, 36_500), 90.0, "days",
+        "who made and revoked what, for a quarter", shown="90",
+    )  # fmt: skip
+    housekeeping_every: float = _setting(
+        "RELAY_HOUSEKEEPING_EVERY", duration(0.1, 60), 30.0, "seconds",
+        "trimming in small steps, at least once a minute", shown="30 s",
+    )  # fmt: skip
+    min_free_disk: int = _setting(
+        "RELAY_MIN_FREE_DISK", size(0, 2**50), 64 * 2**20, "bytes",
+        "a full disk ends Postgres; below this the embedded one takes no more events",
+        shown="64 MiB",
     )  # fmt: skip
 
     # -- a stream's life

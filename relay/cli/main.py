@@ -14,6 +14,7 @@ class Commands(click.Group):
     modules: ClassVar[dict[str, tuple[str, str]]] = {
         "serve": ("relay.cli.serve", "server"),
         "migrate": ("relay.cli.migrate", "server"),
+        "epoch": ("relay.cli.epoch", "server"),
         "user": ("relay.cli.user", "server"),
     }
 

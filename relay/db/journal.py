@@ -14,7 +14,15 @@ import trio
 
 from relay import metrics
 from relay.db.pool import Database, Row, RowRefused
-from relay.errors import DatabaseAway, Draining, Invalid, InvalidToken, JournalFull, Problem
+from relay.errors import (
+    DatabaseAway,
+    DiskFull,
+    Draining,
+    Invalid,
+    InvalidToken,
+    JournalFull,
+    Problem,
+)
 from relay.events import Event, Head, NewEvent, Receipt
 
 WRITERS = 2  # commits under way at once: one waits for the disk while the other fills
@@ -73,6 +81,7 @@ class Journal:
         self._queue_events = queue_events
         self._queue_bytes = queue_bytes
         self._timeout = timeout
+        self.disk_full = False  # set by who watches the disk: take nothing more
         self.waiting_events = 0
         self.waiting_bytes = 0
         # append() keeps the bound, which is on events and bytes: these never fill before it
@@ -93,9 +102,12 @@ class Journal:
     async def append(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
         """Store one user's events, all or none; returns after the commit, in their order.
 
-        Raises JournalFull at once, DatabaseAway within the timeout (the events may yet be
-        stored: a retry with the same ids tells), InvalidToken when the user is gone, Invalid.
+        Raises JournalFull or DiskFull at once, DatabaseAway within the timeout (the events may
+        yet be stored: a retry with the same ids tells), InvalidToken when the user is gone,
+        Invalid when the database refuses a value.
         """
+        if self.disk_full:
+            raise DiskFull()
         waiting = _Waiting(user_id, events)
         if (
             self.waiting_events + len(events) > self._queue_events

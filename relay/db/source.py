@@ -36,6 +36,7 @@ class Source:
     dsn: str = field(repr=False)
     keys: tuple[SigningKey, ...]
     description: str
+    folder: Path | None  # where our own Postgres lives
 
 
 @asynccontextmanager
@@ -47,13 +48,13 @@ async def open_source(settings: Settings) -> AsyncIterator[Source]:
     """
     if settings.database_url is not None:
         await _reachable(settings.database_url, settings.database_timeout)
-        yield Source(settings.database_url, settings.signing_keys, "the given Postgres")
+        yield Source(settings.database_url, settings.signing_keys, "the given Postgres", None)
         return
     folder = settings.data_dir
     async with trio.open_nursery() as nursery:
         dsn: str = await nursery.start(_keep_running, folder)
         keys = settings.signing_keys or await trio.to_thread.run_sync(_kept_keys, folder)
-        yield Source(dsn, keys, f"an embedded Postgres in {folder}")
+        yield Source(dsn, keys, f"an embedded Postgres in {folder}", folder)
         nursery.cancel_scope.cancel()
 
 

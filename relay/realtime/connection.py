@@ -48,7 +48,7 @@ async def run_connection(
     door: Door, inbox: Inbox, viewer: Viewer, position: Position, journal: Journal
 ) -> None:
     """Serve an accepted stream from `position` until it ends, and say why it did."""
-    inbox.position = position.seq
+    inbox.epoch, inbox.position = position.epoch, position.seq
     metrics.connected_sockets.labels(door.name).inc()
     metrics.resumes.labels(position.outcome).inc()
     closing = Close.GONE  # unless we end it: the client left, or the server stops for good
@@ -74,7 +74,7 @@ async def _live(
                 nursery.start_soon(door.listen, inbox.end)
                 await _greet(door, position, viewer)
                 inbox.direct = door.direct
-                await _follow(door, inbox, position.epoch, journal)
+                await _follow(door, inbox, journal)
     except* Exception:
         log.exception("stream_failed")
         at_last = Close.INTERNAL
@@ -97,11 +97,11 @@ async def _greet(door: Door, position: Position, viewer: Viewer) -> None:
         await _tell_gap(door, position.epoch, position.gap)
 
 
-async def _follow(door: Door, inbox: Inbox, epoch: str, journal: Journal) -> None:
+async def _follow(door: Door, inbox: Inbox, journal: Journal) -> None:
     """Move along the log, for ever."""
     while True:
         if inbox.behind:
-            await _catch_up(door, inbox, epoch, journal)
+            await _catch_up(door, inbox, journal)
         frames: list[Frame] = []
         with trio.move_on_at(min(door.next_beat(), door.idle_at())) as waited:
             frames = await inbox.take()
@@ -111,16 +111,16 @@ async def _follow(door: Door, inbox: Inbox, epoch: str, journal: Journal) -> Non
             else:
                 await door.beat()
             continue
-        await _send(door, inbox, epoch, frames)
+        await _send(door, inbox, frames)
 
 
-async def _send(door: Door, inbox: Inbox, epoch: str, frames: list[Frame]) -> None:
+async def _send(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
     """Write what is new and next; anything else is a matter for the journal."""
     if frames and frames[0].seq <= inbox.position:
         frames = [frame for frame in frames if frame.seq > inbox.position]
     if not frames or inbox.behind:
         return
-    if frames[0].epoch != epoch:
+    if frames[0].epoch != inbox.epoch:
         inbox.end(Close.RESTART)  # the numbering began anew: the client's cursor will tell
     elif frames[-1].seq != inbox.position + len(frames):
         inbox.behind = True
@@ -130,7 +130,7 @@ async def _send(door: Door, inbox: Inbox, epoch: str, frames: list[Frame]) -> No
         observe_delivery(frames[0])
 
 
-async def _catch_up(door: Door, inbox: Inbox, epoch: str, journal: Journal) -> None:
+async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
     """Read the journal from the position until nothing more is stored."""
     pause = 0.1
     while True:
@@ -149,13 +149,13 @@ async def _catch_up(door: Door, inbox: Inbox, epoch: str, journal: Journal) -> N
             return
         pause = 0.1
         metrics.journal_reads.inc()
-        if page.head.epoch != epoch:
+        if page.head.epoch != inbox.epoch:
             inbox.end(Close.RESTART)
             await trio.lowlevel.checkpoint()
             return
         if page.head.oldest > inbox.position + 1:
             gap = Gap(inbox.position + 1, page.head.oldest - 1)
-            await _tell_gap(door, epoch, gap)
+            await _tell_gap(door, inbox.epoch, gap)
             inbox.position = gap.last
         if page.events:
             await door.send([Frame(event) for event in page.events])

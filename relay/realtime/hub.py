@@ -39,6 +39,7 @@ class Inbox:
         "closing",
         "credential_id",
         "direct",
+        "epoch",
         "life",
         "position",
         "resting",
@@ -49,6 +50,7 @@ class Inbox:
         self.user_id = user_id
         self.credential_id = credential_id
         self.address = address
+        self.epoch = ""
         self.position = 0
         self.behind = True
         self.closing: Close | None = None
@@ -72,6 +74,7 @@ class Inbox:
             and self.direct is not None
             and size <= MAX_MESSAGE
             and frames[0].seq == self.position + 1
+            and frames[0].epoch == self.epoch
             and self.direct(frames)
         ):
             self.position = frames[-1].seq

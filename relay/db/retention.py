@@ -1,0 +1,129 @@
+"""What is kept, and for how long. Every statement here is small, so that none is in the way."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from relay.db.pool import Database
+
+TRIM_BATCH = 500  # events a statement trims: a few milliseconds under the user's row lock
+SWEEP_BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a stream may hold: so many events, so many bytes, nothing received before."""
+
+    most_events: int
+    most_bytes: int
+    before: datetime
+
+
+async def select_overfull(database: Database, bounds: Bounds) -> list[UUID]:
+    """Users whose streams hold more, or older events, than they may."""
+    rows = await database.fetch(
+        """
+        SELECT u.user_id FROM users u
+        LEFT JOIN events e ON e.user_id = u.user_id AND e.seq = u.oldest_seq
+        WHERE u.last_seq >= u.oldest_seq AND (
+            u.last_seq - u.oldest_seq + 1 > $1 OR u.stored_bytes > $2 OR e.received_at < $3
+        )
+        LIMIT 10000
+        """,
+        bounds.most_events,
+        bounds.most_bytes,
+        bounds.before,
+    )
+    return [row["user_id"] for row in rows]
+
+
+async def trim_stream(database: Database, user_id: UUID, bounds: Bounds) -> int:
+    """Trim at most TRIM_BATCH events of one stream; returns how many."""
+    trimmed: int = await database.fetchval(
+        "SELECT trim_stream($1, $2, $3, $4, $5)",
+        user_id,
+        bounds.most_events,
+        bounds.most_bytes,
+        bounds.before,
+        TRIM_BATCH,
+    )
+    return trimmed
+
+
+async def sweep(database: Database, *, audit_days: float) -> None:
+    """Forget spent idempotency keys, ended credentials and old audit rows, a batch of each."""
+    for statement in (
+        """
+        DELETE FROM trimmed_events WHERE (user_id, event_id) IN (
+            SELECT user_id, event_id FROM trimmed_events
+            WHERE received_at < now() - interval '1 day' LIMIT $1
+        )
+        """,
+        """
+        DELETE FROM tokens WHERE token_id IN (
+            SELECT token_id FROM tokens
+            WHERE least(expires_at, revoked_at) < now() - interval '30 days' LIMIT $1
+        )
+        """,
+        """
+        DELETE FROM sessions WHERE session_id IN (
+            SELECT session_id FROM sessions
+            WHERE least(expires_at, revoked_at) < now() - interval '30 days' LIMIT $1
+        )
+        """,
+    ):
+        await database.execute(statement, SWEEP_BATCH)
+    await database.execute(
+        """
+        DELETE FROM audit_log WHERE audit_id IN (
+            SELECT audit_id FROM audit_log
+            WHERE at < now() - $2 * interval '1 day' ORDER BY at LIMIT $1
+        )
+        """,
+        SWEEP_BATCH,
+        audit_days,
+    )
+
+
+async def select_idle_users(database: Database, *, idle_days: float) -> list[UUID]:
+    """Users nobody can speak for any more, and whose streams have been silent so long."""
+    rows = await database.fetch(
+        """
+        SELECT u.user_id FROM users u
+        WHERE u.active_at < now() - $1 * interval '1 day'
+            AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = u.user_id
+                AND s.revoked_at IS NULL AND s.expires_at > now())
+            AND NOT EXISTS (SELECT FROM tokens t WHERE t.user_id = u.user_id
+                AND t.revoked_at IS NULL AND t.expires_at > now())
+        LIMIT 100
+        """,
+        idle_days,
+    )
+    return [row["user_id"] for row in rows]
+
+
+async def delete_user(database: Database, user_id: UUID, *, idle_days: float) -> None:
+    """Delete a user whose stream is empty, unless somebody came back meanwhile."""
+    await database.execute(
+        """
+        WITH gone AS (
+            DELETE FROM users u
+            WHERE u.user_id = $1 AND u.oldest_seq > u.last_seq
+                AND u.active_at < now() - $2 * interval '1 day'
+            RETURNING u.user_id
+        ), forgotten AS (
+            DELETE FROM trimmed_events t USING gone WHERE t.user_id = gone.user_id
+        )
+        INSERT INTO audit_log (user_id, action) SELECT user_id, 'user_expired' FROM gone
+        """,
+        user_id,
+        idle_days,
+    )
+
+
+async def renew_epochs(database: Database) -> int:
+    """Give every stream a new epoch: cursors from before count as another stream's."""
+    tag = await database.execute(
+        "UPDATE users SET epoch = replace(gen_random_uuid()::text, '-', '')"
+    )
+    return int(tag.removeprefix("UPDATE "))
