@@ -122,7 +122,11 @@ async def open_stream(
         url = relay.url.replace("http", "ws", 1) + f"/api/rt{query}"
         pairs = [(name, value.encode()) for name, value in headers.items()]
         async with open_websocket_url(url, extra_headers=pairs, **kwargs) as connection:
-            yield WebSocketStream(connection)
+            try:
+                yield WebSocketStream(connection)
+            finally:
+                # the client library forgets its socket when the server closed first
+                await connection._stream.aclose()
     else:
         host, _, port = relay.url.removeprefix("http://").rpartition(":")
         async with await trio.open_tcp_stream(host, int(port)) as tcp:
