@@ -24,7 +24,7 @@ class GuardedHTTPStream(HTTPStream):
 
     async def handle(self, event: Event) -> None:
         if isinstance(event, StreamClosed):
-            self._transport.shut()
+            self._transport.release()
         await super().handle(event)
 
     async def app_send(self, message: ASGISendEvent | None) -> None:

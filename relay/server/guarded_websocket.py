@@ -18,9 +18,8 @@ from .refusals import Refusal
 from .transport import WireTransport
 from .wire import Wire
 
-# Bytes parsed before others get their turn. A read may hold thousands of tiny frames, each
-# costing some ten microseconds: all 64 KiB at once would hold the loop for a tenth of a second.
 SLICE = 4_096
+"""Bytes parsed before others get their turn: in the tiniest frames, some ten milliseconds."""
 
 
 class GuardedWSStream(WSStream):
@@ -51,7 +50,7 @@ class GuardedWSStream(WSStream):
             await self._receive(event.data)
         elif isinstance(event, StreamClosed):
             self.closed = True
-            self._transport.shut()
+            self._transport.release()
             self._decided.set()
             if self.app_put is not None:
                 await self.app_put({"type": "websocket.disconnect", "code": self._close_code})
@@ -59,12 +58,13 @@ class GuardedWSStream(WSStream):
             await super().handle(event)
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
-        if self.closed:
+        sends = message is not None and message["type"] == "websocket.send"
+        if self.closed or (sends and self.state is ASGIWebsocketState.CLOSED):
             await trio.lowlevel.checkpoint()  # a loop that only sends must not hold the others up
             return
         if self.state is ASGIWebsocketState.CONNECTED and not self.handshake.accepted:
             self.state = ASGIWebsocketState.HANDSHAKE  # it was accepted wrongly: not at all
-        if message is not None and message["type"] == "websocket.send":
+        if sends:
             await super().app_send(message)
             return
         # What opens or ends the connection is done whole, even when the application is

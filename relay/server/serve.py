@@ -1,6 +1,7 @@
 """One server, from its application's startup to its shutdown."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
@@ -51,48 +52,35 @@ async def serve(
     Raises StartupFailed, LifespanEnded, or whatever the trigger, `drain` or the application's
     shutdown raised: one exception, never a group.
     """
+    wrapped = ASGIWrapper(app)
     state: LifespanState = {}
-    lifespan = Lifespan(ASGIWrapper(app), config, state)
     context = WorkerContext(None)
     connections = Connections(limits, observer or Observer())
     handler = partial(
-        GuardedTCPServer, ASGIWrapper(app), config, context, ConnectionState(state), connections
+        GuardedTCPServer, wrapped, config, context, ConnectionState(state), connections
     )
-    started, ended = False, trio.Event()
+    started = False
     try:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(_run_lifespan, lifespan, ended)
-            await lifespan.wait_for_startup()
-            if lifespan.supported and lifespan.shutdown.is_set():  # it is ending already
-                await ended.wait()
-                raise StartupFailed("the application's lifespan ended before it had started")
+        async with _lifespan(Lifespan(wrapped, config, state)):
             started = True
-            async with trio.open_nursery() as serving:
-                if lifespan.supported:
-                    serving.start_soon(_fail_when, ended)
-                async with trio.open_nursery() as handlers:
-                    try:
-                        async with trio.open_nursery() as accepting:
-                            listeners = _listeners(config, sockets)
-                            accept = partial(
-                                trio.serve_listeners, handler, listeners, handler_nursery=handlers
-                            )
-                            await accepting.start(accept)
-                            task_status.started(addresses(sockets))
-                            await shutdown_trigger()
-                            accepting.cancel_scope.cancel()
-                        await context.terminated.set()
-                        with trio.move_on_after(config.graceful_timeout):
-                            connections.close_idle()
-                            if drain is not None:
-                                await drain()
-                            await connections.wait_none()
-                    finally:
-                        connections.abort()
-                    handlers.cancel_scope.cancel()
-                serving.cancel_scope.cancel()
-            await lifespan.wait_for_shutdown()
-            nursery.cancel_scope.cancel()
+            async with trio.open_nursery() as handlers:
+                try:
+                    async with trio.open_nursery() as accepting:
+                        listeners = _listeners(config, sockets)
+                        accept = partial(trio.serve_listeners, handler_nursery=handlers)
+                        await accepting.start(accept, handler, listeners)
+                        task_status.started(addresses(sockets))
+                        await shutdown_trigger()
+                        accepting.cancel_scope.cancel()
+                    await context.terminated.set()
+                    with trio.move_on_after(config.graceful_timeout):
+                        connections.close_idle()
+                        if drain is not None:
+                            await drain()
+                        await connections.wait_none()
+                finally:
+                    connections.abort()
+                handlers.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         failure = _first(group)
         if isinstance(failure, (LifespanFailureError, LifespanTimeoutError)) and not started:
@@ -100,6 +88,28 @@ async def serve(
         raise failure from failure.__cause__
     finally:
         close_sockets(sockets)
+
+
+@asynccontextmanager
+async def _lifespan(lifespan: Lifespan) -> AsyncIterator[None]:
+    """The application's startup, its shutdown, and between them the block.
+
+    When the lifespan ends before its time the block is cancelled, and LifespanEnded raised.
+    """
+    ended = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_run_lifespan, lifespan, ended)
+        await lifespan.wait_for_startup()
+        if lifespan.supported and lifespan.shutdown.is_set():  # it is ending already
+            await ended.wait()
+            raise StartupFailed("the application's lifespan ended before it had started")
+        async with trio.open_nursery() as watching:
+            if lifespan.supported:
+                watching.start_soon(_fail_when, ended)
+            yield
+            watching.cancel_scope.cancel()
+        await lifespan.wait_for_shutdown()
+        nursery.cancel_scope.cancel()
 
 
 async def _run_lifespan(

@@ -55,18 +55,23 @@ class Transport(Protocol):
         """Drop the connection at once; pending writes return, the app sees the disconnect."""
 
 
-class WireTransport:
+class WireTransport(Transport):
     """A Transport on a Wire, for one exchange.
 
-    One each request: an application that outlives its response must not write into the next.
+    One each request: an application that outlives its response must not touch the next.
     """
 
-    __slots__ = ("_opened", "_wire", "framing")
+    __slots__ = ("_framing", "_opened", "_released", "_wire")
 
     def __init__(self, wire: Wire, framing: Framing) -> None:
         self._wire = wire
+        self._framing = framing
         self._opened: bool | None = None  # None until open() and False after shut()
-        self.framing = framing
+        self._released = False
+
+    @property
+    def framing(self) -> Framing:
+        return self._framing
 
     @property
     def last_received(self) -> float:
@@ -85,6 +90,11 @@ class WireTransport:
         """No more of them: the message that ends the exchange is about to be written."""
         self._opened = False
 
+    def release(self) -> None:
+        """The exchange is over, and the connection somebody else's."""
+        self._opened = False
+        self._released = True
+
     def try_send(self, data: bytes) -> bool:
         return self._opened is True and self._wire.try_send(data)
 
@@ -97,11 +107,12 @@ class WireTransport:
             await trio.lowlevel.checkpoint()
 
     async def ping(self, payload: bytes = b"") -> None:
-        if self.framing != "websocket":
+        if self._framing != "websocket":
             raise RuntimeError("only a WebSocket can be pinged")
         if len(payload) > MAX_CONTROL_PAYLOAD:
             raise ValueError(f"a ping carries at most {MAX_CONTROL_PAYLOAD} bytes")
         await self.send_raw(bytes((PING, len(payload))) + payload)
 
     def abort(self) -> None:
-        self._wire.abort()
+        if not self._released:
+            self._wire.abort()

@@ -156,7 +156,7 @@ async def test_ready_bytes_cannot_break_a_counted_response(server: Server, stage
     assert (await client.response())[1] == b"ok"
 
 
-async def test_a_finished_request_cannot_write_into_the_next(server: Server, stage: Stage) -> None:
+async def test_a_finished_request_cannot_touch_the_next(server: Server, stage: Stage) -> None:
     client, first = await streaming(server, stage, get())
     await first.start()
     await first.body(b"first")
@@ -165,6 +165,7 @@ async def test_a_finished_request_cannot_write_into_the_next(server: Server, sta
     second = await stage.visit()
     await second.start()
     assert not first.transport.try_send(chunk(b"stray"))
+    first.transport.abort()
     await second.body(b"second")
     assert (await client.response())[1] == b"second"
     first.leave()

@@ -258,6 +258,16 @@ async def test_an_application_that_returns_without_closing_is_a_1011(
     assert await close_code(client) == 1011
 
 
+async def test_what_is_sent_after_a_close_is_dropped(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    await visit.close(1012)
+    await visit.send({"type": "websocket.send", "text": "too late"})
+    assert await client.frame() == CloseConnection(1012, "")
+    await client.put(CloseConnection(1012))
+    assert await client.rest() == b""
+    visit.leave()
+
+
 async def test_an_application_that_does_not_read_stops_the_reading(
     server: Server, stage: Stage
 ) -> None:
@@ -291,7 +301,7 @@ async def test_a_quart_handler_that_returns_with_unread_messages_frees_its_conne
     async def reads_one() -> None:
         await websocket.receive()
 
-    async with serving(app) as server:
+    async with serving(app, limits=GuardLimits(close_timeout=60)) as server:
         client = await server.websocket()
         await client.accepted()
         for _ in range(100):
