@@ -1,0 +1,107 @@
+/** Terminal output as text: colours kept, everything else a terminal would obey stripped. Pure. */
+
+/** @typedef {{ text: string, classes: string }} Span */
+
+const ESC = '\u001b';
+// CSI, OSC (ended by BEL or ST), and two-character escapes
+const SEQUENCE = /\u001b(?:\[([0-?]*)[ -/]*([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_a-z=><78]?)/g;
+// control characters but tab and ESC; and those that reorder or hide what stands around them
+const INVISIBLE = /[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+
+/** Without escapes, for searching, titles and speech. @param {string} text */
+export function plain(text) {
+  return (text.includes(ESC) ? text.replace(SEQUENCE, '') : text).replace(INVISIBLE, '');
+}
+
+/**
+ * The lines of a message; colours that were open at a line's end open the next. A carriage return
+ * starts the line over, as progress bars do.
+ * @param {string} message @returns {string[]}
+ */
+export function splitLines(message) {
+  const lines = message.split(/\r?\n/);
+  if (lines.length > 1 && lines.at(-1) === '') lines.pop();
+  let open = '';
+  return lines.map((line) => {
+    const overwritten = line.replace(/\r+$/, '').split('\r');
+    const shown = open + overwritten[overwritten.length - 1];
+    if (line.includes(ESC)) open = colourAtEnd(open + line);
+    return shown;
+  });
+}
+
+/** @param {string} line */
+function colourAtEnd(line) {
+  const style = new Style();
+  for (const [, codes, final] of line.matchAll(SEQUENCE)) if (final === 'm') style.apply(codes);
+  return style.codes;
+}
+
+/** @param {string} line @returns {Span[]} */
+export function spans(line) {
+  if (!line.includes(ESC)) return [{ text: line.replace(INVISIBLE, ''), classes: '' }];
+  const style = new Style();
+  /** @type {Span[]} */
+  const found = [];
+  let from = 0;
+  const add = (/** @type {number} */ to) => {
+    const text = line.slice(from, to).replace(INVISIBLE, '');
+    if (text) found.push({ text, classes: style.classes });
+  };
+  for (const match of line.matchAll(SEQUENCE)) {
+    add(match.index);
+    from = match.index + match[0].length;
+    if (match[2] === 'm') style.apply(match[1]);
+  }
+  add(line.length);
+  return found;
+}
+
+/** What SGR codes leave switched on. */
+class Style {
+  bold = false;
+  dim = false;
+  italic = false;
+  underline = false;
+  /** @type {number | null} */ colour = null; // 0–15
+
+  /** @param {string} parameters */
+  apply(parameters) {
+    const codes = parameters.split(/[;:]/).map(Number);
+    for (let at = 0; at < codes.length; at += 1) {
+      const code = codes[at];
+      if (code === 0) this.bold = this.dim = this.italic = this.underline = (this.colour = null) !== null;
+      else if (code === 1) this.bold = true;
+      else if (code === 2) this.dim = true;
+      else if (code === 3) this.italic = true;
+      else if (code === 4) this.underline = true;
+      else if (code === 22) this.bold = this.dim = false;
+      else if (code === 23) this.italic = false;
+      else if (code === 24) this.underline = false;
+      else if (code >= 30 && code <= 37) this.colour = code - 30;
+      else if (code >= 90 && code <= 97) this.colour = code - 82;
+      else if (code === 39) this.colour = null;
+      else if (code === 38 || code === 48) {
+        const indexed = codes[at + 1] === 5;
+        if (code === 38) this.colour = indexed && codes[at + 2] < 16 ? codes[at + 2] : null;
+        at += indexed ? 2 : 4;
+      }
+    }
+  }
+
+  get classes() {
+    const names = [];
+    if (this.bold) names.push('bold');
+    if (this.dim) names.push('dim');
+    if (this.italic) names.push('italic');
+    if (this.underline) names.push('underline');
+    if (this.colour !== null) names.push(`c${this.colour}`);
+    return names.join(' ');
+  }
+
+  get codes() {
+    const codes = [this.bold && 1, this.dim && 2, this.italic && 3, this.underline && 4].filter(Boolean);
+    if (this.colour !== null) codes.push(this.colour < 8 ? 30 + this.colour : 82 + this.colour);
+    return codes.length ? `${ESC}[${codes.join(';')}m` : '';
+  }
+}

@@ -1,0 +1,66 @@
+/** Relay's HTTP calls as this page makes them: same origin, the session rides in its cookie. */
+
+/** A refusal in the server's own words (RFC 9457), or the network's silence (status 0). */
+export class Problem extends Error {
+  /** @param {number} status @param {string} code @param {string} detail @param {number} retryAfter seconds */
+  constructor(status, code, detail, retryAfter = 0) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/**
+ * @param {string} method @param {string} path without a leading slash, so that Relay may live in a folder
+ * @param {{ body?: unknown, ndjson?: unknown[], token?: string, signal?: AbortSignal, keepalive?: boolean }} [options]
+ * @returns {Promise<any>} Raises Problem.
+ */
+export async function call(method, path, { body, ndjson, token, signal, keepalive } = {}) {
+  /** @type {Record<string, string>} */
+  const headers = {};
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  if (ndjson) headers['Content-Type'] = 'application/x-ndjson';
+  const content = ndjson ? ndjson.map((line) => JSON.stringify(line)).join('\n') : body === undefined ? undefined : JSON.stringify(body);
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(new URL(path, document.baseURI), { method, headers, body: content, signal, keepalive });
+  } catch (failure) {
+    if (signal?.aborted) throw failure;
+    throw new Problem(0, 'unreachable', 'Relay does not answer.');
+  }
+  if (response.ok) return response.status === 204 ? null : response.json();
+  const problem = await response.json().catch(() => ({}));
+  throw new Problem(
+    response.status,
+    problem.code ?? 'unknown',
+    problem.detail ?? `Relay answered ${response.status}.`,
+    Number(response.headers.get('Retry-After')) || 0,
+  );
+}
+
+/** @typedef {{ token_id: string, name: string | null, scopes: string[], created_at: string, expires_at: string, last_used_at: string | null }} TokenInfo */
+/** @typedef {{ user_id: string, cursor: string, connections: number, tokens: TokenInfo[] }} Me */
+/** @typedef {{ token: string, token_id: string }} MadeToken */
+
+/** @returns {Promise<Me>} */
+export const getMe = () => call('GET', 'api/me');
+
+/** @param {{ name?: string, expires_in?: number, scopes?: string[] }} wanted @returns {Promise<MadeToken>} */
+export const makeToken = (wanted) => call('POST', 'api/token', { body: wanted });
+
+/** @param {string} token_id */
+export const revokeToken = (token_id) => call('POST', 'api/token/revoke', { body: { token_id } });
+
+/** Be somebody: the user of the cookie, or a new one. @returns {Promise<{ user_id: string }>} */
+export async function enter() {
+  try {
+    return await call('POST', 'api/user');
+  } catch (problem) {
+    // a stale cookie is refused and deleted in one answer; without it we are welcome
+    if (problem instanceof Problem && problem.status === 401) return call('POST', 'api/user');
+    throw problem;
+  }
+}

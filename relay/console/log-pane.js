@@ -1,0 +1,244 @@
+/** The log on screen: only the rows in sight exist, whatever the number of lines. */
+
+import { plain, spans } from './ansi.js';
+import { byId, el, setText } from './dom.js';
+import { LogStore } from './log-store.js';
+import { copyText } from './ready-lines.js';
+
+/** @typedef {import('./log-store.js').Line} Line */
+/** @typedef {import('./log-store.js').Kind} Kind */
+/** @typedef {import('./tasks.js').Task} Task */
+
+const OVERSCAN = 8; // rows beyond each edge, so that a flick shows no void
+const LONGEST = 2_000; // characters drawn of a line; the rest is copied, not drawn
+const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+
+export class LogPane {
+  store = new LogStore();
+  following = true;
+  #scroller = byId('lines');
+  #sheet = byId('sheet');
+  #newer = byId('newer');
+  #follow = byId('follow');
+  #select = /** @type {HTMLSelectElement} */ (byId('task-filter'));
+  /** @type {HTMLElement[]} */ #rows = [];
+  #rowHeight = 20;
+  #viewHeight = 0;
+  #sheetHeight = -1;
+  #top = 0;
+  #version = 0; // of the filter: rows drawn under another are drawn again
+  #seenCount = 0; // lines there were when following stopped
+  #frame = 0;
+
+  constructor() {
+    new ResizeObserver(() => this.#measure()).observe(this.#scroller);
+    this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    this.#scroller.addEventListener('keydown', (event) => this.#keyed(event));
+    this.#follow.addEventListener('click', () => this.follow(!this.following));
+    this.#newer.addEventListener('click', () => {
+      this.follow(true);
+      this.#scroller.focus();
+    });
+    let typing = 0;
+    byId('search').addEventListener('input', ({ target }) => {
+      clearTimeout(typing);
+      const query = /** @type {HTMLInputElement} */ (target).value.trim();
+      typing = window.setTimeout(() => this.refilter({ query }), 120);
+    });
+    for (const chip of document.querySelectorAll('.chips button')) chip.addEventListener('click', () => this.#toggleKind(chip));
+    byId('copy-log').addEventListener('click', (event) => this.#copy(/** @type {HTMLElement} */ (event.currentTarget)));
+    this.offerTasks([]);
+  }
+
+  /** Draw with the next frame; any number of events share one. */
+  refresh() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw();
+    });
+  }
+
+  /** @param {boolean} on */
+  follow(on) {
+    this.following = on;
+    this.#seenCount = this.store.shown.length;
+    this.#follow.setAttribute('aria-pressed', String(on));
+    setText(this.#follow, on ? 'Following' : 'Paused');
+    this.refresh();
+  }
+
+  /** @param {Partial<import('./log-store.js').Filter>} change */
+  refilter(change) {
+    this.store.refilter({ ...this.store.filter, ...change });
+    this.#version += 1;
+    this.#select.value = this.store.filter.key ?? '';
+    this.follow(true);
+  }
+
+  /** @param {(key: string | null) => void} picked */
+  onPick(picked) {
+    this.#select.addEventListener('change', () => picked(this.#select.value || null));
+  }
+
+  /** @param {Task[]} tasks */
+  offerTasks(tasks) {
+    const chosen = this.store.filter.key;
+    const options = tasks.map((task) => el('option', { value: task.key, text: task.title.slice(0, 60) }));
+    this.#select.replaceChildren(el('option', { value: '', text: 'All tasks' }), ...options);
+    this.#select.value = chosen ?? '';
+  }
+
+  clear() {
+    this.store.clear();
+    this.#version += 1;
+    this.refresh();
+  }
+
+  /** @param {Element} chip */
+  #toggleKind(chip) {
+    const kinds = new Set(this.store.filter.kinds);
+    const kind = /** @type {Kind} */ (/** @type {HTMLElement} */ (chip).dataset.kind);
+    if (!kinds.delete(kind)) kinds.add(kind);
+    chip.setAttribute('aria-pressed', String(kinds.has(kind)));
+    this.refilter({ kinds });
+  }
+
+  #measure() {
+    this.#viewHeight = this.#scroller.clientHeight;
+    const probe = el('div', { class: 'row', text: 'x' });
+    this.#sheet.append(probe);
+    this.#rowHeight = probe.offsetHeight || 20;
+    probe.remove();
+    const needed = Math.ceil(this.#viewHeight / this.#rowHeight) + 2 * OVERSCAN + 2;
+    for (const row of this.#rows) row.remove();
+    this.#rows = Array.from({ length: needed }, newRow);
+    this.#sheet.append(...this.#rows);
+    this.#sheetHeight = -1;
+    this.refresh();
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    const atEnd = scrollHeight - scrollTop - clientHeight < this.#rowHeight;
+    // content that grows or is trimmed moves us too; only a hand moves us up
+    if (this.following && scrollTop < this.#top - 2 && !atEnd) this.follow(false);
+    else if (!this.following && scrollTop > this.#top + 2 && atEnd) this.follow(true);
+    this.#top = scrollTop;
+    this.refresh();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #keyed(event) {
+    if (event.key === 'End') this.follow(true);
+    else if (event.key === 'f' && !event.ctrlKey && !event.metaKey) this.follow(!this.following);
+    else if (event.key === '/') byId('search').focus();
+    else return;
+    event.preventDefault();
+  }
+
+  #draw() {
+    if (this.#viewHeight === 0) return;
+    const lines = this.store.shown;
+    const height = lines.length * this.#rowHeight;
+    const { dropped } = this.store;
+    this.store.dropped = 0;
+    this.#seenCount -= dropped;
+    if (height !== this.#sheetHeight) {
+      this.#sheetHeight = height;
+      this.#sheet.style.height = `${height}px`;
+    }
+    if (this.following) {
+      this.#top = Math.max(0, height - this.#viewHeight + 16); // 16: the sheet's padding
+      this.#scroller.scrollTop = this.#top;
+    } else if (dropped > 0) {
+      // lines left above: stay where the eye is
+      this.#top = Math.max(0, this.#top - dropped * this.#rowHeight);
+      this.#scroller.scrollTop = this.#top;
+    }
+    this.#place(lines);
+    this.#tellNewer(lines.length);
+    this.#tellEmpty(lines.length);
+  }
+
+  /** @param {Line[]} lines */
+  #place(lines) {
+    const first = Math.max(0, Math.floor(this.#top / this.#rowHeight) - OVERSCAN);
+    const last = Math.min(lines.length, first + this.#rows.length);
+    const used = new Set();
+    for (let index = first; index < last; index += 1) {
+      const row = this.#rows[lines[index].id % this.#rows.length];
+      // with a filter two lines in sight may want the same row: the next free one serves as well
+      const free = used.has(row) ? this.#rows.find((each) => !used.has(each)) : row;
+      if (free === undefined) break;
+      used.add(free);
+      this.#fill(free, lines[index], index * this.#rowHeight);
+    }
+    for (const row of this.#rows) if (!used.has(row)) row.hidden = true;
+  }
+
+  /** @param {HTMLElement} row @param {Line} line @param {number} y */
+  #fill(row, line, y) {
+    const drawn = `${line.id} ${this.#version}`;
+    if (row.dataset.drawn !== drawn) {
+      row.dataset.drawn = drawn;
+      row.className = `row kind-${line.kind} tone-${line.tone || 'plain'}`;
+      const [time, who, words] = row.children;
+      time.textContent = clock.format(line.at);
+      who.textContent = line.who;
+      who.className = `who hue-${line.hue}`;
+      words.replaceChildren(...this.#words(line));
+    }
+    if (row.dataset.y !== String(y)) {
+      row.dataset.y = String(y);
+      row.style.transform = `translateY(${y}px)`;
+    }
+    row.hidden = false;
+  }
+
+  /** @param {Line} line @returns {Node[]} */
+  #words(line) {
+    const nodes = [];
+    for (const { text, classes } of spans(line.text.length > LONGEST ? `${line.text.slice(0, LONGEST)} …` : line.text)) {
+      const parts = this.store.pattern === null ? [text] : marked(text, this.store.pattern);
+      nodes.push(...(classes ? [el('span', { class: classes }, ...parts)] : parts.map((part) => (typeof part === 'string' ? document.createTextNode(part) : part))));
+    }
+    return nodes;
+  }
+
+  /** @param {number} count */
+  #tellNewer(count) {
+    const fresh = count - Math.max(0, this.#seenCount);
+    this.#newer.hidden = this.following || fresh <= 0;
+    if (!this.#newer.hidden) setText(this.#newer, `${fresh.toLocaleString()} new ${fresh === 1 ? 'line' : 'lines'} ↓`);
+  }
+
+  /** @param {number} count */
+  #tellEmpty(count) {
+    const empty = byId('no-lines');
+    empty.hidden = count > 0;
+    if (count > 0) return;
+    setText(empty, this.store.lines.length === 0 ? 'What your tasks say appears here, line by line.' : 'No line matches. Search for less, or show more kinds.');
+  }
+
+  /** @param {HTMLElement} button */
+  async #copy(button) {
+    const done = await copyText(this.store.shown.map((line) => plain(line.text)).join('\n'));
+    button.textContent = done ? 'Copied' : 'No access';
+    setTimeout(() => { button.textContent = 'Copy'; }, 1_600);
+  }
+}
+
+function newRow() {
+  return el('div', { class: 'row', hidden: true }, el('time'), el('span', { class: 'who' }), el('span', { class: 'words' }));
+}
+
+/** @param {string} text @param {RegExp} pattern @returns {(string | HTMLElement)[]} */
+function marked(text, pattern) {
+  const parts = [];
+  let from = 0;
+  for (const match of text.matchAll(pattern)) {
+    parts.push(text.slice(from, match.index), el('mark', { text: match[0] }));
+    from = match.index + match[0].length;
+  }
+  return [...parts, text.slice(from)];
+}

@@ -1,0 +1,121 @@
+/** The log's lines within a bound, and which of them the filter lets through. Pure. */
+
+import { plain, splitLines } from './ansi.js';
+import { field, number } from './tasks.js';
+
+/** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
+/** @typedef {import('./tasks.js').Task} Task */
+/** @typedef {'output' | 'milestone' | 'progress' | 'note'} Kind */
+/** @typedef {{ id: number, at: number, kind: Kind, tone: string, key: string, who: string, hue: number, text: string }} Line */
+/** @typedef {{ key: string | null, kinds: Set<Kind>, query: string }} Filter */
+
+const MAX_LINES = 50_000;
+const MAX_CHARS = 32 * 2 ** 20; // what a phone's tab can spare
+const SLACK = 5_000; // lines let go at a time: the array moves rarely
+
+const TONES = { task_started: 'started', task_succeeded: 'succeeded', task_failed: 'failed' };
+
+export class LogStore {
+  /** @type {Line[]} */ lines = [];
+  /** @type {Line[] | null} */ #matches = []; // null: no filter, all lines
+  /** @type {Filter} */ filter = { key: null, kinds: new Set(['output', 'milestone']), query: '' };
+  /** @type {RegExp | null} */ pattern = null;
+  #nextId = 0;
+  #chars = 0;
+  dropped = 0; // of the visible lines, since the view last asked
+
+  get shown() {
+    return this.#matches ?? this.lines;
+  }
+
+  /** @param {RelayEvent} event @param {Task | null} task */
+  add(event, task) {
+    const at = Date.parse(event.received_at);
+    const key = task?.key ?? '';
+    const who = task?.title ?? '';
+    const hue = task?.hue ?? 0;
+    const { kind, tone, lines } = describe(event);
+    for (const line of lines) this.#push({ id: this.#nextId++, at, kind, tone, key, who, hue, text: line });
+  }
+
+  /** A word of the page itself, always shown. @param {string} text */
+  note(text) {
+    this.#push({ id: this.#nextId++, at: Date.now(), kind: 'note', tone: 'note', key: '', who: '', hue: 0, text });
+  }
+
+  clear() {
+    this.lines = [];
+    this.#chars = 0;
+    this.refilter(this.filter);
+  }
+
+  /** @param {Line} line */
+  #push(line) {
+    this.lines.push(line);
+    this.#chars += line.text.length;
+    if (this.#matches !== null && this.#passes(line)) this.#matches.push(line);
+    if (this.lines.length > MAX_LINES + SLACK) this.#shed(SLACK);
+    else if (this.#chars > MAX_CHARS) this.#shed(Math.ceil(this.lines.length / 10));
+  }
+
+  /** @param {number} count */
+  #shed(count) {
+    for (const line of this.lines.splice(0, count)) this.#chars -= line.text.length;
+    if (this.#matches === null) {
+      this.dropped += count;
+    } else {
+      const first = this.lines[0]?.id ?? this.#nextId;
+      let gone = 0;
+      while (gone < this.#matches.length && this.#matches[gone].id < first) gone += 1;
+      this.#matches.splice(0, gone);
+      this.dropped += gone;
+    }
+  }
+
+  /** @param {Filter} filter */
+  refilter(filter) {
+    this.filter = filter;
+    this.pattern = filter.query ? new RegExp(filter.query.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'), 'gi') : null;
+    const all = filter.key === null && filter.kinds.size === 3 && this.pattern === null;
+    this.#matches = all ? null : this.lines.filter((line) => this.#passes(line));
+    this.dropped = 0;
+  }
+
+  /** @param {Line} line */
+  #passes(line) {
+    const { key, kinds } = this.filter;
+    if (line.kind === 'note') return true;
+    if (key !== null && line.key !== key) return false;
+    if (!kinds.has(line.kind)) return false;
+    if (this.pattern === null) return true;
+    this.pattern.lastIndex = 0;
+    return this.pattern.test(plain(line.text));
+  }
+}
+
+/** What an event looks like in a log. @param {RelayEvent} event @returns {{ kind: Kind, tone: string, lines: string[] }} */
+function describe({ event_type: type, payload }) {
+  const message = field(payload, 'message');
+  const said = typeof message === 'string' ? message : '';
+  if (type === 'log') {
+    const level = field(payload, 'level');
+    const text = said || (typeof payload === 'string' ? payload : JSON.stringify(payload));
+    return { kind: 'output', tone: typeof level === 'string' ? toneOf(level) : '', lines: splitLines(text) };
+  }
+  if (type === 'task_progress') {
+    const progress = number(payload, 'progress');
+    const percent = progress === null ? '' : `${Math.round(progress * 100)} %`;
+    return { kind: 'progress', tone: 'progress', lines: splitLines([percent, said].filter(Boolean).join('  ') || 'progress') };
+  }
+  const word = { task_started: 'started', task_succeeded: 'succeeded', task_failed: 'failed' }[type] ?? type;
+  const code = number(payload, 'exit_code');
+  const facts = [word, code === null ? '' : `exit ${code}`, said].filter(Boolean).join('  ');
+  return { kind: 'milestone', tone: TONES[/** @type {keyof typeof TONES} */ (type)] ?? '', lines: splitLines(facts) };
+}
+
+/** @param {string} level */
+function toneOf(level) {
+  if (/^(error|err|fatal|critical)$/i.test(level)) return 'error';
+  if (/^warn(ing)?$/i.test(level)) return 'warn';
+  return /^(debug|trace)$/i.test(level) ? 'debug' : '';
+}

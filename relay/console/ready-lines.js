@@ -1,0 +1,85 @@
+/** Lines to paste into a terminal, with the token in them. The token lives here in memory only. */
+
+import { el } from './dom.js';
+
+/** @typedef {{ title: string, hint: string, text: string }} ReadyLine */
+
+/** @param {string} url @param {string} token @returns {ReadyLine[]} */
+export function readyLines(url, token) {
+  return [
+    {
+      title: 'Say who you are',
+      hint: 'Once in each terminal.',
+      text: `export RELAY_URL=${url} RELAY_TOKEN=${token}`,
+    },
+    {
+      title: 'Say hello',
+      hint: 'A task appears here the moment this returns.',
+      text: `curl -sS "$RELAY_URL/api/webhook/cli" \\
+  -H "Authorization: Bearer $RELAY_TOKEN" \\
+  -H "Content-Type: application/json" \\
+  -d '{"event_type": "task_started", "task_id": "hello",
+       "ts": "'$(date -u +%FT%TZ)'",
+       "payload": {"title": "Hello from my terminal"}}'`,
+    },
+    {
+      title: 'Watch a command of your own',
+      hint: 'Put yours in place of make.',
+      text: `relay_say() {
+  curl -sS "$RELAY_URL/api/webhook/cli" -o /dev/null \\
+    -H "Authorization: Bearer $RELAY_TOKEN" \\
+    -H "Content-Type: application/json" \\
+    -d "{\\"event_type\\": \\"$1\\", \\"task_id\\": \\"make\\",
+         \\"ts\\": \\"$(date -u +%FT%TZ)\\", \\"payload\\": {$2}}"
+}
+relay_say task_started '"title": "make"'
+make; code=$?
+[ $code -eq 0 ] && end=task_succeeded || end=task_failed
+relay_say $end "\\"exit_code\\": $code"`,
+    },
+  ];
+}
+
+/** @param {string} token @returns {HTMLElement} */
+export function readyLinesView(token) {
+  const url = document.baseURI.replace(/[?#].*$/, '').replace(/\/+$/, '');
+  const steps = readyLines(url, token).map(({ title, hint, text }) =>
+    el('li', { class: 'step' },
+      el('div', { class: 'step-head' },
+        el('h3', { text: title }), el('p', { text: hint }),
+        copyButton(text, title)),
+      el('pre', { tabindex: 0, 'aria-label': title }, el('code', { text }))));
+  return el('div', { class: 'ready' },
+    el('p', { class: 'once' },
+      el('strong', { text: 'This token is shown once. ' }),
+      'Whoever has it can publish to your stream, so treat it like a password.',
+      copyButton(token, 'token', 'Copy token')),
+    el('ol', { class: 'steps' }, ...steps));
+}
+
+/** @param {string} text @param {string} what @param {string} [label] */
+function copyButton(text, what, label = 'Copy') {
+  const button = el('button', { type: 'button', class: 'quiet small', 'aria-label': `Copy: ${what}`, text: label });
+  button.addEventListener('click', async () => {
+    button.textContent = (await copyText(text)) ? 'Copied' : 'Press Ctrl-C';
+    setTimeout(() => { button.textContent = label; }, 1_600);
+  });
+  return button;
+}
+
+/** @param {string} text @returns {Promise<boolean>} */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // plain http on another host has no clipboard API; the old way still works there
+    const area = el('textarea', { readonly: true, class: 'sr' });
+    area.value = text;
+    (document.querySelector('dialog[open]') ?? document.body).append(area);
+    area.select();
+    const done = document.execCommand('copy');
+    area.remove();
+    return done;
+  }
+}

@@ -1,0 +1,90 @@
+/** What shows when the page does not: title, favicon, notifications. */
+
+import { byId, icon } from './dom.js';
+import { duration } from './task-cards.js';
+
+/** @typedef {import('./tasks.js').Task} Task */
+
+const favicon = /** @type {HTMLLinkElement} */ (document.querySelector('link[rel=icon]'));
+const resting = favicon.href;
+let told = '';
+
+/** @param {number} running @param {number} failed */
+export function showCounts(running, failed) {
+  const counts = [running && `${running} running`, failed && `${failed} failed`].filter(Boolean).join(', ');
+  if (counts === told) return;
+  told = counts;
+  document.title = counts ? `${counts} · Relay` : 'Relay';
+  byId('tally').textContent = counts;
+  favicon.href = counts ? drawn(running, failed) : resting;
+}
+
+/** The mark with a badge: how many failed, else how many run. @param {number} running @param {number} failed */
+function drawn(running, failed) {
+  const count = failed || running;
+  const label = count > 9 ? '9+' : String(count);
+  const badge = failed ? '#c3202e' : '#2530c4';
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="${badge}"/><text x="16" y="23" text-anchor="middle" font-family="system-ui,sans-serif" font-weight="700" font-size="${label.length > 1 ? 17 : 21}" fill="#fff">${label}</text></svg>`;
+  return `data:image/svg+xml,${encodeURIComponent(svg)}`;
+}
+
+/** Desktop notifications, on wish. */
+export class Notifier {
+  #button = byId('notify');
+  #on = false;
+
+  constructor() {
+    this.#button.append(icon('bell'));
+    this.#button.hidden = !('Notification' in window);
+    this.#set(this.#button.hidden === false && Notification.permission === 'granted' && remembered() === 'on');
+    this.#button.addEventListener('click', async () => {
+      if (this.#on) return this.#set(false);
+      const answer = await Notification.requestPermission();
+      this.#set(answer === 'granted');
+      if (answer === 'denied') byId('announcer').textContent = 'The browser does not allow notifications for this page.';
+    });
+  }
+
+  /** @param {boolean} on */
+  #set(on) {
+    this.#on = on;
+    this.#button.setAttribute('aria-pressed', String(on));
+    this.#button.title = on ? 'You are notified when a task ends' : 'Notify me when a task ends';
+    try {
+      localStorage.setItem('relay.notify', on ? 'on' : 'off');
+    } catch { /* asked again next time */ }
+  }
+
+  /** @param {Task} task */
+  ended(task) {
+    if (!this.#on || !document.hidden) return;
+    const took = task.duration === null ? '' : ` after ${duration(task.duration, false)}`;
+    try {
+      // the tag makes one notification of those that several tabs show
+      const note = new Notification(task.title, { body: `${task.state === 'failed' ? 'Failed' : 'Succeeded'}${took}. ${task.message}`, tag: `relay ${task.key} ${task.endedSeq}`, icon: resting });
+      note.onclick = () => { window.focus(); note.close(); };
+    } catch { /* phones allow notifications from service workers only */ }
+  }
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem('relay.notify');
+  } catch {
+    return null;
+  }
+}
+
+/** The toggle of light and dark; the choice is kept, theme.js brings it back. */
+export function installThemeToggle() {
+  const button = byId('theme');
+  button.append(icon('theme'));
+  button.addEventListener('click', () => {
+    const root = document.documentElement;
+    const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+    root.dataset.theme = dark ? 'light' : 'dark';
+    try {
+      localStorage.setItem('relay.theme', root.dataset.theme);
+    } catch { /* for this visit, then */ }
+  });
+}

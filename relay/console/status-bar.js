@@ -1,0 +1,78 @@
+/** The footer: how the connection does. */
+
+import { byId, setText } from './dom.js';
+
+/** @typedef {import('./relay-stream.d.ts').StreamState} StreamState */
+/** @typedef {import('./relay-stream.d.ts').RelayStream} RelayStream */
+
+const SECONDS = 60;
+const TRANSPORTS = { websocket: 'WebSocket', sse: 'SSE' };
+
+export class StatusBar {
+  #rates = new Array(SECONDS).fill(0);
+  #count = 0;
+  #said = '';
+
+  /** An event arrived. */
+  count() {
+    this.#count += 1;
+  }
+
+  /** Called once a second. @param {RelayStream | null} stream @param {number} seconds since the last call */
+  tick(stream, seconds) {
+    const rate = this.#count / seconds;
+    this.#count = 0;
+    this.#rates.push(rate);
+    this.#rates.shift();
+    setText(byId('rate'), `${rate < 10 && rate % 1 ? rate.toFixed(1) : Math.round(rate).toLocaleString()}/s`);
+    this.#pulse();
+    if (stream !== null) this.show(stream);
+  }
+
+  /** @param {RelayStream} stream */
+  show(stream) {
+    const { state } = stream;
+    const link = byId('link');
+    if (link.dataset.state !== state.state) link.dataset.state = state.state;
+    setText(byId('link-text'), sentence(state));
+    byId('retry').hidden = state.state !== 'waiting' && state.state !== 'offline';
+    const transport = state.transport ? TRANSPORTS[state.transport] : '–';
+    setText(byId('transport'), state.shared && !state.leader && state.transport ? `${transport}, shared` : transport);
+    setText(byId('latency'), stream.latency === null ? '–' : `${Math.max(0, Math.round(stream.latency))} ms`);
+    setText(byId('cursor'), short(stream.cursor));
+    byId('cursor').title = stream.cursor ?? '';
+    setText(byId('reconnects'), String(state.reconnects));
+    this.#announce(state);
+  }
+
+  /** Speak of changes that matter, not of every attempt. @param {StreamState} state */
+  #announce({ state }) {
+    const spoken = { live: 'Connected.', waiting: 'Connection lost, trying again.', offline: 'You are offline.', closed: 'The stream has ended.', connecting: '' }[state];
+    if (!spoken || spoken === this.#said) return;
+    if (this.#said) byId('announcer').textContent = spoken;
+    this.#said = spoken;
+  }
+
+  #pulse() {
+    const highest = Math.max(4, ...this.#rates);
+    const bars = this.#rates.map((rate, at) => (rate > 0 ? `M${at * 2 + 1} 16V${(15 - (rate / highest) * 14).toFixed(1)}` : ''));
+    byId('pulse').firstElementChild?.setAttribute('d', bars.join('') || 'M0 16');
+  }
+}
+
+/** @param {StreamState} state */
+function sentence({ state, retryAt, attempt }) {
+  if (state === 'live') return 'Live';
+  if (state === 'connecting') return attempt > 1 ? 'Connecting again' : 'Connecting';
+  if (state === 'closed') return 'Ended';
+  const seconds = Math.max(0, Math.ceil(((retryAt ?? 0) - Date.now()) / 1000));
+  const when = seconds > 0 ? `trying again in ${seconds} s` : 'trying again now';
+  return state === 'offline' ? `Offline, ${when}` : `Connection lost, ${when}`;
+}
+
+/** 20 characters of epoch say little; the number says much. @param {string | null} cursor */
+function short(cursor) {
+  if (cursor === null) return '–';
+  const [epoch, seq] = cursor.split('.');
+  return epoch.length > 8 ? `${epoch.slice(0, 6)}….${seq}` : cursor;
+}

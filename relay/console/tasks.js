@@ -1,0 +1,156 @@
+/** What the events say about tasks. Pure: no document, no clock. */
+
+import { plain } from './ansi.js';
+
+/** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
+/** @typedef {'running' | 'succeeded' | 'failed'} TaskState */
+
+const MAX_TASKS = 200; // cards; beyond, those that ended first go
+const ENDINGS = { task_succeeded: 'succeeded', task_failed: 'failed' };
+const HUES = 6;
+
+/** One run of one thing, as far as its events told. */
+export class Task {
+  /** @type {TaskState} */ state = 'running';
+  /** @type {number | null} */ progress = null;
+  /** @type {number | null} */ exitCode = null;
+  /** @type {number | null} */ duration = null; // seconds, known when it ended
+  message = '';
+  run = 0;
+  title = '';
+  startedAt = 0; // ms, the server's clock
+  startedTs = 0; // ms, the producer's clock: durations are told by one clock, never by two
+  endedSeq = 0;
+  lastAt = 0;
+
+  /** @param {string} key @param {string} id */
+  constructor(key, id) {
+    this.key = key;
+    this.id = id;
+    this.hue = [...key].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) >>> 0, 7) % HUES;
+  }
+
+  /** @param {RelayEvent} event */
+  begin(event) {
+    this.state = 'running';
+    this.progress = this.exitCode = this.duration = null;
+    this.message = '';
+    this.run += 1;
+    this.endedSeq = 0;
+    this.startedAt = Date.parse(event.received_at);
+    this.startedTs = Date.parse(event.ts);
+  }
+}
+
+/** All tasks of the stream, and how many run and failed. */
+export class TaskModel {
+  /** @type {Map<string, Task>} */ tasks = new Map();
+  clearedSeq = 0; // what ended up to here was cleared from the board
+
+  get running() {
+    return this.#count('running');
+  }
+
+  get failed() {
+    return this.#count('failed');
+  }
+
+  /** @param {TaskState} state */
+  #count(state) {
+    let count = 0;
+    for (const task of this.tasks.values()) if (task.state === state) count += 1;
+    return count;
+  }
+
+  /**
+   * Take an event in. `ended` says that its task just did; a log line that belongs to no task has none.
+   * @param {RelayEvent} event @returns {{ task: Task | null, ended: boolean }}
+   */
+  apply(event) {
+    const type = event.event_type;
+    if (type === 'log' && event.task_id === undefined) return { task: null, ended: false };
+    const key = event.task_id ?? `untitled ${text(event.payload, 'title')}`;
+    let task = this.tasks.get(key);
+    if (task === undefined) {
+      task = new Task(key, event.task_id ?? '');
+      this.tasks.set(key, task);
+      this.#makeRoom();
+      task.begin(event);
+    } else if (type === 'task_started') {
+      task.begin(event);
+    }
+    task.lastAt = Date.parse(event.received_at);
+    task.title = text(event.payload, 'title') || task.title || event.task_id || 'Untitled task';
+    if (task.state !== 'running') return { task, ended: false }; // words after the end are only words
+    this.#tell(task, event);
+    const ending = ENDINGS[/** @type {keyof typeof ENDINGS} */ (type)];
+    if (ending === undefined) return { task, ended: false };
+    this.#finish(task, event, /** @type {TaskState} */ (ending));
+    return { task, ended: true };
+  }
+
+  /** @param {Task} task @param {RelayEvent} event */
+  #tell(task, event) {
+    const progress = number(event.payload, 'progress');
+    if (progress !== null) task.progress = Math.min(1, Math.max(0, progress));
+    const message = text(event.payload, 'message');
+    if (message) task.message = message;
+  }
+
+  /** @param {Task} task @param {RelayEvent} event @param {TaskState} state */
+  #finish(task, event, state) {
+    task.state = state;
+    task.exitCode = number(event.payload, 'exit_code');
+    const counted = (Date.parse(event.ts) - task.startedTs) / 1000;
+    task.duration = number(event.payload, 'duration_s') ?? (counted >= 0 ? counted : null);
+    task.endedSeq = event.seq;
+    if (event.seq <= this.clearedSeq) this.tasks.delete(task.key);
+  }
+
+  /** @param {number} seq where the stream stands @returns {Task[]} those that went */
+  clearFinished(seq) {
+    this.clearedSeq = seq;
+    const gone = [...this.tasks.values()].filter((task) => task.state !== 'running');
+    for (const task of gone) this.tasks.delete(task.key);
+    return gone;
+  }
+
+  #makeRoom() {
+    if (this.tasks.size <= MAX_TASKS) return;
+    const [oldest] = [...this.tasks.values()].sort(
+      (a, b) => Number(a.state === 'running') - Number(b.state === 'running') || a.lastAt - b.lastAt,
+    );
+    this.tasks.delete(oldest.key);
+  }
+
+  /** What runs, newest first; then what ended, latest first. @returns {Task[]} */
+  ordered() {
+    return [...this.tasks.values()].sort(
+      (a, b) =>
+        Number(b.state === 'running') - Number(a.state === 'running') ||
+        b.endedSeq - a.endedSeq ||
+        b.startedAt - a.startedAt,
+    );
+  }
+}
+
+/** A payload is any JSON: look before believing. @param {unknown} payload @param {string} name */
+export function field(payload, name) {
+  return payload !== null && typeof payload === 'object' && Object.hasOwn(payload, name)
+    ? /** @type {Record<string, unknown>} */ (payload)[name]
+    : undefined;
+}
+
+/** The last line of a text that says something. @param {unknown} payload @param {string} name */
+export function text(payload, name) {
+  const value = field(payload, name);
+  if (typeof value !== 'string') return '';
+  const lines = plain(value.slice(-4_000)).split(/[\r\n]+/).map((line) => line.trim()).filter(Boolean);
+  return (lines.at(-1) ?? '').slice(0, 300);
+}
+
+/** @param {unknown} payload @param {string} name */
+export function number(payload, name) {
+  const value = field(payload, name);
+  return typeof value === 'number' && Number.isFinite(value) ? value : null;
+}

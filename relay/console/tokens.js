@@ -1,0 +1,130 @@
+/** The dialog of tokens: what may publish to this stream, made and revoked. */
+
+import { Problem, call, getMe, makeToken, revokeToken } from './api.js';
+import { byId, el, icon } from './dom.js';
+import { readyLinesView } from './ready-lines.js';
+
+/** @typedef {import('./api.js').TokenInfo} TokenInfo */
+
+const DAY = 86_400;
+const LIFETIMES = /** @type {const} */ ([['1 hour', DAY / 24], ['1 day', DAY], ['30 days', 30 * DAY], ['90 days', 90 * DAY], ['400 days', 400 * DAY]]);
+const SCOPES = /** @type {const} */ ([['publish and watch', 'webhook'], ['publish only', 'publish'], ['watch only', 'watch']]);
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+
+export class TokensDialog {
+  #dialog = /** @type {HTMLDialogElement} */ (byId('tokens'));
+  #rows = el('tbody');
+  #made = el('div');
+  #problem = el('p', { class: 'problem', role: 'alert', hidden: true });
+  #submit = el('button', { type: 'submit', class: 'primary', text: 'Make token' });
+
+  constructor() {
+    this.#dialog.append(
+      el('div', { class: 'dialog-head' },
+        el('h2', { id: 'tokens-title', text: 'Tokens' }),
+        el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => this.#dialog.close() }, icon('close'))),
+      el('p', { class: 'lede', text: 'A token lets a terminal, a script or a CI job publish to your stream. One for each place, so that you can take back one without the others.' }),
+      this.#form(), this.#problem, this.#made,
+      el('div', { class: 'table-frame', tabindex: 0, role: 'group', 'aria-label': 'Active tokens' },
+        el('table', {},
+          el('thead', {}, el('tr', {}, ...['Name', 'May', 'Made', 'Last used', 'Expires'].map((text) => el('th', { scope: 'col', text })), el('th', { scope: 'col' }, el('span', { class: 'sr', text: 'Revoke' })))),
+          this.#rows)),
+      this.#ending());
+    this.#dialog.addEventListener('click', (event) => {
+      if (event.target === this.#dialog) this.#dialog.close(); // the backdrop
+    });
+    this.#dialog.addEventListener('close', () => this.#made.replaceChildren()); // shown once
+  }
+
+  async open() {
+    this.#dialog.showModal();
+    await this.#guarded(() => this.#list());
+  }
+
+  #form() {
+    const choice = (/** @type {string} */ name, /** @type {readonly (readonly [string, string | number])[]} */ options, /** @type {string} */ chosen) =>
+      el('select', { name }, ...options.map(([text, value]) => el('option', { value, text, selected: text === chosen })));
+    const form = el('form', { class: 'make' },
+      el('label', { class: 'grow' }, el('span', { text: 'Name' }), el('input', { name: 'name', maxlength: 100, required: true, autocomplete: 'off', placeholder: 'laptop, ci, trainer-2 …' })),
+      el('label', {}, el('span', { text: 'Lasts' }), choice('expires_in', LIFETIMES, '90 days')),
+      el('label', {}, el('span', { text: 'May' }), choice('scopes', SCOPES, 'publish and watch')),
+      this.#submit);
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const given = new FormData(form);
+      this.#guarded(async () => {
+        this.#submit.disabled = true;
+        const { token } = await makeToken({ name: String(given.get('name')).trim(), expires_in: Number(given.get('expires_in')), scopes: [String(given.get('scopes'))] });
+        form.reset();
+        this.#made.replaceChildren(readyLinesView(token));
+        await this.#list();
+      }).finally(() => { this.#submit.disabled = false; });
+    });
+    return form;
+  }
+
+  /** @param {() => Promise<void>} act */
+  async #guarded(act) {
+    this.#problem.hidden = true;
+    try {
+      await act();
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      this.#problem.textContent = problem.status === 429 ? 'That was a little fast. Wait a moment and try again.' : problem.message;
+      this.#problem.hidden = false;
+    }
+  }
+
+  async #list() {
+    const { tokens } = await getMe();
+    const newestFirst = tokens.sort((a, b) => b.created_at.localeCompare(a.created_at));
+    this.#rows.replaceChildren(...newestFirst.map((token) => this.#row(token)));
+    if (tokens.length === 0) this.#rows.append(el('tr', {}, el('td', { colspan: 6, class: 'none', text: 'No token yet. Name one above, and paste what appears into a terminal.' })));
+  }
+
+  /** @param {TokenInfo} token */
+  #row(token) {
+    const name = token.name ?? 'unnamed';
+    const scopes = token.scopes.map((scope) => SCOPES.find(([, value]) => value === scope)?.[0] ?? scope).join(', ');
+    const last = el('td', { class: 'act' });
+    const row = el('tr', {}, el('th', { scope: 'row', text: name }), el('td', { text: scopes }),
+      when(token.created_at), token.last_used_at ? when(token.last_used_at) : el('td', { text: 'never' }), when(token.expires_at), last);
+    const offer = () => last.replaceChildren(el('button', { type: 'button', class: 'text bad', text: 'Revoke', 'aria-label': `Revoke ${name}`, onclick: ask }));
+    const ask = () => {
+      const keep = el('button', { type: 'button', class: 'text', text: 'Keep', onclick: () => { offer(); last.querySelector('button')?.focus(); } });
+      last.replaceChildren(
+        el('span', { class: 'sure', role: 'alert', text: 'What uses it stops at once.' }),
+        el('button', { type: 'button', class: 'danger small', text: 'Revoke', 'aria-label': `Yes, revoke ${name}`, onclick: () => this.#guarded(async () => {
+          await revokeToken(token.token_id);
+          await this.#list();
+          this.#dialog.focus();
+        }) }), keep);
+      keep.focus();
+    };
+    offer();
+    return row;
+  }
+
+  #ending() {
+    const end = el('div', { class: 'ending' });
+    const offer = () => end.replaceChildren(el('button', { type: 'button', class: 'text', text: 'End this session', onclick: ask }));
+    const ask = () => end.replaceChildren(
+      el('span', { role: 'alert', text: 'This browser forgets your stream, and nobody can bring it back.' }),
+      el('button', { type: 'button', class: 'danger small', text: 'End it', onclick: () => this.#guarded(async () => {
+        await call('DELETE', 'api/session');
+        this.#dialog.close();
+        offer();
+      }) }),
+      el('button', { type: 'button', class: 'text', text: 'Stay', onclick: () => offer() }));
+    offer();
+    return end;
+  }
+}
+
+/** @param {string} stamp */
+function when(stamp) {
+  const seconds = (Date.parse(stamp) - Date.now()) / 1000;
+  const [unit, size] = /** @type {const} */ ([['day', DAY], ['hour', 3600], ['minute', 60]]).find(([, each]) => Math.abs(seconds) >= each) ?? ['minute', 60];
+  const about = Math.abs(seconds) < 60 ? 'just now' : relative.format(Math.round(seconds / size), unit);
+  return el('td', {}, el('time', { datetime: stamp, title: new Date(stamp).toLocaleString(), text: about }));
+}

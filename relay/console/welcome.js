@@ -1,0 +1,42 @@
+/** The first minute: a token, and lines to paste. */
+
+import { Problem, makeToken } from './api.js';
+import { byId } from './dom.js';
+import { readyLinesView } from './ready-lines.js';
+
+/** @param {(message: string) => void} complain */
+export function installWelcome(complain) {
+  const button = /** @type {HTMLButtonElement} */ (byId('first-token'));
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    try {
+      const { token } = await makeToken({ name: 'my first token' });
+      const lines = byId('first-lines');
+      lines.replaceChildren(readyLinesView(token));
+      lines.hidden = false;
+      byId('welcome').classList.add('ready-to-go');
+      button.hidden = true;
+      lines.querySelector('button')?.focus();
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      complain(problem.message);
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+/** The first event came, and the token is shown only once: its lines stay beside the tasks until dismissed. */
+export function keepGuide() {
+  const lines = byId('first-lines');
+  const guide = byId('guide');
+  if (lines.hidden) return;
+  guide.append(lines);
+  guide.hidden = false;
+  byId('log').classList.add('guided');
+  byId('guide-done').addEventListener('click', () => {
+    guide.remove();
+    byId('log').classList.remove('guided');
+    byId('lines').focus();
+  });
+}
