@@ -18,9 +18,9 @@ export function readyLines(url, token) {
       text: `curl -sS "$RELAY_URL/api/webhook/cli" \\
   -H "Authorization: Bearer $RELAY_TOKEN" \\
   -H "Content-Type: application/json" \\
-  -d '{"event_type": "task_started", "task_id": "hello",
+  -d '{"event_type": "task_succeeded", "task_id": "hello",
        "ts": "'$(date -u +%FT%TZ)'",
-       "payload": {"title": "Hello from my terminal"}}'`,
+       "payload": {"title": "Hello from my terminal", "message": "It works"}}'`,
     },
     {
       title: 'Watch a command of your own',

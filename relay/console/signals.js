@@ -1,6 +1,6 @@
 /** What shows when the page does not: title, favicon, notifications. */
 
-import { byId, icon } from './dom.js';
+import { byId, el, icon } from './dom.js';
 import { duration } from './task-cards.js';
 
 /** @typedef {import('./tasks.js').Task} Task */
@@ -15,7 +15,8 @@ export function showCounts(running, failed) {
   if (counts === told) return;
   told = counts;
   document.title = counts ? `${counts} · Relay` : 'Relay';
-  byId('tally').textContent = counts;
+  const tally = [running > 0 && el('span', { text: `${running} running` }), failed > 0 && el('span', { class: 'failed', text: `${failed} failed` })];
+  byId('tally').replaceChildren(...tally.filter((part) => part !== false));
   favicon.href = counts ? drawn(running, failed) : resting;
 }
 

@@ -19,6 +19,7 @@ export class Task {
   run = 0;
   title = '';
   startedAt = 0; // ms, the server's clock
+  startedSeq = 0;
   startedTs = 0; // ms, the producer's clock: durations are told by one clock, never by two
   endedSeq = 0;
   lastAt = 0;
@@ -37,6 +38,7 @@ export class Task {
     this.message = '';
     this.run += 1;
     this.endedSeq = 0;
+    this.startedSeq = event.seq;
     this.startedAt = Date.parse(event.received_at);
     this.startedTs = Date.parse(event.ts);
   }
@@ -102,7 +104,9 @@ export class TaskModel {
     task.state = state;
     task.exitCode = number(event.payload, 'exit_code');
     const counted = (Date.parse(event.ts) - task.startedTs) / 1000;
-    task.duration = number(event.payload, 'duration_s') ?? (counted >= 0 ? counted : null);
+    const known = counted >= 0 && task.startedSeq !== event.seq; // else nobody told when it began
+    const told = number(event.payload, 'duration_s');
+    task.duration = told !== null && told >= 0 ? told : known ? counted : null;
     task.endedSeq = event.seq;
     if (event.seq <= this.clearedSeq) this.tasks.delete(task.key);
   }

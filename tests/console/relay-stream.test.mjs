@@ -1,0 +1,189 @@
+// node --test tests/console/
+import assert from 'node:assert/strict';
+import { beforeEach, mock, test } from 'node:test';
+
+import { RelayStream, Sequence, delayFor, parseCursor } from '../../relay/console/relay-stream.js';
+
+/** A WebSocket or EventSource whose other end is the test. */
+class FakeLine extends EventTarget {
+  static opened = [];
+
+  constructor(url) {
+    super();
+    this.url = new URL(url);
+    FakeLine.opened.push(this);
+  }
+
+  say(...messages) {
+    this.onmessage?.({ data: JSON.stringify(messages) });
+  }
+
+  sse(type, data) {
+    this.dispatchEvent(Object.assign(new Event(type), { data: JSON.stringify(data) }));
+  }
+
+  end(code = 1006) {
+    this.onclose?.({ code });
+    this.onerror?.();
+  }
+
+  close() {
+    this.closed = true;
+  }
+}
+
+const hello = (cursor, more = {}) => ({ type: 'hello', cursor, resumed: true, oldest: 1, heartbeat_s: 25, ...more });
+const event = (seq, epoch = 'e') => ({
+  id: `id${seq}`, seq, cursor: `${epoch}.${seq}`, event_type: 'log', ts: '2025-01-01T00:00:00Z',
+  received_at: '2025-01-01T00:00:00Z', payload: {},
+});
+const settle = async () => { for (let turn = 0; turn < 20; turn += 1) await Promise.resolve(); };
+const last = () => FakeLine.opened.at(-1);
+
+async function open(options = {}) {
+  const stream = new RelayStream({ url: 'https://relay.test/', after: 'e.0', WebSocket: FakeLine, EventSource: FakeLine, ...options });
+  const seen = { events: [], states: [], gaps: [], hellos: [] };
+  stream.addEventListener('event', ({ detail }) => seen.events.push(detail.seq));
+  stream.addEventListener('state', ({ detail }) => seen.states.push(detail.state));
+  stream.addEventListener('gap', ({ detail }) => seen.gaps.push([detail.from, detail.to]));
+  stream.addEventListener('hello', ({ detail }) => seen.hellos.push(detail));
+  await settle();
+  return { stream, seen };
+}
+
+async function pass(ms) {
+  mock.timers.tick(ms);
+  await settle();
+}
+
+beforeEach(() => {
+  FakeLine.opened.length = 0;
+  mock.timers.reset();
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: Date.parse('2025-01-01T00:01:00Z') });
+});
+
+test('a cursor is an epoch and a number', () => {
+  assert.deepEqual(parseCursor('3f2a.17'), { epoch: '3f2a', seq: 17 });
+  for (const broken of ['', '17', '.17', 'a.b', 'a.1 ', 'a.-1']) assert.equal(parseCursor(broken), null);
+});
+
+test('waiting grows, is jittered, bounded, and never undercuts the advice of the server', () => {
+  assert.equal(delayFor(1, null, () => 0), 250);
+  assert.equal(delayFor(4, null, () => 1), 4_000);
+  assert.equal(delayFor(50, null, () => 1), 30_000);
+  assert.equal(delayFor(1, 10_000, () => 0), 10_000);
+  assert.ok(delayFor(1, 0, () => 0.5) < 300);
+});
+
+test('the next event, one seen before, one too far, one of other numbers', () => {
+  const sequence = new Sequence();
+  sequence.moveTo('e.4');
+  assert.deepEqual([5, 4, 6].map((seq) => sequence.judge(event(seq))), ['next', 'duplicate', 'hole']);
+  assert.equal(sequence.judge(event(5, 'other')), 'hole');
+});
+
+test('duplicates are dropped and the cursor follows', async () => {
+  const { stream, seen } = await open();
+  last().say(hello('e.0'), event(1), event(2), event(2), event(1), event(3));
+  assert.deepEqual(seen.events, [1, 2, 3]);
+  assert.equal(stream.cursor, 'e.3');
+  stream.close();
+});
+
+test('a hole brings the stream back at its cursor', async () => {
+  const { stream, seen } = await open();
+  last().say(hello('e.0'), event(1), event(3));
+  await pass(1_000);
+  assert.equal(last().url.searchParams.get('after'), 'e.1');
+  last().say(hello('e.1'), event(2), event(3));
+  assert.deepEqual(seen.events, [1, 2, 3]);
+  stream.close();
+});
+
+test('another epoch starts over and says why', async () => {
+  const { stream, seen } = await open({ after: 'e.7' });
+  last().say(hello('f.0', { resumed: false, reason: 'epoch' }), event(1, 'f'));
+  assert.deepEqual([seen.hellos[0].reason, stream.cursor, seen.events], ['epoch', 'f.1', [1]]);
+  stream.close();
+});
+
+test('a gap is told and stepped over', async () => {
+  const { stream, seen } = await open();
+  last().say(hello('e.0'), { type: 'gap', from: 1, to: 5, cursor: 'e.5' }, event(6));
+  assert.deepEqual([seen.gaps, seen.events], [[[1, 5]], [6]]);
+  stream.close();
+});
+
+test('two sockets that fail before a word: server-sent events, and WebSocket again later', async () => {
+  const { stream, seen } = await open();
+  last().end();
+  await pass(30_000);
+  last().end();
+  await pass(30_000);
+  assert.equal(last().url.pathname, '/api/sse');
+  last().sse('hello', hello('e.0'));
+  assert.equal(stream.state.transport, 'sse');
+  await pass(60_000);
+  const probe = FakeLine.opened.findLast((line) => line.url.protocol === 'wss:');
+  probe.say(hello('e.0'), event(1));
+  assert.equal(stream.state.transport, 'websocket');
+  assert.deepEqual(seen.events, [1]);
+  stream.close();
+});
+
+test('every connect takes a fresh ticket; 4401 asks for a new credential; 4403 is the end', async () => {
+  const asked = [];
+  let tickets = 0;
+  const { stream } = await open({
+    getCredential: ({ expired }) => { asked.push(expired); return 'secret'; },
+    fetch: async (_url, { headers }) => {
+      assert.equal(headers.Authorization, 'Bearer secret');
+      return Response.json({ ticket: `t${tickets += 1}` });
+    },
+  });
+  assert.equal(last().url.searchParams.get('ticket'), 't1');
+  last().say(hello('e.0'), { type: 'close', code: 4401, reason: 'revoked', retry_after_ms: null });
+  last().end(4401);
+  await pass(1_000);
+  assert.equal(last().url.searchParams.get('ticket'), 't2');
+  assert.deepEqual(asked, [false, true]);
+  last().say({ type: 'close', code: 4403, reason: 'forbidden', retry_after_ms: null });
+  last().end(4403);
+  await pass(60_000);
+  assert.deepEqual([stream.state.state, stream.state.code, FakeLine.opened.length], ['closed', 4403, 2]);
+});
+
+test('4429 waits as long as the server says', async () => {
+  const { stream } = await open();
+  last().say({ type: 'close', code: 4429, reason: 'too_many_connections', retry_after_ms: 10_000 });
+  last().end(4429);
+  await pass(9_900);
+  assert.equal(FakeLine.opened.length, 1);
+  await pass(1_000);
+  assert.equal(FakeLine.opened.length, 2);
+  stream.close();
+});
+
+test('silence past two and a half heartbeats is the end of a connection', async () => {
+  const { stream } = await open();
+  last().say(hello('e.0', { heartbeat_s: 10 }));
+  await pass(20_000);
+  last().say({ type: 'ping', ts: '' });
+  await pass(20_000);
+  assert.equal(FakeLine.opened.length, 1);
+  await pass(7_000);
+  await pass(1_000);
+  assert.equal(FakeLine.opened.length, 2);
+  stream.close();
+});
+
+test('the cursor outlives the page under its key', async () => {
+  const kept = new Map();
+  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+  const first = await open({ storageKey: 'k', storage });
+  last().say(hello('e.0'), event(1), event(2));
+  first.stream.close();
+  const second = await open({ storageKey: 'k', storage });
+  assert.equal(last().url.searchParams.get('after'), 'e.2');
+  second.stream.close();
+});
