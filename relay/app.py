@@ -34,10 +34,11 @@ from relay.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from relay.event_stream import StreamingHTTPConnection
+from relay.exchange import Exchange
 from relay.observed import ROUTE, Observed, request_id
 from relay.requests import cookie_name
 from relay.services import Services, services
+from relay.settings import Settings
 
 log = structlog.get_logger("relay.app")
 
@@ -48,12 +49,13 @@ class RelayRequest(TrioRequest):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         headers = args[4]
         batch = headers.get("Content-Type", "").partition(";")[0].strip().lower() == NDJSON
-        kwargs["max_content_length"] = MAX_BATCH_BODY if batch else MAX_BODY
-        super().__init__(*args, **kwargs)
+        most = MAX_BATCH_BODY if batch else MAX_BODY
+        super().__init__(*args, **{**kwargs, "max_content_length": most})
+        self.max_content_length = most
 
 
 class Relay(QuartTrio):
-    asgi_http_class = StreamingHTTPConnection
+    asgi_http_class = Exchange
     request_class = RelayRequest
     services: Services
 
@@ -61,9 +63,10 @@ class Relay(QuartTrio):
         super().__init__("relay", static_folder=None, template_folder=None)
 
 
-def create_app() -> Relay:
+def create_app(settings: Settings) -> Relay:
     """The app without its services: whoever serves it opens those and sets `app.services`."""
     app = Relay()
+    app.config["BODY_TIMEOUT"] = settings.body_timeout
     for blueprint in (users, tokens, webhook, stream, operations, console):
         app.register_blueprint(blueprint)
     QuartSchema(

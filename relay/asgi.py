@@ -13,20 +13,20 @@ from relay.logs import configure_logs
 from relay.services import open_services
 from relay.settings import Settings
 
-_relay = create_app()
+_settings = Settings.load(os.environ)
+_relay = create_app(_settings)
 
 
 @_relay.while_serving
 async def _serving() -> AsyncGenerator[None, None]:
-    settings = Settings.load(os.environ)
-    configure_logs(settings.log_level)
-    base_url = settings.base_url or f"http://{settings.bind}"
-    async with open_source(settings) as source:
+    configure_logs(_settings.log_level)
+    base_url = _settings.base_url or f"http://{_settings.bind}"
+    async with open_source(_settings) as source:
         await bring_up_to_date(
-            source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
+            source.dsn, apply=_settings.auto_migrate, timeout=_settings.database_timeout
         )
-        async with open_services(settings, source, base_url) as _relay.services:
+        async with open_services(_settings, source, base_url) as _relay.services:
             yield
 
 
-app = outermost(_relay, Settings.load(os.environ).trusted_proxies)
+app = outermost(_relay, _settings.trusted_proxies)

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import msgspec
+import trio
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from quart import Blueprint, Response, request
@@ -17,6 +18,9 @@ from relay.requests import client_address, needs_nothing
 from relay.services import Services, services
 
 operations = Blueprint("operations", __name__)
+
+
+READY_WITHIN = 1.0  # seconds the database may take to answer a probe, which soon gives up
 
 
 class Health(msgspec.Struct):
@@ -46,10 +50,12 @@ async def readyz() -> Response:
     if now.hub.draining:
         raise NotReady("This process is stopping.")
     try:
-        await now.database.fetchval("SELECT 1")
+        with trio.move_on_after(READY_WITHIN):
+            await now.database.fetchval("SELECT 1")
+            return answer(Health())
     except DatabaseAway:
-        raise NotReady("The database does not answer.") from None
-    return answer(Health())
+        pass
+    raise NotReady("The database does not answer.")
 
 
 @operations.get("/metrics")

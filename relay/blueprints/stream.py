@@ -9,7 +9,7 @@ from quart_schema import document_response, tag
 from relay.access import TICKET_SECONDS, Credential
 from relay.bodies import answer
 from relay.errors import Problem
-from relay.event_stream import EventStream
+from relay.exchange import EventStream
 from relay.realtime.connection import Viewer, refuse, run_connection
 from relay.realtime.frames import Frame
 from relay.realtime.resume import Position, locate, parse_count, parse_start

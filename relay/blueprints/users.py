@@ -133,7 +133,7 @@ async def delete_session(credential: Credential) -> Response:
     now = services()
     await end_session(now.database, credential.id, credential.user_id)
     now.access.revoked(credential.id)
-    response = Response(status=204)
+    response = Response(b"", 204)
     delete_cookie(response)
     return response
 

@@ -49,3 +49,7 @@ def main() -> None:
       relay serve --demo            the same, with something to look at
       relay migrate --status        what the database knows of this version
     """
+
+
+if __name__ == "__main__":
+    main()

@@ -25,7 +25,7 @@ from relay.errors import (
 )
 from relay.events import Event, Head, NewEvent, Receipt
 
-WRITERS = 2  # commits under way at once: one waits for the disk while the other fills
+WRITERS = 4  # commits under way at once: while some wait for the disk, others fill
 MAX_COMMIT_EVENTS = 1_000  # events of one commit: about 10 ms of the database's time
 MAX_COMMIT_BYTES = 4 * 2**20  # payload bytes of one commit
 PAGE_EVENTS = 256  # events of one read: what an inbox holds, so that no reader holds more
@@ -39,16 +39,25 @@ Deliver = Callable[[UUID, list[Event]], None]
 class _Waiting:
     """One request's events on their way into a commit."""
 
-    __slots__ = ("abandoned", "done", "events", "problem", "receipts", "size", "user_id")
+    __slots__ = ("done", "events", "problem", "receipts", "size", "taken", "user_id")
 
     def __init__(self, user_id: UUID, events: Sequence[NewEvent]) -> None:
         self.user_id = user_id
         self.events = events
+        self.taken: Sequence[NewEvent] = ()
         self.size = sum([len(event.payload) for event in events])
         self.done = trio.Event()
         self.receipts: list[Receipt] = []
         self.problem: Problem | None = None
-        self.abandoned = False
+
+    def take(self) -> "Sequence[NewEvent]":
+        """The events, for the commit that begins now; none when nobody waits any more."""
+        self.taken, self.events = self.events, ()
+        return self.taken
+
+    def abandon(self) -> None:
+        """Nobody waits any more: what still lies in the queue must not hold its payloads."""
+        self.events = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ class Journal:
         self.disk_full = False  # set by who watches the disk: take nothing more
         self.waiting_events = 0
         self.waiting_bytes = 0
-        # append() keeps the bound, which is on events and bytes: these never fill before it
+        # append() keeps the bound, on events and bytes; only abandoned requests can fill these
         self._queues = [trio.open_memory_channel[_Waiting](queue_events) for _ in range(WRITERS)]
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -123,8 +132,10 @@ class Journal:
                 await waiting.done.wait()
         except trio.ClosedResourceError:
             raise Draining() from None
+        except trio.WouldBlock:
+            raise JournalFull() from None
         finally:
-            waiting.abandoned = True  # a writer that has not taken it yet leaves it
+            waiting.abandon()  # a writer that has not taken it yet passes it over
             self.waiting_events -= len(events)
             self.waiting_bytes -= waiting.size
         if not waiting.done.is_set():
@@ -144,7 +155,7 @@ class Journal:
                 batch.append(waiting)
                 events += len(waiting.events)
                 size += waiting.size
-            await self._commit([waiting for waiting in batch if not waiting.abandoned])
+            await self._commit([waiting for waiting in batch if waiting.take()])
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         if not batch:
@@ -172,10 +183,10 @@ class Journal:
         self._hand_over(batch, rows)
 
     async def _append_events(self, batch: list[_Waiting]) -> list[Row]:
-        events = [event for waiting in batch for event in waiting.events]
+        events = [event for waiting in batch for event in waiting.taken]
         return await self._database.fetch(
             "SELECT seq, fresh, epoch FROM append_events($1, $2, $3, $4, $5, $6, $7)",
-            [waiting.user_id for waiting in batch for _ in waiting.events],
+            [waiting.user_id for waiting in batch for _ in waiting.taken],
             [event.id for event in events],
             [event.event_type for event in events],
             [event.task_id for event in events],
@@ -190,7 +201,7 @@ class Journal:
         fresh: dict[UUID, list[Event]] = {}
         for waiting in batch:
             new = fresh.setdefault(waiting.user_id, [])
-            for event, (seq, is_fresh, epoch) in zip(waiting.events, answers, strict=False):
+            for event, (seq, is_fresh, epoch) in zip(waiting.taken, answers, strict=False):
                 if epoch is None:
                     waiting.problem = InvalidToken("The user is gone.", reason="revoked")
                     continue

@@ -1,8 +1,4 @@
-"""The database as the rest of Relay sees it. The only file that knows asyncpg and trio-asyncio.
-
-asyncpg speaks asyncio, so its event loop runs inside trio, for as long as its pool is open.
-Every call names that loop: the context variable through which trio-asyncio would find it is
-inherited by a task's children only, and requests are not children of whoever opened the pool.
+"""The database as the rest of Relay sees it. The only file that knows asyncpg.
 
 Every statement is its own transaction, bounded in time. What goes wrong because the database
 is not there comes out as DatabaseAway; what it refuses, as StatementFailed.
@@ -12,14 +8,15 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
 import structlog
 import trio
-import trio_asyncio
 from asyncpg.pool import PoolConnectionProxy
 
+from relay.db.bridge import Bridge, open_bridge
 from relay.errors import DatabaseAway
 
 T = TypeVar("T")
@@ -44,6 +41,9 @@ _AWAY = (
 )
 
 
+RELEASE = 1.0  # seconds the server may take to acknowledge that a statement was cancelled
+
+
 class StatementFailed(Exception):
     """The database refuses a statement; it did nothing."""
 
@@ -52,26 +52,13 @@ class RowRefused(StatementFailed):
     """It refuses a value in the statement's arguments."""
 
 
-@asynccontextmanager
-async def _event_loop() -> AsyncIterator[asyncio.AbstractEventLoop]:
-    async with trio_asyncio.open_loop() as loop:
-        # without a handler of ours an orphaned callback's error would end the loop
-        loop.set_exception_handler(_report)
-        yield loop
-
-
-def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    error = context.get("exception")
-    log.warning("driver_error", message=context.get("message"), error=repr(error))
-
-
 @contextmanager
 def _translated() -> Any:
     try:
         yield
     except asyncpg.DataError as error:
         raise RowRefused(str(error)) from error
-    except _AWAY as error:
+    except (*_AWAY, asyncio.CancelledError) as error:
         if isinstance(error, ValueError):  # the driver could not encode an argument
             raise RowRefused(str(error)) from error
         log.info("database_away", error=f"{type(error).__name__}: {error}"[:300])
@@ -86,50 +73,55 @@ class Connection:
     def __init__(
         self,
         connection: "asyncpg.Connection[Row]",
-        loop: asyncio.AbstractEventLoop,
+        bridge: Bridge,
         timeout: float,
     ) -> None:
         self._connection = connection
-        self._loop = loop
+        self._bridge = bridge
         self._timeout = timeout
 
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> None:
         """Run one statement, or without arguments a script of several."""
         with _translated():
-            await trio_asyncio.aio_as_trio(self._connection.execute, loop=self._loop)(
-                sql, *args, timeout=timeout or self._timeout
+            await self._bridge.run(
+                partial(self._connection.execute, sql, *args, timeout=timeout or self._timeout)
             )
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         with _translated():
-            rows: list[Row] = await trio_asyncio.aio_as_trio(
-                self._connection.fetch, loop=self._loop
-            )(sql, *args, timeout=self._timeout)
+            rows: list[Row] = await self._bridge.run(
+                partial(self._connection.fetch, sql, *args, timeout=self._timeout)
+            )
             return rows
 
 
 @asynccontextmanager
 async def connect(dsn: str, *, timeout: float) -> AsyncIterator[Connection]:
     """A connection for the length of the block. Raises DatabaseAway."""
-    async with _event_loop() as loop:
+    async with open_bridge() as bridge:
         with _translated():
-            raw = await trio_asyncio.aio_as_trio(asyncpg.connect, loop=loop)(
-                dsn, timeout=timeout, server_settings={"application_name": "relay"}
+            raw = await bridge.run(
+                partial(
+                    asyncpg.connect,
+                    dsn,
+                    timeout=timeout,
+                    server_settings={"application_name": "relay"},
+                )
             )
         try:
-            yield Connection(raw, loop, timeout)
+            yield Connection(raw, bridge, timeout)
         finally:
-            raw.terminate()  # no farewell to wait for: the server notices a closed socket
+            # no farewell to wait for: the server notices a closed socket
+            with trio.CancelScope(shield=True):
+                await bridge.run(_terminate, raw)
 
 
 class Database:
     """A bounded pool. Every call raises DatabaseAway or RowRefused, within its timeout."""
 
-    def __init__(
-        self, pool: "asyncpg.Pool[Row]", loop: asyncio.AbstractEventLoop, timeout: float
-    ) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Row]", bridge: Bridge, timeout: float) -> None:
         self._pool = pool
-        self._loop = loop
+        self._bridge = bridge
         self._timeout = timeout
 
     @property
@@ -152,31 +144,34 @@ class Database:
 
     async def _run(self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]) -> T:
         with _translated():
-            result: T = await trio_asyncio.aio_as_trio(self._on_a_connection, loop=self._loop)(work)
-            return result
+            return await self._bridge.run(self._on_a_connection, work)
 
     async def _on_a_connection(
         self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]
     ) -> T:
-        async with self._pool.acquire(timeout=self._timeout) as connection:
-            return await work(connection)
+        """One deadline for everything: waiting for a connection, making it, and the work."""
+        async with asyncio.timeout(self._timeout) as patience:
+            connection = await self._pool.acquire()
+            try:
+                return await work(connection)
+            finally:
+                if patience.expired():
+                    # a frozen server would not even acknowledge that we gave up
+                    connection.terminate()
+                await self._pool.release(connection, timeout=RELEASE)
 
 
 @asynccontextmanager
 async def open_database(dsn: str, *, connections: int, timeout: float) -> AsyncIterator[Database]:
     """A pool for the length of the block. Raises DatabaseAway when nobody answers."""
-    async with _event_loop() as loop:
+    async with open_bridge() as bridge:
         with _translated():
-            pool = await trio_asyncio.aio_as_trio(_create_pool, loop=loop)(
-                dsn, connections, timeout
-            )
+            pool = await bridge.run(_create_pool, dsn, connections, timeout)
         try:
-            yield Database(pool, loop, timeout)
+            yield Database(pool, bridge, timeout)
         finally:
-            # close() waits for busy connections: bounded, then cut
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                await trio_asyncio.aio_as_trio(pool.close, loop=loop)()
-            pool.terminate()
+            with trio.CancelScope(shield=True):
+                await bridge.run(_close_pool, pool)
 
 
 async def _create_pool(dsn: str, connections: int, timeout: float) -> "asyncpg.Pool[Row]":
@@ -185,12 +180,24 @@ async def _create_pool(dsn: str, connections: int, timeout: float) -> "asyncpg.P
         min_size=2,
         max_size=connections,
         timeout=timeout,
-        # a frozen server would otherwise hold its caller for ever, whatever scope is cancelled
-        command_timeout=timeout,
+        # the net under Database's own deadline: no statement waits for ever on a frozen server
+        command_timeout=timeout * 2,
         # statements leave no session state behind, so giving back costs no round trip
         reset=_leave_as_is,
         server_settings={"application_name": "relay", "jit": "off"},
     )
+
+
+async def _close_pool(pool: "asyncpg.Pool[Row]") -> None:
+    """close() waits for busy connections: for a moment, then they are cut."""
+    try:
+        await asyncio.wait_for(pool.close(), 1)
+    except (TimeoutError, *_AWAY):
+        pool.terminate()
+
+
+async def _terminate(connection: "asyncpg.Connection[Row]") -> None:
+    connection.terminate()
 
 
 async def _leave_as_is(_connection: "asyncpg.Connection[Row]") -> None:

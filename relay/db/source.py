@@ -20,6 +20,7 @@ from relay.setting_types import SigningKey, signing_keys
 from relay.settings import Settings
 
 REACHABLE_WITHIN = 10.0  # seconds a database may take to come up beside us
+STOP_PATIENCE = 2.0  # seconds for each way of stopping it: a frozen one loses nothing by force
 RESTART_PAUSE = 5.0  # seconds at most between two tries to restart our own Postgres
 
 log = structlog.get_logger("relay.database")
@@ -74,7 +75,7 @@ async def _keep_running(
     started, pause = False, 0.1
     while True:
         try:
-            async with running_postgres(folder) as postgres:
+            async with running_postgres(folder, stop_patience=STOP_PATIENCE) as postgres:
                 if not started:
                     task_status.started(postgres.dsn)
                 started, pause = True, 0.1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 import trio
+from msgspec import UNSET
 
 from relay import metrics
 from relay.access import Credential
@@ -88,7 +89,7 @@ async def _greet(door: Door, position: Position, viewer: Viewer) -> None:
         "hello",
         cursor=position.cursor,
         resumed=position.resumed,
-        reason=position.reason,
+        reason=UNSET if position.reason is None else position.reason,
         oldest=position.oldest,
         heartbeat_s=door.heartbeat,
         token_ttl_s=max(0, int(viewer.credential.expires_at - time.time())),

@@ -116,8 +116,8 @@ SSE_RETRY = b"retry: 2000\n"  # milliseconds EventSource waits before it comes b
 
 
 def control_json(kind: str, fields: dict[str, Any]) -> bytes:
-    """A control message: `type` first, fields that are None left out."""
-    present = {name: value for name, value in fields.items() if value is not None}
+    """A control message: `type` first. What is UNSET is left out, what is None is null."""
+    present = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
     return _encode({"type": kind, **present})
 
 

@@ -1,9 +1,9 @@
 """Relay's data folder: held by one Relay, its secrets private, its log that of two runs."""
 
 import fcntl
+import hashlib
 import os
 import re
-import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ def fresh_log(path: Path) -> IO[bytes]:
 
 
 @contextmanager
-def socket_folder(folder: Path, cluster: Path, account: Account) -> Iterator[Path]:
+def socket_folder(folder: Path, cluster: Path, account: Account, secret: str) -> Iterator[Path]:
     """The private directory of the socket: the cluster's own, if a socket can be made there.
 
     Else one in the system's folder for temporary files, which is removed in the end, or by the
@@ -84,7 +84,10 @@ def socket_folder(folder: Path, cluster: Path, account: Account) -> Iterator[Pat
         finally:
             _clear(cluster)
         return
-    away = Path(tempfile.gettempdir(), f"relay-{secrets.token_hex(8)}")
+    # the same at every start, so that those who were told of it find a restarted server, and
+    # unguessable, so that nobody else can make it first
+    name = hashlib.sha256(f"{folder} {secret}".encode()).hexdigest()[:16]
+    away = Path(tempfile.gettempdir(), f"relay-{name}")
     try:
         write_secret(note, str(away))
         away.mkdir(mode=0o700)

@@ -70,7 +70,9 @@ async def running_postgres(
             cluster = Cluster(folder / "postgres", programs)
             await end_leftovers(cluster.path, stop_patience)
             password = await cluster.ensure()
-            sockets = stack.enter_context(socket_folder(folder, cluster.path, programs.account))
+            sockets = stack.enter_context(
+                socket_folder(folder, cluster.path, programs.account, password)
+            )
             with fresh_log(log) as output:
                 process = cluster.launch(sockets, output.fileno())
         try:

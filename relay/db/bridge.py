@@ -1,0 +1,123 @@
+"""asyncio beside trio: an event loop in a thread of its own, for the driver that speaks asyncio.
+
+Inside trio (trio-asyncio) a query takes five turns of trio's scheduler: to its loop, to its
+socket, back to its loop, to its task, to its caller. While hundreds of requests take their turns
+too, each costs a millisecond or more, and a commit of two takes twenty. In a thread it costs
+two, whatever trio is busy with. See docs/explanation/decisions.md for the measurement.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import outcome
+import structlog
+import trio
+import uvloop
+
+T = TypeVar("T")
+
+PARTING = 1.0  # seconds the driver's own tasks may take to end when the loop does
+
+log = structlog.get_logger("relay.database")
+
+
+class Bridge:
+    """Calls from trio tasks into the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    async def run(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
+        """`await work(*args)` in the loop; returns or raises what it does.
+
+        A trio cancellation cancels the work and waits for it to end: what it had done by then
+        may stand. asyncio.CancelledError comes out only when the loop itself is ending.
+        """
+        call = _Call(self._loop, work, args)
+        self._loop.call_soon_threadsafe(call.begin)
+        result: T = await trio.lowlevel.wait_task_rescheduled(call.abort)
+        return result
+
+
+class _Call:
+    """One call under way; `begin`, `_cancel` and `_done` run in the loop's thread."""
+
+    __slots__ = ("_args", "_caller", "_loop", "_raise_cancel", "_task", "_token", "_work")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Callable[..., Awaitable[Any]],
+        args: tuple[object, ...],
+    ) -> None:
+        self._loop = loop
+        self._work = work
+        self._args = args
+        self._token = trio.lowlevel.current_trio_token()
+        self._caller = trio.lowlevel.current_task()
+        self._raise_cancel: trio.lowlevel.RaiseCancelT | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    def begin(self) -> None:
+        self._task = self._loop.create_task(_as_coroutine(self._work, self._args))
+        self._task.add_done_callback(self._done)
+
+    def abort(self, raise_cancel: "trio.lowlevel.RaiseCancelT") -> trio.lowlevel.Abort:
+        self._raise_cancel = raise_cancel
+        self._loop.call_soon_threadsafe(self._cancel)
+        return trio.lowlevel.Abort.FAILED  # the work's end reschedules the caller
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        if task.cancelled():
+            result: outcome.Outcome[Any] = outcome.Error(asyncio.CancelledError())
+            if self._raise_cancel is not None:
+                result = outcome.capture(self._raise_cancel)
+        elif (error := task.exception()) is not None:
+            result = outcome.Error(error)
+        else:
+            result = outcome.Value(task.result())
+        self._token.run_sync_soon(trio.lowlevel.reschedule, self._caller, result)
+
+
+async def _as_coroutine(work: Callable[..., Awaitable[T]], args: tuple[object, ...]) -> T:
+    return await work(*args)
+
+
+@asynccontextmanager
+async def open_bridge() -> AsyncIterator[Bridge]:
+    """A running loop for the length of the block; its thread has ended when the block has."""
+    loop = uvloop.new_event_loop()
+    # without a handler of ours an orphaned callback's error would go to stderr as it likes
+    loop.set_exception_handler(_report)
+    thread = threading.Thread(target=loop.run_forever, name="database")
+    thread.start()
+    try:
+        yield Bridge(loop)
+    finally:
+        asyncio.run_coroutine_threadsafe(_end_tasks(), loop).add_done_callback(
+            lambda _: loop.call_soon_threadsafe(loop.stop)
+        )
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(thread.join)
+        loop.close()
+
+
+async def _end_tasks() -> None:
+    """Cancel what still runs, and give it a moment to notice."""
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=PARTING)
+
+
+def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    log.warning("driver_error", message=context.get("message"), error=repr(error))

@@ -1,0 +1,106 @@
+"""One HTTP exchange between the server and Quart, through Quart's own extension point.
+
+Nearly every request here is a small body and a small answer, and its handler never waits for
+the client to leave: it runs in the task that the server gave it, without a nursery or helpers.
+Only a stream outlives its answer's start; it pushes, top to bottom, until it ends. (Quart's own
+streaming pulls from a generator, which must not yield inside a nursery or a cancel scope.)
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from quart import Request, Response
+from quart.utils import encode_headers
+from quart.wrappers.response import DataBody
+from quart_trio.asgi import TrioASGIHTTPConnection
+
+from relay.realtime.sse import HEADERS, Write
+from relay.server.transport import EXTENSION, Transport
+
+Run = Callable[[Write, Transport | None], Awaitable[None]]
+
+STREAMS = frozenset({"/api/sse"})  # paths whose handlers must hear of a disconnect
+
+
+class EventStream(Response):
+    """`run` is called once the response has started; its return ends the response."""
+
+    timeout = None  # Quart's would cut the stream after a minute
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(b"", 200, HEADERS)
+        self.headers.pop("Content-Length", None)
+        self.run = run
+
+
+class Exchange(TrioASGIHTTPConnection):
+    """quart-trio's connection, lean for small requests, pushing for streams."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if self.scope["path"] in STREAMS:
+            await super().__call__(receive, send)
+            return
+        request = self._create_request_from_scope(send)
+        if await self._read(request, receive):
+            await self._send_response(send, await self.app.handle_request(request))
+
+    async def _read(self, request: Request, receive: ASGIReceiveCallable) -> bool:
+        """Take the body in, as far as it may go; False when the client left before its end.
+
+        What is too large or too slow is left unfinished: the handler meets it as 413 or 408
+        when it asks for the body, after it has looked at who asks.
+        """
+        body, taken = request.body, 0
+        most = request.max_content_length or 0
+        if (request.content_length or 0) > most:
+            return True
+        with trio.move_on_after(self.app.config["BODY_TIMEOUT"]) as patience:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return False
+                data: bytes = message["body"]  # type: ignore[typeddict-item]
+                body.append(data)
+                taken += len(data)
+                if not message.get("more_body", False):
+                    body.set_complete()
+                    return True
+                if taken > most:
+                    return True
+        if patience.cancelled_caught:
+            request.body_timeout = 0
+        return True
+
+    async def _send_response(self, send: ASGISendCallable, response: Any) -> None:
+        head = self.scope["method"] == "HEAD"
+        if isinstance(response, EventStream) and not head:
+            await _start(send, response)
+            await self._push(send, response)
+        elif response.status_code in (204, 304):
+            await _start(send, response)
+            await send(_body(b"", more=False))
+        elif isinstance(response, Response) and isinstance(response.response, DataBody):
+            await _start(send, response)
+            await send(_body(b"" if head else response.response.data, more=False))
+        else:
+            await super()._send_response(send, response)
+
+    async def _push(self, send: ASGISendCallable, response: EventStream) -> None:
+        async def write(body: bytes) -> None:
+            await send(_body(body, more=True))
+
+        extensions: dict[str, Any] = self.scope.get("extensions") or {}
+        await response.run(write, extensions.get(EXTENSION))
+        await send(_body(b"", more=False))
+
+
+async def _start(send: ASGISendCallable, response: Response) -> None:
+    headers = encode_headers(response.headers)
+    start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
+    await send(cast("Any", start))
+
+
+def _body(body: bytes, *, more: bool) -> Any:
+    return {"type": "http.response.body", "body": body, "more_body": more}
