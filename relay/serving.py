@@ -53,7 +53,7 @@ async def serve_relay(
     """
     sockets = open_sockets(config)
     base_url = settings.base_url or _reachable_as(addresses(sockets)[0])
-    app = create_app()
+    app = create_app(settings)
     async with open_source(settings) as source:
         applied = await bring_up_to_date(
             source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
