@@ -38,7 +38,7 @@ class Connections:
         self.observer = observer
         self.refusing = 0
         self._live: set[GuardedTCPServer] = set()
-        self._changed = trio.Event()
+        self._emptied = trio.Event()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -55,13 +55,13 @@ class Connections:
         self._live.remove(connection)
         self.observer.connection_closed()
         if not self._live:
-            self._changed.set()
+            self._emptied.set()
 
     async def wait_none(self) -> None:
         """Return when there is no live connection."""
         while self._live:
-            self._changed = trio.Event()
-            await self._changed.wait()
+            self._emptied = trio.Event()
+            await self._emptied.wait()
 
     def close_idle(self) -> None:
         """End the connections that wait between two requests, or for their first."""

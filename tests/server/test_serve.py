@@ -124,7 +124,7 @@ async def test_the_applications_shutdown_comes_after_its_last_connection() -> No
 
 
 async def test_idle_connections_end_at_once_when_stopping(stage: Stage) -> None:
-    async with serving(stage, graceful_timeout=60) as server:
+    async with serving(stage, graceful_timeout=60, keep_alive_timeout=60) as server:
         silent = await server.connect()
         served = await server.connect()
         await served.send(get())

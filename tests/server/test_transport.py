@@ -1,5 +1,7 @@
 """The transport offered to the application: ready bytes, in order, never for ever."""
 
+import os
+
 import h11
 import pytest
 import trio
@@ -124,8 +126,9 @@ async def test_try_send_does_not_pass_a_write_under_way(server: Server, stage: S
     async with trio.open_nursery() as nursery:
         nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
         await trio.testing.wait_all_tasks_blocked()
+        read = len(os.read(client.stream.socket.fileno(), MUCH))  # room, before the writer wakes
         assert not visit.transport.try_send(HELLO)
-        await client.exactly(MUCH * 20 + 10)
+        await client.exactly(MUCH * 20 + 10 - read)
     assert visit.transport.try_send(HELLO)
     visit.leave()
 
@@ -260,6 +263,39 @@ async def test_a_cancelled_write_leaves_no_half_frame(server: Server, stage: Sta
         assert await _while_shielded(client, len(whole)) == whole
     await visit.transport.send_raw(HELLO)
     assert await client.exactly(len(HELLO)) == HELLO
+    visit.leave()
+
+
+async def test_the_end_of_a_response_is_written_though_its_writer_is_cancelled(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await streaming(server, stage, get())
+    await visit.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, chunk(bytes(MUCH * 20)))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(visit.body, b"the end")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            assert (await client.response())[1].endswith(b"the end")
+    visit.leave()
+    await client.send(get("/again"))
+    assert (await stage.visit()).scope["path"] == "/again"
+
+
+async def test_a_close_frame_is_written_though_its_writer_is_cancelled(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(visit.close, 4408)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        await _while_shielded(client, MUCH * 20 + 10)
+    assert await client.frame() == CloseConnection(4408, "")
     visit.leave()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+import trio.testing
 from quart import websocket
 from quart_trio import QuartTrio
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, RejectConnection, TextMessage
@@ -226,19 +227,20 @@ async def test_a_close_that_is_not_answered_ends_within_the_close_timeout(
         await server.observer.until(lambda: server.observer.live == 0)
 
 
-async def test_the_close_code_survives_a_client_that_keeps_sending(
-    server: Server, stage: Stage
-) -> None:
-    client, visit = await opened(server, stage)
-    for _ in range(100):
-        await client.put(TextMessage("not read by anybody"))
-    await visit.close(4429)
-    visit.leave()
-    for _ in range(100):
-        await client.put(TextMessage("still talking"))
-    assert await close_code(client) == 4429
-    await client.put(CloseConnection(4429))
-    assert await client.rest() == b""
+async def test_the_close_code_survives_a_client_that_keeps_sending(stage: Stage) -> None:
+    async with serving(stage, limits=GuardLimits(close_timeout=60)) as server:
+        client, visit = await opened(server, stage)
+        for _ in range(100):
+            await client.put(TextMessage("not read by anybody"))
+        await trio.testing.wait_all_tasks_blocked()  # now the reading waits for the application
+        await visit.close(4429)
+        visit.leave()
+        for _ in range(100):
+            await client.put(TextMessage("still talking"))
+        assert await close_code(client) == 4429
+        await client.put(CloseConnection(4429))
+        assert await client.rest() == b""
+        await server.observer.until(lambda: server.observer.live == 0)
 
 
 async def test_talking_on_after_a_close_is_bounded(stage: Stage) -> None:
