@@ -197,7 +197,7 @@ class Unavailable(Problem):
 
 class DatabaseAway(Unavailable):
     code, title = "database_away", "Database away"
-    hint = "The database does not answer; nothing was stored, try again."
+    hint = "The database does not answer; try again, an event with the same event_id."
 
 
 class JournalFull(Unavailable):
