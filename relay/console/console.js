@@ -158,6 +158,7 @@ async function main() {
   bar.tick(null, 1);
 
   const me = await openSession();
+  for (const id of ['demo', 'open-tokens']) byId(id).removeAttribute('disabled');
   restoreCleared(me);
   const head = parseCursor(me.cursor) ?? { epoch: '', seq: 0 };
   oldNews = head.seq;

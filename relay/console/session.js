@@ -1,7 +1,7 @@
 /** Getting in: who we are and where our stream stands, however long the server takes. */
 
 import { Problem, enter, getMe } from './api.js';
-import { byId, el } from './dom.js';
+import { byId, el, setText } from './dom.js';
 
 /** @typedef {import('./api.js').Me} Me */
 
@@ -12,9 +12,11 @@ export async function openSession() {
       await enter();
       const me = await getMe();
       hideNotice();
+      document.body.classList.remove('outside');
       return me;
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
+      setText(byId('link-text'), 'Not connected');
       const wait = problem.retryAfter || Math.min(30, 2 ** Math.min(attempt, 5));
       await notice(sentenceFor(problem, wait), 'Try now', hopeless(problem) ? null : wait);
     }

@@ -31,6 +31,7 @@ export class TaskCards {
     this.#order = order;
     for (const task of tasks) this.#fill(/** @type {Card} */ (this.#cards.get(task.key)), task, now);
     byId('no-tasks').hidden = tasks.length > 0;
+    this.#list.hidden = tasks.length === 0;
     byId('clear-finished').hidden = !tasks.some((task) => task.state !== 'running');
     return moved;
   }
