@@ -6,13 +6,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test check format schema wheel clean
+.PHONY: run test soak check format schema wheel clean
 
 run: $(READY)  ## server, embedded database, migrations, a demo stream
 	@$(BIN)/relay serve --demo
 
 test: $(READY)  ## every test, on a real Postgres and a real Hypercorn
 	$(BIN)/pytest
+
+soak: $(READY)  ## the long tests: churn for minutes, a thousand readers
+	$(BIN)/pytest -m soak
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .

@@ -78,7 +78,7 @@ class GuardedH11Protocol(H11Protocol):
             self.connection = H11WSConnection(cast("h11.Connection", self.connection))
         else:
             self.stream = GuardedHTTPStream(
-                *connection, transport=transport, observer=self._observer
+                *connection, wire=self._wire, transport=transport, observer=self._observer
             )
         target = origin_form(request.method, request.target)
         assert target is not None  # screened

@@ -6,19 +6,24 @@ from typing import Any
 import trio
 from hypercorn.protocol.events import Body, EndBody, Event, Response, StreamClosed
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from hypercorn.typing import ASGISendEvent, ResponseSummary
+from hypercorn.typing import ASGISendEvent, HTTPResponseBodyEvent, ResponseSummary
 from hypercorn.utils import suppress_body
 
 from .observer import Observer
 from .refusals import Refusal
 from .transport import WireTransport
+from .wire import Wire
 
 
 class GuardedHTTPStream(HTTPStream):
     """One request and its response."""
 
-    def __init__(self, *args: Any, transport: WireTransport, observer: Observer) -> None:
+    def __init__(
+        self, *args: Any, wire: Wire, transport: WireTransport, observer: Observer
+    ) -> None:
         super().__init__(*args)
+        self._wire = wire
+        self._start: ASGISendEvent | None = None
         self._transport = transport
         self._observer = observer
 
@@ -30,6 +35,10 @@ class GuardedHTTPStream(HTTPStream):
     async def app_send(self, message: ASGISendEvent | None) -> None:
         if self.closed:
             await trio.lowlevel.checkpoint()  # a loop that only sends must not hold the others up
+        elif message is not None and self._may_wait(message):
+            self._start = message
+        elif self._start is not None:
+            await self._send_with_start(message)
         elif message is None or _is_last(message):
             self._transport.shut()
             # The end of a response tells the application `http.disconnect`, on which quart-trio
@@ -40,6 +49,30 @@ class GuardedHTTPStream(HTTPStream):
             await super().app_send(message)
             if message["type"] == "http.response.start" and self._is_uncounted():
                 self._transport.open()
+
+    def _may_wait(self, message: ASGISendEvent) -> bool:
+        """Whether this is a head whose body follows at once: it has a length, so it has an end."""
+        return (
+            message["type"] == "http.response.start"
+            and self.state is ASGIHTTPState.REQUEST
+            and any(name.lower() == b"content-length" for name, _ in message.get("headers", []))
+        )
+
+    async def _send_with_start(self, message: ASGISendEvent | None) -> None:
+        """Write a waiting head together with the first of its body."""
+        start, self._start = self._start, None
+        first = message is not None and message["type"] == "http.response.body"
+        self._wire.hold()
+        try:
+            await super().app_send(start)
+            if first and message is not None and message.get("body"):
+                await super().app_send(_body(message.get("body", b""), more=True))
+        finally:
+            await self._wire.release()
+        if message is None or not first:
+            await self.app_send(message)
+        elif _is_last(message):
+            await self.app_send(_body(b"", more=False))
 
     def _is_uncounted(self) -> bool:
         """Whether the response has a body that only its framing delimits."""
@@ -62,3 +95,7 @@ class GuardedHTTPStream(HTTPStream):
 
 def _is_last(message: ASGISendEvent) -> bool:
     return message["type"] == "http.response.body" and not message.get("more_body", False)
+
+
+def _body(data: bytes, *, more: bool) -> HTTPResponseBodyEvent:
+    return {"type": "http.response.body", "body": data, "more_body": more}

@@ -147,6 +147,7 @@ class GuardedWSStream(WSStream):
         """Fail the connection (RFC 6455, 7.1.7): say why, and end it without an answer."""
         self._transport.shut()
         self._close_code = int(code)
+        self._wire.hang_up(within=self._limits.close_timeout)
         await self._send_wsproto_event(CloseConnection(code))
         self.state = ASGIWebsocketState.CLOSED
         await self.send(StreamClosed(self.stream_id))
@@ -159,8 +160,8 @@ class GuardedWSStream(WSStream):
         self.state = ASGIWebsocketState.CLOSED
         self._transport.shut()
         self._close_code = int(code)
+        self._wire.hang_up(within=self._limits.close_timeout)  # also if the frame does not go out
         await self._send_wsproto_event(CloseConnection(int(code), reason))
-        self._wire.hang_up(within=self._limits.close_timeout)
 
     async def _send_error_response(self, status_code: int) -> None:
         """Refuse the handshake in the application's place."""

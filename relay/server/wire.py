@@ -13,23 +13,26 @@ TLSStream = trio.SSLStream[trio.SocketStream]
 Stream = trio.SocketStream | TLSStream
 
 TLS_PIECE = 16_384  # bytes: one TLS record, the smallest progress that can be seen there
+PARTING = 0.4  # seconds to finish a write that its task no longer waits for
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, keep no unsent bytes
 
 
 class Wire:
     """Writes in order, whole, and never longer than its reader makes progress.
 
-    A write is shielded from cancellation, for half a frame would garble whatever follows on a
-    connection that goes on. What bounds it instead is a deadline that every byte the socket
-    takes moves on; when it passes, the reader has stalled and the connection is dropped.
-    Writing to a wire that has ended does nothing: the application learns of the end from its
-    disconnect, not from an error in a place that cannot help it.
+    A write is bounded by a deadline that every byte the socket takes moves on; when it passes,
+    the reader has stalled and the connection is dropped. A cancelled write that has begun is
+    finished within PARTING, or the connection dropped, for half a frame would garble whatever
+    follows; one that has not begun leaves nothing behind. Writing to a wire that has ended does
+    nothing: the application learns of the end from its disconnect, not from an error in a place
+    that cannot help it.
 
     `reading` is the scope in which the connection reads. Its end is the connection's end.
     `finished` says that the peer has said its last: closing over it can lose nothing.
     """
 
     __slots__ = (
+        "_held",
         "_lock",
         "_remainder",
         "_send_timeout",
@@ -56,14 +59,28 @@ class Wire:
         self._send_timeout = send_timeout
         self._spawn = spawn
         self._remainder = b""
+        self._held: list[bytes] | None = None
         self.reading = trio.CancelScope()
         self.last_received = trio.current_time()
         self.stalled = False
         self.finished = False
         self.ended = False
 
+    def hold(self) -> None:
+        """Gather what `send` is given until `release`: one write is cheaper than several."""
+        self._held = []
+
+    async def release(self) -> None:
+        """Write what was gathered."""
+        data, self._held = b"".join(self._held or ()), None
+        if data:
+            await self.send(data)
+
     async def send(self, data: bytes) -> None:
         """Write `data` after everything before it; return when the socket took it all."""
+        if self._held is not None:
+            self._held.append(data)
+            return
         if self.ended:
             await trio.lowlevel.checkpoint()
             return
@@ -114,18 +131,35 @@ class Wire:
         if self.ended:
             return
         unsent = memoryview(self._remainder + data if self._remainder else data)
-        progress = trio.CancelScope(shield=True)
-        try:
-            with progress:
+        begun = bool(self._remainder) or self._tls is not None
+        with trio.CancelScope() as progress:
+            try:
                 while unsent:
                     progress.deadline = trio.current_time() + self._send_timeout
                     unsent = unsent[await self._send_some(unsent) :]
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-            self.abort()
+                    begun = True
+            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                self.abort()
+            except trio.Cancelled:
+                if begun and trio.current_time() < progress.deadline:
+                    await self._part(unsent)
+                raise
+            finally:
+                self._remainder = b""
         if progress.cancelled_caught:
             self.stalled = True
             self.abort()
-        self._remainder = b""
+
+    async def _part(self, unsent: memoryview) -> None:
+        """Finish what was begun although its task is cancelled, or drop the connection."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + PARTING):
+            try:
+                while unsent and self._tls is None:
+                    unsent = unsent[await self._send_some(unsent) :]
+            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+        if unsent:
+            self.abort()
 
     async def _send_some(self, data: memoryview) -> int:
         if self._tls is None:
