@@ -1,0 +1,229 @@
+-- The database of this version, written by `make schema` from the migrations beside this file.
+-- For reading, and for making an empty database in one step; never edited by hand.
+
+SET check_function_bodies = false; -- functions stand before the tables they name
+
+CREATE FUNCTION public.append_events(user_ids uuid[], event_ids text[], event_types text[], task_ids text[], stamps text[], receipts timestamp with time zone[], payloads text[]) RETURNS TABLE(seq bigint, fresh boolean, epoch text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM FROM users WHERE user_id = ANY (user_ids) ORDER BY user_id FOR NO KEY UPDATE;
+
+    -- a new statement, so a new snapshot: it sees what the locks' last holders committed
+    RETURN QUERY
+    WITH given AS MATERIALIZED (
+        SELECT g.*, u.epoch, u.last_seq,
+            coalesce(
+                (SELECT e.seq FROM events e
+                  WHERE e.user_id = g.user_id AND e.event_id = g.event_id),
+                (SELECT t.seq FROM trimmed_events t
+                  WHERE t.user_id = g.user_id AND t.event_id = g.event_id)
+            ) AS known_seq,
+            min(g.ordinal) OVER (PARTITION BY g.user_id, g.event_id) AS first_ordinal
+        FROM unnest(user_ids, event_ids, event_types, task_ids, stamps, receipts, payloads)
+            WITH ORDINALITY
+            AS g (user_id, event_id, event_type, task_id, ts, received_at, payload, ordinal)
+        LEFT JOIN users u ON u.user_id = g.user_id
+    ), numbered AS MATERIALIZED (
+        SELECT g.*, g.last_seq + row_number() OVER (PARTITION BY g.user_id ORDER BY g.ordinal)
+            AS new_seq
+        FROM given g
+        WHERE g.known_seq IS NULL AND g.ordinal = g.first_ordinal AND g.epoch IS NOT NULL
+    ), stored AS (
+        INSERT INTO events
+            (user_id, seq, event_id, event_type, task_id, ts, received_at, payload)
+        SELECT n.user_id, n.new_seq, n.event_id, n.event_type, n.task_id, n.ts, n.received_at,
+            n.payload
+        FROM numbered n
+        ORDER BY n.user_id, n.new_seq
+    ), advanced AS (
+        UPDATE users u
+        SET last_seq = n.last_seq, stored_bytes = u.stored_bytes + n.bytes, active_at = now()
+        FROM (
+            SELECT m.user_id, max(m.new_seq) AS last_seq, sum(event_bytes(m.payload)) AS bytes
+            FROM numbered m GROUP BY m.user_id
+        ) n
+        WHERE u.user_id = n.user_id
+    )
+    SELECT coalesce(g.known_seq, n.new_seq), n.ordinal IS NOT DISTINCT FROM g.ordinal, g.epoch
+    FROM given g
+    LEFT JOIN numbered n ON n.ordinal = g.first_ordinal
+    ORDER BY g.ordinal;
+END
+$$;
+
+CREATE FUNCTION public.event_bytes(payload text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (octet_length(payload) + 200);
+
+CREATE FUNCTION public.trim_stream(of_user uuid, most_events bigint, most_bytes bigint, before timestamp with time zone, batch integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    stream users%ROWTYPE;
+    cut bigint;
+    freed bigint;
+    trimmed bigint;
+BEGIN
+    SELECT * INTO stream FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+    SELECT max(page.seq) INTO cut
+    FROM (
+        SELECT e.seq, e.received_at, sum(event_bytes(e.payload)) OVER (ORDER BY e.seq)
+            - event_bytes(e.payload) AS bytes_before
+        FROM (
+            SELECT * FROM events WHERE user_id = of_user ORDER BY seq LIMIT batch
+        ) e
+    ) page
+    WHERE page.seq <= stream.last_seq - most_events
+        OR page.received_at < before
+        OR stream.stored_bytes - page.bytes_before > most_bytes;
+    IF cut IS NULL THEN
+        RETURN 0;
+    END IF;
+    WITH gone AS (
+        DELETE FROM events WHERE user_id = of_user AND seq <= cut
+        RETURNING event_id, seq, received_at, event_bytes(payload) AS bytes
+    ), kept AS (
+        INSERT INTO trimmed_events (user_id, event_id, seq, received_at)
+        SELECT of_user, g.event_id, g.seq, g.received_at FROM gone g
+        WHERE g.received_at > now() - interval '1 day'
+    )
+    SELECT count(*), sum(bytes) INTO trimmed, freed FROM gone;
+    UPDATE users SET oldest_seq = cut + 1, stored_bytes = stored_bytes - freed
+    WHERE user_id = of_user;
+    RETURN trimmed;
+END
+$$;
+
+CREATE TABLE public.audit_log (
+    audit_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id uuid NOT NULL,
+    action text NOT NULL,
+    subject uuid
+);
+
+ALTER TABLE public.audit_log ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_log_audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.events (
+    user_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    event_type text NOT NULL,
+    task_id text COLLATE pg_catalog."C",
+    ts text NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    payload text NOT NULL
+);
+
+CREATE TABLE public.schema_migrations (
+    version integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.sessions (
+    session_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL,
+    revoked_at timestamp with time zone
+);
+
+CREATE UNLOGGED TABLE public.tickets (
+    ticket_hash bytea NOT NULL,
+    user_id uuid NOT NULL,
+    credential_id uuid NOT NULL,
+    origin text,
+    expires_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.tokens (
+    token_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    name text,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    signed boolean DEFAULT false NOT NULL,
+    kid text NOT NULL
+);
+
+CREATE TABLE public.trimmed_events (
+    user_id uuid NOT NULL,
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    seq bigint NOT NULL,
+    received_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.users (
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    active_at timestamp with time zone DEFAULT now() NOT NULL,
+    epoch text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    oldest_seq bigint DEFAULT 1 NOT NULL,
+    stored_bytes bigint DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (user_id, seq);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_user_id_event_id_key UNIQUE (user_id, event_id);
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (session_id);
+
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_pkey PRIMARY KEY (ticket_hash);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_pkey PRIMARY KEY (token_id);
+
+ALTER TABLE ONLY public.trimmed_events
+    ADD CONSTRAINT trimmed_events_pkey PRIMARY KEY (user_id, event_id);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (user_id);
+
+CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
+
+CREATE INDEX sessions_by_revocation ON public.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
+
+CREATE INDEX sessions_by_user ON public.sessions USING btree (user_id);
+
+CREATE INDEX tickets_by_expiry ON public.tickets USING btree (expires_at);
+
+CREATE INDEX tokens_by_revocation ON public.tokens USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
+
+CREATE INDEX tokens_by_user ON public.tokens USING btree (user_id);
+
+CREATE INDEX trimmed_events_by_time ON public.trimmed_events USING btree (received_at);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
+
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (1, 'users_tokens_events', '2685f06cd5a3c1a6d4d6e14d5251e5c2f2a3902689243e9a0227b0633ce05277');

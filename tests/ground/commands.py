@@ -1,0 +1,127 @@
+"""Relay's commands as people run them: processes of their own, in a folder of their own."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import trio
+
+from tests.live import KEYS
+
+RELAY = (sys.executable, "-m", "relay.cli.main")
+STARTED_WITHIN = 30.0  # seconds from exec to listening, an initdb on a busy machine included
+STOPPED_WITHIN = 10.0  # seconds: what common hosts grant before they kill
+
+# Nothing of the tester's own settings may reach the command under test.
+_FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT")
+
+
+def environment(database_url: str | None = None, **settings: str) -> dict[str, str]:
+    """An environment with these settings and no others; keys where a database asks for them."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    given = {"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}
+    return {**kept, **given, **settings}
+
+
+async def run_command(
+    arguments: Sequence[str | Path],
+    folder: Path,
+    env: dict[str, str] | None = None,
+    *,
+    within: float = STARTED_WITHIN,
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command to its end and return what it said, whatever its exit code."""
+    with trio.fail_after(within):
+        return await trio.run_process(
+            [str(argument) for argument in arguments],
+            cwd=folder,
+            env=environment() if env is None else env,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+
+
+async def relay(
+    folder: Path, *arguments: str, env: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[bytes]":
+    """One `relay` command, run to its end."""
+    return await run_command((*RELAY, *arguments), folder, env)
+
+
+class Command:
+    """A command that serves: what it says, and how it ends."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+        self.said = ""
+
+    async def says(self, pattern: str, *, within: float = STARTED_WITHIN) -> re.Match[str]:
+        """Read on until a line of its output holds the pattern."""
+        assert self.process.stdout is not None
+        with trio.fail_after(within):
+            while (found := re.search(pattern, self.said)) is None:
+                more = await self.process.stdout.receive_some()
+                assert more, f"it ended instead, after saying {self.said!r}"
+                self.said += more.decode()
+        return found
+
+    async def url(self) -> str:
+        return (await self.says(r"listens on (http://\S+),"))[1]
+
+    async def ended(self, within: float = STOPPED_WITHIN) -> int:
+        with trio.fail_after(within):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def running(
+    arguments: Sequence[str | Path], folder: Path, env: dict[str, str] | None = None
+) -> AsyncIterator[Command]:
+    """A command under way, gone after the block. Its log is `stderr.log` in the folder."""
+    with (folder / "stderr.log").open("ab") as errors:
+        process = await trio.lowlevel.open_process(
+            [str(argument) for argument in arguments],
+            cwd=folder,
+            env=environment() if env is None else env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+    assert process.stdout is not None
+    async with process.stdout:
+        try:
+            yield Command(process)
+        finally:
+            with trio.CancelScope(shield=True):
+                if process.returncode is None:
+                    process.terminate()
+                    with trio.move_on_after(STOPPED_WITHIN):
+                        await process.wait()
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+
+def complaints(stderr: bytes | str) -> list[str]:
+    """What stands on stderr beside the structured log."""
+    text = stderr if isinstance(stderr, str) else stderr.decode()
+    return [line for line in text.splitlines() if not line.startswith("{")]
+
+
+async def answers(url: str, *, within: float = STARTED_WITHIN) -> None:
+    """Wait until an address answers 200: for servers that do not say when they listen."""
+    async with httpx.AsyncClient() as http:
+        with trio.fail_after(within):
+            while True:
+                try:
+                    if (await http.get(url)).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                await trio.sleep(0.05)
