@@ -1,0 +1,236 @@
+"""The settings: what they are when nobody says anything, and what stops the start."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from relay.setting_types import SigningKey
+from relay.settings import SettingError, Settings
+
+SECRET = "0123456789abcdef" * 2  # 32 bytes: the least that is allowed
+POSTGRES = "postgresql://relay:hidden-password@db.example/relay"
+
+# Names, defaults and units of the contract; seconds and bytes where it says "25 s" or "256 MiB".
+DEFAULTS = {
+    "RELAY_BIND": "127.0.0.1:8000",
+    "BASE_URL": None,
+    "RELAY_DATA_DIR": Path(".relay"),
+    "RELAY_WORKERS": 1,
+    "CORS": (),
+    "RELAY_TRUSTED_PROXIES": 0,
+    "RELAY_SIGNING_KEYS": (),
+    "RELAY_OPEN_SIGNUP": True,
+    "RELAY_METRICS_TOKEN": None,
+    "DATABASE_URL": None,
+    "RELAY_AUTO_MIGRATE": True,
+    "RELAY_HEARTBEAT": 25.0,
+    "RELAY_IDLE_TIMEOUT": 60.0,
+    "RELAY_SEND_TIMEOUT": 30.0,
+    "RELAY_STREAM_MAX_AGE": None,
+    "RELAY_MAX_CONNECTIONS": 10_000,
+    "RELAY_MAX_CONNECTIONS_PER_USER": 32,
+    "RELAY_MAX_CONNECTIONS_PER_ADDRESS": 256,
+    "RELAY_RETENTION_DAYS": 7.0,
+    "RELAY_RETENTION_EVENTS": 100_000,
+    "RELAY_RETENTION_BYTES": 268_435_456,
+}
+
+# setting, a value it cannot have, what the message says beside the name
+INVALID = [
+    ("RELAY_BIND", "8000", "HOST:PORT"),
+    ("RELAY_BIND", "127.0.0.1", "HOST:PORT"),
+    ("RELAY_BIND", "127.0.0.1:65536", "HOST:PORT"),
+    ("RELAY_BIND", "127.0.0.1:http", "HOST:PORT"),
+    ("RELAY_BIND", "::1:8000", "HOST:PORT"),
+    ("RELAY_BIND", "unix:", "unix:PATH"),
+    ("PORT", "eighty", "HOST:PORT"),
+    ("PORT", "99999", "HOST:PORT"),
+    ("BASE_URL", "relay.example", "http or https"),
+    ("BASE_URL", "ftp://relay.example", "http or https"),
+    ("BASE_URL", "https://", "http or https"),
+    ("BASE_URL", "https://relay.example/?a", "http or https"),
+    ("BASE_URL", "https://relay.example/under/here", "no path"),
+    ("RELAY_WORKERS", "0", "whole number from 1 to 1"),
+    ("RELAY_WORKERS", "2", "whole number from 1 to 1"),
+    ("CORS", "app.example.com", "app.example.com"),
+    ("CORS", "*", "'*'"),
+    ("CORS", "null", "'null'"),
+    ("CORS", "https://app.example.com/", "exact origin"),
+    ("CORS", "http://*.example.app", "exact origin"),
+    ("CORS", "https://*", "exact origin"),
+    ("CORS", "https://a.*.example.app", "exact origin"),
+    ("CORS", "https://ok.example, nonsense", "'nonsense'"),
+    ("RELAY_TRUSTED_PROXIES", "-1", "whole number"),
+    ("RELAY_TRUSTED_PROXIES", "one", "whole number"),
+    ("RELAY_TRUSTED_PROXIES", "17", "from 0 to 16"),
+    ("RELAY_SIGNING_KEYS", SECRET, "kid:secret"),
+    ("RELAY_SIGNING_KEYS", f":{SECRET}", "kid:secret"),
+    ("RELAY_SIGNING_KEYS", f"no space:{SECRET}", "kid:secret"),
+    ("RELAY_SIGNING_KEYS", f"k1:{SECRET[:-1]}", "shorter than 32 bytes"),
+    ("RELAY_SIGNING_KEYS", f"k1:{SECRET},k1:{SECRET}x", "same kid twice"),
+    ("RELAY_SIGNING_KEYS", " , ", "no key"),
+    ("RELAY_OPEN_SIGNUP", "yes", "one of on, off"),
+    ("RELAY_AUTO_MIGRATE", "0", "one of on, off"),
+    ("RELAY_METRICS_TOKEN", "short", "16 to 512"),
+    ("RELAY_METRICS_TOKEN", "with spaces in the token", "16 to 512"),
+    ("DATABASE_URL", "mysql://db.example/relay", "postgresql://"),
+    ("DATABASE_URL", "host=db.example", "postgresql://"),
+    ("RELAY_DATABASE_CONNECTIONS", "3", "from 4 to 200"),
+    ("RELAY_DATABASE_TIMEOUT", "0", "from 0.1 to 60"),
+    ("RELAY_QUEUE_EVENTS", "0", "from 1 to"),
+    ("RELAY_QUEUE_BYTES", "1 KiB", "from 65536 to"),
+    ("RELAY_QUEUE_BYTES", "64 MB", "a size like"),
+    ("RELAY_HEARTBEAT", "never", "a time like"),
+    ("RELAY_HEARTBEAT", "-25", "a time like"),
+    ("RELAY_HEARTBEAT", "inf", "a time like"),
+    ("RELAY_HEARTBEAT", "nan", "a time like"),
+    ("RELAY_HEARTBEAT", "25 parsecs", "a time like"),
+    ("RELAY_HEARTBEAT", "2h", "from 0.1 to 3600"),
+    ("RELAY_IDLE_TIMEOUT", "0.1", "from 0.2 to"),
+    ("RELAY_SEND_TIMEOUT", "0", "from 0.1 to"),
+    ("RELAY_STREAM_MAX_AGE", "on", "a time like"),
+    ("RELAY_STREAM_MAX_AGE", "0", "from 1 to"),
+    ("RELAY_MAX_CONNECTIONS", "0", "from 1 to"),
+    ("RELAY_MAX_CONNECTIONS", "1e4", "whole number"),
+    ("RELAY_MAX_CONNECTIONS_PER_USER", "many", "whole number"),
+    ("RELAY_MAX_CONNECTIONS_PER_ADDRESS", "٣", "whole number"),
+    ("RELAY_RETENTION_DAYS", "0", "a number of days"),
+    ("RELAY_RETENTION_DAYS", "a week", "a number of days"),
+    ("RELAY_RETENTION_EVENTS", "0", "from 1 to"),
+    ("RELAY_RETENTION_BYTES", "0", "a size like"),
+    ("RELAY_RETENTION_BYTES", "256 MiBytes", "a size like"),
+    ("RELAY_BODY_TIMEOUT", "soon", "a time like"),
+    ("RELAY_DRAIN_TIMEOUT", "1d", "from 0.1 to 600"),
+    ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+]
+
+VALID = [
+    ("RELAY_BIND", "[::1]:8000", "bind", "[::1]:8000"),
+    ("RELAY_BIND", "unix:/run/relay.sock", "bind", "unix:/run/relay.sock"),
+    ("BASE_URL", "HTTPS://Relay.Example/", "base_url", "https://relay.example"),
+    ("RELAY_DATA_DIR", "/var/lib/relay", "data_dir", Path("/var/lib/relay")),
+    ("RELAY_OPEN_SIGNUP", "OFF", "open_signup", False),
+    ("RELAY_AUTO_MIGRATE", "off", "auto_migrate", False),
+    ("RELAY_HEARTBEAT", "2.5", "heartbeat", 2.5),
+    ("RELAY_IDLE_TIMEOUT", "2 m", "idle_timeout", 120.0),
+    ("RELAY_STREAM_MAX_AGE", "5m", "stream_max_age", 300.0),
+    ("RELAY_STREAM_MAX_AGE", "off", "stream_max_age", None),
+    ("RELAY_RETENTION_DAYS", "0.5", "retention_days", 0.5),
+    ("RELAY_RETENTION_BYTES", "1GiB", "retention_bytes", 2**30),
+    ("RELAY_RETENTION_BYTES", "1048576", "retention_bytes", 2**20),
+    ("CORS", "https://App.example.com , https://*.example.app,http://localhost:5173", "cors",
+     ("https://app.example.com", "https://*.example.app", "http://localhost:5173")),
+    ("LOG_LEVEL", "Warning", "log_level", "warning"),
+]  # fmt: skip
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = Settings.load({})
+    found = {
+        field.metadata["name"]: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+    }
+    assert {name: found[name] for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize(("name", "text", "told"), INVALID)
+def test_a_value_that_cannot_be_is_refused_by_the_settings_name(
+    name: str, text: str, told: str
+) -> None:
+    with pytest.raises(SettingError) as refusal:
+        Settings.load({name: text})
+    message = str(refusal.value)
+    assert message.startswith(f"{name} ")
+    assert told in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(("name", "text", "field", "value"), VALID)
+def test_a_value_is_read_as_people_write_it(
+    name: str, text: str, field: str, value: object
+) -> None:
+    assert getattr(Settings.load({name: text}), field) == value
+
+
+@pytest.mark.parametrize("name", [*DEFAULTS, "PORT"])
+def test_an_empty_variable_counts_as_absent(name: str) -> None:
+    assert Settings.load({name: ""}) == Settings.load({})
+
+
+def test_other_peoples_variables_do_not_matter() -> None:
+    assert Settings.load({"PATH": "/bin", "RELAY": "x", "HOST": "y"}) == Settings.load({})
+
+
+def test_a_port_alone_means_reachable_from_everywhere() -> None:
+    assert Settings.load({"PORT": "8080"}).bind == "0.0.0.0:8080"
+
+
+def test_a_bind_address_goes_before_a_port() -> None:
+    both = {"PORT": "8080", "RELAY_BIND": "127.0.0.1:9000"}
+    assert Settings.load(both).bind == "127.0.0.1:9000"
+
+
+def test_an_option_goes_before_the_environment() -> None:
+    environ = {"RELAY_BIND": "127.0.0.1:9000", "PORT": "8080", "RELAY_DATA_DIR": "/one"}
+    settings = Settings.load(environ, bind="[::]:1", data_dir="/other", workers=None)
+    assert (settings.bind, settings.data_dir, settings.workers) == ("[::]:1", Path("/other"), 1)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "option"), [({"workers": 2}, "--workers"), ({"bind": "here"}, "--bind")]
+)
+def test_an_option_that_cannot_be_is_refused_by_the_options_name(
+    chosen: dict[str, object], option: str
+) -> None:
+    with pytest.raises(SettingError, match=f"^{option} must be "):
+        Settings.load({}, **chosen)
+
+
+def test_secrets_show_neither_in_the_settings_nor_in_refusals() -> None:
+    token = "a-metrics-token-to-hide"
+    settings = Settings.load(
+        {
+            "RELAY_SIGNING_KEYS": f"k1:{SECRET}",
+            "RELAY_METRICS_TOKEN": token,
+            "DATABASE_URL": POSTGRES,
+        }
+    )
+    for shown in (repr(settings), str(settings), repr(settings.signing_keys)):
+        for secret in (SECRET, token, "hidden-password"):
+            assert secret not in shown
+    for name, text in (
+        ("RELAY_SIGNING_KEYS", f"k1:{SECRET[:-1]}"),
+        ("RELAY_SIGNING_KEYS", f"spaced kid:{SECRET}"),
+        ("DATABASE_URL", POSTGRES.replace("postgresql", "mysql")),
+        ("RELAY_METRICS_TOKEN", f"{token} {token}"),
+    ):
+        with pytest.raises(SettingError) as refusal:
+            Settings.load({name: text})
+        for secret in (SECRET[:-1], token, "hidden-password"):
+            assert secret not in str(refusal.value)
+
+
+def test_settings_never_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings.load({}).bind = "elsewhere:1"  # type: ignore[misc]
+
+
+def test_signing_keys_keep_their_order_and_their_secrets_to_the_byte() -> None:
+    text = f" k2:{SECRET}:with=colons/and+more , k1:{'ü' * 16} "
+    assert Settings.load({"RELAY_SIGNING_KEYS": text}).signing_keys == (
+        SigningKey("k2", f"{SECRET}:with=colons/and+more".encode()),
+        SigningKey("k1", ("ü" * 16).encode()),  # bytes count, not characters
+    )
+
+
+def test_a_given_database_asks_for_keys_that_all_its_processes_share() -> None:
+    with pytest.raises(SettingError, match=r"^RELAY_SIGNING_KEYS is missing"):
+        Settings.load({"DATABASE_URL": POSTGRES})
+    keys = {"RELAY_SIGNING_KEYS": f"k1:{SECRET}"}
+    assert Settings.load({"DATABASE_URL": POSTGRES, **keys}).database_url == POSTGRES
+
+
+def test_a_heartbeat_leaves_time_to_answer_before_the_idle_timeout() -> None:
+    assert Settings.load({}).beat == 25.0
+    assert Settings.load({"RELAY_IDLE_TIMEOUT": "20"}).beat == 10.0
