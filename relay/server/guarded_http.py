@@ -61,18 +61,17 @@ class GuardedHTTPStream(HTTPStream):
     async def _send_with_start(self, message: ASGISendEvent | None) -> None:
         """Write a waiting head together with the first of its body."""
         start, self._start = self._start, None
-        first = message is not None and message["type"] == "http.response.body"
         self._wire.hold()
         try:
             await super().app_send(start)
-            if first and message is not None and message.get("body"):
+            if message is not None and message["type"] == "http.response.body":
                 await super().app_send(_body(message.get("body", b""), more=True))
+                if message.get("more_body", False):
+                    return
+                message = _body(b"", more=False)
         finally:
             await self._wire.release()
-        if message is None or not first:
-            await self.app_send(message)
-        elif _is_last(message):
-            await self.app_send(_body(b"", more=False))
+        await self.app_send(message)  # the end comes after the write: it may close the socket
 
     def _is_uncounted(self) -> bool:
         """Whether the response has a body that only its framing delimits."""
