@@ -1,0 +1,53 @@
+"""Programs to break: one made data folder, copied for each test that needs one of its own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.faults.program import Program, copy_data, running
+
+SOAK = "soak: takes minutes; left out unless asked for with `-m soak`"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", SOAK)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="minutes long: pytest -m soak"))
+
+
+@pytest.fixture(scope="session")
+def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a migrated cluster and keys, of a Relay that was stopped."""
+    program = Program(tmp_path_factory.mktemp("made"))
+
+    async def make() -> None:
+        async with running(program):
+            program.process.terminate()
+            assert await program.ended(10) == 0
+
+    trio.run(make)
+    return program.data
+
+
+@pytest.fixture
+async def program(tmp_path: Path, made_data: Path) -> AsyncIterator[Program]:
+    """A running Relay with a Postgres of its own."""
+    program = Program(tmp_path)
+    copy_data(made_data, program.data)
+    async with running(program):
+        yield program
+
+
+@pytest.fixture
+async def plain_program(tmp_path: Path, database_url: str) -> AsyncIterator[Program]:
+    """A running Relay on a database somebody else runs."""
+    program = Program(tmp_path, database_url)
+    async with running(program):
+        yield program

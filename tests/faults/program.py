@@ -1,0 +1,216 @@
+"""`relay serve` as people run it: a process of its own, its Postgres beside it, signals and all."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+import trio
+
+from tests.faults.wire import Answer, Caller, Lost
+
+ROOT = Path(__file__).parents[2]
+KEYS = "test:" + "0123456789abcdef" * 3
+STARTED_WITHIN = 30.0  # seconds from exec to ready, crash recovery included
+
+# Nothing of the tester's own settings may reach the program under test.
+FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT")
+
+
+class Program:
+    """One Relay and its data folder. Started again, it is the same address and the same data."""
+
+    def __init__(self, folder: Path, database_url: str | None = None, **settings: str) -> None:
+        """`settings` are environment variables; the data folder is `folder/data`."""
+        self.folder = folder
+        self.data = folder / "data"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.settings = {
+            # every reader and producer of these tests comes from one address
+            "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
+            "RELAY_RATE_LIMITS": "off",
+            **({"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}),
+            **settings,
+        }
+        self.starts = 0
+        self._process: trio.Process | None = None
+        self._output: IO[bytes] | None = None
+
+    @property
+    def process(self) -> trio.Process:
+        assert self._process is not None, "not started"
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def stderr(self) -> str:
+        """What it said there since it was last started."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Its structured log since it was last started; other lines are left out."""
+        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.log if line.get("event") == event]
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / f"relay.{self.starts}.log"
+
+    async def launch(self, *arguments: str) -> None:
+        """Start it and wait for nothing."""
+        self.starts += 1
+        environ = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+        self.close_output()
+        self._output = self._log.open("wb")
+        self._process = await trio.lowlevel.open_process(
+            [
+                *(sys.executable, "-m", "relay.cli.main", "serve"),
+                *("--bind", f"127.0.0.1:{self.port}", "--data-dir", str(self.data)),
+                *arguments,
+            ],
+            cwd=self.folder,
+            env={**environ, **self.settings, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._output,
+        )
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready for work."""
+        await self.launch()
+        await self.ready()
+
+    async def ready(self) -> None:
+        with trio.fail_after(STARTED_WITHIN):
+            while not await self.is_ready():
+                assert self.process.poll() is None, f"it ended instead:\n{self.stderr}"
+                await trio.sleep(0.05)
+
+    async def is_ready(self) -> bool:
+        try:
+            return (await self.ask("/readyz")).status == 200
+        except Lost:
+            return False
+
+    async def ask(self, path: str, token: str | None = None) -> Answer:
+        """One GET on a connection of its own."""
+        async with Caller(self.port) as caller:
+            return await caller.call("GET", path, token)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self, within: float) -> int:
+        """Its exit code; fails when it is still there after `within` seconds."""
+        with trio.fail_after(within):
+            return await self.process.wait()
+
+    async def kill(self) -> None:
+        self.process.kill()
+        await self.ended(5)
+
+    def postgres(self) -> list[psutil.Process]:
+        """The Postgres processes at work in this program's data folder, and no others."""
+        return postgres_in(self.data)
+
+    def close_output(self) -> None:
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    async def end(self) -> None:
+        """Leave nothing behind, whatever the test did."""
+        with trio.CancelScope(shield=True):
+            send(self.postgres(), signal.SIGCONT)
+            if self._process is not None:
+                if self._process.returncode is None:
+                    self._process.kill()
+                await self._process.wait()
+            self.close_output()
+            send(self.postgres(), signal.SIGKILL)
+            await eventually(lambda: not self.postgres(), within=10)
+
+
+@asynccontextmanager
+async def running(*programs: Program) -> AsyncIterator[None]:
+    """Programs that are ready at the start of the block and gone after it."""
+    try:
+        for program in programs:
+            await program.launch()
+        for program in programs:
+            await program.ready()
+        yield
+    finally:
+        for program in programs:
+            await program.end()
+
+
+def dsn(program: Program) -> str:
+    """The address of a program's own Postgres."""
+    password = (program.data / "postgres.password").read_text().strip()
+    return f"postgresql://relay:{password}@/relay?host={program.data}/postgres&port=5432"
+
+
+def postgres_in(data: Path) -> list[psutil.Process]:
+    """The Postgres processes at work in a data folder: it is their working directory."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.name().startswith("postgres") and process.cwd() == str(data / "postgres"):
+                found.append(process)
+        except psutil.Error:
+            continue  # it ended just now
+    return found
+
+
+def send(processes: list[psutil.Process], number: signal.Signals) -> None:
+    """Signal processes; one that ended just now needs none."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it still runs; an orphan that nobody has reaped yet does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def eventually(condition: Callable[[], bool], *, within: float) -> float:
+    """Wait until it holds; returns the seconds it took. Raises trio.TooSlowError."""
+    started = trio.current_time()
+    with trio.fail_after(within):
+        while not condition():  # noqa: ASYNC110 - other processes tell no Event
+            await trio.sleep(0.01)
+    return trio.current_time() - started
+
+
+def free_port() -> int:
+    """A port nobody listens on; the program keeps it over its restarts, and so its tokens."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def copy_data(source: Path, target: Path) -> None:
+    """A data folder like another one that nobody uses now: cheaper than an initdb."""
+    shutil.copytree(source, target, symlinks=True)

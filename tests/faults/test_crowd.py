@@ -1,0 +1,172 @@
+"""Many at once: everybody back after a restart, and a house whose door never stands still."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+
+from tests.faults.ledger import Account, Ledger, load
+from tests.faults.program import Program, eventually
+from tests.faults.wire import DOORS, Caller, Ended, Lost, Refused, Stream, stream
+from tests.live import running_relay
+
+RESUMES = 500  # streams that come back at once
+USERS = 20  # whose they are: a user may have 32
+SERVED_WITHIN = 30.0  # seconds until the last of them has what it missed
+
+CHURN = 6.0  # seconds of connecting and disconnecting; the soak takes longer
+SOAK = 600.0
+GUESTS = 24  # tasks that come and go
+SETTLED_WITHIN = 5.0  # seconds after the last has left
+GROWTH = 6 * 2**20  # bytes of memory that may stay: what the allocator keeps of a crowd
+
+
+async def post(program: Program, account: Account, count: int) -> int:
+    """Store so many more events; returns the last one's seq."""
+    async with Caller(program.port) as caller:
+        line = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":{}}'
+        answer = await caller.call(
+            *("POST", "/api/webhook/cli", account.hook),
+            *(b"\n".join([line] * count), "application/x-ndjson"),
+        )
+    assert answer.status == 200
+    last: int = answer.json["last_seq"]
+    return last
+
+
+async def test_everybody_comes_back_at_once_after_a_restart_and_is_served(
+    plain_program: Program,
+) -> None:
+    program = plain_program
+    ledger = Ledger(program)
+    accounts = [await ledger.enrol(f"u{n}", []) for n in range(USERS)]
+    for account in accounts:
+        await post(program, account, 10)
+    epochs = [(await ledger.stored(account))[4]["cursor"] for account in accounts]
+    await program.kill()
+    statuses: Counter[int] = Counter()
+    missed: list[list[int]] = []
+    hasty = 0  # refusals that do not say when to come back
+
+    async def come_back(n: int) -> None:
+        nonlocal hasty
+        account, cursor = accounts[n % USERS], epochs[n % USERS]
+        while True:
+            try:
+                async with stream(
+                    program.port, DOORS[n % 2], account.session, f"?after={cursor}"
+                ) as opened:
+                    statuses[200] += 1
+                    seqs: list[int] = []
+                    while len(seqs) < 5:
+                        seqs += [m["seq"] for m in await opened.next() if "event_type" in m]
+                    missed.append(seqs)
+                    return
+            except Refused as refused:
+                statuses[refused.answer.status] += 1
+                hasty += "retry-after" not in refused.answer.headers
+            except (Lost, Ended):
+                pass  # nobody listens yet
+            await trio.sleep(0.1)
+
+    with trio.fail_after(SERVED_WITHIN + 10):
+        async with trio.open_nursery() as nursery:
+            for n in range(RESUMES):
+                nursery.start_soon(come_back, n)
+            await program.start()
+            started = trio.current_time()
+        assert trio.current_time() - started < SERVED_WITHIN
+    assert set(statuses) <= {200, 503}
+    assert not hasty
+    assert missed == [[6, 7, 8, 9, 10]] * RESUMES
+
+
+async def come_and_go(program: Program, accounts: list[Account], seed: int, until: float) -> None:
+    """Open a stream on some door, from somewhere, leave it in some way; again and again."""
+    rng = random.Random(seed)
+    while trio.current_time() < until:
+        account, door = rng.choice(accounts), rng.choice(DOORS)
+        query = rng.choice(("", "?after=oldest", "?last=3"))
+        try:
+            with trio.move_on_after(rng.random() * 0.2):  # also within the handshake
+                async with stream(program.port, door, account.session, query) as opened:
+                    await _read_on(opened)
+        except (Lost, Refused, Ended):
+            await trio.sleep(0.01)
+
+
+async def _read_on(opened: Stream) -> None:
+    while True:
+        await opened.next()
+
+
+async def churn(program: Program, seconds: float) -> None:
+    ledger = Ledger(program)
+    accounts = [await ledger.enrol(f"u{n}", []) for n in range(4)]
+    process = psutil.Process(program.pid)
+
+    async def crowd(length: float) -> None:
+        until = trio.current_time() + length
+        async with trio.open_nursery() as nursery:
+            for n in range(GUESTS):
+                nursery.start_soon(come_and_go, program, accounts, n, until)
+            while trio.current_time() < until:
+                await post(program, accounts[0], 5)
+                await trio.sleep(0.05)
+
+    await crowd(seconds / 2)  # what is made once, is made now
+    await trio.sleep(1)
+    descriptors, memory = descriptors_of(process), process.memory_info().rss
+    await crowd(seconds)
+    with trio.fail_after(SETTLED_WITHIN):
+        while await live_streams(program):  # noqa: ASYNC110
+            await trio.sleep(0.05)
+    await eventually(lambda: descriptors_of(process) <= descriptors, within=SETTLED_WITHIN)
+    assert process.memory_info().rss - memory < GROWTH
+
+
+def descriptors_of(process: psutil.Process) -> int:
+    """Open files and sockets, but for the pool's: it keeps what a crowd made it open."""
+    return process.num_fds() - len(process.net_connections("unix"))
+
+
+async def live_streams(program: Program) -> float:
+    """Live streams, as the program counts them."""
+    text = (await program.ask("/metrics")).body.decode()
+    lines = [line for line in text.splitlines() if line.startswith("relay_connected_sockets{")]
+    assert lines
+    return sum(float(line.split()[-1]) for line in lines)
+
+
+async def test_a_crowd_that_comes_and_goes_leaves_nothing_behind(plain_program: Program) -> None:
+    await churn(plain_program, CHURN)
+
+
+@pytest.mark.soak
+async def test_a_crowd_leaves_nothing_behind_for_ten_minutes(plain_program: Program) -> None:
+    async with load(plain_program):
+        await churn(plain_program, SOAK)
+
+
+async def test_every_task_ends_with_its_connection(database_url: str) -> None:
+    """In this very process, where tasks can be counted."""
+    async with running_relay(database_url, RELAY_MAX_CONNECTIONS_PER_ADDRESS="1000") as relay:
+        program = Program(Path())
+        program.port = int(relay.url.rpartition(":")[2])
+        accounts = [await Ledger(program).enrol("u", [])]
+        until = trio.current_time() + 0.5
+        await come_and_go(program, accounts, 0, until)
+        await trio.sleep(0.5)
+        before = trio.lowlevel.current_statistics().tasks_living
+        until = trio.current_time() + 3
+        async with trio.open_nursery() as nursery:
+            for n in range(GUESTS):
+                nursery.start_soon(come_and_go, program, accounts, n, until)
+            await trio.sleep(1)
+            assert trio.lowlevel.current_statistics().tasks_living > before + GUESTS
+        with trio.fail_after(SETTLED_WITHIN):
+            while trio.lowlevel.current_statistics().tasks_living > before:  # noqa: ASYNC110
+                await trio.sleep(0.05)

@@ -1,0 +1,108 @@
+"""The disk under the embedded database is full, under load."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+import pytest
+import trio
+
+from tests.faults.ledger import Ledger, load
+from tests.faults.program import Program, dsn, eventually, running
+
+DISK = 96  # MiB: the made cluster is half of it, and some room
+LEFT = 2**20  # bytes that are left when the disk is "full"; the log has a few MiB of its own
+GOOD_WITHIN = 8.0  # seconds from free space to the first accepted post: a restart that waits
+
+
+@pytest.fixture
+def disk(tmp_path: Path, made_data: Path) -> Iterator[Path]:
+    """A small disk with a data folder on it."""
+    if os.geteuid() != 0:
+        pytest.skip("a small disk is a tmpfs, and to mount one needs root")
+    place = tmp_path / "data"
+    place.mkdir(mode=0o700)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK}m,mode=0700", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no tmpfs may be mounted here: {mounted.stderr.strip()}")
+    try:
+        shutil.copytree(made_data, place, symlinks=True, dirs_exist_ok=True)
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(disk: Path, left: int) -> Path:
+    """Take all the space but so much; returns what takes it."""
+    ballast = disk / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - left)
+    return ballast
+
+
+async def test_a_full_disk_means_503_and_nothing_acknowledged_is_lost(disk: Path) -> None:
+    # no look at the free space: Postgres itself must run into its end
+    program = Program(disk.parent, RELAY_MIN_FREE_DISK="0")
+    async with running(program), load(program, fill=24_000) as ledger:
+        ballast = fill(disk, LEFT)
+        await eventually(lambda: _only_refused(ledger, 1.0), within=25)
+        ballast.unlink()
+        freed = trio.current_time()
+        await ledger.goes_on(within=30)
+        assert ledger.first_good_after(freed) < GOOD_WITHIN
+    assert not [reader.ends for reader in ledger.readers if reader.ends]
+
+
+async def test_a_postgres_that_died_of_a_full_disk_comes_back_when_there_is_space(
+    disk: Path,
+) -> None:
+    program = Program(disk.parent, RELAY_MIN_FREE_DISK="0")
+    async with running(program), load(program, fill=24_000) as ledger:
+        ballast = fill(disk, LEFT)
+        # a log that cannot grow ends Postgres, a table that cannot grow does not
+        await trio.to_thread.run_sync(asyncio.run, _fill_log(dsn(program)))
+        await eventually(lambda: bool(program.logged("postgres_died")), within=10)
+        await eventually(lambda: _only_refused(ledger, 2.0), within=25)
+        ballast.unlink()
+        freed = trio.current_time()
+        await ledger.goes_on(within=30)
+        assert ledger.first_good_after(freed) < GOOD_WITHIN
+    assert not [reader.ends for reader in ledger.readers if reader.ends]
+
+
+async def _fill_log(address: str) -> None:
+    """Write to the write-ahead log alone, until Postgres dies of it."""
+    connection = await asyncpg.connect(address)
+    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        for _ in range(DISK):
+            await connection.execute(
+                "SELECT pg_logical_emit_message(true, 'fill', repeat('x', 1048576))"
+            )
+    connection.terminate()
+
+
+def _only_refused(ledger: Ledger, seconds: float) -> bool:
+    recent = ledger.since(trio.current_time() - seconds)
+    return len(recent) > 5 and all(attempt.status == 503 for attempt in recent)
+
+
+async def test_the_last_space_is_kept_and_postgres_never_meets_the_end(disk: Path) -> None:
+    program = Program(disk.parent, RELAY_MIN_FREE_DISK=str(16 * 2**20))
+    async with running(program), load(program, fill=24_000) as ledger:
+        ballast = fill(disk, 8 * 2**20)
+        await eventually(lambda: _only_refused(ledger, 1.0), within=10)
+        ballast.unlink()
+        freed = trio.current_time()
+        await ledger.goes_on(within=30)
+        assert ledger.first_good_after(freed) < 2.5
+        assert not program.logged("postgres_died")
+    assert not [reader.ends for reader in ledger.readers if reader.ends]

@@ -1,0 +1,109 @@
+"""SIGTERM with a house full of readers, some of whom never read."""
+
+import json
+import signal
+
+import pytest
+import trio
+
+from tests.faults.ledger import Account, Ledger, load
+from tests.faults.program import Program, eventually, send
+from tests.faults.wire import DOORS, Caller, Ended, stream
+
+READERS = 200  # that read, half of them on each door
+STALLED = 20  # that never do
+USERS = 10
+GRACE = 8.0  # seconds: RELAY_DRAIN_TIMEOUT's default
+HOSTS_GRANT = 10.0  # seconds before common hosts kill
+
+
+async def attend(
+    program: Program,
+    account: Account,
+    door: str,
+    goodbyes: "list[tuple[str, dict[str, object], int | None]]",
+    task_status: trio.TaskStatus[None],
+) -> None:
+    """Read to the very end, and tell how that came."""
+    last: dict[str, object] = {}
+    async with stream(program.port, door, account.session) as opened:
+        try:
+            while True:
+                for last in await opened.next():
+                    if last.get("type") == "hello":
+                        task_status.started()
+        except Ended as ended:
+            goodbyes.append((door, last, ended.code))
+
+
+async def stall(
+    program: Program, account: Account, door: str, task_status: trio.TaskStatus[None]
+) -> None:
+    """Open a stream and never read from it."""
+    query = "?after=oldest"
+    async with stream(program.port, door, account.session, query, window=4096):
+        task_status.started()
+        await trio.sleep_forever()
+
+
+async def stuff(program: Program, account: Account) -> None:
+    """More than the buffers between here and there hold, so that a write to them must wait."""
+    async with Caller(program.port) as caller:
+        line = json.dumps(
+            {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": "x" * 60_000}
+        ).encode()
+        for _ in range(8):
+            answer = await caller.call(
+                *("POST", "/api/webhook/cli", account.hook),
+                *(b"\n".join([line] * 16), "application/x-ndjson"),
+            )
+            assert answer.status == 200
+
+
+async def test_sigterm_tells_every_reader_and_is_over_within_the_grace(program: Program) -> None:
+    ledger = Ledger(program)
+    accounts = [await ledger.enrol(f"u{n}", []) for n in range(USERS)]
+    deaf = await ledger.enrol("deaf", [])
+    await stuff(program, deaf)
+    goodbyes: list[tuple[str, dict[str, object], int | None]] = []
+    async with load(program, users=2, steady=1, hopping=0) as book, trio.open_nursery() as nursery:
+        for n in range(STALLED):
+            await nursery.start(stall, program, deaf, DOORS[n % 2])
+        async with trio.open_nursery() as opening:
+            for n in range(READERS):
+                opening.start_soon(
+                    nursery.start, attend, program, accounts[n % USERS], DOORS[n % 2], goodbyes
+                )
+        await book.goes_on()
+        processes = program.postgres()
+        assert processes
+        program.signal(signal.SIGTERM)
+        told = trio.current_time()
+        assert await program.ended(HOSTS_GRANT) == 0
+        took = trio.current_time() - told
+        await eventually(lambda: len(goodbyes) == READERS, within=2)
+        assert not program.postgres()
+        for door, last, code in goodbyes:
+            assert (last["type"], last["code"], code) == ("close", 1012, 1012), (door, last, code)
+        assert took < GRACE
+        # what was acknowledged is there, and what goes on goes on where it was
+        await program.start()
+        await book.goes_on()
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_program_stops_at_once(program: Program, number: signal.Signals) -> None:
+    program.signal(number)
+    assert await program.ended(3) == 0
+    assert not program.postgres()
+    assert "Traceback" not in program.stderr
+
+
+async def test_sigterm_while_postgres_is_frozen_ends_within_the_grace(
+    program: Program,
+) -> None:
+    send(program.postgres(), signal.SIGSTOP)
+    program.signal(signal.SIGTERM)
+    await program.ended(HOSTS_GRANT)
+    assert not program.postgres()

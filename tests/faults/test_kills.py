@@ -1,0 +1,60 @@
+"""kill -9, of Relay and of its Postgres, under load."""
+
+import signal
+from pathlib import Path
+
+import trio
+
+from tests.faults.ledger import load
+from tests.faults.program import Program, copy_data, eventually, lives, running, send
+
+BACK_WITHIN = 3.0  # seconds from the death of Postgres until posts are accepted again
+
+
+async def test_relay_killed_and_started_again_has_lost_nothing(program: Program) -> None:
+    async with load(program) as ledger:
+        for _ in range(2):
+            orphans = program.postgres()
+            await program.kill()
+            await program.start()
+            assert not [process for process in orphans if lives(process)]
+            await ledger.goes_on()
+    assert {code for reader in ledger.readers for _, code in reader.ends} == {None}
+
+
+async def test_killed_postgres_comes_back_under_a_relay_that_stays_up(program: Program) -> None:
+    pid = program.pid
+    async with load(program) as ledger:
+        for _ in range(2):
+            send(program.postgres(), signal.SIGKILL)
+            killed = trio.current_time()
+            await ledger.goes_on(within=15)
+            assert ledger.first_good_after(killed) < BACK_WITHIN
+        assert len(program.logged("postgres_died")) == 2
+    assert (program.pid, program.process.poll()) == (pid, None)
+    dropped = [(reader.door, reader.ends) for reader in ledger.readers if reader.ends]
+    assert not dropped, dropped
+
+
+async def test_a_killed_backend_costs_a_moment_and_no_event(program: Program) -> None:
+    async with load(program) as ledger:
+        backend = next(p for p in program.postgres() if "relay relay" in " ".join(p.cmdline()))
+        send([backend], signal.SIGKILL)
+        killed = trio.current_time()
+        await eventually(lambda: not lives(backend), within=5)
+        await ledger.goes_on(within=15)
+        assert ledger.first_good_after(killed) < BACK_WITHIN
+        assert not program.logged("postgres_died")
+    assert not [reader.ends for reader in ledger.readers if reader.ends]
+
+
+async def test_a_socket_kept_elsewhere_for_its_long_path_is_found_again(
+    tmp_path: Path, made_data: Path
+) -> None:
+    folder = tmp_path / ("long-" * 22)
+    folder.mkdir()
+    program = Program(folder)
+    copy_data(made_data, program.data)
+    async with running(program), load(program) as ledger:
+        send(program.postgres(), signal.SIGKILL)
+        await ledger.goes_on(within=10)

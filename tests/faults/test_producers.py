@@ -1,0 +1,146 @@
+"""Producers that leave in the middle of a post, and commits that come out of order."""
+
+import json
+import random
+import socket
+import struct
+from typing import Any
+from uuid import UUID
+
+import trio
+
+from relay.db.pool import Connection, connect
+from relay.events import utc_now
+from tests.faults.ledger import Account, Ledger, load
+from tests.faults.program import Program
+from tests.faults.wire import DOORS, Caller, connected, stream
+
+CUTS = 40  # posts that are cut, at a random byte each
+RESET = struct.pack("ii", 1, 0)
+
+
+def event(event_id: str) -> bytes:
+    body = {"event_type": "log", "event_id": event_id, "ts": "2026-01-31T12:00:00Z", "payload": 1}
+    return json.dumps(body).encode()
+
+
+async def test_a_post_cut_half_way_is_stored_or_not_and_its_retry_says_which(
+    plain_program: Program,
+) -> None:
+    rng = random.Random(7)
+    outcomes = []
+    async with load(plain_program) as ledger:
+        account = await ledger.enrol("cut", [])
+        async with Caller(plain_program.port) as caller:
+            for n in range(CUTS):
+                body = event(f"cut:{n}")
+                head = (
+                    f"POST /api/webhook/cli HTTP/1.1\r\nHost: x\r\n"
+                    f"Authorization: Bearer {account.hook}\r\n"
+                    f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                ).encode()
+                whole = head + body
+                at = len(whole) if n % 2 else rng.randrange(len(whole))
+                tcp = await connected(plain_program.port)
+                await tcp.send_all(whole[:at])
+                await trio.sleep(rng.choice((0, 0.001, 0.003, 0.01)))
+                if rng.random() < 0.5:
+                    tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                await tcp.aclose()
+                retry = await caller.call("POST", "/api/webhook/cli", account.hook, body)
+                assert retry.status == 200
+                if at < len(whole):
+                    assert retry.json["duplicate"] is False
+                else:
+                    outcomes.append(retry.json["duplicate"])
+                again = await caller.call("POST", "/api/webhook/cli", account.hook, body)
+                assert again.json == {**retry.json, "duplicate": True}
+        stored = [found["id"] for found in await ledger.stored(account)]
+        assert stored == [f"cut:{n}" for n in range(CUTS)]
+        ledger.accounts.remove(account)
+    assert len(outcomes) == CUTS // 2
+
+
+async def append(connection: Connection, user_ids: list[str], ids: list[str]) -> list[Any]:
+    """What the journal does, on a connection of the test's own."""
+    users = [UUID(user_id) for user_id in user_ids]
+    count = len(ids)
+    return await connection.fetch(
+        "SELECT seq, fresh, epoch FROM append_events($1, $2, $3, $4, $5, $6, $7)",
+        *(users, ids, ["log"] * count, [None] * count, ["2026-01-31T12:00:00Z"] * count),
+        *([utc_now()] * count, ["1"] * count),
+    )
+
+
+async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
+    plain_program: Program, database_url: str
+) -> None:
+    ledger = Ledger(plain_program)
+    account, other = await ledger.enrol("one", []), await ledger.enrol("other", [])
+    seen: dict[str, list[int]] = {door: [] for door in DOORS}
+
+    async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
+        async with stream(plain_program.port, door, account.session, "?after=oldest") as opened:
+            await opened.next()
+            task_status.started()
+            while len(seen[door]) < 4:
+                seen[door] += [m["seq"] for m in await opened.next() if "seq" in m]
+
+    async with (
+        connect(database_url, timeout=10) as slow,
+        connect(database_url, timeout=10) as quick,
+        trio.open_nursery() as nursery,
+    ):
+        for door in DOORS:
+            await nursery.start(watch, door)
+        await slow.execute("BEGIN")
+        assert (await append(slow, [account.user_id], ["first"]))[0]["seq"] == 1
+        second: list[int] = []
+        async with trio.open_nursery() as writers:
+
+            async def overtake() -> None:
+                second.append((await append(quick, [account.user_id], ["second"]))[0]["seq"])
+
+            writers.start_soon(overtake)
+            async with Caller(plain_program.port) as caller:
+                # somebody else's stream does not wait for this one's
+                elsewhere = await caller.call(
+                    "POST", "/api/webhook/cli", other.hook, event("elsewhere")
+                )
+                assert elsewhere.status == 200
+                await trio.sleep(1.5)  # longer than the look at what others have stored
+                assert not second
+                assert seen == {door: [] for door in DOORS}
+                await slow.execute("COMMIT")
+        assert second == [2]
+        # one that is rolled back leaves no hole
+        await slow.execute("BEGIN")
+        assert (await append(slow, [account.user_id], ["never"]))[0]["seq"] == 3
+        await slow.execute("ROLLBACK")
+        assert (await append(quick, [account.user_id], ["third"]))[0]["seq"] == 3
+        rows = await append(slow, [account.user_id] * 2, ["first", "fourth"])
+        assert [row["seq"] for row in rows] == [1, 4]
+        with trio.fail_after(5):
+            while any(len(seqs) < 4 for seqs in seen.values()):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+    assert seen == {door: [1, 2, 3, 4] for door in DOORS}
+
+
+async def test_batches_that_name_users_in_any_order_never_lock_each_other_out(
+    plain_program: Program, database_url: str
+) -> None:
+    ledger = Ledger(plain_program)
+    accounts: list[Account] = [await ledger.enrol(f"u{n}", []) for n in range(4)]
+    users = [account.user_id for account in accounts]
+
+    async def write(order: list[str], name: str) -> None:
+        async with connect(database_url, timeout=10) as connection:
+            for n in range(50):
+                await append(connection, order, [f"{name}:{n}"] * len(order))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write, users, "a")
+        nursery.start_soon(write, users[::-1], "b")
+        nursery.start_soon(write, users[1:] + users[:1], "c")
+    for account in accounts:
+        assert [found["seq"] for found in await ledger.stored(account)] == list(range(1, 151))

@@ -1,0 +1,132 @@
+"""What ends a Relay, or keeps it from starting: one clear line and an exit code."""
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import trio
+
+from tests.faults.ledger import load
+from tests.faults.program import Program, dsn, free_port
+from tests.faults.wire import Lost
+
+AWAY_WITHIN = 20.0  # seconds until Relay gives up on a database that is not there
+
+
+async def refusal(program: Program, *arguments: str, within: float = 10) -> str:
+    """The one line it says when it will not start."""
+    try:
+        await program.launch(*arguments)
+        code = await program.ended(within)
+        said = program.stderr
+    finally:
+        await program.end()
+    assert code == 1, said
+    errors = [line for line in said.splitlines() if not line.startswith("{")]
+    assert len(errors) == 1, said
+    assert errors[0].startswith("Error: ")
+    return errors[0]
+
+
+async def test_a_database_that_is_away_at_the_start(tmp_path: Path) -> None:
+    password = "not-for-the-log"
+    address = f"postgresql://relay:{password}@127.0.0.1:{free_port()}/relay"
+    line = await refusal(Program(tmp_path, address), within=AWAY_WITHIN)
+    assert "DATABASE_URL" in line
+    assert password not in line
+
+
+async def test_a_port_in_use(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", program.port))
+        taken.listen()
+        assert f"127.0.0.1:{program.port}" in await refusal(program)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RELAY_HEARTBEAT", "never"),
+        ("RELAY_QUEUE_EVENTS", "-1"),
+        ("CORS", "everybody"),
+        ("BASE_URL", "ftp://relay"),
+        ("RELAY_SIGNING_KEYS", "k1:short"),
+    ],
+)
+async def test_a_setting_that_cannot_be(tmp_path: Path, name: str, value: str) -> None:
+    assert name in await refusal(Program(tmp_path, **{name: value}))
+
+
+async def test_no_keys_for_a_given_database(tmp_path: Path, database_url: str) -> None:
+    program = Program(tmp_path, database_url, RELAY_SIGNING_KEYS="")
+    assert "RELAY_SIGNING_KEYS" in await refusal(program)
+
+
+async def test_a_data_folder_that_another_relay_holds(program: Program, tmp_path: Path) -> None:
+    second = Program(tmp_path)
+    async with load(program, users=1) as ledger:
+        await second.launch()
+        try:
+            assert await second.ended(10) == 1
+        finally:
+            second.close_output()
+        assert f"in use by another Relay (process {program.pid})" in second.stderr
+        await ledger.goes_on()  # and the first one never noticed
+
+
+async def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    program.data.write_text("mine")
+    assert str(program.data) in await refusal(program)
+    assert program.data.read_text() == "mine"
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nothing can be made."""
+    place = tmp_path / "data"
+    place.mkdir()
+    if os.geteuid() != 0:
+        place.chmod(0o500)
+        yield place
+        place.chmod(0o700)
+        return
+    # root may write anywhere but where the disk does not let it
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"root writes everywhere, and may not mount: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+async def test_a_data_folder_that_cannot_be_written(tmp_path: Path, read_only: Path) -> None:
+    line = await refusal(Program(tmp_path))
+    assert str(read_only) in line
+    assert "not writable" in line
+
+
+async def test_a_background_task_that_dies_ends_the_process(program: Program) -> None:
+    """Nobody hears of revocations any more: the table they are read from is gone."""
+
+    async def take_away() -> None:
+        connection = await asyncpg.connect(dsn(program))
+        await connection.execute("ALTER TABLE sessions RENAME TO gone")
+        await connection.close()
+
+    assert (await program.ask("/healthz")).status == 200
+    await trio.to_thread.run_sync(asyncio.run, take_away())
+    assert await program.ended(10) != 0
+    with pytest.raises(Lost):
+        await program.ask("/healthz")
+    assert "sessions" in program.stderr
+    assert not program.postgres()

@@ -1,0 +1,117 @@
+"""Two Relays on one database are one service."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.faults.ledger import Ledger, load
+from tests.faults.program import Program, running
+from tests.faults.wire import DOORS, Caller, Ended, stream
+
+HEARD_WITHIN = 1.5  # seconds an event from elsewhere may take: a look a second, and some noise
+CLOSED_WITHIN = 1.5  # seconds a revoke elsewhere may take
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, database_url: str) -> AsyncIterator[tuple[Program, Program]]:
+    first, second = (Program(tmp_path / name, database_url) for name in ("one", "two"))
+    for program in (first, second):
+        program.folder.mkdir()
+        program.settings["BASE_URL"] = first.url  # one service: the issuer of their tokens
+    async with running(first, second):
+        yield first, second
+
+
+async def test_events_posted_on_one_reach_readers_on_the_other(
+    pair: tuple[Program, Program],
+) -> None:
+    here, there = pair
+    account = await Ledger(here).enrol("u", [])
+    late: dict[str, list[float]] = {door: [] for door in DOORS}
+    posted: list[float] = []
+
+    async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
+        async with stream(there.port, door, account.session) as opened:
+            await opened.next()
+            task_status.started()
+            while len(late[door]) < 10:
+                for message in await opened.next():
+                    assert message["seq"] == len(late[door]) + 1
+                    late[door].append(trio.current_time() - posted[message["seq"] - 1])
+
+    async with trio.open_nursery() as nursery, Caller(here.port) as caller:
+        for door in DOORS:
+            await nursery.start(watch, door)
+        for n in range(10):
+            body = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": n}
+            answer = await caller.call(
+                "POST", "/api/webhook/cli", account.hook, json.dumps(body).encode()
+            )
+            assert answer.status == 200
+            posted.append(trio.current_time())
+            await trio.sleep(0.13)
+    assert max(late["websocket"] + late["sse"]) < HEARD_WITHIN, late
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_revoke_on_one_closes_streams_on_the_other(
+    pair: tuple[Program, Program], door: str
+) -> None:
+    here, there = pair
+    account = await Ledger(here).enrol("u", [])
+    async with Caller(here.port) as caller, stream(there.port, door, account.hook) as opened:
+        (hello,) = await opened.next()
+        assert hello["type"] == "hello"
+        answer = await caller.call("POST", "/api/token/revoke", account.hook)
+        assert answer.status == 200
+        revoked = trio.current_time()
+        with trio.fail_after(CLOSED_WITHIN):
+            (close,) = await opened.next()
+            with pytest.raises(Ended) as ended:
+                await opened.next()
+        assert (close["type"], close["code"], close["reason"]) == ("close", 4401, "revoked")
+        assert ended.value.code == 4401
+        await trio.sleep_until(revoked + CLOSED_WITHIN)
+        async with Caller(there.port) as elsewhere:
+            refused = await elsewhere.call("POST", "/api/webhook/cli", account.hook, b"{}")
+        assert refused.status == 401
+
+
+async def test_the_same_event_on_both_at_once_is_stored_once(
+    pair: tuple[Program, Program],
+) -> None:
+    account = await Ledger(pair[0]).enrol("u", [])
+    answers = []
+
+    async def post(program: Program, event_id: str) -> None:
+        body = {"event_type": "log", "event_id": event_id, "ts": "2026-01-31T12:00:00Z"}
+        async with Caller(program.port) as caller:
+            answer = await caller.call(
+                "POST",
+                "/api/webhook/cli",
+                account.hook,
+                json.dumps({**body, "payload": None}).encode(),
+            )
+        answers.append(answer.json)
+
+    for n in range(20):
+        answers.clear()
+        async with trio.open_nursery() as nursery:
+            for program in pair * 2:
+                nursery.start_soon(post, program, f"e{n}")
+        assert {answer["seq"] for answer in answers} == {n + 1}
+        assert sorted(answer["duplicate"] for answer in answers) == [False, True, True, True]
+
+
+async def test_one_of_two_is_killed_and_the_other_serves_on(
+    pair: tuple[Program, Program],
+) -> None:
+    here, there = pair
+    async with load(here, there) as ledger:
+        await there.kill()
+        await ledger.goes_on()
+        await there.start()
+        await ledger.goes_on()
