@@ -54,6 +54,13 @@ async def relay(
     return await run_command((*RELAY, *arguments), folder, env)
 
 
+async def _ok(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(url)).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 class Command:
     """A command that serves: what it says, and how it ends."""
 
@@ -73,6 +80,14 @@ class Command:
 
     async def url(self) -> str:
         return (await self.says(r"listens on (http://\S+),"))[1]
+
+    async def answers(self, url: str, *, within: float = STARTED_WITHIN) -> None:
+        """Wait until an address answers 200: for servers that do not say when they listen."""
+        async with httpx.AsyncClient() as http:
+            with trio.fail_after(within):
+                while not await _ok(http, url):
+                    assert self.process.poll() is None, "it ended instead"
+                    await trio.sleep(0.05)
 
     async def ended(self, within: float = STOPPED_WITHIN) -> int:
         with trio.fail_after(within):
@@ -112,16 +127,3 @@ def complaints(stderr: bytes | str) -> list[str]:
     """What stands on stderr beside the structured log."""
     text = stderr if isinstance(stderr, str) else stderr.decode()
     return [line for line in text.splitlines() if not line.startswith("{")]
-
-
-async def answers(url: str, *, within: float = STARTED_WITHIN) -> None:
-    """Wait until an address answers 200: for servers that do not say when they listen."""
-    async with httpx.AsyncClient() as http:
-        with trio.fail_after(within):
-            while True:
-                try:
-                    if (await http.get(url)).status_code == 200:
-                        return
-                except httpx.TransportError:
-                    pass
-                await trio.sleep(0.05)
