@@ -1,0 +1,167 @@
+"""The reference is complete: what the program has stands in its docs, spelled as it is."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+import relay.serving  # noqa: F401 - brings every refusal into being: the app's and the server's
+from relay import metrics
+from relay.app import create_app
+from relay.cli.main import main
+from relay.errors import Problem
+from relay.realtime.closing import Close
+from relay.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
+PAGES = [
+    *sorted(DOCS.rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")),
+]
+
+_SUFFIX = {"counter": "_total", "info": "_info"}
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of every table row of a reference page, headings and rulers included."""
+    lines = (REFERENCE / page).read_text().splitlines()
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("|")
+    ]
+
+
+def subclasses(kind: type[Problem]) -> Iterator[type[Problem]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from subclasses(below)
+
+
+def commands(command: click.Command, words: str = "relay") -> Iterator[tuple[str, click.Command]]:
+    """Every command under its whole name; groups are passed through."""
+    if not isinstance(command, click.Group):
+        yield words, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        yield from commands(below, f"{words} {name}")
+
+
+def exposed(metric: MetricWrapperBase) -> str:
+    """A metric's name as Prometheus' text format spells it."""
+    (family,) = metric.describe()
+    return f"{family.name}{_SUFFIX.get(family.type, '')}"
+
+
+SETTINGS = [field.metadata for field in dataclasses.fields(Settings)]
+PROBLEMS = {kind.code: kind for kind in subclasses(Problem) if kind.__module__.startswith("relay.")}
+METRICS = {
+    exposed(metric): metric
+    for metric in vars(metrics).values()
+    if isinstance(metric, MetricWrapperBase)
+}
+COMMANDS = dict(commands(main))
+ROUTES = sorted({rule.rule for rule in create_app(Settings()).url_map.iter_rules()})
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting["name"])
+def test_every_setting_stands_with_its_unit_default_and_reason(setting: dict[str, str]) -> None:
+    row = [f"`{setting['name']}`", setting["unit"], setting["shown"], setting["why"]]
+    assert row in rows("settings.md")
+
+
+def test_no_setting_stands_that_there_is_not() -> None:
+    named = {cells[0].strip("`") for cells in rows("settings.md")[2:]}
+    assert named == {setting["name"] for setting in SETTINGS}
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_every_error_code_stands_with_its_status(code: str) -> None:
+    row = [f"`{code}`", str(PROBLEMS[code].status)]
+    assert row in [cells[:2] for cells in rows("errors.md")]
+
+
+def test_no_error_code_stands_that_there_is_not() -> None:
+    named = {cells[0].strip("`") for cells in rows("errors.md")[2:]}
+    assert named == set(PROBLEMS)
+
+
+@pytest.mark.parametrize("close", Close)
+def test_every_close_code_stands_with_its_reason_and_advice(close: Close) -> None:
+    advice = "null" if close.retry_after_ms is None else str(close.retry_after_ms)
+    row = [str(close.code), f"`{close.reason}`", advice]
+    assert row in [cells[:3] for cells in rows("streams.md")]
+
+
+def test_no_close_code_stands_that_there_is_not() -> None:
+    coded = [cells for cells in rows("streams.md") if cells[0].isdecimal()]
+    named = {(int(cells[0]), cells[1].strip("`")) for cells in coded}
+    assert named == {(close.code, close.reason) for close in Close}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_stands_with_its_type_and_labels(name: str) -> None:
+    metric = METRICS[name]
+    (row,) = [cells for cells in rows("metrics.md") if cells[0] == f"`{name}`"]
+    kind = metric.describe()[0].type
+    assert row[1] == kind
+    labels = ["version", "python"] if kind == "info" else list(metric._labelnames)
+    assert re.findall(r"`(\w+)`", row[2].partition(":")[0]) == labels
+
+
+def test_no_metric_stands_that_there_is_not() -> None:
+    text = (REFERENCE / "metrics.md").read_text()
+    assert set(re.findall(r"\brelay_\w+", text)) == set(METRICS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_stands_with_its_options(name: str) -> None:
+    text = (REFERENCE / "cli.md").read_text()
+    found = re.search(rf"^## `{name}`$\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    assert found is not None, f"{name} has no section"
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    named = set(re.findall(r"^\| `(--[\w-]+)", found[1], re.MULTILINE))
+    assert named == options
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_route_stands_in_the_reference(route: str) -> None:
+    assert re.search(rf"`[A-Z]+ {re.escape(route)}`", (REFERENCE / "http.md").read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+:", link):
+            continue  # elsewhere: not ours to test
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_file(), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(target), f"{link} names no heading"
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that headings get, as code hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_are_there(page: Path) -> None:
+    named = re.findall(r"`((?:relay|tests|sql|docs)/[\w/.-]+)`", page.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_page_is_on_the_map() -> None:
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"README.md"}
+    linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (DOCS / "README.md").read_text()))
+    assert pages <= linked
