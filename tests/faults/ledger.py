@@ -17,7 +17,7 @@ import trio
 from tests.faults.program import Program
 from tests.faults.wire import DOORS, Answer, Caller, Ended, Lost, Refused, stream
 
-PAUSE = 0.01  # seconds between two posts of one producer: a load, not a benchmark
+PAUSE = 0.02  # seconds between two posts of one producer: a load, not a benchmark
 AGAIN = 0.1  # seconds a producer waits before it tries again
 SETTLED_WITHIN = 20.0  # seconds after the load in which every post must have got its answer
 CAUGHT_UP_WITHIN = 10.0  # seconds after that in which every reader must have seen everything

@@ -35,6 +35,8 @@ class Program:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {
+            "RELAY_BIND": f"127.0.0.1:{self.port}",
+            "RELAY_DATA_DIR": str(self.data),
             # every reader and producer of these tests comes from one address
             "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
             "RELAY_RATE_LIMITS": "off",
@@ -71,7 +73,7 @@ class Program:
     def _log(self) -> Path:
         return self.folder / f"relay.{self.starts}.log"
 
-    async def launch(self, *arguments: str) -> None:
+    async def launch(self) -> None:
         """Start it and wait for nothing."""
         self.starts += 1
         environ = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
@@ -80,8 +82,6 @@ class Program:
         self._process = await trio.lowlevel.open_process(
             [
                 *(sys.executable, "-m", "relay.cli.main", "serve"),
-                *("--bind", f"127.0.0.1:{self.port}", "--data-dir", str(self.data)),
-                *arguments,
             ],
             cwd=self.folder,
             env={**environ, **self.settings, "PYTHONPATH": str(ROOT)},

@@ -17,7 +17,7 @@ RESUMES = 500  # streams that come back at once
 USERS = 20  # whose they are: a user may have 32
 SERVED_WITHIN = 30.0  # seconds until the last of them has what it missed
 
-CHURN = 6.0  # seconds of connecting and disconnecting; the soak takes longer
+CHURN = 4.0  # seconds of connecting and disconnecting; the soak takes longer
 SOAK = 600.0
 GUESTS = 24  # tasks that come and go
 SETTLED_WITHIN = 5.0  # seconds after the last has left
@@ -161,7 +161,7 @@ async def test_every_task_ends_with_its_connection(database_url: str) -> None:
         await come_and_go(program, accounts, 0, until)
         await trio.sleep(0.5)
         before = trio.lowlevel.current_statistics().tasks_living
-        until = trio.current_time() + 3
+        until = trio.current_time() + 2
         async with trio.open_nursery() as nursery:
             for n in range(GUESTS):
                 nursery.start_soon(come_and_go, program, accounts, n, until)

@@ -16,7 +16,7 @@ from tests.faults.ledger import Ledger, load
 from tests.faults.program import Program, dsn, eventually, running
 
 DISK = 96  # MiB: the made cluster is half of it, and some room
-LEFT = 2**20  # bytes that are left when the disk is "full"; the log has a few MiB of its own
+LEFT = 2**18  # bytes that are left when the disk is "full"; the log has a few MiB of its own
 GOOD_WITHIN = 8.0  # seconds from free space to the first accepted post: a restart that waits
 
 

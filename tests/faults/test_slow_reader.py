@@ -3,7 +3,6 @@
 import json
 
 import psutil
-import pytest
 import trio
 
 from tests.faults.ledger import Ledger, load
@@ -17,52 +16,55 @@ PIECE, PAUSE = 8192, 0.003  # bytes it reads at a time, seconds it rests before
 ROOM = 40 * 2**20  # bytes Relay may grow by meanwhile; the backlog alone is 8 MiB of text
 
 
-@pytest.mark.parametrize("door", DOORS)
-async def test_a_slow_reader_catches_up_to_the_last_event_while_live_goes_on(
-    plain_program: Program, door: str
+async def test_slow_readers_catch_up_to_the_last_event_while_live_goes_on(
+    plain_program: Program,
 ) -> None:
     account = await Ledger(plain_program).enrol("u", [])
-    memory = psutil.Process(plain_program.pid).memory_info().rss
-    last, reading = BACKLOG, True
-    async with load(plain_program, users=1), trio.open_nursery() as nursery:
+    process = psutil.Process(plain_program.pid)
+    last, reading = BACKLOG, len(DOORS)
+    line = json.dumps(
+        {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": "x" * 200}
+    ).encode()
+
+    async def publish() -> None:
+        nonlocal last
         async with Caller(plain_program.port) as caller:
-            line = json.dumps(
-                {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": "x" * 200}
-            ).encode()
-            batch = b"\n".join([line] * 1000)
-            for _ in range(BACKLOG // 1000):
-                answer = await caller.call(
-                    "POST", "/api/webhook/cli", account.hook, batch, "application/x-ndjson"
-                )
+            while reading:
+                answer = await caller.call("POST", "/api/webhook/cli", account.hook, line)
                 assert answer.status == 200
+                last = answer.json["seq"]
+                await trio.sleep(0.01)
 
-        async def publish() -> None:
-            nonlocal last
-            async with Caller(plain_program.port) as caller:
-                while reading:
-                    answer = await caller.call(
-                        "POST", "/api/webhook/cli", account.hook, line, "application/json"
-                    )
-                    assert answer.status == 200
-                    last = answer.json["seq"]
-                    await trio.sleep(0.01)
-
-        nursery.start_soon(publish)
+    async def read(door: str) -> None:
+        nonlocal reading
         seq = 0
         async with stream(
             *(plain_program.port, door, account.session, "?after=oldest"),
             window=16_384,
             drip=(PIECE, PAUSE),
         ) as opened:
-            with trio.fail_after(60):
-                while seq < last:
-                    for message in await opened.next():
-                        if "event_type" in message:
-                            seq += 1
-                            assert message["seq"] == seq
-            assert last > BACKLOG
-            reading = False
-    assert psutil.Process(plain_program.pid).memory_info().rss - memory < ROOM
+            while seq < last:
+                for message in await opened.next():
+                    if "event_type" in message:
+                        seq += 1
+                        assert message["seq"] == seq
+        assert seq > BACKLOG
+        reading -= 1
+
+    async with load(plain_program, users=1), Caller(plain_program.port) as caller:
+        memory = process.memory_info().rss
+        for _ in range(BACKLOG // 1000):
+            answer = await caller.call(
+                *("POST", "/api/webhook/cli", account.hook),
+                *(b"\n".join([line] * 1000), "application/x-ndjson"),
+            )
+            assert answer.status == 200
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(publish)
+                for door in DOORS:
+                    nursery.start_soon(read, door)
+    assert process.memory_info().rss - memory < ROOM
 
 
 async def test_a_stalled_reader_is_gone_when_its_token_is_revoked(program: Program) -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -18,11 +19,11 @@ from tests.faults.wire import Lost
 AWAY_WITHIN = 20.0  # seconds until Relay gives up on a database that is not there
 
 
-async def refusal(program: Program, *arguments: str, within: float = 10) -> str:
+async def refusal(program: Program) -> str:
     """The one line it says when it will not start."""
     try:
-        await program.launch(*arguments)
-        code = await program.ended(within)
+        await program.launch()
+        code = await program.ended(AWAY_WITHIN)
         said = program.stderr
     finally:
         await program.end()
@@ -33,39 +34,46 @@ async def refusal(program: Program, *arguments: str, within: float = 10) -> str:
     return errors[0]
 
 
-async def test_a_database_that_is_away_at_the_start(tmp_path: Path) -> None:
-    password = "not-for-the-log"
-    address = f"postgresql://relay:{password}@127.0.0.1:{free_port()}/relay"
-    line = await refusal(Program(tmp_path, address), within=AWAY_WITHIN)
-    assert "DATABASE_URL" in line
-    assert password not in line
+SETTINGS = {
+    "RELAY_HEARTBEAT": "never",
+    "RELAY_QUEUE_EVENTS": "-1",
+    "CORS": "everybody",
+    "BASE_URL": "ftp://relay",
+    "RELAY_SIGNING_KEYS": "k1:short",
+}
 
 
-async def test_a_port_in_use(tmp_path: Path) -> None:
-    program = Program(tmp_path)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", program.port))
-        taken.listen()
-        assert f"127.0.0.1:{program.port}" in await refusal(program)
+async def test_whoever_cannot_start_says_why_in_one_line(tmp_path: Path, database_url: str) -> None:
+    """All of them at once: one has to wait for a database, and the others need not wait for it."""
+    said: dict[str, str] = {}
 
+    async def start(name: str, database: str | None = None, **settings: str) -> None:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        said[name] = await refusal(Program(folder, database, **settings))
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("RELAY_HEARTBEAT", "never"),
-        ("RELAY_QUEUE_EVENTS", "-1"),
-        ("CORS", "everybody"),
-        ("BASE_URL", "ftp://relay"),
-        ("RELAY_SIGNING_KEYS", "k1:short"),
-    ],
-)
-async def test_a_setting_that_cannot_be(tmp_path: Path, name: str, value: str) -> None:
-    assert name in await refusal(Program(tmp_path, **{name: value}))
-
-
-async def test_no_keys_for_a_given_database(tmp_path: Path, database_url: str) -> None:
-    program = Program(tmp_path, database_url, RELAY_SIGNING_KEYS="")
-    assert "RELAY_SIGNING_KEYS" in await refusal(program)
+    taken = Program(tmp_path)
+    away = f"postgresql://relay:not-for-the-log@127.0.0.1:{free_port()}/relay"
+    (tmp_path / "file").mkdir()
+    (tmp_path / "file" / "data").write_text("mine")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", taken.port))
+        listener.listen()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(start, "away", away)
+            nursery.start_soon(start, "file")
+            nursery.start_soon(partial(start, "keys", database_url, RELAY_SIGNING_KEYS=""))
+            nursery.start_soon(partial(start, "port", RELAY_BIND=f"127.0.0.1:{taken.port}"))
+            for name, value in SETTINGS.items():
+                nursery.start_soon(partial(start, name, **{name: value}))
+    assert "DATABASE_URL" in said["away"]
+    assert "not-for-the-log" not in said["away"]
+    assert str(tmp_path / "file" / "data") in said["file"]
+    assert (tmp_path / "file" / "data").read_text() == "mine"
+    assert "RELAY_SIGNING_KEYS" in said["keys"]
+    assert f"127.0.0.1:{taken.port}" in said["port"]
+    for name in SETTINGS:
+        assert name in said[name]
 
 
 async def test_a_data_folder_that_another_relay_holds(program: Program, tmp_path: Path) -> None:
@@ -78,13 +86,6 @@ async def test_a_data_folder_that_another_relay_holds(program: Program, tmp_path
             second.close_output()
         assert f"in use by another Relay (process {program.pid})" in second.stderr
         await ledger.goes_on()  # and the first one never noticed
-
-
-async def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
-    program = Program(tmp_path)
-    program.data.write_text("mine")
-    assert str(program.data) in await refusal(program)
-    assert program.data.read_text() == "mine"
 
 
 @pytest.fixture

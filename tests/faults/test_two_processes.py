@@ -56,28 +56,35 @@ async def test_events_posted_on_one_reach_readers_on_the_other(
     assert max(late["websocket"] + late["sse"]) < HEARD_WITHIN, late
 
 
-@pytest.mark.parametrize("door", DOORS)
 async def test_a_revoke_on_one_closes_streams_on_the_other(
-    pair: tuple[Program, Program], door: str
+    pair: tuple[Program, Program],
 ) -> None:
     here, there = pair
     account = await Ledger(here).enrol("u", [])
-    async with Caller(here.port) as caller, stream(there.port, door, account.hook) as opened:
-        (hello,) = await opened.next()
-        assert hello["type"] == "hello"
-        answer = await caller.call("POST", "/api/token/revoke", account.hook)
-        assert answer.status == 200
-        revoked = trio.current_time()
-        with trio.fail_after(CLOSED_WITHIN):
+
+    async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
+        async with stream(there.port, door, account.hook) as opened:
+            (hello,) = await opened.next()
+            assert hello["type"] == "hello"
+            task_status.started()
             (close,) = await opened.next()
             with pytest.raises(Ended) as ended:
                 await opened.next()
         assert (close["type"], close["code"], close["reason"]) == ("close", 4401, "revoked")
         assert ended.value.code == 4401
-        await trio.sleep_until(revoked + CLOSED_WITHIN)
-        async with Caller(there.port) as elsewhere:
-            refused = await elsewhere.call("POST", "/api/webhook/cli", account.hook, b"{}")
-        assert refused.status == 401
+
+    with trio.CancelScope() as patience:
+        async with trio.open_nursery() as nursery, Caller(here.port) as caller:
+            for door in DOORS:
+                await nursery.start(watch, door)
+            answer = await caller.call("POST", "/api/token/revoke", account.hook)
+            assert answer.status == 200
+            patience.deadline = trio.current_time() + CLOSED_WITHIN
+    assert not patience.cancelled_caught
+    await trio.sleep_until(patience.deadline)
+    async with Caller(there.port) as elsewhere:
+        refused = await elsewhere.call("POST", "/api/webhook/cli", account.hook, b"{}")
+    assert refused.status == 401
 
 
 async def test_the_same_event_on_both_at_once_is_stored_once(
