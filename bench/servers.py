@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from relay.packaged import packaged
+
 SERVER_CORE, OTHER_CORE = 0, 1
+
+SETTINGS = {
+    "LOG_LEVEL": "error",
+    "RELAY_MAX_CONNECTIONS_PER_USER": "100000",
+    "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
+}
 
 
 def free_port() -> int:
@@ -48,14 +56,20 @@ def relay(**environ: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = ["-m", "relay.cli.main", "serve", "--bind", f"127.0.0.1:{port}"]
-        settings = {
-            "LOG_LEVEL": "error",
-            "RELAY_MAX_CONNECTIONS_PER_USER": "100000",
-            "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
-        }
         with running(
-            [*command, "--data-dir", f"{folder}/data"], port, **{**settings, **environ}
+            [*command, "--data-dir", f"{folder}/data"], port, **{**SETTINGS, **environ}
         ) as process:
+            yield port, process
+
+
+@contextmanager
+def unmodified() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """The same app under an unmodified Hypercorn: no guard, no extension."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["-m", "hypercorn", "-c", str(packaged("hypercorn.toml"))]
+        command += ["--bind", f"127.0.0.1:{port}", "relay.asgi:app"]
+        with running(command, port, RELAY_DATA_DIR=f"{folder}/data", **SETTINGS) as process:
             yield port, process
 
 

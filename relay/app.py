@@ -34,7 +34,7 @@ from relay.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from relay.exchange import Exchange
+from relay.exchange import Exchange, SocketExchange
 from relay.observed import ROUTE, Observed, request_id
 from relay.requests import cookie_name
 from relay.services import Services, services
@@ -56,6 +56,7 @@ class RelayRequest(TrioRequest):
 
 class Relay(QuartTrio):
     asgi_http_class = Exchange
+    asgi_websocket_class = SocketExchange
     request_class = RelayRequest
     services: Services
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange between the server and Quart, through Quart's own extension point.
+"""One exchange between the server and Quart, through Quart's own extension points.
 
 Nearly every request here is a small body and a small answer, and its handler never waits for
 the client to leave: it runs in the task that the server gave it, without a nursery or helpers.
@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
 from quart import Request, Response
+from quart.asgi import ASGIWebsocketConnection
 from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
-from quart_trio.asgi import TrioASGIHTTPConnection
+from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
 from relay.realtime.sse import HEADERS, Write
 from relay.server.transport import EXTENSION, Transport
@@ -94,6 +95,37 @@ class Exchange(TrioASGIHTTPConnection):
         extensions: dict[str, Any] = self.scope.get("extensions") or {}
         await response.run(write, extensions.get(EXTENSION))
         await send(_body(b"", more=False))
+
+
+class SocketExchange(TrioASGIWebsocketConnection):
+    """quart-trio's WebSocket, in the one task that the server gave it.
+
+    The handler hears of a disconnect when it receives, which it therefore always must: that is
+    when it is cancelled. No helper task reads ahead, no channel keeps what nobody asked for.
+    """
+
+    def __init__(self, app: Any, scope: WebsocketScope) -> None:
+        self.app = app
+        self.scope = scope
+        self._accepted = False
+        self._closed = False
+        self.receive_channel = cast("Any", self)  # where Quart's websocket asks for messages
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        self._incoming = receive
+        websocket = self._create_websocket_from_scope(send)
+        with trio.CancelScope() as self._present:
+            await ASGIWebsocketConnection.handle_websocket(self, websocket, send)
+
+    async def receive(self) -> str | bytes:
+        """The next message. Cancelled when the client has left."""
+        while True:
+            event = await self._incoming()
+            if event["type"] == "websocket.disconnect":
+                self._present.cancel()
+                await trio.lowlevel.checkpoint()
+            elif event["type"] == "websocket.receive":
+                return event.get("text") or event.get("bytes") or b""
 
 
 async def _start(send: ASGISendCallable, response: Response) -> None:
