@@ -8,7 +8,7 @@ import trio
 from tests.faults.ledger import load
 from tests.faults.program import Program, copy_data, eventually, lives, running, send
 
-BACK_WITHIN = 3.0  # seconds from the death of Postgres until posts are accepted again
+BACK_WITHIN = 6.0  # seconds from the death of Postgres until posts are accepted again
 
 
 async def test_relay_killed_and_started_again_has_lost_nothing(program: Program) -> None:
