@@ -1,5 +1,7 @@
 """kill -9, of Relay and of its Postgres, under load."""
 
+# ruff: noqa: ASYNC240 - a look at a folder keeps nobody waiting here
+
 import signal
 from pathlib import Path
 
@@ -55,6 +57,12 @@ async def test_a_socket_kept_elsewhere_for_its_long_path_is_found_again(
     folder.mkdir()
     program = Program(folder)
     copy_data(made_data, program.data)
-    async with running(program), load(program) as ledger:
-        send(program.postgres(), signal.SIGKILL)
-        await ledger.goes_on(within=10)
+    async with running(program):
+        async with load(program) as ledger:
+            send(program.postgres(), signal.SIGKILL)
+            await ledger.goes_on(within=10)
+            socket_folder = Path((program.data / "socket").read_text().strip())
+            assert list(socket_folder.iterdir())
+        program.signal(signal.SIGTERM)
+        assert await program.ended(10) == 0
+        assert not socket_folder.exists()
