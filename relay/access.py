@@ -7,7 +7,7 @@ While that query fails nobody is let in: 503, at once.
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -20,26 +20,32 @@ from relay.db.tickets import insert_ticket, spend_ticket
 from relay.db.tokens import select_live_token, select_revoked, touch_tokens
 from relay.db.users import select_session, touch_sessions
 from relay.errors import DatabaseAway, InsufficientScope, InvalidToken
-from relay.tokens import Keyring, Kind, Scope
+from relay.tokens import MAX_LIFETIME, Keyring, Kind, Scope
 
 SESSION_DAYS = 30.0  # a session slides this far with every use
 TICKET_SECONDS = 30  # time to open a URL, not to pass it around
 
 POLL = 1.0  # seconds between looks for revocations: what a revoke may take elsewhere
+RETRY = 0.2  # seconds after a look that failed: nobody is let in until one does not
 TRUST = 2.5  # seconds memory is trusted after the last good look: two may be slow
+WATCHING = 60.0  # seconds between two notes that open streams use their credentials
 REMEMBERED = 20_000  # credentials kept, about 1 KiB each; beyond, the oldest are asked for again
 
 log = structlog.get_logger("relay.access")
 
 
 class Credential(msgspec.Struct, frozen=True, gc=False):
-    """Who speaks, what they may do and until when (seconds since 1970)."""
+    """Who speaks, what they may do and until when (seconds since 1970).
+
+    A session's `expires_at` is where its use has moved it; `ends_at` is what no use moves.
+    """
 
     user_id: UUID
     id: UUID
     kind: Kind
     scopes: tuple[Scope, ...]
     expires_at: float
+    ends_at: float
     signing_kid: str | None = None  # set: requests must be signed with this key's secret
 
     @property
@@ -52,6 +58,12 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
             self.kind is Kind.SESSION or Scope.WEBHOOK in self.scopes or Scope.WATCH in self.scopes
         )
 
+    def slid(self, now: float) -> float:
+        """When it expires after this use of it."""
+        if self.kind is Kind.HOOK:
+            return self.expires_at
+        return min(now + SESSION_DAYS * 86_400, self.ends_at)
+
     def require_watch(self) -> None:
         """Raises InsufficientScope."""
         if not self.may_watch:
@@ -62,15 +74,22 @@ class Access:
     """Verified credentials of one process."""
 
     def __init__(
-        self, keyring: Keyring, database: Database, on_revoked: Callable[[UUID], None]
+        self,
+        keyring: Keyring,
+        database: Database,
+        *,
+        on_revoked: Callable[[UUID], None],
+        watching: Callable[[], Iterable[UUID]],
     ) -> None:
         self.keyring = keyring
         self._database = database
         self._on_revoked = on_revoked
+        self._watching = watching
         self._known: dict[str, Credential] = {}
         self._tokens_of: dict[UUID, str] = {}
         self._used: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
         self._forgotten = 0
+        self._note_watching_at = 0.0
         self._trusted_until = 0.0
         self._seen: datetime | None = None
 
@@ -103,6 +122,7 @@ class Access:
             claims.kind,
             claims.scopes,
             min(expires_at.timestamp(), claims.expires_at),
+            claims.expires_at,
             signing_kid,
         )
         if forgotten == self._forgotten:  # else it may be the one revoked while we asked
@@ -123,10 +143,10 @@ class Access:
 
     async def redeem_ticket(self, ticket: str, origin: str | None) -> Credential:
         """The minter's credential, once. A ticket of a page counts on that page only."""
-        spent = await spend_ticket(self._database, _hash(ticket))
+        spent = await spend_ticket(self._database, _hash(ticket), MAX_LIFETIME)
         if spent is None:
             raise InvalidToken("The ticket was spent, is late or unknown.", reason="ticket")
-        if spent.expires_at is None:
+        if spent.expires_at is None or spent.ends_at is None:
             raise InvalidToken("The ticket's credential has ended.", reason="revoked")
         if spent.origin is not None and spent.origin != origin:
             raise InvalidToken("The ticket belongs to another page.", reason="ticket")
@@ -136,6 +156,7 @@ class Access:
             Kind.SESSION if spent.scopes is None else Kind.HOOK,
             tuple(Scope(scope) for scope in spent.scopes or ()),
             spent.expires_at.timestamp(),
+            spent.ends_at.timestamp(),
         )
 
     def revoked(self, credential_id: UUID) -> None:
@@ -159,7 +180,7 @@ class Access:
         """Hear of revocations and note what was used, for as long as the process serves."""
         started = False
         while True:
-            asked_at = trio.current_time()
+            asked_at, pause = trio.current_time(), POLL
             try:
                 ids, self._seen = await select_revoked(self._database, self._seen)
                 for credential_id in ids:
@@ -168,12 +189,17 @@ class Access:
                 await self._note_use()
             except DatabaseAway:
                 log.warning("revocations_unheard")
+                pause = RETRY
             if not started:
                 task_status.started()
                 started = True
-            await trio.sleep(POLL)
+            await trio.sleep(pause)
 
     async def _note_use(self) -> None:
+        if trio.current_time() >= self._note_watching_at:
+            self._note_watching_at = trio.current_time() + WATCHING
+            for used in self._used.values():
+                used.update(self._watching())  # of either kind: the other's ids match nothing
         hooks, sessions = list(self._used[Kind.HOOK]), list(self._used[Kind.SESSION])
         if hooks:
             await touch_tokens(self._database, hooks)

@@ -20,6 +20,7 @@ from relay.blueprints.tokens import tokens
 from relay.blueprints.users import delete_cookie, users
 from relay.blueprints.webhook import webhook
 from relay.bodies import NDJSON
+from relay.challenges import challenge
 from relay.envelope import MAX_BATCH_BODY, MAX_BODY
 from relay.errors import (
     MEDIA_TYPE,
@@ -112,6 +113,8 @@ async def _render(problem: Problem) -> Response:
     response.headers["Cache-Control"] = "no-store"
     for name, value in problem.headers.items():
         response.headers[name] = value
+    if (header := challenge(problem)) is not None:
+        response.headers["WWW-Authenticate"] = header
     if isinstance(problem, Unauthorized):
         metrics.auth_failures.labels(getattr(problem, "reason", "missing")).inc()
         if isinstance(problem, InvalidToken) and _came_by_cookie(incoming):

@@ -1,4 +1,4 @@
-"""The app for any ASGI server that runs trio: `hypercorn -c hypercorn.toml`.
+"""The app for any ASGI server that runs trio: `hypercorn -c hypercorn.toml relay.asgi:app`.
 
 Without Relay's own server around it there is no guard against strangers, no drain, and streams
 cannot tell a silent client from a lost one; `relay serve` is how Relay is meant to run.

@@ -30,10 +30,8 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
-from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
 
 MEDIA_TYPE = "application/problem+json"
-REALM = "relay"
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -106,9 +104,6 @@ class Unauthorized(Problem):
     status, code, title = 401, "unauthorized", "Credential required"
     hint = "Send `Authorization: Bearer <token>`."
 
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="{REALM}"'})
-
 
 class InvalidToken(Unauthorized):
     """A credential was sent and is broken, expired, revoked or spent."""
@@ -119,15 +114,11 @@ class InvalidToken(Unauthorized):
     def __init__(self, detail: str | None = None, *, reason: str = "invalid") -> None:
         super().__init__(detail)
         self.reason = reason  # for the metric: a word of a closed list, never the token
-        self.headers["WWW-Authenticate"] = _challenge(InvalidTokenError.error, self.detail)
 
 
 class Forbidden(Problem):
     status, code, title = 403, "forbidden", "Not allowed"
     hint = "This credential may not do that."
-
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="{REALM}"'})
 
 
 class InsufficientScope(Forbidden):
@@ -135,9 +126,7 @@ class InsufficientScope(Forbidden):
 
     def __init__(self, detail: str, *, scope: str) -> None:
         super().__init__(detail)
-        self.headers["WWW-Authenticate"] = _challenge(
-            InsufficientScopeError.error, self.detail, scope=scope
-        )
+        self.scope = scope
 
 
 class ForeignOrigin(Forbidden):
@@ -216,17 +205,3 @@ class DiskFull(Unavailable):
 class Draining(Unavailable):
     code, title = "draining", "Restarting"
     hint = "This process is stopping; try again, another takes over."
-
-
-def _challenge(error: str, description: str, **attributes: str) -> str:
-    """A bearer challenge (RFC 6750, section 3), written by Authlib.
-
-    Its 403 class offers no header of its own, so the 401 class writes both.
-    """
-    refusal = InvalidTokenError(
-        description=description.replace("\\", "").replace('"', "'"),
-        realm=REALM,
-        extra_attributes=attributes,
-    )
-    refusal.error = error
-    return str(dict(refusal.get_headers())["WWW-Authenticate"])

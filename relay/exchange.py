@@ -28,10 +28,9 @@ STREAMS = frozenset({"/api/sse"})  # paths whose handlers must hear of a disconn
 class EventStream(Response):
     """`run` is called once the response has started; its return ends the response."""
 
-    timeout = None  # Quart's would cut the stream after a minute
-
     def __init__(self, run: Run) -> None:
         super().__init__(b"", 200, HEADERS)
+        self.timeout = None  # Quart's own would cut the stream after a minute
         self.headers.pop("Content-Length", None)
         self.run = run
 

@@ -13,7 +13,7 @@ build_info.info({"version": __version__, "python": platform.python_version()})
 http_requests = Counter("relay_http_requests", "Requests answered.", ["route", "method", "status"])
 http_seconds = Histogram(
     "relay_http_request_duration_seconds",
-    "From a request's headers to its response; streams are not counted.",
+    "From a request's headers to the start of its response.",
     ["route", "method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )

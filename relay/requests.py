@@ -168,7 +168,9 @@ def _revoked_hook(problem: InvalidToken) -> Credential:
     claims = now.access.keyring.verify(token)
     if claims.kind is not Kind.HOOK:
         raise problem
-    return Credential(claims.user_id, claims.id, claims.kind, claims.scopes, claims.expires_at)
+    return Credential(
+        claims.user_id, claims.id, claims.kind, claims.scopes, claims.expires_at, claims.expires_at
+    )
 
 
 def needs_viewer(handler: Handler) -> Handler:

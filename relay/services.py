@@ -58,7 +58,12 @@ async def open_services(
     async with open_database(
         source.dsn, connections=settings.database_connections, timeout=settings.database_timeout
     ) as database:
-        access = Access(Keyring(source.keys, base_url), database, on_revoked=hub.end_credential)
+        access = Access(
+            Keyring(source.keys, base_url),
+            database,
+            on_revoked=hub.end_credential,
+            watching=hub.credentials,
+        )
         publisher = Publisher(database, hub, settings)
         journal = publisher.journal
         origins = Origins(base_url, settings.cors)

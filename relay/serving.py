@@ -20,7 +20,7 @@ from relay.server.guard import GuardLimits, Observer
 from relay.server.listeners import addresses, open_sockets
 from relay.server.serve import serve
 from relay.services import open_services
-from relay.settings import Settings
+from relay.settings import SettingError, Settings
 
 ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full house still answers
 HERD = 1.0  # seconds over which streams are told to come back, so that they do not come as one
@@ -31,9 +31,17 @@ Announce = Callable[[str, str], Awaitable[None]]
 
 
 def server_config(settings: Settings, folder: Path) -> Config:
-    """Hypercorn's configuration: `hypercorn.toml` of the working folder, or the packaged one."""
+    """Hypercorn's configuration: `hypercorn.toml` of the working folder, or the packaged one.
+
+    Raises SettingError for a file, or a certificate it names, that cannot be read.
+    """
     own = folder / "hypercorn.toml"
-    config = Config.from_toml(own if own.exists() else packaged("hypercorn.toml"))
+    path = own if own.exists() else packaged("hypercorn.toml")
+    try:
+        config = Config.from_toml(path)
+        config.create_ssl_context()
+    except (OSError, ValueError) as error:  # also what is no TOML
+        raise SettingError(f"{path}: {error}") from None
     config.bind = [settings.bind]
     config.graceful_timeout = settings.drain_timeout
     # an address book of who connected is not ours to keep; errors go where all logs go
@@ -116,4 +124,6 @@ class Measured(Observer):
 
 def _reachable_as(address: str) -> str:
     """A bound address as a client beside us would write it."""
+    if address.startswith("http://unix:"):
+        return "http://localhost"
     return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -75,13 +75,19 @@ def days(low: float, high: float) -> Callable[[str], float]:
     return lambda text: float(_quantity({"": 1, "d": 1}, low, high, "a number of days")(text))
 
 
+_BASE_URL = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(/.*)?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
 def base_url(text: str) -> str:
-    parts = urlsplit(text.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    """An origin as browsers spell it: no path, no default port."""
+    match = _BASE_URL.fullmatch(text.strip().lower())
+    if match is None or int(match[3] or 0) > 65_535:
         raise ValueError("must be an http or https address like https://relay.example.app")
-    if parts.path.strip("/"):
+    if (match[4] or "/") != "/":
         raise ValueError("must have no path; Relay is served at the root of its host")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    scheme, host, port = match[1], match[2], int(match[3] or 0)
+    return f"{scheme}://{host}" + (f":{port}" if port not in (0, _DEFAULT_PORTS[scheme]) else "")
 
 
 _ORIGIN = re.compile(
@@ -138,3 +144,9 @@ def bearer(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]{16,512}", text):
         raise ValueError("must be 16 to 512 printable characters without spaces")
     return text
+
+
+def workers(text: str) -> int:
+    if text.strip() != "1":
+        raise ValueError("must be 1: this version serves with one process")
+    return 1

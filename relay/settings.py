@@ -25,6 +25,7 @@ from relay.setting_types import (
     origins,
     signing_keys,
     size,
+    workers,
 )
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class Settings:
         "embedded database and made signing keys, beside what one works on", shown=".relay",
     )  # fmt: skip
     workers: int = _setting(
-        "RELAY_WORKERS", integer(1, 1), 1, "processes",
+        "RELAY_WORKERS", workers, 1, "processes",
         "one process serves thousands of streams; more than one is refused so far", shown="1",
     )  # fmt: skip
     cors: tuple[str, ...] = _setting(

@@ -1,5 +1,6 @@
 """Users and sessions: one POST makes somebody with a stream of their own."""
 
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -87,7 +88,7 @@ async def create_user() -> Response:
 async def _known(credential: Credential) -> Response:
     if credential.kind is not Kind.SESSION:
         raise Forbidden("This takes a session; a hook token publishes and watches only.")
-    expires_at = datetime.fromtimestamp(credential.expires_at, tz=UTC)
+    expires_at = datetime.fromtimestamp(credential.slid(time.time()), tz=UTC)
     return answer(KnownSession(str(credential.user_id), rfc3339(expires_at)))
 
 

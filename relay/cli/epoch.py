@@ -35,7 +35,7 @@ def command(renew: bool, data_dir: str | None) -> None:
 
 
 async def _renew(settings: Settings) -> int:
-    async with open_source(settings) as source:
+    async with open_source(settings, beside=True) as source:
         await bring_up_to_date(
             source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
         )

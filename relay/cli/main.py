@@ -30,12 +30,27 @@ class Commands(click.Group):
         except ModuleNotFoundError as error:
             if error.name is None or error.name.startswith("relay"):
                 raise
-            raise click.ClickException(
-                f"`relay {cmd_name}` needs the server's packages ({error.name} is missing);"
-                f" install them with: pip install 'relay[{extra}]'"
-            ) from None
+            return _missing(cmd_name, extra, error.name)
         command: click.Command = loaded.command
         return command
+
+
+def _missing(name: str, extra: str, module: str) -> click.Command:
+    """In place of a command whose packages are not installed: it is listed, and says so."""
+
+    def explain() -> None:
+        raise click.ClickException(
+            f"`relay {name}` needs the packages of the extra `{extra}` ({module} is missing):"
+            f" install relay[{extra}]"
+        )
+
+    return click.Command(
+        name,
+        callback=explain,
+        short_help=f"(needs relay[{extra}])",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -34,7 +34,7 @@ def command(status: bool, data_dir: str | None) -> None:
 
 
 async def _apply(settings: Settings) -> int:
-    async with open_source(settings) as source:
+    async with open_source(settings, beside=True) as source:
         done = await bring_up_to_date(source.dsn, apply=True, timeout=settings.database_timeout)
     for migration in done:
         click.echo(f"applied {migration.file}")
@@ -45,7 +45,7 @@ async def _apply(settings: Settings) -> int:
 async def _status(settings: Settings) -> int:
     migrations = load_migrations(packaged("sql"))
     async with (
-        open_source(settings) as source,
+        open_source(settings, beside=True) as source,
         connect(source.dsn, timeout=settings.database_timeout) as connection,
     ):
         applied = await applied_migrations(connection)

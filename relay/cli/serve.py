@@ -48,7 +48,7 @@ async def _serve(settings: Settings, config: Config, demo: bool) -> None:
 
     async def announce(base_url: str, database: str) -> None:
         listening.set()
-        await _announce(demo, base_url, database)
+        await _announce(demo, settings.bind, base_url, database)
 
     async with trio.open_nursery() as process:
         await process.start(_heed_signals, listening, stop, process.cancel_scope)
@@ -70,14 +70,17 @@ async def _heed_signals(
             stop.set()
 
 
-async def _announce(demo: bool, base_url: str, database: str) -> None:
+async def _announce(demo: bool, bind: str, base_url: str, database: str) -> None:
     """Say where Relay listens and how to see it work."""
-    say(f"Relay {__version__} listens on {click.style(base_url, bold=True)}, with {database}.")
-    if demo:
+    path = bind.removeprefix("unix:") if bind.startswith("unix:") else None
+    say(f"Relay {__version__} listens on {click.style(path or base_url, bold=True)}, {database}.")
+    if path is not None:
+        say(f"\n    curl --unix-socket {path} -X POST {base_url}/api/user\n")
+    elif demo:
         await play_demo(base_url, say)
-        return
-    say(f"\n  Open {base_url} in a browser, or become somebody:\n")
-    say(f"    curl -X POST {base_url}/api/user\n")
+    else:
+        say(f"\n  Open {base_url} in a browser, or become somebody:\n")
+        say(f"    curl -X POST {base_url}/api/user\n")
 
 
 def say(line: str) -> None:

@@ -39,7 +39,7 @@ def create(data_dir: str | None) -> None:
 
 async def _create(settings: Settings) -> tuple[str, str]:
     base_url = settings.base_url or f"http://{settings.bind}"
-    async with open_source(settings) as source:
+    async with open_source(settings, beside=True) as source:
         await bring_up_to_date(
             source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
         )

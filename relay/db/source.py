@@ -10,10 +10,10 @@ from pathlib import Path
 import structlog
 import trio
 
-from relay.db.embedded import EmbeddedError, running_postgres
+from relay.db.embedded import EmbeddedError, running_beside, running_postgres
 from relay.db.migrate import Migration, MigrationError, applied_migrations, load_migrations, migrate
 from relay.db.migrate import pending as pending_migrations
-from relay.db.pool import connect, wait_until_reachable
+from relay.db.pool import StatementFailed, connect, wait_until_reachable
 from relay.errors import DatabaseAway
 from relay.packaged import packaged
 from relay.setting_types import SigningKey, signing_keys
@@ -41,21 +41,25 @@ class Source:
 
 
 @asynccontextmanager
-async def open_source(settings: Settings) -> AsyncIterator[Source]:
+async def open_source(settings: Settings, *, beside: bool = False) -> AsyncIterator[Source]:
     """The database for the length of the block, reachable at its start.
 
-    An embedded one is restarted when it dies, for as long as the block runs.
-    Raises NoDatabase, EmbeddedError.
+    An embedded one is restarted when it dies, for as long as the block runs. With `beside`, one
+    that a serving Relay runs is used as it is. Raises NoDatabase, EmbeddedError.
     """
     if settings.database_url is not None:
         await _reachable(settings.database_url, settings.database_timeout)
-        yield Source(settings.database_url, settings.signing_keys, "the given Postgres", None)
+        yield Source(settings.database_url, settings.signing_keys, "with the given Postgres", None)
         return
     folder = settings.data_dir
-    async with trio.open_nursery() as nursery:
-        dsn: str = await nursery.start(_keep_running, folder)
+    if beside and folder.exists() and (dsn := running_beside(folder)) is not None:
         keys = settings.signing_keys or await trio.to_thread.run_sync(_kept_keys, folder)
-        yield Source(dsn, keys, f"an embedded Postgres in {folder}", folder)
+        yield Source(dsn, keys, f"beside a serving Relay in {folder}", None)
+        return
+    async with trio.open_nursery() as nursery:
+        dsn = await nursery.start(_keep_running, folder)
+        keys = settings.signing_keys or await trio.to_thread.run_sync(_kept_keys, folder)
+        yield Source(dsn, keys, f"with an embedded Postgres in {folder}", folder)
         nursery.cancel_scope.cancel()
 
 
@@ -66,6 +70,8 @@ async def _reachable(dsn: str, timeout: float) -> None:
         cause = error.__cause__
         reason = str(cause) or type(cause).__name__
         raise NoDatabase(f"DATABASE_URL: the database does not answer: {reason}") from error
+    except (StatementFailed, ValueError) as error:
+        raise NoDatabase(f"DATABASE_URL is not one the driver understands: {error}") from error
 
 
 async def _keep_running(

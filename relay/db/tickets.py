@@ -11,13 +11,14 @@ from relay.db.pool import Database
 class SpentTicket(msgspec.Struct, frozen=True):
     """A ticket and what its minter's credential still is: `expires_at` None if that ended.
 
-    `scopes` is None for a session.
+    `ends_at` is what no use of the credential moves. `scopes` is None for a session.
     """
 
     user_id: UUID
     credential_id: UUID
     origin: str | None
     expires_at: datetime | None
+    ends_at: datetime | None
     scopes: list[str] | None
 
 
@@ -50,15 +51,22 @@ async def insert_ticket(
     )
 
 
-async def spend_ticket(database: Database, ticket_hash: bytes) -> SpentTicket | None:
-    """Take a ticket out, for ever and for one caller only; None if spent, late or unknown."""
+async def spend_ticket(
+    database: Database, ticket_hash: bytes, session_lifetime: int
+) -> SpentTicket | None:
+    """Take a ticket out, for ever and for one caller only; None if spent, late or unknown.
+
+    `session_lifetime` is the seconds a session may last however much it is used.
+    """
     row = await database.fetchrow(
         """
         WITH spent AS (
             DELETE FROM tickets WHERE ticket_hash = $1 AND expires_at > now()
             RETURNING user_id, credential_id, origin
         )
-        SELECT spent.*, coalesce(t.expires_at, s.expires_at) AS expires_at, t.scopes
+        SELECT spent.*, t.scopes,
+            coalesce(t.expires_at, s.expires_at) AS expires_at,
+            coalesce(t.expires_at, s.created_at + $2 * interval '1 second') AS ends_at
         FROM spent
         LEFT JOIN tokens t ON t.token_id = spent.credential_id
             AND t.revoked_at IS NULL AND t.expires_at > now()
@@ -66,5 +74,6 @@ async def spend_ticket(database: Database, ticket_hash: bytes) -> SpentTicket | 
             AND s.revoked_at IS NULL AND s.expires_at > now()
         """,
         ticket_hash,
+        session_lifetime,
     )
     return None if row is None else SpentTicket(**row)

@@ -19,10 +19,11 @@ from relay.db.journal import Journal
 from relay.errors import DatabaseAway, InvalidToken, Problem
 from relay.realtime.closing import Close, close_for
 from relay.realtime.door import Door
-from relay.realtime.frames import Frame
+from relay.realtime.frames import Frame, grouped
 from relay.realtime.hub import Inbox
 from relay.realtime.publisher import observe_delivery
 from relay.realtime.resume import Gap, Position
+from relay.tokens import Kind
 
 GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one second
 CLOSE_HANDSHAKE = 2.0  # seconds a client may take to answer a WebSocket close
@@ -39,7 +40,10 @@ class Viewer:
 
     def ending(self, now: float) -> tuple[float, Close]:
         """Seconds until this stream is over at the latest, and why."""
-        expires_in = self.credential.expires_at - now
+        # a stream is a use of its session, which therefore slides on for as long as it is open
+        session = self.credential.kind is Kind.SESSION
+        ends_at = self.credential.ends_at if session else self.credential.expires_at
+        expires_in = ends_at - now
         if self.max_age is not None and self.max_age < expires_in:
             return self.max_age, Close.MAX_AGE
         return expires_in, Close.EXPIRED
@@ -103,19 +107,14 @@ async def _follow(door: Door, inbox: Inbox, journal: Journal) -> None:
     while True:
         if inbox.behind:
             await _catch_up(door, inbox, journal)
+        await _stay_alive(door, inbox)
         frames: list[Frame] = []
-        with trio.move_on_at(min(door.next_beat(), door.idle_at())) as waited:
+        with trio.move_on_at(min(door.next_beat(), door.idle_at())):
             frames = await inbox.take()
-        if waited.cancelled_caught:
-            if trio.current_time() >= door.idle_at():
-                inbox.end(Close.IDLE)
-            else:
-                await door.beat()
-            continue
-        await _send(door, inbox, frames)
+        await _offer(door, inbox, frames)
 
 
-async def _send(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
+async def _offer(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
     """Write what is new and next; anything else is a matter for the journal."""
     if frames and frames[0].seq <= inbox.position:
         frames = [frame for frame in frames if frame.seq > inbox.position]
@@ -126,9 +125,26 @@ async def _send(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
     elif frames[-1].seq != inbox.position + len(frames):
         inbox.behind = True
     else:
-        await door.send(frames)
-        inbox.position = frames[-1].seq
+        await _write(door, inbox, frames)
         observe_delivery(frames[0])
+
+
+async def _write(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
+    """Write events, alive between two messages: a page may take a thin line a while."""
+    for group in grouped(frames):
+        await door.send(group)
+        inbox.position = group[-1].seq
+        await _stay_alive(door, inbox)
+
+
+async def _stay_alive(door: Door, inbox: Inbox) -> None:
+    """Give the sign of life that is due, or end the stream of who gave none."""
+    now = trio.current_time()
+    if now >= door.idle_at():
+        inbox.end(Close.IDLE)
+        await trio.lowlevel.checkpoint()
+    elif now >= door.next_beat():
+        await door.beat()
 
 
 async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
@@ -139,9 +155,10 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
         try:
             page = await journal.read(inbox.user_id, inbox.position)
         except DatabaseAway:
-            # the stream stays up; its journal comes back, and signs of life go on
+            # the stream stays up and alive; a thousand readers must not come back as one
             inbox.behind = True
-            await _wait_out(door, inbox, pause)
+            await trio.sleep(pause * random.uniform(0.5, 1.5))
+            await _stay_alive(door, inbox)
             pause = min(pause * 2, 1.0)
             continue
         except InvalidToken:
@@ -159,20 +176,9 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
             await _tell_gap(door, inbox.epoch, gap)
             inbox.position = gap.last
         if page.events:
-            await door.send([Frame(event) for event in page.events])
-            inbox.position = page.events[-1].seq
+            await _write(door, inbox, [Frame(event) for event in page.events])
         if inbox.position >= page.head.last and not inbox.behind:
             return
-
-
-async def _wait_out(door: Door, inbox: Inbox, pause: float) -> None:
-    """Wait about so long, alive and jittered: a thousand readers must not come back as one."""
-    await trio.sleep(pause * random.uniform(0.5, 1.5))
-    now = trio.current_time()
-    if now >= door.idle_at():
-        inbox.end(Close.IDLE)
-    elif now >= door.next_beat():
-        await door.beat()
 
 
 async def _tell_gap(door: Door, epoch: str, gap: Gap) -> None:
@@ -197,6 +203,6 @@ async def _say_goodbye(door: Door, closing: Close, reason: str | None = None) ->
         )
     if not said.cancelled_caught:
         with trio.move_on_after(CLOSE_HANDSHAKE):
-            await door.close(closing)
+            await door.close(closing, reason or closing.reason)
             return
     door.cut()

@@ -18,7 +18,7 @@ class Door(Protocol):
         ...
 
     async def send(self, frames: Sequence[Frame]) -> None:
-        """Write events, in order, all of them."""
+        """Write events, in order, all of them; together at most MAX_MESSAGE bytes, or one."""
         ...
 
     async def control(self, kind: str, **fields: Any) -> None:
@@ -41,7 +41,7 @@ class Door(Protocol):
         """Take what the client says; call `end` when it says too much."""
         ...
 
-    async def close(self, close: Close) -> None:
+    async def close(self, close: Close, reason: str) -> None:
         """End the stream on the wire. The in-band `close` was sent before."""
         ...
 

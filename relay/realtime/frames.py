@@ -79,15 +79,9 @@ def text_frame(payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, length) + payload
 
 
-def array_messages(frames: Sequence[Frame]) -> list[bytes]:
-    """Several events as few JSON arrays, each a text frame of at most MAX_MESSAGE bytes."""
-    messages: list[bytes] = []
-    for group in grouped(frames):
-        if len(group) == 1:
-            messages.append(group[0].websocket)
-        else:
-            messages.append(text_frame(b"[" + b",".join([frame.json for frame in group]) + b"]"))
-    return messages
+def array_frame(frames: Sequence[Frame]) -> bytes:
+    """Several events as one JSON array in one text frame."""
+    return text_frame(b"[" + b",".join([frame.json for frame in frames]) + b"]")
 
 
 def grouped(frames: Sequence[Frame]) -> list[Sequence[Frame]]:

@@ -222,6 +222,10 @@ class Hub:
         """Users with live streams."""
         return list(self._by_user)
 
+    def credentials(self) -> list[UUID]:
+        """The ids of the credentials that live streams were opened with."""
+        return list(self._by_credential)
+
     def watchers(self, user_id: UUID) -> int:
         return len(self._by_user.get(user_id, ()))
 

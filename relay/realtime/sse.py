@@ -12,7 +12,6 @@ from relay.realtime.frames import (
     Frame,
     chunk,
     control_json,
-    grouped,
     sse_control,
 )
 from relay.server.transport import Transport
@@ -50,8 +49,7 @@ class SseDoor:
         return written
 
     async def send(self, frames: Sequence[Frame]) -> None:
-        for group in grouped(frames):
-            await self._send(b"".join([frame.sse for frame in group]))
+        await self._send(b"".join([frame.sse for frame in frames]))
 
     async def control(self, kind: str, **fields: Any) -> None:
         block = sse_control(kind, control_json(kind, fields), fields.get("cursor"))
@@ -76,7 +74,7 @@ class SseDoor:
     async def listen(self, end: Callable[[Close], None]) -> None:
         """Nobody speaks on this door."""
 
-    async def close(self, close: Close) -> None:
+    async def close(self, close: Close, reason: str) -> None:
         """The last event is the close; the end of the response follows by itself."""
 
     def cut(self) -> Close:

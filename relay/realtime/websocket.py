@@ -10,9 +10,8 @@ from relay.events import rfc3339, utc_now
 from relay.realtime.closing import Close
 from relay.realtime.frames import (
     Frame,
-    array_messages,
+    array_frame,
     control_json,
-    grouped,
     text_frame,
 )
 from relay.server.transport import Transport
@@ -52,10 +51,7 @@ class WebSocketDoor:
     def direct(self, frames: Sequence[Frame]) -> bool:
         if self._transport is None:
             return False
-        if len(frames) == 1:
-            written = self._transport.try_send(frames[0].websocket)
-        else:
-            written = self._transport.try_send(b"".join(self._messages(frames)))
+        written = self._transport.try_send(self._message(frames))
         if written:
             self._sent_at = trio.current_time()
         return written
@@ -64,16 +60,17 @@ class WebSocketDoor:
         if self._transport is None:
             for frame in frames:
                 await self._websocket.send(frame.json.decode())
-        elif self._batched:
-            for message in array_messages(frames):
-                await self._transport.send_raw(message)
         else:
-            for group in grouped(frames):
-                await self._transport.send_raw(b"".join(self._messages(group)))
+            await self._transport.send_raw(self._message(frames))
         self._sent_at = trio.current_time()
 
-    def _messages(self, frames: Sequence[Frame]) -> list[bytes]:
-        return array_messages(frames) if self._batched else [frame.websocket for frame in frames]
+    def _message(self, frames: Sequence[Frame]) -> bytes:
+        """Several events as one array for who said it can take one, else a message each."""
+        if len(frames) == 1:
+            return frames[0].websocket
+        if self._batched:
+            return array_frame(frames)
+        return b"".join([frame.websocket for frame in frames])
 
     async def control(self, kind: str, **fields: Any) -> None:
         body = control_json(kind, fields)
@@ -107,7 +104,9 @@ class WebSocketDoor:
     def idle_at(self) -> float:
         if self._transport is None:
             return float("inf")
-        return self._transport.last_received + self._idle_timeout
+        # nobody is gone who was not asked in time: a long write may have kept us from asking
+        answer_by = self._asked_at + self._idle_timeout - self.heartbeat
+        return max(self._transport.last_received + self._idle_timeout, answer_by)
 
     async def listen(self, end: Callable[[Close], None]) -> None:
         allowance, since = float(MAX_CLIENT_MESSAGES), trio.current_time()
@@ -122,8 +121,8 @@ class WebSocketDoor:
                 end(Close.TOO_MANY_MESSAGES)
             allowance -= 1
 
-    async def close(self, close: Close) -> None:
-        await self._websocket.close(close.code, close.reason)
+    async def close(self, close: Close, reason: str) -> None:
+        await self._websocket.close(close.code, reason)
         while True:  # until the client answers: then this task is cancelled from outside
             await self._websocket.receive()
 

@@ -12,6 +12,6 @@ A data folder holds everything there is to keep or to delete:
 
 from .accounts import Account
 from .errors import EmbeddedError
-from .server import EmbeddedPostgres, running_postgres
+from .server import EmbeddedPostgres, running_beside, running_postgres
 
-__all__ = ["Account", "EmbeddedError", "EmbeddedPostgres", "running_postgres"]
+__all__ = ["Account", "EmbeddedError", "EmbeddedPostgres", "running_beside", "running_postgres"]

@@ -19,6 +19,10 @@ SOCKET_NAMES = (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock")
 AWAY = re.compile(r"relay-[0-9a-f]{16}")
 
 
+class FolderInUse(EmbeddedError):
+    """Another Relay holds the data folder."""
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[Path]:
     """Hold a data folder for this process, made (0700) if absent; yields its absolute path.
@@ -44,7 +48,7 @@ def held(folder: Path) -> Iterator[Path]:
             os.write(file.fileno(), f"{os.getpid()}\n".encode())
         except BlockingIOError:
             holder = file.read().strip() or "unknown"
-            raise EmbeddedError(
+            raise FolderInUse(
                 f"data folder {folder} is in use by another Relay (process {holder})"
             ) from None
         except OSError as error:
@@ -100,6 +104,12 @@ def socket_folder(folder: Path, cluster: Path, account: Account, secret: str) ->
         yield away
     finally:
         _remove_away(note)
+
+
+def socket_in_use(folder: Path, cluster: Path) -> Path:
+    """Where the socket of a running server is: what `socket_folder` yielded to its Relay."""
+    note = folder / "socket"
+    return Path(note.read_text().strip()) if note.exists() else cluster.resolve()
 
 
 def _takes_socket(directory: Path) -> bool:

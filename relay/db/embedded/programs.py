@@ -95,9 +95,13 @@ async def _in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
 
 
 def last_words(said: bytes) -> str:
-    """Why a program failed, in its own words: the last line that tells of an error, or the last."""
+    """Why a program failed, in its own words: the last line that tells of an error, or the last.
+
+    A panic says more than what follows it: clients that are refused while the server recovers.
+    """
     lines = said.decode(errors="replace").strip().splitlines()
     reasons = [line for line in lines if REASON.match(line)]
+    reasons = [line for line in reasons if "PANIC" in line] or reasons
     if not lines:
         return "it said nothing (is the disk full?)"
     return REASON.sub("", (reasons or lines)[-1])

@@ -13,7 +13,7 @@ import trio
 from .accounts import Account, suitable
 from .cluster import DATABASE, ROLE, Cluster
 from .errors import EmbeddedError
-from .folder import PORT, fresh_log, held, socket_folder
+from .folder import PORT, FolderInUse, fresh_log, held, socket_folder, socket_in_use
 from .leftovers import STOP, end_leftovers
 from .programs import choose, ended, last_words
 
@@ -34,8 +34,7 @@ class EmbeddedPostgres:
     @property
     def dsn(self) -> str:
         """The same as a URL that libpq and asyncpg take. It holds the password: never log it."""
-        where = urlencode({"host": self.host, "port": self.port}, quote_via=quote)
-        return f"postgresql://{self.user}:{quote(self.password, safe='')}@/{self.database}?{where}"
+        return _url(self.host, self.password)
 
     async def died(self) -> str:
         """Wait until the server has ended, and return why in one line.
@@ -43,6 +42,24 @@ class EmbeddedPostgres:
         Inside the block that only happens against our will: Relay has lost its database.
         """
         return _obituary(await ended(self._process), self._log)
+
+
+def _url(host: str, password: str) -> str:
+    where = urlencode({"host": host, "port": PORT}, quote_via=quote)
+    return f"postgresql://{ROLE}:{quote(password, safe='')}@/{DATABASE}?{where}"
+
+
+def running_beside(folder: Path) -> str | None:
+    """The dsn of the server that another Relay runs on this data folder; None if none does.
+
+    For commands that look or help beside a serving Relay, which holds the folder.
+    """
+    try:
+        with held(folder):
+            return None
+    except FolderInUse:
+        password = (folder / "postgres.password").read_text().strip()
+        return _url(str(socket_in_use(folder, folder / "postgres")), password)
 
 
 @asynccontextmanager
