@@ -141,14 +141,17 @@ class Access:
         )
         return ticket
 
-    async def redeem_ticket(self, ticket: str, origin: str | None) -> Credential:
-        """The minter's credential, once. A ticket of a page counts on that page only."""
+    async def redeem_ticket(self, ticket: str, here: Callable[[str], bool]) -> Credential:
+        """The minter's credential, once. A ticket of a page counts on that page only.
+
+        `here` tells whether the request comes from a page of that Origin.
+        """
         spent = await spend_ticket(self._database, _hash(ticket), MAX_LIFETIME)
         if spent is None:
             raise InvalidToken("The ticket was spent, is late or unknown.", reason="ticket")
         if spent.expires_at is None or spent.ends_at is None:
             raise InvalidToken("The ticket's credential has ended.", reason="revoked")
-        if spent.origin is not None and spent.origin != origin:
+        if spent.origin is not None and not here(spent.origin):
             raise InvalidToken("The ticket belongs to another page.", reason="ticket")
         return Credential(
             spent.user_id,

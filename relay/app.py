@@ -80,6 +80,7 @@ def create_app(settings: Settings) -> Relay:
         scalar_ui_path=None,
         conversion_preference="msgspec",
     )
+    app.url_map.merge_slashes = False  # a redirect would name a host of the client's choosing
     app.before_request(_name_route)
     app.before_websocket(_name_route)
     app.register_error_handler(Problem, _render)
@@ -124,7 +125,9 @@ async def _render(problem: Problem) -> Response:
 
 def _came_by_cookie(incoming: Any) -> bool:
     """Whether the refused credential was the cookie: a page must not be stuck with it."""
-    if "Authorization" in incoming.headers or "ticket" in incoming.args:
+    if "Authorization" in incoming.headers:
+        return False
+    if "ticket" in incoming.args and incoming.path in ("/api/sse", "/api/rt"):
         return False
     return cookie_name(services().secure) in incoming.cookies
 

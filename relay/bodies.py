@@ -20,6 +20,7 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
+_VALUE = re.compile(r" '.*'$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"unknown field `([^`]+)`")
 
@@ -66,7 +67,8 @@ def field_error(message: str) -> FieldError:
             prefix = f"{path[1]}." if path else ""
             return FieldError(f"{prefix}{match[1]}"[:64], plain)
     where = path[1] if path else "body"
-    return FieldError(where, text[:1].lower() + text[1:])
+    # the value itself is not repeated: it may be a secret that was put in the wrong place
+    return FieldError(where, _VALUE.sub("", text[:1].lower() + text[1:]))
 
 
 def answer(

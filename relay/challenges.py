@@ -10,7 +10,8 @@ REALM = "relay"
 def challenge(problem: Problem) -> str | None:
     """The WWW-Authenticate header, where one is due; no error code when nothing was sent."""
     if isinstance(problem, InsufficientScope):
-        return _bearer(InsufficientScopeError.error, problem.detail, scope=problem.scope)
+        scope = {} if problem.scope is None else {"scope": problem.scope}
+        return _bearer(InsufficientScopeError.error, problem.detail, **scope)
     if isinstance(problem, InvalidToken):
         return _bearer(InvalidTokenError.error, problem.detail)
     if isinstance(problem, (Unauthorized, Forbidden)):

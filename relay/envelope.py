@@ -30,11 +30,14 @@ _IDENTIFIER_MESSAGE = "must be 1 to 128 printable ASCII characters without space
 
 # RFC 3339, section 5.6; the second 60 is a leap second
 _TS = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d{1,12})?"
+    r"(\d{4}-\d\d-\d\d)[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d{1,64})?"
     r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
 _TS_MESSAGE = "must be an RFC 3339 time with `Z` or an offset, like 2026-01-31T12:00:00Z"
+
+
+TOO_DEEP = FieldError("payload", f"is nested deeper than {MAX_NESTING} levels")
 
 
 class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -63,8 +66,13 @@ def parse_event(body: bytes, received_at: datetime, default_id: str | None = Non
         envelope = _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise _refusal(text, error) from None
-    if _looks_doubled(body, envelope) and (errors := _diagnose(text)):
-        raise Invalid(errors=errors)
+    if _looks_doubled(body, envelope):
+        try:
+            errors = _diagnose(text)
+        except RecursionError:
+            errors = [TOO_DEEP]
+        if errors:
+            raise Invalid(errors=errors)
     return _new_event(envelope, received_at, default_id)
 
 
@@ -98,11 +106,11 @@ def _new_event(envelope: Envelope, received_at: datetime, default_id: str | None
     raw = bytes(envelope.payload)
     if len(raw) > MAX_PAYLOAD:
         raise PayloadTooLarge(f"The payload has {len(raw)} bytes; {MAX_PAYLOAD} are allowed.")
-    if not _is_rfc3339(envelope.ts):
-        raise Invalid(errors=[FieldError("ts", _TS_MESSAGE)])
+    errors = [] if _is_rfc3339(envelope.ts) else [FieldError("ts", _TS_MESSAGE)]
     if nests_too_deep(raw):
-        message = f"is nested deeper than {MAX_NESTING} levels"
-        raise Invalid(errors=[FieldError("payload", message)])
+        errors.append(TOO_DEEP)
+    if errors:
+        raise Invalid(errors=errors)
     # Inside strings JSON has no raw line ends, so these stand between tokens only.
     payload = raw.decode().replace("\r", " ").replace("\n", " ")
     event_id = default_id or str(uuid_utils.uuid7())
@@ -146,26 +154,27 @@ def _looks_doubled(body: bytes, envelope: Envelope) -> bool:
 
 def _refusal(text: str, error: Exception) -> Problem:
     """Why the decoder refused: not JSON at all, or which fields."""
-    if nests_too_deep(text.encode(), allowed=MAX_NESTING + 1):
-        return Invalid(f"The body is nested deeper than {MAX_NESTING} levels.")
+    too_deep = nests_too_deep(text.encode(), allowed=MAX_NESTING + 1)
     try:
         errors = _diagnose(text)
     except ValueError:
         return BadRequest("The body is not JSON.")
+    except RecursionError:
+        errors = []
+    if too_deep:
+        errors.append(TOO_DEEP)
     return Invalid(errors=errors) if errors else Invalid(str(error))
 
 
 def _diagnose(text: str) -> list[FieldError]:
-    """Everything wrong with the envelope, field by field. Raises ValueError if not JSON."""
-    try:
-        document = json.loads(
-            text,
-            object_pairs_hook=_Pairs,
-            parse_int=_zero,  # the digits do not matter here, and thousands of them are slow
-            parse_constant=_refuse_constant,
-        )
-    except RecursionError:
-        return [FieldError("body", f"is nested deeper than {MAX_NESTING} levels")]
+    """Everything wrong with the envelope, field by field. Raises ValueError if not JSON,
+    RecursionError if it is nested beyond all reason."""
+    document = json.loads(
+        text,
+        object_pairs_hook=_Pairs,
+        parse_int=_zero,  # the digits do not matter here, and thousands of them are slow
+        parse_constant=_refuse_constant,
+    )
     if not isinstance(document, _Pairs):
         return [FieldError("body", "must be a JSON object")]
     names = [name for name, _ in document]

@@ -7,6 +7,7 @@
     │   └── InvalidToken          one was sent and does not count
     ├── Forbidden 403
     │   ├── InsufficientScope
+    │   │   └── SessionRequired
     │   └── ForeignOrigin
     ├── NotFound 404
     ├── MethodNotAllowed 405
@@ -17,6 +18,7 @@
     ├── TooManyConnections 429
     ├── Internal 500
     └── Unavailable 503
+        ├── ProcessFull
         ├── DatabaseAway
         ├── JournalFull
         ├── DiskFull
@@ -124,9 +126,17 @@ class Forbidden(Problem):
 class InsufficientScope(Forbidden):
     code, title = "insufficient_scope", "Scope missing"
 
-    def __init__(self, detail: str, *, scope: str) -> None:
+    def __init__(self, detail: str, *, scope: str | None) -> None:
         super().__init__(detail)
         self.scope = scope
+
+
+class SessionRequired(InsufficientScope):
+    """A hook token came where only a person's session counts."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        hint = "This takes a session; a hook token publishes and watches only."
+        super().__init__(detail or hint, scope=None)
 
 
 class ForeignOrigin(Forbidden):
@@ -182,6 +192,14 @@ class Unavailable(Problem):
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class ProcessFull(Unavailable):
+    code, title = "process_full", "Too many streams"
+    hint = "This process has as many live streams as it may have."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, retry_after=10)
 
 
 class DatabaseAway(Unavailable):

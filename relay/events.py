@@ -16,7 +16,7 @@ from relay.errors import BadCursor
 EVENT_TYPES = ("task_started", "task_progress", "task_succeeded", "task_failed", "log")
 
 MAX_SEQ = 2**63 - 1  # a Postgres bigint
-_CURSOR = re.compile(r"([0-9a-z]{1,32})\.(0|[1-9][0-9]{0,18})", re.ASCII)
+_CURSOR = re.compile(r"([0-9A-Za-z_-]{1,64})\.(0|[1-9][0-9]{0,18})", re.ASCII)
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):

@@ -4,19 +4,17 @@ Plain ASGI, so that it also sees what Quart never does: handshakes refused befor
 and responses that fail half-way.
 """
 
-import re
-import secrets
 import time
 from typing import Any
 
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 
 from relay import metrics
+from relay.request_id import request_id_of
 
 REQUEST_ID = "relay.request_id"  # where it stands in the scope
 ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
 
-_SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -36,7 +34,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         context: dict[str, Any] = scope  # type: ignore[assignment]
-        identifier = _incoming_id(context["headers"]) or secrets.token_hex(8)
+        identifier = request_id_of(context["headers"])
         context[REQUEST_ID] = identifier
         header = (b"x-request-id", identifier.encode())
         started = time.perf_counter()
@@ -61,11 +59,3 @@ def _observe(scope: dict[str, Any], status: int, seconds: float) -> None:
         method = "other"
     metrics.http_requests.labels(route, method, str(status)).inc()
     metrics.http_seconds.labels(route, method).observe(seconds)
-
-
-def _incoming_id(headers: Any) -> str | None:
-    """The caller's own id, if it is short and cannot forge a log line."""
-    for name, value in headers:
-        if name == b"x-request-id":
-            return value.decode() if _SANE.fullmatch(value) else None
-    return None

@@ -13,10 +13,10 @@ from quart import Request, Websocket, request
 
 from relay.access import Credential
 from relay.errors import (
-    Forbidden,
     ForeignOrigin,
     InsufficientScope,
     InvalidToken,
+    SessionRequired,
     Unauthorized,
 )
 from relay.origins import Origins
@@ -60,7 +60,9 @@ def presented_token(incoming: Incoming, origins: Origins, *, secure: bool) -> st
     header = incoming.headers.get("Authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        if scheme.lower() != "bearer":
+            raise Unauthorized("Authorization must be `Bearer <token>`.")
+        if not token.strip():
             raise InvalidToken("Authorization must be `Bearer <token>`.", reason="malformed")
         return token.strip()
     if not _is_own_page(incoming, origins):
@@ -117,7 +119,7 @@ def needs_session(handler: Handler) -> Handler:
         check_origin(request, services().origins)
         credential = await authenticate(request)
         if credential.kind is not Kind.SESSION:
-            raise Forbidden("This takes a session; a hook token publishes and watches only.")
+            raise SessionRequired()
         return await handler(*args, credential=credential, **kwargs)
 
     return _declare("session", handler, wrapped)
@@ -186,8 +188,15 @@ async def viewer(incoming: Incoming) -> Credential:
     """Who watches: a bearer, else `?ticket=`, else the cookie. Raises also InsufficientScope."""
     ticket = incoming.args.get("ticket")
     if ticket is not None and "Authorization" not in incoming.headers:
-        origin = incoming.headers.get("Origin")
-        credential = await services().access.redeem_ticket(ticket, origin)
+        now = services()
+
+        def here(page: str) -> bool:
+            """Whether this comes from that page; the own one sends no Origin when it reads."""
+            origin = incoming.headers.get("Origin")
+            own = now.origins.is_own(page) and _is_own_page(incoming, now.origins)
+            return own if origin is None else origin == page
+
+        credential = await now.access.redeem_ticket(ticket, here)
     else:
         credential = await authenticate(incoming)
     credential.require_watch()

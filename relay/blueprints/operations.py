@@ -1,6 +1,7 @@
 """For those who run Relay: alive, ready, measured."""
 
 import hmac
+import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -82,9 +83,13 @@ def _check_scraper(now: Services) -> None:
         ):
             raise InvalidToken("This is not the metrics token.", reason="metrics")
         return
-    forwarded = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For"))
+    forwarded = any(_FORWARDED.fullmatch(name) for name in request.headers.keys())  # noqa: SIM118
     if forwarded or not _on_loopback(client_address(request)) or not _local(now.base_url):
         raise Forbidden("Set RELAY_METRICS_TOKEN to read metrics from elsewhere.")
+
+
+# what proxies add, each in its own fashion
+_FORWARDED = re.compile(r"Forwarded|Via|X-Real-IP|X-Forwarded-.*", re.IGNORECASE)
 
 
 def _local(base_url: str) -> bool:

@@ -15,11 +15,11 @@ from relay.bodies import answer, read_body
 from relay.db.tokens import insert_token, revoke_token
 from relay.errors import (
     FieldError,
-    Forbidden,
     Invalid,
     InvalidToken,
     NotFound,
     Problem,
+    SessionRequired,
 )
 from relay.events import parse_uuid
 from relay.requests import needs_any_or_revoked, needs_session
@@ -35,7 +35,7 @@ MAX_TOKENS = 1_000  # active ones of one user: what a person can keep apart, man
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     """What the new token is to be; all of it optional. `expires_in` is seconds."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    name: Annotated[str, Meta(max_length=100, pattern=r"\A[^\x00-\x1f\x7f]+\Z")] | None = None
     expires_in: Annotated[int, Meta(ge=1, le=MAX_LIFETIME)] | None = None
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=3)] | None = None
     signed: bool = False
@@ -122,7 +122,7 @@ async def revoke(credential: Credential) -> Response:
     """End a token, now: nothing more is taken from it, and its streams close."""
     named = _named(await read_body(TokenToRevoke, optional=True), credential)
     if credential.kind is Kind.HOOK and named != credential.id:
-        raise Forbidden("A hook token may revoke itself only.")
+        raise SessionRequired("A hook token may revoke itself only.")
     now = services()
     if not await revoke_token(now.database, named, credential.user_id):
         raise NotFound("There is no such token.")
@@ -140,7 +140,7 @@ def _named(body: TokenToRevoke, credential: Credential) -> UUID:
         return token_id
     if body.token is not UNSET:
         try:
-            return services().access.keyring.verify(body.token).id
+            return services().access.keyring.verify(body.token, expired_too=True).id
         except InvalidToken:
             raise NotFound("There is no such token.") from None
     if credential.kind is Kind.HOOK:

@@ -12,7 +12,7 @@ from relay.accounts import make_user
 from relay.bodies import answer
 from relay.db.tokens import select_tokens
 from relay.db.users import end_session, select_user
-from relay.errors import Forbidden, InvalidToken
+from relay.errors import Forbidden, InvalidToken, SessionRequired
 from relay.events import rfc3339
 from relay.requests import (
     authenticate_if_given,
@@ -87,7 +87,7 @@ async def create_user() -> Response:
 
 async def _known(credential: Credential) -> Response:
     if credential.kind is not Kind.SESSION:
-        raise Forbidden("This takes a session; a hook token publishes and watches only.")
+        raise SessionRequired()
     expires_at = datetime.fromtimestamp(credential.slid(time.time()), tz=UTC)
     return answer(KnownSession(str(credential.user_id), rfc3339(expires_at)))
 

@@ -29,7 +29,8 @@ class Accepted(msgspec.Struct):
 
 
 class BatchAccepted(msgspec.Struct):
-    """All events are stored. `first_seq` and `last_seq` are of the new ones, null when none."""
+    """All events are stored: `accepted` new ones, from `first_seq` to `last_seq` (null when none),
+    and `duplicates` that were stored before or stand in the batch twice."""
 
     accepted: int
     duplicates: int
@@ -77,7 +78,7 @@ def _batch_accepted(receipts: list[Receipt], watchers: int) -> BatchAccepted:
     new = [receipt.seq for receipt in receipts if not receipt.duplicate]
     furthest = max(receipts, key=lambda receipt: receipt.seq)
     return BatchAccepted(
-        accepted=len(receipts),
+        accepted=len(new),
         duplicates=len(receipts) - len(new),
         first_seq=min(new, default=None),
         last_seq=max(new, default=None),

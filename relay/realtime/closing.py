@@ -2,7 +2,14 @@
 
 from enum import Enum
 
-from relay.errors import Forbidden, Problem, TooManyConnections, Unauthorized, Unavailable
+from relay.errors import (
+    Forbidden,
+    Problem,
+    ProcessFull,
+    TooManyConnections,
+    Unauthorized,
+    Unavailable,
+)
 
 
 class Close(Enum):
@@ -36,6 +43,7 @@ _REFUSALS: tuple[tuple[type[Problem], Close], ...] = (
     (Unauthorized, Close.UNAUTHORIZED),
     (Forbidden, Close.FORBIDDEN),
     (TooManyConnections, Close.TOO_MANY_CONNECTIONS),
+    (ProcessFull, Close.TOO_MANY_CONNECTIONS),
     (Unavailable, Close.RESTART),
 )
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import trio
 
 from relay import metrics
-from relay.errors import Draining, TooManyConnections, Unavailable
+from relay.errors import Draining, ProcessFull, TooManyConnections
 from relay.realtime.closing import Close
 from relay.realtime.frames import MAX_MESSAGE, Frame
 
@@ -153,12 +153,12 @@ class Hub:
         self.drained = trio.Event()  # draining, and the last stream is gone
 
     def admit(self, user_id: UUID, address: str) -> None:
-        """Raises Unavailable or TooManyConnections where one more stream is one too many."""
+        """Raises ProcessFull, TooManyConnections or Draining: one more is one too many."""
         if self.draining:
             raise Draining()
         if self._count >= self._most:
             metrics.streams_refused.labels("process").inc()
-            raise Unavailable("This process has as many live streams as it may have.")
+            raise ProcessFull()
         if self.watchers(user_id) >= self._most_per_user:
             metrics.streams_refused.labels("user").inc()
             raise TooManyConnections("This user has as many live streams as it may have.")

@@ -47,6 +47,7 @@ class WebSocketDoor:
         self._batched = batched  # the client offered relay.v1
         self._idle_timeout = idle_timeout
         self._asked_at = self._sent_at = trio.current_time()
+        self._unanswered_since = float("-inf")  # the first ping that nothing came after
 
     def direct(self, frames: Sequence[Frame]) -> bool:
         if self._transport is None:
@@ -99,14 +100,18 @@ class WebSocketDoor:
         if now >= self._silent_since() + self.heartbeat:
             self._asked_at = now
             if self._transport is not None:
+                if self._transport.last_received >= self._unanswered_since:
+                    self._unanswered_since = now
                 await self._transport.ping()
 
     def idle_at(self) -> float:
         if self._transport is None:
             return float("inf")
-        # nobody is gone who was not asked in time: a long write may have kept us from asking
-        answer_by = self._asked_at + self._idle_timeout - self.heartbeat
-        return max(self._transport.last_received + self._idle_timeout, answer_by)
+        heard = self._transport.last_received
+        if heard >= self._unanswered_since:
+            return float("inf")  # nobody is gone who was not asked: a long write may delay that
+        answer_by = self._unanswered_since + self._idle_timeout - self.heartbeat
+        return max(heard + self._idle_timeout, answer_by)
 
     async def listen(self, end: Callable[[Close], None]) -> None:
         allowance, since = float(MAX_CLIENT_MESSAGES), trio.current_time()

@@ -49,7 +49,7 @@ class GuardedH11Protocol(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         problem = screen(request, self.config, self._limits)
         if problem is not None:
-            await self._answer(Refusal.of(problem), request.method)
+            await self._answer(Refusal.of(problem, request.headers), request.method)
             await self.send(Closed())
             return
         websocket = wants_websocket(request)

@@ -81,7 +81,7 @@ class GuardedHTTPStream(HTTPStream):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Answer in the application's place, which died before it said anything."""
-        refusal = Refusal.of_status(status_code)
+        refusal = Refusal.of_status(status_code, self.scope["headers"])
         self._observer.request_refused(status_code, refusal.problem.code, refusal.request_id)
         await self.send(Response(self.stream_id, refusal.headers, status_code))
         if self.scope["method"] != "HEAD":

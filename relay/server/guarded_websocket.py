@@ -165,7 +165,7 @@ class GuardedWSStream(WSStream):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Refuse the handshake in the application's place."""
-        refusal = Refusal.of_status(status_code)
+        refusal = Refusal.of_status(status_code, self.scope["headers"])
         self._observer.request_refused(status_code, refusal.problem.code, refusal.request_id)
         await self.send(Response(self.stream_id, refusal.headers, status_code))
         await self.send(Body(self.stream_id, refusal.body))

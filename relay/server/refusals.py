@@ -1,9 +1,8 @@
 """How the guard says no: the same problem documents that the application writes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-
-from uuid_utils import uuid7
 
 from relay.errors import (
     MEDIA_TYPE,
@@ -14,6 +13,9 @@ from relay.errors import (
     Problem,
     Unavailable,
 )
+from relay.request_id import request_id_of
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 
 class UriTooLong(Problem):
@@ -61,22 +63,23 @@ class Refusal:
     body: bytes
 
     @classmethod
-    def of(cls, problem: Problem) -> "Refusal":
-        request_id = str(uuid7())
+    def of(cls, problem: Problem, headers: Headers = ()) -> "Refusal":
+        """The refusal of a request with these headers, as far as they were read."""
+        request_id = request_id_of(headers)
         body = problem.document(request_id)
-        headers = [
+        answer = [
             (b"content-type", MEDIA_TYPE.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
             *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
         ]
-        return cls(problem, request_id, headers, body)
+        return cls(problem, request_id, answer, body)
 
     @classmethod
-    def of_status(cls, status: int) -> "Refusal":
+    def of_status(cls, status: int, headers: Headers = ()) -> "Refusal":
         """The refusal for a bare status, as Hypercorn and h11 name them."""
-        return cls.of(_BY_STATUS.get(status, BadRequest if status < 500 else Internal)())
+        return cls.of(_BY_STATUS.get(status, BadRequest if status < 500 else Internal)(), headers)
 
     def raw(self) -> bytes:
         """The whole HTTP/1.1 response, for connections that have no parser."""
