@@ -69,6 +69,7 @@ def create_app(settings: Settings) -> Relay:
     """The app without its services: whoever serves it opens those and sets `app.services`."""
     app = Relay()
     app.config["BODY_TIMEOUT"] = settings.body_timeout
+    app.url_map.merge_slashes = False  # a redirect would name a host of the client's choosing
     for blueprint in (users, tokens, webhook, stream, operations, console):
         app.register_blueprint(blueprint)
     QuartSchema(
@@ -80,7 +81,6 @@ def create_app(settings: Settings) -> Relay:
         scalar_ui_path=None,
         conversion_preference="msgspec",
     )
-    app.url_map.merge_slashes = False  # a redirect would name a host of the client's choosing
     app.before_request(_name_route)
     app.before_websocket(_name_route)
     app.register_error_handler(Problem, _render)

@@ -7,6 +7,7 @@ streaming pulls from a generator, which must not yield inside a nursery or a can
 """
 
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from typing import Any, cast
 
 import trio
@@ -35,6 +36,14 @@ class EventStream(Response):
         self.run = run
 
 
+class Body(Enum):
+    """How far a request's body was taken in."""
+
+    WHOLE = auto()
+    UNFINISHED = auto()  # too large or too slow
+    ABANDONED = auto()  # the client left
+
+
 class Exchange(TrioASGIHTTPConnection):
     """quart-trio's connection, lean for small requests, pushing for streams."""
 
@@ -43,11 +52,15 @@ class Exchange(TrioASGIHTTPConnection):
             await super().__call__(receive, send)
             return
         request = self._create_request_from_scope(send)
-        if await self._read(request, receive):
-            await self._send_response(send, await self.app.handle_request(request))
+        body = await self._read(request, receive)
+        if body is not Body.ABANDONED:
+            response = await self.app.handle_request(request)
+            if body is Body.UNFINISHED:  # what is still to come is no next request
+                response.headers["Connection"] = "close"
+            await self._send_response(send, response)
 
-    async def _read(self, request: Request, receive: ASGIReceiveCallable) -> bool:
-        """Take the body in, as far as it may go; False when the client left before its end.
+    async def _read(self, request: Request, receive: ASGIReceiveCallable) -> "Body":
+        """Take the body in, as far as it may go.
 
         What is too large or too slow is left unfinished: the handler meets it as 413 or 408
         when it asks for the body, after it has looked at who asks.
@@ -55,23 +68,23 @@ class Exchange(TrioASGIHTTPConnection):
         body, taken = request.body, 0
         most = request.max_content_length or 0
         if (request.content_length or 0) > most:
-            return True
+            return Body.UNFINISHED
         with trio.move_on_after(self.app.config["BODY_TIMEOUT"]) as patience:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    return False
+                    return Body.ABANDONED
                 data: bytes = message["body"]  # type: ignore[typeddict-item]
                 body.append(data)
                 taken += len(data)
                 if not message.get("more_body", False):
                     body.set_complete()
-                    return True
+                    return Body.WHOLE
                 if taken > most:
-                    return True
+                    return Body.UNFINISHED
         if patience.cancelled_caught:
             request.body_timeout = 0
-        return True
+        return Body.UNFINISHED
 
     async def _send_response(self, send: ASGISendCallable, response: Any) -> None:
         head = self.scope["method"] == "HEAD"

@@ -25,9 +25,9 @@ class GuardLimits:
     """Connections being turned away at one time; past it they are dropped without a word, so
     that saying no never costs more than serving."""
 
-    max_discarded: int = 262_144
-    """Bytes read and thrown away while parting. Enough for what was already under way in an
-    ordinary socket buffer, too little to keep a sender busy."""
+    max_discarded: int = 4_194_304
+    """Bytes read and thrown away while parting. Most clients send their whole body before they
+    read: one a few times too large is still told so, instead of seeing a reset."""
 
     max_target: int = 8_192
     """Bytes of a request's target (RFC 9110, 4.1 asks servers for 8 000 at least)."""
