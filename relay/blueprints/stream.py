@@ -52,8 +52,12 @@ async def list_events(credential: Credential) -> Response:
     limit = parse_count("limit", request.args.get("limit", str(MAX_PAGE)), MAX_PAGE)
     start = parse_start(request.args)
     head = await journal.head(credential.user_id)
-    position = locate(start, head, default_oldest=True)
-    page = await journal.read(credential.user_id, position.seq, limit, MAX_PAGE_BYTES)
+    while True:
+        position = locate(start, head, default_oldest=True)
+        page = await journal.read(credential.user_id, position.seq, limit, MAX_PAGE_BYTES)
+        if page.head.epoch == head.epoch and page.head.oldest <= position.seq + 1:
+            break
+        head = page.head  # trimmed between the two looks: what is missing must be told
     frames = [Frame(event) for event in page.events]
     facts: dict[str, Any] = {
         "cursor": frames[-1].cursor if frames else position.cursor,
