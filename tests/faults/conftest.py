@@ -8,19 +8,6 @@ import trio
 
 from tests.faults.program import Program, copy_data, running
 
-SOAK = "soak: takes minutes; left out unless asked for with `-m soak`"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", SOAK)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.option.markexpr:
-        for item in items:
-            if item.get_closest_marker("soak"):
-                item.add_marker(pytest.mark.skip(reason="minutes long: pytest -m soak"))
-
 
 @pytest.fixture(scope="session")
 def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -39,6 +39,7 @@ class Program:
             "RELAY_DATA_DIR": str(self.data),
             # every reader and producer of these tests comes from one address
             "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
+            "RELAY_MAX_CONNECTIONS_PER_USER": "1000",
             "RELAY_RATE_LIMITS": "off",
             **({"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}),
             **settings,

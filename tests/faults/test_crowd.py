@@ -13,11 +13,11 @@ from tests.faults.program import Program, eventually
 from tests.faults.wire import DOORS, Caller, Ended, Lost, Refused, Stream, stream
 from tests.live import running_relay
 
-RESUMES = 500  # streams that come back at once
-USERS = 20  # whose they are: a user may have 32
+RESUMES = 2000  # streams that come back at once
+USERS = 80  # whose they are: a user may have 32
 SERVED_WITHIN = 30.0  # seconds until the last of them has what it missed
 
-CHURN = 4.0  # seconds of connecting and disconnecting; the soak takes longer
+CHURN = 60.0  # seconds of connecting and disconnecting; the soak takes longer
 SOAK = 600.0
 GUESTS = 24  # tasks that come and go
 SETTLED_WITHIN = 5.0  # seconds after the last has left

@@ -10,9 +10,9 @@ from tests.faults.ledger import Account, Ledger, load
 from tests.faults.program import Program, eventually, send
 from tests.faults.wire import DOORS, Caller, Ended, stream
 
-READERS = 200  # that read, half of them on each door
-STALLED = 20  # that never do
-USERS = 10
+READERS = 1000  # that read, half of them on each door
+STALLED = 100  # that never do
+USERS = 40
 GRACE = 8.0  # seconds: RELAY_DRAIN_TIMEOUT's default
 HOSTS_GRANT = 10.0  # seconds before common hosts kill
 
