@@ -39,7 +39,7 @@ async def running_relay(
     """Relay in this process, on port 0, until the block ends or `stop`."""
     given = {"DATABASE_URL": database_url or "", "RELAY_SIGNING_KEYS": KEYS, **environ}
     settings = Settings.load(given, bind=environ.get("RELAY_BIND", "127.0.0.1:0"))
-    stop = stop or trio.Event()
+    stop = trio.Event() if stop is None else stop
     found: list[str] = []
     listening = trio.Event()
 
@@ -125,7 +125,9 @@ async def open_stream(
             try:
                 yield WebSocketStream(connection)
             finally:
-                # the client library forgets its socket when the server closed first
+                # the client library waits for somebody to read what came last, and forgets
+                # its socket when the server closed first
+                await connection._recv_channel.aclose()
                 await connection._stream.aclose()
     else:
         host, _, port = relay.url.removeprefix("http://").rpartition(":")

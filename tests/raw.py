@@ -145,6 +145,11 @@ class RawWebSocket:
                     text, self._text = self._text, ""
                     return json.loads(text)
 
+    async def hello(self) -> Any:
+        message = await self.message()
+        assert message["type"] == "hello", message
+        return message
+
     async def ping(self) -> Ping:
         """The next ping; messages on the way to it are passed over."""
         while not isinstance(event := await self.frame(), Ping):

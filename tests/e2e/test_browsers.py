@@ -266,6 +266,13 @@ async def test_a_stale_cookie_is_refused_and_deleted(relay: Relay) -> None:
     assert (await relay.http.post("/api/user", headers=own)).status_code == 201
 
 
+async def test_the_cookie_is_what_is_stale_whatever_else_is_in_the_address(relay: Relay) -> None:
+    headers = {"Cookie": "relay_session=broken", "Origin": relay.url}
+    answer = await relay.http.get("/api/me?ticket=x", headers=headers)
+    assert answer.status_code == 401
+    assert "Max-Age=0" in answer.headers.get("Set-Cookie", "")
+
+
 def _deletes_the_cookie(answer: httpx.Response) -> bool:
     lines = answer.headers.get_list("Set-Cookie")
     return any(line.startswith("relay_session=;") and "Max-Age=0" in line for line in lines)
@@ -374,6 +381,16 @@ async def test_a_ticket_of_a_page_counts_on_that_page_only(relay: Relay) -> None
     async with open_stream(
         relay, "websocket", None, f"?ticket={bound}", headers={"Origin": LISTED}
     ) as stream:
+        await stream.hello()
+
+
+async def test_the_own_page_may_open_server_sent_events_with_its_ticket(relay: Relay) -> None:
+    """A page's EventSource of its own origin sends no Origin, only Sec-Fetch-Site."""
+    user = await relay.user()
+    headers = {**bearer(user.session), "Origin": relay.url}
+    made = (await relay.http.post("/api/rt/ticket", headers=headers)).json()["ticket"]
+    same = {"Sec-Fetch-Site": "same-origin"}
+    async with open_stream(relay, "sse", None, f"?ticket={made}", headers=same) as stream:
         await stream.hello()
 
 

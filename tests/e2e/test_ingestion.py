@@ -259,6 +259,7 @@ async def test_a_time_is_rfc_3339_and_passed_on_as_given(relay: Relay) -> None:
         "2026-01-31T23:59:59.9+14:00",
         "2026-01-31T12:00:00.123456789-23:59",
         "1985-04-12T23:20:50.52Z",
+        "2026-01-31T12:00:00.12345678901234567890Z",
         "1990-12-31T23:59:60Z",
         "2024-02-29T00:00:00Z",
         "0001-01-01T00:00:00Z",
@@ -345,6 +346,17 @@ async def test_a_payload_nests_64_levels_and_no_deeper(relay: Relay) -> None:
     brackets = json.dumps("[" * 1000)  # in a string they nest nothing
     assert (await send(user, envelope(payload=brackets))).status_code == 200
     assert len(await stored(user)) == 3
+
+
+async def test_a_payload_nested_too_deep_is_named_among_the_others(relay: Relay) -> None:
+    user = await relay.user()
+    for depth, ts, expected in (
+        (65, TS, ["payload"]),
+        (65, "x", ["payload", "ts"]),
+        (50_000, TS, ["payload"]),
+    ):
+        body = envelope(ts=f'"{ts}"', payload="[" * depth + "]" * depth)
+        assert (depth, await named(user, body)) == (depth, expected)
 
 
 AS_SENT = [

@@ -212,6 +212,14 @@ async def test_a_token_is_what_was_asked_for_or_refused(relay: Relay) -> None:
     assert (await user.call("POST", "/api/token", content=b"{")).status_code in (400, 415)
 
 
+async def test_a_name_that_cannot_be_kept_is_refused_and_no_fault_of_ours(relay: Relay) -> None:
+    user = await relay.user()
+    for name in ("a\x00b", "\x00"):
+        answer = await user.call("POST", "/api/token", json={"name": name})
+        assert (name, answer.status_code) == (name, 422)
+        assert [error["where"] for error in answer.json()["errors"]] == ["name"]
+
+
 async def test_the_active_tokens_are_listed_and_never_shown_again(relay: Relay) -> None:
     user = await relay.user()
     named, other = await user.token(name="ci ü"), await user.token(scopes=["watch"])
@@ -327,6 +335,29 @@ async def test_a_token_in_the_query_or_the_body_is_no_credential(relay: Relay) -
     assert answer.status_code == 401
 
 
+async def test_an_unsupported_scheme_is_challenged_without_an_error_code(relay: Relay) -> None:
+    answer = await relay.http.get("/api/me", headers={"Authorization": "Basic dTpw"})
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="relay"'
+
+
+async def test_a_hook_token_where_a_session_is_needed_is_told_the_error(relay: Relay) -> None:
+    user, other = await relay.user(), await relay.user()
+    hook = bearer(await user.hook())
+    named = {"token_id": (await other.token())["token_id"]}
+    for method, path, body in (
+        ("GET", "/api/me", None),
+        ("POST", "/api/token", None),
+        ("DELETE", "/api/session", None),
+        ("POST", "/api/user", None),
+        ("POST", "/api/token/revoke", named),
+    ):
+        answer = await relay.http.request(method, path, headers=hook, json=body)
+        assert (path, answer.status_code) == (path, 403)
+        challenge = answer.headers["WWW-Authenticate"]
+        assert (path, 'error="insufficient_scope"' in challenge) == (path, True)
+
+
 # -- becoming somebody
 
 
@@ -380,6 +411,16 @@ async def test_a_session_revokes_by_id_or_by_token_and_may_repeat_it(relay: Rela
             assert await revoke(relay, user.session, {name: made[name]}) == 200
         assert await post(relay, made["token"]) == 401
         assert await watch(relay, made["token"]) == [401, 401, 401]
+
+
+async def test_an_expired_token_of_ones_own_is_revoked_by_token_as_by_id(relay: Relay) -> None:
+    user = await relay.user()
+    made = await user.token(expires_in=1)
+    async with open_stream(relay, "sse", made["token"]) as stream:
+        await stream.control("close")  # it has expired
+    for name in ("token_id", "token"):
+        answer = await user.call("POST", "/api/token/revoke", json={name: made[name]})
+        assert (name, answer.status_code) == (name, 200)
 
 
 async def test_a_hook_token_revokes_itself_and_may_repeat_it(relay: Relay) -> None:
