@@ -72,7 +72,7 @@ class Inbox:
         if (
             self.resting
             and self.direct is not None
-            and size <= MAX_MESSAGE
+            and size + len(frames) + 1 <= MAX_MESSAGE  # as an array: brackets and commas
             and frames[0].seq == self.position + 1
             and frames[0].epoch == self.epoch
             and self.direct(frames)
