@@ -15,7 +15,7 @@ def test_the_container_starts_relay_with_streams_that_end_before_the_host_cuts_t
     started: list[tuple[list[str], dict[str, str]]] = []
     module = runpy.run_path(str(APP))
     monkeypatch.setattr(subprocess, "Popen", lambda args, env: started.append((args, env)))
-    module["serve"].get_raw_f()()
+    module["serve"].local()
     ((command, environ),) = started
     assert command == ["relay", "serve", "--bind", "0.0.0.0:8000"]
     assert environ["RELAY_STREAM_MAX_AGE"] == "140s"
