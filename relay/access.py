@@ -181,7 +181,7 @@ class Access:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hear of revocations and note what was used, for as long as the process serves."""
-        started = False
+        started, heard = False, True
         while True:
             asked_at, pause = trio.current_time(), POLL
             try:
@@ -190,9 +190,13 @@ class Access:
                     self.revoked(credential_id)
                 self._trusted_until = asked_at + TRUST
                 await self._note_use()
-            except DatabaseAway:
-                log.warning("revocations_unheard")
-                pause = RETRY
+                if not heard:
+                    log.warning("database_back")
+                heard = True
+            except DatabaseAway as error:
+                if heard:  # once an outage, not five times a second
+                    log.warning("database_away", error=repr(error.__cause__)[:300])
+                heard, pause = False, RETRY
             if not started:
                 task_status.started()
                 started = True

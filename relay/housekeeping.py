@@ -36,7 +36,7 @@ async def keep_house(database: Database, settings: Settings) -> None:
             await expire_idle_users(database, settings)
             await sweep(database, audit_days=settings.audit_days)
         except DatabaseAway:
-            log.warning("housekeeping_waits")
+            log.debug("housekeeping_waits")
         await trio.sleep(settings.housekeeping_every)
 
 

@@ -61,7 +61,7 @@ def _translated() -> Any:
     except (*_AWAY, asyncio.CancelledError) as error:
         if isinstance(error, ValueError):  # the driver could not encode an argument
             raise RowRefused(str(error)) from error
-        log.info("database_away", error=f"{type(error).__name__}: {error}"[:300])
+        log.debug("database_away", error=f"{type(error).__name__}: {error}"[:300])
         raise DatabaseAway() from error
     except asyncpg.PostgresError as error:
         raise StatementFailed(str(error)) from error

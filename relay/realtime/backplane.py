@@ -5,7 +5,6 @@ than its readers were told, because another process stored it or because a commi
 lost, sends them to the journal.
 """
 
-import structlog
 import trio
 
 from relay.db.journal import Journal
@@ -13,8 +12,6 @@ from relay.errors import DatabaseAway
 from relay.realtime.hub import Hub
 
 POLL = 1.0  # seconds: how late an event from elsewhere may be
-
-log = structlog.get_logger("relay.backplane")
 
 
 async def follow_other_processes(hub: Hub, journal: Journal) -> None:
@@ -25,7 +22,6 @@ async def follow_other_processes(hub: Hub, journal: Journal) -> None:
             try:
                 heads = await journal.heads(users)
             except DatabaseAway:
-                log.warning("streams_unheard")
-                continue
+                continue  # told in the log by who looks for revocations
             for user_id, last_seq in heads.items():
                 hub.recheck(user_id, last_seq)
