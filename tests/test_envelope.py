@@ -332,6 +332,16 @@ def test_every_fault_of_an_envelope_is_named_and_nothing_else_is(
         assert found.received_at == NOW
 
 
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_doubled_field_is_refused_by_name_however_it_is_spelled(name: str, escaped: bool) -> None:
+    given = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": 0, "event_id": "e"}
+    value = json.dumps({**given, "task_id": "t"}[name])
+    again = f"\\u{ord(name[0]):04x}{name[1:]}" if escaped else name
+    body = json.dumps({**given, "task_id": "t"})[:-1] + f',"{again}":{value}}}'
+    assert faults(body.encode()) == [name]
+
+
 @pytest.mark.parametrize(
     "ts",
     [
@@ -411,7 +421,7 @@ def test_any_batch_is_events_or_a_problem(lines: list[bytes]) -> None:
 KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 TIME = 1_769_860_800
-BODY = b'{"a": "\xc3\xa9"}'
+BODY = b' {"a": "\xc3\xa9"}\r\n'
 
 
 def signature(

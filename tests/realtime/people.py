@@ -1,0 +1,50 @@
+"""Users, events and credentials for tests of the streams alone: no server, no database."""
+
+import time
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from relay.access import Credential
+from relay.events import Event
+from relay.realtime.frames import Frame
+from relay.tokens import Kind, Scope
+
+EPOCH = "e" * 20
+FAR = time.time() + 10**8  # nothing expires here
+
+
+def an_event(seq: int, payload: str = "0", epoch: str = EPOCH) -> Event:
+    return Event(
+        epoch=epoch,
+        seq=seq,
+        id=f"e{seq}",
+        event_type="log",
+        task_id=None,
+        ts="2026-01-31T12:00:00Z",
+        payload=payload,
+        received_at=datetime.now(UTC),
+    )
+
+
+def a_batch(*seqs: int, payload: str = "0", epoch: str = EPOCH) -> list[Frame]:
+    return [Frame(an_event(seq, payload, epoch)) for seq in seqs]
+
+
+def a_batch_of(total: int, first: int = 1, count: int = 2) -> list[Frame]:
+    """Frames whose JSON is exactly so large together."""
+    small = a_batch(*range(first, first + count - 1))
+    missing = total - sum(frame.size for frame in small)
+    last = first + count - 1
+    payload = f'"{"x" * (missing - a_batch(last, payload=chr(34) * 2)[0].size)}"'
+    return [*small, *a_batch(last, payload=payload)]
+
+
+def a_credential(user_id: UUID, credential_id: UUID | None = None) -> Credential:
+    return Credential(
+        user_id=user_id,
+        id=credential_id or uuid4(),
+        kind=Kind.HOOK,
+        scopes=(Scope.WATCH,),
+        expires_at=FAR,
+        ends_at=FAR,
+    )
