@@ -53,6 +53,8 @@ def as_request(curl: str) -> httpx.Request:
         elif word == "-H":
             name, _, value = next(words).partition(": ")
             headers[name] = value
+        elif word == "--unix-socket":
+            next(words)
         elif word != "-N":
             assert word.startswith("http"), curl
             url = word
@@ -88,6 +90,21 @@ async def test_serve_runs_its_own_database_and_says_where(tmp_path: Path) -> Non
         keys = tmp_path / "mine" / "signing.keys"
         assert keys.stat().st_mode & 0o777 == 0o600
     assert set(os.listdir(tmp_path)) == {"mine", "stderr.log"}
+
+
+async def test_a_unix_socket_is_served_and_the_curl_for_it_works(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "relay.sock")
+    command = (*RELAY, "serve", "--bind", f"unix:{path}")
+    async with running(command, tmp_path, environment(database_url)) as server:
+        request = await printed_curl(server)
+        assert f"--unix-socket {path} " in server.said
+        transport = httpx.AsyncHTTPTransport(uds=path)
+        async with httpx.AsyncClient(transport=transport, timeout=PATIENCE) as http:
+            assert (await http.send(request)).status_code == 201
+        server.process.terminate()
+        assert await server.ended() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -137,6 +154,30 @@ async def test_more_workers_than_there_are_yet_is_refused_by_the_options_name(
     (line,) = complaints(refused.stderr)
     assert (refused.returncode, line.startswith("Error: --workers ")) == (1, True)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://127.0.0.1:port/relay", "postgresql:///?sslmode=x"]
+)
+async def test_a_database_address_that_no_driver_takes_is_refused_in_one_line(
+    tmp_path: Path, address: str
+) -> None:
+    refused = await relay(tmp_path, "serve", "--bind", "127.0.0.1:0", env=environment(address))
+    (line,) = complaints(refused.stderr)
+    assert (refused.returncode, line.startswith("Error: DATABASE_URL ")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "text", ["this is no toml", 'certfile = "nowhere.pem"\nkeyfile = "nowhere.pem"']
+)
+async def test_a_configuration_that_cannot_be_read_is_refused_by_its_name(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "hypercorn.toml").write_text(text)
+    refused = await relay(tmp_path, "serve", "--bind", "127.0.0.1:0")
+    (line,) = complaints(refused.stderr)
+    assert refused.returncode == 1
+    assert line.startswith(f"Error: {tmp_path / 'hypercorn.toml'}: ")
 
 
 async def test_the_demo_shows_life_to_whoever_runs_its_curl(
@@ -220,6 +261,24 @@ async def test_a_session_made_for_another_address_does_not_count(
     ):
         answer = await door.http.get("/api/me", headers=bearer(session))
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
+
+
+async def test_a_user_is_made_beside_a_relay_that_serves_with_its_own_database(
+    tmp_path: Path,
+) -> None:
+    env = environment(RELAY_BIND=f"127.0.0.1:{free_port()}", RELAY_OPEN_SIGNUP="off")
+    async with (
+        running((*RELAY, "serve"), tmp_path, env) as server,
+        visiting(await server.url()) as door,
+    ):
+        made = await relay(tmp_path, "user", "create", env=env)
+        assert (made.returncode, complaints(made.stderr)) == (0, [])
+        user_id, session = (line.split()[1] for line in made.stdout.decode().splitlines())
+        user = User(door, user_id, session)
+        assert (await user.posted())["seq"] == 1
+        status = await relay(tmp_path, "migrate", "--status", env=env)
+        assert (status.returncode, b"pending" in status.stdout) == (0, False)
+        assert (await user.posted())["seq"] == 2  # and the serving one never noticed
 
 
 async def epochs(url: str) -> dict[UUID, str]:

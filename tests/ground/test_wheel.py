@@ -125,8 +125,6 @@ async def test_without_the_servers_packages_the_command_line_still_helps(
     assert {"serve", "migrate", "user", "epoch"} <= set(helped.stdout.decode().split())
     version = await run_command((light / "relay", "--version"), tmp_path)
     assert version.stdout.decode().strip().endswith(importlib.metadata.version("relay"))
-    client = await run_command((light / "python", "-c", "import relay.client"), tmp_path)
-    assert (client.returncode, client.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +136,8 @@ async def test_without_the_servers_packages_a_command_says_which_extra_it_needs(
     refused = await run_command((light / "relay", *arguments), tmp_path, environment())
     (line,) = complaints(refused.stderr)
     assert (refused.returncode, refused.stdout) == (1, b"")
-    assert line.startswith(f"Error: `relay {arguments[0]}` needs the server's packages")
-    assert line.endswith("pip install 'relay[server]'")
+    assert line.startswith(
+        f"Error: `relay {arguments[0]}` needs the packages of the extra `server`"
+    )
+    assert line.endswith("install relay[server]")
     assert os.listdir(tmp_path) == []
