@@ -1,0 +1,79 @@
+"""Isolation, order, exactly once, gaps told, revoked means gone: whatever people do."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.model.machine import Machine
+from tests.model.reader import House
+from tests.model.service import serving
+
+HEARTBEAT = 0.2  # seconds: pings and comments between everything else
+ENVIRON = {
+    "RELAY_HEARTBEAT": str(HEARTBEAT),
+    "RELAY_IDLE_TIMEOUT": "600",  # who reads nothing sends no sign of life either
+    "RELAY_SEND_TIMEOUT": "600",  # the machine decides for how long somebody stalls
+    "RELAY_HOUSEKEEPING_EVERY": "0.1",
+    "RELAY_MAX_CONNECTIONS_PER_USER": "1000",
+    "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "10000",
+    "RELAY_RATE_LIMITS": "off",
+}
+RETENTION = pytest.mark.parametrize(
+    "retention", [40, 1_000_000], ids=["trimmed-all-the-time", "everything-kept"]
+)
+ALWAYS_MET = {
+    *("event by websocket", "event by sse", "page", "duplicate", "crowd"),
+    *("hello: fresh", "hello: resumed", "hello: epoch", "hello: ahead"),
+    *("ended: revoked", "ended: expired", "refused: 401", "refused: 403"),
+}
+BASIC = settings(
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
+)
+
+
+def run(database_url: str, retention: int, seeds: Iterable[int], given: settings) -> Counter[str]:
+    """Run the machine on a Relay of its own; returns how often it met what.
+
+    Each seed is a search of its own: one search soon repeats its own stories with small changes.
+    """
+    tally: Counter[str] = Counter()
+    environ = {**ENVIRON, "RELAY_RETENTION_EVENTS": str(retention)}
+    with serving(database_url, **environ) as port:
+        for number in seeds:
+
+            @seed(number)
+            class Relay(Machine):
+                pass
+
+            Relay.house = House(port, HEARTBEAT, retention)
+            Relay.tally = tally
+            Relay.with_expiry = number % 4 == 0
+            run_state_machine_as_test(Relay, settings=given)
+    return tally
+
+
+@RETENTION
+def test_every_user_sees_their_own_stream_whole_and_nobody_elses(
+    database_url: str, retention: int
+) -> None:
+    # of two stories the first is the simplest there is; a failure tells its story unabridged
+    given = settings(BASIC, max_examples=2, stateful_step_count=45, phases=[Phase.generate])
+    tally = run(database_url, retention, range(12), given)
+    print(sorted(tally.items()))
+    assert set(tally) >= ALWAYS_MET, f"never met: {ALWAYS_MET - set(tally)}"
+
+
+@pytest.mark.soak
+@RETENTION
+def test_it_stays_so_for_hundreds_of_stories(database_url: str, retention: int) -> None:
+    phases = [Phase.generate, Phase.shrink]
+    given = settings(BASIC, max_examples=20, stateful_step_count=60, phases=phases)
+    seeds = [random.randrange(2**32) for _ in range(30)]
+    run(database_url, retention, seeds, given)
