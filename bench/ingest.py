@@ -1,6 +1,6 @@
 """One event a POST: Relay, durable, beside a bare Quart handler in memory, in one run.
 
-    python -m bench.ingest [--seconds 4] [--rounds 3]
+    python -m bench.ingest [--seconds 4] [--rounds 3] [--connections 16]
 
 Both run on the same guarded server, pinned to one core; Postgres and this generator have the
 other. The ratio is what all of Relay's promises cost.
@@ -14,7 +14,6 @@ import statistics
 from bench.load import post_for
 from bench.servers import OTHER_CORE, bare_quart, call, relay
 
-CONNECTIONS = 16
 USERS = 16
 
 
@@ -22,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=16)
     wanted = parser.parse_args()
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {OTHER_CORE})
@@ -39,7 +39,14 @@ def main() -> None:
             rates = {}
             for name, port in (("bare Quart", bare_port), ("Relay", relay_port)):
                 result = asyncio.run(
-                    post_for(wanted.seconds, port, "/api/webhook/cli", headers, _event, CONNECTIONS)
+                    post_for(
+                        wanted.seconds,
+                        port,
+                        "/api/webhook/cli",
+                        headers,
+                        _event,
+                        wanted.connections,
+                    )
                 )
                 assert set(result.statuses) == {200}, result.statuses
                 rates[name] = result.rate
