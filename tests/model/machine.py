@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.model.book import Asked, Credential, Standing, Ticket, User
+from tests.model.book import Asked, Credential, Event, Standing, Ticket, User
 from tests.model.drawn import (
     BAD_LINES,
     BATCHES,
@@ -257,7 +257,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             return
         user = hook.user
         event_id, (event, line) = draft.named(user), self.rendered(user, draft)
-        call = Call(self.house.port, "POST", "/api/webhook/cli", hook.token, line)
+        call = self.post(hook, line)
         answer = self.let_in(call, hook, hook.may_publish)
         if answer is not None:
             assert answer.status == 200, f"{answer}"
@@ -275,10 +275,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
         lines = [line for _, line in rendered]
         if batch.bad is not None:
             lines.insert(len(lines) // 2, BAD_LINES[batch.bad])
-        call = Call(
-            *(self.house.port, "POST", "/api/webhook/cli", hook.token),
-            *(b"\n".join(lines) or b"\n", NDJSON),
-        )
+        call = self.post(hook, b"\n".join(lines) or b"\n", NDJSON)
         answer = self.let_in(call, hook, hook.may_publish)
         if answer is None:
             return
@@ -298,43 +295,30 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
         user=users,
         other=users,
         ids=st.lists(st.one_of(st.none(), st.sampled_from(POOL)), min_size=2, max_size=5),
-        door=DOORS,
         start=STARTS,
         attentive=st.booleans(),
     )
     @told
     def crowd(
-        self,
-        user: User,
-        other: User,
-        ids: list[str | None],
-        door: str,
-        start: Start,
-        attentive: bool,
+        self, user: User, other: User, ids: list[str | None], start: Start, attentive: bool
     ) -> None:
-        """Several posts at the same moment, the same ids among them, and a reader who comes."""
-        posts = []
-        reader: Reader | None = None
+        """Several posts at the same moment, the same ids among them, and readers who come."""
+        posts: list[tuple[User, Event, Call]] = []
+        coming: list[Reader] = []
         for number, event_id in enumerate(ids):
             for producer in dict.fromkeys((user, other)):
-                if (hook := self.publisher(producer)) is None:
-                    continue
-                event, line = self.rendered(producer, Draft(event_id, payload=str(number)))
-                posts.append(
-                    (
-                        producer,
-                        event,
-                        Call(self.house.port, "POST", "/api/webhook/cli", hook.token, line),
-                    )
-                )
-            if number == len(ids) // 2:
-                reader = self.come(user.session, door, start, attentive=attentive)
+                if (hook := self.publisher(producer)) is not None:
+                    event, line = self.rendered(producer, Draft(event_id, payload=str(number)))
+                    posts.append((producer, event, self.post(hook, line)))
+            if number < 2:
+                door = "websocket" if number else "sse"
+                coming.append(self.come(user.session, door, start, attentive=attentive))
         for producer in dict.fromkeys((user, other)):
             mine = [(event, call) for who, event, call in posts if who is producer]
-            self.receive_crowd(producer, mine)
-        assert reader is not None
-        self.greet(reader, user.session)
-        self.watching.append(reader)
+            self.receive_crowd(producer, mine, len(coming))
+        for reader in coming:
+            self.greet(reader, user.session)
+        self.watching += coming
         self.tally["crowd"] += 1
 
     # -- watching
@@ -483,7 +467,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             assert same == (200, holder.user.user_id), f"{answer}"
         if holder.is_session:
             _, line = self.rendered(holder.user, Draft())
-            call = Call(self.house.port, "POST", "/api/webhook/cli", holder.token, line)
+            call = self.post(holder, line)
             assert self.let_in(call, holder, False) is None
 
     @precondition(lambda self: self.house.retention < 1000 and self.news("trimmed_in_time"))
@@ -533,6 +517,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
         where it goes on, and who has to go goes."""
         for user in self.people:
             self.publish(by=user, draft=Draft(payload='"the last"'))
+        self.publish_batch(by=self.people[0], batch=Batch(new=5, bad="no ts"))
         for reader in self.watching:
             reader.catch_up()
         for user in self.people:

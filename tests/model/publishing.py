@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tests.model.book import Event, User
+from tests.model.book import Credential, Event, User
 from tests.model.drawn import Draft
 from tests.model.scene import Scene
-from tests.model.wire import Answer, Call
+from tests.model.wire import JSON, Answer, Call
 
 
 class Publishing(Scene):
@@ -14,6 +14,9 @@ class Publishing(Scene):
     def __init__(self) -> None:
         super().__init__()
         self.stamps = 0
+
+    def post(self, hook: Credential, body: bytes, kind: str = JSON) -> Call:
+        return Call(self.house.port, "POST", "/api/webhook/cli", hook.token, body, kind)
 
     def rendered(self, user: User, draft: Draft) -> tuple[Event, bytes]:
         """An event as it would be stored (but for its seq) and as it is posted; no two alike."""
@@ -79,7 +82,7 @@ class Publishing(Scene):
         }, f"{user} had {user.last - len(new)} events: {answer}"
         self.tally["duplicate in a batch"] += len(rendered) - len(new)
 
-    def receive_crowd(self, user: User, posts: list[tuple[Event, Call]]) -> None:
+    def receive_crowd(self, user: User, posts: list[tuple[Event, Call]], coming: int) -> None:
         answers = [(event, call, call.answer()) for event, call in posts]
         assert all(answer.status == 200 for *_, answer in answers), f"{answers}"
         # those of whom one was first, in the order they were stored in, then their duplicates
@@ -87,4 +90,4 @@ class Publishing(Scene):
         first = min((call.asked_at for _, call, _ in answers), default=0.0)
         for event, call, answer in answers:
             call.asked_at = first  # counts of watchers: any moment of the crowd
-            self.receive(user, event, event.id, call, answer.json, coming=1)
+            self.receive(user, event, event.id, call, answer.json, coming)

@@ -48,7 +48,8 @@ class Scene:
         month = time.time() + 30 * 86_400
         user.session = Credential(user, answer.json["session_token"], "", (), month)
         self.people.append(user)
-        self.what_is_mine(by=user)
+        call = self.call("GET", "/api/me", user.session)
+        self.check_me(user, call, call.answer())
         assert user.last == 0
         self.mint(user.session, ["webhook"], None)
         return user

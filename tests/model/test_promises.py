@@ -55,7 +55,11 @@ def run(database_url: str, retention: int, seeds: Iterable[int], given: settings
             Relay.house = House(port, HEARTBEAT, retention)
             Relay.tally = tally
             Relay.with_expiry = number % 4 == 0
-            run_state_machine_as_test(Relay, settings=given)
+            try:
+                run_state_machine_as_test(Relay, settings=given)
+            except BaseException as error:
+                error.add_note(f"This was seed {number}.")
+                raise
     return tally
 
 
@@ -66,7 +70,6 @@ def test_every_user_sees_their_own_stream_whole_and_nobody_elses(
     # of two stories the first is the simplest there is; a failure tells its story unabridged
     given = settings(BASIC, max_examples=2, stateful_step_count=45, phases=[Phase.generate])
     tally = run(database_url, retention, range(12), given)
-    print(sorted(tally.items()))
     assert set(tally) >= ALWAYS_MET, f"never met: {ALWAYS_MET - set(tally)}"
 
 

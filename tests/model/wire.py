@@ -8,7 +8,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import h11
 import msgspec
@@ -115,7 +115,7 @@ class Call:
         self.asked_at = time.time()
         self.answered_at = float("inf")
         self._sock = connect(port)
-        self._sock.sendall(cast("bytes", self._http.send(head)) + body)
+        self._sock.sendall(self._http.send(head) + body)
         if body:
             self._http.send(h11.Data(body))
         self._http.send(h11.EndOfMessage())
@@ -255,7 +255,7 @@ class SseStream(Stream):
         self._http = h11.Connection(h11.CLIENT)
         pairs = [("Host", HOST), *headers.items()]
         asked = h11.Request(method="GET", target=f"/api/sse{target}", headers=pairs)
-        self.sock.sendall(cast("bytes", self._http.send(asked)))
+        self.sock.sendall(self._http.send(asked))
         self._http.send(h11.EndOfMessage())
         self._text = b""
         self._refusal: h11.Response | None = None
