@@ -27,7 +27,8 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 schema: $(READY)  ## sql/schema.sql, from the migrations
-	$(BIN)/python -m tests.db.schema > sql/schema.sql
+	$(BIN)/python -m tests.db.schema > sql/schema.new
+	@mv sql/schema.new sql/schema.sql
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel
