@@ -206,8 +206,8 @@ class Ledger:
                 self.stored_by_a_503 += 1
             account.acknowledged[event_id] = receipt["seq"]
             return
-        if receipt["accepted"] != len(ids):
-            self.faults.append(f"{ids}: accepted {receipt['accepted']}")
+        if receipt["accepted"] + receipt["duplicates"] != len(ids):
+            self.faults.append(f"{ids}: neither new nor known, {receipt}")
         if receipt["duplicates"] not in ((0, len(ids)) if doubtful else (0,)):
             self.faults.append(f"{ids}: half stored, {receipt}")
         account.spans.append((ids, receipt))
