@@ -125,12 +125,13 @@ class User:
         """How far a stream of so many events may be trimmed, and no further."""
         return max(1, (self.last if last is None else last) - self.retention + 1)
 
-    def learn_oldest(self, oldest: int) -> None:
-        assert self.floor <= oldest <= self.oldest_at_most(), (
-            f"{self}: the oldest is said to be {oldest}; it was {self.floor}"
+    def learn_oldest(self, oldest: int, at_least: int) -> None:
+        """It never goes back; `at_least` is what it was when somebody asked."""
+        assert at_least <= oldest <= self.oldest_at_most(), (
+            f"{self}: the oldest is said to be {oldest}; it was {at_least}"
             f" and may be {self.oldest_at_most()}"
         )
-        self.floor = oldest
+        self.floor = max(self.floor, oldest)
 
     def learn_epoch(self, cursor: str) -> int:
         """Its seq; the epoch is the one there always was."""

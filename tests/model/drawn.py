@@ -55,6 +55,8 @@ class Start:
                 return spelt(self.spelt, user.epoch, seq, door)
             case "end":
                 return spelt(self.spelt, user.epoch, user.last, door)
+            case "edge":
+                return spelt(self.spelt, user.epoch, max(0, user.floor - self.number), door)
             case "ahead":
                 return spelt(self.spelt, user.epoch, user.last + 1 + self.number, door)
             case "foreign":
@@ -85,6 +87,7 @@ STARTS = st.one_of(
     st.builds(Start, st.just("newest"), st.sampled_from([1, 3, 30, 1000])),
     st.builds(Start, st.just("own"), st.integers(0, 400), SPELT),
     st.builds(Start, st.sampled_from(["own", "end"]), st.integers(0, 20), SPELT),
+    st.builds(Start, st.just("edge"), st.integers(0, 3), SPELT),
     st.builds(Start, st.sampled_from(["ahead", "foreign"]), st.integers(0, 20), SPELT),
     st.builds(
         Start, st.sampled_from(["malformed", "no number", "contradiction"]), st.integers(0, 20)

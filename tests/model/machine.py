@@ -52,6 +52,7 @@ TRIMMED_WITHIN = 5.0  # seconds; housekeeping comes ten times a second here
 TOUR = [
     *(("websocket", Start("foreign", 1)), ("sse", Start("ahead", 0, "header"))),
     *(("websocket", Start("end")), ("sse", Start("newest", 3))),
+    *(("websocket", Start("edge", 1)), ("sse", Start("edge", 2))),
 ]
 
 FLOODS = [Batch(new=15, payload=60_000), Batch(new=15, payload=60_000), Batch(new=300)]
@@ -83,7 +84,8 @@ def told(step: Callable[..., Any]) -> Callable[..., Any]:
 class Machine(Publishing, Watching, RuleBasedStateMachine):
     """`house` and `tally` are set by the test that runs it."""
 
-    with_expiry = False  # from the first moment on: takes two seconds an example
+    with_expiry = False  # streams that are over in two seconds, from the first moment on
+    with_flood = False  # a reader that stalls in the end, and still sees everything
 
     users = Bundle("users")
     hooks = Bundle("hooks")
@@ -508,22 +510,25 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             if not self.failed:
                 self.the_end()
         finally:
-            for reader in self.watching:
+            for reader in self.came:
                 reader.stream.bye(politely=False)
 
     @told
     def the_end(self) -> None:
         """A last event each: who is there sees everything up to it, who comes is told rightly
         where it goes on, and who has to go goes."""
+        first = max(self.people, key=lambda user: (user.session.revoked_at is None, user.last))
+        if self.with_flood:
+            self.stall(user=first, door="sse", batched=False, behind=False, floods=FLOODS)
         for user in self.people:
             self.publish(by=user, draft=Draft(payload='"the last"'))
-        self.publish_batch(by=self.people[0], batch=Batch(new=5, bad="no ts"))
+        self.publish_batch(by=first, batch=Batch(new=5, bad="no ts"))
         for reader in self.watching:
             reader.catch_up()
         for user in self.people:
             self.page(by=user, start=Start("oldest"), limit=None)
             self.what_is_mine(by=user)
-        first = self.people[0]
+        self.trimmed_in_time(user=first)
         for door, start in TOUR:
             self.open_stream(first.session, door, start, attentive=True).catch_up()
         if self.brief is not None:

@@ -50,6 +50,7 @@ class Reader:
         self.attentive = attentive  # reads whatever comes; others read when told to
         self.tally = tally
         self.heads = (user.last, user.last)  # where the stream's end may have been meanwhile
+        self.oldest_when_asked = user.floor
         self.asked_at = time.time()
         target = f"?{urlencode(asked.query)}"
         headers = {**headers, **asked.headers}
@@ -179,7 +180,7 @@ class Reader:
     def _see_hello(self, message: Message) -> None:
         user = self.user
         seq, oldest = user.learn_epoch(message["cursor"]), message["oldest"]
-        user.learn_oldest(oldest)
+        user.learn_oldest(oldest, self.oldest_when_asked)
         told = (seq, message["resumed"], message["reason"])
         lo, hi = self.heads
         right = [
@@ -204,8 +205,7 @@ class Reader:
         assert first == self.next, f"{self}: {message}"
         assert message["cursor"] == f"{self.user.epoch}.{last}", f"{self}: {message}"
         assert first <= last, f"{self}: {message}"
-        if last + 1 > self.user.floor:
-            self.user.learn_oldest(last + 1)
+        self.user.learn_oldest(last + 1, first + 1)
         if self.gap_told is None:
             self.tally["gap on the way"] += 1
         self.gap_told = None

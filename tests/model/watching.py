@@ -18,7 +18,7 @@ class Watching(Scene):
 
     def __init__(self) -> None:
         super().__init__()
-        self.readers_made = 0
+        self.came: list[Reader] = []
 
     def come(
         self,
@@ -47,22 +47,15 @@ class Watching(Scene):
             )
         else:
             headers["Authorization"] = f"Bearer {by.token}"
-        self.readers_made += 1
-        return Reader(
-            *(
-                f"r{self.readers_made}",
-                self.house,
-                user,
-                credential,
-                door,
-                asked,
-                headers,
-                self.tally,
-            ),
+        name = f"r{len(self.came) + 1}"
+        reader = Reader(
+            *(name, self.house, user, credential, door, asked, headers, self.tally),
             narrow=narrow,
             batched=batched,
             attentive=attentive,
         )
+        self.came.append(reader)
+        return reader
 
     def greet(self, reader: Reader, by: Credential | Ticket) -> None:
         """It is let in or refused, rightly; who is let in is greeted."""
@@ -108,7 +101,7 @@ class Watching(Scene):
     def check_page(self, user: User, asked: Asked, limit: int, answer: Answer) -> None:
         facts = answer.json
         before = user.floor
-        user.learn_oldest(facts["oldest"])
+        user.learn_oldest(facts["oldest"], before)
         page = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
         events = msgspec.json.decode(page["events"], type=list[Fields])
         end = user.learn_epoch(facts["cursor"])

@@ -47,7 +47,7 @@ class Answer:
     @property
     def code(self) -> str | None:
         """The word of a refusal."""
-        return self.json["code"] if self.body else None
+        return self.json.get("code") if self.body else None
 
     def __str__(self) -> str:
         return f"{self.status} {self.body[:300].decode(errors='replace')}"
