@@ -21,6 +21,7 @@ from relay.blueprints.users import delete_cookie, users
 from relay.blueprints.webhook import webhook
 from relay.bodies import NDJSON
 from relay.challenges import challenge
+from relay.cors import let_listed_pages_read
 from relay.envelope import MAX_BATCH_BODY, MAX_BODY
 from relay.errors import (
     MEDIA_TYPE,
@@ -37,6 +38,7 @@ from relay.errors import (
 )
 from relay.exchange import Exchange, SocketExchange
 from relay.observed import ROUTE, Observed, request_id
+from relay.origins import Listed
 from relay.requests import cookie_name
 from relay.services import Services, services
 from relay.settings import Settings
@@ -83,6 +85,7 @@ def create_app(settings: Settings) -> Relay:
     )
     app.before_request(_name_route)
     app.before_websocket(_name_route)
+    let_listed_pages_read(app, Listed(settings.cors))
     app.register_error_handler(Problem, _render)
     app.register_error_handler(HTTPException, _render_http)
     app.register_error_handler(Exception, _render_unforeseen)

@@ -7,24 +7,36 @@ from urllib.parse import urlsplit
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-class Origins:
-    """Relay's own origins and the listed ones; both compared whole, never by their beginning.
+class Listed:
+    """The origins of the CORS setting; compared whole, never by their beginning.
 
-    A pattern `https://*.example.app` stands for exactly one label, as in a certificate.
+    A pattern `https://*.example.app` stands for exactly one label, as in a certificate. `rules`
+    are the same for a library that compares by `==` and `pattern.match`.
     """
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self._exact = frozenset(origin for origin in origins if "*" not in origin)
+        self._patterns = [_pattern(origin) for origin in origins if "*" in origin]
+        self.rules: tuple[str | re.Pattern[str], ...] = (*sorted(self._exact), *self._patterns)
+
+    def __contains__(self, origin: str) -> bool:
+        return origin in self._exact or any(
+            pattern.match(origin) is not None for pattern in self._patterns
+        )
+
+
+class Origins:
+    """Relay's own origins and the listed ones."""
 
     def __init__(self, base_url: str, listed: Sequence[str]) -> None:
         self.own = _own(base_url)
-        self._exact = frozenset(origin for origin in listed if "*" not in origin)
-        self.patterns = [_pattern(origin) for origin in listed if "*" in origin]
+        self._listed = Listed(listed)
 
     def is_own(self, origin: str) -> bool:
         return origin in self.own
 
     def is_listed(self, origin: str) -> bool:
-        return origin in self._exact or any(
-            pattern.fullmatch(origin) is not None for pattern in self.patterns
-        )
+        return origin in self._listed
 
     def allows(self, origin: str) -> bool:
         return self.is_own(origin) or self.is_listed(origin)
@@ -41,5 +53,6 @@ def _own(base_url: str) -> frozenset[str]:
 
 
 def _pattern(origin: str) -> re.Pattern[str]:
+    """Anchored at both ends: `match` must not be content with a beginning."""
     before, after = map(re.escape, origin.split("*"))
-    return re.compile(f"{before}[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?{after}")
+    return re.compile(rf"\A{before}[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?{after}\Z")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -90,21 +91,44 @@ def base_url(text: str) -> str:
     return f"{scheme}://{host}" + (f":{port}" if port not in (0, _DEFAULT_PORTS[scheme]) else "")
 
 
-_ORIGIN = re.compile(
-    r"(?P<scheme>https?)://(?P<any>\*\.)?(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(?P<port>:\d{1,5})?"
-)
+_ORIGIN = re.compile(r"(https?)://(\*\.)?([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def origins(text: str) -> tuple[str, ...]:
-    origins = tuple(part.strip().lower() for part in text.split(",") if part.strip())
-    for origin in origins:
-        match = _ORIGIN.fullmatch(origin)
-        if match is None or (match["any"] and match["scheme"] != "https"):
-            raise ValueError(
-                f"names {origin!r}; each must be an exact origin like https://app.example.com"
-                " or a pattern like https://*.example.app"
-            )
-    return origins
+    """Origins as browsers spell them, patterns likewise: no default port, the shortest address."""
+    return tuple(_origin(part.strip().lower()) for part in text.split(",") if part.strip())
+
+
+def _origin(text: str) -> str:
+    match = _ORIGIN.fullmatch(text)
+    host = _host(match[3]) if match else None
+    if match is None or host is None or int(match[4] or 0) > 65_535:
+        raise ValueError(
+            f"names {text!r}; each must be an exact origin like https://app.example.com"
+            " or a pattern like https://*.example.app"
+        )
+    scheme, any_label, port = match[1], match[2] or "", int(match[4] or 0)
+    if any_label and (scheme != "https" or not re.fullmatch(r".+\.[a-z][a-z0-9-]*", host)):
+        raise ValueError(
+            f"names {text!r}; a pattern is for https, below a domain of at least two labels:"
+            " like https://*.example.app"
+        )
+    shown = "" if port in (0, _DEFAULT_PORTS[scheme]) else f":{port}"
+    return f"{scheme}://{any_label}{host}{shown}"
+
+
+def _host(text: str) -> str | None:
+    """A host as a browser spells it in an Origin, or None where it could not be one."""
+    try:
+        if text.startswith("["):
+            return f"[{IPv6Address(text[1:-1]).compressed}]"
+        labels = text.split(".")
+        if labels[-1].isdecimal():
+            return str(IPv4Address(text))
+    except ValueError:
+        return None
+    return text if all(map(_LABEL.fullmatch, labels)) else None
 
 
 def signing_keys(text: str) -> tuple[SigningKey, ...]:

@@ -21,7 +21,7 @@ MOST_LINES = 300
 # and itself. Rooms on one floor do not know each other.
 FLOORS = (
     {"errors", "logs", "metrics", "origins", "packaged", "request_id", "setting_types"},
-    {"challenges", "events", "observed", "server", "settings", "signing"},
+    {"challenges", "cors", "events", "observed", "server", "settings", "signing"},
     {"envelope", "tokens"},
     {"db"},
     {"access", "housekeeping"},
@@ -49,8 +49,10 @@ KNOWN_BY = {
     "h11": {"relay.server"},
     "wsproto": {"relay.server"},
     "prometheus_client": {"relay.metrics", "relay.blueprints.operations"},
+    "quart_cors": {"relay.cors"},
     "quart": {
-        *("relay.app", "relay.blueprints", "relay.bodies", "relay.exchange", "relay.requests"),
+        *("relay.app", "relay.blueprints", "relay.bodies", "relay.cors", "relay.exchange"),
+        "relay.requests",
         *("relay.services", "relay.realtime.websocket"),
     },
 }

@@ -16,7 +16,6 @@ from relay.errors import Forbidden, InvalidToken, SessionRequired
 from relay.events import rfc3339
 from relay.requests import (
     authenticate_if_given,
-    check_origin,
     cookie_name,
     needs_nothing,
     needs_session,
@@ -135,15 +134,20 @@ async def delete_session(credential: Credential) -> Response:
     await end_session(now.database, credential.id, credential.user_id)
     now.access.revoked(credential.id)
     response = Response(b"", 204)
-    delete_cookie(response)
+    if _keeps_cookies():
+        delete_cookie(response)
     return response
 
 
+def _keeps_cookies() -> bool:
+    """Relay's own page does, and a client that is no page at all; no page elsewhere."""
+    origin = request.headers.get("Origin")
+    return origin is None or services().origins.is_own(origin)
+
+
 def _set_cookie(response: Response, token: str) -> None:
-    """Only for Relay's own page, or for a client that is no page at all."""
     now = services()
-    origin = check_origin(request, now.origins)
-    if origin is None or now.origins.is_own(origin):
+    if _keeps_cookies():
         response.set_cookie(
             cookie_name(now.secure),
             token,

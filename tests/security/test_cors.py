@@ -1,0 +1,171 @@
+"""What a page elsewhere may read: every answer where it is listed, none where it is not."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from relay.cors import MAX_AGE, METHODS, READABLE, SENT
+from relay.db.pool import connect
+from tests.live import Relay, bearer, open_stream, running_relay
+from tests.security.test_origins import FOREIGN
+
+LISTED = ("https://app.example.com", "https://a.example.app", "http://127.0.0.1:1234")
+CORS = "https://app.example.com:443, https://*.example.app, http://127.0.0.1:1234"
+EVENT = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": {}}
+SENDABLE = [origin for origin in FOREIGN if re.fullmatch(r"[\x21-\x7e]*", origin)]
+
+
+@pytest.fixture
+async def relay(database_url: str) -> AsyncIterator[Relay]:
+    async with running_relay(database_url, CORS=CORS) as server:
+        yield server
+
+
+def words(answer: httpx.Response, name: str) -> set[str]:
+    """A header that is a list, in lower case."""
+    value = answer.headers.get(name, "").lower()
+    return {word.strip() for word in value.split(",") if word.strip()}
+
+
+def assert_readable(answer: httpx.Response, origin: str) -> None:
+    assert answer.headers.get_list("Access-Control-Allow-Origin") == [origin]
+    assert "origin" in words(answer, "Vary")
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    assert words(answer, "Access-Control-Expose-Headers") == {name.lower() for name in READABLE}
+
+
+def assert_closed(answer: httpx.Response) -> None:
+    told = [name for name in answer.headers if name.lower().startswith("access-control-")]
+    assert told == []
+
+
+async def everything(relay: Relay, headers: dict[str, str]) -> list[tuple[str, int, Any]]:
+    """Each kind of answer there is, and the status it must have."""
+    user = await relay.user()
+    mine, hook = bearer(user.session), bearer(await user.hook())
+    calls: list[tuple[int, str, str, dict[str, str], Any]] = [
+        (200, "GET", "/healthz", {}, None),
+        (200, "GET", "/", {}, None),
+        (200, "GET", "/console/relay-stream.js", {}, None),
+        (200, "GET", "/openapi.json", {}, None),
+        (200, "GET", "/api/me", mine, None),
+        (200, "GET", "/api/events", mine, None),
+        (200, "HEAD", "/api/sse", mine, None),
+        (201, "POST", "/api/rt/ticket", mine, {}),
+        (200, "POST", "/api/webhook/cli", hook, EVENT),
+        (400, "GET", "/api/events?after=nonsense", mine, None),
+        (401, "GET", "/api/me", {}, None),
+        (401, "GET", "/api/sse", bearer("broken"), None),
+        (403, "POST", "/api/webhook/cli", mine, EVENT),
+        (404, "GET", "/nowhere", {}, None),
+        (405, "PUT", "/api/me", {}, None),
+        (413, "POST", "/api/webhook/cli", hook, "x" * 200_000),
+        (415, "POST", "/api/webhook/cli", hook, None),
+        (422, "POST", "/api/webhook/cli", hook, {}),
+        (204, "DELETE", "/api/session", mine, None),
+    ]
+    found = []
+    for status, method, path, credential, body in calls:
+        given = {} if body is None else {"json": body}
+        answer = await relay.http.request(method, path, headers={**headers, **credential}, **given)
+        found.append((f"{method} {path}", status, answer))
+    return found
+
+
+@pytest.mark.parametrize("origin", LISTED)
+async def test_a_listed_page_reads_every_answer(relay: Relay, origin: str) -> None:
+    for what, status, answer in await everything(relay, {"Origin": origin}):
+        assert (what, answer.status_code) == (what, status)
+        assert_readable(answer, origin)
+        assert "Set-Cookie" not in answer.headers
+
+
+async def test_a_page_that_is_not_listed_reads_none(relay: Relay) -> None:
+    for what, status, answer in await everything(relay, {"Origin": "https://evil.example"}):
+        assert answer.status_code in (status, 403), what
+        assert_closed(answer)
+        assert "origin" in words(answer, "Vary"), what
+    for origin in SENDABLE:
+        for path in ("/healthz", "/nowhere", "/api/me"):
+            assert_closed(await relay.http.get(path, headers={"Origin": origin}))
+        answer = await relay.http.options(
+            "/api/me", headers={"Origin": origin, "Access-Control-Request-Method": "GET"}
+        )
+        assert_closed(answer)
+
+
+async def test_without_an_origin_nothing_is_said_but_that_it_matters(relay: Relay) -> None:
+    for what, status, answer in await everything(relay, {}):
+        assert (what, answer.status_code) == (what, status)
+        assert_closed(answer)
+        assert "origin" in words(answer, "Vary"), what
+
+
+async def test_with_nobody_listed_nobody_reads(database_url: str) -> None:
+    async with running_relay(database_url) as relay:
+        for origin in (*LISTED, relay.url, "null"):
+            asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+            assert_closed(await relay.http.options("/api/me", headers=asked))
+            assert_closed(await relay.http.get("/healthz", headers={"Origin": origin}))
+
+
+@pytest.mark.parametrize("path", ["/api/me", "/api/events", "/api/sse", "/api/webhook/cli"])
+async def test_a_preflight_grants_what_the_api_takes_and_no_more(relay: Relay, path: str) -> None:
+    (method,) = {"/api/webhook/cli": {"POST"}}.get(path, {"GET"})
+    answer = await relay.http.options(
+        path,
+        headers={
+            "Origin": LISTED[1],
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": ",".join([*map(str.lower, SENT), "cookie", "x-evil"]),
+        },
+    )
+    assert answer.status_code == 200
+    assert_readable(answer, LISTED[1])
+    assert words(answer, "Access-Control-Allow-Methods") == {name.lower() for name in METHODS}
+    assert words(answer, "Access-Control-Allow-Headers") == {name.lower() for name in SENT}
+    assert answer.headers["Access-Control-Max-Age"] == str(MAX_AGE)
+    assert answer.content == b""
+    refused = await relay.http.options(
+        path, headers={"Origin": LISTED[1], "Access-Control-Request-Method": "PATCH"}
+    )
+    assert not words(refused, "Access-Control-Allow-Methods")
+
+
+async def test_a_preflight_needs_no_credential_and_does_nothing(relay: Relay) -> None:
+    user = await relay.user()
+    for path in ("/api/user", "/api/session", "/api/token", "/api/token/revoke"):
+        answer = await relay.http.options(
+            path,
+            headers={
+                **bearer(user.session),
+                "Origin": LISTED[0],
+                "Access-Control-Request-Method": "POST",
+            },
+        )
+        assert (path, answer.status_code) == (path, 200)
+        assert "Set-Cookie" not in answer.headers
+    assert (await user.call("GET", "/api/me")).json()["tokens"] == []
+
+
+async def test_a_stream_is_readable_from_its_first_byte(relay: Relay) -> None:
+    user = await relay.user()
+    async with open_stream(relay, "sse", user.session, headers={"Origin": LISTED[0]}) as stream:
+        assert stream.headers["access-control-allow-origin"] == LISTED[0]
+        assert "Origin" in stream.headers["vary"]
+        with trio.fail_after(5):
+            await stream.hello()
+
+
+async def test_our_own_fault_is_readable_too(relay: Relay, database_url: str) -> None:
+    """A 500 comes from the same place as all the others."""
+    user = await relay.user()
+    async with connect(database_url, timeout=5) as database:
+        await database.execute("ALTER TABLE users RENAME COLUMN created_at TO elsewhere")
+    answer = await relay.http.get("/api/me", headers={**bearer(user.session), "Origin": LISTED[0]})
+    assert answer.status_code == 500
+    assert_readable(answer, LISTED[0])

@@ -1,0 +1,140 @@
+"""Which Origins count: one judge, and quart-cors of the same opinion."""
+
+import re
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from quart_cors import _get_origin_if_valid
+
+from relay.origins import Listed, Origins
+from relay.setting_types import origins
+
+LISTED = Listed(
+    origins(
+        "https://app.example.com:443, https://*.example.app, http://127.0.0.1:1234,"
+        " http://[0:0:0:0:0:0:0:1]:80, https://*.pages.example.org:8443, https://xn--bcher-kva.example"
+    )
+)
+
+COUNT = [
+    "https://app.example.com",
+    "https://a.example.app",
+    "https://a-1.example.app",
+    "https://xn--bcher-kva.example.app",
+    f"https://{'a' * 63}.example.app",
+    "http://127.0.0.1:1234",
+    "http://[::1]",
+    "https://a.pages.example.org:8443",
+    "https://xn--bcher-kva.example",
+]
+
+FOREIGN = [
+    *("", "null", "*", "https://", "https://*", "file://", "about:blank"),
+    # another scheme, another port
+    *("http://app.example.com", "http://a.example.app", "wss://app.example.com"),
+    *("https://app.example.com:8443", "https://a.example.app:8443", "https://app.example.com:"),
+    *("https://app.example.com:443", "https://a.example.app:443", "https://a.example.app:"),
+    *("http://127.0.0.1", "http://127.0.0.1:12345", "http://127.0.0.2:1234", "http://[::1]:1234"),
+    *("http://localhost:1234", "http://0177.0.0.1:1234", "http://2130706433:1234"),
+    *("https://a.pages.example.org", "https://a.pages.example.org:84430", "http://[::1]:80"),
+    # more before it, more after it
+    *("https://evil-example.app", "https://evilexample.app", "https://evil.com/.example.app"),
+    *("https://a.example.app.evil.com", "https://app.example.com.evil.com", "https://example.app"),
+    *("https://a.example.appx", "https://a.example.app/", "https://a.example.app?", "xhttps://a.b"),
+    *("https://evil.com#.example.app", "https://evil.com?.example.app", "https://evil.com\\.example.app"),
+    *("https://a.b.example.app", "https://.example.app", "https://-a.example.app"),
+    *("https://a-.example.app", f"https://{'a' * 64}.example.app", "https://*.example.app"),
+    *("https://a_b.example.app", "https://a%2eb.example.app", "https://evilapp.example.com"),
+    *("https://a.exampleXapp", "https://aXexample.app", "https://appXexample.com"),
+    # spellings no browser sends
+    *("https://APP.example.com", "https://app.EXAMPLE.com", "HTTPS://app.example.com"),
+    *("https://A.example.app", "https://app.example.com.", "https://a.example.app."),
+    *(" https://app.example.com", "https://app.example.com ", "https://app.example.com\n"),
+    *("https://a.example.app\n", "https://a\n.example.app", "https://a.example.app\0"),
+    *("https://a.example.app\r\nX: y", "https://a.example.app, https://evil.com"),
+    *("https://evil.com https://a.example.app", "https://app.example.com,null"),
+    # whoever asks under somebody's name
+    *("https://user@app.example.com", "https://app.example.com@evil.com", "https://u:p@a.example.app"),
+    *("https://a.example.app@evil.com", "https://evil.com@a.example.app", "https://@a.example.app"),
+    # letters that look alike or fold to the listed ones
+    *("https://bücher.example", "https://\u0430pp.example.com", "https://app.ex\u212ample.com"),
+    *("https://\uff41pp.example.com", "https://a.example。app", "https://\u017f.example.app"),
+    *("https://ä.example.app", "https://\u0661.example.app", "https://a.example.app\u200b"),
+]  # fmt: skip
+
+
+def quart_cors_takes(origin: str) -> bool:
+    """What the library that writes the headers decides by itself."""
+    return _get_origin_if_valid(origin, set(LISTED.rules), False) is not None
+
+
+@pytest.mark.parametrize("origin", COUNT)
+def test_a_listed_origin_counts(origin: str) -> None:
+    assert origin in LISTED
+    assert quart_cors_takes(origin)
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_what_only_looks_listed_does_not_count(origin: str) -> None:
+    assert origin not in LISTED
+    assert not quart_cors_takes(origin)
+
+
+def test_nobody_is_listed_unless_named() -> None:
+    for origin in (*COUNT, *FOREIGN):
+        assert origin not in Listed(())
+
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NEAR = st.one_of(
+    st.text(alphabet=string.ascii_letters + string.digits + ".-_:/@#?%\\\n\r ä*", max_size=70),
+    st.sampled_from(["a", "a.b", "evil.com/", "user@a", "a:443", "a\n"]),
+)
+
+
+@given(_NEAR, st.sampled_from(["https://", "http://", "https:/", "//"]), _NEAR)
+def test_a_pattern_takes_one_label_and_nothing_else(label: str, scheme: str, tail: str) -> None:
+    origin = f"{scheme}{label}.example.app"
+    expected = scheme == "https://" and _LABEL.fullmatch(label) is not None
+    assert (origin in LISTED) is quart_cors_takes(origin) is expected
+    if tail:
+        assert origin + tail not in LISTED
+        assert not quart_cors_takes(origin + tail)
+
+
+@given(st.text(max_size=100) | st.from_regex(r"https?://[a-z.]+(:\d+)?/?"))
+def test_the_judge_and_the_writer_agree(origin: str) -> None:
+    assert (origin in LISTED) is quart_cors_takes(origin)
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [
+        ("https://app.example.com:443", "https://app.example.com"),
+        ("http://app.example.com:80", "http://app.example.com"),
+        ("http://app.example.com:443", "http://app.example.com:443"),
+        ("https://app.example.com:80", "https://app.example.com:80"),
+        ("https://app.example.com:08443", "https://app.example.com:8443"),
+        ("HTTPS://App.Example.Com", "https://app.example.com"),
+        ("https://*.example.app:443", "https://*.example.app"),
+        ("http://[0:0::1]:3000", "http://[::1]:3000"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_spell_it(text: str, spelled: str) -> None:
+    assert origins(text) == (spelled,)
+    assert spelled.replace("*", "a") in Listed(origins(text))
+
+
+def test_loopback_is_own_under_each_of_its_names_on_the_same_port_alone() -> None:
+    judge = Origins("http://127.0.0.1:8000", ())
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        assert judge.is_own(f"http://{host}:8000")
+        assert not judge.allows(f"http://{host}:8001")
+        assert not judge.allows(f"https://{host}:8000")
+        assert not judge.allows(f"http://{host}")
+    assert not judge.allows("http://localhost.:8000")
+    assert not judge.allows("http://a.localhost:8000")
+    assert Origins("https://relay.example", ()).own == {"https://relay.example"}
