@@ -1,7 +1,8 @@
 """Who is it? Tokens and tickets -> Credential, remembered so that the hot path asks nobody.
 
 A credential is trusted from memory only while this process hears of revocations: one small
-query a second asks the database what was revoked anywhere. A revoke done here counts at once.
+query a second asks the database what was revoked anywhere. A revoke done here counts at once,
+and at once elsewhere, as far as the other processes hear each other.
 While that query fails nobody is let in: 503, at once.
 """
 
@@ -26,6 +27,7 @@ SESSION_DAYS = 30.0  # a session slides this far with every use
 TICKET_SECONDS = 30  # time to open a URL, not to pass it around
 
 POLL = 1.0  # seconds between looks for revocations: what a revoke may take elsewhere
+SOON = 0.1  # seconds between two at least, however often we are told to look
 RETRY = 0.2  # seconds after a look that failed: nobody is let in until one does not
 TRUST = 2.5  # seconds memory is trusted after the last good look: two may be slow
 WATCHING = 60.0  # seconds between two notes that open streams use their credentials
@@ -79,11 +81,13 @@ class Access:
         database: Database,
         *,
         on_revoked: Callable[[UUID], None],
+        tell: Callable[[UUID], None],
         watching: Callable[[], Iterable[UUID]],
     ) -> None:
         self.keyring = keyring
         self._database = database
         self._on_revoked = on_revoked
+        self._tell = tell
         self._watching = watching
         self._known: dict[str, Credential] = {}
         self._tokens_of: dict[UUID, str] = {}
@@ -92,6 +96,7 @@ class Access:
         self._note_watching_at = 0.0
         self._trusted_until = 0.0
         self._seen: datetime | None = None
+        self._woken = trio.Event()
 
     async def authenticate(self, token: str, now: float) -> Credential:
         """Raises InvalidToken, DatabaseAway. `now` is seconds since 1970."""
@@ -163,9 +168,18 @@ class Access:
         )
 
     def revoked(self, credential_id: UUID) -> None:
+        """It was ended by a request here: end what it opened, everywhere."""
+        self.heard_revoked(credential_id)
+        self._tell(credential_id)
+
+    def heard_revoked(self, credential_id: UUID) -> None:
         """It ended: forget it and end what it opened, now."""
         self.forget(credential_id)
         self._on_revoked(credential_id)
+
+    def look(self) -> None:
+        """Something may have been revoked that was not heard of: ask now."""
+        self._woken.set()
 
     def forget(self, credential_id: UUID) -> None:
         self._forgotten += 1
@@ -184,10 +198,11 @@ class Access:
         started, heard = False, True
         while True:
             asked_at, pause = trio.current_time(), POLL
+            self._woken = trio.Event()
             try:
                 ids, self._seen = await select_revoked(self._database, self._seen)
                 for credential_id in ids:
-                    self.revoked(credential_id)
+                    self.heard_revoked(credential_id)
                 self._trusted_until = asked_at + TRUST
                 await self._note_use()
                 if not heard:
@@ -200,7 +215,9 @@ class Access:
             if not started:
                 task_status.started()
                 started = True
-            await trio.sleep(pause)
+            await trio.sleep(SOON)
+            with trio.move_on_at(asked_at + pause):
+                await self._woken.wait()
 
     async def _note_use(self) -> None:
         if trio.current_time() >= self._note_watching_at:

@@ -23,7 +23,7 @@ async def _serving() -> AsyncGenerator[None, None]:
     base_url = _settings.base_url or f"http://{_settings.bind}"
     async with open_source(_settings) as source:
         await bring_up_to_date(
-            source.dsn, apply=_settings.auto_migrate, timeout=_settings.database_timeout
+            source.direct, apply=_settings.auto_migrate, timeout=_settings.database_timeout
         )
         async with open_services(_settings, source, base_url) as _relay.services:
             yield

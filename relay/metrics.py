@@ -59,3 +59,32 @@ connections_failed = Counter(
 connections_refused = Counter(
     "relay_connections_refused", "Connections refused because too many were open."
 )
+
+# -- the backplane: what processes on one database tell each other
+backplane_up = Gauge(
+    "relay_backplane_up",
+    "Whether this process hears the others at once.",
+    multiprocess_mode="livemin",
+)
+backplane_processes = Gauge(
+    "relay_backplane_processes",
+    "Processes alive on this database, this one included.",
+    multiprocess_mode="livemax",
+)
+backplane_sent = Counter("relay_backplane_sent", "Notifications sent.")
+backplane_send_failures = Counter(
+    "relay_backplane_send_failures", "Notifications that could not be sent."
+)
+backplane_overflows = Counter(
+    "relay_backplane_overflows", "Notifications too long for a list: look at everything."
+)
+backplane_received = Counter("relay_backplane_received", "Notifications of other processes.")
+backplane_reconnects = Counter("relay_backplane_reconnects", "Times LISTEN was lost and made anew.")
+backplane_lag = Histogram(
+    "relay_backplane_lag_seconds",
+    "From an event's receipt by another process to its hand-over here; the oldest of one counts.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+streams_cut = Counter(
+    "relay_streams_cut", "Live streams ended because their credential did.", ["reason"]
+)

@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
+from uuid import UUID
 
 import trio
 from quart import current_app
@@ -13,8 +15,11 @@ from relay.db.pool import Database, open_database
 from relay.db.source import Source
 from relay.housekeeping import keep_house, watch_disk
 from relay.origins import Origins
-from relay.realtime.backplane import follow_other_processes
+from relay.realtime.backplane import Backplane, LocalBackplane
+from relay.realtime.following import Follower
 from relay.realtime.hub import Hub
+from relay.realtime.news import News
+from relay.realtime.notifying import PostgresBackplane
 from relay.realtime.publisher import Publisher
 from relay.settings import Settings
 from relay.tokens import Keyring
@@ -34,6 +39,11 @@ class Services:
     access: Access
     hub: Hub
     publisher: Publisher
+    backplane: Backplane
+
+    def watchers(self, user_id: UUID) -> int:
+        """The user's live streams: exactly those here, and what is known of other processes."""
+        return self.hub.watchers(user_id) + self.backplane.watchers(user_id)
 
     @property
     def secure(self) -> bool:
@@ -56,29 +66,51 @@ async def open_services(
         most_per_address=settings.max_connections_per_address,
     )
     async with open_database(
-        source.dsn, connections=settings.database_connections, timeout=settings.database_timeout
+        source.dsn,
+        connections=settings.database_connections,
+        timeout=settings.database_timeout,
+        pooled=source.pooled,
     ) as database:
+        backplane: Backplane = (
+            PostgresBackplane(database, source.direct, hub)
+            if source.shared
+            else LocalBackplane(hub)
+        )
         access = Access(
             Keyring(source.keys, base_url),
             database,
             on_revoked=hub.end_credential,
+            tell=backplane.ended,
             watching=hub.credentials,
         )
-        publisher = Publisher(database, hub, settings)
+        publisher = Publisher(database, hub, backplane, settings)
         journal = publisher.journal
+        follower = Follower(hub, journal)
         origins = Origins(base_url, settings.cors)
         async with trio.open_nursery() as critical:
             await critical.start(access.run)
-            critical.start_soon(follow_other_processes, hub, journal)
+            critical.start_soon(follower.run)
+            await critical.start(backplane.run, partial(_hear, follower, access))
             critical.start_soon(keep_house, database, settings)
             if source.folder is not None:
                 critical.start_soon(watch_disk, journal, source.folder, settings.min_free_disk)
             async with trio.open_nursery() as writers:
                 await writers.start(journal.run)
-                yield Services(settings, base_url, origins, database, access, hub, publisher)
+                yield Services(
+                    settings, base_url, origins, database, access, hub, publisher, backplane
+                )
                 journal.close()
                 writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS
             critical.cancel_scope.cancel()
+
+
+def _hear(follower: Follower, access: Access, news: News) -> None:
+    """What other processes tell goes to whom it concerns."""
+    for credential_id in news.ended:
+        access.heard_revoked(credential_id)
+    if news.everything:
+        access.look()
+    follower.hear(news)
 
 
 def services() -> Services:

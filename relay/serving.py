@@ -64,7 +64,7 @@ async def serve_relay(
     app = create_app(settings)
     async with open_source(settings) as source:
         applied = await bring_up_to_date(
-            source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
+            source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
         )
         log.info("database_ready", database=source.description, migrated=len(applied))
         async with open_services(settings, source, base_url) as app.services:

@@ -158,7 +158,7 @@ def bind(text: str) -> str:
     return text
 
 
-def database_url(text: str) -> str:
+def postgres_address(text: str) -> str:
     if urlsplit(text.strip()).scheme not in ("postgres", "postgresql"):
         raise ValueError("must be an address like postgresql://user:password@host/database")
     return text.strip()

@@ -15,7 +15,6 @@ from relay.setting_types import (
     base_url,
     bearer,
     bind,
-    database_url,
     days,
     duration,
     integer,
@@ -23,6 +22,7 @@ from relay.setting_types import (
     one_of,
     optional_duration,
     origins,
+    postgres_address,
     signing_keys,
     size,
     workers,
@@ -100,9 +100,14 @@ class Settings:
 
     # -- the database
     database_url: str | None = _setting(
-        "DATABASE_URL", database_url, None, "address",
+        "DATABASE_URL", postgres_address, None, "address",
         "without one, Relay runs its own Postgres in its data folder", shown="embedded",
         secret=True,
+    )  # fmt: skip
+    database_direct_url: str | None = _setting(
+        "RELAY_DATABASE_DIRECT_URL", postgres_address, None, "address",
+        "where DATABASE_URL leads to a transaction pooler: migrations and LISTEN need a session",
+        shown="DATABASE_URL", secret=True,
     )  # fmt: skip
     auto_migrate: bool = _setting(
         "RELAY_AUTO_MIGRATE", on_off, True, "on or off",
@@ -230,6 +235,11 @@ class Settings:
 
     def _check(self) -> None:
         """What no setting can say alone."""
+        if self.database_direct_url and not self.database_url:
+            raise SettingError(
+                "DATABASE_URL is missing: RELAY_DATABASE_DIRECT_URL is the same database without"
+                " its pooler"
+            )
         if self.database_url and not self.signing_keys:
             raise SettingError(
                 "RELAY_SIGNING_KEYS is missing: with DATABASE_URL all processes share their keys."

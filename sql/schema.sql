@@ -124,6 +124,11 @@ CREATE TABLE public.events (
     payload text NOT NULL
 );
 
+CREATE UNLOGGED TABLE public.processes (
+    process_id uuid NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.schema_migrations (
     version integer NOT NULL,
     name text NOT NULL,
@@ -179,6 +184,12 @@ CREATE TABLE public.users (
 )
 WITH (fillfactor='50');
 
+CREATE UNLOGGED TABLE public.watching (
+    process_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    streams integer NOT NULL
+);
+
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
 
@@ -187,6 +198,9 @@ ALTER TABLE ONLY public.events
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_user_id_event_id_key UNIQUE (user_id, event_id);
+
+ALTER TABLE ONLY public.processes
+    ADD CONSTRAINT processes_pkey PRIMARY KEY (process_id);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
@@ -205,6 +219,9 @@ ALTER TABLE ONLY public.trimmed_events
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY public.watching
+    ADD CONSTRAINT watching_pkey PRIMARY KEY (process_id, user_id);
 
 CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
 
@@ -226,4 +243,8 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.watching
+    ADD CONSTRAINT watching_process_id_fkey FOREIGN KEY (process_id) REFERENCES public.processes(process_id) ON DELETE CASCADE;
+
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (1, 'users_tokens_events', '2685f06cd5a3c1a6d4d6e14d5251e5c2f2a3902689243e9a0227b0633ce05277');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (2, 'presence', '2ce5faa2d42890c92d6afd710908daa18640cf1640028fbe4fecec4d8b298f54');

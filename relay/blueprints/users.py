@@ -107,7 +107,7 @@ async def me(credential: Credential) -> Response:
             user_id=str(user.user_id),
             created_at=rfc3339(user.created_at),
             cursor=f"{user.epoch}.{user.last_seq}",
-            connections=now.hub.watchers(credential.user_id),
+            connections=now.watchers(credential.user_id),
             tokens=[
                 TokenInfo(
                     token_id=str(token.token_id),

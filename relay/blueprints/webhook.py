@@ -57,7 +57,7 @@ async def ingest(credential: Credential) -> Response:
     else:
         events = [parse_event(body, received_at, default_id)]
     receipts = await services().publisher.publish(credential.user_id, events)
-    watchers = services().hub.watchers(credential.user_id)
+    watchers = services().watchers(credential.user_id)
     if kind == NDJSON:
         return answer(_batch_accepted(receipts, watchers))
     (receipt,) = receipts

@@ -37,7 +37,7 @@ def command(renew: bool, data_dir: str | None) -> None:
 async def _renew(settings: Settings) -> int:
     async with open_source(settings, beside=True) as source:
         await bring_up_to_date(
-            source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
+            source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
         )
-        async with open_database(source.dsn, connections=2, timeout=600) as database:
+        async with open_database(source.direct, connections=2, timeout=600) as database:
             return await renew_epochs(database)

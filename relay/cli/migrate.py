@@ -35,7 +35,7 @@ def command(status: bool, data_dir: str | None) -> None:
 
 async def _apply(settings: Settings) -> int:
     async with open_source(settings, beside=True) as source:
-        done = await bring_up_to_date(source.dsn, apply=True, timeout=settings.database_timeout)
+        done = await bring_up_to_date(source.direct, apply=True, timeout=settings.database_timeout)
     for migration in done:
         click.echo(f"applied {migration.file}")
     click.echo(f"The database is up to date; {len(done)} migrations applied now.")
@@ -46,7 +46,7 @@ async def _status(settings: Settings) -> int:
     migrations = load_migrations(packaged("sql"))
     async with (
         open_source(settings, beside=True) as source,
-        connect(source.dsn, timeout=settings.database_timeout) as connection,
+        connect(source.direct, timeout=settings.database_timeout) as connection,
     ):
         applied = await applied_migrations(connection)
         todo = pending(migrations, applied)

@@ -41,10 +41,10 @@ async def _create(settings: Settings) -> tuple[str, str]:
     base_url = settings.base_url or f"http://{settings.bind}"
     async with open_source(settings, beside=True) as source:
         await bring_up_to_date(
-            source.dsn, apply=settings.auto_migrate, timeout=settings.database_timeout
+            source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
         )
         async with open_database(
-            source.dsn, connections=2, timeout=settings.database_timeout
+            source.direct, connections=2, timeout=settings.database_timeout
         ) as database:
             user_id, token, _ = await make_user(database, Keyring(source.keys, base_url))
     return str(user_id), token

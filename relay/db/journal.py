@@ -5,14 +5,14 @@ is no timer: while one commit is under way the next batch gathers. Users are sha
 writers, so that one user's events are handed over in the order they were committed in.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 import structlog
 import trio
 
 from relay import metrics
+from relay.db.pages import Page, select_events, select_head, select_heads, select_page
 from relay.db.pool import Database, Row, RowRefused
 from relay.errors import (
     DatabaseAway,
@@ -58,14 +58,6 @@ class _Waiting:
     def abandon(self) -> None:
         """Nobody waits any more: what still lies in the queue must not hold its payloads."""
         self.events = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A stretch of a stream, and where the whole stream stood in the same moment."""
-
-    head: Head
-    events: list[Event]
 
 
 class Journal:
@@ -222,19 +214,11 @@ class Journal:
 
     async def head(self, user_id: UUID) -> Head:
         """Where a stream stands. Raises InvalidToken when the user is gone, DatabaseAway."""
-        row = await self._database.fetchrow(
-            "SELECT epoch, oldest_seq, last_seq FROM users WHERE user_id = $1", user_id
-        )
-        if row is None:
-            raise InvalidToken("The user is gone.", reason="revoked")
-        return Head(*row)
+        return await select_head(self._database, user_id)
 
     async def heads(self, user_ids: list[UUID]) -> dict[UUID, int]:
         """The last seq of each of these users' streams, for those that have one."""
-        rows = await self._database.fetch(
-            "SELECT user_id, last_seq FROM users WHERE user_id = ANY ($1)", user_ids
-        )
-        return {row["user_id"]: row["last_seq"] for row in rows}
+        return await select_heads(self._database, user_ids)
 
     async def read(
         self, user_id: UUID, after: int, limit: int = PAGE_EVENTS, most_bytes: int = PAGE_BYTES
@@ -243,45 +227,14 @@ class Journal:
 
         Raises InvalidToken when the user is gone, DatabaseAway.
         """
-        rows = await self._database.fetch(_READ, user_id, after, limit, most_bytes)
-        if not rows:
-            raise InvalidToken("The user is gone.", reason="revoked")
-        head = Head(rows[0]["epoch"], rows[0]["oldest_seq"], rows[0]["last_seq"])
-        return Page(head, [_stored(row) for row in rows if row["seq"] is not None])
+        return await select_page(self._database, user_id, after, limit, most_bytes)
 
+    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Event]]:
+        """What comes next in each of these streams, together at most what one commit holds.
 
-# One statement, so that the stream's head and its events are of one moment. The page is cut by
-# the bytes before a row, so that even a row larger than the bound is read, alone.
-_READ = """
-    SELECT u.epoch, u.oldest_seq, u.last_seq,
-        e.seq, e.event_id, e.event_type, e.task_id, e.ts, e.payload, e.received_at
-    FROM users u
-    LEFT JOIN LATERAL (
-        SELECT page.* FROM (
-            SELECT s.*, sum(event_bytes(s.payload)) OVER (ORDER BY s.seq)
-                - event_bytes(s.payload) AS bytes_before
-            FROM (
-                SELECT * FROM events WHERE user_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
-            ) s
-        ) page
-        WHERE page.bytes_before < $4
-    ) e ON true
-    WHERE u.user_id = $1
-    ORDER BY e.seq
-"""
-
-
-def _stored(row: Row) -> Event:
-    return Event(
-        epoch=row[0],
-        seq=row[3],
-        id=row[4],
-        event_type=row[5],
-        task_id=row[6],
-        ts=row[7],
-        payload=row[8],
-        received_at=row[9],
-    )
+        One query for all of them. Raises DatabaseAway.
+        """
+        return await select_events(self._database, after, MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES)
 
 
 def _committed(event: NewEvent, epoch: str, seq: int) -> Event:

@@ -7,7 +7,7 @@ is not there comes out as DatabaseAway; what it refuses, as StatementFailed.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,  # 3D000: the database itself is gone
 )
 
+_NAMED = {"application_name": "relay"}
 
 RELEASE = 1.0  # seconds the server may take to acknowledge that a statement was cancelled
 
@@ -94,26 +95,49 @@ class Connection:
             )
             return rows
 
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> trio.Event:
+        """Call `heard` with what is notified there from now on; the event says it is over.
+
+        Notifications are announced in their order, in trio's thread. They end with the
+        connection, and what was notified meanwhile is gone.
+        """
+        trio_token, lost = trio.lowlevel.current_trio_token(), trio.Event()
+
+        def hear(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            trio_token.run_sync_soon(heard, str(payload))
+
+        def end(_connection: object) -> None:
+            trio_token.run_sync_soon(lost.set)
+
+        async def begin() -> None:
+            self._connection.add_termination_listener(end)
+            async with asyncio.timeout(self._timeout):
+                await self._connection.add_listener(channel, hear)
+
+        with _translated():
+            await self._bridge.run(begin)
+        return lost
+
 
 @asynccontextmanager
 async def connect(dsn: str, *, timeout: float) -> AsyncIterator[Connection]:
     """A connection for the length of the block. Raises DatabaseAway."""
-    async with open_bridge() as bridge:
-        with _translated():
-            raw = await bridge.run(
-                partial(
-                    asyncpg.connect,
-                    dsn,
-                    timeout=timeout,
-                    server_settings={"application_name": "relay"},
-                )
-            )
-        try:
-            yield Connection(raw, bridge, timeout)
-        finally:
-            # no farewell to wait for: the server notices a closed socket
-            with trio.CancelScope(shield=True):
-                await bridge.run(_terminate, raw)
+    async with open_bridge() as bridge, _connected(bridge, dsn, timeout) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _connected(bridge: Bridge, dsn: str, timeout: float) -> AsyncIterator[Connection]:
+    with _translated():
+        raw = await bridge.run(
+            partial(asyncpg.connect, dsn, timeout=timeout, server_settings=_NAMED)
+        )
+    try:
+        yield Connection(raw, bridge, timeout)
+    finally:
+        # no farewell to wait for: the server notices a closed socket
+        with trio.CancelScope(shield=True):
+            await bridge.run(_terminate, raw)
 
 
 class Database:
@@ -128,6 +152,10 @@ class Database:
     def in_use(self) -> int:
         """Connections busy now."""
         return self._pool.get_size() - self._pool.get_idle_size()
+
+    def connection(self, dsn: str, *, timeout: float) -> AbstractAsyncContextManager[Connection]:
+        """A connection beside the pool, for what needs a session. Raises DatabaseAway."""
+        return _connected(self._bridge, dsn, timeout)
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         return await self._run(lambda connection: connection.fetch(sql, *args))
@@ -162,11 +190,16 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(dsn: str, *, connections: int, timeout: float) -> AsyncIterator[Database]:
-    """A pool for the length of the block. Raises DatabaseAway when nobody answers."""
+async def open_database(
+    dsn: str, *, connections: int, timeout: float, pooled: bool = False
+) -> AsyncIterator[Database]:
+    """A pool for the length of the block. Raises DatabaseAway when nobody answers.
+
+    `pooled`: a transaction pooler stands in between, so that no session outlives a statement.
+    """
     async with open_bridge() as bridge:
         with _translated():
-            pool = await bridge.run(_create_pool, dsn, connections, timeout)
+            pool = await bridge.run(_create_pool, dsn, connections, timeout, pooled)
         try:
             yield Database(pool, bridge, timeout)
         finally:
@@ -174,7 +207,9 @@ async def open_database(dsn: str, *, connections: int, timeout: float) -> AsyncI
                 await bridge.run(_close_pool, pool)
 
 
-async def _create_pool(dsn: str, connections: int, timeout: float) -> "asyncpg.Pool[Row]":
+async def _create_pool(
+    dsn: str, connections: int, timeout: float, pooled: bool
+) -> "asyncpg.Pool[Row]":
     return await asyncpg.create_pool(
         dsn,
         min_size=2,
@@ -184,7 +219,9 @@ async def _create_pool(dsn: str, connections: int, timeout: float) -> "asyncpg.P
         command_timeout=timeout * 2,
         # statements leave no session state behind, so giving back costs no round trip
         reset=_leave_as_is,
-        server_settings={"application_name": "relay", "jit": "off"},
+        # poolers refuse what they do not know at a start, and forget prepared statements
+        server_settings=_NAMED if pooled else {**_NAMED, "jit": "off"},
+        statement_cache_size=0 if pooled else 100,
     )
 
 

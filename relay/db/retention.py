@@ -51,8 +51,14 @@ async def trim_stream(database: Database, user_id: UUID, bounds: Bounds) -> int:
 
 
 async def sweep(database: Database, *, audit_days: float) -> None:
-    """Forget spent idempotency keys, ended credentials and old audit rows, a batch of each."""
+    """Forget spent idempotency keys, ended credentials, gone processes, old audit rows."""
     for statement in (
+        """
+        DELETE FROM processes WHERE process_id IN (
+            SELECT process_id FROM processes
+            WHERE seen_at < now() - interval '1 minute' LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        """,
         """
         DELETE FROM trimmed_events WHERE (user_id, event_id) IN (
             SELECT user_id, event_id FROM trimmed_events

@@ -32,12 +32,21 @@ class NoDatabase(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`dsn` holds a password: never shown."""
+    """`dsn` and `direct` hold a password: never shown.
+
+    `direct` is the same database without a pooler in between: for migrations and LISTEN.
+    """
 
     dsn: str = field(repr=False)
+    direct: str = field(repr=False)
     keys: tuple[SigningKey, ...]
     description: str
     folder: Path | None  # where our own Postgres lives
+    shared: bool  # whether other processes may serve it, too
+
+    @property
+    def pooled(self) -> bool:
+        return self.direct != self.dsn
 
 
 @asynccontextmanager
@@ -48,30 +57,36 @@ async def open_source(settings: Settings, *, beside: bool = False) -> AsyncItera
     that a serving Relay runs is used as it is. Raises NoDatabase, EmbeddedError.
     """
     if settings.database_url is not None:
-        await _reachable(settings.database_url, settings.database_timeout)
-        yield Source(settings.database_url, settings.signing_keys, "with the given Postgres", None)
+        given, direct = settings.database_url, settings.database_direct_url
+        await _reachable("DATABASE_URL", given, settings.database_timeout)
+        if direct is not None:
+            await _reachable("RELAY_DATABASE_DIRECT_URL", direct, settings.database_timeout)
+        told = "with the given Postgres"
+        yield Source(given, direct or given, settings.signing_keys, told, None, shared=True)
         return
     folder = settings.data_dir
     if beside and folder.exists() and (dsn := running_beside(folder)) is not None:
         keys = settings.signing_keys or await trio.to_thread.run_sync(_kept_keys, folder)
-        yield Source(dsn, keys, f"beside a serving Relay in {folder}", None)
+        told = f"beside a serving Relay in {folder}"
+        yield Source(dsn, dsn, keys, told, None, shared=True)
         return
     async with trio.open_nursery() as nursery:
         dsn = await nursery.start(_keep_running, folder)
         keys = settings.signing_keys or await trio.to_thread.run_sync(_kept_keys, folder)
-        yield Source(dsn, keys, f"with an embedded Postgres in {folder}", folder)
+        told = f"with an embedded Postgres in {folder}"
+        yield Source(dsn, dsn, keys, told, folder, shared=settings.workers > 1)
         nursery.cancel_scope.cancel()
 
 
-async def _reachable(dsn: str, timeout: float) -> None:
+async def _reachable(setting: str, dsn: str, timeout: float) -> None:
     try:
         await wait_until_reachable(dsn, within=REACHABLE_WITHIN, timeout=timeout)
     except DatabaseAway as error:
         cause = error.__cause__
         reason = str(cause) or type(cause).__name__
-        raise NoDatabase(f"DATABASE_URL: the database does not answer: {reason}") from error
+        raise NoDatabase(f"{setting}: the database does not answer: {reason}") from error
     except (StatementFailed, ValueError) as error:
-        raise NoDatabase(f"DATABASE_URL is not one the driver understands: {error}") from error
+        raise NoDatabase(f"{setting} is not one the driver understands: {error}") from error
 
 
 async def _keep_running(

@@ -1,27 +1,83 @@
-"""What other processes on the same database stored: the net under every announcement.
+"""Between the processes that share a database: each tells the others what happened on it.
 
-Once a second one query asks how far the streams with readers here have got. Whoever is further
-than its readers were told, because another process stored it or because a commit's answer was
-lost, sends them to the journal.
+A shortcut, never the truth: whoever hears nothing finds the same in the database, by looking
+once a second (`following.py`, `access.py`).
 """
+
+from collections.abc import Callable
+from typing import Protocol
+from uuid import UUID, uuid4
 
 import trio
 
-from relay.db.journal import Journal
-from relay.errors import DatabaseAway
+from relay import metrics
 from relay.realtime.hub import Hub
+from relay.realtime.news import News
 
-POLL = 1.0  # seconds: how late an event from elsewhere may be
+Hear = Callable[[News], None]
 
 
-async def follow_other_processes(hub: Hub, journal: Journal) -> None:
-    """Run for as long as the process serves."""
-    while True:
-        await trio.sleep(POLL)
-        if users := hub.users():
-            try:
-                heads = await journal.heads(users)
-            except DatabaseAway:
-                continue  # told in the log by who looks for revocations
-            for user_id, last_seq in heads.items():
-                hub.recheck(user_id, last_seq)
+class Backplane(Protocol):
+    """One process's place among the others."""
+
+    def grew(self, user_id: UUID, seq: int) -> None:
+        """Tell the others that this user's stream goes up to `seq`. Never waits, never fails."""
+        ...
+
+    def ended(self, credential_id: UUID) -> None:
+        """Tell the others that this credential ended. Never waits, never fails."""
+        ...
+
+    def watchers(self, user_id: UUID) -> int:
+        """The user's live streams on the others, as they were five seconds ago or later."""
+        ...
+
+    async def run(self, hear: Hear, task_status: trio.TaskStatus[None]) -> None:
+        """Be one of them, until cancelled. `hear` gets what the others tell, in no sure order.
+
+        Anything may get lost on the way, but never in silence for long: news that says
+        "everything" follows.
+        """
+        ...
+
+
+class LocalBackplane:
+    """For processes that are none: all that share `room`, which lies in this memory.
+
+    Relay with a Postgres of its own is alone in it; there is nothing to tell and nothing to pay.
+    """
+
+    def __init__(self, hub: Hub, room: "set[LocalBackplane] | None" = None) -> None:
+        self._id = uuid4()
+        self._hub = hub
+        self._room: set[LocalBackplane] = set() if room is None else room
+        self._hear: Hear | None = None
+
+    def grew(self, user_id: UUID, seq: int) -> None:
+        for hear in self._others():
+            hear(News(self._id, heads={user_id: seq}))
+
+    def ended(self, credential_id: UUID) -> None:
+        for hear in self._others():
+            hear(News(self._id, ended={credential_id}))
+
+    def watchers(self, user_id: UUID) -> int:
+        return sum([other._hub.watchers(user_id) for other in self._room if other is not self])
+
+    def _others(self) -> list[Hear]:
+        return [
+            other._hear for other in self._room if other is not self and other._hear is not None
+        ]
+
+    async def run(
+        self, hear: Hear, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        self._hear = hear
+        self._room.add(self)
+        try:
+            metrics.backplane_up.set(1)
+            metrics.backplane_processes.set(len(self._room))
+            task_status.started()
+            await trio.sleep_forever()
+        finally:
+            self._room.discard(self)

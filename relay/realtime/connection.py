@@ -64,6 +64,14 @@ async def run_connection(
             closing = door.cut()
         metrics.connected_sockets.labels(door.name).dec()
         metrics.stream_closes.labels(str(closing.code)).inc()
+        if closing in (Close.REVOKED, Close.EXPIRED):
+            metrics.streams_cut.labels(closing.reason).inc()
+            log.info(
+                "stream_cut",
+                reason=closing.reason,
+                user_id=str(inbox.user_id),
+                credential_id=str(inbox.credential_id),
+            )
     await _say_goodbye(door, closing)
 
 
@@ -116,13 +124,14 @@ async def _follow(door: Door, inbox: Inbox, journal: Journal) -> None:
 
 async def _offer(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
     """Write what is new and next; anything else is a matter for the journal."""
+    if frames and frames[-1].epoch != inbox.epoch:
+        inbox.end(Close.RESTART)  # the numbering began anew: the client's cursor will tell
+        return
     if frames and frames[0].seq <= inbox.position:
         frames = [frame for frame in frames if frame.seq > inbox.position]
     if not frames or inbox.behind:
         return
-    if frames[0].epoch != inbox.epoch:
-        inbox.end(Close.RESTART)  # the numbering began anew: the client's cursor will tell
-    elif frames[-1].seq != inbox.position + len(frames):
+    if frames[-1].seq != inbox.position + len(frames):
         inbox.behind = True
     else:
         await _write(door, inbox, frames)

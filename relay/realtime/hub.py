@@ -65,9 +65,22 @@ class Inbox:
         self._offered = 0
 
     def offer(self, frames: Batch, size: int) -> bool:
-        """Hand over new events, in seq order. True when they are already on the wire."""
+        """Hand over new events, in seq order. True when they are already on the wire.
+
+        Commits here and news of commits elsewhere are not in step: the same events may be
+        offered twice, or later ones first. What waits here is a stretch without a hole, always.
+        """
         if self.behind:
             return False  # the journal has them, and the reader is on its way there
+        heard = self.heard
+        if frames[0].seq != heard + 1 and frames[0].epoch == self.epoch:
+            frames = [frame for frame in frames if frame.seq > heard]
+            if not frames:
+                return False
+            if self._offered and frames[0].seq != heard + 1:
+                self.fall_behind()
+                return False
+            size = sum([frame.size for frame in frames])
         self._offered = frames[-1].seq
         if (
             self.resting
@@ -88,9 +101,10 @@ class Inbox:
             self._put(frames)
         return False
 
-    def heard_of(self, seq: int) -> bool:
-        """Whether this event was written, waits here, or will be read from the journal."""
-        return self.behind or seq <= max(self.position, self._offered)
+    @property
+    def heard(self) -> int:
+        """The seq up to which all was written or waits here, unless it is `behind`."""
+        return max(self.position, self._offered)
 
     def fall_behind(self) -> None:
         """Send the reader to the journal."""
@@ -120,6 +134,7 @@ class Inbox:
     def catch_up(self) -> None:
         """The reader reads the journal now: what waits here is stored there already."""
         self._rest()
+        self._offered = 0  # the next offer may begin anywhere: the read may reach up to it
         self.behind = False
 
     def _rest(self) -> list[Batch]:
@@ -200,8 +215,16 @@ class Hub:
     def recheck(self, user_id: UUID, last_seq: int | None = None) -> None:
         """Something may be stored that was never offered here: those not that far, read."""
         for inbox in self._by_user.get(user_id, ()):
-            if last_seq is None or not inbox.heard_of(last_seq):
+            if last_seq is None or (not inbox.behind and inbox.heard < last_seq):
                 inbox.fall_behind()
+
+    def told(self, user_id: UUID) -> int | None:
+        """How far this user's readers were told of its stream, the last of them.
+
+        None when there is nobody to tell: no reader, or all on their way to the journal.
+        """
+        heard = [inbox.heard for inbox in self._by_user.get(user_id, ()) if not inbox.behind]
+        return min(heard, default=None)
 
     def end_credential(self, credential_id: UUID) -> None:
         """A credential was revoked: whatever it opened ends."""
@@ -221,6 +244,10 @@ class Hub:
     def users(self) -> list[UUID]:
         """Users with live streams."""
         return list(self._by_user)
+
+    def counts(self) -> dict[UUID, int]:
+        """How many live streams each user has here, of those that have any."""
+        return {user_id: len(inboxes) for user_id, inboxes in self._by_user.items()}
 
     def credentials(self) -> list[UUID]:
         """The ids of the credentials that live streams were opened with."""

@@ -7,6 +7,7 @@ from relay import metrics
 from relay.db.journal import Journal
 from relay.db.pool import Database
 from relay.events import Event, NewEvent, Receipt, utc_now
+from relay.realtime.backplane import Backplane
 from relay.realtime.frames import Frame
 from relay.realtime.hub import Hub
 from relay.settings import Settings
@@ -15,8 +16,11 @@ from relay.settings import Settings
 class Publisher:
     """Owns the journal, because the journal hands over: commit order is delivery order."""
 
-    def __init__(self, database: Database, hub: Hub, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, hub: Hub, backplane: Backplane, settings: Settings
+    ) -> None:
         self._hub = hub
+        self._backplane = backplane
         self.journal = Journal(
             database,
             deliver=self._deliver,
@@ -37,10 +41,11 @@ class Publisher:
         return receipts
 
     def _deliver(self, user_id: UUID, events: list[Event]) -> None:
-        if not self._hub.watchers(user_id):
-            return
-        if self._hub.publish(user_id, [Frame(event) for event in events]):
+        if self._hub.watchers(user_id) and self._hub.publish(
+            user_id, [Frame(event) for event in events]
+        ):
             observe_delivery(events[0])
+        self._backplane.grew(user_id, events[-1].seq)
 
 
 def observe_delivery(oldest: Event | Frame) -> None:

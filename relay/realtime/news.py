@@ -1,0 +1,53 @@
+"""What processes tell each other: whose stream has grown, which credentials ended. Pure.
+
+News only ever says where to look. Whoever hears too much of it, or none, misses nothing but time.
+"""
+
+from typing import Self
+from uuid import UUID
+
+import msgspec
+
+MOST = 128  # users and credentials one notification names: 59 bytes each at most, of 8 000
+
+
+class News(msgspec.Struct, omit_defaults=True, rename={"sender": "by", "everything": "all"}):
+    """Gathered until it is told. `everything`: there was more than can be named, look at all."""
+
+    sender: UUID
+    heads: dict[UUID, int] = {}
+    ended: set[UUID] = set()
+    everything: bool = False
+
+    def grew(self, user_id: UUID, seq: int) -> None:
+        """This user's stream goes up to this seq now, or further."""
+        if seq > self.heads.get(user_id, 0):
+            self.heads[user_id] = seq
+            self._bound()
+
+    def end(self, credential_id: UUID) -> None:
+        self.ended.add(credential_id)
+        self._bound()
+
+    def _bound(self) -> None:
+        if self.everything or len(self.heads) + len(self.ended) > MOST:
+            self.heads.clear()
+            self.ended.clear()
+            self.everything = True
+
+    def __bool__(self) -> bool:
+        return bool(self.heads or self.ended or self.everything)
+
+    def encode(self) -> str:
+        return _encode(self).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> Self | None:
+        """None for what no Relay of this version says: somebody meant something by it."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError:
+            return None
+
+
+_encode = msgspec.json.encode

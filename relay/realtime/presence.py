@@ -1,0 +1,98 @@
+"""Which processes are alive, and how many live streams of whom they have: told and remembered.
+
+Both go through the database in the background, so that an answer with a number of watchers
+costs no query.
+"""
+
+from contextlib import suppress
+from itertools import islice
+from uuid import UUID
+
+import trio
+
+from relay import metrics
+from relay.db.pool import Database
+from relay.db.presence import ALIVE, leave, select_others, tell_presence
+from relay.errors import DatabaseAway
+from relay.realtime.hub import Hub
+
+TELL = 1.0  # seconds at least between two words on what changed here
+BEAT = 2.0  # seconds between two looks at the others, and signs of life when nothing changes
+MOST_CHANGES = 2_000  # users in one word; the rest goes with the next
+GOODBYE = 1.0  # seconds to leave; who does not manage is forgotten soon enough
+
+
+class Presence:
+    """This process among the others."""
+
+    def __init__(self, database: Database, process_id: UUID, hub: Hub) -> None:
+        self._database = database
+        self._process_id = process_id
+        self._hub = hub
+        self._told: dict[UUID, int] = {}
+        self._others: set[UUID] = set()
+        self._streams: dict[UUID, int] = {}
+        self._good_until = 0.0
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process is known to be alive."""
+        return not self._others
+
+    def met(self, process_id: UUID) -> None:
+        """It was heard of, so it lives."""
+        self._others.add(process_id)
+
+    def elsewhere(self, user_id: UUID) -> int:
+        """The user's live streams on the others; none when that is not known."""
+        if trio.current_time() > self._good_until:
+            return 0
+        return self._streams.get(user_id, 0)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Tell and look, until cancelled; then leave."""
+        look_at, started = 0.0, False
+        try:
+            while True:
+                now = trio.current_time()
+                try:
+                    if (changed := self._changed()) or now >= look_at:
+                        await self._tell(changed)
+                    if now >= look_at:
+                        await self._look(now)
+                        look_at = now + BEAT
+                except DatabaseAway:
+                    pass  # told in the log by who looks for revocations
+                if not started:
+                    task_status.started()
+                    started = True
+                await trio.sleep(TELL)
+        finally:
+            with trio.move_on_after(GOODBYE, shield=True):
+                await self._leave()
+
+    def _changed(self) -> dict[UUID, int]:
+        """Users whose number of streams is not what was told."""
+        counts = self._hub.counts()
+        changed = {user: n for user, n in counts.items() if self._told.get(user) != n}
+        changed |= {user: 0 for user in self._told if user not in counts}
+        return dict(islice(changed.items(), MOST_CHANGES))
+
+    async def _tell(self, changed: dict[UUID, int]) -> None:
+        known = await tell_presence(self._database, self._process_id, changed)
+        if not known:  # the first time, after a crash of Postgres, or we were silent for too long
+            self._told.clear()
+        for user_id, streams in changed.items():
+            if streams:
+                self._told[user_id] = streams
+            else:
+                self._told.pop(user_id, None)
+
+    async def _look(self, now: float) -> None:
+        self._others, self._streams = await select_others(self._database, self._process_id)
+        self._good_until = now + ALIVE
+        metrics.backplane_processes.set(1 + len(self._others))
+
+    async def _leave(self) -> None:
+        with suppress(DatabaseAway):
+            await leave(self._database, self._process_id)
