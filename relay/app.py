@@ -40,6 +40,7 @@ from relay.exchange import Exchange, SocketExchange
 from relay.observed import ROUTE, Observed, request_id
 from relay.origins import Listed
 from relay.requests import cookie_name
+from relay.security_headers import SecurityHeaders
 from relay.services import Services, services
 from relay.settings import Settings
 
@@ -92,9 +93,10 @@ def create_app(settings: Settings) -> Relay:
     return app
 
 
-def outermost(app: Relay, trusted_proxies: int) -> ASGIFramework:
-    """The app as a server should see it: observed, and with its peer's true address."""
-    ring: ASGIFramework = Observed(app)
+def outermost(app: Relay, trusted_proxies: int, base_url: str) -> ASGIFramework:
+    """The app as a server should see it: sealed, observed, and with its peer's true address."""
+    ring: ASGIFramework = SecurityHeaders(app, secure=base_url.startswith("https:"))
+    ring = Observed(ring)
     if trusted_proxies:
         ring = ProxyFixMiddleware(ring, mode="legacy", trusted_hops=trusted_proxies)
     return ring

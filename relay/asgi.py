@@ -14,19 +14,19 @@ from relay.services import open_services
 from relay.settings import Settings
 
 _settings = Settings.load(os.environ)
+_base_url = _settings.base_url or f"http://{_settings.bind}"
 _relay = create_app(_settings)
 
 
 @_relay.while_serving
 async def _serving() -> AsyncGenerator[None, None]:
     configure_logs(_settings.log_level)
-    base_url = _settings.base_url or f"http://{_settings.bind}"
     async with open_source(_settings) as source:
         await bring_up_to_date(
             source.direct, apply=_settings.auto_migrate, timeout=_settings.database_timeout
         )
-        async with open_services(_settings, source, base_url) as _relay.services:
+        async with open_services(_settings, source, _base_url) as _relay.services:
             yield
 
 
-app = outermost(_relay, _settings.trusted_proxies)
+app = outermost(_relay, _settings.trusted_proxies, _base_url)

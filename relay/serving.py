@@ -70,7 +70,7 @@ async def serve_relay(
         async with open_services(settings, source, base_url) as app.services:
             server = partial(
                 serve,
-                outermost(app, settings.trusted_proxies),
+                outermost(app, settings.trusted_proxies, base_url),
                 config,
                 sockets,
                 limits=GuardLimits(

@@ -1,4 +1,4 @@
-"""The live page: static files, read once, served from memory under a strict policy."""
+"""The live page: static files, read once, served from memory."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -21,18 +21,8 @@ CONTENT_TYPES = {
     ".ts": "text/plain; charset=utf-8",  # the types of relay-stream.js, for people to read
 }
 
-HEADERS = {
-    # asked for every time, sent only when changed: a page never meets scripts of another version
-    "Cache-Control": "no-cache",
-    # no inline code, nothing from elsewhere; `data:` is the favicon that shows counts
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+# asked for every time, sent only when changed: a page never meets scripts of another version
+CACHING = "no-cache"
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -78,6 +68,6 @@ def _send(asset: Asset) -> Response:
         response = Response(status=304)
     else:
         response = Response(asset.body, content_type=asset.content_type)
-    response.headers.update(HEADERS)
+    response.headers["Cache-Control"] = CACHING
     response.set_etag(asset.etag)
     return response

@@ -14,6 +14,7 @@ from relay.errors import (
     Unavailable,
 )
 from relay.request_id import request_id_of
+from relay.security_headers import DATA
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -72,6 +73,7 @@ class Refusal:
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
+            *DATA,
             *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
         ]
         return cls(problem, request_id, answer, body)

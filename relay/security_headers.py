@@ -1,0 +1,72 @@
+"""What every response tells a browser not to do. Pure but for the ring; one place for all of it.
+
+A page (anything `text/html`) gets PAGE, everything else DATA, whoever wrote the response: no route
+sets these headers by itself.
+"""
+
+from typing import Any
+
+from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_ALWAYS: Headers = (
+    (b"x-content-type-options", b"nosniff"),
+    # an address may hold a ticket
+    (b"referrer-policy", b"no-referrer"),
+    # for images, scripts and the like of pages elsewhere; what CORS grants is not touched by it
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+# no inline code, nothing from elsewhere; `data:` is the favicon that shows counts
+_PAGE_CSP = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    b"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'"
+)
+_UNNEEDED = (
+    *("accelerometer", "bluetooth", "camera", "display-capture", "geolocation", "gyroscope"),
+    *("hid", "magnetometer", "microphone", "midi", "payment", "screen-wake-lock", "serial", "usb"),
+)  # fmt: skip
+
+PAGE: Headers = (
+    *_ALWAYS,
+    (b"content-security-policy", _PAGE_CSP),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", ", ".join(f"{name}=()" for name in _UNNEEDED).encode()),
+)
+DATA: Headers = (
+    *_ALWAYS,
+    # what is opened by its address shows, and does nothing
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+# A year, for this host alone: others below it are not ours to bind.
+HSTS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
+
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
+
+
+class SecurityHeaders:
+    """The ring that adds them; `secure` when people reach Relay by https."""
+
+    def __init__(self, app: ASGIFramework, *, secure: bool) -> None:
+        self._app = app
+        self._page = PAGE + HSTS if secure else PAGE
+        self._data = DATA + HSTS if secure else DATA
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        async def guarded_send(message: Any) -> None:
+            if message["type"] in _STARTS:
+                headers = message.get("headers", ())
+                message["headers"] = [*headers, *(self._page if _is_page(headers) else self._data)]
+            await send(message)
+
+        await self._app(scope, receive, guarded_send)
+
+
+def _is_page(headers: Any) -> bool:
+    return any(
+        name == b"content-type" and value.startswith(b"text/html") for name, value in headers
+    )
