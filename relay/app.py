@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from relay import __version__, metrics
 from relay.blueprints.console import console
 from relay.blueprints.operations import operations
+from relay.blueprints.reference import reference
 from relay.blueprints.stream import stream
 from relay.blueprints.tokens import tokens
 from relay.blueprints.users import delete_cookie, users
@@ -39,6 +40,7 @@ from relay.errors import (
 from relay.exchange import Exchange, SocketExchange
 from relay.observed import ROUTE, Observed, request_id
 from relay.origins import Listed
+from relay.reference.openapi import TITLE, RouteProvider
 from relay.requests import cookie_name
 from relay.security_headers import SecurityHeaders
 from relay.services import Services, services
@@ -73,15 +75,13 @@ def create_app(settings: Settings) -> Relay:
     app = Relay()
     app.config["BODY_TIMEOUT"] = settings.body_timeout
     app.url_map.merge_slashes = False  # a redirect would name a host of the client's choosing
-    for blueprint in (users, tokens, webhook, stream, operations, console):
+    for blueprint in (users, tokens, webhook, stream, operations, console, reference):
         app.register_blueprint(blueprint)
     QuartSchema(
         app,
-        info=Info(title="Relay", version=__version__),
-        openapi_path="/openapi.json",
-        swagger_ui_path=None,
-        redoc_ui_path=None,
-        scalar_ui_path=None,
+        info=Info(title=TITLE, version=__version__),
+        openapi_path=None,  # and no page of its own: those load scripts from elsewhere
+        openapi_provider_class=RouteProvider,
         conversion_preference="msgspec",
     )
     app.before_request(_name_route)

@@ -34,6 +34,13 @@ _TS = re.compile(
     r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
+_TS_AS_ECMA = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)"
+    r"(\.[0-9]{1,64})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+Timestamp = Annotated[
+    str, Meta(extra_json_schema={"format": "date-time", "pattern": _TS_AS_ECMA})
+]  # for the reference; a timestamp is checked below, where what is wrong can be named
 _TS_MESSAGE = "must be an RFC 3339 time with `Z` or an offset, like 2026-01-31T12:00:00Z"
 
 
@@ -44,7 +51,7 @@ class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """What a producer sends. The payload stays as it is."""
 
     event_type: Literal["task_started", "task_progress", "task_succeeded", "task_failed", "log"]
-    ts: str
+    ts: Timestamp
     payload: Raw
     event_id: Identifier | UnsetType = UNSET
     task_id: Identifier | UnsetType = UNSET

@@ -29,13 +29,14 @@ FLOORS = (
         "request_id",
         "security_headers",
         "setting_types",
+        "shapes",
     },
-    {"challenges", "cors", "events", "observed", "server", "settings", "signing"},
+    {"challenges", "cors", "described", "events", "observed", "server", "settings", "signing"},
     {"envelope", "tokens"},
     {"db"},
     {"access", "housekeeping"},
     {"accounts", "realtime"},
-    {"bodies", "exchange", "services"},
+    {"bodies", "exchange", "files", "reference", "services"},
     {"requests"},
     {"blueprints"},
     {"app"},
@@ -61,8 +62,7 @@ KNOWN_BY = {
     "quart_cors": {"relay.cors"},
     "quart": {
         *("relay.app", "relay.blueprints", "relay.bodies", "relay.cors", "relay.exchange"),
-        "relay.requests",
-        *("relay.services", "relay.realtime.websocket"),
+        *("relay.files", "relay.requests", "relay.services", "relay.realtime.websocket"),
     },
 }
 

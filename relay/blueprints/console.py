@@ -1,14 +1,13 @@
 """The live page: static files, read once, served from memory."""
 
-from hashlib import sha256
 from pathlib import Path
 
-import msgspec
-from quart import Blueprint, Response, request
-from quart_schema import hide
+from quart import Blueprint, Response
 
 import relay
+from relay.described import Parameter, Text, described
 from relay.errors import NotFound
+from relay.files import File, send_file
 from relay.requests import needs_nothing
 
 console = Blueprint("console", __name__)
@@ -21,53 +20,43 @@ CONTENT_TYPES = {
     ".ts": "text/plain; charset=utf-8",  # the types of relay-stream.js, for people to read
 }
 
-# asked for every time, sent only when changed: a page never meets scripts of another version
-CACHING = "no-cache"
+
+def _load(folder: Path) -> dict[str, File]:
+    return {
+        path.name: File.of(path.read_bytes(), content_type)
+        for path in sorted(folder.iterdir())
+        if (content_type := CONTENT_TYPES.get(path.suffix)) is not None
+    }
 
 
-class Asset(msgspec.Struct, frozen=True):
-    """One file of the page, as it is sent."""
-
-    body: bytes
-    content_type: str
-    etag: str
-
-
-def _load(folder: Path) -> dict[str, Asset]:
-    assets: dict[str, Asset] = {}
-    for path in sorted(folder.iterdir()):
-        if (content_type := CONTENT_TYPES.get(path.suffix)) is not None:
-            body = path.read_bytes()
-            assets[path.name] = Asset(body, content_type, sha256(body).hexdigest()[:32])
-    return assets
-
-
-_ASSETS = _load(Path(relay.__file__).parent / "console")
+_FILES = _load(Path(relay.__file__).parent / "console")
+_UNCHANGED = Text("You have it already.")
+_TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
 
 
 @console.get("/")
-@hide
+@described(
+    "page",
+    answers={200: Text("The page.", ("text/html",)), 304: _UNCHANGED},
+    headers=_TAGGED,
+)
 @needs_nothing
 async def page() -> Response:
     """The live page."""
-    return _send(_ASSETS["index.html"])
+    return send_file(_FILES["index.html"])
 
 
 @console.get("/console/<name>")
-@hide
+@described(
+    "page",
+    parameters=(Parameter("name", str, "A file of the page.", "favicon.svg", "path"),),
+    answers={200: Text("The file.", ("*/*",)), 304: _UNCHANGED},
+    headers=_TAGGED,
+    refuses=(NotFound,),
+)
 @needs_nothing
 async def asset(name: str) -> Response:
     """One of the page's files; nothing else has a name here."""
-    if (found := _ASSETS.get(name)) is None:
+    if (found := _FILES.get(name)) is None:
         raise NotFound()
-    return _send(found)
-
-
-def _send(asset: Asset) -> Response:
-    if request.if_none_match.contains(asset.etag):
-        response = Response(status=304)
-    else:
-        response = Response(asset.body, content_type=asset.content_type)
-    response.headers["Cache-Control"] = CACHING
-    response.set_etag(asset.etag)
-    return response
+    return send_file(found)

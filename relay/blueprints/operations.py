@@ -10,10 +10,10 @@ import trio
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from quart import Blueprint, Response, request
-from quart_schema import document_response, hide, tag
 
 from relay import metrics
 from relay.bodies import answer
+from relay.described import Text, described
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
 from relay.requests import client_address, needs_nothing
 from relay.services import Services, services
@@ -25,6 +25,8 @@ READY_WITHIN = 1.0  # seconds the database may take to answer a probe, which soo
 
 
 class Health(msgspec.Struct):
+    """All is well."""
+
     ok: bool = True
 
 
@@ -33,8 +35,7 @@ class NotReady(Unavailable):
 
 
 @operations.get("/healthz")
-@tag(["operations"])
-@document_response(Health, 200)
+@described("operations", answers={200: Health()})
 @needs_nothing
 async def healthz() -> Response:
     """Whether the process lives. A dead background task ends the process, so this does too."""
@@ -42,8 +43,7 @@ async def healthz() -> Response:
 
 
 @operations.get("/readyz")
-@tag(["operations"])
-@document_response(Health, 200)
+@described("operations", answers={200: Health()}, refuses=(NotReady,))
 @needs_nothing
 async def readyz() -> Response:
     """Whether to send work here: the database answers and the process is not stopping."""
@@ -60,7 +60,12 @@ async def readyz() -> Response:
 
 
 @operations.get("/metrics")
-@hide
+@described(
+    "operations",
+    needs=("metrics", ""),
+    answers={200: Text("Every metric.", ("text/plain", "application/openmetrics-text"))},
+    refuses=(Unauthorized, InvalidToken, Forbidden),
+)
 @needs_nothing
 async def scrape() -> Response:
     """Prometheus' text, or OpenMetrics if asked for."""

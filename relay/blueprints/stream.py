@@ -1,23 +1,35 @@
 """The two doors to a user's stream, the same stream as plain pages, and tickets."""
 
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
 from quart import Blueprint, Request, Response, Websocket, request, websocket
-from quart_schema import document_response, tag
 
 from relay.access import TICKET_SECONDS, Credential
 from relay.bodies import answer
-from relay.errors import Problem
+from relay.described import Parameter, Text, described
+from relay.errors import (
+    BadCursor,
+    BadRequest,
+    Draining,
+    InsufficientScope,
+    Problem,
+    ProcessFull,
+    TooManyConnections,
+)
 from relay.exchange import EventStream
+from relay.realtime.asking import LAST_EVENT_ID_HEADER, WHERE_TO_START
 from relay.realtime.connection import Viewer, refuse, run_connection
 from relay.realtime.frames import Frame
+from relay.realtime.messages import EVENT, SSE_EXAMPLE, StreamEvent
 from relay.realtime.resume import Position, locate, parse_count, parse_start
 from relay.realtime.sse import SseDoor, Write
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
 from relay.requests import check_origin, client_address, needs_any, needs_viewer, viewer
 from relay.server.transport import EXTENSION, Transport
 from relay.services import services
+from relay.shapes import CursorText, Somebody
 
 stream = Blueprint("stream", __name__)
 
@@ -26,13 +38,40 @@ MAX_PAGE_BYTES = 8 * 2**20  # of one GET; a page cut by bytes goes on from its c
 
 
 class Ticket(msgspec.Struct):
+    """Goes into a URL once, within so many seconds."""
+
     ticket: str
     expires_in: int
 
 
+class Trimmed(msgspec.Struct):
+    """Seqs, both inclusive, that are no longer stored."""
+
+    first: int = field(name="from")
+    last: int = field(name="to")
+
+
+class Page(msgspec.Struct):
+    """Stored events. `cursor` stands behind the last one: ask with it for the next page."""
+
+    events: list[StreamEvent]
+    cursor: CursorText
+    resumed: bool
+    oldest: int
+    reason: Literal["epoch", "ahead"] | UnsetType = UNSET
+    gap: Trimmed | UnsetType = UNSET
+
+
+_LIMIT = Parameter("limit", Annotated[int, Meta(ge=1, le=MAX_PAGE)], "At most so many.", 100)
+_FULL = (TooManyConnections, ProcessFull, Draining)
+
+
 @stream.post("/api/rt/ticket")
-@tag(["streams"])
-@document_response(Ticket, 201)
+@described(
+    "streams",
+    answers={201: Ticket("kq3v7mHc0b9ZtLr2xY5wPn8sJf6dAeGu1iVo4TQhRkM", TICKET_SECONDS)},
+    refuses=(InsufficientScope,),
+)
 @needs_any
 async def mint_ticket(credential: Credential) -> Response:
     """A single use, 30 seconds credential for a URL that a browser opens without headers."""
@@ -43,7 +82,12 @@ async def mint_ticket(credential: Credential) -> Response:
 
 
 @stream.get("/api/events")
-@tag(["streams"])
+@described(
+    "streams",
+    parameters=(*WHERE_TO_START, _LIMIT),
+    answers={200: Page([EVENT], Somebody.NEXT, resumed=True, oldest=1)},
+    refuses=(BadCursor, BadRequest, InsufficientScope),
+)
 @needs_any
 async def list_events(credential: Credential) -> Response:
     """A page of stored events, from the oldest or from a cursor on."""
@@ -59,21 +103,27 @@ async def list_events(credential: Credential) -> Response:
             break
         head = page.head  # trimmed between the two looks: what is missing must be told
     frames = [Frame(event) for event in page.events]
-    facts: dict[str, Any] = {
-        "cursor": frames[-1].cursor if frames else position.cursor,
-        "resumed": position.resumed,
-        "oldest": page.head.oldest,
-    }
-    if position.reason is not None:
-        facts["reason"] = position.reason
-    if position.gap is not None:
-        facts["gap"] = {"from": position.gap.first, "to": position.gap.last}
-    events = [msgspec.Raw(frame.json) for frame in frames]
-    return answer({"events": events, **facts})
+    gap = position.gap
+    return answer(
+        Page(
+            cast("Any", [msgspec.Raw(frame.json) for frame in frames]),  # encoded as they are
+            cursor=frames[-1].cursor if frames else position.cursor,
+            resumed=position.resumed,
+            oldest=page.head.oldest,
+            reason=UNSET if position.reason is None else position.reason,
+            gap=UNSET if gap is None else Trimmed(gap.first, gap.last),
+        )
+    )
 
 
 @stream.get("/api/sse")
-@tag(["streams"])
+@described(
+    "streams",
+    parameters=(*WHERE_TO_START, LAST_EVENT_ID_HEADER),
+    answers={200: Text("The stream; see /asyncapi.json.", ("text/event-stream",), SSE_EXAMPLE)},
+    headers={200: ("Cache-Control",)},
+    refuses=(BadCursor, BadRequest, *_FULL),
+)
 @needs_viewer
 async def sse() -> Response:
     """The stream as server-sent events."""
@@ -95,6 +145,12 @@ async def sse() -> Response:
 
 
 @stream.websocket("/api/rt")
+@described(
+    "streams",
+    parameters=WHERE_TO_START,
+    answers={101: Text("A WebSocket; see /asyncapi.json.")},
+    refuses=(BadCursor, BadRequest, *_FULL),
+)
 @needs_viewer
 async def rt() -> None:
     """The stream as WebSocket messages."""

@@ -2,17 +2,17 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID, uuid4
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint, Response
-from quart_schema import document_request, document_response, tag
 
 from relay.access import Credential
-from relay.bodies import answer, read_body
+from relay.bodies import JSON, answer, read_body
 from relay.db.tokens import insert_token, revoke_token
+from relay.described import described
 from relay.errors import (
     FieldError,
     Invalid,
@@ -24,6 +24,7 @@ from relay.errors import (
 from relay.events import parse_uuid
 from relay.requests import needs_any_or_revoked, needs_session
 from relay.services import services
+from relay.shapes import Somebody, Uuid
 from relay.tokens import MAX_LIFETIME, Claims, Kind, Scope
 
 tokens = Blueprint("tokens", __name__)
@@ -45,10 +46,10 @@ class MadeToken(msgspec.Struct, omit_defaults=True):
     """The token, shown this once. `exp` is seconds since 1970."""
 
     token: str
-    token_id: str
-    user_id: str
-    type: str
-    scopes: list[str]
+    token_id: Uuid
+    user_id: Uuid
+    type: Literal["hook"]
+    scopes: list[Scope]
     exp: int
     signing_secret: str | None = None
 
@@ -56,11 +57,15 @@ class MadeToken(msgspec.Struct, omit_defaults=True):
 class TokenToRevoke(msgspec.Struct, forbid_unknown_fields=True):
     """Which token: by its id, or itself."""
 
+    SCHEMA: ClassVar = {"not": {"required": ["token_id", "token"]}}
+
     token_id: str | UnsetType = UNSET
     token: str | UnsetType = UNSET
 
 
 class Done(msgspec.Struct):
+    """It is so, now or already."""
+
     ok: bool = True
 
 
@@ -70,9 +75,22 @@ class TooManyTokens(Problem):
 
 
 @tokens.post("/api/token")
-@tag(["tokens"])
-@document_request(NewToken)
-@document_response(MadeToken, 201)
+@described(
+    "tokens",
+    body={JSON: NewToken("laptop", expires_in=86_400, scopes=[Scope.WEBHOOK])},
+    body_optional=True,
+    answers={
+        201: MadeToken(
+            Somebody.HOOK,
+            token_id=Somebody.TOKEN_ID,
+            user_id=Somebody.USER,
+            type="hook",
+            scopes=[Scope.WEBHOOK],
+            exp=1_769_947_200,
+        )
+    },
+    refuses=(TooManyTokens,),
+)
 @needs_session
 async def create_token(credential: Credential) -> Response:
     """Make a hook token for a producer."""
@@ -102,8 +120,8 @@ async def create_token(credential: Credential) -> Response:
             token=keyring.issue(claims),
             token_id=str(token_id),
             user_id=str(credential.user_id),
-            type=Kind.HOOK,
-            scopes=[scope.value for scope in scopes],
+            type=Kind.HOOK.value,
+            scopes=list(scopes),
             exp=expires_at,
             signing_secret=(
                 keyring.signing_secret(token_id, keyring.kid) if wanted.signed else None
@@ -114,9 +132,13 @@ async def create_token(credential: Credential) -> Response:
 
 
 @tokens.post("/api/token/revoke")
-@tag(["tokens"])
-@document_request(TokenToRevoke)
-@document_response(Done, 200)
+@described(
+    "tokens",
+    body={JSON: (TokenToRevoke(token_id=Somebody.TOKEN_ID), TokenToRevoke(token=Somebody.HOOK))},
+    body_optional=True,
+    answers={200: Done()},
+    refuses=(SessionRequired, NotFound),
+)
 @needs_any_or_revoked
 async def revoke(credential: Credential) -> Response:
     """End a token, now: nothing more is taken from it, and its streams close."""

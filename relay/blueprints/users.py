@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import msgspec
 from quart import Blueprint, Response, request
-from quart_schema import document_response, tag
 
 from relay.access import Credential
 from relay.accounts import make_user
 from relay.bodies import answer
 from relay.db.tokens import select_tokens
 from relay.db.users import end_session, select_user
-from relay.errors import Forbidden, InvalidToken, SessionRequired
+from relay.described import Text, described
+from relay.errors import DatabaseAway, Forbidden, InvalidToken, SessionRequired, Unauthorized
 from relay.events import rfc3339
 from relay.requests import (
     authenticate_if_given,
@@ -21,7 +21,8 @@ from relay.requests import (
     needs_session,
 )
 from relay.services import services
-from relay.tokens import MAX_LIFETIME, Kind
+from relay.shapes import CursorText, Moment, Somebody, Uuid
+from relay.tokens import MAX_LIFETIME, Kind, Scope
 
 users = Blueprint("users", __name__)
 
@@ -31,31 +32,35 @@ MAX_LISTED_TOKENS = 1_000
 class NewSession(msgspec.Struct):
     """A new user. The session token is shown here only; browsers also get it as a cookie."""
 
-    user_id: str
+    user_id: Uuid
     session_token: str
-    expires_at: str
+    expires_at: Moment
 
 
 class KnownSession(msgspec.Struct):
     """The user the request came with; no new one was made."""
 
-    user_id: str
-    expires_at: str
+    user_id: Uuid
+    expires_at: Moment
 
 
 class TokenInfo(msgspec.Struct):
-    token_id: str
+    """An active hook token; `last_used_at` is exact to a minute."""
+
+    token_id: Uuid
     name: str | None
-    scopes: list[str]
-    created_at: str
-    expires_at: str
-    last_used_at: str | None
+    scopes: list[Scope]
+    created_at: Moment
+    expires_at: Moment
+    last_used_at: Moment | None
 
 
 class Me(msgspec.Struct):
-    user_id: str
-    created_at: str
-    cursor: str
+    """The user, where their stream ends, how many watch it here, and their active tokens."""
+
+    user_id: Uuid
+    created_at: Moment
+    cursor: CursorText
     connections: int
     tokens: list[TokenInfo]
 
@@ -66,9 +71,16 @@ class SignupClosed(Forbidden):
 
 
 @users.post("/api/user")
-@tag(["users"])
-@document_response(NewSession, 201)
-@document_response(KnownSession, 200)
+@described(
+    "users",
+    needs=("", "session", "cookie"),
+    answers={
+        201: NewSession(Somebody.USER, Somebody.SESSION, Somebody.LATER),
+        200: KnownSession(Somebody.USER, Somebody.LATER),
+    },
+    headers={201: ("Set-Cookie",)},
+    refuses=(Unauthorized, InvalidToken, SessionRequired, SignupClosed, DatabaseAway),
+)
 @needs_nothing
 async def create_user() -> Response:
     """Become somebody: an anonymous user, or the one the session sent along belongs to."""
@@ -92,8 +104,27 @@ async def _known(credential: Credential) -> Response:
 
 
 @users.get("/api/me")
-@tag(["users"])
-@document_response(Me, 200)
+@described(
+    "users",
+    answers={
+        200: Me(
+            Somebody.USER,
+            created_at=Somebody.NOW,
+            cursor=Somebody.CURSOR,
+            connections=1,
+            tokens=[
+                TokenInfo(
+                    Somebody.TOKEN_ID,
+                    name="laptop",
+                    scopes=[Scope.WEBHOOK],
+                    created_at=Somebody.NOW,
+                    expires_at=Somebody.LATER,
+                    last_used_at=None,
+                )
+            ],
+        )
+    },
+)
 @needs_session
 async def me(credential: Credential) -> Response:
     """Who am I, where does my stream stand, and which tokens are active?"""
@@ -112,7 +143,7 @@ async def me(credential: Credential) -> Response:
                 TokenInfo(
                     token_id=str(token.token_id),
                     name=token.name,
-                    scopes=token.scopes,
+                    scopes=[Scope(scope) for scope in token.scopes],
                     created_at=rfc3339(token.created_at),
                     expires_at=rfc3339(token.expires_at),
                     last_used_at=None
@@ -126,7 +157,7 @@ async def me(credential: Credential) -> Response:
 
 
 @users.delete("/api/session")
-@tag(["users"])
+@described("users", answers={204: Text("The session is over.")}, headers={204: ("Set-Cookie",)})
 @needs_session
 async def delete_session(credential: Credential) -> Response:
     """Log out: the session and every stream it opened end."""

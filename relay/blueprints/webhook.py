@@ -4,15 +4,17 @@ import time
 
 import msgspec
 from quart import Blueprint, Response, request
-from quart_schema import document_request, document_response, tag
 
 from relay.access import Credential
 from relay.bodies import JSON, NDJSON, answer, media_type, read_bytes
+from relay.described import Parameter, described
 from relay.envelope import Envelope, parse_batch, parse_event
+from relay.errors import DiskFull, Draining, JournalFull
 from relay.events import Cursor, Receipt, utc_now
 from relay.requests import needs_publisher
 from relay.services import services
-from relay.signing import verify_signature
+from relay.shapes import CursorText, Seq, Somebody
+from relay.signing import BadSignature, verify_signature
 
 webhook = Blueprint("webhook", __name__)
 
@@ -21,8 +23,8 @@ class Accepted(msgspec.Struct):
     """One event is stored; `watchers` live streams were told."""
 
     id: str
-    seq: int
-    cursor: str
+    seq: Seq
+    cursor: CursorText
     duplicate: bool
     watchers: int
     ok: bool = True
@@ -34,17 +36,54 @@ class BatchAccepted(msgspec.Struct):
 
     accepted: int
     duplicates: int
-    first_seq: int | None
-    last_seq: int | None
-    cursor: str
+    first_seq: Seq | None
+    last_seq: Seq | None
+    cursor: CursorText
     watchers: int
     ok: bool = True
 
 
+_STARTED = Envelope(
+    event_type="task_started",
+    ts="2026-01-31T12:00:00Z",
+    payload=msgspec.Raw(b'{"title":"Build 17"}'),
+    event_id="build-17-start",
+    task_id="build-17",
+)
+_DONE = Envelope(
+    event_type="task_succeeded",
+    ts="2026-01-31T12:01:21+00:00",
+    payload=msgspec.Raw(b'{"duration_s":81.4}'),
+    event_id="build-17-done",
+    task_id="build-17",
+)
+_SIGNED = (
+    Parameter("webhook-id", str, "Of a signed request: its event's id.", "build-17", "header"),
+    Parameter("webhook-timestamp", str, "Seconds since 1970.", "1769860800", "header"),
+    Parameter("webhook-signature", str, "`v1,` and the signature.", "v1,c2lnbmVk", "header"),
+)
+
+
 @webhook.post("/api/webhook/cli")
-@tag(["events"])
-@document_request(Envelope)
-@document_response(Accepted, 200)
+@described(
+    "events",
+    parameters=_SIGNED,
+    body={JSON: _STARTED, NDJSON: (_STARTED, _DONE)},
+    answers={
+        200: (
+            Accepted("build-17-start", 41, Somebody.CURSOR, duplicate=False, watchers=1),
+            BatchAccepted(
+                accepted=1,
+                duplicates=1,
+                first_seq=42,
+                last_seq=42,
+                cursor=Somebody.NEXT,
+                watchers=1,
+            ),
+        )
+    },
+    refuses=(BadSignature, JournalFull, DiskFull, Draining),
+)
 @needs_publisher
 async def ingest(credential: Credential) -> Response:
     """Store one event (JSON) or many (NDJSON, one a line, all or none), then answer."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from relay.errors import BadRequest
 from relay.events import Cursor, Head
@@ -39,7 +40,7 @@ class Position:
     seq: int
     oldest: int
     resumed: bool
-    reason: str | None = None
+    reason: Literal["epoch", "ahead"] | None = None
     gap: Gap | None = None
 
     @property

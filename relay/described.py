@@ -1,0 +1,69 @@
+"""What a route says of itself, beside the route: the reference is made of it, tests hold it to it.
+
+Models are told by specimen: an answer is declared as an instance of its model, so every answer
+has an example, and no example has another shape than the program's.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from relay.errors import Problem
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An answer that is no model: in these media types, or without a body when there are none."""
+
+    says: str
+    media_types: tuple[str, ...] = ()
+    example: str | None = None
+
+
+Specimens = msgspec.Struct | tuple[msgspec.Struct, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """Something that goes into the URL or a header; `type` is read by msgspec."""
+
+    name: str
+    type: Any
+    says: str
+    example: Any
+    where: Literal["query", "header", "path"] = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A route's own part; what its credential, body and limit may refuse is known of those.
+
+    `refuses` is what this route refuses besides. `body` names the media types it reads. `headers`
+    are an answer's own, by status. `needs` replaces the security that the credential implies.
+    """
+
+    tag: str
+    answers: Mapping[int, Specimens | Text]
+    refuses: tuple[type[Problem], ...] = ()
+    body: Mapping[str, Specimens] = field(default_factory=dict)
+    body_optional: bool = False
+    parameters: tuple[Parameter, ...] = ()
+    headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    needs: tuple[str, ...] | None = None
+
+
+def described(
+    tag: str, *, answers: Mapping[int, Specimens | Text], **more: Any
+) -> Callable[[Handler], Handler]:
+    """Say what the route below answers and refuses; its docstring is the summary."""
+    description = Description(tag, answers, **more)
+
+    def declare(handler: Handler) -> Handler:
+        handler.described = description  # type: ignore[attr-defined]
+        return handler
+
+    return declare

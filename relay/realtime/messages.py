@@ -1,0 +1,105 @@
+"""The shapes of what a stream says, for the reference: tests hold real messages to them."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from relay.events import EVENT_TYPES
+from relay.realtime.closing import Close
+from relay.realtime.frames import SSE_RETRY, sse_control
+from relay.shapes import CursorText, Moment, Seq, Somebody
+
+EventType = Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
+
+CODES = sorted({close.code for close in Close if close is not Close.GONE})
+
+
+class StreamEvent(msgspec.Struct):
+    """One event as readers see it, in `seq` order, none twice, none missing."""
+
+    id: Annotated[str, Meta(description="The producer's `event_id`, or a UUIDv7.")]
+    seq: Seq
+    cursor: CursorText
+    event_type: EventType
+    ts: Annotated[Moment, Meta(description="The producer's, as sent.")]
+    received_at: Annotated[Moment, Meta(description="Relay's own.")]
+    payload: Annotated[Any, Meta(description="Any JSON, as sent.")]
+    task_id: Annotated[str, Meta(description="The task this belongs to.")] | UnsetType = UNSET
+
+
+class Hello(msgspec.Struct):
+    """First on every stream: where it starts, and how it stays alive."""
+
+    cursor: Annotated[CursorText, Meta(description="Just before the first event to come.")]
+    resumed: Annotated[bool, Meta(description="Whether it goes on where the cursor was.")]
+    oldest: Annotated[int, Meta(ge=1, description="The oldest stored seq.")]
+    heartbeat_s: Annotated[float, Meta(gt=0, description="Seconds of silence before a sign.")]
+    token_ttl_s: Annotated[int, Meta(ge=0, description="Seconds until the credential expires.")]
+    reason: (
+        Annotated[
+            Literal["epoch", "ahead"],
+            Meta(description="Why it could not go on: another epoch, or ahead of the stream."),
+        ]
+        | UnsetType
+    ) = UNSET
+    type: Literal["hello"] = "hello"
+
+
+class Gap(msgspec.Struct):
+    """These seqs, both inclusive, were trimmed before they could be sent."""
+
+    first: Annotated[int, Meta(ge=1)] = field(name="from")
+    last: Annotated[int, Meta(ge=1)] = field(name="to")
+    cursor: CursorText
+    type: Literal["gap"] = "gap"
+
+
+class Goodbye(msgspec.Struct):
+    """Right before every close that Relay can still announce."""
+
+    code: Annotated[int, Meta(extra_json_schema={"enum": CODES})]
+    reason: Annotated[str, Meta(description="A word of the table of close codes, or a problem's.")]
+    retry_after_ms: (
+        Annotated[int, Meta(ge=0, description="When to come back; null: not like this.")] | None
+    )
+    type: Literal["close"] = "close"
+
+
+class Ping(msgspec.Struct):
+    """Nothing was sent for `heartbeat_s`; WebSockets with the subprotocol only."""
+
+    ts: Moment
+    type: Literal["ping"] = "ping"
+
+
+EVENT = StreamEvent(
+    id="build-17-done",
+    seq=42,
+    cursor=Somebody.NEXT,
+    event_type="task_succeeded",
+    task_id="build-17",
+    ts="2026-01-31T12:00:00Z",
+    received_at=Somebody.NOW,
+    payload={"title": "Build 17", "duration_s": 81.4},
+)
+HELLO = Hello(
+    cursor=Somebody.CURSOR, resumed=True, oldest=1, heartbeat_s=15.0, token_ttl_s=2_592_000
+)
+GAP = Gap(first=12, last=41, cursor=Somebody.CURSOR)
+GOODBYE = Goodbye(
+    code=Close.RESTART.code,
+    reason=Close.RESTART.reason,
+    retry_after_ms=Close.RESTART.retry_after_ms,
+)
+PING = Ping(ts=Somebody.NOW)
+
+
+def _sse_example() -> str:
+    """How a stream begins, in the very bytes of the door."""
+    hello, event = msgspec.json.encode(HELLO), msgspec.json.encode(EVENT)
+    data = b"id: %s\ndata: %s\n\n" % (EVENT.cursor.encode(), event)
+    return (SSE_RETRY + sse_control("hello", hello, HELLO.cursor) + data).decode()
+
+
+SSE_EXAMPLE = _sse_example()

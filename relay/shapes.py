@@ -1,0 +1,33 @@
+"""Words of a known shape, as the reference tells them. They check nothing."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+CursorText = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "pattern": r"^[0-9A-Za-z_-]{1,64}\.(0|[1-9][0-9]{0,17})$",
+            "description": "`<epoch>.<seq>`: everything up to and including this was seen.",
+        }
+    ),
+]
+Seq = Annotated[int, Meta(ge=1, description="Place in the stream: 1, 2, 3 … without holes.")]
+
+
+class Somebody:
+    """Whom the reference's examples are about."""
+
+    USER = "0199b1f2-6a5e-7c30-9d2b-8f4e1a6c7d05"
+    TOKEN_ID = "5f0c8a8e-1d37-4c52-b7a4-2f6f1be0a913"
+    SESSION = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJKV1QifQ.eyJ0eXBlIjoic2Vzc2lvbiJ9.c2lnbmVk"
+    HOOK = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJKV1QifQ.eyJ0eXBlIjoiaG9vayJ9.c2lnbmVk"
+    EPOCH = "4ad9dfce2fbeec0f1f1d"
+    CURSOR = f"{EPOCH}.41"
+    NEXT = f"{EPOCH}.42"
+    NOW = "2026-01-31T12:00:00.000Z"
+    LATER = "2026-03-02T12:00:00.000Z"
+    REQUEST = "9f76c2e77bae08ee"
