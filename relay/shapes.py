@@ -5,7 +5,28 @@ from typing import Annotated
 from msgspec import Meta
 
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+# Relay's own times, and those of producers, which may be any of RFC 3339
+Moment = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "format": "date-time",
+            "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
+        }
+    ),
+]
+Timestamp = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "format": "date-time",
+            "pattern": (
+                r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)"
+                r"(\.[0-9]{1,64})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+            ),
+        }
+    ),
+]
 CursorText = Annotated[
     str,
     Meta(

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from relay.events import EVENT_TYPES
 from relay.realtime.closing import Close
 from relay.realtime.frames import SSE_RETRY, sse_control
-from relay.shapes import CursorText, Moment, Seq, Somebody
+from relay.shapes import CursorText, Moment, Seq, Somebody, Timestamp
 
 EventType = Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
 
@@ -22,7 +22,7 @@ class StreamEvent(msgspec.Struct):
     seq: Seq
     cursor: CursorText
     event_type: EventType
-    ts: Annotated[Moment, Meta(description="The producer's, as sent.")]
+    ts: Annotated[Timestamp, Meta(description="The producer's, as sent.")]
     received_at: Annotated[Moment, Meta(description="Relay's own.")]
     payload: Annotated[Any, Meta(description="Any JSON, as sent.")]
     task_id: Annotated[str, Meta(description="The task this belongs to.")] | UnsetType = UNSET
