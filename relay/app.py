@@ -3,7 +3,6 @@
 from typing import Any
 
 import structlog
-from hypercorn.middleware import ProxyFixMiddleware
 from hypercorn.typing import ASGIFramework
 from quart import Response, request, websocket
 from quart.ctx import has_request_context
@@ -38,6 +37,7 @@ from relay.errors import (
     UnsupportedMediaType,
 )
 from relay.exchange import Exchange, SocketExchange
+from relay.forwarded import Forwarded
 from relay.observed import ROUTE, Observed, request_id
 from relay.origins import Listed
 from relay.reference.openapi import TITLE, RouteProvider
@@ -98,7 +98,7 @@ def outermost(app: Relay, trusted_proxies: int, base_url: str) -> ASGIFramework:
     ring: ASGIFramework = SecurityHeaders(app, secure=base_url.startswith("https:"))
     ring = Observed(ring)
     if trusted_proxies:
-        ring = ProxyFixMiddleware(ring, mode="legacy", trusted_hops=trusted_proxies)
+        ring = Forwarded(ring, trusted_proxies)
     return ring
 
 

@@ -22,6 +22,7 @@ MOST_LINES = 300
 FLOORS = (
     {
         "errors",
+        "forwarded",
         "logs",
         "metrics",
         "origins",

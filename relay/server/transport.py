@@ -73,10 +73,6 @@ class WireTransport(Transport):
     def framing(self) -> Framing:
         return self._framing
 
-    def __deepcopy__(self, _memo: object) -> "WireTransport":
-        """Middleware that copies the scope (Hypercorn's proxy fix) copies no connection."""
-        return self
-
     @property
     def last_received(self) -> float:
         return self._wire.last_received

@@ -1,0 +1,247 @@
+"""Relay behind real proxies, with the configurations that `ops/` hands out.
+
+Everything here goes through nginx or Caddy as an operator would run it.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import h11
+import httpx
+import pytest
+import trio
+
+from tests.faults.program import eventually
+from tests.live import PATIENCE, Relay, User, bearer, open_stream, running_relay
+from tests.ops.proxies import Proxy, proxy
+from tests.raw import HANDSHAKE
+
+DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
+PROXIES = ("nginx", "caddy")
+
+
+@pytest.fixture(params=PROXIES)
+async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Proxy]:
+    async with proxy(request.param, tmp_path, {}) as found:
+        yield found
+
+
+@asynccontextmanager
+async def behind(
+    front: Proxy, database_url: str, *, stop: trio.Event | None = None, **settings: str
+) -> AsyncIterator[Relay]:
+    """Relay where the proxy looks for it, and how it is seen from the other side."""
+    given = {**front.settings, **settings}
+    async with running_relay(database_url, stop=stop, **given), front.client() as http:
+        yield front.relay(http)
+
+
+@DOORS
+async def test_events_arrive_at_once(front: Proxy, database_url: str, door: str) -> None:
+    async with behind(front, database_url) as relay:
+        user = await relay.user()
+        async with open_stream(relay, door, user.session) as stream:
+            await stream.hello()
+            for n in range(3):  # each before the next is sent: nothing fills a buffer for it
+                receipt = await user.posted(payload={"n": n})
+                (event,) = await stream.events(1)
+                assert (event["id"], event["payload"]) == (receipt["id"], {"n": n})
+
+
+async def test_a_page_gets_batches_on_the_subprotocol(front: Proxy, database_url: str) -> None:
+    async with behind(front, database_url) as relay:
+        user = await relay.user()
+        await user.publish(3)
+        offered = {"subprotocols": ["relay.v1"], "headers": {"Origin": front.url}}
+        async with user.websocket("?after=oldest", **offered) as stream:
+            await stream.hello()
+            assert stream.connection.subprotocol == "relay.v1"
+            assert len(await stream.events(3)) == 3
+
+
+# nginx cuts silence after 75 s in that file, and Relay beats each 25 s (SSE 15 s): the same, faster
+HURRIED = {
+    "nginx": {"proxy_read_timeout 75s": "proxy_read_timeout 1500ms"},
+    "caddy": {},  # has no such timeout, and its one for idle connections is a second in tests
+}
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_heartbeats_keep_silent_streams_open(
+    tmp_path: Path, database_url: str, name: str
+) -> None:
+    async with (
+        proxy(name, tmp_path, HURRIED[name]) as front,
+        behind(front, database_url, RELAY_HEARTBEAT="0.4s") as relay,
+    ):
+        user = await relay.user()
+        async with user.websocket() as websocket, user.sse() as sse:
+            await websocket.hello()
+            await sse.hello()
+            await trio.sleep(3)  # twice as long as nginx waits
+            await user.posted()
+            assert len(await websocket.events(1)) == len(await sse.events(1)) == 1
+
+
+async def test_without_heartbeats_nginx_would_cut_them(tmp_path: Path, database_url: str) -> None:
+    async with (
+        proxy("nginx", tmp_path, HURRIED["nginx"]) as front,
+        behind(front, database_url, RELAY_HEARTBEAT="25s") as relay,
+    ):
+        user = await relay.user()
+        async with user.websocket() as websocket, user.sse() as sse:
+            await sse.hello()
+            assert await websocket.close_code() == 1006
+            with pytest.raises(h11.RemoteProtocolError, match="without sending complete message"):
+                await sse.next()
+
+
+@asynccontextmanager
+async def watching(
+    front: Proxy, address: str, user: User, **headers: str
+) -> AsyncIterator[httpx.Response]:
+    """An SSE request from one of loopback's addresses."""
+    async with front.client(address) as http:
+        asked = http.stream("GET", "/api/sse", headers={**bearer(user.session), **headers})
+        async with asked as answer:
+            yield answer
+
+
+async def test_a_client_is_who_the_proxy_sees_whatever_it_says_itself(
+    front: Proxy, database_url: str
+) -> None:
+    async with (
+        behind(front, database_url, RELAY_MAX_CONNECTIONS_PER_ADDRESS="2") as relay,
+        AsyncExitStack() as streams,
+    ):
+        user = await relay.user()
+
+        async def status(address: str, liar: int) -> int:
+            said = {
+                "X-Forwarded-For": f"198.51.100.{liar}",
+                "X-Real-IP": f"198.51.100.{liar}",
+                "Forwarded": f"for=198.51.100.{liar}",
+            }
+            answer = await streams.enter_async_context(watching(front, address, user, **said))
+            return answer.status_code
+
+        assert [await status("127.0.0.2", liar) for liar in range(3)] == [200, 200, 429]
+        # another client is somebody else, although the same proxy brings it
+        assert await status("127.0.0.3", 0) == 200
+
+
+async def test_origins_are_judged_as_without_a_proxy(front: Proxy, database_url: str) -> None:
+    async with behind(front, database_url) as relay:
+        user = await relay.user()
+        foreign = {**bearer(user.session), "Origin": "https://evil.example"}
+        assert (await relay.http.get("/api/sse", headers=foreign)).status_code == 403
+        refused = await relay.http.get("/api/rt", headers={**HANDSHAKE, **foreign})
+        assert (refused.status_code, refused.json()["code"]) == (403, "foreign_origin")
+        async with user.websocket(headers={"Origin": front.url}) as stream:
+            await stream.hello()
+
+
+async def test_metrics_are_not_for_the_outside(front: Proxy, database_url: str) -> None:
+    async with behind(front, database_url, RELAY_METRICS_TOKEN="m" * 32) as relay:
+        for path in ("/metrics", "/metrics/", "//metrics", "/%6detrics", "/./metrics"):
+            answer = await relay.http.get(relay.url + path, headers=bearer("m" * 32))
+            assert answer.status_code == 404, path
+            assert "relay_" not in answer.text
+
+
+async def test_what_is_too_large_is_told_as_ever(front: Proxy, database_url: str) -> None:
+    async with behind(front, database_url) as relay:
+        user = await relay.user()
+        headers = {**bearer(await user.hook()), "Content-Type": "application/json"}
+        for size in (200_000, 1_500_000, 5_000_000):
+            answer = await relay.http.post("/api/webhook/cli", content=b" " * size, headers=headers)
+            assert answer.status_code == 413
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.json()["code"] == "payload_too_large"
+
+
+async def test_the_largest_batch_passes(front: Proxy, database_url: str) -> None:
+    event = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": {"x": "x" * 60_000}}
+    lines = [json.dumps(event)] * 17
+    lines[-1] += " " * (2**20 - len("\n".join(lines)))
+    async with behind(front, database_url) as relay:
+        user = await relay.user()
+        headers = {**bearer(await user.hook()), "Content-Type": "application/x-ndjson"}
+        answer = await relay.http.post(
+            "/api/webhook/cli", content="\n".join(lines), headers=headers
+        )
+        assert (answer.status_code, answer.json()["accepted"]) == (200, 17)
+
+
+async def test_a_request_keeps_its_id_and_logs_no_ticket(front: Proxy, database_url: str) -> None:
+    async with behind(front, database_url) as relay:
+        user = await relay.user()
+        answer = await relay.http.get(
+            "/api/me", headers={**bearer(user.session), "X-Request-ID": "mine-1"}
+        )
+        assert answer.headers["X-Request-ID"] == "mine-1"
+        ticket = (await user.call("POST", "/api/rt/ticket")).json()["ticket"]
+        async with open_stream(relay, "sse", None, f"?ticket={ticket}") as stream:
+            await stream.hello()
+        spent = await relay.http.get(f"/api/sse?ticket={ticket}")
+        assert spent.status_code == 401
+        await eventually(lambda: spent.headers["X-Request-ID"] in front.access_log, within=PATIENCE)
+        assert "/api/sse" in front.access_log
+        assert "mine-1" in front.access_log
+        assert ticket not in front.access_log
+        assert user.session not in front.access_log
+
+
+async def test_a_restart_is_told_in_band_and_outlived_by_the_cursor(
+    front: Proxy, database_url: str
+) -> None:
+    stop = trio.Event()
+    async with AsyncExitStack() as first:
+        relay = await first.enter_async_context(behind(front, database_url, stop=stop))
+        user = await relay.user()
+        websocket = await first.enter_async_context(user.websocket())
+        sse = await first.enter_async_context(user.sse())
+        await websocket.hello()
+        await sse.hello()
+        await user.posted(payload={"n": 0})
+        (seen,) = await websocket.events(1)
+        await user.posted(payload={"n": 1})  # nobody looks at this one before the restart
+        stop.set()
+        for stream in (websocket, sse):
+            close = await stream.control("close")
+            assert (close["code"], close["reason"]) == (1012, "restart")
+        assert await websocket.close_code() == 1012
+
+    async with front.client() as http:
+        away = await http.get("/healthz")
+        assert (away.status_code, away.json()["code"]) == (503, "unavailable")
+        assert away.headers["Content-Type"] == "application/problem+json"
+        assert away.headers["Retry-After"] == "2"
+        assert away.headers["X-Request-ID"] == away.json()["request_id"]
+
+    async with (
+        behind(front, database_url),
+        open_stream(relay, "websocket", user.session, f"?after={seen['cursor']}") as again,
+    ):
+        assert (await again.hello())["resumed"] is True
+        (event,) = await again.events(1)
+        assert event["payload"] == {"n": 1}
+
+
+async def test_tls_and_http_2_end_at_the_proxy(front: Proxy, database_url: str) -> None:
+    async with (
+        behind(front, database_url) as relay,
+        httpx.AsyncClient(base_url=front.tls_url, http2=True, verify=False) as http,
+    ):
+        user = await relay.user()
+        asked = http.stream("GET", "/api/sse", headers=bearer(user.session))
+        async with asked as answer:
+            assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "retry: 2000"
+            receipt = await user.posted(payload={"over": "h2"})
+            with trio.fail_after(PATIENCE):
+                await user.call("DELETE", "/api/session")  # which ends the stream
+                assert any([receipt["id"] in line async for line in lines])
