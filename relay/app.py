@@ -6,6 +6,7 @@ import structlog
 from hypercorn.typing import ASGIFramework
 from quart import Response, request, websocket
 from quart.ctx import has_request_context
+from quart_rate_limiter import RateLimitExceeded
 from quart_schema import Info, QuartSchema
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioRequest
@@ -38,10 +39,11 @@ from relay.errors import (
 )
 from relay.exchange import Exchange, SocketExchange
 from relay.forwarded import Forwarded
+from relay.limited import keep_limits, refused
 from relay.observed import ROUTE, Observed, request_id
 from relay.origins import Listed
 from relay.reference.openapi import TITLE, RouteProvider
-from relay.requests import cookie_name
+from relay.requests import check_origin, cookie_name
 from relay.security_headers import SecurityHeaders
 from relay.services import Services, services
 from relay.settings import Settings
@@ -85,10 +87,13 @@ def create_app(settings: Settings) -> Relay:
         conversion_preference="msgspec",
     )
     app.before_request(_name_route)
+    app.before_request(_refuse_foreign)
     app.before_websocket(_name_route)
     let_listed_pages_read(app, Listed(settings.cors))
+    keep_limits(app, settings)
     app.register_error_handler(Problem, _render)
     app.register_error_handler(HTTPException, _render_http)
+    app.register_error_handler(RateLimitExceeded, _render_limited)
     app.register_error_handler(Exception, _render_unforeseen)
     return app
 
@@ -110,6 +115,11 @@ async def _name_route() -> None:
     incoming = _incoming()
     if incoming.url_rule is not None:
         incoming.scope[ROUTE] = incoming.url_rule.rule
+
+
+async def _refuse_foreign() -> None:
+    """Before anything else: a foreign page may not act here, whatever it carries."""
+    check_origin(request, services().origins)
 
 
 async def _render(problem: Problem) -> Response:
@@ -164,6 +174,10 @@ async def _render_http(error: HTTPException) -> Response:
     if allow:
         response.headers["Allow"] = ", ".join(sorted(allow))
     return response
+
+
+async def _render_limited(error: RateLimitExceeded) -> Response:
+    return await _render(refused(error))
 
 
 async def _render_unforeseen(error: Exception) -> Response:

@@ -77,6 +77,11 @@ def parse_event(body: bytes, received_at: datetime, default_id: str | None = Non
     return _new_event(envelope, received_at, default_id)
 
 
+def count_lines(body: bytes) -> int:
+    """What a batch may hold, for who charges it before reading it: its lines, blank ones too."""
+    return min(body.count(b"\n") + (not body.endswith(b"\n")), MAX_BATCH_EVENTS)
+
+
 def parse_batch(body: bytes, received_at: datetime) -> list[NewEvent]:
     """NDJSON, one object a line, blank lines passed over -> NewEvents, all or none.
 

@@ -16,6 +16,7 @@
     ├── UnsupportedMediaType 415
     ├── Invalid 422               readable, but a field is not what it must be
     ├── TooManyConnections 429
+    ├── RateLimited 429
     ├── Internal 500
     └── Unavailable 503
         ├── ProcessFull
@@ -179,6 +180,14 @@ class TooManyConnections(Problem):
     hint = "This user or address has as many live streams as it may have."
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 10) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class RateLimited(Problem):
+    status, code, title = 429, "rate_limited", "Too fast"
+    hint = "This comes more often than it may; try again later."
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 

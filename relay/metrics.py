@@ -18,6 +18,11 @@ http_seconds = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 auth_failures = Counter("relay_auth_failures", "Credentials refused.", ["reason"])
+rate_limited = Counter("relay_rate_limited", "Calls, events and handshakes refused.", ["limit"])
+allowances_evicted = Counter(
+    "relay_rate_limit_keys_evicted",
+    "Rate limits' memories that were dropped early because there were too many.",
+)
 
 # -- the journal
 events_ingested = Counter("relay_events_ingested", "New events committed.", ["event_type"])

@@ -13,6 +13,7 @@ from relay import metrics
 from relay.request_id import request_id_of
 
 REQUEST_ID = "relay.request_id"  # where it stands in the scope
+QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set by whoever charged the request
 ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -42,7 +43,11 @@ class Observed:
         async def observed_send(message: Any) -> None:
             kind = message["type"]
             if kind in _STARTS:
-                message["headers"] = [*message.get("headers", ()), header]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    header,
+                    *context.get(QUOTA, ()),
+                ]
                 _observe(context, message.get("status", 101), time.perf_counter() - started)
             await send(message)
 

@@ -19,12 +19,15 @@ from relay.errors import (
     SessionRequired,
     Unauthorized,
 )
+from relay.limits import address_block
 from relay.origins import Origins
 from relay.services import services
 from relay.tokens import Kind
 
 Incoming = Request | Websocket
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+
+CREDENTIAL = "relay.credential"  # where it stands in the scope
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -38,6 +41,11 @@ def client_address(incoming: Incoming) -> str:
     """The peer, or whom the trusted proxies say it is."""
     client = (incoming.scope or {}).get("client")
     return client[0] if client else "local"
+
+
+def client_block(incoming: Incoming) -> str:
+    """Who counts as one where addresses are counted."""
+    return address_block(client_address(incoming))
 
 
 def check_origin(incoming: Incoming, origins: Origins, *, watches: bool = False) -> str | None:
@@ -90,10 +98,18 @@ async def authenticate(incoming: Incoming) -> Credential:
 
 
 async def authenticate_if_given(incoming: Incoming) -> Credential | None:
-    """Whoever it is, or nobody; what is sent and does not count is an error, never nobody."""
-    now = services()
-    token = presented_token(incoming, now.origins, secure=now.secure)
-    return None if token is None else await now.access.authenticate(token, time.time())
+    """Whoever it is, or nobody; what is sent and does not count is an error, never nobody.
+
+    Who it was is remembered with the request: a limit may ask before the route does.
+    """
+    remembered = cast("dict[str, Any]", incoming.scope)
+    if CREDENTIAL not in remembered:
+        now = services()
+        token = presented_token(incoming, now.origins, secure=now.secure)
+        remembered[CREDENTIAL] = (
+            None if token is None else await now.access.authenticate(token, time.time())
+        )
+    return cast("Credential | None", remembered[CREDENTIAL])
 
 
 def _declare(need: str, handler: Handler, wrapped: Callable[..., Awaitable[Any]]) -> Handler:
@@ -103,20 +119,15 @@ def _declare(need: str, handler: Handler, wrapped: Callable[..., Awaitable[Any]]
 
 
 def needs_nothing(handler: Handler) -> Handler:
-    """Open to everyone who can reach Relay; a foreign page may not act here either."""
-
-    async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        check_origin(request, services().origins)
-        return await handler(*args, **kwargs)
-
-    return _declare("none", handler, wrapped)
+    """Open to everyone who can reach Relay."""
+    handler.credential = "none"  # type: ignore[attr-defined]
+    return handler
 
 
 def needs_session(handler: Handler) -> Handler:
     """A person's session; the handler gets `credential`."""
 
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        check_origin(request, services().origins)
         credential = await authenticate(request)
         if credential.kind is not Kind.SESSION:
             raise SessionRequired()
@@ -129,7 +140,6 @@ def needs_publisher(handler: Handler) -> Handler:
     """A hook token that may publish; the handler gets `credential`."""
 
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        check_origin(request, services().origins)
         credential = await authenticate(request)
         if not credential.may_publish:
             raise InsufficientScope("Publishing takes a hook token that may.", scope="publish")
@@ -142,7 +152,6 @@ def needs_any(handler: Handler) -> Handler:
     """A session or a hook token; the handler gets `credential` and judges the rest."""
 
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        check_origin(request, services().origins)
         return await handler(*args, credential=await authenticate(request), **kwargs)
 
     return _declare("any", handler, wrapped)
@@ -152,7 +161,6 @@ def needs_any_or_revoked(handler: Handler) -> Handler:
     """Like `needs_any`, but a hook token that was revoked may still come: to hear so again."""
 
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        check_origin(request, services().origins)
         try:
             credential = await authenticate(request)
         except InvalidToken as problem:

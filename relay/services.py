@@ -14,6 +14,7 @@ from relay.access import Access
 from relay.db.pool import Database, open_database
 from relay.db.source import Source
 from relay.housekeeping import keep_house, watch_disk
+from relay.limits import Limits
 from relay.origins import Origins
 from relay.realtime.backplane import Backplane, LocalBackplane
 from relay.realtime.following import Follower
@@ -37,6 +38,7 @@ class Services:
     origins: Origins
     database: Database
     access: Access
+    limits: Limits
     hub: Hub
     publisher: Publisher
     backplane: Backplane
@@ -97,7 +99,15 @@ async def open_services(
             async with trio.open_nursery() as writers:
                 await writers.start(journal.run)
                 yield Services(
-                    settings, base_url, origins, database, access, hub, publisher, backplane
+                    settings,
+                    base_url,
+                    origins,
+                    database,
+                    access,
+                    Limits(settings),
+                    hub,
+                    publisher,
+                    backplane,
                 )
                 journal.close()
                 writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS

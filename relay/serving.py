@@ -66,6 +66,8 @@ async def serve_relay(
         applied = await bring_up_to_date(
             source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
         )
+        if not settings.rate_limits:
+            log.warning("rate_limits_off")
         log.info("database_ready", database=source.description, migrated=len(applied))
         async with open_services(settings, source, base_url) as app.services:
             server = partial(

@@ -76,6 +76,37 @@ def days(low: float, high: float) -> Callable[[str], float]:
     return lambda text: float(_quantity({"": 1, "d": 1}, low, high, "a number of days")(text))
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`burst` at once, and then `count` in every `period` seconds."""
+
+    count: int
+    period: int
+    burst: int
+
+    @property
+    def interval(self) -> float:
+        """Seconds that one costs."""
+        return self.period / self.count
+
+    def __str__(self) -> str:
+        burst = "" if self.burst == self.count else f" burst {self.burst}"
+        return f"{self.count}/{_PERIOD_NAMES[self.period]}{burst}"
+
+
+_PERIODS = {"s": 1, "min": 60, "h": 3600}
+_PERIOD_NAMES = {seconds: name for name, seconds in _PERIODS.items()}
+_RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)(?:\s+burst\s+([1-9][0-9]{0,8}))?")
+
+
+def rate(text: str) -> Rate:
+    """Without a burst, a whole period's worth may come at once."""
+    match = _RATE.fullmatch(text.strip().lower())
+    if match is None:
+        raise ValueError("must be a rate like 50/s, 10/min, 600/h or 50/s burst 2000")
+    return Rate(int(match[1]), _PERIODS[match[2]], int(match[3] or match[1]))
+
+
 _BASE_URL = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(/.*)?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

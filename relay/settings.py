@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from relay.setting_types import (
+    Rate,
     SigningKey,
     base_url,
     bearer,
@@ -23,6 +24,7 @@ from relay.setting_types import (
     optional_duration,
     origins,
     postgres_address,
+    rate,
     signing_keys,
     size,
     workers,
@@ -190,6 +192,44 @@ class Settings:
     max_connections_per_address: int = _setting(
         "RELAY_MAX_CONNECTIONS_PER_ADDRESS", integer(1, 1_000_000), 256, "streams",
         "an office behind one address, not a flood", shown="256",
+    )  # fmt: skip
+
+    # -- how often; all of it a process
+    rate_limits: bool = _setting(
+        "RELAY_RATE_LIMITS", on_off, True, "on or off",
+        "nobody takes what is everybody's; off: benchmarks and trusted networks", shown="on",
+    )  # fmt: skip
+    rate_events_per_token: Rate = _setting(
+        "RELAY_RATE_EVENTS_PER_TOKEN", rate, Rate(50, 1, 2_000), "events",
+        "a chatty build with room for its outbursts; a line of a batch is an event",
+        shown="50/s burst 2000",
+    )  # fmt: skip
+    rate_events_per_address: Rate = _setting(
+        "RELAY_RATE_EVENTS_PER_ADDRESS", rate, Rate(200, 1, 8_000), "events",
+        "several producers behind one address (IPv6: one /64)", shown="200/s burst 8000",
+    )  # fmt: skip
+    rate_signups: Rate = _setting(
+        "RELAY_RATE_SIGNUPS", rate, Rate(10, 60, 10), "calls an address",
+        "people become somebody once; a machine would fill the database", shown="10/min",
+    )  # fmt: skip
+    rate_tokens: Rate = _setting(
+        "RELAY_RATE_TOKENS", rate, Rate(60, 60, 60), "calls a user",
+        "tokens, tickets and revocations, each: a page that reconnects a lot still gets tickets",
+        shown="60/min",
+    )  # fmt: skip
+    rate_handshakes: Rate = _setting(
+        "RELAY_RATE_HANDSHAKES", rate, Rate(120, 60, 120), "streams, a user and an address",
+        "many tabs after a restart; not a client that reconnects in a tight loop",
+        shown="120/min",
+    )  # fmt: skip
+    rate_reads: Rate = _setting(
+        "RELAY_RATE_READS", rate, Rate(600, 60, 600), "calls a user",
+        "paging through a whole history, a thousand events a call", shown="600/min",
+    )  # fmt: skip
+    rate_pages: Rate = _setting(
+        "RELAY_RATE_PAGES", rate, Rate(1_200, 60, 1_200), "calls an address",
+        "the live page, the reference and /metrics, for an office behind one address",
+        shown="1200/min",
     )  # fmt: skip
 
     # -- the server

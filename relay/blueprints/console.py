@@ -8,6 +8,7 @@ import relay
 from relay.described import Parameter, Text, described
 from relay.errors import NotFound
 from relay.files import File, send_file
+from relay.limited import PAGES, limited
 from relay.requests import needs_nothing
 
 console = Blueprint("console", __name__)
@@ -40,6 +41,7 @@ _TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
     answers={200: Text("The page.", ("text/html",)), 304: _UNCHANGED},
     headers=_TAGGED,
 )
+@limited(PAGES)
 @needs_nothing
 async def page() -> Response:
     """The live page."""
@@ -54,6 +56,7 @@ async def page() -> Response:
     headers=_TAGGED,
     refuses=(NotFound,),
 )
+@limited(PAGES)
 @needs_nothing
 async def asset(name: str) -> Response:
     """One of the page's files; nothing else has a name here."""

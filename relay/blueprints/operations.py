@@ -15,6 +15,7 @@ from relay import metrics
 from relay.bodies import answer
 from relay.described import Text, described
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
+from relay.limited import PAGES, limited, unlimited
 from relay.requests import client_address, needs_nothing
 from relay.services import Services, services
 
@@ -36,6 +37,7 @@ class NotReady(Unavailable):
 
 @operations.get("/healthz")
 @described("operations", answers={200: Health()})
+@unlimited("a probe that is refused takes the process out of service")
 @needs_nothing
 async def healthz() -> Response:
     """Whether the process lives. A dead background task ends the process, so this does too."""
@@ -44,6 +46,7 @@ async def healthz() -> Response:
 
 @operations.get("/readyz")
 @described("operations", answers={200: Health()}, refuses=(NotReady,))
+@unlimited("a probe that is refused takes the process out of service")
 @needs_nothing
 async def readyz() -> Response:
     """Whether to send work here: the database answers and the process is not stopping."""
@@ -66,6 +69,7 @@ async def readyz() -> Response:
     answers={200: Text("Every metric.", ("text/plain", "application/openmetrics-text"))},
     refuses=(Unauthorized, InvalidToken, Forbidden),
 )
+@limited(PAGES)
 @needs_nothing
 async def scrape() -> Response:
     """Prometheus' text, or OpenMetrics if asked for."""

@@ -7,6 +7,7 @@ from quart import Blueprint, Response, current_app
 
 from relay.described import Text, described
 from relay.files import File, send_file
+from relay.limited import PAGES, limited
 from relay.requests import needs_nothing
 
 reference = Blueprint("reference", __name__)
@@ -21,6 +22,7 @@ _TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
     answers={200: Text("OpenAPI 3.1.", ("application/json",)), 304: _UNCHANGED},
     headers=_TAGGED,
 )
+@limited(PAGES)
 @needs_nothing
 async def openapi() -> Response:
     """The calls, for machines."""

@@ -19,6 +19,14 @@ from relay.errors import (
     TooManyConnections,
 )
 from relay.exchange import EventStream
+from relay.limited import (
+    READS,
+    TOKENS,
+    charge_handshake,
+    charge_viewer,
+    limited,
+    limited_by_handler,
+)
 from relay.realtime.asking import LAST_EVENT_ID_HEADER, WHERE_TO_START
 from relay.realtime.connection import Viewer, refuse, run_connection
 from relay.realtime.frames import Frame
@@ -26,7 +34,7 @@ from relay.realtime.messages import EVENT, SSE_EXAMPLE, StreamEvent
 from relay.realtime.resume import Position, locate, parse_count, parse_start
 from relay.realtime.sse import SseDoor, Write
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
-from relay.requests import check_origin, client_address, needs_any, needs_viewer, viewer
+from relay.requests import check_origin, client_block, needs_any, needs_viewer, viewer
 from relay.server.transport import EXTENSION, Transport
 from relay.services import services
 from relay.shapes import CursorText, Somebody
@@ -72,6 +80,7 @@ _FULL = (TooManyConnections, ProcessFull, Draining)
     answers={201: Ticket("kq3v7mHc0b9ZtLr2xY5wPn8sJf6dAeGu1iVo4TQhRkM", TICKET_SECONDS)},
     refuses=(InsufficientScope,),
 )
+@limited(TOKENS)
 @needs_any
 async def mint_ticket(credential: Credential) -> Response:
     """A single use, 30 seconds credential for a URL that a browser opens without headers."""
@@ -88,6 +97,7 @@ async def mint_ticket(credential: Credential) -> Response:
     answers={200: Page([EVENT], Somebody.NEXT, resumed=True, oldest=1)},
     refuses=(BadCursor, BadRequest, InsufficientScope),
 )
+@limited(READS)
 @needs_any
 async def list_events(credential: Credential) -> Response:
     """A page of stored events, from the oldest or from a cursor on."""
@@ -124,12 +134,13 @@ async def list_events(credential: Credential) -> Response:
     headers={200: ("Cache-Control",)},
     refuses=(BadCursor, BadRequest, *_FULL),
 )
+@limited_by_handler
 @needs_viewer
 async def sse() -> Response:
     """The stream as server-sent events."""
     _refuse_foreign(request)
     credential, position = await _admitted(request, request.headers.get("Last-Event-ID"))
-    address = client_address(request)
+    address = client_block(request)
     now = services()
 
     async def run(write: Write, transport: Transport | None) -> None:
@@ -151,6 +162,7 @@ async def sse() -> Response:
     answers={101: Text("A WebSocket; see /asyncapi.json.")},
     refuses=(BadCursor, BadRequest, *_FULL),
 )
+@limited_by_handler
 @needs_viewer
 async def rt() -> None:
     """The stream as WebSocket messages."""
@@ -170,7 +182,7 @@ async def rt() -> None:
     try:
         credential, position = await _admitted(connection, None)
         with now.hub.subscribe(
-            credential.user_id, credential.id, client_address(connection)
+            credential.user_id, credential.id, client_block(connection)
         ) as inbox:
             await connection.accept(subprotocol=subprotocol)
             watcher = Viewer(credential, now.settings.stream_max_age)
@@ -192,8 +204,10 @@ async def _admitted(
 ) -> tuple[Credential, Position]:
     """Who watches, and from where; everything that may be refused is refused here."""
     now = services()
+    charge_handshake(incoming)
     credential = await viewer(incoming)
+    charge_viewer(incoming, credential.user_id)
     start = parse_start(incoming.args, last_event_id)
-    now.hub.admit(credential.user_id, client_address(incoming))
+    now.hub.admit(credential.user_id, client_block(incoming))
     head = await now.publisher.journal.head(credential.user_id)
     return credential, locate(start, head)

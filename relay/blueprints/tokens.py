@@ -22,6 +22,7 @@ from relay.errors import (
     SessionRequired,
 )
 from relay.events import parse_uuid
+from relay.limited import TOKENS, limited
 from relay.requests import needs_any_or_revoked, needs_session
 from relay.services import services
 from relay.shapes import Somebody, Uuid
@@ -91,6 +92,7 @@ class TooManyTokens(Problem):
     },
     refuses=(TooManyTokens,),
 )
+@limited(TOKENS)
 @needs_session
 async def create_token(credential: Credential) -> Response:
     """Make a hook token for a producer."""
@@ -139,6 +141,7 @@ async def create_token(credential: Credential) -> Response:
     answers={200: Done()},
     refuses=(SessionRequired, NotFound),
 )
+@limited(TOKENS)
 @needs_any_or_revoked
 async def revoke(credential: Credential) -> Response:
     """End a token, now: nothing more is taken from it, and its streams close."""

@@ -14,6 +14,7 @@ from relay.db.users import end_session, select_user
 from relay.described import Text, described
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, SessionRequired, Unauthorized
 from relay.events import rfc3339
+from relay.limited import READS, SIGNUPS, TOKENS, limited
 from relay.requests import (
     authenticate_if_given,
     cookie_name,
@@ -81,6 +82,7 @@ class SignupClosed(Forbidden):
     headers={201: ("Set-Cookie",)},
     refuses=(Unauthorized, InvalidToken, SessionRequired, SignupClosed, DatabaseAway),
 )
+@limited(SIGNUPS)
 @needs_nothing
 async def create_user() -> Response:
     """Become somebody: an anonymous user, or the one the session sent along belongs to."""
@@ -125,6 +127,7 @@ async def _known(credential: Credential) -> Response:
         )
     },
 )
+@limited(READS)
 @needs_session
 async def me(credential: Credential) -> Response:
     """Who am I, where does my stream stand, and which tokens are active?"""
@@ -158,6 +161,7 @@ async def me(credential: Credential) -> Response:
 
 @users.delete("/api/session")
 @described("users", answers={204: Text("The session is over.")}, headers={204: ("Set-Cookie",)})
+@limited(TOKENS)
 @needs_session
 async def delete_session(credential: Credential) -> Response:
     """Log out: the session and every stream it opened end."""

@@ -8,9 +8,10 @@ from quart import Blueprint, Response, request
 from relay.access import Credential
 from relay.bodies import JSON, NDJSON, answer, media_type, read_bytes
 from relay.described import Parameter, described
-from relay.envelope import Envelope, parse_batch, parse_event
+from relay.envelope import Envelope, count_lines, parse_batch, parse_event
 from relay.errors import DiskFull, Draining, JournalFull
 from relay.events import Cursor, Receipt, utc_now
+from relay.limited import charge_events, limited_by_handler
 from relay.requests import needs_publisher
 from relay.services import services
 from relay.shapes import CursorText, Seq, Somebody
@@ -84,11 +85,13 @@ _SIGNED = (
     },
     refuses=(BadSignature, JournalFull, DiskFull, Draining),
 )
+@limited_by_handler
 @needs_publisher
 async def ingest(credential: Credential) -> Response:
     """Store one event (JSON) or many (NDJSON, one a line, all or none), then answer."""
     kind = media_type(JSON, NDJSON)
     body = await read_bytes()
+    charge_events(credential.id, count_lines(body) if kind == NDJSON else 1)
     received_at = utc_now()
     default_id = _signed_id(credential, body)
     if kind == NDJSON:

@@ -6,6 +6,7 @@ from relay.errors import (
     Forbidden,
     Problem,
     ProcessFull,
+    RateLimited,
     TooManyConnections,
     Unauthorized,
     Unavailable,
@@ -31,6 +32,7 @@ class Close(Enum):
     IDLE = (4408, "idle", 0)
     STALLED = (4410, "stalled", 0)
     TOO_MANY_CONNECTIONS = (4429, "too_many_connections", 10_000)
+    RATE_LIMITED = (4429, "rate_limited", 10_000)
     TOO_MANY_MESSAGES = (4429, "too_many_messages", 10_000)
 
     def __init__(self, code: int, reason: str, retry_after_ms: int | None) -> None:
@@ -43,6 +45,7 @@ _REFUSALS: tuple[tuple[type[Problem], Close], ...] = (
     (Unauthorized, Close.UNAUTHORIZED),
     (Forbidden, Close.FORBIDDEN),
     (TooManyConnections, Close.TOO_MANY_CONNECTIONS),
+    (RateLimited, Close.RATE_LIMITED),
     (ProcessFull, Close.TOO_MANY_CONNECTIONS),
     (Unavailable, Close.RESTART),
 )

@@ -1,0 +1,178 @@
+"""Rate limits on a running Relay: who is counted, for what, and what a refusal says."""
+
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from trio_websocket import open_websocket_url
+
+from relay.app import create_app
+from relay.limited import Limit
+from relay.settings import Settings
+from tests.e2e.test_problems import check
+from tests.live import Relay, User, bearer, open_stream, running_relay
+from tests.raw import handshake
+
+LEFT = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+
+
+def limited(database_url: str, **rates: str) -> Any:
+    return running_relay(database_url, RELAY_RATE_LIMITS="on", **rates)
+
+
+async def statuses(count: int, call: Any) -> list[int]:
+    """So many calls at once."""
+    found: list[int] = []
+
+    async def one() -> None:
+        found.append((await call()).status_code)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(one)
+    return sorted(found)
+
+
+def lines(count: int) -> bytes:
+    return b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":1}\n' * count
+
+
+async def batch(user: User, count: int, **headers: str) -> httpx.Response:
+    kind = {"Content-Type": "application/x-ndjson", **bearer(await user.hook()), **headers}
+    return await user.relay.http.post("/api/webhook/cli", content=lines(count), headers=kind)
+
+
+def test_every_route_declares_its_limit_and_its_credential() -> None:
+    app = create_app(Settings.load({}))
+    for rule in app.url_map.iter_rules():
+        view: Any = app.view_functions[rule.endpoint]
+        if rule.endpoint.startswith("static"):
+            continue
+        if view.__module__.startswith("quart_schema"):
+            continue
+        assert hasattr(view, "credential"), rule
+        declared = getattr(view, "limit", None)
+        by_itself = isinstance(declared, str) and declared.startswith(("by the handler", "none: "))
+        assert isinstance(declared, Limit) or by_itself, rule
+
+
+async def test_thirty_at_once_at_limit_three_admit_three(database_url: str) -> None:
+    async with limited(
+        database_url, RELAY_RATE_SIGNUPS="3/h", RELAY_RATE_EVENTS_PER_TOKEN="3/h"
+    ) as relay:
+        assert await statuses(30, lambda: relay.http.post("/api/user")) == [201] * 3 + [429] * 27
+    async with limited(database_url, RELAY_RATE_EVENTS_PER_TOKEN="3/h") as relay:
+        user = await relay.user()
+        await user.hook()
+        assert await statuses(30, user.post) == [200] * 3 + [429] * 27
+
+
+async def test_the_documented_defaults_hold(database_url: str) -> None:
+    async with limited(database_url) as relay:
+        user = await relay.user()
+        others = await statuses(11, lambda: relay.http.post("/api/user", headers={}))
+        assert others.count(429) == 2
+        assert (await user.posted())["ok"]
+        answer = await user.post()
+        assert [answer.headers[name] for name in LEFT[::2]] == ["2000", "1"]
+        assert int(answer.headers["RateLimit-Remaining"]) in (1998, 1999)
+        assert [(await batch(user, 950)).status_code for _ in range(2)] == [200, 200]
+        problem = check(await batch(user, 900), 429, "rate_limited")
+        assert "50/s burst 2000 events of this token" in problem["detail"]
+
+
+async def test_every_answer_of_a_limited_route_says_what_is_left(database_url: str) -> None:
+    async with limited(database_url) as relay:
+        user = await relay.user()
+        hook = {**bearer(await user.hook()), "Content-Type": "application/json"}
+        answers = [
+            await user.call("POST", "/api/token"),
+            await user.call("POST", "/api/rt/ticket"),
+            await user.call("GET", "/api/me"),
+            await user.call("GET", "/api/events"),
+            await relay.http.get("/"),
+            await user.post(),
+            await relay.http.post(
+                "/api/webhook/cli",
+                content=b"{",
+                headers={**hook, "Content-Type": "application/json"},
+            ),
+            await relay.http.get("/api/me"),
+        ]
+        for answer in answers:
+            assert all(int(answer.headers[name]) >= 0 for name in LEFT), answer.url
+        assert "RateLimit-Limit" not in (await relay.http.get("/healthz")).headers
+        async with user.sse() as stream:
+            assert stream.headers["ratelimit-limit"] == "120"
+
+
+async def test_tokens_are_counted_by_user_and_strangers_by_address(database_url: str) -> None:
+    async with limited(database_url, RELAY_RATE_TOKENS="2/h") as relay:
+        user, other = await relay.user(), await relay.user()
+        assert await statuses(5, lambda: user.call("POST", "/api/token")) == [201] * 2 + [429] * 3
+        assert (await other.call("POST", "/api/token")).status_code == 201
+        assert (await user.call("POST", "/api/rt/ticket")).status_code == 201  # another route
+        refused = await statuses(4, lambda: relay.http.post("/api/token", headers=bearer("x.y.z")))
+        assert refused == [401] * 2 + [429] * 2
+
+
+async def test_a_refused_batch_stores_nothing(database_url: str) -> None:
+    async with limited(database_url, RELAY_RATE_EVENTS_PER_TOKEN="1/h burst 10") as relay:
+        user = await relay.user()
+        assert (await batch(user, 8)).status_code == 200
+        check(await batch(user, 3), 429, "rate_limited")
+        problem = check(await batch(user, 11), 429, "rate_limited")
+        assert "send fewer at a time" in problem["detail"]
+        assert (await batch(user, 2)).json()["last_seq"] == 10
+
+
+async def test_an_address_is_the_peers_unless_a_trusted_proxy_says_otherwise(
+    database_url: str,
+) -> None:
+    async def forwarded(relay: Relay, address: str) -> int:
+        answer = await relay.http.post("/api/user", headers={"X-Forwarded-For": address})
+        relay.http.cookies.clear()
+        return answer.status_code
+
+    async with limited(database_url, RELAY_RATE_SIGNUPS="1/h") as relay:
+        assert [await forwarded(relay, f"192.0.2.{n}") for n in range(2)] == [201, 429]
+    async with limited(database_url, RELAY_RATE_SIGNUPS="1/h", RELAY_TRUSTED_PROXIES="1") as relay:
+        assert [await forwarded(relay, f"192.0.2.{n}") for n in range(2)] == [201, 201]
+        assert await forwarded(relay, "198.51.100.9, 192.0.2.1") == 429  # the last one is the peer
+        assert await forwarded(relay, "2001:db8::1") == 201
+        assert await forwarded(relay, "2001:db8::2") == 429  # the same /64
+
+
+@pytest.mark.parametrize("door", ["websocket", "sse"])
+async def test_handshakes_are_counted_on_both_doors(database_url: str, door: str) -> None:
+    async with limited(database_url, RELAY_RATE_HANDSHAKES="2/h") as relay:
+        user = await relay.user()
+        for _ in range(2):
+            async with open_stream(relay, door, user.session) as stream:
+                await stream.hello()
+        check(await relay.http.get("/api/sse", headers=bearer(user.session)), 429, "rate_limited")
+        check(await handshake(relay, **bearer(user.session)), 429, "rate_limited")
+        # a page cannot read a refused handshake: it is told in-band
+        page = [("Origin", relay.url.encode())]
+        url = relay.url.replace("http", "ws", 1) + "/api/rt"
+        async with open_websocket_url(url, extra_headers=page) as connection:
+            message = await connection.get_message()
+            assert '"code":4429' in message
+            assert '"rate_limited"' in message
+
+
+async def test_refusals_are_counted_by_limit(database_url: str) -> None:
+    async with limited(database_url, RELAY_RATE_EVENTS_PER_TOKEN="1/h") as relay:
+        user = await relay.user()
+        await user.hook()
+        before = (await relay.http.get("/metrics")).text
+        assert await statuses(4, user.post) == [200, 429, 429, 429]
+        after = (await relay.http.get("/metrics")).text
+        name = 'relay_rate_limited_total{limit="events_token"}'
+        assert _value(after, name) - _value(before, name) == 3
+
+
+def _value(text: str, name: str) -> float:
+    found = [line for line in text.splitlines() if line.startswith(name)]
+    return float(found[0].rpartition(" ")[2]) if found else 0.0
