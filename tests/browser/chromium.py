@@ -1,0 +1,112 @@
+"""A real Chromium for trio tests: Playwright's blocking calls, all on one thread of their own.
+
+    async with chromium.profile() as profile:
+        tab = await profile.open(relay.url)
+        await tab.do(lambda page: page.click("#demo"))
+
+While a call waits, the server under test goes on. What a tab complained of and asked for since it
+was opened stands in `tab.complaints` and `tab.requested`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+import trio
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from tests.live import PATIENCE
+from tests.programs import program
+
+T = TypeVar("T")
+
+
+class Tab:
+    """One page."""
+
+    def __init__(self, chromium: "Chromium", page: Page) -> None:
+        self._chromium = chromium
+        self._page = page
+        self.complaints: list[str] = []  # errors of scripts and on the console
+        self.requested: list[str] = []  # every address it asked for
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requested.append(request.url))
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    async def do(self, what: Callable[[Page], T]) -> T:
+        """Anything Playwright can."""
+        return await self._chromium.call(what, self._page)
+
+    async def goto(self, url: str) -> None:
+        await self.do(lambda page: page.goto(url))
+
+    async def run(self, script: str, argument: Any = None) -> Any:
+        """What a script of the page's own gives; a promise is awaited."""
+        return await self.do(lambda page: page.evaluate(script, argument))
+
+    async def shows(self, text: str) -> None:
+        """Wait until the page has this text, visibly."""
+        await self.do(lambda page: page.get_by_text(text).first.wait_for())
+
+
+class Profile:
+    """A browser's memory, empty at the start: its tabs share cookies, and nobody else does."""
+
+    def __init__(self, chromium: "Chromium", context: BrowserContext) -> None:
+        self._chromium = chromium
+        self._context = context
+
+    async def do(self, what: Callable[[BrowserContext], T]) -> T:
+        return await self._chromium.call(what, self._context)
+
+    async def open(self, url: str) -> Tab:
+        tab = await self.do(lambda context: Tab(self._chromium, context.new_page()))
+        await tab.goto(url)
+        return tab
+
+    async def cookies(self) -> dict[str, str]:
+        jar = await self.do(lambda context: context.cookies())
+        return {cookie["name"]: cookie["value"] for cookie in jar}
+
+
+class Chromium:
+    """The browser, and the only thread that may speak with it."""
+
+    def __init__(self, thread: ThreadPoolExecutor, browser: Browser) -> None:
+        self._thread = thread
+        self._browser = browser
+
+    async def call(self, what: Callable[..., T], *arguments: Any) -> T:
+        return await trio.to_thread.run_sync(self._thread.submit(what, *arguments).result)
+
+    @asynccontextmanager
+    async def profile(self) -> AsyncIterator[Profile]:
+        context = await self.call(self._browser.new_context)
+        try:
+            await self.call(context.set_default_timeout, PATIENCE * 1000)
+            yield Profile(self, context)
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.call(context.close)
+
+
+@contextmanager
+def running_chromium() -> Iterator[Chromium]:
+    path = program("chromium")
+    with ThreadPoolExecutor(1, "chromium") as thread:
+        playwright = thread.submit(sync_playwright().start).result()
+        try:
+            browser = thread.submit(
+                playwright.chromium.launch,
+                executable_path=path,
+                args=["--no-sandbox"],  # CI runs as root, and loads nothing but its own pages
+            ).result()
+            yield Chromium(thread, browser)
+            thread.submit(browser.close).result()
+        finally:
+            thread.submit(playwright.stop).result()
