@@ -25,7 +25,7 @@ _PAGE_CSP = (
     b"frame-ancestors 'none'"
 )
 _UNNEEDED = (
-    *("accelerometer", "bluetooth", "camera", "display-capture", "geolocation", "gyroscope"),
+    *("accelerometer", "camera", "display-capture", "geolocation", "gyroscope"),
     *("hid", "magnetometer", "microphone", "midi", "payment", "screen-wake-lock", "serial", "usb"),
 )  # fmt: skip
 

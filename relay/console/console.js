@@ -89,7 +89,8 @@ function showView(view) {
 
 function draw() {
   dirty = false;
-  if (tasks.tasks.size > 0 && byId('board').hidden) showBoard();
+  const said = tasks.tasks.size > 0 || pane.store.lines.length > 0; // a line may belong to no task
+  if (said && byId('board').hidden) showBoard();
   if (cards.draw(Date.now())) pane.offerTasks(tasks.ordered());
   showCounts(tasks.running, tasks.failed);
 }
