@@ -11,11 +11,14 @@ import trio
 from quart import current_app
 
 from relay.access import Access
+from relay.db.migrate import Migration, load_migrations
 from relay.db.pool import Database, open_database
 from relay.db.source import Source
+from relay.health import Health
 from relay.housekeeping import keep_house, watch_disk
 from relay.limits import Limits
 from relay.origins import Origins
+from relay.packaged import packaged
 from relay.realtime.backplane import Backplane, LocalBackplane
 from relay.realtime.following import Follower
 from relay.realtime.hub import Hub
@@ -35,6 +38,8 @@ LAST_COMMITS = 3.0  # seconds: what was accepted is committed, or its producer t
 class Services:
     settings: Settings
     base_url: str
+    health: Health
+    migrations: list[Migration]
     origins: Origins
     database: Database
     access: Access
@@ -55,13 +60,20 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, source: Source, base_url: str
+    settings: Settings,
+    source: Source,
+    base_url: str,
+    *,
+    keeps_house: bool = True,
+    patience: float = 0.0,
 ) -> AsyncIterator[Services]:
     """Everything a process needs to serve, with the tasks behind it in a nursery around the block.
 
-    A task that dies ends the block with its error: nobody serves with dead work behind.
-    Raises DatabaseAway.
+    A task that dies sets `health.leaving`, and ends the block with its error when the block has
+    not left within `patience` seconds: nobody serves with dead work behind. Of several processes
+    on one machine, one keeps house. Raises DatabaseAway.
     """
+    health = Health()
     hub = Hub(
         most=settings.max_connections,
         most_per_user=settings.max_connections_per_user,
@@ -90,28 +102,34 @@ async def open_services(
         follower = Follower(hub, journal)
         origins = Origins(base_url, settings.cors)
         async with trio.open_nursery() as critical:
-            await critical.start(access.run)
-            critical.start_soon(follower.run)
-            await critical.start(backplane.run, partial(_hear, follower, access))
-            critical.start_soon(keep_house, database, settings)
+            critical.start_soon(health.insist, patience)
+            await health.start(critical, access.run)
+            health.start_soon(critical, follower.run)
+            await health.start(critical, backplane.run, partial(_hear, follower, access))
+            if keeps_house:
+                health.start_soon(critical, keep_house, database, settings)
             if source.folder is not None:
-                critical.start_soon(watch_disk, journal, source.folder, settings.min_free_disk)
+                watched = (journal, source.folder, settings.min_free_disk)
+                health.start_soon(critical, watch_disk, *watched)
             async with trio.open_nursery() as writers:
-                await writers.start(journal.run)
+                await health.start(writers, journal.run)
                 yield Services(
-                    settings,
-                    base_url,
-                    origins,
-                    database,
-                    access,
-                    Limits(settings),
-                    hub,
-                    publisher,
-                    backplane,
+                    settings=settings,
+                    base_url=base_url,
+                    health=health,
+                    migrations=load_migrations(packaged("sql")),
+                    origins=origins,
+                    database=database,
+                    access=access,
+                    limits=Limits(settings),
+                    hub=hub,
+                    publisher=publisher,
+                    backplane=backplane,
                 )
                 journal.close()
                 writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS
             critical.cancel_scope.cancel()
+        health.check()
 
 
 def _hear(follower: Follower, access: Access, news: News) -> None:

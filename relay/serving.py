@@ -8,26 +8,30 @@ from typing import Any
 
 import structlog
 import trio
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 
 from relay import metrics
 from relay.app import create_app, outermost
-from relay.db.source import bring_up_to_date, open_source
+from relay.db.source import Source, bring_up_to_date, note_lack_of_connections, open_source
+from relay.health import Health
 from relay.packaged import packaged
 from relay.realtime.closing import Close
 from relay.realtime.hub import Hub
 from relay.server.guard import GuardLimits, Observer
-from relay.server.listeners import addresses, open_sockets
+from relay.server.listeners import addresses, close_sockets, open_sockets
 from relay.server.serve import serve
 from relay.services import open_services
 from relay.settings import SettingError, Settings
 
 ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full house still answers
+FAILING_SHOWN = 1.0  # seconds a process with dead work still answers, for who watches it to see
+UNWINDING = 5.0  # seconds after the drain: last commits, closing the pool, and some noise
 HERD = 1.0  # seconds over which streams are told to come back, so that they do not come as one
 
 log = structlog.get_logger("relay.serving")
 
 Announce = Callable[[str, str], Awaitable[None]]
+Leaving = Callable[[], None]
 
 
 def server_config(settings: Settings, folder: Path) -> Config:
@@ -60,32 +64,77 @@ async def serve_relay(
     ended a task the service cannot do without; possibly in a group.
     """
     sockets = open_sockets(config)
-    base_url = settings.base_url or _reachable_as(addresses(sockets)[0])
-    app = create_app(settings)
-    async with open_source(settings) as source:
-        applied = await bring_up_to_date(
-            source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
-        )
-        if not settings.rate_limits:
-            log.warning("rate_limits_off")
-        log.info("database_ready", database=source.description, migrated=len(applied))
-        async with open_services(settings, source, base_url) as app.services:
-            server = partial(
-                serve,
-                outermost(app, settings.trusted_proxies, base_url),
-                config,
-                sockets,
-                limits=GuardLimits(
-                    max_connections=settings.max_connections + ROOM_FOR_REQUESTS,
-                    send_timeout=settings.send_timeout,
-                ),
-                observer=Measured(),
-                shutdown_trigger=stop.wait,
-                drain=partial(say_goodbye, app.services.hub),
+    try:
+        base_url = settings.base_url or reachable_as(sockets)
+        async with open_source(settings) as source:
+            if source.folder is None:
+                await note_lack_of_connections(source.direct, settings)
+            await serve_source(
+                settings, config, sockets, source, base_url, announce=announce, stop=stop
             )
-            async with trio.open_nursery() as beside:
-                await _start_server(beside, server)
-                beside.start_soon(announce, base_url, source.description)
+    finally:
+        close_sockets(sockets)
+
+
+async def serve_source(
+    settings: Settings,
+    config: Config,
+    sockets: Sockets,
+    source: Source,
+    base_url: str,
+    *,
+    announce: Announce,
+    stop: trio.Event,
+    keeps_house: bool = True,
+    on_leaving: Leaving = lambda: None,
+) -> None:
+    """The same with a database that somebody else keeps running, and sockets already open.
+
+    `on_leaving` is called when this process begins to go, for whatever reason.
+    """
+    applied = await bring_up_to_date(
+        source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
+    )
+    if not settings.rate_limits:
+        log.warning("rate_limits_off")
+    log.info("database_ready", database=source.description, migrated=len(applied))
+    app = create_app(settings)
+    async with open_services(
+        settings,
+        source,
+        base_url,
+        keeps_house=keeps_house,
+        patience=FAILING_SHOWN + settings.drain_timeout + UNWINDING,
+    ) as app.services:
+        health = app.services.health
+
+        async def told_to_leave() -> None:
+            await health.leaving.wait()
+            on_leaving()
+            await trio.sleep(FAILING_SHOWN if health.dead else settings.drain_delay)
+
+        server = partial(
+            serve,
+            outermost(app, settings.trusted_proxies, base_url),
+            config,
+            sockets,
+            limits=GuardLimits(
+                max_connections=settings.max_connections + ROOM_FOR_REQUESTS,
+                send_timeout=settings.send_timeout,
+            ),
+            observer=Measured(),
+            shutdown_trigger=told_to_leave,
+            drain=partial(say_goodbye, app.services.hub),
+        )
+        async with trio.open_nursery() as beside:
+            beside.start_soon(_leave_on, stop, health)
+            await _start_server(beside, server)
+            beside.start_soon(announce, base_url, source.description)
+
+
+async def _leave_on(stop: trio.Event, health: Health) -> None:
+    await stop.wait()
+    health.leaving.set()
 
 
 async def _start_server(beside: trio.Nursery, server: partial[Any]) -> None:
@@ -124,8 +173,9 @@ class Measured(Observer):
         super().connection_refused()
 
 
-def _reachable_as(address: str) -> str:
-    """A bound address as a client beside us would write it."""
+def reachable_as(sockets: Sockets) -> str:
+    """The bound address as a client beside us would write it."""
+    address = addresses(sockets)[0]
     if address.startswith("http://unix:"):
         return "http://localhost"
     return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

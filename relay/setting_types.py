@@ -199,9 +199,3 @@ def bearer(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]{16,512}", text):
         raise ValueError("must be 16 to 512 printable characters without spaces")
     return text
-
-
-def workers(text: str) -> int:
-    if text.strip() != "1":
-        raise ValueError("must be 1: this version serves with one process")
-    return 1

@@ -27,7 +27,6 @@ from relay.setting_types import (
     rate,
     signing_keys,
     size,
-    workers,
 )
 
 T = TypeVar("T")
@@ -71,8 +70,9 @@ class Settings:
         "embedded database and made signing keys, beside what one works on", shown=".relay",
     )  # fmt: skip
     workers: int = _setting(
-        "RELAY_WORKERS", workers, 1, "processes",
-        "one process serves thousands of streams; more than one is refused so far", shown="1",
+        "RELAY_WORKERS", integer(1, 64), 1, "processes",
+        "one process serves thousands of streams; more use more cores, under a supervisor",
+        shown="1",
     )  # fmt: skip
     cors: tuple[str, ...] = _setting(
         "CORS", origins, (), "origins",
@@ -241,6 +241,11 @@ class Settings:
         "RELAY_DRAIN_TIMEOUT", duration(0.1, 600), 8.0, "seconds",
         "goodbyes and last commits, within the 10 s that common hosts grant", shown="8 s",
     )  # fmt: skip
+    drain_delay: float = _setting(
+        "RELAY_DRAIN_DELAY", duration(0, 600), 0.0, "seconds",
+        "how long /readyz fails before a stop closes the door, where a balancer looks for that",
+        shown="0 s",
+    )  # fmt: skip
     log_level: str = _setting(
         "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info",
         "debug, info, warning, error", "what an operator wants to see on a quiet day", shown="info",
@@ -272,6 +277,19 @@ class Settings:
         settings = cls(**values)
         settings._check()
         return settings
+
+    @classmethod
+    def given(cls, environ: Mapping[str, str], **chosen: Any) -> dict[str, str]:
+        """The variables from which `load`, in another process, makes the same settings.
+
+        Secrets are among them.
+        """
+        names = {field.metadata["name"] for field in dataclasses.fields(cls)} | {"PORT"}
+        found = {name: text for name, text in environ.items() if name in names}
+        for key, value in chosen.items():
+            if value is not None:
+                found[_field(cls, key).metadata["name"]] = str(value)
+        return found
 
     def _check(self) -> None:
         """What no setting can say alone."""

@@ -23,6 +23,7 @@ FLOORS = (
     {
         "errors",
         "forwarded",
+        "health",
         "logs",
         "metrics",
         "origins",
@@ -43,6 +44,7 @@ FLOORS = (
     {"blueprints"},
     {"app"},
     {"asgi", "serving"},
+    {"workers"},
     {"cli"},
 )
 
@@ -61,7 +63,10 @@ KNOWN_BY = {
     "h11": {"relay.server"},
     "wsproto": {"relay.server"},
     "quart_rate_limiter": {"relay.limited", "relay.app"},
-    "prometheus_client": {"relay.metrics", "relay.blueprints.operations"},
+    "prometheus_client": {
+        *("relay.metrics", "relay.blueprints.operations"),
+        *("relay.workers.supervisor", "relay.cli.worker"),
+    },
     "quart_cors": {"relay.cors"},
     "quart": {
         *("relay.app", "relay.blueprints", "relay.bodies", "relay.cors", "relay.exchange"),

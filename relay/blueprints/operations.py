@@ -13,6 +13,8 @@ from quart import Blueprint, Response, request
 
 from relay import metrics
 from relay.bodies import answer
+from relay.db.migrate import MigrationError, applied_migrations, pending
+from relay.db.pool import StatementFailed
 from relay.described import Text, described
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
 from relay.limited import PAGES, limited, unlimited
@@ -35,12 +37,19 @@ class NotReady(Unavailable):
     code, title = "not_ready", "Not ready"
 
 
+class Failing(Unavailable):
+    code, title = "failing", "Failing"
+    hint = "Background work has died; this process says goodbye and ends."
+
+
 @operations.get("/healthz")
-@described("operations", answers={200: Health()})
+@described("operations", answers={200: Health()}, refuses=(Failing,))
 @unlimited("a probe that is refused takes the process out of service")
 @needs_nothing
 async def healthz() -> Response:
-    """Whether the process lives. A dead background task ends the process, so this does too."""
+    """Whether the process lives, its background work included. When that has died it soon ends."""
+    if (work := services().health.dead) is not None:
+        raise Failing(f"Background work has died ({work}); this process says goodbye and ends.")
     return answer(Health())
 
 
@@ -49,14 +58,18 @@ async def healthz() -> Response:
 @unlimited("a probe that is refused takes the process out of service")
 @needs_nothing
 async def readyz() -> Response:
-    """Whether to send work here: the database answers and the process is not stopping."""
+    """Whether to send work here: not stopping, the database answers and is migrated."""
     now = services()
-    if now.hub.draining:
+    if now.health.leaving.is_set() or now.hub.draining:
         raise NotReady("This process is stopping.")
     try:
         with trio.move_on_after(READY_WITHIN):
-            await now.database.fetchval("SELECT 1")
+            todo = pending(now.migrations, await applied_migrations(now.database), newer=True)
+            if todo:
+                raise NotReady(f"Migrations are pending, from {todo[0].file} on: `relay migrate`.")
             return answer(Health())
+    except (MigrationError, StatementFailed):
+        raise NotReady("The database was migrated to something else than this version.") from None
     except DatabaseAway:
         pass
     raise NotReady("The database does not answer.")

@@ -12,6 +12,7 @@ from relay.errors import Problem
 from relay.server.listeners import ListenError
 from relay.server.serve import LifespanEnded, StartupFailed
 from relay.settings import SettingError
+from relay.workers.process import WorkerFailed
 
 KNOWN = (
     EmbeddedError,
@@ -22,6 +23,7 @@ KNOWN = (
     Problem,
     SettingError,
     StartupFailed,
+    WorkerFailed,
 )
 
 

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
+import structlog
 import trio
 from hypercorn.config import Config
 
@@ -14,11 +17,16 @@ from relay.cli.failures import told_clearly
 from relay.logs import configure_logs
 from relay.serving import serve_relay, server_config
 from relay.settings import Settings
+from relay.workers.supervisor import supervise
+
+WORKER = (sys.executable, "-P", "-m", "relay.cli.worker")
+
+log = structlog.get_logger("relay.serve")
 
 
 @click.command("serve")
 @click.option("--bind", metavar="HOST:PORT", help="Where to listen [127.0.0.1:8000].")
-@click.option("--workers", type=int, metavar="N", help="Processes; one so far [1].")
+@click.option("--workers", type=int, metavar="N", help="Processes that serve [1].")
 @click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
 @click.option("--demo", is_flag=True, help="Play something to look at, to a user of its own.")
 def command(bind: str | None, workers: int | None, data_dir: str | None, demo: bool) -> None:
@@ -28,46 +36,69 @@ def command(bind: str | None, workers: int | None, data_dir: str | None, demo: b
     Examples:
       relay serve
       relay serve --bind 0.0.0.0:8080 --data-dir /var/lib/relay
+      relay serve --workers 2
       DATABASE_URL=postgresql://… RELAY_SIGNING_KEYS=k1:… relay serve
 
     \b
     Every option is a setting too (RELAY_BIND, RELAY_WORKERS, RELAY_DATA_DIR); the others are
     environment variables only, listed in docs/reference/settings.md.
-    Ctrl-C or SIGTERM stops it: streams are told, what was accepted is committed.
+    Ctrl-C or SIGTERM stops it: streams are told, what was accepted is committed. SIGHUP renews
+    the workers, where there are several, one after the other.
     """
     with told_clearly():
-        settings = Settings.load(os.environ, bind=bind, workers=workers, data_dir=data_dir)
+        chosen = {"bind": bind, "workers": workers, "data_dir": data_dir}
+        settings = Settings.load(os.environ, **chosen)
+        given = Settings.given(os.environ, **chosen)
         configure_logs(settings.log_level)
         config = server_config(settings, Path.cwd())
-        trio.run(_serve, settings, config, demo)
+        trio.run(_serve, settings, given, config, demo)
 
 
-async def _serve(settings: Settings, config: Config, demo: bool) -> None:
+async def _serve(settings: Settings, given: dict[str, str], config: Config, demo: bool) -> None:
     """The first SIGINT or SIGTERM drains; one while starting, or a second, ends all at once."""
     listening, stop = trio.Event(), trio.Event()
+    # one reload waits at most: it renews what the one under way has not yet
+    reload, reloads = trio.open_memory_channel[None](1)
 
     async def announce(base_url: str, database: str) -> None:
         listening.set()
         await _announce(demo, settings.bind, base_url, database)
 
     async with trio.open_nursery() as process:
-        await process.start(_heed_signals, listening, stop, process.cancel_scope)
-        await serve_relay(settings, config, announce=announce, stop=stop)
+        await process.start(_heed_signals, listening, stop, reload, process.cancel_scope)
+        if settings.workers == 1:
+            process.start_soon(_decline, reloads)
+            await serve_relay(settings, config, announce=announce, stop=stop)
+        else:
+            await supervise(
+                settings, given, config, WORKER, announce=announce, stop=stop, reloads=reloads
+            )
         process.cancel_scope.cancel()
 
 
 async def _heed_signals(
     listening: trio.Event,
     stop: trio.Event,
+    reload: "trio.MemorySendChannel[None]",
     everything: trio.CancelScope,
     task_status: trio.TaskStatus[None],
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         task_status.started()
-        async for _ in signals:
+        async for number in signals:
+            if number == signal.SIGHUP:
+                with suppress(trio.WouldBlock):
+                    reload.send_nowait(None)
+                continue
             if stop.is_set() or not listening.is_set():
                 everything.cancel()
             stop.set()
+
+
+async def _decline(reloads: "trio.MemoryReceiveChannel[None]") -> None:
+    """One process cannot be renewed while it serves."""
+    async for _ in reloads:
+        log.warning("reload_ignored", why="one process serves: restart it, or use --workers")
 
 
 async def _announce(demo: bool, bind: str, base_url: str, database: str) -> None:

@@ -90,10 +90,13 @@ class Journal:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until `close()`; returns once everything accepted is committed or refused."""
-        async with trio.open_nursery() as nursery:
-            for _, queue in self._queues:
-                nursery.start_soon(self._write, queue)
-            task_status.started()
+        try:
+            async with trio.open_nursery() as nursery:
+                for _, queue in self._queues:
+                    nursery.start_soon(self._write, queue)
+                task_status.started()
+        finally:
+            self.close()  # whoever comes when the writers are gone is refused, and does not wait
 
     def close(self) -> None:
         """Take no more; what waits is still committed."""

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
-from relay.db.pool import Connection, StatementFailed
+from relay.db.pool import Connection, Row, StatementFailed
 
 # any number, as long as it is nobody else's: "RELAY" in ASCII
 _LOCK = 0x52_45_4C_41_59
@@ -61,7 +62,11 @@ def load_migrations(folder: Path) -> list[Migration]:
     return found
 
 
-async def applied_migrations(connection: Connection) -> list[Applied]:
+class _Fetching(Protocol):
+    async def fetch(self, sql: str, *args: object) -> list[Row]: ...
+
+
+async def applied_migrations(connection: _Fetching) -> list[Applied]:
     """What the database says was applied, in order; nothing for an empty database."""
     present = await connection.fetch("SELECT to_regclass('schema_migrations') IS NOT NULL AS yes")
     if not present[0]["yes"]:
@@ -72,15 +77,21 @@ async def applied_migrations(connection: Connection) -> list[Applied]:
     return [Applied(**row) for row in rows]
 
 
-def pending(migrations: list[Migration], applied: list[Applied]) -> list[Migration]:
-    """Which files are still to be applied. Raises MigrationError where history differs."""
+def pending(
+    migrations: list[Migration], applied: list[Applied], *, newer: bool = False
+) -> list[Migration]:
+    """Which files are still to be applied. Raises MigrationError where history differs.
+
+    A history that goes on past ours differs, too, unless `newer` ones are welcome: to a process
+    that serves while its successor has already migrated.
+    """
     for before, migration in zip(applied, migrations, strict=False):
         if (before.version, before.checksum) != (migration.version, migration.checksum):
             raise MigrationError(
                 f"{migration.file} is not what was applied to this database on"
                 f" {before.applied_at:%Y-%m-%d}; applied migrations never change, add a new one"
             )
-    if len(applied) > len(migrations):
+    if len(applied) > len(migrations) and not newer:
         raise MigrationError(
             f"the database was migrated to version {applied[-1].version} by a newer Relay;"
             f" this one knows {len(migrations)}"

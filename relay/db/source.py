@@ -20,6 +20,9 @@ from relay.setting_types import SigningKey, signing_keys
 from relay.settings import Settings
 
 REACHABLE_WITHIN = 10.0  # seconds a database may take to come up beside us
+FEWEST_CONNECTIONS = 60  # our own Postgres takes: one process, others started by hand beside it
+BESIDE_THE_POOL = 2  # connections of a process that are not in its pool
+SPARE_CONNECTIONS = 8  # for migrations, `relay` commands beside, and a look inside
 STOP_PATIENCE = 2.0  # seconds for each way of stopping it: a frozen one loses nothing by force
 RESTART_PAUSE = 5.0  # seconds at most between two tries to restart our own Postgres
 
@@ -58,9 +61,9 @@ async def open_source(settings: Settings, *, beside: bool = False) -> AsyncItera
     """
     if settings.database_url is not None:
         given, direct = settings.database_url, settings.database_direct_url
-        await _reachable("DATABASE_URL", given, settings.database_timeout)
+        await reachable("DATABASE_URL", given, settings.database_timeout)
         if direct is not None:
-            await _reachable("RELAY_DATABASE_DIRECT_URL", direct, settings.database_timeout)
+            await reachable("RELAY_DATABASE_DIRECT_URL", direct, settings.database_timeout)
         told = "with the given Postgres"
         yield Source(given, direct or given, settings.signing_keys, told, None, shared=True)
         return
@@ -71,14 +74,34 @@ async def open_source(settings: Settings, *, beside: bool = False) -> AsyncItera
         yield Source(dsn, dsn, keys, told, None, shared=True)
         return
     async with trio.open_nursery() as nursery:
-        dsn = await nursery.start(_keep_running, folder)
+        connections = max(FEWEST_CONNECTIONS, connections_wanted(settings))
+        dsn = await nursery.start(_keep_running, folder, connections)
         keys = settings.signing_keys or await trio.to_thread.run_sync(_kept_keys, folder)
         told = f"with an embedded Postgres in {folder}"
         yield Source(dsn, dsn, keys, told, folder, shared=settings.workers > 1)
         nursery.cancel_scope.cancel()
 
 
-async def _reachable(setting: str, dsn: str, timeout: float) -> None:
+def connections_wanted(settings: Settings) -> int:
+    """What the workers take at most, one more of them included: it is replaced before it goes."""
+    processes = settings.workers + (settings.workers > 1)
+    return processes * (settings.database_connections + BESIDE_THE_POOL) + SPARE_CONNECTIONS
+
+
+async def note_lack_of_connections(dsn: str, settings: Settings) -> None:
+    """Say so in the log where a database allows fewer connections than the workers may want.
+
+    No more than that: a pooler in front of it makes its number mean nothing. Raises DatabaseAway.
+    """
+    async with connect(dsn, timeout=settings.database_timeout) as connection:
+        rows = await connection.fetch("SELECT current_setting('max_connections')::int AS allowed")
+    allowed, wanted = rows[0]["allowed"], connections_wanted(settings)
+    if allowed < wanted:
+        log.warning("database_connections_short", allowed=allowed, wanted=wanted)
+
+
+async def reachable(setting: str, dsn: str, timeout: float) -> None:
+    """Wait until the database answers. Raises NoDatabase after REACHABLE_WITHIN seconds."""
     try:
         await wait_until_reachable(dsn, within=REACHABLE_WITHIN, timeout=timeout)
     except DatabaseAway as error:
@@ -90,13 +113,17 @@ async def _reachable(setting: str, dsn: str, timeout: float) -> None:
 
 
 async def _keep_running(
-    folder: Path, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+    folder: Path,
+    connections: int,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run our Postgres; the first start must work, later ones are tried until they do."""
     started, pause = False, 0.1
     while True:
         try:
-            async with running_postgres(folder, stop_patience=STOP_PATIENCE) as postgres:
+            async with running_postgres(
+                folder, stop_patience=STOP_PATIENCE, connections=connections
+            ) as postgres:
                 if not started:
                     task_status.started(postgres.dsn)
                 started, pause = True, 0.1

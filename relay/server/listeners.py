@@ -1,6 +1,7 @@
 """The sockets a server listens on, opened from Hypercorn's configuration."""
 
 import copy
+import os
 import socket
 
 from hypercorn.config import Config, Sockets
@@ -31,6 +32,41 @@ def open_sockets(config: Config) -> Sockets:
     return opened
 
 
+def open_for_workers(config: Config, workers: int) -> list[Sockets]:
+    """Listening sockets for each of several processes, on the same addresses. Raises ListenError.
+
+    The kernel spreads connections over them (SO_REUSEPORT); a socket in the file system is one
+    for all. What is accepted late is not refused: whoever holds these sockets while a process is
+    replaced keeps its queue.
+    """
+    alone = open_sockets(config)  # sharing is for us: another server's address stays refused
+    sets: list[Sockets] = []
+    try:
+        main = [_place(sock) for sock in alone.secure_sockets or alone.insecure_sockets]
+        plain = [_place(sock) for sock in alone.insecure_sockets if alone.secure_sockets]
+        for _ in range(workers):
+            shared = copy.copy(config)
+            shared.workers = workers  # makes Hypercorn set SO_REUSEPORT
+            shared.bind = [_again(place) for place in main]
+            shared.insecure_bind = [_again(place) for place in plain]
+            sets.append(open_sockets(shared))
+    except ListenError:
+        for one in sets:
+            close_sockets(one)
+        raise
+    finally:
+        close_sockets(alone)
+    return sets
+
+
+def inherited(config: Config, sockets: Sockets) -> tuple[list[str], list[str]]:
+    """`bind` and `insecure_bind` for a process that inherits these sockets' descriptors."""
+    plain = [f"fd://{sock.fileno()}" for sock in sockets.insecure_sockets]
+    if config.ssl_enabled:
+        return [f"fd://{sock.fileno()}" for sock in sockets.secure_sockets], plain
+    return plain, []
+
+
 def addresses(sockets: Sockets) -> list[str]:
     """Where the sockets can be reached, with the port the system chose where 0 was asked."""
     return [
@@ -43,6 +79,18 @@ def addresses(sockets: Sockets) -> list[str]:
 def close_sockets(sockets: Sockets) -> None:
     for sock in (*sockets.secure_sockets, *sockets.insecure_sockets):
         sock.close()
+
+
+def _place(sock: socket.socket) -> str | socket.socket:
+    """Where to listen again: an address, given free for a moment, or the one socket of a path."""
+    if sock.family == socket.AF_UNIX:
+        return sock
+    with sock:
+        return repr_socket_addr(sock.family, sock.getsockname())
+
+
+def _again(place: str | socket.socket) -> str:
+    return place if isinstance(place, str) else f"fd://{os.dup(place.fileno())}"
 
 
 def _opened(config: Config, bind: str, *, secure: bool = True) -> Sockets:

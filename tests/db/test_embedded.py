@@ -138,7 +138,7 @@ async def orphan(folder: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
     async with running_postgres(folder):
         pass
     cluster = Cluster(folder / "postgres", await choose(accounts(), folder))
-    process = cluster.launch(cluster.path, subprocess.DEVNULL)
+    process = cluster.launch(cluster.path, subprocess.DEVNULL, connections=10)
     try:
         await eventually(lambda: cluster.is_ready(process.pid))
         yield process

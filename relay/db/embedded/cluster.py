@@ -21,7 +21,6 @@ SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     # One tenant, one machine: a journal that is mostly appended to and read at its end.
-    "max_connections": "60",  # a few processes with their pools, and room to look inside
     "superuser_reserved_connections": "0",  # nobody connects as superuser
     "shared_buffers": "64MB",  # the recent end of the journal; the kernel caches the rest
     "max_wal_size": "512MB",  # a busy hour between checkpoints, yet seconds of crash recovery
@@ -114,7 +113,7 @@ class Cluster:
                 "and restore the dump (psql)"
             )
 
-    def launch(self, sockets: Path, log: int) -> subprocess.Popen[bytes]:
+    def launch(self, sockets: Path, log: int, connections: int) -> subprocess.Popen[bytes]:
         """Start the server, reachable through a socket in `sockets` and by nothing else."""
         return self.programs.launch(
             *("postgres", "-D", str(self.path)),
@@ -122,6 +121,7 @@ class Cluster:
                 SETTINGS
                 | {
                     "listen_addresses": "",
+                    "max_connections": str(connections),
                     "port": str(PORT),
                     "unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""')),
                     "unix_socket_permissions": "0700",

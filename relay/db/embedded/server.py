@@ -68,14 +68,16 @@ async def running_postgres(
     *,
     start_timeout: float = 60,
     stop_patience: float = 10,
+    connections: int = 60,
     accounts: Sequence[Account] | None = None,
 ) -> AsyncIterator[EmbeddedPostgres]:
     """Run Relay's own Postgres on the data in `folder`, both made if absent.
 
-    Whatever held the cluster before and outlived its Relay is ended first. When the block ends,
-    in whichever way, so does the server: asked, then pressed, then forced, with `stop_patience`
-    seconds for each. `accounts` are those it may run as, the best first; by default the current
-    user or, for root, what stands in for it. Times are in seconds.
+    `connections` is how many it takes at most. Whatever held the cluster before and outlived its
+    Relay is ended first. When the block ends, in whichever way, so does the server: asked, then
+    pressed, then forced, with `stop_patience` seconds for each. `accounts` are those it may run
+    as, the best first; by default the current user or, for root, what stands in for it. Times
+    are in seconds.
 
     Raises EmbeddedError if the server does not accept connections within `start_timeout`.
     """
@@ -91,7 +93,7 @@ async def running_postgres(
                 socket_folder(folder, cluster.path, programs.account, password)
             )
             with fresh_log(log) as output:
-                process = cluster.launch(sockets, output.fileno())
+                process = cluster.launch(sockets, output.fileno(), connections)
         try:
             with _starting(folder, deadline):
                 await _ready(process, cluster, log)

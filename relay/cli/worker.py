@@ -1,0 +1,45 @@
+"""What the supervisor of `relay serve --workers N` runs N times; no command for people.
+
+python -P -m relay.cli.worker MARK
+"""
+
+import signal
+import sys
+
+from prometheus_client import values
+
+# Before a metric is declared: a mark is used again by later workers, where process ids would
+# leave a file behind for each that ever lived.
+values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
+    lambda: sys.argv[1]
+)
+
+import click  # noqa: E402
+import trio  # noqa: E402
+
+from relay.cli.failures import told_clearly  # noqa: E402
+from relay.logs import configure_logs  # noqa: E402
+from relay.settings import Settings  # noqa: E402
+from relay.workers.orders import Report  # noqa: E402
+from relay.workers.work import Reports, read_order, work  # noqa: E402
+
+
+def main() -> None:
+    """Carry out one order; why that cannot be is the supervisor's to tell."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    reports = Reports()
+    if (order := read_order()) is None:
+        return
+    try:
+        with told_clearly():
+            settings = Settings.load(order.settings)
+            configure_logs(settings.log_level)
+            trio.run(work, order, settings, reports)
+    except click.ClickException as error:
+        reports.send(Report("failed", error.message))
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""One worker as its supervisor sees it: a process, what it reports, how it ends."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+import structlog
+import trio
+
+from relay.settings import Settings
+from relay.workers.orders import Order, Report
+
+log = structlog.get_logger("relay.workers")
+
+
+class WorkerFailed(Exception):
+    """A worker could not start, or did not end as it should; one line that says why."""
+
+
+class Worker:
+    """A fresh process that carries out one order. `stir` is called when it starts to go."""
+
+    def __init__(self, order: Order, mark: int, stir: Callable[[], None]) -> None:
+        self.order = order
+        self.mark = mark
+        self.serving = False
+        self.leaving = False
+        self.settled = trio.Event()  # it serves, or it never will
+        self.ended = trio.Event()
+        self.told_to_go = False
+        self.failure = ""
+        self._stir = stir
+        self._born = trio.current_time()
+        self._process: trio.Process | None = None
+
+    @property
+    def age(self) -> float:
+        return trio.current_time() - self._born
+
+    @property
+    def clean(self) -> bool:
+        """Whether it ended as it was told to; one ended while starting did."""
+        return self._process is None or self._process.returncode in (0, -signal.SIGTERM)
+
+    async def run(
+        self,
+        command: Sequence[str],
+        descriptors: Sequence[int],
+        environ: dict[str, str],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """The whole life of the process, which does not outlive this."""
+        with trio.CancelScope(shield=True):  # a process nobody knows of would stay
+            process = await trio.lowlevel.open_process(
+                [*command, str(self.mark)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=descriptors,
+                env=environ,
+            )
+        self._process = process
+        log.info("worker_started", worker=self.order.number, pid=process.pid)
+        task_status.started()
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            async with process.stdin, process.stdout:
+                with suppress(trio.BrokenResourceError):  # it ended already; its exit code tells
+                    await process.stdin.send_all(msgspec.json.encode(self.order) + b"\n")
+                await self._hear(process.stdout)
+                await process.wait()
+        finally:
+            with trio.CancelScope(shield=True):
+                self.kill()
+                await process.wait()
+            self._gone(process)
+
+    async def _hear(self, reports: trio.abc.ReceiveStream) -> None:
+        """Take in its reports until it has closed them, which the end of the process does."""
+        unread = b""
+        async for data in reports:
+            *lines, unread = (unread + data).split(b"\n")
+            for line in lines:
+                with suppress(msgspec.MsgspecError):  # printed before it knew where to report
+                    self._heard(msgspec.json.decode(line, type=Report))
+
+    def _heard(self, report: Report) -> None:
+        if report.state == "serving":
+            assert self._process is not None
+            log.info("worker_serves", worker=self.order.number, pid=self._process.pid)
+            self.serving = True
+            self.settled.set()
+        elif report.state == "leaving":
+            self.leaving = True
+            self._stir()
+        else:
+            self.failure = report.reason
+
+    def _gone(self, process: trio.Process) -> None:
+        code = process.returncode
+        self.failure = self.failure or f"it ended with exit code {code}"
+        told = {"worker": self.order.number, "pid": process.pid, "code": code}
+        if self.told_to_go and self.clean:
+            log.info("worker_ended", **told)
+        else:
+            log.error("worker_died", **told, reason=self.failure)
+        self.leaving = True
+        self.settled.set()
+        self.ended.set()
+        self._stir()
+
+    def terminate(self) -> None:
+        """Have it drain and end. Once: a host may tell every process by itself, too."""
+        self.told_to_go = True
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+
+def environment(metrics: str) -> dict[str, str]:
+    """A worker's environment: the supervisor's without settings, which hold secrets."""
+    ours = {*Settings.given(os.environ), "NOTIFY_SOCKET"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**kept, "PROMETHEUS_MULTIPROC_DIR": metrics}

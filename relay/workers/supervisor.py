@@ -1,0 +1,238 @@
+"""Several worker processes as one service: started, replaced, renewed and stopped together.
+
+The supervisor serves nobody. It holds what outlives a worker: the listening sockets, whose queues
+a replacement picks up, and our own Postgres, where there is one.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+import trio
+from hypercorn.config import Config, Sockets
+from prometheus_client.multiprocess import mark_process_dead
+
+from relay.db.source import Source, bring_up_to_date, note_lack_of_connections, open_source
+from relay.server.listeners import close_sockets, inherited, open_for_workers
+from relay.serving import UNWINDING, Announce, reachable_as
+from relay.settings import Settings
+from relay.workers.orders import Order
+from relay.workers.process import Worker, WorkerFailed, environment
+
+START_WITHIN = 60.0  # seconds a worker may take until it serves, its database away for a while
+YOUNG = 10.0  # seconds: a worker that dies younger has probably met what its successor will
+SLOWEST = 5.0  # seconds at most between two tries to replace a worker
+
+log = structlog.get_logger("relay.workers")
+
+
+class Place:
+    """Where one worker works, and after it the next: its sockets, its order, who is there."""
+
+    def __init__(self, order: Order, sockets: Sockets) -> None:
+        self.order = order
+        self.descriptors = [
+            sock.fileno() for sock in (*sockets.secure_sockets, *sockets.insecure_sockets)
+        ]
+        self.renewing: trio.Event | None = None  # asked for; set when it is done
+        self._stirred = trio.Event()
+
+    def stir(self) -> None:
+        """Something happened that whoever keeps this place should look at."""
+        self._stirred.set()
+
+    async def stirred(self) -> None:
+        await self._stirred.wait()
+        self._stirred = trio.Event()
+
+
+async def supervise(
+    settings: Settings,
+    given: dict[str, str],
+    config: Config,
+    command: Sequence[str],
+    *,
+    announce: Announce,
+    stop: trio.Event,
+    reloads: "trio.MemoryReceiveChannel[None]",
+) -> None:
+    """Serve with `settings.workers` processes of `command` until `stop`, then end them gracefully.
+
+    `given` is what the workers load the same settings from. Each item of `reloads` renews the
+    workers, one after the other. Raises what `serve_relay` does, and WorkerFailed when a worker
+    cannot start at all, or did not end as it was told to.
+    """
+    sets = open_for_workers(config, settings.workers)
+    try:
+        base_url = settings.base_url or reachable_as(sets[0])
+        async with open_source(settings) as source:
+            if source.folder is None:
+                await note_lack_of_connections(source.direct, settings)
+            await bring_up_to_date(
+                source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
+            )
+            places = [
+                Place(_order(number, given, config, sockets, source, base_url), sockets)
+                for number, sockets in enumerate(sets, start=1)
+            ]
+            with tempfile.TemporaryDirectory(prefix="relay-metrics-") as metrics:
+                grace = settings.drain_delay + settings.drain_timeout + UNWINDING
+                crew = Crew(places, command, metrics, grace)
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(crew.run)
+                    nursery.start_soon(crew.renew_on, reloads)
+                    nursery.start_soon(announce, base_url, source.description)
+                    await stop.wait()
+                    log.info("stopping", workers=len(places))
+                    await crew.end()
+                    nursery.cancel_scope.cancel()
+    finally:
+        for sockets in sets:
+            close_sockets(sockets)
+
+
+def _order(
+    number: int,
+    given: dict[str, str],
+    config: Config,
+    sockets: Sockets,
+    source: Source,
+    base_url: str,
+) -> Order:
+    bind, insecure_bind = inherited(config, sockets)
+    return Order(
+        number=number,
+        settings=given,
+        bind=bind,
+        insecure_bind=insecure_bind,
+        base_url=base_url,
+        dsn=source.dsn,
+        direct=source.direct,
+        keys=source.keys,
+        database=source.description,
+        folder=None if source.folder is None else str(source.folder.resolve()),
+        keeps_house=number == 1,
+    )
+
+
+class Crew:
+    """The workers, a place each; who is to go has `grace` seconds for it."""
+
+    def __init__(
+        self, places: Sequence[Place], command: Sequence[str], metrics: str, grace: float
+    ) -> None:
+        self._places = places
+        self._grace = grace
+        self._command = command
+        self._metrics = metrics
+        self._environ = environment(metrics)
+        self._living: set[Worker] = set()
+        self._keeping = trio.CancelScope()
+        self._processes: trio.Nursery
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep every place taken until `end()`; reports when all of them serve.
+
+        Raises WorkerFailed when one cannot start to begin with.
+        """
+        async with trio.open_nursery() as self._processes:
+            with self._keeping:
+                async with trio.open_nursery() as keeping:
+                    async with trio.open_nursery() as starting:
+                        for place in self._places:
+                            starting.start_soon(keeping.start, self._keep, place)
+                    task_status.started()
+
+    async def end(self) -> None:
+        """Tell all workers to go, at once, and wait until they have; raises WorkerFailed."""
+        self._keeping.cancel()
+        workers = list(self._living)
+        async with trio.open_nursery() as going:
+            for worker in workers:
+                worker.terminate()
+                going.start_soon(self._see_off, worker)
+        if failed := [worker for worker in workers if not worker.clean]:
+            numbers = ", ".join(str(worker.order.number) for worker in failed)
+            raise WorkerFailed(f"worker {numbers} did not end as told: {failed[0].failure}")
+
+    async def _see_off(self, worker: Worker) -> None:
+        """Wait until a worker has gone; its grace bounds that."""
+        with trio.move_on_after(self._grace):
+            await worker.ended.wait()
+        worker.kill()
+        await worker.ended.wait()
+
+    async def renew_on(self, reloads: "trio.MemoryReceiveChannel[None]") -> None:
+        """Renew all workers for each item, one after the other, so that most serve at any time."""
+        async for _ in reloads:
+            log.info("reloading", workers=len(self._places))
+            for place in self._places:
+                place.renewing = done = trio.Event()
+                place.stir()
+                await done.wait()
+            log.info("reloaded")
+
+    async def _keep(self, place: Place, task_status: trio.TaskStatus[None]) -> None:
+        """See to it that somebody works here."""
+        worker = await self._begin(place)
+        task_status.started()
+        early = 0
+        while True:
+            await place.stirred()
+            if worker.leaving:
+                early = early + 1 if worker.age < YOUNG else 0
+                self._processes.start_soon(self._see_off, worker)
+                worker = await self._replace(place, early)
+            if place.renewing is not None:
+                worker = await self._renew(place, worker)
+                place.renewing.set()
+                place.renewing = None
+
+    async def _replace(self, place: Place, early: int) -> Worker:
+        """Somebody new; at once, but not again and again at once."""
+        while True:
+            if early > 1:
+                await trio.sleep(min(2.0 ** (early - 3), SLOWEST))
+            try:
+                return await self._begin(place)
+            except WorkerFailed as error:
+                log.error("worker_not_replaced", worker=place.order.number, reason=str(error))
+                early += 1
+
+    async def _renew(self, place: Place, old: Worker) -> Worker:
+        """The old one goes when the new one serves; if that cannot, the old one stays."""
+        try:
+            new = await self._begin(place)
+        except WorkerFailed as error:
+            log.error("reload_failed", worker=place.order.number, reason=str(error))
+            return old
+        old.terminate()
+        await self._see_off(old)
+        return new
+
+    async def _begin(self, place: Place) -> Worker:
+        """Start a worker and wait until it serves. Raises WorkerFailed."""
+        taken = {worker.mark for worker in self._living}
+        mark = next(n for n in range(len(taken) + 1) if n not in taken)
+        worker = Worker(place.order, mark, place.stir)
+        self._living.add(worker)
+        await self._processes.start(partial(self._live, worker, place))
+        with trio.move_on_after(START_WITHIN):
+            await worker.settled.wait()
+        if not worker.serving:
+            worker.kill()
+            await worker.ended.wait()
+            raise WorkerFailed(f"worker {place.order.number} did not start: {worker.failure}")
+        return worker
+
+    async def _live(self, worker: Worker, place: Place, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            await worker.run(
+                self._command, place.descriptors, self._environ, task_status=task_status
+            )
+        finally:
+            # its marks are used again: counters go on, what it gauged is over
+            mark_process_dead(worker.mark, self._metrics)  # type: ignore[no-untyped-call]
+            self._living.discard(worker)
+            worker.ended.set()
