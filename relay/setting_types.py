@@ -1,11 +1,16 @@
-"""How a setting's text becomes its value: each parser raises ValueError saying what it must be."""
+"""How a setting is declared, and how its text becomes its value.
+
+Each parser raises ValueError saying what it must be.
+"""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+T = TypeVar("T")
 
 MIN_SECRET = 32  # bytes: what HS256 asks of its key (RFC 7518, section 3.2)
 
@@ -16,6 +21,21 @@ class SigningKey:
 
     kid: str
     secret: bytes = field(repr=False)
+
+
+def setting(
+    name: str,
+    parse: Callable[[str], T],
+    default: T,
+    unit: str,
+    why: str,
+    *,
+    shown: str,
+    secret: bool = False,
+) -> T:
+    """Declare one setting; `shown` is how the reference spells its default."""
+    metadata = {"name": name, "parse": parse, "unit": unit, "why": why, "shown": shown}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 def one_of(*words: str) -> Callable[[str], str]:

@@ -5,10 +5,10 @@ An invalid one stops the start with a message that names it.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from relay.setting_types import (
     Rate,
@@ -28,27 +28,11 @@ from relay.setting_types import (
     signing_keys,
     size,
 )
-
-T = TypeVar("T")
+from relay.setting_types import setting as _setting
 
 
 class SettingError(Exception):
     """A setting is missing or cannot be what it is; the message names it and says what can."""
-
-
-def _setting(
-    name: str,
-    parse: Callable[[str], T],
-    default: T,
-    unit: str,
-    why: str,
-    *,
-    shown: str,
-    secret: bool = False,
-) -> T:
-    """Declare one setting; `shown` is how the reference spells its default."""
-    metadata = {"name": name, "parse": parse, "unit": unit, "why": why, "shown": shown}
-    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,19 +261,6 @@ class Settings:
         settings = cls(**values)
         settings._check()
         return settings
-
-    @classmethod
-    def given(cls, environ: Mapping[str, str], **chosen: Any) -> dict[str, str]:
-        """The variables from which `load`, in another process, makes the same settings.
-
-        Secrets are among them.
-        """
-        names = {field.metadata["name"] for field in dataclasses.fields(cls)} | {"PORT"}
-        found = {name: text for name, text in environ.items() if name in names}
-        for key, value in chosen.items():
-            if value is not None:
-                found[_field(cls, key).metadata["name"]] = str(value)
-        return found
 
     def _check(self) -> None:
         """What no setting can say alone."""

@@ -17,6 +17,7 @@ from relay.cli.failures import told_clearly
 from relay.logs import configure_logs
 from relay.serving import serve_relay, server_config
 from relay.settings import Settings
+from relay.workers.orders import spelled_out
 from relay.workers.supervisor import supervise
 
 WORKER = (sys.executable, "-P", "-m", "relay.cli.worker")
@@ -48,7 +49,7 @@ def command(bind: str | None, workers: int | None, data_dir: str | None, demo: b
     with told_clearly():
         chosen = {"bind": bind, "workers": workers, "data_dir": data_dir}
         settings = Settings.load(os.environ, **chosen)
-        given = Settings.given(os.environ, **chosen)
+        given = spelled_out(os.environ, chosen)
         configure_logs(settings.log_level)
         config = server_config(settings, Path.cwd())
         trio.run(_serve, settings, given, config, demo)

@@ -1,10 +1,13 @@
 """What a supervisor and its workers tell each other, over pipes that nobody else reads."""
 
-from typing import Literal
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
 from relay.setting_types import SigningKey
+from relay.settings import Settings
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -32,3 +35,14 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
 
     state: Literal["serving", "leaving", "failed"]
     reason: str = ""
+
+
+def spelled_out(environ: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[str, str]:
+    """The variables from which `Settings.load`, in another process, makes the same settings.
+
+    Secrets are among them.
+    """
+    names = {field.name: field.metadata["name"] for field in dataclasses.fields(Settings)}
+    known = {*names.values(), "PORT"}
+    given = {name: text for name, text in environ.items() if name in known}
+    return given | {names[key]: str(it) for key, it in chosen.items() if it is not None}

@@ -10,8 +10,7 @@ import msgspec
 import structlog
 import trio
 
-from relay.settings import Settings
-from relay.workers.orders import Order, Report
+from relay.workers.orders import Order, Report, spelled_out
 
 log = structlog.get_logger("relay.workers")
 
@@ -127,6 +126,6 @@ class Worker:
 
 def environment(metrics: str) -> dict[str, str]:
     """A worker's environment: the supervisor's without settings, which hold secrets."""
-    ours = {*Settings.given(os.environ), "NOTIFY_SOCKET"}
+    ours = {*spelled_out(os.environ, {}), "NOTIFY_SOCKET"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return {**kept, "PROMETHEUS_MULTIPROC_DIR": metrics}
