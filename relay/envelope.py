@@ -25,6 +25,8 @@ MAX_NESTING = 64  # levels of arrays and objects in a payload; deeper ones break
 MAX_BATCH_BODY = 1024 * 1024  # bytes of an NDJSON request
 MAX_BATCH_EVENTS = 1_000
 
+_LINES = uuid_utils.UUID("6f1c1c1e-5d0a-4b57-9d3b-0f4d6c1d2a11")  # names lines of signed batches
+
 Identifier = Annotated[str, Meta(pattern=r"\A[\x21-\x7e]{1,128}\Z")]
 _IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}")
 _IDENTIFIER_MESSAGE = "must be 1 to 128 printable ASCII characters without spaces"
@@ -82,9 +84,10 @@ def count_lines(body: bytes) -> int:
     return min(body.count(b"\n") + (not body.endswith(b"\n")), MAX_BATCH_EVENTS)
 
 
-def parse_batch(body: bytes, received_at: datetime) -> list[NewEvent]:
+def parse_batch(body: bytes, received_at: datetime, batch_id: str | None = None) -> list[NewEvent]:
     """NDJSON, one object a line, blank lines passed over -> NewEvents, all or none.
 
+    With a `batch_id`, lines that name no id get one that is the same whenever the batch is.
     Raises Invalid naming each bad line (`where` is `line 3: ts`), PayloadTooLarge, BadRequest.
     """
     lines = [line for line in enumerate(body.split(b"\n"), 1) if line[1].strip()]
@@ -96,7 +99,8 @@ def parse_batch(body: bytes, received_at: datetime) -> list[NewEvent]:
     errors: list[FieldError] = []
     for number, line in lines:
         try:
-            events.append(parse_event(line, received_at))
+            default_id = None if batch_id is None else _line_id(batch_id, number)
+            events.append(parse_event(line, received_at, default_id))
         except Problem as problem:
             found = problem.errors or (FieldError("body", problem.detail),)
             errors.extend(
@@ -106,6 +110,11 @@ def parse_batch(body: bytes, received_at: datetime) -> list[NewEvent]:
     if errors:
         raise Invalid("Nothing was stored: some lines are not valid events.", errors=errors)
     return events
+
+
+def _line_id(batch_id: str, number: int) -> str:
+    """A UUID of both: a replayed batch is a duplicate, however long its id."""
+    return str(uuid_utils.uuid5(_LINES, f"{batch_id}:{number}"))
 
 
 def _new_event(envelope: Envelope, received_at: datetime, default_id: str | None) -> NewEvent:

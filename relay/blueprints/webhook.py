@@ -95,7 +95,7 @@ async def ingest(credential: Credential) -> Response:
     received_at = utc_now()
     default_id = _signed_id(credential, body)
     if kind == NDJSON:
-        events = parse_batch(body, received_at)
+        events = parse_batch(body, received_at, default_id)
     else:
         events = [parse_event(body, received_at, default_id)]
     receipts = await services().publisher.publish(credential.user_id, events)
