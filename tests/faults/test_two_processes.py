@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
@@ -122,3 +123,24 @@ async def test_one_of_two_is_killed_and_the_other_serves_on(
         await ledger.goes_on()
         await there.start()
         await ledger.goes_on()
+
+
+async def test_a_ticket_opens_one_stream_on_one_of_them(pair: tuple[Program, Program]) -> None:
+    account = await Ledger(pair[0]).enrol("u", [])
+
+    async def spend(http: httpx.AsyncClient, url: str, found: list[int]) -> None:
+        async with http.stream("GET", url) as answer:
+            found.append(answer.status_code)
+
+    async with httpx.AsyncClient(timeout=10) as http:
+        for n in range(10):
+            minted = await http.post(
+                f"{pair[n % 2].url}/api/rt/ticket",
+                headers={"Authorization": f"Bearer {account.session}"},
+            )
+            statuses: list[int] = []
+            async with trio.open_nursery() as nursery:
+                for program in pair * 3:
+                    url = f"{program.url}/api/sse?ticket={minted.json()['ticket']}"
+                    nursery.start_soon(spend, http, url, statuses)
+            assert sorted(statuses) == [200, 401, 401, 401, 401, 401]
