@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test soak check format schema wheel clean
+.PHONY: run test soak check format schema licences audit wheel clean
 
 run: $(READY)  ## server, embedded database, migrations, a demo stream
 	@$(BIN)/relay serve --demo
@@ -30,11 +30,17 @@ schema: $(READY)  ## sql/schema.sql, from the migrations
 	$(BIN)/python -m tests.db.schema > sql/schema.new
 	@mv sql/schema.new sql/schema.sql
 
+licences: $(READY)  ## docs/reference/licences.md, from the packages' own metadata
+	$(BIN)/python -m tests.supply.licences
+
+audit:  ## the pinned packages against the database of known vulnerabilities
+	@.ci/audit
+
 wheel: $(READY)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) .relay dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .audit .relay dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The environment is made again whenever what it is made from changes.
 $(READY): pyproject.toml constraints.txt
