@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -321,6 +322,26 @@ class Streams(RuleBasedStateMachine):
                 self.hub.publish(user, self.append(user, 1))
 
         self.trio.do(act)
+        self.streams[user].told = self.streams[user].last
+
+    @rule(
+        user=st.sampled_from(USERS),
+        order=st.permutations(range(4)),
+        length=st.integers(1, 2),
+        again=st.booleans(),
+        at_once=st.booleans(),
+    )
+    def offer_out_of_step(
+        self, user: UUID, order: list[int], length: int, again: bool, at_once: bool
+    ) -> None:
+        """Commits here, and news of commits elsewhere: early, late and more than once."""
+        new = self.append(user, len(order))
+        offers = [new[start : start + length] for start in order] + [new] * again
+        if at_once:
+            self.trio.do(lambda: [self.hub.publish(user, offer) for offer in offers])
+        else:
+            for offer in offers:
+                self.trio.do(partial(self.hub.publish, user, offer))
         self.streams[user].told = self.streams[user].last
 
     @rule(user=st.sampled_from(USERS), count=st.integers(1, 3))

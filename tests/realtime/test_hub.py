@@ -7,6 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.errors import Draining, TooManyConnections, Unavailable
 from relay.realtime.closing import Close
@@ -257,6 +259,97 @@ async def test_a_door_that_cannot_write_at_once_gets_its_events_all_the_same(
     assert inbox.direct is None
     hub.publish(ME, a_batch(1))
     assert seqs(await inbox.take()) == [1]
+
+
+# -- commits here and news of commits elsewhere are not in step
+
+
+@pytest.mark.parametrize(
+    ("offers", "waits"),
+    [
+        ([[1, 2], [1, 2]], [1, 2]),
+        ([[1, 2], [2, 3]], [1, 2, 3]),
+        ([[1, 2, 3], [2]], [1, 2, 3]),
+        ([[1], [3], [2]], None),  # a hole: the journal has all of it, in order
+        ([[1], [3], [2], [4]], None),
+        ([[1], [1, 2], [2, 3], [1, 2, 3, 4]], [1, 2, 3, 4]),
+    ],
+)
+async def test_what_is_offered_out_of_step_waits_in_order_and_once(
+    hub: Hub, inbox: Inbox, offers: list[list[int]], waits: list[int] | None
+) -> None:
+    for offer in offers:
+        hub.publish(ME, a_batch(*offer))
+    assert inbox.behind is (waits is None)
+    if waits is not None:
+        assert seqs(await inbox.take()) == waits
+
+
+@given(
+    steps=st.lists(
+        st.one_of(st.tuples(st.integers(1, 6), st.integers(0, 2)), st.just("write")), max_size=20
+    )
+)
+async def test_whatever_is_offered_is_written_in_order_and_once_or_left_to_the_journal(
+    steps: list[tuple[int, int] | str],
+) -> None:
+    with a_hub().subscribe(ME, uuid4(), "here") as inbox:
+        caught_up(inbox)
+        for step in [*steps, "write"]:
+            if step != "write":
+                first, more = step
+                inbox.offer(a_batch(*range(first, first + 1 + int(more))), 10)
+            elif not inbox.behind and inbox.heard > inbox.position:
+                for seq in seqs(await inbox.take()):
+                    if seq > inbox.position:  # as the connection does: written before
+                        assert seq == inbox.position + 1 or inbox.position == 0
+                        inbox.position = seq
+
+
+async def test_what_was_written_is_not_offered_again(hub: Hub, inbox: Inbox) -> None:
+    wire = inbox.direct = Wire()
+    async with trio.open_nursery() as nursery:
+        await resting(nursery, inbox)
+        hub.publish(ME, a_batch(1, 2))
+        hub.publish(ME, a_batch(1))
+        assert hub.publish(ME, a_batch(2, 3)) is True
+        assert (wire.written, inbox.position) == ([1, 2, 3], 3)
+        nursery.cancel_scope.cancel()
+
+
+async def test_while_the_journal_is_read_an_offer_may_begin_anywhere(
+    hub: Hub, inbox: Inbox
+) -> None:
+    hub.publish(ME, a_batch(1))
+    inbox.fall_behind()
+    inbox.catch_up()  # and now it reads: who knows how far
+    hub.publish(ME, a_batch(7))
+    hub.publish(ME, a_batch(8))
+    assert not inbox.behind
+    assert seqs(await inbox.take()) == [7, 8]
+    inbox.catch_up()
+    hub.publish(ME, a_batch(9))
+    hub.publish(ME, a_batch(11))
+    assert inbox.behind
+
+
+async def test_a_user_is_told_as_far_as_the_last_of_its_readers(hub: Hub) -> None:
+    assert hub.told(ME) is None
+    with (
+        hub.subscribe(ME, uuid4(), "here") as quick,
+        hub.subscribe(ME, uuid4(), "here") as late,
+        hub.subscribe(ME, uuid4(), "here") as lost,
+    ):
+        assert hub.told(ME) is None  # all of them are about to read
+        for inbox in (quick, late):
+            caught_up(inbox)
+        assert hub.told(ME) == 0
+        quick.position = 7
+        assert hub.told(ME) == 0
+        late.offer(a_batch(1, 2), 10)
+        assert hub.told(ME) == 2
+        assert lost.behind
+        assert (hub.counts(), hub.told(YOU)) == ({ME: 3}, None)
 
 
 # -- what was never announced

@@ -1,0 +1,180 @@
+"""One contract for every backplane: what one process tells, the others hear."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from uuid import UUID, uuid4
+
+import pytest
+import trio
+
+from relay import metrics
+from relay.db.pool import open_database
+from relay.realtime.backplane import Backplane, LocalBackplane
+from relay.realtime.hub import Hub
+from relay.realtime.news import News
+from relay.realtime.notifying import PostgresBackplane
+from tests.faults.program import eventually
+
+AT_ONCE = 2.0  # seconds: a few milliseconds, on a busy machine
+COUNTED_WITHIN = 5.0  # seconds the number of streams elsewhere may be late
+SILENCE = 0.3  # seconds in which something would have been heard
+
+
+class Member:
+    """A process's place, its streams, and what it heard there."""
+
+    def __init__(self, hub: Hub, backplane: Backplane) -> None:
+        self.hub = hub
+        self.backplane = backplane
+        self.heads: dict[UUID, int] = {}
+        self.ended: set[UUID] = set()
+        self.everything = False
+
+    def hear(self, news: News) -> None:
+        self.heads |= news.heads
+        self.ended |= news.ended
+        self.everything |= news.everything
+
+
+Join = Callable[[], AbstractAsyncContextManager[Member]]
+
+
+@pytest.fixture(params=["local", "postgres"])
+def join(request: pytest.FixtureRequest) -> Join:
+    """Joins one more to those that share a room, or a database."""
+    room: set[LocalBackplane] = set()
+    url = request.getfixturevalue("database_url") if request.param == "postgres" else ""
+
+    @asynccontextmanager
+    async def local() -> AsyncIterator[Member]:
+        hub = Hub(most=100, most_per_user=100, most_per_address=100)
+        async with running(Member(hub, LocalBackplane(hub, room))) as member:
+            yield member
+
+    @asynccontextmanager
+    async def postgres() -> AsyncIterator[Member]:
+        hub = Hub(most=100, most_per_user=100, most_per_address=100)
+        async with (
+            open_database(url, connections=4, timeout=10) as database,
+            running(Member(hub, PostgresBackplane(database, url, hub))) as member,
+        ):
+            yield member
+
+    return postgres if url else local
+
+
+@asynccontextmanager
+async def running(member: Member) -> AsyncIterator[Member]:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(member.backplane.run, member.hear)
+        yield member
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def three(join: Join) -> AsyncIterator[tuple[Member, Member, Member]]:
+    """Three that know of each other."""
+    async with join() as one, join() as two, join() as other:
+        for teller, *others in ((one, two, other), (two, one, other), (other, one, two)):
+            await met(teller, *others)
+        yield one, two, other
+
+
+async def met(teller: Member, *others: Member) -> None:
+    """Tell, again and again, until the others hear it."""
+    user_id = uuid4()
+
+    def heard() -> bool:
+        teller.backplane.grew(user_id, 1)
+        return all(user_id in other.heads for other in others)
+
+    await eventually(heard, within=AT_ONCE)
+
+
+async def all_find(
+    members: Iterable[Member], true: Callable[[Member], bool], within: float = AT_ONCE
+) -> None:
+    for member in members:
+        await eventually(partial(true, member), within=within)
+
+
+async def test_what_one_tells_every_other_hears_and_it_itself_does_not(join: Join) -> None:
+    async with three(join) as (one, *others):
+        user_id, credential_id = uuid4(), uuid4()
+        one.backplane.grew(user_id, 7)
+        one.backplane.ended(credential_id)
+        await all_find(others, lambda member: member.heads.get(user_id) == 7)
+        await all_find(others, lambda member: credential_id in member.ended)
+        await trio.sleep(SILENCE)
+        assert user_id not in one.heads
+        assert credential_id not in one.ended
+
+
+async def test_all_of_them_tell_and_all_hear_the_others(join: Join) -> None:
+    async with three(join) as members:
+        grown = {member: uuid4() for member in members}
+        for member, user_id in grown.items():
+            for seq in range(1, 51):
+                member.backplane.grew(user_id, seq)
+        await all_find(
+            members,
+            lambda member: all(
+                member.heads.get(user_id) == (None if teller is member else 50)
+                for teller, user_id in grown.items()
+            ),
+        )
+
+
+async def test_a_flood_is_heard_of_by_name_or_as_everything(join: Join) -> None:
+    async with three(join) as (one, *others):
+        before = metrics.backplane_sent._value.get()
+        flood = {uuid4() for _ in range(5_000)}
+        for user_id in flood:  # never waits, and keeps no more than one notification holds
+            one.backplane.grew(user_id, 1)
+        await all_find(others, lambda member: member.everything or flood <= member.heads.keys())
+        assert metrics.backplane_sent._value.get() - before <= 3
+        await met(one, *others)  # afterwards names are heard again
+
+
+async def test_streams_of_the_others_count_until_they_or_their_process_are_gone(
+    join: Join,
+) -> None:
+    me, you = uuid4(), uuid4()
+
+    def seen(by: Member) -> tuple[int, int]:
+        return by.backplane.watchers(me), by.backplane.watchers(you)
+
+    async with join() as here:
+        async with join() as there, join() as yonder:
+            with there.hub.subscribe(me, uuid4(), "x"), here.hub.subscribe(you, uuid4(), "x"):
+                with there.hub.subscribe(me, uuid4(), "x"), yonder.hub.subscribe(me, uuid4(), "x"):
+                    await eventually(lambda: seen(here) == (3, 0), within=COUNTED_WITHIN)
+                    await eventually(lambda: seen(there) == (1, 1), within=COUNTED_WITHIN)
+                await eventually(lambda: seen(here) == (1, 0), within=COUNTED_WITHIN)
+                await eventually(lambda: seen(yonder) == (1, 1), within=COUNTED_WITHIN)
+            with there.hub.subscribe(me, uuid4(), "x"):
+                await eventually(lambda: seen(here) == (1, 0), within=COUNTED_WITHIN)
+        await eventually(lambda: seen(here) == (0, 0), within=COUNTED_WITHIN)
+
+
+async def test_a_newcomer_is_told_at_once_and_one_that_left_no_more(join: Join) -> None:
+    async with join() as one:
+        async with join() as newcomer:
+            await met(one, newcomer)
+        user_id = uuid4()
+        one.backplane.grew(user_id, 1)
+        await trio.sleep(SILENCE)
+        assert user_id not in newcomer.heads
+
+
+async def test_alone_nothing_is_told(join: Join) -> None:
+    async with join() as one:
+        await trio.sleep(SILENCE)  # for the word that it is here
+        before = metrics.backplane_sent._value.get()
+        for _ in range(1_000):
+            one.backplane.grew(uuid4(), 1)
+            one.backplane.ended(uuid4())
+        await trio.sleep(SILENCE)
+        assert metrics.backplane_sent._value.get() == before
+        assert (one.heads, one.ended) == ({}, set())
