@@ -14,6 +14,7 @@ from relay import metrics
 from relay.db.pool import Connection, Database
 from relay.errors import DatabaseAway
 
+NAME = "relay listening"
 PROBE = 2.0  # seconds between two signs of life: a cut line says nothing by itself
 ANSWER = 2.0  # seconds the server may take for one, and for a new connection
 PAUSE = 0.1, 2.0  # seconds between two tries, at first and at most
@@ -38,7 +39,7 @@ async def listen(
     pause, outage, starting = PAUSE[0], False, True
     while True:
         try:
-            async with database.connection(dsn, timeout=ANSWER) as connection:
+            async with database.connection(dsn, NAME, timeout=ANSWER) as connection:
                 lost = await connection.listen(channel, heard)
                 metrics.backplane_up.set(1)
                 standing()

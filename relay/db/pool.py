@@ -40,8 +40,6 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,  # 3D000: the database itself is gone
 )
 
-_NAMED = {"application_name": "relay"}
-
 RELEASE = 1.0  # seconds the server may take to acknowledge that a statement was cancelled
 
 
@@ -127,10 +125,13 @@ async def connect(dsn: str, *, timeout: float) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def _connected(bridge: Bridge, dsn: str, timeout: float) -> AsyncIterator[Connection]:
+async def _connected(
+    bridge: Bridge, dsn: str, timeout: float, name: str = "relay"
+) -> AsyncIterator[Connection]:
+    server_settings = {"application_name": name}
     with _translated():
         raw = await bridge.run(
-            partial(asyncpg.connect, dsn, timeout=timeout, server_settings=_NAMED)
+            partial(asyncpg.connect, dsn, timeout=timeout, server_settings=server_settings)
         )
     try:
         yield Connection(raw, bridge, timeout)
@@ -153,9 +154,14 @@ class Database:
         """Connections busy now."""
         return self._pool.get_size() - self._pool.get_idle_size()
 
-    def connection(self, dsn: str, *, timeout: float) -> AbstractAsyncContextManager[Connection]:
-        """A connection beside the pool, for what needs a session. Raises DatabaseAway."""
-        return _connected(self._bridge, dsn, timeout)
+    def connection(
+        self, dsn: str, name: str, *, timeout: float
+    ) -> AbstractAsyncContextManager[Connection]:
+        """A connection beside the pool, for what needs a session. Raises DatabaseAway.
+
+        `name` is what the database's own list of connections calls it.
+        """
+        return _connected(self._bridge, dsn, timeout, name)
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         return await self._run(lambda connection: connection.fetch(sql, *args))
@@ -220,7 +226,7 @@ async def _create_pool(
         # statements leave no session state behind, so giving back costs no round trip
         reset=_leave_as_is,
         # poolers refuse what they do not know at a start, and forget prepared statements
-        server_settings=_NAMED if pooled else {**_NAMED, "jit": "off"},
+        server_settings={"application_name": "relay", **({} if pooled else {"jit": "off"})},
         statement_cache_size=0 if pooled else 100,
     )
 

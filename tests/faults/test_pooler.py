@@ -1,0 +1,78 @@
+"""A Relay behind a transaction pooler: no session outlives a statement there."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import trio
+
+from tests.faults.line import line_to
+from tests.faults.pair import pair_of
+from tests.faults.program import free_port
+from tests.programs import program
+
+# two connections to the server for everybody, and none is anybody's for longer than a statement
+CONFIG = """
+[databases]
+* = host=127.0.0.1 port={at.port} dbname={database} user={at.username} password={at.password}
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+server_round_robin = 1
+"""
+
+
+@asynccontextmanager
+async def pooler_to(dsn: str) -> AsyncIterator[str]:
+    """The address of a PgBouncer in front of a Postgres."""
+    bouncer, port, server = program("pgbouncer"), free_port(), urlsplit(dsn)
+    database = server.path.strip("/")
+    # it refuses to be root, and whoever it becomes must be able to read this
+    with tempfile.NamedTemporaryFile("w", suffix=".ini") as file:
+        file.write(CONFIG.format(at=server, database=database, port=port))
+        file.flush()
+        os.chmod(file.name, 0o644)
+        user = ["-u", "nobody"] if os.getuid() == 0 else []
+        process = await trio.lowlevel.open_process(
+            [bouncer, "-q", *user, file.name], stderr=subprocess.DEVNULL
+        )
+        try:
+            with trio.fail_after(10):
+                while True:
+                    try:
+                        await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
+                        break
+                    except OSError:
+                        await trio.sleep(0.02)
+            yield f"postgresql://relay@127.0.0.1:{port}/{database}?sslmode=disable"
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def test_behind_a_transaction_pooler_everything_works_with_a_direct_address_beside_it(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with (
+        line_to(database_url) as line,
+        pooler_to(line.dsn) as pooled,
+        pair_of(
+            tmp_path, database_url, DATABASE_URL=pooled, RELAY_DATABASE_DIRECT_URL=database_url
+        ) as pair,
+    ):
+        await pair.is_quick_within(5)
+        async with trio.open_nursery() as nursery:  # more at once than the pooler has connections
+            for _ in range(30):
+                nursery.start_soon(pair.there.ask, "/api/me", pair.account.session)
+        await pair.is_quick_within(5)
+        assert await pair.revoked() < 1.0
+        assert not pair.there.logged("database_away")

@@ -1,0 +1,133 @@
+"""Who is there is known a few seconds late at most, whatever happens to the tables or to them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+import trio
+import trio.lowlevel
+
+from relay.db.pool import Database, open_database
+from relay.db.presence import ALIVE, select_others, tell_presence
+from relay.db.retention import sweep
+from relay.realtime.hub import Hub
+from relay.realtime.news import News
+from relay.realtime.notifying import CHANNEL, PostgresBackplane
+from relay.realtime.presence import BEAT, Presence
+from tests.db.test_retention import database_of
+from tests.faults.program import eventually
+
+ME, YOU = uuid4(), uuid4()
+KNOWN_WITHIN = BEAT + 2.0  # seconds, on a busy machine
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with database_of(database_url) as database:
+        yield database
+
+
+def a_hub() -> Hub:
+    return Hub(most=100, most_per_user=100, most_per_address=100)
+
+
+@asynccontextmanager
+async def running(database: Database, hub: Hub) -> AsyncIterator[Presence]:
+    presence = Presence(database, uuid4(), hub)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(presence.run)
+        yield presence
+        nursery.cancel_scope.cancel()
+
+
+async def test_only_changes_are_told_and_only_others_count(database: Database) -> None:
+    one, two = uuid4(), uuid4()
+    assert await tell_presence(database, one, {ME: 2, YOU: 1}) is False  # not known before
+    assert await tell_presence(database, two, {ME: 3}) is False
+    assert await tell_presence(database, one, {YOU: 0}) is True
+    assert await select_others(database, one) == ({two}, {ME: 3})
+    assert await select_others(database, two) == ({one}, {ME: 2})
+    assert await select_others(database, uuid4()) == ({one, two}, {ME: 5})
+
+
+async def test_a_silent_process_does_not_count_and_is_swept(database: Database) -> None:
+    gone = uuid4()
+    await tell_presence(database, gone, {ME: 2})
+    await silent_for(database, gone, ALIVE)
+    assert await select_others(database, uuid4()) == (set(), {})
+    await sweep(database, audit_days=1)
+    assert await rows(database) == (1, 1)  # it may only have been frozen
+    await silent_for(database, gone, 60)
+    await sweep(database, audit_days=1)
+    assert await rows(database) == (0, 0)
+
+
+async def silent_for(database: Database, process_id: UUID, seconds: int) -> None:
+    await database.execute(
+        "UPDATE processes SET seen_at = seen_at - $2 * interval '1 second' WHERE process_id = $1",
+        process_id,
+        seconds,
+    )
+
+
+async def rows(database: Database) -> tuple[int, int]:
+    return (
+        await database.fetchval("SELECT count(*) FROM processes"),
+        await database.fetchval("SELECT count(*) FROM watching"),
+    )
+
+
+async def test_after_a_crash_emptied_the_tables_everybody_is_there_again(
+    database: Database,
+) -> None:
+    hub, other = a_hub(), a_hub()
+    with hub.subscribe(ME, uuid4(), "here"), other.subscribe(YOU, uuid4(), "here"):
+        async with running(database, hub) as presence, running(database, other):
+            await eventually(lambda: presence.elsewhere(YOU) == 1, within=KNOWN_WITHIN)
+            await database.execute("TRUNCATE processes, watching")  # as a crash does
+            with trio.fail_after(2 * KNOWN_WITHIN):
+                while await rows(database) != (2, 2):  # noqa: ASYNC110 - the database tells nobody
+                    await trio.sleep(0.05)
+            await eventually(lambda: presence.elsewhere(YOU) == 1, within=KNOWN_WITHIN)
+    assert await rows(database) == (0, 0)  # they have left
+
+
+async def test_numbers_that_nobody_confirms_any_more_do_not_count(database: Database) -> None:
+    await tell_presence(database, uuid4(), {ME: 2})
+    presence = Presence(database, uuid4(), a_hub())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(presence.run)
+        assert presence.elsewhere(ME) == 2
+        nursery.cancel_scope.cancel()
+    await trio.lowlevel.checkpoint()
+    presence._good_until = trio.current_time() - 0.001
+    assert presence.elsewhere(ME) == 0
+
+
+async def test_what_is_not_understood_means_look_at_everything(
+    database: Database, database_url: str
+) -> None:
+    heard: list[News] = []
+    backplane = PostgresBackplane(database, database_url, a_hub())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(backplane.run, heard.append)
+        heard.clear()
+        for odd in ("", "of another version", '{"by": 1}'):
+            await database.execute("SELECT pg_notify($1, $2)", CHANNEL, odd)
+        await eventually(lambda: len(heard) == 3, within=2)
+        assert all(news.everything for news in heard)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+async def test_behind_a_pooler_no_statement_is_prepared_for_later(
+    database_url: str, pooled: bool
+) -> None:
+    async with open_database(database_url, connections=2, timeout=10, pooled=pooled) as database:
+        await database.fetchval("SELECT 1 + $1::integer", 1)
+        prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%1 + $1%'"
+        counts = [await database.fetchval(prepared) for _ in range(4)]  # on any connection
+        jit = await database.fetchval("SELECT current_setting('jit')")
+    assert (max(counts) > 0) is not pooled
+    assert pooled or jit == "off"
