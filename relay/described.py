@@ -21,10 +21,18 @@ class Text:
 
     says: str
     media_types: tuple[str, ...] = ()
-    example: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """An answer that goes on: server-sent events, each like this one."""
+
+    says: str
+    one: msgspec.Struct
 
 
 Specimens = msgspec.Struct | tuple[msgspec.Struct, ...]
+Answer = Specimens | Text | Events
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +42,17 @@ class Parameter:
     name: str
     type: Any
     says: str
-    example: Any
+    example: Any = None  # none where two examples would contradict each other
     where: Literal["query", "header", "path"] = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where an answer leads: these of its fields go into that call, as parameters or as body."""
+
+    to: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +61,22 @@ class Description:
 
     `refuses` is what this route refuses besides. `body` names the media types it reads. `headers`
     are an answer's own, by status. `needs` replaces the security that the credential implies.
+    `links` start from the first answer.
     """
 
     tag: str
-    answers: Mapping[int, Specimens | Text]
+    answers: Mapping[int, Answer]
     refuses: tuple[type[Problem], ...] = ()
     body: Mapping[str, Specimens] = field(default_factory=dict)
     body_optional: bool = False
     parameters: tuple[Parameter, ...] = ()
     headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     needs: tuple[str, ...] | None = None
+    links: tuple[Link, ...] = ()
 
 
 def described(
-    tag: str, *, answers: Mapping[int, Specimens | Text], **more: Any
+    tag: str, *, answers: Mapping[int, Answer], **more: Any
 ) -> Callable[[Handler], Handler]:
     """Say what the route below answers and refuses; its docstring is the summary."""
     description = Description(tag, answers, **more)

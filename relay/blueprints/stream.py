@@ -8,7 +8,7 @@ from quart import Blueprint, Request, Response, Websocket, request, websocket
 
 from relay.access import TICKET_SECONDS, Credential
 from relay.bodies import answer
-from relay.described import Parameter, Text, described
+from relay.described import Events, Link, Parameter, Text, described
 from relay.errors import (
     BadCursor,
     BadRequest,
@@ -30,7 +30,7 @@ from relay.limited import (
 from relay.realtime.asking import LAST_EVENT_ID_HEADER, WHERE_TO_START
 from relay.realtime.connection import Viewer, refuse, run_connection
 from relay.realtime.frames import Frame
-from relay.realtime.messages import EVENT, SSE_EXAMPLE, StreamEvent
+from relay.realtime.messages import EVENT, SSE_EVENT, StreamEvent
 from relay.realtime.resume import Position, locate, parse_count, parse_start
 from relay.realtime.sse import SseDoor, Write
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
@@ -95,6 +95,7 @@ async def mint_ticket(credential: Credential) -> Response:
     "streams",
     parameters=(*WHERE_TO_START, _LIMIT),
     answers={200: Page([EVENT], Somebody.NEXT, resumed=True, oldest=1)},
+    links=(Link("list_events", parameters={"after": "cursor"}),),
     refuses=(BadCursor, BadRequest, InsufficientScope),
 )
 @limited(READS)
@@ -130,7 +131,7 @@ async def list_events(credential: Credential) -> Response:
 @described(
     "streams",
     parameters=(*WHERE_TO_START, LAST_EVENT_ID_HEADER),
-    answers={200: Text("The stream; see /asyncapi.json.", ("text/event-stream",), SSE_EXAMPLE)},
+    answers={200: Events("The stream; see /asyncapi.json.", SSE_EVENT)},
     headers={200: ("Cache-Control",)},
     refuses=(BadCursor, BadRequest, *_FULL),
 )

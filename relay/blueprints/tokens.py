@@ -12,7 +12,7 @@ from quart import Blueprint, Response
 from relay.access import Credential
 from relay.bodies import JSON, answer, read_body
 from relay.db.tokens import insert_token, revoke_token
-from relay.described import described
+from relay.described import Link, described
 from relay.errors import (
     FieldError,
     Invalid,
@@ -60,7 +60,7 @@ class TokenToRevoke(msgspec.Struct, forbid_unknown_fields=True):
 
     SCHEMA: ClassVar = {"not": {"required": ["token_id", "token"]}}
 
-    token_id: str | UnsetType = UNSET
+    token_id: Uuid | UnsetType = UNSET
     token: str | UnsetType = UNSET
 
 
@@ -91,6 +91,7 @@ class TooManyTokens(Problem):
         )
     },
     refuses=(TooManyTokens,),
+    links=(Link("revoke", body={"token_id": "token_id"}),),
 )
 @limited(TOKENS)
 @needs_session

@@ -7,7 +7,7 @@ from quart import Blueprint, Response, request
 
 from relay.access import Credential
 from relay.bodies import JSON, NDJSON, answer, media_type, read_bytes
-from relay.described import Parameter, described
+from relay.described import Link, Parameter, described
 from relay.envelope import Envelope, count_lines, parse_batch, parse_event
 from relay.errors import DiskFull, Draining, JournalFull
 from relay.events import Cursor, Receipt, utc_now
@@ -83,6 +83,7 @@ _SIGNED = (
             ),
         )
     },
+    links=(Link("list_events", parameters={"after": "cursor"}),),
     refuses=(BadSignature, JournalFull, DiskFull, Draining),
 )
 @limited_by_handler

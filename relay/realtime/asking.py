@@ -15,7 +15,7 @@ KnownCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR})?$
 Last = Annotated[int, Meta(ge=1, le=MAX_LAST)]
 
 AFTER = Parameter("after", AfterCursor, "A cursor, or `oldest`.", Somebody.CURSOR)
-LAST = Parameter("last", Last, "The newest so many; not together with `after`.", 10)
+LAST = Parameter("last", Last, "The newest so many; not together with `after`.")
 LAST_EVENT_ID = Parameter(
     "lastEventId", KnownCursor, "A cursor; goes before `after` and `last`.", Somebody.CURSOR
 )

@@ -95,11 +95,26 @@ GOODBYE = Goodbye(
 PING = Ping(ts=Somebody.NOW)
 
 
-def _sse_example() -> str:
+class ServerSentEvent(msgspec.Struct, omit_defaults=True):
+    """One block of the stream; `data` is JSON: a message of /asyncapi.json."""
+
+    data: Annotated[str, Meta(extra_json_schema={"contentMediaType": "application/json"})]
+    id: CursorText | UnsetType = UNSET
+    event: (
+        Annotated[
+            Literal["message", "hello", "gap", "close"],
+            Meta(description="Which control; absent for events, which readers see as `message`."),
+        ]
+        | UnsetType
+    ) = UNSET
+    retry: int | UnsetType = UNSET
+
+
+SSE_EVENT = ServerSentEvent(msgspec.json.encode(EVENT).decode(), id=EVENT.cursor)
+
+
+def sse_example() -> str:
     """How a stream begins, in the very bytes of the door."""
-    hello, event = msgspec.json.encode(HELLO), msgspec.json.encode(EVENT)
-    data = b"id: %s\ndata: %s\n\n" % (EVENT.cursor.encode(), event)
-    return (SSE_RETRY + sse_control("hello", hello, HELLO.cursor) + data).decode()
-
-
-SSE_EXAMPLE = _sse_example()
+    hello = sse_control("hello", msgspec.json.encode(HELLO), HELLO.cursor)
+    data = f"id: {SSE_EVENT.id}\ndata: {SSE_EVENT.data}\n\n"
+    return (SSE_RETRY + hello).decode() + data

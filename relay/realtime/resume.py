@@ -60,20 +60,23 @@ class Position:
 def parse_start(args: Mapping[str, str], last_event_id: str | None = None) -> Start:
     """The first of `Last-Event-ID`, `lastEventId=`, `after=`, `last=`. Raises BadCursor.
 
-    `last` with `after` contradicts itself: BadRequest. An empty `Last-Event-ID` is none, as
-    in the HTML standard.
+    What is malformed is refused, also where something else goes before it. `last` with `after`
+    contradicts itself: BadRequest. An empty `Last-Event-ID` is none, as in the HTML standard.
     """
     after, last = args.get("after"), args.get("last")
     if after is not None and last is not None:
         raise BadRequest("`last` and `after` are two different places to start; give one.")
-    for known in (last_event_id, args.get("lastEventId")):
-        if known:
-            return Start(after=Cursor.parse(known))
+    starts = [
+        Start(after=Cursor.parse(known))
+        for known in (last_event_id, args.get("lastEventId"))
+        if known
+    ]
     if after is not None:
-        return Start(oldest=True) if after == "oldest" else Start(after=Cursor.parse(after))
+        oldest = after == "oldest"
+        starts.append(Start(oldest=True) if oldest else Start(after=Cursor.parse(after)))
     if last is not None:
-        return Start(last=parse_count("last", last, MAX_LAST))
-    return Start()
+        starts.append(Start(last=parse_count("last", last, MAX_LAST)))
+    return starts[0] if starts else Start()
 
 
 def parse_count(name: str, text: str, most: int) -> int:

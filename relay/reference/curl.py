@@ -4,7 +4,7 @@ import shlex
 
 import msgspec
 
-from relay.described import Text
+from relay.described import Events
 from relay.reference.rules import Operation
 
 # the variables of the examples, which a reader has set, by what a call accepts
@@ -16,7 +16,7 @@ def curl(call: Operation) -> str:
     described = call.described
     options = ["curl -sS"]
     path = call.path
-    if any(_streams(answer) for answer in described.answers.values()):
+    if any(isinstance(answer, Events) for answer in described.answers.values()):
         options = ["curl -sSN"]
     if call.method not in ("GET", "POST") or (call.method == "POST" and not described.body):
         options[0] += f" -X {call.method}"
@@ -32,8 +32,3 @@ def curl(call: Operation) -> str:
         options.append(f"-H 'Content-Type: {media_type}'")
         options.append(f"-d {shlex.quote(msgspec.json.encode(specimen).decode())}")
     return " \\\n  ".join(options)
-
-
-def _streams(answer: object) -> bool:
-    """Whether it goes on for ever, so that curl must not wait for more of it."""
-    return isinstance(answer, Text) and "text/event-stream" in answer.media_types

@@ -12,7 +12,8 @@ import msgspec
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
-from relay.described import Description, Parameter, Specimens, Text
+from relay.described import Answer, Description, Events, Link, Parameter, Specimens, Text
+from relay.envelope import MAX_BATCH_EVENTS
 from relay.errors import MEDIA_TYPE, Problem, ProblemDocument
 from relay.reference.curl import curl
 from relay.reference.headers import HEADERS, RATE_LIMIT, REQUEST_ID, header, refer
@@ -21,6 +22,8 @@ from relay.reference.schemas import Schemas, json_of, paragraphs
 from relay.shapes import Somebody
 
 TITLE = "Relay"
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
 ABOUT = """\
 Durable, private event streams: webhooks in, WebSocket and SSE out.
 
@@ -96,6 +99,9 @@ class RouteProvider(OpenAPIProvider):
             },
             **self._problems(call),
         }
+        if described.links:
+            first = operation["responses"][str(next(iter(described.answers)))]
+            first["links"] = {link.to: _link(link) for link in described.links}
         operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": curl(call)}]
 
     def _parameter(self, given: Parameter) -> dict[str, Any]:
@@ -104,8 +110,9 @@ class RouteProvider(OpenAPIProvider):
             "in": given.where,
             "description": given.says,
             "schema": self._schemas.of(given.type),
-            "example": given.example,
         }
+        if given.example is not None:
+            parameter["example"] = given.example
         return {**parameter, "required": True} if given.where == "path" else parameter
 
     def _body(self, described: Description) -> dict[str, Any]:
@@ -118,32 +125,34 @@ class RouteProvider(OpenAPIProvider):
         }
 
     def _content(self, media_type: str, specimens: Specimens) -> dict[str, Any]:
-        """NDJSON is text to OpenAPI 3.1: its lines are told by an example and a pointer."""
         several = specimens if isinstance(specimens, tuple) else (specimens,)
         schema = self._schemas.any_of(type(specimen) for specimen in several)
-        if media_type.endswith("ndjson"):
-            lines = "".join(msgspec.json.encode(specimen).decode() + "\n" for specimen in several)
-            text = {
-                "type": "string",
-                "description": "One such object a line, at most 1 000 and 1 MiB.",
-                "x-itemSchema": schema,
-            }
-            return {"schema": text, "example": lines}
+        if media_type == NDJSON:
+            lines = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_BATCH_EVENTS}
+            lines["description"] = "One a line, in text; no JSON array stands around them."
+            return {"schema": lines, "example": [json_of(specimen) for specimen in several]}
         return {"schema": schema, **_examples(several)}
 
-    def _answer(self, call: Operation, status: int, answer: Specimens | Text) -> dict[str, Any]:
+    def _answer(self, call: Operation, status: int, answer: Answer) -> dict[str, Any]:
         own = call.described.headers.get(status, ())
         headers = refer(REQUEST_ID, *own, *(RATE_LIMIT if call.limited else ()))
         if isinstance(answer, Text):
             response = {"description": answer.says, "headers": headers}
             if answer.media_types:
-                response["content"] = {name: _text(name, answer) for name in answer.media_types}
+                response["content"] = {name: {"schema": _text(name)} for name in answer.media_types}
             return response
+        if isinstance(answer, Events):
+            content = self._content("text/event-stream", answer.one)
+            return {
+                "description": answer.says,
+                "headers": headers,
+                "content": {"text/event-stream": content},
+            }
         several = answer if isinstance(answer, tuple) else (answer,)
         return {
             "description": " Or: ".join(_summary(type(specimen)) for specimen in several),
             "headers": headers,
-            "content": {"application/json": self._content("application/json", answer)},
+            "content": {JSON: self._content(JSON, answer)},
         }
 
     def _problems(self, call: Operation) -> dict[str, Any]:
@@ -196,9 +205,21 @@ def problem_example(kind: type[Problem]) -> Any:
     )
 
 
-def _text(media_type: str, answer: Text) -> dict[str, Any]:
-    content = {"schema": {"type": "object" if media_type.endswith("json") else "string"}}
-    return content if answer.example is None else {**content, "example": answer.example}
+def _text(media_type: str) -> dict[str, Any]:
+    return {"type": "object" if media_type == JSON else "string"}
+
+
+def _link(link: Link) -> dict[str, Any]:
+    made: dict[str, Any] = {"operationId": link.to}
+    if link.parameters:
+        made["parameters"] = {name: _field(where) for name, where in link.parameters.items()}
+    if link.body:
+        made["requestBody"] = {name: _field(where) for name, where in link.body.items()}
+    return made
+
+
+def _field(name: str) -> str:
+    return f"$response.body#/{name}"
 
 
 def _examples(specimens: Sequence[msgspec.Struct]) -> dict[str, Any]:
