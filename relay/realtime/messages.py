@@ -31,6 +31,7 @@ class StreamEvent(msgspec.Struct):
 class Hello(msgspec.Struct):
     """First on every stream: where it starts, and how it stays alive."""
 
+    type: Literal["hello"]
     cursor: Annotated[CursorText, Meta(description="Just before the first event to come.")]
     resumed: Annotated[bool, Meta(description="Whether it goes on where the cursor was.")]
     oldest: Annotated[int, Meta(ge=1, description="The oldest stored seq.")]
@@ -43,34 +44,33 @@ class Hello(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
-    type: Literal["hello"] = "hello"
 
 
 class Gap(msgspec.Struct):
     """These seqs, both inclusive, were trimmed before they could be sent."""
 
+    type: Literal["gap"]
     first: Annotated[int, Meta(ge=1)] = field(name="from")
     last: Annotated[int, Meta(ge=1)] = field(name="to")
     cursor: CursorText
-    type: Literal["gap"] = "gap"
 
 
 class Goodbye(msgspec.Struct):
     """Right before every close that Relay can still announce."""
 
+    type: Literal["close"]
     code: Annotated[int, Meta(extra_json_schema={"enum": CODES})]
     reason: Annotated[str, Meta(description="A word of the table of close codes, or a problem's.")]
     retry_after_ms: (
         Annotated[int, Meta(ge=0, description="When to come back; null: not like this.")] | None
     )
-    type: Literal["close"] = "close"
 
 
 class Ping(msgspec.Struct):
     """Nothing was sent for `heartbeat_s`; WebSockets with the subprotocol only."""
 
+    type: Literal["ping"]
     ts: Moment
-    type: Literal["ping"] = "ping"
 
 
 EVENT = StreamEvent(
@@ -84,15 +84,16 @@ EVENT = StreamEvent(
     payload={"title": "Build 17", "duration_s": 81.4},
 )
 HELLO = Hello(
-    cursor=Somebody.CURSOR, resumed=True, oldest=1, heartbeat_s=15.0, token_ttl_s=2_592_000
+    "hello", cursor=Somebody.CURSOR, resumed=True, oldest=1, heartbeat_s=15.0, token_ttl_s=2_592_000
 )
-GAP = Gap(first=12, last=41, cursor=Somebody.CURSOR)
+GAP = Gap("gap", first=12, last=41, cursor=Somebody.CURSOR)
 GOODBYE = Goodbye(
+    "close",
     code=Close.RESTART.code,
     reason=Close.RESTART.reason,
     retry_after_ms=Close.RESTART.retry_after_ms,
 )
-PING = Ping(ts=Somebody.NOW)
+PING = Ping("ping", ts=Somebody.NOW)
 
 
 class ServerSentEvent(msgspec.Struct, omit_defaults=True):
