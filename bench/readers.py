@@ -5,6 +5,8 @@ import base64
 import json
 import os
 import struct
+import time
+from collections.abc import Iterator
 
 
 class Reader(asyncio.Protocol):
@@ -38,7 +40,11 @@ class Reader(asyncio.Protocol):
 
     def seqs(self) -> list[int]:
         """The seqs of the events that came, in order."""
-        found, at = [], 0
+        return [seq for seq, _ in self.placed()]
+
+    def placed(self) -> Iterator[tuple[int, int]]:
+        """Each event's seq, and where in `data` it ends."""
+        at = 0
         while at < len(self.data):
             length, start = self.data[at + 1] & 127, at + 2
             if length == 126:
@@ -49,8 +55,30 @@ class Reader(asyncio.Protocol):
                 start += 8
             if self.data[at] == 0x81:
                 message = json.loads(self.data[start : start + length])
-                found += [message["seq"]] if "seq" in message else []
+                if "seq" in message:
+                    yield message["seq"], start + length
             at = start + length
+
+
+class TimedReader(Reader):
+    """Knows when each event came."""
+
+    def __init__(self, port: int, token: str, query: str = "") -> None:
+        super().__init__(port, token, query)
+        self._came: list[tuple[int, float]] = []
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._came.append((len(self.data), time.perf_counter()))
+
+    def arrivals(self) -> dict[int, float]:
+        """When (perf_counter) each seq was here, whole."""
+        found, came = {}, iter(self._came)
+        length, when = next(came)
+        for seq, end in self.placed():
+            while length < end:
+                length, when = next(came)
+            found[seq] = when
         return found
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import structlog
+import trio
 from hypercorn.typing import ASGIFramework
 from quart import Response, request, websocket
 from quart.ctx import has_request_context
@@ -33,6 +34,7 @@ from relay.errors import (
     NotFound,
     PayloadTooLarge,
     Problem,
+    RateLimited,
     RequestTimeout,
     Unauthorized,
     UnsupportedMediaType,
@@ -47,6 +49,8 @@ from relay.requests import check_origin, cookie_name
 from relay.security_headers import SecurityHeaders
 from relay.services import Services, services
 from relay.settings import Settings
+
+UNHURRIED = 0.25  # seconds before who came too fast hears so: a flood must not set the pace
 
 log = structlog.get_logger("relay.app")
 
@@ -125,6 +129,8 @@ async def _refuse_foreign() -> None:
 async def _render(problem: Problem) -> Response:
     incoming = _incoming()
     body = problem.document(request_id(incoming.scope))
+    if isinstance(problem, RateLimited):
+        await trio.sleep(UNHURRIED)
     response = Response(body, problem.status, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     for name, value in problem.headers.items():

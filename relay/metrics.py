@@ -39,6 +39,10 @@ commit_seconds = Histogram(
 )
 commit_failures = Counter("relay_journal_commit_failures", "Group commits that failed.")
 journal_full = Counter("relay_journal_full", "Requests refused because too much was waiting.")
+publish_waits = Counter(
+    "relay_publish_waits",
+    "Requests that waited because their user had enough under way.",
+)
 events_trimmed = Counter("relay_events_trimmed", "Events that went by retention.")
 journal_waiting = Gauge("relay_journal_waiting_events", "Events waiting for their commit.")
 

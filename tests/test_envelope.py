@@ -386,34 +386,34 @@ def test_a_default_id_serves_where_the_body_names_none(own: bytes, expected: str
 # -- many at once
 
 
-def test_a_batch_is_its_lines_in_order_blank_ones_passed_over() -> None:
+async def test_a_batch_is_its_lines_in_order_blank_ones_passed_over() -> None:
     body = b"\r\n".join([b"", event(b"1"), b"  ", event(b"2"), event(b"[\r3]"), b""])
-    assert [one.payload for one in parse_batch(body, NOW)] == ["1", "2", "[ 3]"]
+    assert [one.payload for one in await parse_batch(body, NOW)] == ["1", "2", "[ 3]"]
 
 
-def test_a_batch_names_each_bad_line_by_its_number() -> None:
+async def test_a_batch_names_each_bad_line_by_its_number() -> None:
     body = b"\n".join([event(b"1"), b"{}", b"", b"nonsense", event(b"2") + b"x", event(b"3")])
     with pytest.raises(Invalid) as refusal:
-        parse_batch(body, NOW)
+        await parse_batch(body, NOW)
     named = [error.where for error in refusal.value.errors]
     assert named[:3] == ["line 2: event_type", "line 2: ts", "line 2: payload"]
     assert named[3:] == ["line 4: body", "line 5: body"]
 
 
-def test_a_batch_holds_no_more_events_than_it_may() -> None:
+async def test_a_batch_holds_no_more_events_than_it_may() -> None:
     most = b"\n".join([event(b"1")] * MAX_BATCH_EVENTS)
-    assert len(parse_batch(most, NOW)) == MAX_BATCH_EVENTS
+    assert len(await parse_batch(most, NOW)) == MAX_BATCH_EVENTS
     with pytest.raises(PayloadTooLarge):
-        parse_batch(most + b"\n" + event(b"1"), NOW)
+        await parse_batch(most + b"\n" + event(b"1"), NOW)
     with pytest.raises(BadRequest):
-        parse_batch(b" \n\n", NOW)
+        await parse_batch(b" \n\n", NOW)
 
 
 @UNHURRIED
 @given(lines=st.lists(st.binary(max_size=40) | st.just(event(b"1")), max_size=5))
-def test_any_batch_is_events_or_a_problem(lines: list[bytes]) -> None:
+async def test_any_batch_is_events_or_a_problem(lines: list[bytes]) -> None:
     with suppress(BadRequest, Invalid, PayloadTooLarge):
-        assert all(isinstance(one, NewEvent) for one in parse_batch(b"\n".join(lines), NOW))
+        assert all(isinstance(one, NewEvent) for one in await parse_batch(b"\n".join(lines), NOW))
 
 
 # -- signatures (Standard Webhooks)

@@ -92,14 +92,17 @@ async def ingest(credential: Credential) -> Response:
     """Store one event (JSON) or many (NDJSON, one a line, all or none), then answer."""
     kind = media_type(JSON, NDJSON)
     body = await read_bytes()
-    charge_events(credential.id, count_lines(body) if kind == NDJSON else 1)
+    count = count_lines(body) if kind == NDJSON else 1
+    charge_events(credential.id, count)
     received_at = utc_now()
-    default_id = _signed_id(credential, body)
-    if kind == NDJSON:
-        events = parse_batch(body, received_at, default_id)
-    else:
-        events = [parse_event(body, received_at, default_id)]
-    receipts = await services().publisher.publish(credential.user_id, events)
+    publisher = services().publisher
+    async with publisher.turns.turn(credential.user_id, count):
+        default_id = _signed_id(credential, body)
+        if kind == NDJSON:
+            events = await parse_batch(body, received_at, default_id)
+        else:
+            events = [parse_event(body, received_at, default_id)]
+        receipts = await publisher.publish(credential.user_id, events)
     watchers = services().watchers(credential.user_id)
     if kind == NDJSON:
         return answer(_batch_accepted(receipts, watchers))

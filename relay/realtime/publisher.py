@@ -1,5 +1,6 @@
 """Append, then hand over: how an event gets from a request to its user's readers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from relay.events import Event, NewEvent, Receipt, utc_now
 from relay.realtime.backplane import Backplane
 from relay.realtime.frames import Frame
 from relay.realtime.hub import Hub
+from relay.realtime.turns import Turns
 from relay.settings import Settings
 
 
@@ -21,6 +23,7 @@ class Publisher:
     ) -> None:
         self._hub = hub
         self._backplane = backplane
+        self.turns = Turns(settings.database_timeout)
         self.journal = Journal(
             database,
             deliver=self._deliver,
@@ -33,11 +36,14 @@ class Publisher:
     async def publish(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
         """Store one user's events and hand them over. Raises what Journal.append raises."""
         receipts = await self.journal.append(user_id, events)
-        for event, receipt in zip(events, receipts, strict=True):
-            if receipt.duplicate:
-                metrics.events_duplicate.inc()
-            else:
-                metrics.events_ingested.labels(event.event_type).inc()
+        new = Counter(
+            event.event_type
+            for event, receipt in zip(events, receipts, strict=True)
+            if not receipt.duplicate
+        )
+        for event_type, count in new.items():
+            metrics.events_ingested.labels(event_type).inc(count)
+        metrics.events_duplicate.inc(len(receipts) - new.total())
         return receipts
 
     def _deliver(self, user_id: UUID, events: list[Event]) -> None:
