@@ -13,11 +13,12 @@ import trio
 
 from relay import metrics
 from relay.db.pages import Page, select_events, select_head, select_heads, select_page
-from relay.db.pool import Database, Row, RowRefused
+from relay.db.pool import Database, Row, RowRefused, StatementFailed
 from relay.errors import (
     DatabaseAway,
     DiskFull,
     Draining,
+    Internal,
     Invalid,
     InvalidToken,
     JournalFull,
@@ -172,6 +173,11 @@ class Journal:
                 return
             log.warning("row_refused")  # the driver's words would quote the payload
             self._refuse(batch, Invalid)
+            return
+        except StatementFailed as error:  # not their data: the schema, or what we may do there
+            metrics.commit_failures.inc()
+            log.error("commit_refused", error=type(error.__cause__).__name__)
+            self._refuse(batch, Internal)
             return
         metrics.commit_seconds.observe(trio.current_time() - started)
         metrics.commit_events.observe(len(rows))
