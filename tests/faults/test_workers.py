@@ -1,25 +1,33 @@
 """Several workers under a supervisor: killed, failing, renewed, stopped, orphaned."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import psutil
 import pytest
+import trio
 
-from tests.faults.ledger import load
-from tests.faults.program import Program, copy_data, eventually, lives, running, send
+from tests.faults.ledger import Account, Ledger, load
+from tests.faults.program import Program, copy_data, dsn, eventually, lives, running, send
+from tests.faults.wire import DOORS, Caller, Ended, Lost, stream
 
 REPLACED_WITHIN = 2.0  # seconds from the death of a worker until its successor serves
+RELOADED_WITHIN = 20.0  # seconds for two workers, one after the other, on a busy machine
 GRACE = 8.0  # seconds: RELAY_DRAIN_TIMEOUT's default
-ORPHANS_GONE_WITHIN = 3.0  # seconds
+ORPHANS_GONE_WITHIN = 3.0  # seconds: a second and a half of goodbyes, and some noise
+MANY = 12  # streams: all of them on one of two workers once in two thousand times
 
 
 class Workers(Program):
     """A Relay with two workers."""
 
     def __init__(self, folder: Path, database_url: str | None = None, **settings: str) -> None:
-        super().__init__(folder, database_url, RELAY_WORKERS="2", **settings)
+        super().__init__(folder, database_url, RELAY_WORKERS="2", TMPDIR=str(folder), **settings)
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes alive now."""
@@ -29,42 +37,224 @@ class Workers(Program):
             if lives(child) and "relay.cli.worker" in " ".join(child.cmdline())
         ]
 
-    def serving(self, worker: psutil.Process) -> bool:
-        """Whether it has said so: its database is ready just before."""
-        return worker.pid in {
-            line["pid"] for line in self.logged("worker_serves") if line["pid"] == worker.pid
-        }
+    def metrics_folders(self) -> list[Path]:
+        return list(self.folder.glob("relay-metrics-*"))
 
-    def streams_of(self, worker: psutil.Process) -> int:
-        """Connections that this worker has accepted."""
-        return sum(
-            1
-            for connection in worker.net_connections("tcp")
-            if connection.laddr.port == self.port and connection.status == "ESTABLISHED"
-        )
+
+@asynccontextmanager
+async def several(program: Workers) -> AsyncIterator[Workers]:
+    async with running(program):
+        yield program
 
 
 @pytest.fixture
 async def pair(tmp_path: Path, made_data: Path) -> AsyncIterator[Workers]:
     """Two workers, and a Postgres that their supervisor runs."""
-    program = Workers(tmp_path)
+    program = Workers(tmp_path, RELAY_HOUSEKEEPING_EVERY="0.2")
     copy_data(made_data, program.data)
     async with running(program):
         yield program
 
 
-async def test_a_killed_worker_is_replaced_and_nobody_else_notices(pair: Workers) -> None:
-    async with load(pair) as ledger:
+class Seat:
+    """A stream somebody watches until it ends, and how that came."""
+
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
+        self.port = opened.tcp.socket.getsockname()[1]
+        self.last: dict[str, Any] = {}
+        self.end: Ended | None = None
+
+    async def watch(self) -> None:
+        try:
+            while True:
+                self.last = (await self._opened.next())[-1]
+        except Ended as ended:
+            self.end = ended
+
+    def is_at(self, worker: psutil.Process) -> bool:
+        return any(c.raddr and c.raddr.port == self.port for c in worker.net_connections("tcp"))
+
+
+@asynccontextmanager
+async def seated(program: Workers, account: Account) -> AsyncIterator[list[Seat]]:
+    """MANY streams over both doors, watched until the block ends."""
+    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        seats = []
+        for n in range(MANY):
+            opened = await stack.enter_async_context(
+                stream(program.port, DOORS[n % 2], account.session)
+            )
+            await opened.next()  # hello
+            seats.append(Seat(opened))
+            nursery.start_soon(seats[-1].watch)
+        yield seats
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_killed_worker_is_replaced_and_the_others_streams_never_notice(
+    pair: Workers,
+) -> None:
+    async with load(pair) as ledger, seated(pair, ledger.accounts[0]) as seats:
         victim, other = pair.workers()
-        undisturbed = pair.streams_of(other)
+        lost, kept = ([s for s in seats if s.is_at(worker)] for worker in (victim, other))
+        assert lost
+        assert kept
         send([victim], signal.SIGKILL)
         took = await eventually(
-            lambda: len(pair.logged("worker_serves")) == 3, within=REPLACED_WITHIN * 2
+            lambda: len(pair.logged("worker_serves")) == 3, within=REPLACED_WITHIN * 3
         )
-        assert took < REPLACED_WITHIN
         await ledger.goes_on()
-        assert lives(other)
-        assert undisturbed
-    ended = [reader for reader in ledger.readers if reader.ends]
-    assert len(ended) < len(ledger.readers), "readers of the other worker stayed"
-    assert {line["code"] for line in pair.logged("worker_died")} == {-9}
+        await eventually(lambda: all(seat.end for seat in lost), within=2)
+        last = ledger.acknowledged
+        await ledger.goes_on()
+        assert ledger.acknowledged > last
+        assert not [seat for seat in kept if seat.end]
+        assert took < REPLACED_WITHIN
+    (died,) = pair.logged("worker_died")
+    assert (died["pid"], died["code"]) == (victim.pid, -9)
+    assert other in pair.workers()
+
+
+async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: Workers) -> None:
+    account = await Ledger(pair).enrol("u", [])
+    workers = pair.workers()
+    assert len(pair.metrics_folders()) == 1
+    async with seated(pair, account) as seats:
+        assert all(any(seat.is_at(worker) for seat in seats) for worker in workers)
+        pair.signal(signal.SIGTERM)
+        told = trio.current_time()
+        assert await pair.ended(GRACE) == 0
+        assert trio.current_time() - told < GRACE
+        await eventually(lambda: all(seat.end for seat in seats), within=2)
+        for seat in seats:
+            assert seat.end is not None
+            assert (seat.last["type"], seat.last["code"], seat.end.code) == ("close", 1012, 1012)
+    assert not [worker for worker in workers if lives(worker)]
+    assert not pair.postgres()
+    assert not pair.metrics_folders()
+    assert [line["code"] for line in pair.logged("worker_ended")] == [0, 0]
+    assert "Traceback" not in pair.stderr
+
+
+async def test_a_second_signal_ends_all_at_once(pair: Workers) -> None:
+    account = await Ledger(pair).enrol("u", [])
+    workers = pair.workers()
+    async with stream(pair.port, "sse", account.session):
+        pair.signal(signal.SIGINT)
+        await eventually(lambda: bool(pair.logged("stopping")), within=2)
+        pair.signal(signal.SIGINT)
+        await pair.ended(3)
+    assert not [worker for worker in workers if lives(worker)]
+    assert not pair.postgres()
+
+
+async def test_sighup_renews_the_workers_under_load_and_refuses_nobody(pair: Workers) -> None:
+    before = pair.workers()
+    failed: list[str] = []
+
+    async def knock() -> None:
+        """New connections, all the time: each is answered."""
+        while True:
+            async with Caller(pair.port) as caller:
+                try:
+                    answer = await caller.call("GET", "/healthz")
+                except Lost as lost:
+                    failed.append(str(lost))
+                else:
+                    if answer.status != 200:
+                        failed.append(str(answer))
+            await trio.sleep(0.01)
+
+    async with load(pair) as ledger, trio.open_nursery() as nursery:
+        nursery.start_soon(knock)
+        pair.signal(signal.SIGHUP)
+        await eventually(lambda: bool(pair.logged("reloaded")), within=RELOADED_WITHIN)
+        await ledger.goes_on()
+        nursery.cancel_scope.cancel()
+    after = pair.workers()
+    assert len(after) == 2
+    assert not {worker.pid for worker in before} & {worker.pid for worker in after}
+    assert not failed
+    assert {code for reader in ledger.readers for _, code in reader.ends} <= {1012}
+    assert not pair.logged("worker_died")
+
+
+async def test_a_reload_that_cannot_leaves_the_old_workers_serving(pair: Workers) -> None:
+    before = {worker.pid for worker in pair.workers()}
+    (pair.folder / "hypercorn.toml").write_text('certfile = "nowhere.pem"\nkeyfile = "nowhere"\n')
+    pair.signal(signal.SIGHUP)
+    await eventually(lambda: bool(pair.logged("reloaded")), within=RELOADED_WITHIN)
+    failures = pair.logged("reload_failed")
+    assert [line["worker"] for line in failures] == [1, 2]
+    assert "hypercorn.toml" in failures[0]["reason"]
+    assert {worker.pid for worker in pair.workers()} == before
+    assert await pair.is_ready()
+
+
+async def statement(program: Program, sql: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(dsn(program))
+        await connection.execute(sql)
+        await connection.close()
+
+    await trio.to_thread.run_sync(asyncio.run, run())
+
+
+async def test_a_worker_whose_background_work_dies_says_so_ends_and_is_replaced(
+    pair: Workers,
+) -> None:
+    """Only one of them keeps house: what it sweeps is gone for a while."""
+    victim, other = sorted(pair.workers(), key=lambda worker: worker.create_time())
+    health: list[tuple[int, str]] = []
+    async with trio.open_nursery() as nursery:
+
+        async def look() -> None:
+            while True:
+                answer = await pair.ask("/healthz")
+                health.append((answer.status, answer.json.get("code")))
+                await trio.sleep(0.02)
+
+        nursery.start_soon(look)
+        await statement(pair, "ALTER TABLE audit_log RENAME TO gone")
+        await eventually(lambda: bool(pair.logged("background_work_died")), within=5)
+        await statement(pair, "ALTER TABLE gone RENAME TO audit_log")
+        await eventually(lambda: bool(pair.logged("worker_died")), within=10)
+        await eventually(lambda: len(pair.logged("worker_serves")) >= 3, within=10)
+        nursery.cancel_scope.cancel()
+    assert set(health) == {(200, None), (503, "failing")}
+    died = pair.logged("worker_died")[0]
+    assert died["worker"] == 1
+    assert died["code"] not in (0, -9)
+    assert {died["pid"]} == {victim.pid, other.pid} - {worker.pid for worker in pair.workers()}
+    assert "gone" in pair.stderr or "audit_log" in pair.stderr
+
+
+async def test_nothing_outlives_a_killed_supervisor_and_the_next_starts_at_once(
+    pair: Workers,
+) -> None:
+    async with load(pair) as ledger:
+        left = [*pair.workers(), *pair.postgres()]
+        assert len(left) > 2
+        pair.process.kill()
+        await pair.ended(2)
+        await eventually(
+            lambda: not any(lives(process) for process in left), within=ORPHANS_GONE_WITHIN
+        )
+        await pair.start()
+        await ledger.goes_on()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_an_address_that_workers_have_is_refused_to_another_relay(
+    pair: Workers, tmp_path: Path, workers: str
+) -> None:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = Program(folder, RELAY_BIND=f"127.0.0.1:{pair.port}", RELAY_WORKERS=workers)
+    try:
+        await second.launch()
+        assert await second.ended(10) == 1
+        assert f"Error: cannot listen on 127.0.0.1:{pair.port}: " in second.stderr
+    finally:
+        await second.end()
