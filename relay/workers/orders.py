@@ -21,6 +21,7 @@ class Order(msgspec.Struct, frozen=True):
     settings: dict[str, str]
     bind: list[str]
     insecure_bind: list[str]
+    others: list[int]  # descriptors that were inherited and are not for this one
     base_url: str
     dsn: str
     direct: str

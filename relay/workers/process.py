@@ -1,5 +1,6 @@
 """One worker as its supervisor sees it: a process, what it reports, how it ends."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -20,24 +21,25 @@ class WorkerFailed(Exception):
 
 
 class Worker:
-    """A fresh process that carries out one order. `stir` is called when it starts to go."""
+    """A fresh process that waits for an order, and carries that one out."""
 
-    def __init__(self, order: Order, mark: int, stir: Callable[[], None]) -> None:
-        self.order = order
+    def __init__(self, mark: int) -> None:
         self.mark = mark
+        self.number = 0  # none yet
         self.serving = False
         self.leaving = False
         self.settled = trio.Event()  # it serves, or it never will
         self.ended = trio.Event()
         self.told_to_go = False
         self.failure = ""
-        self._stir = stir
-        self._born = trio.current_time()
+        self._stir: Callable[[], None] = lambda: None
+        self._ordered = trio.current_time()
         self._process: trio.Process | None = None
 
     @property
     def age(self) -> float:
-        return trio.current_time() - self._born
+        """Seconds since it got its order."""
+        return trio.current_time() - self._ordered
 
     @property
     def clean(self) -> bool:
@@ -61,14 +63,11 @@ class Worker:
                 env=environ,
             )
         self._process = process
-        log.info("worker_started", worker=self.order.number, pid=process.pid)
         task_status.started()
         try:
             assert process.stdin is not None
             assert process.stdout is not None
             async with process.stdin, process.stdout:
-                with suppress(trio.BrokenResourceError):  # it ended already; its exit code tells
-                    await process.stdin.send_all(msgspec.json.encode(self.order) + b"\n")
                 await self._hear(process.stdout)
                 await process.wait()
         finally:
@@ -76,6 +75,16 @@ class Worker:
                 self.kill()
                 await process.wait()
             self._gone(process)
+
+    async def begin(self, order: Order, stir: Callable[[], None]) -> None:
+        """Give it its order. `stir` is called when it starts to go."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self.number, self._stir, self._ordered = order.number, stir, trio.current_time()
+        log.info("worker_started", worker=self.number, pid=self._process.pid)
+        # broken: it ended already, closed: that was noticed already; its exit code tells why
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._process.stdin.send_all(msgspec.json.encode(order) + b"\n")
 
     async def _hear(self, reports: trio.abc.ReceiveStream) -> None:
         """Take in its reports until it has closed them, which the end of the process does."""
@@ -89,7 +98,7 @@ class Worker:
     def _heard(self, report: Report) -> None:
         if report.state == "serving":
             assert self._process is not None
-            log.info("worker_serves", worker=self.order.number, pid=self._process.pid)
+            log.info("worker_serves", worker=self.number, pid=self._process.pid)
             self.serving = True
             self.settled.set()
         elif report.state == "leaving":
@@ -101,9 +110,9 @@ class Worker:
     def _gone(self, process: trio.Process) -> None:
         code = process.returncode
         self.failure = self.failure or f"it ended with exit code {code}"
-        told = {"worker": self.order.number, "pid": process.pid, "code": code}
+        told = {"worker": self.number, "pid": process.pid, "code": code}
         if self.told_to_go and self.clean:
-            log.info("worker_ended", **told)
+            log.log(logging.INFO if self.number else logging.DEBUG, "worker_ended", **told)
         else:
             log.error("worker_died", **told, reason=self.failure)
         self.leaving = True

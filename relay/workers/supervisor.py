@@ -28,13 +28,10 @@ log = structlog.get_logger("relay.workers")
 
 
 class Place:
-    """Where one worker works, and after it the next: its sockets, its order, who is there."""
+    """Where one worker works, and after it the next, by the same order."""
 
-    def __init__(self, order: Order, sockets: Sockets) -> None:
+    def __init__(self, order: Order) -> None:
         self.order = order
-        self.descriptors = [
-            sock.fileno() for sock in (*sockets.secure_sockets, *sockets.insecure_sockets)
-        ]
         self.renewing: trio.Event | None = None  # asked for; set when it is done
         self._stirred = trio.Event()
 
@@ -73,12 +70,12 @@ async def supervise(
                 source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
             )
             places = [
-                Place(_order(number, given, config, sockets, source, base_url), sockets)
-                for number, sockets in enumerate(sets, start=1)
+                Place(_order(number, given, config, sets, source, base_url))
+                for number in range(1, settings.workers + 1)
             ]
             with tempfile.TemporaryDirectory(prefix="relay-metrics-") as metrics:
                 grace = settings.drain_delay + settings.drain_timeout + UNWINDING
-                crew = Crew(places, command, metrics, grace)
+                crew = Crew(places, command, _descriptors(sets), metrics, grace)
                 async with trio.open_nursery() as nursery:
                     await nursery.start(crew.run)
                     nursery.start_soon(crew.renew_on, reloads)
@@ -96,16 +93,18 @@ def _order(
     number: int,
     given: dict[str, str],
     config: Config,
-    sockets: Sockets,
+    sets: Sequence[Sockets],
     source: Source,
     base_url: str,
 ) -> Order:
-    bind, insecure_bind = inherited(config, sockets)
+    mine = sets[number - 1]
+    bind, insecure_bind = inherited(config, mine)
     return Order(
         number=number,
         settings=given,
         bind=bind,
         insecure_bind=insecure_bind,
+        others=_descriptors([one for one in sets if one is not mine]),
         base_url=base_url,
         dsn=source.dsn,
         direct=source.direct,
@@ -116,17 +115,33 @@ def _order(
     )
 
 
+def _descriptors(sets: Sequence[Sockets]) -> list[int]:
+    return [sock.fileno() for one in sets for sock in (*one.secure_sockets, *one.insecure_sockets)]
+
+
 class Crew:
-    """The workers, a place each; who is to go has `grace` seconds for it."""
+    """The workers, a place each, and a spare one.
+
+    The spare has imported everything and waits for its order: most of the time until a
+    replacement serves goes by before anybody needs it. Who is to go has `grace` seconds for it.
+    """
 
     def __init__(
-        self, places: Sequence[Place], command: Sequence[str], metrics: str, grace: float
+        self,
+        places: Sequence[Place],
+        command: Sequence[str],
+        descriptors: Sequence[int],
+        metrics: str,
+        grace: float,
     ) -> None:
         self._places = places
         self._grace = grace
-        self._command = command
         self._metrics = metrics
-        self._environ = environment(metrics)
+        self._spawn = partial(
+            Worker.run, command=command, descriptors=descriptors, environ=environment(metrics)
+        )
+        self._spare: Worker | None = None
+        self._stocking = trio.Lock()
         self._living: set[Worker] = set()
         self._keeping = trio.CancelScope()
         self._processes: trio.Nursery
@@ -142,6 +157,7 @@ class Crew:
                     async with trio.open_nursery() as starting:
                         for place in self._places:
                             starting.start_soon(keeping.start, self._keep, place)
+                    await self._stock()
                     task_status.started()
 
     async def end(self) -> None:
@@ -153,7 +169,7 @@ class Crew:
                 worker.terminate()
                 going.start_soon(self._see_off, worker)
         if failed := [worker for worker in workers if not worker.clean]:
-            numbers = ", ".join(str(worker.order.number) for worker in failed)
+            numbers = ", ".join(str(worker.number) for worker in failed)
             raise WorkerFailed(f"worker {numbers} did not end as told: {failed[0].failure}")
 
     async def _see_off(self, worker: Worker) -> None:
@@ -167,10 +183,14 @@ class Crew:
         """Renew all workers for each item, one after the other, so that most serve at any time."""
         async for _ in reloads:
             log.info("reloading", workers=len(self._places))
+            if self._spare is not None:  # of the old code
+                self._spare.terminate()
+                self._spare = None
             for place in self._places:
                 place.renewing = done = trio.Event()
                 place.stir()
                 await done.wait()
+            await self._stock()
             log.info("reloaded")
 
     async def _keep(self, place: Place, task_status: trio.TaskStatus[None]) -> None:
@@ -195,7 +215,9 @@ class Crew:
             if early > 1:
                 await trio.sleep(min(2.0 ** (early - 3), SLOWEST))
             try:
-                return await self._begin(place)
+                worker = await self._begin(place)
+                await self._stock()
+                return worker
             except WorkerFailed as error:
                 log.error("worker_not_replaced", worker=place.order.number, reason=str(error))
                 early += 1
@@ -212,27 +234,37 @@ class Crew:
         return new
 
     async def _begin(self, place: Place) -> Worker:
-        """Start a worker and wait until it serves. Raises WorkerFailed."""
-        taken = {worker.mark for worker in self._living}
-        mark = next(n for n in range(len(taken) + 1) if n not in taken)
-        worker = Worker(place.order, mark, place.stir)
-        self._living.add(worker)
-        await self._processes.start(partial(self._live, worker, place))
+        """Have a worker begin here and wait until it serves. Raises WorkerFailed."""
+        worker, self._spare = self._spare, None
+        if worker is None or worker.leaving:
+            worker = await self._fresh()
+        await worker.begin(place.order, place.stir)
         with trio.move_on_after(START_WITHIN):
             await worker.settled.wait()
         if not worker.serving:
             worker.kill()
             await worker.ended.wait()
-            raise WorkerFailed(f"worker {place.order.number} did not start: {worker.failure}")
+            raise WorkerFailed(f"worker {worker.number} did not start: {worker.failure}")
         return worker
 
-    async def _live(self, worker: Worker, place: Place, task_status: trio.TaskStatus[None]) -> None:
+    async def _stock(self) -> None:
+        async with self._stocking:
+            if self._spare is None:
+                self._spare = await self._fresh()
+
+    async def _fresh(self) -> Worker:
+        """A process that waits for its order."""
+        taken = {worker.mark for worker in self._living}
+        worker = Worker(next(n for n in range(len(taken) + 1) if n not in taken))
+        self._living.add(worker)
+        await self._processes.start(self._live, worker)
+        return worker
+
+    async def _live(self, worker: Worker, task_status: trio.TaskStatus[None]) -> None:
         try:
-            await worker.run(
-                self._command, place.descriptors, self._environ, task_status=task_status
-            )
+            await self._spawn(worker, task_status=task_status)
         finally:
-            # its marks are used again: counters go on, what it gauged is over
+            # its mark is used again: counters go on, what it gauged is over
             mark_process_dead(worker.mark, self._metrics)  # type: ignore[no-untyped-call]
             self._living.discard(worker)
             worker.ended.set()

@@ -50,6 +50,8 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
     if order.insecure_bind and not config.ssl_enabled:
         raise SettingError("hypercorn.toml: TLS cannot be switched off by a reload; restart Relay")
     config.bind, config.insecure_bind = order.bind, order.insecure_bind
+    for descriptor in order.others:
+        os.close(descriptor)
     sockets = open_sockets(config)
     folder = None if order.folder is None else Path(order.folder)
     source = Source(order.dsn, order.direct, order.keys, order.database, folder, shared=True)
@@ -83,7 +85,8 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
     async with trio.open_nursery() as process:
         await process.start(heed_signals)
         process.start_soon(mind_the_supervisor)
-        await reachable("DATABASE_URL", source.dsn, settings.database_timeout)
+        named = "DATABASE_URL" if folder is None else "the embedded Postgres"
+        await reachable(named, source.dsn, settings.database_timeout)
         await serve_source(
             settings,
             config,
