@@ -1,21 +1,217 @@
-"""The Modal deployment, as far as it shows without an account: it imports and says what we mean."""
+"""The Modal deployment, as far as it shows without an account.
 
-import runpy
-import subprocess
+It imports, Modal takes its declarations, they say what we mean, and what it starts serves.
+"""
+
+import importlib.util
+import os
+import re
+import signal
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import httpx
+import modal
 import pytest
+import trio
 
-APP = Path(__file__).parents[1] / "modal_app.py"
+from relay.setting_types import duration
+from relay.settings import Settings
+from tests.faults.program import eventually, free_port
+from tests.ground.commands import environment
+from tests.live import PATIENCE, Relay, open_stream
+
+ROOT = Path(__file__).parents[1]
+CUT_AFTER = 150  # seconds: Modal ends every request then
+GRACE = 30  # seconds Modal grants a container's exit
+MOST_INPUTS = 1000  # that Modal lets into one container
+KEYS = f"k1:{'0' * 32}"
+
+Declared = dict[str, dict[str, Any]]
 
 
-def test_the_container_starts_relay_with_streams_that_end_before_the_host_cuts_them(
-    monkeypatch: pytest.MonkeyPatch,
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("modal_app", ROOT / "modal_app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def deployed() -> ModuleType:
+    return load()
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> Declared:
+    """What the file tells Modal, in Modal's own words; Modal itself still checks all of it."""
+    said: Declared = {}
+
+    def listening(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def heard(*args: Any, **kwargs: Any) -> Any:
+            said[name] = {**kwargs, "args": args}
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, heard)
+
+    listening(modal.App, "cls")
+    listening(modal, "concurrent")
+    listening(modal, "web_server")
+    listening(modal.Secret, "from_name")
+    listening(modal.Image, "run_commands")
+    load()
+    return said
+
+
+def test_streams_end_themselves_well_before_modal_cuts_them(
+    deployed: ModuleType, declared: Declared
 ) -> None:
-    started: list[tuple[list[str], dict[str, str]]] = []
-    module = runpy.run_path(str(APP))
-    monkeypatch.setattr(subprocess, "Popen", lambda args, env: started.append((args, env)))
-    module["serve"].local()
-    ((command, environ),) = started
-    assert command == ["relay", "serve", "--bind", "0.0.0.0:8000"]
-    assert environ["RELAY_STREAM_MAX_AGE"] == "140s"
+    age = duration(1, CUT_AFTER)(deployed.SETTINGS["RELAY_STREAM_MAX_AGE"])
+    assert age <= CUT_AFTER - 10
+    assert declared["cls"]["timeout"] > CUT_AFTER
+
+
+def test_a_container_takes_no_more_than_it_can_hold(
+    deployed: ModuleType, declared: Declared
+) -> None:
+    settings = Settings.load(deployed.environment({}))
+    most = declared["concurrent"]["max_inputs"]
+    assert settings.max_connections < most <= MOST_INPUTS
+    assert declared["concurrent"]["target_inputs"] < settings.max_connections
+    # WebSockets come without their client's address: its bounds must not be reached before these
+    assert settings.max_connections_per_address >= settings.max_connections
+    assert settings.rate_handshakes.burst >= settings.max_connections
+    assert settings.trusted_proxies == 1
+
+
+def test_there_is_always_a_container_and_never_more_than_a_database_bears(
+    declared: Declared,
+) -> None:
+    assert declared["cls"]["min_containers"] == 1
+    each = Settings().database_connections + 2  # LISTEN and a migration beside the pool
+    assert declared["cls"]["max_containers"] * each + 8 < 100  # Postgres' own default
+
+
+def test_the_secret_brings_what_relay_does_not_start_without(declared: Declared) -> None:
+    required = declared["from_name"]["required_keys"]
+    assert declared["from_name"]["args"] == ("relay",)
+    address = "postgresql://relay@db.example/relay"
+    given = {"DATABASE_URL": address, "RELAY_SIGNING_KEYS": KEYS, "BASE_URL": "https://a.example"}
+    assert set(required) == set(given)
+    Settings.load(given)
+    # every name it sets is a setting
+    assert set(load().SETTINGS) <= {
+        field.metadata["name"] for field in Settings.__dataclass_fields__.values()
+    }
+
+
+def test_what_the_secret_says_goes_before_what_modal_needs(deployed: ModuleType) -> None:
+    chosen = deployed.environment({"RELAY_STREAM_MAX_AGE": "60s"})
+    assert chosen["RELAY_STREAM_MAX_AGE"] == "60s"
+
+
+def test_modal_forwards_to_the_port_that_relay_listens_on(
+    deployed: ModuleType, declared: Declared
+) -> None:
+    (port,) = declared["web_server"]["args"]
+    assert deployed.command(port)[-1] == f"0.0.0.0:{port}"
+    assert declared["web_server"]["startup_timeout"] >= 30
+
+
+def test_the_image_is_built_from_what_the_container_image_is(
+    deployed: ModuleType, declared: Declared
+) -> None:
+    dockerfile = (ROOT / "ops" / "container" / "Dockerfile").read_text()
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", dockerfile, re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    assert set(deployed.FILES) | set(deployed.FOLDERS) == copied
+    assert all((ROOT / name).is_file() for name in deployed.FILES)
+    assert all((ROOT / name).is_dir() for name in deployed.FOLDERS)
+    (install,) = declared["run_commands"]["args"][1:]
+    assert install == "pip install -c /src/constraints.txt '/src[server]'"
+
+
+class Container:
+    """What Modal does in a container, in its order: enter, requests, exit."""
+
+    def __init__(self, deployed: ModuleType) -> None:
+        plain = deployed.Server._get_user_cls()
+        self.it = plain()
+        self._steps = {name: vars(plain)[name]._get_raw_f() for name in ("start", "serve", "stop")}
+
+    def call(self, step: str) -> None:
+        self._steps[step](self.it)
+
+
+async def test_a_container_serves_ends_its_streams_and_drains(
+    deployed: ModuleType, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    secret = {"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS, "BASE_URL": url}
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for name in set(os.environ) - set(environment()):
+        monkeypatch.delenv(name)
+    for name, value in {**secret, "PATH": programs, "RELAY_STREAM_MAX_AGE": "2s"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(deployed, "PORT", port)
+    container = Container(deployed)
+    container.call("start")
+    try:
+        container.call("serve")
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
+            await ready(http)
+            user = await Relay(url, http).user()
+            for door in ("websocket", "sse"):
+                async with open_stream(user.relay, door, user.session) as stream:
+                    await stream.hello()
+                    close = await stream.control("close")
+                    assert (close["code"], close["reason"]) == (1012, "max_age")
+            async with user.websocket() as stream:
+                await stream.hello()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(trio.to_thread.run_sync, container.call, "stop")
+                    assert (await stream.control("close"))["reason"] == "restart"
+    finally:
+        if container.it.relay.poll() is None:
+            container.it.relay.kill()
+            container.it.relay.wait()
+    assert container.it.relay.returncode == 0
+
+
+async def ready(http: httpx.AsyncClient) -> None:
+    with trio.fail_after(30):
+        while True:
+            try:
+                if (await http.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await trio.sleep(0.05)
+
+
+async def test_a_relay_that_does_not_end_is_ended_within_the_grace(
+    deployed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert 2 * Settings().drain_timeout < deployed.STOPS_WITHIN < GRACE
+    ready = tmp_path / "ready"
+    deaf = (
+        "import pathlib, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f" pathlib.Path({str(ready)!r}).touch(); signal.pause()"
+    )
+    monkeypatch.setattr(deployed, "STOPS_WITHIN", 0.2)
+    monkeypatch.setattr(deployed, "command", lambda _: [sys.executable, "-c", deaf])
+    container = Container(deployed)
+    container.call("start")
+    await eventually(ready.exists, within=PATIENCE)
+    await trio.to_thread.run_sync(container.call, "stop")
+    assert container.it.relay.returncode == -signal.SIGKILL

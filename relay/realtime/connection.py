@@ -26,6 +26,7 @@ from relay.realtime.resume import Gap, Position
 from relay.tokens import Kind
 
 GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one second
+AGES = 0.2  # of a stream's age at most: streams that began as one do not all end as one
 CLOSE_HANDSHAKE = 2.0  # seconds a client may take to answer a WebSocket close
 
 log = structlog.get_logger("relay.stream")
@@ -44,8 +45,10 @@ class Viewer:
         session = self.credential.kind is Kind.SESSION
         ends_at = self.credential.ends_at if session else self.credential.expires_at
         expires_in = ends_at - now
-        if self.max_age is not None and self.max_age < expires_in:
-            return self.max_age, Close.MAX_AGE
+        if self.max_age is not None:
+            age = self.max_age * random.uniform(1 - AGES, 1)
+            if age < expires_in:
+                return age, Close.MAX_AGE
         return expires_in, Close.EXPIRED
 
 

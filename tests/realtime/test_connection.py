@@ -8,11 +8,12 @@ trimmed before it had read them.
 
 import queue
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import trio
 import trio.testing
@@ -455,3 +456,14 @@ TestStreams.settings = settings(
     stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+def test_streams_that_began_together_end_one_by_one_and_none_too_late() -> None:
+    watcher = Viewer(a_credential(uuid4()), max_age=100)
+    endings = [watcher.ending(time.time()) for _ in range(1000)]
+    ages = sorted(age for age, _ in endings)
+    assert {close for _, close in endings} == {Close.MAX_AGE}
+    assert 80 <= ages[0] < 82
+    assert 98 < ages[-1] <= 100
+    busiest = max(sum(second <= age < second + 1 for age in ages) for second in range(80, 100))
+    assert busiest < 100, "a twentieth each second, not all in one"
