@@ -45,14 +45,18 @@ _TS_MESSAGE = "must be an RFC 3339 time with `Z` or an offset, like 2026-01-31T1
 TOO_DEEP = FieldError("payload", f"is nested deeper than {MAX_NESTING} levels")
 
 
+EventId = Annotated[Identifier, Meta(description="Your idempotency key; made when it is missing.")]
+TaskId = Annotated[Identifier, Meta(description="Which task this belongs to.")]
+
+
 class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """What a producer sends. The payload stays as it is."""
 
     event_type: Literal["task_started", "task_progress", "task_succeeded", "task_failed", "log"]
-    ts: Timestamp
-    payload: Raw
-    event_id: Identifier | UnsetType = UNSET
-    task_id: Identifier | UnsetType = UNSET
+    ts: Annotated[Timestamp, Meta(description="When it happened, for you; passed on as given.")]
+    payload: Annotated[Raw, Meta(description=f"Any JSON, at most {MAX_PAYLOAD} bytes as sent.")]
+    event_id: EventId | UnsetType = UNSET
+    task_id: TaskId | UnsetType = UNSET
 
 
 _FIELDS = ("event_type", "ts", "payload", "event_id", "task_id")

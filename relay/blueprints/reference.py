@@ -1,9 +1,10 @@
 """The reference, for machines and for people: made of the running program, once."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import cast
 
 import msgspec
+import trio
 from quart import Blueprint, Response, current_app
 
 from relay.bodies import JSON
@@ -11,6 +12,8 @@ from relay.described import Text, described
 from relay.files import File, send_file
 from relay.limited import PAGES, limited
 from relay.reference.asyncapi import asyncapi as make_asyncapi
+from relay.reference.openapi import RouteProvider
+from relay.reference.page import page
 from relay.requests import needs_nothing
 from relay.services import services
 
@@ -30,7 +33,7 @@ _TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
 @needs_nothing
 async def openapi() -> Response:
     """The calls, for machines."""
-    return send_file(_made("openapi"))
+    return send_file(await _made("openapi"))
 
 
 @reference.get("/asyncapi.json")
@@ -43,31 +46,60 @@ async def openapi() -> Response:
 @needs_nothing
 async def asyncapi() -> Response:
     """The two doors of a stream, for machines."""
-    return send_file(_made("asyncapi"))
+    return send_file(await _made("asyncapi"))
 
 
-def _made(name: str) -> File:
-    """A document, made when it is first asked for: nothing in it changes while we serve."""
-    made: dict[str, File] = current_app.extensions.setdefault("relay.reference", {})
-    if name not in made:
-        made[name] = _MAKERS[name]()
-    return made[name]
+@reference.get("/docs")
+@described(
+    "reference",
+    answers={200: Text("The page.", ("text/html",)), 304: _UNCHANGED},
+    headers=_TAGGED,
+)
+@limited(PAGES)
+@needs_nothing
+async def docs() -> Response:
+    """Both documents, for people."""
+    return send_file(await _made("docs"))
 
 
-def _openapi() -> dict[str, Any]:
-    provider = cast("Any", current_app.extensions["QUART_SCHEMA"]).openapi_provider
-    return cast("dict[str, Any]", provider.schema())
+class Made:
+    """The documents of one app, each made when it is first asked for, one after the other."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, File] = {}
+        self._making = trio.Lock()
+
+    async def get(self, name: str) -> File:
+        """In a thread, because a tenth of a second is long for everybody else's events."""
+        async with self._making:
+            if name not in self._files:
+                make = partial(_MAKERS[name], _provider(), services().base_url)
+                self._files[name] = await trio.to_thread.run_sync(make)
+        return self._files[name]
 
 
-def _asyncapi() -> dict[str, Any]:
-    return make_asyncapi(services().base_url)
+async def _made(name: str) -> File:
+    made: Made = current_app.extensions.setdefault("relay.reference", Made())
+    return await made.get(name)
 
 
-def _json(document: dict[str, Any]) -> File:
-    return File.of(msgspec.json.encode(document), JSON)
+def _provider() -> RouteProvider:
+    return cast("RouteProvider", current_app.extensions["QUART_SCHEMA"].openapi_provider)
 
 
-_MAKERS: dict[str, Callable[[], File]] = {
-    "openapi": lambda: _json(_openapi()),
-    "asyncapi": lambda: _json(_asyncapi()),
-}
+def _openapi(provider: RouteProvider, _base_url: str) -> File:
+    return File.of(msgspec.json.encode(provider.schema()), JSON)
+
+
+def _asyncapi(_provider: RouteProvider, base_url: str) -> File:
+    return File.of(msgspec.json.encode(make_asyncapi(base_url)), JSON)
+
+
+def _docs(provider: RouteProvider, base_url: str) -> File:
+    """Made of the documents as they are sent."""
+    calls, streams = _openapi(provider, base_url), _asyncapi(provider, base_url)
+    html = page(msgspec.json.decode(calls.body), msgspec.json.decode(streams.body), base_url)
+    return File.of(html.encode(), "text/html; charset=utf-8")
+
+
+_MAKERS = {"openapi": _openapi, "asyncapi": _asyncapi, "docs": _docs}

@@ -1,8 +1,10 @@
 """The way of one event begins here: a request's bytes -> a validated NewEvent -> a receipt."""
 
 import time
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from quart import Blueprint, Response, request
 
 from relay.access import Credential
@@ -20,14 +22,17 @@ from relay.signing import BadSignature, verify_signature
 webhook = Blueprint("webhook", __name__)
 
 
+Watchers = Annotated[int, Meta(ge=0, description="Live streams of the user.")]
+
+
 class Accepted(msgspec.Struct):
     """One event is stored; `watchers` live streams were told."""
 
     id: str
     seq: Seq
     cursor: CursorText
-    duplicate: bool
-    watchers: int
+    duplicate: Annotated[bool, Meta(description="Stored before; nothing is delivered again.")]
+    watchers: Watchers
     ok: bool = True
 
 
@@ -40,7 +45,7 @@ class BatchAccepted(msgspec.Struct):
     first_seq: Seq | None
     last_seq: Seq | None
     cursor: CursorText
-    watchers: int
+    watchers: Watchers
     ok: bool = True
 
 

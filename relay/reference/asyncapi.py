@@ -135,6 +135,7 @@ def _channel(
         channel["bindings"] = {"ws": binding}
     else:
         channel["x-request"] = binding
+        channel["x-example"] = messages.sse_example()
     return channel
 
 

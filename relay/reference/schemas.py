@@ -63,3 +63,8 @@ def json_of(value: Any) -> Any:
 def paragraphs(text: str) -> str:
     """Text of a docstring without the line ends that stand for width only."""
     return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
+
+
+def pretty(value: Any) -> str:
+    """JSON for people."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
