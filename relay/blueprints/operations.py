@@ -106,7 +106,9 @@ def _check_scraper(now: Services) -> None:
             raise InvalidToken("This is not the metrics token.", reason="metrics")
         return
     forwarded = any(_FORWARDED.fullmatch(name) for name in request.headers.keys())  # noqa: SIM118
-    if forwarded or not _on_loopback(client_address(request)) or not _local(now.base_url):
+    # a name that strangers point at loopback (DNS rebinding) makes any page of theirs our origin
+    named = _local(f"http://{request.headers.get('Host', '')}") and _local(now.base_url)
+    if forwarded or not named or not _on_loopback(client_address(request)):
         raise Forbidden("Set RELAY_METRICS_TOKEN to read metrics from elsewhere.")
 
 
@@ -115,7 +117,10 @@ _FORWARDED = re.compile(r"Forwarded|Via|X-Real-IP|X-Forwarded-.*", re.IGNORECASE
 
 
 def _local(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
+    try:
+        host = urlsplit(base_url).hostname or ""
+    except ValueError:  # brackets around no address
+        return False
     return host == "localhost" or _on_loopback(host)
 
 

@@ -66,6 +66,8 @@ async def test_every_other_handshake_is_judged_by_its_credential(
         assert (await handshake(relay, **headers, **given)).status_code == 101
     made = await ticket_of(user, **given)
     assert (await handshake(relay, f"?ticket={made}", **given)).status_code == 101
+    backends = await ticket_of(user)  # minted by no page: good on any that may watch
+    assert (await handshake(relay, f"?ticket={backends}", **given)).status_code == 101
     # an accepted handshake may be one that is accepted to be told why: tests/e2e/test_browsers.py
     no_page = 401 if origin is None else 101
     cookie = {"Cookie": f"relay_session={user.session}"}
