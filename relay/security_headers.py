@@ -67,6 +67,7 @@ class SecurityHeaders:
 
 
 def _is_page(headers: Any) -> bool:
-    return any(
-        name == b"content-type" and value.startswith(b"text/html") for name, value in headers
-    )
+    for name, value in headers:
+        if name == b"content-type":
+            return bool(value.startswith(b"text/html"))
+    return False
