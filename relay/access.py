@@ -16,6 +16,7 @@ import msgspec
 import structlog
 import trio
 
+from relay import metrics
 from relay.db.pool import Database
 from relay.db.tickets import insert_ticket, spend_ticket
 from relay.db.tokens import select_live_token, select_revoked, touch_tokens
@@ -205,10 +206,12 @@ class Access:
                     self.heard_revoked(credential_id)
                 self._trusted_until = asked_at + TRUST
                 await self._note_use()
+                metrics.database_away.set(0)
                 if not heard:
                     log.warning("database_back")
                 heard = True
             except DatabaseAway as error:
+                metrics.database_away.set(1)
                 if heard:  # once an outage, not five times a second
                     log.warning("database_away", error=repr(error.__cause__)[:300])
                 heard, pause = False, RETRY

@@ -128,6 +128,7 @@ async def _refuse_foreign() -> None:
 
 async def _render(problem: Problem) -> Response:
     incoming = _incoming()
+    metrics.problems.labels(problem.code).inc()
     body = problem.document(request_id(incoming.scope))
     if isinstance(problem, RateLimited):
         await trio.sleep(UNHURRIED)
@@ -188,5 +189,5 @@ async def _render_limited(error: RateLimitExceeded) -> Response:
 
 async def _render_unforeseen(error: Exception) -> Response:
     """Our fault: the log has the details, the answer has the id that finds them."""
-    log.error("request_failed", request_id=request_id(_incoming().scope), exc_info=error)
+    log.error("request_failed", exc_info=error)
     return await _render(Internal())

@@ -62,7 +62,7 @@ class Health:
 
     def _mourn(self, task: Callable[..., Any], error: Exception) -> None:
         name = task.__qualname__
-        log.error("background_work_died", work=name, error=type(error).__name__)
+        log.error("background_work_died", work=name, exc_info=error)
         if self._failure is None:
             self.dead, self._failure = name, error
         self.leaving.set()

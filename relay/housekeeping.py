@@ -35,6 +35,7 @@ async def keep_house(database: Database, settings: Settings) -> None:
             await trim_streams(database, settings)
             await expire_idle_users(database, settings)
             await sweep(database, audit_days=settings.audit_days)
+            metrics.housekeeping_done.set_to_current_time()
         except DatabaseAway:
             log.debug("housekeeping_waits")
         await trio.sleep(settings.housekeeping_every)
@@ -68,8 +69,10 @@ async def _trim(database: Database, user_id: UUID, bounds: Bounds) -> None:
 
 async def watch_disk(journal: Journal, folder: Path, min_free: int) -> None:
     """Stop taking events before the disk under our own Postgres is full: that would end it."""
+    metrics.disk_needed.set(min_free)
     while True:
         free = (await trio.to_thread.run_sync(shutil.disk_usage, folder)).free
+        metrics.disk_free.set(free)
         if journal.disk_full != (free < min_free):
             journal.disk_full = free < min_free
             log.warning("disk", free_bytes=free, taking_events=not journal.disk_full)

@@ -20,6 +20,7 @@ from relay.errors import (
     Unauthorized,
 )
 from relay.limits import address_block
+from relay.logs import know
 from relay.origins import Origins
 from relay.services import services
 from relay.tokens import Kind
@@ -107,9 +108,15 @@ async def authenticate_if_given(incoming: Incoming) -> Credential | None:
         now = services()
         token = presented_token(incoming, now.origins, secure=now.secure)
         remembered[CREDENTIAL] = (
-            None if token is None else await now.access.authenticate(token, time.time())
+            None if token is None else _known(await now.access.authenticate(token, time.time()))
         )
     return cast("Credential | None", remembered[CREDENTIAL])
+
+
+def _known(credential: Credential) -> Credential:
+    """From here on the request's lines in the log say whose it is."""
+    know(user_id=credential.user_id, token_id=credential.id)
+    return credential
 
 
 def _declare(need: str, handler: Handler, wrapped: Callable[..., Awaitable[Any]]) -> Handler:
@@ -178,8 +185,15 @@ def _revoked_hook(problem: InvalidToken) -> Credential:
     claims = now.access.keyring.verify(token)
     if claims.kind is not Kind.HOOK:
         raise problem
-    return Credential(
-        claims.user_id, claims.id, claims.kind, claims.scopes, claims.expires_at, claims.expires_at
+    return _known(
+        Credential(
+            claims.user_id,
+            claims.id,
+            claims.kind,
+            claims.scopes,
+            claims.expires_at,
+            claims.expires_at,
+        )
     )
 
 
@@ -204,7 +218,7 @@ async def viewer(incoming: Incoming) -> Credential:
             own = now.origins.is_own(page) and _is_own_page(incoming, now.origins)
             return own if origin is None else origin == page
 
-        credential = await now.access.redeem_ticket(ticket, here)
+        credential = _known(await now.access.redeem_ticket(ticket, here))
     else:
         credential = await authenticate(incoming)
     credential.require_watch()

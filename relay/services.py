@@ -27,6 +27,7 @@ from relay.realtime.notifying import PostgresBackplane
 from relay.realtime.publisher import Publisher
 from relay.settings import Settings
 from relay.tokens import Keyring
+from relay.vitals import Vitals
 
 if TYPE_CHECKING:
     from relay.app import Relay
@@ -47,6 +48,7 @@ class Services:
     hub: Hub
     publisher: Publisher
     backplane: Backplane
+    vitals: Vitals
 
     def watchers(self, user_id: UUID) -> int:
         """The user's live streams: exactly those here, and what is known of other processes."""
@@ -101,6 +103,7 @@ async def open_services(
         journal = publisher.journal
         follower = Follower(hub, journal)
         origins = Origins(base_url, settings.cors)
+        vitals = Vitals(database, journal, settings)
         async with trio.open_nursery() as critical:
             critical.start_soon(health.insist, patience)
             await health.start(critical, access.run)
@@ -108,6 +111,7 @@ async def open_services(
             await health.start(critical, backplane.run, partial(_hear, follower, access))
             if keeps_house:
                 health.start_soon(critical, keep_house, database, settings)
+            health.start_soon(critical, vitals.run)
             if source.folder is not None:
                 watched = (journal, source.folder, settings.min_free_disk)
                 health.start_soon(critical, watch_disk, *watched)
@@ -125,6 +129,7 @@ async def open_services(
                     hub=hub,
                     publisher=publisher,
                     backplane=backplane,
+                    vitals=vitals,
                 )
                 journal.close()
                 writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS

@@ -1,6 +1,8 @@
 """One serving process, from its sockets to its last commit. Read top to bottom."""
 
+import logging
 import random
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from relay import metrics
 from relay.app import create_app, outermost
 from relay.db.source import Source, bring_up_to_date, note_lack_of_connections, open_source
 from relay.health import Health
+from relay.logs import about
 from relay.packaged import packaged
 from relay.realtime.closing import Close
 from relay.realtime.hub import Hub
@@ -50,7 +53,7 @@ def server_config(settings: Settings, folder: Path) -> Config:
     config.graceful_timeout = settings.drain_timeout
     # an address book of who connected is not ours to keep; errors go where all logs go
     config.accesslog = None
-    config.errorlog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
     return config
 
 
@@ -162,7 +165,24 @@ async def say_goodbye(hub: Hub) -> None:
 
 
 class Measured(Observer):
-    """The server's accidents, counted."""
+    """The server's accidents, counted; every line about a connection says which."""
+
+    def connection_opened(self) -> None:
+        metrics.connections.inc()
+        about(connection_id=secrets.token_hex(4))
+        super().connection_opened()
+
+    def connection_closed(self) -> None:
+        metrics.connections.dec()
+        super().connection_closed()
+
+    def connection_stalled(self) -> None:
+        metrics.connections_stalled.inc()
+        super().connection_stalled()
+
+    def request_refused(self, status: int, code: str, request_id: str) -> None:
+        metrics.problems.labels(code).inc()
+        super().request_refused(status, code, request_id)
 
     def connection_failed(self, failure: BaseException) -> None:
         metrics.connections_failed.inc()

@@ -1,5 +1,6 @@
 """The reference is complete: what the program has stands in its docs, spelled as it is."""
 
+import ast
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")),
 ]
 
-_SUFFIX = {"counter": "_total", "info": "_info"}
+_SUFFIX = {"counter": "_total"}
 
 
 def rows(page: str) -> list[list[str]]:
@@ -114,13 +115,45 @@ def test_every_metric_stands_with_its_type_and_labels(name: str) -> None:
     (row,) = [cells for cells in rows("metrics.md") if cells[0] == f"`{name}`"]
     kind = metric.describe()[0].type
     assert row[1] == kind
-    labels = ["version", "python"] if kind == "info" else list(metric._labelnames)
-    assert re.findall(r"`(\w+)`", row[2].partition(":")[0]) == labels
+    assert re.findall(r"`(\w+)`", row[2].partition(":")[0]) == list(metric._labelnames)
 
 
 def test_no_metric_stands_that_there_is_not() -> None:
     text = (REFERENCE / "metrics.md").read_text()
-    assert set(re.findall(r"\brelay_\w+", text)) == set(METRICS)
+    named = set(re.findall(r"\brelay_\w*[a-z]\b", text))
+    assert named == set(METRICS)
+
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "log"}
+
+
+def logged_events() -> Iterator[tuple[str, set[str]]]:
+    """Every event that relay/ logs, with the fields that stand in its call."""
+    for path in (ROOT / "relay").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name("log"), attr=level)) if (
+                    level in LEVELS
+                ):
+                    event = node.args[1 if level == "log" else 0]
+                    assert isinstance(event, ast.Constant), f"{path}: an event is a plain word"
+                    fields = {keyword.arg for keyword in node.keywords if keyword.arg}
+                    if level == "exception" or "exc_info" in fields:
+                        fields = fields - {"exc_info"} | {"failure"}
+                    yield event.value, fields
+
+
+@pytest.mark.parametrize(("event", "fields"), sorted(logged_events(), key=str))
+def test_every_logged_event_stands_with_its_fields(event: str, fields: set[str]) -> None:
+    found = [cells for cells in rows("logs.md") if cells[0] == f"`{event}`"]
+    assert len(found) == 1, f"{event} has no row, or several"
+    assert fields <= set(re.findall(r"`(\w+)`", found[0][2]))
+
+
+def test_no_event_stands_that_is_never_logged() -> None:
+    text = (REFERENCE / "logs.md").read_text().partition("## Every event")[2]
+    named = set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+    assert named == {event for event, _ in logged_events()}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -22,9 +22,9 @@ MOST_LINES = 300
 FLOORS = (
     {
         "errors",
+        "failure",
         "forwarded",
         "health",
-        "logs",
         "metrics",
         "origins",
         "packaged",
@@ -33,10 +33,10 @@ FLOORS = (
         "setting_types",
         "shapes",
     },
-    {"challenges", "cors", "described", "events", "observed", "server", "settings", "signing"},
-    {"envelope", "limits", "tokens"},
+    {"challenges", "cors", "described", "events", "logs", "server", "settings", "signing"},
+    {"envelope", "limits", "observed", "tokens"},
     {"db"},
-    {"access", "housekeeping"},
+    {"access", "housekeeping", "vitals"},
     {"accounts", "realtime"},
     {"bodies", "exchange", "files", "reference", "services"},
     {"requests"},
@@ -64,8 +64,7 @@ KNOWN_BY = {
     "wsproto": {"relay.server"},
     "quart_rate_limiter": {"relay.limited", "relay.app"},
     "prometheus_client": {
-        *("relay.metrics", "relay.blueprints.operations"),
-        *("relay.workers.supervisor", "relay.cli.worker"),
+        *("relay.metrics", "relay.workers.supervisor", "relay.cli.worker"),
     },
     "quart_cors": {"relay.cors"},
     "quart": {

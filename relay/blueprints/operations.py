@@ -7,8 +7,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 import trio
-from prometheus_client import REGISTRY
-from prometheus_client.exposition import choose_encoder
 from quart import Blueprint, Response, request
 
 from relay import metrics
@@ -23,6 +21,9 @@ from relay.services import Services, services
 
 operations = Blueprint("operations", __name__)
 
+
+# at once: more would only take the processor from each other
+_scrapes = trio.CapacityLimiter(1)
 
 READY_WITHIN = 1.0  # seconds the database may take to answer a probe, which soon gives up
 
@@ -88,9 +89,11 @@ async def scrape() -> Response:
     """Prometheus' text, or OpenMetrics if asked for."""
     now = services()
     _check_scraper(now)
-    metrics.journal_waiting.set(now.publisher.journal.waiting_events)
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return Response(encode(REGISTRY), content_type=content_type)
+    now.vitals.look()
+    make, content_type = metrics.exposition(request.headers.get("Accept", ""))
+    # some ten milliseconds of work, in which streams want to go on
+    text = await trio.to_thread.run_sync(make, limiter=_scrapes)
+    return Response(text, content_type=content_type)
 
 
 def _check_scraper(now: Services) -> None:

@@ -120,4 +120,4 @@ async def _end_tasks() -> None:
 
 def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
-    log.warning("driver_error", message=context.get("message"), error=repr(error))
+    log.warning("driver_error", message=context.get("message"), exc_info=error)

@@ -154,6 +154,11 @@ class Database:
         """Connections busy now."""
         return self._pool.get_size() - self._pool.get_idle_size()
 
+    @property
+    def open(self) -> int:
+        """Connections there are, busy or not."""
+        return self._pool.get_size()
+
     def connection(
         self, dsn: str, name: str, *, timeout: float
     ) -> AbstractAsyncContextManager[Connection]:

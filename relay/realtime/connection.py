@@ -17,6 +17,7 @@ from relay import metrics
 from relay.access import Credential
 from relay.db.journal import Journal
 from relay.errors import DatabaseAway, InvalidToken, Problem
+from relay.logs import know
 from relay.realtime.closing import Close, close_for
 from relay.realtime.door import Door
 from relay.realtime.frames import Frame, grouped
@@ -57,6 +58,8 @@ async def run_connection(
 ) -> None:
     """Serve an accepted stream from `position` until it ends, and say why it did."""
     inbox.epoch, inbox.position = position.epoch, position.seq
+    know(transport=door.name)
+    log.debug("stream_opened", outcome=position.outcome)
     metrics.connected_sockets.labels(door.name).inc()
     metrics.resumes.labels(position.outcome).inc()
     closing = Close.GONE  # unless we end it: the client left, or the server stops for good
@@ -66,15 +69,9 @@ async def run_connection(
         if closing is Close.GONE:
             closing = door.cut()
         metrics.connected_sockets.labels(door.name).dec()
-        metrics.stream_closes.labels(str(closing.code)).inc()
+        _ended(closing, closing.reason)
         if closing in (Close.REVOKED, Close.EXPIRED):
             metrics.streams_cut.labels(closing.reason).inc()
-            log.info(
-                "stream_cut",
-                reason=closing.reason,
-                user_id=str(inbox.user_id),
-                credential_id=str(inbox.credential_id),
-            )
     await _say_goodbye(door, closing)
 
 
@@ -200,8 +197,14 @@ async def _tell_gap(door: Door, epoch: str, gap: Gap) -> None:
 async def refuse(door: Door, problem: Problem) -> None:
     """End a stream that was accepted only so that a browser can read why it is refused."""
     closing = close_for(problem)
-    metrics.stream_closes.labels(str(closing.code)).inc()
+    _ended(closing, problem.code)
     await _say_goodbye(door, closing, problem.code)
+
+
+def _ended(closing: Close, reason: str) -> None:
+    """Count it, and let the request's last line say it."""
+    metrics.stream_closes.labels(str(closing.code)).inc()
+    know(code=closing.code, reason=reason)
 
 
 async def _say_goodbye(door: Door, closing: Close, reason: str | None = None) -> None:

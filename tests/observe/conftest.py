@@ -1,0 +1,55 @@
+"""The log of this process, where a test can read it."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from relay.logs import configure_logs
+
+
+class LogFile:
+    """What was logged since `at`; lines are written by a thread, so they are waited for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb")
+
+    def at(self, level: str) -> None:
+        configure_logs(level, self._file.fileno())
+
+    @property
+    def text(self) -> str:
+        return self._path.read_text()
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in self.text.splitlines()]
+        return [line for line in found if line["event"] == event]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        with trio.fail_after(5):
+            while not holds():  # noqa: ASYNC110 - another thread's file tells no Event
+                await trio.sleep(0.005)
+
+    async def line(self, event: str, **fields: Any) -> dict[str, Any]:
+        """The first line of this event with these fields."""
+
+        def found() -> list[dict[str, Any]]:
+            return [line for line in self.lines(event) if fields.items() <= line.items()]
+
+        await self.until(lambda: bool(found()))
+        return found()[0]
+
+    def close(self) -> None:
+        configure_logs("error")  # as the rest of the session has it
+        self._file.close()
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Iterator[LogFile]:
+    log = LogFile(tmp_path / "log")
+    yield log
+    log.close()
