@@ -28,7 +28,9 @@ async def test_events_revokes_and_streams_are_known_there_at_once(
 ) -> None:
     async with pair_of(tmp_path, database_url) as pair:
         await pair.is_quick_within(5)
+        reads = await pair.metric("relay_journal_reads_total")
         assert statistics.median(await pair.lags(10)) < AT_ONCE
+        assert await pair.metric("relay_journal_reads_total") == reads  # nobody read for himself
         assert statistics.median([await pair.revoked() for _ in range(5)]) < AT_ONCE
         with trio.fail_after(5 + NOISE):
             while (await pair.post()).json["watchers"] != len(DOORS):  # noqa: ASYNC110
