@@ -33,10 +33,10 @@ class Backplane(Protocol):
         ...
 
     async def run(self, hear: Hear, task_status: trio.TaskStatus[None]) -> None:
-        """Be one of them, until cancelled. `hear` gets what the others tell, in no sure order.
+        """Be one of them, until cancelled. `hear` gets what the others tell, and may not raise.
 
-        Anything may get lost on the way, but never in silence for long: news that says
-        "everything" follows.
+        Where it is known that something got lost, news that says "everything" follows; where it
+        is not, the looks each second find it.
         """
         ...
 

@@ -72,12 +72,11 @@ class Inbox:
         """
         if self.behind:
             return False  # the journal has them, and the reader is on its way there
-        heard = self.heard
-        if frames[0].seq != heard + 1 and frames[0].epoch == self.epoch:
-            frames = [frame for frame in frames if frame.seq > heard]
+        if frames[0].seq != self._offered + 1 and frames[0].epoch == self.epoch:
+            frames = [frame for frame in frames if frame.seq > self.heard]
             if not frames:
                 return False
-            if self._offered and frames[0].seq != heard + 1:
+            if self._offered and frames[0].seq != self.heard + 1:
                 self.fall_behind()
                 return False
             size = sum([frame.size for frame in frames])
