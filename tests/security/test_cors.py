@@ -52,6 +52,7 @@ async def everything(relay: Relay, headers: dict[str, str]) -> list[tuple[str, i
         (200, "GET", "/", {}, None),
         (200, "GET", "/console/relay-stream.js", {}, None),
         (200, "GET", "/openapi.json", {}, None),
+        (200, "GET", "/docs", {}, None),
         (200, "GET", "/api/me", mine, None),
         (200, "GET", "/api/events", mine, None),
         (200, "HEAD", "/api/sse", mine, None),
