@@ -1,0 +1,12 @@
+"""`/docs` in a real browser: complete without a script, a complaint or another host."""
+
+from tests.browser.chromium import Chromium
+from tests.live import Relay
+
+
+async def test_the_reference_loads_from_here_alone(relay: Relay, chromium: Chromium) -> None:
+    async with chromium.profile() as profile:
+        tab = await profile.open(f"{relay.url}/docs")
+        await tab.shows("/api/webhook/cli")
+        assert tab.complaints == []
+        assert [url for url in tab.requested if not url.startswith((relay.url, "data:"))] == []
