@@ -190,7 +190,9 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_are_named_are_there(page: Path) -> None:
-    named = re.findall(r"`((?:relay|tests|sql|docs)/[\w/.-]+)`", page.read_text())
+    named = re.findall(
+        r"`((?:bench|docs|examples|ops|relay|sql|tests)/[\w/.-]+)`", page.read_text()
+    )
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
@@ -198,3 +200,45 @@ def test_every_page_is_on_the_map() -> None:
     pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"README.md"}
     linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (DOCS / "README.md").read_text()))
     assert pages <= linked
+
+
+def test_every_file_for_operators_is_told_of_in_a_how_to() -> None:
+    told = "".join(page.read_text() for page in (DOCS / "how-to").glob("*.md"))
+    files = [str(path.relative_to(ROOT)) for path in (ROOT / "ops").rglob("*") if path.is_file()]
+    assert files
+    assert [name for name in files if name not in told] == []
+
+
+# what is no setting of the server: the command line's own, and the tests'
+OTHER_VARIABLES = {"RELAY_URL", "RELAY_TOKEN", "RELAY_PID", "RELAY_TEST_ALL"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, *(path for path in (ROOT / "ops").rglob("*") if path.is_file())],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_settings_that_are_named_are_there(page: Path) -> None:
+    named = set(re.findall(r"\bRELAY_[A-Z_]*[A-Z]\b", page.read_text()))
+    assert named - {setting["name"] for setting in SETTINGS} - OTHER_VARIABLES == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_that_are_shown_are_there(page: Path) -> None:
+    """Each `$ relay …` line is a command of ours with options of its own."""
+    for line in re.findall(r"^ *\$ (?:.*[|&;] *)?(relay .*)$", page.read_text(), re.MULTILINE):
+        words = re.split(r"[;&|#]", line)[0].split()
+        name = next((" ".join(words[:n]) for n in (3, 2) if " ".join(words[:n]) in COMMANDS), "")
+        assert name, f"{line} is no command"
+        given = {word.partition("=")[0] for word in words if word.startswith("--") and word != "--"}
+        options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert given - options - {"--help"} == set(), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_metrics_that_are_named_are_there(page: Path) -> None:
+    named = set(re.findall(r"`(relay_[a-z_]+)[`{]", page.read_text())) - {
+        "relay_session"
+    }  # the cookie
+    bare = {re.sub(r"_(bucket|count|sum)$", "", name) for name in named}
+    assert bare - set(METRICS) == set()

@@ -11,7 +11,9 @@ import pytest
 import trio
 
 from relay.settings import Settings
+from tests.faults.program import eventually
 from tests.ground.commands import complaints, environment, run_command, running
+from tests.live import PATIENCE
 from tests.programs import program
 
 UNIT = Path(__file__).parents[2] / "ops" / "systemd" / "relay.service"
@@ -63,6 +65,13 @@ async def test_what_it_starts_serves_and_ends_well(
     env = environment(**{name: str(state), "RELAY_BIND": "127.0.0.1:0"})
     async with running(command, state, env) as relay:
         async with httpx.AsyncClient(base_url=await relay.url()) as http:
+            assert (await http.get("/readyz")).status_code == 200
+            kill, option, pid = shlex.split(service["ExecReload"])
+            assert (kill, pid) == ("/bin/kill", "$MAINPID")
+            await run_command((kill, option, str(relay.process.pid)), state)
+            await eventually(
+                lambda: "reload_ignored" in (state / "stderr.log").read_text(), within=PATIENCE
+            )
             assert (await http.get("/readyz")).status_code == 200
         with trio.fail_after(int(service["TimeoutStopSec"])):
             relay.process.terminate()
