@@ -102,7 +102,8 @@ class RouteProvider(OpenAPIProvider):
         if described.links:
             first = operation["responses"][str(next(iter(described.answers)))]
             first["links"] = {link.to: _link(link) for link in described.links}
-        operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": curl(call)}]
+        if 101 not in described.answers:  # curl opens no WebSocket
+            operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": curl(call)}]
 
     def _parameter(self, given: Parameter) -> dict[str, Any]:
         parameter = {

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Become somebody: an anonymous user with a private stream. Prints the session token.
+#
+#   export SESSION=$(./1-become-somebody.sh)
+#
+# The token is shown this once; whoever holds it manages this user's tokens and watches the stream.
+set -eu
+: "${RELAY_URL:=http://127.0.0.1:8000}"
+
+curl -sS --fail-with-body -X POST "$RELAY_URL/api/user" | jq -r .session_token

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Make a hook token, which is what a producer publishes with. Prints it.
+#
+#   export HOOK=$(./2-make-a-token.sh "build server")
+#
+# It lasts an hour (`expires_in`, seconds) and may publish and watch (scope `webhook`);
+# a producer that only sends should get `publish`.
+set -eu
+: "${RELAY_URL:=http://127.0.0.1:8000}" "${SESSION:?the session token of 1-become-somebody.sh}"
+
+jq -n --arg name "${1:-example}" '{name: $name, expires_in: 3600, scopes: ["webhook"]}' |
+    curl -sS --fail-with-body "$RELAY_URL/api/token" \
+        -H "Authorization: Bearer $SESSION" \
+        -H 'Content-Type: application/json' \
+        --data-binary @- |
+    jq -r .token
