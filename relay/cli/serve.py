@@ -14,6 +14,7 @@ from hypercorn.config import Config
 from relay import __version__
 from relay.cli.demo import play_demo
 from relay.cli.failures import told_clearly
+from relay.cli.init_system import tell_init
 from relay.logs import configure_logs
 from relay.serving import serve_relay, server_config
 from relay.settings import Settings
@@ -63,6 +64,7 @@ async def _serve(settings: Settings, given: dict[str, str], config: Config, demo
 
     async def announce(base_url: str, database: str) -> None:
         listening.set()
+        tell_init("READY=1")
         await _announce(demo, settings.bind, base_url, database)
 
     async with trio.open_nursery() as process:
@@ -94,6 +96,7 @@ async def _heed_signals(
             if stop.is_set() or not listening.is_set():
                 everything.cancel()
             stop.set()
+            tell_init("STOPPING=1")
 
 
 async def _decline(reloads: "trio.MemoryReceiveChannel[None]") -> None:

@@ -16,7 +16,7 @@ from tests.faults.ledger import load
 from tests.faults.program import Program, dsn, free_port
 from tests.faults.wire import Lost
 
-AWAY_WITHIN = 20.0  # seconds until Relay gives up on a database that is not there
+AWAY_WITHIN = 30.0  # seconds until Relay gives up on a database that is not there, noise included
 
 
 async def refusal(program: Program) -> str:
@@ -126,6 +126,11 @@ async def test_a_background_task_that_dies_ends_the_process(program: Program) ->
 
     assert (await program.ask("/healthz")).status == 200
     await trio.to_thread.run_sync(asyncio.run, take_away())
+    with trio.fail_after(5):
+        while (answer := await program.ask("/healthz")).status == 200:  # noqa: ASYNC110
+            await trio.sleep(0.02)
+    assert (answer.status, answer.json["code"]) == (503, "failing")
+    assert (await program.ask("/readyz")).json["detail"] == "This process is stopping."
     assert await program.ended(10) != 0
     with pytest.raises(Lost):
         await program.ask("/healthz")

@@ -1,6 +1,7 @@
 """Several workers under a supervisor: killed, failing, renewed, stopped, orphaned."""
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,8 @@ import trio
 from tests.faults.ledger import Account, Ledger, load
 from tests.faults.program import Program, copy_data, dsn, eventually, lives, running, send
 from tests.faults.wire import DOORS, Caller, Ended, Lost, stream
+from tests.ground.commands import RELAY, complaints, environment
+from tests.ground.commands import running as command
 
 REPLACED_WITHIN = 2.0  # seconds from the death of a worker until its successor serves
 RELOADED_WITHIN = 20.0  # seconds for two workers, one after the other, on a busy machine
@@ -184,9 +187,9 @@ async def test_a_reload_that_cannot_leaves_the_old_workers_serving(pair: Workers
     assert await pair.is_ready()
 
 
-async def statement(program: Program, sql: str) -> None:
+async def statement(url: str, sql: str) -> None:
     async def run() -> None:
-        connection = await asyncpg.connect(dsn(program))
+        connection = await asyncpg.connect(url)
         await connection.execute(sql)
         await connection.close()
 
@@ -208,9 +211,9 @@ async def test_a_worker_whose_background_work_dies_says_so_ends_and_is_replaced(
                 await trio.sleep(0.02)
 
         nursery.start_soon(look)
-        await statement(pair, "ALTER TABLE audit_log RENAME TO gone")
+        await statement(dsn(pair), "ALTER TABLE audit_log RENAME TO gone")
         await eventually(lambda: bool(pair.logged("background_work_died")), within=5)
-        await statement(pair, "ALTER TABLE gone RENAME TO audit_log")
+        await statement(dsn(pair), "ALTER TABLE gone RENAME TO audit_log")
         await eventually(lambda: bool(pair.logged("worker_died")), within=10)
         await eventually(lambda: len(pair.logged("worker_serves")) >= 3, within=10)
         nursery.cancel_scope.cancel()
@@ -257,3 +260,35 @@ async def test_an_address_that_workers_have_is_refused_to_another_relay(
         nursery.start_soon(refused, "1")
         nursery.start_soon(refused, "2")
     assert await pair.is_ready()
+
+
+async def test_workers_that_cannot_start_end_the_start_with_one_clear_line(
+    tmp_path: Path, database_url: str
+) -> None:
+    """What the supervisor needs is there; what two workers need is more than the role may have."""
+    program = Workers(tmp_path, database_url)
+    name = database_url.partition("@/")[2].partition("?")[0]
+    await statement(database_url, f"ALTER DATABASE {name} CONNECTION LIMIT 2")
+    try:
+        await program.launch()
+        assert await program.ended(30) == 1
+    finally:
+        await program.end()
+    (line,) = [line for line in program.stderr.splitlines() if not line.startswith("{")]
+    assert re.match(r"Error: worker [12] did not start: .*too many connections", line)
+    assert not program.metrics_folders()
+
+
+async def test_the_demo_plays_and_an_init_system_is_told(tmp_path: Path, database_url: str) -> None:
+    told = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM)
+    await told.bind(str(tmp_path / "notify"))
+    env = environment(database_url, RELAY_WORKERS="2", NOTIFY_SOCKET=str(tmp_path / "notify"))
+    serve = (*RELAY, "serve", "--demo", "--bind", "127.0.0.1:0")
+    with told:
+        async with command(serve, tmp_path, env) as server:
+            await server.says(r"curl -N .*")
+            assert await told.recv(99) == b"READY=1"
+            server.process.terminate()
+            assert await told.recv(99) == b"STOPPING=1"
+            assert await server.ended() == 0
+    assert complaints((tmp_path / "stderr.log").read_text()) == []

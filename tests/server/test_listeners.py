@@ -2,6 +2,8 @@
 
 import socket
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,8 +14,11 @@ from relay.server.listeners import (
     ListenError,
     addresses,
     close_sockets,
+    inherited,
+    open_for_workers,
     open_sockets,
 )
+from tests.certificates import self_signed
 from tests.server.stage import configuration
 
 
@@ -62,6 +67,55 @@ def test_a_unix_socket_can_be_listened_on(tmp_path: object) -> None:
     sockets = open_sockets(Config.from_mapping({"bind": [f"unix:{path}"]}))
     assert addresses(sockets) == [f"http://unix:{path}"]
     close_sockets(sockets)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_workers_listen_on_the_same_port_each_by_itself_and_nobody_else_does() -> None:
+    sets = open_for_workers(configuration(bind=["127.0.0.1:0"]), 3)
+    listeners = [sock for one in sets for sock in one.insecure_sockets]
+    (address,) = {sock.getsockname() for sock in listeners}
+    assert len({sock.fileno() for sock in listeners}) == 3
+    for attempt in (open_sockets, lambda config: open_for_workers(config, 2)):
+        with pytest.raises(ListenError, match="address already in use"):
+            attempt(configuration(bind=[f"127.0.0.1:{address[1]}"]))
+    reached = set()
+    for _ in range(64):  # the kernel spreads them: all on one of three, once in 10 to the 30th
+        with socket.create_connection(address):
+            for sock in listeners:
+                with suppress(BlockingIOError):
+                    sock.accept()[0].close()
+                    reached.add(sock.fileno())
+    assert len(reached) > 1
+    for one in sets:
+        close_sockets(one)
+
+
+def test_workers_share_one_socket_where_it_is_a_path(tmp_path: object) -> None:
+    path = f"{tmp_path}/relay.sock"
+    sets = open_for_workers(Config.from_mapping({"bind": [f"unix:{path}"]}), 2)
+    assert {address for one in sets for address in addresses(one)} == {f"http://unix:{path}"}
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        sets[1].insecure_sockets[0].accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            sets[0].insecure_sockets[0].accept()
+    for one in sets:
+        close_sockets(one)
+
+
+def test_a_worker_gets_tls_and_plain_listeners_for_what_they_are(tmp_path: Path) -> None:
+    config = configuration(bind=["127.0.0.1:0"], **self_signed(tmp_path))
+    config.insecure_bind = ["127.0.0.1:0"]
+    (one, other) = open_for_workers(config, 2)
+    assert [len(group) for group in (one.secure_sockets, one.insecure_sockets)] == [1, 1]
+    assert inherited(config, one) == (
+        [f"fd://{one.secure_sockets[0].fileno()}"],
+        [f"fd://{one.insecure_sockets[0].fileno()}"],
+    )
+    assert addresses(one) == addresses(other)
+    for sockets in (one, other):
+        close_sockets(sockets)
 
 
 OUT_OF_DESCRIPTORS = """

@@ -1,0 +1,16 @@
+"""A word to the init system that started us, where it asks for one: sd_notify(3)."""
+
+import os
+import socket
+from contextlib import suppress
+
+
+def tell_init(state: str) -> None:
+    """Send `READY=1` or `STOPPING=1`; whoever does not listen is not our trouble."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    address = f"\0{path[1:]}" if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(OSError):
+        sock.setblocking(False)
+        sock.sendto(state.encode(), address)

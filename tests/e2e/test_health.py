@@ -1,0 +1,63 @@
+"""What /readyz and /healthz say, and why: for whoever sends work here or restarts what is ill."""
+
+import httpx
+import trio
+
+from relay.db.pool import connect
+from tests.live import PATIENCE, Relay, running_relay
+
+
+async def statement(database_url: str, sql: str) -> None:
+    async with connect(database_url, timeout=PATIENCE) as connection:
+        await connection.execute(sql)
+
+
+async def said(relay: Relay, path: str = "/readyz") -> tuple[int, str]:
+    """Asked on a connection of its own, as probes do."""
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        answer = await http.get(f"{relay.url}{path}")
+    if answer.status_code == 503:
+        assert answer.headers["Retry-After"]
+        assert answer.json()["code"] == "not_ready"
+    return answer.status_code, answer.json().get("detail", "")
+
+
+async def test_a_database_that_lacks_a_migration_is_not_ready_and_one_ahead_is(
+    relay: Relay, database_url: str
+) -> None:
+    assert await said(relay) == (200, "")
+    await statement(
+        database_url,
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES (9999, 'later', 'x')",
+    )
+    assert await said(relay) == (200, "")  # a successor has migrated already; this one serves on
+    await statement(database_url, "DELETE FROM schema_migrations WHERE version > 1")
+    status, why = await said(relay)
+    assert (status, "Migrations are pending, from 0002_" in why) == (503, True)
+    await statement(database_url, "UPDATE schema_migrations SET checksum = 'another'")
+    status, why = await said(relay)
+    assert (status, "migrated to something else" in why) == (503, True)
+    await statement(database_url, "DROP TABLE schema_migrations")
+    status, why = await said(relay)
+    assert (status, "Migrations are pending, from 0001_" in why) == (503, True)
+    assert await said(relay, "/healthz") == (200, "")
+
+
+async def test_readiness_fails_first_and_the_door_closes_when_the_delay_is_over(
+    database_url: str,
+) -> None:
+    stop = trio.Event()
+    async with running_relay(database_url, stop=stop, RELAY_DRAIN_DELAY="1") as relay:
+        user = await relay.user()
+        async with user.websocket() as stream:
+            await stream.hello()
+            stop.set()
+            told = trio.current_time()
+            while (answer := await said(relay)) == (200, ""):
+                pass
+            assert answer == (503, "This process is stopping.")
+            assert await said(relay, "/healthz") == (200, "")
+            await user.posted(payload="still accepted")
+            assert (await stream.events(1))[0]["payload"] == "still accepted"
+            assert (await stream.control("close"))["code"] == 1012
+            assert trio.current_time() - told >= 1
