@@ -34,7 +34,14 @@ def _gauge(name: str, what: str, mode: _Mode, *labels: str) -> Gauge:
 
 # an Info would be right, but several processes cannot share one
 build_info = _gauge("relay_build_info", "The running version.", "livemax", "version", "python")
-build_info.labels(__version__, platform.python_version()).set(1)
+
+
+def say_what_runs() -> None:
+    """Set what no event sets; again where a process moves to another file for its numbers."""
+    build_info.labels(__version__, platform.python_version()).set(1)
+
+
+say_what_runs()
 
 # -- requests
 http_requests = Counter("relay_http_requests", "Requests answered.", ["route", "method", "status"])
@@ -150,7 +157,7 @@ streams_cut = Counter(
     "relay_streams_cut", "Live streams ended because their credential did.", ["reason"]
 )
 
-# -- the process; with several workers each stands under its pid
+# -- the process; with several workers each stands under a number that its successors use again
 loop_lag = Histogram(
     "relay_loop_lag_seconds",
     "How late the event loop came back to a timer, looked at once a second.",

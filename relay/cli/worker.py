@@ -3,25 +3,39 @@
 python -P -m relay.cli.worker MARK
 """
 
+import os
 import signal
 import sys
+from pathlib import Path
 
 from prometheus_client import values
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+mark = f"{sys.argv[1]}-waiting"
 
 # Before a metric is declared: a mark is used again by later workers, where process ids would
 # leave a file behind for each that ever lived.
 values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
-    lambda: sys.argv[1]
+    lambda: mark
 )
 
 import click  # noqa: E402
 import trio  # noqa: E402
 
+from relay import metrics  # noqa: E402
 from relay.cli.failures import told_clearly  # noqa: E402
 from relay.logs import configure_logs  # noqa: E402
 from relay.settings import Settings  # noqa: E402
 from relay.workers.orders import Report  # noqa: E402
 from relay.workers.work import Reports, read_order, work  # noqa: E402
+
+
+def count() -> None:
+    """From now on this worker's numbers are the service's: the file of its mark holds them."""
+    global mark
+    mark = sys.argv[1]
+    os.environ[FOLDER] = str(Path(os.environ[FOLDER]).parent)
+    metrics.say_what_runs()
 
 
 def main() -> None:
@@ -31,6 +45,7 @@ def main() -> None:
     reports = Reports()
     if (order := read_order()) is None:
         return
+    count()
     try:
         with told_clearly():
             settings = Settings.load(order.settings)

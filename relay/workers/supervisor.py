@@ -4,6 +4,7 @@ The supervisor serves nobody. It holds what outlives a worker: the listening soc
 a replacement picks up, and our own Postgres, where there is one.
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -137,8 +138,11 @@ class Crew:
         self._places = places
         self._grace = grace
         self._metrics = metrics
+        # the spare has numbers, too, all of them 0: a minimum over all must not see them
+        waiting = os.path.join(metrics, "waiting")
+        os.mkdir(waiting)
         self._spawn = partial(
-            Worker.run, command=command, descriptors=descriptors, environ=environment(metrics)
+            Worker.run, command=command, descriptors=descriptors, environ=environment(waiting)
         )
         self._spare: Worker | None = None
         self._stocking = trio.Lock()

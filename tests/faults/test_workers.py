@@ -115,6 +115,11 @@ async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: W
     account = await Ledger(pair).enrol("u", [])
     workers = pair.workers()
     assert len(pair.metrics_folders()) == 1
+    numbers = (await pair.ask("/metrics")).body.decode().splitlines()
+    started = [line for line in numbers if line.startswith("relay_process_start_time_seconds{")]
+    assert len(started) == 2  # and not the spare
+    assert {line.split()[1] for line in numbers if line.startswith("relay_build_info{")} == {"1.0"}
+    assert "relay_backplane_up 1.0" in numbers
     async with seated(pair, account) as seats:
         assert all(any(seat.is_at(worker) for seat in seats) for worker in workers)
         pair.signal(signal.SIGTERM)
