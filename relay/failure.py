@@ -11,13 +11,14 @@ FRAMES = 4  # the innermost calls name the place; all of them would flood the lo
 
 def describe(failure: BaseException) -> str:
     """The failure in one line: each of a group, with what caused it."""
-    return "; ".join(_because(leaf) for leaf in _leaves(failure))
+    return "; ".join(_because(leaf) for leaf in leaves(failure))
 
 
-def _leaves(failure: BaseException) -> Iterator[BaseException]:
+def leaves(failure: BaseException) -> Iterator[BaseException]:
+    """The failures of a group, or the one there is."""
     if isinstance(failure, BaseExceptionGroup):
         for part in failure.exceptions:
-            yield from _leaves(part)
+            yield from leaves(part)
     else:
         yield failure
 

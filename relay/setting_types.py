@@ -219,3 +219,9 @@ def bearer(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]{16,512}", text):
         raise ValueError("must be 16 to 512 printable characters without spaces")
     return text
+
+
+def sentry_dsn(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@:]+(:[^\s/@]+)?@[^\s/@]+/(\S+/)?[0-9]+", text.strip()):
+        raise ValueError("must be an address like https://key@sentry.example.com/1")
+    return text.strip()

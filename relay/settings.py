@@ -25,6 +25,7 @@ from relay.setting_types import (
     origins,
     postgres_address,
     rate,
+    sentry_dsn,
     signing_keys,
     size,
 )
@@ -233,6 +234,11 @@ class Settings:
     log_level: str = _setting(
         "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info",
         "debug, info, warning, error", "what an operator wants to see on a quiet day", shown="info",
+    )  # fmt: skip
+    sentry_dsn: str | None = _setting(
+        "RELAY_SENTRY_DSN", sentry_dsn, None, "address",
+        "nobody else is told of errors unless somebody wants that; takes `relay[sentry]`",
+        shown="none", secret=True,
     )  # fmt: skip
 
     @property

@@ -34,7 +34,7 @@ FLOORS = (
         "shapes",
     },
     {"challenges", "cors", "described", "events", "logs", "server", "settings", "signing"},
-    {"envelope", "limits", "observed", "tokens"},
+    {"envelope", "limits", "observed", "reports", "tokens"},
     {"db"},
     {"access", "housekeeping", "vitals"},
     {"accounts", "realtime"},
@@ -67,6 +67,7 @@ KNOWN_BY = {
         *("relay.metrics", "relay.workers.supervisor", "relay.cli.worker"),
     },
     "quart_cors": {"relay.cors"},
+    "sentry_sdk": {"relay.reports"},
     "quart": {
         *("relay.app", "relay.blueprints", "relay.bodies", "relay.cors", "relay.exchange"),
         *("relay.files", "relay.limited", "relay.requests", "relay.services"),

@@ -25,6 +25,7 @@ import trio  # noqa: E402
 from relay import metrics  # noqa: E402
 from relay.cli.failures import told_clearly  # noqa: E402
 from relay.logs import configure_logs  # noqa: E402
+from relay.reports import configure_reports  # noqa: E402
 from relay.settings import Settings  # noqa: E402
 from relay.workers.orders import Report  # noqa: E402
 from relay.workers.work import Reports, read_order, work  # noqa: E402
@@ -50,6 +51,7 @@ def main() -> None:
         with told_clearly():
             settings = Settings.load(order.settings)
             configure_logs(settings.log_level)
+            configure_reports(settings)
             trio.run(work, order, settings, reports)
     except click.ClickException as error:
         reports.send(Report("failed", error.message))

@@ -52,6 +52,7 @@ def configured(folder: Path, target: str, token: str) -> Path:
         ("scheme: https", "scheme: http"),
         ("[relay.example.com]", json.dumps([target])),
         ("/etc/prometheus/relay.token", str(folder / "token")),
+        ("- alerts.yml", f"- {OPS / 'prometheus' / 'alerts.yml'}"),
         ("_interval: 15s", "_interval: 300ms"),
     ):
         assert shipped in text
