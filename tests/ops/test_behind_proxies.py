@@ -5,7 +5,7 @@ Everything here goes through nginx or Caddy as an operator would run it.
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import h11
@@ -16,7 +16,7 @@ import trio
 from tests.faults.program import eventually
 from tests.live import PATIENCE, Relay, User, bearer, open_stream, running_relay
 from tests.ops.proxies import Proxy, proxy
-from tests.raw import HANDSHAKE
+from tests.raw import HANDSHAKE, raw_http
 
 DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
 PROXIES = ("nginx", "caddy")
@@ -151,12 +151,29 @@ async def test_metrics_are_not_for_the_outside(front: Proxy, database_url: str) 
             assert "relay_" not in answer.text
 
 
+async def sent_anyway(relay: Relay, hook: str, size: int) -> httpx.Response:
+    """The answer to a body that is too large, read while the body is still on its way."""
+    lines = {**bearer(hook), "Content-Type": "application/json", "Content-Length": str(size)}
+    host = relay.url.removeprefix("http://")
+    start = f"POST /api/webhook/cli HTTP/1.1\r\nHost: {host}\r\n"
+    start += "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+
+    async def send() -> None:
+        with suppress(trio.BrokenResourceError):  # whoever has answered need not listen
+            await connection.send(start.encode() + b"\r\n" + b" " * size)
+
+    async with raw_http(relay) as connection, trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        answer = await connection.answer()
+        nursery.cancel_scope.cancel()
+        return answer
+
+
 async def test_what_is_too_large_is_told_as_ever(front: Proxy, database_url: str) -> None:
     async with behind(front, database_url) as relay:
-        user = await relay.user()
-        headers = {**bearer(await user.hook()), "Content-Type": "application/json"}
+        hook = await (await relay.user()).hook()
         for size in (200_000, 1_500_000, 3_000_000, 5_000_000):
-            answer = await relay.http.post("/api/webhook/cli", content=b" " * size, headers=headers)
+            answer = await sent_anyway(relay, hook, size)
             assert answer.status_code == 413
             assert answer.headers["Content-Type"] == "application/problem+json"
             assert answer.json()["code"] == "payload_too_large"
