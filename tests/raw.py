@@ -21,6 +21,7 @@ from wsproto.events import (
     TextMessage,
 )
 
+from tests.api.document import documented
 from tests.live import PATIENCE, Relay
 
 HANDSHAKE = {
@@ -82,7 +83,10 @@ async def handshake(relay: Relay, query: str = "", **headers: str) -> httpx.Resp
     lines = [f"{name}: {value}" for name, value in asked.items()]
     async with raw_http(relay) as connection:
         await connection.send(head(f"/api/rt{query}", *lines, method="GET"))
-        return await connection.answer("GET", **asked)
+        answer = await connection.answer("GET", **asked)
+    answer.request = httpx.Request("GET", f"{relay.url}/api/rt{query}")
+    await documented(answer)
+    return answer
 
 
 class RawWebSocket:

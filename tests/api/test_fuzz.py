@@ -66,8 +66,13 @@ async def schemathesis(
     with trio.fail_after(PATIENCE):
         return await trio.run_process(
             [*command, *run, *chosen],
-            env={"SESSION": user.session, "HOOK": await user.hook(), "NO_COLOR": "1"},
-            cwd=Path(__file__).parents[2],
+            env={
+                "SESSION": user.session,
+                "HOOK": await user.hook(),
+                "NO_COLOR": "1",
+                "PYTHONPATH": str(Path(__file__).parents[2]),  # where its hooks are
+            },
+            cwd=folder,  # what it remembers of one run is no part of the next
             capture_stdout=True,
             check=False,
         )

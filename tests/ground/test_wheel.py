@@ -89,8 +89,10 @@ async def test_the_wheel_serves_from_an_empty_folder(full: Path, tmp_path: Path)
                 200,
                 "text/html; charset=utf-8",
             )
-            for address in re.findall(r'(?:src|href)="(/console/[^"]+)"', page.text):
-                assert (await http.get(address)).status_code == 200, address
+            docs = await http.get("/docs")
+            assert docs.status_code == 200
+            for address in re.findall(r'(?:src|href)="/?(console/[^"]+)"', page.text + docs.text):
+                assert (await http.get(f"/{address}")).status_code == 200, address
             assert (await http.post("/api/user")).status_code == 201
         server.process.terminate()
         assert await server.ended() == 0
