@@ -1,10 +1,11 @@
-"""What a scrape says, told by a real Prometheus: of one process, and of two that share a folder."""
+"""What a scrape says, told by a real Prometheus: of one process, and of two workers."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
-from prometheus_client.multiprocess import mark_process_dead
+import psutil
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
@@ -13,6 +14,7 @@ from tests.live import Relay, User, bearer
 from tests.observe.prometheus import Prometheus, watching
 
 TOKEN = "scrape-me-0123456789"
+STREAMS = 12  # enough that each of two workers surely has some
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -89,40 +91,36 @@ async def test_a_prometheus_sees_what_one_process_did(tmp_path: Path, database_u
         assert answer["relay_events_ingested_total"] == 5
 
 
-async def test_any_of_two_processes_speaks_for_both(tmp_path: Path, database_url: str) -> None:
-    numbers = tmp_path / "numbers"
-    numbers.mkdir()
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
-        folder.mkdir()
-    one, two = (
-        Program(
-            folder,
-            database_url,
-            RELAY_METRICS_TOKEN=TOKEN,
-            BASE_URL="http://relay.test",
-            PROMETHEUS_MULTIPROC_DIR=str(numbers),
-        )
-        for folder in folders
-    )
+async def test_any_of_two_workers_speaks_for_both(tmp_path: Path, database_url: str) -> None:
+    program = Program(tmp_path, database_url, RELAY_METRICS_TOKEN=TOKEN, RELAY_WORKERS="2")
     async with (
-        running(one, two),
-        httpx.AsyncClient(base_url=one.url, timeout=10) as http,
-        httpx.AsyncClient(base_url=two.url, timeout=10) as other,
-        watching(tmp_path, f"127.0.0.1:{one.port}", TOKEN) as prometheus,
+        running(program),
+        httpx.AsyncClient(base_url=program.url, timeout=10) as http,
+        httpx.AsyncClient(base_url=program.url, timeout=10) as other,
+        watching(tmp_path, f"127.0.0.1:{program.port}", TOKEN) as prometheus,
     ):
-        here = await Relay(one.url, http).user()
-        there = User(Relay(two.url, other), here.user_id, here.session)
+        here = await Relay(program.url, http).user()
+        there = User(Relay(program.url, other), here.user_id, here.session)
         async with here.websocket() as ws, there.sse() as sse:
             await ws.hello()
             await sse.hello()
             await live_a_little(here, there)
             await see_it(prometheus)
-            for answer in (await scraped(two), await scraped(two, openmetrics, Accept=OPENMETRICS)):
-                assert answer["relay_journal_limit_events"] == 40_000
-                assert answer["relay_events_ingested_total"] == 5
-            await two.kill()
-            mark_process_dead(two.pid, str(numbers))  # type: ignore[no-untyped-call]
-            await prometheus.shows("sum(relay_connected_sockets)", {"": 1})
-        # what the dead one did stays done
-        await prometheus.shows("sum(relay_events_ingested_total)", {"": 5})
+        answer = await scraped(program, openmetrics, Accept=OPENMETRICS)
+        assert answer["relay_journal_limit_events"] == 40_000
+        assert answer["relay_events_ingested_total"] == 5
+        await prometheus.shows("count(relay_process_start_time_seconds)", {"": 2})
+
+        async with AsyncExitStack() as stack:
+            streams = [await stack.enter_async_context(here.websocket()) for _ in range(STREAMS)]
+            for stream in streams:
+                await stream.hello()
+            await prometheus.shows("sum(relay_connected_sockets)", {"": STREAMS})
+            workers = psutil.Process(program.pid).children()
+            max(workers, key=lambda worker: len(worker.net_connections("tcp"))).kill()
+            # its gauges go with it, what it did stays done
+            await prometheus.shows("sum(changes(relay_process_start_time_seconds[5m]))", {"": 1})
+            left = sum(not stream.connection.closed for stream in streams)
+            assert 0 < left < STREAMS
+            await prometheus.shows("sum(relay_connected_sockets)", {"": left})
+            await prometheus.shows("sum(relay_events_ingested_total)", {"": 5})
