@@ -20,9 +20,9 @@ from tests.ground.commands import RELAY, complaints, environment
 from tests.ground.commands import running as command
 
 REPLACED_WITHIN = 2.0  # seconds from the death of a worker until its successor serves
-RELOADED_WITHIN = 20.0  # seconds for two workers, one after the other, on a busy machine
+RELOADED_WITHIN = 60.0  # seconds for two workers, one after the other, on a very busy machine
 GRACE = 8.0  # seconds: RELAY_DRAIN_TIMEOUT's default
-ORPHANS_GONE_WITHIN = 3.0  # seconds: a second and a half of goodbyes, and some noise
+ORPHANS_GONE_WITHIN = 6.0  # seconds: a second and a half of goodbyes, on a busy machine
 MANY = 12  # streams: all of them on one of two workers once in two thousand times
 
 
