@@ -42,7 +42,7 @@ class Prometheus:
         with trio.move_on_after(PATIENCE):
             while (found := await self.query(expression)) != expected:  # noqa: ASYNC110
                 await trio.sleep(0.1)
-        assert found == expected, expression
+        assert found == expected, f"{expression} gives {found}"
 
 
 def configured(folder: Path, target: str, token: str) -> Path:
