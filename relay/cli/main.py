@@ -9,9 +9,10 @@ from relay import __version__
 
 
 class Commands(click.Group):
-    """Commands in modules of their own, loaded when named; some need the server's extra."""
+    """Commands in modules of their own, loaded when named; some need an extra, others none."""
 
     modules: ClassVar[dict[str, tuple[str, str]]] = {
+        "send": ("relay.cli.send", ""),
         "serve": ("relay.cli.serve", "server"),
         "migrate": ("relay.cli.migrate", "server"),
         "epoch": ("relay.cli.epoch", "server"),
@@ -63,6 +64,7 @@ def main() -> None:
       relay serve                   a server with its own database, on 127.0.0.1:8000
       relay serve --demo            the same, with something to look at
       relay migrate --status        what the database knows of this version
+      relay send log --message hi   an event, where RELAY_URL and RELAY_TOKEN say
     """
 
 

@@ -1,0 +1,26 @@
+"""What the commands of producers and viewers have in common: where Relay is, and the token."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from relay.cli.exits import NOT_AUTHORISED, Failed
+from relay.client.credentials import Credentials, NoCredentials, find_credentials
+
+
+def relay_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--url` and `--token`; without them the environment counts, then the credentials' file."""
+    token = click.option(
+        "--token", metavar="TOKEN", help="A hook token [RELAY_TOKEN]. Others may see it here."
+    )
+    url = click.option("--url", metavar="URL", help="Relay's address [RELAY_URL].")
+    return url(token(command))
+
+
+def credentials(url: str | None, token: str | None) -> Credentials:
+    """Those of this call. Raises Failed where there are none."""
+    try:
+        return find_credentials(url, token)
+    except NoCredentials as error:
+        raise Failed(str(error), NOT_AUTHORISED) from error

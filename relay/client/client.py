@@ -1,0 +1,160 @@
+"""Publishing from a program that has other things to do: nothing here waits for Relay or raises."""
+
+import logging
+import time
+from typing import Any
+
+import msgspec
+
+from relay.client.credentials import Credentials, NoCredentials, find_credentials
+from relay.client.events import Draft, event, logs
+from relay.client.outbox import Outbox
+from relay.client.sender import Sender, Tell
+from relay.client.spool import Owner, new_spool
+
+CLOSE_TIMEOUT = 5.0  # seconds; a restart of Relay fits into it, and a person's patience
+
+log = logging.getLogger("relay.client")
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of the events: on disk for later, lost, refused; all zero when all went well."""
+
+    kept: int = 0
+    lost: int = 0
+    refused: int = 0
+    why: str | None = None
+
+    @property
+    def delivered(self) -> bool:
+        return not (self.kept or self.lost or self.refused)
+
+    def __str__(self) -> str:
+        if self.delivered:
+            return "everything is delivered"
+        parts = [
+            f"{_events(self.kept)} not delivered yet, kept on disk for the next start",
+            f"{_events(self.lost)} lost",
+            f"{_events(self.refused)} refused",
+        ]
+        counts = (self.kept, self.lost, self.refused)
+        told = ", ".join(part for part, count in zip(parts, counts, strict=True) if count)
+        return f"{told}: {self.why}" if self.why else told
+
+
+class NotDelivered(Exception):
+    """Raised at the end of a strict client's life when something did not arrive."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(str(outcome))
+        self.outcome = outcome
+
+
+class Client:
+    """A producer. Its methods return at once and may be called on any thread.
+
+    `url` and `token` are looked for where `relay` looks; with neither, events go nowhere and that
+    is told once. With `strict`, a missing credential raises NoCredentials here, and `close` raises
+    NotDelivered. `tell` hears what a person should do something about; by default the log.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        strict: bool = False,
+        tell: Tell | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._strict = strict
+        self._tell = tell or _log_it
+        self._oversized = 0
+        self._outcome: Outcome | None = None
+        self._sender: Sender | None = None
+        self._outbox: Outbox | None = None
+        try:
+            found = credentials or find_credentials(url, token)
+        except NoCredentials as error:
+            if strict:
+                raise
+            self._tell(f"nothing is published: {error}")
+            return
+        self._outbox = Outbox(lambda: new_spool(Owner.of(found)))
+        self._sender = Sender(self._outbox, found, self._tell)
+        self._sender.start()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def publish(
+        self, event_type: str, payload: Any, task_id: str | None = None, **given: str
+    ) -> None:
+        """Send an event. One that is larger than Relay takes is left out, and told of once."""
+        try:
+            draft = event(event_type, payload, task_id, **given)
+        except ValueError as error:
+            self._oversized += 1
+            if self._oversized == 1:
+                self._tell(f"an event is left out: {error}")
+            return
+        self._put(draft)
+
+    def log(self, text: str, task_id: str | None = None, **keys: Any) -> None:
+        """Send lines of a log; those that come close together go as one event."""
+        for draft in logs(text, task_id, **keys):
+            self._put(draft)
+
+    def _put(self, draft: Draft) -> None:
+        if self._outbox is not None and self._outcome is None:
+            self._outbox.put(draft)
+
+    def flush(self, timeout: float = CLOSE_TIMEOUT) -> bool:
+        """Wait until what was published before is delivered; False when that takes longer."""
+        if self._outbox is None:
+            return True
+        self._outbox.hurry()
+        try:
+            return self._outbox.wait_until_empty(timeout)
+        finally:
+            self._outbox.hurry(False)
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> Outcome:
+        """Deliver what waits, within `timeout` seconds; the rest is kept on disk for later.
+
+        Returns what became of it, and does so again when called again.
+        """
+        if self._outcome is not None:
+            return self._outcome
+        if self._outbox is None or self._sender is None:
+            self._outcome = Outcome()
+            return self._outcome
+        self._sender.hurry(time.monotonic() + timeout)
+        self._sender.ended(timeout)
+        waiting = not self._outbox.empty
+        if waiting:
+            self._outbox.spill()
+        on_disk = self._outbox.kept_on_disk
+        self._outcome = Outcome(
+            kept=on_disk,
+            lost=self._outbox.lost + self._outbox.waiting - on_disk,
+            refused=self._sender.refused + self._oversized,
+            why=self._sender.trouble or ("Relay is slow to answer" if waiting else None),
+        )
+        self._outbox.close()
+        if not self._outcome.delivered:
+            if self._strict:
+                raise NotDelivered(self._outcome)
+            self._tell(str(self._outcome))
+        return self._outcome
+
+
+def _log_it(line: str) -> None:
+    log.warning("%s", line)
+
+
+def _events(count: int) -> str:
+    return f"{count} event{'' if count == 1 else 's'}"

@@ -1,0 +1,143 @@
+"""Events before they are sent: ids, times, payloads that fit, and logs that are joined."""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+PAYLOAD_MOST = 65_536  # bytes; what Relay takes
+LOG_MOST = 60_000  # bytes of text in one log event, as JSON: room for the other keys
+KEYS_MOST = 4_096  # bytes of those other keys
+
+ENDINGS = frozenset({"task_succeeded", "task_failed"})
+MILESTONES = ENDINGS | {"task_started"}
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): unique, and ordered by the millisecond it was made in."""
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76  # version
+    value = value & ~(0x3 << 62) | 0x2 << 62  # variant
+    digits = f"{value:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def task_name(title: str) -> str:
+    """A task_id for one run of something: its first word, and what tells runs apart."""
+    word = (title.split() or ["task"])[0].rpartition("/")[2]
+    return f"{clean_id(word)[:40] or 'task'}-{secrets.token_hex(4)}"
+
+
+def clean_id(text: str) -> str:
+    """As a task_id may be spelled: visible ASCII, at most 128 characters."""
+    return "".join(letter if "!" <= letter <= "~" else "-" for letter in text)[:128]
+
+
+def encoded(value: Any) -> bytes:
+    """Its JSON. What JSON does not know is shown as Python shows it."""
+    try:
+        return msgspec.json.encode(value, enc_hook=repr)
+    except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
+        return msgspec.json.encode(_plain(value, 8))
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The same in what JSON has: lone surrogates replaced, odd keys as text, depth bounded."""
+    if isinstance(value, Mapping) and depth:
+        return {_plain(str(key), 0): _plain(inner, depth - 1) for key, inner in value.items()}
+    if isinstance(value, list | tuple) and depth:
+        return [_plain(inner, depth - 1) for inner in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text.encode("utf-8", "replace").decode()
+
+
+class Draft:
+    """An event that waits to be sent. A log may still grow until it is taken."""
+
+    __slots__ = ("_head", "_tail", "_texts", "event_type", "key", "made", "size", "task_id")
+
+    def __init__(
+        self,
+        event_type: str,
+        payload: bytes,
+        *,
+        task_id: str | None = None,
+        text: bytes | None = None,
+        key: object = None,
+        event_id: str | None = None,
+        ts: str | None = None,
+    ) -> None:
+        """`payload` is JSON; with `text`, a JSON string's inside, it ends where that belongs."""
+        self.event_type = event_type
+        self.task_id = task_id
+        self.key = key  # logs of one key may be joined
+        self.made = time.monotonic()
+        words = (event_type, event_id or new_id(), ts or now())
+        known = b'{"event_type":%b,"event_id":%b,"ts":%b,' % (*map(encoded, words),)
+        named = b'"task_id":%b,' % msgspec.json.encode(task_id) if task_id is not None else b""
+        self._head = known + named + b'"payload":' + payload
+        self._texts = [] if text is None else [text]
+        self._tail = b"}" if text is None else b'"}}'
+        self.size = len(self._head) + len(text or b"") + len(self._tail)
+
+    @property
+    def text_size(self) -> int:
+        return self.size - len(self._head) - len(self._tail)
+
+    def join(self, other: "Draft") -> bool:
+        """Take another log's lines in, if it is of the same kind and both fit into one event."""
+        if self.key is None or self.key != other.key:
+            return False
+        if self.text_size + other.text_size + 2 > LOG_MOST:
+            return False
+        self._texts += other._texts
+        self.size += other.text_size + 2
+        return True
+
+    def line(self) -> bytes:
+        """The event as a line of NDJSON."""
+        return self._head + b"\\n".join(self._texts) + self._tail + b"\n"
+
+
+def event(event_type: str, payload: Any, task_id: str | None = None, **given: Any) -> Draft:
+    """An event with any payload. Raises ValueError when that is larger than Relay takes."""
+    body = encoded(payload)
+    if len(body) > PAYLOAD_MOST:
+        raise ValueError(f"a payload of {len(body)} bytes: Relay takes {PAYLOAD_MOST}")
+    return Draft(event_type, body, task_id=task_id, **given)
+
+
+def logs(text: str, task_id: str | None = None, **keys: Any) -> Iterator[Draft]:
+    """The text as one log event, or as many as it takes; `keys` go beside the message."""
+    payload = encoded(keys) if keys else b"{}"
+    if len(payload) > KEYS_MOST:
+        payload = b"{}"
+    head = payload[:-1] + (b"," if keys and payload != b"{}" else b"") + b'"message":"'
+    for piece in _pieces(text):
+        yield Draft("log", head, task_id=task_id, text=piece, key=(task_id, head))
+
+
+def _pieces(text: str) -> Iterator[bytes]:
+    """The inside of a JSON string, cut where it grows too long; between lines if that can be."""
+    if len(text) <= LOG_MOST:
+        inside = encoded(text)[1:-1]
+        if len(inside) <= LOG_MOST:
+            yield inside
+            return
+    middle = min(len(text) // 2, LOG_MOST)
+    cut = text.rfind("\n", middle // 2, middle)
+    if cut < 0:
+        yield from _pieces(text[:middle])
+        yield from _pieces(text[middle:])
+    else:
+        yield from _pieces(text[:cut])
+        yield from _pieces(text[cut + 1 :])

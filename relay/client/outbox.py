@@ -1,0 +1,258 @@
+"""Events on their way: in memory while Relay answers, on disk while it does not, always in order.
+
+Whoever works puts events in and never waits: logs of one kind are joined until they are taken,
+progress is told a few times a second. One sender takes them out, oldest first, and drops them
+once they are stored. What is in the file is older than what is in memory.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from relay.client.events import ENDINGS, MILESTONES, Draft, logs
+from relay.client.spool import Spool
+
+MEMORY_MOST = 4 * 2**20  # bytes; beyond, what waits goes to disk
+BATCH_LINES = 1_000  # what Relay takes in one request
+BATCH_BYTES = 512 * 2**10  # half of what Relay takes: a slow line gets it through in time
+FULL = 64 * 2**10  # bytes; so much is sent at once
+OLD = 0.05  # seconds; what waits so long is sent however little it is
+STALE = 1.0  # seconds; while Relay is away, memory goes to disk so often
+PROGRESS_EVERY = 0.25  # seconds; what an eye follows, and a fraction of what a token may send
+TASKS_MOST = 1_000  # tasks whose last progress is remembered
+
+
+class Outbox:
+    """The one queue between those who work and the one who sends. For any thread."""
+
+    def __init__(self, make_spool: Callable[[], Spool]) -> None:
+        """`make_spool` is asked for a file once one is needed; it may raise OSError."""
+        self._make_spool = make_spool
+        self._changed = threading.Condition()
+        self._process = os.getpid()
+        self._spool: Spool | None = None
+        self._taken: list[bytes] = []  # what the sender is at
+        self._drafts: deque[Draft] = deque()
+        self._held: dict[str | None, Draft] = {}  # progress whose time has not come
+        self._told: dict[str | None, float] = {}  # when progress was last let through
+        self._size = 0
+        self._urgent = False
+        self._gap = 0  # events lost since the last one that was kept
+        self.kept_on_disk = 0
+        self.lost = 0
+        self.spool_error: OSError | None = None
+
+    # -- those who work
+
+    def put(self, draft: Draft) -> None:
+        """Add an event. Never waits for Relay; what no bound has room for is counted as lost."""
+        if os.getpid() != self._process:
+            return  # a fork: the sender and the file are its parent's
+        with self._changed:
+            if draft.event_type == "task_progress" and not self._due(draft):
+                self._held[draft.task_id] = draft
+            else:
+                if draft.event_type in MILESTONES:
+                    self._let_through(draft.task_id)
+                    if draft.event_type in ENDINGS:
+                        self._told.pop(draft.task_id, None)
+                self._append(draft)
+            self._changed.notify_all()
+
+    def _due(self, draft: Draft) -> bool:
+        """Whether progress may be told now: not right after, and not before an older one."""
+        if draft.task_id in self._held:
+            return False
+        if draft.made - self._told.get(draft.task_id, 0) < PROGRESS_EVERY:
+            return False
+        if len(self._told) >= TASKS_MOST:
+            self._told.clear()
+        self._told[draft.task_id] = draft.made
+        return True
+
+    def _let_through(self, task_id: str | None) -> None:
+        if (draft := self._held.pop(task_id, None)) is not None:
+            self._told[task_id] = time.monotonic()
+            self._append(draft)
+
+    def _append(self, draft: Draft) -> None:
+        if draft.key is not None and self._joined(draft):
+            return
+        if self._size + draft.size > MEMORY_MOST:
+            self._spill()
+        if self._size + draft.size > MEMORY_MOST and draft.event_type not in MILESTONES:
+            self._lose()
+            return
+        if self._gap and draft.event_type not in ENDINGS:
+            self._tell_of_gap(draft.task_id)
+        self._drafts.append(draft)
+        self._size += draft.size
+
+    def _joined(self, draft: Draft) -> bool:
+        """Two streams of one command may alternate: the last but one is looked at while young."""
+        candidates = [self._drafts[-1]] if self._drafts else []
+        if len(self._drafts) > 1 and self._drafts[-1].key is not None:
+            candidates.append(self._drafts[-2])
+        for back, other in enumerate(candidates):
+            if back == 0 or draft.made - other.made <= OLD:
+                before = other.size
+                if other.join(draft):
+                    self._size += other.size - before
+                    return True
+        return False
+
+    def _lose(self) -> None:
+        self.lost += 1
+        self._gap += 1
+
+    def _tell_of_gap(self, task_id: str | None) -> None:
+        count, self._gap = self._gap, 0
+        note = f"… {count} events are missing here: Relay was away, and the room for them full"
+        for draft in logs(note, task_id, level="warning"):
+            self._drafts.append(draft)
+            self._size += draft.size
+
+    # -- the one who sends
+
+    @property
+    def empty(self) -> bool:
+        return self.wait_until_empty(0)
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not delivered and not lost, those on disk as far as we put them there."""
+        with self._changed:
+            return self.kept_on_disk + len(self._taken) + len(self._drafts) + len(self._held)
+
+    @property
+    def _on_disk(self) -> bool:
+        return self._spool is not None and self._spool.waiting > 0
+
+    def hurry(self, urgent: bool = True) -> None:
+        """From now on everything is due at once; or, with False, no longer."""
+        with self._changed:
+            self._urgent = urgent
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until something is due to be sent; False when so long nothing was."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while (pause := self._pause()) > 0:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(min(pause, left))
+            return True
+
+    def wait_until_empty(self, seconds: float) -> bool:
+        """Wait until everything is delivered; False when it is not by then."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not (self._on_disk or self._taken or self._drafts or self._held), seconds
+            )
+
+    def _pause(self) -> float:
+        """How long until something is due."""
+        if self._on_disk or self._taken or self._size >= FULL:
+            return 0
+        if self._urgent and (self._drafts or self._held):
+            return 0
+        now = time.monotonic()
+        dues = [self._told.get(task, 0) + PROGRESS_EVERY for task in self._held]
+        if self._drafts:
+            dues.append(self._drafts[0].made + OLD)
+        return max(0, min(dues) - now) if dues else 3600
+
+    def head(self, most_lines: int = BATCH_LINES, most_bytes: int = BATCH_BYTES) -> list[bytes]:
+        """The next events to be sent, as lines; the same ones until they are dropped."""
+        with self._changed:
+            if self._spool is not None and self._spool.waiting:
+                return self._spool.head(most_lines, most_bytes)
+            if not self._taken:
+                now = time.monotonic()
+                for task, draft in list(self._held.items()):
+                    if self._urgent or now - self._told.get(task, 0) >= PROGRESS_EVERY:
+                        self._let_through(draft.task_id)
+                self._take(most_lines, most_bytes)
+            return self._taken[:most_lines]
+
+    def _take(self, most_lines: int, most_bytes: int) -> None:
+        size = 0
+        while self._drafts and len(self._taken) < most_lines:
+            size += self._drafts[0].size + 1
+            if size > most_bytes and self._taken:
+                break
+            self._taken.append(self._drafts.popleft().line())
+
+    def drop(self, lines: list[bytes]) -> None:
+        """These came from `head` and are done with, wherever they are by now."""
+        with self._changed:
+            on_disk = 0
+            if self._spool is not None and self._spool.waiting:
+                size = 0
+                for line in lines:
+                    if size == self._spool.waiting:
+                        break
+                    size += len(line)
+                    on_disk += 1
+                self._spool.drop(lines[:on_disk])
+                self.kept_on_disk -= on_disk
+            if on_disk < len(lines):
+                del self._taken[: len(lines) - on_disk]
+                if not self._taken:
+                    self._size = sum(draft.size for draft in self._drafts)
+            self._changed.notify_all()
+
+    def age(self) -> None:
+        """While Relay is away: put on disk what has waited in memory for a while."""
+        with self._changed:
+            if self._taken or (self._drafts and time.monotonic() - self._drafts[0].made > STALE):
+                self._spill()
+
+    # -- disk
+
+    def spill(self) -> None:
+        """Put everything on disk, as far as it has room."""
+        with self._changed:
+            for task in list(self._held):
+                self._let_through(task)
+            self._spill()
+
+    def _spill(self) -> None:
+        """Memory goes behind what the file holds. Where there is no file, it stays."""
+        if self._spool is None and self.spool_error is None:
+            try:
+                self._spool = self._make_spool()
+            except OSError as error:
+                self.spool_error = error
+        if self._spool is None:
+            return
+        try:
+            while self._taken:
+                self._keep(self._taken[0], important=True)
+                del self._taken[0]
+            while self._drafts:
+                draft = self._drafts[0]
+                self._keep(draft.line(), important=draft.event_type in MILESTONES)
+                self._drafts.popleft()
+        except OSError as error:
+            self.spool_error = error
+        self._size = sum(map(len, self._taken)) + sum(draft.size for draft in self._drafts)
+
+    def _keep(self, line: bytes, *, important: bool) -> None:
+        assert self._spool is not None
+        if self._spool.add(line, important=important):
+            self.kept_on_disk += 1
+        else:
+            self._lose()
+
+    def close(self) -> None:
+        """Let go of the file: deleted when empty, else left to whoever comes next."""
+        with self._changed, suppress(OSError):
+            if self._spool is not None:
+                self._spool.close()
+                self._spool = None

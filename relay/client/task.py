@@ -1,0 +1,147 @@
+"""One piece of work, as a block: begun, told about, ended well or not.
+
+with relay.task("train") as task:
+    for epoch in task.track(range(10)):
+        task.log(f"loss {step(epoch)}")
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sized
+from types import TracebackType
+from typing import Any, TypeVar
+
+from relay.client.client import CLOSE_TIMEOUT, Client, NotDelivered, Outcome
+from relay.client.events import clean_id, task_name
+
+MESSAGE_MOST = 4_000  # characters of an exception's message; its place is a card, not a log
+
+T = TypeVar("T")
+
+
+class Task:
+    """A context manager, also for `async with`. Nothing in its block waits for Relay."""
+
+    def __init__(self, title: str, task_id: str, client: Client, *, owns_client: bool) -> None:
+        self.title = title
+        self.task_id = task_id
+        self.outcome: Outcome | None = None  # after the block, if it closed the client
+        self._client = client
+        self._owns_client = owns_client
+        self._started = time.monotonic()
+
+    # -- what the work says of itself
+
+    def progress(self, fraction: float, message: str | None = None, **keys: Any) -> None:
+        """How far it is, from 0 to 1. Call it as often as you like: the newest counts."""
+        payload = {"progress": min(1.0, max(0.0, float(fraction))), **_said(message), **keys}
+        self._client.publish("task_progress", payload, self.task_id)
+
+    def log(self, message: object, level: str | None = None, **keys: Any) -> None:
+        """A line, or several."""
+        if level is not None:
+            keys["level"] = level
+        self._client.log(str(message), self.task_id, **keys)
+
+    def track(
+        self, items: Iterable[T], total: int | None = None, message: str | None = None
+    ) -> Iterator[T]:
+        """The same items, one after the other, with progress after each."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        for done, item in enumerate(items, 1):
+            yield item
+            if total:
+                self.progress(done / total, f"{message or ''} {done}/{total}".strip())
+
+    # -- its life
+
+    def start(self) -> "Task":
+        self._started = time.monotonic()
+        self._client.publish("task_started", {"title": self.title}, self.task_id)
+        return self
+
+    def succeed(self, message: str | None = None, **keys: Any) -> None:
+        self._end("task_succeeded", message, keys)
+
+    def fail(self, message: str | None = None, **keys: Any) -> None:
+        self._end("task_failed", message, keys)
+
+    def _end(self, event_type: str, message: str | None, keys: dict[str, Any]) -> None:
+        took = round(time.monotonic() - self._started, 3)
+        self._client.publish(
+            event_type,
+            {"title": self.title, **_said(message), "duration_s": took, **keys},
+            self.task_id,
+        )
+
+    def _ended_with(self, exception: BaseException | None) -> None:
+        if exception is None or (isinstance(exception, SystemExit) and not exception.code):
+            self.succeed()
+        else:
+            said = f"{type(exception).__name__}: {exception}".removesuffix(": ")
+            self.fail(said[:MESSAGE_MOST])
+
+    def _close(self, exception: BaseException | None) -> None:
+        if not self._owns_client:
+            return
+        try:
+            self.outcome = self._client.close(CLOSE_TIMEOUT)
+        except NotDelivered as error:
+            self.outcome = error.outcome
+            if exception is None:  # else the work's own failure is the one to hear of
+                raise
+
+    def __enter__(self) -> "Task":
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended_with(exception)
+        self._close(exception)
+
+    async def __aenter__(self) -> "Task":
+        return self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Only the end waits: in a thread, for a bounded time, also when we were cancelled."""
+        import anyio
+
+        self._ended_with(exception)
+        if self._owns_client:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._close, exception)
+
+
+def task(
+    title: str,
+    *,
+    task_id: str | None = None,
+    client: Client | None = None,
+    url: str | None = None,
+    token: str | None = None,
+    strict: bool = False,
+) -> Task:
+    """A block of work that Relay shows while it runs. With a `client`, several share it.
+
+    Without `task_id` each run is a task of its own. With `strict`, it raises NoCredentials at the
+    start and NotDelivered at the end instead of saying so in the log.
+    """
+    return Task(
+        title,
+        clean_id(task_id) if task_id else task_name(title),
+        client or Client(url, token, strict=strict),
+        owns_client=client is None,
+    )
+
+
+def _said(message: str | None) -> dict[str, str]:
+    return {} if message is None else {"message": str(message)}

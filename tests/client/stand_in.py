@@ -1,0 +1,110 @@
+"""A Relay that answers as it is told to: for what a real one does only on its worst days."""
+
+import json
+import threading
+from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+TOKEN = "stand-in-token"
+Answer = tuple[int, dict[str, Any], dict[str, str]]
+
+
+class StandIn:
+    """Stores what it is sent, once per event_id, unless it was told otherwise for the next ones."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.requests = 0
+        self.batches: list[int] = []
+        self.script: deque[Answer] = deque()
+        self.always: Answer | None = None
+        self.refuses = ""  # an event that holds this is a bad line
+        self.open = threading.Event()  # requests are answered while this is set
+        self.open.set()
+        self._changed = threading.Condition()
+        self._seen: set[str] = set()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.open.wait()
+                status, answer, headers = outer.answer(body)
+                text = json.dumps(answer).encode()
+                try:
+                    self.send_response(status)
+                    for name, value in {**headers, "Content-Length": str(len(text))}.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(text)
+                except OSError:
+                    pass  # nobody waits for it any more
+
+            def log_message(self, *_arguments: object) -> None:
+                """Nothing to say."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.open.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def answer(self, body: bytes) -> Answer:
+        lines = [json.loads(line) for line in body.splitlines()]
+        with self._changed:
+            self.requests += 1
+            self._changed.notify_all()
+            if self.script:
+                return self.script.popleft()
+            if self.always is not None:
+                return self.always
+            if self.refuses and self.refuses in body.decode():
+                return 422, {"code": "invalid", "detail": "Some lines are wrong."}, {}
+            self.batches.append(len(lines))
+            before = len(self.events)
+            for line in lines:
+                if line["event_id"] not in self._seen:
+                    self._seen.add(line["event_id"])
+                    self.events.append(line)
+            new = len(self.events) - before
+        receipt = {
+            "ok": True,
+            "accepted": new,
+            "duplicates": len(lines) - new,
+            "first_seq": before + 1,
+            "last_seq": before + new,
+        }
+        return 200, receipt, {}
+
+    def was_asked(self, times: int = 1, within: float = 10) -> None:
+        """Wait until so many requests were answered."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.requests >= times, within)
+
+    def said(self) -> list[str]:
+        """The lines of all logs, in order."""
+        texts = [e["payload"]["message"] for e in self.events if e["event_type"] == "log"]
+        return [line for text in texts for line in text.split("\n")]
+
+
+def busy(after: str = "0", status: int = 503) -> Answer:
+    return status, {"detail": "Too much is going on."}, {"Retry-After": after}

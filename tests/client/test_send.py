@@ -1,0 +1,158 @@
+"""`relay send` as scripts use it: real processes, a real Relay, receipts and exit codes."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from relay.client.credentials import CredentialsFile, Known, load_credentials, save_credentials
+from tests.client.stand_in import TOKEN, StandIn, busy
+from tests.ground.commands import RELAY, complaints, environment
+from tests.live import Relay, User
+
+
+async def send(
+    *arguments: str, stdin: bytes = b"", **settings: str
+) -> "subprocess.CompletedProcess[bytes]":
+    with trio.fail_after(30):
+        return await trio.run_process(
+            [*RELAY, "send", *arguments],
+            stdin=stdin,
+            env=environment(**settings),
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+
+
+async def stored(user: User) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = (await user.call("GET", "/api/events")).json()["events"]
+    return events
+
+
+async def test_an_event_of_options_is_stored_and_its_receipt_shown(relay: Relay) -> None:
+    user = await relay.user()
+    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    words = ("--task-id", "build", "--progress", "0.4", "--message", "40 %", "--event-id", "e-1")
+    first = await send("task_progress", *words, **who)
+    assert (first.returncode, first.stdout) == (0, b"seq 1  id e-1\n"), first.stderr
+    again = await send("task_progress", *words, "--json", **who)
+    receipt = json.loads(again.stdout)
+    assert (receipt["id"], receipt["seq"], receipt["duplicate"]) == ("e-1", 1, True)
+    (event,) = await stored(user)
+    assert event["payload"] == {"progress": 0.4, "message": "40 %"}
+    assert (event["task_id"], event["ts"][-1]) == ("build", "Z")
+
+
+async def test_a_payload_goes_as_it_is_written_and_options_into_it(relay: Relay) -> None:
+    user = await relay.user()
+    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    for words in (["--payload", "[1.50, null]"], ["--payload", '{"a": 1}', "--exit-code", "3"]):
+        assert (await send("log", *words, **who)).returncode == 0
+    payloads = [event["payload"] for event in await stored(user)]
+    assert payloads == [[1.5, None], {"a": 1, "exit_code": 3}]
+    wrong = await send("log", "--payload", "{", **who)
+    assert (wrong.returncode, b"--payload" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("stdin", "receipt"),
+    [
+        (b'{"event_type": "log", "payload": {"n": 1}}', b"seq 1  id "),
+        (b'{\n  "event_type": "log",\n  "payload": {"n": 1}\n}\n', b"seq 1  id "),
+        (b'{"event_type": "log", "payload": {"n": 1}}\n\n' * 3, b"3 stored  seq 1 to 3\n"),
+    ],
+)
+async def test_events_come_on_stdin(relay: Relay, stdin: bytes, receipt: bytes) -> None:
+    user = await relay.user()
+    done = await send("-", stdin=stdin, RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
+    assert (done.returncode, done.stdout[: len(receipt)]) == (0, receipt), done.stderr
+    assert {event["payload"]["n"] for event in await stored(user)} == {1}
+
+
+async def test_a_line_is_sent_when_it_comes_not_when_stdin_ends(relay: Relay) -> None:
+    user = await relay.user()
+    process = await trio.lowlevel.open_process(
+        [*RELAY, "send", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook()),
+    )
+    with trio.fail_after(30):
+        async with process.stdin, process.stdout:
+            for number in (1, 2):
+                line = b'{"event_type":"log","payload":%d,"event_id":"e-%d"}\n' % (number, number)
+                await process.stdin.send_all(line)
+                shown = await process.stdout.receive_some()
+                assert shown == b"seq %d  id e-%d\n" % (number, number)
+        assert await process.wait() == 0
+
+
+async def test_many_lines_go_in_batches(stand_in: StandIn) -> None:
+    line = b'{"event_type":"log","payload":{}}\n'
+    done = await send("-", stdin=line * 5_000, RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
+    assert (done.returncode, len(stand_in.events)) == (0, 5_000)
+    assert len(stand_in.batches) <= 20
+
+
+async def test_a_line_that_is_no_event_ends_it_and_is_named(relay: Relay) -> None:
+    user = await relay.user()
+    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    good = b'{"event_type":"log","payload":{}}\n'
+    for bad, said in ((b"hello\n", b"line 2 of stdin"), (b'{"event_type":"x"}\n', b"event_type")):
+        done = await send("-", stdin=good + bad, **who)
+        assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    assert await stored(user) == []
+
+
+async def test_each_way_to_fail_has_its_exit_code(relay: Relay, stand_in: StandIn) -> None:
+    user = await relay.user()
+    hook = await user.hook()
+    watcher = (await user.token(scopes=["watch"]))["token"]
+    stand_in.always = busy("60", 429)
+    cases = [
+        (4, "RELAY_TOKEN", {}),
+        (4, "Make a new one", {"RELAY_URL": relay.url, "RELAY_TOKEN": "nonsense"}),
+        (4, "publish", {"RELAY_TOKEN": watcher}),
+        (5, "does not answer", {"RELAY_URL": "http://127.0.0.1:1", "RELAY_TOKEN": hook}),
+        (5, "Too much", {"RELAY_URL": stand_in.url, "RELAY_TOKEN": hook}),
+        (1, "no Relay", {"RELAY_URL": f"{relay.url}/elsewhere", "RELAY_TOKEN": hook}),
+    ]
+    for code, said, who in cases:
+        done = await send("log", "--wait", "0.1", **who)
+        (line,) = complaints(done.stderr)
+        assert (done.returncode, done.stdout, said in line) == (code, b"", True), line
+        assert hook not in line
+    assert (await send("nothing")).returncode == 2
+    assert (await send("-", "--message", "x")).returncode == 2
+
+
+async def test_a_token_alone_says_which_relay_it_is_for(relay: Relay) -> None:
+    user = await relay.user()
+    assert (await send("log", RELAY_TOKEN=await user.hook())).returncode == 0
+    assert (await send("log", "--token", await user.hook())).returncode == 0
+
+
+async def test_credentials_of_the_file_are_used_by_who_names_no_others(
+    relay: Relay, home: Path
+) -> None:
+    user = await relay.user()
+    kept = CredentialsFile(relay.url, {relay.url: Known(hook_token=await user.hook())})
+    save_credentials(kept)
+    path = home / "config" / "relay" / "credentials.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert load_credentials() == kept
+    assert (await send("log")).returncode == 0
+    # a token goes to the address it stands under, and to no other
+    elsewhere = await send("log", "--url", "http://127.0.0.1:1")
+    assert (elsewhere.returncode, b"no token for http://127.0.0.1:1" in elsewhere.stderr) == (
+        4,
+        True,
+    )
+    path.chmod(0o644)
+    open_to_all = await send("log")
+    assert (open_to_all.returncode, b"chmod 600" in open_to_all.stderr) == (4, True)

@@ -1,0 +1,117 @@
+"""`with relay.task(…)` against a real Relay: what a program says is what its people see."""
+
+import asyncio
+import subprocess
+import sys
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+import relay as package
+from relay.client import Client, Task
+from tests.client.stand_in import TOKEN, StandIn
+from tests.live import Relay, User
+
+
+async def told(user: User) -> list[tuple[str, dict[str, Any]]]:
+    """The stream so far, the task_id beside what it says taken for granted."""
+    page = (await user.call("GET", "/api/events")).json()
+    assert len({event["task_id"] for event in page["events"]}) == 1
+    return [(event["event_type"], event["payload"]) for event in page["events"]]
+
+
+async def begun(user: User, **options: Any) -> Task:
+    return package.task("train the model", url=user.relay.url, token=await user.hook(), **options)
+
+
+async def test_a_task_that_ends_well(relay: Relay) -> None:
+    user = await relay.user()
+    task = await begun(user)
+
+    def work() -> None:
+        with task:
+            for item in task.track(["a", "b"], message="letters"):
+                task.log(f"letter {item}", level="debug")
+
+    await trio.to_thread.run_sync(work)
+    assert (task.task_id[:6], task.outcome.delivered) == ("train-", True)
+    events = await told(user)
+    assert events[0] == ("task_started", {"title": "train the model"})
+    said = [payload["message"] for kind, payload in events if kind == "log"]
+    assert "\n".join(said) == "letter a\nletter b"
+    last = [payload for kind, payload in events if kind == "task_progress"][-1]
+    assert last == {"progress": 1.0, "message": "letters 2/2"}
+    kind, payload = events[-1]
+    assert (kind, payload["title"], payload["duration_s"] < 5) == (
+        "task_succeeded",
+        "train the model",
+        True,
+    )
+
+
+async def test_a_task_that_fails_says_why_and_the_exception_goes_on(relay: Relay) -> None:
+    user = await relay.user()
+    task = await begun(user, task_id="my own id")
+
+    def work() -> None:
+        with task:
+            raise ValueError("loss is NaN")
+
+    with pytest.raises(ValueError, match="loss is NaN"):
+        await trio.to_thread.run_sync(work)
+    kind, payload = (await told(user))[-1]
+    assert (kind, payload["message"]) == ("task_failed", "ValueError: loss is NaN")
+    assert task.task_id == "my-own-id"
+
+
+async def test_on_trio_the_end_is_told_also_when_the_task_is_cancelled(relay: Relay) -> None:
+    user = await relay.user()
+    with trio.CancelScope() as scope:
+        async with await begun(user) as task:
+            task.progress(0.5, "half")
+            scope.cancel()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    kind, payload = (await told(user))[-1]
+    assert (kind, payload["message"].partition(":")[0]) == ("task_failed", "Cancelled")
+
+
+def test_on_asyncio_too(stand_in: StandIn) -> None:
+    async def work() -> None:
+        async with package.task("t", url=stand_in.url, token=TOKEN) as task:
+            task.log("from asyncio")
+
+    asyncio.run(work())
+    assert stand_in.said() == ["from asyncio"]
+
+
+def test_several_tasks_share_a_client(stand_in: StandIn) -> None:
+    with Client(stand_in.url, TOKEN) as producer:
+        for name in ("one", "two"):
+            with package.task(name, client=producer, task_id=name):
+                pass
+    told = [(event["task_id"], event["event_type"]) for event in stand_in.events]
+    assert told == [
+        (name, kind) for name in ("one", "two") for kind in ("task_started", "task_succeeded")
+    ]
+
+
+def test_what_a_program_says_of_itself_never_breaks_it(stand_in: StandIn) -> None:
+    with package.task("odd", url=stand_in.url, token=TOKEN) as task:
+        task.log(object())
+        task.log("x", what=object(), when={1: {2, 3}})
+        task.progress(7, "beyond", more=complex(1, 2))
+    assert len(stand_in.said()) == 2
+    assert [e["payload"]["progress"] for e in stand_in.events if "progress" in e["payload"]] == [1]
+
+
+def test_importing_relay_brings_no_client_and_the_client_no_http_library() -> None:
+    code = (
+        "import sys, relay; assert 'msgspec' not in sys.modules, 1; relay.task;"
+        "import relay.client; assert not {'httpx', 'trio', 'asyncio', 'tqdm'} & set(sys.modules)"
+    )
+    ran = partial(subprocess.run, check=False, capture_output=True, text=True)
+    done = ran([sys.executable, "-c", code])
+    assert (done.returncode, done.stderr) == (0, "")
