@@ -14,7 +14,7 @@ from relay.client.spool import Owner, new_spool
 
 CLOSE_TIMEOUT = 5.0  # seconds; a restart of Relay fits into it, and a person's patience
 
-log = logging.getLogger("relay.client")
+people = logging.getLogger("relay.client")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -153,7 +153,7 @@ class Client:
 
 
 def _log_it(line: str) -> None:
-    log.warning("%s", line)
+    people.warning("%s", line)
 
 
 def _events(count: int) -> str:
