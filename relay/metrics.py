@@ -167,7 +167,10 @@ process_memory = _gauge("relay_process_resident_memory_bytes", "Resident memory.
 process_fds = _gauge("relay_process_open_fds", "Open file descriptors.", "liveall")
 process_max_fds = _gauge("relay_process_max_fds", "File descriptors there may be.", "liveall")
 process_cpu = Counter("relay_process_cpu_seconds", "User and system time spent.")
-process_started = _gauge("relay_process_start_time_seconds", "When it started.", "liveall")
+# of the newest: a successor takes another's place, so no place by itself tells of each restart
+process_started = _gauge(
+    "relay_process_start_time_seconds", "When the newest process began to serve.", "max"
+)
 
 
 def exposition(accept: str) -> tuple[Callable[[], bytes], str]:

@@ -17,7 +17,6 @@ COUNT_EVERY = 10  # looks between two counts of descriptors, a few ms with ten t
 
 _PROC = Path("/proc/self")
 _LINUX = _PROC.exists()  # elsewhere memory and descriptors are not known
-_STARTED = time.time()
 
 
 class Vitals:
@@ -29,7 +28,7 @@ class Vitals:
         self._cpu = 0.0
         metrics.journal_limit.set(settings.queue_events)
         metrics.database_limit.set(settings.database_connections)
-        metrics.process_started.set(_STARTED)
+        metrics.process_started.set_to_current_time()
         metrics.process_max_fds.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     async def run(self) -> None:

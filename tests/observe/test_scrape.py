@@ -109,7 +109,7 @@ async def test_any_of_two_workers_speaks_for_both(tmp_path: Path, database_url: 
         answer = await scraped(program, openmetrics, Accept=OPENMETRICS)
         assert answer["relay_journal_limit_events"] == 40_000
         assert answer["relay_events_ingested_total"] == 5
-        await prometheus.shows("count(relay_process_start_time_seconds)", {"": 2})
+        await prometheus.shows("count(relay_process_resident_memory_bytes)", {"": 2})
 
         async with AsyncExitStack() as stack:
             streams = [await stack.enter_async_context(here.websocket()) for _ in range(STREAMS)]
