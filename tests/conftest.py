@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import asyncpg
 import pytest
@@ -60,13 +61,23 @@ async def _statement(dsn: str, sql: str) -> None:
         await connection.close()
 
 
+async def _drop(dsn: str, name: str) -> None:
+    """Also while Postgres' own autovacuum looks at it, which we may not send away."""
+    for _ in range(20):
+        with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+            await _statement(dsn, f"DROP DATABASE {name} WITH (FORCE)")
+            return
+        await asyncio.sleep(0.5)
+    raise TimeoutError(f"{name} is still in use")
+
+
 @pytest.fixture
 def database_url(postgres: str) -> Iterator[str]:
     """A migrated database of the test's own."""
     name = f"test_{secrets.token_hex(6)}"
     asyncio.run(_statement(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     yield database_in(postgres, name)
-    asyncio.run(_statement(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(_drop(postgres, name))
 
 
 @pytest.fixture
@@ -75,7 +86,7 @@ def empty_database_url(postgres: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     asyncio.run(_statement(postgres, f"CREATE DATABASE {name}"))
     yield database_in(postgres, name)
-    asyncio.run(_statement(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(_drop(postgres, name))
 
 
 @pytest.fixture
