@@ -92,7 +92,9 @@ def create_app(settings: Settings) -> Relay:
     )
     app.before_request(_name_route)
     app.before_request(_refuse_foreign)
+    app.before_request(_refuse_other_spellings)
     app.before_websocket(_name_route)
+    app.before_websocket(_refuse_other_spellings)
     let_listed_pages_read(app, Listed(settings.cors))
     keep_limits(app, settings)
     app.register_error_handler(Problem, _render)
@@ -124,6 +126,16 @@ async def _name_route() -> None:
 async def _refuse_foreign() -> None:
     """Before anything else: a foreign page may not act here, whatever it carries."""
     check_origin(request, services().origins)
+
+
+async def _refuse_other_spellings() -> None:
+    """One address each: who guards a path in front must not be passed by `//path` or `%2Fpath`.
+
+    The framework takes both for the path itself.
+    """
+    raw = _incoming().scope.get("raw_path", b"")
+    if raw.startswith(b"//") or b"%2f" in raw.lower():
+        raise NotFound()
 
 
 async def _render(problem: Problem) -> Response:

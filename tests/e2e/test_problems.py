@@ -9,7 +9,7 @@ import pytest
 from relay.db.pool import connect
 from tests.live import PATIENCE, Relay, bearer, running_relay
 from tests.mint import claims_of
-from tests.raw import handshake, head, raw_http
+from tests.raw import HANDSHAKE, handshake, head, raw_http
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 METRICS = [
@@ -91,11 +91,29 @@ async def test_a_refused_method_is_told_the_allowed_ones(relay: Relay) -> None:
     assert "PUT" not in allowed
 
 
-async def test_slashes_too_many_lead_nowhere_else(relay: Relay) -> None:
-    for path, status in (("//api/me", 401), ("/api//me", 404), ("//evil.example/%2e%2e", 404)):
+OTHER_SPELLINGS = ("//api/me", "/api//me", "///api/me", "/%2Fapi/me", "/api%2fme", "//relay/api/me")
+
+
+@pytest.mark.parametrize("path", [*OTHER_SPELLINGS, "//evil.example/%2e%2e", "/x/../api/me"])
+async def test_an_address_has_one_spelling(relay: Relay, path: str) -> None:
+    """Who guards a path in front of Relay must not be passed by another way to write it."""
+    user = await relay.user()
+    for target in (path, f"http://relay{path}"):
         async with raw_http(relay) as connection:
-            await connection.send(head(path, method="GET"))
-            check(await connection.answer("GET"), status)
+            mine = f"Authorization: Bearer {user.session}"
+            await connection.send(head(target, mine, method="GET"))
+            check(await connection.answer("GET"), 404)
+
+
+async def test_streams_have_one_spelling_too(relay: Relay) -> None:
+    user = await relay.user()
+    mine = f"Authorization: Bearer {user.session}"
+    asked = [f"{name}: {value}" for name, value in HANDSHAKE.items()]
+    for target, given in (("//api/sse", ()), ("//api/rt", asked), ("/api%2Frt", asked)):
+        async with raw_http(relay) as connection:
+            await connection.send(head(target, mine, *given, method="GET"))
+            check(await connection.answer("GET"), 404)
+    assert (await user.call("GET", "/api/me")).json()["connections"] == 0
 
 
 async def test_an_answer_that_ends_its_connection_says_so(relay: Relay) -> None:
