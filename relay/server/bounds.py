@@ -29,5 +29,12 @@ class GuardLimits:
     """Bytes read and thrown away while parting. Most clients send their whole body before they
     read: one a few times too large is still told so, instead of seeing a reset."""
 
+    max_frames: int = 500
+    """Frames of one WebSocket at once, pings, pongs and fragments included; and `frame_rate` a
+    second. Empty ones cost their sender nothing: four sockets of them held everybody up."""
+
+    frame_rate: float = 50.0
+    """Frames a second, steadily. A chatty client has a tenth of it."""
+
     max_target: int = 8_192
     """Bytes of a request's target (RFC 9110, 4.1 asks servers for 8 000 at least)."""
