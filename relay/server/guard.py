@@ -38,6 +38,7 @@ class Connections:
         self.observer = observer
         self.refusing = 0
         self._live: set[GuardedTCPServer] = set()
+        self._idle: dict[GuardedTCPServer, None] = {}  # those that wait, the longest first
         self._emptied = trio.Event()
 
     def __len__(self) -> int:
@@ -47,11 +48,29 @@ class Connections:
     def full(self) -> bool:
         return len(self._live) >= self.limits.max_connections
 
+    def make_room(self) -> bool:
+        """Whether one more may come. In a full house the one that waits longest has to go.
+
+        Saying nothing is cheap: silent sockets, however many, must not keep others out.
+        """
+        if self.full and self._idle:
+            next(iter(self._idle)).close_if_idle()
+            self.observer.connection_displaced()
+            return True
+        return not self.full
+
     def add(self, connection: "GuardedTCPServer") -> None:
         self._live.add(connection)
         self.observer.connection_opened()
 
+    def note_idle(self, connection: "GuardedTCPServer", idle: bool) -> None:
+        """It waits for a request from now on, or no longer does."""
+        self._idle.pop(connection, None)
+        if idle:
+            self._idle[connection] = None
+
     def remove(self, connection: "GuardedTCPServer") -> None:
+        self._idle.pop(connection, None)
         self._live.remove(connection)
         self.observer.connection_closed()
         if not self._live:
@@ -65,7 +84,7 @@ class Connections:
 
     def close_idle(self) -> None:
         """End the connections that wait between two requests, or for their first."""
-        for connection in self._live:
+        for connection in tuple(self._live):
             connection.close_if_idle()
 
     def abort(self) -> None:
@@ -97,7 +116,7 @@ class GuardedTCPServer(TCPServer):
         self._spoke_last = False
 
     async def run(self) -> None:
-        if self._connections.full:
+        if not self._connections.make_room():
             await self._turn_away()
             return
         self._connections.add(self)
@@ -166,6 +185,7 @@ class GuardedTCPServer(TCPServer):
                 observer=self._observer,
             )
             try:
+                self._wait_until(self._idle_until)
                 with wire.reading:
                     await self._read_data()
                 await self._protocol.handle(Closed())
@@ -197,6 +217,7 @@ class GuardedTCPServer(TCPServer):
 
     def _wait_until(self, deadline: float) -> None:
         self._idle_until = deadline
+        self._connections.note_idle(self, idle=-inf < deadline < inf)
         if self._waiting is not None:
             self._waiting.deadline = deadline
 

@@ -23,6 +23,9 @@ class Observer:
         """One came when there were as many as there may be. It was never opened."""
         log.debug("connection_refused")
 
+    def connection_displaced(self) -> None:
+        """One that waited for a request was closed: another came when there was no more room."""
+
     def connection_stalled(self) -> None:
         """One was cut because its reader made no progress."""
         log.info("connection_stalled")

@@ -30,7 +30,7 @@ class Recorder(Observer):
     """Counts what it hears, and lets a test wait for it."""
 
     def __init__(self) -> None:
-        self.opened = self.closed = self.refused = self.stalled = 0
+        self.opened = self.closed = self.refused = self.displaced = self.stalled = 0
         self.failures: list[BaseException] = []
         self.application_failures: list[BaseException] = []
         self.refusals: list[int] = []
@@ -46,6 +46,10 @@ class Recorder(Observer):
 
     def connection_refused(self) -> None:
         self.refused += 1
+        self._change()
+
+    def connection_displaced(self) -> None:
+        self.displaced += 1
         self._change()
 
     def connection_stalled(self) -> None:

@@ -35,6 +35,36 @@ async def test_one_too_many_is_told_to_come_back_and_others_are_unaffected(stage
         assert (await stage.visit()).scope["path"] == "/third"
 
 
+async def test_in_a_full_house_whoever_waits_longest_makes_room(stage: Stage) -> None:
+    async with serving(stage, limits=GuardLimits(max_connections=2)) as server:
+        busy = await server.connect()
+        await busy.send(get("/first"))
+        visit = await stage.visit()
+        silent = await server.connect()
+        await silent.send(b"GET /half HTTP/1.1\r\n")
+        await server.observer.until(lambda: server.observer.opened == 2)
+        newcomer = await server.connect()
+        await newcomer.send(get("/third"))
+        third = await stage.visit()
+        assert third.scope["path"] == "/third"
+        assert await silent.rest() == b""
+        assert (await server.ask(get("/fourth"))).startswith(b"HTTP/1.1 503 ")  # nobody waits now
+        assert (server.observer.displaced, server.observer.refused) == (1, 1)
+        for waiting, asked in ((busy, visit), (newcomer, third)):
+            await asked.respond()
+            asked.leave()
+            assert (await waiting.response())[1] == b"ok"
+        await busy.send(get("/again"))  # it waits the shorter, having been asked the later
+        again = await stage.visit()
+        await again.respond()
+        again.leave()
+        await busy.response()
+        last = await server.connect()
+        await last.send(get("/last"))
+        await stage.visit()
+        assert await newcomer.rest() == b""
+
+
 async def test_one_too_many_that_says_nothing_is_dropped_in_bounded_time(stage: Stage) -> None:
     limits = GuardLimits(max_connections=0, refusal_timeout=0.1)
     async with serving(stage, limits=limits) as server:

@@ -1,0 +1,27 @@
+"""How many connections the operating system lets a process have."""
+
+import resource
+from dataclasses import replace
+
+from .bounds import GuardLimits
+
+ELSEWHERE = 64
+"""Descriptors for all but strangers' connections: the database's, pipes, files, listeners."""
+
+
+def fitted(limits: GuardLimits) -> GuardLimits:
+    """The limits, or as much of them as this process may open; raises its allowance first.
+
+    A process out of descriptors can accept nobody, not even to say so, and reaches no database.
+    """
+    wanted = limits.max_connections + limits.max_refusals + ELSEWHERE
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or allowed >= wanted:
+        return limits
+    raised = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    if raised > allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, most))
+    left = max(raised, allowed) - ELSEWHERE
+    refusals = max(1, min(limits.max_refusals, left // 8))
+    connections = max(1, min(limits.max_connections, left - refusals))
+    return replace(limits, max_connections=connections, max_refusals=refusals)
