@@ -17,7 +17,7 @@ from relay.cli.failures import told_clearly
 from relay.cli.init_system import tell_init
 from relay.logs import configure_logs
 from relay.reports import configure_reports
-from relay.serving import serve_relay, server_config
+from relay.serving import serve_relay, server_config, set_aside_what_stays
 from relay.settings import Settings
 from relay.workers.orders import spelled_out
 from relay.workers.supervisor import supervise
@@ -67,6 +67,7 @@ async def _serve(settings: Settings, given: dict[str, str], config: Config, demo
     async def announce(base_url: str, database: str) -> None:
         listening.set()
         tell_init("READY=1")
+        set_aside_what_stays()
         await _announce(demo, settings.bind, base_url, database)
 
     async with trio.open_nursery() as process:

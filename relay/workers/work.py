@@ -11,7 +11,7 @@ import trio
 
 from relay.db.source import Source, reachable
 from relay.server.listeners import open_sockets
-from relay.serving import serve_source, server_config
+from relay.serving import serve_source, server_config, set_aside_what_stays
 from relay.settings import SettingError, Settings
 from relay.workers.orders import Order, Report
 
@@ -60,6 +60,7 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
     async def announce(_base_url: str, _database: str) -> None:
         nonlocal serving
         serving = True
+        set_aside_what_stays()
         reports.send(Report("serving"))
 
     async def heed_signals(task_status: trio.TaskStatus[None]) -> None:
