@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import asyncpg
 import pytest
@@ -71,13 +71,20 @@ async def _drop(dsn: str, name: str) -> None:
     raise TimeoutError(f"{name} is still in use")
 
 
-@pytest.fixture
-def database_url(postgres: str) -> Iterator[str]:
-    """A migrated database of the test's own."""
+@contextmanager
+def fresh_database(postgres: str) -> Iterator[str]:
+    """A migrated database for the length of the block."""
     name = f"test_{secrets.token_hex(6)}"
     asyncio.run(_statement(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     yield database_in(postgres, name)
     asyncio.run(_drop(postgres, name))
+
+
+@pytest.fixture
+def database_url(postgres: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    with fresh_database(postgres) as address:
+        yield address
 
 
 @pytest.fixture

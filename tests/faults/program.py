@@ -28,6 +28,8 @@ FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT")
 class Program:
     """One Relay and its data folder. Started again, it is the same address and the same data."""
 
+    module = "relay.cli.main"  # what runs it
+
     def __init__(self, folder: Path, database_url: str | None = None, **settings: str) -> None:
         """`settings` are environment variables; the data folder is `folder/data`."""
         self.folder = folder
@@ -81,9 +83,7 @@ class Program:
         self.close_output()
         self._output = self._log.open("wb")
         self._process = await trio.lowlevel.open_process(
-            [
-                *(sys.executable, "-m", "relay.cli.main", "serve"),
-            ],
+            [sys.executable, "-m", self.module, "serve"],
             cwd=self.folder,
             env={**environ, **self.settings, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
