@@ -17,12 +17,14 @@ from relay import __version__, metrics
 from relay.blueprints.console import console
 from relay.blueprints.operations import operations
 from relay.blueprints.reference import reference
+from relay.blueprints.sessions import sessions
 from relay.blueprints.stream import stream
 from relay.blueprints.tokens import tokens
-from relay.blueprints.users import delete_cookie, users
+from relay.blueprints.users import users
 from relay.blueprints.webhook import webhook
 from relay.bodies import NDJSON
 from relay.challenges import challenge
+from relay.cookies import delete_cookie
 from relay.cors import let_listed_pages_read
 from relay.envelope import MAX_BATCH_BODY, MAX_BODY
 from relay.errors import (
@@ -81,7 +83,7 @@ def create_app(settings: Settings) -> Relay:
     app = Relay()
     app.config["BODY_TIMEOUT"] = settings.body_timeout
     app.url_map.merge_slashes = False  # a redirect would name a host of the client's choosing
-    for blueprint in (users, tokens, webhook, stream, operations, console, reference):
+    for blueprint in (users, sessions, tokens, webhook, stream, operations, console, reference):
         app.register_blueprint(blueprint)
     QuartSchema(
         app,

@@ -46,6 +46,7 @@ class Somebody:
     TOKEN_ID = "5f0c8a8e-1d37-4c52-b7a4-2f6f1be0a913"
     SESSION = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJKV1QifQ.eyJ0eXBlIjoic2Vzc2lvbiJ9.c2lnbmVk"
     HOOK = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJKV1QifQ.eyJ0eXBlIjoiaG9vayJ9.c2lnbmVk"
+    LINK = "Vp0uGv1hJmQxkB3n8sYt5w"
     EPOCH = "4ad9dfce2fbeec0f1f1d"
     CURSOR = f"{EPOCH}.41"
     NEXT = f"{EPOCH}.42"

@@ -124,6 +124,13 @@ CREATE TABLE public.events (
     payload text NOT NULL
 );
 
+CREATE UNLOGGED TABLE public.links (
+    session_id uuid NOT NULL,
+    link_hash bytea NOT NULL,
+    user_id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
 CREATE UNLOGGED TABLE public.processes (
     process_id uuid NOT NULL,
     seen_at timestamp with time zone NOT NULL
@@ -199,6 +206,12 @@ ALTER TABLE ONLY public.events
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_user_id_event_id_key UNIQUE (user_id, event_id);
 
+ALTER TABLE ONLY public.links
+    ADD CONSTRAINT links_link_hash_key UNIQUE (link_hash);
+
+ALTER TABLE ONLY public.links
+    ADD CONSTRAINT links_pkey PRIMARY KEY (session_id);
+
 ALTER TABLE ONLY public.processes
     ADD CONSTRAINT processes_pkey PRIMARY KEY (process_id);
 
@@ -225,6 +238,8 @@ ALTER TABLE ONLY public.watching
 
 CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
 
+CREATE INDEX links_by_expiry ON public.links USING btree (expires_at);
+
 CREATE INDEX sessions_by_revocation ON public.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
 CREATE INDEX sessions_by_user ON public.sessions USING btree (user_id);
@@ -248,3 +263,4 @@ ALTER TABLE ONLY public.watching
 
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (1, 'users_tokens_events', '2685f06cd5a3c1a6d4d6e14d5251e5c2f2a3902689243e9a0227b0633ce05277');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (2, 'presence', '2ce5faa2d42890c92d6afd710908daa18640cf1640028fbe4fecec4d8b298f54');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (3, 'links', '0caf4d67822e5a163cc9c59a8c814e278e80a006c97c1f3f7b5be9263bbe95f3');

@@ -1,7 +1,4 @@
-"""Users and sessions: one POST makes somebody with a stream of their own."""
-
-import time
-from datetime import UTC, datetime
+"""Users: one POST makes somebody with a stream of their own."""
 
 import msgspec
 from quart import Blueprint, Response, request
@@ -9,40 +6,22 @@ from quart import Blueprint, Response, request
 from relay.access import Credential
 from relay.accounts import make_user
 from relay.bodies import answer
+from relay.cookies import set_cookie
 from relay.db.tokens import select_tokens
-from relay.db.users import end_session, select_user
-from relay.described import Text, described
+from relay.db.users import select_user
+from relay.described import described
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, SessionRequired, Unauthorized
 from relay.events import rfc3339
-from relay.limited import READS, SIGNUPS, TOKENS, limited
-from relay.requests import (
-    authenticate_if_given,
-    cookie_name,
-    needs_nothing,
-    needs_session,
-)
+from relay.limited import READS, SIGNUPS, limited
+from relay.requests import authenticate_if_given, needs_nothing, needs_session
 from relay.services import services
+from relay.sessions import KnownSession, NewSession, known
 from relay.shapes import CursorText, Moment, Somebody, Uuid
-from relay.tokens import MAX_LIFETIME, Kind, Scope
+from relay.tokens import Scope
 
 users = Blueprint("users", __name__)
 
 MAX_LISTED_TOKENS = 1_000
-
-
-class NewSession(msgspec.Struct):
-    """A new user. The session token is shown here only; browsers also get it as a cookie."""
-
-    user_id: Uuid
-    session_token: str
-    expires_at: Moment
-
-
-class KnownSession(msgspec.Struct):
-    """The user the request came with; no new one was made."""
-
-    user_id: Uuid
-    expires_at: Moment
 
 
 class TokenInfo(msgspec.Struct):
@@ -88,21 +67,14 @@ async def create_user() -> Response:
     """Become somebody: an anonymous user, or the one the session sent along belongs to."""
     credential = await authenticate_if_given(request)
     if credential is not None:
-        return await _known(credential)
+        return known(credential)
     if not services().settings.open_signup:
         raise SignupClosed()
     now = services()
     user_id, token, expires_at = await make_user(now.database, now.access.keyring)
     response = answer(NewSession(str(user_id), token, rfc3339(expires_at)), 201)
-    _set_cookie(response, token)
+    set_cookie(response, token)
     return response
-
-
-async def _known(credential: Credential) -> Response:
-    if credential.kind is not Kind.SESSION:
-        raise SessionRequired()
-    expires_at = datetime.fromtimestamp(credential.slid(time.time()), tz=UTC)
-    return answer(KnownSession(str(credential.user_id), rfc3339(expires_at)))
 
 
 @users.get("/api/me")
@@ -156,46 +128,4 @@ async def me(credential: Credential) -> Response:
                 for token in tokens
             ],
         )
-    )
-
-
-@users.delete("/api/session")
-@described("users", answers={204: Text("The session is over.")}, headers={204: ("Set-Cookie",)})
-@limited(TOKENS)
-@needs_session
-async def delete_session(credential: Credential) -> Response:
-    """Log out: the session and every stream it opened end."""
-    now = services()
-    await end_session(now.database, credential.id, credential.user_id)
-    now.access.revoked(credential.id)
-    response = Response(b"", 204)
-    if _keeps_cookies():
-        delete_cookie(response)
-    return response
-
-
-def _keeps_cookies() -> bool:
-    """Relay's own page does, and a client that is no page at all; no page elsewhere."""
-    origin = request.headers.get("Origin")
-    return origin is None or services().origins.is_own(origin)
-
-
-def _set_cookie(response: Response, token: str) -> None:
-    now = services()
-    if _keeps_cookies():
-        response.set_cookie(
-            cookie_name(now.secure),
-            token,
-            max_age=MAX_LIFETIME,
-            path="/",
-            secure=now.secure,
-            httponly=True,
-            samesite="Lax",
-        )
-
-
-def delete_cookie(response: Response) -> None:
-    now = services()
-    response.delete_cookie(
-        cookie_name(now.secure), path="/", secure=now.secure, httponly=True, samesite="Lax"
     )

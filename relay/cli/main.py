@@ -17,6 +17,10 @@ class Commands(click.Group):
         "migrate": ("relay.cli.migrate", "server"),
         "epoch": ("relay.cli.epoch", "server"),
         "user": ("relay.cli.user", "server"),
+        "login": ("relay.cli.login", ""),
+        "logout": ("relay.cli.logout", ""),
+        "whoami": ("relay.cli.whoami", ""),
+        "token": ("relay.cli.token", ""),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -29,7 +33,7 @@ class Commands(click.Group):
         try:
             loaded = importlib.import_module(module)
         except ModuleNotFoundError as error:
-            if error.name is None or error.name.startswith("relay"):
+            if not extra or error.name is None or error.name.startswith("relay"):
                 raise
             return _missing(cmd_name, extra, error.name)
         command: click.Command = loaded.command
@@ -65,6 +69,7 @@ def main() -> None:
       relay serve --demo            the same, with something to look at
       relay migrate --status        what the database knows of this version
       relay send log --message hi   an event, where RELAY_URL and RELAY_TOKEN say
+      relay login                   become somebody there, and see it on a second device
     """
 
 

@@ -12,7 +12,9 @@ from relay.client.credentials import Credentials, NoCredentials, find_credential
 def relay_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--url` and `--token`; without them the environment counts, then the credentials' file."""
     token = click.option(
-        "--token", metavar="TOKEN", help="A hook token [RELAY_TOKEN]. Others may see it here."
+        "--token",
+        metavar="TOKEN",
+        help="A token [RELAY_TOKEN]. Others may see it here.",
     )
     url = click.option("--url", metavar="URL", help="Relay's address [RELAY_URL].")
     return url(token(command))

@@ -51,7 +51,7 @@ class Credentials(msgspec.Struct, frozen=True):
     @property
     def owner(self) -> str:
         """Whose stream the token belongs to, without telling the token."""
-        subject = _claim(self.token, "sub")
+        subject = claim(self.token, "sub")
         return subject or sha256(self.token.encode()).hexdigest()[:32]
 
 
@@ -74,7 +74,7 @@ def find_credentials(
     token = (token or environ.get("RELAY_TOKEN") or "").strip() or None
     if token is not None:
         # a token says who made it: that is whom it may be shown to
-        url = url or _claim(token, "iss")
+        url = url or claim(token, "iss")
         if url is None:
             raise NoCredentials(f"a token, but for which Relay? {HOW}")
         if not token.isascii() or not token.isprintable() or " " in token:
@@ -131,7 +131,7 @@ def save_credentials(kept: CredentialsFile, path: Path | None = None) -> None:
         raise
 
 
-def _claim(token: str, name: str) -> str | None:
+def claim(token: str, name: str) -> str | None:
     """What a token says of itself; nothing here is believed that matters to anybody else."""
     try:
         body = token.split(".")[1]

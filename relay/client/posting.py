@@ -84,7 +84,7 @@ class Posting:
                 return Stored(msgspec.json.decode(response.content, type=dict[str, Any]))
             except msgspec.MsgspecError:
                 return Refused(200, f"{self._credentials.url} is no Relay: it answers otherwise")
-        why = _told(response)
+        why = told(response)
         if response.status_code in (408, 429) or response.status_code >= 500:
             return Away(f"Relay says: {why}", _after(response))
         return Refused(response.status_code, _advice(response.status_code, why))
@@ -104,7 +104,7 @@ def _after(response: httpx.Response) -> float | None:
         return None  # none, or a date: the pauses of our own will do
 
 
-def _told(response: httpx.Response) -> str:
+def told(response: httpx.Response) -> str:
     """What the problem document says, or the status alone where there is none."""
     fallback = f"{response.status_code} {response.reason_phrase}".strip()
     try:

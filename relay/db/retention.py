@@ -77,6 +77,12 @@ async def sweep(database: Database, *, audit_days: float) -> None:
             WHERE least(expires_at, revoked_at) < now() - interval '30 days' LIMIT $1
         )
         """,
+        """
+        DELETE FROM links WHERE session_id IN (
+            SELECT session_id FROM links
+            WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        """,
     ):
         await database.execute(statement, SWEEP_BATCH)
     await database.execute(

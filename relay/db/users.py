@@ -90,3 +90,23 @@ async def end_session(database: Database, session_id: UUID, user_id: UUID) -> No
         session_id,
         user_id,
     )
+
+
+async def end_other_sessions(database: Database, session_id: UUID, user_id: UUID) -> list[UUID]:
+    """End every session of the user but this one; returns which ended."""
+    rows = await database.fetch(
+        """
+        WITH ended AS (
+            UPDATE sessions SET revoked_at = now()
+            WHERE user_id = $2 AND session_id <> $1 AND revoked_at IS NULL AND expires_at > now()
+            RETURNING user_id, session_id
+        ), audited AS (
+            INSERT INTO audit_log (user_id, action, subject)
+            SELECT user_id, 'session_ended', session_id FROM ended
+        )
+        SELECT session_id FROM ended
+        """,
+        session_id,
+        user_id,
+    )
+    return [row["session_id"] for row in rows]

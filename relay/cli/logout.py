@@ -1,0 +1,54 @@
+"""`relay logout`: end the session, and forget it."""
+
+import click
+
+from relay.cli.asked import save, told
+from relay.client.asking import Asking, Refused
+from relay.client.credentials import clean_url, load_credentials
+
+
+@click.command("logout")
+@click.argument("address", required=False, metavar="[URL]")
+@click.option("--others", is_flag=True, help="End your other sessions instead, and stay.")
+def command(address: str | None, others: bool) -> None:
+    """End your session at a Relay, take back this machine's hook token, and forget both.
+
+    The stream belongs to its sessions: with the last one it is nobody's any more.
+
+    \b
+    Examples:
+      relay logout
+      relay logout --others       a device is lost: end every session but this one
+    """
+    with told():
+        kept = load_credentials()
+        url = clean_url(address) if address else kept.url
+        known = kept.relays.get(url or "")
+        if url is None or known is None:
+            click.echo("You are nobody there already.", err=True)
+            return
+        with Asking(url, known.session_token) as relay:
+            if others:
+                ended = relay.ask("DELETE", "/api/session/others")["ended"]
+                click.echo(f"{ended} other {'session' if ended == 1 else 'sessions'} ended.")
+                return
+            try:
+                if known.session_token is not None:
+                    if known.hook_token is not None:
+                        _revoke(relay, known.hook_token)
+                    relay.ask("DELETE", "/api/session")
+            except Refused as error:
+                if error.status != 401:  # else it had ended already
+                    raise
+        del kept.relays[url]
+        kept.url = None if kept.url == url else kept.url
+        save(kept)
+    click.echo(f"You are nobody at {url} any more.")
+
+
+def _revoke(relay: Asking, hook_token: str) -> None:
+    try:
+        relay.ask("POST", "/api/token/revoke", {"token": hook_token})
+    except Refused as error:
+        if error.status != 404:  # somebody else's, given by hand: not ours to end
+            raise

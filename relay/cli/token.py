@@ -1,0 +1,151 @@
+"""`relay token`: what a producer publishes with, made, listed and taken back."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+
+from relay.cli.asked import asking
+from relay.cli.options import relay_options
+from relay.cli.table import table
+from relay.client.asking import Asking
+
+HEADS = ("NAME", "MAY", "MADE", "LAST USED", "EXPIRES", "TOKEN_ID")
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+class Lifetime(click.ParamType[int]):
+    """`90d`, `12h`, `30m`, `45s`; in seconds."""
+
+    name = "lifetime"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not like 90d, 12h, 30m or 45s", param, ctx)
+        return int(found[1]) * SECONDS[found[2]]
+
+
+@click.group("token")
+def command() -> None:
+    """Make, list and revoke hook tokens: one for each place that publishes."""
+
+
+@command.command("create")
+@click.option("--name", metavar="NAME", help="What it is for, to know it again in the list.")
+@click.option(
+    "--expires", type=Lifetime(), metavar="90d", help="How long it lasts [90d, 400d most]."
+)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["webhook", "publish", "watch"]),
+    help="What it may [webhook: publish and watch]; give it twice for two.",
+)
+@click.option("--signed", is_flag=True, help="Its requests must be signed (Standard Webhooks).")
+@click.option("--json", "as_json", is_flag=True, help="As Relay answers it.")
+@relay_options
+def create(
+    name: str | None,
+    expires: int | None,
+    scopes: tuple[str, ...],
+    signed: bool,
+    as_json: bool,
+    url: str | None,
+    token: str | None,
+) -> None:
+    """Make a hook token. It stands alone on stdout and is shown this once.
+
+    \b
+    Examples:
+      relay token create --name laptop
+      relay token create --name ci --scope publish --expires 30d
+      gh secret set RELAY_TOKEN --body "$(relay token create --name github)"
+    """
+    wanted: dict[str, Any] = {"signed": signed}
+    wanted |= {} if name is None else {"name": name}
+    wanted |= {} if expires is None else {"expires_in": expires}
+    wanted |= {"scopes": list(scopes)} if scopes else {}
+    with asking(url, token) as (relay, found):
+        made = relay.ask("POST", "/api/token", wanted)
+    if as_json:
+        click.echo(msgspec.json.encode(made))
+        return
+    click.echo(made["token"])
+    may = ", ".join(made["scopes"])
+    click.echo(f"{made['token_id']} may {may} at {found.url}; it is not shown again.", err=True)
+    if signed:
+        click.echo(f"It signs with {made['signing_secret']}", err=True)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As Relay answers it.")
+@relay_options
+def show(as_json: bool, url: str | None, token: str | None) -> None:
+    """List the active hook tokens, the newest first; never the tokens themselves.
+
+    \b
+    Examples:
+      relay token list
+      relay token list --json | jq -r '.[] | select(.last_used_at == null) | .token_id'
+    """
+    with asking(url, token) as (relay, _):
+        tokens = relay.ask("GET", "/api/me")["tokens"]
+    if as_json:
+        click.echo(msgspec.json.encode(tokens))
+    elif tokens:
+        for line in table(HEADS, [row(one) for one in tokens]):
+            click.echo(line)
+    else:
+        click.echo("No token yet: relay token create --name laptop", err=True)
+
+
+@command.command("revoke")
+@click.argument("tokens", nargs=-1, required=True, metavar="NAME_OR_ID...")
+@relay_options
+def revoke(tokens: tuple[str, ...], url: str | None, token: str | None) -> None:
+    """End tokens, now: nothing more is taken from them, and their streams close.
+
+    \b
+    Examples:
+      relay token revoke laptop
+      relay token revoke 5f0c8a8e-1d37-4c52-b7a4-2f6f1be0a913
+    """
+    with asking(url, token) as (relay, _):
+        ids = [_id_of(relay, named) for named in tokens]
+        for named, token_id in zip(tokens, ids, strict=True):
+            relay.ask("POST", "/api/token/revoke", {"token_id": token_id})
+            click.echo(f"{named} is revoked.", err=True)
+
+
+def _id_of(relay: Asking, named: str) -> str:
+    """The token that is meant: by its id, or by a name that only one has."""
+    try:
+        return str(UUID(named))
+    except ValueError:
+        tokens = relay.ask("GET", "/api/me")["tokens"]
+    ids = [one["token_id"] for one in tokens if one["name"] == named]
+    if len(ids) == 1:
+        return str(ids[0])
+    if ids:
+        raise click.ClickException(f"{len(ids)} tokens are named {named!r}; name one by its id")
+    raise click.ClickException(f"no active token is named {named!r}")
+
+
+def row(token: dict[str, Any]) -> tuple[str, ...]:
+    """A token as a line of the list; times to the minute, UTC."""
+    return (
+        token["name"] or "-",
+        ",".join(token["scopes"]),
+        _minute(token["created_at"]),
+        _minute(token["last_used_at"]) if token["last_used_at"] else "never",
+        _minute(token["expires_at"]),
+        token["token_id"],
+    )
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")

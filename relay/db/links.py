@@ -1,0 +1,103 @@
+"""One-time links: what a person shows on one device to become the same user on another."""
+
+from datetime import datetime
+from uuid import UUID
+
+from relay.db.pool import Database
+
+
+async def insert_link(
+    database: Database,
+    *,
+    link_hash: bytes,
+    session_id: UUID,
+    user_id: UUID,
+    seconds: int,
+    sessions_at_most: int,
+) -> bool:
+    """Keep a link's hash, in the place of the session's last one.
+
+    False, and nothing kept, when the user has as many live sessions as there may be.
+    """
+    tag = await database.execute(
+        """
+        WITH kept AS (
+            INSERT INTO links (link_hash, session_id, user_id, expires_at)
+            SELECT $1, $2, $3, now() + $4 * interval '1 second'
+            WHERE $5 > (
+                SELECT count(*) FROM sessions
+                WHERE user_id = $3 AND revoked_at IS NULL AND expires_at > now()
+            )
+            ON CONFLICT (session_id) DO UPDATE
+            SET link_hash = excluded.link_hash, expires_at = excluded.expires_at
+            RETURNING user_id, session_id
+        )
+        INSERT INTO audit_log (user_id, action, subject)
+        SELECT user_id, 'link_made', session_id FROM kept
+        """,
+        link_hash,
+        session_id,
+        user_id,
+        seconds,
+        sessions_at_most,
+    )
+    return tag == "INSERT 0 1"
+
+
+async def select_link(database: Database, link_hash: bytes) -> UUID | None:
+    """Whose stream a link opens; None if it is spent, late, replaced or unknown."""
+    user_id: UUID | None = await database.fetchval(
+        """
+        SELECT l.user_id FROM links l
+        JOIN sessions s ON s.session_id = l.session_id
+            AND s.revoked_at IS NULL AND s.expires_at > now()
+        WHERE l.link_hash = $1 AND l.expires_at > now()
+        """,
+        link_hash,
+    )
+    return user_id
+
+
+async def spend_link(
+    database: Database,
+    link_hash: bytes,
+    user_id: UUID,
+    session_id: UUID,
+    session_days: float,
+    at_most: int,
+) -> datetime | None:
+    """Open a new session of the link's user, for one caller only; when it expires unless used.
+
+    None, and nothing opened: the link does not count, or its session ended, or the user has
+    `at_most` live sessions.
+    """
+    expires_at: datetime | None = await database.fetchval(
+        """
+        WITH spent AS (
+            DELETE FROM links l USING sessions s
+            WHERE l.link_hash = $1 AND l.user_id = $2 AND l.expires_at > now()
+                AND s.session_id = l.session_id
+                AND s.revoked_at IS NULL AND s.expires_at > now()
+            RETURNING l.user_id
+        ), opened AS (
+            INSERT INTO sessions (session_id, user_id, expires_at)
+            SELECT $3, spent.user_id, now() + $4 * interval '1 day' FROM spent
+            WHERE $5 > (
+                SELECT count(*) FROM sessions live
+                WHERE live.user_id = spent.user_id AND live.revoked_at IS NULL
+                    AND live.expires_at > now()
+            )
+            RETURNING user_id, session_id, expires_at
+        ), audited AS (
+            INSERT INTO audit_log (user_id, action, subject)
+            SELECT user_id, 'session_opened_by_link', session_id FROM opened
+        )
+        SELECT expires_at FROM opened
+        """,
+        link_hash,
+        user_id,
+        session_id,
+        session_days,
+        at_most,
+    )
+    return expires_at
