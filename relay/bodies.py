@@ -12,6 +12,7 @@ from relay.errors import (
     FieldError,
     Invalid,
     UnsupportedMediaType,
+    named,
 )
 
 T = TypeVar("T")
@@ -65,7 +66,7 @@ def field_error(message: str) -> FieldError:
     for pattern, plain in ((_MISSING, "is missing"), (_UNKNOWN, "is not a field here")):
         if match := pattern.search(text):
             prefix = f"{path[1]}." if path else ""
-            return FieldError(f"{prefix}{match[1]}"[:64], plain)
+            return FieldError(f"{prefix}{named(match[1])}", plain)
     where = path[1] if path else "body"
     # the value itself is not repeated: it may be a secret that was put in the wrong place
     return FieldError(where, _VALUE.sub("", text[:1].lower() + text[1:]))

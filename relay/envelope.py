@@ -16,7 +16,7 @@ import trio
 import uuid_utils
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Problem
+from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Problem, named
 from relay.events import EVENT_TYPES, NewEvent
 from relay.shapes import Timestamp
 
@@ -207,7 +207,7 @@ def _diagnose(text: str) -> list[FieldError]:
     fields: dict[str, Any] = dict(document)
     errors = [FieldError(name, "is missing") for name in _REQUIRED if name not in fields]
     errors += [
-        FieldError(_printable(name), "is not a field of an event")
+        FieldError(named(name), "is not a field of an event")
         for name in fields
         if name not in _FIELDS
     ]
@@ -284,8 +284,3 @@ def _has_lone_surrogate(text: str) -> bool:
         for literal in re.findall(r'"(?:[^"\\]|\\.)*"', text)
         if "\\u" in literal
     )
-
-
-def _printable(name: str) -> str:
-    """A name that a stranger chose, fit for an answer: short, ASCII, one line."""
-    return name.encode("ascii", "backslashreplace").decode()[:64]

@@ -44,6 +44,19 @@ class FieldError(msgspec.Struct, frozen=True):
     message: str
 
 
+MAX_NAME = 32  # characters of a strange name that are repeated; no secret of ours is as short
+
+
+def named(name: str) -> str:
+    """A name that a stranger chose, fit for an answer: ASCII, one line, and no token.
+
+    A secret may stand where a field's name should; of a long one only the beginning is repeated.
+    """
+    text = name.encode("ascii", "backslashreplace").decode()
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= MAX_NAME else text[:8] + "..."
+
+
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of every refusal (RFC 9457, with `code`, `request_id` and `errors`)."""
 

@@ -18,6 +18,16 @@ LINES = "".join(
 )
 
 
+def signed_headers(webhook: Any, message_id: str, body: str, *, age: float = 0) -> dict[str, str]:
+    """The three headers, as the library makes them."""
+    then = datetime.fromtimestamp(int(time.time() - age), UTC)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(then.timestamp())),
+        "webhook-signature": webhook.sign(message_id, then, body),
+    }
+
+
 class Producer:
     """Holds a token that signs, and the secret that came with it."""
 
@@ -30,12 +40,7 @@ class Producer:
         self, message_id: str = "msg_1", body: str = BODY, *, age: float = 0, by: Any = None
     ) -> dict[str, str]:
         """The three headers; `by` another secret than its own."""
-        then = datetime.fromtimestamp(int(time.time() - age), UTC)
-        return {
-            "webhook-id": message_id,
-            "webhook-timestamp": str(int(then.timestamp())),
-            "webhook-signature": (by or self.webhook).sign(message_id, then, body),
-        }
+        return signed_headers(by or self.webhook, message_id, body, age=age)
 
     async def send(
         self, headers: dict[str, str], body: str = BODY, kind: str = "application/json"
