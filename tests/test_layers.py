@@ -63,6 +63,7 @@ KNOWN_BY = {
     "click": {"relay.cli"},
     "httpx": {"relay.cli", "relay.client"},
     "platformdirs": {"relay.client"},
+    "rich": {"relay.cli.screen"},
     "segno": {"relay.cli.link", "relay.qr"},
     "h11": {"relay.server"},
     "wsproto": {"relay.server"},

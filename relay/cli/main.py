@@ -19,6 +19,7 @@ class Commands(click.Group):
         "user": ("relay.cli.user", "server"),
         "login": ("relay.cli.login", ""),
         "logout": ("relay.cli.logout", ""),
+        "tail": ("relay.cli.tail", ""),
         "whoami": ("relay.cli.whoami", ""),
         "token": ("relay.cli.token", ""),
     }
@@ -69,6 +70,7 @@ def main() -> None:
       relay serve --demo            the same, with something to look at
       relay migrate --status        what the database knows of this version
       relay send log --message hi   an event, where RELAY_URL and RELAY_TOKEN say
+      relay tail                    follow your stream, here in the terminal
       relay login                   become somebody there, and see it on a second device
     """
 

@@ -6,7 +6,7 @@ import httpx
 import msgspec
 
 from relay import __version__
-from relay.client.posting import told
+from relay.client.posting import asked_to_wait, told
 
 CONNECT, ANSWER = 5.0, 15.0  # seconds; Relay answers within 5 or says that it cannot
 
@@ -14,8 +14,12 @@ CONNECT, ANSWER = 5.0, 15.0  # seconds; Relay answers within 5 or says that it c
 class Refused(Exception):
     """Relay says no; the message is its own. `status` is 0 where no Relay answered."""
 
-    def __init__(self, message: str, *, status: int, code: str = "") -> None:
+    def __init__(
+        self, message: str, *, status: int, code: str = "", after: float | None = None
+    ) -> None:
+        """`after` is how many seconds Relay asks to wait."""
         super().__init__(message)
+        self.after = after
         self.status = status
         self.code = code
 
@@ -79,4 +83,5 @@ def refusal(answer: httpx.Response) -> Refused:
         code = msgspec.json.decode(answer.content, type=dict[str, Any]).get("code", "")
     except msgspec.MsgspecError:
         code = ""
-    return Refused(told(answer), status=answer.status_code, code=str(code))
+    status = answer.status_code
+    return Refused(told(answer), status=status, code=str(code), after=asked_to_wait(answer))

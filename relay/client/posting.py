@@ -86,7 +86,7 @@ class Posting:
                 return Refused(200, f"{self._credentials.url} is no Relay: it answers otherwise")
         why = told(response)
         if response.status_code in (408, 429) or response.status_code >= 500:
-            return Away(f"Relay says: {why}", _after(response))
+            return Away(f"Relay says: {why}", asked_to_wait(response))
         return Refused(response.status_code, _advice(response.status_code, why))
 
 
@@ -97,7 +97,7 @@ def pause_before(attempt: int, after: float | None) -> float:
     return min(PAUSE * 2.0 ** min(attempt, 16), LONGEST_PAUSE) * random.uniform(0.5, 1.0)
 
 
-def _after(response: httpx.Response) -> float | None:
+def asked_to_wait(response: httpx.Response) -> float | None:
     try:
         return max(0.0, float(response.headers["Retry-After"]))
     except (KeyError, ValueError):

@@ -1,0 +1,178 @@
+"""A stream in a terminal: logs scroll by, running tasks stay below with their bars."""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+ROWS = 8  # running tasks in sight; the others are counted
+TASKS = 1_000  # running tasks remembered; beyond, the oldest is forgotten
+REFRESH = 4  # times a second that elapsed times move
+LINES = 200  # of one log event; what is longer was not meant for eyes
+
+# Colours may pass. What else a terminal obeys (titles, clipboards, cursors) may not: a log is text.
+_COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
+_ORDERS = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[P^_X][^\x1b]*(?:\x1b\\)?"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b."
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+_LEVELS = {"error": "red", "critical": "red", "warning": "yellow", "warn": "yellow", "debug": "dim"}
+_ENDS = {"task_succeeded": ("✓", "green"), "task_failed": ("✗", "red")}
+
+
+class Task:
+    """A running one."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.progress: float | None = None
+        self.message = ""
+        self.began = time.monotonic()
+
+
+class Screen:
+    """A context manager; colours and bars only where stdout is a terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, emoji=False)
+        self._tasks: dict[str, Task] = {}
+        self.status = "connecting"
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._below,
+            refresh_per_second=REFRESH,
+            transient=True,
+        )
+
+    def __enter__(self) -> "Screen":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def begin_anew(self) -> None:
+        """Forget the running tasks: they will be told again."""
+        self._tasks.clear()
+
+    def show(self, events: Sequence[dict[str, Any]]) -> None:
+        """Events that came at once, in one go: a flood costs one refresh a chunk, not a line."""
+        lines = [line for event in events for line in self._lines(event)]
+        if lines:
+            self._console.print(Text("\n").join(lines), soft_wrap=True)
+
+    def _lines(self, event: dict[str, Any]) -> Iterator[Text]:
+        kind, key = event["event_type"], event.get("task_id") or ""
+        given = event["payload"] if isinstance(event["payload"], dict) else {}
+        message = given.get("message") if isinstance(given.get("message"), str) else None
+        title = given.get("title")
+        head = Text(f"{_clock(event)} ", style="dim")
+        if kind == "log":
+            text = message if message is not None else _shown(event["payload"])
+            style = _LEVELS.get(str(given.get("level", "")).lower(), "")
+            who = self._tasks[key].title if key in self._tasks else clean(key)
+            for line in text.splitlines()[:LINES]:
+                name = (f"{who}  " if who else "", "cyan")
+                yield Text.assemble(head, name, coloured(line, style))
+            return
+        task = self._tasks.pop(key, None) or Task(clean(key) or "task")
+        if isinstance(title, str) and title:
+            task.title = clean(title)
+        if kind in _ENDS:
+            sign, style = _ENDS[kind]
+            yield Text.assemble(head, (f"{sign} {task.title}", style), f"  {_end(given)}".rstrip())
+            return
+        while len(self._tasks) >= TASKS:
+            del self._tasks[next(iter(self._tasks))]
+        self._tasks[key] = task
+        if kind == "task_started":
+            yield Text.assemble(head, (f"▶ {task.title}", "bold"))
+        progress = given.get("progress")
+        if isinstance(progress, int | float):
+            task.progress = min(1.0, max(0.0, float(progress)))
+        task.message = clean(message or "")
+        if kind == "task_progress" and not self._console.is_terminal:
+            share = "" if task.progress is None else f"{task.progress:4.0%}  "
+            yield Text.assemble(head, f"{task.title}  {share}{task.message}".rstrip())
+
+    def _below(self) -> Group:
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(no_wrap=True, ratio=3)
+        grid.add_column(width=24)
+        grid.add_column(justify="right", width=5)
+        grid.add_column(justify="right", width=8)
+        grid.add_column(no_wrap=True, ratio=4, style="dim")
+        rows = max(1, min(ROWS, self._console.height // 3))
+        tasks = list(self._tasks.values())
+        for task in tasks[-rows:]:
+            grid.add_row(
+                Text(task.title, style="bold", overflow="ellipsis"),
+                ProgressBar(1.0, task.progress or 0.0, pulse=task.progress is None),
+                "" if task.progress is None else f"{task.progress:.0%}",
+                _duration(time.monotonic() - task.began),
+                Text(task.message, overflow="ellipsis"),
+            )
+        more = f"  and {len(tasks) - rows} more running" if len(tasks) > rows else ""
+        return Group(grid, Text(f"{self.status}{more}", style="dim", overflow="ellipsis"))
+
+
+def clean(text: str) -> str:
+    """A line of text and nothing else."""
+    return _ORDERS.sub("", text.replace("\n", " ")).expandtabs(4)
+
+
+def coloured(line: str, style: str) -> Text:
+    """The line with its own colours, and without anything else that a terminal would obey."""
+    kept = [
+        part if _COLOURS.fullmatch(part) else _ORDERS.sub("", part) for part in _COLOURS.split(line)
+    ]
+    text = Text.from_ansi("".join(kept).expandtabs(4)) if "\x1b" in line else Text("".join(kept))
+    if style:
+        text.stylize_before(style)
+    return text
+
+
+def _shown(payload: Any) -> str:
+    return payload if isinstance(payload, str) else str(payload)
+
+
+def _clock(event: dict[str, Any]) -> str:
+    """When it happened, by the clock on the wall here."""
+    for stamp in (event["ts"], event["received_at"]):
+        try:
+            return f"{datetime.fromisoformat(stamp).astimezone():%H:%M:%S}"
+        except (ValueError, OverflowError):
+            continue
+    return "--:--:--"
+
+
+def _end(given: dict[str, Any]) -> str:
+    seconds, code, message = (given.get(key) for key in ("duration_s", "exit_code", "message"))
+    words = [_duration(seconds)] if isinstance(seconds, int | float) else []
+    words += [f"exit code {code}"] if isinstance(code, int) and code else []
+    words += [clean(message)] if isinstance(message, str) else []
+    return "  ".join(words)
+
+
+def _duration(seconds: float) -> str:
+    whole = int(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

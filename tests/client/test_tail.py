@@ -1,0 +1,231 @@
+"""`relay tail` as people run it: in a pipe and in a terminal, across restarts, under a flood."""
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import termios
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import psutil
+import trio
+
+from relay.db.pool import connect
+from tests.faults.program import free_port
+from tests.ground.commands import RELAY, Command, environment, running
+from tests.live import PATIENCE, Relay, User, bearer, running_relay
+
+FLOOD = 10_000  # events
+ROOM = 40 * 2**20  # bytes a flood may add: Python's own waste, and none of the events
+
+
+def as_user(user: User, home: Path, **more: str) -> dict[str, str]:
+    known = {"RELAY_URL": user.relay.url, "RELAY_TOKEN": user.session, "HOME": str(home)}
+    return environment(**known, XDG_CONFIG_HOME=str(home), **more)
+
+
+def tailing(user: User, home: Path, *arguments: str) -> AbstractAsyncContextManager[Command]:
+    return running((*RELAY, "tail", *arguments), home, as_user(user, home))
+
+
+async def lines(tail: Command, count: int) -> list[bytes]:
+    """Its first so many lines."""
+    await tail.says(rf"(?s)\A(?:[^\n]*\n){{{count}}}")
+    return tail.said.encode().splitlines()[:count]
+
+
+async def watched(user: User, streams: int = 1) -> None:
+    with trio.fail_after(PATIENCE):
+        while True:
+            if (await user.call("GET", "/api/me")).json()["connections"] == streams:
+                return
+            await trio.sleep(0.02)
+
+
+async def flood(user: User, count: int, message: str = "a line of a build") -> None:
+    headers = bearer(await user.hook()) | {"Content-Type": "application/x-ndjson"}
+    one = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "task_id": "t"}
+    for first in range(0, count, 1_000):
+        batch = [
+            json.dumps({**one, "payload": {"message": f"{message} {n}"}})
+            for n in range(first, first + 1_000)
+        ]
+        path = "/api/webhook/cli"
+        answer = await user.relay.http.post(path, content="\n".join(batch), headers=headers)
+        assert answer.status_code == 200, answer.text
+
+
+async def test_a_pipe_gets_each_event_as_sent_across_a_restart_and_ends_with_130(
+    database_url: str, tmp_path: Path
+) -> None:
+    bind = f"127.0.0.1:{free_port()}"
+    async with running_relay(database_url, RELAY_BIND=bind) as relay:
+        user = await relay.user()
+        await user.publish(2)
+        hook = await user.hook()
+    # nobody is there yet: said at once, and not tried for ever
+    gone = await trio.run_process(
+        [*RELAY, "tail"],
+        env=as_user(user, tmp_path),
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+    assert (gone.returncode, gone.stdout, gone.stderr.count(b"\n")) == (5, b"", 1)
+    stack = AsyncExitStack()
+    async with running_relay(database_url, RELAY_BIND=bind) as relay:
+        user.relay = relay
+        tail = await stack.enter_async_context(
+            tailing(user, tmp_path, "--json", "--after", "oldest")
+        )
+        await lines(tail, 2)
+    async with running_relay(database_url, RELAY_BIND=bind) as relay:
+        user.relay = relay
+        await user.posted(hook=hook, payload={"n": "after the restart", "x": [1.0, "é"]})
+        seen = await lines(tail, 3)
+        assert [json.loads(line)["seq"] for line in seen] == [1, 2, 3]
+        assert '"payload":{"n":"after the restart"' in seen[2].decode().replace(": ", ":")
+        tail.process.send_signal(signal.SIGINT)
+        assert await tail.ended() == 130
+        await stack.aclose()
+    said = (tmp_path / "stderr.log").read_text().splitlines()
+    assert [line.startswith("relay: ") for line in said] == [True] * len(said)
+    assert "connected again" in said[-1]
+
+
+async def test_one_task_is_followed_by_its_id(relay: Relay, tmp_path: Path) -> None:
+    user = await relay.user()
+    for task in ("a", "b", "a"):
+        await user.posted(task_id=task)
+    async with tailing(user, tmp_path, "--json", "--last", "3", "--task", "a") as tail:
+        assert [json.loads(line)["seq"] for line in await lines(tail, 2)] == [1, 3]
+
+
+async def test_what_is_missing_or_begins_anew_is_told(
+    relay: Relay, database_url: str, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    await user.publish(3)
+    epoch = (await user.call("GET", "/api/me")).json()["cursor"].partition(".")[0]
+    async with connect(database_url, timeout=PATIENCE) as database:
+        await database.execute(
+            "SELECT trim_stream($1::uuid, 1, 1000000, '1970-01-01', 500)", user.user_id
+        )
+    for cursor, told in ((f"{epoch}.0", "2 events are no longer stored"), ("other.7", "anew")):
+        async with tailing(user, tmp_path, "--json", "--after", cursor) as tail:
+            assert json.loads((await lines(tail, 1))[0])["seq"] == 3
+        assert told in (tmp_path / "stderr.log").read_text()
+
+
+async def test_a_revoked_credential_is_one_line_and_exit_code_4(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    async with tailing(user, tmp_path) as tail:
+        await watched(user)
+        await user.call("DELETE", "/api/session")
+        assert await tail.ended() == 4
+    (line,) = (tmp_path / "stderr.log").read_text().splitlines()
+    assert "relay login" in line
+
+
+# -- in a terminal
+
+
+class Terminal:
+    """A terminal of 100 by 30, and what a command wrote to it."""
+
+    def __init__(self, process: trio.Process, descriptor: int) -> None:
+        self.process = process
+        self._descriptor = descriptor
+        self.written = ""
+
+    async def shows(self, text: str) -> None:
+        with trio.fail_after(20):
+            while text not in self.written:
+                await trio.lowlevel.wait_readable(self._descriptor)
+                self.written += os.read(self._descriptor, 65_536).decode(errors="replace")
+
+    async def discard_until(self, text: str) -> None:
+        """Like `shows`, but remembers no more than the end of it."""
+        with trio.fail_after(60):
+            while text not in self.written:
+                await trio.lowlevel.wait_readable(self._descriptor)
+                self.written += os.read(self._descriptor, 65_536).decode(errors="replace")
+                self.written = self.written[-4_096:] if text not in self.written else self.written
+
+
+@asynccontextmanager
+async def in_terminal(user: User, home: Path, *arguments: str) -> AsyncIterator[Terminal]:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    env = as_user(user, home, TERM="xterm-256color")
+    process = await trio.lowlevel.open_process(
+        [*RELAY, "tail", *arguments],
+        env=env,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    try:
+        yield Terminal(process, ours)
+    finally:
+        with trio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        os.close(ours)
+
+
+async def test_a_terminal_shows_bars_below_and_logs_above_and_obeys_no_payload(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    async with in_terminal(user, tmp_path) as terminal:
+        await watched(user)
+        await user.posted(event_type="task_started", task_id="t", payload={"title": "train it"})
+        await user.posted(
+            event_type="task_progress",
+            task_id="t",
+            payload={"progress": 0.4, "message": "epoch 4"},
+        )
+        await terminal.shows(" 40%")
+        assert ("train it" in terminal.written, "━" in terminal.written) == (True, True)
+        evil = (
+            "\x1b]0;owned\x07\x1b]52;c;cm0=\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n [bold]kept[/bold]"
+        )
+        await user.posted(task_id="t", payload={"message": evil})
+        await terminal.shows("[bold]kept[/bold]")
+        assert "\x1b[31mred" in terminal.written
+        for order in ("\x1b]", "owned", "cm0=", "\x1b[2J", "\x9b"):
+            assert order not in terminal.written, order
+        await user.posted(event_type="task_succeeded", task_id="t", payload={"duration_s": 62.5})
+        await terminal.shows("✓ train it")
+        await terminal.shows("1:02")
+        terminal.process.send_signal(signal.SIGINT)
+        with trio.fail_after(PATIENCE):
+            assert await terminal.process.wait() == 130
+        await terminal.shows("\x1b[?25h")  # the cursor is given back
+
+
+async def test_a_flood_is_shown_to_its_end_and_held_nowhere(relay: Relay, tmp_path: Path) -> None:
+    user = await relay.user()
+    async with in_terminal(user, tmp_path) as terminal:
+        await watched(user)
+        await flood(user, 1_000, "warm")
+        await terminal.discard_until("warm 999")
+        process = psutil.Process(terminal.process.pid)
+        before, began = process.memory_info().rss, trio.current_time()
+        await flood(user, FLOOD)
+        await terminal.discard_until(f"of a build {FLOOD - 1}")
+        took = trio.current_time() - began
+        assert process.memory_info().rss - before < ROOM
+        assert FLOOD / took > 2_000 / 4, took  # two thousand a second on a machine of one's own
