@@ -3,6 +3,7 @@
 import os
 import resource
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -36,14 +37,19 @@ class Vitals:
         looks = 0
         while True:
             if looks % COUNT_EVERY == 0 and _LINUX:
-                metrics.process_fds.set(
-                    len(await trio.to_thread.run_sync(os.listdir, _PROC / "fd"))
-                )
+                await self._count_descriptors()
             looks += 1
             self.look()
             due = trio.current_time() + LOOK
             await trio.sleep_until(due)
             metrics.loop_lag.observe(trio.current_time() - due)
+
+    async def _count_descriptors(self) -> None:
+        try:
+            open_now = len(await trio.to_thread.run_sync(os.listdir, _PROC / "fd"))
+        except OSError:  # to look takes one, and there is none: no reason to end
+            open_now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        metrics.process_fds.set(open_now)
 
     def look(self) -> None:
         """Bring the gauges up to now."""
@@ -51,8 +57,9 @@ class Vitals:
         metrics.database_in_use.set(self._database.in_use)
         metrics.database_open.set(self._database.open)
         if _LINUX:
-            pages = int((_PROC / "statm").read_text().split()[1])
-            metrics.process_memory.set(pages * resource.getpagesize())
+            with suppress(OSError):  # out of descriptors: what was known stays
+                pages = int((_PROC / "statm").read_text().split()[1])
+                metrics.process_memory.set(pages * resource.getpagesize())
         cpu = time.process_time()
         metrics.process_cpu.inc(cpu - self._cpu)
         self._cpu = cpu
