@@ -29,6 +29,7 @@ class Program:
     """One Relay and its data folder. Started again, it is the same address and the same data."""
 
     module = "relay.cli.main"  # what runs it
+    within: tuple[str, ...] = ()  # a command to run it by
 
     def __init__(self, folder: Path, database_url: str | None = None, **settings: str) -> None:
         """`settings` are environment variables; the data folder is `folder/data`."""
@@ -83,7 +84,7 @@ class Program:
         self.close_output()
         self._output = self._log.open("wb")
         self._process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", self.module, "serve"],
+            [*self.within, sys.executable, "-m", self.module, "serve"],
             cwd=self.folder,
             env={**environ, **self.settings, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
