@@ -1,9 +1,10 @@
 /** The live page: the stream in, tasks and log out. Every part does one thing; here they meet. */
 
 import { Demo } from './demo.js';
-import { byId } from './dom.js';
+import { byId, icon } from './dom.js';
 import { LogPane } from './log-pane.js';
 import { RelayStream, parseCursor } from './relay-stream.js';
+import { SecondDevice, heedPastedLinks } from './second-device.js';
 import { hideNotice, notice, openSession } from './session.js';
 import { Notifier, installThemeToggle, showCounts } from './signals.js';
 import { StatusBar } from './status-bar.js';
@@ -22,6 +23,7 @@ const cards = new TaskCards(tasks, pickTask);
 const bar = new StatusBar();
 const notifier = new Notifier();
 const tokens = new TokensDialog();
+const device = new SecondDevice();
 const demo = new Demo();
 /** @type {RelayStream | null} */
 let stream = null;
@@ -152,6 +154,9 @@ async function main() {
   installWelcome(complain);
   installDemo();
   byId('open-tokens').addEventListener('click', () => tokens.open());
+  byId('open-device').append(icon('device'));
+  byId('open-device').addEventListener('click', () => device.open());
+  heedPastedLinks();
   byId('clear-finished').addEventListener('click', clearFinished);
   byId('retry').addEventListener('click', () => stream?.reconnect());
   for (const button of byId('views').querySelectorAll('button')) button.addEventListener('click', () => showView(button.dataset.view ?? 'tasks'));
@@ -159,7 +164,7 @@ async function main() {
   bar.tick(null, 1);
 
   const me = await openSession();
-  for (const id of ['demo', 'open-tokens']) byId(id).removeAttribute('disabled');
+  for (const id of ['demo', 'open-tokens', 'open-device']) byId(id).removeAttribute('disabled');
   restoreCleared(me);
   const head = parseCursor(me.cursor) ?? { epoch: '', seq: 0 };
   oldNews = head.seq;

@@ -107,7 +107,13 @@ export class TokensDialog {
 
   #ending() {
     const end = el('div', { class: 'ending' });
-    const offer = () => end.replaceChildren(el('button', { type: 'button', class: 'text', text: 'End this session', onclick: ask }));
+    const others = () => this.#guarded(async () => {
+      const { ended } = await call('DELETE', 'api/session/others');
+      end.replaceChildren(el('span', { role: 'status', text: ended === 0 ? 'There is no other session.' : `${ended} other ${ended === 1 ? 'session' : 'sessions'} ended.` }));
+    });
+    const offer = () => end.replaceChildren(
+      el('button', { type: 'button', class: 'text', text: 'End this session', onclick: ask }),
+      el('button', { type: 'button', class: 'text', text: 'End all other sessions', onclick: others }));
     const ask = () => end.replaceChildren(
       el('span', { role: 'alert', text: 'This browser forgets your stream, and nobody can bring it back.' }),
       el('button', { type: 'button', class: 'danger small', text: 'End it', onclick: () => this.#guarded(async () => {
