@@ -197,6 +197,20 @@ def test_files_that_are_named_are_there(page: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_attack_names_where_it_is_tried() -> None:
+    page = (DOCS / "explanation" / "security.md").read_text()
+    table = page[page.index("| attack |") :].splitlines()[2:]
+    assert len(table) > 25
+    tried: set[str] = set()
+    for row in table:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", row.strip("|").split("|")[2])
+        assert named, row
+        tried.update(named)
+    assert [name for name in sorted(tried) if not (ROOT / name).is_file()] == []
+    ours = {f"tests/security/{path.name}" for path in (ROOT / "tests/security").glob("test_*.py")}
+    assert ours <= tried  # whatever attacks stands there
+
+
 def test_every_page_is_on_the_map() -> None:
     pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"README.md"}
     linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (DOCS / "README.md").read_text()))
