@@ -115,11 +115,20 @@ async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: W
     account = await Ledger(pair).enrol("u", [])
     workers = pair.workers()
     assert len(pair.metrics_folders()) == 1
-    numbers = (await pair.ask("/metrics")).body.decode().splitlines()
-    started = [line for line in numbers if line.startswith("relay_process_start_time_seconds{")]
-    assert len(started) == 2  # and not the spare
-    assert {line.split()[1] for line in numbers if line.startswith("relay_build_info{")} == {"1.0"}
-    assert "relay_backplane_up 1.0" in numbers
+
+    async def numbers() -> list[str]:
+        """What they have measured; each does within its first second."""
+        return (await pair.ask("/metrics")).body.decode().splitlines()
+
+    def started(lines: list[str]) -> int:
+        return sum(line.startswith("relay_process_start_time_seconds{") for line in lines)
+
+    with trio.fail_after(10):
+        while started(lines := await numbers()) < 2:
+            await trio.sleep(0.2)
+    assert started(lines) == 2  # and not the spare
+    assert {line.split()[1] for line in lines if line.startswith("relay_build_info{")} == {"1.0"}
+    assert "relay_backplane_up 1.0" in lines
     async with seated(pair, account) as seats:
         assert all(any(seat.is_at(worker) for seat in seats) for worker in workers)
         pair.signal(signal.SIGTERM)
