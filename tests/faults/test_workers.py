@@ -124,7 +124,7 @@ async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: W
         return sum(line.startswith("relay_process_start_time_seconds{") for line in lines)
 
     with trio.fail_after(10):
-        while started(lines := await numbers()) < 2:
+        while started(lines := await numbers()) < 2:  # noqa: ASYNC110
             await trio.sleep(0.2)
     assert started(lines) == 2  # and not the spare
     assert {line.split()[1] for line in lines if line.startswith("relay_build_info{")} == {"1.0"}
