@@ -120,13 +120,13 @@ async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: W
         """What they have measured; each does within its first second."""
         return (await pair.ask("/metrics")).body.decode().splitlines()
 
-    def started(lines: list[str]) -> int:
-        return sum(line.startswith("relay_process_start_time_seconds{") for line in lines)
+    def measured(lines: list[str]) -> int:
+        return sum(line.startswith("relay_process_resident_memory_bytes{") for line in lines)
 
     with trio.fail_after(10):
-        while started(lines := await numbers()) < 2:  # noqa: ASYNC110
+        while measured(lines := await numbers()) < 2:  # noqa: ASYNC110
             await trio.sleep(0.2)
-    assert started(lines) == 2  # and not the spare
+    assert measured(lines) == 2  # and not the spare
     assert {line.split()[1] for line in lines if line.startswith("relay_build_info{")} == {"1.0"}
     assert "relay_backplane_up 1.0" in lines
     async with seated(pair, account) as seats:
