@@ -35,7 +35,8 @@ FLOORS = (
         "setting_types",
         "shapes",
     },
-    {"challenges", "cors", "described", "events", "logs", "server", "settings", "signing"},
+    {"challenges", "cors", "described", "events", "logs", "server", "settings", "signing"}
+    | {"wrapped"},
     {"envelope", "limits", "observed", "reports", "tokens"},
     {"db"},
     {"access", "housekeeping", "vitals"},
@@ -65,6 +66,7 @@ KNOWN_BY = {
     "platformdirs": {"relay.client"},
     "rich": {"relay.cli.screen"},
     "segno": {"relay.cli.link", "relay.qr"},
+    "tqdm": {"relay.client.tqdm"},
     "h11": {"relay.server"},
     "wsproto": {"relay.server"},
     "quart_rate_limiter": {"relay.limited", "relay.app"},

@@ -12,6 +12,7 @@ class Commands(click.Group):
     """Commands in modules of their own, loaded when named; some need an extra, others none."""
 
     modules: ClassVar[dict[str, tuple[str, str]]] = {
+        "run": ("relay.cli.run", ""),
         "send": ("relay.cli.send", ""),
         "serve": ("relay.cli.serve", "server"),
         "migrate": ("relay.cli.migrate", "server"),
@@ -69,6 +70,7 @@ def main() -> None:
       relay serve                   a server with its own database, on 127.0.0.1:8000
       relay serve --demo            the same, with something to look at
       relay migrate --status        what the database knows of this version
+      relay run -- make test        a command whose output and progress others can watch
       relay send log --message hi   an event, where RELAY_URL and RELAY_TOKEN say
       relay tail                    follow your stream, here in the terminal
       relay login                   become somebody there, and see it on a second device

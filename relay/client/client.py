@@ -122,6 +122,11 @@ class Client:
         finally:
             self._outbox.hurry(False)
 
+    def give_up(self) -> None:
+        """Have a `close` under way on another thread end at once; the rest is kept on disk."""
+        if self._sender is not None:
+            self._sender.hurry(time.monotonic())
+
     def close(self, timeout: float = CLOSE_TIMEOUT) -> Outcome:
         """Deliver what waits, within `timeout` seconds; the rest is kept on disk for later.
 
@@ -133,7 +138,7 @@ class Client:
             self._outcome = Outcome()
             return self._outcome
         self._sender.hurry(time.monotonic() + timeout)
-        self._sender.ended(timeout)
+        self._sender.wait()
         waiting = not self._outbox.empty
         if waiting:
             self._outbox.spill()

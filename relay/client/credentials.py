@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 import platformdirs
 
-HOW = "set RELAY_URL and RELAY_TOKEN, or give --url and --token"
+HOW = "`relay login`, or set RELAY_URL and RELAY_TOKEN"
 
 
 class NoCredentials(Exception):

@@ -127,17 +127,22 @@ def logs(text: str, task_id: str | None = None, **keys: Any) -> Iterator[Draft]:
 
 
 def _pieces(text: str) -> Iterator[bytes]:
-    """The inside of a JSON string, cut where it grows too long; between lines if that can be."""
-    if len(text) <= LOG_MOST:
-        inside = encoded(text)[1:-1]
-        if len(inside) <= LOG_MOST:
-            yield inside
-            return
-    middle = min(len(text) // 2, LOG_MOST)
-    cut = text.rfind("\n", middle // 2, middle)
-    if cut < 0:
-        yield from _pieces(text[:middle])
-        yield from _pieces(text[middle:])
-    else:
-        yield from _pieces(text[:cut])
-        yield from _pieces(text[cut + 1 :])
+    """The insides of JSON strings, cut where one grows too long; between lines if that can be."""
+    start = 0
+    while start < len(text) or start == 0:
+        end = min(len(text), start + LOG_MOST)
+        if end < len(text):
+            end = _between_lines(text, start, end)
+        inside = encoded(text[start:end])[1:-1]
+        while len(inside) > LOG_MOST:  # JSON may need many bytes for a character
+            size = (end - start) * (LOG_MOST - 100) // len(inside)
+            end = _between_lines(text, start, start + max(1, size))
+            inside = encoded(text[start:end])[1:-1]
+        yield inside
+        start = end + 1 if text[end : end + 1] == "\n" else max(end, 1)
+
+
+def _between_lines(text: str, start: int, end: int) -> int:
+    """Where to cut, at `end` or before: at the last newline, if that is not too far back."""
+    cut = text.rfind("\n", start + (end - start) // 4, end + 1)
+    return cut if cut > start else end

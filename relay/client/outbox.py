@@ -94,7 +94,7 @@ class Outbox:
     def _joined(self, draft: Draft) -> bool:
         """Two streams of one command may alternate: the last but one is looked at while young."""
         candidates = [self._drafts[-1]] if self._drafts else []
-        if len(self._drafts) > 1 and self._drafts[-1].key is not None:
+        if len(self._drafts) > 1 and self._drafts[-1].key not in (None, draft.key):
             candidates.append(self._drafts[-2])
         for back, other in enumerate(candidates):
             if back == 0 or draft.made - other.made <= OLD:

@@ -14,8 +14,10 @@ from relay.client.spool import Owner, Spool, left_over
 if TYPE_CHECKING:
     from relay.client.posting import Posting, Refused
 
+THREAD = "relay-sender"  # its name
 HEAD_START = 2.0  # seconds; so long what was left over goes before what happens now
 TICK = 0.5  # seconds between looks at what nobody wakes us for
+LOOK = 0.05  # seconds between looks at a deadline that may be drawn nearer
 
 Tell = Callable[[str], None]
 
@@ -44,7 +46,7 @@ class Sender:
         self.trouble: str | None = None  # why it is not there yet
         self.stopped = False  # and never will be, with this token at this address
         self._told_of_events = False
-        self._thread = threading.Thread(target=self._run, name="relay-sender", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -55,10 +57,10 @@ class Sender:
         self._closing.set()
         self._outbox.hurry()
 
-    def ended(self, seconds: float) -> bool:
-        """Wait for the thread after `hurry`."""
-        self._thread.join(max(0.0, seconds))
-        return not self._thread.is_alive()
+    def wait(self) -> None:
+        """After `hurry`: wait for the thread until its deadline, which may be drawn nearer."""
+        while self._thread.is_alive() and (left := self._deadline - time.monotonic()) > 0:
+            self._thread.join(min(left, LOOK))
 
     def _run(self) -> None:
         # imported here: what one wants to watch need not wait for an HTTP library
@@ -84,18 +86,19 @@ class Sender:
     def _send_left_over(self, posting: "Posting", seconds: float) -> None:
         """A batch of it, or as many as go into `seconds`."""
         until = time.monotonic() + seconds
-        while not (self._closing.is_set() or self.stopped):
+        while not self.stopped:
             if self._old is None and (spool := next(self._left, None)) is not None:
                 self._old = spool
             if self._old is None:
                 return
             with suppress(OSError):
-                if self._send(posting, self._old, tries=1):
-                    if time.monotonic() < until:
-                        continue
-                    return
-                if self._old.waiting:
+                sent = self._send(posting, self._old, tries=1)
+                if not sent and self._old.waiting:
                     return  # not now; what happens now has its turn
+                if sent and time.monotonic() >= min(until, self._deadline):
+                    return
+                if sent:
+                    continue
             self._old.close()
             self._old = None
 
@@ -164,7 +167,7 @@ class _NotOurs(logging.Filter):
     """Keeps what this thread's HTTP says out of other people's logs: it would never end."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.threadName != "relay-sender"
+        return record.threadName != THREAD
 
 
 def _hush() -> None:

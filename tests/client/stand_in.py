@@ -33,7 +33,10 @@ class StandIn:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.open.wait()
+                if not outer.open.is_set():
+                    outer.open.wait()
+                    self.close_connection = True
+                    return  # it never came to be handled
                 status, answer, headers = outer.answer(body)
                 text = json.dumps(answer).encode()
                 try:

@@ -1,6 +1,8 @@
 """`with relay.task(…)` against a real Relay: what a program says is what its people see."""
 
 import asyncio
+import io
+import logging
 import subprocess
 import sys
 from functools import partial
@@ -10,7 +12,8 @@ import pytest
 import trio
 
 import relay as package
-from relay.client import Client, Task
+from relay.client import Client, LogHandler, Task
+from relay.client.tqdm import tqdm
 from tests.client.stand_in import TOKEN, StandIn
 from tests.live import Relay, User
 
@@ -96,6 +99,41 @@ def test_several_tasks_share_a_client(stand_in: StandIn) -> None:
     assert told == [
         (name, kind) for name in ("one", "two") for kind in ("task_started", "task_succeeded")
     ]
+
+
+def test_logging_goes_to_the_task_with_its_level_and_never_in_circles(stand_in: StandIn) -> None:
+    root = logging.getLogger()
+    before = root.level
+    with package.task("logs", url=stand_in.url, token=TOKEN) as task:
+        handler = LogHandler(task)
+        root.addHandler(handler)
+        root.setLevel(logging.DEBUG)  # httpx talks of each request at this level
+        try:
+            logging.getLogger("mine").warning("look %s", "out")
+            bad = logging.LogRecord("mine", logging.ERROR, "", 1, "bad %d", ("no number",), None)
+            handler.handle(bad)
+            logging.getLogger("mine").info("on")
+            stand_in.was_asked(2)
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(before)
+    told = [
+        (event["payload"]["level"], event["payload"]["message"])
+        for event in stand_in.events
+        if event["event_type"] == "log"
+    ]
+    assert told == [("warning", "look out"), ("info", "on")]
+
+
+def test_tqdm_tells_the_task_what_it_shows(stand_in: StandIn) -> None:
+    shown = io.StringIO()
+    with package.task("bar", url=stand_in.url, token=TOKEN) as task:
+        for _ in tqdm(range(3), task=task, file=shown, desc="letters", mininterval=0):
+            pass
+    told = [e["payload"] for e in stand_in.events if e["event_type"] == "task_progress"]
+    assert told[-1] == {"progress": 1.0, "message": "letters: 3/3"}
+    assert "letters: 100%" in shown.getvalue()
+    assert list(tqdm("ab", file=shown)) == ["a", "b"]
 
 
 def test_what_a_program_says_of_itself_never_breaks_it(stand_in: StandIn) -> None:

@@ -1,0 +1,135 @@
+"""`relay run`: any command, watched."""
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+import click
+
+from relay.cli.options import relay_options
+from relay.client.credentials import Credentials, NoCredentials, find_credentials
+from relay.client.events import clean_id, task_name
+from relay.wrapped import signals
+from relay.wrapped.child import CannotStart, Child
+from relay.wrapped.masking import Mask, secrets_of
+from relay.wrapped.recorder import Recorder
+
+# Seconds a thread may compute before another one runs: what the command prints is passed on by
+# threads that wait for their turn whenever they have waited for the command.
+TURN = 0.0005
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@click.option("--title", metavar="TEXT", help="What the task is called [the command].")
+@click.option("--task-id", metavar="ID", help="Which task it is [a new one each time].")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=5.0,
+    help="At the end, wait so long for Relay [5].",
+)
+@relay_options
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND…")
+def command(
+    command: tuple[str, ...],
+    title: str | None,
+    task_id: str | None,
+    wait: float,
+    url: str | None,
+    token: str | None,
+) -> None:
+    """Run a command, and show on Relay how it goes: its output, its progress, its end.
+
+    \b
+    Examples:
+      relay run -- make test
+      relay run --title "Nightly backup" -- ./backup.sh /home
+      relay run --task-id train -- python train.py --epochs 10
+      relay run -- sh -c 'make && make install'
+
+    \b
+    The command runs as it would without: terminal, colours, keys, signals, exit code. Without
+    Relay it runs, too. Values of environment variables that look secret are masked in what is
+    told. What Relay could not take by the end is kept, and sent at the next start.
+    Exit codes: those of the command; 128 and the signal's number; 127 not found, 126 not runnable.
+    """
+    if task_id is not None and (not task_id or clean_id(task_id) != task_id):
+        raise click.BadParameter("1 to 128 visible characters, no spaces", param_hint="--task-id")
+    notes: list[str] = []
+    try:
+        found = find_credentials(url, token)
+    except NoCredentials as error:
+        click.echo(f"relay: nobody is told: {error}", err=True)
+        found = None
+    code = _run(command, title, task_id, wait, found, notes)
+    for note in dict.fromkeys(notes):
+        click.echo(f"relay: {note}", err=True)
+    sys.stdout.flush()
+    os._exit(code)  # threads that wait for a stalled server or a key have nothing left to say
+
+
+def _run(
+    command: Sequence[str],
+    title: str | None,
+    task_id: str | None,
+    wait: float,
+    credentials: Credentials | None,
+    notes: list[str],
+) -> int:
+    """Start it, pass everything on, tell of it; its exit code."""
+    sys.setswitchinterval(TURN)
+    recorder = None
+    if credentials is not None:
+        mask = Mask({*secrets_of(os.environ), credentials.token})
+        words = title or shlex.join(command)
+        recorder = Recorder(
+            credentials, words, task_id or task_name(command[0]), mask, notes.append
+        )
+    signals.hold_back()
+    began = time.monotonic()
+    message = None
+    try:
+        child = Child(command, recorder.feed if recorder else _nobody, signals.WATCHED)
+    except CannotStart as error:
+        message, code = str(error), error.exit_code
+        notes.append(message)
+        if recorder is not None:
+            recorder.start()
+    else:
+        if recorder is not None:
+            recorder.start()
+        signals.listen(lambda number, sent: _heed(child, recorder, number, sent))
+        code = child.run()
+        if code > 128:
+            message = _ended_by(code - 128)
+    if recorder is not None:
+        recorder.finish(code, time.monotonic() - began, message, wait)
+    return code
+
+
+def _heed(child: Child, recorder: Recorder | None, number: int, sent: bool) -> None:
+    if number == signal.SIGWINCH:
+        if child.terminal is not None:
+            child.terminal.resize()
+    elif number == signal.SIGCONT:
+        if child.terminal is not None and child.running:
+            child.terminal.enter()
+    elif child.running:
+        child.signal(number, sent)
+    elif recorder is not None and number != signal.SIGHUP:
+        recorder.give_up()
+
+
+def _ended_by(number: int) -> str | None:
+    try:
+        return f"ended by {signal.Signals(number).name}"
+    except ValueError:
+        return None
+
+
+def _nobody(_stream: str, _block: bytes) -> None:
+    """Nobody is told."""

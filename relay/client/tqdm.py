@@ -1,0 +1,24 @@
+"""tqdm's bar, whose progress is also the task's. Needs tqdm; `Task.track` needs nothing.
+
+from relay.client.tqdm import tqdm
+"""
+
+from typing import Any
+
+import tqdm as original
+
+from relay.client.task import Task
+
+
+class tqdm(original.tqdm):  # type: ignore[misc]
+    """`tqdm(items, task=task)`; everything else as in tqdm. It tells whenever it draws itself."""
+
+    def __init__(self, *arguments: Any, task: Task | None = None, **options: Any) -> None:
+        self._task = task
+        super().__init__(*arguments, **options)
+
+    def display(self, *arguments: Any, **options: Any) -> Any:
+        if self._task is not None and self.total:
+            words = f"{self.desc}: " if self.desc else ""
+            self._task.progress(self.n / self.total, f"{words}{self.n}/{self.total}")
+        return super().display(*arguments, **options)

@@ -1,0 +1,107 @@
+"""Commands in a real terminal, with somebody who reads and types, and in none."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+PATIENCE = 20  # seconds
+
+# its first words: the terminal on fd 0 (or the one named) is this session's own
+LAUNCH = """
+import fcntl, os, sys, termios
+fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Person:
+    """Reads what a terminal shows, types, and pulls at the window's corner."""
+
+    def __init__(self, process: trio.Process, master: int) -> None:
+        self.process = process
+        self.seen = b""
+        self._master = master
+        self._stream = trio.lowlevel.FdStream(os.dup(master))
+
+    async def sees(self, pattern: bytes) -> re.Match[bytes]:
+        with trio.fail_after(PATIENCE):
+            while (found := re.search(pattern, self.seen)) is None:
+                more = await self._more()
+                assert more, f"it ended instead, after {self.seen!r}"
+        return found
+
+    async def types(self, keys: bytes) -> None:
+        await self._stream.send_all(keys)
+
+    def resizes(self, rows: int, columns: int) -> None:
+        termios.tcsetwinsize(self._master, (rows, columns))
+
+    def manners(self) -> list[Any]:
+        return termios.tcgetattr(self._master)
+
+    async def ended(self) -> int:
+        """Its exit code; all it showed has been seen by then."""
+        with trio.fail_after(PATIENCE):
+            while await self._more():
+                pass
+            return await self.process.wait()
+
+    async def _more(self) -> bytes:
+        try:
+            more = await self._stream.receive_some()
+        except trio.BrokenResourceError:  # Linux' way to say that the last one has closed it
+            return b""
+        self.seen += more
+        return bytes(more)
+
+    async def close(self) -> None:
+        await self._stream.aclose()
+
+
+@asynccontextmanager
+async def terminal(
+    command: list[str], env: dict[str, str], *, size: tuple[int, int] = (24, 80), **given: Any
+) -> AsyncIterator[Person]:
+    """A command in a terminal of its own; `given` replaces its stdin, stdout or stderr."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(master, size)
+    everything = {"stdin": slave, "stdout": slave, "stderr": slave, **given}
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-c", LAUNCH, str(slave), *command],
+        env=env,
+        start_new_session=True,
+        pass_fds=[slave],
+        **everything,
+    )
+    os.close(slave)
+    person = Person(process, master)
+    try:
+        yield person
+    finally:
+        await person.close()
+        os.close(master)
+        with trio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def piped(
+    command: list[str], env: dict[str, str], **given: Any
+) -> "subprocess.CompletedProcess[bytes]":
+    """A command without any terminal."""
+    with trio.fail_after(PATIENCE):
+        return await trio.run_process(
+            command,
+            env=env,
+            check=False,
+            **{"capture_stdout": True, "capture_stderr": True, "stdin": b"", **given},
+        )

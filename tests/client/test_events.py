@@ -1,0 +1,74 @@
+"""Events before they are sent: one id each, payloads that fit, nothing lost in the cutting."""
+
+import json
+import uuid
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.client.events import LOG_MOST, PAYLOAD_MOST, Draft, clean_id, event, logs, new_id
+
+LETTERS = st.sampled_from(["a", "é", "😀", "\x00", "\x1b", '"', "\\", "\n", "\r", "\udcff"])
+RUNS = st.tuples(LETTERS, st.sampled_from([1, 100, 20_000, 61_000])).map(
+    lambda run: run[0] * run[1]
+)
+TEXTS = st.lists(st.one_of(RUNS, st.text(max_size=50)), max_size=8).map("".join)
+
+
+def decoded(draft: Draft) -> dict[str, Any]:
+    line = draft.line()
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    found: dict[str, Any] = json.loads(line)
+    assert len(json.dumps(found["payload"], ensure_ascii=False).encode()) <= PAYLOAD_MOST * 1.1
+    return found
+
+
+def test_ids_are_uuids_of_version_7_and_follow_time() -> None:
+    ids = [new_id() for _ in range(1_000)]
+    assert len(set(ids)) == len(ids)
+    assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in ids} == {(7, uuid.RFC_4122)}
+    assert sorted(one[:13] for one in ids) == [one[:13] for one in ids]
+
+
+@settings(max_examples=25, deadline=None)
+@given(TEXTS)
+def test_a_log_is_cut_into_pieces_that_fit_and_lose_nothing(text: str) -> None:
+    drafts = list(logs(text, "t", stream="stdout"))
+    assert all(draft.text_size <= LOG_MOST for draft in drafts)
+    pieces = [decoded(draft)["payload"]["message"] for draft in drafts]
+    clean = text.encode("utf-8", "replace").decode()
+    # newlines where it was cut are the cut
+    assert "".join(pieces).replace("\n", "") == clean.replace("\n", "")
+    assert "\n".join(pieces).count("\n") >= clean.count("\n")
+
+
+def test_lines_are_cut_between_lines() -> None:
+    lines = [f"line {number}" for number in range(50_000)]
+    pieces = [decoded(draft)["payload"]["message"] for draft in logs("\n".join(lines))]
+    assert "\n".join(pieces).split("\n") == lines
+    assert len(pieces) < 15  # and no smaller than they need to be
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
+def test_joined_logs_read_like_one(texts: list[str]) -> None:
+    first, *rest = [draft for text in texts for draft in logs(text, "t")]
+    assert all(first.join(draft) for draft in rest)
+    message = decoded(first)["payload"]["message"]
+    assert message == "\n".join(text.encode("utf-8", "replace").decode() for text in texts)
+    assert first.size + 1 == len(first.line())
+
+
+def test_logs_of_different_kinds_are_not_joined() -> None:
+    ((one,), (other,), (third,)) = (logs("a", "t"), logs("b", "u"), logs("c", "t", level="error"))
+    assert not one.join(other)
+    assert not one.join(third)
+    assert not event("log", {"message": "x"}, "t").join(one)
+
+
+@given(st.text())
+def test_any_text_makes_a_task_id_that_relay_takes(text: str) -> None:
+    assert all("!" <= letter <= "~" for letter in clean_id(text))
+    assert len(clean_id(text)) <= 128
