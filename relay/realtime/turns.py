@@ -15,8 +15,8 @@ import trio
 from relay import metrics
 from relay.errors import JournalFull
 
-TURNS = 8  # a user's at a time: enough to fill commits, too few for others to feel
-EVENTS_A_TURN = 128  # a batch of a thousand takes them all
+TURNS = 2  # a user's at a time: one commits while the next is read; more, and others feel it
+EVENTS_A_TURN = 128  # a batch of so many takes both
 
 
 class _Line:
