@@ -1,6 +1,7 @@
 """Publishing from a program that has other things to do: nothing here waits for Relay or raises."""
 
 import logging
+import os
 import time
 from typing import Any
 
@@ -68,6 +69,7 @@ class Client:
         credentials: Credentials | None = None,
     ) -> None:
         self._strict = strict
+        self._process = os.getpid()
         self._tell = tell or _log_it
         self._oversized = 0
         self._outcome: Outcome | None = None
@@ -109,12 +111,17 @@ class Client:
             self._put(draft)
 
     def _put(self, draft: Draft) -> None:
-        if self._outbox is not None and self._outcome is None:
+        if self._outbox is not None and self._outcome is None and not self._forked:
             self._outbox.put(draft)
+
+    @property
+    def _forked(self) -> bool:
+        """Whether this is a child's copy: the thread, the locks and the file are its parent's."""
+        return os.getpid() != self._process
 
     def flush(self, timeout: float = CLOSE_TIMEOUT) -> bool:
         """Wait until what was published before is delivered; False when that takes longer."""
-        if self._outbox is None:
+        if self._outbox is None or self._forked:
             return True
         self._outbox.hurry()
         try:
@@ -134,7 +141,7 @@ class Client:
         """
         if self._outcome is not None:
             return self._outcome
-        if self._outbox is None or self._sender is None:
+        if self._outbox is None or self._sender is None or self._forked:
             self._outcome = Outcome()
             return self._outcome
         self._sender.hurry(time.monotonic() + timeout)

@@ -5,7 +5,6 @@ progress is told a few times a second. One sender takes them out, oldest first, 
 once they are stored. What is in the file is older than what is in memory.
 """
 
-import os
 import threading
 import time
 from collections import deque
@@ -32,7 +31,6 @@ class Outbox:
         """`make_spool` is asked for a file once one is needed; it may raise OSError."""
         self._make_spool = make_spool
         self._changed = threading.Condition()
-        self._process = os.getpid()
         self._spool: Spool | None = None
         self._taken: list[bytes] = []  # what the sender is at
         self._drafts: deque[Draft] = deque()
@@ -49,8 +47,6 @@ class Outbox:
 
     def put(self, draft: Draft) -> None:
         """Add an event. Never waits for Relay; what no bound has room for is counted as lost."""
-        if os.getpid() != self._process:
-            return  # a fork: the sender and the file are its parent's
         with self._changed:
             if draft.event_type == "task_progress" and not self._due(draft):
                 self._held[draft.task_id] = draft

@@ -240,3 +240,24 @@ def test_what_a_killed_process_left_is_delivered_by_the_next(stand_in: StandIn) 
         later.flush()
     assert stand_in.said() == [f"line {number}" for number in range(100)]
     assert spools() == []
+
+
+FORKED = """
+import os, sys
+import relay
+with relay.task("parent", url=sys.argv[1], token="stand-in-token") as task:
+    task.log("before")
+    if (child := os.fork()) == 0:
+        task.log("of the child")
+        task.__exit__(None, None, None)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    task.log("after")
+"""
+
+
+def test_a_forked_child_leaves_its_parents_events_alone(stand_in: StandIn) -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED, stand_in.url], timeout=20, check=True)
+    assert (done.returncode, stand_in.said()) == (0, ["before", "after"])
+    kinds = [event["event_type"] for event in stand_in.events]
+    assert kinds.count("task_succeeded") == 1

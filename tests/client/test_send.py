@@ -121,11 +121,16 @@ async def test_each_way_to_fail_has_its_exit_code(relay: Relay, stand_in: StandI
         (5, "Too much", {"RELAY_URL": stand_in.url, "RELAY_TOKEN": hook}),
         (1, "no Relay", {"RELAY_URL": f"{relay.url}/elsewhere", "RELAY_TOKEN": hook}),
     ]
-    for code, said, who in cases:
+
+    async def fails(code: int, said: str, who: dict[str, str]) -> None:
         done = await send("log", "--wait", "0.1", **who)
         (line,) = complaints(done.stderr)
         assert (done.returncode, done.stdout, said in line) == (code, b"", True), line
         assert hook not in line
+
+    async with trio.open_nursery() as nursery:
+        for case in cases:
+            nursery.start_soon(fails, *case)
     assert (await send("nothing")).returncode == 2
     assert (await send("-", "--message", "x")).returncode == 2
 

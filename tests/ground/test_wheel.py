@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from packaging.requirements import Requirement
 
 from tests.ground.commands import complaints, environment, run_command, running
-from tests.live import PATIENCE
+from tests.live import PATIENCE, Relay
+from tests.supply.packages import closure
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,23 +55,11 @@ def light(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("light")
     packages = folder / "packages"
     packages.mkdir()
-    todo, seen = ["relay"], set[str]()
-    while todo:
-        name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
+    for name in closure(["relay"]):
         distribution = importlib.metadata.distribution(name)
-        if name != "relay":
-            files = distribution.files or []
-            for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
-                (packages / top).symlink_to(Path(str(distribution.locate_file(top))))
-        requirements = map(Requirement, distribution.requires or [])
-        todo += [
-            requirement.name
-            for requirement in requirements
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        ]
+        files = distribution.files or []
+        for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+            (packages / top).symlink_to(Path(str(distribution.locate_file(top))))
     return install(wheel, folder / "venv", packages)
 
 
@@ -127,6 +115,25 @@ async def test_without_the_servers_packages_the_command_line_still_helps(
     assert {"serve", "migrate", "user", "epoch"} <= set(helped.stdout.decode().split())
     version = await run_command((light / "relay", "--version"), tmp_path)
     assert version.stdout.decode().strip().endswith(importlib.metadata.version("relay"))
+
+
+async def test_a_light_install_sends_runs_and_reports(
+    light: Path, tmp_path: Path, relay: Relay
+) -> None:
+    user = await relay.user()
+    home = {"XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook(), **home)
+    report = "import relay\nwith relay.task('reported') as task: task.log('by Python')"
+    for command in (
+        (light / "relay", "send", "log", "--message", "sent"),
+        (light / "relay", "run", "--", "echo", "run"),
+        (light / "python", "-c", report),
+    ):
+        done = await run_command(command, tmp_path, env)
+        assert (done.returncode, done.stderr) == (0, b"")
+    events = (await user.call("GET", "/api/events")).json()["events"]
+    told = [event["payload"]["message"] for event in events if event["event_type"] == "log"]
+    assert told == ["sent", "run", "by Python"]
 
 
 @pytest.mark.parametrize(
