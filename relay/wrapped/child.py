@@ -123,7 +123,8 @@ class Child:
         try:
             while block := self._read(source):
                 _write(target, block)
-                self._feed(name, block)
+                if target != STDIN:  # a terminal for keys alone shows but what is typed
+                    self._feed(name, block)
         except OSError:
             pass  # nobody reads our output any more, or nobody is left to write theirs
         if self.terminal is None or source != self.terminal.master:

@@ -241,6 +241,20 @@ async def test_what_is_typed_and_the_windows_size_reach_it(stand_in: StandIn) ->
         assert await person.ended() == 0
 
 
+async def test_what_is_typed_is_no_output_of_a_command_that_prints_elsewhere(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
+    with (tmp_path / "log").open("wb") as log:
+        given = {"stdout": log, "stderr": subprocess.DEVNULL}
+        async with terminal(run("head", "-n", "1"), env, **given) as person:
+            await person.types(b"hello\r")
+            await person.sees(b"hello\r\n")  # the echo
+            assert await person.ended() == 0
+    assert (tmp_path / "log").read_bytes() == b"hello\n"
+    assert stand_in.said() == ["hello"]
+
+
 async def test_a_password_that_is_not_shown_is_not_told(stand_in: StandIn) -> None:
     script = "read -s -p 'Password: ' word; echo; echo done"
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
