@@ -13,7 +13,7 @@ from relay.logs import configure_logs
 from relay.settings import Settings
 
 
-@click.command("epoch")
+@click.command("epoch", short_help="Mark every stream as begun anew, after a restore.")
 @click.option("--renew", is_flag=True, required=True, help="Give every stream a new epoch.")
 @click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
 def command(renew: bool, data_dir: str | None) -> None:
@@ -31,7 +31,7 @@ def command(renew: bool, data_dir: str | None) -> None:
         settings = Settings.load(os.environ, data_dir=data_dir)
         configure_logs("warning")
         renewed = trio.run(_renew, settings)
-    click.echo(f"{renewed} streams have a new epoch.")
+    click.echo(f"Streams with a new epoch: {renewed}.")
 
 
 async def _renew(settings: Settings) -> int:

@@ -23,7 +23,7 @@ HERE = "http://127.0.0.1:8000"  # where `relay serve` listens unless told otherw
 MARK = "#link="
 
 
-@click.command("login")
+@click.command("login", short_help="Become somebody at a Relay.")
 @click.argument("address", required=False, metavar="[URL | LINK]")
 @click.option("--link", is_flag=True, help="Show a link and QR code for a second device, and end.")
 @click.option("--with-token", is_flag=True, help="Read a token, or a link, from stdin.")

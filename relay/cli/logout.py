@@ -7,7 +7,7 @@ from relay.client.asking import Asking, Refused
 from relay.client.credentials import clean_url, load_credentials
 
 
-@click.command("logout")
+@click.command("logout", short_help="End your session at a Relay.")
 @click.argument("address", required=False, metavar="[URL]")
 @click.option("--others", is_flag=True, help="End your other sessions instead, and stay.")
 def command(address: str | None, others: bool) -> None:

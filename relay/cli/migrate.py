@@ -14,7 +14,7 @@ from relay.packaged import packaged
 from relay.settings import Settings
 
 
-@click.command("migrate")
+@click.command("migrate", short_help="Apply pending migrations.")
 @click.option("--status", is_flag=True, help="Only show what is applied and what is pending.")
 @click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
 def command(status: bool, data_dir: str | None) -> None:
@@ -38,7 +38,7 @@ async def _apply(settings: Settings) -> int:
         done = await bring_up_to_date(source.direct, apply=True, timeout=settings.database_timeout)
     for migration in done:
         click.echo(f"applied {migration.file}")
-    click.echo(f"The database is up to date; {len(done)} migrations applied now.")
+    click.echo(f"The database is up to date; applied now: {len(done)}.")
     return 0
 
 

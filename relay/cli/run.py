@@ -22,7 +22,11 @@ from relay.wrapped.recorder import Recorder
 TURN = 0.0005
 
 
-@click.command("run", context_settings={"allow_interspersed_args": False})
+@click.command(
+    "run",
+    short_help="Run a command and show how it goes.",
+    context_settings={"allow_interspersed_args": False},
+)
 @click.option("--title", metavar="TEXT", help="What the task is called [the command].")
 @click.option("--task-id", metavar="ID", help="Which task it is [a new one each time].")
 @click.option(

@@ -17,7 +17,7 @@ from relay.client.posting import Away, Posting, Stored, pause_before
 EVENT_TYPES = ("task_started", "task_progress", "task_succeeded", "task_failed", "log")
 
 
-@click.command("send")
+@click.command("send", short_help="Publish events.")
 @click.argument("what", metavar="EVENT_TYPE | -", type=click.Choice((*EVENT_TYPES, "-")))
 @click.option("--task-id", metavar="ID", help="Which task this belongs to.")
 @click.option("--title", metavar="TEXT", help="What the task is called.")

@@ -17,7 +17,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 LAST = 10  # events a terminal looks back: enough to see where one is
 
 
-@click.command("tail")
+@click.command("tail", short_help="Follow your stream.")
 @click.option("--last", type=click.IntRange(1, 1000), metavar="N", help="Begin N events back.")
 @click.option("--after", metavar="CURSOR", help="Begin after this cursor, or with `oldest`.")
 @click.option("--task", metavar="ID", help="Only what belongs to this task.")

@@ -109,7 +109,7 @@ class Worker:
 
     def _gone(self, process: trio.Process) -> None:
         code = process.returncode
-        self.failure = self.failure or f"it ended with exit code {code}"
+        self.failure = self.failure or _obituary(code)
         told = {"worker": self.number, "pid": process.pid, "code": code}
         if self.told_to_go and self.clean:
             log.log(logging.INFO if self.number else logging.DEBUG, "worker_ended", **told)
@@ -131,6 +131,12 @@ class Worker:
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
+
+
+def _obituary(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"it ended with exit code {code}"
 
 
 def environment(metrics: str) -> dict[str, str]:

@@ -107,6 +107,7 @@ async def test_a_killed_worker_is_replaced_and_the_others_streams_never_notice(
         assert not [seat for seat in kept if seat.end]
         assert took < REPLACED_WITHIN
     (died,) = pair.logged("worker_died")
+    assert died["reason"] == "killed by SIGKILL"
     assert (died["pid"], died["code"]) == (victim.pid, -9)
     assert other in pair.workers()
 
