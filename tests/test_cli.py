@@ -302,7 +302,7 @@ async def test_epoch_renews_every_streams_epoch_and_nothing_without_the_flag(
 
     renewed = await relay(tmp_path, "epoch", "--renew", env=env)
     assert (renewed.returncode, complaints(renewed.stderr)) == (0, [])
-    assert renewed.stdout.startswith(b"2 streams")
+    assert renewed.stdout == b"Streams with a new epoch: 2.\n"
     after = await epochs(database_url)
     assert set(after) == set(before)
     assert not set(after.values()) & set(before.values())

@@ -66,25 +66,27 @@ async def test_impatient_producers_get_503_from_a_full_journal(
     program = Program(tmp_path, RELAY_QUEUE_EVENTS="5", RELAY_DATABASE_TIMEOUT=str(DEADLINE))
     copy_data(made_data, program.data)
     async with running(program):
-        account = await Ledger(program).enrol("u", [])
+        ledger = Ledger(program)  # of several users: one alone waits for a turn of its own
+        hooks = [(await ledger.enrol(f"u{n}", [])).hook for n in range(6)]
         async with Caller(program.port) as caller:
-            first = await caller.call("POST", "/api/webhook/cli", account.hook, EVENT)
-            assert first.status == 200
+            for hook in hooks:
+                first = await caller.call("POST", "/api/webhook/cli", hook, EVENT)
+                assert first.status == 200
         send(program.postgres(), signal.SIGSTOP)
         until = trio.current_time() + 2
         statuses: Counter[int] = Counter()
 
-        async def hurry() -> None:
+        async def hurry(hook: str) -> None:
             while trio.current_time() < until:
                 with trio.move_on_after(0.15):
                     async with Caller(program.port) as caller:
-                        answer = await caller.call("POST", "/api/webhook/cli", account.hook, EVENT)
+                        answer = await caller.call("POST", "/api/webhook/cli", hook, EVENT)
                         statuses[answer.status] += 1
                         await trio.sleep(0.05)
 
         async with trio.open_nursery() as nursery:
-            for _ in range(4):
-                nursery.start_soon(hurry)
+            for hook in hooks:
+                nursery.start_soon(hurry, hook)
         assert set(statuses) == {503}, statuses
 
 
