@@ -85,8 +85,9 @@ class Chromium:
         return await trio.to_thread.run_sync(self._thread.submit(what, *arguments).result)
 
     @asynccontextmanager
-    async def profile(self) -> AsyncIterator[Profile]:
-        context = await self.call(self._browser.new_context)
+    async def profile(self, **options: Any) -> AsyncIterator[Profile]:
+        """`options` are Playwright's, of a context: window, colours, language."""
+        context = await self.call(lambda: self._browser.new_context(**options))
         try:
             await self.call(context.set_default_timeout, PATIENCE * 1000)
             yield Profile(self, context)
@@ -96,7 +97,7 @@ class Chromium:
 
 
 @contextmanager
-def running_chromium() -> Iterator[Chromium]:
+def running_chromium(*arguments: str) -> Iterator[Chromium]:
     path = program("chromium")
     with ThreadPoolExecutor(1, "chromium") as thread:
         playwright = thread.submit(sync_playwright().start).result()
@@ -104,7 +105,8 @@ def running_chromium() -> Iterator[Chromium]:
             browser = thread.submit(
                 playwright.chromium.launch,
                 executable_path=path,
-                args=["--no-sandbox"],  # CI runs as root, and loads nothing but its own pages
+                # CI runs as root, and loads nothing but its own pages
+                args=["--no-sandbox", *arguments],
             ).result()
             yield Chromium(thread, browser)
             thread.submit(browser.close).result()

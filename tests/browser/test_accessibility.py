@@ -1,0 +1,147 @@
+"""Nothing the pages show, in any state, is lost on those who see, hear or point otherwise."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.browser.axe import PHONE, faults
+from tests.browser.chromium import Chromium, Profile, Tab
+from tests.browser.visits import FIRST_WORDS, first_visit, hook_of, session_of, shown_link, tell
+from tests.live import Relay, bearer, running_relay
+
+ESCAPES = "".join(f"\x1b[{code}mcolour {code} " for code in (*range(30, 38), *range(90, 98), 0, 2))
+
+
+@pytest.fixture
+async def profile(chromium: Chromium) -> AsyncIterator[Profile]:
+    async with chromium.profile() as memory:
+        yield memory
+
+
+async def press(tab: Tab, name: str) -> None:
+    await tab.do(lambda page: page.get_by_role("button", name=name, exact=True).first.click())
+
+
+async def search(tab: Tab, text: str) -> None:
+    await tab.do(lambda page: page.get_by_label("Search the log").fill(text))
+
+
+async def an_afternoon(relay: Relay, hook: str) -> None:
+    """Tasks in every state, and every colour a log has."""
+    await tell(relay, hook, "task_started", "build", title="Build the wheel")
+    await tell(relay, hook, "log", "build", message=ESCAPES)
+    for level in ("info", "warn", "error", "debug"):
+        await tell(relay, hook, "log", "build", level=level, message=f"said as {level}")
+    await tell(relay, hook, "task_progress", "build", progress=0.42, message="epoch 3")
+    await tell(relay, hook, "task_started", "train")
+    await tell(relay, hook, "task_started", "deploy", title="Deploy to the north")
+    await tell(relay, hook, "task_progress", "deploy", progress=0.9)
+    await tell(relay, hook, "task_failed", "deploy", exit_code=2, message="no route")
+    for number in range(6):  # as many hues as tasks have
+        await tell(relay, hook, "log", f"job-{number}", message="a line")
+        await tell(relay, hook, "task_succeeded", f"job-{number}", title=f"Job {number}")
+
+
+async def test_a_fault_is_found(relay: Relay, profile: Profile) -> None:
+    tab = await first_visit(relay, profile)
+    await tab.run("""() => {
+      const faint = document.createElement('p');
+      faint.textContent = 'Who can read this?';
+      faint.style.color = 'light-dark(#131a16, #333)';
+      document.querySelector('main').prepend(faint, document.createElement('button'));
+    }""")
+    found = await faults(tab)
+    assert len(found) == 4
+    assert [fault for fault in found if fault.startswith("light, 390: button-name: <button>")]
+    assert [fault for fault in found if fault.startswith("dark, 1280: color-contrast: <p")]
+
+
+async def test_the_first_minute(relay: Relay, profile: Profile) -> None:
+    tab = await first_visit(relay, profile)
+    assert await faults(tab) == []
+    await press(tab, "Make my first token")
+    await tab.shows("This token is shown once.")
+    assert await faults(tab) == []
+    await tell(relay, await hook_of(relay, profile), "task_started", "build")
+    await tab.shows("Now something of yours")
+    assert await faults(tab) == []
+
+
+async def test_tasks_and_their_log(relay: Relay, profile: Profile) -> None:
+    tab = await first_visit(relay, profile)
+    hook = await hook_of(relay, profile)
+    await an_afternoon(relay, hook)
+    await tab.shows("Job 5")
+    assert await faults(tab) == []  # on the phone: the tasks
+    await tab.do(lambda page: page.set_viewport_size(PHONE))
+    await press(tab, "Log")
+    await press(tab, "Progress")
+    await search(tab, "a")
+    await tab.do(lambda page: page.locator("mark").first.wait_for())
+    assert await faults(tab) == []  # on the phone: the log
+    await press(tab, "Following")
+    await tell(relay, hook, "log", "build", message="another")
+    await tab.shows("1 new line")
+    assert await faults(tab) == []
+    await search(tab, "nobody said this")
+    await tab.shows("No line matches")
+    assert await faults(tab) == []
+
+
+async def test_the_tokens(relay: Relay, profile: Profile) -> None:
+    tab = await first_visit(relay, profile)
+    await press(tab, "Tokens")
+    await tab.shows("No token yet")
+    assert await faults(tab) == []
+    await tab.do(lambda page: page.get_by_label("Name").fill("laptop"))
+    await press(tab, "Make token")
+    await tab.shows("This token is shown once.")
+    assert await faults(tab) == []
+    await press(tab, "Revoke laptop")
+    await press(tab, "End this session")
+    await tab.shows("nobody can bring it back")
+    assert await faults(tab) == []
+
+
+async def test_a_second_device(relay: Relay, profile: Profile, chromium: Chromium) -> None:
+    tab = await profile.open("about:blank")
+    await tab.do(lambda page: page.clock.install())
+    await tab.goto(relay.url)
+    link = await shown_link(tab)
+    assert await faults(tab) == []
+    await tab.do(lambda page: page.clock.fast_forward("05:00"))
+    await tab.shows("This link has ended.")
+    assert await faults(tab) == []
+    async with chromium.profile() as other:
+        opens = await first_visit(relay, other)
+        await opens.goto("about:blank")
+        await opens.goto(link)
+        await opens.shows("Open the other stream here?")
+        assert await faults(opens) == []
+
+
+async def test_refusals_and_breaks(database_url: str, profile: Profile) -> None:
+    async with running_relay(database_url) as relay:
+        tab = await profile.open(f"{relay.url}/#link=spent")
+        await tab.shows("This link was used")
+        assert await faults(tab) == []
+        await press(tab, "Go on without it")
+        await tab.shows(FIRST_WORDS)
+        await tell(relay, await hook_of(relay, profile), "task_started", "build")
+        await relay.http.delete("/api/session", headers=bearer(await session_of(profile)))
+        await tab.shows("Your session has ended")
+        assert await faults(tab) == []
+        await press(tab, "Start a new one")
+        await tab.shows("Live")
+    await tab.shows("Connection lost")
+    assert await faults(tab) == []
+    async with running_relay(database_url, RELAY_OPEN_SIGNUP="off") as relay:
+        await tab.goto(relay.url)
+        await tab.shows("does not take new people")
+        assert await faults(tab) == []
+
+
+async def test_the_reference(relay: Relay, profile: Profile) -> None:
+    tab = await profile.open(f"{relay.url}/docs")
+    await tab.run("document.querySelector('details').open = true")  # they are all alike
+    assert await faults(tab) == []
