@@ -103,9 +103,21 @@ class Access:
         """Raises InvalidToken, DatabaseAway. `now` is seconds since 1970."""
         if trio.current_time() > self._trusted_until:
             raise DatabaseAway()  # at once: the next good look, within a second or so, ends this
-        credential = self._known.get(token)
-        if credential is None or credential.expires_at <= now:  # a session may have slid on
+        credential = self.remembered(token, now)
+        if credential is None:  # never seen, or expired; but a session may have slid on
             credential = await self._ask(token)
+            self._used[credential.kind].add(credential.id)
+        return credential
+
+    def remembered(self, token: str, now: float) -> Credential | None:
+        """Whose it is, if memory may say so now; None refuses nobody."""
+        credential = self._known.get(token)
+        if (
+            credential is None
+            or credential.expires_at <= now
+            or trio.current_time() > self._trusted_until
+        ):
+            return None
         self._used[credential.kind].add(credential.id)
         return credential
 

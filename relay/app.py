@@ -3,7 +3,6 @@
 from typing import Any
 
 import structlog
-import trio
 from hypercorn.typing import ASGIFramework
 from quart import Response, request, websocket
 from quart.ctx import has_request_context
@@ -13,7 +12,8 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import HTTPException
 
-from relay import __version__, metrics
+from relay import __version__
+from relay.answers import refusal
 from relay.blueprints.console import console
 from relay.blueprints.operations import operations
 from relay.blueprints.reference import reference
@@ -22,13 +22,10 @@ from relay.blueprints.stream import stream
 from relay.blueprints.tokens import tokens
 from relay.blueprints.users import users
 from relay.blueprints.webhook import webhook
-from relay.bodies import NDJSON
-from relay.challenges import challenge
 from relay.cookies import delete_cookie
 from relay.cors import let_listed_pages_read
-from relay.envelope import MAX_BATCH_BODY, MAX_BODY
+from relay.envelope import MAX_BATCH_BODY, MAX_BODY, most_bytes
 from relay.errors import (
-    MEDIA_TYPE,
     BadRequest,
     Internal,
     InvalidToken,
@@ -36,9 +33,7 @@ from relay.errors import (
     NotFound,
     PayloadTooLarge,
     Problem,
-    RateLimited,
     RequestTimeout,
-    Unauthorized,
     UnsupportedMediaType,
 )
 from relay.exchange import Exchange, SocketExchange
@@ -51,8 +46,7 @@ from relay.requests import check_origin, cookie_name
 from relay.security_headers import SecurityHeaders
 from relay.services import Services, services
 from relay.settings import Settings
-
-UNHURRIED = 0.25  # seconds before who came too fast hears so: a flood must not set the pace
+from relay.shortcut import Shortcut
 
 log = structlog.get_logger("relay.app")
 
@@ -61,9 +55,7 @@ class RelayRequest(TrioRequest):
     """A request whose body is bounded by what it says it is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        headers = args[4]
-        batch = headers.get("Content-Type", "").partition(";")[0].strip().lower() == NDJSON
-        most = MAX_BATCH_BODY if batch else MAX_BODY
+        most = most_bytes(args[4].get("Content-Type", ""))
         super().__init__(*args, **{**kwargs, "max_content_length": most})
         self.max_content_length = most
 
@@ -71,6 +63,7 @@ class RelayRequest(TrioRequest):
 class Relay(QuartTrio):
     asgi_http_class = Exchange
     asgi_websocket_class = SocketExchange
+    shortcut: Shortcut
     request_class = RelayRequest
     services: Services
 
@@ -97,7 +90,10 @@ def create_app(settings: Settings) -> Relay:
     app.before_request(_refuse_other_spellings)
     app.before_websocket(_name_route)
     app.before_websocket(_refuse_other_spellings)
-    let_listed_pages_read(app, Listed(settings.cors))
+    listed = Listed(settings.cors)
+    let_listed_pages_read(app, listed)
+    # the shortcut serves no page: one that is listed is answered elsewhere, and caches know that
+    app.shortcut = Shortcut(lambda: app.services, [(b"vary", b"Origin")] if listed.rules else [])
     keep_limits(app, settings)
     app.register_error_handler(Problem, _render)
     app.register_error_handler(HTTPException, _render_http)
@@ -142,20 +138,12 @@ async def _refuse_other_spellings() -> None:
 
 async def _render(problem: Problem) -> Response:
     incoming = _incoming()
-    metrics.problems.labels(problem.code).inc()
-    body = problem.document(request_id(incoming.scope))
-    if isinstance(problem, RateLimited):
-        await trio.sleep(UNHURRIED)
-    response = Response(body, problem.status, content_type=MEDIA_TYPE)
-    response.headers["Cache-Control"] = "no-store"
-    for name, value in problem.headers.items():
-        response.headers[name] = value
-    if (header := challenge(problem)) is not None:
-        response.headers["WWW-Authenticate"] = header
-    if isinstance(problem, Unauthorized):
-        metrics.auth_failures.labels(getattr(problem, "reason", "missing")).inc()
-        if isinstance(problem, InvalidToken) and _came_by_cookie(incoming):
-            delete_cookie(response)
+    answer = await refusal(problem, request_id(incoming.scope))
+    response = Response(answer.body, answer.status)
+    for name, value in answer.headers:
+        response.headers[name.decode().title()] = value.decode()
+    if isinstance(problem, InvalidToken) and _came_by_cookie(incoming):
+        delete_cookie(response)
     return response
 
 

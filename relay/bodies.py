@@ -14,11 +14,9 @@ from relay.errors import (
     UnsupportedMediaType,
     named,
 )
+from relay.media_types import JSON
 
 T = TypeVar("T")
-
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
 
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _VALUE = re.compile(r" '.*'$", re.DOTALL)

@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Problem, named
 from relay.events import EVENT_TYPES, NewEvent
+from relay.media_types import NDJSON
 from relay.shapes import Timestamp
 
 MAX_BODY = 128 * 1024  # bytes of one event's request: a full payload and a generous envelope
@@ -63,6 +64,12 @@ _FIELDS = ("event_type", "ts", "payload", "event_id", "task_id")
 _REQUIRED = ("event_type", "ts", "payload")
 _QUOTED = tuple(f'"{name}"'.encode() for name in _FIELDS)
 _decoder = msgspec.json.Decoder(Envelope)
+
+
+def most_bytes(content_type: str) -> int:
+    """What a request's body may have, by what it says it is."""
+    batch = content_type.partition(";")[0].strip().lower() == NDJSON
+    return MAX_BATCH_BODY if batch else MAX_BODY
 
 
 def parse_event(body: bytes, received_at: datetime, default_id: str | None = None) -> NewEvent:

@@ -12,12 +12,13 @@ from typing import Any, cast
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
-from quart import Request, Response
+from quart import Response
 from quart.asgi import ASGIWebsocketConnection
 from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
+from relay.envelope import most_bytes
 from relay.realtime.sse import HEADERS, Write
 from relay.server.transport import EXTENSION, Transport
 
@@ -36,66 +37,86 @@ class EventStream(Response):
         self.run = run
 
 
-class Body(Enum):
+class Extent(Enum):
     """How far a request's body was taken in."""
 
     WHOLE = auto()
-    UNFINISHED = auto()  # too large or too slow
+    TOO_LARGE = auto()
+    TOO_SLOW = auto()
     ABANDONED = auto()  # the client left
 
 
 class Exchange(TrioASGIHTTPConnection):
     """quart-trio's connection, lean for small requests, pushing for streams."""
 
+    app: Any  # a Quart app with a shortcut
+
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if self.scope["path"] in STREAMS:
             await super().__call__(receive, send)
             return
+        body, extent = await self._take(receive)
+        if extent is Extent.ABANDONED:
+            return
+        if extent is Extent.WHOLE:
+            answer = await self.app.shortcut(self.scope, body)
+            if answer is not None:
+                await send(_start(answer.status, answer.headers))
+                await send(_body(answer.body, more=False))
+                return
         request = self._create_request_from_scope(send)
-        body = await self._read(request, receive)
-        if body is not Body.ABANDONED:
-            response = await self.app.handle_request(request)
-            if body is Body.UNFINISHED:  # what is still to come is no next request
-                response.headers["Connection"] = "close"
-            await self._send_response(send, response)
+        request.body.append(body)
+        if extent is Extent.WHOLE:
+            request.body.set_complete()
+        elif extent is Extent.TOO_SLOW:
+            request.body_timeout = 0
+        response = await self.app.handle_request(request)
+        if extent is not Extent.WHOLE:  # what is still to come is no next request
+            response.headers["Connection"] = "close"
+        await self._send_response(send, response)
 
-    async def _read(self, request: Request, receive: ASGIReceiveCallable) -> "Body":
+    async def _take(self, receive: ASGIReceiveCallable) -> tuple[bytes, Extent]:
         """Take the body in, as far as it may go.
 
         What is too large or too slow is left unfinished: the handler meets it as 413 or 408
         when it asks for the body, after it has looked at who asks.
         """
-        body, taken = request.body, 0
-        most = request.max_content_length or 0
-        if (request.content_length or 0) > most:
-            return Body.UNFINISHED
-        with trio.move_on_after(self.app.config["BODY_TIMEOUT"]) as patience:
+        most, announced = self._bounds()
+        if announced > most:
+            return b"", Extent.TOO_LARGE
+        body = b""
+        with trio.move_on_after(self.app.config["BODY_TIMEOUT"]):
             while True:
-                message = await receive()
+                message: Any = await receive()
                 if message["type"] == "http.disconnect":
-                    return Body.ABANDONED
-                data: bytes = message["body"]  # type: ignore[typeddict-item]
-                body.append(data)
-                taken += len(data)
+                    return body, Extent.ABANDONED
+                body += message["body"]
                 if not message.get("more_body", False):
-                    body.set_complete()
-                    return Body.WHOLE
-                if taken > most:
-                    return Body.UNFINISHED
-        if patience.cancelled_caught:
-            request.body_timeout = 0
-        return Body.UNFINISHED
+                    return body, Extent.WHOLE
+                if len(body) > most:
+                    return body, Extent.TOO_LARGE
+        return body, Extent.TOO_SLOW
+
+    def _bounds(self) -> tuple[int, int]:
+        """What the body may have, and what it says it has, in bytes."""
+        kind = length = b""
+        for name, value in self.scope["headers"]:
+            if name == b"content-length":
+                length = value
+            elif name == b"content-type":
+                kind = value
+        return most_bytes(kind.decode("latin-1")), int(length) if length.isdigit() else 0
 
     async def _send_response(self, send: ASGISendCallable, response: Any) -> None:
         head = self.scope["method"] == "HEAD"
         if isinstance(response, EventStream) and not head:
-            await _start(send, response)
+            await send(_started(response))
             await self._push(send, response)
         elif response.status_code in (204, 304):
-            await _start(send, response)
+            await send(_started(response))
             await send(_body(b"", more=False))
         elif isinstance(response, Response) and isinstance(response.response, DataBody):
-            await _start(send, response)
+            await send(_started(response))
             await send(_body(b"" if head else response.response.data, more=False))
         else:
             await super()._send_response(send, response)
@@ -140,10 +161,12 @@ class SocketExchange(TrioASGIWebsocketConnection):
                 return event.get("text") or event.get("bytes") or b""
 
 
-async def _start(send: ASGISendCallable, response: Response) -> None:
-    headers = encode_headers(response.headers)
-    start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
-    await send(cast("Any", start))
+def _started(response: Response) -> Any:
+    return _start(response.status_code, encode_headers(response.headers))
+
+
+def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Any:
+    return {"type": "http.response.start", "status": status, "headers": headers}
 
 
 def _body(body: bytes, *, more: bool) -> Any:

@@ -18,9 +18,9 @@ from quart_rate_limiter.store import RateLimiterStoreABC
 
 from relay import metrics
 from relay.errors import Problem, RateLimited, Unauthorized
-from relay.limits import Allowances, OverLimit, Quota
+from relay.limits import Allowances, Limits, OverLimit, Quota
 from relay.observed import QUOTA
-from relay.requests import Incoming, authenticate_if_given, client_block
+from relay.requests import Incoming, authenticate_if_given, block_of, client_block
 from relay.services import services
 from relay.setting_types import Rate
 from relay.settings import Settings
@@ -72,37 +72,33 @@ def _declared(handler: Handler, limit: Limit | str, *refuses: type[Problem]) -> 
     return handler
 
 
-def charge_events(token_id: UUID, events: int) -> None:
-    """Charge what this request publishes. Raises RateLimited."""
-    limits, address = services().limits, client_block(request)
-    _charge(request, lambda: limits.publish(token_id, address, events))
+def charge_events(limits: Limits, scope: Any, token_id: UUID, events: int) -> None:
+    """Charge what the request of this scope publishes. Raises RateLimited."""
+    block = block_of(scope)
+    _charge(scope, lambda: limits.publish(token_id, block, events))
 
 
 def charge_handshake(incoming: Incoming) -> None:
     """Charge a new stream to the address it comes from. Raises RateLimited."""
     limits, address = services().limits, client_block(incoming)
-    _charge(incoming, lambda: limits.connect_from(address))
+    _charge(incoming.scope, lambda: limits.connect_from(address))
 
 
 def charge_viewer(incoming: Incoming, user_id: UUID) -> None:
     """Charge a new stream to the user it is for. Raises RateLimited."""
     limits = services().limits
-    _charge(incoming, lambda: limits.connect_as(user_id))
+    _charge(incoming.scope, lambda: limits.connect_as(user_id))
 
 
-def _charge(incoming: Incoming, take: Callable[[], Quota | None]) -> None:
+def _charge(scope: Any, take: Callable[[], Quota | None]) -> None:
+    """Whatever the answer will be, it says what is left."""
     try:
         quota = take()
     except OverLimit as refused:
-        _tell(incoming, refused.quota)
+        scope[QUOTA] = refused.quota.headers
         raise
     if quota is not None:
-        _tell(incoming, quota)
-
-
-def _tell(incoming: Incoming, quota: Quota) -> None:
-    """Whatever the answer will be, it says what is left."""
-    cast("dict[str, Any]", incoming.scope)[QUOTA] = quota.headers
+        scope[QUOTA] = quota.headers
 
 
 def keep_limits(app: Quart, settings: Settings) -> None:

@@ -38,15 +38,23 @@ def cookie_name(secure: bool) -> str:
     return "__Host-relay_session" if secure else "relay_session"
 
 
-def client_address(incoming: Incoming) -> str:
+def address_of(scope: Any) -> str:
     """The peer, or whom the trusted proxies say it is."""
-    client = (incoming.scope or {}).get("client")
+    client = scope.get("client")
     return client[0] if client else "local"
 
 
-def client_block(incoming: Incoming) -> str:
+def block_of(scope: Any) -> str:
     """Who counts as one where addresses are counted."""
-    return address_block(client_address(incoming))
+    return address_block(address_of(scope))
+
+
+def client_address(incoming: Incoming) -> str:
+    return address_of(incoming.scope)
+
+
+def client_block(incoming: Incoming) -> str:
+    return block_of(incoming.scope)
 
 
 def check_origin(incoming: Incoming, origins: Origins, *, watches: bool = False) -> str | None:

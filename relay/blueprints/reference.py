@@ -7,10 +7,10 @@ import msgspec
 import trio
 from quart import Blueprint, Response, current_app
 
-from relay.bodies import JSON
 from relay.described import Text, described
 from relay.files import File, send_file
 from relay.limited import PAGES, limited
+from relay.media_types import JSON
 from relay.reference.asyncapi import asyncapi as make_asyncapi
 from relay.reference.openapi import RouteProvider
 from relay.reference.page import page

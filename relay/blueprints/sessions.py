@@ -8,12 +8,13 @@ from msgspec import Meta
 from quart import Blueprint, Response, request
 
 from relay.access import Credential
-from relay.bodies import JSON, answer, read_body
+from relay.bodies import answer, read_body
 from relay.cookies import delete_cookie, keeps_cookies, set_cookie
 from relay.db.users import end_other_sessions, end_session
 from relay.described import Text, described
 from relay.errors import DatabaseAway, InvalidToken, SessionRequired, Unauthorized
 from relay.limited import SIGNUPS, TOKENS, limited
+from relay.media_types import JSON
 from relay.qr import qr_image
 from relay.requests import authenticate_if_given, needs_nothing, needs_session
 from relay.services import services

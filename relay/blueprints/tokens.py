@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint, Response
 
 from relay.access import Credential
-from relay.bodies import JSON, answer, read_body
+from relay.bodies import answer, read_body
 from relay.db.tokens import insert_token, revoke_token
 from relay.described import Link, described
 from relay.errors import (
@@ -23,6 +23,7 @@ from relay.errors import (
 )
 from relay.events import parse_uuid
 from relay.limited import TOKENS, limited
+from relay.media_types import JSON
 from relay.requests import needs_any_or_revoked, needs_session
 from relay.services import services
 from relay.shapes import Somebody, Uuid

@@ -1,0 +1,75 @@
+"""The way of one event: a request's bytes -> a validated NewEvent -> a receipt -> the answer."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from relay.envelope import parse_batch, parse_event
+from relay.events import Cursor, Receipt, utc_now
+from relay.services import Services
+from relay.shapes import CursorText, Seq
+
+Watchers = Annotated[int, Meta(ge=0, description="Live streams of the user.")]
+
+
+class Accepted(msgspec.Struct):
+    """One event is stored; `watchers` live streams were told."""
+
+    id: str
+    seq: Seq
+    cursor: CursorText
+    duplicate: Annotated[bool, Meta(description="Stored before; nothing is delivered again.")]
+    watchers: Watchers
+    ok: bool = True
+
+
+class BatchAccepted(msgspec.Struct):
+    """All events are stored: `accepted` new ones, from `first_seq` to `last_seq` (null when none),
+    and `duplicates` that were stored before or stand in the batch twice."""
+
+    accepted: int
+    duplicates: int
+    first_seq: Seq | None
+    last_seq: Seq | None
+    cursor: CursorText
+    watchers: Watchers
+    ok: bool = True
+
+
+async def take_one(
+    now: Services, user_id: UUID, body: bytes, default_id: str | None = None
+) -> Accepted:
+    """Store the event that these bytes are. Raises what parsing, turns and journal raise."""
+    received_at = utc_now()
+    async with now.publisher.turns.turn(user_id, 1):
+        event = parse_event(body, received_at, default_id)
+        (receipt,) = await now.publisher.publish(user_id, (event,))
+    cursor = f"{receipt.epoch}.{receipt.seq}"
+    watchers = now.watchers(user_id)
+    return Accepted(receipt.id, receipt.seq, cursor, receipt.duplicate, watchers)
+
+
+async def take_batch(
+    now: Services, user_id: UUID, body: bytes, lines: int, default_id: str | None = None
+) -> BatchAccepted:
+    """Store the events that these lines are, all or none. Raises like `take_one`."""
+    received_at = utc_now()
+    async with now.publisher.turns.turn(user_id, lines):
+        events = await parse_batch(body, received_at, default_id)
+        receipts = await now.publisher.publish(user_id, events)
+    return _batch_accepted(receipts, now.watchers(user_id))
+
+
+def _batch_accepted(receipts: list[Receipt], watchers: int) -> BatchAccepted:
+    new = [receipt.seq for receipt in receipts if not receipt.duplicate]
+    furthest = max(receipts, key=lambda receipt: receipt.seq)
+    return BatchAccepted(
+        accepted=len(new),
+        duplicates=len(receipts) - len(new),
+        first_seq=min(new, default=None),
+        last_seq=max(new, default=None),
+        cursor=str(Cursor(furthest.epoch, furthest.seq)),
+        watchers=watchers,
+    )
