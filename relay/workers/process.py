@@ -43,8 +43,11 @@ class Worker:
 
     @property
     def clean(self) -> bool:
-        """Whether it ended as it was told to; one ended while starting did."""
-        return self._process is None or self._process.returncode in (0, -signal.SIGTERM)
+        """Whether it ended as it was told to; while starting, or without an order, that is easy."""
+        if self._process is None:
+            return True
+        code = self._process.returncode
+        return code in (0, -signal.SIGTERM) or (code == -signal.SIGKILL and not self.number)
 
     async def run(
         self,
@@ -106,6 +109,7 @@ class Worker:
             self._stir()
         else:
             self.failure = report.reason
+            self.settled.set()  # its end may take longer than anybody should wait
 
     def _gone(self, process: trio.Process) -> None:
         code = process.returncode

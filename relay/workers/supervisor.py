@@ -24,6 +24,7 @@ from relay.workers.process import Worker, WorkerFailed, environment
 START_WITHIN = 60.0  # seconds a worker may take until it serves, its database away for a while
 YOUNG = 10.0  # seconds: a worker that dies younger has probably met what its successor will
 SLOWEST = 5.0  # seconds at most between two tries to replace a worker
+ENDING = 2.0  # seconds for a process to end by itself that has said why it will not serve
 
 log = structlog.get_logger("relay.workers")
 
@@ -43,6 +44,12 @@ class Place:
     async def stirred(self) -> None:
         await self._stirred.wait()
         self._stirred = trio.Event()
+
+    def renewed(self) -> None:
+        """What was asked for is done, or was tried in vain; whoever waits for it goes on."""
+        if self.renewing is not None:
+            self.renewing.set()
+            self.renewing = None
 
 
 async def supervise(
@@ -124,7 +131,8 @@ class Crew:
     """The workers, a place each, and a spare one.
 
     The spare has imported everything and waits for its order: most of the time until a
-    replacement serves goes by before anybody needs it. Who is to go has `grace` seconds for it.
+    replacement serves goes by before anybody needs it. Who is to serve has `start_within` seconds
+    for it, who is to go `grace`.
     """
 
     def __init__(
@@ -134,9 +142,11 @@ class Crew:
         descriptors: Sequence[int],
         metrics: str,
         grace: float,
+        start_within: float = START_WITHIN,
     ) -> None:
         self._places = places
         self._grace = grace
+        self._start_within = start_within
         self._metrics = metrics
         # the spare has numbers, too, all of them 0: a minimum over all must not see them
         waiting = os.path.join(metrics, "waiting")
@@ -156,25 +166,32 @@ class Crew:
         Raises WorkerFailed when one cannot start to begin with.
         """
         async with trio.open_nursery() as self._processes:
-            with self._keeping:
-                async with trio.open_nursery() as keeping:
-                    async with trio.open_nursery() as starting:
-                        for place in self._places:
-                            starting.start_soon(keeping.start, self._keep, place)
-                    await self._stock()
-                    task_status.started()
+            try:
+                with self._keeping:
+                    async with trio.open_nursery() as keeping:
+                        async with trio.open_nursery() as starting:
+                            for place in self._places:
+                                starting.start_soon(keeping.start, self._keep, place)
+                        await self._stock()
+                        task_status.started()
+            except* WorkerFailed:
+                await self._dismiss(list(self._living))  # some of them may serve people by now
+                raise
 
     async def end(self) -> None:
         """Tell all workers to go, at once, and wait until they have; raises WorkerFailed."""
         self._keeping.cancel()
         workers = list(self._living)
+        await self._dismiss(workers)
+        if failed := [worker for worker in workers if not worker.clean]:
+            numbers = ", ".join(str(worker.number) for worker in failed)
+            raise WorkerFailed(f"worker {numbers} did not end as told: {failed[0].failure}")
+
+    async def _dismiss(self, workers: Sequence[Worker]) -> None:
         async with trio.open_nursery() as going:
             for worker in workers:
                 worker.terminate()
                 going.start_soon(self._see_off, worker)
-        if failed := [worker for worker in workers if not worker.clean]:
-            numbers = ", ".join(str(worker.number) for worker in failed)
-            raise WorkerFailed(f"worker {numbers} did not end as told: {failed[0].failure}")
 
     async def _see_off(self, worker: Worker) -> None:
         """Wait until a worker has gone; its grace bounds that."""
@@ -210,8 +227,7 @@ class Crew:
                 worker = await self._replace(place, early)
             if place.renewing is not None:
                 worker = await self._renew(place, worker)
-                place.renewing.set()
-                place.renewing = None
+                place.renewed()
 
     async def _replace(self, place: Place, early: int) -> Worker:
         """Somebody new; at once, but not again and again at once."""
@@ -225,6 +241,7 @@ class Crew:
             except WorkerFailed as error:
                 log.error("worker_not_replaced", worker=place.order.number, reason=str(error))
                 early += 1
+                place.renewed()  # whoever serves here next is new, and others can be renewed now
 
     async def _renew(self, place: Place, old: Worker) -> Worker:
         """The old one goes when the new one serves; if that cannot, the old one stays."""
@@ -243,9 +260,13 @@ class Crew:
         if worker is None or worker.leaving:
             worker = await self._fresh()
         await worker.begin(place.order, place.stir)
-        with trio.move_on_after(START_WITHIN):
+        with trio.move_on_after(self._start_within):
             await worker.settled.wait()
         if not worker.serving:
+            if not worker.failure:
+                worker.failure = f"it did not serve within {self._start_within:g} s"
+            with trio.move_on_after(ENDING if worker.settled.is_set() else 0):
+                await worker.ended.wait()
             worker.kill()
             await worker.ended.wait()
             raise WorkerFailed(f"worker {worker.number} did not start: {worker.failure}")

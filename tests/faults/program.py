@@ -67,11 +67,28 @@ class Program:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """Its structured log since it was last started; other lines are left out."""
-        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+        """Its structured log since it was last started; other lines are left out.
+
+        So is a last one that is only half written.
+        """
+        lines = self.stderr.splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.log if line.get("event") == event]
+
+    async def says(self, event: str, times: int = 1, *, within: float) -> float:
+        """Wait until it has logged something so often; returns the seconds that took.
+
+        Fails with all it said when it ends, or takes too long.
+        """
+        started = trio.current_time()
+        while True:
+            over = self.process.poll() is not None or trio.current_time() > started + within
+            if len(self.logged(event)) >= times:
+                return trio.current_time() - started
+            assert not over, f"it did not say {event!r} within {within} s:\n{self.stderr}"
+            await trio.sleep(0.03)
 
     @property
     def _log(self) -> Path:

@@ -13,11 +13,12 @@ from tests.faults.program import Program, eventually
 from tests.faults.wire import DOORS, Caller, Ended, Lost, Refused, Stream, stream
 from tests.live import running_relay
 
-RESUMES = 2000  # streams that come back at once
+RESUMES = 800  # streams that come back at once; the soak has more
+MANY_RESUMES = 2000
 USERS = 80  # whose they are: a user may have 32
 SERVED_WITHIN = 30.0  # seconds until the last of them has what it missed
 
-CHURN = 60.0  # seconds of connecting and disconnecting; the soak takes longer
+CHURN = 12.0  # seconds of connecting and disconnecting; the soak takes longer
 SOAK = 600.0
 GUESTS = 24  # tasks that come and go
 SETTLED_WITHIN = 5.0  # seconds after the last has left
@@ -37,10 +38,8 @@ async def post(program: Program, account: Account, count: int) -> int:
     return last
 
 
-async def test_everybody_comes_back_at_once_after_a_restart_and_is_served(
-    plain_program: Program,
-) -> None:
-    program = plain_program
+async def restart(program: Program, resumes: int) -> None:
+    """So many streams come back at once, and each has what it missed."""
     ledger = Ledger(program)
     accounts = [await ledger.enrol(f"u{n}", []) for n in range(USERS)]
     for account in accounts:
@@ -74,14 +73,27 @@ async def test_everybody_comes_back_at_once_after_a_restart_and_is_served(
 
     with trio.fail_after(SERVED_WITHIN + 10):
         async with trio.open_nursery() as nursery:
-            for n in range(RESUMES):
+            for n in range(resumes):
                 nursery.start_soon(come_back, n)
             await program.start()
             started = trio.current_time()
         assert trio.current_time() - started < SERVED_WITHIN
     assert set(statuses) <= {200, 503}
     assert not hasty
-    assert missed == [[6, 7, 8, 9, 10]] * RESUMES
+    assert missed == [[6, 7, 8, 9, 10]] * resumes
+
+
+async def test_everybody_comes_back_at_once_after_a_restart_and_is_served(
+    plain_program: Program,
+) -> None:
+    await restart(plain_program, RESUMES)
+
+
+@pytest.mark.soak
+async def test_a_crowd_comes_back_at_once_after_a_restart_and_is_served(
+    plain_program: Program,
+) -> None:
+    await restart(plain_program, MANY_RESUMES)
 
 
 async def come_and_go(program: Program, accounts: list[Account], seed: int, until: float) -> None:

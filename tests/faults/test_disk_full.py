@@ -70,7 +70,7 @@ async def test_a_postgres_that_died_of_a_full_disk_comes_back_when_there_is_spac
         ballast = fill(disk, LEFT)
         # a log that cannot grow ends Postgres, a table that cannot grow does not
         await trio.to_thread.run_sync(asyncio.run, _fill_log(dsn(program)))
-        await eventually(lambda: bool(program.logged("postgres_died")), within=10)
+        await program.says("postgres_died", within=20)
         await eventually(lambda: _only_refused(ledger, 2.0), within=25)
         ballast.unlink()
         freed = trio.current_time()

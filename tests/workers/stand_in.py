@@ -1,0 +1,44 @@
+"""A worker that keeps to the supervisor's protocol and serves nobody.
+
+python stand_in.py FOLDER MARK: the file of its place's number in the folder says what it does.
+"""
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def say(state: str, reason: str = "") -> None:
+    print(json.dumps({"state": state, "reason": reason}), flush=True)
+
+
+def main() -> None:
+    order = json.loads(sys.stdin.readline() or "null")
+    if order is None:
+        return
+    folder = Path(sys.argv[1])
+    match (folder / str(order["number"])).read_text():
+        case "serve":
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            say("serving")
+            (folder / "somebody serves").touch()
+            sys.stdin.read()
+        case "fail when another serves":
+            while not (folder / "somebody serves").exists():
+                time.sleep(0.01)
+            say("failed", "a reason")
+            sys.exit(1)
+        case "fail":
+            say("failed", "a reason")
+            sys.exit(1)
+        case "fail and stay":
+            say("failed", "a reason")
+            time.sleep(60)
+        case "say nothing":
+            time.sleep(60)
+
+
+if __name__ == "__main__":
+    main()
