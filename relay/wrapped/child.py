@@ -70,6 +70,7 @@ class Child:
                 stdin=self.terminal.inside if self.terminal is not None and typed == 0 else None,
                 stdout=stdout,
                 stderr=stderr,
+                close_fds=False,  # what we were given beside the three is the command's, too
                 start_new_session=self.terminal is not None,
                 preexec_fn=prepare,  # there is no other thread yet
             )

@@ -98,6 +98,18 @@ async def test_one_file_for_both_streams_keeps_them_in_order(relay: Relay) -> No
     assert lines(await told(user)) == expected
 
 
+async def test_what_it_was_given_beside_the_three_it_has(stand_in: StandIn, tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("by a fourth\n")
+    env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
+    script = '"$@" 7<given'
+    done = await piped(["bash", "-c", script, "-", *run("sh", "-c", "cat <&7")], env, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, b"by a fourth\n")
+    # and nothing of ours
+    shown = await piped(run("sh", "-c", "ls /proc/self/fd"), env)
+    bare = await piped(["sh", "-c", "ls /proc/self/fd"], env)
+    assert shown.stdout == bare.stdout
+
+
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [

@@ -1,0 +1,20 @@
+"""A loop with a bar: tqdm's in the terminal, and the same one on Relay's page.
+
+pip install relay tqdm
+python with_tqdm.py
+"""
+
+import time
+
+import relay
+from relay.client.tqdm import tqdm
+
+EPOCHS = 3
+
+with relay.task("Train the model") as task:
+    loss = 1.0
+    for epoch in range(1, EPOCHS + 1):
+        for _batch in tqdm(range(50), task=task, desc=f"epoch {epoch}"):
+            time.sleep(0.002)  # your work
+            loss *= 0.99
+        task.log(f"epoch {epoch}: loss {loss:.3f}")

@@ -1,0 +1,79 @@
+"""A machine where recipes are tried: a home, a token, programs; and what Relay was told."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.ground.commands import RELAY
+from tests.live import Relay, User
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WITHIN = 30.0  # seconds; a recipe waits a few seconds at most, and the machine may be busy
+
+Event = dict[str, Any]
+
+
+class Machine:
+    """Somebody's machine with `relay` in the `bin` of a home of its own."""
+
+    def __init__(self, home: Path, user: User, hook: str) -> None:
+        self.home = home
+        self.user = user
+        (home / "bin").mkdir()
+        self.script("bin/relay", f'exec {RELAY[0]} -m {RELAY[2]} "$@"')
+        self.script("bin/python", f'exec {sys.executable} "$@"')
+        self.env = {
+            "PATH": f"{home}/bin:/usr/bin:/bin",
+            "HOME": str(home),
+            "RELAY_URL": user.relay.url,
+            "RELAY_TOKEN": hook,
+        }
+
+    def script(self, path: str, lines: str) -> Path:
+        file = self.home / path
+        file.write_text(f"#!/bin/sh\n{lines}\n")
+        file.chmod(0o755)
+        return file
+
+    async def run(
+        self, *command: str | Path, given: bytes = b"", cwd: Path | None = None, **more: str
+    ) -> "subprocess.CompletedProcess[bytes]":
+        """Run a command to its end and return what it said, whatever its exit code."""
+        with trio.fail_after(WITHIN):
+            return await trio.run_process(
+                [str(word) for word in command],
+                cwd=cwd or self.home,
+                env={**self.env, **more},
+                stdin=given,
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+
+    async def told(self) -> list[Event]:
+        """All events of the stream, in order; none is missing."""
+        events: list[Event] = (await self.user.call("GET", "/api/events")).json()["events"]
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+        return events
+
+
+@pytest.fixture
+async def machine(relay: Relay, tmp_path: Path) -> Machine:
+    user = await relay.user()
+    return Machine(tmp_path, user, await user.hook())
+
+
+def said(events: list[Event]) -> str:
+    """The lines of the logs among them, as one text."""
+    return "\n".join(
+        event["payload"]["message"] for event in events if event["event_type"] == "log"
+    )
+
+
+def shape(events: list[Event]) -> list[tuple[str, Any]]:
+    """What was told, without what differs from run to run."""
+    return [(event["event_type"], event["payload"].get("message")) for event in events]
