@@ -23,7 +23,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except NoCredentials as error:
-        raise Failed(f"{error}; or run `relay login`", NOT_AUTHORISED) from error
+        raise Failed(str(error), NOT_AUTHORISED) from error
     except Refused as error:
         raise _failure(error) from error
 

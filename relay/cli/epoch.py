@@ -13,7 +13,7 @@ from relay.logs import configure_logs
 from relay.settings import Settings
 
 
-@click.command("epoch", short_help="Mark every stream as begun anew, after a restore.")
+@click.command("epoch")
 @click.option("--renew", is_flag=True, required=True, help="Give every stream a new epoch.")
 @click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
 def command(renew: bool, data_dir: str | None) -> None:

@@ -6,6 +6,7 @@
 import click
 
 NOT_AUTHORISED = 4  # no token, or one that does not count: a person has to do something
+INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 AWAY = 5  # Relay did not answer in time: the same may work later
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from relay.cli.asked import asking, save, told
+from relay.cli.completing import known_relays
 from relay.cli.exits import NOT_AUTHORISED, Failed
 from relay.cli.link import show_link
 from relay.client.asking import Asking, Refused
@@ -23,8 +24,8 @@ HERE = "http://127.0.0.1:8000"  # where `relay serve` listens unless told otherw
 MARK = "#link="
 
 
-@click.command("login", short_help="Become somebody at a Relay.")
-@click.argument("address", required=False, metavar="[URL | LINK]")
+@click.command("login")
+@click.argument("address", required=False, metavar="[URL | LINK]", shell_complete=known_relays)
 @click.option("--link", is_flag=True, help="Show a link and QR code for a second device, and end.")
 @click.option("--with-token", is_flag=True, help="Read a token, or a link, from stdin.")
 @click.option("--replace", is_flag=True, help="Open the link though you are somebody else here.")
@@ -63,7 +64,7 @@ def command(address: str | None, link: bool, with_token: bool, replace: bool) ->
         else:
             news = _entered(url, known)
         _keep(url, known)
-        if known.session_token is not None and known.hook_token is None:
+        if known.session_token is not None and not _may_publish(url, known.hook_token):
             _give_hook_token(url, known)
             _keep(url, known)
     click.echo(f"{news} at {url}.")
@@ -104,11 +105,7 @@ def _adopted(url: str, token: str, known: Known) -> str:
     """Use a token that was made elsewhere, if it counts there."""
     with Asking(url, token) as relay:
         if claim(token, "type") == "hook":
-            try:
-                relay.ask("GET", "/api/events?last=1")
-            except Refused as error:
-                if error.code != "insufficient_scope":  # it may publish only: it counts
-                    raise
+            _check_hook_token(relay)
             known.hook_token = token
             return f"You publish as user {claim(token, 'sub')}"
         user_id = relay.ask("GET", "/api/me")["user_id"]
@@ -146,6 +143,28 @@ def _become(known: Known, made: dict[str, Any]) -> None:
     if known.hook_token is not None and claim(known.hook_token, "sub") != made["user_id"]:
         known.hook_token = None
     known.session_token = made["session_token"]
+
+
+def _may_publish(url: str, hook_token: str | None) -> bool:
+    """Whether this machine's hook token still counts: one that was revoked is replaced."""
+    if hook_token is None:
+        return False
+    try:
+        with Asking(url, hook_token) as relay:
+            _check_hook_token(relay)
+    except Refused as error:
+        if error.status != 401:
+            raise
+        return False
+    return True
+
+
+def _check_hook_token(relay: Asking) -> None:
+    try:
+        relay.ask("GET", "/api/events?last=1")
+    except Refused as error:
+        if error.code != "insufficient_scope":  # it may publish only: it counts
+            raise
 
 
 def _give_hook_token(url: str, known: Known) -> None:

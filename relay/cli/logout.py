@@ -3,12 +3,13 @@
 import click
 
 from relay.cli.asked import save, told
+from relay.cli.completing import known_relays
 from relay.client.asking import Asking, Refused
 from relay.client.credentials import clean_url, load_credentials
 
 
-@click.command("logout", short_help="End your session at a Relay.")
-@click.argument("address", required=False, metavar="[URL]")
+@click.command("logout")
+@click.argument("address", required=False, metavar="[URL]", shell_complete=known_relays)
 @click.option("--others", is_flag=True, help="End your other sessions instead, and stay.")
 def command(address: str | None, others: bool) -> None:
     """End your session at a Relay, take back this machine's hook token, and forget both.

@@ -14,7 +14,7 @@ from relay.packaged import packaged
 from relay.settings import Settings
 
 
-@click.command("migrate", short_help="Apply pending migrations.")
+@click.command("migrate")
 @click.option("--status", is_flag=True, help="Only show what is applied and what is pending.")
 @click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
 def command(status: bool, data_dir: str | None) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from relay.cli.completing import known_relays
 from relay.cli.exits import NOT_AUTHORISED, Failed
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 
@@ -16,7 +17,12 @@ def relay_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="TOKEN",
         help="A token [RELAY_TOKEN]. Others may see it here.",
     )
-    url = click.option("--url", metavar="URL", help="Relay's address [RELAY_URL].")
+    url = click.option(
+        "--url",
+        metavar="URL",
+        help="Relay's address [RELAY_URL].",
+        shell_complete=known_relays,
+    )
     return url(token(command))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from relay.cli.completing import command_words
 from relay.cli.options import relay_options
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.events import clean_id, task_name
@@ -22,11 +23,7 @@ from relay.wrapped.recorder import Recorder
 TURN = 0.0005
 
 
-@click.command(
-    "run",
-    short_help="Run a command and show how it goes.",
-    context_settings={"allow_interspersed_args": False},
-)
+@click.command("run", context_settings={"allow_interspersed_args": False})
 @click.option("--title", metavar="TEXT", help="What the task is called [the command].")
 @click.option("--task-id", metavar="ID", help="Which task it is [a new one each time].")
 @click.option(
@@ -37,7 +34,14 @@ TURN = 0.0005
     help="At the end, wait so long for Relay [5].",
 )
 @relay_options
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND…")
+@click.argument(
+    "command",
+    nargs=-1,
+    required=True,
+    type=click.UNPROCESSED,
+    metavar="COMMAND…",
+    shell_complete=command_words,
+)
 def command(
     command: tuple[str, ...],
     title: str | None,

@@ -1,5 +1,7 @@
 """`relay send`: events from a script, with a receipt for each."""
 
+import itertools
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from relay.client.posting import Away, Posting, Stored, pause_before
 EVENT_TYPES = ("task_started", "task_progress", "task_succeeded", "task_failed", "log")
 
 
-@click.command("send", short_help="Publish events.")
+@click.command("send")
 @click.argument("what", metavar="EVENT_TYPE | -", type=click.Choice((*EVENT_TYPES, "-")))
 @click.option("--task-id", metavar="ID", help="Which task this belongs to.")
 @click.option("--title", metavar="TEXT", help="What the task is called.")
@@ -67,19 +69,19 @@ def command(
     Exit codes: 0 stored, 1 refused, 2 wrong usage, 4 no token that counts, 5 Relay is away.
     """
     given = {"task_id": task_id, "event_id": event_id, "ts": ts}
-    keys["duration_s"] = keys.pop("duration")
     if what == "-":
-        named = [name for name, value in {**given, **keys, "payload": payload}.items() if value]
-        if named:
-            raise click.UsageError(f"With - an event says itself what it is, not --{named[0]}.")
+        for name, value in {**given, **keys, "payload": payload}.items():
+            if value is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise click.UsageError(f"With - an event says itself what it is, not {option}.")
         bodies = _read(sys.stdin.fileno())
     else:
+        keys["duration_s"] = keys.pop("duration")
         body = {"event_type": what, **given, "payload": _payload(payload, keys)}
-        bodies = iter([[{name: value for name, value in body.items() if value is not None}]])
+        bodies = iter([{0: {name: value for name, value in body.items() if value is not None}}])
     with Posting(credentials(url, token)) as posting:
         for events in bodies:
-            lines = [encoded(_complete(event)) for event in events]
-            _show(_deliver(posting, lines, wait), as_json)
+            _show(_deliver(posting, events, wait), as_json)
 
 
 def _payload(text: str | None, keys: dict[str, Any]) -> Any:
@@ -103,20 +105,16 @@ def _complete(event: dict[str, Any]) -> dict[str, Any]:
     return {**event, "ts": event.get("ts") or now(), "event_id": event.get("event_id") or new_id()}
 
 
-def _read(descriptor: int) -> Iterator[list[dict[str, Any]]]:
-    """The events of stdin, as many at once as came together."""
-    number = 0
+def _read(descriptor: int) -> Iterator[dict[int, dict[str, Any]]]:
+    """The events of stdin by their lines' numbers, as many at once as came together."""
+    numbers = itertools.count(1)
     for lines in batches(descriptor):
-        events = []
-        for line in lines:
-            number += 1
-            if line.strip():
-                events.append(_object(line, f"line {number}"))
-        if events:
+        numbered = zip(lines, numbers, strict=False)
+        if events := {at: _object(line, at) for line, at in numbered if line.strip()}:
             yield events
 
 
-def _object(text: bytes, where: str) -> dict[str, Any]:
+def _object(text: bytes, number: int) -> dict[str, Any]:
     """One event; its payload stays as it is written."""
     try:
         fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
@@ -125,11 +123,15 @@ def _object(text: bytes, where: str) -> dict[str, Any]:
             for name, raw in fields.items()
         }
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Failed(f"{where} of stdin is no JSON object: {error}") from error
+        raise Failed(
+            f"line {number} of stdin is no JSON object: {error}."
+            " One event a line, as `jq -c` prints them"
+        ) from error
 
 
-def _deliver(posting: Posting, lines: list[bytes], wait: float) -> dict[str, Any]:
+def _deliver(posting: Posting, events: dict[int, dict[str, Any]], wait: float) -> dict[str, Any]:
     """Bring them there within `wait` seconds. Raises Failed, whose exit code says why not."""
+    lines = [encoded(_complete(event)) for event in events.values()]
     until = time.monotonic() + wait
     attempt = 0
     while True:
@@ -140,12 +142,26 @@ def _deliver(posting: Posting, lines: list[bytes], wait: float) -> dict[str, Any
         if isinstance(answer, Stored):
             return answer.receipt
         if not isinstance(answer, Away):
-            raise Failed(answer.why, NOT_AUTHORISED if answer.of_the_token else 1)
+            if answer.of_the_token:
+                raise Failed(answer.why, NOT_AUTHORISED)
+            raise Failed(_in_their_lines(answer.why, list(events)))
         pause = pause_before(attempt, answer.after)
         if time.monotonic() + pause >= until:
             raise Failed(f"not stored: {answer.why}", AWAY)
         time.sleep(pause)
         attempt += 1
+
+
+def _in_their_lines(why: str, numbers: list[int]) -> str:
+    """Relay counts the lines of a request; who reads this counts those of stdin."""
+    if len(numbers) == 1:
+        return f"line {numbers[0]} of stdin: {why}" if numbers[0] else why
+
+    def numbered(found: re.Match[str]) -> str:
+        at = int(found[1])
+        return f"line {numbers[at - 1]}" if 1 <= at <= len(numbers) else found[0]
+
+    return re.sub(r"\bline (\d+)\b", numbered, why)
 
 
 def _show(receipt: dict[str, Any], as_json: bool) -> None:

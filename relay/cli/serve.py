@@ -27,7 +27,7 @@ WORKER = (sys.executable, "-P", "-m", "relay.cli.worker")
 log = structlog.get_logger("relay.serve")
 
 
-@click.command("serve", short_help="Serve Relay.")
+@click.command("serve")
 @click.option("--bind", metavar="HOST:PORT", help="Where to listen [127.0.0.1:8000].")
 @click.option("--workers", type=int, metavar="N", help="Processes that serve [1].")
 @click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")

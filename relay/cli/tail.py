@@ -13,11 +13,10 @@ from relay.cli.screen import Screen
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.watching import Break, Said, Stream
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 LAST = 10  # events a terminal looks back: enough to see where one is
 
 
-@click.command("tail", short_help="Follow your stream.")
+@click.command("tail")
 @click.option("--last", type=click.IntRange(1, 1000), metavar="N", help="Begin N events back.")
 @click.option("--after", metavar="CURSOR", help="Begin after this cursor, or with `oldest`.")
 @click.option("--task", metavar="ID", help="Only what belongs to this task.")
@@ -46,12 +45,9 @@ def command(
     start = {"after": after} if after else {"last": str(last or LAST)}
     if as_json and last is None and after is None:
         start = {}  # a program gets what comes from now on
-    try:
-        with told():
-            stream = Stream(_credentials(url, token), start)
-            follow(stream, task, as_json=as_json)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    with told():
+        stream = Stream(_credentials(url, token), start)
+        follow(stream, task, as_json=as_json)
 
 
 def follow(stream: Stream, task: str | None, *, as_json: bool) -> None:

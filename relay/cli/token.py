@@ -28,7 +28,7 @@ class Lifetime(click.ParamType[int]):
         return int(found[1]) * SECONDS[found[2]]
 
 
-@click.group("token", short_help="Make, list and revoke hook tokens.")
+@click.group("token")
 def command() -> None:
     """Make, list and revoke hook tokens: one for each place that publishes."""
 

@@ -9,7 +9,7 @@ from relay.cli.table import table
 from relay.cli.token import HEADS, row
 
 
-@click.command("whoami", short_help="Show who you are at a Relay.")
+@click.command("whoami")
 @click.option("--json", "as_json", is_flag=True, help="As Relay answers it.")
 @relay_options
 def command(as_json: bool, url: str | None, token: str | None) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import msgspec
 
-from relay import __version__
+from relay.client.http import open_http
 from relay.client.posting import asked_to_wait, told
 
-CONNECT, ANSWER = 5.0, 15.0  # seconds; Relay answers within 5 or says that it cannot
+ANSWER = 15.0  # seconds; Relay answers within 5 or says that it cannot
 
 
 class Refused(Exception):
@@ -38,9 +38,7 @@ class Asking:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url
-        self._http = httpx.Client(
-            timeout=httpx.Timeout(ANSWER, connect=CONNECT), headers=headers(token)
-        )
+        self._http = open_http(url, token, ANSWER)
 
     def __enter__(self) -> "Asking":
         return self
@@ -65,11 +63,6 @@ class Asking:
             return msgspec.json.decode(answer.content, type=dict[str, Any])
         except msgspec.MsgspecError:
             raise Refused(f"{self.url} is no Relay: it answers otherwise", status=200) from None
-
-
-def headers(token: str | None) -> dict[str, str]:
-    named = {"User-Agent": f"relay/{__version__}"}
-    return named if token is None else {**named, "Authorization": f"Bearer {token}"}
 
 
 def away(url: str, error: httpx.HTTPError) -> Refused:

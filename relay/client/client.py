@@ -31,6 +31,11 @@ class Outcome(msgspec.Struct, frozen=True):
         return not (self.kept or self.lost or self.refused)
 
     def __str__(self) -> str:
+        return f"{self.what}: {self.why}" if self.why else self.what
+
+    @property
+    def what(self) -> str:
+        """The same without the reason."""
         if self.delivered:
             return "everything is delivered"
         parts = [
@@ -39,8 +44,7 @@ class Outcome(msgspec.Struct, frozen=True):
             f"{_events(self.refused)} refused",
         ]
         counts = (self.kept, self.lost, self.refused)
-        told = ", ".join(part for part, count in zip(parts, counts, strict=True) if count)
-        return f"{told}: {self.why}" if self.why else told
+        return ", ".join(part for part, count in zip(parts, counts, strict=True) if count)
 
 
 class NotDelivered(Exception):
@@ -160,7 +164,8 @@ class Client:
         if not self._outcome.delivered:
             if self._strict:
                 raise NotDelivered(self._outcome)
-            self._tell(str(self._outcome))
+            # why it stopped for good was told when it did
+            self._tell(self._outcome.what if self._sender.stopped else str(self._outcome))
         return self._outcome
 
 

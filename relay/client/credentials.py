@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 import platformdirs
 
-HOW = "`relay login`, or set RELAY_URL and RELAY_TOKEN"
+HOW = "run `relay login`, or set RELAY_URL and RELAY_TOKEN"
 
 
 class NoCredentials(Exception):
@@ -76,7 +76,7 @@ def find_credentials(
         # a token says who made it: that is whom it may be shown to
         url = url or claim(token, "iss")
         if url is None:
-            raise NoCredentials(f"a token, but for which Relay? {HOW}")
+            raise NoCredentials("the token does not say for which Relay it is: set RELAY_URL")
         if not token.isascii() or not token.isprintable() or " " in token:
             raise NoCredentials("the token is none: it has characters that no token has")
         return Credentials(clean_url(url), token)

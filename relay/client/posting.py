@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import msgspec
 
-from relay import __version__
 from relay.client.credentials import Credentials
+from relay.client.http import open_http
 
-CONNECT, ANSWER = 5.0, 10.0  # seconds; Relay answers within 5 or says that it cannot
+ANSWER = 10.0  # seconds; Relay answers within 5 or says that it cannot
 PAUSE, LONGEST_PAUSE = 0.25, 15.0  # seconds between tries: the first, and what they grow to
 LONGEST_WAIT = 300.0  # seconds; no server's Retry-After is believed beyond
 
@@ -51,13 +51,7 @@ class Posting:
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        self._http = httpx.Client(
-            timeout=httpx.Timeout(ANSWER, connect=CONNECT),
-            headers={
-                "Authorization": f"Bearer {credentials.token}",
-                "User-Agent": f"relay/{__version__}",
-            },
-        )
+        self._http = open_http(credentials.url, credentials.token, ANSWER)
 
     def __enter__(self) -> "Posting":
         return self
@@ -123,7 +117,7 @@ def told(response: httpx.Response) -> str:
 
 def _advice(status: int, why: str) -> str:
     if status == 401:
-        return f"Relay does not take the token: {why} Make a new one and set RELAY_TOKEN to it."
+        return f"Relay does not take the token: {why} Run `relay login`, or set RELAY_TOKEN."
     if status == 403:
         return (
             f"the token may not publish: {why} Use a hook token with the scope webhook or publish."

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from relay.client.asking import CONNECT, Refused, away, headers, refusal
+from relay.client.asking import Refused, away, refusal
 from relay.client.credentials import Credentials
+from relay.client.http import open_http
 from relay.client.posting import LONGEST_PAUSE, PAUSE
 
 SILENCE = 45.0  # seconds; Relay says something every fifteen
@@ -52,8 +53,7 @@ class Stream:
         Raises Refused when there is no more, or when Relay was never reached.
         """
         attempt = 0
-        timeout = httpx.Timeout(SILENCE, connect=CONNECT)
-        with httpx.Client(timeout=timeout, headers=headers(self._credentials.token)) as http:
+        with open_http(self._credentials.url, self._credentials.token, SILENCE) as http:
             while True:
                 ending: Break | None = None
                 try:

@@ -12,6 +12,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from relay.cli.main import main
+from relay.client.credentials import claim
 from tests.live import Relay, User, bearer, running_relay
 
 
@@ -83,6 +84,11 @@ async def test_login_makes_somebody_once_and_keeps_it_for_its_owner_alone(
     assert sent.status_code == 200
     assert f"still user {me['user_id']}" in await laptop.done("login")
     assert laptop.kept(relay) == kept
+    # and again when that one was revoked: to log in is what a 401 asks for
+    await laptop.done("token", "revoke", me["tokens"][0]["token_id"])
+    await laptop.done("login")
+    (token,) = (await laptop.me())["tokens"]
+    assert claim(laptop.kept(relay)["hook_token"], "jti") == token["token_id"]
 
 
 async def test_a_link_shown_by_one_terminal_opens_the_same_user_in_another(

@@ -1,6 +1,7 @@
 """`relay send` as scripts use it: real processes, a real Relay, receipts and exit codes."""
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ async def test_a_line_is_sent_when_it_comes_not_when_stdin_ends(relay: Relay) ->
                 await process.stdin.send_all(line)
                 shown = await process.stdout.receive_some()
                 assert shown == b"seq %d  id e-%d\n" % (number, number)
-        assert await process.wait() == 0
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
 
 
 async def test_many_lines_go_in_batches(stand_in: StandIn) -> None:
@@ -102,8 +104,13 @@ async def test_a_line_that_is_no_event_ends_it_and_is_named(relay: Relay) -> Non
     user = await relay.user()
     who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
     good = b'{"event_type":"log","payload":{}}\n'
-    for bad, said in ((b"hello\n", b"line 2 of stdin"), (b'{"event_type":"x"}\n', b"event_type")):
-        done = await send("-", stdin=good + bad, **who)
+    for stdin, said in (
+        (good + b"hello\n", b"line 2 of stdin is no JSON object"),
+        (b"[" + good + b"]", b"One event a line, as `jq -c` prints them"),
+        (good + b'\n\n{"event_type":"x"}\n', b"line 4: event_type: must be one of"),
+        (b'\n{"event_type":"log"}\n', b"line 2 of stdin: Relay does not take this event"),
+    ):
+        done = await send("-", stdin=stdin, **who)
         assert (done.returncode, said in done.stderr) == (1, True), done.stderr
     assert await stored(user) == []
 
@@ -115,7 +122,11 @@ async def test_each_way_to_fail_has_its_exit_code(relay: Relay, stand_in: StandI
     stand_in.always = busy("60", 429)
     cases = [
         (4, "RELAY_TOKEN", {}),
-        (4, "Make a new one", {"RELAY_URL": relay.url, "RELAY_TOKEN": "nonsense"}),
+        (
+            4,
+            "Run `relay login`, or set RELAY_TOKEN.",
+            {"RELAY_URL": relay.url, "RELAY_TOKEN": "nonsense"},
+        ),
         (4, "publish", {"RELAY_TOKEN": watcher}),
         (5, "does not answer", {"RELAY_URL": "http://127.0.0.1:1", "RELAY_TOKEN": hook}),
         (5, "Too much", {"RELAY_URL": stand_in.url, "RELAY_TOKEN": hook}),
@@ -132,7 +143,8 @@ async def test_each_way_to_fail_has_its_exit_code(relay: Relay, stand_in: StandI
         for case in cases:
             nursery.start_soon(fails, *case)
     assert (await send("nothing")).returncode == 2
-    assert (await send("-", "--message", "x")).returncode == 2
+    mixed = await send("-", "--task-id", "x")
+    assert (mixed.returncode, b"not --task-id." in mixed.stderr) == (2, True)
 
 
 async def test_a_token_alone_says_which_relay_it_is_for(relay: Relay) -> None:
