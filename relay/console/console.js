@@ -21,7 +21,7 @@ const tasks = new TaskModel();
 const pane = new LogPane();
 const cards = new TaskCards(tasks, pickTask);
 const bar = new StatusBar();
-const notifier = new Notifier();
+const notifier = new Notifier(complain);
 const tokens = new TokensDialog();
 const device = new SecondDevice();
 const demo = new Demo();
@@ -134,6 +134,7 @@ function installDemo() {
   for (const button of buttons) button.addEventListener('click', () => (demo.playing ? stopDemo() : demo.start()));
   demo.addEventListener('change', () => {
     for (const button of buttons) button.textContent = demo.playing ? 'Stop the demo' : 'Play a demo';
+    byId('demo').classList.toggle('playing', demo.playing);
   });
   demo.addEventListener('problem', (event) => complain(`The demo could not go on: ${/** @type {CustomEvent} */ (event).detail}`));
   window.addEventListener('pagehide', () => demo.stop());

@@ -72,6 +72,7 @@ export class LogPane {
     this.store.refilter({ ...this.store.filter, ...change });
     this.#version += 1;
     this.#select.value = this.store.filter.key ?? '';
+    this.#scroller.classList.toggle('one-task', this.store.filter.key !== null);
     this.follow(true);
   }
 
@@ -164,6 +165,7 @@ export class LogPane {
   #place(lines) {
     const first = Math.max(0, Math.floor(this.#top / this.#rowHeight) - OVERSCAN);
     const last = Math.min(lines.length, first + this.#rows.length);
+    const inSight = Math.floor(this.#top / this.#rowHeight);
     const used = new Set();
     for (let index = first; index < last; index += 1) {
       const row = this.#rows[lines[index].id % this.#rows.length];
@@ -172,6 +174,9 @@ export class LogPane {
       if (free === undefined) break;
       used.add(free);
       this.#fill(free, lines[index], index * this.#rowHeight);
+      // a task is named where its lines begin, and at the top
+      const named = index <= inSight || lines[index].key !== lines[index - 1].key;
+      if (free.classList.contains('again') === named) free.classList.toggle('again', !named);
     }
     for (const row of this.#rows) if (!used.has(row)) row.hidden = true;
   }

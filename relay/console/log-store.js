@@ -88,8 +88,7 @@ export class LogStore {
     if (key !== null && line.key !== key) return false;
     if (!kinds.has(line.kind)) return false;
     if (this.pattern === null) return true;
-    this.pattern.lastIndex = 0;
-    return this.pattern.test(plain(line.text));
+    return plain(line.text).search(this.pattern) !== -1; // search leaves no lastIndex behind, as test would
   }
 }
 

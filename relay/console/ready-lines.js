@@ -2,7 +2,7 @@
 
 import { el } from './dom.js';
 
-/** @typedef {{ title: string, hint: string, text: string }} ReadyLine */
+/** @typedef {{ title: string, hint: string, text: string, without?: string }} ReadyLine */
 
 /** @param {string} url @param {string} token @returns {ReadyLine[]} */
 export function readyLines(url, token) {
@@ -24,8 +24,9 @@ export function readyLines(url, token) {
     },
     {
       title: 'Watch a command of your own',
-      hint: 'Put yours in place of make.',
-      text: `relay_say() {
+      hint: 'Yours in place of make: its output, its progress and its end.',
+      text: 'relay run -- make test',
+      without: `relay_say() {
   curl -sS "$RELAY_URL/api/webhook/cli" -o /dev/null \\
     -H "Authorization: Bearer $RELAY_TOKEN" \\
     -H "Content-Type: application/json" \\
@@ -43,18 +44,31 @@ relay_say $end "\\"exit_code\\": $code"`,
 /** @param {string} token @returns {HTMLElement} */
 export function readyLinesView(token) {
   const url = document.baseURI.replace(/[?#].*$/, '').replace(/\/+$/, '');
-  const steps = readyLines(url, token).map(({ title, hint, text }) =>
-    el('li', { class: 'step' },
-      el('div', { class: 'step-head' },
-        el('h3', { text: title }), el('p', { text: hint }),
-        copyButton(text, title)),
-      el('pre', { tabindex: 0, 'aria-label': title }, el('code', { text }))));
   return el('div', { class: 'ready' },
     el('p', { class: 'once' },
-      el('strong', { text: 'This token is shown once. ' }),
-      'Whoever has it can publish to your stream, so treat it like a password.',
+      el('span', {}, el('strong', { text: 'This token is shown once. ' }), 'Whoever has it can publish to your stream: treat it like a password.'),
       copyButton(token, 'token', 'Copy token')),
-    el('ol', { class: 'steps' }, ...steps));
+    el('ol', { class: 'steps' }, ...readyLines(url, token).map(step)),
+    // a new tab: this one shows what is shown once
+    el('p', { class: 'more' }, 'Python, Node, CI, an agent’s hooks? ',
+      el('a', { href: 'docs', target: '_blank', rel: 'noopener', text: 'Every call, explained' }), '.'));
+}
+
+/** @param {ReadyLine} line */
+function step({ title, hint, text, without }) {
+  return el('li', { class: 'step' },
+    el('div', { class: 'step-head' },
+      el('h3', { text: title }), el('p', { text: hint }),
+      copyButton(text, title)),
+    code(text, title),
+    ...(without ? [el('details', { class: 'without' },
+      el('summary', { text: 'No relay command there? curl does it, too.' }),
+      copyButton(without, `${title}, with curl`), code(without, `${title}, with curl`))] : []));
+}
+
+/** @param {string} text @param {string} what */
+function code(text, what) {
+  return el('pre', { tabindex: 0, role: 'group', 'aria-label': what }, el('code', { text }));
 }
 
 /** @param {string} text @param {string} what @param {string} [label] */

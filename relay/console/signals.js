@@ -1,7 +1,7 @@
 /** What shows when the page does not: title, favicon, notifications. */
 
 import { byId, el, icon } from './dom.js';
-import { duration } from './task-cards.js';
+import { duration } from './times.js';
 
 /** @typedef {import('./tasks.js').Task} Task */
 
@@ -15,8 +15,8 @@ export function showCounts(running, failed) {
   if (counts === told) return;
   told = counts;
   document.title = counts ? `${counts} · Relay` : 'Relay';
-  const tally = [running > 0 && el('span', { text: `${running} running` }), failed > 0 && el('span', { class: 'failed', text: `${failed} failed` })];
-  byId('tally').replaceChildren(...tally.filter((part) => part !== false));
+  const part = (/** @type {number} */ count, /** @type {string} */ state) => (count > 0 ? [el('span', { class: state }, String(count), el('span', { class: 'word', text: ` ${state}` }))] : []);
+  byId('tally').replaceChildren(...part(running, 'running'), ...part(failed, 'failed'));
   favicon.href = counts ? drawn(running, failed) : resting;
 }
 
@@ -34,7 +34,8 @@ export class Notifier {
   #button = byId('notify');
   #on = false;
 
-  constructor() {
+  /** @param {(message: string) => void} complain */
+  constructor(complain) {
     this.#button.append(icon('bell'));
     this.#button.hidden = !('Notification' in window);
     this.#set(this.#button.hidden === false && Notification.permission === 'granted' && remembered() === 'on');
@@ -42,7 +43,7 @@ export class Notifier {
       if (this.#on) return this.#set(false);
       const answer = await Notification.requestPermission();
       this.#set(answer === 'granted');
-      if (answer === 'denied') byId('announcer').textContent = 'The browser does not allow notifications for this page.';
+      if (answer === 'denied') complain('This browser keeps notifications from this page. Allow them in its settings for this site, then press the bell again.');
     });
   }
 

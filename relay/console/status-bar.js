@@ -35,7 +35,8 @@ export class StatusBar {
     const link = byId('link');
     if (link.dataset.state !== state.state) link.dataset.state = state.state;
     setText(byId('link-text'), sentence(state));
-    byId('retry').hidden = state.state !== 'waiting' && state.state !== 'offline';
+    const away = state.state === 'waiting' || state.state === 'offline';
+    byId('retry').hidden = byId('meanwhile').hidden = !away;
     const transport = state.transport ? TRANSPORTS[state.transport] : '–';
     setText(byId('transport'), state.shared && !state.leader && state.transport ? `${transport}, shared` : transport);
     setText(byId('latency'), stream.latency === null ? '–' : `${Math.max(0, Math.round(stream.latency))} ms`);

@@ -1,6 +1,7 @@
 /** Tasks on screen: one card each, changed in place. */
 
 import { byId, el, icon, setText } from './dom.js';
+import { ago, duration, left } from './times.js';
 
 /** @typedef {import('./tasks.js').Task} Task */
 /** @typedef {import('./tasks.js').TaskModel} TaskModel */
@@ -20,6 +21,9 @@ export class TaskCards {
   constructor(model, pick) {
     this.#model = model;
     this.#pick = pick;
+    this.#list.addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape' && this.selected !== null) pick(null);
+    });
   }
 
   /** @param {number} now ms @returns {boolean} whether cards came, went or moved */
@@ -94,6 +98,7 @@ export class TaskCards {
     setText(card.message, task.message);
     card.message.hidden = task.message === '';
     setText(card.facts, facts(task, now));
+    if (task.id !== task.title && card.button.title !== task.id) card.button.title = task.id;
     card.facts.hidden = card.facts.textContent === '';
 
     const line = /** @type {HTMLElement} */ (card.bar.parentElement);
@@ -121,20 +126,10 @@ function elapsed(task, now) {
 /** @param {Task} task @param {number} now */
 function facts(task, now) {
   const silent = now - task.lastAt;
+  const running = task.state === 'running';
   return [
-    task.exitCode === null ? '' : `exit ${task.exitCode}`,
+    task.exitCode ? `exit ${task.exitCode}` : '',
     task.run > 1 ? `run ${task.run}` : '',
-    task.state === 'running' && silent > SILENT_AFTER ? `silent for ${duration(silent / 1000, true)}` : '',
-    task.id === task.title ? '' : task.id,
-  ].filter(Boolean).join('  ·  ');
-}
-
-/** 4.2 s, 48 s, 3:07, 1:02:33. @param {number} seconds @param {boolean} whole */
-export function duration(seconds, whole) {
-  if (seconds < 10 && !whole) return `${seconds.toFixed(1)} s`;
-  const all = Math.floor(seconds);
-  if (all < 60) return `${all} s`;
-  const two = (/** @type {number} */ value) => String(value).padStart(2, '0');
-  const [hours, minutes] = [Math.floor(all / 3600), Math.floor(all / 60) % 60];
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
+    !running ? ago((now - task.endedAt) / 1000) : silent > SILENT_AFTER ? `silent for ${duration(silent / 1000, true)}` : left(task, now),
+  ].filter(Boolean).join(' · ');
 }

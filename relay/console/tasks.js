@@ -22,6 +22,7 @@ export class Task {
   startedSeq = 0;
   startedTs = 0; // ms, the producer's clock: durations are told by one clock, never by two
   endedSeq = 0;
+  endedAt = 0; // ms, the server's clock
   lastAt = 0;
 
   /** @param {string} key @param {string} id */
@@ -108,6 +109,7 @@ export class TaskModel {
     const told = number(event.payload, 'duration_s');
     task.duration = told !== null && told >= 0 ? told : known ? counted : null;
     task.endedSeq = event.seq;
+    task.endedAt = Date.parse(event.received_at);
     if (event.seq <= this.clearedSeq) this.tasks.delete(task.key);
   }
 

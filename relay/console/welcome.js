@@ -1,7 +1,7 @@
 /** The first minute: a token, and lines to paste. */
 
 import { Problem, makeToken } from './api.js';
-import { byId } from './dom.js';
+import { byId, setText } from './dom.js';
 import { readyLinesView } from './ready-lines.js';
 
 /** @param {(message: string) => void} complain */
@@ -15,6 +15,7 @@ export function installWelcome(complain) {
       lines.replaceChildren(readyLinesView(token));
       lines.hidden = false;
       byId('welcome').classList.add('ready-to-go');
+      setText(byId('listening'), 'Waiting for your first event. This page turns by itself.');
       button.hidden = true;
       lines.querySelector('button')?.focus();
     } catch (problem) {

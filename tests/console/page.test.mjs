@@ -6,6 +6,7 @@ import { plain, spans, splitLines } from '../../relay/console/ansi.js';
 import { scenes } from '../../relay/console/demo-scenes.js';
 import { LogStore } from '../../relay/console/log-store.js';
 import { TaskModel } from '../../relay/console/tasks.js';
+import { ago, left } from '../../relay/console/times.js';
 
 let seq = 0;
 const event = (event_type, task_id, payload = {}, second = seq) => ({
@@ -59,6 +60,25 @@ test('the log keeps fifty thousand lines and no flood more', () => {
   assert.equal(store.shown.length, store.lines.length);
   store.refilter({ ...store.filter, query: 'LINE 999' });
   assert.ok(store.shown.length >= 50 && store.shown.length <= 55);
+});
+
+test('what was searched is found from the start of each line', () => {
+  const store = new LogStore();
+  store.refilter({ ...store.filter, query: 'loss' });
+  store.add(event('log', undefined, { message: 'loss 0.3\nthe words before: loss\nnothing' }), null);
+  const found = store.shown.map(({ text }) => [...text.matchAll(store.pattern)].map(({ index }) => index));
+  assert.deepEqual(found, [[0], [18]]);
+});
+
+test('what is left is guessed late, and not where nothing is known', () => {
+  const task = { progress: 0.25, startedAt: 0 };
+  assert.equal(left(task, 600_000), 'about 30 min left');
+  assert.equal(left({ ...task, progress: 0.98 }, 600_000), 'less than a minute left');
+  assert.equal(left({ ...task, startedAt: -9e7 }, 0), 'about 75 h left');
+  for (const [change, now] of [[{}, 19_000], [{ progress: null }, 6e5], [{ progress: 0.01 }, 6e5], [{ progress: 1 }, 6e5]]) {
+    assert.equal(left({ ...task, ...change }, now), '');
+  }
+  assert.deepEqual([5, 600, 7200, 2e5].map(ago), ['just now', '10 min ago', '2 h ago', '2 days ago']);
 });
 
 test('the demo ends every task it starts, and takes about a minute', () => {
