@@ -49,6 +49,18 @@ class Tab:
         """What a script of the page's own gives; a promise is awaited."""
         return await self.do(lambda page: page.evaluate(script, argument))
 
+    @asynccontextmanager
+    async def stopped(self) -> AsyncIterator[None]:
+        """Its scripts stand still for as long as the block lasts, as those of a frozen tab do."""
+        debugger = await self.do(lambda page: page.context.new_cdp_session(page))
+        await self.do(lambda _: debugger.send("Debugger.enable"))
+        await self.do(lambda _: debugger.send("Debugger.pause"))
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.do(lambda _: debugger.detach())
+
     async def shows(self, text: str) -> None:
         """Wait until the page has this text, visibly."""
         await self.do(lambda page: page.get_by_text(text).first.wait_for())

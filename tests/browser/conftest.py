@@ -9,5 +9,6 @@ from tests.browser.chromium import Chromium, running_chromium
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Chromium]:
-    with running_chromium() as browser:
+    # a name that is not loopback to the pages, and still is to the machine
+    with running_chromium("--host-resolver-rules=MAP relay.test 127.0.0.1") as browser:
         yield browser
