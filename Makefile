@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PEERS  := .venv-bench
 
-.PHONY: run test soak check format schema licences audit wheel clean
+.PHONY: run test soak check format schema licences audit bench wheel clean
 
 run: $(READY)  ## server, embedded database, migrations, a demo stream
 	@$(BIN)/relay serve --demo
@@ -37,11 +38,14 @@ licences: $(READY)  ## docs/reference/licences.md, from the packages' own metada
 audit:  ## the pinned packages against the database of known vulnerabilities
 	@.ci/audit
 
+bench: $(READY) $(PEERS)/.ready  ## how fast, beside others: make bench BENCH='w1 --quick'; BENCH=--help
+	@$(BIN)/python -m bench $(BENCH)
+
 wheel: $(READY)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) .audit .relay dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .audit .relay dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The environment is made again whenever what it is made from changes.
 $(READY): pyproject.toml constraints.txt
@@ -51,3 +55,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# what Relay is measured beside, apart from Relay's own packages
+$(PEERS)/.ready: bench/requirements.txt bench/install
+	@echo "Setting up $(PEERS) (once, about a minute) ..."
+	@PYTHON=$(PYTHON) bench/install

@@ -1,0 +1,99 @@
+"""Bytes to write and bytes that came, without any library: HTTP, WebSocket and SSE as a client.
+
+It reads what servers on loopback write and no more: unmasked frames, answers with a length or in
+chunks.
+"""
+
+import base64
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+_CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
+
+TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
+
+
+class Malformed(Exception):
+    """These bytes are not what a server may write."""
+
+
+def head(method: str, path: str, port: int, headers: Sequence[str]) -> bytes:
+    """A request's head, open for more header lines."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *headers, ""]
+    return "\r\n".join(lines).encode()
+
+
+def get(path: str, port: int, headers: Sequence[str]) -> bytes:
+    return head("GET", path, port, headers) + b"\r\n"
+
+
+def upgrade(path: str, port: int, headers: Sequence[str]) -> bytes:
+    key = base64.b64encode(os.urandom(16)).decode()
+    ours = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    return get(path, port, [*ours, f"Sec-WebSocket-Key: {key}", *headers])
+
+
+def masked(opcode: int, payload: bytes = b"") -> bytes:
+    """A client's frame; the mask is zero, which leaves the bytes as they are."""
+    return bytes([opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+def answer(data: bytes) -> tuple[int, int] | None:
+    """An answer's status and length in bytes, when it is here whole."""
+    end = data.find(b"\r\n\r\n") + 4
+    if end < 4:
+        return None
+    status = int(data[9:12])
+    if found := _LENGTH.search(data, 0, end):
+        length = end + int(found[1])
+        return (status, length) if len(data) >= length else None
+    if _CHUNKED.search(data, 0, end):
+        last = data.find(b"0\r\n\r\n", end)  # answers to posts are short: one chunk and its end
+        return (status, last + 5) if last >= 0 else None
+    return status, end
+
+
+def frames(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
+    """Each whole frame's first byte, and where its payload starts and ends."""
+    at, size = 0, len(data)
+    while at + 2 <= size:
+        first, length, start = data[at], data[at + 1], at + 2
+        if length >= 126:
+            wide = {126: 2, 127: 8}.get(length)
+            if wide is None:
+                raise Malformed("a masked frame")
+            start += wide
+            length = int.from_bytes(data[at + 2 : start], "big")
+        if (at := start + length) <= size and start <= size:
+            yield first, start, at
+
+
+def messages(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """Where each WebSocket text message starts and ends. Raises Malformed."""
+    for first, start, end in frames(data):
+        if first == TEXT:
+            yield start, end
+        elif first not in (CLOSE, PING, PONG):
+            raise Malformed(f"a frame that starts with {first:#x}")
+
+
+def unchunked(data: bytes | bytearray) -> bytes:
+    """The content of a chunked body so far. Raises Malformed."""
+    parts, at = [], 0
+    while (line := data.find(b"\r\n", at)) >= 0:
+        try:
+            length = int(data[at:line], 16)
+        except ValueError:
+            raise Malformed(f"a chunk of length {bytes(data[at:line])!r}") from None
+        at = line + 2 + length + 2
+        if at > len(data):
+            break
+        parts.append(bytes(data[line + 2 : at - 2]))
+    return b"".join(parts)
+
+
+def blocks(content: bytes) -> Iterable[bytes]:
+    """The whole blocks of an event stream."""
+    return content.replace(b"\r\n", b"\n").split(b"\n\n")[:-1]
