@@ -21,9 +21,10 @@ from relay.logs import about
 from relay.packaged import packaged
 from relay.realtime.closing import Close
 from relay.realtime.hub import Hub
+from relay.server.bounds import GuardLimits
 from relay.server.descriptors import fitted
-from relay.server.guard import GuardLimits, Observer
 from relay.server.listeners import addresses, close_sockets, open_sockets
+from relay.server.observer import Observer
 from relay.server.serve import serve
 from relay.services import open_services
 from relay.settings import SettingError, Settings

@@ -12,8 +12,13 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from hypercorn.utils import LifespanFailureError, LifespanTimeoutError
 
-from .guard import Connections, GuardedTCPServer, GuardLimits, Observer
+from .bounds import GuardLimits
+from .connection import Connection
+from .connections import Connections
+from .guard import GuardedConnection
 from .listeners import addresses, close_sockets
+from .observer import Observer
+from .wire import Stream
 
 Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
@@ -39,10 +44,12 @@ async def serve(
     observer: Observer | None = None,
     shutdown_trigger: Callable[[], Awaitable[None]],
     drain: Callable[[], Awaitable[None]] | None = None,
+    layer: type[Connection] = GuardedConnection,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on listening `sockets`, and close them, until `shutdown_trigger` returns.
 
+    Each connection is a `layer`: GuardedConnection, or LeanConnection.
     Reports the addresses through `task_status` once the application has started and connections
     are accepted. On the trigger nothing more is accepted, idle connections end, `drain` lets the
     application say goodbye to its streams, and whoever is left may finish; all of that within
@@ -55,20 +62,22 @@ async def serve(
     wrapped = ASGIWrapper(app)
     state: LifespanState = {}
     context = WorkerContext(None)
-    connections = Connections(limits, observer or Observer())
-    handler = partial(
-        GuardedTCPServer, wrapped, config, context, ConnectionState(state), connections
-    )
     started = False
     try:
         async with _lifespan(Lifespan(wrapped, config, state)):
             started = True
             async with trio.open_nursery() as handlers:
+                connections = Connections(limits, observer or Observer(), handlers)
+
+                async def handle(stream: Stream) -> None:
+                    shared = ConnectionState(state)
+                    await layer(app, config, context, shared, connections, stream).run()
+
                 try:
                     async with trio.open_nursery() as accepting:
                         listeners = _listeners(config, sockets)
                         accept = partial(trio.serve_listeners, handler_nursery=handlers)
-                        await accepting.start(accept, handler, listeners)
+                        await accepting.start(accept, handle, listeners)
                         task_status.started(addresses(sockets))
                         await shutdown_trigger()
                         accepting.cancel_scope.cancel()

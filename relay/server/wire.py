@@ -12,6 +12,9 @@ import trio
 TLSStream = trio.SSLStream[trio.SocketStream]
 Stream = trio.SocketStream | TLSStream
 
+MAX_RECV = 16_384
+"""Bytes taken from the socket at one time. h11 bounds only headers that are incomplete: those that
+come in one piece are all parsed, and 64 KiB of the shortest would hold the loop for 90 ms."""
 TLS_PIECE = 16_384  # bytes: one TLS record, the smallest progress that can be seen there
 PARTING = 0.4  # seconds to finish a write that its task no longer waits for
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, keep no unsent bytes
@@ -49,13 +52,12 @@ class Wire:
     def __init__(
         self,
         stream: Stream,
-        lock: trio.Lock,
         send_timeout: float,
         spawn: Callable[[Callable[[], Awaitable[None]]], Any],
     ) -> None:
         self._tls = stream if isinstance(stream, trio.SSLStream) else None
         self._socket = plain_socket(stream)
-        self._lock = lock
+        self._lock = trio.Lock()
         self._send_timeout = send_timeout
         self._spawn = spawn
         self._remainder = b""

@@ -18,8 +18,9 @@ from wsproto.events import AcceptConnection, Request
 from wsproto.events import Event as FrameEvent
 from wsproto.extensions import PerMessageDeflate
 
-from relay.server.guard import GuardLimits, Observer
+from relay.server.bounds import GuardLimits
 from relay.server.listeners import open_sockets
+from relay.server.observer import Observer
 from relay.server.serve import serve
 from relay.server.transport import EXTENSION, Transport
 

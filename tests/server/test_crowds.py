@@ -10,7 +10,7 @@ from quart import websocket
 from quart_trio import QuartTrio
 from trio_websocket import open_websocket
 
-from relay.server.guard import GuardLimits
+from relay.server.bounds import GuardLimits
 from tests.server.stage import Stage, get, serving
 
 

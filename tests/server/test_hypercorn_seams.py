@@ -8,20 +8,17 @@ import h11
 import pytest
 import wsproto.connection
 import wsproto.extensions
-from hypercorn import utils
+from hypercorn import app_wrappers, utils
 from hypercorn.protocol import h11 as h11_protocol
 from hypercorn.protocol import http_stream, ws_stream
-from hypercorn.trio import lifespan, task_group, tcp_server, worker_context
+from hypercorn.trio import lifespan, task_group, worker_context
 
 PINS = Path(__file__).parents[2] / "constraints.txt"
 
 CONNECTION = "app config context task_group ssl client server send stream_id"
 
 SIGNATURES = {
-    tcp_server.TCPServer.__init__: "app config context state stream",
-    tcp_server.TCPServer.run: "",
-    tcp_server.TCPServer.protocol_send: "event",
-    tcp_server.TCPServer._read_data: "",
+    app_wrappers.ASGIWrapper.__call__: "scope receive send sync_spawn call_soon",
     task_group.TaskGroup.spawn_app: "app config scope send",
     task_group.TaskGroup.spawn: "func args",
     worker_context.WorkerContext.__init__: "max_requests",

@@ -8,7 +8,7 @@ import trio.testing
 from quart_trio import QuartTrio
 from wsproto.events import CloseConnection, TextMessage
 
-from relay.server.guard import GuardLimits
+from relay.server.bounds import GuardLimits
 from relay.server.listeners import open_sockets
 from relay.server.serve import LifespanEnded, StartupFailed, serve
 from tests.server.stage import Recorder, Stage, configuration, get, serving

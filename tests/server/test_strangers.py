@@ -7,7 +7,7 @@ import trio
 from quart import request, websocket
 from quart_trio import QuartTrio
 
-from relay.server.guard import GuardLimits
+from relay.server.bounds import GuardLimits
 from tests.server.stage import Client, Server, get, serving
 from tests.server.test_websocket_guard import masked
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 from wsproto.events import CloseConnection, TextMessage
 
-from relay.server.guard import GuardLimits
+from relay.server.bounds import GuardLimits
 from tests.certificates import self_signed
 from tests.server.stage import Stage, get, serving
 

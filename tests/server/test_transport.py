@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from wsproto.events import CloseConnection, Ping, TextMessage
 
-from relay.server.guard import GuardLimits
+from relay.server.bounds import GuardLimits
 from tests.server.stage import Client, Server, Stage, Visit, get, serving
 from tests.server.test_websocket_guard import opened
 

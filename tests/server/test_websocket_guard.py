@@ -7,7 +7,7 @@ from quart import websocket
 from quart_trio import QuartTrio
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, RejectConnection, TextMessage
 
-from relay.server.guard import GuardLimits
+from relay.server.bounds import GuardLimits
 from tests.server.stage import Client, Server, Stage, Visit, serving
 
 CLOSE_FRAME = 0x88

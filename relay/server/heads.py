@@ -1,0 +1,105 @@
+"""The head of a request: bytes in, its parts out, or the problem with it. Pure.
+
+Strict, because whoever reads a request differently from the proxy in front of us can be made to
+read another request. The request line is read here; of the fields llhttp judges every byte:
+names, values, line ends, folding, and lengths that contradict each other.
+"""
+
+import re
+from dataclasses import dataclass
+
+import httptools
+
+from relay.errors import BadRequest
+
+from .bounds import GuardLimits
+from .refusals import HeadersTooLarge, NotImplementedHere, UriTooLong, VersionNotSupported
+
+Headers = list[tuple[bytes, bytes]]
+
+END = b"\r\n\r\n"
+
+_REQUEST_LINE = re.compile(rb"([!#-'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/([0-9]\.[0-9])")
+_BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
+# llhttp knows some methods and not others; which there are is for the application to say
+_ANY_LINE = b"POST / HTTP/1.1"
+
+
+@dataclass(slots=True)
+class Head:
+    """A request line and its fields: names in lower case, values without the space around."""
+
+    method: bytes
+    target: bytes
+    version: bytes
+    headers: Headers
+
+    def all_of(self, name: bytes) -> bytes:
+        """The field's values as one list, empty when there is none."""
+        return b",".join([value for key, value in self.headers if key == name])
+
+
+class _Fields:
+    """What llhttp tells while it reads."""
+
+    __slots__ = ("complete", "headers")
+
+    def __init__(self) -> None:
+        self.headers: Headers = []
+        self.complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def parse_head(raw: bytes) -> Head:
+    """The head, from its request line to the empty line that ends it. Raises Problem."""
+    line, _, rest = raw.partition(b"\r\n")
+    parts = _REQUEST_LINE.fullmatch(line)
+    if parts is None:
+        raise BadRequest("The request line is not `METHOD target HTTP/1.1`.")
+    head = Head(parts[1], parts[2], parts[3], [])
+    if head.version not in (b"1.1", b"1.0"):
+        raise VersionNotSupported()
+    fields = _Fields()
+    head.headers = fields.headers
+    failure = "It goes on behind its end."
+    try:
+        httptools.HttpRequestParser(fields).feed_data(_ANY_LINE + raw[len(line) :])
+    except httptools.HttpParserUpgrade:
+        pass  # an upgrade is offered; whether it is taken is not the parser's to say
+    except httptools.HttpParserError as error:
+        failure, fields.complete = f"{error}.", False
+    _check_coding(head)
+    if not fields.complete:
+        raise BadRequest(f"The request's headers are not HTTP: {failure}")
+    if (hosts := [value for name, value in head.headers if name == b"host"]) and len(hosts) > 1:
+        raise BadRequest("There is more than one Host header.")
+    if not hosts and head.version == b"1.1":
+        raise BadRequest("The header Host is missing.")
+    return head
+
+
+def check_unfinished(unread: bytes, max_head: int, limits: GuardLimits) -> None:
+    """Whether these bytes may still become a head. Raises Problem if they never will."""
+    if unread and unread[0] <= 0x20 and not b"\r\n".startswith(unread[:2]):
+        raise BadRequest("This is not HTTP.")
+    if _BARE_NEWLINE.search(unread):
+        raise BadRequest("A line ends with CR and LF.")
+    if len(unread) > limits.max_target and b"\r\n" not in unread:
+        raise UriTooLong()
+    if len(unread) > max_head:
+        raise HeadersTooLarge()
+
+
+def _check_coding(head: Head) -> None:
+    """Of the transfer codings only `chunked` is known, and HTTP/1.0 knows none."""
+    for name, value in head.headers:
+        if name == b"transfer-encoding":
+            if head.version == b"1.0":
+                raise BadRequest("HTTP/1.0 has no transfer codings.")
+            if value.lower() != b"chunked":
+                raise NotImplementedHere()
