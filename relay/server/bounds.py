@@ -38,3 +38,7 @@ class GuardLimits:
 
     max_target: int = 8_192
     """Bytes of a request's target (RFC 9110, 4.1 asks servers for 8 000 at least)."""
+
+    max_headers: int = 128
+    """Header lines of a request; browsers behind two proxies send some thirty. The shortest that
+    fit in the bytes allowed would be four thousand, each of them an object or two."""

@@ -103,7 +103,7 @@ class Connection(ABC):
     async def _leave(self, wire: Wire) -> None:
         """Part from a peer that we told that nothing follows."""
         if self._spoke_last and not (wire.finished or wire.ended):
-            await self._part(self._limits.close_timeout)
+            await self._part_politely()
 
     def _let_go(self, wire: Wire) -> None:
         wire.close()
@@ -116,6 +116,9 @@ class Connection(ABC):
         self._connections.note_idle(self, idle=-inf < deadline < inf)
         if self._waiting is not None:
             self._waiting.deadline = deadline
+
+    async def _part_politely(self) -> None:
+        await self._part(self._limits.close_timeout)
 
     async def _part(self, timeout: float) -> None:
         """Say that nothing follows, and read on until the peer has taken it in.

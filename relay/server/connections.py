@@ -7,6 +7,7 @@ import trio
 
 from .bounds import GuardLimits
 from .observer import Observer
+from .stamp import Stamp
 
 
 class Live(Protocol):
@@ -20,9 +21,12 @@ class Live(Protocol):
 class Connections:
     """Who is connected; `nursery` runs what a connection leaves to be finished, as it does them."""
 
-    def __init__(self, limits: GuardLimits, observer: Observer, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, limits: GuardLimits, observer: Observer, stamp: Stamp, nursery: trio.Nursery
+    ) -> None:
         self.limits = limits
         self.observer = observer
+        self.stamp = stamp
         self.refusing = 0
         self._nursery = nursery
         self._live: set[Live] = set()

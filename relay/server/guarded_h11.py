@@ -13,6 +13,7 @@ from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGISendCallable, 
 from .bounds import GuardLimits
 from .guarded_http import GuardedHTTPStream
 from .guarded_websocket import GuardedWSStream
+from .heads import Head
 from .observer import Observer
 from .refusals import Refusal
 from .screening import origin_form, screen, wants_websocket
@@ -47,12 +48,13 @@ class GuardedH11Protocol(H11Protocol):
         """Hypercorn would switch to HTTP/2 here."""
 
     async def _create_stream(self, request: h11.Request) -> None:
-        problem = screen(request, self.config, self._limits)
+        head = Head(request.method, request.target, request.http_version, list(request.headers))
+        problem = screen(head, self.config, self._limits)
         if problem is not None:
-            await self._answer(Refusal.of(problem, request.headers), request.method)
+            await self._answer(Refusal.of(problem, head.headers), head.method)
             await self.send(Closed())
             return
-        websocket = wants_websocket(request)
+        websocket = wants_websocket(head)
         version = request.http_version.decode()
         framing: Framing = "chunked" if version == "1.1" else "close"
         transport = WireTransport(self._wire, "websocket" if websocket else framing)
@@ -85,7 +87,7 @@ class GuardedH11Protocol(H11Protocol):
         await self.stream.handle(
             Request(
                 stream_id=STREAM_ID,
-                headers=list(request.headers),
+                headers=head.headers,
                 http_version=version,
                 method=request.method.decode("ascii").upper(),
                 raw_path=target,

@@ -12,7 +12,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from .bounds import GuardLimits
-from .messages import MessageBuffer, MessageTooBig
+from .messages import FrameRate, MessageBuffer, MessageTooBig
 from .observer import Observer
 from .refusals import Refusal
 from .transport import WireTransport
@@ -41,8 +41,7 @@ class GuardedWSStream(WSStream):
         self._decided = trio.Event()
         self._message = MessageBuffer(self.config.websocket_max_message_size)
         self._discarded = 0
-        self._frames_left = float(limits.max_frames)
-        self._frames_counted_at = trio.current_time()
+        self._rate = FrameRate(limits)
         self._close_code = int(CloseReason.ABNORMAL_CLOSURE)
 
     async def handle(self, event: Event) -> None:
@@ -118,7 +117,7 @@ class GuardedWSStream(WSStream):
             if isinstance(event, CloseConnection):
                 await self._close_received(event)
                 return
-            if not self._may_send_frame():
+            if not self._rate.admits():
                 await self._fail(CloseReason.POLICY_VIOLATION)
                 return
             if self.state is ASGIWebsocketState.CLOSED:
@@ -133,14 +132,6 @@ class GuardedWSStream(WSStream):
                     return
                 if message is not None and self.app_put is not None:
                     await self.app_put(message)
-
-    def _may_send_frame(self) -> bool:
-        """Count one more frame, or part of one; False when they come too fast."""
-        now, limits = trio.current_time(), self._limits
-        regained = (now - self._frames_counted_at) * limits.frame_rate
-        self._frames_left = min(limits.max_frames, self._frames_left + regained) - 1
-        self._frames_counted_at = now
-        return self._frames_left >= 0
 
     async def _close_received(self, event: CloseConnection) -> None:
         if self.connection.state is ConnectionState.REMOTE_CLOSING:

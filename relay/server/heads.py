@@ -19,7 +19,9 @@ Headers = list[tuple[bytes, bytes]]
 
 END = b"\r\n\r\n"
 
-_REQUEST_LINE = re.compile(rb"([!#-'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/([0-9]\.[0-9])")
+_TOKEN = rb"[!#-'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE = re.compile(rb"(%s) ([!-~]+) HTTP/([0-9]\.[0-9])" % _TOKEN)
+TOKEN = re.compile(_TOKEN)
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 # llhttp knows some methods and not others; which there are is for the application to say
 _ANY_LINE = b"POST / HTTP/1.1"
@@ -57,7 +59,7 @@ class _Fields:
 
 def parse_head(raw: bytes) -> Head:
     """The head, from its request line to the empty line that ends it. Raises Problem."""
-    line, _, rest = raw.partition(b"\r\n")
+    line = raw[: raw.find(b"\r\n")]
     parts = _REQUEST_LINE.fullmatch(line)
     if parts is None:
         raise BadRequest("The request line is not `METHOD target HTTP/1.1`.")

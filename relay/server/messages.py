@@ -1,11 +1,33 @@
-"""WebSocket messages put together from their fragments, bounded in bytes."""
+"""WebSocket messages put together from their fragments, bounded in bytes and in frames."""
 
+import trio
 from hypercorn.typing import WebsocketReceiveEvent
 from wsproto.events import BytesMessage, TextMessage
+
+from .bounds import GuardLimits
 
 
 class MessageTooBig(Exception):
     """The message under way is larger than a message may be."""
+
+
+class FrameRate:
+    """How many frames a client may still send: so many at once, and so many a second."""
+
+    __slots__ = ("_counted_at", "_left", "_limits")
+
+    def __init__(self, limits: GuardLimits) -> None:
+        self._limits = limits
+        self._left = float(limits.max_frames)
+        self._counted_at = trio.current_time()
+
+    def admits(self) -> bool:
+        """Count one more frame, or part of one; False when they come too fast."""
+        now, limits = trio.current_time(), self._limits
+        regained = (now - self._counted_at) * limits.frame_rate
+        self._left = min(limits.max_frames, self._left + regained) - 1
+        self._counted_at = now
+        return self._left >= 0
 
 
 class MessageBuffer:

@@ -6,13 +6,13 @@ behind it; what is merely wrong is left for the application to refuse.
 
 import re
 
-import h11
 from hypercorn.config import Config
 from wsproto.handshake import WEBSOCKET_VERSION
 
 from relay.errors import BadRequest, NotFound, Problem
 
 from .bounds import GuardLimits
+from .heads import Head
 from .refusals import HeadersTooLarge, UriTooLong, VersionNotSupported
 
 # Decoded as ASCII further in: by wsproto's handshake, by the framework, by virtual hosts.
@@ -22,37 +22,37 @@ _ASCII_HEADERS = frozenset(
 _ABSOLUTE = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 
 
-def screen(request: h11.Request, config: Config, limits: GuardLimits) -> Problem | None:
+def screen(request: Head, config: Config, limits: GuardLimits) -> Problem | None:
     """Why this request is refused, or None."""
-    if request.http_version not in (b"1.1", b"1.0"):
+    if request.version not in (b"1.1", b"1.0"):
         return VersionNotSupported()
     if len(request.target) > limits.max_target:
         return UriTooLong()
-    # h11 bounds only what is incomplete; headers that came in one piece may be larger.
-    if sum(len(name) + len(value) for name, value in request.headers) > (
+    # the parsers bound only what is incomplete; headers that came in one piece may be larger
+    if sum([len(name) + len(value) for name, value in request.headers]) > (
         config.h11_max_incomplete_size
     ):
         return HeadersTooLarge()
+    if len(request.headers) > limits.max_headers:
+        return HeadersTooLarge("The request has more headers than this server reads.")
     if origin_form(request.method, request.target) is None:
         return BadRequest("The request's target is neither a path nor an http address.")
     for name, value in request.headers:
         if name in _ASCII_HEADERS and not value.isascii():
             return BadRequest(f"The header {name.decode()} must be ASCII.")
-    if config.server_names and _header(request, b"host").decode() not in config.server_names:
+    if config.server_names and request.all_of(b"host").decode() not in config.server_names:
         return NotFound()
     if wants_websocket(request):
         return _screen_handshake(request)
     return None
 
 
-def wants_websocket(request: h11.Request) -> bool:
+def wants_websocket(request: Head) -> bool:
     """Whether this asks for a WebSocket (RFC 6455, 4.1), well or badly."""
-    tokens = _header(request, b"connection").lower().split(b",")
-    return (
-        request.method == b"GET"
-        and _header(request, b"upgrade").lower() == b"websocket"
-        and b"upgrade" in (token.strip() for token in tokens)
-    )
+    if request.method != b"GET" or request.all_of(b"upgrade").lower() != b"websocket":
+        return False
+    tokens = request.all_of(b"connection").lower().split(b",")
+    return b"upgrade" in [token.strip() for token in tokens]
 
 
 def origin_form(method: bytes, target: bytes) -> bytes | None:
@@ -66,21 +66,16 @@ def origin_form(method: bytes, target: bytes) -> bytes | None:
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
-def _screen_handshake(request: h11.Request) -> Problem | None:
+def _screen_handshake(request: Head) -> Problem | None:
     names = {name for name, _ in request.headers}
-    if request.http_version != b"1.1":
+    if request.version != b"1.1":
         return BadRequest("A WebSocket handshake needs HTTP/1.1.")
     if b"sec-websocket-key" not in names:
         return BadRequest("The header sec-websocket-key is missing.")
-    if _header(request, b"sec-websocket-version") != WEBSOCKET_VERSION:
+    if request.all_of(b"sec-websocket-version") != WEBSOCKET_VERSION:
         problem = BadRequest("Only WebSocket version 13 is spoken.")
         problem.headers["Sec-WebSocket-Version"] = WEBSOCKET_VERSION.decode()
         return problem
-    if b"transfer-encoding" in names or _header(request, b"content-length") not in (b"", b"0"):
+    if b"transfer-encoding" in names or request.all_of(b"content-length") not in (b"", b"0"):
         return BadRequest("A WebSocket handshake has no body.")
     return None
-
-
-def _header(request: h11.Request, name: bytes) -> bytes:
-    """The header's values as one list, empty when there is none."""
-    return b",".join(value for key, value in request.headers if key == name)

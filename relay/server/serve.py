@@ -18,6 +18,7 @@ from .connections import Connections
 from .guard import GuardedConnection
 from .listeners import addresses, close_sockets
 from .observer import Observer
+from .stamp import Stamp
 from .wire import Stream
 
 Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
@@ -67,7 +68,7 @@ async def serve(
         async with _lifespan(Lifespan(wrapped, config, state)):
             started = True
             async with trio.open_nursery() as handlers:
-                connections = Connections(limits, observer or Observer(), handlers)
+                connections = Connections(limits, observer or Observer(), Stamp(config), handlers)
 
                 async def handle(stream: Stream) -> None:
                     shared = ConnectionState(state)

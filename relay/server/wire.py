@@ -86,24 +86,30 @@ class Wire:
         if self.ended:
             await trio.lowlevel.checkpoint()
             return
-        async with self._lock:
-            await self._write(data)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        sent = self._write_now(data)
+        if sent == len(data):
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            await self._write_on(data, sent)
+
+    async def finish(self, data: bytes) -> None:
+        """Like `send`, but whole even when the task is cancelled meanwhile.
+
+        No checkpoint when the socket takes it at once.
+        """
+        sent = self._write_now(data)
+        if sent < len(data):
+            with trio.CancelScope(shield=True):
+                await self._write_on(data, sent)
 
     def try_send(self, data: bytes) -> bool:
         """Write at once or not at all; see `Transport.try_send`."""
-        if self.ended or self._tls is not None or self._remainder or self._lock.locked():
-            return False
-        try:
-            sent = os.write(self._socket.fileno(), data)
-        except BlockingIOError:
-            return False
-        except OSError:
-            self.abort()
-            return False
-        if sent < len(data):
+        sent = self._write_now(data)
+        if 0 < sent < len(data):
             self._remainder = data[sent:]
-            self._spawn(self._finish)
-        return True
+            self._spawn(self._finish_remainder)
+        return sent > 0
 
     def hang_up(self, *, within: float = 0.0) -> None:
         """Stop reading, at the latest in so many seconds; the connection ends after that."""
@@ -124,16 +130,39 @@ class Wire:
         self._socket.close()
         self.reading.cancel()
 
-    async def _finish(self) -> None:
-        async with self._lock:
-            await self._write(b"")
+    def _write_now(self, data: bytes) -> int:
+        """How much of it the socket took at once: none while something else is on its way."""
+        if self.ended or self._tls is not None or self._remainder or self._lock.locked():
+            return 0
+        try:
+            return os.write(self._socket.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.abort()
+            return 0
 
-    async def _write(self, data: bytes) -> None:
+    async def _write_on(self, data: bytes, sent: int) -> None:
+        """Write what the socket did not take at once, or all of it behind what is on its way."""
+        if sent:
+            self._lock.acquire_nowait()  # it is free, or nothing had been taken
+        else:
+            await self._lock.acquire()
+        try:
+            await self._write(data[sent:], begun=sent > 0)
+        finally:
+            self._lock.release()
+
+    async def _finish_remainder(self) -> None:
+        async with self._lock:
+            await self._write(b"", begun=True)
+
+    async def _write(self, data: bytes, *, begun: bool) -> None:
         """Write what `try_send` left, then `data`. The lock is held."""
         if self.ended:
             return
         unsent = memoryview(self._remainder + data if self._remainder else data)
-        begun = bool(self._remainder) or self._tls is not None
+        begun = begun or bool(self._remainder) or self._tls is not None
         with trio.CancelScope() as progress:
             try:
                 while unsent:

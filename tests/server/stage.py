@@ -7,6 +7,7 @@ The server is the real one on a real socket. The application is a stage: each re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,9 @@ from wsproto.events import Event as FrameEvent
 from wsproto.extensions import PerMessageDeflate
 
 from relay.server.bounds import GuardLimits
+from relay.server.connection import Connection
+from relay.server.guard import GuardedConnection
+from relay.server.http1 import LeanConnection
 from relay.server.listeners import open_sockets
 from relay.server.observer import Observer
 from relay.server.serve import serve
@@ -261,6 +265,10 @@ def configuration(**settings: Any) -> Config:
     return Config.from_mapping(defaults | settings)
 
 
+LAYERS: dict[str, type[Connection]] = {"guard": GuardedConnection, "lean": LeanConnection}
+layer_in_use: ContextVar[str] = ContextVar("layer_in_use", default="guard")
+
+
 @asynccontextmanager
 async def serving(
     app: Any,
@@ -284,6 +292,7 @@ async def serving(
             observer=server.observer,
             shutdown_trigger=server.stop.wait,
             drain=drain,
+            layer=LAYERS[layer_in_use.get()],
             task_status=task_status,
         )
         server.stopped.set()

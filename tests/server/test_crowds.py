@@ -13,6 +13,8 @@ from trio_websocket import open_websocket
 from relay.server.bounds import GuardLimits
 from tests.server.stage import Stage, get, serving
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 
 async def test_one_too_many_is_told_to_come_back_and_others_are_unaffected(stage: Stage) -> None:
     async with serving(stage, limits=GuardLimits(max_connections=1)) as server:

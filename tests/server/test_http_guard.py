@@ -9,6 +9,8 @@ from quart_trio import QuartTrio
 
 from tests.server.stage import Server, Stage, get, serving
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 
 def problem(answer: bytes) -> dict[str, object]:
     """The problem document of a raw response, which must be complete and the last one."""

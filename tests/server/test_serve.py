@@ -15,6 +15,8 @@ from tests.server.stage import Recorder, Stage, configuration, get, serving
 from tests.server.test_transport import fill
 from tests.server.test_websocket_guard import opened
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 
 async def run_to_its_end(app: Any, **settings: Any) -> None:
     """Serve without ever being asked to stop."""

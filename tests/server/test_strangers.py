@@ -11,6 +11,8 @@ from relay.server.bounds import GuardLimits
 from tests.server.stage import Client, Server, get, serving
 from tests.server.test_websocket_guard import masked
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 SEED = 6455
 MUTATIONS = 3_000  # about ten seconds on a slow core
 AT_ONCE = 50

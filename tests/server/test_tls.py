@@ -10,6 +10,8 @@ from relay.server.bounds import GuardLimits
 from tests.certificates import self_signed
 from tests.server.stage import Stage, get, serving
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

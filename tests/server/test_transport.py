@@ -12,6 +12,8 @@ from relay.server.bounds import GuardLimits
 from tests.server.stage import Client, Server, Stage, Visit, get, serving
 from tests.server.test_websocket_guard import opened
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 HELLO = b"\x81\x05hello"  # a server's text frame
 MUCH = 1_000_000  # bytes: more than a socket takes at once
 
@@ -163,6 +165,7 @@ async def test_a_finished_request_cannot_touch_the_next(server: Server, stage: S
     client, first = await streaming(server, stage, get())
     await first.start()
     await first.body(b"first")
+    first.leave()
     await client.response()
     await client.send(get())
     second = await stage.visit()
@@ -171,7 +174,6 @@ async def test_a_finished_request_cannot_touch_the_next(server: Server, stage: S
     first.transport.abort()
     await second.body(b"second")
     assert (await client.response())[1] == b"second"
-    first.leave()
     second.leave()
 
 

@@ -10,6 +10,8 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, RejectConn
 from relay.server.bounds import GuardLimits
 from tests.server.stage import Client, Server, Stage, Visit, serving
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 CLOSE_FRAME = 0x88
 
 

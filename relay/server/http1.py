@@ -1,0 +1,141 @@
+"""The lean layer: one HTTP/1.1 connection of our own, read top to bottom.
+
+A request's head is parsed, the application runs in the connection's own task, what it asks for is
+read and what it says is written; then comes the next request, or the end. No task, nursery or
+queue is made for a request, and no more is read than somebody asked for.
+"""
+
+from math import inf
+
+import trio
+
+from relay.errors import Problem
+
+from .connection import Address, Connection
+from .framing import body_of
+from .heads import END, Head, check_unfinished, parse_head
+from .http_exchange import HTTPExchange
+from .reader import Reader
+from .refusals import Refusal
+from .responses import ResponseWriter
+from .scopes import Scopes
+from .screening import screen, wants_websocket
+from .transport import WireTransport
+from .websocket import WebSocket
+from .wire import Wire
+
+
+class LeanConnection(Connection):
+    """HTTP/1.1 and 1.0 and the WebSocket upgrade, nothing else: HTTP/2 belongs to a proxy."""
+
+    async def _converse(self, client: Address, server: Address) -> None:
+        wire = self._open_wire(self._connections.spawn)
+        reader = Reader(self._stream, wire)
+        scopes = Scopes(
+            client,
+            server,
+            self._state,
+            root_path=self._config.root_path,
+            secure=self._is_tls,
+        )
+        try:
+            await self._serve_requests(reader, wire, scopes)
+            if not reader.ended:
+                await self._leave(wire)
+        finally:
+            self._let_go(wire)
+
+    async def _serve_requests(self, reader: Reader, wire: Wire, scopes: Scopes) -> None:
+        """One after the other, in the order they came."""
+        served = 0
+        self._wait_until(self._idle_until)
+        while (head := await self._admitted_head(reader, wire)) is not None:
+            served += 1
+            if wants_websocket(head):
+                await self._serve_websocket(head, reader, wire, scopes)
+                return
+            last = served >= self._config.keep_alive_max_requests
+            if not await self._serve_request(head, reader, wire, scopes, last=last):
+                self._spoke_last = True
+                return
+            self._wait_until(trio.current_time() + self._config.keep_alive_timeout)
+
+    async def _admitted_head(self, reader: Reader, wire: Wire) -> Head | None:
+        """The next request that the application may see; None: there is none, or it was refused."""
+        head: Head | None = None
+        try:
+            head = await self._next_head(reader)
+            self._wait_until(inf)
+            if head is not None and (problem := screen(head, self._config, self._limits)):
+                raise problem
+        except Problem as problem:
+            await self._refuse(problem, head, wire)
+            return None
+        return head
+
+    async def _next_head(self, reader: Reader) -> Head | None:
+        """The next request's head; None when the connection ends instead. Raises Problem.
+
+        What has come of it does not move the deadline: a slow head is as bad as none.
+        """
+        if reader.unread:
+            await trio.lowlevel.checkpoint()  # who sends many at once must not hold others up
+        searched = 0
+        while True:
+            while reader.unread.startswith(b"\r\n"):  # tolerated in front (RFC 9112, 2.2)
+                reader.unread, searched = reader.unread[2:], 0
+            end = reader.unread.find(END, searched)
+            if end >= 0:
+                raw, reader.unread = reader.unread[: end + 4], reader.unread[end + 4 :]
+                return parse_head(raw)
+            check_unfinished(reader.unread, self._config.h11_max_incomplete_size, self._limits)
+            searched = max(0, len(reader.unread) - 3)
+            with trio.CancelScope(deadline=self._idle_until) as self._waiting:
+                if not await reader.more():
+                    return None
+            if self._waiting.cancelled_caught:
+                return None
+
+    async def _refuse(self, problem: Problem, head: Head | None, wire: Wire) -> None:
+        """Answer in the application's place, and for the last time here."""
+        self._spoke_last = True
+        refusal = Refusal.of(problem, head.headers if head else ())
+        self._observer.request_refused(problem.status, problem.code, refusal.request_id)
+        asked = head or Head(b"GET", b"/", b"1.1", [])
+        transport = WireTransport(wire, "close")
+        await ResponseWriter(asked, wire, transport, self._connections.stamp).refuse(refusal)
+
+    async def _serve_request(
+        self, head: Head, reader: Reader, wire: Wire, scopes: Scopes, *, last: bool
+    ) -> bool:
+        """Have it answered; whether another may follow."""
+        transport = WireTransport(wire, "chunked" if head.version == b"1.1" else "close")
+        exchange = HTTPExchange(
+            head,
+            body_of(head),
+            reader,
+            wire,
+            transport,
+            ResponseWriter(head, wire, transport, self._connections.stamp, last=last),
+            self._context,
+            self._observer,
+        )
+        return await exchange.run(self._app, scopes.http(head, transport))
+
+    async def _serve_websocket(
+        self, head: Head, reader: Reader, wire: Wire, scopes: Scopes
+    ) -> None:
+        transport = WireTransport(wire, "websocket")
+        websocket = WebSocket(
+            head,
+            reader,
+            wire,
+            transport,
+            ResponseWriter(head, wire, transport, self._connections.stamp, last=True),
+            self._connections.stamp,
+            self._config,
+            self._limits,
+            self._observer,
+            self._part_politely,
+        )
+        await websocket.run(self._app, scopes.websocket(head, transport))

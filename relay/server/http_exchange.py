@@ -1,0 +1,139 @@
+"""One request and its response, between a connection and an ASGI application."""
+
+from contextlib import suppress
+from typing import Any, cast
+
+import trio
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework
+from hypercorn.typing import ASGIReceiveCallable as Receive
+from hypercorn.typing import ASGISendCallable as Send
+
+from relay.errors import BadRequest
+
+from .framing import Body
+from .heads import Head
+from .observer import Observer
+from .reader import Reader
+from .refusals import Refusal
+from .responses import CONTINUE, OutOfTurn, ResponseWriter
+from .transport import WireTransport
+from .wire import MAX_RECV, Wire
+
+Event = dict[str, Any]
+
+DISCONNECT: Event = {"type": "http.disconnect"}
+
+
+class HTTPExchange:
+    """Runs the application for one request, in the connection's own task.
+
+    Nothing is read from the socket but what the application asks for: its body, and behind that
+    the disconnect, which ends its wait at once. Nothing it writes is kept: `send` returns when
+    the socket took it.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        body: Body,
+        reader: Reader,
+        wire: Wire,
+        transport: WireTransport,
+        response: ResponseWriter,
+        context: WorkerContext,
+        observer: Observer,
+    ) -> None:
+        self._head = head
+        self._body = body
+        self._reader = reader
+        self._wire = wire
+        self._transport = transport
+        self._response = response
+        self._context = context
+        self._observer = observer
+        self._told_all = False  # the last event of the body was received
+        self._continue = head.version == b"1.1" and (
+            head.all_of(b"expect").lower() == b"100-continue"
+        )
+        self._listening: trio.CancelScope | None = None
+
+    async def run(self, app: ASGIFramework, scope: Any) -> bool:
+        """Have the application answer; whether the connection can serve another request."""
+        try:
+            await app(scope, cast("Receive", self._receive), cast("Send", self._send))
+        except* Exception as failures:
+            self._observer.application_failed(failures)
+        finally:
+            self._transport.release()
+        if not self._response.written and not self._wire.ended:
+            await self._refuse(Refusal.of_status(500, self._head.headers))
+        return self._response.done and not self._response.last and self._body.complete
+
+    async def _receive(self) -> Event:
+        if self._response.done:
+            await trio.lowlevel.checkpoint()
+            return DISCONNECT
+        try:
+            while not self._told_all:
+                data = self._take()
+                if data or self._body.complete:
+                    self._told_all = self._body.complete
+                    return {"type": "http.request", "body": data, "more_body": not self._told_all}
+                if self._continue:
+                    self._continue = False
+                    await self._wire.send(CONTINUE)
+                if not await self._reader.more():
+                    return DISCONNECT
+        except BadRequest as problem:
+            if not self._response.written:
+                await self._refuse(Refusal.of(problem, self._head.headers))
+            return DISCONNECT
+        with trio.CancelScope() as self._listening:
+            while len(self._reader.unread) < MAX_RECV:
+                if not await self._reader.more():
+                    return DISCONNECT
+            await trio.sleep_forever()  # with so much behind this request, only a write can tell
+        return DISCONNECT
+
+    def _take(self) -> bytes:
+        """What has come of the body."""
+        body, self._reader.unread = self._body.take(self._reader.unread)
+        if body:
+            self._continue = False  # it did not wait for leave
+        return body
+
+    async def _send(self, event: Event) -> None:
+        response = self._response
+        if response.done or self._wire.ended:
+            await trio.lowlevel.checkpoint()  # a loop that only sends must not hold others up
+        elif event["type"] == "http.response.body":
+            more = event.get("more_body", False)
+            self._note_end()
+            if not (more or self._body.complete):
+                self._skip_the_rest()
+            await response.body(event.get("body", b""), more=more)
+            if response.done and self._listening is not None:
+                self._listening.cancel()
+        elif event["type"] == "http.response.start":
+            self._note_end()
+            await response.start(event["status"], event.get("headers", ()))
+        else:
+            raise OutOfTurn(f"{event['type']} is not part of a response")
+
+    def _note_end(self) -> None:
+        """A server that stops takes no more requests, and says so."""
+        if self._context.terminated.is_set():
+            self._response.last = True
+
+    def _skip_the_rest(self) -> None:
+        """The answer is complete: unless the body is, too, nothing can follow it here."""
+        with suppress(BadRequest):
+            self._take()
+        if not self._body.complete:
+            self._response.last = True
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        problem = refusal.problem
+        self._observer.request_refused(problem.status, problem.code, refusal.request_id)
+        await self._response.refuse(refusal)

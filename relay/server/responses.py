@@ -1,0 +1,145 @@
+"""A response on its way out: ASGI's events in, HTTP/1.1 bytes out, framed so that it ends."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from http import HTTPStatus
+
+from hypercorn.utils import suppress_body
+
+from .heads import Head
+from .refusals import Refusal
+from .stamp import Stamp, header_line
+from .transport import Framing, WireTransport
+from .wire import Wire
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class OutOfTurn(Exception):
+    """The application sent what cannot follow what it sent before."""
+
+
+class ResponseWriter:
+    """One response.
+
+    Its head waits for the first of a body that is counted, to be one write with it. Until then
+    `last` may be set: the connection ends after this response, which says so. `written`: its head
+    is; until then it may still be refused instead. `done`: all of it is written.
+    """
+
+    __slots__ = (
+        *("_bodiless", "_framing", "_left", "_lines", "_method", "_stamp", "_transport", "_wire"),
+        *("_begun", "done", "last", "written"),
+    )
+
+    def __init__(
+        self,
+        request: Head,
+        wire: Wire,
+        transport: WireTransport,
+        stamp: Stamp,
+        *,
+        last: bool = False,
+    ) -> None:
+        self._method = request.method
+        self._framing: Framing = "chunked" if request.version == b"1.1" else "close"
+        self._wire = wire
+        self._transport = transport
+        self._stamp = stamp
+        self._lines: list[bytes] = []  # of the head, while it waits
+        self._left: int | None = None  # bytes that were promised and have not come yet
+        self._bodiless = False
+        self._begun = False
+        self.written = False
+        self.done = False
+        self.last = last
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """How it begins; a head without a length goes out at once. Raises OutOfTurn, ValueError."""
+        if self._begun:
+            raise OutOfTurn("a response starts once")
+        lines = [_status_line(status)]
+        left = None
+        for name, value in headers:
+            lowered = name.lower()
+            if lowered == b"content-length":
+                left = int(value)
+                if status == 204:
+                    continue
+            elif lowered == b"connection":
+                self.last = self.last or b"close" in value.lower()
+                continue
+            elif lowered == b"transfer-encoding":
+                continue  # how a body is framed is ours to say
+            lines.append(header_line(name, value))
+        self._bodiless = suppress_body(self._method.decode(), status)
+        self._begun, self._lines, self._left = True, lines, left
+        if left is None and not self._bodiless:
+            if self._framing == "chunked":
+                lines.append(b"transfer-encoding: chunked\r\n")
+            await self._wire.send(self._head())
+            self._transport.open()
+
+    async def body(self, data: bytes, *, more: bool) -> None:
+        """The next of its body. Raises OutOfTurn, also for more than its length said."""
+        if not self._begun or self.done:
+            raise OutOfTurn("a body follows the start of its response")
+        if self._bodiless:
+            data = b""
+        elif self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise OutOfTurn("the body is longer than its Content-Length")
+        elif self._framing == "chunked":
+            data = _chunks(data, more=more)
+        if self._lines:
+            data = self._head() + data
+        if more:
+            await self._wire.send(data)
+            return
+        self._transport.shut()
+        if self._left and not self._bodiless:
+            raise OutOfTurn("the body is shorter than its Content-Length")
+        await self._wire.finish(data)
+        self.done = True
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer this instead; the last on its connection."""
+        self._transport.shut()
+        self._begun = self.last = True
+        self._lines = [_status_line(refusal.problem.status)]
+        for name, value in refusal.headers:
+            if name != b"connection":
+                self._lines.append(header_line(name, value))
+        body = b"" if self._method == b"HEAD" else refusal.body
+        await self._wire.finish(self._head() + body)
+        self.done = True
+
+    def _head(self) -> bytes:
+        """The head, which goes out now."""
+        lines, self._lines = self._lines, []
+        self.written = True
+        if self.last:
+            lines.append(b"connection: close\r\n")
+        lines.append(self._stamp.lines())
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+
+def _chunks(data: bytes, *, more: bool) -> bytes:
+    """The data as a chunk, and the end of the body if this was the last of it."""
+    end = b"" if more else b"0\r\n\r\n"
+    return b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
+
+
+@lru_cache
+def _status_line(status: int) -> bytes:
+    if not 200 <= status <= 599:
+        raise ValueError(f"{status} is no final status")
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return b"HTTP/1.1 %d %s\r\n" % (status, phrase.encode())

@@ -1,0 +1,39 @@
+"""Header lines: what may stand in one, and those that every response carries."""
+
+import re
+from functools import lru_cache
+from time import time
+
+from hypercorn.config import Config
+
+from .heads import TOKEN
+
+_UNFIT = re.compile(rb"[\r\n\0]")
+
+
+class Stamp:
+    """The header lines that the configuration adds to every response; made once a second."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._second = 0
+        self._lines = b""
+
+    def lines(self) -> bytes:
+        if (second := int(time())) != self._second:
+            self._second = second
+            added = self._config.response_headers("h11")
+            self._lines = b"".join([header_line(name, value) for name, value in added])
+        return self._lines
+
+
+def header_line(name: bytes, value: bytes) -> bytes:
+    """A header line; nothing in it may begin another one."""
+    if not _is_token(name) or _UNFIT.search(value):
+        raise ValueError(f"{name!r} is no header, or its value none")
+    return b"%b: %b\r\n" % (name, value)
+
+
+@lru_cache(1024)
+def _is_token(name: bytes) -> bool:
+    return TOKEN.fullmatch(name) is not None
