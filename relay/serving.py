@@ -22,7 +22,10 @@ from relay.packaged import packaged
 from relay.realtime.closing import Close
 from relay.realtime.hub import Hub
 from relay.server.bounds import GuardLimits
+from relay.server.connection import Connection
 from relay.server.descriptors import fitted
+from relay.server.guard import GuardedConnection
+from relay.server.http1 import LeanConnection
 from relay.server.listeners import addresses, close_sockets, open_sockets
 from relay.server.observer import Observer
 from relay.server.serve import serve
@@ -33,6 +36,8 @@ ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full house 
 FAILING_SHOWN = 1.0  # seconds a process with dead work still answers, for who watches it to see
 UNWINDING = 5.0  # seconds after the drain: last commits, closing the pool, and some noise
 HERD = 1.0  # seconds over which streams are told to come back, so that they do not come as one
+
+LAYERS: dict[str, type[Connection]] = {"guard": GuardedConnection, "lean": LeanConnection}
 
 log = structlog.get_logger("relay.serving")
 
@@ -125,6 +130,7 @@ async def serve_source(
             config,
             sockets,
             limits=_limits(settings),
+            layer=LAYERS[settings.http1],
             observer=Measured(),
             shutdown_trigger=told_to_leave,
             drain=partial(say_goodbye, app.services.hub),

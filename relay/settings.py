@@ -218,6 +218,11 @@ class Settings:
     )  # fmt: skip
 
     # -- the server
+    http1: str = _setting(
+        "RELAY_HTTP1", one_of("guard", "lean"), "guard", "guard or lean",
+        "who speaks HTTP/1.1: Hypercorn's connection behind a guard, or Relay's own",
+        shown="guard",
+    )  # fmt: skip
     body_timeout: float = _setting(
         "RELAY_BODY_TIMEOUT", duration(0.1, 600), 10.0, "seconds",
         "1 MiB over a slow line; slower ones hold a place for nothing", shown="10 s",

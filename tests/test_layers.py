@@ -70,6 +70,7 @@ KNOWN_BY = {
     "segno": {"relay.cli.link", "relay.qr"},
     "tqdm": {"relay.client.tqdm"},
     "h11": {"relay.server"},
+    "httptools": {"relay.server.heads"},
     "wsproto": {"relay.server"},
     "quart_rate_limiter": {"relay.limited", "relay.app"},
     "prometheus_client": {

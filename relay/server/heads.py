@@ -40,6 +40,15 @@ class Head:
         """The field's values as one list, empty when there is none."""
         return b",".join([value for key, value in self.headers if key == name])
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the client wants the connection to end behind this (RFC 9112, 9.3).
+
+        HTTP/1.0 always does here; what its `keep-alive` meant was never quite agreed on.
+        """
+        options = self.all_of(b"connection").lower().split(b",")
+        return self.version == b"1.0" or b"close" in [option.strip() for option in options]
+
 
 class _Fields:
     """What llhttp tells while it reads."""

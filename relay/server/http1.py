@@ -54,7 +54,7 @@ class LeanConnection(Connection):
             if wants_websocket(head):
                 await self._serve_websocket(head, reader, wire, scopes)
                 return
-            last = served >= self._config.keep_alive_max_requests
+            last = head.is_last or served >= self._config.keep_alive_max_requests
             if not await self._serve_request(head, reader, wire, scopes, last=last):
                 self._spoke_last = True
                 return
