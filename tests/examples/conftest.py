@@ -40,14 +40,18 @@ class Machine:
         return file
 
     async def run(
-        self, *command: str | Path, given: bytes = b"", cwd: Path | None = None, **more: str
+        self,
+        *command: str | Path,
+        given: bytes = b"",
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
     ) -> "subprocess.CompletedProcess[bytes]":
         """Run a command to its end and return what it said, whatever its exit code."""
         with trio.fail_after(WITHIN):
             return await trio.run_process(
                 [str(word) for word in command],
                 cwd=cwd or self.home,
-                env={**self.env, **more},
+                env=self.env if env is None else env,
                 stdin=given,
                 capture_stdout=True,
                 capture_stderr=True,

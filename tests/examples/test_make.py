@@ -59,7 +59,7 @@ async def test_parallel_jobs_stay_parallel(machine: Machine, make: str) -> None:
 
 async def test_without_relay_it_is_the_target_alone(machine: Machine, make: str) -> None:
     (machine.home / "bin" / "relay").unlink()
-    done = await machine.run(make, "watched-build", PATH="/usr/bin:/bin")
+    done = await machine.run(make, "watched-build", env={**machine.env, "PATH": "/usr/bin:/bin"})
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"built" in done.stdout
     assert await machine.told() == []

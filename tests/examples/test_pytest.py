@@ -89,7 +89,9 @@ async def test_what_cannot_be_collected_is_told(machine: Machine, suite: Path) -
 async def test_as_a_plugin_it_tells_of_a_good_run(machine: Machine, suite: Path) -> None:
     (suite / "conftest.py").rename(suite / "relay_pytest.py")
     done = await machine.run(
-        *pytest_in("-p", "relay_pytest", "-k", "one"), cwd=suite, PYTHONPATH="."
+        *pytest_in("-p", "relay_pytest", "-k", "one"),
+        cwd=suite,
+        env={**machine.env, "PYTHONPATH": "."},
     )
     assert (done.returncode, done.stderr) == (0, b"")
     ended = (await machine.told())[-1]
