@@ -1,8 +1,9 @@
 """The durable log: append in group commits, read from a cursor.
 
-Group commit: whatever waits when a commit ends goes into the next one, in one statement. There
-is no timer: while one commit is under way the next batch gathers. Users are sharded over the
-writers, so that one user's events are handed over in the order they were committed in.
+Group commit: whatever waits when a commit ends goes into the next one, in one statement. Nobody
+waits for a batch to fill: while one commit is under way the next gathers. One that takes long
+(a lock, a slow disk, a far database) does not hold up the others for more than PATIENCE: the next
+goes beside it, without the users it has, so that a user's commits end in the order of their seqs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,51 +15,25 @@ import trio
 from relay import metrics
 from relay.db.pages import Page, select_events, select_head, select_heads, select_page
 from relay.db.pool import Database, Row, RowRefused, StatementFailed
+from relay.db.waiting import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, Queue, Waiting
 from relay.errors import (
     DatabaseAway,
     DiskFull,
-    Draining,
     Internal,
     Invalid,
     InvalidToken,
-    JournalFull,
     Problem,
 )
 from relay.events import Event, Head, NewEvent, Receipt
 
-WRITERS = 4  # commits under way at once: while some wait for the disk, others fill
-MAX_COMMIT_EVENTS = 1_000  # events of one commit: about 10 ms of the database's time
-MAX_COMMIT_BYTES = 4 * 2**20  # payload bytes of one commit
+COMMITS = 4  # under way at once, each on a connection of the pool
+PATIENCE = 0.01  # seconds until the next goes beside it: most end sooner, and few are cheaper
 PAGE_EVENTS = 256  # events of one read: what an inbox holds, so that no reader holds more
 PAGE_BYTES = 2**20
 
 log = structlog.get_logger("relay.journal")
 
 Deliver = Callable[[UUID, list[Event]], None]
-
-
-class _Waiting:
-    """One request's events on their way into a commit."""
-
-    __slots__ = ("done", "events", "problem", "receipts", "size", "taken", "user_id")
-
-    def __init__(self, user_id: UUID, events: Sequence[NewEvent]) -> None:
-        self.user_id = user_id
-        self.events = events
-        self.taken: Sequence[NewEvent] = ()
-        self.size = sum([len(event.payload) for event in events])
-        self.done = trio.Event()
-        self.receipts: list[Receipt] = []
-        self.problem: Problem | None = None
-
-    def take(self) -> "Sequence[NewEvent]":
-        """The events, for the commit that begins now; none when nobody waits any more."""
-        self.taken, self.events = self.events, ()
-        return self.taken
-
-    def abandon(self) -> None:
-        """Nobody waits any more: what still lies in the queue must not hold its payloads."""
-        self.events = ()
 
 
 class Journal:
@@ -80,29 +55,40 @@ class Journal:
         self._database = database
         self._deliver = deliver
         self._recheck = recheck
-        self._queue_events = queue_events
-        self._queue_bytes = queue_bytes
         self._timeout = timeout
         self.disk_full = False  # set by who watches the disk: take nothing more
-        self.waiting_events = 0
-        self.waiting_bytes = 0
-        # append() keeps the bound, on events and bytes; only abandoned requests can fill these
-        self._queues = [trio.open_memory_channel[_Waiting](queue_events) for _ in range(WRITERS)]
+        self._queue = Queue(queue_events, queue_bytes)
+        self._free = trio.Semaphore(COMMITS)
+
+    @property
+    def waiting_events(self) -> int:
+        return self._queue.events
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of payloads."""
+        return self._queue.bytes
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Write until `close()`; returns once everything accepted is committed or refused."""
+        """Commit until `close()`; returns once everything accepted is committed or refused."""
         try:
-            async with trio.open_nursery() as nursery:
-                for _, queue in self._queues:
-                    nursery.start_soon(self._write, queue)
+            async with trio.open_nursery() as commits:
                 task_status.started()
+                while True:
+                    await self._free.acquire()
+                    batch = await self._queue.next_batch()
+                    if not batch:
+                        return
+                    over = trio.Event()
+                    commits.start_soon(self._commit_beside, batch, over)
+                    with trio.move_on_after(PATIENCE):
+                        await over.wait()
         finally:
-            self.close()  # whoever comes when the writers are gone is refused, and does not wait
+            self.close()  # whoever comes when nobody commits is refused, and does not wait
 
     def close(self) -> None:
         """Take no more; what waits is still committed."""
-        for sending, _ in self._queues:
-            sending.close()
+        self._queue.close()
 
     async def append(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
         """Store one user's events, all or none; returns after the commit, in their order.
@@ -113,49 +99,28 @@ class Journal:
         """
         if self.disk_full:
             raise DiskFull()
-        waiting = _Waiting(user_id, events)
-        if (
-            self.waiting_events + len(events) > self._queue_events
-            or self.waiting_bytes + waiting.size > self._queue_bytes
-        ):
-            metrics.journal_full.inc()
-            raise JournalFull()
-        self.waiting_events += len(events)
-        self.waiting_bytes += waiting.size
+        waiting = Waiting(user_id, events)
+        self._queue.put(waiting)
         try:
-            self._queues[user_id.int % WRITERS][0].send_nowait(waiting)
             with trio.move_on_after(self._timeout):
                 await waiting.done.wait()
-        except trio.ClosedResourceError:
-            raise Draining() from None
-        except trio.WouldBlock:
-            raise JournalFull() from None
         finally:
-            waiting.abandon()  # a writer that has not taken it yet passes it over
-            self.waiting_events -= len(events)
-            self.waiting_bytes -= waiting.size
+            self._queue.leave(waiting)
         if not waiting.done.is_set():
             raise DatabaseAway()
         if waiting.problem is not None:
             raise waiting.problem
         return waiting.receipts
 
-    async def _write(self, queue: "trio.MemoryReceiveChannel[_Waiting]") -> None:
-        async for first in queue:
-            batch, events, size = [first], len(first.events), first.size
-            while events < MAX_COMMIT_EVENTS and size < MAX_COMMIT_BYTES:
-                try:
-                    waiting = queue.receive_nowait()
-                except (trio.WouldBlock, trio.EndOfChannel):
-                    break
-                batch.append(waiting)
-                events += len(waiting.events)
-                size += waiting.size
-            await self._commit([waiting for waiting in batch if waiting.take()])
+    async def _commit_beside(self, batch: list[Waiting], over: trio.Event) -> None:
+        try:
+            await self._commit(batch)
+        finally:
+            self._queue.committed(batch)
+            self._free.release()
+            over.set()
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
-        if not batch:
-            return
+    async def _commit(self, batch: list[Waiting]) -> None:
         started = trio.current_time()
         try:
             rows = await self._append_events(batch)
@@ -183,11 +148,11 @@ class Journal:
         metrics.commit_events.observe(len(rows))
         self._hand_over(batch, rows)
 
-    async def _append_events(self, batch: list[_Waiting]) -> list[Row]:
-        events = [event for waiting in batch for event in waiting.taken]
+    async def _append_events(self, batch: list[Waiting]) -> list[Row]:
+        events = [event for waiting in batch for event in waiting.events]
         return await self._database.fetch(
             "SELECT seq, fresh, epoch FROM append_events($1, $2, $3, $4, $5, $6, $7)",
-            [waiting.user_id for waiting in batch for _ in waiting.taken],
+            [waiting.user_id for waiting in batch for _ in waiting.events],
             [event.id for event in events],
             [event.event_type for event in events],
             [event.task_id for event in events],
@@ -196,13 +161,13 @@ class Journal:
             [event.payload for event in events],
         )
 
-    def _hand_over(self, batch: list[_Waiting], rows: list[Row]) -> None:
+    def _hand_over(self, batch: list[Waiting], rows: list[Row]) -> None:
         """Deliver what is new, a user at a time, then wake those who wait."""
         answers = iter(rows)
         fresh: dict[UUID, list[Event]] = {}
         for waiting in batch:
             new = fresh.setdefault(waiting.user_id, [])
-            for event, (seq, is_fresh, epoch) in zip(waiting.taken, answers, strict=False):
+            for event, (seq, is_fresh, epoch) in zip(waiting.events, answers, strict=False):
                 if epoch is None:
                     waiting.problem = InvalidToken("The user is gone.", reason="revoked")
                     continue
@@ -216,7 +181,7 @@ class Journal:
             waiting.done.set()
 
     @staticmethod
-    def _refuse(batch: list[_Waiting], problem: type[Problem]) -> None:
+    def _refuse(batch: list[Waiting], problem: type[Problem]) -> None:
         for waiting in batch:
             waiting.problem = problem()
             waiting.done.set()

@@ -8,13 +8,12 @@ import pytest
 import trio
 import trio.testing
 
-from relay.db.journal import WRITERS, Journal
+from relay.db.journal import COMMITS, PATIENCE, Journal
 from relay.db.pool import Database, open_database
-from relay.errors import Internal, Invalid, InvalidToken, JournalFull, Problem
+from relay.errors import Draining, Internal, Invalid, InvalidToken, JournalFull, Problem
 from relay.events import Event, NewEvent, Receipt, utc_now
 
-# users of one writer, so that what is posted while it commits goes into one commit
-SAME_WRITER = [UUID(int=uuid4().int // WRITERS * WRITERS) for _ in range(5)]
+USERS = [uuid4() for _ in range(COMMITS + 2)]
 
 
 class Desk:
@@ -46,7 +45,7 @@ class Desk:
 @asynccontextmanager
 async def desk(url: str, queue_events: int = 1000, queue_bytes: int = 2**20) -> AsyncIterator[Desk]:
     async with open_database(url, connections=4, timeout=5) as database:
-        for user_id in SAME_WRITER:
+        for user_id in USERS:
             await database.execute("INSERT INTO users (user_id, epoch) VALUES ($1, 'e')", user_id)
         here = Desk(database, queue_events, queue_bytes)
         async with trio.open_nursery() as nursery:
@@ -65,12 +64,12 @@ async def test_a_value_the_database_refuses_costs_its_own_request_alone(
 ) -> None:
     """The envelope lets none this far; the journal does not rely on that."""
     async with desk(database_url) as here, trio.open_nursery() as nursery:
-        nursery.start_soon(here.post, "first", SAME_WRITER[0], event())
+        nursery.start_soon(here.post, "first", USERS[0], event())
         await trio.testing.wait_all_tasks_blocked()  # its commit is under way, the rest gather
-        nursery.start_soon(here.post, "good", SAME_WRITER[1], event(), event())
-        nursery.start_soon(here.post, "bad", SAME_WRITER[2], event(), event("a\x00b"))
-        nursery.start_soon(here.post, "same user", SAME_WRITER[2], event())
-        nursery.start_soon(here.post, "good too", SAME_WRITER[3], event())
+        nursery.start_soon(here.post, "good", USERS[1], event(), event())
+        nursery.start_soon(here.post, "bad", USERS[2], event(), event("a\x00b"))
+        nursery.start_soon(here.post, "same user", USERS[2], event())
+        nursery.start_soon(here.post, "good too", USERS[3], event())
     assert isinstance(here.outcomes.pop("bad"), Invalid)
     assert {
         name: [receipt.seq for receipt in outcome] if isinstance(outcome, list) else outcome
@@ -82,7 +81,7 @@ async def test_a_value_the_database_refuses_costs_its_own_request_alone(
 async def test_what_waits_during_a_commit_goes_into_the_next_one(database_url: str) -> None:
     async with desk(database_url) as here, trio.open_nursery() as nursery:
         for number in range(50):
-            nursery.start_soon(here.post, str(number), SAME_WRITER[0], event())
+            nursery.start_soon(here.post, str(number), USERS[0], event())
     seqs = [seq for _, batch in here.delivered for seq in batch]
     assert seqs == list(range(1, 51))  # handed over in the order of their numbers
     assert len(here.delivered) <= 3  # by few commits
@@ -97,7 +96,7 @@ async def test_more_than_may_wait_is_refused_at_once(
 ) -> None:
     async with desk(database_url, **bounds) as here, trio.open_nursery() as nursery:
         for number in range(5):
-            nursery.start_soon(here.post, str(number), SAME_WRITER[0], event(payload))
+            nursery.start_soon(here.post, str(number), USERS[0], event(payload))
         with trio.fail_after(1):
             await trio.testing.wait_all_tasks_blocked()
         refused = [one for one in here.outcomes.values() if isinstance(one, JournalFull)]
@@ -107,8 +106,8 @@ async def test_more_than_may_wait_is_refused_at_once(
 
 async def test_a_user_who_is_gone_costs_nobody_else(database_url: str) -> None:
     async with desk(database_url) as here, trio.open_nursery() as nursery:
-        nursery.start_soon(here.post, "gone", UUID(int=WRITERS), event())
-        nursery.start_soon(here.post, "here", SAME_WRITER[0], event())
+        nursery.start_soon(here.post, "gone", uuid4(), event())
+        nursery.start_soon(here.post, "here", USERS[0], event())
     assert isinstance(here.outcomes["gone"], InvalidToken)
     assert isinstance(here.outcomes["here"], list)
 
@@ -118,8 +117,64 @@ async def test_a_statement_that_fails_is_our_fault_and_the_journal_goes_on(
 ) -> None:
     async with desk(database_url) as here:
         await here.database.execute("ALTER FUNCTION append_events RENAME TO elsewhere")
-        await here.post("lost", SAME_WRITER[0], event())
+        await here.post("lost", USERS[0], event())
         assert isinstance(here.outcomes["lost"], Internal)
         await here.database.execute("ALTER FUNCTION elsewhere RENAME TO append_events")
-        await here.post("stored", SAME_WRITER[0], event())
+        await here.post("stored", USERS[0], event())
         assert isinstance(here.outcomes["stored"], list)
+
+
+@asynccontextmanager
+async def locked(here: Desk, url: str, *users: UUID) -> AsyncIterator[None]:
+    """Somebody else holds these users' rows for the length of the block."""
+    async with here.database.connection(url, "test", timeout=5) as connection:
+        await connection.execute("BEGIN")
+        await connection.execute(
+            "SELECT FROM users WHERE user_id = ANY ($1) FOR UPDATE", list(users)
+        )
+        yield
+
+
+async def test_a_commit_that_takes_long_holds_up_its_own_users_alone(database_url: str) -> None:
+    async with desk(database_url) as here, trio.open_nursery() as nursery:
+        slow, quick = USERS[:2]
+        async with locked(here, database_url, slow):
+            nursery.start_soon(here.post, "slow", slow, event())
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(here.post, "slow, later", slow, event())
+            await here.post("quick", quick, event(), event())
+            await here.post("quick again", quick, event())
+            assert set(here.outcomes) == {"quick", "quick again"}
+    assert [seqs for user_id, seqs in here.delivered if user_id == slow] == [[1], [2]]
+
+
+async def test_only_so_many_commits_are_under_way(database_url: str) -> None:
+    async with desk(database_url) as here, trio.open_nursery() as nursery:
+        *slow, quick = USERS
+        async with locked(here, database_url, *slow):
+            for number, user_id in enumerate(slow):
+                nursery.start_soon(here.post, str(number), user_id, event())
+                await trio.testing.wait_all_tasks_blocked(PATIENCE * 2)  # each by itself
+            nursery.start_soon(here.post, "quick", quick, event())
+            await trio.testing.wait_all_tasks_blocked(PATIENCE * 2)
+            assert here.outcomes == {}
+            assert here.journal.waiting_events == len(USERS)
+    assert set(here.outcomes) == {*map(str, range(len(slow))), "quick"}
+    assert here.journal.waiting_events == 0
+
+
+async def test_a_closed_journal_stores_what_waits_and_takes_no_more(database_url: str) -> None:
+    async with open_database(database_url, connections=4, timeout=5) as database:
+        await database.execute("INSERT INTO users (user_id, epoch) VALUES ($1, 'e')", USERS[0])
+        here = Desk(database, 1000, 2**20)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.post, "first", USERS[0], event())
+            nursery.start_soon(here.post, "second", USERS[0], event())
+            await trio.testing.wait_all_tasks_blocked()
+            here.journal.close()
+            with trio.fail_after(5):
+                await here.journal.run()  # returns by itself
+            await here.post("late", USERS[0], event())
+    assert isinstance(here.outcomes.pop("late"), Draining)
+    stored = [one[0].seq for one in here.outcomes.values() if isinstance(one, list)]
+    assert sorted(stored) == [1, 2]
