@@ -6,10 +6,15 @@ import pytest
 
 from tests.browser.chromium import Chromium, Tab
 from tests.browser.elsewhere import elsewhere
+from tests.browser.middlebox import relay_behind
+from tests.browser.visits import hook_for, say
 from tests.live import Relay, bearer, running_relay
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "page"
 ADDRESS = "http://127.0.0.1:8000"  # where the example says that Relay is
+
+
+SESSION = "localStorage.getItem('relay session')"
 
 
 async def token_shown(tab: Tab) -> str:
@@ -19,10 +24,13 @@ async def token_shown(tab: Tab) -> str:
     return line.partition("Bearer ")[2].partition("'")[0]
 
 
-async def say(relay: Relay, hook: str, message: str) -> None:
-    event = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": {"message": message}}
-    answer = await relay.http.post("/api/webhook/cli", json=event, headers=bearer(hook))
-    assert answer.status_code == 200, answer.text
+async def end_session(relay: Relay, tab: Tab) -> None:
+    """Wait until the page has noticed, and is somebody else."""
+    session = await tab.run(SESSION)
+    answer = await relay.http.delete("/api/session", headers=bearer(session))
+    assert answer.status_code == 204
+    other = f"(old) => ![null, old].includes({SESSION})"
+    await tab.do(lambda page: page.wait_for_function(other, arg=session))
 
 
 async def test_the_example_page_watches_a_relay_elsewhere(
@@ -44,17 +52,38 @@ async def test_the_example_page_watches_a_relay_elsewhere(
             await tab.goto(pages.cross_site)  # the same person, after a reload
             await tab.shows('log {"message":"hello <b>there</b>"}')
             # what was refused is told in Relay's words, and a new session is taken
-            session = await tab.run("localStorage.getItem('relay session')")
-            answer = await relay.http.delete("/api/session", headers=bearer(session))
-            assert answer.status_code == 204
-            await tab.do(
-                lambda page: page.wait_for_function(
-                    "(old) => localStorage.getItem('relay session') !== old", arg=session
-                )
-            )
+            await end_session(relay, tab)
             await tab.shows("Live")
             await say(relay, await token_shown(tab), "somebody new")
             await tab.shows("somebody new")
+
+
+async def test_the_example_without_a_library_misses_nothing_and_tells_nothing_twice(
+    database_url: str, chromium: Chromium
+) -> None:
+    with elsewhere(EXAMPLE) as pages:
+        async with (
+            relay_behind(database_url, CORS=pages.cross_site) as (box, relay),
+            chromium.profile() as profile,
+        ):
+            pages.written[ADDRESS.encode()] = relay.url.encode()
+            tab = await profile.open(f"{pages.cross_site}/eventsource.html")
+            await tab.shows("Live")
+            hook = await hook_for(relay, await tab.run(SESSION))
+            for number in range(3):
+                await say(relay, hook, f"<b>{number}</b>")
+                await tab.shows(f'log {{"message":"<b>{number}</b>"}}')
+                await box.cut()
+            await box.asked(4)
+            shown = await tab.do(lambda page: page.locator("li").all_text_contents())
+            assert [number for line in shown for number in "012" if number in line] == [*"012"]
+            assert len(set(box.streams)) == len(box.streams) == 4  # a ticket each
+            assert [url for url in box.streams if "/api/rt?" in url] == []
+            await end_session(relay, tab)
+            await tab.shows("Live")
+            await say(relay, await hook_for(relay, await tab.run(SESSION)), "somebody new")
+            await tab.shows("somebody new")
+            assert await tab.run("document.querySelectorAll('li').length") == 1
 
 
 @pytest.mark.parametrize("cors", ["", "https://app.example.com"])

@@ -24,7 +24,11 @@ async def session_of(profile: Profile) -> str:
 
 async def hook_of(relay: Relay, profile: Profile) -> str:
     """A hook token of whoever the page has become."""
-    answer = await relay.http.post("/api/token", headers=bearer(await session_of(profile)))
+    return await hook_for(relay, await session_of(profile))
+
+
+async def hook_for(relay: Relay, session: str) -> str:
+    answer = await relay.http.post("/api/token", headers=bearer(session))
     made: str = answer.json()["token"]
     return made
 
