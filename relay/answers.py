@@ -8,6 +8,7 @@ import trio
 from relay import metrics
 from relay.challenges import challenge
 from relay.errors import MEDIA_TYPE, Problem, RateLimited, Unauthorized
+from relay.logs import know
 from relay.media_types import JSON
 
 UNHURRIED = 0.25  # seconds before who came too fast hears so: a flood must not set the pace
@@ -32,8 +33,11 @@ def json_answer(body: msgspec.Struct) -> Answer:
 async def refusal(problem: Problem, request_id: str) -> Answer:
     """A problem as its document, counted; late where somebody came too fast."""
     metrics.problems.labels(problem.code).inc()
+    know(problem=problem.code)
     if isinstance(problem, Unauthorized):
-        metrics.auth_failures.labels(getattr(problem, "reason", "missing")).inc()
+        reason = getattr(problem, "reason", "missing")
+        metrics.auth_failures.labels(reason).inc()
+        know(reason=reason)
     if isinstance(problem, RateLimited):
         await trio.sleep(UNHURRIED)
     body = problem.document(request_id)

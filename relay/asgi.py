@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from relay.app import create_app, outermost
 from relay.db.source import bring_up_to_date, open_source
 from relay.logs import configure_logs
+from relay.misspelt import note_misspelt
 from relay.reports import configure_reports
 from relay.services import open_services
 from relay.settings import Settings
@@ -22,6 +23,7 @@ _relay = create_app(_settings)
 @_relay.while_serving
 async def _serving() -> AsyncGenerator[None, None]:
     configure_logs(_settings.log_level)
+    note_misspelt(os.environ)
     configure_reports(_settings)
     async with open_source(_settings) as source:
         await bring_up_to_date(

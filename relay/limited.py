@@ -19,6 +19,7 @@ from quart_rate_limiter.store import RateLimiterStoreABC
 from relay import metrics
 from relay.errors import Problem, RateLimited, Unauthorized
 from relay.limits import Allowances, Limits, OverLimit, Quota
+from relay.logs import know
 from relay.observed import QUOTA
 from relay.requests import Incoming, authenticate_if_given, block_of, client_block
 from relay.services import services
@@ -130,6 +131,7 @@ def refused(error: RateLimitExceeded) -> RateLimited:
     """What the extension refuses, in our words."""
     limit = _limit()
     metrics.rate_limited.labels(limit.name).inc()
+    know(limit=limit.name)
     rate, seconds = getattr(services().settings, limit.setting), cast("int", error.retry_after)
     who = "user" if limit.per_user else "address"
     detail = f"More than {rate} of these calls from this {who}: try again in {seconds} s."

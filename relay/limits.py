@@ -16,6 +16,7 @@ from uuid import UUID
 
 from relay import metrics
 from relay.errors import RateLimited
+from relay.logs import know
 from relay.setting_types import Rate
 from relay.settings import Settings
 
@@ -132,6 +133,7 @@ class Limits:
             wait = arrival + (charge.cost - charge.rate.burst) * charge.rate.interval - now
             if wait > 1e-9:  # a rounding error is nobody's fault
                 metrics.rate_limited.labels(charge.limit).inc()
+                know(limit=charge.limit)
                 raise OverLimit(charge, wait, _quota(charge.rate, arrival - now))
         quotas = []
         for charge, arrival in zip(charges, arrivals, strict=True):

@@ -17,6 +17,7 @@ from relay import metrics
 from relay.app import create_app, outermost
 from relay.db.source import Source, bring_up_to_date, note_lack_of_connections, open_source
 from relay.health import Health
+from relay.hypercorn_file import read_strictly
 from relay.logs import about
 from relay.packaged import packaged
 from relay.realtime.closing import Close
@@ -48,12 +49,12 @@ Leaving = Callable[[], None]
 def server_config(settings: Settings, folder: Path) -> Config:
     """Hypercorn's configuration: `hypercorn.toml` of the working folder, or the packaged one.
 
-    Raises SettingError for a file, or a certificate it names, that cannot be read.
+    Raises SettingError for a file, or a certificate it names, that cannot be read or is wrong.
     """
     own = folder / "hypercorn.toml"
     path = own if own.exists() else packaged("hypercorn.toml")
     try:
-        config = Config.from_toml(path)
+        config = read_strictly(path)
         config.create_ssl_context()
     except (OSError, ValueError) as error:  # also what is no TOML
         raise SettingError(f"{path}: {error}") from None

@@ -1,12 +1,13 @@
-"""How a setting is declared, and how its text becomes its value.
+"""How a setting is declared, read, and how its text becomes its value.
 
 Each parser raises ValueError saying what it must be.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,6 +24,10 @@ class SigningKey:
     secret: bytes = field(repr=False)
 
 
+class SettingError(Exception):
+    """A setting is missing or cannot be what it is; the message names it and says what can."""
+
+
 def setting(
     name: str,
     parse: Callable[[str], T],
@@ -36,6 +41,32 @@ def setting(
     """Declare one setting; `shown` is how the reference spells its default."""
     metadata = {"name": name, "parse": parse, "unit": unit, "why": why, "shown": shown}
     return field(default=default, metadata=metadata, repr=not secret)
+
+
+def read(
+    declared: "Sequence[Field[Any]]", environ: Mapping[str, str], chosen: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The values that are given, by field; `chosen` goes before `environ`. Raises SettingError."""
+    fields = {it.name: it for it in declared}
+    values: dict[str, Any] = {}
+    for it in declared:
+        name = it.metadata["name"]
+        if text := environ.get(name, ""):
+            values[it.name] = _parsed(it, text, name)
+    if "bind" not in values and (port := environ.get("PORT", "")):
+        # hosts that hand out a port mean "be reachable there"
+        values["bind"] = _parsed(fields["bind"], f"0.0.0.0:{port}", "PORT")
+    for key, value in chosen.items():
+        if value is not None:
+            values[key] = _parsed(fields[key], str(value), f"--{key.replace('_', '-')}")
+    return values
+
+
+def _parsed(declared: "Field[Any]", text: str, name: str) -> Any:
+    try:
+        return declared.metadata["parse"](text)
+    except ValueError as error:
+        raise SettingError(f"{name} {error}") from None
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -180,6 +211,14 @@ def _host(text: str) -> str | None:
     except ValueError:
         return None
     return text if all(map(_LABEL.fullmatch, labels)) else None
+
+
+def folder(text: str) -> Path:
+    """`~` is home here, too: in a unit, a compose file or after an `=` no shell has made it so."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with ~, and whose home that is nobody knows") from None
 
 
 def signing_keys(text: str) -> tuple[SigningKey, ...]:

@@ -12,12 +12,14 @@ from typing import Any, Self
 
 from relay.setting_types import (
     Rate,
+    SettingError,
     SigningKey,
     base_url,
     bearer,
     bind,
     days,
     duration,
+    folder,
     integer,
     on_off,
     one_of,
@@ -25,15 +27,14 @@ from relay.setting_types import (
     origins,
     postgres_address,
     rate,
+    read,
     sentry_dsn,
     signing_keys,
     size,
 )
 from relay.setting_types import setting as _setting
 
-
-class SettingError(Exception):
-    """A setting is missing or cannot be what it is; the message names it and says what can."""
+__all__ = ["SettingError", "Settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Settings:
         shown="the bound address",
     )  # fmt: skip
     data_dir: Path = _setting(
-        "RELAY_DATA_DIR", Path, Path(".relay"), "folder",
+        "RELAY_DATA_DIR", folder, Path(".relay"), "folder",
         "embedded database and made signing keys, beside what one works on", shown=".relay",
     )  # fmt: skip
     workers: int = _setting(
@@ -248,7 +249,7 @@ class Settings:
 
     @property
     def beat(self) -> float:
-        """Seconds of silence before a client is asked: it must have time to answer."""
+        """Seconds of silence before a client is asked; the default makes way for the timeout."""
         return min(self.heartbeat, self.idle_timeout / 2)
 
     @classmethod
@@ -257,20 +258,14 @@ class Settings:
 
         An empty variable counts as absent: that is how most hosts spell "unset".
         """
-        values: dict[str, Any] = {}
-        for field in dataclasses.fields(cls):
-            name = field.metadata["name"]
-            if text := environ.get(name, ""):
-                values[field.name] = _parsed(field, text, name)
-        if "bind" not in values and (port := environ.get("PORT", "")):
-            # hosts that hand out a port mean "be reachable there"
-            values["bind"] = _parsed(_field(cls, "bind"), f"0.0.0.0:{port}", "PORT")
-        for key, value in chosen.items():
-            if value is not None:
-                field = _field(cls, key)
-                values[key] = _parsed(field, str(value), f"--{key.replace('_', '-')}")
+        values = read(dataclasses.fields(cls), environ, chosen)
         settings = cls(**values)
         settings._check()
+        if "heartbeat" in values and settings.beat < settings.heartbeat:
+            raise SettingError(
+                f"RELAY_HEARTBEAT must be at most half of RELAY_IDLE_TIMEOUT, {settings.beat:g} s:"
+                " clients need time to answer"
+            )
         return settings
 
     def _check(self) -> None:
@@ -285,14 +280,3 @@ class Settings:
                 "RELAY_SIGNING_KEYS is missing: with DATABASE_URL all processes share their keys."
                 " Make one: echo k1:$(openssl rand -base64 48)"
             )
-
-
-def _field(cls: type[Settings], name: str) -> Any:
-    return next(field for field in dataclasses.fields(cls) if field.name == name)
-
-
-def _parsed(field: Any, text: str, name: str) -> Any:
-    try:
-        return field.metadata["parse"](text)
-    except ValueError as error:
-        raise SettingError(f"{name} {error}") from None

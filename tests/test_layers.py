@@ -26,6 +26,7 @@ FLOORS = (
         "failure",
         "forwarded",
         "health",
+        "hypercorn_file",
         "media_types",
         "metrics",
         "origins",
@@ -38,7 +39,7 @@ FLOORS = (
     },
     {"challenges", "cors", "described", "events", "logs", "server", "settings", "signing"}
     | {"wrapped"},
-    {"answers", "envelope", "limits", "observed", "reports", "tokens"},
+    {"answers", "envelope", "limits", "misspelt", "observed", "reports", "tokens"},
     {"db"},
     {"access", "housekeeping", "vitals"},
     {"accounts", "realtime"},

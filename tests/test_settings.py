@@ -4,7 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from relay.hypercorn_file import read_strictly
+from relay.misspelt import note_misspelt
+from relay.packaged import packaged
 from relay.setting_types import SigningKey
 from relay.settings import SettingError, Settings
 
@@ -51,6 +55,7 @@ INVALID = [
     ("BASE_URL", "https://", "http or https"),
     ("BASE_URL", "https://relay.example/?a", "no path"),
     ("BASE_URL", "https://relay.example/under/here", "no path"),
+    ("RELAY_DATA_DIR", "~nobody-of-that-name/relay", "whose home"),
     ("RELAY_WORKERS", "0", "from 1 to 64"),
     ("RELAY_WORKERS", "65", "from 1 to 64"),
     ("CORS", "app.example.com", "app.example.com"),
@@ -101,6 +106,7 @@ INVALID = [
     ("RELAY_HEARTBEAT", "nan", "a time like"),
     ("RELAY_HEARTBEAT", "25 parsecs", "a time like"),
     ("RELAY_HEARTBEAT", "2h", "from 0.1 to 3600"),
+    ("RELAY_HEARTBEAT", "31s", "half of RELAY_IDLE_TIMEOUT, 30 s"),
     ("RELAY_IDLE_TIMEOUT", "0.1", "from 0.2 to"),
     ("RELAY_SEND_TIMEOUT", "0", "from 0.1 to"),
     ("RELAY_STREAM_MAX_AGE", "on", "a time like"),
@@ -127,6 +133,8 @@ VALID = [
     ("BASE_URL", "http://relay.example:443", "base_url", "http://relay.example:443"),
     ("BASE_URL", "http://[::1]:8000", "base_url", "http://[::1]:8000"),
     ("RELAY_DATA_DIR", "/var/lib/relay", "data_dir", Path("/var/lib/relay")),
+    ("RELAY_DATA_DIR", "~/relay", "data_dir", Path.home() / "relay"),
+    ("RELAY_DATA_DIR", "here/~", "data_dir", Path("here/~")),
     ("RELAY_OPEN_SIGNUP", "OFF", "open_signup", False),
     ("RELAY_AUTO_MIGRATE", "off", "auto_migrate", False),
     ("RELAY_HEARTBEAT", "2.5", "heartbeat", 2.5),
@@ -251,3 +259,63 @@ def test_a_given_database_asks_for_keys_that_all_its_processes_share() -> None:
 def test_a_heartbeat_leaves_time_to_answer_before_the_idle_timeout() -> None:
     assert Settings.load({}).beat == 25.0
     assert Settings.load({"RELAY_IDLE_TIMEOUT": "20"}).beat == 10.0
+    assert Settings.load({"RELAY_IDLE_TIMEOUT": "20", "RELAY_HEARTBEAT": "10"}).beat == 10.0
+    with pytest.raises(SettingError, match=r"^RELAY_HEARTBEAT .* 10 s"):
+        Settings.load({"RELAY_IDLE_TIMEOUT": "20", "RELAY_HEARTBEAT": "11"})
+
+
+def test_variables_that_are_nearly_settings_are_named_once_with_what_was_meant() -> None:
+    known = {field.metadata["name"]: "x" for field in dataclasses.fields(Settings)}
+    others = {
+        "RELAY_URL": "https://relay.example",
+        "RELAY_TOKEN": "secret",
+        "RELAYED": "x",
+        "RELAY_EMPTY": "",
+        # of a service called relay, in Kubernetes
+        "RELAY_PORT": "tcp://10.0.0.1:8000",
+        "RELAY_PORT_8000_TCP_ADDR": "10.0.0.1",
+        "RELAY_SERVICE_PORT_HTTP": "8000",
+    }
+    with capture_logs() as lines:
+        note_misspelt({**known, **others})
+        assert lines == []
+        note_misspelt({**known, **others, "RELAY_HEARTBEET": "secret", "RELAY_COLOUR": "secret"})
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("settings_unknown", "warning")
+    assert line["variables"] == "RELAY_COLOUR, RELAY_HEARTBEET (meant: RELAY_HEARTBEAT?)"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("keep_alive_timout = 5", r"unknown key keep_alive_timout \(meant: keep_alive_timeout\?\)"),
+        ("_bind = []", "unknown key _bind"),
+        ("from_toml = 1", "unknown key from_toml"),
+        ("ssl_enabled = true", "unknown key ssl_enabled"),
+        ("[tls]\ncertfile = 'x'", "unknown key tls"),
+        ("keep_alive_timeout = '5'", "keep_alive_timeout must be a number"),
+        ("backlog = true", "backlog must be a number"),
+        ("include_server_header = 1", "include_server_header must be true or false"),
+        ("ciphers = 3", "ciphers must be a text"),
+        ("alpn_protocols = 'h2'", "alpn_protocols must be a list"),
+        ("backlog = ", "Invalid value"),
+    ],
+)
+def test_a_hypercorn_file_with_what_nobody_reads_is_refused(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    path = tmp_path / "hypercorn.toml"
+    path.write_text(line)
+    with pytest.raises(ValueError, match=told):
+        read_strictly(path)
+
+
+def test_a_hypercorn_file_that_hypercorn_knows_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "hypercorn.toml"
+    path.write_text(
+        "bind = 'unix:x'\nuser = 3\nkeep_alive_timeout = 5\nverify_mode = 2\ncertfile = 'c'\n"
+    )
+    config = read_strictly(path)
+    assert (config.bind, config.user, config.keep_alive_timeout) == (["unix:x"], 3, 5)
+    assert (config.verify_mode, config.certfile) == (2, "c")
+    assert read_strictly(packaged("hypercorn.toml")).backlog == 1024

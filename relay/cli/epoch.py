@@ -10,6 +10,7 @@ from relay.db.pool import open_database
 from relay.db.retention import renew_epochs
 from relay.db.source import bring_up_to_date, open_source
 from relay.logs import configure_logs
+from relay.misspelt import note_misspelt
 from relay.settings import Settings
 
 
@@ -30,6 +31,7 @@ def command(renew: bool, data_dir: str | None) -> None:
     with told_clearly():
         settings = Settings.load(os.environ, data_dir=data_dir)
         configure_logs("warning")
+        note_misspelt(os.environ)
         renewed = trio.run(_renew, settings)
     click.echo(f"Streams with a new epoch: {renewed}.")
 

@@ -10,6 +10,7 @@ from relay.db.migrate import applied_migrations, load_migrations, pending
 from relay.db.pool import connect
 from relay.db.source import bring_up_to_date, open_source
 from relay.logs import configure_logs
+from relay.misspelt import note_misspelt
 from relay.packaged import packaged
 from relay.settings import Settings
 
@@ -28,6 +29,7 @@ def command(status: bool, data_dir: str | None) -> None:
     with told_clearly():
         settings = Settings.load(os.environ, data_dir=data_dir)
         configure_logs("warning")
+        note_misspelt(os.environ)
         todo = trio.run(_status if status else _apply, settings)
     if status and todo:
         raise SystemExit(3)

@@ -16,6 +16,7 @@ from relay.cli.demo import play_demo
 from relay.cli.failures import told_clearly
 from relay.cli.init_system import tell_init
 from relay.logs import configure_logs
+from relay.misspelt import note_misspelt
 from relay.reports import configure_reports
 from relay.serving import serve_relay, server_config, set_aside_what_stays
 from relay.settings import Settings
@@ -53,6 +54,7 @@ def command(bind: str | None, workers: int | None, data_dir: str | None, demo: b
         settings = Settings.load(os.environ, **chosen)
         given = spelled_out(os.environ, chosen)
         configure_logs(settings.log_level)
+        note_misspelt(os.environ)
         configure_reports(settings)
         config = server_config(settings, Path.cwd())
         trio.run(_serve, settings, given, config, demo)

@@ -11,6 +11,7 @@ from relay.cli.failures import told_clearly
 from relay.db.pool import open_database
 from relay.db.source import bring_up_to_date, open_source
 from relay.logs import configure_logs
+from relay.misspelt import note_misspelt
 from relay.settings import Settings
 from relay.tokens import Keyring
 
@@ -33,6 +34,7 @@ def create(data_dir: str | None) -> None:
     with told_clearly():
         settings = Settings.load(os.environ, data_dir=data_dir)
         configure_logs("warning")
+        note_misspelt(os.environ)
         user_id, token = trio.run(partial(_create, settings))
     click.echo(f"user_id        {user_id}\nsession_token  {token}")
 

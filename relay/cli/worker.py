@@ -1,17 +1,19 @@
 """What the supervisor of `relay serve --workers N` runs N times; no command for people.
 
-python -P -m relay.cli.worker MARK
+python -P -m relay.cli.worker --mark=MARK
 """
 
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import values
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-mark = f"{sys.argv[1]}-waiting"
+MARK = sys.argv[1].removeprefix("--mark=")
+mark = f"{MARK}-waiting"
 
 # Before a metric is declared: a mark is used again by later workers, where process ids would
 # leave a file behind for each that ever lived.
@@ -34,9 +36,15 @@ from relay.workers.work import Reports, read_order, work  # noqa: E402
 def count() -> None:
     """From now on this worker's numbers are the service's: the file of its mark holds them."""
     global mark
-    mark = sys.argv[1]
+    mark = MARK
     os.environ[FOLDER] = str(Path(os.environ[FOLDER]).parent)
     metrics.say_what_runs()
+
+
+def call_itself(name: str) -> None:
+    """What `top` and `ps -o comm` show, where there is a way to say it; 15 characters at most."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
 
 
 def main() -> None:
@@ -44,8 +52,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     reports = Reports()
+    call_itself("relay spare")
     if (order := read_order()) is None:
         return
+    call_itself(f"relay worker {order.number}")
     count()
     try:
         with told_clearly():

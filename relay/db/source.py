@@ -126,6 +126,8 @@ async def _keep_running(
             ) as postgres:
                 if not started:
                     task_status.started(postgres.dsn)
+                else:
+                    log.warning("postgres_back")
                 started, pause = True, 0.1
                 log.error("postgres_died", reason=await postgres.died())
         except EmbeddedError as error:

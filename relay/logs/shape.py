@@ -20,7 +20,9 @@ from relay.logs.writer import LineWriter
 
 STDERR = 2
 MAX_TEXT = 1_000  # characters of one field; a line then stays below what a pipe takes whole
-QUIET = ("httpx", "httpcore", "urllib3")  # a line a request of our own, and nothing new in it
+# What these say below that level is a line a request of our own, or a try of many while the
+# database is away, of which our own lines tell the beginning and the end.
+QUIET = {"httpx": "WARNING", "httpcore": "WARNING", "urllib3": "WARNING", "asyncpg": "ERROR"}
 
 Event = MutableMapping[str, Any]
 
@@ -67,8 +69,8 @@ def configure_logs(level: str, descriptor: int = STDERR) -> None:
         former.close()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(least)
 
 
 def _merge_known(_logger: Any, _method: str, event: Event) -> Event:

@@ -11,6 +11,7 @@ import trio
 
 from relay import metrics
 from relay.errors import Draining, ProcessFull, TooManyConnections
+from relay.logs import know
 from relay.realtime.closing import Close
 from relay.realtime.frames import MAX_MESSAGE, Frame
 
@@ -175,9 +176,11 @@ class Hub:
             raise ProcessFull()
         if self.watchers(user_id) >= self._most_per_user:
             metrics.streams_refused.labels("user").inc()
+            know(limit="streams_user")
             raise TooManyConnections("This user has as many live streams as it may have.")
         if self._by_address.get(address, 0) >= self._most_per_address:
             metrics.streams_refused.labels("address").inc()
+            know(limit="streams_address")
             raise TooManyConnections("This address has as many live streams as it may have.")
 
     @contextmanager

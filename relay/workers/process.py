@@ -59,7 +59,7 @@ class Worker:
         """The whole life of the process, which does not outlive this."""
         with trio.CancelScope(shield=True):  # a process nobody knows of would stay
             process = await trio.lowlevel.open_process(
-                [*command, str(self.mark)],
+                [*command, f"--mark={self.mark}"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=descriptors,

@@ -46,6 +46,7 @@ class Outline(HTMLParser):
 async def read(relay: Relay) -> Outline:
     answer = await relay.http.get("/docs")
     assert answer.status_code == 200, answer.text
+    assert not re.search(r"[.?!]\.(?=<)", answer.text), "a sentence ends once"
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
     again = await relay.http.get("/docs", headers={"If-None-Match": answer.headers["ETag"]})

@@ -2,19 +2,22 @@
 
 import json
 import signal
+from pathlib import Path
 
 import pytest
 import trio
 
 from tests.faults.ledger import Account, Ledger, load
-from tests.faults.program import Program, eventually, send
+from tests.faults.program import Program, copy_data, eventually, running, send
 from tests.faults.wire import DOORS, Caller, Ended, stream
 
 READERS = 1000  # that read, half of them on each door
 STALLED = 100  # that never do
 USERS = 40
-GRACE = 8.0  # seconds: RELAY_DRAIN_TIMEOUT's default
+GRACE = 40.0  # seconds that nobody needs: a second of goodbyes, even on a very busy machine
+OVER_WITHIN = 20.0
 HOSTS_GRANT = 10.0  # seconds before common hosts kill
+NOISE = 5.0  # seconds a busy machine may add
 
 
 async def attend(
@@ -60,7 +63,16 @@ async def stuff(program: Program, account: Account) -> None:
             assert answer.status == 200
 
 
-async def test_sigterm_tells_every_reader_and_is_over_within_the_grace(program: Program) -> None:
+async def test_sigterm_tells_every_reader_and_the_stalled_do_not_take_the_grace(
+    tmp_path: Path, made_data: Path
+) -> None:
+    program = Program(tmp_path, RELAY_DRAIN_TIMEOUT=str(GRACE))
+    copy_data(made_data, program.data)
+    async with running(program):
+        await everybody_leaves(program)
+
+
+async def everybody_leaves(program: Program) -> None:
     ledger = Ledger(program)
     accounts = [await ledger.enrol(f"u{n}", []) for n in range(USERS)]
     deaf = await ledger.enrol("deaf", [])
@@ -79,13 +91,13 @@ async def test_sigterm_tells_every_reader_and_is_over_within_the_grace(program: 
         assert processes
         program.signal(signal.SIGTERM)
         told = trio.current_time()
-        assert await program.ended(HOSTS_GRANT) == 0
+        assert await program.ended(GRACE) == 0
         took = trio.current_time() - told
-        await eventually(lambda: len(goodbyes) == READERS, within=2)
+        await eventually(lambda: len(goodbyes) == READERS, within=NOISE)
         assert not program.postgres()
         for door, last, code in goodbyes:
             assert (last["type"], last["code"], code) == ("close", 1012, 1012), (door, last, code)
-        assert took < GRACE
+        assert took < OVER_WITHIN
         # what was acknowledged is there, and what goes on goes on where it was
         await program.start()
         await book.goes_on()
@@ -95,7 +107,7 @@ async def test_sigterm_tells_every_reader_and_is_over_within_the_grace(program: 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_an_idle_program_stops_at_once(program: Program, number: signal.Signals) -> None:
     program.signal(number)
-    assert await program.ended(3) == 0
+    assert await program.ended(NOISE) == 0
     assert not program.postgres()
     assert "Traceback" not in program.stderr
 
@@ -105,5 +117,5 @@ async def test_sigterm_while_postgres_is_frozen_ends_within_the_grace(
 ) -> None:
     send(program.postgres(), signal.SIGSTOP)
     program.signal(signal.SIGTERM)
-    await program.ended(HOSTS_GRANT)
+    await program.ended(HOSTS_GRANT + NOISE)
     assert not program.postgres()

@@ -33,6 +33,8 @@ async def test_killed_postgres_comes_back_under_a_relay_that_stays_up(program: P
             await ledger.goes_on(within=15)
             assert ledger.first_good_after(killed) < BACK_WITHIN
         assert len(program.logged("postgres_died")) == 2
+        assert len(program.logged("postgres_back")) == 2
+        assert not [line for line in program.log if line["logger"].startswith("asyncpg")]
     assert (program.pid, program.process.poll()) == (pid, None)
     dropped = [(reader.door, reader.ends) for reader in ledger.readers if reader.ends]
     assert not dropped, dropped

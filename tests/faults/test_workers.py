@@ -54,14 +54,9 @@ class Workers(Program):
         return [child for child in children if child.pid in ordered and lives(child)]
 
     def spare(self) -> int | None:
-        """The worker without an order, once there is one."""
-        ordered = {line["pid"] for line in self.logged("worker_started")}
-        waiting = [
-            child.pid
-            for child in psutil.Process(self.pid).children()
-            if child.pid not in ordered and "relay.cli.worker" in " ".join(child.cmdline())
-        ]
-        return waiting[0] if waiting else None
+        """The worker that has imported everything and waits for its order, once there is one."""
+        children = psutil.Process(self.pid).children()
+        return next((child.pid for child in children if child.name() == "relay spare"), None)
 
     def metrics_folders(self) -> list[Path]:
         return list(self.folder.glob("relay-metrics-*"))
@@ -135,6 +130,7 @@ async def test_a_killed_worker_is_replaced_and_the_others_streams_never_notice(
     assert died["reason"] == "killed by SIGKILL"
     assert (died["pid"], died["code"]) == (victim.pid, -9)
     assert other in pair.workers()
+    assert {worker.name() for worker in pair.workers()} == {"relay worker 1", "relay worker 2"}
 
 
 async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: Workers) -> None:
@@ -324,6 +320,7 @@ async def test_the_demo_plays_and_an_init_system_is_told(tmp_path: Path, databas
     told = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM)
     await told.bind(str(tmp_path / "notify"))
     env = environment(database_url, RELAY_WORKERS="2", NOTIFY_SOCKET=str(tmp_path / "notify"))
+    env["RELAY_WORKER"] = "3"  # no setting, and said once, not by every process
     serve = (*RELAY, "serve", "--demo", "--bind", "127.0.0.1:0")
     with told:
         async with command(serve, tmp_path, env) as server:
@@ -332,4 +329,6 @@ async def test_the_demo_plays_and_an_init_system_is_told(tmp_path: Path, databas
             server.process.terminate()
             assert await told.recv(99) == b"STOPPING=1"
             assert await server.ended() == 0
-    assert complaints((tmp_path / "stderr.log").read_text()) == []
+    stderr = (tmp_path / "stderr.log").read_text()
+    assert complaints(stderr) == []
+    assert stderr.count("RELAY_WORKER (meant: RELAY_WORKERS?)") == 1

@@ -30,7 +30,7 @@ class LogFile:
         return [line for line in found if line["event"] == event]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while not holds():  # noqa: ASYNC110 - another thread's file tells no Event
                 await trio.sleep(0.005)
 

@@ -15,7 +15,7 @@ import trio
 from relay.logs import about, know
 from relay.observed import Observed
 from relay.server.observer import Observer
-from tests.live import Relay, bearer
+from tests.live import Relay, bearer, running_relay
 from tests.observe.conftest import LogFile
 
 CANARY = "canary-7f3a"
@@ -68,6 +68,43 @@ async def test_a_stream_ends_with_one_line_that_says_how(
     assert line["route"] == {"websocket": "/api/rt", "sse": "/api/sse"}[door]
     assert len(log_file.lines("stream_ended")) == 1
     assert log_file.lines("request_ended") == []
+
+
+async def test_a_refusal_says_what_it_was_for(database_url: str, log_file: LogFile) -> None:
+    one = "1/h"
+    async with running_relay(
+        database_url,
+        RELAY_RATE_LIMITS="on",
+        RELAY_RATE_TOKENS=one,
+        RELAY_RATE_EVENTS_PER_TOKEN=one,
+        RELAY_RATE_HANDSHAKES="2/h",
+        RELAY_MAX_CONNECTIONS_PER_USER="1",
+    ) as relay:
+        user = await relay.user()
+        hook = await user.hook()
+        log_file.at("info")
+        await relay.http.get("/api/me")
+        await relay.http.get("/api/me", headers=bearer("no-token"))
+        await user.call("POST", "/api/token")
+        for _ in range(2):
+            await user.post(hook=hook)
+        async with user.sse() as stream:
+            await stream.hello()
+            for _ in range(2):
+                await user.call("GET", "/api/sse")
+        await log_file.line("request_ended", limit="handshakes_address")
+        found = [
+            {name: line.get(name) for name in ("status", "problem", "reason", "limit")}
+            for line in log_file.lines("request_ended")
+        ]
+    assert [tuple(line.values()) for line in found] == [
+        (401, "unauthorized", "missing", None),
+        (401, "invalid_token", "malformed", None),
+        (429, "rate_limited", None, "tokens"),
+        (429, "rate_limited", None, "events_token"),
+        (429, "too_many_connections", None, "streams_user"),
+        (429, "rate_limited", None, "handshakes_address"),
+    ]
 
 
 async def test_what_goes_well_is_silent(relay: Relay, log_file: LogFile) -> None:

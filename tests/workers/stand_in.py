@@ -1,6 +1,6 @@
 """A worker that keeps to the supervisor's protocol and serves nobody.
 
-python stand_in.py FOLDER MARK: the file of its place's number in the folder says what it does.
+python stand_in.py FOLDER --mark=MARK: the file of its place's number there says what it does.
 """
 
 import json

@@ -1,0 +1,48 @@
+"""`hypercorn.toml`, read strictly: Hypercorn itself passes over whatever it does not know."""
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hypercorn.config import Config
+
+_DEFAULTS: dict[str, Any] = {
+    name: it
+    for name, it in vars(Config).items()
+    if not name.startswith("_") and not callable(it) and not hasattr(it, "__get__")
+}
+_SET_BY_CODE = {
+    name for name, it in vars(Config).items() if isinstance(it, property) and it.fset is not None
+}
+_ANNOTATED = {name for name in Config.__annotations__ if not name.startswith("_")}
+_KNOWN = {*_DEFAULTS, *_SET_BY_CODE, *_ANNOTATED}
+
+
+def read_strictly(path: Path) -> Config:
+    """Hypercorn's configuration. Raises OSError, or ValueError that says what is wrong."""
+    given = tomllib.loads(path.read_text(encoding="utf-8"))
+    for key, value in given.items():
+        if key not in _KNOWN:
+            near = get_close_matches(key, _KNOWN, 1)
+            raise ValueError(f"unknown key {key}" + (f" (meant: {near[0]}?)" if near else ""))
+        _check(key, value, _DEFAULTS.get(key))
+    return Config.from_mapping(given)
+
+
+def _check(key: str, value: Any, default: Any) -> None:
+    """A value is of its default's kind, where there is a default."""
+    match default:
+        case bool():
+            kinds: tuple[type, ...] = (bool,)
+            kind = "true or false"
+        case int() | float():
+            kinds, kind = (int, float), "a number"
+        case str():
+            kinds, kind = (str,), "a text"
+        case list():
+            kinds, kind = (list,), "a list"
+        case _:
+            return
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise ValueError(f"{key} must be {kind}")
