@@ -92,16 +92,16 @@ def _run(
     sys.setswitchinterval(TURN)
     recorder = None
     if credentials is not None:
-        mask = Mask({*secrets_of(os.environ), credentials.token})
+        secrets = Mask({*secrets_of(os.environ), credentials.token})
         words = title or shlex.join(command)
         recorder = Recorder(
-            credentials, words, task_id or task_name(command[0]), mask, notes.append
+            credentials, words, task_id or task_name(command[0]), secrets, notes.append
         )
-    signals.hold_back()
+    mask = signals.hold_back()
     began = time.monotonic()
     message = None
     try:
-        child = Child(command, recorder.feed if recorder else _nobody, signals.WATCHED)
+        child = Child(command, recorder.feed if recorder else _nobody, signals.PASSED_ON, mask)
     except CannotStart as error:
         message, code = str(error), error.exit_code
         notes.append(message)
@@ -124,8 +124,8 @@ def _heed(child: Child, recorder: Recorder | None, number: int, sent: bool) -> N
         if child.terminal is not None:
             child.terminal.resize()
     elif number == signal.SIGCONT:
-        if child.terminal is not None and child.running:
-            child.terminal.enter()
+        if child.running:
+            child.go_on()
     elif child.running:
         child.signal(number, sent)
     elif recorder is not None and number != signal.SIGHUP:

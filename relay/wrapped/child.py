@@ -1,17 +1,21 @@
 """The command itself: started with what we were started with, its output passed on untouched."""
 
+import errno
 import os
 import select
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
+from relay.wrapped import keeper
+from relay.wrapped.keeper import Keeper, Report
 from relay.wrapped.terminal import Terminal
+from relay.wrapped.witness import Witness
 
 BLOCK = 65_536  # bytes: what a pipe holds
 LINGER = 0.2  # seconds of silence after the command's end, when others still hold its output
+LOOK = 0.5  # seconds; nobody tells a job in the background that it is in the foreground now
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -30,59 +34,62 @@ class Child:
     """A running command. A terminal where we have one; pipes, kept apart, where we have not."""
 
     def __init__(
-        self, command: Sequence[str], feed: Feed, unblocked: Iterable[signal.Signals]
+        self,
+        command: Sequence[str],
+        feed: Feed,
+        passed_on: Iterable[signal.Signals],
+        mask: Iterable[int],
     ) -> None:
-        """Start it. `unblocked`: signals that we hold back and it must not. Raises CannotStart."""
+        """Start it. `passed_on`: signals we are sent for it; `mask`: those it finds blocked.
+
+        Raises CannotStart.
+        """
         self._feed = feed
         self._ended = threading.Event()
         self._woken, self._waker = os.pipe()
         terminals = [fd for fd in (STDOUT, STDERR, STDIN) if _is_terminal(fd)]
         typed = STDIN if STDIN in terminals else None
         self.terminal = Terminal(terminals[0], typed) if terminals else None
+        self._witness = Witness()
         self._pumps: list[threading.Thread] = []
-        held = frozenset(unblocked)
-        ends: list[int] = []  # the command's, ours to close
-
-        def prepare() -> None:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
-            if self.terminal is not None:
-                self.terminal.make_controlling()
+        ours = [self._woken, self._waker]
+        theirs: list[int] = []
 
         def output(fd: int, name: str) -> int:
             if self.terminal is not None and fd in terminals:
                 return self.terminal.inside
-            ours, theirs = os.pipe()
-            ends.append(theirs)
-            self._pump(ours, fd, name)
-            return theirs
+            read, write = os.pipe()
+            ours.append(read)
+            theirs.append(write)
+            self._pump(read, fd, name)
+            return write
 
         stdout = output(STDOUT, "stdout")
         # one file for both keeps them in order, as it does without us
         stderr = stdout if _same(STDOUT, STDERR) else output(STDERR, "stderr")
+        stdin = STDIN
         if self.terminal is not None:
-            ends.append(self.terminal.inside)
+            ours.append(self.terminal.master)
+            theirs.append(self.terminal.inside)
             self._pump(self.terminal.master, terminals[0], _name(terminals[0]))
+            stdin = STDIN if typed is None else self.terminal.inside
             # before it can ask: programs remember how they found their terminal
             self.terminal.enter()
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=self.terminal.inside if self.terminal is not None and typed == 0 else None,
-                stdout=stdout,
-                stderr=stderr,
-                close_fds=False,  # what we were given beside the three is the command's, too
-                start_new_session=self.terminal is not None,
-                preexec_fn=prepare,  # there is no other thread yet
-            )
-        except OSError as error:
+        files = (stdin, stdout, stderr)
+        self._keeper = Keeper(
+            command, files, self.terminal, witnessed=passed_on, mask=mask, ours=[*ours, *theirs]
+        )
+        for fd in theirs:
+            os.close(fd)
+        self._reports = self._keeper.reports()
+        started = next(self._reports, Report(keeper.FAILED, errno.ECHILD))
+        if started.what == keeper.FAILED:
             if self.terminal is not None:
                 self.terminal.leave()
-            if isinstance(error, FileNotFoundError):
-                raise CannotStart(f"{command[0]}: command not found", 127) from error
-            raise CannotStart(f"{command[0]}: {error.strerror}", 126) from error
-        finally:
-            for end in ends:
-                os.close(end)
+            if started.number == errno.ENOENT:
+                raise CannotStart(f"{command[0]}: command not found", 127)
+            raise CannotStart(f"{command[0]}: {os.strerror(started.number)}", 126)
+        self._pid = started.number
 
     def run(self) -> int:
         """Pass everything on until it has ended; what a shell would give as its exit code."""
@@ -90,8 +97,11 @@ class Child:
             pump.start()
         if self.terminal is not None:
             threading.Thread(target=self._pass_keys, daemon=True).start()
+        alone = signal.getsignal(signal.SIGTSTP)
+        if self._may_be_stopped:
+            signal.signal(signal.SIGTSTP, lambda *_: self._signal_job(signal.SIGTSTP))
         try:
-            code = self._process.wait()
+            code = self._watch()
             self._ended.set()
             os.write(self._waker, b".")
             for pump in self._pumps:
@@ -99,20 +109,72 @@ class Child:
         finally:
             if self.terminal is not None:
                 self.terminal.leave()
+            signal.signal(signal.SIGTSTP, alone)
+        self._keeper.release()
         return code if code >= 0 else 128 - code
 
     @property
     def running(self) -> bool:
-        return self._process.returncode is None
+        return not self._ended.is_set()
+
+    @property
+    def _may_be_stopped(self) -> bool:
+        """Whether a key may stop us, and the command in its terminal with us."""
+        ignored = signal.getsignal(signal.SIGTSTP) is signal.SIG_IGN
+        return self.terminal is not None and not ignored
 
     def signal(self, number: int, from_process: bool) -> None:
         """Pass a signal on that we were sent, unless the command has got it already."""
+        if self.terminal is None:
+            if not self._witness.heard(number):
+                self._signal_command(number)
+        elif from_process and number != signal.SIGHUP:
+            self._signal_command(number)
+        else:
+            # a key of ours, or our terminal is gone: the command's terminal is another one
+            self._signal_job(number)
+
+    def go_on(self) -> None:
+        """We were stopped and are not any more: nor shall the command be."""
+        if self.terminal is not None:
+            self.terminal.resize()
+            self.terminal.enter()
+            self._signal_job(signal.SIGCONT)
+            self._signal_command(signal.SIGCONT)
+
+    def _signal_command(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            if from_process:
-                os.kill(self._process.pid, number)
-            elif self.terminal is not None and (group := self.terminal.foreground()):
-                # the kernel told us alone: the command's terminal is another one
+            os.kill(self._pid, number)
+
+    def _signal_job(self, number: int) -> None:
+        """All that a key would reach, typed in the command's terminal."""
+        if self.terminal is not None and (group := self.terminal.foreground()):
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
+
+    def _watch(self) -> int:
+        """Heed what the keeper reports; the command's end, negative for a signal's number."""
+        for what, number in self._reports:
+            if what == keeper.HEARD:
+                self._witness.hear(number)
+            elif what == keeper.STOPPED and self._may_be_stopped:
+                self._stop(number)
+            elif what == keeper.ENDED:
+                return os.waitstatus_to_exitcode(number)
+        return -signal.SIGKILL  # only that ends a keeper early
+
+    def _stop(self, number: int) -> None:
+        """The command is stopped: so are we, and whoever asked for it has the terminal."""
+        assert self.terminal is not None
+        self.terminal.leave()
+        if number == signal.SIGSTOP:
+            os.kill(os.getpid(), number)
+        else:
+            heeded = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.killpg(os.getpgrp(), signal.SIGTSTP)
+            signal.signal(signal.SIGTSTP, heeded)
+        # here again when somebody lets us go on; at once where nobody could
+        self.go_on()
 
     def _pump(self, source: int, target: int, name: str) -> None:
         self._pumps.append(
@@ -131,7 +193,7 @@ class Child:
         if self.terminal is None or source != self.terminal.master:
             os.close(source)  # where nobody reads, the command hears of it as without us
         elif not self._ended.is_set() and not _is_terminal(target):
-            self.signal(signal.SIGHUP, False)
+            self._signal_job(signal.SIGHUP)
 
     def _read(self, source: int) -> bytes:
         while not self._ended.is_set():
@@ -145,12 +207,17 @@ class Child:
     def _pass_keys(self) -> None:
         """What is typed goes to the command, as long as it lives and we are in the foreground."""
         assert self.terminal is not None
+        # the moment we are sent to the background, to read is an error, and does not stop us
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTIN})
         with suppress(OSError):
             while not self._ended.is_set():
-                if not self.terminal.in_front.wait(0.5):
+                if not self.terminal.in_front.wait(LOOK):
+                    self.terminal.enter()
                     continue
                 if self._woken in select.select([STDIN, self._woken], [], [])[0]:
                     return
+                if not self.terminal.in_front.is_set():
+                    continue
                 keys = os.read(STDIN, 4_096)
                 if not keys:
                     return

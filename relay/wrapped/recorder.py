@@ -68,7 +68,7 @@ class Recorder:
             return
         payload: dict[str, Any] = {"title": self._title, "exit_code": returncode}
         if message is not None:
-            payload["message"] = message
+            payload["message"] = self._mask(message)
         kind = "task_failed" if returncode else "task_succeeded"
         client.publish(kind, {**payload, "duration_s": round(duration, 3)}, self._task_id)
         client.close(max(0.1, deadline - time.monotonic()))

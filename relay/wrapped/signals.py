@@ -15,9 +15,12 @@ WATCHED = (*PASSED_ON, signal.SIGWINCH, signal.SIGCONT)
 Heard = Callable[[int, bool], None]
 
 
-def hold_back() -> None:
-    """From here on signals wait for `listen`. Called before there are threads, for all of them."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+def hold_back() -> set[int]:
+    """From here on signals wait for `listen`; the ones that were held back already.
+
+    Called before there are threads, for all of them.
+    """
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED))
 
 
 def listen(heard: Heard) -> None:

@@ -22,8 +22,10 @@ class Terminal:
         self._manners: list[Any] = termios.tcgetattr(outside)
         termios.tcsetattr(self.inside, termios.TCSANOW, self._manners)
         self._pass_output_on(True)
+        self._output_as_it_is = True
         self.resize()
         self.in_front = threading.Event()  # what is typed is for the command
+        self._changing = threading.Lock()
 
     def resize(self) -> None:
         """Give it the size of ours; the kernel tells the command."""
@@ -31,26 +33,35 @@ class Terminal:
             termios.tcsetwinsize(self.master, termios.tcgetwinsize(self.outside))
 
     def make_controlling(self) -> None:
-        """In the child: this is the terminal whose keys send signals."""
+        """For the leader of a session: this is the terminal whose keys send signals."""
         fcntl.ioctl(self.inside, termios.TIOCSCTTY, 0)
+
+    def bring_to_front(self, group: int) -> None:
+        """For the session: its keys' signals are for this process group."""
+        os.tcsetpgrp(self.inside, group)
 
     def enter(self) -> None:
         """Pass every key on as it is; only while we are in the foreground, where keys are ours."""
         if self._typed is None:
             return
-        with suppress(termios.error, OSError):
+        with self._changing, suppress(termios.error, OSError):
             if os.tcgetpgrp(self._typed) != os.getpgrp():
+                self.in_front.clear()
                 return
+            if not self.in_front.is_set():
+                self._manners = termios.tcgetattr(self._typed)
             tty.setraw(self._typed, termios.TCSADRAIN)
-            self._pass_output_on(False)
+            if self._output_as_it_is:
+                self._pass_output_on(False)
             self.in_front.set()
 
     def leave(self) -> None:
         """Give our terminal its manners back."""
-        if self._typed is not None and self.in_front.is_set():
-            self.in_front.clear()
-            with suppress(termios.error, OSError):
-                termios.tcsetattr(self._typed, termios.TCSADRAIN, self._manners)
+        with self._changing:
+            if self._typed is not None and self.in_front.is_set():
+                self.in_front.clear()
+                with suppress(termios.error, OSError):
+                    termios.tcsetattr(self._typed, termios.TCSADRAIN, self._manners)
 
     def foreground(self) -> int | None:
         """The process group that its keys would signal."""
@@ -61,6 +72,7 @@ class Terminal:
 
     def _pass_output_on(self, as_it_is: bool) -> None:
         """Newlines are made returns once: outside, or inside while outside is raw."""
+        self._output_as_it_is = as_it_is
         with suppress(termios.error):
             manners = termios.tcgetattr(self.master)
             if as_it_is:

@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 PATIENCE = 20  # seconds
+LOCAL = 3  # the place of the local flags in termios' list
 
 # its first words: the terminal on fd 0 (or the one named) is this session's own
 LAUNCH = """
@@ -46,6 +47,12 @@ class Person:
 
     def manners(self) -> list[Any]:
         return termios.tcgetattr(self._master)
+
+    async def passes_keys_on(self) -> None:
+        """Wait until the terminal gives every key to whoever reads it."""
+        with trio.fail_after(PATIENCE):
+            while self.manners()[LOCAL] & termios.ICANON:  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.01)
 
     async def ended(self) -> int:
         """Its exit code; all it showed has been seen by then."""
