@@ -1,7 +1,7 @@
 /** The live page: the stream in, tasks and log out. Every part does one thing; here they meet. */
 
 import { Demo } from './demo.js';
-import { byId, icon } from './dom.js';
+import { byId, el, icon } from './dom.js';
 import { LogPane } from './log-pane.js';
 import { RelayStream, parseCursor } from './relay-stream.js';
 import { SecondDevice, heedPastedLinks } from './second-device.js';
@@ -133,7 +133,10 @@ function installDemo() {
   const buttons = [byId('demo'), byId('welcome-demo')];
   for (const button of buttons) button.addEventListener('click', () => (demo.playing ? stopDemo() : demo.start()));
   demo.addEventListener('change', () => {
-    for (const button of buttons) button.textContent = demo.playing ? 'Stop the demo' : 'Play a demo';
+    for (const button of buttons) {
+      const words = demo.playing ? ['Stop', ' the demo'] : ['Play', ' a demo'];
+      button.replaceChildren(words[0], el('span', { class: 'word', text: words[1] }));
+    }
     byId('demo').classList.toggle('playing', demo.playing);
   });
   demo.addEventListener('problem', (event) => complain(`The demo could not go on: ${/** @type {CustomEvent} */ (event).detail}`));
