@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := .venv-bench
 
-.PHONY: run test soak check format schema licences audit bench wheel clean
+.PHONY: run test soak check format schema licences pictures audit bench wheel clean
 
 run: $(READY)  ## server, embedded database, migrations, a demo stream
 	@$(BIN)/relay serve --demo
@@ -34,6 +34,9 @@ schema: $(READY)  ## sql/schema.sql, from the migrations
 
 licences: $(READY)  ## docs/reference/licences.md, from the packages' own metadata
 	$(BIN)/python -m tests.supply.licences
+
+pictures: $(READY)  ## docs/images, of a running Relay; needs chromium, and Noto's fonts for the same look
+	$(BIN)/python -m tests.pictures
 
 audit:  ## the pinned packages against the database of known vulnerabilities
 	@.ci/audit

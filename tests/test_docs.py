@@ -183,6 +183,24 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link} names no heading"
 
 
+def pictures(page: Path) -> set[Path]:
+    named = re.findall(r'(?:src|srcset)="([^"]+)"', page.read_text())
+    return {(page.parent / name).resolve() for name in named}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pictures_that_are_shown_are_there_and_told_in_words(page: Path) -> None:
+    assert [picture for picture in pictures(page) if not picture.is_file()] == []
+    images = re.findall(r"<img [^>]*>", page.read_text())
+    assert [image for image in images if not re.search(r'alt="[^"]{10,}"', image)] == []
+
+
+def test_every_picture_is_shown_and_small() -> None:
+    taken = set((DOCS / "images").iterdir())
+    assert taken == set().union(*(pictures(page) for page in PAGES))
+    assert [picture.name for picture in taken if picture.stat().st_size > 200_000] == []
+
+
 def anchors(page: Path) -> set[str]:
     """The names that headings get, as code hosts make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
