@@ -1,4 +1,4 @@
-# watched COMMAND…: run it, and show on Relay how it goes. Of all programs it needs only curl.
+# watched COMMAND…: run it, and show on Relay how it goes. Beside the tools of POSIX it needs curl.
 #
 #   . ./watched.sh
 #   watched make test
@@ -32,13 +32,22 @@ watched() (
             echo "watched: Relay was not told: ${why##*curl: }" >&2
     }
 
-    # The inside of a JSON string, from any bytes: colours stay, what is not UTF-8 goes.
-    quoted() {
-        if command -v iconv >/dev/null; then iconv -cf UTF-8 -t UTF-8 2>/dev/null; else LC_ALL=C tr -d '\200-\377'; fi |
-            LC_ALL=C tr -d '\000-\010\013-\032\034-\037' |
-            LC_ALL=C sed 's/[\\"]/\\&/g' |
-            LC_ALL=C awk '{ gsub(/\t/, "\\t"); gsub(/\033/, "\\u001b"); printf "%s%s", end, $0; end = "\\n" }'
+    # What of any bytes is UTF-8; without iconv, what is ASCII.
+    utf8() {
+        if command -v iconv >/dev/null; then
+            iconv -cf UTF-8 -t UTF-8 2>/dev/null || :
+        else
+            LC_ALL=C tr -d '\200-\377'
+        fi
     }
+
+    # The inside of a JSON string; colours stay, other control characters go.
+    quoted() (
+        export LC_ALL=C
+        utf8 | tr -d '\000-\010\013-\032\034-\037' | sed 's/[\\"]/\\&/g' | awk '{
+            gsub(/\t/, "\\t"); gsub(/\033/, "\\u001b"); printf "%s%s", end, $0; end = "\\n"
+        }'
+    )
 
     run() {
         trap : INT
@@ -46,11 +55,11 @@ watched() (
         echo "$code" >"$dir/code"
     }
 
-    title=$(printf '%s' "$*" | head -c 200 | quoted)
+    title=$(printf '%.200s' "$*" | quoted)
     event task_started "\"title\":\"$title\"" | send &
     began=$(date +%s)
     # stdout and stderr stay apart; both are also written down
-    { run "$@" 2>&1 >&3 3>&- | tee -ai "$dir/output" >&2 3>&-; } 3>&1 | tee -ai "$dir/output"
+    { run "$@" 2>&1 >&3 3>&- | tee -ai "$dir/output" >&2 3>&-; } 3>&1 | tee -ai "$dir/output" || :
     code=$(cat "$dir/code" 2>/dev/null || echo 130)
     took=$(($(date +%s) - began))
     wait # until the beginning is told

@@ -112,14 +112,16 @@ def home(machine: Machine) -> Path:
 async def test_command_hooks_tell_the_story(machine: Machine, home: Path) -> None:
     commands = {name: handler["command"] for name, handler in handlers("settings.json").items()}
     assert commands.keys() == NAMES
-    for fields, told in STORY:
-        if told is not None:
-            command = commands[fields["hook_event_name"]]
-            done = await machine.run("sh", "-c", command, given=hook(fields))
-            # anything else would be read by the agent: as context, as a decision, as a refusal
-            assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert len(set(commands.values())) == 1, "so that a few of them are enough here"
+    acts = [STORY[index] for index in (0, 1, 2, 6)]
+    for fields, _ in acts:
+        done = await machine.run("sh", "-c", commands["Stop"], given=hook(fields))
+        # anything else would be read by the agent: as context, as a decision, as a refusal
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     events = await machine.told()
-    assert [(event["event_type"], event["payload"]) for event in events] == TOLD
+    assert [(event["event_type"], event["payload"]) for event in events] == [
+        told for _, told in acts if told is not None
+    ]
     assert {event["task_id"] for event in events} == {SESSION}
 
 

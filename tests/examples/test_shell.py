@@ -47,8 +47,11 @@ async def test_a_command_is_watched_and_is_as_without(machine: Machine, shell: s
 async def test_a_failure_has_its_exit_code_and_its_last_lines(machine: Machine) -> None:
     awkward = r"""a\tb \\ "c" \033[31mred\033[0m \303\274 \377\001 %%s"""
     script = machine.script("work", f"seq 100; printf '{awkward}'; exit 7")
-    done = await machine.run("sh", "-c", f'. "{WATCHED}"; watched "{script}" "an \\"argument"')
+    strict = ["bash", "-euo", "pipefail", "-c"]
+    lines = f'. "{WATCHED}"; watched "{script}" "an \\"argument"; echo never'
+    done = await machine.run(*strict, lines)
     assert done.returncode == 7
+    assert b"never" not in done.stdout
     _, log, ended = await machine.told()
     assert log["payload"]["message"].split("\n") == [
         *(str(number) for number in range(82, 101)),
@@ -57,6 +60,27 @@ async def test_a_failure_has_its_exit_code_and_its_last_lines(machine: Machine) 
     assert ended["event_type"] == "task_failed"
     assert ended["payload"]["exit_code"] == 7
     assert ended["payload"]["title"] == f'{script} an "argument'
+
+
+async def test_few_tools_are_enough(machine: Machine) -> None:
+    few = machine.home / "few"
+    few.mkdir()
+    for name in ("sh", "curl", "awk", "cat", "date", "mktemp", "rm", "sed", "tail", "tee", "tr"):
+        (few / name).symlink_to(program(name))
+    env = {**machine.env, "PATH": str(few)}
+    lines = f'. "{WATCHED}"; watched printf "na\303\257ve\n"'
+    done = await machine.run("sh", "-c", lines, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "naïve\n".encode(), b"")
+    _, log, _ = await machine.told()
+    assert log["payload"]["message"] == "nave", "without iconv, what is ASCII"
+
+
+async def test_whoever_stops_reading_stops_it(machine: Machine) -> None:
+    lines = f'. "{WATCHED}"; watched yes | head -n 1; echo "${{PIPESTATUS[0]}}"'
+    done = await machine.run("bash", "-c", f"set -uo pipefail; {lines}")
+    assert done.stdout == b"y\n141\n"
+    ended = (await machine.told())[-1]
+    assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_failed", 141)
 
 
 async def test_what_is_sent_again_counts_once(tmp_path: Path) -> None:
