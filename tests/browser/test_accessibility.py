@@ -6,7 +6,16 @@ import pytest
 
 from tests.browser.axe import PHONE, faults
 from tests.browser.chromium import Chromium, Profile, Tab
-from tests.browser.visits import FIRST_WORDS, first_visit, hook_of, session_of, shown_link, tell
+from tests.browser.visits import (
+    FIRST_WORDS,
+    first_visit,
+    hook_of,
+    is_live,
+    press,
+    session_of,
+    shown_link,
+    tell,
+)
 from tests.live import Relay, bearer, running_relay
 
 ESCAPES = "".join(f"\x1b[{code}mcolour {code} " for code in (*range(30, 38), *range(90, 98), 0, 2))
@@ -16,10 +25,6 @@ ESCAPES = "".join(f"\x1b[{code}mcolour {code} " for code in (*range(30, 38), *ra
 async def profile(chromium: Chromium) -> AsyncIterator[Profile]:
     async with chromium.profile() as memory:
         yield memory
-
-
-async def press(tab: Tab, name: str) -> None:
-    await tab.do(lambda page: page.get_by_role("button", name=name, exact=True).first.click())
 
 
 async def search(tab: Tab, text: str) -> None:
@@ -132,7 +137,7 @@ async def test_refusals_and_breaks(database_url: str, profile: Profile) -> None:
         await tab.shows("Your session has ended")
         assert await faults(tab) == []
         await press(tab, "Start a new one")
-        await tab.shows("Live")
+        await is_live(tab)
     await tab.shows("Connection lost")
     assert await faults(tab) == []
     async with running_relay(database_url, RELAY_OPEN_SIGNUP="off") as relay:

@@ -1,7 +1,18 @@
 """Relay's own page in a real browser, as a person meets it."""
 
-from tests.browser.chromium import Chromium, Tab
-from tests.browser.visits import FIRST_WORDS, first_visit, hook_of, say, session_of, watchers
+from tests.browser.chromium import Chromium, Profile, Tab
+from tests.browser.middlebox import relay_behind
+from tests.browser.visits import (
+    FIRST_WORDS,
+    first_visit,
+    hook_of,
+    is_live,
+    press,
+    say,
+    session_of,
+    tell,
+    watchers,
+)
 from tests.faults.program import free_port
 from tests.live import Relay, bearer, running_relay
 
@@ -10,6 +21,19 @@ def own(relay: Relay, tab: Tab) -> list[str]:
     """What it asked for that is not Relay's."""
     mine = (f"{relay.url}/", "data:", "blob:")
     return [url for url in tab.requested if not url.startswith(mine)]
+
+
+async def log_of(tab: Tab) -> list[str]:
+    """The lines in sight, in order."""
+    rows = "[...document.querySelectorAll('.row:not([hidden])')]"
+    placed = f"{rows}.map((row) => [Number(row.dataset.y), row.lastChild.textContent])"
+    found: list[tuple[int, str]] = [tuple(each) for each in await tab.run(placed)]
+    return [words for _, words in sorted(found)]
+
+
+async def shows_exactly(tab: Tab, lines: list[str]) -> None:
+    await tab.shows(lines[-1])
+    assert await log_of(tab) == lines
 
 
 async def test_the_page_shows_an_event_live_without_a_complaint_or_a_foreign_request(
@@ -28,6 +52,34 @@ async def test_the_page_shows_an_event_live_without_a_complaint_or_a_foreign_req
         assert own(relay, tab) == []
 
 
+async def test_from_nothing_to_a_task_of_ones_own(relay: Relay, chromium: Chromium) -> None:
+    """With the token that the page shows, and no other way in."""
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        await press(tab, "Make my first token")
+        await tab.shows("This token is shown once.")
+        lines = await tab.do(lambda page: page.locator("#first-lines").inner_text())
+        assert f"RELAY_URL={relay.url} " in lines
+        token = lines.partition("RELAY_TOKEN=")[2].split()[0]
+
+        await tell(relay, token, "task_started", "build", title="Build the wheel")
+        await tab.shows("Build the wheel")
+        await tell(relay, token, "task_progress", "build", progress=0.42, message="epoch 3")
+        await tab.do(lambda page: page.locator("[role=progressbar][aria-valuenow='42']").wait_for())
+        await tab.shows("epoch 3")
+        assert await tab.do(lambda page: page.title()) == "1 running · Relay"
+        await tell(relay, token, "task_failed", "build", exit_code=2)
+        await tab.do(lambda page: page.locator("li[data-state=failed]").wait_for())
+        await tab.do(lambda page: page.wait_for_function("document.title === '1 failed · Relay'"))
+
+        await tab.goto(relay.url)
+        await tab.shows("Build the wheel")
+        assert token not in await tab.run("document.body.textContent")
+        kept = "JSON.stringify([localStorage, sessionStorage, document.cookie])"
+        assert token not in await tab.run(kept)
+        assert tab.complaints == []
+
+
 async def test_the_page_goes_on_after_a_restart(database_url: str, chromium: Chromium) -> None:
     bind = f"127.0.0.1:{free_port()}"
     async with chromium.profile() as profile:
@@ -37,13 +89,56 @@ async def test_the_page_goes_on_after_a_restart(database_url: str, chromium: Chr
             await watchers(relay, await session_of(profile), 1)
             await say(relay, hook, "before the restart")
             await tab.shows("before the restart")
+        await tab.shows("Connection lost")
         async with running_relay(database_url, RELAY_BIND=bind) as relay:
             await say(relay, hook, "while nobody watched")
             await tab.shows("while nobody watched")
             await say(relay, hook, "after the restart")
-            await tab.shows("after the restart")
-            shown = await tab.do(lambda page: page.get_by_text("before the restart").count())
-            assert shown == 1
+            await shows_exactly(
+                tab, ["before the restart", "while nobody watched", "after the restart"]
+            )
+            await is_live(tab)
+
+
+async def test_the_page_where_websockets_are_refused(database_url: str, chromium: Chromium) -> None:
+    async with relay_behind(database_url) as (box, relay), chromium.profile() as profile:
+        box.websockets = "refuse"
+        tab = await profile.open("about:blank")
+        await tab.do(lambda page: page.clock.install())
+        await tab.goto(relay.url)
+        await tab.shows(FIRST_WORDS)
+        transport = "(it) => document.getElementById('transport').textContent === it"
+        await tab.do(lambda page: page.wait_for_function(transport, arg="SSE"))
+        hook = await hook_of(relay, profile)
+        await say(relay, hook, "by another way")
+        await tab.shows("by another way")
+        box.websockets = "pass"
+        await tab.do(lambda page: page.clock.fast_forward(61_000))  # it tries a minute later
+        await tab.do(lambda page: page.wait_for_function(transport, arg="WebSocket"))
+        await say(relay, hook, "and back")
+        await shows_exactly(tab, ["by another way", "and back"])
+        assert own(relay, tab) == []
+
+
+async def test_a_session_that_ends_elsewhere_cuts_every_tab(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as profile:
+        tabs = [await first_visit(relay, profile) for _ in range(2)]
+        hook, session = await hook_of(relay, profile), await session_of(profile)
+        for tab in tabs:
+            await is_live(tab)
+        answer = await relay.http.delete("/api/session", headers=bearer(session))
+        assert answer.status_code == 204
+        for tab in tabs:
+            await tab.shows("Your session has ended")
+        await say(relay, hook, "for nobody's eyes")
+        await press(tabs[0], "Start a new one")
+        await tabs[0].shows(FIRST_WORDS)
+        assert await session_of(profile) != session
+        await say(relay, await hook_of(relay, profile), "a new stream")
+        await shows_exactly(tabs[0], ["a new stream"])
+        assert await log_of(tabs[1]) == []
 
 
 async def test_a_page_with_a_dead_cookie_becomes_somebody_anew(
@@ -61,12 +156,39 @@ async def test_a_page_with_a_dead_cookie_becomes_somebody_anew(
         await watchers(relay, fresh, 1)
 
 
+async def test_two_people_see_their_own_and_nothing_else(relay: Relay, chromium: Chromium) -> None:
+    async with chromium.profile() as ada, chromium.profile() as bob:
+        people: list[tuple[str, Profile, Tab, str]] = []
+        for name, profile in (("Ada", ada), ("Bob", bob)):
+            tab = await first_visit(relay, profile)
+            people.append((name, profile, tab, await hook_of(relay, profile)))
+        for number in range(10):  # in turn, under the same name of a task
+            for name, _, _, hook in people:
+                await tell(relay, hook, "log", "shared", message=f"{name} says {number}")
+        for name, _, tab, _ in people:
+            mine = [f"{name} says {number}" for number in range(10)]
+            await shows_exactly(tab, mine)
+            await tab.goto(relay.url)
+            await shows_exactly(tab, mine)
+            other = "Bob" if name == "Ada" else "Ada"
+            assert other not in await tab.run("document.documentElement.textContent")
+
+
 async def test_seven_tabs_of_one_person_all_see_the_same(relay: Relay, chromium: Chromium) -> None:
     """A browser opens six connections to a host at most: a stream a tab would hang the seventh."""
     async with chromium.profile() as profile:
         tabs = [await first_visit(relay, profile) for _ in range(7)]
-        hook = await hook_of(relay, profile)
+        hook, session = await hook_of(relay, profile), await session_of(profile)
         await say(relay, hook, "to everybody")
         for tab in tabs:
             await tab.shows("to everybody")
             assert tab.complaints == []
+        await watchers(relay, session, 1)
+        first = "document.getElementById('transport').textContent === 'WebSocket'"
+        (leader,) = [tab for tab in tabs if await tab.run(first)]
+        await leader.do(lambda page: page.close())
+        tabs.remove(leader)
+        await say(relay, hook, "to those who stayed")
+        for tab in tabs:
+            await shows_exactly(tab, ["to everybody", "to those who stayed"])
+        await watchers(relay, session, 1)

@@ -45,6 +45,15 @@ async def say(relay: Relay, hook: str, message: str) -> None:
     await tell(relay, hook, "log", message=message)
 
 
+async def is_live(tab: Tab) -> None:
+    """Wait until its connection is."""
+    await tab.do(lambda page: page.locator("#link[data-state=live]").wait_for())
+
+
+async def press(tab: Tab, name: str) -> None:
+    await tab.do(lambda page: page.get_by_role("button", name=name, exact=True).first.click())
+
+
 async def shown_link(tab: Tab) -> str:
     """Open the dialog of the second device, and take the link as its button would."""
 
