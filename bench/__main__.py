@@ -165,7 +165,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    names = [workload.name for workload in WORKLOADS]
+    names = list(dict.fromkeys(workload.name for workload in WORKLOADS))
     add("workloads", nargs="*", metavar="WORKLOAD", help="which ones; all if none is named")
     add("--peers", metavar="NAME,...", help="which ones; all that can run here if none is named")
     add("--rounds", type=int, default=3, help="of which medians are made (%(default)s)")

@@ -4,13 +4,15 @@ import base64
 import hmac
 import http.client
 import json
+import os
 import secrets
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from bench.processes import ROOT, Absent, Program, free_port, running
 
 PEERS = ROOT / "bench" / "peers"
 OWN = ROOT / ".venv-bench"  # the peers' packages, away from Relay's
+NODE = OWN / "node/node_modules"
 NCHAN = OWN / "nchan/usr/lib/nginx/modules/ngx_nchan_module.so"
 # Everybody on loopback is one address, and one user has a thousand sockets: these limits would
 # be what is measured. All else is as it comes.
@@ -183,6 +186,9 @@ def _own_python() -> str:
     return str(path)
 
 
+Users = Callable[[int, int, bool], list[Door]]  # port, how many, whether they post
+
+
 def _named(port: int, count: int, _posting: bool) -> list[Door]:
     """Users who are whoever they say they are."""
     return [Door(port, query=f"user=u{number}") for number in range(count)]
@@ -190,7 +196,7 @@ def _named(port: int, count: int, _posting: bool) -> list[Door]:
 
 def _program(
     command: Callable[[int], list[str]],
-    users: Callable[[int, int, bool], list[Door]] = _named,
+    users: Users = _named,
     environ: Callable[[], Mapping[str, str]] = dict,
 ) -> Start:
     @contextmanager
@@ -202,8 +208,13 @@ def _program(
     return start
 
 
-def _python(file: str) -> Start:
-    return _program(lambda port: [_own_python(), str(PEERS / file), str(port)])
+def _rooms(port: int, count: int, posting: bool) -> list[Door]:
+    path = "/socket.io/?EIO=4&transport=websocket"
+    return [replace(door, ws=path) for door in _named(port, count, posting)]
+
+
+def _python(file: str, users: Users = _named) -> Start:
+    return _program(lambda port: [_own_python(), str(PEERS / file), str(port)], users)
 
 
 def _beside_relay(file: str) -> Start:
@@ -237,6 +248,39 @@ def _jwt(secret: str, user: str) -> str:
     return (text + b"." + base64.urlsafe_b64encode(mac).rstrip(b"=")).decode()
 
 
+def _node(port: int) -> list[str]:
+    node = shutil.which("node")
+    if node is None:
+        raise Absent("there is no node here")
+    if not (NODE / "ws").exists():
+        raise Absent("its package is not installed: `make bench` does that, with npm")
+    return [node, str(PEERS / "node_ws.cjs"), str(port)]
+
+
+@contextmanager
+def _nchan(ask: Ask) -> Iterator[Scene]:
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
+    if nginx is None or not NCHAN.exists():
+        raise Absent("it takes Debian's nginx and libnginx-mod-nchan")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o711)  # its workers are nobody
+        text = (PEERS / "nchan.conf").read_text()
+        for name, value in (
+            ("module", NCHAN), ("workers", ask.workers), ("folder", folder), ("port", port),
+        ):  # fmt: skip
+            text = text.replace(f"{{{name}}}", str(value))
+        path = Path(folder) / "nginx.conf"
+        path.write_text(text)
+        with running([nginx, "-c", str(path)], port, {}, cores=ask.cores) as program:
+
+            def doors(count: int, _posting: bool) -> list[Door]:
+                named = (f"user=u{number}" for number in range(count))
+                return [Door(port, sse="/api/rt", query=name) for name in named]
+
+            yield Scene(program, doors)
+
+
 NULL = Peer(name="null", title="no service", start=_beside_relay("null.py"))
 
 NO_PROMISE = "no credential, no validation beyond JSON, nothing stored, no numbering, no resume"
@@ -255,6 +299,48 @@ CATALOGUE = (
         name="starlette",
         title="Starlette + uvicorn, in memory",
         start=_python("starlette_memory.py"),
+        lacks=f"{NO_PROMISE}; queues without bound",
+    ),
+    Peer(
+        name="litestar",
+        title="Litestar channels on uvicorn, in memory",
+        start=_python("litestar_channels.py"),
+        lacks=f"{NO_PROMISE}; backlogs without bound",
+    ),
+    Peer(
+        name="django",
+        title="Django Channels on uvicorn, in memory",
+        start=_python("django_channels.py"),
+        streams=("ws",),
+        lacks=f"{NO_PROMISE}; SSE; beyond its capacity the layer drops messages silently",
+    ),
+    Peer(
+        name="socketio",
+        title="python-socketio on uvicorn, in memory",
+        start=_python("socketio_rooms.py", _rooms),
+        streams=("ws",),
+        greeting=wire.masked(wire.TEXT, b"40"),  # "connect me", in its own protocol
+        lacks=f"{NO_PROMISE}; SSE; only its own clients understand it",
+    ),
+    Peer(
+        name="node",
+        title="Node's ws, in memory",
+        start=_program(_node, environ=lambda: {"NODE_PATH": str(NODE)}),
+        lacks=f"{NO_PROMISE}; buffers without bound",
+    ),
+    Peer(
+        name="nchan",
+        title="nginx with nchan, in memory",
+        start=_nchan,
+        batches=False,
+        several=True,
+        lacks="no credential, no validation, nothing stored; a message is whatever was posted, one"
+        " a POST",
+    ),
+    Peer(
+        name="hypercorn",
+        title="bare ASGI on Hypercorn's trio worker, in memory",
+        start=_beside_relay("hypercorn_bare.py"),
         lacks=f"{NO_PROMISE}; queues without bound",
     ),
     Peer(

@@ -197,7 +197,7 @@ class Poster:
     load: Generator
     port: int
     lanes: list[Lane]
-    sock: socket.socket = field(init=False)
+    sock: socket.socket | None = None
     busy: bool = False
     until: float = 0.0
     waits: deque[tuple[Lane, float]] = field(default_factory=deque)
@@ -236,6 +236,9 @@ class Poster:
             self.busy = False
             return
         self.busy = True
+        if self.sock is None:
+            self.connect()
+        assert self.sock is not None
         request = lane.request()
         sent = self.sock.send(request)
         if sent < len(request):  # a large batch: loopback takes the rest soon
@@ -251,7 +254,10 @@ class Poster:
         except OSError:
             size = 0
         if not size:
-            raise Failed("a keep-alive connection was closed under a POST")
+            if self.busy:
+                raise Failed("a keep-alive connection was closed under a POST")
+            self.close()  # idle for too long; another one is made when there is something to post
+            return
         data = self._buffer + _VIEW[:size] if self._buffer else bytes(_VIEW[:size])
         if (found := wire.answer(data)) is None:
             self._buffer = data
@@ -264,7 +270,9 @@ class Poster:
         self._next()
 
     def close(self) -> None:
-        self.load.drop(self.sock)
+        if self.sock is not None:
+            self.load.drop(self.sock)
+            self.sock = None
 
 
 @dataclass(frozen=True, slots=True)

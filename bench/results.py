@@ -137,7 +137,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("p99 alone", ("alone_ms", "p99"), "ms", True),
         ("p99 beside it", ("latency_ms", "p99"), "ms", True),
     ),
-    "rate": (RATE,),
+    "rate": (RATE, ("a CPU second of the server", ("per_cpu_second",), "", False)),
 }
 
 

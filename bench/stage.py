@@ -1,6 +1,6 @@
 """A peer's users, their streams and their producers: what a workload posts on, phase by phase."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import quantiles
 from typing import Any
@@ -128,7 +128,7 @@ class Stage:
             self.scene.program.settle()
             meter = self.scene.program.meter()
             span = post()
-            self.arrived()
+            self.arrived(first)
             found = meter.read()
         memory = self.scene.program.memory_kib()
         self.load.rest(LINGER)
@@ -152,11 +152,11 @@ class Stage:
             memory_kib=memory,
         )
 
-    def arrived(self) -> None:
+    def arrived(self, first: Mapping[int, int]) -> None:
         """Read on until every socket has the last event of each of its lanes, or time is up."""
         last: dict[int, list[bytes]] = {}
         for lane in self.lanes:
-            if lane.sent:
+            if lane.sent > first[lane.number]:
                 last.setdefault(lane.user, []).append(mark(lane.number, lane.sent - 1))
         await_marks(
             self.load, self.watchers, [last.get(watcher.user, []) for watcher in self.watchers]

@@ -99,47 +99,44 @@ def fan_out(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
                 yield rate(f"{sockets} sockets", phase, phase.posted * sockets, "deliveries/s")
 
 
-def idle(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
+def idle(peer: Peer, scene: Scene, order: Order, kind: str) -> Iterator[Record]:
     """Streams that wait: what one takes, and how fast they come. In the end some are tried."""
-    known = 50  # open first: what is made once is made then
     program = scene.program
-    for kind in peer.streams:
-        with generator() as load:
-            stage = Stage(load, peer, scene, scene.doors(known, True), kind)
-            with closing(stage):
-                stage.watch()
-                stage.produce()
-                settle(load)
-                warm(stage)
-                others = [
-                    Watcher(load, door.port, -1, door.watching(kind), peer.greeting, keep=False)
-                    for door in scene.doors(order.idle, False)
-                ]
-                load.rest(1)
-                before = program.memory_kib()
-                meter = program.meter()
-                seconds = open_watchers(load, others)
-                busy = meter.read()
-                load.rest(1)
-                after = program.memory_kib()
-                meter = program.meter()
-                load.rest(order.idle_seconds)
-                resting = meter.read()
-                # nobody was dropped, and the first ones still get what is theirs
-                gone = sum(watcher.ended for watcher in others)
-                phase = stage.phase(partial(post_each, load, stage.posters, 1))
-                for watcher in others:
-                    watcher.close()
-                yield phase.record() | {
-                    "case": kind,
-                    "streams": order.idle,
-                    "kib_each": round((after - before) / order.idle, 1),
-                    "connects_per_second": round(order.idle / seconds),
-                    "idle_cpu": resting.server,
-                    "load": dataclasses.asdict(busy),
-                    "good": phase.good and not gone,
-                }
-                load.rest(1)
+    with generator() as load:
+        stage = Stage(load, peer, scene, scene.doors(USERS, True), kind)
+        with closing(stage):
+            stage.watch()
+            stage.produce()
+            settle(load)
+            warm(stage)  # what is made once is made now
+            others = [
+                Watcher(load, door.port, -1, door.watching(kind), peer.greeting, keep=False)
+                for door in scene.doors(order.idle, False)
+            ]
+            load.rest(1)
+            before = program.memory_kib()
+            meter = program.meter()
+            seconds = open_watchers(load, others)
+            busy = meter.read()
+            load.rest(1)
+            after = program.memory_kib()
+            meter = program.meter()
+            load.rest(order.idle_seconds)
+            resting = meter.read()
+            # nobody was dropped, and the first ones still get what is theirs
+            gone = sum(watcher.ended for watcher in others)
+            phase = stage.phase(partial(post_each, load, stage.posters, 1))
+            for watcher in others:
+                watcher.close()
+            yield phase.record() | {
+                "case": f"{order.idle} {'WebSockets' if kind == 'ws' else 'SSE streams'}",
+                "kib_each": round((after - before) / order.idle, 1),
+                "connects_per_second": round(order.idle / seconds),
+                "idle_cpu": resting.server,
+                "load": dataclasses.asdict(busy),
+                "good": phase.good and not gone,
+                **({"wrong": f"{gone} streams were dropped"} if gone else {}),
+            }
 
 
 def batches(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
@@ -246,19 +243,28 @@ def rate(case: str, phase: Phase, count: int, unit: str) -> Record:
         "rate": round(count / seconds) if seconds > 0 else 0,
         "unit": unit,
         "seconds": round(seconds, 3),
+        # what a busy machine changes least
+        "per_cpu_second": round(count / seconds / phase.load.server) if phase.load.server else 0,
     }
+
+
+def has_sse(peer: Peer) -> bool:
+    return "sse" in peer.streams
 
 
 WORKLOADS = (
     Workload("w1", "one event a POST, 64 users, WebSocket", one_by_one),
     Workload("w2", "one user's events to many sockets", fan_out),
-    Workload("w3", "idle streams", idle),
+    Workload("w3", "idle WebSockets", partial(idle, kind="ws")),
+    Workload(
+        "w3", "idle SSE streams", partial(idle, kind="sse"), lambda peer: "sse" in peer.streams
+    ),
     Workload("w4", "NDJSON batches", batches, lambda peer: peer.batches),
     Workload(
         "w5",
         "one event a POST, 64 users, SSE",
-        lambda peer, scene, order: one_by_one(peer, scene, order, "sse"),
-        lambda peer: "sse" in peer.streams,
+        partial(one_by_one, kind="sse"),
+        has_sse,
     ),
     Workload("w6", "everybody comes back", storm, lambda peer: peer.resumes),
     Workload("w7", "a watched command", watched_command, lambda peer: peer.checkout is not None),

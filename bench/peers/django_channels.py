@@ -1,0 +1,67 @@
+"""Django with Channels on uvicorn, its layer in memory.
+
+    python django_channels.py PORT
+
+The layer drops what a socket does not take in time beyond its capacity, 100 by default, without
+a word: here it is so large that nothing is lost.
+"""
+
+import json
+import sys
+from urllib.parse import parse_qs
+
+import django
+import uvicorn
+from django.conf import settings
+
+settings.configure(
+    ALLOWED_HOSTS=["*"],
+    ROOT_URLCONF=__name__,
+    CHANNEL_LAYERS={
+        "default": {
+            "BACKEND": "channels.layers.InMemoryChannelLayer",
+            "CONFIG": {"capacity": 1_000_000},
+        }
+    },
+)
+django.setup()
+
+from channels.generic.websocket import AsyncWebsocketConsumer  # noqa: E402
+from channels.layers import get_channel_layer  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from django.core.asgi import get_asgi_application  # noqa: E402
+from django.http import JsonResponse  # noqa: E402
+from django.urls import path  # noqa: E402
+
+
+async def accept(request):
+    layer, user = get_channel_layer(), request.GET["user"]
+    many = request.content_type == "application/x-ndjson"
+    for line in request.body.splitlines() if many else [request.body]:
+        await layer.group_send(user, {"type": "event", "event": json.loads(line)})
+    return JsonResponse({"ok": True})
+
+
+class Watcher(AsyncWebsocketConsumer):
+    async def connect(self):
+        self.user = parse_qs(self.scope["query_string"].decode())["user"][0]
+        await self.channel_layer.group_add(self.user, self.channel_name)
+        await self.accept()
+
+    async def disconnect(self, code):
+        await self.channel_layer.group_discard(self.user, self.channel_name)
+
+    async def event(self, message):
+        await self.send(json.dumps(message["event"]))
+
+
+urlpatterns = [path("api/webhook/cli", accept)]
+app = ProtocolTypeRouter(
+    {
+        "http": get_asgi_application(),
+        "websocket": URLRouter([path("api/rt", Watcher.as_asgi())]),
+    }
+)
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(sys.argv[1]), access_log=False, log_level="warning", lifespan="off")
