@@ -68,7 +68,7 @@ async def test_few_tools_are_enough(machine: Machine) -> None:
     for name in ("sh", "curl", "awk", "cat", "date", "mktemp", "rm", "sed", "tail", "tee", "tr"):
         (few / name).symlink_to(program(name))
     env = {**machine.env, "PATH": str(few)}
-    lines = f'. "{WATCHED}"; watched printf "na\303\257ve\n"'
+    lines = f'. "{WATCHED}"; watched printf "na\\303\\257ve\\n"'
     done = await machine.run("sh", "-c", lines, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (0, "naïve\n".encode(), b"")
     _, log, _ = await machine.told()
