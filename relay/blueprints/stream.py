@@ -29,7 +29,6 @@ from relay.limited import (
 )
 from relay.realtime.asking import LAST_EVENT_ID_HEADER, WHERE_TO_START
 from relay.realtime.connection import Viewer, refuse, run_connection
-from relay.realtime.frames import Frame
 from relay.realtime.messages import EVENT, SSE_EVENT, StreamEvent
 from relay.realtime.resume import Position, locate, parse_count, parse_start
 from relay.realtime.sse import SseDoor, Write
@@ -113,12 +112,11 @@ async def list_events(credential: Credential) -> Response:
         if page.head.epoch == head.epoch and page.head.oldest <= position.seq + 1:
             break
         head = page.head  # trimmed between the two looks: what is missing must be told
-    frames = [Frame(event) for event in page.events]
     gap = position.gap
     return answer(
         Page(
-            cast("Any", [msgspec.Raw(frame.json) for frame in frames]),  # encoded as they are
-            cursor=frames[-1].cursor if frames else position.cursor,
+            cast("Any", [msgspec.Raw(text) for text in page.texts]),  # encoded as they are
+            cursor=page.cursor if page.texts else position.cursor,
             resumed=position.resumed,
             oldest=page.head.oldest,
             reason=UNSET if position.reason is None else position.reason,

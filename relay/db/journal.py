@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from relay import metrics
-from relay.db.pages import Page, select_events, select_head, select_heads, select_page
+from relay.db.pages import Page, Stored, select_events, select_head, select_heads, select_page
 from relay.db.pool import Database, Row, RowRefused, StatementFailed
 from relay.db.waiting import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, Queue, Waiting
 from relay.errors import (
@@ -203,7 +203,7 @@ class Journal:
         """
         return await select_page(self._database, user_id, after, limit, most_bytes)
 
-    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Event]]:
+    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Stored]]:
         """What comes next in each of these streams, together at most what one commit holds.
 
         One query for all of them. Raises DatabaseAway.

@@ -16,6 +16,7 @@ from msgspec import UNSET
 from relay import metrics
 from relay.access import Credential
 from relay.db.journal import Journal
+from relay.db.pages import Page
 from relay.errors import DatabaseAway, InvalidToken, Problem
 from relay.logs import know
 from relay.realtime.closing import Close, close_for
@@ -135,7 +136,7 @@ async def _offer(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
         inbox.behind = True
     else:
         await _write(door, inbox, frames)
-        observe_delivery(frames[0])
+        observe_delivery(frames[0].received_at)
 
 
 async def _write(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
@@ -184,10 +185,15 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
             gap = Gap(inbox.position + 1, page.head.oldest - 1)
             await _tell_gap(door, inbox.epoch, gap)
             inbox.position = gap.last
-        if page.events:
-            await _write(door, inbox, [Frame(event) for event in page.events])
+        if page.texts:
+            await _write(door, inbox, _frames(page))
         if inbox.position >= page.head.last and not inbox.behind:
             return
+
+
+def _frames(page: Page) -> list[Frame]:
+    epoch = page.head.epoch
+    return [Frame(epoch, seq, text) for seq, text in enumerate(page.texts, page.first)]
 
 
 async def _tell_gap(door: Door, epoch: str, gap: Gap) -> None:

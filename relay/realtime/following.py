@@ -81,8 +81,9 @@ class Follower:
                 {user: seq for user, seq in told.items() if seq is not None}
             )
             for user_id, events in found.items():
-                metrics.backplane_lag.observe((utc_now() - events[0].received_at).total_seconds())
-                if self._hub.publish(user_id, [Frame(event) for event in events]):
-                    observe_delivery(events[0])
+                oldest = events[0].received_at
+                metrics.backplane_lag.observe((utc_now() - oldest).total_seconds())
+                if self._hub.publish(user_id, [Frame(*event) for event in events]):
+                    observe_delivery(oldest)
             for user_id in some:  # who could not be given all of it reads for itself
                 self._hub.recheck(user_id, heads[user_id])

@@ -7,7 +7,8 @@ each and shared by all its readers, because a server's frames are the same bytes
 
 import struct
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
 import msgspec
 
@@ -23,13 +24,19 @@ class Frame:
 
     __slots__ = ("_sse", "_websocket", "epoch", "json", "received_at", "seq")
 
-    def __init__(self, event: Event) -> None:
-        self.epoch = event.epoch
-        self.seq = event.seq
-        self.received_at = event.received_at
-        self.json = event_json(event)
+    def __init__(
+        self, epoch: str, seq: int, json: bytes, received_at: datetime | None = None
+    ) -> None:
+        self.epoch = epoch
+        self.seq = seq
+        self.json = json
+        self.received_at = received_at  # unless it was read back: then nobody measures it
         self._websocket: bytes | None = None
         self._sse: bytes | None = None
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        return cls(event.epoch, event.seq, event_json(event), event.received_at)
 
     @property
     def cursor(self) -> str:
@@ -56,7 +63,10 @@ class Frame:
 
 
 def event_json(event: Event) -> bytes:
-    """The event as its readers see it, the payload byte for byte as stored."""
+    """The event as its readers see it, the payload byte for byte as stored.
+
+    The database writes the same text for events that are read back (`relay/db/pages.py`).
+    """
     task = "" if event.task_id is None else f',"task_id":{_text(event.task_id)}'
     return (
         f'{{"id":{_text(event.id)},"seq":{event.seq},"cursor":"{event.epoch}.{event.seq}",'

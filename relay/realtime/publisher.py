@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from relay import metrics
@@ -48,12 +49,13 @@ class Publisher:
 
     def _deliver(self, user_id: UUID, events: list[Event]) -> None:
         if self._hub.watchers(user_id) and self._hub.publish(
-            user_id, [Frame(event) for event in events]
+            user_id, [Frame.of(event) for event in events]
         ):
-            observe_delivery(events[0])
+            observe_delivery(events[0].received_at)
         self._backplane.grew(user_id, events[-1].seq)
 
 
-def observe_delivery(oldest: Event | Frame) -> None:
-    """An event of this age was just written; the slowest of a write speaks for it."""
-    metrics.delivery_seconds.observe((utc_now() - oldest.received_at).total_seconds())
+def observe_delivery(received_at: datetime | None) -> None:
+    """What was received then was just written; the oldest of a write speaks for it."""
+    if received_at is not None:
+        metrics.delivery_seconds.observe((utc_now() - received_at).total_seconds())

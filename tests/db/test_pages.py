@@ -1,8 +1,17 @@
-"""What comes next in many streams, by one query, within the bounds of one commit."""
+"""Reading back: the right stretches, within their bounds, and the bytes that went out live."""
 
+import json
+from datetime import UTC, datetime
 from uuid import uuid4
 
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from relay.db.journal import Journal
 from relay.db.pages import select_events
+from relay.events import EVENT_TYPES, NewEvent
+from relay.realtime.frames import event_json
 from tests.db.test_retention import database_of
 from tests.live import Relay
 
@@ -39,3 +48,48 @@ async def test_a_long_stream_leaves_room_for_the_others(relay: Relay, database_u
             assert numbers == list(range(1, len(numbers) + 1))
         if most > 4:
             assert seqs[short.user_id] == [1, 2]
+
+
+MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))
+NAMES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=128)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+EVENTS = st.builds(
+    NewEvent,
+    id=NAMES,
+    event_type=st.sampled_from(EVENT_TYPES),
+    task_id=st.none() | NAMES,
+    ts=st.sampled_from(["2026-01-31T12:00:00Z", "2026-01-31t12:00:00.123456789+05:30"]),
+    payload=TEXTS.map(json.dumps) | st.just('{"b" : [1.0, 2e400], "a":"\\u0000é"}'),
+    received_at=MOMENTS,
+)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(events=st.lists(EVENTS, min_size=60, max_size=200, unique_by=lambda event: event.id))
+async def test_what_is_read_back_is_what_was_delivered_live(
+    database_url: str, events: list[NewEvent]
+) -> None:
+    user_id = uuid4()
+    live: list[bytes] = []
+    async with database_of(database_url) as database, trio.open_nursery() as nursery:
+        await database.execute("INSERT INTO users (user_id, epoch) VALUES ($1, 'e-_9')", user_id)
+        journal = Journal(
+            database,
+            lambda _, committed: live.extend([event_json(event) for event in committed]),
+            lambda _: None,
+            queue_events=1_000,
+            queue_bytes=2**24,
+            timeout=5,
+        )
+        await nursery.start(journal.run)
+        await journal.append(user_id, events)
+        page = await journal.read(user_id, 0, len(events))
+        one = await journal.read(user_id, 7, 1)
+        many = await journal.read_many({user_id: 0})
+        nothing = await journal.read(user_id, len(events))
+        nursery.cancel_scope.cancel()
+    assert (page.first, page.texts, page.cursor) == (1, live, f"e-_9.{len(live)}")
+    assert (one.first, one.texts) == (8, [live[7]])
+    assert [stored.text for stored in many[user_id]] == live
+    assert [stored.seq for stored in many[user_id]] == list(range(1, len(live) + 1))
+    assert (nothing.texts, nothing.head.last) == ([], len(live))

@@ -27,7 +27,7 @@ def an_event(seq: int, payload: str = "0", epoch: str = EPOCH) -> Event:
 
 
 def a_batch(*seqs: int, payload: str = "0", epoch: str = EPOCH) -> list[Frame]:
-    return [Frame(an_event(seq, payload, epoch)) for seq in seqs]
+    return [Frame.of(an_event(seq, payload, epoch)) for seq in seqs]
 
 
 def a_batch_of(total: int, first: int = 1, count: int = 2) -> list[Frame]:

@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from relay.db.journal import Page
+from relay.db.pages import Page
 from relay.errors import DatabaseAway, Draining, TooManyConnections, Unavailable
 from relay.events import Cursor, Event, Head
 from relay.realtime.closing import Close
 from relay.realtime.connection import Viewer, run_connection
-from relay.realtime.frames import Frame
+from relay.realtime.frames import Frame, event_json
 from relay.realtime.hub import Hub
 from relay.realtime.resume import Start, locate
 from tests.realtime.people import EPOCH, a_credential, an_event
@@ -133,8 +133,9 @@ class FakeJournal:
         if self.away:
             raise DatabaseAway()
         stream = self.streams[user_id]
-        stored = [event for event in stream.log[after:] if event.seq >= stream.oldest]
-        page = Page(stream.head, stored[:PAGE])
+        stored = [event for event in stream.log[after:] if event.seq >= stream.oldest][:PAGE]
+        first = stored[0].seq if stored else 0
+        page = Page(stream.head, first, [event_json(event) for event in stored])
         await self.gate.passed()
         await trio.lowlevel.checkpoint()
         return page
@@ -270,7 +271,7 @@ class Streams(RuleBasedStateMachine):
         log = self.streams[user].log
         new = [an_event(len(log) + 1 + n, f'"{user}"') for n in range(count)]
         log += new
-        return [Frame(event) for event in new]
+        return [Frame.of(event) for event in new]
 
     # -- what may happen
 

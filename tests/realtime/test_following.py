@@ -8,9 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from relay.db.pages import Stored
 from relay.errors import DatabaseAway
 from relay.events import Event
 from relay.realtime.following import LOOK, RETRY, SOON, Follower
+from relay.realtime.frames import event_json
 from relay.realtime.hub import Hub, Inbox
 from relay.realtime.news import News
 from tests.realtime.people import EPOCH, a_batch, an_event
@@ -40,13 +42,19 @@ class FakeJournal:
             raise DatabaseAway()
         return {user: len(self.logs[user]) for user in user_ids}
 
-    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Event]]:
+    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Stored]]:
         self.reads.append(dict(after))
         await trio.lowlevel.checkpoint()
         if self.away:
             raise DatabaseAway()
         found = {user: self.logs[user][seq : seq + self.page] for user, seq in after.items()}
-        return {user: events for user, events in found.items() if events}
+        return {
+            user: [stored(event) for event in events] for user, events in found.items() if events
+        }
+
+
+def stored(event: Event) -> Stored:
+    return Stored(event.epoch, event.seq, event_json(event), event.received_at)
 
 
 class Scene:
