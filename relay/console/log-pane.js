@@ -8,6 +8,10 @@ import { copyText } from './ready-lines.js';
 /** @typedef {import('./log-store.js').Line} Line */
 /** @typedef {import('./log-store.js').Kind} Kind */
 /** @typedef {import('./tasks.js').Task} Task */
+/**
+ * What stands in a row, so that the document is touched where that changes, and never asked.
+ * @typedef {{ item: HTMLElement, time: HTMLElement, who: HTMLElement, words: HTMLElement, drawn: string, y: number, named: boolean }} Row
+ */
 
 const OVERSCAN = 8; // rows beyond each edge, so that a flick shows no void
 const LONGEST = 2_000; // characters drawn of a line; the rest is copied, not drawn
@@ -21,13 +25,14 @@ export class LogPane {
   #newer = byId('newer');
   #follow = byId('follow');
   #select = /** @type {HTMLSelectElement} */ (byId('task-filter'));
-  /** @type {HTMLElement[]} */ #rows = [];
+  /** @type {Row[]} */ #rows = [];
   #rowHeight = 20;
   #viewHeight = 0;
   #sheetHeight = -1;
   #top = 0;
   #version = 0; // of the filter: rows drawn under another are drawn again
   #seenCount = 0; // lines there were when following stopped
+  #gone = 0; // lines that have left at the top
   #frame = 0;
 
   constructor() {
@@ -111,9 +116,9 @@ export class LogPane {
     this.#rowHeight = probe.offsetHeight || 20;
     probe.remove();
     const needed = Math.ceil(this.#viewHeight / this.#rowHeight) + 2 * OVERSCAN + 2;
-    for (const row of this.#rows) row.remove();
+    for (const { item } of this.#rows) item.remove();
     this.#rows = Array.from({ length: needed }, newRow);
-    this.#sheet.append(...this.#rows);
+    this.#sheet.append(...this.#rows.map(({ item }) => item));
     this.#sheetHeight = -1;
     this.refresh();
   }
@@ -144,6 +149,7 @@ export class LogPane {
     const { dropped } = this.store;
     this.store.dropped = 0;
     this.#seenCount -= dropped;
+    this.#gone += dropped;
     if (height !== this.#sheetHeight) {
       this.#sheetHeight = height;
       this.#sheet.style.height = `${height}px`;
@@ -163,41 +169,41 @@ export class LogPane {
 
   /** @param {Line[]} lines */
   #place(lines) {
-    const first = Math.max(0, Math.floor(this.#top / this.#rowHeight) - OVERSCAN);
-    const last = Math.min(lines.length, first + this.#rows.length);
     const inSight = Math.floor(this.#top / this.#rowHeight);
-    const used = new Set();
-    for (let index = first; index < last; index += 1) {
-      const row = this.#rows[lines[index].id % this.#rows.length];
-      // with a filter two lines in sight may want the same row: the next free one serves as well
-      const free = used.has(row) ? this.#rows.find((each) => !used.has(each)) : row;
-      if (free === undefined) break;
-      used.add(free);
-      this.#fill(free, lines[index], index * this.#rowHeight);
+    const first = Math.max(0, inSight - OVERSCAN);
+    const count = this.#rows.length;
+    for (let index = first; index < first + count; index += 1) {
+      const row = this.#rows[(index + this.#gone) % count]; // a line keeps its row while it is in sight
+      if (index >= lines.length) {
+        row.item.hidden = true;
+        continue;
+      }
       // a task is named where its lines begin, and at the top
       const named = index <= inSight || lines[index].key !== lines[index - 1].key;
-      if (free.classList.contains('again') === named) free.classList.toggle('again', !named);
+      this.#fill(row, lines[index], index * this.#rowHeight, named);
     }
-    for (const row of this.#rows) if (!used.has(row)) row.hidden = true;
   }
 
-  /** @param {HTMLElement} row @param {Line} line @param {number} y */
-  #fill(row, line, y) {
+  /** @param {Row} row @param {Line} line @param {number} y @param {boolean} named */
+  #fill(row, line, y, named) {
     const drawn = `${line.id} ${this.#version}`;
-    if (row.dataset.drawn !== drawn) {
-      row.dataset.drawn = drawn;
-      row.className = `row kind-${line.kind} tone-${line.tone || 'plain'}`;
-      const [time, who, words] = row.children;
-      time.textContent = clock.format(line.at);
-      who.textContent = line.who;
-      who.className = `who hue-${line.hue}`;
-      words.replaceChildren(...this.#words(line));
+    const fresh = row.drawn !== drawn;
+    if (fresh) {
+      row.drawn = drawn;
+      row.time.textContent = clock.format(line.at);
+      row.who.textContent = line.who;
+      row.who.className = `who hue-${line.hue}`;
+      row.words.replaceChildren(...this.#words(line));
     }
-    if (row.dataset.y !== String(y)) {
-      row.dataset.y = String(y);
-      row.style.transform = `translateY(${y}px)`;
+    if (fresh || row.named !== named) {
+      row.named = named;
+      row.item.className = `row kind-${line.kind} tone-${line.tone || 'plain'}${named ? '' : ' again'}`;
     }
-    row.hidden = false;
+    if (row.y !== y) {
+      row.y = y;
+      row.item.style.transform = `translateY(${y}px)`;
+    }
+    row.item.hidden = false;
   }
 
   /** @param {Line} line @returns {Node[]} */
@@ -233,8 +239,10 @@ export class LogPane {
   }
 }
 
+/** @returns {Row} */
 function newRow() {
-  return el('div', { class: 'row', hidden: true }, el('time'), el('span', { class: 'who' }), el('span', { class: 'words' }));
+  const [time, who, words] = [el('time'), el('span', { class: 'who' }), el('span', { class: 'words' })];
+  return { item: el('div', { class: 'row', hidden: true }, time, who, words), time, who, words, drawn: '', y: -1, named: true };
 }
 
 /** @param {string} text @param {RegExp} pattern @returns {(string | HTMLElement)[]} */

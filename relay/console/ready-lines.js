@@ -74,9 +74,20 @@ function code(text, what) {
 /** @param {string} text @param {string} what @param {string} [label] */
 function copyButton(text, what, label = 'Copy') {
   const button = el('button', { type: 'button', class: 'quiet small', 'aria-label': `Copy: ${what}`, text: label });
+  /** @param {string} shown @param {string} spoken */
+  const say = (shown, spoken) => {
+    button.textContent = shown;
+    button.setAttribute('aria-label', spoken);
+  };
   button.addEventListener('click', async () => {
-    button.textContent = (await copyText(text)) ? 'Copied' : 'Press Ctrl-C';
-    setTimeout(() => { button.textContent = label; }, 1_600);
+    let said = 'Copied';
+    if (!(await copyText(text))) {
+      const shown = button.closest('.without, .step')?.querySelector('code');
+      if (shown) getSelection()?.selectAllChildren(shown);
+      said = shown ? 'Press Ctrl-C' : 'No access';
+    }
+    say(said, `${said}: ${what}`);
+    setTimeout(() => say(label, `Copy: ${what}`), 1_600);
   });
   return button;
 }

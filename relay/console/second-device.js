@@ -73,7 +73,7 @@ export class SecondDevice {
   }
 
   async #copied() {
-    setText(this.#copy, (await copyText(this.#link)) ? 'Copied' : 'Press Ctrl-C');
+    setText(this.#copy, (await copyText(this.#link)) ? 'Copied' : 'No access');
   }
 
   /** What was shown opens a stream: nothing of it stays behind. */

@@ -1,0 +1,53 @@
+"""The lines that the page offers work as they stand: pasted into a shell, seen on the page."""
+
+import sys
+from pathlib import Path
+
+from tests.browser.chromium import Chromium
+from tests.browser.visits import first_visit
+from tests.ground.commands import environment, run_command
+from tests.live import Relay
+from tests.programs import program
+
+# a `relay` on the PATH, wherever the tests' own is
+INSTALLED = f'relay() {{ "{sys.executable}" -m relay.cli.main "$@"; }}'
+MAKEFILE = "all:\n\t@echo all is made\ntest:\n\t@echo one test passed\n"
+
+
+async def test_the_lines_that_are_offered_work_as_they_stand(
+    relay: Relay, chromium: Chromium, tmp_path: Path
+) -> None:
+    bash = program("bash")
+    for name in ("curl", "make"):
+        program(name)
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    state = {name: str(tmp_path) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")}
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        await tab.do(lambda page: page.click("#first-token"))
+        code = tab.do(lambda page: page.locator("#first-lines pre").all_text_contents())
+        who, hello, run, without = await code
+        assert run == "relay run -- make test"
+        assert "curl" in hello
+        assert "curl" in without
+
+        script = "\n".join([INSTALLED, "set -e", who, hello, run, without])
+        ended = await run_command([bash, "-c", script], tmp_path, environment(**state))
+        assert ended.returncode == 0, ended.stderr.decode()
+        # the command's own output is untouched
+        assert b"one test passed\nall is made\n" in ended.stdout.replace(b"\r\n", b"\n")
+
+        done = "li[data-state=succeeded]"
+        for title in ("Hello from my terminal", "make test", "make"):
+            card = tab.do(
+                lambda page, title=title: (
+                    page.locator(done).get_by_role("button", name=title, exact=True).wait_for()
+                )
+            )
+            await card
+        assert await tab.run("document.title") == "Relay"  # nothing runs, nothing failed
+        # and the page has turned: the token, which is shown once, is still at hand
+        await tab.shows("Now something of yours")
+        await tab.do(lambda page: page.click("#guide-done"))
+        await tab.shows("one test passed")
+        assert tab.complaints == []
