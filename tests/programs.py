@@ -2,17 +2,30 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from typing import NoReturn
 
 import pytest
 
+SBIN = "/usr/sbin:/sbin"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-def program(name: str, package: str | None = None) -> str:
-    """The path of an installed program; without it the calling test is skipped."""
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+def program(name: str, package: str | None = None, *, also: Iterable[str] = ()) -> str:
+    """The path of an installed program; without it the calling test is skipped.
+
+    `also` are other names that it goes by.
+    """
+    found = (shutil.which(each) or shutil.which(each, path=SBIN) for each in (name, *also))
+    path = next(filter(None, found), None)
     if path is None:
         lacking(f"{name} is not installed (Debian's package {package or name})")
     return path
+
+
+def chromium() -> str:
+    """That of a Chromium, or of what is made of it."""
+    return program(CHROMIUM[0], also=CHROMIUM[1:])
 
 
 def lacking(what: str) -> NoReturn:

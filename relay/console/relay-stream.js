@@ -269,7 +269,8 @@ export class RelayStream extends EventTarget {
   /** @type {Listener} */
   #listener = {
     messages: (line, list) => {
-      if (line === this.#probe && list[0]?.type === 'hello') this.#adopt(line);
+      const [first] = list;
+      if (line === this.#probe && first && 'type' in first && first.type === 'hello') this.#adopt(line);
       if (line === this.#line) this.#take(list);
     },
     ended: (line, code) => this.#ended(line, code),

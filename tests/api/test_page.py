@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 from tests.api.document import operations
 from tests.api.test_asyncapi import DOCUMENT, MESSAGES
 from tests.live import Relay, running_relay
-from tests.programs import program
+from tests.programs import chromium
 from tests.test_docs import PROBLEMS
 
 
@@ -118,9 +118,8 @@ def _box(element: Any) -> dict[str, float]:
 
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_a_browser_shows_it_whole(database_url: str, width: int) -> None:
-    chromium = program("chromium")
     async with running_relay(database_url) as relay:
-        found = await trio.to_thread.run_sync(seen, relay.url, width, chromium)
+        found = await trio.to_thread.run_sync(seen, relay.url, width, chromium())
     assert found["said"] == []
     assert all(address.startswith(f"{relay.url}/") for address in found["asked"])
     assert 0 <= found["heading"]["y"] < 800, "the anchor leads to its call"

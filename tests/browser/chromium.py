@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import trio
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests import programs
 from tests.live import PATIENCE
-from tests.programs import program
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class Chromium:
 
 @contextmanager
 def running_chromium(*arguments: str) -> Iterator[Chromium]:
-    path = program("chromium")
+    path = programs.chromium()
     with ThreadPoolExecutor(1, "chromium") as thread:
         playwright = thread.submit(sync_playwright().start).result()
         try:

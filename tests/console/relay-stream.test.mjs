@@ -1,8 +1,11 @@
 // node --test tests/console/
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { beforeEach, mock, test } from 'node:test';
 
-import { RelayStream, Sequence, delayFor, parseCursor } from '../../relay/console/relay-stream.js';
+import * as module from '../../relay/console/relay-stream.js';
+
+const { RelayStream, Sequence, delayFor, parseCursor } = module;
 
 /** A WebSocket or EventSource whose other end is the test. */
 class FakeLine extends EventTarget {
@@ -186,4 +189,17 @@ test('the cursor outlives the page under its key', async () => {
   const second = await open({ storageKey: 'k', storage });
   assert.equal(last().url.searchParams.get('after'), 'e.2');
   second.stream.close();
+});
+
+test('the types name what there is', async () => {
+  const types = await readFile(new URL('../../relay/console/relay-stream.d.ts', import.meta.url), 'utf8');
+  const named = (pattern, text) => [...text.matchAll(pattern)].map(([, name]) => name).sort();
+  assert.deepEqual(named(/^export (?:class|function) (\w+)/gm, types), Object.keys(module).sort());
+  for (const [made, own] of [[RelayStream, []], [Sequence, Object.keys(new Sequence())]]) {
+    const [, body] = new RegExp(`class ${made.name}[^{]*{\n(.*?)^}`, 'ms').exec(types);
+    const declared = new Set(named(/^  (?:readonly )?(\w+)[(:]/gm, body));
+    for (const inherited of Object.getOwnPropertyNames(EventTarget.prototype)) declared.delete(inherited);
+    declared.add('constructor');
+    assert.deepEqual([...declared].sort(), [...Object.getOwnPropertyNames(made.prototype), ...own].sort());
+  }
 });
