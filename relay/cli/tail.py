@@ -9,6 +9,7 @@ import click
 
 from relay.cli.asked import told
 from relay.cli.options import relay_options
+from relay.cli.reader import while_read
 from relay.cli.screen import Screen
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.watching import Break, Said, Stream
@@ -45,7 +46,7 @@ def command(
     start = {"after": after} if after else {"last": str(last or LAST)}
     if as_json and last is None and after is None:
         start = {}  # a program gets what comes from now on
-    with told():
+    with told(), while_read():
         stream = Stream(_credentials(url, token), start)
         follow(stream, task, as_json=as_json)
 

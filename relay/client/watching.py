@@ -41,9 +41,15 @@ class Break(msgspec.Struct, frozen=True):
 class Stream:
     """The stream of whom the credentials are."""
 
-    def __init__(self, credentials: Credentials, start: Mapping[str, str]) -> None:
-        """`start` is where to begin, as the query says it: `after` or `last`."""
+    def __init__(
+        self, credentials: Credentials, start: Mapping[str, str], *, silence: float = SILENCE
+    ) -> None:
+        """`start` is where to begin, as the query says it: `after` or `last`.
+
+        After `silence` seconds without a byte the connection is given up, and made again.
+        """
         self._credentials = credentials
+        self._silence = silence
         self._start = dict(start)
         self.cursor: str | None = None
 
@@ -53,7 +59,7 @@ class Stream:
         Raises Refused when there is no more, or when Relay was never reached.
         """
         attempt = 0
-        with open_http(self._credentials.url, self._credentials.token, SILENCE) as http:
+        with open_http(self._credentials.url, self._credentials.token, self._silence) as http:
             while True:
                 ending: Break | None = None
                 try:

@@ -4,18 +4,24 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
 import termios
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
 import trio
 
+from relay.client.credentials import Credentials
+from relay.client.watching import Break, Said, Stream
 from relay.db.pool import connect
+from tests.browser.middlebox import relay_behind
+from tests.client.terminals import piped
 from tests.faults.program import free_port
 from tests.ground.commands import RELAY, Command, environment, running
 from tests.live import PATIENCE, Relay, User, bearer, running_relay
@@ -98,6 +104,76 @@ async def test_a_pipe_gets_each_event_as_sent_across_a_restart_and_ends_with_130
     assert "connected again" in said[-1]
 
 
+async def test_a_connection_that_falls_silent_is_given_up_and_nothing_is_missed(
+    database_url: str,
+) -> None:
+    """As when a laptop wakes up elsewhere: nobody says that the other end is gone."""
+    async with relay_behind(database_url) as (box, relay):
+        user = await relay.user()
+        await user.publish(1)
+        stream = Stream(Credentials(box.url, user.session), {"after": "oldest"}, silence=1.0)
+        seen: list[str] = []
+        sender, receiver = trio.open_memory_channel[str](100)
+
+        def read() -> None:
+            for heard in stream.read():
+                names = (
+                    ["break"] if isinstance(heard, Break) else [str(_name(one)) for one in heard]
+                )
+                for name in names:
+                    trio.from_thread.run_sync(sender.send_nowait, name)
+                if "3" in names:
+                    return
+
+        async def sees(name: str) -> None:
+            with trio.fail_after(PATIENCE):
+                while name not in seen:
+                    seen.append(await receiver.receive())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(trio.to_thread.run_sync, read, abandon_on_cancel=True))
+            await sees("1")
+            box.stall()
+            await user.publish(1)
+            await sees("break")
+            await sees("2")
+            await user.publish(1)
+            await sees("3")
+        assert [name for name in seen if name.isdigit()] == ["1", "2", "3"]
+
+
+def _name(one: Said) -> object:
+    return one.control or one.fields["seq"]
+
+
+async def test_whoever_stops_reading_ends_it_at_once_and_quietly(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    await user.publish(1)
+    script = '"$@" | head -n 1; echo ${PIPESTATUS[0]}'
+    command = ["bash", "-c", script, "-", *RELAY, "tail", "--json", "--after", "oldest"]
+    done = await piped(command, as_user(user, tmp_path))
+    event, code = done.stdout.splitlines()
+    assert (json.loads(event)["seq"], code, done.stderr) == (1, b"141", b"")
+
+
+async def test_off_a_terminal_and_with_no_color_no_colour_is_written(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    red = "\x1b[31mred\x1b[0m"
+    await user.posted(event_type="task_started", task_id="t", payload={"title": "build"})
+    await user.posted(task_id="t", payload={"message": red, "level": "error"})
+    async with tailing(user, tmp_path, "--last", "2") as tail:
+        await tail.says("red")
+        assert "\x1b" not in tail.said
+    async with in_terminal(user, tmp_path, "--last", "2", NO_COLOR="1") as terminal:
+        await terminal.shows("red")
+        # bold and dim are no colours
+        assert re.findall(r"\x1b\[[0-9;]*(?<![0-9])3[0-9][0-9;]*m", terminal.written) == []
+
+
 async def test_one_task_is_followed_by_its_id(relay: Relay, tmp_path: Path) -> None:
     user = await relay.user()
     for task in ("a", "b", "a"):
@@ -161,10 +237,12 @@ class Terminal:
 
 
 @asynccontextmanager
-async def in_terminal(user: User, home: Path, *arguments: str) -> AsyncIterator[Terminal]:
+async def in_terminal(
+    user: User, home: Path, *arguments: str, **settings: str
+) -> AsyncIterator[Terminal]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    env = as_user(user, home, TERM="xterm-256color")
+    env = as_user(user, home, TERM="xterm-256color", **settings)
     process = await trio.lowlevel.open_process(
         [*RELAY, "tail", *arguments],
         env=env,
