@@ -1,5 +1,6 @@
 """Publishing from a program that has other things to do: nothing here waits for Relay or raises."""
 
+import atexit
 import logging
 import os
 import time
@@ -60,7 +61,8 @@ class Client:
 
     `url` and `token` are looked for where `relay` looks; with neither, events go nowhere and that
     is told once. With `strict`, a missing credential raises NoCredentials here, and `close` raises
-    NotDelivered. `tell` hears what a person should do something about; by default the log.
+    NotDelivered. `tell` hears what a person should do something about; by default the log. One
+    that nobody closes is closed at the interpreter's end.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Client:
         self._outbox = Outbox(lambda: new_spool(Owner.of(found)))
         self._sender = Sender(self._outbox, found, self._tell)
         self._sender.start()
+        atexit.register(self._end)
 
     def __enter__(self) -> "Client":
         return self
@@ -148,11 +151,14 @@ class Client:
         if self._outbox is None or self._sender is None or self._forked:
             self._outcome = Outcome()
             return self._outcome
+        atexit.unregister(self._end)
         self._sender.hurry(time.monotonic() + timeout)
-        self._sender.wait()
-        waiting = not self._outbox.empty
-        if waiting:
-            self._outbox.spill()
+        try:
+            self._sender.wait()
+        finally:  # also when somebody has had enough of waiting: it is on disk by then
+            waiting = not self._outbox.empty
+            if waiting:
+                self._outbox.spill()
         on_disk = self._outbox.kept_on_disk
         self._outcome = Outcome(
             kept=on_disk,
@@ -167,6 +173,13 @@ class Client:
             # why it stopped for good was told when it did
             self._tell(self._outcome.what if self._sender.stopped else str(self._outcome))
         return self._outcome
+
+    def _end(self) -> None:
+        """At the interpreter's end: whoever forgot to close loses nothing."""
+        try:
+            self.close()
+        except NotDelivered as error:
+            self._tell(str(error))
 
 
 def _log_it(line: str) -> None:

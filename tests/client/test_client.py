@@ -242,6 +242,43 @@ def test_what_a_killed_process_left_is_delivered_by_the_next(stand_in: StandIn) 
     assert spools() == []
 
 
+UNCLOSED = """
+import sys
+from relay.client import Client
+producer = Client(sys.argv[1], "stand-in-token")
+for number in range(1_000):
+    producer.log(f"line {number}")
+"""
+
+
+def test_whoever_forgets_to_close_loses_nothing(stand_in: StandIn) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNCLOSED, stand_in.url], timeout=20, check=True, capture_output=True
+    )
+    assert (stand_in.said(), done.stderr) == ([f"line {number}" for number in range(1_000)], b"")
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+import relay
+main = threading.get_ident()
+with relay.task("t", url=sys.argv[1], token="stand-in-token") as task:
+    task.log("kept")
+    threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT)).start()
+"""
+
+
+def test_what_is_left_when_the_wait_is_interrupted_is_on_disk(stand_in: StandIn) -> None:
+    stand_in.open.clear()
+    began = time.monotonic()
+    script = [sys.executable, "-c", INTERRUPTED, stand_in.url]
+    done = subprocess.run(script, timeout=20, check=False, capture_output=True)
+    assert (done.returncode, time.monotonic() - began < 4) == (-2, True)
+    (left,) = spools()
+    assert b"kept" in left.read_bytes()
+    assert b"task_succeeded" in left.read_bytes()
+
+
 FORKED = """
 import os, sys
 import relay
