@@ -2,12 +2,16 @@
 
 import importlib
 import importlib.util
+import sys
 from typing import Any, ClassVar, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from relay.cli.exits import INTERRUPTED
+
+# httpx brings a command line of its own, and with it rich and pygments: nobody waits for them here
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 PROOF = {"server": "quart"}  # extras, and a package that is there when they are
 

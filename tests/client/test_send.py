@@ -3,30 +3,36 @@
 import json
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from click.testing import CliRunner
 
+from relay.cli.main import main
 from relay.client.credentials import CredentialsFile, Known, load_credentials, save_credentials
 from tests.client.stand_in import TOKEN, StandIn, busy
+from tests.client.terminals import piped
 from tests.ground.commands import RELAY, complaints, environment
 from tests.live import Relay, User
 
 
-async def send(
-    *arguments: str, stdin: bytes = b"", **settings: str
-) -> "subprocess.CompletedProcess[bytes]":
+async def send(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[bytes]":
+    """In this process: starting one a command would be most of the time."""
+    given = {**dict.fromkeys(("RELAY_URL", "RELAY_TOKEN")), **settings}
+    run = partial(CliRunner().invoke, main, ["send", *arguments], env=given)
     with trio.fail_after(30):
-        return await trio.run_process(
-            [*RELAY, "send", *arguments],
-            stdin=stdin,
-            env=environment(**settings),
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-        )
+        done = await trio.to_thread.run_sync(run)
+    return subprocess.CompletedProcess(
+        arguments, done.exit_code, done.stdout_bytes, done.stderr_bytes
+    )
+
+
+async def pipe(stdin: bytes, **settings: str) -> "subprocess.CompletedProcess[bytes]":
+    """A process that reads its events from a pipe."""
+    return await piped([*RELAY, "send", "-"], environment(**settings), stdin=stdin)
 
 
 async def stored(user: User) -> list[dict[str, Any]]:
@@ -69,7 +75,7 @@ async def test_a_payload_goes_as_it_is_written_and_options_into_it(relay: Relay)
 )
 async def test_events_come_on_stdin(relay: Relay, stdin: bytes, receipt: bytes) -> None:
     user = await relay.user()
-    done = await send("-", stdin=stdin, RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
+    done = await pipe(stdin, RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
     assert (done.returncode, done.stdout[: len(receipt)]) == (0, receipt), done.stderr
     assert {event["payload"]["n"] for event in await stored(user)} == {1}
 
@@ -95,7 +101,7 @@ async def test_a_line_is_sent_when_it_comes_not_when_stdin_ends(relay: Relay) ->
 
 async def test_many_lines_go_in_batches(stand_in: StandIn) -> None:
     line = b'{"event_type":"log","payload":{}}\n'
-    done = await send("-", stdin=line * 5_000, RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
+    done = await pipe(line * 5_000, RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
     assert (done.returncode, len(stand_in.events)) == (0, 5_000)
     assert len(stand_in.batches) <= 20
 
@@ -110,7 +116,7 @@ async def test_a_line_that_is_no_event_ends_it_and_is_named(relay: Relay) -> Non
         (good + b'\n\n{"event_type":"x"}\n', b"line 4: event_type: must be one of"),
         (b'\n{"event_type":"log"}\n', b"line 2 of stdin: Relay does not take this event"),
     ):
-        done = await send("-", stdin=stdin, **who)
+        done = await pipe(stdin, **who)
         assert (done.returncode, said in done.stderr) == (1, True), done.stderr
     assert await stored(user) == []
 
@@ -133,15 +139,15 @@ async def test_each_way_to_fail_has_its_exit_code(relay: Relay, stand_in: StandI
         (1, "no Relay", {"RELAY_URL": f"{relay.url}/elsewhere", "RELAY_TOKEN": hook}),
     ]
 
-    async def fails(code: int, said: str, who: dict[str, str]) -> None:
+    for code, said, who in cases:
         done = await send("log", "--wait", "0.1", **who)
         (line,) = complaints(done.stderr)
         assert (done.returncode, done.stdout, said in line) == (code, b"", True), line
         assert hook not in line
-
-    async with trio.open_nursery() as nursery:
-        for case in cases:
-            nursery.start_soon(fails, *case)
+    # and once as a script sees it
+    env = environment(RELAY_URL=relay.url, RELAY_TOKEN=watcher)
+    done = await piped([*RELAY, "send", "log"], env)
+    assert (done.returncode, done.stdout, len(complaints(done.stderr))) == (4, b"", 1)
     assert (await send("nothing")).returncode == 2
     mixed = await send("-", "--task-id", "x")
     assert (mixed.returncode, b"not --task-id." in mixed.stderr) == (2, True)

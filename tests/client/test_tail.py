@@ -21,6 +21,7 @@ from relay.client.credentials import Credentials
 from relay.client.watching import Break, Said, Stream
 from relay.db.pool import connect
 from tests.browser.middlebox import relay_behind
+from tests.client.stand_in import TOKEN
 from tests.client.terminals import piped
 from tests.faults.program import free_port
 from tests.ground.commands import RELAY, Command, environment, running
@@ -70,22 +71,15 @@ async def test_a_pipe_gets_each_event_as_sent_across_a_restart_and_ends_with_130
     database_url: str, tmp_path: Path
 ) -> None:
     bind = f"127.0.0.1:{free_port()}"
+    # nobody is there yet: said at once, and not tried for ever
+    nobody = environment(RELAY_URL=f"http://{bind}", RELAY_TOKEN=TOKEN)
+    gone = await piped([*RELAY, "tail"], nobody)
+    assert (gone.returncode, gone.stdout, gone.stderr.count(b"\n")) == (5, b"", 1)
+    stack = AsyncExitStack()
     async with running_relay(database_url, RELAY_BIND=bind) as relay:
         user = await relay.user()
         await user.publish(2)
         hook = await user.hook()
-    # nobody is there yet: said at once, and not tried for ever
-    gone = await trio.run_process(
-        [*RELAY, "tail"],
-        env=as_user(user, tmp_path),
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-    )
-    assert (gone.returncode, gone.stdout, gone.stderr.count(b"\n")) == (5, b"", 1)
-    stack = AsyncExitStack()
-    async with running_relay(database_url, RELAY_BIND=bind) as relay:
-        user.relay = relay
         tail = await stack.enter_async_context(
             tailing(user, tmp_path, "--json", "--after", "oldest")
         )
