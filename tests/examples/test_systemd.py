@@ -1,12 +1,16 @@
 """`examples/systemd`: systemd reads the units, and what they start tells of one task."""
 
 import configparser
+import os
 import re
 import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from tests.examples.conftest import EXAMPLES, Machine
 from tests.ground.commands import run_command
@@ -29,10 +33,10 @@ def started_by(unit: str, **variables: str) -> list[str]:
     return [re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], word) for word in words]
 
 
-async def run(machine: Machine, unit: str, **variables: str) -> int:
-    _, *words = started_by(unit, **variables)
-    words = [word.replace("/usr/local/bin", str(machine.home / "bin")) for word in words]
-    return (await machine.run("relay", *words)).returncode
+def command(machine: Machine, unit: str, **variables: str) -> list[str]:
+    """The same with the programs of this machine."""
+    words = started_by(unit, **variables)
+    return [word.replace("/usr/local/bin", str(machine.home / "bin")) for word in words]
 
 
 @pytest.mark.parametrize("unit", [*SERVICES, "backup.timer"])
@@ -51,7 +55,8 @@ async def test_systemd_has_nothing_to_say_against_it(unit: str, tmp_path: Path) 
 
 async def test_a_run_is_a_task(machine: Machine) -> None:
     machine.script("bin/backup", "echo saved 3 files")
-    assert await run(machine, "backup.service", INVOCATION_ID=INVOCATION) == 0
+    done = await machine.run(*command(machine, "backup.service", INVOCATION_ID=INVOCATION))
+    assert (done.returncode, done.stdout) == (0, b"saved 3 files\n"), "the journal has it, too"
     started, log, ended = await machine.told()
     assert {event["task_id"] for event in (started, log, ended)} == {f"backup.service-{INVOCATION}"}
     assert started["payload"] == {"title": "Nightly backup"}
@@ -60,18 +65,32 @@ async def test_a_run_is_a_task(machine: Machine) -> None:
 
 
 async def test_what_was_killed_is_told_by_systemd_as_the_same_task(machine: Machine) -> None:
-    machine.script("bin/backup", "kill -KILL $PPID; exec sleep 1")
-    assert await run(machine, "backup.service", INVOCATION_ID=INVOCATION) == -9
-    told = {
-        "MONITOR_INVOCATION_ID": INVOCATION,
-        "MONITOR_SERVICE_RESULT": "oom-kill",
-        "MONITOR_EXIT_CODE": "killed",
-        "MONITOR_EXIT_STATUS": "KILL",
-    }
-    assert await run(machine, "relay-failed@.service", **told) == 0
-    *before, ended = await machine.told()
-    assert [event["event_type"] for event in before] in ([], ["task_started"])  # as far as it got
-    assert ended["task_id"] == f"backup.service-{INVOCATION}"
+    machine.script("bin/backup", "echo saving; exec sleep 60")
+    process = await trio.lowlevel.open_process(
+        command(machine, "backup.service", INVOCATION_ID=INVOCATION),
+        env=machine.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    async with machine.user.sse("?after=oldest") as stream:
+        try:
+            started, log = await stream.events(2)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # as systemd does to a whole unit
+            await process.wait()
+        assert (started["event_type"], log["payload"]["message"]) == ("task_started", "saving")
+        told = {
+            "MONITOR_INVOCATION_ID": INVOCATION,
+            "MONITOR_SERVICE_RESULT": "oom-kill",
+            "MONITOR_EXIT_CODE": "killed",
+            "MONITOR_EXIT_STATUS": "KILL",
+        }
+        assert (
+            await machine.run(*command(machine, "relay-failed@.service", **told))
+        ).returncode == 0
+        (ended,) = await stream.events(1)
+    assert ended["task_id"] == started["task_id"] == f"backup.service-{INVOCATION}"
     assert (ended["event_type"], ended["payload"]) == (
         "task_failed",
         {"message": "oom-kill: killed KILL"},
