@@ -13,7 +13,7 @@ run: $(READY)  ## server, embedded database, migrations, a demo stream
 	@$(BIN)/relay serve --demo
 
 test: $(READY)  ## every test, on a real Postgres and a real Hypercorn
-	$(BIN)/pytest -n 3 --ignore tests/faults
+	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/faults
 	$(BIN)/pytest tests/faults
 
 soak: $(READY)  ## the long tests: churn for minutes, a thousand readers

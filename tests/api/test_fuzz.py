@@ -12,8 +12,8 @@ import trio
 
 from tests.live import User, running_relay
 
-EXAMPLES = 60  # of each operation and phase; about half a minute in all
-PATIENCE = 180  # seconds; a busy machine included
+EXAMPLES = 35  # of each operation and phase; about twenty seconds in all
+PATIENCE = 300  # seconds; a busy machine included
 
 CONFIG = f"""\
 hooks = "tests.api.fuzz_rules"

@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-PATIENCE = 20  # seconds
+PATIENCE = 60  # seconds
 LOCAL = 3  # the place of the local flags in termios' list
 
 # its first words: the terminal on fd 0 (or the one named) is this session's own

@@ -97,7 +97,7 @@ async def test_more_than_may_wait_is_refused_at_once(
     async with desk(database_url, **bounds) as here, trio.open_nursery() as nursery:
         for number in range(5):
             nursery.start_soon(here.post, str(number), USERS[0], event(payload))
-        with trio.fail_after(1):
+        with trio.fail_after(5):
             await trio.testing.wait_all_tasks_blocked()
         refused = [one for one in here.outcomes.values() if isinstance(one, JournalFull)]
         assert len(refused) == 2

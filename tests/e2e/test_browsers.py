@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from relay.db.pool import connect
-from tests.live import PATIENCE, Relay, User, bearer, open_stream, running_relay
+from tests.live import NOISE, PATIENCE, Relay, User, bearer, open_stream, running_relay
 from tests.raw import handshake
 
 LISTED = "https://app.example.com"
@@ -408,7 +408,7 @@ async def test_a_ticket_dies_with_its_minters_credential(relay: Relay) -> None:
                 "/api/token/revoke", json={"token_id": made["token_id"]}, headers=bearer(by)
             )
             assert answer.status_code == 200
-            with trio.fail_after(1):
+            with trio.fail_after(1 + NOISE):
                 assert (await stream.control("close"))["code"] == 4401
         assert (ending, (await handshake(relay, f"?ticket={unspent}")).status_code) == (ending, 401)
 

@@ -189,7 +189,7 @@ async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(relay: Relay)
                 f"Content-Length: {len(envelope())}",
             )
         )
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert (await connection.tcp.receive_some()).startswith(b"HTTP/1.1 100")
         await connection.send(envelope())
         assert (await connection.answer()).status_code == 200
@@ -396,7 +396,7 @@ async def test_a_payload_arrives_byte_for_byte_at_every_door(relay: Relay) -> No
         page = (await user.call("GET", "/api/events")).content.decode()
         for payload in AS_SENT:
             member = f'"payload":{payload}}}'
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 assert (await websocket.connection.get_message()).endswith(member)
                 lines = await sse.block()
             assert [line.partition(":")[0] for line in lines] == ["id", "data"]

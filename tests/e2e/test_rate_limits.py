@@ -5,7 +5,6 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from trio_websocket import open_websocket_url
 
 from relay.app import create_app
 from relay.limited import Limit
@@ -154,12 +153,10 @@ async def test_handshakes_are_counted_on_both_doors(database_url: str, door: str
         check(await relay.http.get("/api/sse", headers=bearer(user.session)), 429, "rate_limited")
         check(await handshake(relay, **bearer(user.session)), 429, "rate_limited")
         # a page cannot read a refused handshake: it is told in-band
-        page = [("Origin", relay.url.encode())]
-        url = relay.url.replace("http", "ws", 1) + "/api/rt"
-        async with open_websocket_url(url, extra_headers=page) as connection:
-            message = await connection.get_message()
-            assert '"code":4429' in message
-            assert '"rate_limited"' in message
+        page = {"Origin": relay.url}
+        async with open_stream(relay, "websocket", None, headers=page) as stream:
+            message = await stream.next()
+            assert (message["code"], message["reason"]) == (4429, "rate_limited")
 
 
 async def test_refusals_are_counted_by_limit(database_url: str) -> None:

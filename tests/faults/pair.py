@@ -13,7 +13,7 @@ from tests.faults.ledger import Account, Ledger
 from tests.faults.program import Program, running
 from tests.faults.wire import DOORS, Answer, Caller, Ended, stream
 
-NOISE = 1.0  # seconds a busy machine may add to any bound
+NOISE = 3.0  # seconds a busy machine may add to any bound
 WITHIN_A_LOOK = 1.0 + NOISE  # seconds until the net has whatever fell into it
 AT_ONCE = 0.25  # seconds at the median: by looks alone it is half a second
 

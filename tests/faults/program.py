@@ -141,7 +141,7 @@ class Program:
 
     async def kill(self) -> None:
         self.process.kill()
-        await self.ended(5)
+        await self.ended(30)
 
     def postgres(self) -> list[psutil.Process]:
         """The Postgres processes at work in this program's data folder, and no others."""
@@ -162,7 +162,7 @@ class Program:
                 await self._process.wait()
             self.close_output()
             send(self.postgres(), signal.SIGKILL)
-            await eventually(lambda: not self.postgres(), within=10)
+            await eventually(lambda: not self.postgres(), within=30)
 
 
 @asynccontextmanager

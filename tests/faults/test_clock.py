@@ -16,7 +16,7 @@ async def test_a_step_of_the_clock_ends_no_stream_and_refuses_nobody(
 ) -> None:
     true_time = time.time
     async with running_relay(
-        database_url, RELAY_HEARTBEAT="0.2", RELAY_IDLE_TIMEOUT="0.6"
+        database_url, RELAY_HEARTBEAT="0.4", RELAY_IDLE_TIMEOUT="1.5"
     ) as relay:
         user = await relay.user()
         before = (await user.token())["token"]
@@ -28,7 +28,9 @@ async def test_a_step_of_the_clock_ends_no_stream_and_refuses_nobody(
             await events.hello()
             monkeypatch.setattr(time, "time", lambda: true_time() + step)
             after = (await user.token())["token"]
-            with trio.move_on_after(1.5):  # twice the idle timeout: heartbeats go on meanwhile
+            with trio.move_on_after(
+                2.0
+            ):  # longer than the idle timeout: heartbeats go on meanwhile
                 await socket.next()
             receipts = [await user.posted(hook=token) for token in (before, after)]
             for stream in (socket, events):

@@ -99,7 +99,7 @@ async def test_the_last_space_is_kept_and_postgres_never_meets_the_end(disk: Pat
     program = Program(disk.parent, RELAY_MIN_FREE_DISK=str(16 * 2**20))
     async with running(program), load(program, fill=24_000) as ledger:
         ballast = fill(disk, 8 * 2**20)
-        await eventually(lambda: _only_refused(ledger, 1.0), within=10)
+        await eventually(lambda: _only_refused(ledger, 1.0), within=25)
         ballast.unlink()
         freed = trio.current_time()
         await ledger.goes_on(within=30)

@@ -45,7 +45,7 @@ async def test_a_killed_backend_costs_a_moment_and_no_event(program: Program) ->
         backend = next(p for p in program.postgres() if "relay relay" in " ".join(p.cmdline()))
         send([backend], signal.SIGKILL)
         killed = trio.current_time()
-        await eventually(lambda: not lives(backend), within=5)
+        await eventually(lambda: not lives(backend), within=15)
         await ledger.goes_on(within=15)
         assert ledger.first_good_after(killed) < BACK_WITHIN
         assert not program.logged("postgres_died")
@@ -62,9 +62,9 @@ async def test_a_socket_kept_elsewhere_for_its_long_path_is_found_again(
     async with running(program):
         async with load(program) as ledger:
             send(program.postgres(), signal.SIGKILL)
-            await ledger.goes_on(within=10)
+            await ledger.goes_on(within=20)
             socket_folder = Path((program.data / "socket").read_text().strip())
             assert list(socket_folder.iterdir())
         program.signal(signal.SIGTERM)
-        assert await program.ended(10) == 0
+        assert await program.ended(30) == 0
         assert not socket_folder.exists()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import trio
 
 from tests.faults.line import line_to
-from tests.faults.pair import pair_of
+from tests.faults.pair import WITHIN_A_LOOK, pair_of
 from tests.faults.program import free_port
 from tests.programs import program
 
@@ -46,7 +46,7 @@ async def pooler_to(dsn: str) -> AsyncIterator[str]:
             [bouncer, "-q", *user, file.name], stderr=subprocess.DEVNULL
         )
         try:
-            with trio.fail_after(10):
+            with trio.fail_after(20):
                 while True:
                     try:
                         await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
@@ -69,10 +69,10 @@ async def test_behind_a_transaction_pooler_everything_works_with_a_direct_addres
             tmp_path, database_url, DATABASE_URL=pooled, RELAY_DATABASE_DIRECT_URL=database_url
         ) as pair,
     ):
-        await pair.is_quick_within(5)
+        await pair.is_quick_within(20)
         async with trio.open_nursery() as nursery:  # more at once than the pooler has connections
             for _ in range(30):
                 nursery.start_soon(pair.there.ask, "/api/me", pair.account.session)
-        await pair.is_quick_within(5)
-        assert await pair.revoked() < 1.0
+        await pair.is_quick_within(20)
+        assert await pair.revoked() < WITHIN_A_LOOK
         assert not pair.there.logged("database_away")

@@ -120,7 +120,7 @@ async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
         assert (await append(quick, [account.user_id], ["third"]))[0]["seq"] == 3
         rows = await append(slow, [account.user_id] * 2, ["first", "fourth"])
         assert [row["seq"] for row in rows] == [1, 4]
-        with trio.fail_after(5):
+        with trio.fail_after(15):
             while any(len(seqs) < 4 for seqs in seen.values()):  # noqa: ASYNC110
                 await trio.sleep(0.01)
     assert seen == {door: [1, 2, 3, 4] for door in DOORS}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ import trio
 
 from tests.faults.ledger import load
 from tests.faults.program import Program, dsn, free_port
+from tests.faults.test_workers import Workers, statement
 from tests.faults.wire import Lost
 
-AWAY_WITHIN = 30.0  # seconds until Relay gives up on a database that is not there, noise included
+AWAY_WITHIN = 60.0  # seconds until Relay gives up on a database that is not there, noise included
 
 
 async def refusal(program: Program) -> str:
@@ -44,13 +46,23 @@ SETTINGS = {
 
 
 async def test_whoever_cannot_start_says_why_in_one_line(tmp_path: Path, database_url: str) -> None:
-    """All of them at once: one has to wait for a database, and the others need not wait for it."""
+    """All of them at once: two have to wait for a database, and the others need not wait for it."""
     said: dict[str, str] = {}
 
     async def start(name: str, database: str | None = None, **settings: str) -> None:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         said[name] = await refusal(Program(folder, database, **settings))
+
+    async def start_workers() -> None:
+        """What the supervisor needs is there; two workers need more than the database allows."""
+        (tmp_path / "workers").mkdir()
+        workers = Workers(tmp_path / "workers", database_url)
+        said["workers"] = await refusal(workers)
+        assert not workers.metrics_folders()
+
+    name = database_url.partition("@/")[2].partition("?")[0]
+    await statement(database_url, f"ALTER DATABASE {name} CONNECTION LIMIT 2")
 
     taken = Program(tmp_path)
     away = f"postgresql://relay:not-for-the-log@127.0.0.1:{free_port()}/relay"
@@ -62,6 +74,7 @@ async def test_whoever_cannot_start_says_why_in_one_line(tmp_path: Path, databas
         async with trio.open_nursery() as nursery:
             nursery.start_soon(start, "away", away)
             nursery.start_soon(start, "file")
+            nursery.start_soon(start_workers)
             nursery.start_soon(partial(start, "keys", database_url, RELAY_SIGNING_KEYS=""))
             nursery.start_soon(partial(start, "port", RELAY_BIND=f"127.0.0.1:{taken.port}"))
             for name, value in SETTINGS.items():
@@ -71,6 +84,7 @@ async def test_whoever_cannot_start_says_why_in_one_line(tmp_path: Path, databas
     assert str(tmp_path / "file" / "data") in said["file"]
     assert (tmp_path / "file" / "data").read_text() == "mine"
     assert "RELAY_SIGNING_KEYS" in said["keys"]
+    assert re.match(r"Error: worker [12] did not start: .*too many connections", said["workers"])
     assert f"127.0.0.1:{taken.port}" in said["port"]
     for name in SETTINGS:
         assert name in said[name]
@@ -81,7 +95,7 @@ async def test_a_data_folder_that_another_relay_holds(program: Program, tmp_path
     async with load(program, users=1) as ledger:
         await second.launch()
         try:
-            assert await second.ended(10) == 1
+            assert await second.ended(AWAY_WITHIN) == 1
         finally:
             second.close_output()
         assert f"in use by another Relay (process {program.pid})" in second.stderr
@@ -126,12 +140,12 @@ async def test_a_background_task_that_dies_ends_the_process(program: Program) ->
 
     assert (await program.ask("/healthz")).status == 200
     await trio.to_thread.run_sync(asyncio.run, take_away())
-    with trio.fail_after(5):
+    with trio.fail_after(AWAY_WITHIN):
         while (answer := await program.ask("/healthz")).status == 200:  # noqa: ASYNC110
             await trio.sleep(0.02)
     assert (answer.status, answer.json["code"]) == (503, "failing")
     assert (await program.ask("/readyz")).json["detail"] == "This process is stopping."
-    assert await program.ended(10) != 0
+    assert await program.ended(AWAY_WITHIN) != 0
     with pytest.raises(Lost):
         await program.ask("/healthz")
     assert "sessions" in program.stderr

@@ -12,8 +12,8 @@ from tests.faults.ledger import Ledger, load
 from tests.faults.program import Program, running
 from tests.faults.wire import DOORS, Caller, Ended, stream
 
-HEARD_WITHIN = 1.5  # seconds an event from elsewhere may take: a look a second, and some noise
-CLOSED_WITHIN = 1.5  # seconds a revoke elsewhere may take
+HEARD_WITHIN = 4.0  # seconds an event from elsewhere may take: a look a second, and some noise
+CLOSED_WITHIN = 4.0  # seconds a revoke elsewhere may take
 
 
 @pytest.fixture
@@ -82,10 +82,10 @@ async def test_a_revoke_on_one_closes_streams_on_the_other(
             assert answer.status == 200
             patience.deadline = trio.current_time() + CLOSED_WITHIN
     assert not patience.cancelled_caught
-    await trio.sleep_until(patience.deadline)
-    async with Caller(there.port) as elsewhere:
-        refused = await elsewhere.call("POST", "/api/webhook/cli", account.hook, b"{}")
-    assert refused.status == 401
+    with trio.CancelScope(deadline=patience.deadline):
+        while (await there.ask("/api/events", account.hook)).status != 401:  # noqa: ASYNC110
+            await trio.sleep(0.05)
+    assert (await there.ask("/api/events", account.hook)).status == 401
 
 
 async def test_the_same_event_on_both_at_once_is_stored_once(

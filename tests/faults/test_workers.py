@@ -1,7 +1,6 @@
 """Several workers under a supervisor: killed, failing, renewed, stopped, orphaned."""
 
 import asyncio
-import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -145,7 +144,7 @@ async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: W
     def measured(lines: list[str]) -> int:
         return sum(line.startswith("relay_process_resident_memory_bytes{") for line in lines)
 
-    with trio.fail_after(10):
+    with trio.fail_after(20):
         while measured(lines := await numbers()) < 2:  # noqa: ASYNC110
             await trio.sleep(0.2)
     assert measured(lines) == 2  # and not the spare
@@ -287,7 +286,7 @@ async def test_an_address_that_workers_have_is_refused_to_another_relay(
         second = Program(folder, RELAY_BIND=bind, RELAY_WORKERS=workers)
         try:
             await second.launch()
-            assert await second.ended(20) == 1
+            assert await second.ended(STARTED_WITHIN) == 1
             assert second.stderr.startswith(f"Error: cannot listen on {bind}: ")
             assert second.stderr.count("\n") == 1
         finally:
@@ -297,23 +296,6 @@ async def test_an_address_that_workers_have_is_refused_to_another_relay(
         nursery.start_soon(refused, "1")
         nursery.start_soon(refused, "2")
     assert await pair.is_ready()
-
-
-async def test_workers_that_cannot_start_end_the_start_with_one_clear_line(
-    tmp_path: Path, database_url: str
-) -> None:
-    """What the supervisor needs is there; what two workers need is more than the role may have."""
-    program = Workers(tmp_path, database_url)
-    name = database_url.partition("@/")[2].partition("?")[0]
-    await statement(database_url, f"ALTER DATABASE {name} CONNECTION LIMIT 2")
-    try:
-        await program.launch()
-        assert await program.ended(30) == 1
-    finally:
-        await program.end()
-    (line,) = [line for line in program.stderr.splitlines() if not line.startswith("{")]
-    assert re.match(r"Error: worker [12] did not start: .*too many connections", line)
-    assert not program.metrics_folders()
 
 
 async def test_the_demo_plays_and_an_init_system_is_told(tmp_path: Path, database_url: str) -> None:

@@ -38,7 +38,7 @@ def test_a_pipe_nobody_reads_costs_lines_and_no_time(pipe: tuple[int, int]) -> N
     started = time.monotonic()
     for _ in range(3 * WAITING):
         writer.emit(record("x" * 99))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     assert len(lost) > WAITING / 2  # 64 KiB in the pipe, WAITING lines here, the rest nowhere
     taken = 0
     while taken + len(lost) < 3 * WAITING:  # every line was either read or counted

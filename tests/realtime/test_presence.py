@@ -19,7 +19,7 @@ from tests.db.test_retention import database_of
 from tests.faults.program import eventually
 
 ME, YOU = uuid4(), uuid4()
-KNOWN_WITHIN = BEAT + 2.0  # seconds, on a busy machine
+KNOWN_WITHIN = BEAT + 5.0  # seconds, on a busy machine
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_what_is_not_understood_means_look_at_everything(
         heard.clear()
         for odd in ("", "of another version", '{"by": 1}'):
             await database.execute("SELECT pg_notify($1, $2)", CHANNEL, odd)
-        await eventually(lambda: len(heard) == 3, within=2)
+        await eventually(lambda: len(heard) == 3, within=10)
         assert all(news.everything for news in heard)
         nursery.cancel_scope.cancel()
 

@@ -127,7 +127,7 @@ async def test_a_request_behind_a_stream_waits_and_is_gone_with_it(
                     assert received.count(b"HTTP/1.1 ") == 1  # the next one's turn has not come
 
             await crowd(30, ask_on)
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while await live(program):  # noqa: ASYNC110 - another process tells no Event
                     await trio.sleep(0.05)
 
@@ -186,7 +186,7 @@ async def test_a_process_out_of_descriptors_waits_and_recovers(attacked: Attacke
         resource.prlimit(attacked.pid, resource.RLIMIT_NOFILE, (most, before[1]))
         try:
             held = [await connected(attacked.port) for _ in range(60)]
-            await eventually(lambda: attacked.itself.num_fds() >= most, within=5)
+            await eventually(lambda: attacked.itself.num_fds() >= most, within=20)
             async with Caller(attacked.port) as caller:
                 with trio.move_on_after(0.5) as waiting:
                     await caller.call("GET", "/healthz")

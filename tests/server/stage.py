@@ -28,7 +28,7 @@ from relay.server.observer import Observer
 from relay.server.serve import serve
 from relay.server.transport import EXTENSION, Transport
 
-PATIENCE = 20.0  # seconds until a test that hangs is failed; nothing waits for it otherwise
+PATIENCE = 60.0  # seconds until a test that hangs is failed; nothing waits for it otherwise
 
 
 class Recorder(Observer):
