@@ -1,7 +1,8 @@
 """The pictures in the documentation: `make pictures`, or `python -m tests.pictures FOLDER`.
 
 Taken of a running Relay with its own Postgres, of stories that are the same each time; only tokens,
-links and cursors are new. Another folder than the documentation's gets PNG, for looking at.
+one-time links and the terminal's times are new. Another folder than the documentation's gets PNG,
+for looking at.
 """
 
 import sys
