@@ -14,7 +14,7 @@ from relay.cli.options import relay_options
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.events import clean_id, task_name
 from relay.wrapped import signals
-from relay.wrapped.child import CannotStart, Child
+from relay.wrapped.child import CannotStart, Child, fill_standard_files
 from relay.wrapped.masking import Mask, secrets_of
 from relay.wrapped.recorder import Recorder
 
@@ -76,7 +76,6 @@ def command(
     code = _run(command, title, task_id, wait, found, notes)
     for note in dict.fromkeys(notes):
         click.echo(f"relay: {note}", err=True)
-    sys.stdout.flush()
     os._exit(code)  # threads that wait for a stalled server or a key have nothing left to say
 
 
@@ -97,6 +96,7 @@ def _run(
         recorder = Recorder(
             credentials, words, task_id or task_name(command[0]), secrets, notes.append
         )
+    fill_standard_files()
     mask = signals.hold_back()
     began = time.monotonic()
     message = None

@@ -22,6 +22,15 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 Feed = Callable[[str, bytes], None]
 
 
+def fill_standard_files() -> None:
+    """Where one of the three is closed, what we open next would take its place: nothing does."""
+    for fd in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+
+
 class CannotStart(Exception):
     """There is no such command, or it may not be run; `exit_code` is what shells give then."""
 

@@ -133,6 +133,7 @@ class _Keeping:
             self._terminal.bring_to_front(os.getpid())
         for fd, file in enumerate(self._files):
             os.dup2(file, fd)
+            os.set_inheritable(fd, True)
         for number in _PYTHONS_OWN:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)

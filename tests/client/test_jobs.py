@@ -245,3 +245,16 @@ async def test_a_script_that_names_no_interpreter_is_the_shells(
     script.chmod(0o755)
     done = await piped([*RUN.split(), str(script), "word"], env)
     assert (done.returncode, done.stdout) == (0, b"from the script: word\n")
+
+
+@pytest.mark.parametrize(
+    ("closed", "stdout", "stderr"),
+    [("<&-", b"out\n", b"err\n"), (">&-", b"", b"err\n"), ("<&- >&- 2>&-", b"", b"")],
+)
+async def test_a_closed_stream_becomes_nobody_elses(
+    stand_in: StandIn, env: dict[str, str], closed: str, stdout: bytes, stderr: bytes
+) -> None:
+    script = "echo out; echo err >&2; cat; exit 6"
+    done = await piped(["bash", "-c", f"{RUN} sh -c '{script}' {closed}"], env)
+    assert (done.returncode, done.stdout, done.stderr) == (6, stdout, stderr)
+    assert sorted(stand_in.said()) == ["err", "out"]
