@@ -1,6 +1,7 @@
 """The command itself: started with what we were started with, its output passed on untouched."""
 
 import errno
+import fcntl
 import os
 import select
 import signal
@@ -13,7 +14,8 @@ from relay.wrapped.keeper import Keeper, Report
 from relay.wrapped.terminal import Terminal
 from relay.wrapped.witness import Witness
 
-BLOCK = 65_536  # bytes: what a pipe holds
+# Bytes that a pipe holds, and we take at once: the fewer turns, the less a flood waits for us.
+BLOCK = 2**20
 LINGER = 0.2  # seconds of silence after the command's end, when others still hold its output
 LOOK = 0.5  # seconds; nobody tells a job in the background that it is in the foreground now
 
@@ -68,6 +70,9 @@ class Child:
             if self.terminal is not None and fd in terminals:
                 return self.terminal.inside
             read, write = os.pipe()
+            if hasattr(fcntl, "F_SETPIPE_SZ"):
+                with suppress(OSError):  # a user may have so many large ones
+                    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, BLOCK)
             ours.append(read)
             theirs.append(write)
             self._pump(read, fd, name)
