@@ -27,6 +27,16 @@ async def profile(chromium: Chromium) -> AsyncIterator[Profile]:
         yield memory
 
 
+async def keys(tab: Tab, *names: str) -> str:
+    """Press them; which element has the focus then, by its id or its words."""
+    for name in names:
+        await tab.do(lambda page, name=name: page.keyboard.press(name))
+    focused: str = await tab.run(
+        "document.activeElement.id || document.activeElement.textContent.trim()"
+    )
+    return focused
+
+
 async def search(tab: Tab, text: str) -> None:
     await tab.do(lambda page: page.get_by_label("Search the log").fill(text))
 
@@ -144,6 +154,34 @@ async def test_refusals_and_breaks(database_url: str, profile: Profile) -> None:
         await tab.goto(relay.url)
         await tab.shows("does not take new people")
         assert await faults(tab) == []
+
+
+async def test_the_page_by_keyboard_alone(relay: Relay, profile: Profile) -> None:
+    tab = await first_visit(relay, profile)
+    assert await keys(tab, "Tab") == "Skip to the stream"
+    assert await keys(tab, "Enter") == "main"
+    assert await keys(tab, "Tab") == "first-token"
+    await keys(tab, "Enter")
+    await tab.shows("This token is shown once.")
+    assert await keys(tab) == "Copy token"
+    await tell(relay, await hook_of(relay, profile), "task_succeeded", "build", title="Build")
+    await tab.shows("Now something of yours")
+    await tab.do(lambda page: page.locator("#guide-done").focus())
+    assert await keys(tab, "Enter") == "lines"
+    assert await keys(tab, "/") == "search"
+    await tab.do(lambda page: page.locator("#lines").focus())
+    await keys(tab, "f")
+    await tab.shows("Paused")
+    await keys(tab, "End")
+    await tab.shows("Following")
+    await tab.do(lambda page: page.locator("#open-tokens").focus())
+    await keys(tab, "Enter")
+    await tab.shows("Revoke")
+    inside = "document.activeElement.closest('dialog, body')?.id"  # or in the browser's own bars
+    for _ in range(15):  # round and round
+        await keys(tab, "Tab")
+        assert await tab.run(inside) in ("tokens", "")
+    assert await keys(tab, "Escape") == "open-tokens"
 
 
 async def test_the_reference(relay: Relay, profile: Profile) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.axe import faults
 from tests.browser.chromium import Chromium, Tab
 from tests.browser.elsewhere import elsewhere
 from tests.browser.middlebox import relay_behind
@@ -12,8 +13,6 @@ from tests.live import Relay, bearer, running_relay
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "page"
 ADDRESS = "http://127.0.0.1:8000"  # where the example says that Relay is
-
-
 SESSION = "localStorage.getItem('relay session')"
 
 
@@ -49,6 +48,7 @@ async def test_the_example_page_watches_a_relay_elsewhere(
             await tab.shows('log {"message":"hello <b>there</b>"}')
             assert tab.complaints == []
             assert await profile.cookies() == {}
+            assert await faults(tab) == []
             await tab.goto(pages.cross_site)  # the same person, after a reload
             await tab.shows('log {"message":"hello <b>there</b>"}')
             # what was refused is told in Relay's words, and a new session is taken
@@ -77,6 +77,7 @@ async def test_the_example_without_a_library_misses_nothing_and_tells_nothing_tw
             await box.asked(4)
             shown = await tab.do(lambda page: page.locator("li").all_text_contents())
             assert [number for line in shown for number in "012" if number in line] == [*"012"]
+            assert await faults(tab) == []
             assert len(set(box.streams)) == len(box.streams) == 4  # a ticket each
             assert [url for url in box.streams if "/api/rt?" in url] == []
             await end_session(relay, tab)
