@@ -44,6 +44,9 @@ audit:  ## the pinned packages against the database of known vulnerabilities
 bench: $(READY) $(PEERS)/.ready  ## how fast, beside others: make bench BENCH='w1 --quick'; BENCH=--help
 	@$(BIN)/python -m bench $(BENCH)
 
+bench-docs: $(READY)  ## tables and plots in docs/explanation/performance.md; RUN=FILE takes another run's
+	@$(BIN)/python -m bench.page $(RUN)
+
 wheel: $(READY)
 	$(BIN)/python -m build --wheel
 

@@ -54,6 +54,7 @@ def flood(peer: Peer, scene: Scene, order: Any) -> Iterator[dict[str, Any]]:
                     "alone_ms": before,
                     "times": round(after["p99"] / before["p99"], 2),
                     "good": alone.good and phase.good,
+                    "delivered": alone.verdict.good and phase.verdict.good,
                 }
 
 

@@ -18,7 +18,6 @@ from bench import wire
 from bench.marks import Lane
 
 PATIENCE = 60.0  # seconds for whatever was posted to arrive
-BEAT = 15.0  # seconds between signs of life; servers drop clients that give none for a minute
 HANDSHAKES = 64  # under way at once
 _BLOCK = bytearray(2**18)
 _VIEW = memoryview(_BLOCK)
@@ -149,7 +148,7 @@ class Watcher:
             self.sock.send(self.greeting)
 
     def beat(self) -> None:
-        """Show a sign of life: an unasked pong."""
+        """Show a sign of life, an unasked pong: a minute without one ends a stream."""
         if self.open and not self.ended and not self.sse:
             self.sock.send(wire.masked(wire.PONG))
 
@@ -205,9 +204,10 @@ class Poster:
     late: list[float] = field(
         default_factory=list
     )  # seconds an idle poster sent after the due time
-    refused: dict[int, int] = field(default_factory=dict)
+    refused: list[tuple[int, Lane, range]] = field(default_factory=list)  # status and numbers
     _buffer: bytes = b""
     _due: float = 0.0
+    _lane: Lane = field(init=False)
     _turn: int = 0
 
     def connect(self) -> None:
@@ -228,9 +228,9 @@ class Poster:
 
     def _next(self) -> None:
         if self.waits:
-            lane, self._due = self.waits.popleft()
+            self._lane, self._due = self.waits.popleft()
         elif (now := clock()) < self.until:
-            lane, self._due = self.lanes[self._turn % len(self.lanes)], now
+            self._lane, self._due = self.lanes[self._turn % len(self.lanes)], now
             self._turn += 1
         else:
             self.busy = False
@@ -239,7 +239,7 @@ class Poster:
         if self.sock is None:
             self.connect()
         assert self.sock is not None
-        request = lane.request()
+        request = self._lane.request()
         sent = self.sock.send(request)
         if sent < len(request):  # a large batch: loopback takes the rest soon
             self.sock.setblocking(True)
@@ -266,7 +266,8 @@ class Poster:
         self._buffer = data[length:]
         self.answers.append(clock() - self._due)
         if not 200 <= status < 300:
-            self.refused[status] = self.refused.get(status, 0) + 1
+            lane = self._lane
+            self.refused.append((status, lane, range(lane.sent - lane.batch, lane.sent)))
         self._next()
 
     def close(self) -> None:

@@ -6,8 +6,6 @@ from bench.catalogue import NULL, Ask
 from bench.results import Results, number
 from bench.workloads import Order, fan_out, one_by_one
 
-SATURATED = 0.9  # of its core: from there on, what is measured may be the generator
-
 
 def measure(seconds: float) -> dict[str, dict[str, float]]:
     """Its rates, and how busy both sides were."""
@@ -27,13 +25,16 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
 
 
 def said(results: Results) -> str:
-    (record,) = results.told("headroom")
-    parts = [
-        f"{number(each['rate'])} {unit} with {each['generator']:.0%} of its core"
-        f" (the null server: {each['server']:.0%})"
-        for each, unit in (
-            (record["headroom"]["w1"], "events/s in W1"),
-            (record["headroom"]["w2"], "deliveries/s in W2"),
+    """A line; nothing where it was not measured."""
+    told = results.told("headroom")
+    if not told:
+        return ""
+    parts, (record,) = [], told
+    for name, unit in (("w1", "events/s in W1"), ("w2", "deliveries/s in W2")):
+        each = record["headroom"][name]
+        share = max(each["generator"], 0.001)
+        parts.append(
+            f"{number(each['rate'] / share)} {unit} (it did {number(each['rate'])} with"
+            f" {share:.0%} of a core, the null server with {each['server']:.0%})"
         )
-    ]
-    return f"headroom of the generator: {'; '.join(parts)}"
+    return f"The load generator can do, on a core of its own, about {' and '.join(parts)}.\n"

@@ -1,6 +1,6 @@
 """What watchers got, held against what was sent: every socket, every event."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from bench import wire
 from bench.generator import Watcher
@@ -21,7 +21,7 @@ def told(watcher: Watcher) -> list[Mark]:
     return [found for block in wire.blocks(content) for found in marks(block)]
 
 
-def judge_all(watchers: Iterable[Watcher], due: Due) -> Verdict:
+def judge_all(watchers: Iterable[Watcher], due: Due, refused: Set[Mark] = frozenset()) -> Verdict:
     """The sum over all sockets. A user's sockets must agree with each other, too."""
     verdict = Verdict()
     known: dict[int, tuple[bytearray, list[Mark], Verdict]] = {}
@@ -35,7 +35,7 @@ def judge_all(watchers: Iterable[Watcher], due: Due) -> Verdict:
         except wire.Malformed:
             verdict.malformed += 1
             seen = marks(watcher.data)
-        own = judge(seen, due.get(watcher.user, {}))
+        own = judge(seen, due.get(watcher.user, {}), refused)
         if first is None:
             known[watcher.user] = (watcher.data, seen, own)
         elif seen != first[1]:

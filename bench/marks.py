@@ -6,7 +6,7 @@ once, in order, and nowhere else.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields
 
 MARK = re.compile(rb"@(\d{5})-(\d{8})@")
@@ -82,8 +82,13 @@ class Verdict:
         return ", ".join(f"{count} {name}" for name, count in wrong.items() if count) or "all right"
 
 
-def judge(seen: Iterable[Mark], due: Mapping[int, range]) -> Verdict:
-    """Hold what one socket got, in order, against the numbers due of each of its user's lanes."""
+def judge(
+    seen: Iterable[Mark], due: Mapping[int, range], refused: Set[Mark] = frozenset()
+) -> Verdict:
+    """Hold what one socket got, in order, against the numbers due of each of its user's lanes.
+
+    What a server refused may come all the same: it may have been too late to say that it was in.
+    """
     verdict = Verdict()
     had: dict[int, set[int]] = {lane: set() for lane in due}
     highest = {lane: numbers.start - 1 for lane, numbers in due.items()}
@@ -102,4 +107,7 @@ def judge(seen: Iterable[Mark], due: Mapping[int, range]) -> Verdict:
                 highest[lane] = number
                 verdict.right += 1
     verdict.lost = sum(len(numbers) - len(had[lane]) for lane, numbers in due.items())
+    for lane, number in refused:
+        if lane in due and number in due[lane] and number not in had[lane]:
+            verdict.lost -= 1
     return verdict

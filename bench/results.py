@@ -50,17 +50,34 @@ class Row:
     def wrong(self) -> str:
         return next((record["wrong"] for record in self.records if "wrong" in record), "")
 
-    def figure(self, *path: str) -> Figure | None:
-        """Of a value in the records, by the names that lead there; None where one lacks it."""
-        values = []
+    @property
+    def unit(self) -> str:
+        return str(self.records[0].get("unit", ""))
+
+    def by_round(self, *path: str) -> dict[int, float]:
+        """A value in the records, by the names that lead there, in the rounds that have it."""
+        values: dict[int, float] = {}
         for record in self.records:
             found: Any = record
             for name in path:
                 found = found.get(name) if isinstance(found, dict) else None
-            if found is None:
-                return None
-            values.append(float(found))
-        return Figure.of(values) if values else None
+            if found is not None:
+                values[record["round"]] = float(found)
+        return values
+
+    def figure(self, *path: str) -> Figure | None:
+        values = self.by_round(*path)
+        return Figure.of(list(values.values())) if values else None
+
+    def ratio(self, other: "Row", column: "Column") -> Figure | None:
+        """This to the other, each round by itself."""
+        ours, theirs = self.by_round(*column.path), other.by_round(*column.path)
+        ratios = [value / theirs[at] for at, value in ours.items() if theirs.get(at)]
+        return Figure.of(ratios) if ratios else None
+
+    def beside(self, other: "Row", column: "Column") -> Figure | None:
+        """How many times as good this is as the other."""
+        return other.ratio(self, column) if column.less else self.ratio(other, column)
 
 
 class Results:
@@ -97,13 +114,13 @@ class Results:
         return [Row(peer, tuple(records)) for peer, records in found.items()]
 
     @property
-    def good(self) -> bool:
-        """Whether Relay delivered everything, wherever it was asked to."""
+    def delivered(self) -> bool:
+        """Whether each Relay got through it all, and delivered what it had accepted."""
         failed = [record for record in self.told("failed") if is_relay(record["peer"])]
         wrong = [
             record
             for record in self.records
-            if "case" in record and is_relay(record["peer"]) and not record["good"]
+            if "case" in record and is_relay(record["peer"]) and not record["delivered"]
         ]
         return not failed and not wrong
 
@@ -112,33 +129,43 @@ def is_relay(peer: str) -> bool:
     return peer.split("@")[0].split("+")[0] == "relay"
 
 
-# what a case is about: a heading, where the value is, its unit, and whether less is better
-Column = tuple[str, tuple[str, ...], str, bool]
-RATE: Column = ("a second", ("rate",), "", False)
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A value of a case. One without a name is called by the case's own unit."""
+
+    name: str
+    path: tuple[str, ...]
+    unit: str = ""
+    less: bool = False  # is better
+    counts: bool = True  # when peers are compared in one look
+
+
+RATE = Column("", ("rate",))
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "steady": (
-        ("p50", ("latency_ms", "p50"), "ms", True),
-        ("p99", ("latency_ms", "p99"), "ms", True),
-        ("p99.9", ("latency_ms", "p999"), "ms", True),
-        ("p50 of the answer", ("answer_ms", "p50"), "ms", True),
+        Column("p50", ("latency_ms", "p50"), "ms", less=True),
+        Column("p99", ("latency_ms", "p99"), "ms", less=True),
+        Column("p99.9", ("latency_ms", "p999"), "ms", less=True, counts=False),
+        Column("answer p50", ("answer_ms", "p50"), "ms", less=True, counts=False),
     ),
     "idle": (
-        ("KiB a stream", ("kib_each",), "KiB", True),
-        ("connects a second", ("connects_per_second",), "", False),
-        ("CPU while idle, cores", ("idle_cpu",), "", True),
+        Column("each", ("kib_each",), "KiB", less=True),
+        Column("connects a second", ("connects_per_second",)),
+        Column("CPU while idle", ("idle_cpu",), "cores", less=True, counts=False),
     ),
     "storm": (
-        ("all caught up, s", ("seconds",), "s", True),
-        ("p50", ("caught_up_ms", "p50"), "ms", True),
+        Column("all caught up", ("seconds",), "s", less=True),
+        Column("p50", ("caught_up_ms", "p50"), "ms", less=True, counts=False),
         RATE,
     ),
     "flood": (
-        ("p99 times", ("times",), "", True),
-        ("p99 alone", ("alone_ms", "p99"), "ms", True),
-        ("p99 beside it", ("latency_ms", "p99"), "ms", True),
+        Column("p99, times", ("times",), less=True),
+        Column("p99 alone", ("alone_ms", "p99"), "ms", less=True),
+        Column("p99 beside it", ("latency_ms", "p99"), "ms", less=True),
     ),
-    "rate": (RATE, ("a CPU second of the server", ("per_cpu_second",), "", False)),
+    "rate": (RATE, Column("a CPU second of the server", ("per_cpu_second",), counts=False)),
 }
+SATURATED = 0.9  # of its core that the generator has: what is measured may be the generator
 
 
 def columns(workload: str, case: str) -> tuple[Column, ...]:
@@ -147,31 +174,57 @@ def columns(workload: str, case: str) -> tuple[Column, ...]:
     return COLUMNS[{"w3": "idle", "w6": "storm", "flood": "flood"}.get(workload, "rate")]
 
 
+def saturated(row: Row) -> bool:
+    """Whether the generator, with Postgres, had all of its core: then it could be more."""
+    shares = [row.figure("load", name) for name in ("generator", "postgres")]
+    return sum(share.middle for share in shares if share) >= SATURATED
+
+
+def sorted_rows(results: Results, workload: str, case: str) -> list[Row]:
+    """The best first, by the case's first column."""
+    column = columns(workload, case)[0]
+    found = [
+        (figure.middle, row)
+        for row in results.rows(workload, case)
+        if (figure := row.figure(*column.path))
+    ]
+    found.sort(key=lambda pair: pair[0], reverse=not column.less)
+    return [row for _, row in found]
+
+
 def table(results: Results, workload: str, case: str) -> list[list[str]]:
-    """A row a peer, the best first by the first column, each beside Relay; headings on top."""
+    """A row a peer, each beside Relay; headings on top."""
     wanted = columns(workload, case)
-    _, path, _, less = wanted[0]
-    rows = [row for row in results.rows(workload, case) if row.figure(*path)]
-
-    def middle(row: Row) -> float:
-        figure = row.figure(*path)
-        return figure.middle if figure else 0.0
-
-    rows.sort(key=middle, reverse=not less)
-    ours = next((middle(row) for row in rows if row.peer == "relay"), None)
-    unit = next((record.get("unit", "") for row in rows for record in row.records), "")
-    heading = [unit if column is RATE else column[0] for column in wanted]
-    found = [["", *heading, "to Relay", "server, generator, Postgres, others: cores"]]
+    rows = sorted_rows(results, workload, case)
+    ours = next((row for row in rows if row.peer == "relay"), None)
+    headings = [heading(column, rows[0]) for column in wanted]
+    found = [["", *headings, "Relay beside it", "cores: server, load, Postgres, others"]]
     for row in rows:
-        figures = [str(row.figure(*column[1]) or "-") for column in wanted]
-        against = f"{middle(row) / ours:.2f}" if ours else "-"
         shares = [
             row.figure("load", name) for name in ("server", "generator", "postgres", "others")
         ]
-        busy = " ".join(f"{share.middle:.2f}" if share else "-" for share in shares)
         mark = "" if row.good else f" WRONG: {row.wrong}"
-        found.append([row.peer + mark, *figures, against, busy])
+        found.append(
+            [
+                row.peer + mark,
+                *(said(row, column) for column in wanted),
+                str(ours.beside(row, wanted[0]) or "") if ours else "",
+                " ".join(f"{share.middle:.2f}" for share in shares if share),
+            ]
+        )
     return found
+
+
+def heading(column: Column, row: Row) -> str:
+    unit = column.unit or (row.unit if column is RATE else "")
+    return f"{column.name} ({unit})" if column.name and unit else column.name or unit
+
+
+def said(row: Row, column: Column) -> str:
+    """A figure, as far as the generator could tell."""
+    figure = row.figure(*column.path)
+    least = "≥ " if column is RATE and saturated(row) else ""
+    return f"{least}{figure}" if figure else ""
 
 
 def plain(rows: list[list[str]]) -> str:

@@ -1,5 +1,6 @@
 """A peer's users, their streams and their producers: what a workload posts on, phase by phase."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import quantiles
@@ -37,7 +38,7 @@ class Phase:
     answers: list[float]
     late: list[float]
     verdict: Verdict
-    refused: dict[int, int]
+    refused: Mapping[int, int]  # how many POSTs by their status
     load: Load
     memory_kib: int
 
@@ -53,6 +54,7 @@ class Phase:
             "load": asdict(self.load),
             "memory_kib": self.memory_kib,
             "good": self.good,
+            "delivered": self.verdict.good,
         }
         if not self.good:
             refused = ", ".join(f"{count} answered {code}" for code, count in self.refused.items())
@@ -123,7 +125,7 @@ class Stage:
             watcher.beat()
             watcher.forget()
         for poster in self.posters:
-            poster.answers, poster.late, poster.refused = [], [], {}
+            poster.answers, poster.late, poster.refused = [], [], []
         with undisturbed():
             self.scene.program.settle()
             meter = self.scene.program.meter()
@@ -135,10 +137,8 @@ class Stage:
         due: dict[int, dict[int, range]] = {}
         for lane in self.lanes:
             due.setdefault(lane.user, {})[lane.number] = range(first[lane.number], lane.sent)
-        refused: dict[int, int] = {}
-        for poster in self.posters:
-            for status, count in poster.refused.items():
-                refused[status] = refused.get(status, 0) + count
+        refused = [each for poster in self.posters for each in poster.refused]
+        maybe = {(lane.number, number) for _, lane, numbers in refused for number in numbers}
         return Phase(
             span=span,
             ended=last_arrival(self.watchers),
@@ -146,8 +146,8 @@ class Stage:
             posted=sum(lane.sent - first[lane.number] for lane in self.lanes),
             answers=[each for poster in self.posters for each in poster.answers],
             late=[each for poster in self.posters for each in poster.late],
-            verdict=judge_all(self.watchers, due),
-            refused=refused,
+            verdict=judge_all(self.watchers, due, maybe),
+            refused=Counter(status for status, _, _ in refused),
             load=found,
             memory_kib=memory,
         )

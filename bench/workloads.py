@@ -61,6 +61,7 @@ class Workload:
     fits: Callable[[Peer], bool] = lambda peer: True
     workers: int = 1
     environ: Mapping[str, str] = field(default_factory=dict)
+    asked: bool = False  # run only when it is named
 
 
 def one_by_one(peer: Peer, scene: Scene, order: Order, kind: str = "ws") -> Iterator[Record]:
@@ -135,6 +136,7 @@ def idle(peer: Peer, scene: Scene, order: Order, kind: str) -> Iterator[Record]:
                 "idle_cpu": resting.server,
                 "load": dataclasses.asdict(busy),
                 "good": phase.good and not gone,
+                "delivered": phase.verdict.good and not gone,
                 **({"wrong": f"{gone} streams were dropped"} if gone else {}),
             }
 
@@ -208,6 +210,7 @@ def watched_command(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
             "seconds": round(seconds, 3),
             "load": dataclasses.asdict(busy),
             "good": good,
+            "delivered": good,
             **({} if good else {"wrong": "other lines than were printed"}),
         }
 
@@ -222,16 +225,20 @@ def _lines(watcher: Watcher) -> list[str]:
     return found
 
 
-def several_workers(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
-    """Both loads above on two processes, which share the cores with all the rest."""
+def both(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
+    """One event a POST, and one user's events, as fast as can be."""
     yield from one_by_one(peer, scene, dataclasses.replace(order, steady=0.0))
     yield from fan_out(peer, scene, order)
+
+
+def short(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
+    yield from both(peer, scene, dataclasses.replace(order, seconds=1.0, fans=(100,)))
 
 
 def warm(stage: Stage) -> None:
     """Posting that does not count, but for its deliveries."""
     phase = stage.phase(partial(post_madly, stage.load, stage.posters, 0.5))
-    if not phase.good:
+    if not phase.verdict.good:
         raise RuntimeError(f"while warming up: {phase.record()['wrong']}")
 
 
@@ -268,7 +275,8 @@ WORKLOADS = (
     ),
     Workload("w6", "everybody comes back", storm, lambda peer: peer.resumes),
     Workload("w7", "a watched command", watched_command, lambda peer: peer.checkout is not None),
-    Workload("w8", "two workers", several_workers, lambda peer: peer.several, workers=2),
+    Workload("w8", "two workers", both, lambda peer: peer.several, workers=2),
+    Workload("short", "one event a POST, and fan-out: what CI runs", short, asked=True),
     Workload(
         "flood",
         "somebody's latency beside another's flood",

@@ -1,0 +1,216 @@
+"""The tables and plots of docs/explanation/performance.md, made from one run's JSON lines.
+
+    python -m bench.page [FILE]
+
+With a file, its figures become the page's; without, the page is made anew from those it has.
+What stands between `<!-- bench: NAME -->` and `<!-- bench -->` is written here, the rest by hand.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+
+from bench import headroom
+from bench.catalogue import CATALOGUE
+from bench.plots import Bar, Panel, Range, bars, ranges
+from bench.processes import ROOT
+from bench.results import (
+    Results,
+    Row,
+    columns,
+    heading,
+    is_relay,
+    number,
+    said,
+    saturated,
+    sorted_rows,
+)
+from bench.workloads import WORKLOADS
+
+PAGE = ROOT / "docs/explanation/performance.md"
+DRAWN = ROOT / "docs/explanation/performance"
+MEASURED = DRAWN / "measured.jsonl"
+PART = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- bench -->)", re.DOTALL)
+
+TITLES = {peer.name: peer.title for peer in CATALOGUE} | {"relay": "**Relay**"}
+DURABLE = {peer.name for peer in CATALOGUE if peer.durable}
+BESIDE = ("fastapi", "starlette", "node", "nchan", "quart-hypercorn")  # in the summary
+ALT = {
+    "throughput": "Throughput of Relay and its peers, a bar each",
+    "latency-w1": "Percentiles of latency at 500 events a second over WebSocket",
+    "latency-w5": "Percentiles of latency at 500 events a second over SSE",
+    "memory": "Memory of an idle stream",
+}
+MARKS = ("p50", "p90", "p99", "p999")
+
+
+def main(given: Sequence[str]) -> None:
+    DRAWN.mkdir(exist_ok=True)
+    for drawing in DRAWN.glob("*.svg"):
+        drawing.unlink()  # of a run that had more
+    if given and Path(given[0]).resolve() != MEASURED:
+        shutil.copyfile(given[0], MEASURED)
+    for path, text in made(Results.read(MEASURED)).items():
+        path.write_text(text)
+
+
+def made(results: Results) -> dict[Path, str]:
+    """Every file that is made, and what it holds."""
+    drawn = dict(_drawings(results))
+    parts = {
+        "machine": _machine(results),
+        "summary": _summary(results),
+        "peers": _peers(),
+        "plots": "\n\n".join(f"![{ALT[name]}]({DRAWN.name}/{name}.svg)" for name in drawn),
+        **{name: _workload(results, name) for name in dict.fromkeys(w.name for w in WORKLOADS)},
+    }
+    page = PART.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", PAGE.read_text())
+    return {PAGE: page} | {DRAWN / f"{name}.svg": text for name, text in drawn.items()}
+
+
+def _machine(results: Results) -> str:
+    machine = results.machine
+    first = results.records[0]
+    noise = [record["load"]["others"] for record in results.records if "load" in record]
+    rounds = max((record.get("round", 0) for record in results.records), default=0)
+    lines = [
+        f"{first.get('at', '')}, Relay at commit {first.get('commit', '')}, {rounds} rounds."
+        f" {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB,"
+        f" Linux {machine['kernel']}, Python {machine['python']}; the disk flushes"
+        f" {number(machine['flushes_per_second'])} times a second.",
+        f"Other programs took {median(noise):.2f} cores meanwhile, in the median; a quiet machine"
+        " shows about nothing there." if noise else "",
+        headroom.said(results).strip(),
+    ]  # fmt: skip
+    lines += [
+        f"Left out, for it could not run here: {record['absent']} ({record['why']})."
+        for record in results.told("absent")
+    ]
+    return "\n\n".join(line for line in lines if line)
+
+
+def _peers() -> str:
+    rows = [["who", "what it does not do of what Relay does"]]
+    rows += [[peer.title, peer.lacks] for peer in CATALOGUE]
+    return markdown(rows)
+
+
+def _summary(results: Results) -> str:
+    """Relay's figures, and how often as good as each peer's they are."""
+    rows = [["work", "Relay", *(f"beside {TITLES[name]}" for name in BESIDE)]]
+    for workload, case in results.cases():
+        found = {row.peer: row for row in results.rows(workload, case)}
+        if "relay" not in found:
+            continue
+        for column in columns(workload, case):
+            ours = found["relay"].figure(*column.path)
+            if ours is None or not column.counts:
+                continue
+            ratios = [
+                found["relay"].beside(found[name], column) if name in found else None
+                for name in BESIDE
+            ]
+            work = f"{workload.upper()} {case}, {heading(column, found['relay'])}"
+            rows.append(
+                [work, str(ours), *(number(ratio.middle) if ratio else "" for ratio in ratios)]
+            )
+    return markdown(rows)
+
+
+def _workload(results: Results, name: str) -> str:
+    parts = []
+    for workload, case in results.cases():
+        if workload == name:
+            parts += [f"**{case[0].upper()}{case[1:]}**", _table(results, workload, case)]
+    for record in results.told("failed"):
+        if record["failed"] == name:
+            parts.append(f"{record['peer']} failed in round {record['round']}: {record['why']}")
+    return "\n\n".join(parts) if parts else "Not measured in this run."
+
+
+def _table(results: Results, workload: str, case: str) -> str:
+    wanted = columns(workload, case)
+    rows = sorted_rows(results, workload, case)
+    ours = next((row for row in rows if row.peer == "relay"), None)
+    headings = [heading(column, rows[0]) for column in wanted]
+    lines = [["", *headings, "Relay beside it", "server and load, cores"]]
+    for row in rows:
+        ratio = ours.beside(row, wanted[0]) if ours else None
+        shares = [row.figure("load", share) for share in ("server", "generator")]
+        mark = "" if row.good else f" (wrong: {row.wrong})"
+        lines.append(
+            [
+                TITLES.get(row.peer, row.peer) + mark,
+                *(said(row, column) for column in wanted),
+                number(ratio.middle) if ratio else "",
+                ", ".join(f"{share.middle:.2f}" for share in shares if share),
+            ]
+        )
+    return markdown(lines)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    head, *rest = rows
+    lines = [head, ["---", *(["---:"] * (len(head) - 1))], *rest]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _drawings(results: Results) -> Iterator[tuple[str, str]]:
+    rated = [case for case in results.cases() if case[0] in ("w1", "w2", "w4", "w5")]
+    titles = dict(
+        w1="One event a POST, WebSocket", w2="One user's events", w4="Batches",
+        w5="One event a POST, SSE",
+    )  # fmt: skip
+    panels = [
+        panel
+        for workload, case in rated
+        if columns(workload, case)[0].path == ("rate",)
+        and (panel := _panel(results, workload, case, titles[workload]))
+    ]
+    if panels:
+        yield "throughput", bars("Throughput", panels)
+    for workload, door in (("w1", "WebSocket"), ("w5", "SSE")):
+        rows = [
+            Range(_name(row), _kind(row), [figure.middle for figure in points if figure])
+            for steady in (c for w, c in results.cases() if w == workload and c.endswith("/s"))
+            for row in sorted_rows(results, workload, steady)
+            if all(points := [row.figure("latency_ms", mark) for mark in MARKS])
+        ]
+        if rows:
+            title = f"From due to delivered, 500 events a second, {door}"
+            yield f"latency-{workload}", ranges(title, "ms", ("p50", "p90", "p99", "p99.9"), rows)
+    memory = [
+        panel
+        for workload, case in results.cases()
+        if workload == "w3" and (panel := _panel(results, workload, case, "Memory of"))
+    ]
+    if memory:
+        yield "memory", bars("Memory of an idle stream", memory)
+
+
+def _panel(results: Results, workload: str, case: str, title: str) -> Panel | None:
+    column = columns(workload, case)[0]
+    rows = sorted_rows(results, workload, case)
+    found = [
+        Bar(_name(row), _kind(row), figure, "≥ " if saturated(row) else "")
+        for row in rows
+        if row.good and (figure := row.figure(*column.path))
+    ]
+    if not found:
+        return None
+    return Panel(f"{title}, {case}: {heading(column, rows[0])}", found)
+
+
+def _name(row: Row) -> str:
+    return TITLES.get(row.peer, row.peer).replace("**", "").partition(", in memory")[0]
+
+
+def _kind(row: Row) -> str:
+    return "relay" if is_relay(row.peer) else "durable" if row.peer in DURABLE else "memory"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
