@@ -14,6 +14,7 @@ import { copyText } from './ready-lines.js';
  */
 
 const OVERSCAN = 8; // rows beyond each edge, so that a flick shows no void
+const APART = 45; // ms between two drawings of a flood: faster is no easier to read, and leaves the page to hands
 const LONGEST = 2_000; // characters drawn of a line; the rest is copied, not drawn
 const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
@@ -34,6 +35,8 @@ export class LogPane {
   #seenCount = 0; // lines there were when following stopped
   #gone = 0; // lines that have left at the top
   #frame = 0;
+  #drawnAt = 0;
+  #urgent = false;
 
   constructor() {
     new ResizeObserver(() => this.#measure()).observe(this.#scroller);
@@ -55,12 +58,21 @@ export class LogPane {
     this.offerTasks([]);
   }
 
-  /** Draw with the next frame; any number of events share one. */
+  /** There is more to show: any number of events share a frame, and in a flood a few frames one drawing. */
   refresh() {
-    this.#frame ||= requestAnimationFrame(() => {
+    this.#frame ||= requestAnimationFrame((now) => {
       this.#frame = 0;
+      if (!this.#urgent && now - this.#drawnAt < APART) return this.refresh();
+      this.#drawnAt = now;
+      this.#urgent = false;
       this.#draw();
     });
+  }
+
+  /** Somebody did something and looks: with the next frame. */
+  #redraw() {
+    this.#urgent = true;
+    this.refresh();
   }
 
   /** @param {boolean} on */
@@ -69,7 +81,7 @@ export class LogPane {
     this.#seenCount = this.store.shown.length;
     this.#follow.setAttribute('aria-pressed', String(on));
     setText(this.#follow, on ? 'Following' : 'Paused');
-    this.refresh();
+    this.#redraw();
   }
 
   /** @param {Partial<import('./log-store.js').Filter>} change */
@@ -97,7 +109,7 @@ export class LogPane {
   clear() {
     this.store.clear();
     this.#version += 1;
-    this.refresh();
+    this.#redraw();
   }
 
   /** @param {Element} chip */
@@ -120,17 +132,18 @@ export class LogPane {
     this.#rows = Array.from({ length: needed }, newRow);
     this.#sheet.append(...this.#rows.map(({ item }) => item));
     this.#sheetHeight = -1;
-    this.refresh();
+    this.#redraw();
   }
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    if (Math.abs(scrollTop - this.#top) < 2) return; // that was ourselves
     const atEnd = scrollHeight - scrollTop - clientHeight < this.#rowHeight;
     // content that grows or is trimmed moves us too; only a hand moves us up
-    if (this.following && scrollTop < this.#top - 2 && !atEnd) this.follow(false);
-    else if (!this.following && scrollTop > this.#top + 2 && atEnd) this.follow(true);
+    if (this.following && scrollTop < this.#top && !atEnd) this.follow(false);
+    else if (!this.following && scrollTop > this.#top && atEnd) this.follow(true);
     this.#top = scrollTop;
-    this.refresh();
+    this.#redraw();
   }
 
   /** @param {KeyboardEvent} event */

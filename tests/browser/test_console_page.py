@@ -26,8 +26,8 @@ def own(relay: Relay, tab: Tab) -> list[str]:
 async def log_of(tab: Tab) -> list[str]:
     """The lines in sight, in order."""
     rows = "[...document.querySelectorAll('.row:not([hidden])')]"
-    placed = f"{rows}.map((row) => [Number(row.dataset.y), row.lastChild.textContent])"
-    found: list[tuple[int, str]] = [tuple(each) for each in await tab.run(placed)]
+    placed = f"{rows}.map((row) => [row.getBoundingClientRect().top, row.lastChild.textContent])"
+    found: list[tuple[float, str]] = [tuple(each) for each in await tab.run(placed)]
     return [words for _, words in sorted(found)]
 
 
