@@ -42,13 +42,16 @@ class Connection(ABC):
         self._limits = connections.limits
         self._observer = connections.observer
         self._wire: Wire | None = None
-        self._waiting: trio.CancelScope | None = None
-        self._idle_until = trio.current_time() + config.keep_alive_timeout
+        self.idle_until = inf
         self._spoke_last = False
 
     @abstractmethod
     async def _converse(self, client: Address, server: Address) -> None:
         """Open the wire and serve until one side, or patience, comes to its end."""
+
+    @abstractmethod
+    def _stop_waiting(self, wire: Wire) -> None:
+        """End, for no request has come."""
 
     async def run(self) -> None:
         """All of it; returns when the socket is closed, and raises nothing but cancellations."""
@@ -57,7 +60,7 @@ class Connection(ABC):
             return
         self._connections.add(self)
         try:
-            if await self._secure():
+            if await self._secure() and not self._is_last_call:
                 await self._serve()
         except* Exception as failures:
             self._observer.connection_failed(failures)
@@ -66,12 +69,18 @@ class Connection(ABC):
             self._connections.remove(self)
 
     def close_if_idle(self) -> None:
-        if self._idle_until < inf:
-            self._wait_until(-inf)
+        if self.idle_until < inf and self._wire is not None:
+            self._be_busy()
+            self._stop_waiting(self._wire)
 
     def abort(self) -> None:
         if self._wire is not None:
             self._wire.abort()
+
+    @property
+    def _is_last_call(self) -> bool:
+        """Whether the server stops: nobody is to wait for another request."""
+        return self._context.terminated.is_set()
 
     @property
     def _is_tls(self) -> bool:
@@ -110,12 +119,15 @@ class Connection(ABC):
         if wire.stalled:
             self._observer.connection_stalled()
 
-    def _wait_until(self, deadline: float) -> None:
-        """Until when the next request is waited for; `inf` while there is one."""
-        self._idle_until = deadline
-        self._connections.note_idle(self, idle=-inf < deadline < inf)
-        if self._waiting is not None:
-            self._waiting.deadline = deadline
+    def _be_idle(self) -> None:
+        """A request is waited for from now on, and not for ever."""
+        self.idle_until = trio.current_time() + self._config.keep_alive_timeout
+        self._connections.note_idle(self, idle=True)
+
+    def _be_busy(self) -> None:
+        """One has come, or will not."""
+        self.idle_until = inf
+        self._connections.note_idle(self, idle=False)
 
     async def _part_politely(self) -> None:
         await self._part(self._limits.close_timeout)

@@ -13,6 +13,8 @@ from .stamp import Stamp
 class Live(Protocol):
     """A connection, as far as the others are concerned."""
 
+    idle_until: float
+
     def close_if_idle(self) -> None: ...
 
     def abort(self) -> None: ...
@@ -71,6 +73,20 @@ class Connections:
     def spawn(self, job: Callable[[], Awaitable[None]]) -> None:
         """Run what outlives the call that began it; whatever goes wrong with it ends there."""
         self._nursery.start_soon(self._run, job)
+
+    async def sweep(self, patience: float) -> None:
+        """For ever end those that have waited for a request as long as they may.
+
+        All may wait for `patience` seconds, so the longest waiting one is the first to go, and
+        no timer of its own is needed for each.
+        """
+        while True:
+            now = trio.current_time()
+            until = now + patience
+            while self._idle and (until := next(iter(self._idle)).idle_until) <= now:
+                next(iter(self._idle)).close_if_idle()
+                until = now + patience
+            await trio.sleep_until(until)
 
     async def wait_none(self) -> None:
         """Return when there is no live connection."""

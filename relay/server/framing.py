@@ -106,9 +106,6 @@ class Chunked:
 
 def body_of(head: Head) -> Body:
     """How the request's body is framed; llhttp has seen to it that it says so once."""
-    for name, value in head.headers:
-        if name == b"content-length":
-            return Counted(int(value))
-        if name == b"transfer-encoding":
-            return Chunked()
-    return Counted(0)
+    if b"transfer-encoding" in head:
+        return Chunked()
+    return Counted(int(head.all_of(b"content-length") or b"0"))

@@ -5,8 +5,6 @@ stopped reading keep a task for ever, and any number of connections in. This one
 in bounded time, and is counted.
 """
 
-from math import inf
-
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -39,7 +37,7 @@ class GuardedConnection(Connection):
                 observer=self._observer,
             )
             try:
-                self._wait_until(self._idle_until)
+                self._be_idle()
                 with wire.reading:
                     await self._read(wire)
                 await self._protocol.handle(Closed())
@@ -56,23 +54,24 @@ class GuardedConnection(Connection):
             self._spoke_last = True
             self._wire.hang_up()
         elif isinstance(event, Updated):
-            idle = trio.current_time() + self._config.keep_alive_timeout
-            self._wait_until(idle if event.idle else inf)
+            if event.idle:
+                self._be_idle()
+            else:
+                self._be_busy()
+
+    def _stop_waiting(self, wire: Wire) -> None:
+        wire.hang_up()
 
     async def _read(self, wire: Wire) -> None:
         """Hand what comes to the protocol, until an end: theirs, ours, or of patience.
 
-        Only the wait for the next request has a deadline here. Hypercorn's `read_timeout` is
-        not obeyed: it would cut streams that have nothing to say.
+        Hypercorn's `read_timeout` is not obeyed: it would cut streams that have nothing to say.
         """
         data = b"-"
         while data:
-            with trio.CancelScope(deadline=self._idle_until) as self._waiting:
-                try:
-                    data = bytes(await self._stream.receive_some(MAX_RECV))
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    return
-            if self._waiting.cancelled_caught:
+            try:
+                data = bytes(await self._stream.receive_some(MAX_RECV))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
             wire.last_received = trio.current_time()
             await self._protocol.handle(RawData(data))

@@ -6,7 +6,6 @@ names, values, line ends, folding, and lengths that contradict each other.
 """
 
 import re
-from dataclasses import dataclass
 
 import httptools
 
@@ -27,18 +26,29 @@ _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _ANY_LINE = b"POST / HTTP/1.1"
 
 
-@dataclass(slots=True)
 class Head:
     """A request line and its fields: names in lower case, values without the space around."""
 
-    method: bytes
-    target: bytes
-    version: bytes
-    headers: Headers
+    __slots__ = ("_last_of", "headers", "method", "target", "version")
+
+    def __init__(self, method: bytes, target: bytes, version: bytes, headers: Headers) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self._last_of = dict(headers)
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._last_of
 
     def all_of(self, name: bytes) -> bytes:
         """The field's values as one list, empty when there is none."""
+        if name not in self._last_of:
+            return b""
         return b",".join([value for key, value in self.headers if key == name])
+
+    def is_told_twice(self, name: bytes) -> bool:
+        return name in self._last_of and [key for key, _ in self.headers].count(name) > 1
 
     @property
     def is_last(self) -> bool:
@@ -46,8 +56,10 @@ class Head:
 
         HTTP/1.0 always does here; what its `keep-alive` meant was never quite agreed on.
         """
-        options = self.all_of(b"connection").lower().split(b",")
-        return self.version == b"1.0" or b"close" in [option.strip() for option in options]
+        if self.version == b"1.0":
+            return True
+        options = self.all_of(b"connection").lower()
+        return b"close" in options and b"close" in map(bytes.strip, options.split(b","))
 
 
 class _Fields:
@@ -72,11 +84,10 @@ def parse_head(raw: bytes) -> Head:
     parts = _REQUEST_LINE.fullmatch(line)
     if parts is None:
         raise BadRequest("The request line is not `METHOD target HTTP/1.1`.")
-    head = Head(parts[1], parts[2], parts[3], [])
-    if head.version not in (b"1.1", b"1.0"):
+    method, target, version = parts.groups()
+    if version not in (b"1.1", b"1.0"):
         raise VersionNotSupported()
     fields = _Fields()
-    head.headers = fields.headers
     failure = "It goes on behind its end."
     try:
         httptools.HttpRequestParser(fields).feed_data(_ANY_LINE + raw[len(line) :])
@@ -84,13 +95,14 @@ def parse_head(raw: bytes) -> Head:
         pass  # an upgrade is offered; whether it is taken is not the parser's to say
     except httptools.HttpParserError as error:
         failure, fields.complete = f"{error}.", False
+    head = Head(method, target, version, fields.headers)
     _check_coding(head)
     if not fields.complete:
         raise BadRequest(f"The request's headers are not HTTP: {failure}")
-    if (hosts := [value for name, value in head.headers if name == b"host"]) and len(hosts) > 1:
-        raise BadRequest("There is more than one Host header.")
-    if not hosts and head.version == b"1.1":
+    if b"host" not in head and version == b"1.1":
         raise BadRequest("The header Host is missing.")
+    if head.is_told_twice(b"host"):
+        raise BadRequest("There is more than one Host header.")
     return head
 
 
@@ -108,9 +120,8 @@ def check_unfinished(unread: bytes, max_head: int, limits: GuardLimits) -> None:
 
 def _check_coding(head: Head) -> None:
     """Of the transfer codings only `chunked` is known, and HTTP/1.0 knows none."""
-    for name, value in head.headers:
-        if name == b"transfer-encoding":
-            if head.version == b"1.0":
-                raise BadRequest("HTTP/1.0 has no transfer codings.")
-            if value.lower() != b"chunked":
-                raise NotImplementedHere()
+    if b"transfer-encoding" in head:
+        if head.version == b"1.0":
+            raise BadRequest("HTTP/1.0 has no transfer codings.")
+        if head.all_of(b"transfer-encoding").lower() != b"chunked":
+            raise NotImplementedHere()

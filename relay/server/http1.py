@@ -5,8 +5,6 @@ read and what it says is written; then comes the next request, or the end. No ta
 queue is made for a request, and no more is read than somebody asked for.
 """
 
-from math import inf
-
 import trio
 
 from relay.errors import Problem
@@ -45,27 +43,31 @@ class LeanConnection(Connection):
         finally:
             self._let_go(wire)
 
+    def _stop_waiting(self, wire: Wire) -> None:
+        wire.close()
+
     async def _serve_requests(self, reader: Reader, wire: Wire, scopes: Scopes) -> None:
         """One after the other, in the order they came."""
         served = 0
-        self._wait_until(self._idle_until)
+        self._be_idle()
         while (head := await self._admitted_head(reader, wire)) is not None:
             served += 1
             if wants_websocket(head):
                 await self._serve_websocket(head, reader, wire, scopes)
                 return
             last = head.is_last or served >= self._config.keep_alive_max_requests
-            if not await self._serve_request(head, reader, wire, scopes, last=last):
+            again = await self._serve_request(head, reader, wire, scopes, last=last)
+            if not again or self._is_last_call:
                 self._spoke_last = True
                 return
-            self._wait_until(trio.current_time() + self._config.keep_alive_timeout)
+            self._be_idle()
 
     async def _admitted_head(self, reader: Reader, wire: Wire) -> Head | None:
         """The next request that the application may see; None: there is none, or it was refused."""
         head: Head | None = None
         try:
             head = await self._next_head(reader)
-            self._wait_until(inf)
+            self._be_busy()
             if head is not None and (problem := screen(head, self._config, self._limits)):
                 raise problem
         except Problem as problem:
@@ -76,7 +78,7 @@ class LeanConnection(Connection):
     async def _next_head(self, reader: Reader) -> Head | None:
         """The next request's head; None when the connection ends instead. Raises Problem.
 
-        What has come of it does not move the deadline: a slow head is as bad as none.
+        What has come of it does not make the wait longer: a slow head is as bad as none.
         """
         if reader.unread:
             await trio.lowlevel.checkpoint()  # who sends many at once must not hold others up
@@ -90,10 +92,7 @@ class LeanConnection(Connection):
                 return parse_head(raw)
             check_unfinished(reader.unread, self._config.h11_max_incomplete_size, self._limits)
             searched = max(0, len(reader.unread) - 3)
-            with trio.CancelScope(deadline=self._idle_until) as self._waiting:
-                if not await reader.more():
-                    return None
-            if self._waiting.cancelled_caught:
+            if not await reader.more():
                 return None
 
     async def _refuse(self, problem: Problem, head: Head | None, wire: Wire) -> None:

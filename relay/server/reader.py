@@ -1,8 +1,10 @@
 """What comes in on one connection, read when somebody asks for it."""
 
+import os
+
 import trio
 
-from .wire import MAX_RECV, Stream, Wire
+from .wire import MAX_RECV, Stream, Wire, plain_socket
 
 
 class Reader:
@@ -11,10 +13,11 @@ class Reader:
     Whoever reads bounds them, by not asking for more.
     """
 
-    __slots__ = ("_stream", "_wire", "ended", "unread")
+    __slots__ = ("_socket", "_tls", "_wire", "ended", "unread")
 
     def __init__(self, stream: Stream, wire: Wire) -> None:
-        self._stream = stream
+        self._tls = stream if isinstance(stream, trio.SSLStream) else None
+        self._socket = plain_socket(stream)
         self._wire = wire
         self.unread = b""
         self.ended = False
@@ -22,8 +25,8 @@ class Reader:
     async def more(self) -> bool:
         """Wait for more; False at the end, whoever ended it. Cancelled, nothing is lost."""
         try:
-            data = bytes(await self._stream.receive_some(MAX_RECV))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            data = await self._receive()
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             data = b""
         if not data:
             self.ended = True
@@ -31,3 +34,14 @@ class Reader:
         self._wire.last_received = trio.current_time()
         self.unread = self.unread + data if self.unread else data
         return True
+
+    async def _receive(self) -> bytes:
+        """What has come, or nothing at the end; waits first, for mostly nothing has come yet."""
+        if self._tls is not None:
+            return bytes(await self._tls.receive_some(MAX_RECV))
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return os.read(self._socket.fileno(), MAX_RECV)
+            except BlockingIOError:
+                pass

@@ -16,9 +16,12 @@ from .heads import Head
 from .refusals import HeadersTooLarge, UriTooLong, VersionNotSupported
 
 # Decoded as ASCII further in: by wsproto's handshake, by the framework, by virtual hosts.
-_ASCII_HEADERS = frozenset(
-    {b"host", b"connection", b"upgrade", b"sec-websocket-protocol", b"sec-websocket-extensions"}
+_ASCII_HEADERS = (
+    *(b"host", b"connection", b"upgrade"),
+    *(b"sec-websocket-protocol", b"sec-websocket-extensions"),
 )
+_HOST = re.compile(rb"[0-9A-Za-z\-._~%!$&'()*+,;=:\[\]]*")  # RFC 3986, 3.2.2, and a port
+_KEY = re.compile(rb"[0-9A-Za-z+/]{22}==")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 
 
@@ -37,9 +40,11 @@ def screen(request: Head, config: Config, limits: GuardLimits) -> Problem | None
         return HeadersTooLarge("The request has more headers than this server reads.")
     if origin_form(request.method, request.target) is None:
         return BadRequest("The request's target is neither a path nor an http address.")
-    for name, value in request.headers:
-        if name in _ASCII_HEADERS and not value.isascii():
+    for name in _ASCII_HEADERS:
+        if name in request and not request.all_of(name).isascii():
             return BadRequest(f"The header {name.decode()} must be ASCII.")
+    if _HOST.fullmatch(request.all_of(b"host")) is None:
+        return BadRequest("The header host is no host.")
     if config.server_names and request.all_of(b"host").decode() not in config.server_names:
         return NotFound()
     if wants_websocket(request):
@@ -67,15 +72,14 @@ def origin_form(method: bytes, target: bytes) -> bytes | None:
 
 
 def _screen_handshake(request: Head) -> Problem | None:
-    names = {name for name, _ in request.headers}
     if request.version != b"1.1":
         return BadRequest("A WebSocket handshake needs HTTP/1.1.")
-    if b"sec-websocket-key" not in names:
-        return BadRequest("The header sec-websocket-key is missing.")
+    if _KEY.fullmatch(request.all_of(b"sec-websocket-key")) is None:
+        return BadRequest("The header sec-websocket-key is not 16 bytes in base64.")
     if request.all_of(b"sec-websocket-version") != WEBSOCKET_VERSION:
         problem = BadRequest("Only WebSocket version 13 is spoken.")
         problem.headers["Sec-WebSocket-Version"] = WEBSOCKET_VERSION.decode()
         return problem
-    if b"transfer-encoding" in names or request.all_of(b"content-length") not in (b"", b"0"):
+    if b"transfer-encoding" in request or request.all_of(b"content-length") not in (b"", b"0"):
         return BadRequest("A WebSocket handshake has no body.")
     return None

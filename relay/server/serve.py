@@ -75,6 +75,7 @@ async def serve(
                     await layer(app, config, context, shared, connections, stream).run()
 
                 try:
+                    handlers.start_soon(connections.sweep, config.keep_alive_timeout)
                     async with trio.open_nursery() as accepting:
                         listeners = _listeners(config, sockets)
                         accept = partial(trio.serve_listeners, handler_nursery=handlers)
