@@ -81,6 +81,9 @@ class Exchange(TrioASGIHTTPConnection):
         What is too large or too slow is left unfinished: the handler meets it as 413 or 408
         when it asks for the body, after it has looked at who asks.
         """
+        if self._is_here():
+            whole: Any = await receive()
+            return whole["body"], Extent.WHOLE
         most, announced = self._bounds()
         if announced > most:
             return b"", Extent.TOO_LARGE
@@ -96,6 +99,11 @@ class Exchange(TrioASGIHTTPConnection):
                 if len(body) > most:
                     return body, Extent.TOO_LARGE
         return body, Extent.TOO_SLOW
+
+    def _is_here(self) -> bool:
+        """Whether the whole body came with its head: little then, and nothing to wait for."""
+        transport: Transport | None = (self.scope.get("extensions") or {}).get(EXTENSION)  # type: ignore[assignment]
+        return transport is not None and transport.body_is_here
 
     def _bounds(self) -> tuple[int, int]:
         """What the body may have, and what it says it has, in bytes."""

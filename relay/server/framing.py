@@ -22,6 +22,9 @@ class Body(Protocol):
 
     complete: bool
 
+    def is_in(self, unread: bytes) -> bool:
+        """Whether it ends in these bytes, as far as that can be told at a glance."""
+
     def take(self, unread: bytes) -> tuple[bytes, bytes]:
         """What of these bytes is body, and what is left unread. Raises BadRequest."""
 
@@ -34,6 +37,9 @@ class Counted:
     def __init__(self, length: int) -> None:
         self._left = length
         self.complete = length == 0
+
+    def is_in(self, unread: bytes) -> bool:
+        return len(unread) >= self._left
 
     def take(self, unread: bytes) -> tuple[bytes, bytes]:
         body = unread[: self._left]
@@ -53,6 +59,9 @@ class Chunked:
         self._ends = False  # the CRLF behind a chunk's data is due
         self._in_trailers = False
         self._overhead = 0
+
+    def is_in(self, unread: bytes) -> bool:
+        return False
 
     def take(self, unread: bytes) -> tuple[bytes, bytes]:
         pieces: list[bytes] = []

@@ -18,7 +18,7 @@ from .refusals import Refusal
 from .responses import ResponseWriter
 from .scopes import Scopes
 from .screening import screen, wants_websocket
-from .transport import WireTransport
+from .transport import Framing, WireTransport
 from .websocket import WebSocket
 from .wire import Wire
 
@@ -108,10 +108,12 @@ class LeanConnection(Connection):
         self, head: Head, reader: Reader, wire: Wire, scopes: Scopes, *, last: bool
     ) -> bool:
         """Have it answered; whether another may follow."""
-        transport = WireTransport(wire, "chunked" if head.version == b"1.1" else "close")
+        framing: Framing = "chunked" if head.version == b"1.1" else "close"
+        body = body_of(head)
+        transport = WireTransport(wire, framing, body_is_here=body.is_in(reader.unread))
         exchange = HTTPExchange(
             head,
-            body_of(head),
+            body,
             reader,
             wire,
             transport,

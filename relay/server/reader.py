@@ -25,11 +25,12 @@ class Reader:
     async def more(self) -> bool:
         """Wait for more; False at the end, whoever ended it. Cancelled, nothing is lost."""
         try:
-            data = await self._receive()
+            data = await self._receive() if not self._wire.ended else b""
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             data = b""
         if not data:
             self.ended = True
+            await trio.lowlevel.checkpoint()
             return False
         self._wire.last_received = trio.current_time()
         self.unread = self.unread + data if self.unread else data

@@ -34,6 +34,14 @@ class Transport(Protocol):
     def stalled(self) -> bool:
         """Whether the connection was cut because no write progressed for the send timeout."""
 
+    @property
+    def body_is_here(self) -> bool:
+        """Whether the next `receive` gives the request's whole body, without waiting for it.
+
+        It came with the head then, so it is no longer than one read of the socket. False where
+        nobody looked.
+        """
+
     def try_send(self, data: bytes) -> bool:
         """Write ready bytes at once, if nothing else is being written and the socket takes it.
 
@@ -61,17 +69,22 @@ class WireTransport(Transport):
     One each request: an application that outlives its response must not touch the next.
     """
 
-    __slots__ = ("_framing", "_opened", "_released", "_wire")
+    __slots__ = ("_framing", "_opened", "_released", "_whole", "_wire")
 
-    def __init__(self, wire: Wire, framing: Framing) -> None:
+    def __init__(self, wire: Wire, framing: Framing, *, body_is_here: bool = False) -> None:
         self._wire = wire
         self._framing = framing
+        self._whole = body_is_here
         self._opened: bool | None = None  # None until open() and False after shut()
         self._released = False
 
     @property
     def framing(self) -> Framing:
         return self._framing
+
+    @property
+    def body_is_here(self) -> bool:
+        return self._whole
 
     @property
     def last_received(self) -> float:
