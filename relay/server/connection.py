@@ -60,8 +60,8 @@ class Connection(ABC):
             return
         self._connections.add(self)
         try:
-            if await self._secure() and not self._is_last_call:
-                await self._serve()
+            if await self._secure() and not self._is_last_call and (peers := self._peers()):
+                await self._converse(*peers)
         except* Exception as failures:
             self._observer.connection_failed(failures)
         finally:
@@ -96,14 +96,14 @@ class Connection(ABC):
                 return False
         return True
 
-    async def _serve(self) -> None:
+    def _peers(self) -> tuple[Address, Address] | None:
+        """The client's address and ours; None: it was gone before it was looked at."""
         socket = plain_socket(self._stream)
         try:
             client = parse_socket_addr(socket.family, socket.getpeername())
-            server = parse_socket_addr(socket.family, socket.getsockname())
+            return client, parse_socket_addr(socket.family, socket.getsockname())
         except OSError:
-            return  # gone before it was looked at
-        await self._converse(client, server)
+            return None
 
     def _open_wire(self, spawn: Callable[[Callable[[], Awaitable[None]]], Any]) -> Wire:
         self._wire = Wire(self._stream, self._limits.send_timeout, spawn)

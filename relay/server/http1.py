@@ -22,64 +22,61 @@ from .transport import Framing, WireTransport
 from .websocket import WebSocket
 from .wire import Wire
 
+NOBODY = Head(b"GET", b"/", b"1.1", [])  # for the answer to what was no request
+
 
 class LeanConnection(Connection):
     """HTTP/1.1 and 1.0 and the WebSocket upgrade, nothing else: HTTP/2 belongs to a proxy."""
 
     async def _converse(self, client: Address, server: Address) -> None:
         wire = self._open_wire(self._connections.spawn)
-        reader = Reader(self._stream, wire)
-        scopes = Scopes(
-            client,
-            server,
-            self._state,
-            root_path=self._config.root_path,
-            secure=self._is_tls,
+        self._reader = Reader(self._stream, wire)
+        self._scopes = Scopes(
+            client, server, self._state, root_path=self._config.root_path, secure=self._is_tls
         )
         try:
-            await self._serve_requests(reader, wire, scopes)
-            if not reader.ended:
+            websocket = await self._serve_requests(wire)
+            if websocket is not None:
+                await websocket.run(self._app)
+            elif not self._reader.ended:
                 await self._leave(wire)
         finally:
             self._let_go(wire)
 
-    def _stop_waiting(self, wire: Wire) -> None:
-        wire.close()
-
-    async def _serve_requests(self, reader: Reader, wire: Wire, scopes: Scopes) -> None:
-        """One after the other, in the order they came."""
+    async def _serve_requests(self, wire: Wire) -> WebSocket | None:
+        """One after the other, in the order they came; to the end, or to a WebSocket."""
         served = 0
         self._be_idle()
-        while (head := await self._admitted_head(reader, wire)) is not None:
-            served += 1
+        while (head := await self._admitted_head(wire)) is not None:
             if wants_websocket(head):
-                await self._serve_websocket(head, reader, wire, scopes)
-                return
+                return self._websocket(head, wire)
+            served += 1
             last = head.is_last or served >= self._config.keep_alive_max_requests
-            again = await self._serve_request(head, reader, wire, scopes, last=last)
-            if not again or self._is_last_call:
+            if not await self._serve_request(head, wire, last=last) or self._is_last_call:
                 self._spoke_last = True
-                return
+                return None
             self._be_idle()
+        return None
 
-    async def _admitted_head(self, reader: Reader, wire: Wire) -> Head | None:
+    async def _admitted_head(self, wire: Wire) -> Head | None:
         """The next request that the application may see; None: there is none, or it was refused."""
-        head: Head | None = None
+        head = None
         try:
-            head = await self._next_head(reader)
+            head = await self._next_head()
             self._be_busy()
             if head is not None and (problem := screen(head, self._config, self._limits)):
                 raise problem
         except Problem as problem:
-            await self._refuse(problem, head, wire)
+            await self._refuse(problem, head or NOBODY, wire)
             return None
         return head
 
-    async def _next_head(self, reader: Reader) -> Head | None:
+    async def _next_head(self) -> Head | None:
         """The next request's head; None when the connection ends instead. Raises Problem.
 
         What has come of it does not make the wait longer: a slow head is as bad as none.
         """
+        reader = self._reader
         if reader.unread:
             await trio.lowlevel.checkpoint()  # who sends many at once must not hold others up
         searched = 0
@@ -95,48 +92,49 @@ class LeanConnection(Connection):
             if not await reader.more():
                 return None
 
-    async def _refuse(self, problem: Problem, head: Head | None, wire: Wire) -> None:
-        """Answer in the application's place, and for the last time here."""
-        self._spoke_last = True
-        refusal = Refusal.of(problem, head.headers if head else ())
-        self._observer.request_refused(problem.status, problem.code, refusal.request_id)
-        asked = head or Head(b"GET", b"/", b"1.1", [])
-        transport = WireTransport(wire, "close")
-        await ResponseWriter(asked, wire, transport, self._connections.stamp).refuse(refusal)
+    def _stop_waiting(self, wire: Wire) -> None:
+        wire.close()
 
-    async def _serve_request(
-        self, head: Head, reader: Reader, wire: Wire, scopes: Scopes, *, last: bool
-    ) -> bool:
+    async def _refuse(self, problem: Problem, head: Head, wire: Wire) -> None:
+        """Answer in the application's place, and for the last time here."""
+        self._be_busy()
+        self._spoke_last = True
+        refusal = Refusal.of(problem, head.headers)
+        self._observer.request_refused(problem.status, problem.code, refusal.request_id)
+        await self._response(head, WireTransport(wire, "close"), wire, last=True).refuse(refusal)
+
+    async def _serve_request(self, head: Head, wire: Wire, *, last: bool) -> bool:
         """Have it answered; whether another may follow."""
         framing: Framing = "chunked" if head.version == b"1.1" else "close"
         body = body_of(head)
-        transport = WireTransport(wire, framing, body_is_here=body.is_in(reader.unread))
+        transport = WireTransport(wire, framing, body_is_here=body.is_in(self._reader.unread))
         exchange = HTTPExchange(
             head,
             body,
-            reader,
+            self._reader,
             wire,
             transport,
-            ResponseWriter(head, wire, transport, self._connections.stamp, last=last),
+            self._response(head, transport, wire, last=last),
             self._context,
             self._observer,
         )
-        return await exchange.run(self._app, scopes.http(head, transport))
+        return await exchange.run(self._app, self._scopes.http(head, transport))
 
-    async def _serve_websocket(
-        self, head: Head, reader: Reader, wire: Wire, scopes: Scopes
-    ) -> None:
+    def _websocket(self, head: Head, wire: Wire) -> WebSocket:
         transport = WireTransport(wire, "websocket")
-        websocket = WebSocket(
-            head,
-            reader,
+        return WebSocket(
+            head.all_of(b"sec-websocket-key"),
+            self._scopes.websocket(head, transport),
+            self._reader,
             wire,
             transport,
-            ResponseWriter(head, wire, transport, self._connections.stamp, last=True),
-            self._connections.stamp,
+            self._response(head, transport, wire, last=True),
+            self._connections,
             self._config,
-            self._limits,
-            self._observer,
             self._part_politely,
         )
-        await websocket.run(self._app, scopes.websocket(head, transport))
+
+    def _response(
+        self, head: Head, transport: WireTransport, wire: Wire, *, last: bool
+    ) -> ResponseWriter:
+        return ResponseWriter(head, wire, transport, self._connections.stamp, last=last)

@@ -24,10 +24,18 @@ class Reader:
 
     async def more(self) -> bool:
         """Wait for more; False at the end, whoever ended it. Cancelled, nothing is lost."""
+        data = b""
         try:
-            data = await self._receive() if not self._wire.ended else b""
+            if self._tls is not None:
+                data = bytes(await self._tls.receive_some(MAX_RECV))
+            elif not self._wire.ended:
+                # waits first: mostly nothing has come yet, and asking for it would be in vain
+                await trio.lowlevel.wait_readable(self._socket)
+                data = os.read(self._socket.fileno(), MAX_RECV)
+        except BlockingIOError:
+            return True  # a false alarm
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-            data = b""
+            pass
         if not data:
             self.ended = True
             await trio.lowlevel.checkpoint()
@@ -35,14 +43,3 @@ class Reader:
         self._wire.last_received = trio.current_time()
         self.unread = self.unread + data if self.unread else data
         return True
-
-    async def _receive(self) -> bytes:
-        """What has come, or nothing at the end; waits first, for mostly nothing has come yet."""
-        if self._tls is not None:
-            return bytes(await self._tls.receive_some(MAX_RECV))
-        while True:
-            await trio.lowlevel.wait_readable(self._socket)
-            try:
-                return os.read(self._socket.fileno(), MAX_RECV)
-            except BlockingIOError:
-                pass

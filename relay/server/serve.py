@@ -70,9 +70,9 @@ async def serve(
             async with trio.open_nursery() as handlers:
                 connections = Connections(limits, observer or Observer(), Stamp(config), handlers)
 
-                async def handle(stream: Stream) -> None:
+                def handle(stream: Stream) -> Awaitable[None]:
                     shared = ConnectionState(state)
-                    await layer(app, config, context, shared, connections, stream).run()
+                    return layer(app, config, context, shared, connections, stream).run()
 
                 try:
                     handlers.start_soon(connections.sweep, config.keep_alive_timeout)

@@ -17,15 +17,13 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, generate_accept_token
 
 from .applications import Mailbox
-from .bounds import GuardLimits
-from .heads import Head
+from .connections import Connections
 from .messages import FrameRate, MessageBuffer, MessageTooBig
-from .observer import Observer
 from .reader import Reader
 from .refusals import Refusal
 from .responses import Headers, OutOfTurn, ResponseWriter
-from .scopes import subprotocols
-from .stamp import Stamp, header_line
+from .scopes import Scope
+from .stamp import header_line
 from .transport import WireTransport
 from .wire import Wire
 
@@ -48,43 +46,43 @@ class WebSocket:
 
     def __init__(
         self,
-        head: Head,
+        key: bytes,
+        scope: Scope,
         reader: Reader,
         wire: Wire,
         transport: WireTransport,
         refusal: ResponseWriter,
-        stamp: Stamp,
+        connections: Connections,
         config: Config,
-        limits: GuardLimits,
-        observer: Observer,
         part: Callable[[], Awaitable[None]],
     ) -> None:
-        self._head = head
+        self._token = generate_accept_token(key)
+        self._scope = scope
         self._reader = reader
         self._wire = wire
         self._transport = transport
         self._refusal = refusal
-        self._stamp = stamp
-        self._limits = limits
-        self._observer = observer
+        self._stamp = connections.stamp
+        self._limits = connections.limits
+        self._observer = connections.observer
         self._part = part
         self._state = State.ASKED
         self._decided = trio.Event()
         self._frames = Connection(ConnectionType.SERVER)
-        self._rate = FrameRate(limits)
+        self._rate = FrameRate(self._limits)
         self._message = MessageBuffer(config.websocket_max_message_size)
         self._mailbox = Mailbox(config.max_app_queue_size)
         self._discarded = 0
         self._close_code = int(CloseReason.ABNORMAL_CLOSURE)
         self._parts = False  # the last word was ours, and the peer may still be reading it
 
-    async def run(self, app: ASGIFramework, scope: Any) -> None:
+    async def run(self, app: ASGIFramework) -> None:
         """All of it; returns when the application has, and the connection is closed."""
         await self._mailbox.put({"type": "websocket.connect"})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen)
             try:
-                await app(scope, self._mailbox.receive, cast("Any", self._send))
+                await app(cast("Any", self._scope), self._mailbox.receive, cast("Any", self._send))
             except* Exception as failures:
                 self._observer.application_failed(failures)
             finally:
@@ -97,7 +95,9 @@ class WebSocket:
     async def _listen(self) -> None:
         """Read until one side, or patience, comes to its end; then part, and close."""
         with self._wire.reading:
-            await self._read()
+            while self._reader.unread or await self._reader.more():
+                if not await self._take():
+                    break
         self._state = State.OVER
         self._transport.release()
         self._decided.set()
@@ -106,21 +106,22 @@ class WebSocket:
             await self._part()
         self._wire.close()
 
-    async def _read(self) -> None:
-        while self._reader.unread or await self._reader.more():
-            # A client that does not wait for the answer to its handshake waits here, and with it
-            # its connection's reading, so that nothing piles up.
-            await self._decided.wait()
-            data, self._reader.unread = self._reader.unread, b""
-            for start in range(0, len(data), SLICE):
-                if self._state is State.CLOSING:
-                    self._discarded += SLICE
-                if self._discarded > self._limits.max_discarded:
-                    return
-                self._frames.receive_data(data[start : start + SLICE])
-                if not await self._take_frames():
-                    return
-                await trio.lowlevel.checkpoint()
+    async def _take(self) -> bool:
+        """Handle the bytes that have come; False when they end it."""
+        # A client that does not wait for the answer to its handshake waits here, and with it
+        # its connection's reading, so that nothing piles up.
+        await self._decided.wait()
+        data, self._reader.unread = self._reader.unread, b""
+        for start in range(0, len(data), SLICE):
+            if self._state is State.CLOSING:
+                self._discarded += SLICE
+            if self._discarded > self._limits.max_discarded:
+                return False
+            self._frames.receive_data(data[start : start + SLICE])
+            if not await self._take_frames():
+                return False
+            await trio.lowlevel.checkpoint()
+        return True
 
     async def _take_frames(self) -> bool:
         """Handle what has come whole; False when it was the end."""
@@ -198,14 +199,13 @@ class WebSocket:
             raise OutOfTurn(f"{kind} while the WebSocket is {self._state.name}")
 
     async def _accept(self, subprotocol: str | None, headers: Headers) -> None:
-        token = generate_accept_token(self._head.all_of(b"sec-websocket-key"))
         fields = [
             (b"upgrade", b"websocket"),
             (b"connection", b"Upgrade"),
-            (b"sec-websocket-accept", token),
+            (b"sec-websocket-accept", self._token),
         ]
         if subprotocol is not None:
-            if subprotocol not in subprotocols(self._head):
+            if subprotocol not in self._scope["subprotocols"]:
                 raise ValueError("a subprotocol is accepted that the client did not offer")
             fields.append((b"sec-websocket-protocol", subprotocol.encode()))
         for name, value in headers:
@@ -247,7 +247,7 @@ class WebSocket:
 
     async def _refuse(self, status: int) -> None:
         """Refuse the handshake in the application's place."""
-        refusal = Refusal.of_status(status, self._head.headers)
+        refusal = Refusal.of_status(status, self._scope["headers"])
         self._observer.request_refused(status, refusal.problem.code, refusal.request_id)
         self._state = State.REFUSED
         await self._refusal.refuse(refusal)
