@@ -44,6 +44,7 @@ class Program:
             "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
             "RELAY_MAX_CONNECTIONS_PER_USER": "1000",
             "RELAY_RATE_LIMITS": "off",
+            **layer_asked_for(),
             **({"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}),
             **settings,
         }

@@ -11,13 +11,13 @@ from pathlib import Path
 import httpx
 import trio
 
-from tests.live import KEYS
+from tests.live import KEYS, layer_asked_for
 
 RELAY = (sys.executable, "-m", "relay.cli.main")
 STARTED_WITHIN = 30.0  # seconds from exec to listening, an initdb on a busy machine included
 STOPPED_WITHIN = 10.0  # seconds: what common hosts grant before they kill
 
-# Nothing of the tester's own settings may reach the command under test.
+# Nothing of the tester's own settings may reach the command under test, but the layer asked for.
 _FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT")
 
 
@@ -25,7 +25,7 @@ def environment(database_url: str | None = None, **settings: str) -> dict[str, s
     """An environment with these settings and no others; keys where a database asks for them."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     given = {"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}
-    return {**kept, **given, **settings}
+    return {**kept, **layer_asked_for(), **given, **settings}
 
 
 async def run_command(
