@@ -117,4 +117,4 @@ def body_of(head: Head) -> Body:
     """How the request's body is framed; llhttp has seen to it that it says so once."""
     if b"transfer-encoding" in head:
         return Chunked()
-    return Counted(int(head.all_of(b"content-length") or b"0"))
+    return Counted(int(head.get(b"content-length") or b"0"))

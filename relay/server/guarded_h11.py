@@ -48,7 +48,7 @@ class GuardedH11Protocol(H11Protocol):
         """Hypercorn would switch to HTTP/2 here."""
 
     async def _create_stream(self, request: h11.Request) -> None:
-        head = Head(request.method, request.target, request.http_version, list(request.headers))
+        head = _head(request)
         problem = screen(head, self.config, self._limits)
         if problem is not None:
             await self._answer(Refusal.of(problem, head.headers), head.method)
@@ -108,6 +108,13 @@ class GuardedH11Protocol(H11Protocol):
         if method != b"HEAD":
             await self._send_h11_event(h11.Data(data=refusal.body))
         await self._send_h11_event(h11.EndOfMessage())
+
+
+def _head(request: h11.Request) -> Head:
+    headers = list(request.headers)
+    size = sum([len(name) + len(value) for name, value in headers])
+    parts = request.method, request.target, request.http_version
+    return Head(*parts, headers, size=size, is_ascii=False)
 
 
 def offering(app: AppWrapper, transport: WireTransport) -> AppWrapper:

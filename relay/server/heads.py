@@ -27,28 +27,51 @@ _ANY_LINE = b"POST / HTTP/1.1"
 
 
 class Head:
-    """A request line and its fields: names in lower case, values without the space around."""
+    """A request line and its fields: names in lower case, values without the space around.
 
-    __slots__ = ("_last_of", "headers", "method", "target", "version")
+    `size` is what the fields take, or a little more.
+    """
 
-    def __init__(self, method: bytes, target: bytes, version: bytes, headers: Headers) -> None:
+    __slots__ = ("_last_of", "headers", "is_ascii", "method", "size", "target", "version")
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        version: bytes,
+        headers: Headers,
+        *,
+        size: int = 0,
+        is_ascii: bool = True,
+    ) -> None:
         self.method = method
         self.target = target
         self.version = version
         self.headers = headers
+        self.size = size
+        self.is_ascii = is_ascii
         self._last_of = dict(headers)
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._last_of
 
+    def get(self, name: bytes) -> bytes | None:
+        """The field's value; the last one, should there be several."""
+        return self._last_of.get(name)
+
     def all_of(self, name: bytes) -> bytes:
         """The field's values as one list, empty when there is none."""
-        if name not in self._last_of:
+        last = self._last_of.get(name)
+        if last is None:
             return b""
+        if len(self._last_of) == len(self.headers):  # no name is told twice
+            return last
         return b",".join([value for key, value in self.headers if key == name])
 
     def is_told_twice(self, name: bytes) -> bool:
-        return name in self._last_of and [key for key, _ in self.headers].count(name) > 1
+        if len(self._last_of) == len(self.headers):
+            return False
+        return [key for key, _ in self.headers].count(name) > 1
 
     @property
     def is_last(self) -> bool:
@@ -95,7 +118,8 @@ def parse_head(raw: bytes) -> Head:
         pass  # an upgrade is offered; whether it is taken is not the parser's to say
     except httptools.HttpParserError as error:
         failure, fields.complete = f"{error}.", False
-    head = Head(method, target, version, fields.headers)
+    size, is_ascii = len(raw) - len(line), raw.isascii()
+    head = Head(method, target, version, fields.headers, size=size, is_ascii=is_ascii)
     _check_coding(head)
     if not fields.complete:
         raise BadRequest(f"The request's headers are not HTTP: {failure}")

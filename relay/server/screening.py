@@ -32,16 +32,14 @@ def screen(request: Head, config: Config, limits: GuardLimits) -> Problem | None
     if len(request.target) > limits.max_target:
         return UriTooLong()
     # the parsers bound only what is incomplete; headers that came in one piece may be larger
-    if sum([len(name) + len(value) for name, value in request.headers]) > (
-        config.h11_max_incomplete_size
-    ):
+    if request.size > config.h11_max_incomplete_size:
         return HeadersTooLarge()
     if len(request.headers) > limits.max_headers:
         return HeadersTooLarge("The request has more headers than this server reads.")
     if origin_form(request.method, request.target) is None:
         return BadRequest("The request's target is neither a path nor an http address.")
-    for name in _ASCII_HEADERS:
-        if name in request and not request.all_of(name).isascii():
+    for name in () if request.is_ascii else _ASCII_HEADERS:
+        if not request.all_of(name).isascii():
             return BadRequest(f"The header {name.decode()} must be ASCII.")
     if _HOST.fullmatch(request.all_of(b"host")) is None:
         return BadRequest("The header host is no host.")

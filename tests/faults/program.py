@@ -16,6 +16,7 @@ import psutil
 import trio
 
 from tests.faults.wire import Answer, Caller, Lost
+from tests.live import layer_asked_for
 
 ROOT = Path(__file__).parents[2]
 KEYS = "test:" + "0123456789abcdef" * 3
