@@ -91,7 +91,7 @@ class Ledger:
     def readers(self) -> list[Reader]:
         return [reader for account in self.accounts for reader in account.readers]
 
-    async def goes_on(self, more: int = 30, *, within: float = 20.0) -> float:
+    async def goes_on(self, more: int = 30, *, within: float = 60.0) -> float:
         """Wait until so many more events are acknowledged; returns the seconds it took."""
         started, until = trio.current_time(), self.acknowledged + more
         with trio.fail_after(within):

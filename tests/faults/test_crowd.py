@@ -21,7 +21,7 @@ SERVED_WITHIN = 30.0  # seconds until the last of them has what it missed
 CHURN = 12.0  # seconds of connecting and disconnecting; the soak takes longer
 SOAK = 600.0
 GUESTS = 24  # tasks that come and go
-SETTLED_WITHIN = 5.0  # seconds after the last has left
+SETTLED_WITHIN = 30.0  # seconds after the last has left
 GROWTH = 6 * 2**20  # bytes of memory that may stay: what the allocator keeps of a crowd
 
 

@@ -17,7 +17,7 @@ from tests.faults.program import Program, dsn, eventually, running
 
 DISK = 96  # MiB: the made cluster is half of it, and some room
 LEFT = 2**18  # bytes that are left when the disk is "full"; the log has a few MiB of its own
-GOOD_WITHIN = 8.0  # seconds from free space to the first accepted post: a restart that waits
+GOOD_WITHIN = 15.0  # seconds from free space to the first accepted post: a restart that waits
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def test_a_full_disk_means_503_and_nothing_acknowledged_is_lost(disk: Path
         await eventually(lambda: _only_refused(ledger, 1.0), within=25)
         ballast.unlink()
         freed = trio.current_time()
-        await ledger.goes_on(within=30)
+        await ledger.goes_on()
         assert ledger.first_good_after(freed) < GOOD_WITHIN
     assert not [reader.ends for reader in ledger.readers if reader.ends]
 
@@ -74,7 +74,7 @@ async def test_a_postgres_that_died_of_a_full_disk_comes_back_when_there_is_spac
         await eventually(lambda: _only_refused(ledger, 2.0), within=25)
         ballast.unlink()
         freed = trio.current_time()
-        await ledger.goes_on(within=30)
+        await ledger.goes_on()
         assert ledger.first_good_after(freed) < GOOD_WITHIN
     assert not [reader.ends for reader in ledger.readers if reader.ends]
 
@@ -102,7 +102,7 @@ async def test_the_last_space_is_kept_and_postgres_never_meets_the_end(disk: Pat
         await eventually(lambda: _only_refused(ledger, 1.0), within=25)
         ballast.unlink()
         freed = trio.current_time()
-        await ledger.goes_on(within=30)
-        assert ledger.first_good_after(freed) < 2.5
+        await ledger.goes_on()
+        assert ledger.first_good_after(freed) < 6.0
         assert not program.logged("postgres_died")
     assert not [reader.ends for reader in ledger.readers if reader.ends]

@@ -12,6 +12,7 @@ from tests.faults.program import Program, copy_data, eventually, running, send
 from tests.faults.wire import DOORS, Caller, Ended, stream
 
 READERS = 1000  # that read, half of them on each door
+AT_ONCE = 50  # that open their stream: this is no test of a rush
 STALLED = 100  # that never do
 USERS = 40
 GRACE = 40.0  # seconds that nobody needs: a second of goodbyes, even on a very busy machine
@@ -66,7 +67,8 @@ async def stuff(program: Program, account: Account) -> None:
 async def test_sigterm_tells_every_reader_and_the_stalled_do_not_take_the_grace(
     tmp_path: Path, made_data: Path
 ) -> None:
-    program = Program(tmp_path, RELAY_DRAIN_TIMEOUT=str(GRACE))
+    # a thousand at once may wait for the database longer than anybody should
+    program = Program(tmp_path, RELAY_DRAIN_TIMEOUT=str(GRACE), RELAY_DATABASE_TIMEOUT=str(GRACE))
     copy_data(made_data, program.data)
     async with running(program):
         await everybody_leaves(program)
@@ -81,11 +83,12 @@ async def everybody_leaves(program: Program) -> None:
     async with load(program, users=2, steady=1, hopping=0) as book, trio.open_nursery() as nursery:
         for n in range(STALLED):
             await nursery.start(stall, program, deaf, DOORS[n % 2])
-        async with trio.open_nursery() as opening:
-            for n in range(READERS):
-                opening.start_soon(
-                    nursery.start, attend, program, accounts[n % USERS], DOORS[n % 2], goodbyes
-                )
+        for first in range(0, READERS, AT_ONCE):
+            async with trio.open_nursery() as opening:
+                for n in range(first, first + AT_ONCE):
+                    opening.start_soon(
+                        nursery.start, attend, program, accounts[n % USERS], DOORS[n % 2], goodbyes
+                    )
         await book.goes_on()
         processes = program.postgres()
         assert processes

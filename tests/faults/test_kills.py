@@ -10,7 +10,7 @@ import trio
 from tests.faults.ledger import load
 from tests.faults.program import Program, copy_data, eventually, lives, running, send
 
-BACK_WITHIN = 6.0  # seconds from the death of Postgres until posts are accepted again
+BACK_WITHIN = 15.0  # seconds from the death of Postgres until posts are accepted again
 
 
 async def test_relay_killed_and_started_again_has_lost_nothing(program: Program) -> None:
@@ -30,7 +30,7 @@ async def test_killed_postgres_comes_back_under_a_relay_that_stays_up(program: P
         for _ in range(2):
             send(program.postgres(), signal.SIGKILL)
             killed = trio.current_time()
-            await ledger.goes_on(within=15)
+            await ledger.goes_on()
             assert ledger.first_good_after(killed) < BACK_WITHIN
         assert len(program.logged("postgres_died")) == 2
         assert len(program.logged("postgres_back")) == 2
@@ -46,7 +46,7 @@ async def test_a_killed_backend_costs_a_moment_and_no_event(program: Program) ->
         send([backend], signal.SIGKILL)
         killed = trio.current_time()
         await eventually(lambda: not lives(backend), within=15)
-        await ledger.goes_on(within=15)
+        await ledger.goes_on()
         assert ledger.first_good_after(killed) < BACK_WITHIN
         assert not program.logged("postgres_died")
     assert not [reader.ends for reader in ledger.readers if reader.ends]
@@ -62,7 +62,7 @@ async def test_a_socket_kept_elsewhere_for_its_long_path_is_found_again(
     async with running(program):
         async with load(program) as ledger:
             send(program.postgres(), signal.SIGKILL)
-            await ledger.goes_on(within=20)
+            await ledger.goes_on()
             socket_folder = Path((program.data / "socket").read_text().strip())
             assert list(socket_folder.iterdir())
         program.signal(signal.SIGTERM)

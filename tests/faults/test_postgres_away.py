@@ -21,11 +21,11 @@ GOOD_FOR = 1.5  # seconds without a refusal, after which none is expected
 
 async def good_again(ledger: Ledger, since: float) -> None:
     """Wait until every post is accepted again, and see how long that took."""
-    await ledger.goes_on(within=15)
+    await ledger.goes_on()
     with trio.fail_after(15):
         while since + ledger.last_refusal_after(since) + GOOD_FOR > trio.current_time():  # noqa: ASYNC110
             await trio.sleep(0.05)
-    await ledger.goes_on(within=15)
+    await ledger.goes_on()
     assert ledger.last_refusal_after(since) < GOOD_WITHIN
 
 
