@@ -22,7 +22,10 @@ from tests.live import Relay, User, running_relay
 Event = dict[str, Any]
 
 
-def run(*command: str, options: tuple[str, ...] = ()) -> list[str]:
+PATIENTLY = ("--wait", "15")  # on a busy machine the last line may take longer than people wait
+
+
+def run(*command: str, options: tuple[str, ...] = PATIENTLY) -> list[str]:
     return [*RELAY, "run", *options, "--", *command]
 
 
