@@ -1,6 +1,6 @@
 """A program that logs as it always did; Relay shows its log as the task's, with levels.
 
-pip install relay
+pip install relay-0.1.0-py3-none-any.whl
 python with_logging.py
 """
 

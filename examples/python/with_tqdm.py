@@ -1,6 +1,6 @@
 """A loop with a bar: tqdm's in the terminal, and the same one on Relay's page.
 
-pip install relay tqdm
+pip install relay-0.1.0-py3-none-any.whl tqdm
 python with_tqdm.py
 """
 
