@@ -14,20 +14,29 @@ EVERYTHING = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled"
 COLOURS = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]}
 
 
-async def faults(tab: Tab) -> list[str]:
+# a scheme changes colours and nothing else: the other rules need no second look
+LOOKS = (
+    (PHONE, "light", EVERYTHING),
+    (PHONE, "dark", COLOURS),
+    (DESKTOP, "light", EVERYTHING),
+    (DESKTOP, "dark", COLOURS),
+)
+# for a page of thousands of elements, which takes seconds a look
+CROSSWISE = ((PHONE, "light", EVERYTHING), (DESKTOP, "dark", EVERYTHING))
+
+
+async def faults(tab: Tab, looks: tuple[Any, ...] = LOOKS) -> list[str]:
     """Of what stands there now, in both colour schemes, at the size of a phone and of a desktop."""
-    return await tab.do(_look)
 
-
-def _look(page: Page) -> list[str]:
-    found: list[str] = []
-    for size in (PHONE, DESKTOP):
-        page.set_viewport_size(size)
-        # a scheme changes colours and nothing else: the other rules need no second look
-        for scheme, rules in (("light", EVERYTHING), ("dark", COLOURS)):
+    def look(page: Page) -> list[str]:
+        found: list[str] = []
+        for size, scheme, rules in looks:
+            page.set_viewport_size(size)
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             found += [f"{scheme}, {size['width']}: {fault}" for fault in _judged(page, rules)]
-    return found
+        return found
+
+    return await tab.do(look)
 
 
 def _judged(page: Page, rules: dict[str, Any]) -> list[str]:

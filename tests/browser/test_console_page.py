@@ -25,10 +25,9 @@ def own(relay: Relay, tab: Tab) -> list[str]:
 
 async def log_of(tab: Tab) -> list[str]:
     """The lines in sight, in order."""
-    rows = "[...document.querySelectorAll('.row:not([hidden])')]"
-    placed = f"{rows}.map((row) => [row.getBoundingClientRect().top, row.lastChild.textContent])"
-    found: list[tuple[float, str]] = [tuple(each) for each in await tab.run(placed)]
-    return [words for _, words in sorted(found)]
+    placed = """[...document.querySelectorAll('.row:not([hidden])')].map(
+      (row) => [row.getBoundingClientRect().top, row.querySelector('.words').textContent])"""
+    return [words for _, words in sorted(await tab.run(placed))]
 
 
 async def shows_exactly(tab: Tab, lines: list[str]) -> None:
