@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ KEPT = ROOT / ".bench"  # a file a run
 
 def main() -> int:
     wanted = arguments(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped
     raise_limits()
     pin(os.getpid(), OTHER_CORES)
     picked = workloads(wanted.workloads)

@@ -18,6 +18,7 @@ from bench import wire
 from bench.marks import Lane
 
 PATIENCE = 60.0  # seconds for whatever was posted to arrive
+BEAT = 15.0  # seconds between signs of life: a minute without one may end a stream
 HANDSHAKES = 64  # under way at once
 _BLOCK = bytearray(2**18)
 _VIEW = memoryview(_BLOCK)
@@ -33,6 +34,8 @@ class Generator:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._ready: dict[int, Callable[[], None]] = {}
+        self._next_beat = clock() + BEAT
+        self.watchers: list[Watcher] = []
 
     def add(self, sock: socket.socket, ready: Callable[[], None]) -> None:
         self._ready[sock.fileno()] = ready
@@ -49,9 +52,17 @@ class Generator:
         wait = until - clock()
         if wait > 0:
             select.select([self._epoll.fileno()], [], [], wait)
+        if clock() > self._next_beat:
+            self.beat()
         for fd, _ in self._epoll.poll(0):
             if (ready := self._ready.get(fd)) is not None:
                 ready()
+
+    def beat(self) -> None:
+        """Show a sign of life on every WebSocket, and again a while later."""
+        self._next_beat = clock() + BEAT
+        for watcher in self.watchers:
+            watcher.beat()
 
     def until(self, done: Callable[[], bool], patience: float, what: str) -> None:
         deadline = clock() + patience
@@ -112,6 +123,7 @@ class Watcher:
         self.sock = connected(self.port)
         self.sock.send(self.request)
         self.load.add(self.sock, self._ready)
+        self.load.watchers.append(self)
 
     def _ready(self) -> None:
         try:
@@ -148,7 +160,7 @@ class Watcher:
             self.sock.send(self.greeting)
 
     def beat(self) -> None:
-        """Show a sign of life, an unasked pong: a minute without one ends a stream."""
+        """Show a sign of life: an unasked pong."""
         if self.open and not self.ended and not self.sse:
             self.sock.send(wire.masked(wire.PONG))
 

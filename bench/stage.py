@@ -122,7 +122,6 @@ class Stage:
         """Post, wait until all of it arrived, judge it; with `stored` all from the first event."""
         first = {lane.number: 0 if stored else lane.sent for lane in self.lanes}
         for watcher in self.watchers:
-            watcher.beat()
             watcher.forget()
         for poster in self.posters:
             poster.answers, poster.late, poster.refused = [], [], []

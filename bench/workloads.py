@@ -119,6 +119,7 @@ def idle(peer: Peer, scene: Scene, order: Order, kind: str) -> Iterator[Record]:
             meter = program.meter()
             seconds = open_watchers(load, others)
             busy = meter.read()
+            load.beat()  # and none while they are idle
             load.rest(1)
             after = program.memory_kib()
             meter = program.meter()

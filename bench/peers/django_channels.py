@@ -20,7 +20,7 @@ settings.configure(
     CHANNEL_LAYERS={
         "default": {
             "BACKEND": "channels.layers.InMemoryChannelLayer",
-            "CONFIG": {"capacity": 1_000_000},
+            "CONFIG": {"capacity": 1_000_000, "expiry": 3_600},
         }
     },
 )
@@ -64,4 +64,6 @@ app = ProtocolTypeRouter(
 )
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), access_log=False, log_level="warning", lifespan="off")
+    # the load gives signs of life unasked, and answers no pings
+    quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
+    uvicorn.run(app, port=int(sys.argv[1]), lifespan="off", **quiet)

@@ -52,4 +52,6 @@ async def sse(user: str) -> ServerSentEvent:
 app = Litestar([accept, watch, sse], plugins=[channels], openapi_config=None)
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), access_log=False, log_level="warning")
+    # the load gives signs of life unasked, and answers no pings
+    quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
+    uvicorn.run(app, port=int(sys.argv[1]), **quiet)

@@ -13,7 +13,8 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-server = socketio.AsyncServer(async_mode="asgi")
+# the load answers no pings: none come before it is over
+server = socketio.AsyncServer(async_mode="asgi", ping_interval=3_600)
 
 
 @server.event
@@ -34,4 +35,5 @@ app = socketio.ASGIApp(
 )
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), access_log=False, log_level="warning")
+    quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
+    uvicorn.run(app, port=int(sys.argv[1]), **quiet)
