@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,12 @@ def main() -> int:
         def tell(**record: Any) -> None:
             print(json.dumps(record), file=file, flush=True)
 
-        tell(machine=described(path.parent), commit=commit("HEAD"), at=time.strftime("%F %R %Z"))
+        tell(
+            machine=described(path.parent),
+            commit=commit(),
+            at=time.strftime("%F %R %Z"),
+            order=asdict(order),
+        )
         if not all(workload.asked for workload in picked):
             tell(headroom=headroom.measure(1.0 if wanted.quick else 3.0))
         absent: set[str] = set()
@@ -154,13 +159,14 @@ def worktree(name: str) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", str(path)], check=True)
 
 
-def commit(name: str) -> str:
+def commit() -> str:
+    """Of this checkout; unknown where it is none."""
     found = subprocess.run(
         ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"],
         capture_output=True,
         text=True,
     )
-    return found.stdout.strip() or name
+    return found.stdout.strip() or "unknown"
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:

@@ -44,6 +44,7 @@ ALT = {
     "latency-w5": "Percentiles of latency at 500 events a second over SSE",
     "memory": "Memory of an idle stream",
 }
+BUSY = 0.2  # cores that others may take while anything is measured
 MARKS = ("p50", "p90", "p99", "p999")
 
 
@@ -74,15 +75,16 @@ def made(results: Results) -> dict[Path, str]:
 def _machine(results: Results) -> str:
     machine = results.machine
     first = results.records[0]
-    noise = [record["load"]["others"] for record in results.records if "load" in record]
     rounds = max((record.get("round", 0) for record in results.records), default=0)
+    seconds = first.get("order", {}).get("seconds")
+    posting = f", {seconds:g} s of posting a case" if seconds else ""
     lines = [
-        f"{first.get('at', '')}, Relay at commit {first.get('commit', '')}, {rounds} rounds."
+        f"{first.get('at', '')}, Relay at commit {first.get('commit', '')}, {rounds}"
+        f" round{'' if rounds == 1 else 's'}{posting}."
         f" {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB,"
         f" Linux {machine['kernel']}, Python {machine['python']}; the disk flushes"
         f" {number(machine['flushes_per_second'])} times a second.",
-        f"Other programs took {median(noise):.2f} cores meanwhile, in the median; a quiet machine"
-        " shows about nothing there." if noise else "",
+        _noise([record["load"]["others"] for record in results.records if "load" in record]),
         headroom.said(results).strip(),
     ]  # fmt: skip
     lines += [
@@ -90,6 +92,17 @@ def _machine(results: Results) -> str:
         for record in results.told("absent")
     ]
     return "\n\n".join(line for line in lines if line)
+
+
+def _noise(others: Sequence[float]) -> str:
+    if not others:
+        return ""
+    found = f"Other programs took {median(others):.2f} cores meanwhile, in the median."
+    if median(others) > BUSY:
+        found += (
+            " **That is a busy machine: these figures show that the programs run, not how fast.**"
+        )
+    return found
 
 
 def _peers() -> str:
@@ -113,7 +126,7 @@ def _summary(results: Results) -> str:
                 found["relay"].beside(found[name], column) if name in found else None
                 for name in BESIDE
             ]
-            work = f"{workload.upper()} {case}, {heading(column, found['relay'])}"
+            work = f"{workload.capitalize()} {case}, {heading(column, found['relay'])}"
             rows.append(
                 [work, str(ours), *(number(ratio.middle) if ratio else "" for ratio in ratios)]
             )
@@ -185,7 +198,7 @@ def _drawings(results: Results) -> Iterator[tuple[str, str]]:
     memory = [
         panel
         for workload, case in results.cases()
-        if workload == "w3" and (panel := _panel(results, workload, case, "Memory of"))
+        if workload == "w3" and (panel := _panel(results, workload, case, "Memory"))
     ]
     if memory:
         yield "memory", bars("Memory of an idle stream", memory)

@@ -156,12 +156,12 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     "storm": (
         Column("all caught up", ("seconds",), "s", less=True),
         Column("p50", ("caught_up_ms", "p50"), "ms", less=True, counts=False),
-        RATE,
+        Column("events a second", ("rate",), counts=False),
     ),
     "flood": (
         Column("p99, times", ("times",), less=True),
-        Column("p99 alone", ("alone_ms", "p99"), "ms", less=True),
-        Column("p99 beside it", ("latency_ms", "p99"), "ms", less=True),
+        Column("p99 alone", ("alone_ms", "p99"), "ms", less=True, counts=False),
+        Column("p99 beside it", ("latency_ms", "p99"), "ms", less=True, counts=False),
     ),
     "rate": (RATE, Column("a CPU second of the server", ("per_cpu_second",), counts=False)),
 }
