@@ -66,7 +66,8 @@ class HTTPExchange:
             self._observer.application_failed(failures)
         finally:
             self._transport.release()
-        if not self._response.written and not self._wire.ended:
+        gone = self._reader.ended or self._wire.ended  # then silence is no failure
+        if not (self._response.written or gone):
             await self._refuse(Refusal.of_status(500, self._head.headers))
         return self._response.done and not self._response.last and self._body.complete
 

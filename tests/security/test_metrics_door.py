@@ -25,7 +25,8 @@ async def scrape(relay: Relay, *headers: str) -> int:
         *((host, 200) for host in ("127.0.0.1", "127.0.0.1:9", "localhost:8000", "[::1]:8000")),
         *((host, 403) for host in ("evil.example", "evil.example:8000", "localhost.evil.example")),
         *((host, 403) for host in ("192.0.2.1:8000", "[2001:db8::1]", "127.0.0.1.evil.example")),
-        *((host, 403) for host in ("127.0.0.1@evil.example", "localhost:80@evil.example", "")),
+        ("", 403),
+        *((host, 400) for host in ("127.0.0.1@evil.example", "localhost:80@evil.example")),
     ],
 )
 async def test_a_name_that_only_leads_here_is_not_ours(

@@ -179,6 +179,20 @@ async def test_a_body_that_breaks_off_its_framing_is_a_400(server: Server, stage
     assert problem(await client.rest())["status"] == 400
 
 
+async def test_a_client_that_leaves_within_its_body_gets_no_answer_and_harms_nobody(
+    server: Server, stage: Stage
+) -> None:
+    client = await server.connect()
+    await client.send(b"POST / HTTP/1.1\r\nHost: relay\r\nContent-Length: 4\r\n\r\nbo")
+    visit = await stage.visit()
+    assert (await visit.receive())["body"] == b"bo"
+    await client.stream.aclose()
+    assert (await visit.receive())["type"] == "http.disconnect"
+    visit.leave()
+    await server.observer.until(lambda: server.observer.live == 0)
+    assert 500 not in server.observer.refusals
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_an_application_that_dies_unanswered_is_a_500(method: str) -> None:
     async def dies(scope: object, receive: object, send: object) -> None:
