@@ -20,7 +20,7 @@ from tests.live import layer_asked_for
 
 ROOT = Path(__file__).parents[2]
 KEYS = "test:" + "0123456789abcdef" * 3
-STARTED_WITHIN = 30.0  # seconds from exec to ready, crash recovery included
+STARTED_WITHIN = 60.0  # seconds from exec to ready, crash recovery included
 
 # Nothing of the tester's own settings may reach the program under test.
 FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT")
