@@ -38,7 +38,7 @@ FAILING_SHOWN = 1.0  # seconds a process with dead work still answers, for who w
 UNWINDING = 5.0  # seconds after the drain: last commits, closing the pool, and some noise
 HERD = 1.0  # seconds over which streams are told to come back, so that they do not come as one
 
-LAYERS: dict[str, type[Connection]] = {"guard": GuardedConnection, "lean": LeanConnection}
+LAYERS: dict[str, type[Connection]] = {"lean": LeanConnection, "guard": GuardedConnection}
 
 log = structlog.get_logger("relay.serving")
 

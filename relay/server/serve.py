@@ -15,7 +15,7 @@ from hypercorn.utils import LifespanFailureError, LifespanTimeoutError
 from .bounds import GuardLimits
 from .connection import Connection
 from .connections import Connections
-from .guard import GuardedConnection
+from .http1 import LeanConnection
 from .listeners import addresses, close_sockets
 from .observer import Observer
 from .stamp import Stamp
@@ -45,12 +45,12 @@ async def serve(
     observer: Observer | None = None,
     shutdown_trigger: Callable[[], Awaitable[None]],
     drain: Callable[[], Awaitable[None]] | None = None,
-    layer: type[Connection] = GuardedConnection,
+    layer: type[Connection] = LeanConnection,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on listening `sockets`, and close them, until `shutdown_trigger` returns.
 
-    Each connection is a `layer`: GuardedConnection, or LeanConnection.
+    Each connection is a `layer`: LeanConnection, or GuardedConnection.
     Reports the addresses through `task_status` once the application has started and connections
     are accepted. On the trigger nothing more is accepted, idle connections end, `drain` lets the
     application say goodbye to its streams, and whoever is left may finish; all of that within

@@ -20,13 +20,11 @@ from wsproto.events import Event as FrameEvent
 from wsproto.extensions import PerMessageDeflate
 
 from relay.server.bounds import GuardLimits
-from relay.server.connection import Connection
-from relay.server.guard import GuardedConnection
-from relay.server.http1 import LeanConnection
 from relay.server.listeners import open_sockets
 from relay.server.observer import Observer
 from relay.server.serve import serve
 from relay.server.transport import EXTENSION, Transport
+from relay.serving import LAYERS
 
 PATIENCE = 60.0  # seconds until a test that hangs is failed; nothing waits for it otherwise
 
@@ -265,8 +263,7 @@ def configuration(**settings: Any) -> Config:
     return Config.from_mapping(defaults | settings)
 
 
-LAYERS: dict[str, type[Connection]] = {"guard": GuardedConnection, "lean": LeanConnection}
-layer_in_use: ContextVar[str] = ContextVar("layer_in_use", default="guard")
+layer_in_use: ContextVar[str] = ContextVar("layer_in_use", default="lean")
 
 
 @asynccontextmanager

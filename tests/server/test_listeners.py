@@ -121,7 +121,9 @@ def test_a_worker_gets_tls_and_plain_listeners_for_what_they_are(tmp_path: Path)
 OUT_OF_DESCRIPTORS = """
 import os, resource, sys
 import trio
-from tests.server.stage import Stage, get, serving
+from tests.server.stage import Stage, get, layer_in_use, serving
+
+layer_in_use.set(sys.argv[1])
 
 async def main():
     stage = Stage()
@@ -149,8 +151,8 @@ trio.run(main)
 """
 
 
-async def test_running_out_of_descriptors_passes() -> None:
-    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS]
+async def test_running_out_of_descriptors_passes(layer: str) -> None:
+    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS, layer]
     result = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
     assert b"Too many open files" in result.stderr
     assert result.stdout.endswith(b"recovered")

@@ -1,5 +1,6 @@
 """From startup to shutdown: readiness, drain, grace, and errors that are one exception."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from wsproto.events import CloseConnection, TextMessage
 from relay.server.bounds import GuardLimits
 from relay.server.listeners import open_sockets
 from relay.server.serve import LifespanEnded, StartupFailed, serve
-from tests.server.stage import Recorder, Stage, configuration, get, serving
+from tests.server.stage import Client, Recorder, Stage, configuration, get, serving
 from tests.server.test_transport import fill
 from tests.server.test_websocket_guard import opened
 
@@ -96,6 +97,19 @@ async def test_an_application_without_a_lifespan_is_served() -> None:
 
     async with serving(plain, errorlog=None) as server:
         assert (await server.ask(get("/", "Connection: close"))).startswith(b"HTTP/1.1 204 ")
+
+
+async def test_a_unix_socket_is_served(stage: Stage, tmp_path: Path) -> None:
+    path = tmp_path / "relay.sock"
+    async with serving(stage, bind=[f"unix:{path}"]) as server:
+        client = Client(await trio.open_unix_socket(path))
+        server.clients.append(client)
+        await client.send(get())
+        visit = await stage.visit()
+        assert visit.scope["path"] == "/"
+        await visit.respond(b"over a path")
+        visit.leave()
+        assert (await client.response())[1] == b"over a path"
 
 
 async def test_the_applications_shutdown_comes_after_its_last_connection() -> None:
