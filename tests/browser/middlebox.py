@@ -57,22 +57,26 @@ class Middlebox:
             relay = await trio.open_tcp_stream("127.0.0.1", self._behind)
             async with browser, relay, trio.open_nursery() as both:
                 both.start_soon(self._answers, relay, browser, scope)
-                while data := await browser.receive_some(CHUNK):
-                    if (asked := STREAM.match(data)) is not None:
-                        self.streams.append(asked[1].decode())
-                        self._streaming.add(browser)
-                        self._news.set()
-                        self._news = trio.Event()
-                        if asked[1].startswith(b"/api/rt") and self.websockets == "refuse":
-                            await browser.send_all(FORBIDDEN)
-                            break
-                        if asked[1].startswith(b"/api/rt") and self.websockets == "swallow":
-                            self._stalled.add(browser)
-                    await relay.send_all(data)
+                await self._questions(browser, relay)
                 scope.cancel()
         self._open.pop(browser, None)
         self._streaming.discard(browser)
         await trio.aclose_forcefully(browser)
+
+    async def _questions(self, browser: trio.SocketStream, relay: trio.SocketStream) -> None:
+        with suppress(*BROKEN):
+            while data := await browser.receive_some(CHUNK):
+                if (asked := STREAM.match(data)) is not None:
+                    self.streams.append(asked[1].decode())
+                    self._streaming.add(browser)
+                    self._news.set()
+                    self._news = trio.Event()
+                    if asked[1].startswith(b"/api/rt") and self.websockets == "refuse":
+                        await browser.send_all(FORBIDDEN)
+                        return
+                    if asked[1].startswith(b"/api/rt") and self.websockets == "swallow":
+                        self._stalled.add(browser)
+                await relay.send_all(data)
 
     async def _answers(
         self, relay: trio.SocketStream, browser: trio.SocketStream, scope: trio.CancelScope

@@ -17,8 +17,9 @@ RELAY = (sys.executable, "-m", "relay.cli.main")
 STARTED_WITHIN = 30.0  # seconds from exec to listening, an initdb on a busy machine included
 STOPPED_WITHIN = 10.0  # seconds: what common hosts grant before they kill
 
-# Nothing of the tester's own settings may reach the command under test, but the layer asked for.
-_FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT")
+# Nothing of the tester's own settings may reach the command under test, but the layer asked for;
+# nor what the `make` around the tests tells a `make` within.
+_FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT", "MAKE", "MFLAGS")
 
 
 def environment(database_url: str | None = None, **settings: str) -> dict[str, str]:
