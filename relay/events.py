@@ -6,6 +6,7 @@ They validate themselves and are frozen: one that exists is valid.
 import re
 import secrets
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Self
 from uuid import UUID
 
@@ -94,6 +95,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@lru_cache(maxsize=16)  # all events of a request were received at one moment
 def rfc3339(moment: datetime) -> str:
     """A UTC moment as RFC 3339 text with milliseconds and `Z`."""
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
