@@ -74,7 +74,7 @@ class HTTPExchange:
     async def _receive(self) -> Event:
         if self._response.done:
             await trio.lowlevel.checkpoint()
-            return DISCONNECT
+            return DISCONNECT.copy()
         try:
             while not self._told_all:
                 data = self._take()
@@ -84,18 +84,23 @@ class HTTPExchange:
                 if self._continue:
                     self._continue = False
                     await self._wire.send(CONTINUE)
-                if not await self._reader.more():
-                    return DISCONNECT
+                if not await self._more():
+                    return DISCONNECT.copy()
         except BadRequest as problem:
             if not self._response.written:
                 await self._refuse(Refusal.of(problem, self._head.headers))
-            return DISCONNECT
+            return DISCONNECT.copy()
+        while await self._more():
+            pass
+        return DISCONNECT.copy()
+
+    async def _more(self) -> bool:
+        """Wait for more; False when the client is gone, or the response complete."""
         with trio.CancelScope() as self._listening:
-            while len(self._reader.unread) < MAX_RECV:
-                if not await self._reader.more():
-                    return DISCONNECT
-            await trio.sleep_forever()  # with so much behind this request, only a write can tell
-        return DISCONNECT
+            if len(self._reader.unread) >= MAX_RECV:
+                await trio.sleep_forever()  # with so much behind this request, a write must tell
+            return await self._reader.more()
+        return False
 
     def _take(self) -> bytes:
         """What has come of the body."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import trio
+import trio.testing
 from quart import Response, request
 from quart_trio import QuartTrio
 
@@ -177,6 +178,29 @@ async def test_a_body_that_breaks_off_its_framing_is_a_400(server: Server, stage
     assert (await visit.receive())["type"] == "http.disconnect"
     visit.leave()
     assert problem(await client.rest())["status"] == 400
+
+
+@pytest.mark.parametrize("length", [0, 4])
+async def test_who_waits_for_the_client_hears_of_the_end_of_the_answer(
+    server: Server, stage: Stage, length: int
+) -> None:
+    client = await server.connect()
+    await client.send(get("/", f"Content-Length: {length}"))
+    visit = await stage.visit()
+    if not length:
+        assert (await visit.receive())["type"] == "http.request"
+    heard = []
+
+    async def wait() -> None:
+        heard.append(await visit.receive())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        await visit.respond()
+    assert heard == [{"type": "http.disconnect"}]
+    visit.leave()
+    assert (await client.response())[1] == b"ok"
 
 
 async def test_a_client_that_leaves_within_its_body_gets_no_answer_and_harms_nobody(
