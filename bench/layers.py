@@ -21,11 +21,12 @@ from bench.generator import Poster, generator, post_madly
 from bench.machine import OTHER_CORES, pin, raise_limits
 from bench.marks import Lane
 from bench.processes import free_port, running
-from bench.stage import CONNECTIONS, Phase, Stage, settle
+from bench.stage import JSON, Phase, Stage, settle
 from bench.workloads import USERS, Order, idle, warm
 
 Figures = tuple[float, float]  # a second, and a second of the server's processor time
 LAYERS = ("guard", "lean")
+CONNECTIONS = 64  # enough that the server always has something to do
 
 
 def main() -> None:
@@ -78,7 +79,16 @@ def bare(seconds: float, rounds: int) -> None:
 
 def ingest(seconds: float, rounds: int) -> None:
     """Relay's own: one event a POST, its token checked, itself validated, stored and answered."""
-    _posted("ingestion, events", seconds, rounds, lambda stage: stage.produce())
+    _posted("ingestion, events", seconds, rounds, _produce)
+
+
+def _produce(stage: Stage) -> None:
+    """A connection for every user: many wait for one commit."""
+    for user, door in enumerate(stage.doors):
+        stage.lanes.append(Lane(user, user, door.posting(JSON)))
+        poster = Poster(stage.load, door.port, [stage.lanes[-1]])
+        poster.connect()
+        stage.posters.append(poster)
 
 
 def fanout(seconds: float, rounds: int) -> None:
@@ -131,7 +141,7 @@ def idling(seconds: float, rounds: int) -> None:
         peer = replace(_peer(name), streams=("ws",))
         with peer.start(Ask()) as scene:
             order = Order(idle=1_000, idle_seconds=1.0)
-            for record in idle(peer, scene, order):
+            for record in idle(peer, scene, order, "ws"):
                 print(f"an idle WebSocket  {name:9} {record['kib_each']:6.1f} KiB", flush=True)
 
 

@@ -115,7 +115,6 @@ class LeanConnection(Connection):
             wire,
             transport,
             self._response(head, transport, wire, last=last),
-            self._context,
             self._observer,
         )
         return await exchange.run(self._app, self._scopes.http(head, transport))
@@ -137,4 +136,5 @@ class LeanConnection(Connection):
     def _response(
         self, head: Head, transport: WireTransport, wire: Wire, *, last: bool
     ) -> ResponseWriter:
-        return ResponseWriter(head, wire, transport, self._connections.stamp, last=last)
+        leaving = self._context.terminated.is_set
+        return ResponseWriter(head, wire, transport, self._connections.stamp, leaving, last=last)

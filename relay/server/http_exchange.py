@@ -4,7 +4,6 @@ from contextlib import suppress
 from typing import Any, cast
 
 import trio
-from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 from hypercorn.typing import ASGIReceiveCallable as Receive
 from hypercorn.typing import ASGISendCallable as Send
@@ -33,6 +32,11 @@ class HTTPExchange:
     the socket took it.
     """
 
+    __slots__ = (
+        *("_body", "_continue", "_head", "_listening", "_observer", "_reader", "_response"),
+        *("_told_all", "_transport", "_wire"),
+    )
+
     def __init__(
         self,
         head: Head,
@@ -41,7 +45,6 @@ class HTTPExchange:
         wire: Wire,
         transport: WireTransport,
         response: ResponseWriter,
-        context: WorkerContext,
         observer: Observer,
     ) -> None:
         self._head = head
@@ -50,11 +53,12 @@ class HTTPExchange:
         self._wire = wire
         self._transport = transport
         self._response = response
-        self._context = context
         self._observer = observer
         self._told_all = False  # the last event of the body was received
-        self._continue = head.version == b"1.1" and (
-            head.all_of(b"expect").lower() == b"100-continue"
+        self._continue = (
+            b"expect" in head
+            and head.version == b"1.1"
+            and head.all_of(b"expect").lower() == b"100-continue"
         )
         self._listening: trio.CancelScope | None = None
 
@@ -115,22 +119,15 @@ class HTTPExchange:
             await trio.lowlevel.checkpoint()  # a loop that only sends must not hold others up
         elif event["type"] == "http.response.body":
             more = event.get("more_body", False)
-            self._note_end()
             if not (more or self._body.complete):
                 self._skip_the_rest()
             await response.body(event.get("body", b""), more=more)
             if response.done and self._listening is not None:
                 self._listening.cancel()
         elif event["type"] == "http.response.start":
-            self._note_end()
             await response.start(event["status"], event.get("headers", ()))
         else:
             raise OutOfTurn(f"{event['type']} is not part of a response")
-
-    def _note_end(self) -> None:
-        """A server that stops takes no more requests, and says so."""
-        if self._context.terminated.is_set():
-            self._response.last = True
 
     def _skip_the_rest(self) -> None:
         """The answer is complete: unless the body is, too, nothing can follow it here."""

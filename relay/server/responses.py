@@ -1,10 +1,8 @@
 """A response on its way out: ASGI's events in, HTTP/1.1 bytes out, framed so that it ends."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from http import HTTPStatus
-
-from hypercorn.utils import suppress_body
 
 from .heads import Head
 from .refusals import Refusal
@@ -25,13 +23,14 @@ class ResponseWriter:
     """One response.
 
     Its head waits for the first of a body that is counted, to be one write with it. Until then
-    `last` may be set: the connection ends after this response, which says so. `written`: its head
-    is; until then it may still be refused instead. `done`: all of it is written.
+    `last` may be set: the connection ends after this response, which says so, as it does when the
+    server is `leaving`. `written`: its head is; until then it may still be refused instead.
+    `done`: all of it is written.
     """
 
     __slots__ = (
-        *("_bodiless", "_framing", "_left", "_lines", "_method", "_stamp", "_transport", "_wire"),
-        *("_begun", "done", "last", "written"),
+        *("_begun", "_bodiless", "_framing", "_leaving", "_left", "_lines", "_method", "_stamp"),
+        *("_transport", "_wire", "done", "last", "written"),
     )
 
     def __init__(
@@ -40,14 +39,16 @@ class ResponseWriter:
         wire: Wire,
         transport: WireTransport,
         stamp: Stamp,
+        leaving: Callable[[], bool],
         *,
-        last: bool = False,
+        last: bool,
     ) -> None:
         self._method = request.method
         self._framing: Framing = "chunked" if request.version == b"1.1" else "close"
         self._wire = wire
         self._transport = transport
         self._stamp = stamp
+        self._leaving = leaving
         self._lines: list[bytes] = []  # of the head, while it waits
         self._left: int | None = None  # bytes that were promised and have not come yet
         self._bodiless = False
@@ -74,7 +75,7 @@ class ResponseWriter:
             elif lowered == b"transfer-encoding":
                 continue  # how a body is framed is ours to say
             lines.append(header_line(name, value))
-        self._bodiless = suppress_body(self._method.decode(), status)
+        self._bodiless = self._method == b"HEAD" or status in (204, 304)
         self._begun, self._lines, self._left = True, lines, left
         if left is None and not self._bodiless:
             if self._framing == "chunked":
@@ -121,7 +122,8 @@ class ResponseWriter:
         """The head, which goes out now."""
         lines, self._lines = self._lines, []
         self.written = True
-        if self.last:
+        if self.last or self._leaving():
+            self.last = True
             lines.append(b"connection: close\r\n")
         lines.append(self._stamp.lines())
         lines.append(b"\r\n")

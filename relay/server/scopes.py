@@ -57,7 +57,7 @@ class Scopes:
         path, _, query = target.partition(b"?")
         return {
             "http_version": head.version.decode(),
-            "path": unquote(path.decode()),
+            "path": unquote(path.decode()) if b"%" in path else path.decode(),
             "raw_path": path,
             "query_string": query,
             "root_path": self._root_path,
