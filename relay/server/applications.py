@@ -21,35 +21,57 @@ class Mailbox:
     task, and with it the socket, for ever.
     """
 
-    __slots__ = ("_disconnect", "_incoming", "_outgoing")
+    __slots__ = ("_changed", "_closed", "_disconnect", "_events", "_size")
 
     def __init__(self, size: int) -> None:
-        self._incoming, self._outgoing = trio.open_memory_channel[ASGIReceiveEvent](size)
+        self._size = max(1, size)
+        self._events: list[ASGIReceiveEvent] = []
         self._disconnect: ASGIReceiveEvent | None = None
+        self._closed = False
+        self._changed: trio.Event | None = None  # while somebody waits for a change
 
     async def put(self, event: ASGIReceiveEvent) -> None:
         """Wait until there is room. After the end of either side events are dropped."""
         if event["type"] in ("http.disconnect", "websocket.disconnect"):
             self._disconnect = event
-            self._incoming.close()
+            self._change()
             return
-        try:
-            await self._incoming.send(event)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        while len(self._events) >= self._size and not self._ended:
+            await self._wait()
+        if not self._ended:
+            self._events.append(event)
+            self._change()
 
     async def receive(self) -> ASGIReceiveEvent:
         """The next event; once disconnected, the disconnect again and again."""
-        try:
-            return await self._outgoing.receive()
-        except trio.EndOfChannel:
-            await trio.lowlevel.checkpoint()
-            assert self._disconnect is not None
-            return self._disconnect
+        await trio.lowlevel.checkpoint()
+        while not self._events:
+            if self._disconnect is not None:
+                return self._disconnect
+            await self._wait()
+        event = self._events.pop(0)
+        self._change()
+        return event
 
     def close(self) -> None:
         """The application has returned: nobody will receive again."""
-        self._outgoing.close()
+        self._closed = True
+        self._change()
+
+    @property
+    def _ended(self) -> bool:
+        return self._closed or self._disconnect is not None
+
+    async def _wait(self) -> None:
+        if self._changed is None:
+            self._changed = trio.Event()
+        await self._changed.wait()
+
+    def _change(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
 
 class ApplicationTasks(TaskGroup):
