@@ -63,19 +63,19 @@ class Shortcut:
 
 def _plain(headers: list[tuple[bytes, bytes]], access: Access) -> Credential | None:
     """Who sends this, if it is plain and may publish."""
-    token = kind = b""
+    token = kind = None
     for name, value in headers:
         if name == b"authorization":
-            if token:
+            if token is not None:
                 return None
             token = value
         elif name == b"content-type":
-            if kind:
+            if kind is not None:
                 return None
             kind = value
         elif name in _NOT_PLAIN:
             return None
-    if kind not in _PLAIN_JSON or not token.startswith(_BEARER):
+    if kind not in _PLAIN_JSON or token is None or not token.startswith(_BEARER):
         return None
     credential = access.remembered(token[len(_BEARER) :].decode("latin-1"), time.time())
     if credential is None or credential.signing_kid is not None or not credential.may_publish:

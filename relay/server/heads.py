@@ -18,10 +18,12 @@ Headers = list[tuple[bytes, bytes]]
 
 END = b"\r\n\r\n"
 
+MAX_LENGTH_DIGITS = 20
+"""Of a Content-Length, zeros in front included: what 64 bits need. Others read no more either."""
+
 _TOKEN = rb"[!#-'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rb"(%s) ([!-~]+) HTTP/([0-9]\.[0-9])" % _TOKEN)
 TOKEN = re.compile(_TOKEN)
-_BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 # llhttp knows some methods and not others; which there are is for the application to say
 _ANY_LINE = b"POST / HTTP/1.1"
 
@@ -123,6 +125,8 @@ def parse_head(raw: bytes) -> Head:
     _check_coding(head)
     if not fields.complete:
         raise BadRequest(f"The request's headers are not HTTP: {failure}")
+    if len(head.get(b"content-length") or b"") > MAX_LENGTH_DIGITS:
+        raise BadRequest("The header Content-Length has more digits than a length.")
     if b"host" not in head and version == b"1.1":
         raise BadRequest("The header Host is missing.")
     if head.is_told_twice(b"host"):
@@ -134,7 +138,7 @@ def check_unfinished(unread: bytes, max_head: int, limits: GuardLimits) -> None:
     """Whether these bytes may still become a head. Raises Problem if they never will."""
     if unread and unread[0] <= 0x20 and not b"\r\n".startswith(unread[:2]):
         raise BadRequest("This is not HTTP.")
-    if _BARE_NEWLINE.search(unread):
+    if unread.count(b"\n") != unread.count(b"\r\n"):
         raise BadRequest("A line ends with CR and LF.")
     if len(unread) > limits.max_target and b"\r\n" not in unread:
         raise UriTooLong()

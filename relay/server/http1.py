@@ -5,6 +5,8 @@ read and what it says is written; then comes the next request, or the end. No ta
 queue is made for a request, and no more is read than somebody asked for.
 """
 
+import re
+
 import trio
 
 from relay.errors import Problem
@@ -22,6 +24,7 @@ from .transport import Framing, WireTransport
 from .websocket import WebSocket
 from .wire import Wire
 
+EMPTY_LINES = re.compile(rb"(\r\n)+")  # tolerated in front of a request (RFC 9112, 2.2)
 NOBODY = Head(b"GET", b"/", b"1.1", [])  # for the answer to what was no request
 
 
@@ -81,8 +84,8 @@ class LeanConnection(Connection):
             await trio.lowlevel.checkpoint()  # who sends many at once must not hold others up
         searched = 0
         while True:
-            while reader.unread.startswith(b"\r\n"):  # tolerated in front (RFC 9112, 2.2)
-                reader.unread, searched = reader.unread[2:], 0
+            if empty := EMPTY_LINES.match(reader.unread):
+                reader.unread, searched = reader.unread[empty.end() :], 0
             end = reader.unread.find(END, searched)
             if end >= 0:
                 raw, reader.unread = reader.unread[: end + 4], reader.unread[end + 4 :]

@@ -87,7 +87,8 @@ class HTTPExchange:
                     return {"type": "http.request", "body": data, "more_body": not self._told_all}
                 if self._continue:
                     self._continue = False
-                    await self._wire.send(CONTINUE)
+                    if not self._response.written:  # within an answer it would be part of it
+                        await self._wire.send(CONTINUE)
                 if not await self._more():
                     return DISCONNECT.copy()
         except BadRequest as problem:

@@ -43,7 +43,7 @@ class ResponseWriter:
         *,
         last: bool,
     ) -> None:
-        self._method = request.method
+        self._method = request.method.upper()  # as the application is told it
         self._framing: Framing = "chunked" if request.version == b"1.1" else "close"
         self._wire = wire
         self._transport = transport

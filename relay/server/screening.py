@@ -20,7 +20,9 @@ _ASCII_HEADERS = (
     *(b"host", b"connection", b"upgrade"),
     *(b"sec-websocket-protocol", b"sec-websocket-extensions"),
 )
-_HOST = re.compile(rb"[0-9A-Za-z\-._~%!$&'()*+,;=:\[\]]*")  # RFC 3986, 3.2.2, and a port
+# RFC 3986, 3.2.2, and a port; in labels as the framework's router needs them: it fails on others
+_LABEL = rb"[0-9A-Za-z\-_~%!$&'()*+,;=:\[\]]"
+_HOST = re.compile(rb"(%b{1,63}\.)*%b{0,63}(:[0-9]*)?" % (_LABEL, _LABEL))
 _KEY = re.compile(rb"[0-9A-Za-z+/]{22}==")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 

@@ -140,6 +140,12 @@ async def test_doubled_headers_are_for_others_to_judge(relay: Relay, taken: list
             headers=[*hook.items(), *PLAIN.items(), (name, value)],
         )
         assert taken[-1] is False
+        answer = await relay.http.post(
+            "/api/webhook/cli",
+            content=envelope(),
+            headers=[(name, ""), *hook.items(), *PLAIN.items()],
+        )
+        assert (taken[-1], answer.status_code >= 400) == (False, True)
 
 
 async def test_a_token_that_may_not_publish_or_must_sign_is_for_others_to_judge(

@@ -94,6 +94,8 @@ REFUSED = {
     "a host with a path": (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
     "a host with a space": (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
     "a host with a user": (b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", 400),
+    "a host with an empty label": (b"GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", 400),
+    "a host with a label too long": (b"GET / HTTP/1.1\r\nHost: " + b"a" * 64 + b"\r\n\r\n", 400),
     # -- how long the body is (6)
     "length and coding": (chunked(LAST, "Content-Length: 4"), 400),
     "coding and length": (post("Content-Length: 4", "Transfer-Encoding: chunked", body=LAST), 400),
@@ -106,6 +108,7 @@ REFUSED = {
     "length with an underscore": (post("Content-Length: 1_0", body=bytes(10)), 400),
     "length empty": (post("Content-Length: "), 400),
     "length beyond counting": (post("Content-Length: 99999999999999999999"), 400),
+    "length of many zeros": (post("Content-Length: " + "0" * 5_000 + "4", body=b"body"), 400),
     "length before a colon's space": (lines(b"Content-Length : 4"), 400),
     "coding gzip": (post("Transfer-Encoding: gzip"), 501),
     "coding gzip, chunked": (post("Transfer-Encoding: gzip, chunked", body=LAST), 501),
@@ -144,6 +147,7 @@ READ = {
     # as sent: method, path, body
     "plain": (get("/path?200"), ("GET", "/path", b"")),
     "empty lines in front": (b"\r\n\r\n" + get(), ("GET", "/", b"")),
+    "more empty lines than one read": (b"\r\n" * 20_000 + get(), ("GET", "/", b"")),
     "an absolute target": (get("http://relay/path"), ("GET", "/path", b"")),
     "a star": (get("*").replace(b"GET", b"OPTIONS"), ("OPTIONS", "*", b"")),
     "a method nobody knows": (get().replace(b"GET", b"BREW"), ("BREW", "/", b"")),
@@ -154,6 +158,10 @@ READ = {
     "every character of a name": (lines(b"!#$%&'*+-.^_`|~09aZ: a"), ("GET", "/", b"")),
     "a value not ASCII": (lines(b"X: \xe9"), ("GET", "/", b"")),
     "a host with a port": (get().replace(b"relay", b"[::1]:80"), ("GET", "/", b"")),
+    "a host of long labels": (
+        get().replace(b"relay", (b"a" * 63 + b".") * 3 + b":80"),
+        ("GET", "/", b""),
+    ),
     "an empty host": (get().replace(b" relay", b""), ("GET", "/", b"")),
     "a counted body": (post("Content-Length: 4", body=b"body"), ("POST", "/", b"body")),
     "zeros in front of a length": (
@@ -249,9 +257,10 @@ async def test_what_has_no_body_gets_none(status: int) -> None:
     assert answer.count(b"HTTP/1.1 ") == 2
 
 
-async def test_head_is_get_without_the_body() -> None:
+@pytest.mark.parametrize("method", [b"HEAD", b"head"])  # the application is told HEAD for both
+async def test_head_is_get_without_the_body(method: bytes) -> None:
     async with serving(Echo()) as server:
-        said = post("Content-Length: 4", body=b"body").replace(b"POST", b"HEAD")
+        said = post("Content-Length: 4", body=b"body").replace(b"POST", method)
         answer = await server.ask(said + get("/", "Connection: close"))
     assert b"content-length: 4\r\n" in answer
     assert b"body" not in answer
@@ -331,6 +340,23 @@ async def test_leave_to_send_a_body_is_given_only_to_who_is_read(stage: Stage) -
         answer = await client.rest()
         assert b"100 Continue" not in answer
         assert b"connection: close" in answer  # the body may come or not: nobody can know
+
+
+async def test_no_leave_is_given_in_the_middle_of_an_answer(stage: Stage) -> None:
+    async with serving(stage) as server:
+        client = await server.connect()
+        await client.send(post("Content-Length: 4", "Expect: 100-continue", "Connection: close"))
+        visit = await stage.visit()
+        await visit.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(visit.receive)
+            await trio.testing.wait_all_tasks_blocked()
+            await client.send(b"body")
+        await visit.body(b"answer")
+        visit.leave()
+        answer = await client.rest()
+    assert b"100 Continue" not in answer
+    assert answer.endswith(b"\r\n\r\n6\r\nanswer\r\n0\r\n\r\n")
 
 
 async def test_one_that_sends_many_requests_at_once_does_not_hold_others_up(
