@@ -38,6 +38,7 @@ from relay.errors import (
 )
 from relay.exchange import Exchange, SocketExchange
 from relay.forwarded import Forwarded
+from relay.intake import Intake
 from relay.limited import keep_limits, refused
 from relay.observed import ROUTE, Observed, request_id
 from relay.origins import Listed
@@ -64,6 +65,7 @@ class Relay(QuartTrio):
     asgi_http_class = Exchange
     asgi_websocket_class = SocketExchange
     shortcut: Shortcut
+    intake: Intake
     request_class = RelayRequest
     services: Services
 
@@ -75,6 +77,7 @@ def create_app(settings: Settings) -> Relay:
     """The app without its services: whoever serves it opens those and sets `app.services`."""
     app = Relay()
     app.config["BODY_TIMEOUT"] = settings.body_timeout
+    app.intake = Intake()
     app.url_map.merge_slashes = False  # a redirect would name a host of the client's choosing
     for blueprint in (users, sessions, tokens, webhook, stream, operations, console, reference):
         app.register_blueprint(blueprint)

@@ -19,6 +19,7 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
 from relay.envelope import most_bytes
+from relay.intake import Intake
 from relay.realtime.sse import HEADERS, Write
 from relay.server.transport import EXTENSION, Transport
 
@@ -49,7 +50,7 @@ class Extent(Enum):
 class Exchange(TrioASGIHTTPConnection):
     """quart-trio's connection, lean for small requests, pushing for streams."""
 
-    app: Any  # a Quart app with a shortcut
+    app: Any  # a Quart app with a shortcut and an intake
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if self.scope["path"] in STREAMS:
@@ -87,18 +88,20 @@ class Exchange(TrioASGIHTTPConnection):
         most, announced = self._bounds()
         if announced > most:
             return b"", Extent.TOO_LARGE
-        body = bytearray()  # however small the pieces, none is copied twice
-        with trio.move_on_after(self.app.config["BODY_TIMEOUT"]):
+        intake: Intake = self.app.intake
+        with intake.body(self.app.config["BODY_TIMEOUT"]) as body:
             while True:
                 message: Any = await receive()
                 if message["type"] == "http.disconnect":
                     return b"", Extent.ABANDONED
-                body += message["body"]
+                intake.add(body, message["body"])
                 if not message.get("more_body", False):
-                    return bytes(body), Extent.WHOLE
-                if len(body) > most:
-                    return bytes(body), Extent.TOO_LARGE
-        return bytes(body), Extent.TOO_SLOW
+                    break
+                if len(body.data) > most:
+                    return bytes(body.data), Extent.TOO_LARGE
+        if body.patience.cancel_called:
+            return b"", Extent.TOO_SLOW
+        return bytes(body.data), Extent.WHOLE
 
     def _is_here(self) -> bool:
         """Whether the whole body came with its head: little then, and nothing to wait for."""

@@ -127,6 +127,9 @@ connections_stalled = Counter(
     "relay_connections_stalled", "Connections cut because their reader made no progress."
 )
 log_lines_dropped = Counter("relay_log_lines_dropped", "Log lines not written.", ["reason"])
+bodies_displaced = Counter(
+    "relay_bodies_displaced", "Slow request bodies given up because others were too many."
+)
 connections_displaced = Counter(
     "relay_connections_displaced", "Silent connections closed because others came to a full house."
 )

@@ -39,7 +39,7 @@ FLOORS = (
     },
     {"challenges", "cors", "described", "events", "logs", "server", "settings", "signing"}
     | {"wrapped"},
-    {"answers", "envelope", "limits", "misspelt", "observed", "reports", "tokens"},
+    {"answers", "envelope", "intake", "limits", "misspelt", "observed", "reports", "tokens"},
     {"db"},
     {"access", "housekeeping", "vitals"},
     {"accounts", "realtime"},
