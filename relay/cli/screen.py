@@ -1,5 +1,6 @@
 """A stream in a terminal: logs scroll by, running tasks stay below with their bars."""
 
+import json
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -30,13 +31,13 @@ _ENDS = {"task_succeeded": ("✓", "green"), "task_failed": ("✗", "red")}
 
 
 class Task:
-    """A running one."""
+    """A running one, since a moment of the server's clock."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, began: float) -> None:
         self.title = title
         self.progress: float | None = None
         self.message = ""
-        self.began = time.monotonic()
+        self.began = began
 
 
 class Screen:
@@ -45,6 +46,7 @@ class Screen:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, emoji=False)
         self._tasks: dict[str, Task] = {}
+        self._ahead = 0.0  # seconds the server's clock is before ours, as far as events prove it
         self.status = "connecting"
         self._live = Live(
             console=self._console,
@@ -90,7 +92,8 @@ class Screen:
                 name = (f"{who}  " if who else "", "cyan")
                 yield Text.assemble(head, name, coloured(line, style))
             return
-        task = self._tasks.pop(key, None) or Task(clean(key) or "task")
+        received = self._received(event)
+        task = self._tasks.pop(key, None) or Task(clean(key) or "task", received)
         if isinstance(title, str) and title:
             task.title = clean(title)
         if kind in _ENDS:
@@ -101,6 +104,7 @@ class Screen:
             del self._tasks[next(iter(self._tasks))]
         self._tasks[key] = task
         if kind == "task_started":
+            task.began = received
             yield Text.assemble(head, (f"▶ {task.title}", "bold"))
         progress = given.get("progress")
         if isinstance(progress, int | float):
@@ -109,6 +113,12 @@ class Screen:
         if kind == "task_progress" and not self._console.is_terminal:
             share = "" if task.progress is None else f"{task.progress:4.0%}  "
             yield Text.assemble(head, f"{task.title}  {share}{task.message}".rstrip())
+
+    def _received(self, event: dict[str, Any]) -> float:
+        """When the server had it. None can come before it was there: that shows a clock ahead."""
+        received = datetime.fromisoformat(event["received_at"]).timestamp()
+        self._ahead = max(self._ahead, received - time.time())
+        return received
 
     def _below(self) -> Group:
         grid = Table.grid(padding=(0, 1), expand=True)
@@ -124,7 +134,7 @@ class Screen:
                 Text(task.title, style="bold", overflow="ellipsis"),
                 ProgressBar(1.0, task.progress or 0.0, pulse=task.progress is None),
                 "" if task.progress is None else f"{task.progress:.0%}",
-                _duration(time.monotonic() - task.began),
+                _duration(max(0.0, time.time() + self._ahead - task.began)),
                 Text(task.message, overflow="ellipsis"),
             )
         more = f"  and {len(tasks) - rows} more running" if len(tasks) > rows else ""
@@ -148,7 +158,7 @@ def coloured(line: str, style: str) -> Text:
 
 
 def _shown(payload: Any) -> str:
-    return payload if isinstance(payload, str) else str(payload)
+    return payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
 
 
 def _clock(event: dict[str, Any]) -> str:

@@ -19,11 +19,23 @@ from relay.client.posting import Away, Posting, Stored, pause_before
 EVENT_TYPES = ("task_started", "task_progress", "task_succeeded", "task_failed", "log")
 
 
-@click.command("send")
+class Share(click.FloatRange):
+    """How far something is, 0 to 1."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return float(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is no number from 0 to 1; 40 % is 0.4", param, ctx)
+
+
+@click.command("send", context_settings={"allow_extra_args": True})
 @click.argument("what", metavar="EVENT_TYPE | -", type=click.Choice((*EVENT_TYPES, "-")))
 @click.option("--task-id", metavar="ID", help="Which task this belongs to.")
 @click.option("--title", metavar="TEXT", help="What the task is called.")
-@click.option("--progress", type=click.FloatRange(0, 1), metavar="0-1", help="How far it is.")
+@click.option("--progress", type=Share(0, 1), metavar="0-1", help="How far it is.")
 @click.option("--message", metavar="TEXT", help="What there is to say.")
 @click.option("--level", metavar="WORD", help="Of a log: debug, info, warning, error.")
 @click.option("--exit-code", type=int, metavar="N", help="What it ended with.")
@@ -40,7 +52,10 @@ EVENT_TYPES = ("task_started", "task_progress", "task_succeeded", "task_failed",
 )
 @click.option("--json", "as_json", is_flag=True, help="The receipt as Relay gave it.")
 @relay_options
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     what: str,
     task_id: str | None,
     event_id: str | None,
@@ -68,6 +83,9 @@ def command(
     ts and event_id are added where they are missing. One object over several lines is fine, too.
     Exit codes: 0 stored, 1 refused, 2 wrong usage, 4 no token that counts, 5 Relay is away.
     """
+    if context.args:
+        words = " ".join(context.args)
+        raise click.UsageError(f'What there is to say goes into --message: --message "{words}"')
     given = {"task_id": task_id, "event_id": event_id, "ts": ts}
     if what == "-":
         for name, value in {**given, **keys, "payload": payload}.items():

@@ -93,7 +93,8 @@ def clean_url(url: str) -> str:
     """The address as the file spells it. Raises NoCredentials for what is no web address."""
     split = urlsplit(url.strip())
     if split.scheme not in ("http", "https") or not split.hostname or split.query or split.fragment:
-        raise NoCredentials(f"{url!r} is not the address of a Relay, like https://relay.example")
+        like = "https://relay.example or http://127.0.0.1:8000"
+        raise NoCredentials(f"{url!r} is not the address of a Relay, like {like}")
     if split.username is not None or split.password is not None:
         raise NoCredentials("the address of a Relay holds no user and no password")
     return f"{split.scheme}://{split.netloc.lower()}{split.path.rstrip('/')}"

@@ -80,6 +80,22 @@ async def test_events_come_on_stdin(relay: Relay, stdin: bytes, receipt: bytes) 
     assert {event["payload"]["n"] for event in await stored(user)} == {1}
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("log", "hello", "world"), b'--message "hello world"'),
+        (("task_progress", "--progress", "40%"), b"'40%' is no number from 0 to 1; 40 % is 0.4"),
+        (("task_progress", "--progress", "40"), b"'40' is no number from 0 to 1; 40 % is 0.4"),
+        (("log", "--mesage", "x"), b"--mesage"),
+    ],
+)
+async def test_a_slip_of_the_command_line_is_told_with_what_is_right(
+    words: tuple[str, ...], said: bytes
+) -> None:
+    done = await send(*words)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
 async def test_a_line_is_sent_when_it_comes_not_when_stdin_ends(relay: Relay) -> None:
     user = await relay.user()
     process = await trio.lowlevel.open_process(

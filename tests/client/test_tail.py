@@ -1,6 +1,7 @@
 """`relay tail` as people run it: in a pipe and in a terminal, across restarts, under a flood."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -11,12 +12,16 @@ import subprocess
 import termios
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import psutil
+import pytest
 import trio
+from rich.console import Console
 
+from relay.cli.screen import Screen
 from relay.client.credentials import Credentials
 from relay.client.watching import Break, Said, Stream
 from relay.db.pool import connect
@@ -286,6 +291,32 @@ async def test_a_terminal_shows_bars_below_and_logs_above_and_obeys_no_payload(
         with trio.fail_after(PATIENCE):
             assert await terminal.process.wait() == 130
         await terminal.shows("\x1b[?25h")  # the cursor is given back
+
+
+def told(kind: str, at: datetime, **payload: object) -> dict[str, object]:
+    stamp = at.isoformat().replace("+00:00", "Z")
+    event = {"event_type": kind, "task_id": "t", "ts": "2026-01-31T12:00:00Z"}
+    return {**event, "received_at": stamp, "payload": payload}
+
+
+@pytest.mark.parametrize("ahead", [0, 7_200])
+def test_a_task_runs_since_it_was_started_whenever_one_looks(ahead: int) -> None:
+    seen = Console(width=100, file=io.StringIO(), force_terminal=True)
+    server = datetime.now(UTC) + timedelta(seconds=ahead)
+    screen = Screen(seen)
+    screen.show([told("task_progress", server - timedelta(hours=9), progress=0.1)])
+    screen.show([told("task_started", server - timedelta(seconds=190), title="train it")])
+    screen.show([told("task_progress", server, progress=0.4)])
+    with seen.capture() as below:
+        seen.print(screen._below())  # what a refresh paints
+    assert re.search(r"40%\x1b?\S* +3:1\d", below.get()) is not None, below.get()
+
+
+def test_a_log_without_a_message_is_shown_as_the_json_it_is() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    with seen.capture() as lines:
+        Screen(seen).show([told("log", datetime.now(UTC), ok=True, where=None, name="Zoë")])
+    assert '{"ok": true, "where": null, "name": "Zoë"}' in lines.get()
 
 
 async def test_a_flood_is_shown_to_its_end_and_held_nowhere(relay: Relay, tmp_path: Path) -> None:
