@@ -93,7 +93,8 @@ class Screen:
                 yield Text.assemble(head, name, coloured(line, style))
             return
         received = self._received(event)
-        task = self._tasks.pop(key, None) or Task(clean(key) or "task", received)
+        key = key or f"untitled {title}"  # told by its title; a log without a task is nobody's
+        task = self._tasks.pop(key, None) or Task(clean(event.get("task_id") or "task"), received)
         if isinstance(title, str) and title:
             task.title = clean(title)
         if kind in _ENDS:

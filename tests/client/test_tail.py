@@ -312,6 +312,26 @@ def test_a_task_runs_since_it_was_started_whenever_one_looks(ahead: int) -> None
     assert re.search(r"40%\x1b?\S* +3:1\d", below.get()) is not None, below.get()
 
 
+def test_a_line_of_no_task_is_not_given_to_one_without_an_id() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    screen = Screen(seen)
+    events = [
+        told("task_started", datetime.now(UTC), title="one"),
+        told("task_started", datetime.now(UTC), title="two"),
+        told("log", datetime.now(UTC), message="nobody's"),
+        told("task_succeeded", datetime.now(UTC), title="one"),
+    ]
+    for event in events:
+        del event["task_id"]
+    with seen.capture() as lines:
+        screen.show(events)
+    said = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert said == ["▶ one", "▶ two", "nobody's", "✓ one"]
+    with seen.capture() as below:
+        seen.print(screen._below())
+    assert ("two" in below.get(), "one" in below.get()) == (True, False)
+
+
 def test_a_log_without_a_message_is_shown_as_the_json_it_is() -> None:
     seen = Console(width=100, file=io.StringIO())
     with seen.capture() as lines:
