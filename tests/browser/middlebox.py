@@ -11,6 +11,7 @@ from tests.faults.program import free_port
 from tests.live import PATIENCE, Relay, running_relay
 
 CHUNK = 65_536
+END = b"\r\n\r\n"  # of a head
 STREAM = re.compile(rb"GET (/api/(?:rt|sse)\S*) HTTP/1.1\r\n")
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -83,9 +84,10 @@ class Middlebox:
     ) -> None:
         with suppress(*BROKEN):
             while data := await relay.receive_some(CHUNK):
-                # a swallowing proxy says yes to the handshake, and nothing more
-                if browser not in self._stalled or data.startswith(b"HTTP/1.1 101"):
+                if browser not in self._stalled:
                     await browser.send_all(data)
+                elif data.startswith(b"HTTP/1.1 101"):  # yes to the handshake, and nothing more
+                    await browser.send_all(data.partition(END)[0] + END)
         scope.cancel()
 
 

@@ -119,7 +119,7 @@ async def test_no_secret_and_no_payload_is_told_to_anybody(everybody: Everybody)
     assert len(processes) >= 3  # the supervisor and its workers
     command_lines = "\n".join(" ".join(process.cmdline()) for process in processes)
     e.program.process.terminate()
-    assert await e.program.ended(20) == 0
+    assert await e.program.ended(20) == 0, e.program.stderr[-5_000:]
     lines = e.program.stderr.splitlines()
     assert len(lines) > 50
     assert any('"status": 503' in line for line in lines)
