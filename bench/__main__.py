@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import headroom
-from bench.catalogue import CATALOGUE, Ask, Peer, relay
+from bench.catalogue import CATALOGUE, relay
 from bench.generator import Failed
 from bench.machine import OTHER_CORES, SERVER_CORES, described, pin, raise_limits
+from bench.peer import Ask, Peer
 from bench.processes import ROOT, Absent
 from bench.results import Results, plain, table
 from bench.workloads import WORKLOADS, Order, Workload

@@ -17,9 +17,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bench.catalogue import Door, Peer, Scene
-from bench.generator import Poster, generator, post_madly, post_steadily
+from bench.generator import Poster, generator
 from bench.marks import Lane
+from bench.peer import Door, Peer, Scene
+from bench.posting import post_madly, post_steadily
 from bench.processes import ROOT
 from bench.stage import CONNECTIONS, JSON, NDJSON, Stage, milliseconds, settle
 

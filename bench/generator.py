@@ -4,7 +4,6 @@ Nothing is parsed while it runs but the answers to posts; what watchers get is k
 with its time, and judged afterwards. So an event costs a few system calls and little else.
 """
 
-import gc
 import select
 import socket
 import time
@@ -97,6 +96,16 @@ def connected(port: int) -> socket.socket:
     return sock
 
 
+def _received(sock: socket.socket) -> int | None:
+    """How much came into the block; None: nothing yet; 0: the end, by a reset, too."""
+    try:
+        return sock.recv_into(_BLOCK)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return 0
+
+
 @dataclass(eq=False, slots=True)
 class Watcher:
     """One stream, of one user. `data` is what came after the answer's head."""
@@ -126,12 +135,8 @@ class Watcher:
         self.load.watchers.append(self)
 
     def _ready(self) -> None:
-        try:
-            size = self.sock.recv_into(_BLOCK)
-        except BlockingIOError:
+        if (size := _received(self.sock)) is None:
             return
-        except OSError:
-            size = 0
         if not size:
             self.ended = True
             self.load.drop(self.sock)
@@ -259,12 +264,8 @@ class Poster:
             self.sock.setblocking(False)
 
     def _ready(self) -> None:
-        try:
-            size = self.sock.recv_into(_BLOCK)
-        except BlockingIOError:
+        if (size := _received(self.sock)) is None:
             return
-        except OSError:
-            size = 0
         if not size:
             if self.busy:
                 raise Failed("a keep-alive connection was closed under a POST")
@@ -286,76 +287,3 @@ class Poster:
         if self.sock is not None:
             self.load.drop(self.sock)
             self.sock = None
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """When posts were sent: the first, and when the last answer was in."""
-
-    began: float
-    answered: float
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """No garbage collection in between: it would pause the clock's reader."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def post_madly(load: Generator, posters: Sequence[Poster], seconds: float) -> Span:
-    """As fast as the answers come, for so long."""
-    began = clock()
-    for poster in posters:
-        poster.begin(began + seconds)
-    load.until(lambda: not any(poster.busy for poster in posters), seconds + PATIENCE, "answers")
-    return Span(began, clock())
-
-
-def post_steadily(
-    load: Generator, posters: Sequence[Poster], lanes: Sequence[Lane], rate: float, seconds: float
-) -> Span:
-    """At a fixed rate, each lane in turn, whatever became of the posts before.
-
-    The k-th is due at `began + k / rate` and counts from then, however late it could be sent.
-    """
-    owner = {lane.number: poster for poster in posters for lane in poster.lanes}
-    began = clock() + 0.01
-    for k in range(int(rate * seconds)):
-        due = began + k / rate
-        while clock() < due:
-            load.turn(due)
-        lane = lanes[k % len(lanes)]
-        owner[lane.number].due(lane, due)
-        if not k % 8:
-            load.turn(0)  # answers are read even when everything is late
-    load.until(lambda: not any(poster.busy for poster in posters), PATIENCE, "answers")
-    return Span(began, clock())
-
-
-def post_each(load: Generator, posters: Sequence[Poster], times: int) -> Span:
-    """So many POSTs of every lane."""
-    began = clock()
-    for poster in posters:
-        for lane in poster.lanes:
-            poster.waits.extend([(lane, began)] * times)
-        poster.begin(0)
-    load.until(lambda: not any(poster.busy for poster in posters), 600, "answers")
-    return Span(began, clock())
-
-
-def await_marks(
-    load: Generator, watchers: Sequence[Watcher], wanted: Sequence[Sequence[bytes]]
-) -> None:
-    """Read on until each watcher has all its marks; they may be far from the end."""
-    deadline = clock() + PATIENCE
-    for watcher, last in zip(watchers, wanted, strict=True):
-        for each in last:
-            while watcher.data.rfind(each) < 0:
-                if watcher.ended or clock() > deadline:
-                    return  # the verdict will tell what is missing
-                load.turn(clock() + 0.02)

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from bench.catalogue import NULL, Ask
+from bench.catalogue import NULL
+from bench.peer import Ask
 from bench.results import Results, number
 from bench.workloads import Order, fan_out, one_by_one
 

@@ -16,10 +16,12 @@ from functools import partial
 from statistics import median
 
 from bench import wire
-from bench.catalogue import Ask, Peer, relay
-from bench.generator import Poster, generator, post_madly
+from bench.catalogue import relay
+from bench.generator import Poster, generator
 from bench.machine import OTHER_CORES, pin, raise_limits
 from bench.marks import Lane
+from bench.peer import Ask, Peer
+from bench.posting import post_madly
 from bench.processes import free_port, running
 from bench.stage import JSON, Phase, Stage, settle
 from bench.workloads import USERS, Order, idle, warm

@@ -1,25 +1,19 @@
 """A peer's users, their streams and their producers: what a workload posts on, phase by phase."""
 
+import gc
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from statistics import quantiles
 from typing import Any
 
-from bench.catalogue import Door, Peer, Scene
-from bench.generator import (
-    Generator,
-    Poster,
-    Span,
-    Watcher,
-    await_marks,
-    clock,
-    open_watchers,
-    undisturbed,
-)
+from bench.generator import PATIENCE, Generator, Poster, Watcher, clock, open_watchers
 from bench.judging import arrivals, judge_all, last_arrival
 from bench.machine import Load
 from bench.marks import Lane, Verdict, mark
+from bench.peer import Door, Peer, Scene
+from bench.posting import Span
 
 CONNECTIONS = 16  # of producers, kept alive
 LINGER = 0.2  # seconds in which a doubled event would still come
@@ -180,3 +174,27 @@ def settle(load: Generator) -> None:
     """Streams that stand are subscribed a moment later."""
     end = clock() + 0.5
     load.rest(end - clock())
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """No garbage collection in between: it would pause the clock's reader."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def await_marks(
+    load: Generator, watchers: Sequence[Watcher], wanted: Sequence[Sequence[bytes]]
+) -> None:
+    """Read on until each watcher has all its marks; they may be far from the end."""
+    deadline = clock() + PATIENCE
+    for watcher, last in zip(watchers, wanted, strict=True):
+        for each in last:
+            while watcher.data.rfind(each) < 0:
+                if watcher.ended or clock() > deadline:
+                    return  # the verdict will tell what is missing
+                load.turn(clock() + 0.02)

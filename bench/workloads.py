@@ -13,20 +13,11 @@ from functools import partial
 from typing import Any
 
 from bench import wire
-from bench.catalogue import Peer, Scene
 from bench.flood import ENVIRON as FLOOD_ENVIRON
 from bench.flood import flood
-from bench.generator import (
-    PATIENCE,
-    Span,
-    Watcher,
-    clock,
-    generator,
-    open_watchers,
-    post_each,
-    post_madly,
-    post_steadily,
-)
+from bench.generator import PATIENCE, Watcher, clock, generator, open_watchers
+from bench.peer import Peer, Scene
+from bench.posting import Span, post_each, post_madly, post_steadily
 from bench.stage import Phase, Stage, milliseconds, settle
 
 USERS = 64

@@ -103,9 +103,14 @@ class Exchange(TrioASGIHTTPConnection):
             return b"", Extent.TOO_SLOW
         return bytes(body.data), Extent.WHOLE
 
+    @property
+    def _transport(self) -> Transport | None:
+        extensions: dict[str, Any] = self.scope.get("extensions") or {}
+        return extensions.get(EXTENSION)
+
     def _is_here(self) -> bool:
         """Whether the whole body came with its head: little then, and nothing to wait for."""
-        transport: Transport | None = (self.scope.get("extensions") or {}).get(EXTENSION)  # type: ignore[assignment]
+        transport = self._transport
         return transport is not None and transport.body_is_here
 
     def _bounds(self) -> tuple[int, int]:
@@ -136,8 +141,7 @@ class Exchange(TrioASGIHTTPConnection):
         async def write(body: bytes) -> None:
             await send(_body(body, more=True))
 
-        extensions: dict[str, Any] = self.scope.get("extensions") or {}
-        await response.run(write, extensions.get(EXTENSION))
+        await response.run(write, self._transport)
         await send(_body(b"", more=False))
 
 

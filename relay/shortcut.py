@@ -26,7 +26,7 @@ PATH = "/api/webhook/cli"
 _RAW_PATH = PATH.encode()
 _BEARER = b"Bearer "
 _PLAIN_JSON = frozenset({JSON.encode(), f"{JSON}; charset=utf-8".encode()})
-# of a page, compressed, or coming in pieces: for others to judge
+# of a page, or compressed: for others to judge
 _NOT_PLAIN = frozenset({b"origin", b"content-encoding"})
 
 log = structlog.get_logger("relay.app")

@@ -12,7 +12,13 @@ from urllib.parse import parse_qs
 
 import django
 import uvicorn
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.http import JsonResponse
+from django.urls import path
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
@@ -25,13 +31,6 @@ settings.configure(
     },
 )
 django.setup()
-
-from channels.generic.websocket import AsyncWebsocketConsumer  # noqa: E402
-from channels.layers import get_channel_layer  # noqa: E402
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from django.core.asgi import get_asgi_application  # noqa: E402
-from django.http import JsonResponse  # noqa: E402
-from django.urls import path  # noqa: E402
 
 
 async def accept(request):

@@ -108,7 +108,7 @@ def _check_scraper(now: Services) -> None:
         ):
             raise InvalidToken("This is not the metrics token.", reason="metrics")
         return
-    forwarded = any(_FORWARDED.fullmatch(name) for name in request.headers.keys())  # noqa: SIM118
+    forwarded = any(_FORWARDED.fullmatch(name) for name, _ in request.headers)
     # a name that strangers point at loopback (DNS rebinding) makes any page of theirs our origin
     named = _local(f"http://{request.headers.get('Host', '')}") and _local(now.base_url)
     if forwarded or not named or not _on_loopback(client_address(request)):

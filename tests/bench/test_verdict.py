@@ -7,11 +7,13 @@ from functools import partial
 
 import pytest
 
-from bench.catalogue import PEERS, Door, Peer, Scene
-from bench.generator import Generator, Watcher, generator, post_each
+from bench.catalogue import PEERS
+from bench.generator import Generator, Watcher, generator
 from bench.judging import arrivals, judge_all
 from bench.machine import SERVER_CORES
 from bench.marks import Lane, Verdict, judge, mark
+from bench.peer import Door, Peer, Scene
+from bench.posting import post_each
 from bench.processes import free_port, running
 from bench.stage import Stage, settle
 
