@@ -6,8 +6,9 @@ Only a stream outlives its answer's start; it pushes, top to bottom, until it en
 streaming pulls from a generator, which must not yield inside a nursery or a cancel scope.)
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from enum import Enum, auto
+from functools import partial
 from typing import Any, cast
 
 import trio
@@ -17,6 +18,7 @@ from quart.asgi import ASGIWebsocketConnection
 from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, RequestTimeout
 
 from relay.envelope import most_bytes
 from relay.intake import Intake
@@ -24,6 +26,8 @@ from relay.realtime.sse import HEADERS, Write
 from relay.server.transport import EXTENSION, Transport
 
 Run = Callable[[Write, Transport | None], Awaitable[None]]
+
+_CONTINUE = b"100-continue"
 
 STREAMS = frozenset({"/api/sse"})  # paths whose handlers must hear of a disconnect
 
@@ -47,6 +51,16 @@ class Extent(Enum):
     ABANDONED = auto()  # the client left
 
 
+class BodyOnDemand:
+    """What Quart's request awaits as its body: taken in when the handler asks, and not before."""
+
+    def __init__(self, take: Callable[[], Awaitable[bytes]]) -> None:
+        self._take = take
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        return self._take().__await__()
+
+
 class Exchange(TrioASGIHTTPConnection):
     """quart-trio's connection, lean for small requests, pushing for streams."""
 
@@ -55,6 +69,9 @@ class Exchange(TrioASGIHTTPConnection):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if self.scope["path"] in STREAMS:
             await super().__call__(receive, send)
+            return
+        if self._waits_for_leave():
+            await self._judge_first(receive, send)
             return
         body, extent = await self._take(receive)
         if extent is Extent.ABANDONED:
@@ -75,6 +92,29 @@ class Exchange(TrioASGIHTTPConnection):
         if extent is not Extent.WHOLE:  # what is still to come is no next request
             response.headers["Connection"] = "close"
         await self._send_response(send, response)
+
+    async def _judge_first(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Ask for the body only when the handler does: who is refused is never told to send it."""
+        request = self._create_request_from_scope(send)
+        self._extent: Extent | None = None
+        request.body = cast("Any", BodyOnDemand(partial(self._demand, receive)))
+        response = await self.app.handle_request(request)
+        if self._extent is Extent.ABANDONED:
+            return
+        if self._extent is not Extent.WHOLE:
+            response.headers["Connection"] = "close"
+        await self._send_response(send, response)
+
+    async def _demand(self, receive: ASGIReceiveCallable) -> bytes:
+        """The body, which its sender gets leave to send now. Raises what the handler should."""
+        body, self._extent = await self._take(receive)
+        if self._extent is Extent.TOO_LARGE:
+            raise RequestEntityTooLarge()
+        if self._extent is Extent.TOO_SLOW:
+            raise RequestTimeout()
+        if self._extent is Extent.ABANDONED:
+            raise ClientDisconnected()
+        return body
 
     async def _take(self, receive: ASGIReceiveCallable) -> tuple[bytes, Extent]:
         """Take the body in, as far as it may go.
@@ -112,6 +152,13 @@ class Exchange(TrioASGIHTTPConnection):
         """Whether the whole body came with its head: little then, and nothing to wait for."""
         transport = self._transport
         return transport is not None and transport.body_is_here
+
+    def _waits_for_leave(self) -> bool:
+        """Whether the sender asks before it sends (RFC 9110, 10.1.1), and has sent nothing yet."""
+        if self._is_here() or self.scope["http_version"] == "1.0":
+            return False
+        headers = self.scope["headers"]
+        return any(name == b"expect" and value.lower() == _CONTINUE for name, value in headers)
 
     def _bounds(self) -> tuple[int, int]:
         """What the body may have, and what it says it has, in bytes."""

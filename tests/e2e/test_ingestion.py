@@ -1,6 +1,7 @@
 """What the ingestion route takes, byte for byte, and how it refuses everything else."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -193,6 +194,61 @@ async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(relay: Relay)
             assert (await connection.tcp.receive_some()).startswith(b"HTTP/1.1 100")
         await connection.send(envelope())
         assert (await connection.answer()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        ("no credential", 401),
+        ("a bad credential", 401),
+        ("a watcher's", 403),
+        ("wrong type", 415),
+        ("too large", 413),
+    ],
+)
+async def test_who_asks_before_it_sends_is_refused_without_its_body(
+    relay: Relay, fault: str, status: int
+) -> None:
+    if os.environ.get("RELAY_HTTP1") == "guard":
+        pytest.skip("Hypercorn gives leave before the app is asked")
+    user = await relay.user()
+    token = {
+        "no credential": None,
+        "a bad credential": "x.y.z",
+        "a watcher's": (await user.token(scopes=["watch"]))["token"],
+    }.get(fault, await user.hook())
+    async with raw_http(relay) as connection:
+        await connection.send(
+            head(
+                "/api/webhook/cli",
+                *((f"Authorization: Bearer {token}",) if token else ()),
+                f"Content-Type: {'text/plain' if fault == 'wrong type' else 'application/json'}",
+                "Expect: 100-Continue",
+                f"Content-Length: {2**20 if fault == 'too large' else 100}",
+            )
+        )
+        with trio.fail_after(20):
+            assert not (first := await connection.tcp.receive_some()).startswith(b"HTTP/1.1 100")
+        assert first.startswith(b"HTTP/1.1 %d" % status)
+        assert b"\r\nconnection: close\r\n" in first.lower()  # the body may come or not
+
+
+async def test_who_asks_and_then_sends_nothing_is_told_so(database_url: str) -> None:
+    async with running_relay(database_url, RELAY_BODY_TIMEOUT="0.3") as relay:
+        hook = await (await relay.user()).hook()
+        async with raw_http(relay) as connection:
+            await connection.send(
+                head(
+                    "/api/webhook/cli",
+                    f"Authorization: Bearer {hook}",
+                    "Content-Type: application/json",
+                    "Expect: 100-continue",
+                    "Content-Length: 100",
+                )
+            )
+            with trio.fail_after(20):
+                assert (await connection.tcp.receive_some()).startswith(b"HTTP/1.1 100")
+            assert (await connection.answer()).json()["code"] == "request_timeout"
 
 
 async def test_a_refusal_leaves_the_connection_fit_for_the_next_request(relay: Relay) -> None:
