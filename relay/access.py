@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from relay import metrics
-from relay.db.pool import Database
+from relay.db.pool import UNANSWERED, Database
 from relay.db.tickets import insert_ticket, spend_ticket
 from relay.db.tokens import select_live_token, select_revoked, touch_tokens
 from relay.db.users import select_session, touch_sessions
@@ -222,7 +222,7 @@ class Access:
                 if not heard:
                     log.warning("database_back")
                 heard = True
-            except DatabaseAway as error:
+            except UNANSWERED as error:
                 metrics.database_away.set(1)
                 if heard:  # once an outage, not five times a second
                     log.warning("database_away", error=repr(error.__cause__)[:300])

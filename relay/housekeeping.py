@@ -10,7 +10,7 @@ import trio
 
 from relay import metrics
 from relay.db.journal import Journal
-from relay.db.pool import Database
+from relay.db.pool import UNANSWERED, Database
 from relay.db.retention import (
     Bounds,
     delete_user,
@@ -19,7 +19,6 @@ from relay.db.retention import (
     sweep,
     trim_stream,
 )
-from relay.errors import DatabaseAway
 from relay.settings import Settings
 
 BREATH = 0.005  # seconds between two trims of a stream, for its producers to get their turn
@@ -36,8 +35,8 @@ async def keep_house(database: Database, settings: Settings) -> None:
             await expire_idle_users(database, settings)
             await sweep(database, audit_days=settings.audit_days)
             metrics.housekeeping_done.set_to_current_time()
-        except DatabaseAway:
-            log.debug("housekeeping_waits")
+        except UNANSWERED as error:
+            log.debug("housekeeping_waits", error=type(error).__name__)
         await trio.sleep(settings.housekeeping_every)
 
 

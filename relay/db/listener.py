@@ -11,8 +11,7 @@ import structlog
 import trio
 
 from relay import metrics
-from relay.db.pool import Connection, Database
-from relay.errors import DatabaseAway
+from relay.db.pool import UNANSWERED, Connection, Database
 
 NAME = "relay listening"
 PROBE = 2.0  # seconds between two signs of life: a cut line says nothing by itself
@@ -50,7 +49,7 @@ async def listen(
                     task_status.started()
                 pause, outage, starting = PAUSE[0], False, False
                 await _until_dead(connection, lost)
-        except DatabaseAway as error:
+        except UNANSWERED as error:
             if not outage:  # once an outage
                 log.warning("not_listening", error=repr(error.__cause__)[:300])
             outage = True

@@ -51,6 +51,11 @@ class RowRefused(StatementFailed):
     """It refuses a value in the statement's arguments."""
 
 
+# What background work waits out and tries again: an outage ends, and so does somebody's repair
+# of a table. Streams that stand and what memory knows are worth more than an early end.
+UNANSWERED = (DatabaseAway, StatementFailed)
+
+
 @contextmanager
 def _translated() -> Any:
     try:

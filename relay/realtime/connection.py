@@ -17,7 +17,8 @@ from relay import metrics
 from relay.access import Credential
 from relay.db.journal import Journal
 from relay.db.pages import Page
-from relay.errors import DatabaseAway, InvalidToken, Problem
+from relay.db.pool import UNANSWERED
+from relay.errors import InvalidToken, Problem
 from relay.logs import know
 from relay.realtime.closing import Close, close_for
 from relay.realtime.door import Door
@@ -164,7 +165,7 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
         inbox.catch_up()  # from here on the inbox tells what the next read does not
         try:
             page = await journal.read(inbox.user_id, inbox.position)
-        except DatabaseAway:
+        except UNANSWERED:
             # the stream stays up and alive; a thousand readers must not come back as one
             inbox.behind = True
             await trio.sleep(pause * random.uniform(0.5, 1.5))

@@ -12,7 +12,7 @@ import trio
 
 from relay import metrics
 from relay.db.journal import Journal
-from relay.errors import DatabaseAway
+from relay.db.pool import UNANSWERED
 from relay.events import utc_now
 from relay.realtime.frames import Frame
 from relay.realtime.hub import Hub
@@ -60,7 +60,7 @@ class Follower:
                     await self._look_at_all()
                 heads, self._heads = self._heads, {}
                 await self._hand_over(heads)
-            except DatabaseAway:  # told in the log by who looks for revocations
+            except UNANSWERED:  # told in the log by who looks for revocations
                 self._look_at = trio.current_time() + RETRY
                 await trio.sleep(RETRY)
 

@@ -13,8 +13,7 @@ import trio
 
 from relay import metrics
 from relay.db.listener import listen
-from relay.db.pool import Database
-from relay.errors import DatabaseAway
+from relay.db.pool import UNANSWERED, Database
 from relay.realtime.backplane import Hear
 from relay.realtime.hub import Hub
 from relay.realtime.news import News
@@ -96,7 +95,7 @@ class PostgresBackplane:
             try:
                 await self._database.execute("SELECT pg_notify($1, $2)", CHANNEL, news.encode())
                 metrics.backplane_sent.inc()
-            except DatabaseAway:
+            except UNANSWERED:
                 metrics.backplane_send_failures.inc()
                 self._news.everything = True
                 self._woken.set()

@@ -11,9 +11,8 @@ from uuid import UUID
 import trio
 
 from relay import metrics
-from relay.db.pool import Database
+from relay.db.pool import UNANSWERED, Database
 from relay.db.presence import ALIVE, leave, select_others, tell_presence
-from relay.errors import DatabaseAway
 from relay.realtime.hub import Hub
 
 TELL = 1.0  # seconds at least between two words on what changed here
@@ -61,7 +60,7 @@ class Presence:
                     if now >= look_at:
                         await self._look(now)
                         look_at = now + BEAT
-                except DatabaseAway:
+                except UNANSWERED:
                     pass  # told in the log by who looks for revocations
                 if not started:
                     task_status.started()
@@ -94,5 +93,5 @@ class Presence:
         metrics.backplane_processes.set(1 + len(self._others))
 
     async def _leave(self) -> None:
-        with suppress(DatabaseAway):
+        with suppress(*UNANSWERED):
             await leave(self._database, self._process_id)

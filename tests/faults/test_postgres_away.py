@@ -7,8 +7,9 @@ from pathlib import Path
 import trio
 
 from relay.db.embedded import running_postgres
+from relay.db.pool import connect
 from tests.faults.ledger import Ledger, load
-from tests.faults.program import Program, copy_data, running, send
+from tests.faults.program import Program, copy_data, dsn, running, send
 from tests.faults.wire import Caller
 
 DEADLINE = 1.0  # seconds: RELAY_DATABASE_TIMEOUT of the frozen program
@@ -126,6 +127,30 @@ async def test_a_restarted_postgres_means_503_and_good_within_a_second(
             assert (program.pid, program.process.poll()) == (pid, None)
         assert not [reader.ends for reader in ledger.readers if reader.ends]
         stop.set()
+
+
+async def test_a_database_under_repair_ends_no_process_and_no_stream(
+    tmp_path: Path, made_data: Path
+) -> None:
+    """Tables of the background's statements are elsewhere for a while: a refusal, not an outage."""
+    program = Program(tmp_path)
+    copy_data(made_data, program.data)
+    tables = ("tokens", "sessions", "processes", "watching", "audit_log")
+    async with running(program), load(program, hopping=0) as ledger:
+        pid = program.pid
+        async with connect(dsn(program), timeout=DEADLINE + NOISE) as database:
+            for table in tables:
+                await database.execute(f"ALTER TABLE {table} RENAME TO away_{table}")
+            await program.says("database_away", within=GOOD_WITHIN + NOISE)
+            await trio.sleep(FROZEN)  # every loop has met it more than once
+            for table in tables:
+                await database.execute(f"ALTER TABLE away_{table} RENAME TO {table}")
+        mended = trio.current_time()
+        await program.says("database_back", within=GOOD_WITHIN + NOISE)
+        await good_again(ledger, mended)
+        assert (program.pid, program.process.poll()) == (pid, None)
+        assert not program.logged("background_work_died")
+    assert not [reader.ends for reader in ledger.readers if reader.ends]
 
 
 async def _postgres(
