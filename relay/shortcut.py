@@ -1,8 +1,8 @@
-"""The request that Relay gets most, answered without the framework's detours.
+"""The requests that Relay gets most, answered without the framework's detours.
 
-It is one event's POST from a program: a small JSON body, a bearer that memory knows, no page and
-no signature. Whatever is not as plain as that, or not sure to be, goes the ordinary way through
-the blueprint, which gives the same answers; a test holds the two to that.
+They are a program's POSTs, of one event or a batch: JSON or NDJSON, a bearer that memory knows,
+no page and no signature. Whatever is not as plain as that, or not sure to be, goes the ordinary
+way through the blueprint, which gives the same answers; a test holds the two to that.
 """
 
 import time
@@ -13,11 +13,12 @@ import structlog
 
 from relay.access import Access, Credential
 from relay.answers import Answer, json_answer, refusal
+from relay.envelope import count_lines, most_bytes
 from relay.errors import Internal, Problem
-from relay.ingestion import take_one
+from relay.ingestion import take_batch, take_one
 from relay.limited import charge_events
 from relay.logs import know
-from relay.media_types import JSON
+from relay.media_types import JSON, NDJSON
 from relay.observed import ROUTE, request_id
 from relay.services import Services
 
@@ -25,7 +26,11 @@ PATH = "/api/webhook/cli"
 
 _RAW_PATH = PATH.encode()
 _BEARER = b"Bearer "
-_PLAIN_JSON = frozenset({JSON.encode(), f"{JSON}; charset=utf-8".encode()})
+_PLAIN_TYPES = {
+    spelling.encode(): media_type
+    for media_type in (JSON, NDJSON)
+    for spelling in (media_type, f"{media_type}; charset=utf-8")
+}
 # of a page, or compressed: for others to judge
 _NOT_PLAIN = frozenset({b"origin", b"content-encoding"})
 
@@ -44,14 +49,21 @@ class Shortcut:
         if scope.get("raw_path") != _RAW_PATH or scope["method"] != "POST":
             return None
         now = self._services()
-        credential = _plain(scope["headers"], now.access)
-        if credential is None:
+        plain = _plain(scope["headers"], now.access)
+        if plain is None:
+            return None
+        credential, kind = plain
+        if len(body) > most_bytes(kind):
             return None
         scope[ROUTE] = PATH
         know(user_id=credential.user_id, token_id=credential.id)
         try:
-            charge_events(now.limits, scope, credential.id, 1)
-            answer = json_answer(await take_one(now, credential.user_id, body))
+            lines = count_lines(body) if kind == NDJSON else 1
+            charge_events(now.limits, scope, credential.id, lines)
+            if kind == NDJSON:
+                answer = json_answer(await take_batch(now, credential.user_id, body, lines))
+            else:
+                answer = json_answer(await take_one(now, credential.user_id, body))
         except Problem as problem:
             answer = await refusal(problem, request_id(scope))
         except Exception as error:  # our fault: the log has the details
@@ -61,8 +73,8 @@ class Shortcut:
         return answer
 
 
-def _plain(headers: list[tuple[bytes, bytes]], access: Access) -> Credential | None:
-    """Who sends this, if it is plain and may publish."""
+def _plain(headers: list[tuple[bytes, bytes]], access: Access) -> tuple[Credential, str] | None:
+    """Who sends this, and what it is, if it is plain and they may publish."""
     token = kind = None
     for name, value in headers:
         if name == b"authorization":
@@ -75,9 +87,10 @@ def _plain(headers: list[tuple[bytes, bytes]], access: Access) -> Credential | N
             kind = value
         elif name in _NOT_PLAIN:
             return None
-    if kind not in _PLAIN_JSON or token is None or not token.startswith(_BEARER):
+    media_type = None if kind is None else _PLAIN_TYPES.get(kind)
+    if media_type is None or token is None or not token.startswith(_BEARER):
         return None
     credential = access.remembered(token[len(_BEARER) :].decode("latin-1"), time.time())
     if credential is None or credential.signing_kid is not None or not credential.may_publish:
         return None
-    return credential
+    return credential, media_type

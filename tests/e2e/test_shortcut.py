@@ -1,20 +1,25 @@
 """The shortcut answers as the ordinary way does, and takes nothing that is not plain."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from relay.db.journal import Journal
+from relay.envelope import MAX_BATCH_BODY, MAX_BATCH_EVENTS
 from relay.errors import DatabaseAway, DiskFull, Draining, InvalidToken, JournalFull
 from relay.shortcut import Shortcut
 from tests.e2e.test_ingestion import MAX_BODY, MAX_PAYLOAD, envelope
 from tests.live import Relay, User, bearer, running_relay
 
+# each with the same in unusual words, which the shortcut leaves alone
 PLAIN = {"Content-Type": "application/json"}
-ORDINARY = {"Content-Type": "application/json;charset=UTF-8"}  # the same, in unusual words
+ORDINARY = {"Content-Type": "application/json;charset=UTF-8"}
+BATCH = {"Content-Type": "application/x-ndjson"}
+ORDINARY_BATCH = {"Content-Type": "application/x-ndjson;charset=UTF-8"}
 ONE_REQUESTS_OWN = {"x-request-id", "date", "ratelimit-remaining", "ratelimit-reset"}
-ONE_EVENTS_OWN = {"id", "seq", "cursor", "request_id"}
+ONE_EVENTS_OWN = {"id", "seq", "first_seq", "last_seq", "cursor", "request_id"}
 
 BODIES = {
     "an event": envelope(),
@@ -31,6 +36,17 @@ BODIES = {
     "too deep": envelope(payload="[" * 70 + "]" * 70),
     "too large a payload": envelope(payload='"' + "x" * MAX_PAYLOAD + '"'),
     "as large as may be": envelope().ljust(MAX_BODY),
+}
+BATCHES = {
+    "one event": envelope(),
+    "many, and blank lines": b"\n\n".join([envelope()] * 120) + b"\n",
+    "duplicates": envelope(event_id='"twice"') + b"\n" + envelope(event_id='"twice"'),
+    "nothing": b"",
+    "blank lines alone": b"\n \n",
+    "too many": b"\n".join([envelope()] * (MAX_BATCH_EVENTS + 1)),
+    "bad lines": b"\n".join([envelope(), b"hello", envelope(ts='"no"'), envelope(more="1")]),
+    "not UTF-8": envelope() + b"\n" + envelope().replace(b"{}", b'"\xe9"'),
+    "as large as may be": envelope().ljust(MAX_BATCH_BODY),
 }
 FAILURES = (
     *(DiskFull(), JournalFull(), DatabaseAway(), Draining(), RuntimeError("unforeseen")),
@@ -76,6 +92,26 @@ async def test_both_ways_answer_alike(relay: Relay, taken: list[bool]) -> None:
         plain, ordinary = await send(user, body, PLAIN), await send(user, body, ORDINARY)
         assert (name, taken) == (name, [True, False])
         assert (name, gist(plain)) == (name, gist(ordinary))
+    for name, body in BATCHES.items():
+        taken.clear()
+        plain, ordinary = await send(user, body, BATCH), await send(user, body, ORDINARY_BATCH)
+        assert (name, taken) == (name, [True, False])
+        assert (name, gist(plain)) == (name, gist(ordinary))
+
+
+@pytest.mark.parametrize(("most", "kind"), [(MAX_BODY, PLAIN), (MAX_BATCH_BODY, BATCH)])
+async def test_a_body_of_unsaid_length_may_not_be_larger(
+    relay: Relay, taken: list[bool], most: int, kind: dict[str, str]
+) -> None:
+    user = await relay.user()
+    await send(user, envelope(), PLAIN)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield envelope().ljust(most + 1)
+
+    headers = {**bearer(await user.hook()), **kind}
+    answer = await relay.http.post("/api/webhook/cli", content=chunks(), headers=headers)
+    assert (taken[-1:], answer.status_code) == ([False], 413)
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
@@ -89,19 +125,24 @@ async def test_both_ways_fail_alike(
         raise failure
 
     monkeypatch.setattr(Journal, "append", fail)
-    plain, ordinary = await send(user, envelope(), PLAIN), await send(user, envelope(), ORDINARY)
-    assert taken[-2:] == [True, False]
-    assert gist(plain) == gist(ordinary)
-    assert plain.status_code >= 400
+    for way, unusual in ((PLAIN, ORDINARY), (BATCH, ORDINARY_BATCH)):
+        plain, ordinary = await send(user, envelope(), way), await send(user, envelope(), unusual)
+        assert taken[-2:] == [True, False]
+        assert gist(plain) == gist(ordinary)
+        assert plain.status_code >= 400
 
 
 async def test_both_ways_keep_the_limit(database_url: str, taken: list[bool]) -> None:
-    limits = {"RELAY_RATE_LIMITS": "on", "RELAY_RATE_EVENTS_PER_TOKEN": "4/h"}
+    limits = {"RELAY_RATE_LIMITS": "on", "RELAY_RATE_EVENTS_PER_TOKEN": "8/h"}
     async with running_relay(database_url, CORS="https://app.example.com", **limits) as relay:
         user = await relay.user()
         answers = [await send(user, envelope(), way) for way in (PLAIN, PLAIN, ORDINARY, PLAIN)]
         left = [answer.headers["ratelimit-remaining"] for answer in answers]
-        assert (taken[-4:], left) == ([False, True, False, True], ["3", "2", "1", "0"])
+        assert (taken[-4:], left) == ([False, True, False, True], ["7", "6", "5", "4"])
+        two = envelope() + b"\n" + envelope()
+        answers = [await send(user, two, way) for way in (BATCH, ORDINARY_BATCH)]
+        left = [answer.headers["ratelimit-remaining"] for answer in answers]
+        assert (taken[-2:], left) == ([True, False], ["2", "0"])
         plain, ordinary = (
             await send(user, envelope(), PLAIN),
             await send(user, envelope(), ORDINARY),
