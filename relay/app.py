@@ -23,7 +23,7 @@ from relay.blueprints.tokens import tokens
 from relay.blueprints.users import users
 from relay.blueprints.webhook import webhook
 from relay.cookies import delete_cookie
-from relay.cors import let_listed_pages_read
+from relay.cors import let_listed_pages_read, readable_refusal
 from relay.envelope import MAX_BATCH_BODY, MAX_BODY, most_bytes
 from relay.errors import (
     BadRequest,
@@ -44,7 +44,8 @@ from relay.observed import ROUTE, Observed, request_id
 from relay.origins import Listed
 from relay.reference.openapi import TITLE, RouteProvider
 from relay.requests import check_origin, cookie_name
-from relay.security_headers import SecurityHeaders
+from relay.security_headers import HSTS, SecurityHeaders
+from relay.server.refusals import Also
 from relay.services import Services, services
 from relay.settings import Settings
 from relay.shortcut import Shortcut
@@ -112,6 +113,13 @@ def outermost(app: Relay, trusted_proxies: int, base_url: str) -> ASGIFramework:
     if trusted_proxies:
         ring = Forwarded(ring, trusted_proxies)
     return ring
+
+
+def refusals_also(settings: Settings, base_url: str) -> Also:
+    """What the app's answers carry, for those that the server gives in its place."""
+    listed = Listed(settings.cors)
+    always = HSTS if base_url.startswith("https:") else ()
+    return lambda headers: [*always, *readable_refusal(listed, headers)]
 
 
 def _incoming() -> Any:

@@ -4,6 +4,8 @@ Never `*`, and never `Access-Control-Allow-Credentials`: across origins a page b
 a ticket, and a cookie counts for nothing.
 """
 
+from collections.abc import Iterable
+
 from quart import Quart, Response, request
 from quart_cors import route_cors
 
@@ -43,3 +45,19 @@ def let_listed_pages_read(app: Quart, listed: Listed) -> None:
 
     if listed.rules:
         app.after_request(answered)
+
+
+def readable_refusal(
+    listed: Listed, headers: Iterable[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """The same for an answer that is not the app's, to a request with these headers."""
+    if not listed.rules:
+        return []
+    origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
+    if len(origins) != 1 or origins[0] not in listed:
+        return [(b"vary", b"Origin")]
+    return [
+        (b"access-control-allow-origin", origins[0].encode()),
+        (b"access-control-expose-headers", ", ".join(READABLE).encode()),
+        (b"vary", b"Origin"),
+    ]

@@ -14,7 +14,7 @@ import trio
 from hypercorn.config import Config, Sockets
 
 from relay import metrics
-from relay.app import create_app, outermost
+from relay.app import create_app, outermost, refusals_also
 from relay.db.source import Source, bring_up_to_date, note_lack_of_connections, open_source
 from relay.health import Health
 from relay.hypercorn_file import read_strictly
@@ -133,6 +133,7 @@ async def serve_source(
             limits=_limits(settings),
             layer=LAYERS[settings.http1],
             observer=Measured(),
+            refusals_also=refusals_also(settings, base_url),
             shutdown_trigger=told_to_leave,
             drain=partial(say_goodbye, app.services.hub),
         )

@@ -15,7 +15,6 @@ from hypercorn.typing import ASGIFramework, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from .connections import Connections
-from .refusals import overloaded
 from .wire import MAX_RECV, Stream, Wire, plain_socket
 
 Address = tuple[str, int] | None
@@ -41,6 +40,7 @@ class Connection(ABC):
         self._stream = stream
         self._limits = connections.limits
         self._observer = connections.observer
+        self._refusals = connections.refusals
         self._wire: Wire | None = None
         self.idle_until = inf
         self._spoke_last = False
@@ -160,7 +160,7 @@ class Connection(ABC):
         self._connections.refusing += 1
         try:
             with trio.move_on_after(self._limits.refusal_timeout):
-                await self._stream.send_all(overloaded(retry_after=1))
+                await self._stream.send_all(self._refusals.overloaded(retry_after=1))
                 await self._part(self._limits.refusal_timeout)
         except trio.BrokenResourceError:
             pass  # it did not wait for the answer

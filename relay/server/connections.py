@@ -7,6 +7,7 @@ import trio
 
 from .bounds import GuardLimits
 from .observer import Observer
+from .refusals import Refusals
 from .stamp import Stamp
 
 
@@ -24,10 +25,16 @@ class Connections:
     """Who is connected; `nursery` runs what a connection leaves to be finished, as it does them."""
 
     def __init__(
-        self, limits: GuardLimits, observer: Observer, stamp: Stamp, nursery: trio.Nursery
+        self,
+        limits: GuardLimits,
+        observer: Observer,
+        refusals: Refusals,
+        stamp: Stamp,
+        nursery: trio.Nursery,
     ) -> None:
         self.limits = limits
         self.observer = observer
+        self.refusals = refusals
         self.stamp = stamp
         self.refusing = 0
         self._nursery = nursery

@@ -34,7 +34,7 @@ class GuardedConnection(Connection):
                 self._protocol_send,
                 wire=wire,
                 limits=self._limits,
-                observer=self._observer,
+                refusals=self._refusals,
             )
             try:
                 self._be_idle()

@@ -14,8 +14,7 @@ from .bounds import GuardLimits
 from .guarded_http import GuardedHTTPStream
 from .guarded_websocket import GuardedWSStream
 from .heads import Head
-from .observer import Observer
-from .refusals import Refusal
+from .refusals import Refusal, Refusals
 from .screening import origin_form, screen, wants_websocket
 from .transport import EXTENSION, Framing, WireTransport
 from .wire import Wire
@@ -28,11 +27,11 @@ class GuardedH11Protocol(H11Protocol):
     as RFC 9110, 7.8 allows, and its preface is a request of an unknown version.
     """
 
-    def __init__(self, *args: Any, wire: Wire, limits: GuardLimits, observer: Observer) -> None:
+    def __init__(self, *args: Any, wire: Wire, limits: GuardLimits, refusals: Refusals) -> None:
         super().__init__(*args)
         self._wire = wire
         self._limits = limits
-        self._observer = observer
+        self._refusals = refusals
 
     async def stream_send(self, event: Event) -> None:
         if isinstance(event, Response) and event.status_code >= 200 and self._is_last_answer():
@@ -51,7 +50,7 @@ class GuardedH11Protocol(H11Protocol):
         head = _head(request)
         problem = screen(head, self.config, self._limits)
         if problem is not None:
-            await self._answer(Refusal.of(problem, head.headers), head.method)
+            await self._answer(self._refusals.of(problem, head.headers), head.method)
             await self.send(Closed())
             return
         websocket = wants_websocket(head)
@@ -75,12 +74,12 @@ class GuardedH11Protocol(H11Protocol):
                 wire=self._wire,
                 transport=transport,
                 limits=self._limits,
-                observer=self._observer,
+                refusals=self._refusals,
             )
             self.connection = H11WSConnection(cast("h11.Connection", self.connection))
         else:
             self.stream = GuardedHTTPStream(
-                *connection, wire=self._wire, transport=transport, observer=self._observer
+                *connection, wire=self._wire, transport=transport, refusals=self._refusals
             )
         target = origin_form(request.method, request.target)
         assert target is not None  # screened
@@ -98,13 +97,13 @@ class GuardedH11Protocol(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         """What h11 could not read is answered as a problem, too."""
-        await self._answer(Refusal.of_status(status_code))
+        await self._answer(self._refusals.of_status(status_code))
 
     async def _answer(self, refusal: Refusal, method: bytes = b"GET") -> None:
-        problem = refusal.problem
-        self._observer.request_refused(problem.status, problem.code, refusal.request_id)
         headers = [*refusal.headers, *self.config.response_headers("h11")]
-        await self._send_h11_event(h11.Response(status_code=problem.status, headers=headers))
+        await self._send_h11_event(
+            h11.Response(status_code=refusal.problem.status, headers=headers)
+        )
         if method != b"HEAD":
             await self._send_h11_event(h11.Data(data=refusal.body))
         await self._send_h11_event(h11.EndOfMessage())

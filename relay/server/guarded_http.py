@@ -9,8 +9,7 @@ from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import ASGISendEvent, HTTPResponseBodyEvent, ResponseSummary
 from hypercorn.utils import suppress_body
 
-from .observer import Observer
-from .refusals import Refusal
+from .refusals import Refusals
 from .transport import WireTransport
 from .wire import Wire
 
@@ -19,13 +18,13 @@ class GuardedHTTPStream(HTTPStream):
     """One request and its response."""
 
     def __init__(
-        self, *args: Any, wire: Wire, transport: WireTransport, observer: Observer
+        self, *args: Any, wire: Wire, transport: WireTransport, refusals: Refusals
     ) -> None:
         super().__init__(*args)
         self._wire = wire
         self._start: ASGISendEvent | None = None
         self._transport = transport
-        self._observer = observer
+        self._refusals = refusals
 
     async def handle(self, event: Event) -> None:
         if isinstance(event, StreamClosed):
@@ -81,8 +80,7 @@ class GuardedHTTPStream(HTTPStream):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Answer in the application's place, which died before it said anything."""
-        refusal = Refusal.of_status(status_code, self.scope["headers"])
-        self._observer.request_refused(status_code, refusal.problem.code, refusal.request_id)
+        refusal = self._refusals.of_status(status_code, self.scope["headers"])
         await self.send(Response(self.stream_id, refusal.headers, status_code))
         if self.scope["method"] != "HEAD":
             await self.send(Body(self.stream_id, refusal.body))

@@ -13,8 +13,7 @@ from wsproto.frame_protocol import CloseReason
 
 from .bounds import GuardLimits
 from .messages import FrameRate, MessageBuffer, MessageTooBig
-from .observer import Observer
-from .refusals import Refusal
+from .refusals import Refusals
 from .transport import WireTransport
 from .wire import Wire
 
@@ -31,13 +30,13 @@ class GuardedWSStream(WSStream):
         wire: Wire,
         transport: WireTransport,
         limits: GuardLimits,
-        observer: Observer,
+        refusals: Refusals,
     ) -> None:
         super().__init__(*args)
         self._wire = wire
         self._transport = transport
         self._limits = limits
-        self._observer = observer
+        self._refusals = refusals
         self._decided = trio.Event()
         self._message = MessageBuffer(self.config.websocket_max_message_size)
         self._discarded = 0
@@ -169,8 +168,7 @@ class GuardedWSStream(WSStream):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Refuse the handshake in the application's place."""
-        refusal = Refusal.of_status(status_code, self.scope["headers"])
-        self._observer.request_refused(status_code, refusal.problem.code, refusal.request_id)
+        refusal = self._refusals.of_status(status_code, self.scope["headers"])
         await self.send(Response(self.stream_id, refusal.headers, status_code))
         await self.send(Body(self.stream_id, refusal.body))
         await self.send(EndBody(self.stream_id))

@@ -16,7 +16,6 @@ from .framing import body_of
 from .heads import END, Head, check_unfinished, parse_head
 from .http_exchange import HTTPExchange
 from .reader import Reader
-from .refusals import Refusal
 from .responses import ResponseWriter
 from .scopes import Scopes
 from .screening import screen, wants_websocket
@@ -102,8 +101,7 @@ class LeanConnection(Connection):
         """Answer in the application's place, and for the last time here."""
         self._be_busy()
         self._spoke_last = True
-        refusal = Refusal.of(problem, head.headers)
-        self._observer.request_refused(problem.status, problem.code, refusal.request_id)
+        refusal = self._refusals.of(problem, head.headers)
         await self._response(head, WireTransport(wire, "close"), wire, last=True).refuse(refusal)
 
     async def _serve_request(self, head: Head, wire: Wire, *, last: bool) -> bool:
@@ -119,6 +117,7 @@ class LeanConnection(Connection):
             transport,
             self._response(head, transport, wire, last=last),
             self._observer,
+            self._refusals,
         )
         return await exchange.run(self._app, self._scopes.http(head, transport))
 

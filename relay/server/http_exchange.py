@@ -14,7 +14,7 @@ from .framing import Body
 from .heads import Head
 from .observer import Observer
 from .reader import Reader
-from .refusals import Refusal
+from .refusals import Refusals
 from .responses import CONTINUE, OutOfTurn, ResponseWriter
 from .transport import WireTransport
 from .wire import MAX_RECV, Wire
@@ -33,8 +33,8 @@ class HTTPExchange:
     """
 
     __slots__ = (
-        *("_body", "_continue", "_head", "_listening", "_observer", "_reader", "_response"),
-        *("_told_all", "_transport", "_wire"),
+        *("_body", "_continue", "_head", "_listening", "_observer", "_reader", "_refusals"),
+        *("_response", "_told_all", "_transport", "_wire"),
     )
 
     def __init__(
@@ -46,6 +46,7 @@ class HTTPExchange:
         transport: WireTransport,
         response: ResponseWriter,
         observer: Observer,
+        refusals: Refusals,
     ) -> None:
         self._head = head
         self._body = body
@@ -54,6 +55,7 @@ class HTTPExchange:
         self._transport = transport
         self._response = response
         self._observer = observer
+        self._refusals = refusals
         self._told_all = False  # the last event of the body was received
         self._continue = (
             b"expect" in head
@@ -72,7 +74,7 @@ class HTTPExchange:
             self._transport.release()
         gone = self._reader.ended or self._wire.ended  # then silence is no failure
         if not (self._response.written or gone):
-            await self._refuse(Refusal.of_status(500, self._head.headers))
+            await self._response.refuse(self._refusals.of_status(500, self._head.headers))
         return self._response.done and not self._response.last and self._body.complete
 
     async def _receive(self) -> Event:
@@ -93,7 +95,7 @@ class HTTPExchange:
                     return DISCONNECT.copy()
         except BadRequest as problem:
             if not self._response.written:
-                await self._refuse(Refusal.of(problem, self._head.headers))
+                await self._response.refuse(self._refusals.of(problem, self._head.headers))
             return DISCONNECT.copy()
         while await self._more():
             pass
@@ -136,8 +138,3 @@ class HTTPExchange:
             self._take()
         if not self._body.complete:
             self._response.last = True
-
-    async def _refuse(self, refusal: Refusal) -> None:
-        problem = refusal.problem
-        self._observer.request_refused(problem.status, problem.code, refusal.request_id)
-        await self._response.refuse(refusal)

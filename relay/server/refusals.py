@@ -1,6 +1,6 @@
 """How the guard says no: the same problem documents that the application writes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -16,7 +16,10 @@ from relay.errors import (
 from relay.request_id import request_id_of
 from relay.security_headers import DATA
 
+from .observer import Observer
+
 Headers = Iterable[tuple[bytes, bytes]]
+Also = Callable[[Headers], list[tuple[bytes, bytes]]]
 
 
 class UriTooLong(Problem):
@@ -59,29 +62,8 @@ class Refusal:
     """A problem as the answer that goes over the wire, the last one on its connection."""
 
     problem: Problem
-    request_id: str
     headers: list[tuple[bytes, bytes]]
     body: bytes
-
-    @classmethod
-    def of(cls, problem: Problem, headers: Headers = ()) -> "Refusal":
-        """The refusal of a request with these headers, as far as they were read."""
-        request_id = request_id_of(headers)
-        body = problem.document(request_id)
-        answer = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", request_id.encode()),
-            (b"connection", b"close"),
-            *DATA,
-            *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
-        ]
-        return cls(problem, request_id, answer, body)
-
-    @classmethod
-    def of_status(cls, status: int, headers: Headers = ()) -> "Refusal":
-        """The refusal for a bare status, as Hypercorn and h11 name them."""
-        return cls.of(_BY_STATUS.get(status, BadRequest if status < 500 else Internal)(), headers)
 
     def raw(self) -> bytes:
         """The whole HTTP/1.1 response, for connections that have no parser."""
@@ -91,9 +73,41 @@ class Refusal:
         return b"\r\n".join(lines) + b"\r\n\r\n" + self.body
 
 
-def overloaded(retry_after: int) -> bytes:
-    """What a connection over the cap is told, as raw bytes."""
-    problem = Unavailable(
-        "This process has as many connections as it may have; try again.", retry_after=retry_after
-    )
-    return Refusal.of(problem).raw()
+class Refusals:
+    """Makes them, and tells the observer. `also`: headers that the application's answers to a
+    request with these headers carry, and that a refusal is to carry as well."""
+
+    def __init__(self, observer: Observer, also: Also = lambda _: []) -> None:
+        self._observer = observer
+        self._also = also
+
+    def of(self, problem: Problem, headers: Headers = ()) -> Refusal:
+        """The refusal of a request with these headers, as far as they were read."""
+        request_id = request_id_of(headers)
+        self._observer.request_refused(problem.status, problem.code, request_id)
+        return self._refusal(problem, headers, request_id)
+
+    def of_status(self, status: int, headers: Headers = ()) -> Refusal:
+        """The refusal for a bare status, as Hypercorn and h11 name them."""
+        return self.of(_BY_STATUS.get(status, BadRequest if status < 500 else Internal)(), headers)
+
+    def overloaded(self, retry_after: int) -> bytes:
+        """What a connection over the cap is told, as raw bytes."""
+        problem = Unavailable(
+            "This process has as many connections as it may have; try again.",
+            retry_after=retry_after,
+        )
+        return self._refusal(problem, (), request_id_of(())).raw()
+
+    def _refusal(self, problem: Problem, headers: Headers, request_id: str) -> Refusal:
+        body = problem.document(request_id)
+        answer = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id.encode()),
+            (b"connection", b"close"),
+            *DATA,
+            *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+            *self._also(headers),
+        ]
+        return Refusal(problem, answer, body)

@@ -18,6 +18,7 @@ from .connections import Connections
 from .http1 import LeanConnection
 from .listeners import addresses, close_sockets
 from .observer import Observer
+from .refusals import Also, Refusals
 from .stamp import Stamp
 from .wire import Stream
 
@@ -43,6 +44,7 @@ async def serve(
     *,
     limits: GuardLimits,
     observer: Observer | None = None,
+    refusals_also: Also = lambda _: [],
     shutdown_trigger: Callable[[], Awaitable[None]],
     drain: Callable[[], Awaitable[None]] | None = None,
     layer: type[Connection] = LeanConnection,
@@ -50,7 +52,8 @@ async def serve(
 ) -> None:
     """Serve `app` on listening `sockets`, and close them, until `shutdown_trigger` returns.
 
-    Each connection is a `layer`: LeanConnection, or GuardedConnection.
+    Each connection is a `layer`: LeanConnection, or GuardedConnection. What it refuses in the
+    application's place carries `refusals_also`, by the headers of the request.
     Reports the addresses through `task_status` once the application has started and connections
     are accepted. On the trigger nothing more is accepted, idle connections end, `drain` lets the
     application say goodbye to its streams, and whoever is left may finish; all of that within
@@ -68,7 +71,9 @@ async def serve(
         async with _lifespan(Lifespan(wrapped, config, state)):
             started = True
             async with trio.open_nursery() as handlers:
-                connections = Connections(limits, observer or Observer(), Stamp(config), handlers)
+                heard = observer or Observer()
+                refusals = Refusals(heard, refusals_also)
+                connections = Connections(limits, heard, refusals, Stamp(config), handlers)
 
                 def handle(stream: Stream) -> Awaitable[None]:
                     shared = ConnectionState(state)

@@ -20,7 +20,6 @@ from .applications import Mailbox
 from .connections import Connections
 from .messages import FrameRate, MessageBuffer, MessageTooBig
 from .reader import Reader
-from .refusals import Refusal
 from .responses import Headers, OutOfTurn, ResponseWriter
 from .scopes import Scope
 from .stamp import header_line
@@ -65,6 +64,7 @@ class WebSocket:
         self._stamp = connections.stamp
         self._limits = connections.limits
         self._observer = connections.observer
+        self._refusals = connections.refusals
         self._part = part
         self._state = State.ASKED
         self._decided = trio.Event()
@@ -247,8 +247,7 @@ class WebSocket:
 
     async def _refuse(self, status: int) -> None:
         """Refuse the handshake in the application's place."""
-        refusal = Refusal.of_status(status, self._scope["headers"])
-        self._observer.request_refused(status, refusal.problem.code, refusal.request_id)
+        refusal = self._refusals.of_status(status, self._scope["headers"])
         self._state = State.REFUSED
         await self._refusal.refuse(refusal)
         self._stop_listening()

@@ -11,6 +11,7 @@ import trio
 from relay.cors import MAX_AGE, METHODS, READABLE, SENT
 from relay.db.pool import connect
 from tests.live import Relay, bearer, open_stream, running_relay
+from tests.raw import head, raw_http
 from tests.security.test_origins import FOREIGN
 
 LISTED = ("https://app.example.com", "https://a.example.app", "http://127.0.0.1:1234")
@@ -104,6 +105,31 @@ async def test_without_an_origin_nothing_is_said_but_that_it_matters(relay: Rela
         assert (what, answer.status_code) == (what, status)
         assert_closed(answer)
         assert "origin" in words(answer, "Vary"), what
+
+
+async def test_what_never_reaches_the_application_is_read_by_listed_pages_too(
+    relay: Relay,
+) -> None:
+    for status, target, more in (
+        (414, "/" + "x" * 9_000, ()),
+        (431, "/", [f"X-{n}: y" for n in range(200)]),
+        (400, "/api/rt", ["Connection: Upgrade", "Upgrade: websocket"]),
+    ):
+        for origin in (LISTED[1], "https://evil.example", "", None):
+            given = [] if origin is None else [f"Origin: {origin}"]
+            async with raw_http(relay) as connection:
+                await connection.send(head(target, *given, *more, method="GET"))
+                answer = await connection.answer("GET")
+            assert answer.status_code == status
+            if origin == LISTED[1]:
+                assert_readable(answer, origin)
+            else:
+                assert_closed(answer)
+                assert "origin" in words(answer, "Vary")
+    async with raw_http(relay) as connection:  # which of two is meant is not to be guessed
+        twice = [f"Origin: {LISTED[0]}", f"Origin: {LISTED[1]}"]
+        await connection.send(head("/" + "x" * 9_000, *twice, method="GET"))
+        assert_closed(await connection.answer("GET"))
 
 
 async def test_with_nobody_listed_nobody_reads(database_url: str) -> None:

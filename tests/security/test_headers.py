@@ -69,3 +69,6 @@ async def test_on_https_browsers_are_told_to_stay_there(database_url: str) -> No
         assert_sealed(await relay.http.get("/"), PAGE + HSTS)
         assert_sealed(await relay.http.get("/api/me"), DATA + HSTS)
         assert_sealed(await handshake(relay), DATA + HSTS)
+        async with raw_http(relay) as connection:
+            await connection.send(head("/" + "x" * 9_000, method="GET"))
+            assert_sealed(await connection.answer("GET"), DATA + HSTS)
