@@ -16,7 +16,8 @@ class Health:
     goodbye, and `check()` raises in the end what it died of.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, all_serve: Callable[[], bool] = lambda: True) -> None:
+        self.all_serve = all_serve  # whether those who share this address do, too
         self.leaving = trio.Event()
         self.dead: str | None = None  # the work that died first
         self._failure: Exception | None = None

@@ -163,6 +163,13 @@ streams_cut = Counter(
     "relay_streams_cut", "Live streams ended because their credential did.", ["reason"]
 )
 
+# -- the workers
+workers_replaced = Counter(
+    "relay_workers_replaced",
+    "Workers begun in the place of one that went, by how that one did: died, silent, left.",
+    ["after"],
+)
+
 # -- the process; with several workers each stands under a number that its successors use again
 loop_lag = Histogram(
     "relay_loop_lag_seconds",

@@ -1,6 +1,6 @@
 """What a serving process holds while it serves, opened and closed in one block."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -68,6 +68,7 @@ async def open_services(
     *,
     keeps_house: bool = True,
     patience: float = 0.0,
+    all_serve: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Services]:
     """Everything a process needs to serve, with the tasks behind it in a nursery around the block.
 
@@ -75,7 +76,7 @@ async def open_services(
     not left within `patience` seconds: nobody serves with dead work behind. Of several processes
     on one machine, one keeps house. Raises DatabaseAway.
     """
-    health = Health()
+    health = Health(all_serve)
     hub = Hub(
         most=settings.max_connections,
         most_per_user=settings.max_connections_per_user,

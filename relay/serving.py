@@ -99,10 +99,12 @@ async def serve_source(
     stop: trio.Event,
     keeps_house: bool = True,
     on_leaving: Leaving = lambda: None,
+    all_serve: Callable[[], bool] = lambda: True,
 ) -> None:
     """The same with a database that somebody else keeps running, and sockets already open.
 
-    `on_leaving` is called when this process begins to go, for whatever reason.
+    `on_leaving` is called when this process begins to go, for whatever reason. `all_serve` tells
+    whether those who share its address do, too: until then it is not ready.
     """
     applied = await bring_up_to_date(
         source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
@@ -117,6 +119,7 @@ async def serve_source(
         base_url,
         keeps_house=keeps_house,
         patience=FAILING_SHOWN + settings.drain_timeout + UNWINDING,
+        all_serve=all_serve,
     ) as app.services:
         health = app.services.health
 

@@ -237,6 +237,11 @@ class Settings:
         "how long /readyz fails before a stop closes the door, where a balancer looks for that",
         shown="0 s",
     )  # fmt: skip
+    worker_silence: float = _setting(
+        "RELAY_WORKER_SILENCE", duration(2, 600), 20.0, "seconds",
+        "a worker that gives no sign of life is replaced: longer than a starved machine's stalls,"
+        " shorter than the 30 s after which proxies cut silence", shown="20 s",
+    )  # fmt: skip
     log_level: str = _setting(
         "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info",
         "debug, info, warning, error", "what an operator wants to see on a quiet day", shown="info",

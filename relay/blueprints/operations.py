@@ -59,10 +59,12 @@ async def healthz() -> Response:
 @unlimited("a probe that is refused takes the process out of service")
 @needs_nothing
 async def readyz() -> Response:
-    """Whether to send work here: not stopping, the database answers and is migrated."""
+    """Whether to send work here: all workers serve, none is stopping, the database answers."""
     now = services()
     if now.health.leaving.is_set() or now.hub.draining:
         raise NotReady("This process is stopping.")
+    if not now.health.all_serve():
+        raise NotReady("Other workers do not serve yet.")
     try:
         with trio.move_on_after(READY_WITHIN):
             todo = pending(now.migrations, await applied_migrations(now.database), newer=True)

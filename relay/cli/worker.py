@@ -57,6 +57,8 @@ def main() -> None:
         return
     call_itself(f"relay worker {order.number}")
     count()
+    if order.after:
+        metrics.workers_replaced.labels(order.after).inc()
     try:
         with told_clearly():
             settings = Settings.load(order.settings)

@@ -29,12 +29,20 @@ class Order(msgspec.Struct, frozen=True):
     database: str
     folder: str | None
     keeps_house: bool
+    after: str = ""  # how the one before it went, when it is to replace one
+
+
+ALL_SERVE = b"all serve\n"
+"""What a worker is told behind its order, once, when there is nobody left to wait for."""
+
+BEAT = 1.0
+"""Seconds between two signs of life of a worker that serves."""
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a worker says of itself, a line each: that it serves, that it goes, why it cannot."""
+    """What a worker says of itself, a line each: that it serves, lives, goes, why it cannot."""
 
-    state: Literal["serving", "leaving", "failed"]
+    state: Literal["serving", "alive", "leaving", "failed"]
     reason: str = ""
 
 

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 import trio
 
-from relay.workers.orders import Order, Report, spelled_out
+from relay.workers.orders import ALL_SERVE, BEAT, Order, Report, spelled_out
 
 log = structlog.get_logger("relay.workers")
 
@@ -28,6 +28,7 @@ class Worker:
         self.number = 0  # none yet
         self.serving = False
         self.leaving = False
+        self.silent = False  # it ended because it gave no sign of life
         self.settled = trio.Event()  # it serves, or it never will
         self.ended = trio.Event()
         self.told_to_go = False
@@ -35,6 +36,15 @@ class Worker:
         self._stir: Callable[[], None] = lambda: None
         self._ordered = trio.current_time()
         self._process: trio.Process | None = None
+        self._knows_all_serve = False
+        self._silence = 0.0  # seconds since its last sign of life
+
+    @property
+    def how_it_went(self) -> str:
+        """One word, of it that is leaving."""
+        if self.silent:
+            return "silent"
+        return "died" if self.ended.is_set() else "left"
 
     @property
     def age(self) -> float:
@@ -54,9 +64,13 @@ class Worker:
         command: Sequence[str],
         descriptors: Sequence[int],
         environ: dict[str, str],
+        silence: float,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """The whole life of the process, which does not outlive this."""
+        """The whole life of the process, which does not outlive this.
+
+        While it serves it is killed when it gives no sign of life for `silence` seconds.
+        """
         with trio.CancelScope(shield=True):  # a process nobody knows of would stay
             process = await trio.lowlevel.open_process(
                 [*command, f"--mark={self.mark}"],
@@ -70,9 +84,11 @@ class Worker:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            async with process.stdin, process.stdout:
+            async with process.stdin, process.stdout, trio.open_nursery() as listening:
+                listening.start_soon(self._mind, silence)
                 await self._hear(process.stdout)
                 await process.wait()
+                listening.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 self.kill()
@@ -89,6 +105,30 @@ class Worker:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._process.stdin.send_all(msgspec.json.encode(order) + b"\n")
 
+    async def tell_all_serve(self) -> None:
+        """Once it serves: so do all others, and whoever asks may hear that Relay is ready."""
+        if self._knows_all_serve:
+            return
+        self._knows_all_serve = True
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._process.stdin.send_all(ALL_SERVE)
+
+    async def _mind(self, silence: float) -> None:
+        """Kill it when its loop is stuck or it is stopped; who is told to go has its grace.
+
+        Counted in looks of ours, not by the clock: who was paused together with us, by a debugger
+        or a frozen container, could not speak.
+        """
+        while self._silence <= silence:
+            await trio.sleep(BEAT)
+            if self.serving and not (self.leaving or self.told_to_go):
+                self._silence += BEAT
+        self.silent = True
+        self.failure = f"no sign of life for {silence:g} s"
+        self.kill()
+
     async def _hear(self, reports: trio.abc.ReceiveStream) -> None:
         """Take in its reports until it has closed them, which the end of the process does."""
         unread = b""
@@ -99,6 +139,7 @@ class Worker:
                     self._heard(msgspec.json.decode(line, type=Report))
 
     def _heard(self, report: Report) -> None:
+        self._silence = 0.0
         if report.state == "serving":
             assert self._process is not None
             log.info("worker_serves", worker=self.number, pid=self._process.pid)
@@ -107,7 +148,7 @@ class Worker:
         elif report.state == "leaving":
             self.leaving = True
             self._stir()
-        else:
+        elif report.state == "failed":
             self.failure = report.reason
             self.settled.set()  # its end may take longer than anybody should wait
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
 import structlog
 import trio
 from hypercorn.config import Config, Sockets
@@ -19,6 +20,7 @@ from relay.server.listeners import close_sockets, inherited, open_for_workers
 from relay.serving import UNWINDING, Announce, reachable_as
 from relay.settings import Settings
 from relay.workers.orders import Order
+from relay.workers.places import Place
 from relay.workers.process import Worker, WorkerFailed, environment
 
 START_WITHIN = 60.0  # seconds a worker may take until it serves, its database away for a while
@@ -27,29 +29,6 @@ SLOWEST = 5.0  # seconds at most between two tries to replace a worker
 ENDING = 2.0  # seconds for a process to end by itself that has said why it will not serve
 
 log = structlog.get_logger("relay.workers")
-
-
-class Place:
-    """Where one worker works, and after it the next, by the same order."""
-
-    def __init__(self, order: Order) -> None:
-        self.order = order
-        self.renewing: trio.Event | None = None  # asked for; set when it is done
-        self._stirred = trio.Event()
-
-    def stir(self) -> None:
-        """Something happened that whoever keeps this place should look at."""
-        self._stirred.set()
-
-    async def stirred(self) -> None:
-        await self._stirred.wait()
-        self._stirred = trio.Event()
-
-    def renewed(self) -> None:
-        """What was asked for is done, or was tried in vain; whoever waits for it goes on."""
-        if self.renewing is not None:
-            self.renewing.set()
-            self.renewing = None
 
 
 async def supervise(
@@ -83,7 +62,8 @@ async def supervise(
             ]
             with tempfile.TemporaryDirectory(prefix="relay-metrics-") as metrics:
                 grace = settings.drain_delay + settings.drain_timeout + UNWINDING
-                crew = Crew(places, command, _descriptors(sets), metrics, grace)
+                silence = settings.worker_silence
+                crew = Crew(places, command, _descriptors(sets), metrics, grace, silence)
                 async with trio.open_nursery() as nursery:
                     await nursery.start(crew.run)
                     nursery.start_soon(crew.renew_on, reloads)
@@ -132,7 +112,7 @@ class Crew:
 
     The spare has imported everything and waits for its order: most of the time until a
     replacement serves goes by before anybody needs it. Who is to serve has `start_within` seconds
-    for it, who is to go `grace`.
+    for it, who is to go `grace`, who serves `silence` from one sign of life to the next.
     """
 
     def __init__(
@@ -142,6 +122,7 @@ class Crew:
         descriptors: Sequence[int],
         metrics: str,
         grace: float,
+        silence: float,
         start_within: float = START_WITHIN,
     ) -> None:
         self._places = places
@@ -152,8 +133,13 @@ class Crew:
         waiting = os.path.join(metrics, "waiting")
         os.mkdir(waiting)
         self._spawn = partial(
-            Worker.run, command=command, descriptors=descriptors, environ=environment(waiting)
+            Worker.run,
+            command=command,
+            descriptors=descriptors,
+            environ=environment(waiting),
+            silence=silence,
         )
+        self._all_serve = False
         self._spare: Worker | None = None
         self._stocking = trio.Lock()
         self._living: set[Worker] = set()
@@ -172,6 +158,9 @@ class Crew:
                         async with trio.open_nursery() as starting:
                             for place in self._places:
                                 starting.start_soon(keeping.start, self._keep, place)
+                        self._all_serve = True
+                        for worker in [worker for worker in self._living if worker.serving]:
+                            await worker.tell_all_serve()
                         await self._stock()
                         task_status.started()
             except* WorkerFailed:
@@ -224,18 +213,18 @@ class Crew:
             if worker.leaving:
                 early = early + 1 if worker.age < YOUNG else 0
                 self._processes.start_soon(self._see_off, worker)
-                worker = await self._replace(place, early)
+                worker = await self._replace(place, early, worker.how_it_went)
             if place.renewing is not None:
                 worker = await self._renew(place, worker)
                 place.renewed()
 
-    async def _replace(self, place: Place, early: int) -> Worker:
+    async def _replace(self, place: Place, early: int, after: str) -> Worker:
         """Somebody new; at once, but not again and again at once."""
         while True:
             if early > 1:
                 await trio.sleep(min(2.0 ** (early - 3), SLOWEST))
             try:
-                worker = await self._begin(place)
+                worker = await self._begin(place, after)
                 await self._stock()
                 return worker
             except WorkerFailed as error:
@@ -254,12 +243,12 @@ class Crew:
         await self._see_off(old)
         return new
 
-    async def _begin(self, place: Place) -> Worker:
+    async def _begin(self, place: Place, after: str = "") -> Worker:
         """Have a worker begin here and wait until it serves. Raises WorkerFailed."""
         worker, self._spare = self._spare, None
         if worker is None or worker.leaving:
             worker = await self._fresh()
-        await worker.begin(place.order, place.stir)
+        await worker.begin(msgspec.structs.replace(place.order, after=after), place.stir)
         with trio.move_on_after(self._start_within):
             await worker.settled.wait()
         if not worker.serving:
@@ -270,6 +259,8 @@ class Crew:
             worker.kill()
             await worker.ended.wait()
             raise WorkerFailed(f"worker {worker.number} did not start: {worker.failure}")
+        if self._all_serve:
+            await worker.tell_all_serve()
         return worker
 
     async def _stock(self) -> None:

@@ -13,7 +13,7 @@ from relay.db.source import Source, reachable
 from relay.server.listeners import open_sockets
 from relay.serving import serve_source, server_config, set_aside_what_stays
 from relay.settings import SettingError, Settings
-from relay.workers.orders import Order, Report
+from relay.workers.orders import BEAT, Order, Report
 
 ORPHANED = 1.0  # seconds for goodbyes when the supervisor is gone: its Postgres went, too
 ORPHANED_MOST = 1.5  # seconds for everything then
@@ -36,10 +36,12 @@ class Reports:
 
     def __init__(self) -> None:
         self._descriptor = os.dup(1)
+        os.set_blocking(self._descriptor, False)  # a supervisor that is stuck must not stick us
         os.dup2(2, 1)
 
     def send(self, report: Report) -> None:
-        with suppress(BrokenPipeError):  # nobody is left to be told; the other pipe says so, too
+        # broken: nobody is left to be told, the other pipe says so, too; full: nobody listens
+        with suppress(BrokenPipeError, BlockingIOError):
             os.write(self._descriptor, msgspec.json.encode(report) + b"\n")
 
 
@@ -55,13 +57,16 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
     sockets = open_sockets(config)
     folder = None if order.folder is None else Path(order.folder)
     source = Source(order.dsn, order.direct, order.keys, order.database, folder, shared=True)
-    stop, serving = trio.Event(), False
+    stop, all_serve, serving = trio.Event(), trio.Event(), False
 
     async def announce(_base_url: str, _database: str) -> None:
         nonlocal serving
         serving = True
         set_aside_what_stays()
         reports.send(Report("serving"))
+        while True:  # from this loop, which serves: if it sticks, so does this
+            await trio.sleep(BEAT)
+            reports.send(Report("alive"))
 
     async def heed_signals(task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
@@ -74,8 +79,8 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
     async def mind_the_supervisor() -> None:
         pipe = trio.lowlevel.FdStream(os.dup(0))
         async with pipe:
-            while await pipe.receive_some():
-                pass
+            while await pipe.receive_some():  # there is but one thing it says
+                all_serve.set()
         log.error("supervisor_gone")
         config.graceful_timeout = min(config.graceful_timeout, ORPHANED)
         process.cancel_scope.deadline = trio.current_time() + ORPHANED_MOST
@@ -97,6 +102,7 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
             announce=announce,
             stop=stop,
             keeps_house=order.keeps_house,
+            all_serve=all_serve.is_set,
             on_leaving=lambda: reports.send(Report("leaving")),
         )
         process.cancel_scope.cancel()

@@ -132,6 +132,48 @@ async def test_a_killed_worker_is_replaced_and_the_others_streams_never_notice(
     assert {worker.name() for worker in pair.workers()} == {"relay worker 1", "relay worker 2"}
 
 
+async def test_nobody_is_ready_before_all_serve(tmp_path: Path, made_data: Path) -> None:
+    program = Workers(tmp_path)
+    copy_data(made_data, program.data)
+    seen: list[tuple[int, str]] = []
+
+    async def look() -> None:
+        with trio.move_on_after(0.3):  # half of them wait for the one that is held up
+            answer = await program.ask("/readyz")
+            seen.append((answer.status, answer.json.get("detail", "")))
+
+    try:
+        await program.launch()
+        await program.says("worker_started", 2, within=STARTED_WITHIN)
+        slow = psutil.Process(program.logged("worker_started")[0]["pid"])
+        send([slow], signal.SIGSTOP)
+        await program.says("worker_serves", within=STARTED_WITHIN)
+        with trio.fail_after(SOON):
+            while len(seen) < 3:
+                await look()
+        assert set(seen) == {(503, "Other workers do not serve yet.")}
+        send([slow], signal.SIGCONT)
+        await program.ready()
+        while seen[-1][0] != 200:
+            await look()
+    finally:
+        await program.end()
+
+
+async def test_a_worker_that_hangs_is_replaced_and_counted(tmp_path: Path, made_data: Path) -> None:
+    program = Workers(tmp_path, RELAY_WORKER_SILENCE="3")
+    copy_data(made_data, program.data)
+    async with running(program):
+        victim, other = program.workers()
+        send([victim], signal.SIGSTOP)
+        await program.says("worker_serves", 3, within=REPLACED_WITHIN + 3)
+        (died,) = program.logged("worker_died")
+        assert (died["pid"], died["reason"]) == (victim.pid, "no sign of life for 3 s")
+        assert other in program.workers()
+        scrape = (await program.ask("/metrics")).body.decode()
+        assert 'relay_workers_replaced_total{after="silent"} 1.0' in scrape
+
+
 async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: Workers) -> None:
     account = await Ledger(pair).enrol("u", [])
     workers = pair.workers()

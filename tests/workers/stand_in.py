@@ -6,12 +6,28 @@ python stand_in.py FOLDER --mark=MARK: the file of its place's number there says
 import json
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 
 def say(state: str, reason: str = "") -> None:
     print(json.dumps({"state": state, "reason": reason}), flush=True)
+
+
+def live() -> None:
+    while True:
+        time.sleep(0.2)
+        say("alive")
+
+
+def serve(folder: Path, number: int) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    say("serving")
+    (folder / "somebody serves").touch()
+    threading.Thread(target=live, daemon=True).start()
+    for line in sys.stdin:
+        (folder / f"{number} was told").write_text(line)
 
 
 def main() -> None:
@@ -21,10 +37,14 @@ def main() -> None:
     folder = Path(sys.argv[1])
     match (folder / str(order["number"])).read_text():
         case "serve":
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            serve(folder, order["number"])
+        case "serve when let":
+            while not (folder / "let").exists():
+                time.sleep(0.01)
+            serve(folder, order["number"])
+        case "serve and fall silent":
             say("serving")
-            (folder / "somebody serves").touch()
-            sys.stdin.read()
+            time.sleep(60)
         case "fail when another serves":
             while not (folder / "somebody serves").exists():
                 time.sleep(0.01)

@@ -13,10 +13,12 @@ import trio
 from structlog.testing import capture_logs
 
 from relay.workers.orders import Order
+from relay.workers.places import Place
 from relay.workers.process import WorkerFailed
-from relay.workers.supervisor import Crew, Place
+from relay.workers.supervisor import Crew
 from tests.workers import stand_in
 
+SILENCE = 5.0  # seconds between two signs of life of a stand-in, on a very busy machine
 SOON = 20.0  # seconds for a few processes to start and end on a very busy machine
 
 
@@ -34,6 +36,13 @@ class Service:
     def does(self, number: int, what: str) -> None:
         (self._folder / str(number)).write_text(what)
 
+    def let(self) -> None:
+        (self._folder / "let").touch()
+
+    def was_told(self, number: int) -> str:
+        file = self._folder / f"{number} was told"
+        return file.read_text() if file.exists() else ""
+
     def crew(self, start_within: float = 3 * SOON) -> Crew:
         places = [
             Place(Order(n, {}, [], [], [], "", "", "", (), "", None, keeps_house=False))
@@ -41,7 +50,9 @@ class Service:
         ]
         command = (sys.executable, str(stand_in.__file__), str(self._folder))
         metrics = str(self._folder / "metrics")
-        return Crew(places, command, [], metrics, grace=SOON, start_within=start_within)
+        return Crew(
+            places, command, [], metrics, grace=SOON, silence=SILENCE, start_within=start_within
+        )
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -116,6 +127,34 @@ async def test_a_worker_that_says_nothing_is_given_up(service: Service) -> None:
         await service.crew(start_within=0.5).run()
     said = "worker [12] did not start: it did not serve within 0.5 s"
     assert failed.group_contains(WorkerFailed, match=said)
+
+
+async def test_a_worker_that_gives_no_sign_of_life_is_replaced(service: Service) -> None:
+    service.does(1, "serve and fall silent")
+    async with service.at_work():
+        service.does(1, "serve")
+        await service.says("worker_serves", times=2, worker=1)
+        (died,) = service.logged("worker_died")
+        assert (died["worker"], died["code"]) == (1, -signal.SIGKILL)
+        assert died["reason"] == "no sign of life for 5 s"
+
+
+async def test_workers_are_told_that_all_serve_and_not_before(service: Service) -> None:
+    service.does(2, "serve when let")
+    crew = service.crew()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(crew.run)
+        await service.says("worker_serves", worker=1)
+        await trio.sleep(0.3)  # long enough for what must not come
+        assert service.was_told(1) == ""
+        service.let()
+        with trio.fail_after(SOON):
+            while not (service.was_told(1) == service.was_told(2) == "all serve\n"):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            (first,) = service.logged("worker_started", worker=1)
+            os.kill(first["pid"], signal.SIGKILL)
+            await service.says("worker_serves", times=2, worker=1)
+            await crew.end()
 
 
 async def test_a_start_that_fails_lets_those_who_serve_say_goodbye(service: Service) -> None:
