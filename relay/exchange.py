@@ -7,13 +7,14 @@ streaming pulls from a generator, which must not yield inside a nursery or a can
 """
 
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import ExitStack
 from enum import Enum, auto
 from functools import partial
 from typing import Any, cast
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
-from quart import Response
+from quart import Request, Response
 from quart.asgi import ASGIWebsocketConnection
 from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
@@ -29,6 +30,7 @@ Run = Callable[[Write, Transport | None], Awaitable[None]]
 
 _CONTINUE = b"100-continue"
 
+_STAYING = "relay.staying"  # where it stands in the scope
 STREAMS = frozenset({"/api/sse"})  # paths whose handlers must hear of a disconnect
 
 
@@ -40,6 +42,11 @@ class EventStream(Response):
         self.timeout = None  # Quart's own would cut the stream after a minute
         self.headers.pop("Content-Length", None)
         self.run = run
+
+
+def staying(request: Request) -> ExitStack:
+    """What a stream's handler enters here stays until its response has ended."""
+    return cast("ExitStack", cast("dict[str, Any]", request.scope)[_STAYING])
 
 
 class Extent(Enum):
@@ -68,7 +75,8 @@ class Exchange(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if self.scope["path"] in STREAMS:
-            await super().__call__(receive, send)
+            with ExitStack() as self.scope[_STAYING]:  # type: ignore[literal-required]
+                await super().__call__(receive, send)
             return
         if self._waits_for_leave():
             await self._judge_first(receive, send)

@@ -11,6 +11,7 @@ import trio
 from quart import current_app
 
 from relay.access import Access
+from relay.db.heads import Heads
 from relay.db.migrate import Migration, load_migrations
 from relay.db.pool import Database, open_database
 from relay.db.source import Source
@@ -46,6 +47,7 @@ class Services:
     access: Access
     limits: Limits
     hub: Hub
+    heads: Heads
     publisher: Publisher
     backplane: Backplane
     vitals: Vitals
@@ -103,12 +105,14 @@ async def open_services(
         publisher = Publisher(database, hub, backplane, settings)
         journal = publisher.journal
         follower = Follower(hub, journal)
+        heads = Heads(database)
         origins = Origins(base_url, settings.cors)
         vitals = Vitals(database, journal, settings)
         async with trio.open_nursery() as critical:
             critical.start_soon(health.insist, patience)
             await health.start(critical, access.run)
             health.start_soon(critical, follower.run)
+            health.start_soon(critical, heads.run)
             await health.start(critical, backplane.run, partial(_hear, follower, access))
             if keeps_house:
                 health.start_soon(critical, keep_house, database, settings)
@@ -128,6 +132,7 @@ async def open_services(
                     access=access,
                     limits=Limits(settings),
                     hub=hub,
+                    heads=heads,
                     publisher=publisher,
                     backplane=backplane,
                     vitals=vitals,

@@ -1,5 +1,6 @@
 """The two doors to a user's stream, the same stream as plain pages, and tickets."""
 
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -18,7 +19,7 @@ from relay.errors import (
     ProcessFull,
     TooManyConnections,
 )
-from relay.exchange import EventStream
+from relay.exchange import EventStream, staying
 from relay.limited import (
     READS,
     TOKENS,
@@ -28,9 +29,10 @@ from relay.limited import (
     limited_by_handler,
 )
 from relay.realtime.asking import LAST_EVENT_ID_HEADER, WHERE_TO_START
-from relay.realtime.connection import Viewer, refuse, run_connection
+from relay.realtime.connection import Viewer, find_start, refuse, run_connection
+from relay.realtime.hub import Inbox
 from relay.realtime.messages import EVENT, SSE_EVENT, StreamEvent
-from relay.realtime.resume import Position, locate, parse_count, parse_start
+from relay.realtime.resume import Start, locate, parse_count, parse_start
 from relay.realtime.sse import SseDoor, Write
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
 from relay.requests import check_origin, client_block, needs_any, needs_viewer, viewer
@@ -105,7 +107,7 @@ async def list_events(credential: Credential) -> Response:
     journal = services().publisher.journal
     limit = parse_count("limit", request.args.get("limit", str(MAX_PAGE)), MAX_PAGE)
     start = parse_start(request.args)
-    head = await journal.head(credential.user_id)
+    head = await services().heads.head(credential.user_id)
     while True:
         position = locate(start, head, default_oldest=True)
         page = await journal.read(credential.user_id, position.seq, limit, MAX_PAGE_BYTES)
@@ -138,18 +140,15 @@ async def list_events(credential: Credential) -> Response:
 async def sse() -> Response:
     """The stream as server-sent events."""
     _refuse_foreign(request)
-    credential, position = await _admitted(request, request.headers.get("Last-Event-ID"))
-    address = client_block(request)
     now = services()
+    credential, start = await _admitted(request, request.headers.get("Last-Event-ID"))
+    inbox = staying(request).enter_context(_subscribed(request, credential))
+    position = await find_start(inbox, start, now.heads)
 
     async def run(write: Write, transport: Transport | None) -> None:
         door = SseDoor(write, transport, heartbeat=now.settings.beat)
         watcher = Viewer(credential, now.settings.stream_max_age)
-        try:
-            with now.hub.subscribe(credential.user_id, credential.id, address) as inbox:
-                await run_connection(door, inbox, watcher, position, now.publisher.journal)
-        except Problem as problem:  # full since it was admitted, a moment ago
-            await refuse(door, problem)
+        await run_connection(door, inbox, watcher, position, now.publisher.journal)
 
     return EventStream(run)
 
@@ -179,10 +178,9 @@ async def rt() -> None:
     )
     subprotocol = SUBPROTOCOL if batched else None
     try:
-        credential, position = await _admitted(connection, None)
-        with now.hub.subscribe(
-            credential.user_id, credential.id, client_block(connection)
-        ) as inbox:
+        credential, start = await _admitted(connection, None)
+        with _subscribed(connection, credential) as inbox:
+            position = await find_start(inbox, start, now.heads)
             await connection.accept(subprotocol=subprotocol)
             watcher = Viewer(credential, now.settings.stream_max_age)
             await run_connection(door, inbox, watcher, position, now.publisher.journal)
@@ -200,13 +198,17 @@ def _refuse_foreign(incoming: Request | Websocket) -> str | None:
 
 async def _admitted(
     incoming: Request | Websocket, last_event_id: str | None
-) -> tuple[Credential, Position]:
-    """Who watches, and from where; everything that may be refused is refused here."""
-    now = services()
+) -> tuple[Credential, Start]:
+    """Who watches, and what is asked for. Raises whatever refuses it but the hub."""
     charge_handshake(incoming)
     credential = await viewer(incoming)
     charge_viewer(incoming, credential.user_id)
-    start = parse_start(incoming.args, last_event_id)
-    now.hub.admit(credential.user_id, client_block(incoming))
-    head = await now.publisher.journal.head(credential.user_id)
-    return credential, locate(start, head)
+    return credential, parse_start(incoming.args, last_event_id)
+
+
+def _subscribed(
+    incoming: Request | Websocket, credential: Credential
+) -> AbstractContextManager[Inbox]:
+    """The viewer's inbox. Raises as `Hub.admit` when entered."""
+    hub = services().hub
+    return hub.subscribe(credential.user_id, credential.id, client_block(incoming))

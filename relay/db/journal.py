@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from relay import metrics
-from relay.db.pages import Page, Stored, select_events, select_head, select_heads, select_page
+from relay.db.pages import Page, Stored, select_events, select_heads, select_page
 from relay.db.pool import Database, Row, RowRefused, StatementFailed
 from relay.db.waiting import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, Queue, Waiting
 from relay.errors import (
@@ -186,12 +186,8 @@ class Journal:
             waiting.problem = problem()
             waiting.done.set()
 
-    async def head(self, user_id: UUID) -> Head:
-        """Where a stream stands. Raises InvalidToken when the user is gone, DatabaseAway."""
-        return await select_head(self._database, user_id)
-
-    async def heads(self, user_ids: list[UUID]) -> dict[UUID, int]:
-        """The last seq of each of these users' streams, for those that have one."""
+    async def heads(self, user_ids: list[UUID]) -> dict[UUID, Head]:
+        """Where each of these users' streams stands, for those that have one."""
         return await select_heads(self._database, user_ids)
 
     async def read(

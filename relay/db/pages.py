@@ -37,22 +37,13 @@ class Stored(NamedTuple):
     received_at: datetime
 
 
-async def select_head(database: Database, user_id: UUID) -> Head:
-    """Raises InvalidToken when the user is gone."""
-    row = await database.fetchrow(
-        "SELECT epoch, oldest_seq, last_seq FROM users WHERE user_id = $1", user_id
-    )
-    if row is None:
-        raise InvalidToken("The user is gone.", reason="revoked")
-    return Head(*row)
-
-
-async def select_heads(database: Database, user_ids: list[UUID]) -> dict[UUID, int]:
-    """The last seq of each of these users' streams, for those that have one."""
+async def select_heads(database: Database, user_ids: list[UUID]) -> dict[UUID, Head]:
+    """Where each of these users' streams stands, for those that have one."""
     rows = await database.fetch(
-        "SELECT user_id, last_seq FROM users WHERE user_id = ANY ($1)", user_ids
+        "SELECT user_id, epoch, oldest_seq, last_seq FROM users WHERE user_id = ANY ($1)",
+        user_ids,
     )
-    return {row["user_id"]: row["last_seq"] for row in rows}
+    return {user_id: Head(*head) for user_id, *head in rows}
 
 
 async def select_page(

@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from relay import metrics
 from relay.access import Credential
+from relay.db.heads import Heads
 from relay.db.journal import Journal
 from relay.db.pages import Page
 from relay.db.pool import UNANSWERED
@@ -25,7 +26,7 @@ from relay.realtime.door import Door
 from relay.realtime.frames import Frame, grouped
 from relay.realtime.hub import Inbox
 from relay.realtime.publisher import observe_delivery
-from relay.realtime.resume import Gap, Position
+from relay.realtime.resume import Gap, Position, Start, locate
 from relay.tokens import Kind
 
 GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one second
@@ -55,11 +56,20 @@ class Viewer:
         return expires_in, Close.EXPIRED
 
 
+async def find_start(inbox: Inbox, start: Start, heads: Heads) -> Position:
+    """Where the inbox's reader starts. Raises InvalidToken when the user is gone, DatabaseAway.
+
+    The inbox listens meanwhile, so that a reader who missed nothing needs no other read.
+    """
+    inbox.catch_up()
+    return locate(start, await heads.head(inbox.user_id))
+
+
 async def run_connection(
     door: Door, inbox: Inbox, viewer: Viewer, position: Position, journal: Journal
 ) -> None:
     """Serve an accepted stream from `position` until it ends, and say why it did."""
-    inbox.epoch, inbox.position = position.epoch, position.seq
+    inbox.start(position.epoch, position.seq, position.last)
     know(transport=door.name)
     log.debug("stream_opened", outcome=position.outcome)
     metrics.connected_sockets.labels(door.name).inc()

@@ -40,6 +40,8 @@ class Follower:
         for user_id, seq in news.heads.items():
             if self._is_new(user_id, seq):
                 self._heads[user_id] = max(seq, self._heads.get(user_id, 0))
+            else:
+                self._hub.recheck(user_id, seq)  # whoever starts may have asked before it
         if news.everything:
             self._look_at = min(self._look_at, self._looked_at + SOON)
         if self._heads or news.everything:
@@ -69,9 +71,9 @@ class Follower:
         self._looked_at = trio.current_time()
         self._look_at = self._looked_at + LOOK
         if users := self._hub.users():
-            for user_id, seq in (await self._journal.heads(users)).items():
-                if self._is_new(user_id, seq):
-                    self._heads[user_id] = seq
+            for user_id, head in (await self._journal.heads(users)).items():
+                if self._is_new(user_id, head.last):
+                    self._heads[user_id] = head.last
 
     async def _hand_over(self, heads: Mapping[UUID, int]) -> None:
         waiting = iter(heads)

@@ -25,8 +25,9 @@ class Inbox:
     """One reader's place in the hub: what waits for it, where it stands, and its end.
 
     `position` is the seq last written to the reader. `behind` means: read the journal from
-    there, the inbox is not the whole story. At the start, after a hole, after an overflow,
-    after a lost announcement: it is always the same.
+    there, the inbox is not the whole story. After a hole, after an overflow, after a lost
+    announcement, and at a start with anything to read: it is always the same. While a start is
+    being found there is no `epoch`; what comes then makes it one with something to read.
     """
 
     __slots__ = (
@@ -73,6 +74,9 @@ class Inbox:
         """
         if self.behind:
             return False  # the journal has them, and the reader is on its way there
+        if not self.epoch:
+            self.fall_behind()  # the start that is being found may be older than these
+            return False
         if frames[0].seq != self._offered + 1 and frames[0].epoch == self.epoch:
             frames = [frame for frame in frames if frame.seq > self.heard]
             if not frames:
@@ -100,6 +104,11 @@ class Inbox:
         else:
             self._put(frames)
         return False
+
+    def start(self, epoch: str, seq: int, last: int) -> None:
+        """The reader goes on from `seq`. The stream stood at `last`, after a `catch_up`."""
+        self.epoch, self.position = epoch, seq
+        self.behind = self.behind or seq < last
 
     @property
     def heard(self) -> int:
@@ -225,7 +234,11 @@ class Hub:
 
         None when there is nobody to tell: no reader, or all on their way to the journal.
         """
-        heard = [inbox.heard for inbox in self._by_user.get(user_id, ()) if not inbox.behind]
+        heard = [
+            inbox.heard
+            for inbox in self._by_user.get(user_id, ())
+            if inbox.epoch and not inbox.behind
+        ]
         return min(heard, default=None)
 
     def end_credential(self, credential_id: UUID) -> None:

@@ -34,11 +34,15 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the stream goes on: `seq` is the one just before the first event to be sent."""
+    """Where the stream goes on: `seq` is the one just before the first event to be sent.
+
+    `oldest` and `last` are the stream's, when it was looked at.
+    """
 
     epoch: str
     seq: int
     oldest: int
+    last: int
     resumed: bool
     reason: Literal["epoch", "ahead"] | None = None
     gap: Gap | None = None
@@ -101,14 +105,14 @@ def locate(start: Start, head: Head, *, default_oldest: bool = False) -> Positio
 def _after(cursor: Cursor, head: Head) -> Position:
     before_oldest = head.oldest - 1
     if cursor.epoch != head.epoch:
-        return Position(head.epoch, before_oldest, head.oldest, False, "epoch")
+        return Position(head.epoch, before_oldest, head.oldest, head.last, False, "epoch")
     if cursor.seq > head.last:
-        return Position(head.epoch, before_oldest, head.oldest, False, "ahead")
+        return Position(head.epoch, before_oldest, head.oldest, head.last, False, "ahead")
     if cursor.seq < before_oldest:
         gap = Gap(cursor.seq + 1, before_oldest)
-        return Position(head.epoch, before_oldest, head.oldest, True, gap=gap)
-    return Position(head.epoch, cursor.seq, head.oldest, True)
+        return Position(head.epoch, before_oldest, head.oldest, head.last, True, gap=gap)
+    return Position(head.epoch, cursor.seq, head.oldest, head.last, True)
 
 
 def _fresh(head: Head, seq: int) -> Position:
-    return Position(head.epoch, seq, head.oldest, False)
+    return Position(head.epoch, seq, head.oldest, head.last, False)

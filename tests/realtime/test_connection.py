@@ -25,10 +25,10 @@ from relay.db.pages import Page
 from relay.errors import DatabaseAway, Draining, TooManyConnections, Unavailable
 from relay.events import Cursor, Event, Head
 from relay.realtime.closing import Close
-from relay.realtime.connection import Viewer, run_connection
+from relay.realtime.connection import Viewer, find_start, run_connection
 from relay.realtime.frames import Frame, event_json
 from relay.realtime.hub import Hub
-from relay.realtime.resume import Start, locate
+from relay.realtime.resume import Start
 from tests.realtime.people import EPOCH, a_credential, an_event
 
 T = TypeVar("T")
@@ -126,6 +126,13 @@ class FakeJournal:
         self.away = False
         self.reads = 0
 
+    async def head(self, user_id: UUID) -> Head:
+        await trio.lowlevel.checkpoint()
+        head = self.streams[user_id].head
+        await self.gate.passed()
+        await trio.lowlevel.checkpoint()
+        return head
+
     async def read(self, user_id: UUID, after: int) -> Page:
         await trio.lowlevel.checkpoint()
         self.reads += 1
@@ -212,7 +219,7 @@ class Reader:
     async def live(self, hub: Hub, journal: FakeJournal, start: Start) -> None:
         credential = a_credential(self.user, self.credential)
         with self.scope, hub.subscribe(self.user, self.credential, self.address) as inbox:
-            position = locate(start, journal.streams[self.user].head)
+            position = await find_start(inbox, start, journal)  # type: ignore[arg-type]
             self.first = position.seq + 1
             if position.gap is not None:
                 self.first = position.gap.first
@@ -368,6 +375,22 @@ class Streams(RuleBasedStateMachine):
         for _ in range(3):
             self.append(user, 0 if told else 1)
             self.publish(user, count + 1)
+        self.trio.do(self.journal.gate.turn)
+
+    @rule(
+        user=st.sampled_from(USERS),
+        start=st.sampled_from(["now", "oldest", "last", "cursor"]),
+        count=st.sampled_from([1, 3, 300]),
+        told=st.booleans(),
+    )
+    def publish_while_a_reader_starts(self, user: UUID, start: str, count: int, told: bool) -> None:
+        self.trio.do(self.journal.gate.turn)
+        self.connect(user, True, "here", True, start, 2)
+        if told:
+            self.publish(user, count)
+        else:  # stored elsewhere, and heard of
+            self.append(user, count)
+            self.recheck(user, known=True)
         self.trio.do(self.journal.gate.turn)
 
     @rule(user=st.sampled_from(USERS), count=st.sampled_from([1, 3, 300]))

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from relay.db.pages import Stored
 from relay.errors import DatabaseAway
-from relay.events import Event
+from relay.events import Event, Head
 from relay.realtime.following import LOOK, RETRY, SOON, Follower
 from relay.realtime.frames import event_json
 from relay.realtime.hub import Hub, Inbox
@@ -35,12 +35,12 @@ class FakeJournal:
         log = self.logs[user_id]
         log += [an_event(len(log) + 1 + n) for n in range(count)]
 
-    async def heads(self, user_ids: list[UUID]) -> dict[UUID, int]:
+    async def heads(self, user_ids: list[UUID]) -> dict[UUID, Head]:
         self.looks += 1
         await trio.lowlevel.checkpoint()
         if self.away:
             raise DatabaseAway()
-        return {user: len(self.logs[user]) for user in user_ids}
+        return {user: Head(EPOCH, 1, len(self.logs[user])) for user in user_ids}
 
     async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Stored]]:
         self.reads.append(dict(after))
@@ -104,6 +104,19 @@ async def test_all_readers_of_all_users_share_one_read(scene: Scene) -> None:
     assert len(scene.journal.reads) == 1
     assert not first.behind
     assert not second.behind
+
+
+async def test_who_is_about_to_start_hears_that_there_is_more(scene: Scene) -> None:
+    with scene.hub.subscribe(YOU, uuid4(), "here") as starter:
+        starter.catch_up()
+        await scene.told(me=3)
+        assert not starter.behind
+        scene.readers[2].fall_behind()
+        await scene.told(you=1)
+        assert starter.behind
+        assert scene.journal.reads[1:] == []  # it reads for itself, once it knows from where
+        starter.start(EPOCH, 0, 0)
+        assert starter.behind
 
 
 async def test_news_of_users_without_readers_costs_nothing(scene: Scene) -> None:

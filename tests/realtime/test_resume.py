@@ -66,11 +66,11 @@ def test_a_start_without_a_cursor_is_never_called_resumed(head: Head, default_ol
 @pytest.mark.parametrize(
     ("position", "outcome"),
     [
-        (Position(OWN, 3, 1, True), "resumed"),
-        (Position(OWN, 3, 4, True, gap=Gap(2, 3)), "gap"),
-        (Position(OWN, 0, 1, False, "epoch"), "epoch"),
-        (Position(OWN, 0, 1, False, "ahead"), "ahead"),
-        (Position(OWN, 0, 1, False), "fresh"),
+        (Position(OWN, 3, 1, 3, True), "resumed"),
+        (Position(OWN, 3, 4, 3, True, gap=Gap(2, 3)), "gap"),
+        (Position(OWN, 0, 1, 3, False, "epoch"), "epoch"),
+        (Position(OWN, 0, 1, 3, False, "ahead"), "ahead"),
+        (Position(OWN, 0, 1, 3, False), "fresh"),
     ],
 )
 def test_an_outcome_is_one_word_of_a_closed_list(position: Position, outcome: str) -> None:
