@@ -146,14 +146,15 @@ def _new_event(envelope: Envelope, received_at: datetime, default_id: str | None
         raise Invalid(errors=errors)
     # Inside strings JSON has no raw line ends, so these stand between tokens only.
     payload = raw.decode().replace("\r", " ").replace("\n", " ")
-    event_id = default_id or str(uuid_utils.uuid7())
+    named = default_id if envelope.event_id is UNSET else envelope.event_id
     return NewEvent(
-        id=event_id if envelope.event_id is UNSET else envelope.event_id,
+        id=named or str(uuid_utils.uuid7()),
         event_type=envelope.event_type,
         task_id=None if envelope.task_id is UNSET else envelope.task_id,
         ts=envelope.ts,
         payload=payload,
         received_at=received_at,
+        made=named is None,
     )
 
 

@@ -24,7 +24,8 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """A validated event on its way into the journal.
 
     `payload` is JSON text exactly as sent, but for raw CR and LF between tokens (now spaces).
-    `received_at` is when its request was read, in UTC.
+    `received_at` is when its request was read, in UTC. `made`: Relay gave it its id, so that no
+    other event can have that.
     """
 
     id: str
@@ -33,6 +34,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     ts: str
     payload: str
     received_at: datetime
+    made: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from relay import metrics
+from relay.db.appending import APPEND, arguments, settle
 from relay.db.pages import Page, Stored, select_events, select_heads, select_page
 from relay.db.pool import Database, Row, RowRefused, StatementFailed
 from relay.db.waiting import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, Queue, Waiting
@@ -21,7 +22,6 @@ from relay.errors import (
     DiskFull,
     Internal,
     Invalid,
-    InvalidToken,
     Problem,
 )
 from relay.events import Event, Head, NewEvent, Receipt
@@ -145,35 +145,17 @@ class Journal:
             self._refuse(batch, Internal)
             return
         metrics.commit_seconds.observe(trio.current_time() - started)
-        metrics.commit_events.observe(len(rows))
+        metrics.commit_events.observe(sum([len(waiting.events) for waiting in batch]))
         self._hand_over(batch, rows)
 
     async def _append_events(self, batch: list[Waiting]) -> list[Row]:
-        events = [event for waiting in batch for event in waiting.events]
-        return await self._database.fetch(
-            "SELECT seq, fresh, epoch FROM append_events($1, $2, $3, $4, $5, $6, $7)",
-            [waiting.user_id for waiting in batch for _ in waiting.events],
-            [event.id for event in events],
-            [event.event_type for event in events],
-            [event.task_id for event in events],
-            [event.ts for event in events],
-            [event.received_at for event in events],
-            [event.payload for event in events],
-        )
+        return await self._database.fetch(APPEND, *arguments(batch))
 
     def _hand_over(self, batch: list[Waiting], rows: list[Row]) -> None:
         """Deliver what is new, a user at a time, then wake those who wait."""
-        answers = iter(rows)
         fresh: dict[UUID, list[Event]] = {}
-        for waiting in batch:
-            new = fresh.setdefault(waiting.user_id, [])
-            for event, (seq, is_fresh, epoch) in zip(waiting.events, answers, strict=False):
-                if epoch is None:
-                    waiting.problem = InvalidToken("The user is gone.", reason="revoked")
-                    continue
-                waiting.receipts.append(Receipt(event.id, epoch, seq, not is_fresh))
-                if is_fresh:
-                    new.append(_committed(event, epoch, seq))
+        for waiting, row in zip(batch, rows, strict=True):
+            fresh.setdefault(waiting.user_id, []).extend(settle(waiting, row))
         for user_id, events in fresh.items():
             if events:
                 self._deliver(user_id, events)
@@ -205,16 +187,3 @@ class Journal:
         One query for all of them. Raises DatabaseAway.
         """
         return await select_events(self._database, after, MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES)
-
-
-def _committed(event: NewEvent, epoch: str, seq: int) -> Event:
-    return Event(
-        epoch=epoch,
-        seq=seq,
-        id=event.id,
-        event_type=event.event_type,
-        task_id=event.task_id,
-        ts=event.ts,
-        payload=event.payload,
-        received_at=event.received_at,
-    )

@@ -59,15 +59,16 @@ def event(payload: str = "{}", **fields: str) -> NewEvent:
     return NewEvent(task_id=None, payload=payload, received_at=utc_now(), **given)
 
 
+@pytest.mark.parametrize("payload", ["a\x00b", "1\n2", "\ud800"])
 async def test_a_value_the_database_refuses_costs_its_own_request_alone(
-    database_url: str,
+    database_url: str, payload: str
 ) -> None:
     """The envelope lets none this far; the journal does not rely on that."""
     async with desk(database_url) as here, trio.open_nursery() as nursery:
         nursery.start_soon(here.post, "first", USERS[0], event())
         await trio.testing.wait_all_tasks_blocked()  # its commit is under way, the rest gather
         nursery.start_soon(here.post, "good", USERS[1], event(), event())
-        nursery.start_soon(here.post, "bad", USERS[2], event(), event("a\x00b"))
+        nursery.start_soon(here.post, "bad", USERS[2], event(), event(payload))
         nursery.start_soon(here.post, "same user", USERS[2], event())
         nursery.start_soon(here.post, "good too", USERS[3], event())
     assert isinstance(here.outcomes.pop("bad"), Invalid)
@@ -116,10 +117,10 @@ async def test_a_statement_that_fails_is_our_fault_and_the_journal_goes_on(
     database_url: str,
 ) -> None:
     async with desk(database_url) as here:
-        await here.database.execute("ALTER FUNCTION append_events RENAME TO elsewhere")
+        await here.database.execute("ALTER FUNCTION append_requests RENAME TO elsewhere")
         await here.post("lost", USERS[0], event())
         assert isinstance(here.outcomes["lost"], Internal)
-        await here.database.execute("ALTER FUNCTION elsewhere RENAME TO append_events")
+        await here.database.execute("ALTER FUNCTION elsewhere RENAME TO append_requests")
         await here.post("stored", USERS[0], event())
         assert isinstance(here.outcomes["stored"], list)
 

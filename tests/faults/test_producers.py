@@ -4,13 +4,14 @@ import json
 import random
 import socket
 import struct
-from typing import Any
 from uuid import UUID
 
 import trio
 
+from relay.db.appending import APPEND, arguments, settle
 from relay.db.pool import Connection, connect
-from relay.events import utc_now
+from relay.db.waiting import Waiting
+from relay.events import NewEvent, utc_now
 from tests.faults.ledger import Account, Ledger, load
 from tests.faults.program import Program
 from tests.faults.wire import DOORS, Caller, connected, stream
@@ -61,15 +62,16 @@ async def test_a_post_cut_half_way_is_stored_or_not_and_its_retry_says_which(
     assert len(outcomes) == CUTS // 2
 
 
-async def append(connection: Connection, user_ids: list[str], ids: list[str]) -> list[Any]:
-    """What the journal does, on a connection of the test's own."""
-    users = [UUID(user_id) for user_id in user_ids]
-    count = len(ids)
-    return await connection.fetch(
-        "SELECT seq, fresh, epoch FROM append_events($1, $2, $3, $4, $5, $6, $7)",
-        *(users, ids, ["log"] * count, [None] * count, ["2026-01-31T12:00:00Z"] * count),
-        *([utc_now()] * count, ["1"] * count),
-    )
+async def append(connection: Connection, user_ids: list[str], ids: list[str]) -> list[int]:
+    """What the journal does, on a connection of the test's own: a request an event; their seqs."""
+    batch = [
+        Waiting(UUID(user_id), [NewEvent(id, "log", None, "2026-01-31T12:00:00Z", "1", utc_now())])
+        for user_id, id in zip(user_ids, ids, strict=True)
+    ]
+    rows = await connection.fetch(APPEND, *arguments(batch))
+    for waiting, row in zip(batch, rows, strict=True):
+        settle(waiting, row)
+    return [waiting.receipts[0].seq for waiting in batch]
 
 
 async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
@@ -94,12 +96,12 @@ async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
         for door in DOORS:
             await nursery.start(watch, door)
         await slow.execute("BEGIN")
-        assert (await append(slow, [account.user_id], ["first"]))[0]["seq"] == 1
+        assert (await append(slow, [account.user_id], ["first"]))[0] == 1
         second: list[int] = []
         async with trio.open_nursery() as writers:
 
             async def overtake() -> None:
-                second.append((await append(quick, [account.user_id], ["second"]))[0]["seq"])
+                second.append((await append(quick, [account.user_id], ["second"]))[0])
 
             writers.start_soon(overtake)
             async with Caller(plain_program.port) as caller:
@@ -115,11 +117,10 @@ async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
         assert second == [2]
         # one that is rolled back leaves no hole
         await slow.execute("BEGIN")
-        assert (await append(slow, [account.user_id], ["never"]))[0]["seq"] == 3
+        assert (await append(slow, [account.user_id], ["never"]))[0] == 3
         await slow.execute("ROLLBACK")
-        assert (await append(quick, [account.user_id], ["third"]))[0]["seq"] == 3
-        rows = await append(slow, [account.user_id] * 2, ["first", "fourth"])
-        assert [row["seq"] for row in rows] == [1, 4]
+        assert (await append(quick, [account.user_id], ["third"]))[0] == 3
+        assert await append(slow, [account.user_id] * 2, ["first", "fourth"]) == [1, 4]
         with trio.fail_after(15):
             while any(len(seqs) < 4 for seqs in seen.values()):  # noqa: ASYNC110
                 await trio.sleep(0.01)
