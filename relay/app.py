@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from relay import __version__
 from relay.answers import refusal
-from relay.blueprints.console import console
+from relay.blueprints.console import console, put_for_people
 from relay.blueprints.operations import operations
 from relay.blueprints.reference import reference
 from relay.blueprints.sessions import sessions
@@ -190,6 +190,8 @@ async def _render_http(error: HTTPException) -> Response:
             f"The body is too large: {MAX_BODY} bytes are allowed, {MAX_BATCH_BODY} for NDJSON."
         )
     response = await _render(problem)
+    if kind is NotFound and has_request_context():
+        put_for_people(response)
     allow = getattr(error, "valid_methods", None)
     if allow:
         response.headers["Allow"] = ", ".join(sorted(allow))

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 import relay
 from relay.described import Parameter, Text, described
-from relay.errors import NotFound
+from relay.errors import MEDIA_TYPE, NotFound
 from relay.files import File, send_file
 from relay.limited import PAGES, limited
+from relay.media_types import JSON
 from relay.requests import needs_nothing
 
 console = Blueprint("console", __name__)
@@ -33,6 +34,23 @@ def _load(folder: Path) -> dict[str, File]:
 _FILES = _load(Path(relay.__file__).parent / "console")
 _UNCHANGED = Text("You have it already.")
 _TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
+
+
+_NOWHERE = _FILES.pop("nowhere.html")  # it has no address of its own
+
+
+def put_for_people(response: Response) -> None:
+    """Make the answer to an address that is none readable, where a person opened it.
+
+    Who asks for a page before all else gets one; everybody else keeps the problem document.
+    """
+    response.vary.add("Accept")
+    wanted = request.accept_mimetypes
+    if request.method in ("GET", "HEAD") and wanted["text/html"] > max(
+        wanted[JSON], wanted[MEDIA_TYPE]
+    ):
+        response.set_data(_NOWHERE.body)
+        response.content_type = _NOWHERE.content_type
 
 
 @console.get("/")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.browser.axe import CROSSWISE, PHONE, faults
+from tests.browser.axe import PHONE, faults
 from tests.browser.chromium import Chromium, Profile, Tab
 from tests.browser.visits import (
     FIRST_WORDS,
@@ -187,4 +187,12 @@ async def test_the_page_by_keyboard_alone(relay: Relay, profile: Profile) -> Non
 async def test_the_reference(relay: Relay, profile: Profile) -> None:
     tab = await profile.open(f"{relay.url}/docs")
     await tab.run("document.querySelector('details').open = true")  # they are all alike
-    assert await faults(tab, CROSSWISE) == []
+    assert await faults(tab) == []
+
+
+async def test_an_address_that_is_none(relay: Relay, profile: Profile) -> None:
+    tab = await profile.open(f"{relay.url}/no/such/page")
+    await tab.shows("Nothing is at this address.")
+    assert await faults(tab) == []
+    await tab.do(lambda page: page.set_viewport_size(PHONE))
+    assert await tab.run("document.documentElement.scrollWidth <= innerWidth")

@@ -46,6 +46,45 @@ def check(answer: httpx.Response, status: int, code: str | None = None) -> dict[
     return problem
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/api/nowhere/else", "/docs/"])
+async def test_who_opens_an_unknown_address_in_a_browser_reads_what_to_do(
+    relay: Relay, path: str
+) -> None:
+    answer = await relay.http.get(path, headers={"Accept": BROWSER})
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "Accept" in answer.headers["Vary"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert 'href="/docs"' in answer.text
+    assert (await relay.http.head(path, headers={"Accept": BROWSER})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "accept"),
+    [
+        ("GET", None),
+        ("GET", "*/*"),
+        ("GET", "application/json"),
+        ("GET", "application/json, text/html"),
+        ("GET", "application/problem+json, text/html;q=0.9"),
+        ("GET", "text/html;q=nonsense"),
+        ("POST", BROWSER),
+        ("OPTIONS", BROWSER),
+    ],
+)
+async def test_everybody_else_gets_the_problem(
+    relay: Relay, method: str, accept: str | None
+) -> None:
+    relay.http.headers.pop("Accept", None)
+    headers = {} if accept is None else {"Accept": accept}
+    answer = await relay.http.request(method, "/nowhere", headers=headers)
+    check(answer, 404, "not_found")
+    assert "Accept" in answer.headers["Vary"]
+
+
 async def test_every_refusal_over_http_has_the_same_shape(relay: Relay) -> None:
     user = await relay.user()
     session, hook = bearer(user.session), bearer(await user.hook())
