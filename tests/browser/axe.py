@@ -21,16 +21,14 @@ LOOKS = (
     (DESKTOP, "light", EVERYTHING),
     (DESKTOP, "dark", COLOURS),
 )
-# for a page of thousands of elements, which takes seconds a look
-CROSSWISE = ((PHONE, "light", EVERYTHING), (DESKTOP, "dark", EVERYTHING))
 
 
-async def faults(tab: Tab, looks: tuple[Any, ...] = LOOKS) -> list[str]:
+async def faults(tab: Tab) -> list[str]:
     """Of what stands there now, in both colour schemes, at the size of a phone and of a desktop."""
 
     def look(page: Page) -> list[str]:
         found: list[str] = []
-        for size, scheme, rules in looks:
+        for size, scheme, rules in LOOKS:
             page.set_viewport_size(size)
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             found += [f"{scheme}, {size['width']}: {fault}" for fault in _judged(page, rules)]
