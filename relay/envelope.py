@@ -6,13 +6,12 @@ The good case is one decode in C and a few byte searches. Whatever looks wrong g
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 from itertools import accumulate
 from typing import Annotated, Any, Literal
 
 import msgspec
-import trio
 import uuid_utils
 from msgspec import UNSET, Meta, Raw, UnsetType
 
@@ -25,21 +24,24 @@ MAX_BODY = 128 * 1024  # bytes of one event's request: a full payload and a gene
 MAX_PAYLOAD = 65_536  # bytes of the payload's text as sent
 MAX_NESTING = 64  # levels of arrays and objects in a payload; deeper ones break readers
 MAX_BATCH_BODY = 1024 * 1024  # bytes of an NDJSON request
-MAX_BATCH_EVENTS = 1_000
-LINES_AT_ONCE = 100  # of a batch, without a pause: less than a millisecond
 
-_LINES = uuid_utils.UUID("6f1c1c1e-5d0a-4b57-9d3b-0f4d6c1d2a11")  # names lines of signed batches
-
+MAX_IDENTIFIER = 128
 Identifier = Annotated[str, Meta(pattern=r"\A[\x21-\x7e]{1,128}\Z")]
 _IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}")
 _IDENTIFIER_MESSAGE = "must be 1 to 128 printable ASCII characters without spaces"
 
 # RFC 3339, section 5.6; the second 60 is a leap second
-_TS = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d{1,64})?"
-    r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
-    re.ASCII,
+_TIME = (
+    r"[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d{1,64})?"
+    r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 )
+_TS = re.compile(rf"(\d{{4}}-\d\d-\d\d){_TIME}", re.ASCII)
+# with days that every year has, a line each
+_PLAIN_DAY = (
+    r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
+)
+_PLAIN_TSS = re.compile(rf"(?:[1-9]\d{{3}}-{_PLAIN_DAY}{_TIME}\n)*+", re.ASCII)
 _TS_MESSAGE = "must be an RFC 3339 time with `Z` or an offset, like 2026-01-31T12:00:00Z"
 
 
@@ -50,10 +52,13 @@ EventId = Annotated[Identifier, Meta(description="Your idempotency key; made whe
 TaskId = Annotated[Identifier, Meta(description="Which task this belongs to.")]
 
 
+EventType = Literal["task_started", "task_progress", "task_succeeded", "task_failed", "log"]
+
+
 class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """What a producer sends. The payload stays as it is."""
 
-    event_type: Literal["task_started", "task_progress", "task_succeeded", "task_failed", "log"]
+    event_type: EventType
     ts: Annotated[Timestamp, Meta(description="When it happened, for you; passed on as given.")]
     payload: Annotated[Raw, Meta(description=f"Any JSON, at most {MAX_PAYLOAD} bytes as sent.")]
     event_id: EventId | UnsetType = UNSET
@@ -82,7 +87,8 @@ def parse_event(body: bytes, received_at: datetime, default_id: str | None = Non
         envelope = _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise _refusal(text, error) from None
-    if _looks_doubled(body, envelope):
+    named, of_task = envelope.event_id is not UNSET, envelope.task_id is not UNSET
+    if looks_doubled(body, 1, named, of_task):
         try:
             errors = _diagnose(text)
         except RecursionError:
@@ -90,49 +96,6 @@ def parse_event(body: bytes, received_at: datetime, default_id: str | None = Non
         if errors:
             raise Invalid(errors=errors)
     return _new_event(envelope, received_at, default_id)
-
-
-def count_lines(body: bytes) -> int:
-    """What a batch may hold, for who charges it before reading it: its lines, blank ones too."""
-    return min(body.count(b"\n") + (not body.endswith(b"\n")), MAX_BATCH_EVENTS)
-
-
-async def parse_batch(
-    body: bytes, received_at: datetime, batch_id: str | None = None
-) -> list[NewEvent]:
-    """NDJSON, one object a line, blank lines passed over -> NewEvents, all or none.
-
-    With a `batch_id`, lines that name no id get one that is the same whenever the batch is.
-    Others get their turn every LINES_AT_ONCE lines. Raises Invalid naming each bad line (`where`
-    is `line 3: ts`), PayloadTooLarge, BadRequest.
-    """
-    lines = [line for line in enumerate(body.split(b"\n"), 1) if line[1].strip()]
-    if not lines:
-        raise BadRequest("The batch holds no event; send one JSON object a line.")
-    if len(lines) > MAX_BATCH_EVENTS:
-        raise PayloadTooLarge(f"A batch holds at most {MAX_BATCH_EVENTS} events.")
-    events: list[NewEvent] = []
-    errors: list[FieldError] = []
-    for index, (number, line) in enumerate(lines, 1):
-        if not index % LINES_AT_ONCE:
-            await trio.lowlevel.checkpoint()
-        try:
-            default_id = None if batch_id is None else _line_id(batch_id, number)
-            events.append(parse_event(line, received_at, default_id))
-        except Problem as problem:
-            found = problem.errors or (FieldError("body", problem.detail),)
-            errors.extend(
-                FieldError(f"line {number}: {error.where}".rstrip(": "), error.message)
-                for error in found
-            )
-    if errors:
-        raise Invalid("Nothing was stored: some lines are not valid events.", errors=errors)
-    return events
-
-
-def _line_id(batch_id: str, number: int) -> str:
-    """A UUID of both: a replayed batch is a duplicate, however long its id."""
-    return str(uuid_utils.uuid5(_LINES, f"{batch_id}:{number}"))
 
 
 def _new_event(envelope: Envelope, received_at: datetime, default_id: str | None) -> NewEvent:
@@ -168,21 +131,22 @@ def _decode_text(body: bytes) -> str:
         raise Invalid(f"The body is not UTF-8 at byte {error.start}.") from None
 
 
-def _looks_doubled(body: bytes, envelope: Envelope) -> bool:
-    """Might a field of the envelope stand twice? Cheap, and never wrong when it says no.
+def looks_doubled(body: bytes, events: int, event_ids: int, task_ids: int) -> bool:
+    """Might a field of some envelope stand twice? Cheap, and never wrong when it says no.
 
-    A name spelled with escapes needs a backslash-u; any other doubling shows as a second
-    `"name"`. A payload that holds the same name only costs the slow look.
+    So many envelopes were read, and so many of the fields that need not stand. A name spelled with
+    escapes needs a backslash-u; any other doubling shows as one more `"name"`. A payload that
+    holds the same name only costs the slow look.
     """
-    if b"\\u" in body:
+    if b"\\" in body and b"\\u" in body:
         return True
     event_type, ts, payload, event_id, task_id = _QUOTED
     return (
-        body.count(event_type) != 1
-        or body.count(ts) != 1
-        or body.count(payload) != 1
-        or body.count(event_id) != (envelope.event_id is not UNSET)
-        or body.count(task_id) != (envelope.task_id is not UNSET)
+        body.count(event_type) != events
+        or body.count(ts) != events
+        or body.count(payload) != events
+        or body.count(event_id) != event_ids
+        or body.count(task_id) != task_ids
     )
 
 
@@ -256,6 +220,25 @@ def _is_rfc3339(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def are_plain_times(texts: Sequence[str]) -> bool:
+    """Whether they are RFC 3339, if that is plain to see; no means: look at each."""
+    lines = "\n".join([*texts, ""])
+    return _PLAIN_TSS.fullmatch(lines) is not None and lines.count("\n") == len(texts)
+
+
+def are_identifiers(texts: Collection[str]) -> bool:
+    """Whether each of them is one."""
+    lengths = [len(text) for text in texts]
+    together = "".join(texts)
+    return (
+        all(lengths)
+        and max(lengths, default=0) <= MAX_IDENTIFIER
+        and together.isascii()
+        and together.isprintable()
+        and " " not in together
+    )
 
 
 def _is_event_type(value: object) -> bool:

@@ -6,7 +6,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from relay.envelope import parse_batch, parse_event
+from relay.batches import parse_batch
+from relay.envelope import parse_event
 from relay.events import Cursor, Receipt, utc_now
 from relay.services import Services
 from relay.shapes import CursorText, Seq

@@ -13,7 +13,8 @@ import structlog
 
 from relay.access import Access, Credential
 from relay.answers import Answer, json_answer, refusal
-from relay.envelope import count_lines, most_bytes
+from relay.batches import count_lines
+from relay.envelope import most_bytes
 from relay.errors import Internal, Problem
 from relay.ingestion import take_batch, take_one
 from relay.limited import charge_events

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 from collections import Counter
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,11 +14,9 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
 from relay.envelope import (
-    MAX_BATCH_EVENTS,
     MAX_NESTING,
     MAX_PAYLOAD,
     nests_too_deep,
-    parse_batch,
     parse_event,
 )
 from relay.errors import BadRequest, Invalid, PayloadTooLarge, Problem, named
@@ -395,39 +392,6 @@ def test_an_event_without_an_id_gets_one_that_sorts_by_time() -> None:
 @pytest.mark.parametrize(("own", "expected"), [(b"", "given"), (b',"event_id":"own"', "own")])
 def test_a_default_id_serves_where_the_body_names_none(own: bytes, expected: str) -> None:
     assert parse_event(event(b"0" + own), NOW, "given").id == expected
-
-
-# -- many at once
-
-
-async def test_a_batch_is_its_lines_in_order_blank_ones_passed_over() -> None:
-    body = b"\r\n".join([b"", event(b"1"), b"  ", event(b"2"), event(b"[\r3]"), b""])
-    assert [one.payload for one in await parse_batch(body, NOW)] == ["1", "2", "[ 3]"]
-
-
-async def test_a_batch_names_each_bad_line_by_its_number() -> None:
-    body = b"\n".join([event(b"1"), b"{}", b"", b"nonsense", event(b"2") + b"x", event(b"3")])
-    with pytest.raises(Invalid) as refusal:
-        await parse_batch(body, NOW)
-    named = [error.where for error in refusal.value.errors]
-    assert named[:3] == ["line 2: event_type", "line 2: ts", "line 2: payload"]
-    assert named[3:] == ["line 4: body", "line 5: body"]
-
-
-async def test_a_batch_holds_no_more_events_than_it_may() -> None:
-    most = b"\n".join([event(b"1")] * MAX_BATCH_EVENTS)
-    assert len(await parse_batch(most, NOW)) == MAX_BATCH_EVENTS
-    with pytest.raises(PayloadTooLarge):
-        await parse_batch(most + b"\n" + event(b"1"), NOW)
-    with pytest.raises(BadRequest):
-        await parse_batch(b" \n\n", NOW)
-
-
-@UNHURRIED
-@given(lines=st.lists(st.binary(max_size=40) | st.just(event(b"1")), max_size=5))
-async def test_any_batch_is_events_or_a_problem(lines: list[bytes]) -> None:
-    with suppress(BadRequest, Invalid, PayloadTooLarge):
-        assert all(isinstance(one, NewEvent) for one in await parse_batch(b"\n".join(lines), NOW))
 
 
 # -- signatures (Standard Webhooks)

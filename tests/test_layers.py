@@ -41,7 +41,7 @@ FLOORS = (
     | {"wrapped"},
     {"answers", "envelope", "intake", "limits", "misspelt", "observed", "reports", "tokens"},
     {"db"},
-    {"access", "housekeeping", "vitals"},
+    {"access", "batches", "housekeeping", "vitals"},
     {"accounts", "realtime"},
     {"bodies", "exchange", "files", "reference", "services"},
     {"ingestion", "requests", "sessions"},

@@ -6,9 +6,10 @@ import msgspec
 from quart import Blueprint, Response, request
 
 from relay.access import Credential
+from relay.batches import count_lines
 from relay.bodies import answer, media_type, read_bytes
 from relay.described import Link, Parameter, described
-from relay.envelope import Envelope, count_lines
+from relay.envelope import Envelope
 from relay.errors import DiskFull, Draining, JournalFull
 from relay.ingestion import Accepted, BatchAccepted, take_batch, take_one
 from relay.limited import charge_events, limited_by_handler

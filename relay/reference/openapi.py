@@ -12,8 +12,8 @@ import msgspec
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
+from relay.batches import MAX_BATCH_EVENTS
 from relay.described import Answer, Description, Events, Link, Parameter, Specimens, Text
-from relay.envelope import MAX_BATCH_EVENTS
 from relay.errors import MEDIA_TYPE, Problem, ProblemDocument
 from relay.reference.curl import curl
 from relay.reference.headers import HEADERS, RATE_LIMIT, REQUEST_ID, header, refer
