@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from relay.cli.exits import AWAY, NOT_AUTHORISED, Failed
+from relay.cli.exits import AWAY, NOT_AUTHORISED, Failed, lacking
 from relay.client.asking import Asking, Refused
 from relay.client.credentials import (
     Credentials,
@@ -23,7 +23,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except NoCredentials as error:
-        raise Failed(str(error), NOT_AUTHORISED) from error
+        raise lacking(error) from error
     except Refused as error:
         raise _failure(error) from error
 

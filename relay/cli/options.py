@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from relay.cli.completing import known_relays
-from relay.cli.exits import NOT_AUTHORISED, Failed
+from relay.cli.exits import lacking
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 
 
@@ -31,4 +31,4 @@ def credentials(url: str | None, token: str | None) -> Credentials:
     try:
         return find_credentials(url, token)
     except NoCredentials as error:
-        raise Failed(str(error), NOT_AUTHORISED) from error
+        raise lacking(error) from error

@@ -28,6 +28,10 @@ class NoCredentials(Exception):
     """No Relay to speak to; the message says what to do."""
 
 
+class NoAddress(NoCredentials):
+    """What was given as a Relay's address is none."""
+
+
 class Known(msgspec.Struct, omit_defaults=True):
     """What is kept of one Relay: a hook token to publish with, a session to manage and watch."""
 
@@ -90,13 +94,19 @@ def find_credentials(
 
 
 def clean_url(url: str) -> str:
-    """The address as the file spells it. Raises NoCredentials for what is no web address."""
-    split = urlsplit(url.strip())
-    if split.scheme not in ("http", "https") or not split.hostname or split.query or split.fragment:
-        like = "https://relay.example or http://127.0.0.1:8000"
-        raise NoCredentials(f"{url!r} is not the address of a Relay, like {like}")
+    """The address as the file spells it. Raises NoAddress for what is no web address."""
+    url = url.strip()
+    try:
+        split = urlsplit(url)
+        port = split.port
+    except ValueError:  # a bracket too few, a port that is none
+        split, port = urlsplit(""), 0
     if split.username is not None or split.password is not None:
-        raise NoCredentials("the address of a Relay holds no user and no password")
+        raise NoAddress("the address of a Relay holds no user and no password")
+    is_web = split.scheme in ("http", "https") and split.hostname and port != 0
+    if not is_web or split.query or split.fragment or not url.isprintable() or " " in url:
+        like = "https://relay.example or http://127.0.0.1:8000"
+        raise NoAddress(f"{url!r} is not the address of a Relay, like {like}")
     return f"{split.scheme}://{split.netloc.lower()}{split.path.rstrip('/')}"
 
 

@@ -183,7 +183,12 @@ async def test_a_lost_device_is_ended_from_another(
     ("arguments", "exit_code"),
     [
         (("login", "http://127.0.0.1:1"), 5),
-        (("login", "relay.example"), 4),
+        *((("login", text), 2) for text in ("relay.example", "http://", "http://[x", "::")),
+        *((("login", text), 2) for text in ("http://h:99999", "http://h:0", "http://a b")),
+        (("login", "http://me:secret@relay.example"), 2),
+        (("logout", "relay.example"), 2),
+        (("whoami", "--url", "relay.example"), 2),
+        (("send", "log", "--url", "relay.example"), 2),
         (("whoami",), 4),
         (("whoami", "--url", "http://127.0.0.1:1", "--token", "x.y.z"), 5),
         (("token", "create"), 4),
