@@ -1,5 +1,6 @@
 """`relay login`: become somebody at a Relay, or who one already is elsewhere."""
 
+import itertools
 import os
 import socket
 import sys
@@ -170,8 +171,15 @@ def _check_hook_token(relay: Asking) -> None:
 def _give_hook_token(url: str, known: Known) -> None:
     """What `relay run` and `relay send` publish with from this machine."""
     with Asking(url, known.session_token) as relay:
-        name = f"relay on {socket.gethostname()}"[:100]
+        taken = {one["name"] for one in relay.ask("GET", "/api/me")["tokens"]}
+        name = _free(f"relay on {socket.gethostname()}", taken)
         known.hook_token = relay.ask("POST", "/api/token", {"name": name})["token"]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, numbered where another token has it: a name must say which is meant."""
+    numbered = (f"{name[:90]} ({number})" for number in itertools.count(2))
+    return next(one for one in itertools.chain((name[:100],), numbered) if one not in taken)
 
 
 def _keep(url: str, known: Known) -> None:

@@ -1,6 +1,7 @@
 """`relay login`, `whoami`, `token` and `logout` against a running Relay."""
 
 import json
+import socket
 import stat
 from collections.abc import Sequence
 from functools import partial
@@ -100,6 +101,20 @@ async def test_a_link_shown_by_one_terminal_opens_the_same_user_in_another(
     await phone.done("login", link)
     assert (await phone.me())["user_id"] == (await laptop.me())["user_id"]
     assert phone.kept(relay)["session_token"] != laptop.kept(relay)["session_token"]
+
+
+async def test_tokens_made_by_logins_on_machines_of_one_name_are_told_apart(
+    relay: Relay, laptop: Machine, phone: Machine
+) -> None:
+    await laptop.done("login", relay.url)
+    for machine in (phone, Machine(phone.home / "third")):
+        await machine.done("login", (await laptop.done("login", "--link")).strip())
+    host = f"relay on {socket.gethostname()}"
+    names = {token["name"] for token in (await laptop.me())["tokens"]}
+    assert names == {host, f"{host} (2)", f"{host} (3)"}
+    await laptop.done("token", "revoke", f"{host} (2)")
+    await phone.done("login")  # its token is gone, and so is the number
+    assert {token["name"] for token in (await laptop.me())["tokens"]} == names
 
 
 async def test_a_link_is_refused_once_used_and_asks_before_it_replaces_somebody(
