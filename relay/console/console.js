@@ -80,7 +80,7 @@ async function onState({ detail: state }) {
 function showBoard() {
   byId('welcome').hidden = true;
   byId('board').hidden = byId('views').hidden = false;
-  keepGuide();
+  keepGuide(() => showView('log'));
 }
 
 /** On a phone one of the two is in sight. @param {string} view */

@@ -10,7 +10,7 @@ import { copyText } from './ready-lines.js';
 /** @typedef {import('./tasks.js').Task} Task */
 /**
  * What stands in a row, so that the document is touched where that changes, and never asked.
- * @typedef {{ item: HTMLElement, time: HTMLElement, who: HTMLElement, words: HTMLElement, drawn: string, y: number, named: boolean }} Row
+ * @typedef {{ item: HTMLElement, time: HTMLElement, who: HTMLElement, words: HTMLElement, line: Line | null, drawn: string, y: number, look: string }} Row
  */
 
 const OVERSCAN = 8; // rows beyond each edge, so that a flick shows no void
@@ -37,11 +37,13 @@ export class LogPane {
   #frame = 0;
   #drawnAt = 0;
   #urgent = false;
+  /** @type {Line | null} */ #unfolded = null;
 
   constructor() {
     new ResizeObserver(() => this.#measure()).observe(this.#scroller);
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.#scroller.addEventListener('keydown', (event) => this.#keyed(event));
+    this.#sheet.addEventListener('click', (event) => this.#unfold(/** @type {Node} */ (event.target)));
     this.#follow.addEventListener('click', () => this.follow(!this.following));
     this.#newer.addEventListener('click', () => {
       this.follow(true);
@@ -148,11 +150,31 @@ export class LogPane {
 
   /** @param {KeyboardEvent} event */
   #keyed(event) {
-    if (event.key === 'End') this.follow(true);
+    if (event.key === 'Escape' && this.#unfolded !== null) this.#fold();
+    else if (event.key === 'End') this.follow(true);
     else if (event.key === 'f' && !event.ctrlKey && !event.metaKey) this.follow(!this.following);
     else if (event.key === '/') byId('search').focus();
     else return;
     event.preventDefault();
+  }
+
+  /** A line that is longer than the log is wide is read whole where it is pressed. @param {Node} target */
+  #unfold(target) {
+    const row = this.#rows.find(({ item }) => item.contains(target));
+    if (!row || !getSelection()?.isCollapsed) return; // words are being picked
+    if (row.line === this.#unfolded) return this.#fold();
+    const wide = row.item.offsetWidth > this.#scroller.clientWidth;
+    this.#unfolded = wide ? row.line : null;
+    if (wide) {
+      this.follow(false); // somebody reads
+      this.#scroller.scrollLeft = 0;
+    }
+    this.#redraw();
+  }
+
+  #fold() {
+    this.#unfolded = null;
+    this.#redraw();
   }
 
   #draw() {
@@ -203,14 +225,16 @@ export class LogPane {
     const fresh = row.drawn !== drawn;
     if (fresh) {
       row.drawn = drawn;
+      row.line = line;
       row.time.textContent = clock.format(line.at);
       row.who.textContent = line.who;
       row.who.className = `who hue-${line.hue}`;
       row.words.replaceChildren(...this.#words(line));
     }
-    if (fresh || row.named !== named) {
-      row.named = named;
-      row.item.className = `row kind-${line.kind} tone-${line.tone || 'plain'}${named ? '' : ' again'}`;
+    const look = `row kind-${line.kind} tone-${line.tone || 'plain'}${named ? '' : ' again'}${line === this.#unfolded ? ' unfolded' : ''}`;
+    if (row.look !== look) {
+      row.look = look;
+      row.item.className = look;
     }
     if (row.y !== y) {
       row.y = y;
@@ -255,7 +279,7 @@ export class LogPane {
 /** @returns {Row} */
 function newRow() {
   const [time, who, words] = [el('time'), el('span', { class: 'who' }), el('span', { class: 'words' })];
-  return { item: el('div', { class: 'row', hidden: true }, time, who, words), time, who, words, drawn: '', y: -1, named: true };
+  return { item: el('div', { class: 'row', hidden: true }, time, who, words), time, who, words, line: null, drawn: '', y: -1, look: '' };
 }
 
 /** @param {string} text @param {RegExp} pattern @returns {(string | HTMLElement)[]} */

@@ -27,8 +27,11 @@ export function installWelcome(complain) {
   });
 }
 
-/** The first event came, and the token is shown only once: its lines stay beside the tasks until dismissed. */
-export function keepGuide() {
+/**
+ * The first event came, and the token is shown only once: its lines stay beside the tasks until dismissed.
+ * @param {() => void} dismissed
+ */
+export function keepGuide(dismissed) {
   const lines = byId('first-lines');
   const guide = byId('guide');
   if (lines.hidden) return;
@@ -38,6 +41,7 @@ export function keepGuide() {
   byId('guide-done').addEventListener('click', () => {
     guide.remove();
     byId('log').classList.remove('guided');
+    dismissed();
     byId('lines').focus();
   });
 }

@@ -1,5 +1,8 @@
 """Relay's own page in a real browser, as a person meets it."""
 
+import trio
+
+from tests.browser.axe import DESKTOP, PHONE, faults
 from tests.browser.chromium import Chromium, Profile, Tab
 from tests.browser.middlebox import relay_behind
 from tests.browser.visits import (
@@ -14,7 +17,7 @@ from tests.browser.visits import (
     watchers,
 )
 from tests.faults.program import free_port
-from tests.live import Relay, bearer, running_relay
+from tests.live import PATIENCE, Relay, bearer, running_relay
 
 
 def own(relay: Relay, tab: Tab) -> list[str]:
@@ -191,3 +194,68 @@ async def test_seven_tabs_of_one_person_all_see_the_same(relay: Relay, chromium:
         for tab in tabs:
             await shows_exactly(tab, ["to everybody", "to those who stayed"])
         await watchers(relay, session, 1)
+
+
+FITS = "document.documentElement.scrollWidth <= innerWidth"
+
+
+async def test_on_a_phone_the_lines_with_the_token_stay_in_sight(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        await tab.do(lambda page: page.set_viewport_size(PHONE))
+        await press(tab, "Make my first token")
+        await tab.shows("This token is shown once.")
+        await tell(relay, await hook_of(relay, profile), "task_started", "build", title="Build")
+        await tab.shows("Now something of yours")
+        token = "document.querySelector('#guide .once').getBoundingClientRect()"
+        assert 0 < await tab.run(f"{token}.top") < await tab.run(f"{token}.bottom") < 844
+        assert await tab.do(lambda page: page.get_by_role("button", name="Build").is_visible())
+        assert await tab.run(FITS)
+        await press(tab, "Show the log")
+        await tab.shows("started")  # the log, as the button says
+        await press(tab, "Tasks")
+        assert await tab.do(lambda page: page.get_by_role("button", name="Build").is_visible())
+
+
+async def test_a_long_line_scrolls_in_the_log_and_unfolds_where_it_is_pressed(
+    relay: Relay, chromium: Chromium
+) -> None:
+    words = " ".join(f"word{n}" for n in range(60))
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        hook = await hook_of(relay, profile)
+        await say(relay, hook, words)
+        await tell(relay, hook, "log", level="error", message=f"worse: {words}")
+        await say(relay, hook, "a short line")
+        await tab.shows("a short line")
+        shown = "document.querySelector('.unfolded .words')?.textContent ?? ''"
+
+        async def click(text: str) -> str:
+            where = {"x": 200, "y": 8}
+            await tab.do(lambda page: page.locator(".row", has_text=text).click(position=where))
+            await tab.run("new Promise((drawn) => setTimeout(drawn, 100))")
+            unfolded: str = await tab.run(shown)
+            return unfolded
+
+        for size in (PHONE, DESKTOP):
+            await tab.do(lambda page, size=size: page.set_viewport_size(size))
+            if size is PHONE:
+                await press(tab, "Log")
+            with trio.fail_after(PATIENCE):  # until it is drawn
+                while not await tab.run("lines.scrollWidth > lines.clientWidth"):  # noqa: ASYNC110
+                    await trio.sleep(0.02)
+            assert await tab.run(FITS)
+            await tab.run("void (lines.scrollLeft = 400)")
+            assert await click("worse: word0") == f"worse: {words}"
+            end = "document.querySelector('.unfolded .words').getBoundingClientRect().right"
+            assert 0 < await tab.run(end) <= size["width"]
+            assert await click("worse: word0") == ""
+            assert await click("a short line") == ""
+        await click("worse: word0")
+        assert await faults(tab) == []
+        await tab.run("lines.focus()")
+        await tab.do(lambda page: page.keyboard.press("Escape"))
+        await tab.do(lambda page: page.locator(".unfolded").wait_for(state="detached"))
+        assert tab.complaints == []
