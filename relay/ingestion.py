@@ -64,13 +64,14 @@ async def take_batch(
 
 
 def _batch_accepted(receipts: list[Receipt], watchers: int) -> BatchAccepted:
+    """One commit numbered them, so they are of one epoch, and the new ones in order."""
     new = [receipt.seq for receipt in receipts if not receipt.duplicate]
-    furthest = max(receipts, key=lambda receipt: receipt.seq)
+    furthest = max([receipt.seq for receipt in receipts])
     return BatchAccepted(
         accepted=len(new),
         duplicates=len(receipts) - len(new),
-        first_seq=min(new, default=None),
-        last_seq=max(new, default=None),
-        cursor=str(Cursor(furthest.epoch, furthest.seq)),
+        first_seq=new[0] if new else None,
+        last_seq=new[-1] if new else None,
+        cursor=str(Cursor(receipts[0].epoch, furthest)),
         watchers=watchers,
     )

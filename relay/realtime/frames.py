@@ -67,16 +67,20 @@ def event_json(event: Event) -> bytes:
 
     The database writes the same text for events that are read back (`relay/db/pages.py`).
     """
-    task = "" if event.task_id is None else f',"task_id":{_text(event.task_id)}'
+    name, task = event.id, event.task_id or ""
+    if "\\" in name or '"' in name or "\\" in task or '"' in task:
+        name, task = _escaped(name), _escaped(task)
+    of_task = f',"task_id":"{task}"' if task else ""
     return (
-        f'{{"id":{_text(event.id)},"seq":{event.seq},"cursor":"{event.epoch}.{event.seq}",'
-        f'"event_type":"{event.event_type}"{task},"ts":"{event.ts}",'
+        f'{{"id":"{name}","seq":{event.seq},"cursor":"{event.epoch}.{event.seq}",'
+        f'"event_type":"{event.event_type}"{of_task},"ts":"{event.ts}",'
         f'"received_at":"{rfc3339(event.received_at)}","payload":{event.payload}}}'
     ).encode()
 
 
-def _text(value: str) -> str:
-    return _encode(value).decode()
+def _escaped(name: str) -> str:
+    """Printable ASCII within quotes: JSON minds two characters of it."""
+    return name.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def text_frame(payload: bytes) -> bytes:
