@@ -12,7 +12,6 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, cast
 
-import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
 from quart import Request, Response
 from quart.asgi import ASGIWebsocketConnection
@@ -23,15 +22,16 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, Reque
 
 from relay.envelope import most_bytes
 from relay.intake import Intake
-from relay.realtime.sse import HEADERS, Write
+from relay.realtime.door import ClientLeft
+from relay.realtime.sse import HEADERS, Left, Write
 from relay.server.transport import EXTENSION, Transport
 
-Run = Callable[[Write, Transport | None], Awaitable[None]]
+Run = Callable[[Write, Left, Transport | None], Awaitable[None]]
 
 _CONTINUE = b"100-continue"
 
 _STAYING = "relay.staying"  # where it stands in the scope
-STREAMS = frozenset({"/api/sse"})  # paths whose handlers must hear of a disconnect
+STREAMS = frozenset({"/api/sse"})  # paths whose answers go on and on
 
 
 class EventStream(Response):
@@ -76,7 +76,7 @@ class Exchange(TrioASGIHTTPConnection):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if self.scope["path"] in STREAMS:
             with ExitStack() as self.scope[_STAYING]:  # type: ignore[literal-required]
-                await super().__call__(receive, send)
+                await self._stream(receive, send)
             return
         if self._waits_for_leave():
             await self._judge_first(receive, send)
@@ -100,6 +100,13 @@ class Exchange(TrioASGIHTTPConnection):
         if extent is not Extent.WHOLE:  # what is still to come is no next request
             response.headers["Connection"] = "close"
         await self._send_response(send, response)
+
+    async def _stream(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Whatever comes of a body is nobody's: it is passed over while the stream runs."""
+        self._incoming = receive
+        request = self._create_request_from_scope(send)
+        request.body.set_complete()
+        await self._send_response(send, await self.app.handle_request(request))
 
     async def _judge_first(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Ask for the body only when the handler does: who is refused is never told to send it."""
@@ -196,15 +203,20 @@ class Exchange(TrioASGIHTTPConnection):
         async def write(body: bytes) -> None:
             await send(_body(body, more=True))
 
-        await response.run(write, self._transport)
+        await response.run(write, self._left, self._transport)
         await send(_body(b"", more=False))
+
+    async def _left(self) -> None:
+        """Return when the client has left."""
+        while (await self._incoming())["type"] != "http.disconnect":
+            pass
 
 
 class SocketExchange(TrioASGIWebsocketConnection):
     """quart-trio's WebSocket, in the one task that the server gave it.
 
-    The handler hears of a disconnect when it receives, which it therefore always must: that is
-    when it is cancelled. No helper task reads ahead, no channel keeps what nobody asked for.
+    The handler hears of a disconnect when it receives, which it therefore always must. No helper
+    task reads ahead, no channel keeps what nobody asked for.
     """
 
     def __init__(self, app: Any, scope: WebsocketScope) -> None:
@@ -212,22 +224,24 @@ class SocketExchange(TrioASGIWebsocketConnection):
         self.scope = scope
         self._accepted = False
         self._closed = False
-        self.receive_channel = cast("Any", self)  # where Quart's websocket asks for messages
+
+    @property
+    def receive_channel(self) -> Any:  # type: ignore[override]  # nobody sets it
+        """Where Quart's websocket asks for messages."""
+        return self
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         self._incoming = receive
         websocket = self._create_websocket_from_scope(send)
-        with trio.CancelScope() as self._present:
-            await ASGIWebsocketConnection.handle_websocket(self, websocket, send)
+        await ASGIWebsocketConnection.handle_websocket(self, websocket, send)
 
     async def receive(self) -> str | bytes:
-        """The next message. Cancelled when the client has left."""
+        """The next message. Raises ClientLeft."""
         while True:
             event = await self._incoming()
             if event["type"] == "websocket.disconnect":
-                self._present.cancel()
-                await trio.lowlevel.checkpoint()
-            elif event["type"] == "websocket.receive":
+                raise ClientLeft()
+            if event["type"] == "websocket.receive":
                 return event.get("text") or event.get("bytes") or b""
 
 

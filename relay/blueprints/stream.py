@@ -33,7 +33,7 @@ from relay.realtime.connection import Viewer, find_start, refuse, run_connection
 from relay.realtime.hub import Inbox
 from relay.realtime.messages import EVENT, SSE_EVENT, StreamEvent
 from relay.realtime.resume import Start, locate, parse_count, parse_start
-from relay.realtime.sse import SseDoor, Write
+from relay.realtime.sse import Left, SseDoor, Write
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
 from relay.requests import check_origin, client_block, needs_any, needs_viewer, viewer
 from relay.server.transport import EXTENSION, Transport
@@ -145,8 +145,8 @@ async def sse() -> Response:
     inbox = staying(request).enter_context(_subscribed(request, credential))
     position = await find_start(inbox, start, now.heads)
 
-    async def run(write: Write, transport: Transport | None) -> None:
-        door = SseDoor(write, transport, heartbeat=now.settings.beat)
+    async def run(write: Write, left: Left, transport: Transport | None) -> None:
+        door = SseDoor(write, left, transport, heartbeat=now.settings.beat)
         watcher = Viewer(credential, now.settings.stream_max_age)
         await run_connection(door, inbox, watcher, position, now.publisher.journal)
 

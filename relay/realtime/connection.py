@@ -74,7 +74,7 @@ async def run_connection(
     log.debug("stream_opened", outcome=position.outcome)
     metrics.connected_sockets.labels(door.name).inc()
     metrics.resumes.labels(position.outcome).inc()
-    closing = Close.GONE  # unless we end it: the client left, or the server stops for good
+    closing = Close.GONE  # unless we end it: the client leaves, or the server stops for good
     try:
         closing = await _live(door, inbox, viewer, position, journal)
     finally:
@@ -84,7 +84,8 @@ async def run_connection(
         _ended(closing, closing.reason)
         if closing in (Close.REVOKED, Close.EXPIRED):
             metrics.streams_cut.labels(closing.reason).inc()
-    await _say_goodbye(door, closing)
+    if closing not in (Close.GONE, Close.STALLED):
+        await _say_goodbye(door, closing)
 
 
 async def _live(
@@ -94,7 +95,7 @@ async def _live(
     seconds, at_last = viewer.ending(time.time())
     inbox.life.deadline = trio.current_time() + seconds
     try:
-        with inbox.life:  # ends: revoked, expired, too old, idle, draining
+        with inbox.life:  # ends: gone, revoked, expired, too old, idle, draining
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(door.listen, inbox.end)
                 await _greet(door, position, viewer)

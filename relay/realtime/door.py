@@ -7,6 +7,10 @@ from relay.realtime.closing import Close
 from relay.realtime.frames import Frame
 
 
+class ClientLeft(Exception):
+    """There is nobody to be heard any more."""
+
+
 class Door(Protocol):
     """One reader's socket. Every write may wait; none outlives the server's send timeout."""
 
@@ -38,7 +42,7 @@ class Door(Protocol):
         ...
 
     async def listen(self, end: Callable[[Close], None]) -> None:
-        """Take what the client says; call `end` when it says too much."""
+        """Take what the client says; call `end` when it says too much, or has left."""
         ...
 
     async def close(self, close: Close, reason: str) -> None:

@@ -25,16 +25,23 @@ HEADERS = {
 }
 
 Write = Callable[[bytes], Awaitable[None]]
+Left = Callable[[], Awaitable[None]]
 
 
 class SseDoor:
-    """A door over a started response; `write` sends body bytes the ordinary ASGI way."""
+    """A door over a started response.
+
+    `write` sends body bytes the ordinary ASGI way; `left` returns when the client has left.
+    """
 
     name = "sse"
 
-    def __init__(self, write: Write, transport: Transport | None, *, heartbeat: float) -> None:
+    def __init__(
+        self, write: Write, left: Left, transport: Transport | None, *, heartbeat: float
+    ) -> None:
         self.heartbeat = min(heartbeat, HEARTBEAT)
         self._write = write
+        self._left = left
         self._transport = transport
         self._chunked = transport is not None and transport.framing == "chunked"
         self._sent_at = trio.current_time()
@@ -72,7 +79,8 @@ class SseDoor:
         return float("inf")
 
     async def listen(self, end: Callable[[Close], None]) -> None:
-        """Nobody speaks on this door."""
+        await self._left()  # nobody speaks on this door
+        end(Close.GONE)
 
     async def close(self, close: Close, reason: str) -> None:
         """The last event is the close; the end of the response follows by itself."""

@@ -1,6 +1,7 @@
 """The WebSocket door: what a connection says and hears, as WebSocket messages."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -8,6 +9,7 @@ from quart import Websocket
 
 from relay.events import rfc3339, utc_now
 from relay.realtime.closing import Close
+from relay.realtime.door import ClientLeft
 from relay.realtime.frames import (
     Frame,
     array_frame,
@@ -114,6 +116,12 @@ class WebSocketDoor:
         return max(heard + self._idle_timeout, answer_by)
 
     async def listen(self, end: Callable[[Close], None]) -> None:
+        try:
+            await self._take_messages(end)
+        except ClientLeft:
+            end(Close.GONE)
+
+    async def _take_messages(self, end: Callable[[Close], None]) -> None:
         allowance, since = float(MAX_CLIENT_MESSAGES), trio.current_time()
         while True:
             message = await self._websocket.receive()
@@ -128,8 +136,9 @@ class WebSocketDoor:
 
     async def close(self, close: Close, reason: str) -> None:
         await self._websocket.close(close.code, reason)
-        while True:  # until the client answers: then this task is cancelled from outside
-            await self._websocket.receive()
+        with suppress(ClientLeft):
+            while True:  # until it answers
+                await self._websocket.receive()
 
     def cut(self) -> Close:
         if self._transport is None:

@@ -1,9 +1,11 @@
 """How a stream lives and ends: signs of life, what a client may say, and every way to close."""
 
+import gc
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 import trio
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
@@ -546,3 +548,33 @@ async def test_http_1_0_gets_server_sent_events_until_the_end(relay: Relay) -> N
     header, _, body = text.partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in header.lower()
     assert body.startswith(b"retry: 2000\nevent: hello\n")
+
+
+@pytest.mark.parametrize("path", ["/api/rt", "/api/sse"])
+async def test_a_stream_that_ended_leaves_little_to_the_collector(relay: Relay, path: str) -> None:
+    user = await relay.user()
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    ask = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.session}\r\n"
+    ask += f"{upgrade if path == '/api/rt' else ''}\r\n"
+    url = httpx.URL(relay.url)
+
+    async def come_and_go(times: int) -> None:
+        for _ in range(times):
+            async with await trio.open_tcp_stream(url.host, url.port) as socket:
+                await socket.send_all(ask.encode())
+                seen = b""
+                while b"hello" not in seen:
+                    seen += await socket.receive_some()
+        with trio.fail_after(PATIENCE):
+            while (await user.call("GET", "/api/me")).json()["connections"]:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+
+    await come_and_go(2)
+    gc.collect()
+    gc.disable()
+    try:
+        await come_and_go(20)
+        assert gc.collect() / 20 < 40  # of some 250 objects that each had
+    finally:
+        gc.enable()
