@@ -274,10 +274,24 @@ async def statement(url: str, sql: str) -> None:
     await trio.to_thread.run_sync(asyncio.run, run())
 
 
+# a statement that is refused is waited out: what kills is an answer that nobody foresaw
+_TRIM = "trim_stream(uuid, bigint, bigint, timestamptz, integer)"
+NONSENSE = f"""
+    ALTER FUNCTION {_TRIM} RENAME TO real_trim_stream;
+    CREATE FUNCTION {_TRIM} RETURNS bigint LANGUAGE sql AS 'SELECT -1::bigint';
+    INSERT INTO users (user_id, epoch, active_at)
+        VALUES (gen_random_uuid(), 'e', now() - interval '100 days')
+"""
+SENSE = f"""
+    DROP FUNCTION {_TRIM};
+    ALTER FUNCTION real_{_TRIM} RENAME TO trim_stream
+"""
+
+
 async def test_a_worker_whose_background_work_dies_says_so_ends_and_is_replaced(
     pair: Workers,
 ) -> None:
-    """Only one of them keeps house: what it sweeps is gone for a while."""
+    """Only one of them keeps house: what it trims is, for a while, less than nothing."""
     victim, other = sorted(pair.workers(), key=lambda worker: worker.create_time())
     health: list[tuple[int, str]] = []
     async with trio.open_nursery() as nursery:
@@ -289,9 +303,9 @@ async def test_a_worker_whose_background_work_dies_says_so_ends_and_is_replaced(
                 await trio.sleep(0.02)
 
         nursery.start_soon(look)
-        await statement(dsn(pair), "ALTER TABLE audit_log RENAME TO gone")
+        await statement(dsn(pair), NONSENSE)
         await pair.says("background_work_died", within=SOON)
-        await statement(dsn(pair), "ALTER TABLE gone RENAME TO audit_log")
+        await statement(dsn(pair), SENSE)
         await pair.says("worker_died", within=SOON)
         await pair.says("worker_serves", 3, within=SOON)
         nursery.cancel_scope.cancel()
@@ -300,7 +314,7 @@ async def test_a_worker_whose_background_work_dies_says_so_ends_and_is_replaced(
     assert died["worker"] == 1
     assert died["code"] not in (0, -9)
     assert {died["pid"]} == {victim.pid, other.pid} - {worker.pid for worker in pair.workers()}
-    assert "gone" in pair.stderr or "audit_log" in pair.stderr
+    assert "keep_house" in pair.stderr
 
 
 async def test_nothing_outlives_a_killed_supervisor_and_the_next_starts_at_once(
