@@ -3,6 +3,46 @@
 
 SET check_function_bodies = false; -- functions stand before the tables they name
 
+CREATE FUNCTION public.append_event(of_user uuid, named boolean, receipt timestamp with time zone, event_id text, event_type text, task_id text, stamp text, payload text) RETURNS TABLE(epoch text, first_seq bigint, seqs bigint[], fresh boolean[])
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    -- what columns are called too
+    new_id      text := append_event.event_id;
+    new_type    text := append_event.event_type;
+    new_task    text := append_event.task_id;
+    new_payload text := append_event.payload;
+    known_seq   bigint;
+BEGIN
+    IF named THEN
+        SELECT u.epoch INTO epoch FROM users u WHERE u.user_id = of_user FOR NO KEY UPDATE;
+        -- a new statement, so a new snapshot: it sees what the lock's last holder committed
+        SELECT coalesce(
+            (SELECT e.seq FROM events e WHERE e.user_id = of_user AND e.event_id = new_id),
+            (SELECT t.seq FROM trimmed_events t WHERE t.user_id = of_user AND t.event_id = new_id)
+        ) INTO known_seq;
+        IF known_seq IS NOT NULL THEN
+            seqs := ARRAY[known_seq];
+            fresh := ARRAY[false];
+            RETURN NEXT;
+            RETURN;
+        END IF;
+    END IF;
+
+    UPDATE users u
+    SET last_seq = u.last_seq + 1, stored_bytes = u.stored_bytes + event_bytes(new_payload),
+        active_at = now()
+    WHERE u.user_id = of_user
+    RETURNING u.epoch, u.last_seq INTO epoch, first_seq;
+    IF FOUND THEN
+        INSERT INTO events (user_id, seq, event_id, event_type, task_id, ts, received_at, payload)
+        VALUES (of_user, first_seq, new_id, new_type, new_task, stamp, receipt, new_payload);
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
 CREATE FUNCTION public.append_events(user_ids uuid[], event_ids text[], event_types text[], task_ids text[], stamps text[], receipts timestamp with time zone[], payloads text[]) RETURNS TABLE(seq bigint, fresh boolean, epoch text)
     LANGUAGE plpgsql
     AS $$
@@ -363,3 +403,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (1, 'users
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (2, 'presence', '2ce5faa2d42890c92d6afd710908daa18640cf1640028fbe4fecec4d8b298f54');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (3, 'links', '0caf4d67822e5a163cc9c59a8c814e278e80a006c97c1f3f7b5be9263bbe95f3');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (4, 'append_requests', '87bc24feb273d55a1f5406e8e2e96460a3de39efad174f7ed943b2c3bf6e1806');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (5, 'append_event', '482ecf568ba39a5c0227c118d30c272058fa7498caa09e378fd85ada9cff1b60');

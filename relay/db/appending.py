@@ -1,20 +1,45 @@
-"""The statement that appends: requests as its arguments, its rows as what became of each event."""
+"""The statements that append: requests as arguments, rows as what became of each event."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from relay.db.pool import Row
 from relay.db.waiting import Waiting
 from relay.errors import InvalidToken
 from relay.events import Event, NewEvent, Receipt
 
-APPEND = """
+_REQUESTS = """
     SELECT epoch, first_seq, seqs, fresh
     FROM append_requests($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
+_EVENT = """
+    SELECT epoch, first_seq, seqs, fresh
+    FROM append_event($1, $2, $3, $4, $5, $6, $7, $8)
+"""
 
 
-def arguments(batch: Sequence[Waiting]) -> tuple[object, ...]:
-    """What APPEND takes: an array element a request, a line an event."""
+def statement(batch: Sequence[Waiting]) -> tuple[str, *tuple[object, ...]]:
+    """The SQL that appends these, and its arguments; it answers a row a request."""
+    if len(batch) == 1 and len(batch[0].events) == 1:
+        return _EVENT, *_of_event(batch[0].user_id, batch[0].events[0])
+    return _REQUESTS, *_of_requests(batch)
+
+
+def _of_event(user_id: UUID, event: NewEvent) -> tuple[object, ...]:
+    return (
+        user_id,
+        not event.made,
+        event.received_at,
+        event.id,
+        event.event_type,
+        event.task_id,
+        event.ts,
+        event.payload,
+    )
+
+
+def _of_requests(batch: Sequence[Waiting]) -> tuple[object, ...]:
+    """An array element a request, a line an event."""
     events = [event for waiting in batch for event in waiting.events]
     return (
         [waiting.user_id for waiting in batch],

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from relay import metrics
-from relay.db.appending import APPEND, arguments, settle
+from relay.db.appending import settle, statement
 from relay.db.pages import Page, Stored, select_events, select_heads, select_page
 from relay.db.pool import Database, Row, RowRefused, StatementFailed
 from relay.db.waiting import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, Queue, Waiting
@@ -149,7 +149,7 @@ class Journal:
         self._hand_over(batch, rows)
 
     async def _append_events(self, batch: list[Waiting]) -> list[Row]:
-        return await self._database.fetch(APPEND, *arguments(batch))
+        return await self._database.fetch_steadily(*statement(batch))
 
     def _hand_over(self, batch: list[Waiting], rows: list[Row]) -> None:
         """Deliver what is new, a user at a time, then wake those who wait."""

@@ -1,4 +1,4 @@
-"""The database as the rest of Relay sees it. The only file that knows asyncpg.
+"""The database as the rest of Relay sees it. With steady.py the only file that knows asyncpg.
 
 Every statement is its own transaction, bounded in time. What goes wrong because the database
 is not there comes out as DatabaseAway; what it refuses, as StatementFailed.
@@ -17,6 +17,7 @@ import trio
 from asyncpg.pool import PoolConnectionProxy
 
 from relay.db.bridge import Bridge, open_bridge
+from relay.db.steady import Steady
 from relay.errors import DatabaseAway
 
 T = TypeVar("T")
@@ -147,22 +148,25 @@ async def _connected(
 
 
 class Database:
-    """A bounded pool. Every call raises DatabaseAway or RowRefused, within its timeout."""
+    """A bounded pool. Every call raises DatabaseAway or StatementFailed, within its timeout."""
 
-    def __init__(self, pool: "asyncpg.Pool[Row]", bridge: Bridge, timeout: float) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[Row]", steady: Steady, bridge: Bridge, timeout: float
+    ) -> None:
         self._pool = pool
+        self._steady = steady
         self._bridge = bridge
         self._timeout = timeout
 
     @property
     def in_use(self) -> int:
         """Connections busy now."""
-        return self._pool.get_size() - self._pool.get_idle_size()
+        return self._pool.get_size() - self._pool.get_idle_size() + self._steady.busy
 
     @property
     def open(self) -> int:
         """Connections there are, busy or not."""
-        return self._pool.get_size()
+        return self._pool.get_size() + self._steady.is_open
 
     def connection(
         self, dsn: str, name: str, *, timeout: float
@@ -175,6 +179,13 @@ class Database:
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         return await self._run(lambda connection: connection.fetch(sql, *args))
+
+    async def fetch_steadily(self, sql: str, *args: object) -> list[Row]:
+        """As `fetch`, for who does it all the time: on a connection kept for that, if free."""
+        with _translated():
+            return await self._bridge.run(
+                self._on_the_steady, lambda connection: connection.fetch(sql, *args)
+            )
 
     async def fetchrow(self, sql: str, *args: object) -> Row | None:
         return await self._run(lambda connection: connection.fetchrow(sql, *args))
@@ -189,6 +200,11 @@ class Database:
     async def _run(self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]) -> T:
         with _translated():
             return await self._bridge.run(self._on_a_connection, work)
+
+    async def _on_the_steady(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        if self._steady.busy:
+            return await self._on_a_connection(work)
+        return await self._steady.run(work, self._timeout)
 
     async def _on_a_connection(
         self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]
@@ -214,35 +230,42 @@ async def open_database(
     `pooled`: a transaction pooler stands in between, so that no session outlives a statement.
     """
     async with open_bridge() as bridge:
+        options = _options(timeout, pooled)
+        steady = Steady(partial(asyncpg.connect, dsn, **options))
         with _translated():
-            pool = await bridge.run(_create_pool, dsn, connections, timeout, pooled)
+            pool = await bridge.run(_create_pool, dsn, connections - 1, options)
         try:
-            yield Database(pool, bridge, timeout)
+            yield Database(pool, steady, bridge, timeout)
         finally:
             with trio.CancelScope(shield=True):
-                await bridge.run(_close_pool, pool)
+                await bridge.run(_close, pool, steady)
 
 
-async def _create_pool(
-    dsn: str, connections: int, timeout: float, pooled: bool
-) -> "asyncpg.Pool[Row]":
+def _options(timeout: float, pooled: bool) -> dict[str, Any]:
+    return {
+        "timeout": timeout,
+        # the net under Database's own deadline: no statement waits for ever on a frozen server
+        "command_timeout": timeout * 2,
+        # poolers refuse what they do not know at a start, and forget prepared statements
+        "server_settings": {"application_name": "relay", **({} if pooled else {"jit": "off"})},
+        "statement_cache_size": 0 if pooled else 100,
+    }
+
+
+async def _create_pool(dsn: str, most: int, options: dict[str, Any]) -> "asyncpg.Pool[Row]":
     return await asyncpg.create_pool(
         dsn,
-        min_size=2,
-        max_size=connections,
-        timeout=timeout,
-        # the net under Database's own deadline: no statement waits for ever on a frozen server
-        command_timeout=timeout * 2,
+        min_size=min(2, most),
+        max_size=most,
         # statements leave no session state behind, so giving back costs no round trip
         reset=_leave_as_is,
-        # poolers refuse what they do not know at a start, and forget prepared statements
-        server_settings={"application_name": "relay", **({} if pooled else {"jit": "off"})},
-        statement_cache_size=0 if pooled else 100,
+        **options,
     )
 
 
-async def _close_pool(pool: "asyncpg.Pool[Row]") -> None:
+async def _close(pool: "asyncpg.Pool[Row]", steady: Steady) -> None:
     """close() waits for busy connections: for a moment, then they are cut."""
+    steady.terminate()
     try:
         await asyncio.wait_for(pool.close(), 1)
     except (TimeoutError, *_AWAY):

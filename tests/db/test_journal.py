@@ -117,10 +117,10 @@ async def test_a_statement_that_fails_is_our_fault_and_the_journal_goes_on(
     database_url: str,
 ) -> None:
     async with desk(database_url) as here:
-        await here.database.execute("ALTER FUNCTION append_requests RENAME TO elsewhere")
+        await here.database.execute("ALTER FUNCTION append_event RENAME TO elsewhere")
         await here.post("lost", USERS[0], event())
         assert isinstance(here.outcomes["lost"], Internal)
-        await here.database.execute("ALTER FUNCTION elsewhere RENAME TO append_requests")
+        await here.database.execute("ALTER FUNCTION elsewhere RENAME TO append_event")
         await here.post("stored", USERS[0], event())
         assert isinstance(here.outcomes["stored"], list)
 

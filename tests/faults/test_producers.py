@@ -8,7 +8,7 @@ from uuid import UUID
 
 import trio
 
-from relay.db.appending import APPEND, arguments, settle
+from relay.db.appending import settle, statement
 from relay.db.pool import Connection, connect
 from relay.db.waiting import Waiting
 from relay.events import NewEvent, utc_now
@@ -68,7 +68,7 @@ async def append(connection: Connection, user_ids: list[str], ids: list[str]) ->
         Waiting(UUID(user_id), [NewEvent(id, "log", None, "2026-01-31T12:00:00Z", "1", utc_now())])
         for user_id, id in zip(user_ids, ids, strict=True)
     ]
-    rows = await connection.fetch(APPEND, *arguments(batch))
+    rows = await connection.fetch(*statement(batch))
     for waiting, row in zip(batch, rows, strict=True):
         settle(waiting, row)
     return [waiting.receipts[0].seq for waiting in batch]

@@ -1,0 +1,62 @@
+"""A connection kept between statements, for who has one after the other.
+
+To borrow a connection from the driver's pool and to give it back costs as much as a statement.
+Everything here runs in the driver's loop, where nothing comes between two awaits.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Raw = asyncpg.Connection[asyncpg.Record]
+T = TypeVar("T")
+
+IDLE = 300.0  # seconds without use, after which a gateway may have forgotten it: as in the pool
+
+
+class Steady:
+    """One statement at a time, on a connection that is made when there is none."""
+
+    def __init__(self, connect: Callable[[], Awaitable["Raw"]]) -> None:
+        self._connect = connect
+        self._connection: Raw | None = None
+        self._used_at = 0.0
+        self.busy = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None and not self._connection.is_closed()
+
+    async def run(self, work: Callable[["Raw"], Awaitable[T]], timeout: float) -> T:
+        """Raises what the driver does; the connection outlives nothing but refused data."""
+        self.busy, good = True, False
+        try:
+            async with asyncio.timeout(timeout):
+                connection = self._connection = await self._standing()
+                result = await work(connection)
+            good = True
+            return result
+        except (asyncpg.DataError, ValueError):  # refused by the server, or by the driver itself
+            good = True
+            raise
+        finally:
+            self.busy, self._used_at = False, time.monotonic()
+            if not good:
+                self.terminate()
+
+    async def _standing(self) -> "Raw":
+        if self._connection is not None and time.monotonic() - self._used_at > IDLE:
+            self.terminate()
+        if self._connection is None or self._connection.is_closed():
+            return await self._connect()
+        return self._connection
+
+    def terminate(self) -> None:
+        """At once, without a farewell: the server notices."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
