@@ -56,8 +56,8 @@ FLOORS = (
 
 # Libraries that one place knows, so that the rest need not.
 KNOWN_BY = {
-    "asyncio": {"relay.db.bridge", "relay.db.pool"},
-    "asyncpg": {"relay.db.pool"},
+    "asyncio": {"relay.db.bridge", "relay.db.pool", "relay.db.steady"},
+    "asyncpg": {"relay.db.pool", "relay.db.steady"},
     "uvloop": {"relay.db.bridge"},
     "outcome": {"relay.db.bridge"},
     "trio_asyncio": set(),
