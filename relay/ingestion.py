@@ -58,6 +58,7 @@ async def take_batch(
     """Store the events that these lines are, all or none. Raises like `take_one`."""
     received_at = utc_now()
     async with now.publisher.turns.turn(user_id, lines):
+        await now.publisher.pace.keep(lines)
         events = await parse_batch(body, received_at, default_id)
         receipts = await now.publisher.publish(user_id, events)
     return _batch_accepted(receipts, now.watchers(user_id))

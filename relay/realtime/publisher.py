@@ -11,6 +11,7 @@ from relay.events import Event, NewEvent, Receipt, utc_now
 from relay.realtime.backplane import Backplane
 from relay.realtime.frames import Frame
 from relay.realtime.hub import Hub
+from relay.realtime.pace import Pace
 from relay.realtime.turns import Turns
 from relay.settings import Settings
 
@@ -24,6 +25,7 @@ class Publisher:
         self._hub = hub
         self._backplane = backplane
         self.turns = Turns(settings.database_timeout)
+        self.pace = Pace()
         self.journal = Journal(
             database,
             deliver=self._deliver,
