@@ -5,6 +5,7 @@ Its inbox stands before history is read, so nothing falls between the two; whate
 cannot tell (the start, a hole in seq, an overflow) is read from the journal.
 """
 
+import logging
 import random
 import time
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one
 AGES = 0.2  # of a stream's age at most: streams that began as one do not all end as one
 CLOSE_HANDSHAKE = 2.0  # seconds a client may take to answer a WebSocket close
 
-log = structlog.get_logger("relay.stream")
+_NAME = "relay.stream"
+_level_of = logging.getLogger(_NAME)
+log = structlog.get_logger(_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ async def run_connection(
     """Serve an accepted stream from `position` until it ends, and say why it did."""
     inbox.start(position.epoch, position.seq, position.last)
     know(transport=door.name)
-    log.debug("stream_opened", outcome=position.outcome)
+    if _level_of.isEnabledFor(logging.DEBUG):  # to bind a logger costs more than to ask
+        log.debug("stream_opened", outcome=position.outcome)
     metrics.connected_sockets.labels(door.name).inc()
     metrics.resumes.labels(position.outcome).inc()
     closing = Close.GONE  # unless we end it: the client leaves, or the server stops for good

@@ -32,10 +32,9 @@ class Inbox:
 
     __slots__ = (
         "_bytes",
-        "_events",
         "_offered",
-        "_receiving",
-        "_sending",
+        "_waiting",
+        "_woken",
         "address",
         "behind",
         "closing",
@@ -61,8 +60,8 @@ class Inbox:
         self.direct: Callable[[Batch], bool] | None = None
         # the reader waits, with nothing on its way to it: only then may a write pass it by
         self.resting = False
-        self._sending, self._receiving = trio.open_memory_channel[Batch](INBOX_EVENTS)
-        self._events = 0
+        self._waiting: list[Frame] = []
+        self._woken: trio.Event | None = None  # while its reader waits
         self._bytes = 0
         self._offered = 0
 
@@ -96,13 +95,13 @@ class Inbox:
         ):
             self.position = frames[-1].seq
             return True
-        self._events += len(frames)
         self._bytes += size
-        if self._events > INBOX_EVENTS or self._bytes > INBOX_BYTES:
+        if len(self._waiting) + len(frames) > INBOX_EVENTS or self._bytes > INBOX_BYTES:
             metrics.inbox_overflows.inc()
             self.fall_behind()
         else:
-            self._put(frames)
+            self._waiting += frames
+            self._wake()
         return False
 
     def start(self, epoch: str, seq: int, last: int) -> None:
@@ -118,27 +117,22 @@ class Inbox:
     def fall_behind(self) -> None:
         """Send the reader to the journal."""
         self.behind = True
-        self._put(())
+        self._wake()
 
-    def _put(self, frames: Batch) -> None:
+    def _wake(self) -> None:
         self.resting = False
-        try:
-            self._sending.send_nowait(frames)
-        except trio.WouldBlock:
-            self.behind = True  # it is full, so the reader will wake and see
+        if self._woken is not None:
+            self._woken.set()
 
     async def take(self) -> list[Frame]:
-        """Everything that waits, at least one batch; an empty one only wakes."""
-        try:
-            batches = [self._receiving.receive_nowait()]
-        except trio.WouldBlock:
-            self.resting = True
+        """Everything that waits, as soon as something does; who is behind does not wait."""
+        if not (self._waiting or self.behind):
+            self._woken, self.resting = trio.Event(), True
             try:
-                batches = [await self._receiving.receive()]
+                await self._woken.wait()
             finally:
-                self.resting = False
-        batches += self._rest()
-        return [frame for batch in batches for frame in batch]
+                self._woken, self.resting = None, False
+        return self._rest()
 
     def catch_up(self) -> None:
         """The reader reads the journal now: what waits here is stored there already."""
@@ -146,14 +140,10 @@ class Inbox:
         self._offered = 0  # the next offer may begin anywhere: the read may reach up to it
         self.behind = False
 
-    def _rest(self) -> list[Batch]:
-        batches: list[Batch] = []
-        self._events = self._bytes = 0
-        while True:
-            try:
-                batches.append(self._receiving.receive_nowait())
-            except trio.WouldBlock:
-                return batches
+    def _rest(self) -> list[Frame]:
+        frames, self._waiting = self._waiting, []
+        self._bytes = 0
+        return frames
 
     def end(self, close: Close) -> None:
         """End the stream; the first reason stands."""

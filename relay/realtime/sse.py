@@ -34,6 +34,8 @@ class SseDoor:
     `write` sends body bytes the ordinary ASGI way; `left` returns when the client has left.
     """
 
+    __slots__ = ("_chunked", "_left", "_sent_at", "_transport", "_write", "heartbeat")
+
     name = "sse"
 
     def __init__(

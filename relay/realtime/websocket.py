@@ -32,6 +32,17 @@ class WebSocketDoor:
     can tell then whether a silent client is there, so silence does not end the stream.
     """
 
+    __slots__ = (
+        "_asked_at",
+        "_batched",
+        "_idle_timeout",
+        "_sent_at",
+        "_transport",
+        "_unanswered_since",
+        "_websocket",
+        "heartbeat",
+    )
+
     name = "websocket"
 
     def __init__(

@@ -43,6 +43,29 @@ class State(Enum):
 class WebSocket:
     """One WebSocket, from its handshake to the answer to its close frame."""
 
+    __slots__ = (
+        "_close_code",
+        "_decided",
+        "_discarded",
+        "_frames",
+        "_limits",
+        "_mailbox",
+        "_message",
+        "_observer",
+        "_part",
+        "_parts",
+        "_rate",
+        "_reader",
+        "_refusal",
+        "_refusals",
+        "_scope",
+        "_stamp",
+        "_state",
+        "_token",
+        "_transport",
+        "_wire",
+    )
+
     def __init__(
         self,
         key: bytes,
