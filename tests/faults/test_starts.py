@@ -1,6 +1,5 @@
 """What ends a Relay, or keeps it from starting: one clear line and an exit code."""
 
-import asyncio
 import os
 import re
 import socket
@@ -9,13 +8,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import asyncpg
 import pytest
 import trio
 
 from tests.faults.ledger import load
-from tests.faults.program import Program, dsn, free_port
-from tests.faults.test_workers import Workers, statement
+from tests.faults.program import Program, copy_data, dsn, free_port, running
+from tests.faults.test_workers import NONSENSE, Workers, statement
 from tests.faults.wire import Lost
 
 AWAY_WITHIN = 60.0  # seconds until Relay gives up on a database that is not there, noise included
@@ -130,23 +128,22 @@ async def test_a_data_folder_that_cannot_be_written(tmp_path: Path, read_only: P
     assert "not writable" in line
 
 
-async def test_a_background_task_that_dies_ends_the_process(program: Program) -> None:
-    """Nobody hears of revocations any more: the table they are read from is gone."""
-
-    async def take_away() -> None:
-        connection = await asyncpg.connect(dsn(program))
-        await connection.execute("ALTER TABLE sessions RENAME TO gone")
-        await connection.close()
-
-    assert (await program.ask("/healthz")).status == 200
-    await trio.to_thread.run_sync(asyncio.run, take_away())
-    with trio.fail_after(AWAY_WITHIN):
-        while (answer := await program.ask("/healthz")).status == 200:  # noqa: ASYNC110
-            await trio.sleep(0.02)
-    assert (answer.status, answer.json["code"]) == (503, "failing")
-    assert (await program.ask("/readyz")).json["detail"] == "This process is stopping."
-    assert await program.ended(AWAY_WITHIN) != 0
-    with pytest.raises(Lost):
-        await program.ask("/healthz")
-    assert "sessions" in program.stderr
-    assert not program.postgres()
+async def test_a_background_task_that_dies_ends_the_process(
+    tmp_path: Path, made_data: Path
+) -> None:
+    """Nobody keeps house any more: what is trimmed is less than nothing."""
+    program = Program(tmp_path, RELAY_HOUSEKEEPING_EVERY="0.2")
+    copy_data(made_data, program.data)
+    async with running(program):
+        assert (await program.ask("/healthz")).status == 200
+        await statement(dsn(program), NONSENSE)
+        with trio.fail_after(AWAY_WITHIN):
+            while (answer := await program.ask("/healthz")).status == 200:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        assert (answer.status, answer.json["code"]) == (503, "failing")
+        assert (await program.ask("/readyz")).json["detail"] == "This process is stopping."
+        assert await program.ended(AWAY_WITHIN) != 0
+        with pytest.raises(Lost):
+            await program.ask("/healthz")
+        assert "keep_house" in program.stderr
+        assert not program.postgres()
