@@ -93,6 +93,7 @@ class Journal:
     async def append(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
         """Store one user's events, all or none; returns after the commit, in their order.
 
+        They were received at one moment: that of the first is stored for all of them.
         Raises JournalFull or DiskFull at once, DatabaseAway within the timeout (the events may
         yet be stored: a retry with the same ids tells), InvalidToken when the user is gone,
         Invalid when the database refuses a value.

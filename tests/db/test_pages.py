@@ -1,9 +1,11 @@
 """Reading back: the right stretches, within their bounds, and the bytes that went out live."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import msgspec
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,6 +52,7 @@ async def test_a_long_stream_leaves_room_for_the_others(relay: Relay, database_u
             assert seqs[short.user_id] == [1, 2]
 
 
+EVENTS_A_REQUEST = 10
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))
 NAMES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=128)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -62,6 +65,14 @@ EVENTS = st.builds(
     payload=TEXTS.map(json.dumps) | st.just('{"b" : [1.0, 2e400], "a":"\\u0000é"}'),
     received_at=MOMENTS,
 )
+
+
+def requests(events: list[NewEvent]) -> Iterator[list[NewEvent]]:
+    """A few events each, which were received at one moment."""
+    for start in range(0, len(events), EVENTS_A_REQUEST):
+        request = events[start : start + EVENTS_A_REQUEST]
+        moment = request[0].received_at
+        yield [msgspec.structs.replace(event, received_at=moment) for event in request]
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
@@ -82,7 +93,8 @@ async def test_what_is_read_back_is_what_was_delivered_live(
             timeout=5,
         )
         await nursery.start(journal.run)
-        await journal.append(user_id, events)
+        for request in requests(events):
+            await journal.append(user_id, request)
         page = await journal.read(user_id, 0, len(events))
         one = await journal.read(user_id, 7, 1)
         many = await journal.read_many({user_id: 0})

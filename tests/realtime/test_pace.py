@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import pytest
 import trio
-import trio.testing
 
 from relay.realtime.pace import LINES, Pace
 
