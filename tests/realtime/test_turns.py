@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from relay.errors import JournalFull
-from relay.realtime.turns import EVENTS_A_TURN, TURNS, Turns
+from relay.realtime.turns import ALONE_AFTER, EVENTS_A_TURN, TURNS, TURNS_ALONE, Turns
 
 End = Callable[[], None]
 USER, OTHER = uuid4(), uuid4()
@@ -36,6 +36,22 @@ async def holding(
         nursery.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def company(turns: Turns) -> AsyncIterator[None]:
+    """Somebody else who publishes now and then."""
+
+    async def publish() -> None:
+        while True:
+            async with turns.turn(OTHER, 1):
+                await trio.sleep(ALONE_AFTER / 2)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(publish)
+        await trio.testing.wait_all_tasks_blocked()
+        yield
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_user_has_so_many_turns_and_the_rest_wait_in_order(autojump_clock: object) -> None:
     turns = Turns(patience=5)
     async with holding(turns, TURNS + 3) as inside:
@@ -47,6 +63,24 @@ async def test_a_user_has_so_many_turns_and_the_rest_wait_in_order(autojump_cloc
             pass  # nobody else waits
 
 
+async def test_who_is_alone_has_more_until_somebody_else_comes(autojump_clock: object) -> None:
+    turns = Turns(patience=5)
+    async with holding(turns, 1):
+        await trio.sleep(ALONE_AFTER)
+        async with holding(turns, TURNS_ALONE + 3) as inside:
+            assert len(inside) == TURNS_ALONE - 1  # and the one from before
+            async with turns.turn(OTHER, 1):
+                pass  # at once, all the same
+            for end in inside[:]:  # what is under way ends; what waits is let in two at a time
+                end()
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(inside) == TURNS_ALONE - 1 + TURNS - 1
+            await trio.sleep(ALONE_AFTER)
+            inside[-1]()
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(inside) == TURNS_ALONE + 3
+
+
 async def test_a_large_batch_takes_them_all_and_is_not_starved(autojump_clock: object) -> None:
     turns, order = Turns(patience=5), []
 
@@ -55,7 +89,7 @@ async def test_a_large_batch_takes_them_all_and_is_not_starved(autojump_clock: o
             order.append(name)
             await trio.sleep(1)
 
-    async with trio.open_nursery() as nursery:
+    async with company(turns), trio.open_nursery() as nursery:
         for name, events in (("one", 1), ("batch", 1000), ("small", 1), ("small", 1)):
             nursery.start_soon(post, name, events)
             await trio.testing.wait_all_tasks_blocked()
@@ -67,7 +101,7 @@ async def test_a_large_batch_takes_them_all_and_is_not_starved(autojump_clock: o
 
 async def test_who_waits_too_long_is_told_and_leaves_no_trace(autojump_clock: object) -> None:
     turns = Turns(patience=5)
-    async with holding(turns, 1, events=TURNS * EVENTS_A_TURN) as inside:
+    async with company(turns), holding(turns, 1, events=TURNS * EVENTS_A_TURN) as inside:
         started = trio.current_time()
         with pytest.raises(JournalFull):
             async with turns.turn(USER, 1):
