@@ -28,6 +28,7 @@ from relay.events import Event, Head, NewEvent, Receipt
 
 COMMITS = 4  # under way at once, each on a connection of the pool
 PATIENCE = 0.01  # seconds until the next goes beside it: most end sooner, and few are cheaper
+LARGE = 64  # events of a commit that nobody waits for: beside it the next one costs little
 PAGE_EVENTS = 256  # events of one read: what an inbox holds, so that no reader holds more
 PAGE_BYTES = 2**20
 
@@ -81,7 +82,7 @@ class Journal:
                         return
                     over = trio.Event()
                     commits.start_soon(self._commit_beside, batch, over)
-                    with trio.move_on_after(PATIENCE):
+                    with trio.move_on_after(_patience(batch)):
                         await over.wait()
         finally:
             self.close()  # whoever comes when nobody commits is refused, and does not wait
@@ -188,3 +189,8 @@ class Journal:
         One query for all of them. Raises DatabaseAway.
         """
         return await select_events(self._database, after, MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES)
+
+
+def _patience(batch: Sequence[Waiting]) -> float:
+    """Seconds until the next commit goes beside this one."""
+    return 0.0 if sum([len(waiting.events) for waiting in batch]) >= LARGE else PATIENCE
