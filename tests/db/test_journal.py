@@ -8,7 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from relay.db.journal import COMMITS, PATIENCE, Journal
+from relay.db import journal
+from relay.db.journal import COMMITS, LARGE, PATIENCE, Journal
 from relay.db.pool import Database, open_database
 from relay.errors import Draining, Internal, Invalid, InvalidToken, JournalFull, Problem
 from relay.events import Event, NewEvent, Receipt, utc_now
@@ -147,6 +148,20 @@ async def test_a_commit_that_takes_long_holds_up_its_own_users_alone(database_ur
             await here.post("quick again", quick, event())
             assert set(here.outcomes) == {"quick", "quick again"}
     assert [seqs for user_id, seqs in here.delivered if user_id == slow] == [[1], [2]]
+
+
+async def test_a_large_commit_is_waited_for_by_nobody(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "PATIENCE", 60.0)
+    async with desk(database_url) as here, trio.open_nursery() as nursery:
+        slow, quick = USERS[:2]
+        async with locked(here, database_url, slow):
+            nursery.start_soon(here.post, "large", slow, *[event() for _ in range(LARGE)])
+            await trio.testing.wait_all_tasks_blocked()
+            with trio.fail_after(10):
+                await here.post("quick", quick, event())
+            assert set(here.outcomes) == {"quick"}
 
 
 async def test_only_so_many_commits_are_under_way(database_url: str) -> None:
