@@ -63,3 +63,9 @@ async def test_without_relay_it_is_the_target_alone(machine: Machine, make: str)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"built" in done.stdout
     assert await machine.told() == []
+
+
+async def test_a_plain_make_makes_what_it_made_before(machine: Machine, make: str) -> None:
+    done = await machine.run(make)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"built" in done.stdout, "the rule is included before the first target"

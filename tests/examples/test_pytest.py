@@ -91,7 +91,6 @@ async def test_as_a_plugin_it_tells_of_a_good_run(machine: Machine, suite: Path)
     done = await machine.run(
         *pytest_in("-p", "relay_pytest", "-k", "one"),
         cwd=suite,
-        env={**machine.env, "PYTHONPATH": "."},
     )
     assert (done.returncode, done.stderr) == (0, b"")
     ended = (await machine.told())[-1]
