@@ -1,4 +1,4 @@
-# Two commands: `make run` shows Relay at work, `make test` shows that it works.
+# Two commands: `make run` shows Relay at work, `make test` shows that it works; `make help` lists the rest.
 # Nothing is needed first but Python 3.11 or later and make.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := .venv-bench
 
-.PHONY: run test soak check format schema licences pictures audit bench wheel clean
+.PHONY: run test soak check format schema licences pictures audit bench bench-docs wheel clean help
 
 run: $(READY)  ## server, embedded database, migrations, a demo stream
 	@$(BIN)/relay serve --demo
@@ -24,7 +24,7 @@ check: $(READY)  ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY)
+format: $(READY)  ## the code as `make check` wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -47,11 +47,14 @@ bench: $(READY) $(PEERS)/.ready  ## how fast, beside others: make bench BENCH='w
 bench-docs: $(READY)  ## tables and plots in docs/explanation/performance.md; RUN=FILE takes another run's
 	@$(BIN)/python -m bench.page $(RUN)
 
-wheel: $(READY)
+wheel: $(READY)  ## dist/relay-….whl, which installs elsewhere
 	$(BIN)/python -m build --wheel
 
-clean:
+clean:  ## all that make and Relay put here: with .relay, also the stored events and the keys
 	rm -rf $(VENV) $(PEERS) .audit .relay dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The environment is made again whenever what it is made from changes.
 $(READY): pyproject.toml constraints.txt

@@ -275,3 +275,9 @@ def test_metrics_that_are_named_are_there(page: Path) -> None:
     }  # the cookie
     bare = {re.sub(r"_(bucket|count|sum)$", "", name) for name in named}
     assert bare - set(METRICS) == set()
+
+
+def test_make_help_knows_every_target() -> None:
+    said = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", said, re.MULTILINE)
+    assert re.findall(r"^([a-z-]+):.*  ## .", said, re.MULTILINE) == phony.split()
