@@ -1,6 +1,7 @@
 """Shows each run of pytest on Relay as a task: progress, failures as they happen, the result.
 
-Copy it into your conftest.py, or save it as relay_pytest.py and say `python -m pytest -p relay_pytest`.
+Copy it into your conftest.py, or save it as relay_pytest.py and say
+`python -m pytest -p relay_pytest`.
 Without credentials, without Relay and without the package `relay` the tests run as they always do.
 """
 
