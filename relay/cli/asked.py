@@ -30,7 +30,11 @@ def told() -> Iterator[None]:
 
 def _failure(error: Refused) -> click.ClickException:
     if error.of_the_credential:
-        hint = " Run `relay login`." if error.status == 401 else ""
+        hint = ""
+        if error.status == 401:
+            hint = " Run `relay login`."
+        elif error.code == "insufficient_scope":
+            hint = " For one that may: `relay login`, without RELAY_TOKEN and --token."
         return Failed(f"{error}{hint}", NOT_AUTHORISED)
     return Failed(str(error), AWAY) if error.for_now else click.ClickException(str(error))
 

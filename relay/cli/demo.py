@@ -25,7 +25,8 @@ async def play_demo(base_url: str, say: Say) -> None:
             (await _post(client, "/api/token", headers, scopes=[scope], expires_in=DAY))["token"]
             for scope in ("watch", "publish")
         ]
-        say(f"\n  Open {base_url}/?demo in a browser, or watch the demo's own stream here:\n")
+        say(f"\n  Open {base_url} in a browser ({base_url}/?demo plays something there),")
+        say("  or watch the demo's own stream here:\n")
         say(f"    curl -N -H 'Authorization: Bearer {watch}' '{base_url}/api/sse?last=20'\n")
         say("  Ctrl-C stops.\n")
         headers = {"Authorization": f"Bearer {publish}"}

@@ -106,11 +106,10 @@ def main() -> None:
     Try it:
       relay serve                   a server with its own database, on 127.0.0.1:8000
       relay serve --demo            the same, with something to look at
-      relay migrate --status        what the database knows of this version
-      relay run -- make test        a command whose output and progress others can watch
-      relay send log --message hi   an event, where RELAY_URL and RELAY_TOKEN say
-      relay tail                    follow your stream, here in the terminal
       relay login                   become somebody there, and see it on a second device
+      relay run -- make test        a command, its output and progress on your stream
+      relay send log --message hi   an event of your own
+      relay tail                    follow your stream, here in the terminal
     """
 
 

@@ -15,7 +15,7 @@ def relay_options(command: Callable[..., Any]) -> Callable[..., Any]:
     token = click.option(
         "--token",
         metavar="TOKEN",
-        help="A token [RELAY_TOKEN]. Others may see it here.",
+        help="A token [RELAY_TOKEN]; given here, others see it in `ps`.",
     )
     url = click.option(
         "--url",

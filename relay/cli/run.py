@@ -71,7 +71,7 @@ def command(
     try:
         found = find_credentials(url, token)
     except NoCredentials as error:
-        click.echo(f"relay: nobody is told: {error}", err=True)
+        click.echo(f"relay: this run is not shown: {error}", err=True)
         found = None
     code = _run(command, title, task_id, wait, found, notes)
     for note in dict.fromkeys(notes):

@@ -18,7 +18,12 @@ LAST = 10  # events a terminal looks back: enough to see where one is
 
 
 @click.command("tail")
-@click.option("--last", type=click.IntRange(1, 1000), metavar="N", help="Begin N events back.")
+@click.option(
+    "--last",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help=f"Begin N events back [{LAST}; with --json, none].",
+)
 @click.option("--after", metavar="CURSOR", help="Begin after this cursor, or with `oldest`.")
 @click.option("--task", metavar="ID", help="Only what belongs to this task.")
 @click.option("--json", "as_json", is_flag=True, help="One event a line, as Relay sends it.")

@@ -81,7 +81,7 @@ def create(
         click.echo(f"It signs with {made['signing_secret']}", err=True)
 
 
-@command.command("list")
+@command.command("list", short_help="List the active hook tokens.")
 @click.option("--json", "as_json", is_flag=True, help="As Relay answers it.")
 @relay_options
 def show(as_json: bool, url: str | None, token: str | None) -> None:
@@ -103,7 +103,7 @@ def show(as_json: bool, url: str | None, token: str | None) -> None:
         click.echo("No token yet: relay token create --name laptop", err=True)
 
 
-@command.command("revoke")
+@command.command("revoke", short_help="End hook tokens, now.")
 @click.argument("tokens", nargs=-1, required=True, metavar="NAME_OR_ID...")
 @relay_options
 def revoke(tokens: tuple[str, ...], url: str | None, token: str | None) -> None:

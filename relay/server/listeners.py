@@ -114,7 +114,8 @@ def _opened(config: Config, bind: str, *, secure: bool = True) -> Sockets:
             failure = error.strerror or str(error)
         else:
             return sockets
-    raise ListenError(f"cannot listen on {bind}: {failure[:1].lower()}{failure[1:]}")
+    why = f"{failure[:1].lower()}{failure[1:]}"
+    raise ListenError(f"cannot listen on {bind}: {why} (RELAY_BIND says where)")
 
 
 def _listen(sock: socket.socket, backlog: int) -> None:

@@ -165,6 +165,8 @@ async def test_a_token_is_alone_on_stdout_listed_by_name_and_revoked(
     shown = await laptop.done("token", "list")
     assert ci["token_id"] in shown
     assert "no active token" in await laptop.fails(1, "token", "revoke", "nobody")
+    asked = await laptop.fails(4, "whoami", "--token", token)
+    assert "relay login" in asked, "a hook token is nobody to ask; it says what is"
     await laptop.done("token", "revoke", "ci")
     assert (await user.post(hook=token)).status_code == 401
     signed = json.loads(await laptop.done("token", "create", "--signed", "--json"))
