@@ -49,6 +49,7 @@ from relay.server.refusals import Also
 from relay.services import Services, services
 from relay.settings import Settings
 from relay.shortcut import Shortcut
+from relay.streams import Streams
 
 log = structlog.get_logger("relay.app")
 
@@ -69,6 +70,7 @@ class Relay(QuartTrio):
     intake: Intake
     request_class = RelayRequest
     services: Services
+    streams: Streams
 
     def __init__(self) -> None:
         super().__init__("relay", static_folder=None, template_folder=None)
@@ -96,8 +98,10 @@ def create_app(settings: Settings) -> Relay:
     app.before_websocket(_refuse_other_spellings)
     listed = Listed(settings.cors)
     let_listed_pages_read(app, listed)
-    # the shortcut serves no page: one that is listed is answered elsewhere, and caches know that
-    app.shortcut = Shortcut(lambda: app.services, [(b"vary", b"Origin")] if listed.rules else [])
+    # the shortcuts serve no page: one that is listed is answered elsewhere, and caches know that
+    also = [(b"vary", b"Origin")] if listed.rules else []
+    app.shortcut = Shortcut(lambda: app.services, also)
+    app.streams = Streams(lambda: app.services, also)
     keep_limits(app, settings)
     app.register_error_handler(Problem, _render)
     app.register_error_handler(HTTPException, _render_http)

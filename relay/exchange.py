@@ -20,9 +20,10 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, RequestTimeout
 
+from relay.answers import Answer
 from relay.envelope import most_bytes
 from relay.intake import Intake
-from relay.realtime.door import ClientLeft
+from relay.realtime.socket import Socket
 from relay.realtime.sse import HEADERS, Left, Write
 from relay.server.transport import EXTENSION, Transport
 
@@ -30,6 +31,7 @@ Run = Callable[[Write, Left, Transport | None], Awaitable[None]]
 
 _CONTINUE = b"100-continue"
 
+_STREAM_HEADERS = [(name.lower().encode(), text.encode()) for name, text in HEADERS.items()]
 _STAYING = "relay.staying"  # where it stands in the scope
 STREAMS = frozenset({"/api/sse"})  # paths whose answers go on and on
 
@@ -71,12 +73,12 @@ class BodyOnDemand:
 class Exchange(TrioASGIHTTPConnection):
     """quart-trio's connection, lean for small requests, pushing for streams."""
 
-    app: Any  # a Quart app with a shortcut and an intake
+    app: Any  # a Quart app with its shortcuts and an intake
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if self.scope["path"] in STREAMS:
-            with ExitStack() as self.scope[_STAYING]:  # type: ignore[literal-required]
-                await self._stream(receive, send)
+            with ExitStack() as staying:
+                await self._stream(receive, send, staying)
             return
         if self._waits_for_leave():
             await self._judge_first(receive, send)
@@ -87,8 +89,7 @@ class Exchange(TrioASGIHTTPConnection):
         if extent is Extent.WHOLE:
             answer = await self.app.shortcut(self.scope, body)
             if answer is not None:
-                await send(_start(answer.status, answer.headers))
-                await send(_body(answer.body, more=False))
+                await _answer(send, answer)
                 return
         request = self._create_request_from_scope(send)
         request.body.append(body)
@@ -101,9 +102,20 @@ class Exchange(TrioASGIHTTPConnection):
             response.headers["Connection"] = "close"
         await self._send_response(send, response)
 
-    async def _stream(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def _stream(
+        self, receive: ASGIReceiveCallable, send: ASGISendCallable, staying: ExitStack
+    ) -> None:
         """Whatever comes of a body is nobody's: it is passed over while the stream runs."""
         self._incoming = receive
+        opened = await self.app.streams.sse(self.scope, staying)
+        if isinstance(opened, Answer):
+            await _answer(send, opened)
+            return
+        if opened is not None:
+            await send(_start(200, _STREAM_HEADERS))
+            await self._push(send, opened)
+            return
+        cast("dict[str, Any]", self.scope)[_STAYING] = staying
         request = self._create_request_from_scope(send)
         request.body.set_complete()
         await self._send_response(send, await self.app.handle_request(request))
@@ -189,7 +201,7 @@ class Exchange(TrioASGIHTTPConnection):
         head = self.scope["method"] == "HEAD"
         if isinstance(response, EventStream) and not head:
             await send(_started(response))
-            await self._push(send, response)
+            await self._push(send, response.run)
         elif response.status_code in (204, 304):
             await send(_started(response))
             await send(_body(b"", more=False))
@@ -199,11 +211,11 @@ class Exchange(TrioASGIHTTPConnection):
         else:
             await super()._send_response(send, response)
 
-    async def _push(self, send: ASGISendCallable, response: EventStream) -> None:
+    async def _push(self, send: ASGISendCallable, run: Run) -> None:
         async def write(body: bytes) -> None:
             await send(_body(body, more=True))
 
-        await response.run(write, self._left, self._transport)
+        await run(write, self._left, self._transport)
         await send(_body(b"", more=False))
 
     async def _left(self) -> None:
@@ -219,6 +231,8 @@ class SocketExchange(TrioASGIWebsocketConnection):
     task reads ahead, no channel keeps what nobody asked for.
     """
 
+    app: Any  # a Quart app with its shortcuts
+
     def __init__(self, app: Any, scope: WebsocketScope) -> None:
         self.app = app
         self.scope = scope
@@ -228,25 +242,23 @@ class SocketExchange(TrioASGIWebsocketConnection):
     @property
     def receive_channel(self) -> Any:  # type: ignore[override]  # nobody sets it
         """Where Quart's websocket asks for messages."""
-        return self
+        return self._socket
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        self._incoming = receive
+        self._socket = Socket(receive, send)
+        if await self.app.streams.websocket(self.scope, self._socket):
+            return
         websocket = self._create_websocket_from_scope(send)
         await ASGIWebsocketConnection.handle_websocket(self, websocket, send)
-
-    async def receive(self) -> str | bytes:
-        """The next message. Raises ClientLeft."""
-        while True:
-            event = await self._incoming()
-            if event["type"] == "websocket.disconnect":
-                raise ClientLeft()
-            if event["type"] == "websocket.receive":
-                return event.get("text") or event.get("bytes") or b""
 
 
 def _started(response: Response) -> Any:
     return _start(response.status_code, encode_headers(response.headers))
+
+
+async def _answer(send: ASGISendCallable, answer: Answer) -> None:
+    await send(_start(answer.status, answer.headers))
+    await send(_body(answer.body, more=False))
 
 
 def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Any:

@@ -21,7 +21,7 @@ from relay.errors import Problem, RateLimited, Unauthorized
 from relay.limits import Allowances, Limits, OverLimit, Quota
 from relay.logs import know
 from relay.observed import QUOTA
-from relay.requests import Incoming, authenticate_if_given, block_of, client_block
+from relay.requests import authenticate_if_given, block_of, client_block
 from relay.services import services
 from relay.setting_types import Rate
 from relay.settings import Settings
@@ -79,16 +79,15 @@ def charge_events(limits: Limits, scope: Any, token_id: UUID, events: int) -> No
     _charge(scope, lambda: limits.publish(token_id, block, events))
 
 
-def charge_handshake(incoming: Incoming) -> None:
+def charge_handshake(limits: Limits, scope: Any) -> None:
     """Charge a new stream to the address it comes from. Raises RateLimited."""
-    limits, address = services().limits, client_block(incoming)
-    _charge(incoming.scope, lambda: limits.connect_from(address))
+    block = block_of(scope)
+    _charge(scope, lambda: limits.connect_from(block))
 
 
-def charge_viewer(incoming: Incoming, user_id: UUID) -> None:
+def charge_viewer(limits: Limits, scope: Any, user_id: UUID) -> None:
     """Charge a new stream to the user it is for. Raises RateLimited."""
-    limits = services().limits
-    _charge(incoming.scope, lambda: limits.connect_as(user_id))
+    _charge(scope, lambda: limits.connect_as(user_id))
 
 
 def _charge(scope: Any, take: Callable[[], Quota | None]) -> None:

@@ -46,7 +46,7 @@ FLOORS = (
     {"bodies", "exchange", "files", "reference", "services"},
     {"ingestion", "requests", "sessions"},
     {"cookies", "limited"},
-    {"shortcut"},
+    {"shortcut", "streams"},
     {"blueprints"},
     {"app"},
     {"asgi", "serving"},
@@ -83,7 +83,6 @@ KNOWN_BY = {
         *("relay.app", "relay.blueprints", "relay.bodies", "relay.cookies"),
         *("relay.cors", "relay.exchange", "relay.sessions"),
         *("relay.files", "relay.limited", "relay.requests", "relay.services"),
-        "relay.realtime.websocket",
     },
 }
 

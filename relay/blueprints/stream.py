@@ -33,12 +33,10 @@ from relay.realtime.connection import Viewer, find_start, refuse, run_connection
 from relay.realtime.hub import Inbox
 from relay.realtime.messages import EVENT, SSE_EVENT, StreamEvent
 from relay.realtime.resume import Start, locate, parse_count, parse_start
-from relay.realtime.sse import Left, SseDoor, Write
-from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
 from relay.requests import check_origin, client_block, needs_any, needs_viewer, viewer
-from relay.server.transport import EXTENSION, Transport
 from relay.services import services
 from relay.shapes import CursorText, Somebody
+from relay.streams import chosen_subprotocol, run_sse, websocket_door
 
 stream = Blueprint("stream", __name__)
 
@@ -144,13 +142,7 @@ async def sse() -> Response:
     credential, start = await _admitted(request, request.headers.get("Last-Event-ID"))
     inbox = staying(request).enter_context(_subscribed(request, credential))
     position = await find_start(inbox, start, now.heads)
-
-    async def run(write: Write, left: Left, transport: Transport | None) -> None:
-        door = SseDoor(write, left, transport, heartbeat=now.settings.beat)
-        watcher = Viewer(credential, now.settings.stream_max_age)
-        await run_connection(door, inbox, watcher, position, now.publisher.journal)
-
-    return EventStream(run)
+    return EventStream(run_sse(now, credential, inbox, position))
 
 
 @stream.websocket("/api/rt")
@@ -167,16 +159,9 @@ async def rt() -> None:
     # the proxy stands for another object in every task; the door needs this one
     connection = cast("Any", websocket)._get_current_object()
     origin = _refuse_foreign(connection)
-    batched = SUBPROTOCOL in connection.requested_subprotocols
+    subprotocol = chosen_subprotocol(connection.scope)
     now = services()
-    door = WebSocketDoor(
-        connection,
-        (connection.scope.get("extensions") or {}).get(EXTENSION),
-        batched=batched,
-        heartbeat=now.settings.beat,
-        idle_timeout=now.settings.idle_timeout,
-    )
-    subprotocol = SUBPROTOCOL if batched else None
+    door = websocket_door(now, connection.scope, connection, subprotocol)
     try:
         credential, start = await _admitted(connection, None)
         with _subscribed(connection, credential) as inbox:
@@ -200,9 +185,10 @@ async def _admitted(
     incoming: Request | Websocket, last_event_id: str | None
 ) -> tuple[Credential, Start]:
     """Who watches, and what is asked for. Raises whatever refuses it but the hub."""
-    charge_handshake(incoming)
+    limits = services().limits
+    charge_handshake(limits, incoming.scope)
     credential = await viewer(incoming)
-    charge_viewer(incoming, credential.user_id)
+    charge_viewer(limits, incoming.scope, credential.user_id)
     return credential, parse_start(incoming.args, last_event_id)
 
 

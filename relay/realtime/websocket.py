@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import Any
 
 import trio
-from quart import Websocket
 
 from relay.events import rfc3339, utc_now
 from relay.realtime.closing import Close
@@ -16,6 +15,7 @@ from relay.realtime.frames import (
     control_json,
     text_frame,
 )
+from relay.realtime.socket import Speaker
 from relay.server.transport import Transport
 
 SUBPROTOCOL = "relay.v1"
@@ -47,7 +47,7 @@ class WebSocketDoor:
 
     def __init__(
         self,
-        websocket: Websocket,
+        websocket: Speaker,
         transport: Transport | None,
         *,
         batched: bool,
