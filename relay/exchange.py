@@ -31,7 +31,6 @@ Run = Callable[[Write, Left, Transport | None], Awaitable[None]]
 
 _CONTINUE = b"100-continue"
 
-_STREAM_HEADERS = [(name.lower().encode(), text.encode()) for name, text in HEADERS.items()]
 _STAYING = "relay.staying"  # where it stands in the scope
 STREAMS = frozenset({"/api/sse"})  # paths whose answers go on and on
 
@@ -112,7 +111,7 @@ class Exchange(TrioASGIHTTPConnection):
             await _answer(send, opened)
             return
         if opened is not None:
-            await send(_start(200, _STREAM_HEADERS))
+            await send(_start(200, self.app.streams.headers))
             await self._push(send, opened)
             return
         cast("dict[str, Any]", self.scope)[_STAYING] = staying

@@ -24,7 +24,7 @@ from relay.realtime.connection import Viewer, find_start, run_connection
 from relay.realtime.hub import Inbox
 from relay.realtime.resume import Position, parse_start
 from relay.realtime.socket import Socket, Speaker
-from relay.realtime.sse import Left, SseDoor, Write
+from relay.realtime.sse import HEADERS, Left, SseDoor, Write
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
 from relay.requests import block_of
 from relay.server.transport import EXTENSION, Transport
@@ -34,6 +34,7 @@ SSE = "/api/sse"
 WEBSOCKET = "/api/rt"
 
 _BEARER = b"Bearer "
+_HEADERS = [(name.lower().encode(), text.encode()) for name, text in HEADERS.items()]
 # one place to start, in letters that mean themselves
 _PLAIN_QUERY = re.compile(rb"(after|last|lastEventId)=([0-9A-Za-z_.-]{1,99})")
 # of a page, or with a body: for others to judge
@@ -56,6 +57,7 @@ class Streams:
     def __init__(self, services: Callable[[], Services], also: list[tuple[bytes, bytes]]) -> None:
         self._services = services
         self._also = also
+        self.headers = [*_HEADERS, *also]  # of an SSE stream
 
     async def sse(self, scope: Any, staying: ExitStack) -> Run | Answer | None:
         """How the stream runs, or the answer that refuses it.

@@ -1,0 +1,373 @@
+"""Plain streams are served past the framework, and nobody can tell; what is not plain is not."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+import trio
+from prometheus_client import REGISTRY
+
+import relay.observed
+import relay.streams
+from relay.db.heads import Heads
+from relay.errors import DatabaseAway, Draining, InvalidToken, ProcessFull, TooManyConnections
+from relay.logs import known
+from relay.realtime.hub import Hub
+from tests.live import PATIENCE, Relay, bearer, running_relay
+from tests.raw import HANDSHAKE, RawHttp, head, raw_http
+
+DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
+PATHS = {"websocket": "/api/rt", "sse": "/api/sse"}
+ONE_REQUESTS_OWN = (
+    rb"(?<=x-request-id: )\w+|(?<=\"request_id\":\")\w+|(?<=date: )[^\r]+"
+    rb"|(?<=ratelimit-remaining: )\d+|(?<=ratelimit-reset: )\d+|(?<=token_ttl_s\":)\d+"
+)
+ONE_CONNECTIONS_OWN = {"request_id", "connection_id"}
+COUNTED = (
+    *("relay_http_requests", "relay_problems", "relay_auth_failures", "relay_rate_limited"),
+    *("relay_stream", "relay_resumes", "relay_connected_sockets"),
+)
+FAILURES = (
+    (Heads, "head", DatabaseAway()),
+    (Heads, "head", InvalidToken("The user is gone.", reason="revoked")),
+    (Heads, "head", RuntimeError("unforeseen")),
+    (Hub, "admit", Draining()),
+    (Hub, "admit", ProcessFull()),
+    (Hub, "admit", TooManyConnections("Too many.")),
+)
+
+
+class Lines(list[dict[str, Any]]):
+    """What the last line of each request says of it."""
+
+    news = trio.Event()
+
+    async def told(self) -> None:
+        """Return when there is one."""
+        while not self:
+            self.news = trio.Event()
+            await self.news.wait()
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each request that was asked about: was it plain?"""
+    said: list[bool] = []
+    inner = relay.streams._plain
+
+    def noted(*given: Any) -> Any:
+        asked = inner(*given)
+        said.append(asked is not None)
+        return asked
+
+    monkeypatch.setattr(relay.streams, "_plain", noted)
+    return said
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
+    said = Lines()
+    inner = relay.observed._tell_end
+
+    def noted(route: str, method: str, status: int, seconds: float) -> None:
+        facts = {name: fact for name, fact in known().items() if name not in ONE_CONNECTIONS_OWN}
+        said.append({"route": route, "method": method, "status": status, **facts})
+        said.news.set()
+        inner(route, method, status, seconds)
+
+    monkeypatch.setattr(relay.observed, "_tell_end", noted)
+    return said
+
+
+def plain(token: str) -> dict[str, str]:
+    return bearer(token)
+
+
+def ordinary(token: str) -> dict[str, str]:
+    """The same in an unusual spelling, which is not plain."""
+    return {"Authorization": f"bearer {token}"}
+
+
+@contextmanager
+def counted() -> Iterator[dict[Any, float]]:
+    """How far the counters of streams and answers moved within the block."""
+    moved: dict[Any, float] = {}
+    before = _counts()
+    yield moved
+    after = _counts()
+    moved |= {key: n - before.get(key, 0) for key, n in after.items() if n != before.get(key, 0)}
+
+
+def _counts() -> dict[Any, float]:
+    return {
+        (sample.name, *sample.labels.items()): sample.value
+        for family in REGISTRY.collect()
+        if family.name.startswith(COUNTED)
+        for sample in family.samples
+        if not sample.name.endswith(("_created", "_bucket", "_sum"))
+    }
+
+
+@asynccontextmanager
+async def asked(
+    relay: Relay,
+    door: str,
+    headers: dict[str, str],
+    query: str = "",
+    *more: str,
+    path: str | None = None,
+) -> AsyncIterator[RawHttp]:
+    given = {**(HANDSHAKE if door == "websocket" else {}), **headers}
+    target = f"{PATHS[door] if path is None else path}{query}"
+    fields = [f"{name}: {text}" for name, text in given.items()]
+    async with raw_http(relay) as connection:
+        await connection.send(head(target, *fields, *more, method="GET"))
+        yield connection
+
+
+async def read(connection: RawHttp, mark: bytes) -> bytes:
+    """What comes up to the message with this mark, or the document of a refusal."""
+    refused = rb"HTTP/1.1 [45].*\r\n\r\n\{.*\}$"
+    return await read_until(connection, refused + rb"|" + mark + rb".*[}\]]\s*$")
+
+
+async def read_until(connection: RawHttp, end: bytes) -> bytes:
+    """What comes up to this; without what is one request's own."""
+    heard = b""
+    with trio.fail_after(PATIENCE):
+        while not re.search(end, heard, re.DOTALL):
+            data = await connection.tcp.receive_some()
+            assert data, heard
+            heard += data
+    return re.sub(ONE_REQUESTS_OWN, b"", heard)
+
+
+async def answered(
+    relay: Relay,
+    lines: Lines,
+    door: str,
+    headers: dict[str, str],
+    query: str = "",
+    *more: str,
+    until: bytes = b'"hello"',
+) -> Any:
+    """All there is to know of a stream that is opened and left: bytes, log line, counts."""
+    lines.clear()
+    with counted() as moved:
+        async with asked(relay, door, headers, query, *more) as connection:
+            heard = await read(connection, until)
+        with trio.fail_after(PATIENCE):
+            await lines.told()
+    return heard, [*lines], moved
+
+
+STARTS = {
+    "": b'"hello"',
+    "?after=oldest": b'"seq":3',
+    "?last=2": b'"seq":3',
+    "?lastEventId=CURSOR": b'"hello"',
+    "?after=EPOCH.1": b'"seq":3',
+    "?after=EPOCH.99": b'"seq":3',
+    "?after=AAAAAAAA.1": b'"seq":3',
+    "?after=nonsense": b'"hello"',
+    "?last=0": b'"hello"',
+    "?last=1001": b'"hello"',
+}
+
+
+@DOORS
+async def test_both_ways_answer_alike(
+    relay: Relay, taken: list[bool], lines: Lines, door: str
+) -> None:
+    user = await relay.user()
+    cursor = (await user.publish(3))[-1]["cursor"]
+    more: tuple[str, ...]
+    for query, until in STARTS.items():
+        for more in ((), ("Last-Event-ID: " + cursor,), ("Sec-WebSocket-Protocol: relay.v1",)):
+            asks = query.replace("CURSOR", cursor).replace("EPOCH", cursor.partition(".")[0])
+            marks = b'"hello"' if more and more[0].startswith("Last") and door == "sse" else until
+            await answered(relay, lines, door, plain(user.session), asks, *more, until=marks)
+            taken.clear()
+            way = [
+                await answered(relay, lines, door, spelt(user.session), asks, *more, until=marks)
+                for spelt in (plain, ordinary)
+            ]
+            assert (asks, more, taken) == (asks, more, [True, False])
+            assert way[0] == way[1]
+            assert way[0][2], "nothing was counted"
+    assert lines[0]["route"] == PATHS[door]
+
+
+@DOORS
+@pytest.mark.parametrize(
+    ("place", "name", "failure"), FAILURES, ids=lambda failure: type(failure).__name__
+)
+async def test_both_ways_fail_alike(
+    relay: Relay,
+    taken: list[bool],
+    lines: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    door: str,
+    place: type,
+    name: str,
+    failure: Exception,
+) -> None:
+    user = await relay.user()
+    await answered(relay, lines, door, plain(user.session))
+
+    async def fail(*_: Any) -> None:
+        raise failure
+
+    def fail_at_once(*_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(place, name, fail if place is Heads else fail_at_once)
+    taken.clear()
+    way = [await answered(relay, lines, door, spelt(user.session)) for spelt in (plain, ordinary)]
+    assert taken == [True, False]
+    assert way[0] == way[1]
+    assert way[0][1][0]["status"] >= 400
+
+
+@DOORS
+async def test_who_may_only_publish_is_refused_alike(
+    relay: Relay, taken: list[bool], lines: Lines, door: str
+) -> None:
+    user = await relay.user()
+    token = (await user.token(scopes=["publish"]))["token"]
+    await answered(relay, lines, door, plain(token))
+    taken.clear()
+    way = [await answered(relay, lines, door, spelt(token)) for spelt in (plain, ordinary)]
+    assert (taken, way[0][1][0]["status"]) == ([True, False], 403)
+    assert way[0] == way[1]
+
+
+@DOORS
+async def test_both_ways_keep_the_limits(
+    database_url: str, taken: list[bool], lines: Lines, door: str
+) -> None:
+    limits = {"RELAY_RATE_LIMITS": "on", "RELAY_RATE_HANDSHAKES": "5/h"}
+    async with running_relay(database_url, CORS="https://app.example.com", **limits) as relay:
+        user = await relay.user()
+        opened = [
+            await answered(relay, lines, door, spelt(user.session))
+            for spelt in (plain, plain, ordinary, plain, ordinary)
+        ]
+        refused = [
+            await answered(relay, lines, door, spelt(user.session)) for spelt in (plain, ordinary)
+        ]
+    assert taken == [False, True, False, True, False, True, False]
+    assert opened[1] == opened[2] == opened[3] == opened[4]
+    assert b"ratelimit-limit: 5" in opened[1][0]
+    assert refused[0] == refused[1]
+    assert refused[0][1][0]["status"] == 429
+    assert "user_id" not in refused[0][1][0]  # the address was refused before anybody looked
+    assert (b"vary: Origin" in refused[0][0]) == (door == "sse")
+
+
+@DOORS
+async def test_both_ways_keep_the_number_of_streams(
+    database_url: str, taken: list[bool], lines: Lines, door: str
+) -> None:
+    async with running_relay(database_url, RELAY_MAX_CONNECTIONS_PER_USER="2") as relay:
+        user = await relay.user()
+        async with user.websocket() as first, user.sse() as second:
+            await first.hello()
+            await second.hello()
+            way = [
+                await answered(relay, lines, door, spelt(user.session))
+                for spelt in (plain, ordinary)
+            ]
+    assert taken[-2:] == [True, False]
+    assert way[0] == way[1]
+    assert way[0][1][0]["status"] == 429
+
+
+@DOORS
+async def test_a_revoked_token_ends_both_and_is_remembered_no_more(
+    relay: Relay, taken: list[bool], lines: Lines, door: str
+) -> None:
+    user = await relay.user()
+    token = await user.token()
+    await answered(relay, lines, door, plain(token["token"]))
+    lines.clear()
+    async with (
+        asked(relay, door, plain(token["token"])) as one,
+        asked(relay, door, ordinary(token["token"])) as other,
+    ):
+        assert await read(one, b'"hello"') == await read(other, b'"hello"')
+        await user.call("POST", "/api/token/revoke", json={"token_id": token["token_id"]})
+        end = rb"revoked$" if door == "websocket" else rb"\r\n0\r\n\r\n$"
+        ends = [await read_until(one, end), await read_until(other, end)]
+    assert taken[-2:] == [True, False]
+    assert ends[0] == ends[1]
+    assert b'"code":4401' in ends[0]
+    await answered(relay, lines, door, plain(token["token"]))
+    assert taken[-1] is False
+
+
+async def test_events_reach_both_and_nobody_else(relay: Relay, taken: list[bool]) -> None:
+    user, other = await relay.user(), await relay.user()
+    for session in (user.session, other.session):
+        async with asked(relay, "sse", plain(session)) as stream:
+            await read(stream, b'"hello"')
+    async with (
+        asked(relay, "websocket", plain(user.session)) as one,
+        asked(relay, "websocket", ordinary(user.session)) as two,
+        asked(relay, "websocket", plain(other.session)) as foreign,
+    ):
+        for stream in (one, two, foreign):
+            await read(stream, b'"hello"')
+        mine = (await user.publish(1))[0]
+        theirs = (await other.publish(1))[0]
+        heard = [await read(stream, b'"seq":1') for stream in (one, two, foreign)]
+    assert taken[-3:] == [True, False, True]
+    assert heard[0] == heard[1]
+    assert mine["id"].encode() in heard[0]
+    assert theirs["id"].encode() in heard[2]
+    assert mine["id"].encode() not in heard[2]
+    assert UUID(user.user_id) != UUID(other.user_id)
+
+
+NOT_PLAIN = (
+    ("", ("Origin: https://elsewhere.example",), False),
+    ("", ("Authorization: Bearer more",), True),
+    ("?ticket=spent", (), True),  # the bearer goes before it
+    ("?after=oldest&last=1", (), False),
+    ("?after=ol%64est", (), True),
+    ("?after=oldest&x=1", (), True),
+    ("?after=", (), False),
+    ("", ("Last-Event-ID: ", "Last-Event-ID: nonsense"), True),
+)
+
+
+@DOORS
+@pytest.mark.parametrize(("query", "more", "opens"), NOT_PLAIN)
+async def test_what_is_not_plain_is_for_others_to_judge(
+    relay: Relay,
+    taken: list[bool],
+    lines: Lines,
+    door: str,
+    query: str,
+    more: tuple[str, ...],
+    opens: bool,
+) -> None:
+    user = await relay.user()
+    await answered(relay, lines, door, plain(user.session))
+    taken.clear()
+    _, (line,), _ = await answered(relay, lines, door, plain(user.session), query, *more)
+    assert (taken, line["status"] < 300) == ([False], opens)
+
+
+@DOORS
+async def test_another_spelling_of_the_address_is_none(
+    relay: Relay, taken: list[bool], door: str
+) -> None:
+    user = await relay.user()
+    for path in ("/api%2F" + PATHS[door][5:], "/" + PATHS[door], PATHS[door] + "/"):
+        async with asked(relay, door, plain(user.session), path=path) as connection:
+            assert (await read(connection, b"nothing")).startswith(b"HTTP/1.1 404")
+    assert True not in taken
