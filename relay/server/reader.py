@@ -13,12 +13,13 @@ class Reader:
     Whoever reads bounds them, by not asking for more.
     """
 
-    __slots__ = ("_socket", "_tls", "_wire", "ended", "unread")
+    __slots__ = ("_fresh", "_socket", "_tls", "_wire", "ended", "unread")
 
     def __init__(self, stream: Stream, wire: Wire) -> None:
         self._tls = stream if isinstance(stream, trio.SSLStream) else None
         self._socket = plain_socket(stream)
         self._wire = wire
+        self._fresh = True  # nothing was asked for yet: what made the peer connect is mostly here
         self.unread = b""
         self.ended = False
 
@@ -29,8 +30,11 @@ class Reader:
             if self._tls is not None:
                 data = bytes(await self._tls.receive_some(MAX_RECV))
             elif not self._wire.ended:
-                # waits first: mostly nothing has come yet, and asking for it would be in vain
-                await trio.lowlevel.wait_readable(self._socket)
+                if self._fresh:
+                    self._fresh = False
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                else:  # mostly nothing has come yet, and asking for it would be in vain
+                    await trio.lowlevel.wait_readable(self._socket)
                 data = os.read(self._socket.fileno(), MAX_RECV)
         except BlockingIOError:
             return True  # a false alarm
