@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from relay.db.heads import MOST_USERS, QUERIES, Heads
+from relay.db.heads import BESIDE, MOST_USERS, QUERIES, Heads
 from relay.errors import DatabaseAway, InvalidToken
 from relay.events import Head
 from tests.db.test_retention import database_of
@@ -41,6 +41,11 @@ class Crowd:
 
     async def ask(self, *users: int) -> None:
         for user in users:
+            await self.ask_at_once(user)
+            await trio.sleep(2 * BESIDE)
+
+    async def ask_at_once(self, *users: int) -> None:
+        for user in users:
             self._nursery.start_soon(self._one, UUID(int=user))
             await wait_all_tasks_blocked()
 
@@ -56,7 +61,7 @@ class Crowd:
 
 
 @pytest.fixture
-def crowd(nursery: trio.Nursery) -> Crowd:
+def crowd(nursery: trio.Nursery, autojump_clock: object) -> Crowd:
     return Crowd(nursery)
 
 
@@ -66,6 +71,14 @@ async def test_who_comes_meanwhile_shares_the_next_query(crowd: Crowd) -> None:
     await crowd.answer()
     assert [[user.int for user in users] for users in crowd.database.asked] == [[1], [2], [3, 4, 0]]
     assert sorted(map(str, crowd.told)) == ["1", "2", "3", "4", "4", "invalid_token"]
+
+
+async def test_a_query_that_is_quick_stays_alone(crowd: Crowd) -> None:
+    await crowd.ask_at_once(1, 2, 3)
+    assert [[user.int for user in users] for users in crowd.database.asked] == [[1]]
+    await crowd.answer()
+    assert [[user.int for user in users] for users in crowd.database.asked] == [[1], [2, 3]]
+    assert sorted(map(str, crowd.told)) == ["1", "2", "3"]
 
 
 async def test_one_query_holds_so_many(crowd: Crowd) -> None:
