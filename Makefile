@@ -50,8 +50,8 @@ bench-docs: $(READY)  ## tables and plots in docs/explanation/performance.md; RU
 wheel: $(READY)  ## dist/relay-….whl, which installs elsewhere
 	$(BIN)/python -m build --wheel
 
-clean:  ## all that make and Relay put here: with .relay, also the stored events and the keys
-	rm -rf $(VENV) $(PEERS) .audit .relay dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## all that make put here; events and keys stay, in .relay
+	rm -rf $(VENV) $(PEERS) .audit dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
