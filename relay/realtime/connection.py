@@ -97,14 +97,14 @@ async def _live(
 ) -> Close:
     """Stream until we have a reason to end it, and return that."""
     seconds, at_last = viewer.ending(time.time())
-    inbox.life.deadline = trio.current_time() + seconds
     try:
-        with inbox.life:  # ends: gone, revoked, expired, too old, idle, draining
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(door.listen, inbox.end)
-                await _greet(door, position, viewer)
-                inbox.direct = door.direct
-                await _follow(door, inbox, journal)
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = trio.current_time() + seconds
+            inbox.live_in(nursery.cancel_scope)  # gone, revoked, expired, too old, idle, draining
+            nursery.start_soon(door.listen, inbox.end)
+            await _greet(door, position, viewer)
+            inbox.direct = door.direct
+            await _follow(door, inbox, journal)
     except* Exception:
         log.exception("stream_failed")
         at_last = Close.INTERNAL

@@ -32,6 +32,7 @@ class Inbox:
 
     __slots__ = (
         "_bytes",
+        "_life",
         "_offered",
         "_waiting",
         "_woken",
@@ -41,7 +42,6 @@ class Inbox:
         "credential_id",
         "direct",
         "epoch",
-        "life",
         "position",
         "resting",
         "user_id",
@@ -55,7 +55,7 @@ class Inbox:
         self.position = 0
         self.behind = True
         self.closing: Close | None = None
-        self.life = trio.CancelScope()
+        self._life: trio.CancelScope | None = None
         # writes a batch to the socket at once, or says no; set by a door that can
         self.direct: Callable[[Batch], bool] | None = None
         # the reader waits, with nothing on its way to it: only then may a write pass it by
@@ -145,11 +145,18 @@ class Inbox:
         self._bytes = 0
         return frames
 
+    def live_in(self, life: trio.CancelScope) -> None:
+        """The stream lives in this scope: its end, or one that was said before, cancels it."""
+        self._life = life
+        if self.closing is not None:
+            life.cancel()
+
     def end(self, close: Close) -> None:
         """End the stream; the first reason stands."""
         if self.closing is None:
             self.closing = close
-            self.life.cancel()
+            if self._life is not None:
+                self._life.cancel()
 
 
 class Hub:

@@ -195,17 +195,17 @@ class WebSocket:
             await self._wire.send(_frame(self._frames, event))
         elif self._state in (State.CLOSING, State.OVER):
             await trio.lowlevel.checkpoint()  # a loop that only sends must not hold others up
-        else:
-            # What opens or ends the connection is done whole, even when the application is
-            # cancelled meanwhile, as frameworks are by the disconnect that the end brings.
-            with trio.CancelScope(shield=True):
-                await self._open_or_end(kind, event)
-
-    async def _open_or_end(self, kind: str, event: Event) -> None:
-        asked = self._state is State.ASKED
-        if kind == "websocket.accept" and asked:
+        elif kind == "websocket.accept" and self._state is State.ASKED:
             await self._accept(event.get("subprotocol"), event.get("headers", ()))
-        elif kind == "websocket.close" and asked:
+        else:
+            # What ends the connection is done whole, even when the application is cancelled
+            # meanwhile, as frameworks are by the disconnect that the end brings.
+            with trio.CancelScope(shield=True):
+                await self._refuse_or_close(kind, event)
+
+    async def _refuse_or_close(self, kind: str, event: Event) -> None:
+        asked = self._state is State.ASKED
+        if kind == "websocket.close" and asked:
             await self._refuse(403)
         elif kind == "websocket.close" and self._state is State.OPEN:
             code = event.get("code") or CloseReason.NORMAL_CLOSURE
@@ -222,6 +222,7 @@ class WebSocket:
             raise OutOfTurn(f"{kind} while the WebSocket is {self._state.name}")
 
     async def _accept(self, subprotocol: str | None, headers: Headers) -> None:
+        """Open it, whole: nothing waits but the write, and that is shielded by itself."""
         fields = [
             (b"upgrade", b"websocket"),
             (b"connection", b"Upgrade"),

@@ -387,12 +387,15 @@ async def test_a_revoke_ends_what_its_credential_opened_and_nothing_else(hub: Hu
         hub.subscribe(ME, kept, "here") as mine,
         hub.subscribe(YOU, uuid4(), "here") as other,
     ):
+        lives = [trio.CancelScope() for _ in range(4)]
+        for inbox, life in zip((first, mine, other), lives[1:], strict=True):
+            inbox.live_in(life)
         hub.end_credential(stolen)
         hub.end_credential(uuid4())
+        second.live_in(lives[0])  # its end came before its life
         assert [one.closing for one in (first, second)] == [Close.REVOKED] * 2
-        assert [one.life.cancel_called for one in (first, second)] == [True] * 2
         assert [one.closing for one in (mine, other)] == [None] * 2
-        assert [one.life.cancel_called for one in (mine, other)] == [False] * 2
+        assert [life.cancel_called for life in lives] == [True, True, False, False]
 
 
 def test_the_first_reason_to_end_stands(inbox: Inbox) -> None:
