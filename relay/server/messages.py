@@ -6,6 +6,10 @@ from wsproto.events import BytesMessage, TextMessage
 
 from .bounds import GuardLimits
 
+FRAMES_AT_ONCE = 50
+"""Frames parsed before others get their turn: half a millisecond. Each of a hostile crowd takes
+that long, one after the other; with 500 apiece, fifty held the loop for 100 ms."""
+
 
 class MessageTooBig(Exception):
     """The message under way is larger than a message may be."""

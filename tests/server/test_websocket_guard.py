@@ -1,13 +1,25 @@
 """WebSockets behind the guard: handshakes, bounds, endings."""
 
+from collections.abc import Iterator
+
 import pytest
 import trio
 import trio.testing
 from quart import websocket
 from quart_trio import QuartTrio
-from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, RejectConnection, TextMessage
+from wsproto.connection import Connection
+from wsproto.events import (
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Pong,
+    RejectConnection,
+    TextMessage,
+)
 
 from relay.server.bounds import GuardLimits
+from relay.server.messages import FRAMES_AT_ONCE
 from tests.server.stage import Client, Server, Stage, Visit, serving
 
 pytestmark = pytest.mark.usefixtures("layer")
@@ -325,4 +337,42 @@ async def test_a_loop_that_only_sends_does_not_hold_the_others_up(
         while True:
             await visit.send({"type": "websocket.send", "text": "to nobody"})
     assert scope.cancelled_caught
+    visit.leave()
+
+
+class Parsed(trio.abc.Instrument):
+    """Counts the frames that a server parses in one step of its task."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.frames = self.in_step = self.most = 0
+        events = Connection.events
+
+        def counted(connection: Connection) -> Iterator[Event]:
+            for event in events(connection):
+                if not connection.client:
+                    self.frames += 1
+                    self.in_step += 1
+                    self.most = max(self.most, self.in_step)
+                yield event
+
+        monkeypatch.setattr(Connection, "events", counted)
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.in_step = 0
+
+
+@pytest.mark.parametrize("closing", [True, False])
+async def test_a_flood_of_tiny_frames_leaves_others_their_turns(
+    server: Server, stage: Stage, monkeypatch: pytest.MonkeyPatch, closing: bool
+) -> None:
+    parsed = Parsed(monkeypatch)
+    client, visit = await opened(server, stage)
+    if closing:
+        await visit.close(1012)
+    trio.lowlevel.add_instrument(parsed)
+    await client.send(masked(0x02, b"") + masked(0x00, b"") * 450 + masked(CLOSE_FRAME, b""))
+    await client.rest()
+    trio.lowlevel.remove_instrument(parsed)
+    assert parsed.frames == 452
+    assert parsed.most <= FRAMES_AT_ONCE
     visit.leave()
