@@ -10,6 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -18,9 +19,10 @@ import trio
 
 from relay import metrics
 from relay.db.pool import UNANSWERED, Database
+from relay.db.shared import SharedQuery
 from relay.db.tickets import insert_ticket, spend_ticket
-from relay.db.tokens import select_live_token, select_revoked, touch_tokens
-from relay.db.users import select_session, touch_sessions
+from relay.db.tokens import LiveToken, select_live_tokens, select_revoked, touch_tokens
+from relay.db.users import LiveSession, select_live_sessions, touch_sessions
 from relay.errors import DatabaseAway, InsufficientScope, InvalidToken
 from relay.tokens import MAX_LIFETIME, Keyring, Kind, Scope
 
@@ -90,10 +92,16 @@ class Access:
         self._on_revoked = on_revoked
         self._tell = tell
         self._watching = watching
+        self._live_tokens: SharedQuery[UUID, LiveToken] = SharedQuery(
+            partial(select_live_tokens, database)
+        )
+        self._live_sessions: SharedQuery[UUID, LiveSession] = SharedQuery(
+            partial(select_live_sessions, database)
+        )
         self._known: dict[str, Credential] = {}
         self._tokens_of: dict[UUID, str] = {}
         self._used: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
-        self._forgotten = 0
+        self._revoked = 0  # how often that was heard
         self._note_watching_at = 0.0
         self._trusted_until = 0.0
         self._seen: datetime | None = None
@@ -123,27 +131,25 @@ class Access:
 
     async def _ask(self, token: str) -> Credential:
         claims = self.keyring.verify(token)
-        forgotten = self._forgotten
-        signing_kid = None
+        revoked = self._revoked
+        live: LiveToken | LiveSession | None
         if claims.kind is Kind.HOOK:
-            live = await select_live_token(self._database, claims.id, claims.user_id)
-            expires_at = None if live is None else live.expires_at
-            signing_kid = live.kid if live is not None and live.signed else None
+            live = await self._live_tokens.find(claims.id)
         else:
-            expires_at = await select_session(self._database, claims.id, claims.user_id)
-        if expires_at is None:
-            self.forget(claims.id)
+            live = await self._live_sessions.find(claims.id)
+        if live is None or live.user_id != claims.user_id:
+            self._drop(claims.id)
             raise InvalidToken("The credential was revoked or has expired.", reason="revoked")
         credential = Credential(
             claims.user_id,
             claims.id,
             claims.kind,
             claims.scopes,
-            min(expires_at.timestamp(), claims.expires_at),
+            min(live.expires_at.timestamp(), claims.expires_at),
             claims.expires_at,
-            signing_kid,
+            live.kid if isinstance(live, LiveToken) and live.signed else None,
         )
-        if forgotten == self._forgotten:  # else it may be the one revoked while we asked
+        if revoked == self._revoked:  # else it may be the one revoked while we asked
             self._remember(token, credential)
         return credential
 
@@ -187,27 +193,33 @@ class Access:
 
     def heard_revoked(self, credential_id: UUID) -> None:
         """It ended: forget it and end what it opened, now."""
-        self.forget(credential_id)
+        self._revoked += 1
+        self._drop(credential_id)
         self._on_revoked(credential_id)
 
     def look(self) -> None:
         """Something may have been revoked that was not heard of: ask now."""
         self._woken.set()
 
-    def forget(self, credential_id: UUID) -> None:
-        self._forgotten += 1
+    def _drop(self, credential_id: UUID) -> None:
         if (token := self._tokens_of.pop(credential_id, None)) is not None:
             self._known.pop(token, None)
 
     def _remember(self, token: str, credential: Credential) -> None:
         while len(self._known) >= REMEMBERED:
-            self.forget(next(iter(self._known.values())).id)
+            self._drop(next(iter(self._known.values())).id)
         self._known.pop(self._tokens_of.get(credential.id, ""), None)
         self._known[token] = credential
         self._tokens_of[credential.id] = token
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Hear of revocations and note what was used, for as long as the process serves."""
+        """Ask for all who ask, hear of revocations, and note what was used; never returns."""
+        async with trio.open_nursery() as asking:
+            asking.start_soon(self._live_tokens.run)
+            asking.start_soon(self._live_sessions.run)
+            await self._watch(task_status)
+
+    async def _watch(self, task_status: trio.TaskStatus[None]) -> None:
         started, heard = False, True
         while True:
             asked_at, pause = trio.current_time(), POLL

@@ -1,6 +1,6 @@
 """The streams that Relay opens most, past the framework's detours, as `shortcut.py` takes posts.
 
-They are a program's: a bearer that memory knows, no page and no ticket, over Relay's own server.
+They are a program's: a bearer, no page and no ticket, over Relay's own server.
 Whatever is not as plain as that, or not sure to be, goes the ordinary way through the blueprint,
 which gives the same answers; a test holds the two to that.
 """
@@ -33,7 +33,7 @@ from relay.services import Services
 SSE = "/api/sse"
 WEBSOCKET = "/api/rt"
 
-_BEARER = b"Bearer "
+_BEARER = re.compile(rb"Bearer ([0-9A-Za-z_.-]+)")
 _HEADERS = [(name.lower().encode(), text.encode()) for name, text in HEADERS.items()]
 # one place to start, in letters that mean themselves
 _PLAIN_QUERY = re.compile(rb"(after|last|lastEventId)=([0-9A-Za-z_.-]{1,99})")
@@ -46,7 +46,7 @@ log = structlog.get_logger("relay.app")
 class Asked(NamedTuple):
     """Who asks for a stream, and from where on."""
 
-    credential: Credential
+    token: str
     args: dict[str, str]
     last_event_id: str | None
 
@@ -65,19 +65,19 @@ class Streams:
         None where the ordinary way must be gone; nothing is done then.
         """
         now = self._services()
-        if scope["method"] != "GET" or (asked := _plain(scope, SSE, now)) is None:
+        if scope["method"] != "GET" or (asked := _plain(scope, SSE)) is None:
             return None
         scope[ROUTE] = SSE
         opened = await _open(now, scope, asked, asked.last_event_id, staying)
         if isinstance(opened, Answer):
             opened.headers.extend(self._also)
             return opened
-        return run_sse(now, asked.credential, *opened)
+        return run_sse(now, *opened)
 
     async def websocket(self, scope: Any, socket: Socket) -> bool:
         """Serve it, from its handshake to its end; False as `sse`'s None."""
         now = self._services()
-        if (asked := _plain(scope, WEBSOCKET, now)) is None:
+        if (asked := _plain(scope, WEBSOCKET)) is None:
             return False
         scope[ROUTE] = WEBSOCKET
         with ExitStack() as staying:
@@ -85,11 +85,11 @@ class Streams:
             if isinstance(opened, Answer):
                 await socket.refuse(*opened)
                 return True
-            inbox, position = opened
+            credential, inbox, position = opened
             subprotocol = chosen_subprotocol(scope)
             await socket.accept(subprotocol)
             door = websocket_door(now, scope, socket, subprotocol)
-            viewer = Viewer(asked.credential, now.settings.stream_max_age)
+            viewer = Viewer(credential, now.settings.stream_max_age)
             await run_connection(door, inbox, viewer, position, now.publisher.journal)
         return True
 
@@ -123,11 +123,14 @@ def websocket_door(
 
 async def _open(
     now: Services, scope: Any, asked: Asked, last_event_id: str | None, staying: ExitStack
-) -> tuple[Inbox, Position] | Answer:
-    """An inbox, while `staying` stays, and where its reader starts; or the answer that refuses."""
-    credential = asked.credential
+) -> tuple[Credential, Inbox, Position] | Answer:
+    """Who watches, an inbox, while `staying` stays, and where its reader starts.
+
+    Or the answer that refuses.
+    """
     try:
         charge_handshake(now.limits, scope)
+        credential = await now.access.authenticate(asked.token, time.time())
         know(user_id=credential.user_id, token_id=credential.id)
         credential.require_watch()
         charge_viewer(now.limits, scope, credential.user_id)
@@ -135,7 +138,7 @@ async def _open(
         inbox = staying.enter_context(
             now.hub.subscribe(credential.user_id, credential.id, block_of(scope))
         )
-        return inbox, await find_start(inbox, start, now.heads)
+        return credential, inbox, await find_start(inbox, start, now.heads)
     except Problem as problem:
         return await refusal(problem, request_id(scope))
     except Exception as error:  # our fault: the log has the details
@@ -143,7 +146,7 @@ async def _open(
         return await refusal(Internal(), request_id(scope))
 
 
-def _plain(scope: Any, path: str, now: Services) -> Asked | None:
+def _plain(scope: Any, path: str) -> Asked | None:
     """What is asked for, if that is plain."""
     if scope.get("raw_path") != path.encode() or EXTENSION not in (scope.get("extensions") or ()):
         return None
@@ -160,13 +163,13 @@ def _plain(scope: Any, path: str, now: Services) -> Asked | None:
         elif name in _NOT_PLAIN:
             return None
     args = _plain_args(scope["query_string"])
-    if args is None or token is None or not token.startswith(_BEARER):
-        return None
-    credential = now.access.remembered(token[len(_BEARER) :].decode("latin-1"), time.time())
-    if credential is None:
+    bearer = None if token is None else _BEARER.fullmatch(token)
+    if args is None or bearer is None:
         return None
     return Asked(
-        credential, args, None if last_event_id is None else last_event_id.decode("latin-1")
+        bearer[1].decode(),
+        args,
+        None if last_event_id is None else last_event_id.decode("latin-1"),
     )
 
 

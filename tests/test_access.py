@@ -1,19 +1,23 @@
 """Revocations reach who must act on them: at once when told, by a look soon after."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from relay.access import POLL, Access
 from relay.db.pool import Database
+from relay.db.tokens import LiveToken
+from relay.errors import InvalidToken
 from relay.setting_types import signing_keys
-from relay.tokens import Keyring
+from relay.tokens import Claims, Keyring, Kind, Scope
 from tests.db.test_retention import database_of
 from tests.faults.program import eventually
-from tests.live import KEYS, Relay
+from tests.live import KEYS, PATIENCE, Relay, User
 
 
 @pytest.fixture
@@ -64,3 +68,84 @@ async def test_a_look_that_is_asked_for_does_not_wait_for_the_next_second(
             took.append(await eventually(lambda: token_id in ended, within=10 * POLL))  # noqa: B023
         assert min(took) < POLL / 2
         assert told == []
+
+
+class Crowd:
+    """Users with a token each that `access` has never seen, and what the database was asked."""
+
+    def __init__(self, access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.access = access
+        self.asked: list[list[UUID]] = []
+        self.answer = trio.Event()
+        self._select = access._live_tokens._select
+        monkeypatch.setattr(access._live_tokens, "_select", self._look)
+
+    async def _look(self, token_ids: list[UUID]) -> dict[UUID, LiveToken]:
+        self.asked.append(token_ids)
+        found = await self._select(token_ids)
+        await self.answer.wait()
+        return found
+
+    def token(self, user: User, token_id: str) -> str:
+        now = int(time.time())
+        ids = UUID(user.user_id), UUID(token_id)
+        return self.access.keyring.issue(
+            Claims(*ids, Kind.HOOK, (Scope.WATCH,), now, now + 60),
+        )
+
+    async def told(self, token: str) -> UUID | str:
+        try:
+            return (await self.access.authenticate(token, time.time())).user_id
+        except InvalidToken as refused:
+            return refused.reason
+
+    def remembers(self, token: str) -> bool:
+        return self.access.remembered(token, time.time()) is not None
+
+
+async def test_a_crowd_shares_its_questions_and_each_hears_of_its_own(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [await relay.user() for _ in range(20)]
+    rows = [(user, (await user.token())["token_id"]) for user in users]
+    monkeypatch.setattr("relay.access.REMEMBERED", 15)
+    async with listening(database) as (access, _, _):
+        crowd = Crowd(access, monkeypatch)
+        tokens = [crowd.token(user, token_id) for user, token_id in rows]
+        foreign = crowd.token(users[0], rows[1][1])
+        said: dict[str, UUID | str] = {}
+
+        async def come(token: str) -> None:
+            said[token] = await crowd.told(token)
+
+        async with trio.open_nursery() as nursery:
+            for token in (*tokens, foreign):
+                nursery.start_soon(come, token)
+            await wait_all_tasks_blocked()
+            crowd.answer.set()
+        assert said == {
+            **{token: UUID(user.user_id) for token, (user, _) in zip(tokens, rows, strict=True)},
+            foreign: "revoked",
+        }
+        assert len(crowd.asked) <= 3
+        assert sum(map(crowd.remembers, tokens)) >= 14  # the foreign one may have cost its owner's
+        assert not crowd.remembers(foreign)
+
+
+@pytest.mark.parametrize("ended", ["it", "another"])
+async def test_what_is_revoked_while_it_is_asked_for_is_not_remembered(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    user = await relay.user()
+    token_id = (await user.token())["token_id"]
+    async with listening(database) as (access, _, _):
+        crowd = Crowd(access, monkeypatch)
+        token = crowd.token(user, token_id)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crowd.told, token)
+            await eventually(lambda: bool(crowd.asked), within=PATIENCE)
+            access.revoked(UUID(token_id) if ended == "it" else UUID(int=1))
+            crowd.answer.set()
+        assert not crowd.remembers(token)
+        assert await crowd.told(token) == UUID(user.user_id)  # nobody has revoked it in truth
+        assert crowd.remembers(token)

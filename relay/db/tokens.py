@@ -20,6 +20,7 @@ class StoredToken(msgspec.Struct, frozen=True):
 class LiveToken(msgspec.Struct, frozen=True):
     """What the database adds to a token's own claims."""
 
+    user_id: UUID
     expires_at: datetime
     signed: bool
     kid: str
@@ -64,17 +65,16 @@ async def insert_token(
     return tag == "INSERT 0 1"
 
 
-async def select_live_token(database: Database, token_id: UUID, user_id: UUID) -> LiveToken | None:
-    """A token that neither expired nor was revoked."""
-    row = await database.fetchrow(
+async def select_live_tokens(database: Database, token_ids: list[UUID]) -> dict[UUID, LiveToken]:
+    """Those of these tokens that neither expired nor were revoked."""
+    rows = await database.fetch(
         """
-        SELECT expires_at, signed, kid FROM tokens
-        WHERE token_id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > now()
+        SELECT token_id, user_id, expires_at, signed, kid FROM tokens
+        WHERE token_id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()
         """,
-        token_id,
-        user_id,
+        token_ids,
     )
-    return None if row is None else LiveToken(**row)
+    return {token_id: LiveToken(*live) for token_id, *live in rows}
 
 
 async def select_tokens(database: Database, user_id: UUID, limit: int) -> list[StoredToken]:

@@ -15,6 +15,13 @@ class UserOverview(msgspec.Struct, frozen=True):
     last_seq: int
 
 
+class LiveSession(msgspec.Struct, frozen=True):
+    """What the database adds to a session token's own claims."""
+
+    user_id: UUID
+    expires_at: datetime
+
+
 async def insert_user(
     database: Database, user_id: UUID, epoch: str, session_id: UUID, session_days: float
 ) -> datetime:
@@ -45,17 +52,18 @@ async def select_user(database: Database, user_id: UUID) -> UserOverview | None:
     return None if row is None else UserOverview(**row)
 
 
-async def select_session(database: Database, session_id: UUID, user_id: UUID) -> datetime | None:
-    """When a live session expires; None if it ended or never was."""
-    expires_at: datetime | None = await database.fetchval(
+async def select_live_sessions(
+    database: Database, session_ids: list[UUID]
+) -> dict[UUID, LiveSession]:
+    """Those of these sessions that neither expired nor were ended."""
+    rows = await database.fetch(
         """
-        SELECT expires_at FROM sessions
-        WHERE session_id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > now()
+        SELECT session_id, user_id, expires_at FROM sessions
+        WHERE session_id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()
         """,
-        session_id,
-        user_id,
+        session_ids,
     )
-    return expires_at
+    return {session_id: LiveSession(*live) for session_id, *live in rows}
 
 
 async def touch_sessions(database: Database, session_ids: list[UUID], session_days: float) -> None:

@@ -3,24 +3,30 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
 import trio
 from prometheus_client import REGISTRY
 
+import relay.access
 import relay.observed
 import relay.streams
+from relay.access import Access
 from relay.db.heads import Heads
+from relay.db.pool import Database
 from relay.errors import DatabaseAway, Draining, InvalidToken, ProcessFull, TooManyConnections
 from relay.logs import known
 from relay.realtime.hub import Hub
-from tests.live import PATIENCE, Relay, bearer, running_relay
+from tests.db.test_retention import database_of
+from tests.live import PATIENCE, Relay, User, bearer, running_relay
+from tests.mint import claims_of, minted
 from tests.raw import HANDSHAKE, RawHttp, head, raw_http
 
 DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
 PATHS = {"websocket": "/api/rt", "sse": "/api/sse"}
+OPENED = {"websocket": 101, "sse": 200}
 ONE_REQUESTS_OWN = (
     rb"(?<=x-request-id: )\w+|(?<=\"request_id\":\")\w+|(?<=date: )[^\r]+"
     rb"|(?<=ratelimit-remaining: )\d+|(?<=ratelimit-reset: )\d+|(?<=token_ttl_s\":)\d+"
@@ -45,9 +51,9 @@ class Lines(list[dict[str, Any]]):
 
     news = trio.Event()
 
-    async def told(self) -> None:
-        """Return when there is one."""
-        while not self:
+    async def told(self, count: int = 1) -> None:
+        """Return when there are so many."""
+        while len(self) < count:
             self.news = trio.Event()
             await self.news.wait()
 
@@ -257,12 +263,14 @@ async def test_both_ways_keep_the_limits(
             for spelt in (plain, plain, ordinary, plain, ordinary)
         ]
         refused = [
-            await answered(relay, lines, door, spelt(user.session)) for spelt in (plain, ordinary)
+            await answered(relay, lines, door, spelt(token))
+            for token in (user.session, "nonsense")
+            for spelt in (plain, ordinary)
         ]
-    assert taken == [False, True, False, True, False, True, False]
+    assert taken == [True, True, False, True, False, True, False, True, False]
     assert opened[1] == opened[2] == opened[3] == opened[4]
     assert b"ratelimit-limit: 5" in opened[1][0]
-    assert refused[0] == refused[1]
+    assert refused[0] == refused[1] == refused[2] == refused[3]
     assert refused[0][1][0]["status"] == 429
     assert "user_id" not in refused[0][1][0]  # the address was refused before anybody looked
     assert (b"vary: Origin" in refused[0][0]) == (door == "sse")
@@ -305,8 +313,118 @@ async def test_a_revoked_token_ends_both_and_is_remembered_no_more(
     assert taken[-2:] == [True, False]
     assert ends[0] == ends[1]
     assert b'"code":4401' in ends[0]
-    await answered(relay, lines, door, plain(token["token"]))
-    assert taken[-1] is False
+    with trio.fail_after(PATIENCE):
+        await lines.told(3)  # both streams, and the revoke
+    way = [await answered(relay, lines, door, spelt(token["token"])) for spelt in (plain, ordinary)]
+    assert way[0] == way[1]
+    assert way[0][1][0]["status"] == 401
+
+
+class Unknown(NamedTuple):
+    """A credential that memory does not know, and how it is refused; not at all: 0."""
+
+    token: str
+    status: int = 0
+    reason: str | None = None
+
+
+async def unknown_credentials(user: User, database: Database) -> dict[str, Unknown]:
+    other, deleted = await user.relay.user(), await user.relay.user()
+    hook, publisher, late, revoked, gone = [
+        await user.token(scopes=[scope])
+        for scope in ("watch", "publish", "watch", "watch", "watch")
+    ]
+    await database.execute(
+        "UPDATE tokens SET expires_at = now() WHERE token_id = $1", UUID(late["token_id"])
+    )
+    await user.call("POST", "/api/token/revoke", json={"token_id": revoked["token_id"]})
+    await database.execute("DELETE FROM tokens WHERE token_id = $1", UUID(gone["token_id"]))
+    await database.execute("DELETE FROM users WHERE user_id = $1", UUID(deleted.user_id))
+    said = claims_of(hook["token"])
+    return {
+        "session": Unknown(user.session),
+        "hook token": Unknown(hook["token"]),
+        "publisher": Unknown(publisher["token"], 403),
+        "late": Unknown(late["token"], 401, "revoked"),
+        "expired": Unknown(minted({**said, "exp": 1_700_000_000}), 401, "expired"),
+        "revoked": Unknown(revoked["token"], 401, "revoked"),
+        "gone": Unknown(gone["token"], 401, "revoked"),
+        "of a deleted user": Unknown(deleted.session, 401, "revoked"),
+        "another's": Unknown(minted({**said, "sub": other.user_id}), 401, "revoked"),
+        "of another kind": Unknown(minted({**said, "type": "session"}), 401, "revoked"),
+        "another key's": Unknown(minted(said, kid="other"), 401, "unknown_key"),
+        "forged": Unknown(minted(said, secret="f" * 48), 401, "malformed"),
+        "too long": Unknown(hook["token"] + "A" * 5_000, 401, "malformed"),
+        "nonsense": Unknown("nonsense", 401, "malformed"),
+    }
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Tokens that the database was asked for; nothing is remembered."""
+    tokens: list[str] = []
+    inner = Access._ask
+
+    def noted(access: Access, token: str) -> Any:
+        tokens.append(token)
+        return inner(access, token)
+
+    monkeypatch.setattr(Access, "_ask", noted)
+    monkeypatch.setattr(Access, "_remember", lambda *_: None)
+    return tokens
+
+
+@DOORS
+async def test_both_ways_ask_for_a_credential_that_memory_does_not_know(
+    relay: Relay,
+    database_url: str,
+    taken: list[bool],
+    lines: Lines,
+    asked_for: list[str],
+    door: str,
+) -> None:
+    user = await relay.user()
+    async with database_of(database_url) as database:
+        unknown = await unknown_credentials(user, database)
+    for name, (token, status, reason) in unknown.items():
+        taken.clear()
+        asked_for.clear()
+        way = [await answered(relay, lines, door, spelt(token)) for spelt in (plain, ordinary)]
+        assert (name, taken, asked_for) == (name, [True, False], [token] * 2)
+        assert way[0] == way[1]
+        heard, (line,), _ = way[0]
+        told = (line["status"], line["reason"] if status == 401 else None)
+        assert (name, *told) == (name, status or OPENED[door], reason)
+        assert (b"www-authenticate: Bearer" in heard) == (status > 0)
+
+
+@DOORS
+@pytest.mark.parametrize("trust", [60.0, 0.0])
+async def test_both_ways_refuse_while_the_database_is_away(
+    database_url: str,
+    taken: list[bool],
+    lines: Lines,
+    asked_for: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    door: str,
+    trust: float,
+) -> None:
+    """As long as memory is trusted the question fails; then nobody asks any more."""
+    monkeypatch.setattr(relay.access, "TRUST", trust)
+    async with running_relay(database_url) as server, database_of(database_url) as database:
+        user = await server.user()
+        await database.execute("ALTER TABLE sessions RENAME TO sessions_elsewhere")
+        way = [
+            await answered(server, lines, door, spelt(user.session)) for spelt in (plain, ordinary)
+        ]
+        assert taken == [True, False]
+        assert asked_for == ([user.session] * 2 if trust else [])
+        assert way[0] == way[1]
+        assert (way[0][1][0]["status"], way[0][1][0]["problem"]) == (503, "database_away")
+        await database.execute("ALTER TABLE sessions_elsewhere RENAME TO sessions")
+        if trust:
+            opened = await answered(server, lines, door, plain(user.session))
+            assert opened[1][0]["status"] == OPENED[door]
 
 
 async def test_events_reach_both_and_nobody_else(relay: Relay, taken: list[bool]) -> None:
