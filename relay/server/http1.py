@@ -7,8 +7,6 @@ queue is made for a request, and no more is read than somebody asked for.
 
 import re
 
-import trio
-
 from relay.errors import Problem
 
 from .connection import Address, Connection
@@ -58,6 +56,7 @@ class LeanConnection(Connection):
                 self._spoke_last = True
                 return None
             self._be_idle()
+            await self._reader.give_way()
         return None
 
     async def _admitted_head(self, wire: Wire) -> Head | None:
@@ -79,10 +78,8 @@ class LeanConnection(Connection):
         What has come of it does not make the wait longer: a slow head is as bad as none.
         """
         reader = self._reader
-        if reader.unread:
-            await trio.lowlevel.checkpoint()  # who sends many at once must not hold others up
         searched = 0
-        while True:
+        while reader.unread or await reader.more():
             if empty := EMPTY_LINES.match(reader.unread):
                 reader.unread, searched = reader.unread[empty.end() :], 0
             end = reader.unread.find(END, searched)
@@ -92,7 +89,8 @@ class LeanConnection(Connection):
             check_unfinished(reader.unread, self._config.h11_max_incomplete_size, self._limits)
             searched = max(0, len(reader.unread) - 3)
             if not await reader.more():
-                return None
+                break
+        return None
 
     def _stop_waiting(self, wire: Wire) -> None:
         wire.close()
