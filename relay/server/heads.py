@@ -22,7 +22,7 @@ MAX_LENGTH_DIGITS = 20
 """Of a Content-Length, zeros in front included: what 64 bits need. Others read no more either."""
 
 _TOKEN = rb"[!#-'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE = re.compile(rb"(%s) ([!-~]+) HTTP/([0-9]\.[0-9])" % _TOKEN)
+_REQUEST_LINE = re.compile(rb"(%s) ([!-~]+) HTTP/([0-9]\.[0-9])(?=\r\n)" % _TOKEN)
 TOKEN = re.compile(_TOKEN)
 # llhttp knows some methods and not others; which there are is for the application to say
 _ANY_LINE = b"POST / HTTP/1.1"
@@ -34,7 +34,9 @@ class Head:
     `size` is what the fields take, or a little more.
     """
 
-    __slots__ = ("_last_of", "headers", "is_ascii", "method", "size", "target", "version")
+    __slots__ = (
+        *("_last_of", "_repeats", "headers", "is_ascii", "method", "size", "target", "version"),
+    )
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Head:
         self.size = size
         self.is_ascii = is_ascii
         self._last_of = dict(headers)
+        self._repeats = len(self._last_of) < len(headers)  # some name is told twice
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._last_of
@@ -63,17 +66,12 @@ class Head:
 
     def all_of(self, name: bytes) -> bytes:
         """The field's values as one list, empty when there is none."""
-        last = self._last_of.get(name)
-        if last is None:
-            return b""
-        if len(self._last_of) == len(self.headers):  # no name is told twice
-            return last
-        return b",".join([value for key, value in self.headers if key == name])
+        if self._repeats:
+            return b",".join([value for key, value in self.headers if key == name])
+        return self._last_of.get(name, b"")
 
     def is_told_twice(self, name: bytes) -> bool:
-        if len(self._last_of) == len(self.headers):
-            return False
-        return [key for key, _ in self.headers].count(name) > 1
+        return self._repeats and [key for key, _ in self.headers].count(name) > 1
 
     @property
     def is_last(self) -> bool:
@@ -83,8 +81,10 @@ class Head:
         """
         if self.version == b"1.0":
             return True
-        options = self.all_of(b"connection").lower()
-        return b"close" in options and b"close" in map(bytes.strip, options.split(b","))
+        if b"connection" not in self:
+            return False
+        options = self.all_of(b"connection").lower().split(b",")
+        return b"close" in map(bytes.strip, options)
 
 
 class _Fields:
@@ -105,22 +105,22 @@ class _Fields:
 
 def parse_head(raw: bytes) -> Head:
     """The head, from its request line to the empty line that ends it. Raises Problem."""
-    line = raw[: raw.find(b"\r\n")]
-    parts = _REQUEST_LINE.fullmatch(line)
-    if parts is None:
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
         raise BadRequest("The request line is not `METHOD target HTTP/1.1`.")
-    method, target, version = parts.groups()
+    method, target, version = line.groups()
     if version not in (b"1.1", b"1.0"):
         raise VersionNotSupported()
+    lines = raw[line.end() :]
     fields = _Fields()
     failure = "It goes on behind its end."
     try:
-        httptools.HttpRequestParser(fields).feed_data(_ANY_LINE + raw[len(line) :])
+        httptools.HttpRequestParser(fields).feed_data(_ANY_LINE + lines)
     except httptools.HttpParserUpgrade:
         pass  # an upgrade is offered; whether it is taken is not the parser's to say
     except httptools.HttpParserError as error:
         failure, fields.complete = f"{error}.", False
-    size, is_ascii = len(raw) - len(line), raw.isascii()
+    size, is_ascii = len(lines), lines.isascii()
     head = Head(method, target, version, fields.headers, size=size, is_ascii=is_ascii)
     _check_coding(head)
     if not fields.complete:

@@ -1,12 +1,10 @@
 """One request and its response, between a connection and an ASGI application."""
 
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import trio
 from hypercorn.typing import ASGIFramework
-from hypercorn.typing import ASGIReceiveCallable as Receive
-from hypercorn.typing import ASGISendCallable as Send
 
 from relay.errors import BadRequest
 
@@ -19,9 +17,9 @@ from .responses import CONTINUE, OutOfTurn, ResponseWriter
 from .transport import WireTransport
 from .wire import MAX_RECV, Wire
 
-Event = dict[str, Any]
+Event = Any  # ASGI's: a dict
 
-DISCONNECT: Event = {"type": "http.disconnect"}
+DISCONNECT = {"type": "http.disconnect"}
 
 
 class HTTPExchange:
@@ -67,7 +65,7 @@ class HTTPExchange:
     async def run(self, app: ASGIFramework, scope: Any) -> bool:
         """Have the application answer; whether the connection can serve another request."""
         try:
-            await app(scope, cast("Receive", self._receive), cast("Send", self._send))
+            await app(scope, self._receive, self._send)
         except* Exception as failures:
             self._observer.application_failed(failures)
         finally:

@@ -5,6 +5,7 @@ behind it; what is merely wrong is left for the application to refuse.
 """
 
 import re
+from functools import lru_cache
 
 from hypercorn.config import Config
 from wsproto.handshake import WEBSOCKET_VERSION
@@ -43,13 +44,18 @@ def screen(request: Head, config: Config, limits: GuardLimits) -> Problem | None
     for name in () if request.is_ascii else _ASCII_HEADERS:
         if not request.all_of(name).isascii():
             return BadRequest(f"The header {name.decode()} must be ASCII.")
-    if _HOST.fullmatch(request.all_of(b"host")) is None:
+    if not _is_host(request.all_of(b"host")):
         return BadRequest("The header host is no host.")
     if config.server_names and request.all_of(b"host").decode() not in config.server_names:
         return NotFound()
     if wants_websocket(request):
         return _screen_handshake(request)
     return None
+
+
+@lru_cache(128)
+def _is_host(name: bytes) -> bool:
+    return _HOST.fullmatch(name) is not None
 
 
 def wants_websocket(request: Head) -> bool:
