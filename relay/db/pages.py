@@ -53,8 +53,8 @@ async def select_page(
     row = await database.fetchrow(_PAGE, user_id, after, most_events, most_bytes)
     if row is None:
         raise InvalidToken("The user is gone.", reason="revoked")
-    epoch, oldest, last, first, texts = row
-    return Page(Head(epoch, oldest, last), first or 0, texts or [])
+    epoch, oldest, last, first, lines = row
+    return Page(Head(epoch, oldest, last), first or 0, lines.split(b"\n") if lines else [])
 
 
 async def select_events(
@@ -68,56 +68,72 @@ async def select_events(
     return found
 
 
-# The text of `event_json` (relay/realtime/frames.py) for the event e of a stream with this epoch.
+# The text of `event_json` (relay/realtime/frames.py) for the event e of a stream u.
 # Written here, it costs Relay's one thread nothing: who reads a thousand events gets bytes to send.
-_TEXT = """
-    convert_to(
-        '{"id":' || to_json(e.event_id) || ',"seq":' || e.seq
-        || ',"cursor":"' || u.epoch || '.' || e.seq
-        || '","event_type":"' || e.event_type || '"'
-        || coalesce(',"task_id":' || to_json(e.task_id), '')
-        || ',"ts":"' || e.ts || '","received_at":"'
-        || to_char(e.received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
-        || '","payload":' || e.payload || '}',
-        'UTF8'
+# In groups, because every `||` copies all that stands to its left.
+_TEXT = r"""
+    ('{"id":"' || replace(replace(e.event_id, '\', '\\'), '"', '\"') || '","seq":')
+    || (e.seq || u.mark || e.seq || '","event_type":"' || e.event_type)
+    || (
+        coalesce('","task_id":"' || replace(replace(e.task_id, '\', '\\'), '"', '\"'), '')
+        || '","ts":"' || e.ts
     )
+    || (
+        '","received_at":"'
+        || to_char(e.received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+        || '","payload":'
+    )
+    || (e.payload || '}')
+"""
+
+# What all texts of a stream u have in common. OFFSET 0 where it is made: once, not once an event.
+_MARK = """',"cursor":"' || epoch || '.' AS mark"""
+
+# What the rows before a row weigh. In integers, row by row: a sum of bigint is numeric, and a
+# frame that looks for peers is slow.
+_BYTES_BEFORE = """
+    sum(event_bytes(s.payload)::integer) OVER (in_turn ROWS UNBOUNDED PRECEDING)
+        - event_bytes(s.payload)::integer AS bytes_before
 """
 
 # One statement, so that the stream's head and its events are of one moment. The page is cut by
-# the bytes before a row, so that even a row larger than the bound is read, alone.
+# the bytes before a row, so that even a row larger than the bound is read, alone. A line each:
+# no event's text holds a line end.
 _PAGE = f"""
-    SELECT u.epoch, u.oldest_seq, u.last_seq, page.first, page.texts
-    FROM users u
+    SELECT u.epoch, u.oldest_seq, u.last_seq, page.first, page.lines
+    FROM (SELECT *, {_MARK} FROM users WHERE user_id = $1 OFFSET 0) u
     CROSS JOIN LATERAL (
-        SELECT min(e.seq) AS first, array_agg({_TEXT} ORDER BY e.seq) AS texts
+        SELECT min(e.seq) AS first,
+            convert_to(string_agg({_TEXT}, chr(10) ORDER BY e.seq), 'UTF8') AS lines
         FROM (
-            SELECT s.*, sum(event_bytes(s.payload)) OVER (ORDER BY s.seq)
-                - event_bytes(s.payload) AS bytes_before
+            SELECT s.*, {_BYTES_BEFORE}
             FROM (
                 SELECT * FROM events WHERE user_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
             ) s
+            WINDOW in_turn AS (ORDER BY s.seq)
         ) e
         WHERE e.bytes_before < $4
     ) page
-    WHERE u.user_id = $1
 """
 
 # Everybody's next event comes before anybody's second, so that no long stream takes all the room.
 _NEXT = f"""
-    SELECT many.user_id, many.epoch, many.seq, many.text, many.received_at
+    SELECT e.user_id, u.epoch, e.seq, convert_to({_TEXT}, 'UTF8'), e.received_at
     FROM (
-        SELECT u.user_id, u.epoch, e.seq, {_TEXT} AS text, e.received_at,
-            row_number() OVER in_turn AS turn,
-            sum(event_bytes(e.payload)) OVER in_turn - event_bytes(e.payload) AS bytes_before
-        FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, after)
-        JOIN users u ON u.user_id = asked.user_id
-        JOIN LATERAL (
-            SELECT * FROM events
-            WHERE events.user_id = asked.user_id AND events.seq > asked.after
-            ORDER BY events.seq LIMIT $3
-        ) e ON true
-        WINDOW in_turn AS (ORDER BY e.seq - asked.after, u.user_id)
-    ) many
-    WHERE many.turn <= $3 AND many.bytes_before < $4
-    ORDER BY many.user_id, many.seq
+        SELECT s.*, row_number() OVER in_turn AS turn, {_BYTES_BEFORE}
+        FROM (
+            SELECT stored.*, stored.seq - asked.after AS place
+            FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, after)
+            CROSS JOIN LATERAL (
+                SELECT * FROM events
+                WHERE events.user_id = asked.user_id AND events.seq > asked.after
+                ORDER BY events.seq LIMIT $3
+            ) stored
+        ) s
+        WINDOW in_turn AS (ORDER BY s.place, s.user_id)
+    ) e
+    JOIN (SELECT *, {_MARK} FROM users WHERE user_id = ANY ($1) OFFSET 0) u
+        ON u.user_id = e.user_id
+    WHERE e.turn <= $3 AND e.bytes_before < $4
+    ORDER BY e.user_id, e.seq
 """

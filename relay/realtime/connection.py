@@ -18,16 +18,16 @@ from relay import metrics
 from relay.access import Credential
 from relay.db.heads import Heads
 from relay.db.journal import Journal
-from relay.db.pages import Page
 from relay.db.pool import UNANSWERED
 from relay.errors import InvalidToken, Problem
 from relay.logs import know
 from relay.realtime.closing import Close, close_for
 from relay.realtime.door import Door
-from relay.realtime.frames import Frame, grouped
+from relay.realtime.frames import Frame
 from relay.realtime.hub import Inbox
 from relay.realtime.publisher import observe_delivery
 from relay.realtime.resume import Gap, Position, Start, locate
+from relay.realtime.stretch import Stretch
 from relay.tokens import Kind
 
 GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one second
@@ -151,15 +151,16 @@ async def _offer(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
     if frames[-1].seq != inbox.position + len(frames):
         inbox.behind = True
     else:
-        await _write(door, inbox, frames)
+        texts = [frame.json for frame in frames]
+        await _write(door, inbox, Stretch(inbox.epoch, frames[0].seq, texts))
         observe_delivery(frames[0].received_at)
 
 
-async def _write(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
-    """Write events, alive between two messages: a page may take a thin line a while."""
-    for group in grouped(frames):
-        await door.send(group)
-        inbox.position = group[-1].seq
+async def _write(door: Door, inbox: Inbox, stretch: Stretch) -> None:
+    """Write events, alive between two parts: a page may take a thin line a while."""
+    for part in stretch.parts():
+        await door.send(part)
+        inbox.position = part.last
         await _stay_alive(door, inbox)
 
 
@@ -202,14 +203,9 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
             await _tell_gap(door, inbox.epoch, gap)
             inbox.position = gap.last
         if page.texts:
-            await _write(door, inbox, _frames(page))
+            await _write(door, inbox, Stretch(inbox.epoch, page.first, page.texts))
         if inbox.position >= page.head.last and not inbox.behind:
             return
-
-
-def _frames(page: Page) -> list[Frame]:
-    epoch = page.head.epoch
-    return [Frame(epoch, seq, text) for seq, text in enumerate(page.texts, page.first)]
 
 
 async def _tell_gap(door: Door, epoch: str, gap: Gap) -> None:

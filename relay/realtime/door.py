@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from relay.realtime.closing import Close
 from relay.realtime.frames import Frame
+from relay.realtime.stretch import Stretch
 
 
 class ClientLeft(Exception):
@@ -21,8 +22,8 @@ class Door(Protocol):
         """Write at once, without waiting, or not at all."""
         ...
 
-    async def send(self, frames: Sequence[Frame]) -> None:
-        """Write events, in order, all of them; together at most MAX_MESSAGE bytes, or one."""
+    async def send(self, stretch: Stretch) -> None:
+        """Write all of it: at most MAX_MESSAGE bytes, or one event."""
         ...
 
     async def control(self, kind: str, **fields: Any) -> None:

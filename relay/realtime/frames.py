@@ -98,22 +98,6 @@ def array_frame(frames: Sequence[Frame]) -> bytes:
     return text_frame(b"[" + b",".join([frame.json for frame in frames]) + b"]")
 
 
-def grouped(frames: Sequence[Frame]) -> list[Sequence[Frame]]:
-    """Split so that each group's JSON stays within MAX_MESSAGE; one event always fits."""
-    total = sum([frame.size + 1 for frame in frames]) + 2
-    if total <= MAX_MESSAGE:
-        return [frames]
-    groups: list[Sequence[Frame]] = []
-    start, size = 0, 2
-    for index, frame in enumerate(frames):
-        if index > start and size + frame.size + 1 > MAX_MESSAGE:
-            groups.append(frames[start:index])
-            start, size = index, 2
-        size += frame.size + 1
-    groups.append(frames[start:])
-    return groups
-
-
 def chunk(body: bytes) -> bytes:
     """One chunk of a chunked response (RFC 9112, section 7.1)."""
     return b"%x\r\n%s\r\n" % (len(body), body)

@@ -14,6 +14,7 @@ from relay.realtime.frames import (
     control_json,
     sse_control,
 )
+from relay.realtime.stretch import Stretch
 from relay.server.transport import Transport
 
 HEARTBEAT = 15.0  # seconds: common proxies cut silence at 30 to 60, and nobody answers here
@@ -57,8 +58,8 @@ class SseDoor:
             self._sent_at = trio.current_time()
         return written
 
-    async def send(self, frames: Sequence[Frame]) -> None:
-        await self._send(b"".join([frame.sse for frame in frames]))
+    async def send(self, stretch: Stretch) -> None:
+        await self._send(stretch.sse)
 
     async def control(self, kind: str, **fields: Any) -> None:
         block = sse_control(kind, control_json(kind, fields), fields.get("cursor"))

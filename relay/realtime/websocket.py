@@ -16,6 +16,7 @@ from relay.realtime.frames import (
     text_frame,
 )
 from relay.realtime.socket import Speaker
+from relay.realtime.stretch import Stretch
 from relay.server.transport import Transport
 
 SUBPROTOCOL = "relay.v1"
@@ -70,12 +71,13 @@ class WebSocketDoor:
             self._sent_at = trio.current_time()
         return written
 
-    async def send(self, frames: Sequence[Frame]) -> None:
+    async def send(self, stretch: Stretch) -> None:
         if self._transport is None:
-            for frame in frames:
-                await self._websocket.send(frame.json.decode())
+            for text in stretch.texts:
+                await self._websocket.send(text.decode())
         else:
-            await self._transport.send_raw(self._message(frames))
+            data = stretch.array if self._batched else stretch.messages
+            await self._transport.send_raw(data)
         self._sent_at = trio.current_time()
 
     def _message(self, frames: Sequence[Frame]) -> bytes:

@@ -29,6 +29,7 @@ from relay.realtime.connection import Viewer, find_start, run_connection
 from relay.realtime.frames import Frame, event_json
 from relay.realtime.hub import Hub
 from relay.realtime.resume import Start
+from relay.realtime.stretch import Stretch
 from tests.realtime.people import EPOCH, a_credential, an_event
 
 T = TypeVar("T")
@@ -157,18 +158,18 @@ class FakeDoor:
     def __init__(self, *, quick: bool) -> None:
         self.quick = quick  # whether it can write at once
         self.gate = Gate()
-        self.seen: list[Frame | tuple[str, dict[str, Any]]] = []
+        self.seen: list[tuple[int, bytes] | tuple[str, dict[str, Any]]] = []  # seqs and texts
         self.writing = False
         self.closed: Close | None = None
 
     def direct(self, frames: Sequence[Frame]) -> bool:
         assert not self.writing, "overtook a write under way"
         if self.quick and not self.gate.shut:
-            self.seen += frames
+            self.seen += [(frame.seq, frame.json) for frame in frames]
             return True
         return False
 
-    async def _write(self, *what: Frame | tuple[str, dict[str, Any]]) -> None:
+    async def _write(self, *what: tuple[int, bytes] | tuple[str, dict[str, Any]]) -> None:
         assert not self.writing
         self.writing = True
         try:
@@ -178,8 +179,8 @@ class FakeDoor:
         finally:
             self.writing = False
 
-    async def send(self, frames: Sequence[Frame]) -> None:
-        await self._write(*frames)
+    async def send(self, stretch: Stretch) -> None:
+        await self._write(*enumerate(stretch.texts, stretch.first))
 
     async def control(self, kind: str, **fields: Any) -> None:
         await self._write((kind, fields))
@@ -235,13 +236,12 @@ class Reader:
     def covered(self) -> int:
         """Check everything it saw; returns the last seq it knows of."""
         greeting, *seen = self.door.seen or [("hello", {})]
-        assert isinstance(greeting, tuple)
         assert greeting[0] == "hello"
         following = self.first
         for one in seen:
-            if isinstance(one, Frame):
-                assert one.seq == following
-                assert str(self.user).encode() in one.json
+            if isinstance(one[1], bytes):
+                assert one[0] == following
+                assert str(self.user).encode() in one[1]
                 following += 1
             elif one[0] == "gap":
                 assert one[1]["from"] == following

@@ -12,7 +12,6 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from relay.events import MAX_SEQ, Cursor, Event
 from relay.realtime.frames import (
-    MAX_MESSAGE,
     SSE_HEARTBEAT,
     SSE_RETRY,
     Frame,
@@ -20,7 +19,6 @@ from relay.realtime.frames import (
     chunk,
     control_json,
     event_json,
-    grouped,
     sse_control,
     text_frame,
 )
@@ -207,32 +205,7 @@ def test_a_control_says_its_type_first_and_leaves_out_what_is_unset() -> None:
 # -- several at once
 
 
-@UNHURRIED
-@given(sizes=st.lists(st.integers(250, 70_000), min_size=1, max_size=24))
-def test_arrays_hold_every_event_in_order_and_none_is_too_large(sizes: list[int]) -> None:
-    made = frames(sizes)
-    groups = grouped(made)
-    sent = [array_frame(group) if len(group) > 1 else group[0].websocket for group in groups]
-    bodies = [body for message in sent for body in messages(message)]
-    assert len(bodies) == len(sent)
-    assert max(map(len, bodies)) <= MAX_MESSAGE
-    read = [json.loads(body) for body in bodies]
-    events = [one for value in read for one in (value if isinstance(value, list) else [value])]
-    assert events == [json.loads(one.json) for one in made]
-    # a group was full when it ended: the next event would not have fitted
-    for body, following in zip(bodies, groups[1:], strict=False):
-        alone = not body.startswith(b"[")
-        assert len(body) + 2 * alone + 1 + following[0].size > MAX_MESSAGE
-
-
-@pytest.mark.parametrize(
-    ("sizes", "groups"),
-    [
-        ([MAX_MESSAGE // 2 - 3, MAX_MESSAGE // 2 - 1], [2]),  # 1 comma and 2 brackets: exactly
-        ([MAX_MESSAGE // 2 - 1, MAX_MESSAGE // 2 - 1], [1, 1]),  # one byte too many
-        ([MAX_MESSAGE + 1000, 300], [1, 1]),
-        ([300, MAX_MESSAGE + 1000, 300], [1, 1, 1]),
-    ],
-)
-def test_events_share_a_message_up_to_its_size(sizes: list[int], groups: list[int]) -> None:
-    assert [len(group) for group in grouped(frames(sizes))] == groups
+def test_several_events_are_one_array_in_their_order() -> None:
+    made = frames([300, 400, 70_000])
+    (body,) = messages(array_frame(made))
+    assert json.loads(body) == [json.loads(one.json) for one in made]
