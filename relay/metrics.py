@@ -111,6 +111,9 @@ inbox_overflows = Counter(
     "relay_inbox_overflows", "Readers slower than their stream, sent back to the journal."
 )
 journal_reads = Counter("relay_journal_reads", "Pages read for streams that were behind.")
+readers_waiting = _gauge(
+    "relay_journal_waiting_readers", "Readers waiting for their turn at the journal.", "livesum"
+)
 resumes = Counter("relay_resumes", "Streams started, by what their cursor was.", ["outcome"])
 stream_closes = Counter("relay_stream_closes", "Streams ended, by close code.", ["code"])
 streams_refused = Counter("relay_streams_refused", "Streams refused at a bound.", ["bound"])

@@ -54,6 +54,7 @@ class Vitals:
     def look(self) -> None:
         """Bring the gauges up to now."""
         metrics.journal_waiting.set(self._journal.waiting_events)
+        metrics.readers_waiting.set(self._journal.waiting_readers)
         metrics.database_in_use.set(self._database.in_use)
         metrics.database_open.set(self._database.open)
         if _LINUX:

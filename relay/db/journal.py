@@ -51,6 +51,7 @@ class Journal:
         *,
         queue_events: int,
         queue_bytes: int,
+        readers: int,
         timeout: float,
     ) -> None:
         self._database = database
@@ -60,6 +61,7 @@ class Journal:
         self.disk_full = False  # set by who watches the disk: take nothing more
         self._queue = Queue(queue_events, queue_bytes)
         self._free = trio.Semaphore(COMMITS)
+        self._readers = trio.CapacityLimiter(readers)
 
     @property
     def waiting_events(self) -> int:
@@ -69,6 +71,10 @@ class Journal:
     def waiting_bytes(self) -> int:
         """Of payloads."""
         return self._queue.bytes
+
+    @property
+    def waiting_readers(self) -> int:
+        return self._readers.statistics().tasks_waiting
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit until `close()`; returns once everything accepted is committed or refused."""
@@ -179,9 +185,17 @@ class Journal:
     ) -> Page:
         """Stored events past `after`, in order: at least one if there is one, few enough to hold.
 
-        Raises InvalidToken when the user is gone, DatabaseAway.
+        Readers take turns, so that a crowd that comes back leaves connections to everybody else.
+        Raises InvalidToken when the user is gone, DatabaseAway within twice the timeout.
         """
-        return await select_page(self._database, user_id, after, limit, most_bytes)
+        with trio.move_on_after(self._timeout) as in_line:
+            await self._readers.acquire()
+        if in_line.cancelled_caught:
+            raise DatabaseAway()
+        try:
+            return await select_page(self._database, user_id, after, limit, most_bytes)
+        finally:
+            self._readers.release()
 
     async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Stored]]:
         """What comes next in each of these streams, together at most what one commit holds.

@@ -17,6 +17,8 @@ from relay.realtime.pace import Pace
 from relay.realtime.turns import Turns
 from relay.settings import Settings
 
+READERS_SHARE = 4  # one in so many connections is for readers, the rest for who must not wait
+
 
 class Publisher:
     """Owns the journal, because the journal hands over: commit order is delivery order."""
@@ -34,6 +36,7 @@ class Publisher:
             recheck=hub.recheck,
             queue_events=settings.queue_events,
             queue_bytes=settings.queue_bytes,
+            readers=max(1, settings.database_connections // READERS_SHARE),
             timeout=settings.database_timeout,
         )
 

@@ -10,6 +10,7 @@ import trio.testing
 
 from relay.db import journal
 from relay.db.journal import COMMITS, LARGE, PATIENCE, Journal
+from relay.db.pages import Page
 from relay.db.pool import Database, open_database
 from relay.errors import Draining, Internal, Invalid, InvalidToken, JournalFull, Problem
 from relay.events import Event, NewEvent, Receipt, utc_now
@@ -30,6 +31,7 @@ class Desk:
             lambda _: None,
             queue_events=queue_events,
             queue_bytes=queue_bytes,
+            readers=1,
             timeout=5,
         )
 
@@ -177,6 +179,29 @@ async def test_only_so_many_commits_are_under_way(database_url: str) -> None:
             assert here.journal.waiting_events == len(USERS)
     assert set(here.outcomes) == {*map(str, range(len(slow))), "quick"}
     assert here.journal.waiting_events == 0
+
+
+async def test_readers_take_turns_and_hold_up_nobody_else(database_url: str) -> None:
+    crowd = 8  # more than there are connections
+    pages: list[Page] = []
+
+    async def read() -> None:
+        pages.append(await here.journal.read(USERS[0], 0))
+
+    async with desk(database_url) as here, trio.open_nursery() as nursery:
+        await here.post("first", USERS[0], event())
+        async with here.database.connection(database_url, "test", timeout=5) as connection:
+            await connection.execute("BEGIN")
+            await connection.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+            for _ in range(crowd):
+                nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked()
+            assert here.journal.waiting_readers == crowd - 1
+            with trio.fail_after(3):  # the readers have five seconds
+                assert set(await here.journal.heads(USERS)) == set(USERS)
+            assert pages == []
+    assert [len(page.texts) for page in pages] == [1] * crowd
+    assert here.journal.waiting_readers == 0
 
 
 async def test_a_closed_journal_stores_what_waits_and_takes_no_more(database_url: str) -> None:

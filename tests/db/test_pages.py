@@ -90,6 +90,7 @@ async def test_what_is_read_back_is_what_was_delivered_live(
             lambda _: None,
             queue_events=1_000,
             queue_bytes=2**24,
+            readers=1,
             timeout=5,
         )
         await nursery.start(journal.run)
