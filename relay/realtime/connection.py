@@ -101,7 +101,7 @@ async def _live(
         async with trio.open_nursery() as nursery:
             nursery.cancel_scope.deadline = trio.current_time() + seconds
             inbox.live_in(nursery.cancel_scope)  # gone, revoked, expired, too old, idle, draining
-            nursery.start_soon(door.listen, inbox.end)
+            door.listen(inbox.end, nursery)
             await _greet(door, position, viewer)
             inbox.direct = door.direct
             await _follow(door, inbox, journal)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import trio
+
 from relay.realtime.closing import Close
 from relay.realtime.frames import Frame
 from relay.realtime.stretch import Stretch
@@ -42,8 +44,11 @@ class Door(Protocol):
         """When (trio's clock) the client counts as gone unless it is heard of."""
         ...
 
-    async def listen(self, end: Callable[[Close], None]) -> None:
-        """Take what the client says; call `end` when it says too much, or has left."""
+    def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
+        """Have `end` called when the client says too much, or has left.
+
+        `nursery` is for the task that this may take.
+        """
         ...
 
     async def close(self, close: Close, reason: str) -> None:

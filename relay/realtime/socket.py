@@ -21,6 +21,16 @@ class Speaker(Protocol):
     async def close(self, code: int, reason: str) -> None: ...
 
 
+def message_in(event: Any) -> str | bytes | None:
+    """The message that an event brings, if it does. Raises ClientLeft."""
+    if event["type"] == "websocket.disconnect":
+        raise ClientLeft()
+    if event["type"] != "websocket.receive":
+        return None
+    message: str | bytes = event.get("text") or event.get("bytes") or b""
+    return message
+
+
 class Socket:
     """One WebSocket, over the events of ASGI."""
 
@@ -45,11 +55,8 @@ class Socket:
     async def receive(self) -> str | bytes:
         """The next message. Raises ClientLeft."""
         while True:
-            event = await self._receive()
-            if event["type"] == "websocket.disconnect":
-                raise ClientLeft()
-            if event["type"] == "websocket.receive":
-                return event.get("text") or event.get("bytes") or b""
+            if (message := message_in(await self._receive())) is not None:
+                return message
 
     async def close(self, code: int, reason: str) -> None:
         await self._send({"type": "websocket.close", "code": code, "reason": reason})

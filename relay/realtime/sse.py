@@ -81,7 +81,10 @@ class SseDoor:
     def idle_at(self) -> float:
         return float("inf")
 
-    async def listen(self, end: Callable[[Close], None]) -> None:
+    def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
+        nursery.start_soon(self._listen, end)
+
+    async def _listen(self, end: Callable[[Close], None]) -> None:
         await self._left()  # nobody speaks on this door
         end(Close.GONE)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import trio
@@ -15,7 +16,7 @@ from relay.realtime.frames import (
     control_json,
     text_frame,
 )
-from relay.realtime.socket import Speaker
+from relay.realtime.socket import Speaker, message_in
 from relay.realtime.stretch import Stretch
 from relay.server.transport import Transport
 
@@ -34,9 +35,11 @@ class WebSocketDoor:
     """
 
     __slots__ = (
+        "_allowance",
         "_asked_at",
         "_batched",
         "_idle_timeout",
+        "_judged_at",
         "_sent_at",
         "_transport",
         "_unanswered_since",
@@ -60,7 +63,8 @@ class WebSocketDoor:
         self._transport = transport
         self._batched = batched  # the client offered relay.v1
         self._idle_timeout = idle_timeout
-        self._asked_at = self._sent_at = trio.current_time()
+        self._asked_at = self._sent_at = self._judged_at = trio.current_time()
+        self._allowance = float(MAX_CLIENT_MESSAGES)
         self._unanswered_since = float("-inf")  # the first ping that nothing came after
 
     def direct(self, frames: Sequence[Frame]) -> bool:
@@ -128,24 +132,35 @@ class WebSocketDoor:
         answer_by = self._unanswered_since + self._idle_timeout - self.heartbeat
         return max(heard + self._idle_timeout, answer_by)
 
-    async def listen(self, end: Callable[[Close], None]) -> None:
+    def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
+        if self._transport is None or not self._transport.hear(partial(self._hear, end)):
+            nursery.start_soon(self._listen, end)
+
+    def _hear(self, end: Callable[[Close], None], event: Any) -> None:
         try:
-            await self._take_messages(end)
+            if (message := message_in(event)) is not None:
+                self._judge(message, end)
         except ClientLeft:
             end(Close.GONE)
 
-    async def _take_messages(self, end: Callable[[Close], None]) -> None:
-        allowance, since = float(MAX_CLIENT_MESSAGES), trio.current_time()
-        while True:
-            message = await self._websocket.receive()
-            now = trio.current_time()
-            allowance = min(MAX_CLIENT_MESSAGES, allowance + (now - since) * MAX_CLIENT_MESSAGES)
-            since = now
-            if message is not None and len(_bytes(message)) > MAX_CLIENT_MESSAGE:
-                end(Close.MESSAGE_TOO_BIG)
-            if allowance < 1:
-                end(Close.TOO_MANY_MESSAGES)
-            allowance -= 1
+    async def _listen(self, end: Callable[[Close], None]) -> None:
+        try:
+            while True:
+                self._judge(await self._websocket.receive(), end)
+        except ClientLeft:
+            end(Close.GONE)
+
+    def _judge(self, message: str | bytes, end: Callable[[Close], None]) -> None:
+        """Nothing a client says is needed; too much of it is too much."""
+        now = trio.current_time()
+        regained = (now - self._judged_at) * MAX_CLIENT_MESSAGES
+        self._allowance = min(MAX_CLIENT_MESSAGES, self._allowance + regained)
+        self._judged_at = now
+        if len(_bytes(message)) > MAX_CLIENT_MESSAGE:
+            end(Close.MESSAGE_TOO_BIG)
+        if self._allowance < 1:
+            end(Close.TOO_MANY_MESSAGES)
+        self._allowance -= 1
 
     async def close(self, close: Close, reason: str) -> None:
         await self._websocket.close(close.code, reason)

@@ -11,6 +11,7 @@ from .observer import Observer
 
 Send = Callable[[ASGISendEvent | None], Awaitable[None]]
 Put = Callable[[ASGIReceiveEvent], Awaitable[None]]
+Heard = Callable[[ASGIReceiveEvent], None]
 
 
 class Mailbox:
@@ -21,13 +22,14 @@ class Mailbox:
     task, and with it the socket, for ever.
     """
 
-    __slots__ = ("_changed", "_closed", "_disconnect", "_events", "_size")
+    __slots__ = ("_changed", "_closed", "_disconnect", "_events", "_heard", "_size")
 
     def __init__(self, size: int) -> None:
         self._size = max(1, size)
         self._events: list[ASGIReceiveEvent] = []
         self._disconnect: ASGIReceiveEvent | None = None
         self._closed = False
+        self._heard: Heard | None = None
         self._changed: trio.Event | None = None  # while somebody waits for a change
 
     async def put(self, event: ASGIReceiveEvent) -> None:
@@ -35,11 +37,13 @@ class Mailbox:
         if event["type"] in ("http.disconnect", "websocket.disconnect"):
             self._disconnect = event
             self._change()
+            self._hand_over(event)
+            self._heard = None
             return
         await trio.lowlevel.checkpoint()
         while len(self._events) >= self._size and not self._ended:
             await self._wait()
-        if not self._ended:
+        if not (self._ended or self._hand_over(event)):
             self._events.append(event)
             self._change()
 
@@ -54,14 +58,34 @@ class Mailbox:
         self._change()
         return event
 
+    def forward(self, heard: Heard) -> None:
+        """Hand over all that came and comes, in the task of whoever puts it here.
+
+        `receive` is left the disconnect.
+        """
+        events, self._events = self._events, []
+        for event in events:
+            heard(event)
+        if self._disconnect is not None:
+            heard(self._disconnect)
+        elif not self._closed:
+            self._heard = heard
+        self._change()
+
     def close(self) -> None:
         """The application has returned: nobody will receive again."""
         self._closed = True
+        self._heard = None
         self._change()
 
     @property
     def _ended(self) -> bool:
         return self._closed or self._disconnect is not None
+
+    def _hand_over(self, event: ASGIReceiveEvent) -> bool:
+        if self._heard is not None:
+            self._heard(event)
+        return self._heard is not None
 
     async def _wait(self) -> None:
         if self._changed is None:

@@ -1,6 +1,7 @@
 """What ASGI cannot say about one connection, offered to the application."""
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
 
 import trio
 
@@ -10,6 +11,7 @@ EXTENSION = "relay.transport"
 """The key in `scope["extensions"]` under which an application finds its Transport."""
 
 Framing = Literal["websocket", "chunked", "close"]
+Heard = Callable[[Any], None]
 
 PING = 0x89  # a final frame with the opcode for ping (RFC 6455, 5.2)
 MAX_CONTROL_PAYLOAD = 125  # bytes (RFC 6455, 5.5)
@@ -59,6 +61,13 @@ class Transport(Protocol):
     async def ping(self, payload: bytes = b"") -> None:
         """Write a WebSocket ping frame. Raises RuntimeError on HTTP."""
 
+    def hear(self, heard: Heard) -> bool:
+        """Have a WebSocket's ASGI events given to `heard` as they come, from the first one on.
+
+        It is called where the socket is read, so it must be quick and raise nothing. `receive`
+        then tells of the disconnect alone. False where that cannot be had: receive them.
+        """
+
     def abort(self) -> None:
         """Drop the connection at once; pending writes return, the app sees the disconnect."""
 
@@ -69,7 +78,7 @@ class WireTransport(Transport):
     One each request: an application that outlives its response must not touch the next.
     """
 
-    __slots__ = ("_framing", "_opened", "_released", "_whole", "_wire")
+    __slots__ = ("_forward", "_framing", "_opened", "_released", "_whole", "_wire")
 
     def __init__(self, wire: Wire, framing: Framing, *, body_is_here: bool = False) -> None:
         self._wire = wire
@@ -77,6 +86,7 @@ class WireTransport(Transport):
         self._whole = body_is_here
         self._opened: bool | None = None  # None until open() and False after shut()
         self._released = False
+        self._forward: Callable[[Heard], None] | None = None
 
     @property
     def framing(self) -> Framing:
@@ -99,6 +109,10 @@ class WireTransport(Transport):
         if self._opened is None:
             self._opened = True
 
+    def let_hear(self, forward: Callable[[Heard], None]) -> None:
+        """There are events to be heard; `forward` is told by whom."""
+        self._forward = forward
+
     def shut(self) -> None:
         """No more of them: the message that ends the exchange is about to be written."""
         self._opened = False
@@ -107,6 +121,7 @@ class WireTransport(Transport):
         """The exchange is over, and the connection somebody else's."""
         self._opened = False
         self._released = True
+        self._forward = None
 
     def try_send(self, data: bytes) -> bool:
         return self._opened is True and self._wire.try_send(data)
@@ -125,6 +140,12 @@ class WireTransport(Transport):
         if len(payload) > MAX_CONTROL_PAYLOAD:
             raise ValueError(f"a ping carries at most {MAX_CONTROL_PAYLOAD} bytes")
         await self.send_raw(bytes((PING, len(payload))) + payload)
+
+    def hear(self, heard: Heard) -> bool:
+        if self._forward is None:
+            return False
+        self._forward(heard)
+        return True
 
     def abort(self) -> None:
         if not self._released:

@@ -95,6 +95,7 @@ class WebSocket:
         self._rate = FrameRate(self._limits)
         self._message = MessageBuffer(config.websocket_max_message_size)
         self._mailbox = Mailbox(config.max_app_queue_size)
+        transport.let_hear(self._mailbox.forward)
         self._discarded = 0
         self._close_code = int(CloseReason.ABNORMAL_CLOSURE)
         self._parts = False  # the last word was ours, and the peer may still be reading it

@@ -194,8 +194,8 @@ class FakeDoor:
     def idle_at(self) -> float:
         return float("inf")
 
-    async def listen(self, end: Callable[[Close], None]) -> None:
-        await trio.sleep_forever()
+    def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
+        """Nobody says anything."""
 
     async def close(self, close: Close, *_reason: str) -> None:
         self.closed = close
