@@ -16,13 +16,13 @@ from .bounds import GuardLimits
 from .connection import Connection
 from .connections import Connections
 from .http1 import LeanConnection
-from .listeners import addresses, close_sockets
+from .listeners import CrowdListener, addresses, close_sockets
 from .observer import Observer
 from .refusals import Also, Refusals
 from .stamp import Stamp
 from .wire import Stream
 
-Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
+Listener = CrowdListener | trio.SSLListener[trio.SocketStream]
 
 
 class StartupFailed(Exception):
@@ -141,18 +141,13 @@ async def _fail_when(ended: trio.Event) -> None:
 
 
 def _listeners(config: Config, sockets: Sockets) -> list[Listener]:
-    plain = [
-        trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-        for sock in sockets.insecure_sockets
-    ]
+    plain = [CrowdListener(sock) for sock in sockets.insecure_sockets]
     tls = config.create_ssl_context()
     if tls is None:
         return [*plain]
     tls.set_alpn_protocols(["http/1.1"])
     secure = [
-        trio.SSLListener(
-            trio.SocketListener(trio.socket.from_stdlib_socket(sock)), tls, https_compatible=True
-        )
+        trio.SSLListener(CrowdListener(sock), tls, https_compatible=True)
         for sock in sockets.secure_sockets
     ]
     return [*secure, *plain]

@@ -2,15 +2,18 @@
 
 import socket
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 import trio
 from hypercorn.config import Config
+from trio.testing import assert_checkpoints, assert_no_checkpoints
 
 from relay.server.listeners import (
+    AT_ONCE,
     USER_TIMEOUT,
+    CrowdListener,
     ListenError,
     addresses,
     close_sockets,
@@ -48,6 +51,27 @@ def test_an_address_that_cannot_be_had_is_one_clear_line(bind: str, reason: str)
             open_sockets(configuration(bind=["127.0.0.1:0", bind]))
     assert str(caught.value).startswith(f"cannot listen on {bind}: {reason}")
     assert "\n" not in str(caught.value)
+
+
+async def test_a_crowd_is_taken_in_at_once_in_its_order_and_bounded() -> None:
+    (listening,) = open_sockets(configuration()).insecure_sockets
+    address = listening.getsockname()
+    with ExitStack() as clients:
+        came = [
+            clients.enter_context(socket.create_connection(address)) for _ in range(AT_ONCE + 3)
+        ]
+        async with CrowdListener(listening) as listener:
+            taken = [await listener.accept()]
+            with assert_no_checkpoints():
+                taken += [await listener.accept() for _ in range(AT_ONCE - 1)]
+            with assert_checkpoints():
+                taken.append(await listener.accept())
+            for one, client in zip(taken, came, strict=False):
+                assert one.socket.getpeername() == client.getsockname()
+                await one.aclose()
+        for client in came:  # also those that were taken in and given to nobody
+            client.settimeout(5)
+            assert client.recv(1) == b""
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")

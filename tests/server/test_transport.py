@@ -317,3 +317,35 @@ async def test_the_answer_to_a_head_request_has_no_place_for_ready_bytes(
     response, body = await client.response(method="HEAD")
     assert isinstance(response, h11.Response)
     assert body == b""
+
+
+async def test_what_a_client_says_is_heard_where_it_is_read(
+    server: Server, stage: Stage, layer: str
+) -> None:
+    client, visit = await opened(server, stage)
+    heard: list[dict[str, object]] = []
+    news, told = trio.open_memory_channel[None](10)
+
+    def hear(event: dict[str, object]) -> None:
+        heard.append(event)
+        news.send_nowait(None)
+
+    if layer == "guard":  # there the application receives by itself
+        assert not visit.transport.hear(hear)
+        visit.leave()
+        return
+    await client.put(TextMessage("before"))
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    assert visit.transport.hear(hear)
+    assert [event["text"] for event in heard] == ["before"]
+    await client.put(TextMessage("after"))
+    with trio.fail_after(5):
+        await told.receive()
+        await told.receive()
+        assert heard[-1] == {"type": "websocket.receive", "bytes": None, "text": "after"}
+        await client.put(CloseConnection(1000))
+        await told.receive()
+        assert heard[-1] == {"type": "websocket.disconnect", "code": 1000}
+        assert await visit.receive() == heard[-1]
+    visit.leave()
+    assert len(heard) == 3
