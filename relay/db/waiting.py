@@ -57,7 +57,8 @@ class Queue:
         self.events -= len(waiting.events)
         self.bytes -= waiting.size
         self._waiting.pop(waiting, None)
-        self._news.set()
+        if self._closed:  # it may have been the last
+            self._news.set()
 
     def close(self) -> None:
         """Take no more; what waits can still be had."""
@@ -98,4 +99,5 @@ class Queue:
     def committed(self, batch: list[Waiting]) -> None:
         """This batch's commit has ended, well or not."""
         self._committing.difference_update([waiting.user_id for waiting in batch])
-        self._news.set()
+        if self._waiting:
+            self._news.set()
