@@ -171,7 +171,10 @@ def commit() -> str:
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
-    told = "\n".join(f"  {workload.name}  {workload.title}" for workload in WORKLOADS)
+    titles: dict[str, list[str]] = {}
+    for workload in WORKLOADS:
+        titles.setdefault(workload.name, []).append(workload.title)
+    told = "\n".join(f"  {name:6} {'; '.join(of_name)}" for name, of_name in titles.items())
     peers = "\n".join(f"  {peer.name:16} {peer.title}" for peer in CATALOGUE)
     parser = argparse.ArgumentParser(
         prog="python -m bench",
@@ -180,7 +183,6 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    names = list(dict.fromkeys(workload.name for workload in WORKLOADS))
     add("workloads", nargs="*", metavar="WORKLOAD", help="which ones; all if none is named")
     add("--peers", metavar="NAME,...", help="which ones; all that can run here if none is named")
     add("--rounds", type=int, default=3, help="of which medians are made (%(default)s)")
@@ -203,8 +205,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     )
     add("--out", metavar="FILE", help="where the JSON lines go (.bench/TIME.jsonl)")
     found = parser.parse_args(given)
-    if unknown := set(found.workloads) - set(names):
-        parser.error(f"no such workload: {', '.join(unknown)}; there are {', '.join(names)}")
+    if unknown := set(found.workloads) - titles.keys():
+        parser.error(f"no such workload: {', '.join(unknown)}; there are {', '.join(titles)}")
     if found.rounds < 1:
         parser.error("at least one round")
     return found
