@@ -10,6 +10,8 @@ from relay.db.pool import Database
 from relay.errors import InvalidToken
 from relay.events import Cursor, Head
 
+MORE_THAN_FAIR = 4  # times its share that one of many users may get of what is read for all
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -61,7 +63,10 @@ async def select_events(
     database: Database, after: Mapping[UUID, int], most_events: int, most_bytes: int
 ) -> dict[UUID, list[Stored]]:
     """What comes next in each of these users' streams; the bounds are for all of them together."""
-    rows = await database.fetch(_NEXT, list(after), list(after.values()), most_events, most_bytes)
+    each = min(most_events, MORE_THAN_FAIR * most_events // max(1, len(after)) + 1)
+    rows = await database.fetch(
+        _NEXT, list(after), list(after.values()), most_events, most_bytes, each
+    )
     found: dict[UUID, list[Stored]] = {}
     for user_id, *stored in rows:
         found.setdefault(user_id, []).append(Stored(*stored))
@@ -96,9 +101,10 @@ _BYTES_BEFORE = """
         - event_bytes(s.payload)::integer AS bytes_before
 """
 
-# One statement, so that the stream's head and its events are of one moment. The page is cut by
-# the bytes before a row, so that even a row larger than the bound is read, alone. A line each:
-# no event's text holds a line end.
+# One statement, so that the stream's head and its events are of one moment. A stream has no holes,
+# so its next events are a range of seqs; `ORDER BY … LIMIT` let the planner take another index,
+# read the whole stream and sort it. The page is cut by the bytes before a row, so that even a row
+# larger than the bound is read, alone. A line each: no event's text holds a line end.
 _PAGE = f"""
     SELECT u.epoch, u.oldest_seq, u.last_seq, page.first, page.lines
     FROM (SELECT *, {_MARK} FROM users WHERE user_id = $1 OFFSET 0) u
@@ -107,9 +113,9 @@ _PAGE = f"""
             convert_to(string_agg({_TEXT}, chr(10) ORDER BY e.seq), 'UTF8') AS lines
         FROM (
             SELECT s.*, {_BYTES_BEFORE}
-            FROM (
-                SELECT * FROM events WHERE user_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
-            ) s
+            FROM events s
+            WHERE s.user_id = $1 AND s.seq > greatest($2, u.oldest_seq - 1)
+                AND s.seq <= greatest($2, u.oldest_seq - 1) + $3
             WINDOW in_turn AS (ORDER BY s.seq)
         ) e
         WHERE e.bytes_before < $4
@@ -118,22 +124,19 @@ _PAGE = f"""
 
 # Everybody's next event comes before anybody's second, so that no long stream takes all the room.
 _NEXT = f"""
+    WITH u AS MATERIALIZED (
+        SELECT users.*, {_MARK}, greatest(asked.after, oldest_seq - 1) AS after
+        FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, after)
+        JOIN users ON users.user_id = asked.user_id
+    )
     SELECT e.user_id, u.epoch, e.seq, convert_to({_TEXT}, 'UTF8'), e.received_at
     FROM (
         SELECT s.*, row_number() OVER in_turn AS turn, {_BYTES_BEFORE}
-        FROM (
-            SELECT stored.*, stored.seq - asked.after AS place
-            FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, after)
-            CROSS JOIN LATERAL (
-                SELECT * FROM events
-                WHERE events.user_id = asked.user_id AND events.seq > asked.after
-                ORDER BY events.seq LIMIT $3
-            ) stored
-        ) s
-        WINDOW in_turn AS (ORDER BY s.place, s.user_id)
+        FROM u
+        JOIN events s ON s.user_id = u.user_id AND s.seq > u.after AND s.seq <= u.after + $5
+        WINDOW in_turn AS (ORDER BY s.seq - u.after, s.user_id)
     ) e
-    JOIN (SELECT *, {_MARK} FROM users WHERE user_id = ANY ($1) OFFSET 0) u
-        ON u.user_id = e.user_id
+    JOIN u ON u.user_id = e.user_id
     WHERE e.turn <= $3 AND e.bytes_before < $4
     ORDER BY e.user_id, e.seq
 """

@@ -205,6 +205,7 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
         if page.texts:
             await _write(door, inbox, Stretch(inbox.epoch, page.first, page.texts))
         if inbox.position >= page.head.last and not inbox.behind:
+            inbox.caught_up()
             return
 
 

@@ -43,6 +43,7 @@ class Inbox:
         "direct",
         "epoch",
         "position",
+        "reading",
         "resting",
         "user_id",
     )
@@ -54,6 +55,7 @@ class Inbox:
         self.epoch = ""
         self.position = 0
         self.behind = True
+        self.reading = False  # the journal: nobody else need read for this one
         self.closing: Close | None = None
         self._life: trio.CancelScope | None = None
         # writes a batch to the socket at once, or says no; set by a door that can
@@ -108,6 +110,7 @@ class Inbox:
         """The reader goes on from `seq`. The stream stood at `last`, after a `catch_up`."""
         self.epoch, self.position = epoch, seq
         self.behind = self.behind or seq < last
+        self.reading = False
 
     @property
     def heard(self) -> int:
@@ -138,7 +141,11 @@ class Inbox:
         """The reader reads the journal now: what waits here is stored there already."""
         self._rest()
         self._offered = 0  # the next offer may begin anywhere: the read may reach up to it
-        self.behind = False
+        self.behind, self.reading = False, True
+
+    def caught_up(self) -> None:
+        """The reader wrote all it read, and nothing is missing before what waits here."""
+        self.reading = False
 
     def _rest(self) -> list[Frame]:
         frames, self._waiting = self._waiting, []
@@ -229,12 +236,12 @@ class Hub:
     def told(self, user_id: UUID) -> int | None:
         """How far this user's readers were told of its stream, the last of them.
 
-        None when there is nobody to tell: no reader, or all on their way to the journal.
+        None when there is nobody to tell: no reader, or all at the journal or on their way there.
         """
         heard = [
             inbox.heard
             for inbox in self._by_user.get(user_id, ())
-            if inbox.epoch and not inbox.behind
+            if inbox.epoch and not (inbox.behind or inbox.reading)
         ]
         return min(heard, default=None)
 

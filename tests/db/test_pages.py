@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import trio
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.db.journal import Journal
-from relay.db.pages import select_events
+from relay.db.pages import select_events, select_page
 from relay.events import EVENT_TYPES, NewEvent
 from relay.realtime.frames import event_json
 from tests.db.test_retention import database_of
@@ -31,6 +31,22 @@ async def test_each_stream_goes_on_where_it_was_asked_for(relay: Relay, database
             ids[2]: [1, 2, 3, 4, 5, 6],
         }
         assert await select_events(database, {}, 1_000, 2**20) == {}
+
+
+async def test_a_stream_is_read_from_its_oldest_event_where_older_ones_are_gone(
+    relay: Relay, database_url: str
+) -> None:
+    user = await relay.user()
+    await user.publish(9)
+    user_id = UUID(user.user_id)
+    async with database_of(database_url) as database:
+        await database.execute("DELETE FROM events WHERE user_id = $1 AND seq < 7", user_id)
+        await database.execute("UPDATE users SET oldest_seq = 7 WHERE user_id = $1", user_id)
+        for after in (0, 3, 6):
+            page = await select_page(database, user_id, after, 2, 2**20)
+            assert (page.first, len(page.texts)) == (7, 2)
+            found = await select_events(database, {user_id: after}, 2, 2**20)
+            assert [event.seq for event in found[user_id]] == [7, 8]
 
 
 async def test_a_long_stream_leaves_room_for_the_others(relay: Relay, database_url: str) -> None:

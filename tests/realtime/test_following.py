@@ -70,6 +70,7 @@ class Scene:
         for inbox in self.readers:
             inbox.epoch = EPOCH
             inbox.catch_up()
+            inbox.caught_up()
 
     async def told(self, **heads: int) -> None:
         named = {"me": ME, "you": YOU}
@@ -117,6 +118,18 @@ async def test_who_is_about_to_start_hears_that_there_is_more(scene: Scene) -> N
         assert scene.journal.reads[1:] == []  # it reads for itself, once it knows from where
         starter.start(EPOCH, 0, 0)
         assert starter.behind
+
+
+async def test_nobody_reads_for_who_is_reading(scene: Scene, autojump_clock: MockClock) -> None:
+    for reader in scene.readers:
+        reader.catch_up()
+    scene.journal.store(ME, 3)
+    autojump_clock.jump(LOOK)
+    await wait_all_tasks_blocked()
+    assert [reader.behind for reader in scene.readers] == [False] * 3
+    await scene.told(me=3)  # its read may have been before that: it looks again
+    assert [reader.behind for reader in scene.readers] == [True, True, False]
+    assert scene.journal.reads == []
 
 
 async def test_news_of_users_without_readers_costs_nothing(scene: Scene) -> None:

@@ -43,6 +43,7 @@ def stack() -> ExitStack:
 def caught_up(inbox: Inbox) -> Inbox:
     inbox.epoch = EPOCH
     inbox.catch_up()
+    inbox.caught_up()
     return inbox
 
 
