@@ -275,12 +275,14 @@ class Poster:
         if (found := wire.answer(data)) is None:
             self._buffer = data
             return
-        status, length = found
+        status, length, last = found
         self._buffer = data[length:]
         self.answers.append(clock() - self._due)
         if not 200 <= status < 300:
             lane = self._lane
             self.refused.append((status, lane, range(lane.sent - lane.batch, lane.sent)))
+        if last:  # a server ends a connection after so many requests, and says so
+            self.close()
         self._next()
 
     def close(self) -> None:

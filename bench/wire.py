@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
+_CLOSE = re.compile(rb"(?i)\r\nconnection: *close\r\n")
 
 TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
 
@@ -40,19 +41,19 @@ def masked(opcode: int, payload: bytes = b"") -> bytes:
     return bytes([opcode, 0x80 | len(payload)]) + bytes(4) + payload
 
 
-def answer(data: bytes) -> tuple[int, int] | None:
-    """An answer's status and length in bytes, when it is here whole."""
+def answer(data: bytes) -> tuple[int, int, bool] | None:
+    """An answer's status, its length in bytes and whether it is the last, when it is here whole."""
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
         return None
-    status = int(data[9:12])
+    status, last = int(data[9:12]), _CLOSE.search(data, 0, end) is not None
     if found := _LENGTH.search(data, 0, end):
         length = end + int(found[1])
-        return (status, length) if len(data) >= length else None
+        return (status, length, last) if len(data) >= length else None
     if _CHUNKED.search(data, 0, end):
-        last = data.find(b"0\r\n\r\n", end)  # answers to posts are short: one chunk and its end
-        return (status, last + 5) if last >= 0 else None
-    return status, end
+        chunk = data.find(b"0\r\n\r\n", end)  # answers to posts are short: one chunk and its end
+        return (status, chunk + 5, last) if chunk >= 0 else None
+    return status, end, last
 
 
 def frames(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
