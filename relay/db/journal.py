@@ -4,6 +4,8 @@ Group commit: whatever waits when a commit ends goes into the next one, in one s
 waits for a batch to fill: while one commit is under way the next gathers. One that takes long
 (a lock, a slow disk, a far database) does not hold up the others for more than PATIENCE: the next
 goes beside it, without the users it has, so that a user's commits end in the order of their seqs.
+
+Where little is going on there is nobody to gather: who comes then commits for itself, at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +63,7 @@ class Journal:
         self.disk_full = False  # set by who watches the disk: take nothing more
         self._queue = Queue(queue_events, queue_bytes)
         self._free = trio.Semaphore(COMMITS)
+        self._latest: _Commit | None = None
         self._readers = trio.CapacityLimiter(readers)
 
     @property
@@ -81,15 +84,14 @@ class Journal:
         try:
             async with trio.open_nursery() as commits:
                 task_status.started()
-                while True:
+                while await self._queue.ready():
+                    if self._latest is not None:
+                        await self._latest.over_or_long()
                     await self._free.acquire()
-                    batch = await self._queue.next_batch()
-                    if not batch:
-                        return
-                    over = trio.Event()
-                    commits.start_soon(self._commit_beside, batch, over)
-                    with trio.move_on_after(_patience(batch)):
-                        await over.wait()
+                    if batch := self._queue.take():
+                        commits.start_soon(self._carry_out, batch, self._begin(batch))
+                    else:  # whoever waited has left
+                        self._free.release()
         finally:
             self.close()  # whoever comes when nobody commits is refused, and does not wait
 
@@ -100,7 +102,8 @@ class Journal:
     async def append(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
         """Store one user's events, all or none; returns after the commit, in their order.
 
-        They were received at one moment: that of the first is stored for all of them.
+        They were received at one moment: that of the first is stored for all of them. Cancelled,
+        they may be stored or not.
         Raises JournalFull or DiskFull at once, DatabaseAway within the timeout (the events may
         yet be stored: a retry with the same ids tells), InvalidToken when the user is gone,
         Invalid when the database refuses a value.
@@ -108,10 +111,16 @@ class Journal:
         if self.disk_full:
             raise DiskFull()
         waiting = Waiting(user_id, events)
-        self._queue.put(waiting)
+        self._queue.enter(waiting)
         try:
-            with trio.move_on_after(self._timeout):
-                await waiting.done.wait()
+            if self._is_quiet():
+                batch = self._queue.take_alone(waiting)
+                self._free.acquire_nowait()
+                await self._carry_out(batch, self._begin(batch))
+            else:
+                self._queue.put(waiting)
+                with trio.move_on_after(self._timeout):
+                    await waiting.done.wait()
         finally:
             self._queue.leave(waiting)
         if not waiting.done.is_set():
@@ -120,13 +129,26 @@ class Journal:
             raise waiting.problem
         return waiting.receipts
 
-    async def _commit_beside(self, batch: list[Waiting], over: trio.Event) -> None:
+    def _is_quiet(self) -> bool:
+        """Nobody else waits or commits, and the latest commit found nobody to gather either.
+
+        A crowd's first must not run ahead: the others would gather behind its commit, and it
+        behind theirs, two commits for each round of them.
+        """
+        return self._queue.idle and (self._latest is None or self._latest.of_one)
+
+    def _begin(self, batch: list[Waiting]) -> "_Commit":
+        self._latest = _Commit(batch)
+        return self._latest
+
+    async def _carry_out(self, batch: list[Waiting], commit: "_Commit") -> None:
+        """Gives back the place among the COMMITS that was taken for it."""
         try:
             await self._commit(batch)
         finally:
             self._queue.committed(batch)
             self._free.release()
-            over.set()
+            commit.over.set()
 
     async def _commit(self, batch: list[Waiting]) -> None:
         started = trio.current_time()
@@ -152,9 +174,10 @@ class Journal:
             log.error("commit_refused", error=type(error.__cause__).__name__)
             self._refuse(batch, Internal)
             return
-        metrics.commit_seconds.observe(trio.current_time() - started)
-        metrics.commit_events.observe(sum([len(waiting.events) for waiting in batch]))
+        ended = trio.current_time()
         self._hand_over(batch, rows)
+        metrics.commit_seconds.observe(ended - started)
+        metrics.commit_events.observe(sum([len(waiting.events) for waiting in batch]))
 
     async def _append_events(self, batch: list[Waiting]) -> list[Row]:
         return await self._database.fetch_steadily(*statement(batch))
@@ -205,6 +228,18 @@ class Journal:
         return await select_events(self._database, after, MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES)
 
 
-def _patience(batch: Sequence[Waiting]) -> float:
-    """Seconds until the next commit goes beside this one."""
-    return 0.0 if sum([len(waiting.events) for waiting in batch]) >= LARGE else PATIENCE
+class _Commit:
+    """One under way."""
+
+    __slots__ = ("_long_at", "of_one", "over")
+
+    def __init__(self, batch: list[Waiting]) -> None:
+        large = sum([len(waiting.events) for waiting in batch]) >= LARGE
+        self.of_one = len(batch) == 1
+        self.over = trio.Event()
+        self._long_at = trio.current_time() + (0.0 if large else PATIENCE)
+
+    async def over_or_long(self) -> None:
+        """Return when the next may begin."""
+        with trio.move_on_at(self._long_at):
+            await self.over.wait()

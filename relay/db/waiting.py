@@ -40,8 +40,13 @@ class Queue:
         self._news = trio.Event()
         self._closed = False
 
-    def put(self, waiting: Waiting) -> None:
-        """Queue a request, until it leaves. Raises JournalFull or Draining."""
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, and nothing is being committed."""
+        return not (self._waiting or self._committing)
+
+    def enter(self, waiting: Waiting) -> None:
+        """Count a request in, until it leaves. Raises JournalFull or Draining."""
         if self._closed:
             raise Draining()
         events, size = self.events + len(waiting.events), self.bytes + waiting.size
@@ -49,6 +54,9 @@ class Queue:
             metrics.journal_full.inc()
             raise JournalFull()
         self.events, self.bytes = events, size
+
+    def put(self, waiting: Waiting) -> None:
+        """Let a request that has entered wait for the next commit."""
         self._waiting[waiting] = None
         self._news.set()
 
@@ -65,22 +73,21 @@ class Queue:
         self._closed = True
         self._news.set()
 
-    async def next_batch(self) -> list[Waiting]:
-        """What the next commit holds, at least one request; none once closed and empty.
-
-        Who has a commit under way is not in it: a user's commits come one after the other, so
-        the order they end in is the order of the events. Call `committed` when it has ended.
-        """
-        while True:
-            if batch := self._take():
-                return batch
-            if self._closed and not self._waiting:
-                await trio.lowlevel.checkpoint()
-                return []
+    async def ready(self) -> bool:
+        """Wait until there is a batch to take; False once closed and everything is committed."""
+        while not any(waiting.user_id not in self._committing for waiting in self._waiting):
+            if self._closed and self.idle:
+                return False
             self._news = trio.Event()
             await self._news.wait()
+        return True
 
-    def _take(self) -> list[Waiting]:
+    def take(self) -> list[Waiting]:
+        """What the next commit holds. Call `committed` when it has ended.
+
+        Who has a commit under way is not in it: a user's commits come one after the other, so
+        the order they end in is the order of the events.
+        """
         batch: list[Waiting] = []
         events = size = 0
         for waiting in self._waiting:
@@ -96,8 +103,13 @@ class Queue:
         self._committing.update([waiting.user_id for waiting in batch])
         return batch
 
+    def take_alone(self, waiting: Waiting) -> list[Waiting]:
+        """One that has entered, before it waits at all; only while `idle`."""
+        self._committing.add(waiting.user_id)
+        return [waiting]
+
     def committed(self, batch: list[Waiting]) -> None:
         """This batch's commit has ended, well or not."""
         self._committing.difference_update([waiting.user_id for waiting in batch])
-        if self._waiting:
+        if self._waiting or self._closed:
             self._news.set()

@@ -181,6 +181,37 @@ async def test_only_so_many_commits_are_under_way(database_url: str) -> None:
     assert here.journal.waiting_events == 0
 
 
+async def test_who_is_cancelled_in_its_own_commit_leaves_nothing_behind(database_url: str) -> None:
+    async with desk(database_url) as here:
+        async with locked(here, database_url, USERS[0]), trio.open_nursery() as nursery:
+            nursery.start_soon(here.post, "cancelled", USERS[0], event())
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(here.post, "gathered", USERS[1], event())
+            nursery.cancel_scope.cancel()
+        assert here.outcomes == {}
+        assert here.journal.waiting_events == here.journal.waiting_bytes == 0
+        for name in ("first", "second"):
+            await here.post(name, USERS[0], event())
+            assert isinstance(here.outcomes[name], list)
+
+
+async def test_the_journal_ends_after_the_last_commit_whoever_carries_it_out(
+    database_url: str,
+) -> None:
+    async with open_database(database_url, connections=4, timeout=5) as database:
+        await database.execute("INSERT INTO users (user_id, epoch) VALUES ($1, 'e')", USERS[0])
+        here = Desk(database, 1000, 2**20)
+        async with trio.open_nursery() as posting, trio.open_nursery() as running:
+            await running.start(here.journal.run)
+            async with locked(here, database_url, USERS[0]):
+                posting.start_soon(here.post, "last", USERS[0], event())
+                await trio.testing.wait_all_tasks_blocked()
+                here.journal.close()
+                await trio.testing.wait_all_tasks_blocked()
+                assert running.child_tasks
+        assert isinstance(here.outcomes["last"], list)
+
+
 async def test_readers_take_turns_and_hold_up_nobody_else(database_url: str) -> None:
     crowd = 8  # more than there are connections
     pages: list[Page] = []

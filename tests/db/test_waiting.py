@@ -13,40 +13,47 @@ def queue() -> Queue:
     return Queue(most_events=100, most_bytes=10_000)
 
 
-def waiting(user_id: UUID) -> Waiting:
-    return Waiting(user_id, [NewEvent("id", "type", None, "", "{}", utc_now())])
+def wait_in(line: Queue, user_id: UUID) -> Waiting:
+    one = Waiting(user_id, [NewEvent("id", "type", None, "", "{}", utc_now())])
+    line.enter(one)
+    line.put(one)
+    return one
 
 
 async def test_what_was_held_back_by_its_users_commit_comes_when_that_has_ended() -> None:
     line, user_id = queue(), uuid4()
-    line.put(first := waiting(user_id))
-    assert await line.next_batch() == [first]
-    line.put(second := waiting(user_id))
+    first = wait_in(line, user_id)
+    assert line.take() == [first]
+    second = wait_in(line, user_id)
+    assert line.take() == []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_ends, line, [second])
+        nursery.start_soon(_is_ready, line, True)
         await trio.testing.wait_all_tasks_blocked()
         line.leave(first)
         line.committed([first])
+    assert line.take() == [second]
 
 
 async def test_it_is_over_when_it_is_closed_and_the_last_has_left() -> None:
     line, user_id = queue(), uuid4()
-    line.put(first := waiting(user_id))
-    assert await line.next_batch() == [first]
-    line.put(second := waiting(user_id))
+    first = wait_in(line, user_id)
+    assert line.take() == [first]
+    second = wait_in(line, user_id)
     line.close()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_ends, line, [])
-        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(_is_ready, line, False)
         line.leave(second)
+        await trio.testing.wait_all_tasks_blocked()
+        assert nursery.child_tasks  # the first is still being committed
+        line.committed([first])
 
 
 async def test_a_commit_that_ends_with_nobody_waiting_wakes_nobody() -> None:
     line = queue()
-    line.put(first := waiting(uuid4()))
-    assert await line.next_batch() == [first]
+    first = wait_in(line, uuid4())
+    assert line.take() == [first]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(line.next_batch)
+        nursery.start_soon(line.ready)
         await trio.testing.wait_all_tasks_blocked()
         news = line._news
         line.committed([first])
@@ -55,5 +62,17 @@ async def test_a_commit_that_ends_with_nobody_waiting_wakes_nobody() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def _ends(line: Queue, batch: list[Waiting]) -> None:
-    assert await line.next_batch() == batch
+async def test_who_is_taken_alone_holds_back_its_own_user_until_its_commit_ends() -> None:
+    line, user_id = queue(), uuid4()
+    alone = Waiting(user_id, [NewEvent("id", "type", None, "", "{}", utc_now())])
+    line.enter(alone)
+    assert line.idle
+    assert line.take_alone(alone) == [alone]
+    assert not line.idle
+    wait_in(line, user_id)
+    other = wait_in(line, uuid4())
+    assert line.take() == [other]
+
+
+async def _is_ready(line: Queue, expected: bool) -> None:
+    assert await line.ready() is expected
