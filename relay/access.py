@@ -33,6 +33,7 @@ POLL = 1.0  # seconds between looks for revocations: what a revoke may take else
 SOON = 0.1  # seconds between two at least, however often we are told to look
 RETRY = 0.2  # seconds after a look that failed: nobody is let in until one does not
 TRUST = 2.5  # seconds memory is trusted after the last good look: two may be slow
+NOTED = 60.0  # seconds that a note of a credential's use is good for
 WATCHING = 60.0  # seconds between two notes that open streams use their credentials
 REMEMBERED = 20_000  # credentials kept, about 1 KiB each; beyond, the oldest are asked for again
 
@@ -101,6 +102,7 @@ class Access:
         self._known: dict[str, Credential] = {}
         self._tokens_of: dict[UUID, str] = {}
         self._used: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
+        self._noted: dict[UUID, float] = {}  # uses in the database, and until when that will do
         self._revoked = 0  # how often that was heard
         self._note_watching_at = 0.0
         self._trusted_until = 0.0
@@ -114,20 +116,20 @@ class Access:
         credential = self.remembered(token, now)
         if credential is None:  # never seen, or expired; but a session may have slid on
             credential = await self._ask(token)
-            self._used[credential.kind].add(credential.id)
+            self._use(credential, trio.current_time())
         return credential
 
     def remembered(self, token: str, now: float) -> Credential | None:
         """Whose it is, if memory may say so now; None refuses nobody."""
-        credential = self._known.get(token)
-        if (
-            credential is None
-            or credential.expires_at <= now
-            or trio.current_time() > self._trusted_until
-        ):
+        credential, at = self._known.get(token), trio.current_time()
+        if credential is None or credential.expires_at <= now or at > self._trusted_until:
             return None
-        self._used[credential.kind].add(credential.id)
+        self._use(credential, at)
         return credential
+
+    def _use(self, credential: Credential, at: float) -> None:
+        if self._noted.get(credential.id, 0.0) <= at:
+            self._used[credential.kind].add(credential.id)
 
     async def _ask(self, token: str) -> Credential:
         claims = self.keyring.verify(token)
@@ -247,10 +249,13 @@ class Access:
                 await self._woken.wait()
 
     async def _note_use(self) -> None:
-        if trio.current_time() >= self._note_watching_at:
-            self._note_watching_at = trio.current_time() + WATCHING
+        now = trio.current_time()
+        if now >= self._note_watching_at:
+            self._note_watching_at = now + WATCHING
+            self._noted = {used: until for used, until in self._noted.items() if until > now}
+            watching = [used for used in self._watching() if used not in self._noted]
             for used in self._used.values():
-                used.update(self._watching())  # of either kind: the other's ids match nothing
+                used.update(watching)  # of either kind: the other's ids match nothing
         hooks, sessions = list(self._used[Kind.HOOK]), list(self._used[Kind.SESSION])
         if hooks:
             await touch_tokens(self._database, hooks)
@@ -258,6 +263,7 @@ class Access:
         if sessions:
             await touch_sessions(self._database, sessions, SESSION_DAYS)
             self._used[Kind.SESSION].difference_update(sessions)
+        self._noted.update(dict.fromkeys([*hooks, *sessions], now + NOTED))
 
 
 def _hash(ticket: str) -> bytes:

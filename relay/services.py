@@ -21,7 +21,7 @@ from relay.limits import Limits
 from relay.origins import Origins
 from relay.packaged import packaged
 from relay.realtime.backplane import Backplane, LocalBackplane
-from relay.realtime.following import Follower
+from relay.realtime.following import LOOK, LOOK_ALONE, Follower
 from relay.realtime.hub import Hub
 from relay.realtime.news import News
 from relay.realtime.notifying import PostgresBackplane
@@ -104,7 +104,7 @@ async def open_services(
         )
         publisher = Publisher(database, hub, backplane, settings)
         journal = publisher.journal
-        follower = Follower(hub, journal)
+        follower = Follower(hub, journal, LOOK if source.shared else LOOK_ALONE)
         heads = Heads(database)
         origins = Origins(base_url, settings.cors)
         vitals = Vitals(database, journal, settings)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from relay.access import POLL, Access
 from relay.db.pool import Database
-from relay.db.tokens import LiveToken
+from relay.db.tokens import LiveToken, select_revoked, touch_tokens
 from relay.errors import InvalidToken
 from relay.setting_types import signing_keys
 from relay.tokens import Claims, Keyring, Kind, Scope
@@ -68,6 +69,39 @@ async def test_a_look_that_is_asked_for_does_not_wait_for_the_next_second(
             took.append(await eventually(lambda: token_id in ended, within=10 * POLL))  # noqa: B023
         assert min(took) < POLL / 2
         assert told == []
+
+
+async def test_a_use_is_noted_once_a_minute_however_often_it_is_used(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await relay.user()
+    token_id = UUID((await user.token())["token_id"])
+    noted: list[list[UUID]] = []
+    looked = trio.Event()
+
+    async def touch(database: Database, token_ids: list[UUID]) -> None:
+        noted.append(token_ids)
+        await touch_tokens(database, token_ids)
+
+    async def select(database: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
+        looked.set()
+        return await select_revoked(database, since)
+
+    monkeypatch.setattr("relay.access.touch_tokens", touch)
+    monkeypatch.setattr("relay.access.select_revoked", select)
+    async with listening(database) as (access, _, _):
+        crowd = Crowd(access, monkeypatch)
+        crowd.answer.set()
+        token = crowd.token(user, str(token_id))
+        for use in range(3):
+            if use == 2:
+                access._noted[token_id] = 0.0  # a minute later
+            await access.authenticate(token, time.time())
+            for _ in range(2):  # the second begins after the first has noted what was used
+                looked = trio.Event()
+                access.look()
+                await looked.wait()
+    assert noted == [[token_id], [token_id]]
 
 
 class Crowd:

@@ -1,6 +1,6 @@
 """Events that other processes stored, on their way to the readers here.
 
-News of them is a reason to look, and once a second so is none: whatever was stored and not
+News of them is a reason to look, and after a while so is none: whatever was stored and not
 announced here, because a notification or a commit's answer got lost, is found by that look.
 """
 
@@ -20,6 +20,7 @@ from relay.realtime.news import News
 from relay.realtime.publisher import observe_delivery
 
 LOOK = 1.0  # seconds between two looks at all streams with readers here
+LOOK_ALONE = 5.0  # where nobody else stores: only a commit of one's own can have got lost
 SOON = 0.1  # seconds between two at least, however often "everything" is heard
 RETRY = 0.2  # seconds after a look that failed
 MOST_USERS = 256  # streams of one query
@@ -28,7 +29,8 @@ MOST_USERS = 256  # streams of one query
 class Follower:
     """Reads for all readers of a user at once what none of them was told."""
 
-    def __init__(self, hub: Hub, journal: Journal) -> None:
+    def __init__(self, hub: Hub, journal: Journal, look: float = LOOK) -> None:
+        self._look = look
         self._hub = hub
         self._journal = journal
         self._heads: dict[UUID, int] = {}  # only users with readers here
@@ -69,7 +71,7 @@ class Follower:
     async def _look_at_all(self) -> None:
         """How far have the streams with readers here got?"""
         self._looked_at = trio.current_time()
-        self._look_at = self._looked_at + LOOK
+        self._look_at = self._looked_at + self._look
         if users := self._hub.users():
             for user_id, head in (await self._journal.heads(users)).items():
                 if self._is_new(user_id, head.last):
