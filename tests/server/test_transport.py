@@ -1,6 +1,7 @@
 """The transport offered to the application: ready bytes, in order, never for ever."""
 
 import os
+from dataclasses import replace
 
 import h11
 import pytest
@@ -242,14 +243,14 @@ async def test_an_sse_reader_that_stalls_is_cut_and_counted(stage: Stage) -> Non
 
 
 async def test_a_reader_that_is_slow_but_reads_is_not_cut(stage: Stage) -> None:
-    async with serving(stage, limits=IMPATIENT) as server:
+    async with serving(stage, limits=replace(IMPATIENT, send_timeout=0.6)) as server:
         client, visit = await opened(server, stage)
         whole = frame(bytes(MUCH * 8))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(visit.transport.send_raw, whole)
             left = len(whole)
             while left:  # three times the send timeout in all
-                await trio.sleep(0.03)
+                await trio.sleep(0.1)
                 left -= len(await client.exactly(min(left, 400_000)))
         assert not visit.transport.stalled
         visit.leave()
