@@ -33,7 +33,7 @@ POLL = 1.0  # seconds between looks for revocations: what a revoke may take else
 SOON = 0.1  # seconds between two at least, however often we are told to look
 RETRY = 0.2  # seconds after a look that failed: nobody is let in until one does not
 TRUST = 2.5  # seconds memory is trusted after the last good look: two may be slow
-NOTED = 60.0  # seconds that a note of a credential's use is good for
+NOTED = 45.0  # seconds that a note of a credential's use is good for
 WATCHING = 60.0  # seconds between two notes that open streams use their credentials
 REMEMBERED = 20_000  # credentials kept, about 1 KiB each; beyond, the oldest are asked for again
 

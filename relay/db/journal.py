@@ -42,14 +42,15 @@ Deliver = Callable[[UUID, list[Event]], None]
 class Journal:
     """`deliver` is called with each user's new events, right after their commit, in seq order.
 
-    `recheck` is called with users whose last commit's outcome is not known.
+    `recheck` is called with users whose last commit's outcome is not known, and with those whose
+    producer repeated an event, and its seq: perhaps since nobody was told how the first try ended.
     """
 
     def __init__(
         self,
         database: Database,
         deliver: Deliver,
-        recheck: Callable[[UUID], None],
+        recheck: Callable[[UUID, int | None], None],
         *,
         queue_events: int,
         queue_bytes: int,
@@ -102,8 +103,7 @@ class Journal:
     async def append(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
         """Store one user's events, all or none; returns after the commit, in their order.
 
-        They were received at one moment: that of the first is stored for all of them. Cancelled,
-        they may be stored or not.
+        They were received at one moment: that of the first is stored for all of them.
         Raises JournalFull or DiskFull at once, DatabaseAway within the timeout (the events may
         yet be stored: a retry with the same ids tells), InvalidToken when the user is gone,
         Invalid when the database refuses a value.
@@ -116,7 +116,8 @@ class Journal:
             if self._is_quiet():
                 batch = self._queue.take_alone(waiting)
                 self._free.acquire_nowait()
-                await self._carry_out(batch, self._begin(batch))
+                with trio.CancelScope(shield=True):  # what has begun ends, within its deadline
+                    await self._carry_out(batch, self._begin(batch))
             else:
                 self._queue.put(waiting)
                 with trio.move_on_after(self._timeout):
@@ -158,7 +159,7 @@ class Journal:
             metrics.commit_failures.inc()
             self._refuse(batch, DatabaseAway)
             for user_id in {waiting.user_id for waiting in batch}:
-                self._recheck(user_id)
+                self._recheck(user_id, None)
             return
         except RowRefused:
             # one request's data must not cost its neighbours theirs
@@ -185,11 +186,18 @@ class Journal:
     def _hand_over(self, batch: list[Waiting], rows: list[Row]) -> None:
         """Deliver what is new, a user at a time, then wake those who wait."""
         fresh: dict[UUID, list[Event]] = {}
+        repeated: list[Waiting] = []
         for waiting, row in zip(batch, rows, strict=True):
-            fresh.setdefault(waiting.user_id, []).extend(settle(waiting, row))
+            new = settle(waiting, row)
+            fresh.setdefault(waiting.user_id, []).extend(new)
+            if len(new) < len(waiting.receipts):
+                repeated.append(waiting)
         for user_id, events in fresh.items():
             if events:
                 self._deliver(user_id, events)
+        for waiting in repeated:
+            furthest = max([receipt.seq for receipt in waiting.receipts if receipt.duplicate])
+            self._recheck(waiting.user_id, furthest)
         for waiting in batch:
             waiting.done.set()
 

@@ -118,7 +118,7 @@ async def touch_tokens(database: Database, token_ids: list[UUID]) -> None:
         """
         UPDATE tokens SET last_used_at = now()
         WHERE token_id = ANY ($1)
-            AND (last_used_at IS NULL OR last_used_at < now() - interval '50 seconds')
+            AND (last_used_at IS NULL OR last_used_at < now() - interval '15 seconds')
         """,
         token_ids,
     )

@@ -74,7 +74,7 @@ async def touch_sessions(database: Database, session_ids: list[UUID], session_da
             UPDATE sessions
             SET last_used_at = now(), expires_at = now() + $2 * interval '1 day'
             WHERE session_id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()
-                AND last_used_at < now() - interval '50 seconds'
+                AND last_used_at < now() - interval '15 seconds'
             RETURNING user_id
         )
         UPDATE users SET active_at = now() FROM used WHERE users.user_id = used.user_id

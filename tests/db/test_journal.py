@@ -24,11 +24,12 @@ class Desk:
     def __init__(self, database: Database, queue_events: int, queue_bytes: int) -> None:
         self.database = database
         self.delivered: list[tuple[UUID, list[int]]] = []
+        self.rechecked: list[tuple[UUID, int | None]] = []
         self.outcomes: dict[str, list[Receipt] | Problem] = {}
         self.journal = Journal(
             database,
             self._deliver,
-            lambda _: None,
+            lambda *recheck: self.rechecked.append(recheck),
             queue_events=queue_events,
             queue_bytes=queue_bytes,
             readers=1,
@@ -181,18 +182,29 @@ async def test_only_so_many_commits_are_under_way(database_url: str) -> None:
     assert here.journal.waiting_events == 0
 
 
-async def test_who_is_cancelled_in_its_own_commit_leaves_nothing_behind(database_url: str) -> None:
+async def test_who_is_cancelled_in_its_own_commit_sees_it_through(database_url: str) -> None:
     async with desk(database_url) as here:
-        async with locked(here, database_url, USERS[0]), trio.open_nursery() as nursery:
-            nursery.start_soon(here.post, "cancelled", USERS[0], event())
+        async with trio.open_nursery() as nursery, locked(here, database_url, USERS[0]):
+            nursery.start_soon(here.post, "begun", USERS[0], event())
             await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(here.post, "gathered", USERS[1], event())
+            nursery.start_soon(here.post, "waiting", USERS[0], event())
+            await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-        assert here.outcomes == {}
+        assert list(here.outcomes) == ["begun"]
+        assert here.delivered == [(USERS[0], [1])]
         assert here.journal.waiting_events == here.journal.waiting_bytes == 0
-        for name in ("first", "second"):
-            await here.post(name, USERS[0], event())
-            assert isinstance(here.outcomes[name], list)
+        await here.post("next", USERS[0], event())
+        assert here.delivered[1:] == [(USERS[0], [2])]
+
+
+async def test_what_a_producer_repeats_may_be_news_to_readers(database_url: str) -> None:
+    async with desk(database_url) as here:
+        first, second = event(id="a"), event(id="b")
+        await here.post("once", USERS[0], first, second)
+        assert here.rechecked == []
+        await here.post("again", USERS[0], first, event(), second)
+        assert here.rechecked == [(USERS[0], 2)]
+        assert here.delivered == [(USERS[0], [1, 2]), (USERS[0], [3])]
 
 
 async def test_the_journal_ends_after_the_last_commit_whoever_carries_it_out(

@@ -1,8 +1,11 @@
 """Postgres frozen and Postgres restarted, under load."""
 
+import json
 import signal
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import trio
 
@@ -10,7 +13,7 @@ from relay.db.embedded import running_postgres
 from relay.db.pool import connect
 from tests.faults.ledger import Ledger, load
 from tests.faults.program import Program, copy_data, dsn, running, send
-from tests.faults.wire import Caller
+from tests.faults.wire import Caller, stream
 
 DEADLINE = 1.0  # seconds: RELAY_DATABASE_TIMEOUT of the frozen program
 FROZEN = 4.0  # seconds: longer than credentials are trusted from memory, and a call more
@@ -160,3 +163,30 @@ async def _postgres(
         task_status.started(postgres.dsn)
         await stop.wait()
     gone.set()
+
+
+async def test_what_a_timed_out_commit_stored_reaches_readers_when_it_is_repeated(
+    tmp_path: Path, made_data: Path
+) -> None:
+    program = Program(tmp_path, RELAY_DATABASE_TIMEOUT=str(DEADLINE))
+    copy_data(made_data, program.data)
+    event = b'{"event_id":"late",' + EVENT[1:]
+    async with running(program), Caller(program.port) as producer:
+        account = await Ledger(program).enrol("late", [])
+        post = partial(producer.call, "POST", "/api/webhook/cli", account.hook, event)
+        async with stream(program.port, "sse", account.session) as reader:
+            assert (await reader.next())[0]["type"] == "hello"
+            async with connect(dsn(program), timeout=10) as elsewhere:
+                await elsewhere.execute("BEGIN")
+                await elsewhere.execute(
+                    "SELECT FROM users WHERE user_id = $1 FOR UPDATE", UUID(account.user_id)
+                )
+                assert (await post()).status == 503
+                await elsewhere.execute("COMMIT")
+            async with connect(dsn(program), timeout=10) as elsewhere:
+                while not await elsewhere.fetch("SELECT FROM events WHERE event_id = 'late'"):  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+            again = json.loads((await post()).body)
+            assert again["duplicate"]
+            with trio.fail_after(1):  # long before anybody looks
+                assert [message["seq"] for message in await reader.next()] == [again["seq"]]
