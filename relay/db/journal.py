@@ -115,7 +115,7 @@ class Journal:
         try:
             if self._is_quiet():
                 batch = self._queue.take_alone(waiting)
-                self._free.acquire_nowait()
+                self._free.acquire_nowait()  # nobody commits, so one is free
                 with trio.CancelScope(shield=True):  # what has begun ends, within its deadline
                     await self._carry_out(batch, self._begin(batch))
             else:
