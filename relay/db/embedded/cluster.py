@@ -25,6 +25,7 @@ SETTINGS = {
     "shared_buffers": "64MB",  # the recent end of the journal; the kernel caches the rest
     "max_wal_size": "512MB",  # a busy hour between checkpoints, yet seconds of crash recovery
     "checkpoint_timeout": "15min",  # fewer checkpoints, fewer full pages written to the log
+    "backend_flush_after": "256kB",  # or a flood's pages hold up the journal at a checkpoint
     "io_method": "sync",  # three reader processes less; reads come from the cache
     "max_logical_replication_workers": "0",  # no replication, no launcher process for it
     "jit": "off",  # compiling a query costs more than any of Relay's queries
