@@ -210,7 +210,8 @@ BEGIN
         SELECT e.seq, e.received_at, sum(event_bytes(e.payload)) OVER (ORDER BY e.seq)
             - event_bytes(e.payload) AS bytes_before
         FROM (
-            SELECT * FROM events WHERE user_id = of_user ORDER BY seq LIMIT batch
+            SELECT * FROM events WHERE user_id = of_user AND seq >= stream.oldest_seq
+            ORDER BY seq LIMIT batch
         ) e
     ) page
     WHERE page.seq <= stream.last_seq - most_events
@@ -220,7 +221,7 @@ BEGIN
         RETURN 0;
     END IF;
     WITH gone AS (
-        DELETE FROM events WHERE user_id = of_user AND seq <= cut
+        DELETE FROM events WHERE user_id = of_user AND seq BETWEEN stream.oldest_seq AND cut
         RETURNING event_id, seq, received_at, event_bytes(payload) AS bytes
     ), kept AS (
         INSERT INTO trimmed_events (user_id, event_id, seq, received_at)
@@ -404,3 +405,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (2, 'prese
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (3, 'links', '0caf4d67822e5a163cc9c59a8c814e278e80a006c97c1f3f7b5be9263bbe95f3');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (4, 'append_requests', '87bc24feb273d55a1f5406e8e2e96460a3de39efad174f7ed943b2c3bf6e1806');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (5, 'append_event', '482ecf568ba39a5c0227c118d30c272058fa7498caa09e378fd85ada9cff1b60');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (6, 'trim_from_the_oldest', '0def775f3d6927a0a79848796085668d90c5f577902a0425484501160137de52');
