@@ -30,6 +30,7 @@ OPENED = {"websocket": 101, "sse": 200}
 ONE_REQUESTS_OWN = (
     rb"(?<=x-request-id: )\w+|(?<=\"request_id\":\")\w+|(?<=date: )[^\r]+"
     rb"|(?<=ratelimit-remaining: )\d+|(?<=ratelimit-reset: )\d+|(?<=token_ttl_s\":)\d+"
+    rb"|(?<=retry-after: )\d{3}\b|(?<=try again in )\d{3}\b"  # minutes, counted in seconds
 )
 ONE_CONNECTIONS_OWN = {"request_id", "connection_id"}
 COUNTED = (
