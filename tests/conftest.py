@@ -14,17 +14,22 @@ from relay.db.embedded import running_postgres
 from relay.db.source import bring_up_to_date
 from relay.logs import configure_logs
 from tests.live import Relay, running_relay
+from tests.support.patience import PATIENCE
+from tests.support.start import known_start
 
 TEMPLATE = "relay_template"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quiet_logs() -> None:
-    configure_logs("error")
+def _start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever started this run, its tests begin in one state."""
+    with known_start(tmp_path_factory.mktemp("home")):
+        configure_logs("error")
+        yield
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres(_start: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running Postgres with a migrated template database."""
     folder = tmp_path_factory.mktemp("postgres")
     ready, stop = threading.Event(), trio.Event()
@@ -40,7 +45,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     thread = threading.Thread(target=trio.run, args=(run,))
     thread.start()
-    assert ready.wait(60)
+    assert ready.wait(PATIENCE)
     asyncio.run(_statement(found[0], f"CREATE DATABASE {TEMPLATE}"))
     template = database_in(found[0], TEMPLATE)
     trio.run(lambda: bring_up_to_date(template, apply=True, timeout=10))

@@ -15,9 +15,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket
 from relay.serving import serve_relay, server_config
 from relay.settings import Settings
 from tests.api.document import documented
+from tests.support.patience import PATIENCE
 
 KEYS = "test:" + "0123456789abcdef" * 3
-PATIENCE = 30  # seconds anything in a test may take before it counts as broken
 NOISE = 3.0  # seconds a busy machine may add to a bound that is promised
 
 
@@ -49,7 +49,7 @@ async def running_relay(
     # people of a test come from one address, and faster than people do
     given |= {"RELAY_RATE_LIMITS": "off", **layer_asked_for()}
     # a busy machine's database is slow, not away
-    given |= {"RELAY_DATABASE_TIMEOUT": str(PATIENCE), **environ}
+    given |= {"RELAY_DATABASE_TIMEOUT": "60", **environ}
     settings = Settings.load(given, bind=environ.get("RELAY_BIND", "127.0.0.1:0"))
     stop = trio.Event() if stop is None else stop
     found: list[str] = []

@@ -22,7 +22,8 @@ from wsproto.events import (
 )
 
 from tests.api.document import documented
-from tests.live import PATIENCE, Relay
+from tests.live import Relay
+from tests.support.patience import PATIENCE
 
 HANDSHAKE = {
     "Connection": "Upgrade",

@@ -18,7 +18,8 @@ from relay.setting_types import signing_keys
 from relay.tokens import Claims, Keyring, Kind, Scope
 from tests.db.test_retention import database_of
 from tests.faults.program import eventually
-from tests.live import KEYS, PATIENCE, Relay, User
+from tests.live import KEYS, Relay, User
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture

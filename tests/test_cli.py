@@ -30,7 +30,8 @@ from tests.ground.commands import (
     relay,
     running,
 )
-from tests.live import PATIENCE, Relay, User, bearer, open_stream
+from tests.live import Relay, User, bearer, open_stream
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 SERVE = (*RELAY, "serve", "--bind", "127.0.0.1:0")

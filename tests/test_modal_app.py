@@ -21,7 +21,8 @@ from relay.setting_types import duration
 from relay.settings import Settings
 from tests.faults.program import eventually, free_port
 from tests.ground.commands import environment
-from tests.live import PATIENCE, Relay, open_stream
+from tests.live import Relay, open_stream
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 CUT_AFTER = 150  # seconds: Modal ends every request then

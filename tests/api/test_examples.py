@@ -11,8 +11,9 @@ import pytest
 import trio
 
 from tests.api.document import operations
-from tests.live import PATIENCE, Relay, User
+from tests.live import Relay, User
 from tests.programs import program
+from tests.support.patience import PATIENCE
 
 CURL = Path(__file__).parents[2] / "examples" / "curl"
 SCRIPTS = sorted(path.name for path in CURL.glob("*.sh"))

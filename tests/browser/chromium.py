@@ -17,7 +17,7 @@ import trio
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests import programs
-from tests.live import PATIENCE
+from tests.support.patience import PATIENCE
 
 T = TypeVar("T")
 

@@ -8,7 +8,8 @@ from typing import Literal
 import trio
 
 from tests.faults.program import free_port
-from tests.live import PATIENCE, Relay, running_relay
+from tests.live import Relay, running_relay
+from tests.support.patience import PATIENCE
 
 CHUNK = 65_536
 END = b"\r\n\r\n"  # of a head

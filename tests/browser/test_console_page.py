@@ -17,7 +17,8 @@ from tests.browser.visits import (
     watchers,
 )
 from tests.faults.program import free_port
-from tests.live import PATIENCE, Relay, bearer, running_relay
+from tests.live import Relay, bearer, running_relay
+from tests.support.patience import PATIENCE
 
 
 def own(relay: Relay, tab: Tab) -> list[str]:

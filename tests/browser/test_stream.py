@@ -16,7 +16,8 @@ from tests.browser.middlebox import Middlebox, relay_behind
 from tests.browser.readers import Reader, reader
 from tests.browser.visits import watchers
 from tests.e2e.test_where_to_start import trim
-from tests.live import PATIENCE, Relay, User
+from tests.live import Relay, User
+from tests.support.patience import PATIENCE
 
 
 @dataclass

@@ -6,7 +6,8 @@ import trio
 from playwright.sync_api import Page
 
 from tests.browser.chromium import Profile, Tab
-from tests.live import PATIENCE, Relay, bearer
+from tests.live import Relay, bearer
+from tests.support.patience import PATIENCE
 
 COOKIE = "relay_session"
 FIRST_WORDS = "Start something in a terminal."

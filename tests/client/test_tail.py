@@ -30,7 +30,8 @@ from tests.client.stand_in import TOKEN
 from tests.client.terminals import piped
 from tests.faults.program import free_port
 from tests.ground.commands import RELAY, Command, environment, running
-from tests.live import PATIENCE, Relay, User, bearer, running_relay
+from tests.live import Relay, User, bearer, running_relay
+from tests.support.patience import PATIENCE
 
 FLOOD = 10_000  # events
 ROOM = 40 * 2**20  # bytes a flood may add: Python's own waste, and none of the events

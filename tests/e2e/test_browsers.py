@@ -11,8 +11,9 @@ import pytest
 import trio
 
 from relay.db.pool import connect
-from tests.live import NOISE, PATIENCE, Relay, User, bearer, open_stream, running_relay
+from tests.live import NOISE, Relay, User, bearer, open_stream, running_relay
 from tests.raw import handshake
+from tests.support.patience import PATIENCE
 
 LISTED = "https://app.example.com"
 CORS = f"{LISTED}, https://*.example.app, http://127.0.0.1:1234"

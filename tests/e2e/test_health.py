@@ -4,7 +4,8 @@ import httpx
 import trio
 
 from relay.db.pool import connect
-from tests.live import PATIENCE, Relay, running_relay
+from tests.live import Relay, running_relay
+from tests.support.patience import PATIENCE
 
 
 async def statement(database_url: str, sql: str) -> None:

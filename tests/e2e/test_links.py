@@ -7,7 +7,8 @@ import trio
 
 from relay.db.pool import connect
 from relay.sessions import MAX_SESSIONS
-from tests.live import PATIENCE, Relay, User, bearer
+from tests.live import Relay, User, bearer
+from tests.support.patience import PATIENCE
 
 
 async def code_of(user: User) -> str:

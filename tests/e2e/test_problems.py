@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from relay.db.pool import connect
-from tests.live import PATIENCE, Relay, bearer, running_relay
+from tests.live import Relay, bearer, running_relay
 from tests.mint import claims_of
 from tests.raw import HANDSHAKE, handshake, head, raw_http
+from tests.support.patience import PATIENCE
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 METRICS = [

@@ -20,9 +20,10 @@ from relay.errors import DatabaseAway, Draining, InvalidToken, ProcessFull, TooM
 from relay.logs import known
 from relay.realtime.hub import Hub
 from tests.db.test_retention import database_of
-from tests.live import PATIENCE, Relay, User, bearer, running_relay
+from tests.live import Relay, User, bearer, running_relay
 from tests.mint import claims_of, minted
 from tests.raw import HANDSHAKE, RawHttp, head, raw_http
+from tests.support.patience import PATIENCE
 
 DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
 PATHS = {"websocket": "/api/rt", "sse": "/api/sse"}

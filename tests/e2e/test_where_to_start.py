@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from relay.db.pool import connect
-from tests.live import PATIENCE, Relay, User, bearer, open_stream
+from tests.live import Relay, User, bearer, open_stream
 from tests.raw import handshake
+from tests.support.patience import PATIENCE
 
 DOORS = ("websocket", "sse", "page")
 

@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from tests.ground.commands import complaints, environment, run_command, running
-from tests.live import PATIENCE, Relay
+from tests.live import Relay
 from tests.supply.packages import closure
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 

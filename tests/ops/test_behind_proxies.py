@@ -14,9 +14,10 @@ import pytest
 import trio
 
 from tests.faults.program import eventually
-from tests.live import PATIENCE, Relay, User, bearer, open_stream, running_relay
+from tests.live import Relay, User, bearer, open_stream, running_relay
 from tests.ops.proxies import Proxy, proxy
 from tests.raw import HANDSHAKE, raw_http
+from tests.support.patience import PATIENCE
 
 DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
 PROXIES = ("nginx", "caddy")

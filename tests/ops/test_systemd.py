@@ -13,8 +13,8 @@ import trio
 from relay.settings import Settings
 from tests.faults.program import eventually
 from tests.ground.commands import complaints, environment, run_command, running
-from tests.live import PATIENCE
 from tests.programs import program
+from tests.support.patience import PATIENCE
 
 UNIT = Path(__file__).parents[2] / "ops" / "systemd" / "relay.service"
 

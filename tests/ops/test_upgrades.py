@@ -10,7 +10,8 @@ from relay.db.migrate import load_migrations, migrate
 from relay.db.pool import connect
 from tests.ground.commands import RELAY as COMMAND
 from tests.ground.commands import complaints, environment, relay, running
-from tests.live import PATIENCE, Relay
+from tests.live import Relay
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 KNOWN = len(load_migrations(ROOT / "sql"))

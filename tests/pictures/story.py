@@ -13,7 +13,8 @@ import httpx
 import trio
 
 from tests.browser.chromium import Tab
-from tests.live import PATIENCE, bearer
+from tests.live import bearer
+from tests.support.patience import PATIENCE
 
 NOW = datetime(2026, 1, 30, 15, 42, 7, tzinfo=UTC)
 LIVE = 60  # seconds at its end that the page sees as they happen

@@ -15,10 +15,11 @@ from relay.db.pool import connect
 from tests.faults.line import Line, line_to
 from tests.faults.program import Program, running
 from tests.faults.wire import stream
-from tests.live import PATIENCE, bearer
+from tests.live import bearer
 from tests.raw import HANDSHAKE, head
 from tests.security.strangers import said
 from tests.security.test_signing import signed_headers
+from tests.support.patience import PATIENCE
 
 EVENT = '{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":%s}'
 FORGED = '{"event":"forged","level":"error"}'

@@ -1,0 +1,1 @@
+"""What the tests share: how a run starts, how long it waits, what it holds."""

@@ -1,0 +1,33 @@
+"""How long a test waits for something that must come: one number, the same for all of them.
+
+It is no measurement. What is right comes within milliseconds on a quiet machine, and within
+seconds beside three other tests and a starved processor; only what never comes reaches the end
+of it. So no test asks how long something took: it asks what came, and in which order.
+"""
+
+import time
+from collections.abc import Callable
+
+import trio
+
+PATIENCE = 120.0
+"""Seconds until something that has not come counts as never coming."""
+
+LOOK_EVERY = 0.01
+"""Seconds between two looks at what no event announces: a file, another process."""
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until it holds. Raises trio.TooSlowError after PATIENCE seconds."""
+    with trio.fail_after(PATIENCE):
+        while not holds():  # noqa: ASYNC110 - files and other processes set no Event
+            await trio.sleep(LOOK_EVERY)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """The same for a test without a loop. Raises TimeoutError after PATIENCE seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it has not come")
+        time.sleep(LOOK_EVERY)
