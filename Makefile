@@ -7,17 +7,36 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := .venv-bench
 
-.PHONY: run test soak check format schema licences pictures audit bench bench-docs wheel clean help
+# one process more than cores: some tests wait for others' processes
+CORES  := $(shell getconf _NPROCESSORS_ONLN)
+PYTEST := PYTHONUTF8=1 $(BIN)/python -m pytest
+BESIDE := -n $(shell expr $(CORES) + 1) --dist worksteal
+
+# what tells soonest whether Relay still works: parts by themselves, and one event's whole way
+QUICK  := $(wildcard tests/test_[!cm]*.py) tests/realtime tests/server/test_rfc9112.py \
+	tests/server/test_rfc6455.py tests/db/test_journal.py tests/e2e/test_one_event.py \
+	tests/e2e/test_ingestion.py tests/client/test_jobs.py tests/client/test_run.py
+RUNS   := 10
+
+.PHONY: run test quick pythons shake soak check format schema licences pictures audit bench bench-docs wheel clean help
 
 run: $(READY)  ## server, embedded database, migrations, a demo stream
 	@$(BIN)/relay serve --demo
 
 test: $(READY)  ## every test, on a real Postgres and a real Hypercorn
-	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/faults
-	$(BIN)/pytest tests/faults
+	$(PYTEST) $(BESIDE)
+
+quick: $(READY)  ## the tests that tell soonest, in about a minute
+	$(PYTEST) $(BESIDE) $(QUICK)
+
+pythons:  ## make quick with each Python from 3.11 up that this machine has
+	@.ci/pythons
+
+shake: $(READY)  ## every test RUNS times, in random order, each second time on a starved machine
+	$(BIN)/python -m tests.support.shake --runs $(RUNS) -- $(BESIDE)
 
 soak: $(READY)  ## the long tests: churn for minutes, a thousand readers
-	$(BIN)/pytest -m soak
+	$(PYTEST) -m soak
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .
@@ -51,7 +70,7 @@ wheel: $(READY)  ## dist/relay-….whl, which installs elsewhere
 	$(BIN)/python -m build --wheel
 
 clean:  ## all that make put here; events and keys stay, in .relay
-	rm -rf $(VENV) $(PEERS) .audit dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-3.* $(PEERS) .audit .shake dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import asyncpg
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
 
 from relay.db.embedded import running_postgres
 from relay.db.source import bring_up_to_date
@@ -16,8 +17,32 @@ from relay.logs import configure_logs
 from tests.live import Relay, running_relay
 from tests.support.patience import PATIENCE
 from tests.support.start import known_start
+from tests.support.untried import everything_is_asked_for, untried
 
 TEMPLATE = "relay_template"
+
+# Examples are the same in each run; `make shake` asks for others (--hypothesis-profile=shake).
+# No example has a deadline: a busy machine takes seconds for the simplest one.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("shake", settings.get_profile("steady"), derandomize=False)
+settings.load_profile("steady")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", ())
+    line = untried(report.longrepr[2] for report in skipped)
+    if line:
+        terminalreporter.write_line(line, yellow=True, bold=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything is asked for, a skip is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if everything_is_asked_for() and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ import trio
 
 from tests.api.document import operations
 from tests.live import Relay, User
-from tests.programs import program
+from tests.support.programs import program
 from tests.support.patience import PATIENCE
 
 CURL = Path(__file__).parents[2] / "examples" / "curl"

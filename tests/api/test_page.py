@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 from tests.api.document import operations
 from tests.api.test_asyncapi import DOCUMENT, MESSAGES
 from tests.live import Relay, running_relay
-from tests.programs import chromium
+from tests.support.programs import chromium
 from tests.test_docs import PROBLEMS
 
 

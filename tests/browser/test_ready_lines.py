@@ -7,7 +7,7 @@ from tests.browser.chromium import Chromium
 from tests.browser.visits import first_visit
 from tests.ground.commands import environment, run_command
 from tests.live import Relay
-from tests.programs import program
+from tests.support.programs import program
 
 # a `relay` on the PATH, wherever the tests' own is
 INSTALLED = f'relay() {{ "{sys.executable}" -m relay.cli.main "$@"; }}'

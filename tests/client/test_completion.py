@@ -12,7 +12,7 @@ from relay.cli.main import main
 from relay.client.credentials import CredentialsFile, Known, save_credentials
 from tests.client.terminals import terminal
 from tests.ground.commands import environment
-from tests.programs import program
+from tests.support.programs import program
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 SHELLS = {"bash": ["--norc", "-i"], "zsh": ["-f", "-i"], "fish": ["--no-config"]}

@@ -14,7 +14,7 @@ import trio
 from tests.client.stand_in import TOKEN, StandIn
 from tests.client.terminals import Person, piped, terminal
 from tests.ground.commands import RELAY, environment
-from tests.programs import program
+from tests.support.programs import program
 
 PROMPT = b"ready> "
 RUN = " ".join([*RELAY, "run", "--"])

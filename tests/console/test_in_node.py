@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import program
+from tests.support.programs import program
 
 HERE = Path(__file__).parent
 

@@ -6,7 +6,7 @@ from tests.client.stand_in import StandIn
 from tests.examples.actions import Job
 from tests.examples.conftest import Machine
 from tests.live import Relay
-from tests.programs import program
+from tests.support.programs import program
 
 TITLE = "you/project: CI / test"
 

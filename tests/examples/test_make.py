@@ -3,7 +3,7 @@
 import pytest
 
 from tests.examples.conftest import EXAMPLES, Machine, said
-from tests.programs import program
+from tests.support.programs import program
 
 MAKEFILE = f"""
 include {EXAMPLES}/make/watched.mk

@@ -16,7 +16,7 @@ import trio
 from tests.examples.conftest import EXAMPLES, WITHIN
 from tests.faults.program import free_port
 from tests.live import Relay, User, running_relay
-from tests.programs import lacking, program
+from tests.support.programs import lacking, program
 
 AWAY = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")  # npm's words
 DOORS = pytest.mark.parametrize("script", ["watch-sse.js", "watch-ws.js"])

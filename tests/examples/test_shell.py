@@ -10,7 +10,7 @@ import trio
 
 from tests.client.stand_in import TOKEN, StandIn, busy
 from tests.examples.conftest import EXAMPLES, WITHIN, Machine
-from tests.programs import program
+from tests.support.programs import program
 
 WATCHED = EXAMPLES / "shell" / "watched.sh"
 SHELLS = ["bash", "dash"]

@@ -14,7 +14,7 @@ import trio
 
 from tests.examples.conftest import EXAMPLES, Machine
 from tests.ground.commands import run_command
-from tests.programs import program
+from tests.support.programs import program
 
 UNITS = EXAMPLES / "systemd"
 SERVICES = ["backup.service", "relay-failed@.service"]

@@ -13,7 +13,7 @@ import trio
 from tests.faults.line import line_to
 from tests.faults.pair import WITHIN_A_LOOK, pair_of
 from tests.faults.program import free_port
-from tests.programs import program
+from tests.support.programs import program
 
 # two connections to the server for everybody, and none is anybody's for longer than a statement
 CONFIG = """

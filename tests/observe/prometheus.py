@@ -10,7 +10,7 @@ import httpx
 import trio
 
 from tests.faults.program import free_port
-from tests.programs import program
+from tests.support.programs import program
 
 OPS = Path(__file__).parents[2] / "ops"
 PATIENCE = 20.0  # seconds for a value to be scraped and found

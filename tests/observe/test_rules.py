@@ -13,7 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from relay import metrics
 from tests.observe.prometheus import OPS
-from tests.programs import program
+from tests.support.programs import program
 
 ALERTS = OPS / "prometheus" / "alerts.yml"
 CASES = OPS / "prometheus" / "alerts.test.yml"

@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio_websocket import open_websocket
 
-from tests.programs import program
+from tests.support.programs import program
 from tests.server.echo import Echo
 from tests.server.stage import serving
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.programs import program
+from tests.support.programs import program
 from tests.supply.packages import ROOT
 
 LOCK = json.loads((ROOT / "examples/node/package-lock.json").read_text())
