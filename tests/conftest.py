@@ -4,7 +4,9 @@ import asyncio
 import secrets
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -30,6 +32,17 @@ settings.register_profile("shake", settings.get_profile("steady"), derandomize=F
 settings.load_profile("steady")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Whatever started this run, its tests are read and run in one state."""
+    if config.getoption("numprocesses", None):
+        return  # the tests are read and run by the processes that this one starts
+    stack = ExitStack()
+    home = stack.enter_context(TemporaryDirectory(prefix="relay-home-"))
+    stack.enter_context(known_start(Path(home)))
+    config.add_cleanup(stack.close)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", ())
     line = untried(report.longrepr[2] for report in skipped)
@@ -46,15 +59,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whatever started this run, its tests begin in one state."""
-    with known_start(tmp_path_factory.mktemp("home")):
-        configure_logs("error")
-        yield
+def _quiet_logs() -> None:
+    configure_logs("error")
 
 
 @pytest.fixture(scope="session")
-def postgres(_start: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running Postgres with a migrated template database."""
     folder = tmp_path_factory.mktemp("postgres")
     ready, stop = threading.Event(), trio.Event()
