@@ -15,6 +15,7 @@ from relay.db.embedded.programs import find_binaries
 from relay.db.migrate import applied_migrations
 from relay.db.pool import connect
 from relay.db.source import bring_up_to_date
+from tests.support.patience import PATIENCE
 
 HEAD = """\
 -- The database of this version, written by `make schema` from the migrations beside this file.
@@ -37,7 +38,7 @@ async def dump_schema(dsn: str) -> str:
     program = [find_binaries() / "pg_dump", "--schema-only", "--no-owner", "--no-privileges", dsn]
     found = await trio.run_process(program, capture_stdout=True)
     schema = _NOISE.sub("", found.stdout.decode())
-    async with connect(dsn, timeout=10) as connection:
+    async with connect(dsn, timeout=PATIENCE) as connection:
         applied = await applied_migrations(connection)
     records = "".join(
         "INSERT INTO public.schema_migrations (version, name, checksum) VALUES"
@@ -51,7 +52,7 @@ async def migrated_schema() -> str:
     """The same, of a database that the migrations make now."""
     with tempfile.TemporaryDirectory() as folder:
         async with running_postgres(Path(folder)) as server:
-            await bring_up_to_date(server.dsn, apply=True, timeout=10)
+            await bring_up_to_date(server.dsn, apply=True, timeout=PATIENCE)
             return await dump_schema(server.dsn)
 
 

@@ -11,6 +11,7 @@ from relay.db.appending import settle, statement
 from relay.db.pool import open_database
 from relay.db.waiting import Waiting
 from relay.events import Event, NewEvent, Receipt, utc_now
+from tests.support.patience import PATIENCE
 
 ROUNDS = 40  # of one commit each
 
@@ -62,7 +63,7 @@ async def test_requests_are_answered_and_stored_as_a_dictionary_would(
     users = [uuid4() for _ in range(4)]
     gone = uuid4()
     model = Model(users)
-    async with open_database(database_url, connections=2, timeout=10) as database:
+    async with open_database(database_url, connections=2, timeout=PATIENCE) as database:
         for user_id in users:
             await database.execute(
                 "INSERT INTO users (user_id, epoch) VALUES ($1, $2)", user_id, f"epoch of {user_id}"

@@ -1,6 +1,6 @@
 """The embedded Postgres, with real ones: every test has a cluster of its own."""
 
-# ruff: noqa: ASYNC220, ASYNC240 - a look at a small file keeps nobody waiting here
+# ruff: noqa: ASYNC240 - a look at a small file keeps nobody waiting here
 
 import asyncio
 import os
@@ -9,30 +9,32 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 import trio
+import trio.testing
 
-from relay.db.embedded import (
-    Account,
-    EmbeddedError,
-    launcher,
-    leftovers,
-    running_postgres,
-)
+from relay.db import embedded
+from relay.db.embedded import Account, EmbeddedError, launcher, leftovers
 from relay.db.embedded.cluster import Cluster
 from relay.db.embedded.leftovers import holders
 from relay.db.embedded.programs import choose, find_binaries
+from tests.support.patience import PATIENCE, eventually
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root has ways of its own")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 ROOT = Path(__file__).parents[2]
+
+running_postgres = partial(
+    embedded.running_postgres, start_timeout=PATIENCE, stop_patience=PATIENCE
+)
 
 # A Relay, as far as its database goes: it says where Postgres is and waits for its end.
 RELAY = """
@@ -82,12 +84,6 @@ async def refused(dsn: str) -> bool:
     return "authentication failed" in caught.value.stderr.decode()
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(10):
-        while not condition():  # noqa: ASYNC110 - other processes tell no Event
-            await trio.sleep(0.01)
-
-
 def is_gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -118,7 +114,7 @@ async def relay_process(folder: Path, *prefix: str) -> AsyncIterator[tuple[trio.
     )
     assert process.stdout is not None
     try:
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE):
             line = b""
             async for chunk in process.stdout:
                 line += chunk
@@ -261,11 +257,10 @@ async def test_nothing_outside_the_data_folder_changes(folder: Path) -> None:
 
 
 async def test_a_start_cut_short_leaves_no_half_made_cluster(folder: Path) -> None:
-    with trio.move_on_after(60):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_run_for_ever, folder)
-            await eventually(lambda: any(folder.glob("postgres.new-*/cluster/base")))
-            nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_run_for_ever, folder)
+        await eventually(lambda: any(folder.glob("postgres.new-*/cluster/base")))
+        nursery.cancel_scope.cancel()
     assert not (folder / "postgres").exists()
     assert nothing_left(folder)
 
@@ -359,7 +354,7 @@ async def test_killing_relay_takes_its_postgres_along(folder: Path) -> None:
 
 async def test_an_orphaned_postgres_is_shut_down_first(folder: Path) -> None:
     async with orphan(folder) as old, running_postgres(folder) as postgres:
-        assert old.wait(timeout=1) == 0  # the fast shutdown, not force
+        assert old.wait(PATIENCE) == 0  # the fast shutdown, not force
         assert postgres.pid != old.pid
         assert await sql(postgres.dsn, "select 1") == "1"
 
@@ -368,7 +363,7 @@ async def test_an_orphan_that_does_not_answer_is_killed(folder: Path) -> None:
     async with orphan(folder) as old:
         old.send_signal(signal.SIGSTOP)
         async with running_postgres(folder, stop_patience=0.2) as postgres:
-            assert old.wait(timeout=1) == -signal.SIGKILL
+            assert old.wait(PATIENCE) == -signal.SIGKILL
             assert await sql(postgres.dsn, "select 1") == "1"
 
 
@@ -389,14 +384,23 @@ async def test_a_stale_pid_file_hurts_neither_us_nor_its_number(folder: Path) ->
     async with running_postgres(folder):
         stale = (folder / "postgres" / "postmaster.pid").read_text().splitlines()
         lock = (folder / "postgres" / ".s.PGSQL.5432.lock").read_text().splitlines()
-    with subprocess.Popen(["sleep", "60"], cwd=folder / "postgres") as stranger:
+    with _stranger(folder / "postgres") as stranger:
         number = str(stranger.pid)
         (folder / "postgres" / "postmaster.pid").write_text("\n".join([number, *stale[1:], ""]))
         (folder / "postgres" / ".s.PGSQL.5432.lock").write_text("\n".join([number, *lock[1:], ""]))
         async with running_postgres(folder) as postgres:
             assert await sql(postgres.dsn, "select 1") == "1"
         assert stranger.poll() is None
-        stranger.kill()
+
+
+@contextmanager
+def _stranger(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is no Postgres and works in this folder."""
+    with subprocess.Popen(["sleep", "infinity"], cwd=folder) as stranger:
+        try:
+            yield stranger
+        finally:
+            stranger.kill()
 
 
 async def test_without_proc_the_server_is_found_by_its_command(folder: Path) -> None:
@@ -458,11 +462,13 @@ async def test_its_death_is_told_with_the_reason(
     folder: Path, number: signal.Signals, reason: str
 ) -> None:
     async with running_postgres(folder) as postgres:
-        with trio.move_on_after(0.05) as scope:
-            await postgres.died()
-        assert scope.cancelled_caught  # it lives, and waiting for its death can be given up
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(postgres.died)
+            await trio.testing.wait_all_tasks_blocked()
+            assert nursery.child_tasks  # it lives, and waiting for its death can be given up
+            nursery.cancel_scope.cancel()
         os.kill(postgres.pid, number)
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             assert await postgres.died() == reason
     assert nothing_left(folder)
 
@@ -503,12 +509,21 @@ async def test_a_cluster_that_cannot_be_served_says_why_and_stays_as_it_is(folde
         assert await sql(postgres.dsn, "select 1") == "1"
 
 
-async def test_a_start_that_takes_too_long_is_given_up(folder: Path) -> None:
-    for timeout in (0.01, 0.2):  # while a program is tried, while the cluster is made
+@pytest.mark.parametrize("during", ["postgres.new-*/cluster/base", "*"], ids=["initdb", "trial"])
+async def test_a_start_that_takes_too_long_is_given_up(
+    folder: Path, mock_clock: trio.testing.MockClock, during: str
+) -> None:
+    mock_clock.rate = 1
+
+    async def start() -> None:
         with pytest.raises(EmbeddedError, match="did not start in time"):
-            async with running_postgres(folder, start_timeout=timeout):
-                pass
-        assert nothing_left(folder)
+            await _run_for_ever(folder)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(start)
+        await eventually(lambda: any(folder.glob(during)))
+        mock_clock.jump(PATIENCE)
+    assert nothing_left(folder)
 
 
 # -- who it runs as ---------------------------------------------------------------------------

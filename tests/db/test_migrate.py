@@ -10,6 +10,7 @@ import trio
 from relay.db.migrate import MigrationError, applied_migrations, load_migrations, migrate
 from relay.db.pool import Connection, connect
 from tests.ground.commands import RELAY, complaints, environment, relay, running
+from tests.support.patience import PATIENCE
 
 TABLE = "CREATE TABLE one (id integer PRIMARY KEY);"
 ROW = "INSERT INTO one VALUES (1);"
@@ -28,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def session(url: str) -> AsyncIterator[Connection]:
-    async with connect(url, timeout=10) as connection:
+    async with connect(url, timeout=PATIENCE) as connection:
         yield connection
 
 
@@ -107,7 +108,7 @@ async def test_a_file_that_fails_changes_nothing_and_is_named(
     assert await rows(empty_database_url) == [1]
     # nobody waits for the one that failed: its lock went with it
     (folder / "0003_broken.sql").write_text("INSERT INTO one VALUES (8);")
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         assert await apply(empty_database_url, folder) == ["0003_broken.sql"]
     assert await rows(empty_database_url) == [1, 8]
 

@@ -16,6 +16,7 @@ from relay.events import EVENT_TYPES, NewEvent
 from relay.realtime.frames import event_json
 from tests.db.test_retention import database_of
 from tests.live import Relay
+from tests.support.patience import PATIENCE
 
 
 async def test_each_stream_goes_on_where_it_was_asked_for(relay: Relay, database_url: str) -> None:
@@ -107,7 +108,7 @@ async def test_what_is_read_back_is_what_was_delivered_live(
             queue_events=1_000,
             queue_bytes=2**24,
             readers=1,
-            timeout=5,
+            timeout=PATIENCE,
         )
         await nursery.start(journal.run)
         for request in requests(events):

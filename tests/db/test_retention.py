@@ -12,11 +12,12 @@ from relay.db.retention import renew_epochs, sweep
 from relay.housekeeping import expire_idle_users, trim_streams
 from relay.settings import Settings
 from tests.live import Relay, User
+from tests.support.patience import PATIENCE
 
 
 @asynccontextmanager
 async def database_of(url: str) -> AsyncIterator[Database]:
-    async with open_database(url, connections=2, timeout=10) as database:
+    async with open_database(url, connections=2, timeout=PATIENCE) as database:
         yield database
 
 

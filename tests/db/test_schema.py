@@ -5,6 +5,7 @@ from pathlib import Path
 from relay.db.pool import connect
 from relay.db.source import bring_up_to_date
 from tests.db.schema import dump_schema
+from tests.support.patience import PATIENCE
 
 COMMITTED = Path(__file__).parents[2] / "sql" / "schema.sql"
 
@@ -16,13 +17,13 @@ async def test_the_committed_schema_is_what_the_migrations_give(database_url: st
 async def test_the_committed_schema_makes_the_same_database(
     database_url: str, empty_database_url: str
 ) -> None:
-    async with connect(empty_database_url, timeout=10) as connection:
+    async with connect(empty_database_url, timeout=PATIENCE) as connection:
         await connection.execute(COMMITTED.read_text())
     assert await dump_schema(empty_database_url) == await dump_schema(database_url)
 
 
 async def test_a_database_made_from_the_schema_needs_no_migration(empty_database_url: str) -> None:
-    async with connect(empty_database_url, timeout=10) as connection:
+    async with connect(empty_database_url, timeout=PATIENCE) as connection:
         await connection.execute(COMMITTED.read_text())
-    assert await bring_up_to_date(empty_database_url, apply=False, timeout=10) == []
-    assert await bring_up_to_date(empty_database_url, apply=True, timeout=10) == []
+    assert await bring_up_to_date(empty_database_url, apply=False, timeout=PATIENCE) == []
+    assert await bring_up_to_date(empty_database_url, apply=True, timeout=PATIENCE) == []

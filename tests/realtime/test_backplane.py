@@ -8,17 +8,13 @@ from uuid import UUID, uuid4
 import pytest
 import trio
 
-from relay import metrics
-from relay.db.pool import open_database
+from relay.db.pool import Database, open_database
+from relay.realtime import presence
 from relay.realtime.backplane import Backplane, LocalBackplane
 from relay.realtime.hub import Hub
 from relay.realtime.news import News
 from relay.realtime.notifying import PostgresBackplane
-from tests.faults.program import eventually
-
-AT_ONCE = 2.0  # seconds: a few milliseconds, on a busy machine
-COUNTED_WITHIN = 5.0  # seconds the number of streams elsewhere may be late
-SILENCE = 0.3  # seconds in which something would have been heard
+from tests.support.patience import PATIENCE, eventually
 
 
 class Member:
@@ -40,6 +36,31 @@ class Member:
 Join = Callable[[], AbstractAsyncContextManager[Member]]
 
 
+@pytest.fixture(autouse=True)
+def _counts_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of streams are told and looked at without a second's pause."""
+    monkeypatch.setattr(presence, "TELL", 0.02)
+    monkeypatch.setattr(presence, "BEAT", 0.02)
+    monkeypatch.setattr(presence, "GOODBYE", PATIENCE)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[News]:
+    """What is notified, from the moment that it is sent. In one memory nothing is."""
+    told: list[News] = []
+    execute = Database.execute
+
+    async def recorded(database: Database, sql: str, *args: object) -> str:
+        if "pg_notify" in sql:
+            news = News.decode(str(args[1]))
+            assert news is not None
+            told.append(news)
+        return await execute(database, sql, *args)
+
+    monkeypatch.setattr(Database, "execute", recorded)
+    return told
+
+
 @pytest.fixture(params=["local", "postgres"])
 def join(request: pytest.FixtureRequest) -> Join:
     """Joins one more to those that share a room, or a database."""
@@ -56,7 +77,7 @@ def join(request: pytest.FixtureRequest) -> Join:
     async def postgres() -> AsyncIterator[Member]:
         hub = Hub(most=100, most_per_user=100, most_per_address=100)
         async with (
-            open_database(url, connections=4, timeout=10) as database,
+            open_database(url, connections=4, timeout=PATIENCE) as database,
             running(Member(hub, PostgresBackplane(database, url, hub))) as member,
         ):
             yield member
@@ -89,14 +110,12 @@ async def met(teller: Member, *others: Member) -> None:
         teller.backplane.grew(user_id, 1)
         return all(user_id in other.heads for other in others)
 
-    await eventually(heard, within=AT_ONCE)
+    await eventually(heard)
 
 
-async def all_find(
-    members: Iterable[Member], true: Callable[[Member], bool], within: float = AT_ONCE
-) -> None:
+async def all_find(members: Iterable[Member], true: Callable[[Member], bool]) -> None:
     for member in members:
-        await eventually(partial(true, member), within=within)
+        await eventually(partial(true, member))
 
 
 async def test_what_one_tells_every_other_hears_and_it_itself_does_not(join: Join) -> None:
@@ -106,7 +125,7 @@ async def test_what_one_tells_every_other_hears_and_it_itself_does_not(join: Joi
         one.backplane.ended(credential_id)
         await all_find(others, lambda member: member.heads.get(user_id) == 7)
         await all_find(others, lambda member: credential_id in member.ended)
-        await trio.sleep(SILENCE)
+        await met(others[0], one)  # what one told would have come before this
         assert user_id not in one.heads
         assert credential_id not in one.ended
 
@@ -126,14 +145,16 @@ async def test_all_of_them_tell_and_all_hear_the_others(join: Join) -> None:
         )
 
 
-async def test_a_flood_is_heard_of_by_name_or_as_everything(join: Join) -> None:
+async def test_a_flood_is_heard_of_by_name_or_as_everything(join: Join, told: list[News]) -> None:
     async with three(join) as (one, *others):
-        before = metrics.backplane_sent._value.get()
+        told.clear()
+        for member in others:
+            member.everything = False  # that was for all they missed before they listened
         flood = {uuid4() for _ in range(5_000)}
         for user_id in flood:  # never waits, and keeps no more than one notification holds
             one.backplane.grew(user_id, 1)
         await all_find(others, lambda member: member.everything or flood <= member.heads.keys())
-        assert metrics.backplane_sent._value.get() - before <= 3
+        assert len([news for news in told if news.everything or news.heads.keys() & flood]) <= 1
         await met(one, *others)  # afterwards names are heard again
 
 
@@ -149,13 +170,13 @@ async def test_streams_of_the_others_count_until_they_or_their_process_are_gone(
         async with join() as there, join() as yonder:
             with there.hub.subscribe(me, uuid4(), "x"), here.hub.subscribe(you, uuid4(), "x"):
                 with there.hub.subscribe(me, uuid4(), "x"), yonder.hub.subscribe(me, uuid4(), "x"):
-                    await eventually(lambda: seen(here) == (3, 0), within=COUNTED_WITHIN)
-                    await eventually(lambda: seen(there) == (1, 1), within=COUNTED_WITHIN)
-                await eventually(lambda: seen(here) == (1, 0), within=COUNTED_WITHIN)
-                await eventually(lambda: seen(yonder) == (1, 1), within=COUNTED_WITHIN)
+                    await eventually(lambda: seen(here) == (3, 0))
+                    await eventually(lambda: seen(there) == (1, 1))
+                await eventually(lambda: seen(here) == (1, 0))
+                await eventually(lambda: seen(yonder) == (1, 1))
             with there.hub.subscribe(me, uuid4(), "x"):
-                await eventually(lambda: seen(here) == (1, 0), within=COUNTED_WITHIN)
-        await eventually(lambda: seen(here) == (0, 0), within=COUNTED_WITHIN)
+                await eventually(lambda: seen(here) == (1, 0))
+        await eventually(lambda: seen(here) == (0, 0))
 
 
 async def test_a_newcomer_is_told_at_once_and_one_that_left_no_more(join: Join) -> None:
@@ -164,17 +185,19 @@ async def test_a_newcomer_is_told_at_once_and_one_that_left_no_more(join: Join) 
             await met(one, newcomer)
         user_id = uuid4()
         one.backplane.grew(user_id, 1)
-        await trio.sleep(SILENCE)
+        async with join() as later:
+            await met(one, later)
         assert user_id not in newcomer.heads
 
 
-async def test_alone_nothing_is_told(join: Join) -> None:
+async def test_alone_nothing_is_told(join: Join, told: list[News]) -> None:
     async with join() as one:
-        await trio.sleep(SILENCE)  # for the word that it is here
-        before = metrics.backplane_sent._value.get()
         for _ in range(1_000):
             one.backplane.grew(uuid4(), 1)
             one.backplane.ended(uuid4())
-        await trio.sleep(SILENCE)
-        assert metrics.backplane_sent._value.get() == before
+        async with join() as other:
+            await met(one, other)  # what one told would have come before this
+            assert len(other.heads) == 1
+            assert other.ended == set()
         assert (one.heads, one.ended) == ({}, set())
+    assert not any(news.everything or news.ended or len(news.heads) > 1 for news in told)

@@ -414,8 +414,7 @@ async def test_a_drain_lists_everybody_admits_nobody_and_knows_when_the_last_is_
             with pytest.raises(Draining), hub.subscribe(ME, uuid4(), "here"):
                 pass
         assert not hub.drained.is_set()
-    with trio.fail_after(5):
-        await hub.drained.wait()
+    assert hub.drained.is_set()
 
 
 async def test_a_drain_of_an_empty_house_is_over_at_once(hub: Hub) -> None:
@@ -488,9 +487,10 @@ async def test_a_stream_leaves_nothing_behind_however_it_ends(hub: Hub, how: str
                 raise LookupError
             if how == "cancelled":
                 await inbox.take()
+                scope.cancel()
                 await inbox.take()
 
-    with trio.move_on_after(0.05) as scope:
+    with trio.CancelScope() as scope:
         if how == "error":
             with pytest.raises(LookupError):
                 await stream()

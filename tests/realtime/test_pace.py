@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from relay.realtime.pace import LINES, Pace
+from tests.support.patience import PATIENCE
 
 BATCHES = 40
 
@@ -38,5 +39,5 @@ async def test_who_leaves_while_waiting_holds_nobody_up() -> None:
         nursery.start_soon(pace.keep, 1)
         await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await pace.keep(1)

@@ -8,18 +8,29 @@ import pytest
 import trio
 import trio.lowlevel
 
+from relay.db import presence as stored
 from relay.db.pool import Database, open_database
 from relay.db.presence import ALIVE, select_others, tell_presence
 from relay.db.retention import sweep
+from relay.realtime import presence as running_presence
 from relay.realtime.hub import Hub
 from relay.realtime.news import News
 from relay.realtime.notifying import CHANNEL, PostgresBackplane
-from relay.realtime.presence import BEAT, Presence
+from relay.realtime.presence import Presence
 from tests.db.test_retention import database_of
-from tests.faults.program import eventually
+from tests.support.patience import PATIENCE, eventually
 
 ME, YOU = uuid4(), uuid4()
-KNOWN_WITHIN = BEAT + 5.0  # seconds, on a busy machine
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between two looks, and whoever was seen counts for the length of the test."""
+    monkeypatch.setattr(running_presence, "TELL", 0.02)
+    monkeypatch.setattr(running_presence, "BEAT", 0.02)
+    monkeypatch.setattr(running_presence, "GOODBYE", PATIENCE)
+    for module in (stored, running_presence):
+        monkeypatch.setattr(module, "ALIVE", 3600)
 
 
 @pytest.fixture
@@ -51,8 +62,11 @@ async def test_only_changes_are_told_and_only_others_count(database: Database) -
     assert await select_others(database, uuid4()) == ({one, two}, {ME: 5})
 
 
-async def test_a_silent_process_does_not_count_and_is_swept(database: Database) -> None:
+async def test_a_silent_process_does_not_count_and_is_swept(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gone = uuid4()
+    monkeypatch.setattr(stored, "ALIVE", ALIVE)
     await tell_presence(database, gone, {ME: 2})
     await silent_for(database, gone, ALIVE)
     assert await select_others(database, uuid4()) == (set(), {})
@@ -84,12 +98,12 @@ async def test_after_a_crash_emptied_the_tables_everybody_is_there_again(
     hub, other = a_hub(), a_hub()
     with hub.subscribe(ME, uuid4(), "here"), other.subscribe(YOU, uuid4(), "here"):
         async with running(database, hub) as presence, running(database, other):
-            await eventually(lambda: presence.elsewhere(YOU) == 1, within=KNOWN_WITHIN)
+            await eventually(lambda: presence.elsewhere(YOU) == 1)
             await database.execute("TRUNCATE processes, watching")  # as a crash does
-            with trio.fail_after(2 * KNOWN_WITHIN):
+            with trio.fail_after(PATIENCE):
                 while await rows(database) != (2, 2):  # noqa: ASYNC110 - the database tells nobody
                     await trio.sleep(0.05)
-            await eventually(lambda: presence.elsewhere(YOU) == 1, within=KNOWN_WITHIN)
+            await eventually(lambda: presence.elsewhere(YOU) == 1)
     assert await rows(database) == (0, 0)  # they have left
 
 
@@ -115,7 +129,7 @@ async def test_what_is_not_understood_means_look_at_everything(
         heard.clear()
         for odd in ("", "of another version", '{"by": 1}'):
             await database.execute("SELECT pg_notify($1, $2)", CHANNEL, odd)
-        await eventually(lambda: len(heard) == 3, within=10)
+        await eventually(lambda: len(heard) == 3)
         assert all(news.everything for news in heard)
         nursery.cancel_scope.cancel()
 
@@ -124,7 +138,9 @@ async def test_what_is_not_understood_means_look_at_everything(
 async def test_behind_a_pooler_no_statement_is_prepared_for_later(
     database_url: str, pooled: bool
 ) -> None:
-    async with open_database(database_url, connections=2, timeout=10, pooled=pooled) as database:
+    async with open_database(
+        database_url, connections=2, timeout=PATIENCE, pooled=pooled
+    ) as database:
         await database.fetchval("SELECT 1 + $1::integer", 1)
         prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%1 + $1%'"
         counts = [await database.fetchval(prepared) for _ in range(4)]  # on any connection

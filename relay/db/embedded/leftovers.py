@@ -18,6 +18,7 @@ from .errors import EmbeddedError
 # How Postgres is ended, each signal with its patience before the next: fast shutdown, immediate
 # shutdown, force. None of them loses a commit; after the last two the next start replays the log.
 STOP = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+FORCED = 60.0  # seconds at least that force is given: who cannot refuse may only be slow
 
 
 def holders(cluster: Path) -> set[int]:
@@ -64,7 +65,8 @@ def _listed(cluster: Path) -> set[int]:
 async def end_leftovers(cluster: Path, patience: float) -> None:
     """End whatever Postgres still holds the cluster, then remove its pid file.
 
-    Each signal is given `patience` seconds. Raises EmbeddedError if somebody outlives the last.
+    Each signal is given `patience` seconds, force at least FORCED. Raises EmbeddedError if
+    somebody outlives the last.
     """
     for number in STOP:
         living = holders(cluster)
@@ -78,6 +80,8 @@ async def end_leftovers(cluster: Path, patience: float) -> None:
         for pid in targets:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
+        if number is signal.SIGKILL:
+            patience = max(patience, FORCED)
         with trio.move_on_after(patience if targets else 0):
             while holders(cluster):  # noqa: ASYNC110 - no child of ours, so nobody tells us
                 await trio.sleep(0.05)

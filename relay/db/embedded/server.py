@@ -14,7 +14,7 @@ from .accounts import Account, suitable
 from .cluster import DATABASE, ROLE, Cluster
 from .errors import EmbeddedError
 from .folder import PORT, FolderInUse, fresh_log, held, socket_folder, socket_in_use
-from .leftovers import STOP, end_leftovers
+from .leftovers import FORCED, STOP, end_leftovers
 from .programs import choose, ended, last_words
 
 
@@ -137,7 +137,8 @@ async def _stop(process: subprocess.Popen[bytes], patience: float) -> None:
     """End the server and reap it; its children are another matter when it took force."""
     for number in STOP:
         process.send_signal(number)
-        with trio.move_on_after(patience):
+        forced = number is signal.SIGKILL
+        with trio.move_on_after(max(patience, FORCED) if forced else patience):
             await ended(process)
             return
 
