@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import trio
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from tests import programs
+from tests.support import programs
 from tests.support.patience import PATIENCE
 
 T = TypeVar("T")
