@@ -25,8 +25,9 @@ from relay.server.observer import Observer
 from relay.server.serve import serve
 from relay.server.transport import EXTENSION, Transport
 from relay.serving import LAYERS
+from tests.support.patience import PATIENCE
 
-PATIENCE = 60.0  # seconds until a test that hangs is failed; nothing waits for it otherwise
+HOUR = 3600.0  # seconds: what must not be waited for in a test, nor end anything by accident
 
 
 class Recorder(Observer):
@@ -161,7 +162,9 @@ class Server:
         """Send these bytes on a connection of their own; all that comes back until the end."""
         client = await self.connect()
         await client.send(request)
-        return await client.rest()
+        answer = await client.rest()
+        client.drop()
+        return answer
 
     async def websocket(self, *, head: bytes | None = None, extra: bytes = b"") -> "Client":
         """A connection that has asked for a WebSocket, but not read the answer."""
@@ -260,6 +263,7 @@ def get(path: str = "/", *headers: str, version: str = "1.1") -> bytes:
 
 def configuration(**settings: Any) -> Config:
     defaults = {"bind": ["127.0.0.1:0"], "graceful_timeout": 1.0, "include_date_header": False}
+    defaults |= {"keep_alive_timeout": HOUR}
     return Config.from_mapping(defaults | settings)
 
 
@@ -285,7 +289,7 @@ async def serving(
             app,
             config,
             sockets,
-            limits=limits or GuardLimits(close_timeout=0.5),
+            limits=limits or GuardLimits(close_timeout=HOUR, send_timeout=HOUR),
             observer=server.observer,
             shutdown_trigger=server.stop.wait,
             drain=drain,

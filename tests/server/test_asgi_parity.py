@@ -14,16 +14,10 @@ import trio.testing
 from hypercorn.trio import serve as unmodified
 
 from tests.server.echo import Echo
-from tests.server.stage import (
-    PATIENCE,
-    Client,
-    configuration,
-    get,
-    layer_in_use,
-    serving,
-)
+from tests.server.stage import Client, configuration, get, layer_in_use, serving
 from tests.server.test_strangers import HANDSHAKE
 from tests.server.test_websocket_guard import masked
+from tests.support.patience import PATIENCE, eventually
 
 POST = get("/path/%c3%a9?200", "Content-Length: 4", "X-Own: One", "x-own: two")
 REQUESTS = {
@@ -166,9 +160,9 @@ async def test_a_websocket_is_told_and_answered_as_by_hypercorn(name: str, layer
                 answer = b""
                 while not answer.endswith(b"\r\n\r\n"):
                     answer += await client.stream.receive_some()
-                for said in SOCKETS[name]:
+                for count, said in enumerate(SOCKETS[name], 2):  # after "connect", one event each
                     await client.send(said)
-                    await trio.testing.wait_all_tasks_blocked(0.01)  # it was heard and answered
+                    await _heard(echo, count)
                 if name != "a close with a code":
                     await client.send(masked(0x88, b"\x03\xe8"))
                 frames = await client.rest()
@@ -179,6 +173,12 @@ async def test_a_websocket_is_told_and_answered_as_by_hypercorn(name: str, layer
     code = 4000 if name == "a close with a code" else 1000
     hypercorn[2][0][1][-1]["code"] = code
     assert ours == hypercorn
+
+
+async def _heard(echo: Echo, count: int) -> None:
+    """Wait until it has heard so many events of its one request, and has answered them."""
+    await eventually(lambda: len(echo.heard[0]) == count)
+    await trio.testing.wait_all_tasks_blocked()
 
 
 def _handshake(answer: bytes) -> tuple[bytes, dict[bytes, bytes]]:
@@ -192,6 +192,6 @@ async def test_three_servers_are_compared_and_not_one(server: str) -> None:
     async with under(server, Echo()) as port:
         client = Client(await trio.open_tcp_stream("127.0.0.1", port))
         async with client.stream:
-            await client.send(b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n")
-            problem = b"The request's headers are not HTTP" in await client.stream.receive_some()
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\nX: b\r\nConnection: close\r\n\r\n")
+            problem = b"The request's headers are not HTTP" in await client.rest()
     assert problem is (server == "lean")

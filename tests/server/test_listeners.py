@@ -23,6 +23,7 @@ from relay.server.listeners import (
 )
 from tests.certificates import self_signed
 from tests.server.stage import configuration
+from tests.support.patience import PATIENCE
 
 
 def test_port_0_is_resolved() -> None:
@@ -70,7 +71,7 @@ async def test_a_crowd_is_taken_in_at_once_in_its_order_and_bounded() -> None:
                 assert one.socket.getpeername() == client.getsockname()
                 await one.aclose()
         for client in came:  # also those that were taken in and given to nobody
-            client.settimeout(5)
+            client.settimeout(PATIENCE)
             assert client.recv(1) == b""
 
 
@@ -143,15 +144,27 @@ def test_a_worker_gets_tls_and_plain_listeners_for_what_they_are(tmp_path: Path)
 
 
 OUT_OF_DESCRIPTORS = """
-import os, resource, sys
+import logging, os, resource, sys
 import trio
 from tests.server.stage import Stage, get, layer_in_use, serving
 
 layer_in_use.set(sys.argv[1])
 
+class Told(logging.StreamHandler):
+    def __init__(self):
+        super().__init__()
+        self.event = trio.Event()
+
+    def emit(self, record):
+        super().emit(record)
+        if "Too many open files" in record.getMessage():
+            self.event.set()
+
 async def main():
     stage = Stage()
-    async with serving(stage, keep_alive_timeout=60) as server:
+    told = Told()
+    logging.getLogger().addHandler(told)
+    async with serving(stage) as server:
         used = len(os.listdir("/proc/self/fd"))
         # Ours and the server's ends live in this process: some of these are never accepted.
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + 12, used + 12))
@@ -161,7 +174,7 @@ async def main():
                 crowd.append(await trio.open_tcp_stream("127.0.0.1", server.port))
         except OSError:
             pass
-        await trio.sleep(0.3)  # accept fails and is tried again meanwhile
+        await told.event.wait()  # accept has failed, and is tried again
         for stream in crowd:
             await stream.aclose()
         client = await server.connect()

@@ -12,9 +12,11 @@ from wsproto.events import CloseConnection, TextMessage
 from relay.server.bounds import GuardLimits
 from relay.server.listeners import open_sockets
 from relay.server.serve import LifespanEnded, StartupFailed, serve
-from tests.server.stage import Client, Recorder, Stage, configuration, get, serving
+from tests.server.stage import HOUR, Client, Recorder, Stage, configuration, get, serving
 from tests.server.test_transport import fill
 from tests.server.test_websocket_guard import opened
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 
 pytestmark = pytest.mark.usefixtures("layer")
 
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("layer")
 async def run_to_its_end(app: Any, **settings: Any) -> None:
     """Serve without ever being asked to stop."""
     config = configuration(**settings)
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         await serve(
             app,
             config,
@@ -34,9 +36,10 @@ async def run_to_its_end(app: Any, **settings: Any) -> None:
 
 
 async def test_readiness_names_the_addresses(stage: Stage) -> None:
-    config = configuration()
+    held = HeldPort()  # nobody else listens there afterwards
+    port = held.number
+    config = configuration(bind=[f"127.0.0.1:{port}"])
     sockets = open_sockets(config)
-    port = sockets.insecure_sockets[0].getsockname()[1]
     stop = trio.Event()
 
     async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
@@ -140,7 +143,7 @@ async def test_the_applications_shutdown_comes_after_its_last_connection() -> No
 
 
 async def test_idle_connections_end_at_once_when_stopping(stage: Stage) -> None:
-    async with serving(stage, graceful_timeout=60, keep_alive_timeout=60) as server:
+    async with serving(stage, graceful_timeout=HOUR) as server:
         silent = await server.connect()
         served = await server.connect()
         await served.send(get())
@@ -155,7 +158,7 @@ async def test_idle_connections_end_at_once_when_stopping(stage: Stage) -> None:
 
 
 async def test_a_request_in_flight_may_finish_and_is_told_to_be_the_last(stage: Stage) -> None:
-    async with serving(stage, graceful_timeout=60) as server:
+    async with serving(stage, graceful_timeout=HOUR) as server:
         client = await server.connect()
         await client.send(get())
         visit = await stage.visit()
@@ -179,7 +182,7 @@ async def test_the_drain_says_goodbye_to_live_streams_in_band(stage: Stage) -> N
             await visit.close(1012)
             visit.leave()
 
-    async with serving(stage, drain=drain, graceful_timeout=60) as server:
+    async with serving(stage, drain=drain, graceful_timeout=HOUR) as server:
         client, visit = await opened(server, stage)
         visits.append(visit)
         server.stop.set()
@@ -196,7 +199,10 @@ async def test_nothing_is_accepted_while_draining(stage: Stage) -> None:
         draining.set()
         await enough.wait()
 
-    async with serving(stage, drain=drain) as server:
+    held = HeldPort()  # nobody else listens there meanwhile
+    async with serving(
+        stage, drain=drain, bind=[f"127.0.0.1:{held.number}"], graceful_timeout=HOUR
+    ) as server:
         server.stop.set()
         await draining.wait()
         with pytest.raises(OSError, match="all attempts to connect"):
@@ -205,7 +211,7 @@ async def test_nothing_is_accepted_while_draining(stage: Stage) -> None:
 
 
 async def test_stopping_ends_in_time_with_readers_that_stalled(stage: Stage) -> None:
-    async with serving(stage, limits=GuardLimits(send_timeout=600)) as server:
+    async with serving(stage, limits=GuardLimits(send_timeout=HOUR)) as server:
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 _, visit = await opened(server, stage)
@@ -227,8 +233,8 @@ async def test_a_drain_that_hangs_does_not_outlast_the_grace(stage: Stage) -> No
 
 
 async def test_a_server_that_is_cancelled_does_not_wait_for_readers(stage: Stage) -> None:
-    with trio.fail_after(10), trio.CancelScope() as outer:
-        async with serving(stage, limits=GuardLimits(send_timeout=600)) as server:
+    with trio.CancelScope() as outer:
+        async with serving(stage, limits=GuardLimits(send_timeout=HOUR)) as server:
             _, visit = await opened(server, stage)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(visit.transport.send_raw, bytes(20_000_000))

@@ -1,7 +1,6 @@
 """The transport offered to the application: ready bytes, in order, never for ever."""
 
 import os
-from dataclasses import replace
 
 import h11
 import pytest
@@ -9,9 +8,12 @@ import trio
 import trio.testing
 from wsproto.events import CloseConnection, Ping, TextMessage
 
+from relay.server import wire
 from relay.server.bounds import GuardLimits
-from tests.server.stage import Client, Server, Stage, Visit, get, serving
+from relay.server.wire import Wire
+from tests.server.stage import HOUR, Client, Server, Stage, Visit, get, serving
 from tests.server.test_websocket_guard import opened
+from tests.support.patience import eventually
 
 pytestmark = pytest.mark.usefixtures("layer")
 
@@ -242,20 +244,43 @@ async def test_an_sse_reader_that_stalls_is_cut_and_counted(stage: Stage) -> Non
         await server.observer.until(lambda: server.observer.stalled == 1)
 
 
-async def test_a_reader_that_is_slow_but_reads_is_not_cut(stage: Stage) -> None:
-    async with serving(stage, limits=replace(IMPATIENT, send_timeout=0.6)) as server:
+async def test_a_reader_that_is_slow_but_reads_is_not_cut(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    taken = 0
+    send_some = Wire._send_some
+
+    async def counted(wire: Wire, data: memoryview) -> int:
+        nonlocal taken
+        sent = await send_some(wire, data)
+        taken += sent
+        return sent
+
+    monkeypatch.setattr(Wire, "_send_some", counted)
+    async with serving(stage, limits=GuardLimits(send_timeout=3)) as server:
         client, visit = await opened(server, stage)
-        whole = frame(bytes(MUCH * 8))
+        whole = frame(bytes(MUCH * 40))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(visit.transport.send_raw, whole)
+            await trio.testing.wait_all_tasks_blocked()
             left = len(whole)
-            while left:  # three times the send timeout in all
-                await trio.sleep(0.1)
-                left -= len(await client.exactly(min(left, 400_000)))
+            for _ in range(5):  # three times the send timeout in all
+                mock_clock.jump(2)
+                before = taken
+                while taken == before:  # until the socket has taken more
+                    left -= len(await client.exactly(100_000))
+            left -= len(await client.exactly(left))
         assert not visit.transport.stalled
         visit.leave()
 
 
+@pytest.fixture
+def _patient_parting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was begun is finished however long the reader takes; it is to read 20 MB."""
+    monkeypatch.setattr(wire, "PARTING", HOUR)
+
+
+@pytest.mark.usefixtures("_patient_parting")
 async def test_a_cancelled_write_leaves_no_half_frame(server: Server, stage: Stage) -> None:
     client, visit = await opened(server, stage)
     whole = frame(bytes(MUCH * 20))
@@ -269,6 +294,7 @@ async def test_a_cancelled_write_leaves_no_half_frame(server: Server, stage: Sta
     visit.leave()
 
 
+@pytest.mark.usefixtures("_patient_parting")
 async def test_the_end_of_a_response_is_written_though_its_writer_is_cancelled(
     server: Server, stage: Stage
 ) -> None:
@@ -284,9 +310,13 @@ async def test_the_end_of_a_response_is_written_though_its_writer_is_cancelled(
             assert (await client.response())[1].endswith(b"the end")
     visit.leave()
     await client.send(get("/again"))
-    assert (await stage.visit()).scope["path"] == "/again"
+    again = await stage.visit()
+    assert again.scope["path"] == "/again"
+    await again.respond()
+    again.leave()
 
 
+@pytest.mark.usefixtures("_patient_parting")
 async def test_a_close_frame_is_written_though_its_writer_is_cancelled(
     server: Server, stage: Stage
 ) -> None:
@@ -335,18 +365,19 @@ async def test_what_a_client_says_is_heard_where_it_is_read(
         assert not visit.transport.hear(hear)
         visit.leave()
         return
+    last = visit.transport.last_received
     await client.put(TextMessage("before"))
-    await trio.testing.wait_all_tasks_blocked(0.05)
+    await eventually(lambda: visit.transport.last_received > last)
+    await trio.testing.wait_all_tasks_blocked()
     assert visit.transport.hear(hear)
     assert [event["text"] for event in heard] == ["before"]
     await client.put(TextMessage("after"))
-    with trio.fail_after(5):
-        await told.receive()
-        await told.receive()
-        assert heard[-1] == {"type": "websocket.receive", "bytes": None, "text": "after"}
-        await client.put(CloseConnection(1000))
-        await told.receive()
-        assert heard[-1] == {"type": "websocket.disconnect", "code": 1000}
-        assert await visit.receive() == heard[-1]
+    await told.receive()
+    await told.receive()
+    assert heard[-1] == {"type": "websocket.receive", "bytes": None, "text": "after"}
+    await client.put(CloseConnection(1000))
+    await told.receive()
+    assert heard[-1] == {"type": "websocket.disconnect", "code": 1000}
+    assert await visit.receive() == heard[-1]
     visit.leave()
     assert len(heard) == 3
