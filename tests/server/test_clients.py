@@ -12,9 +12,10 @@ import pytest
 import trio
 from trio_websocket import open_websocket
 
-from tests.support.programs import program
 from tests.server.echo import Echo
 from tests.server.stage import serving
+from tests.support.patience import PATIENCE
+from tests.support.programs import program
 
 pytestmark = pytest.mark.usefixtures("layer")
 
@@ -32,7 +33,8 @@ async def main(base):
         for body, expected in ((b"body", b"body"), (pieces(), b"piece" * 3), (bytes(300_000),) * 2):
             async with session.post(base + "/stream", data=body) as answer:
                 assert (answer.status, await answer.read()) == (200, expected)
-        async with session.ws_connect(base + "/ws") as socket:
+        patient = aiohttp.ClientWSTimeout(ws_close=float(sys.argv[2]))
+        async with session.ws_connect(base + "/ws", timeout=patient) as socket:
             await socket.send_str("h\\u00e9")
             assert await socket.receive_str() == "h\\u00e9"
             await socket.send_bytes(bytes(100_000))
@@ -48,12 +50,15 @@ WEBSOCKETS = """
 import sys
 from websockets.sync.client import connect
 
-with connect(sys.argv[1].replace("http", "ws", 1) + "/ws", compression="deflate") as socket:
+patience = float(sys.argv[2])
+timeouts = {"open_timeout": patience, "close_timeout": patience, "ping_interval": None}
+url = sys.argv[1].replace("http", "ws", 1) + "/ws"
+with connect(url, compression="deflate", **timeouts) as socket:
     socket.send("h\\u00e9")
     assert socket.recv() == "h\\u00e9"
     socket.send([b"in ", b"fragments"])
     assert socket.recv() == b"in fragments"
-    socket.ping().wait(10)
+    assert socket.ping().wait(patience)
     socket.close(4000, "bye")
     assert (socket.close_code, socket.close_reason) == (4000, "bye")
 print("well")
@@ -113,7 +118,8 @@ async def test_a_client_is_served_as_it_expects(name: str, command: list[str]) -
         command = [program("node", "nodejs"), *command[1:]]
     echo = Echo()
     async with serving(echo, errorlog=None) as server:
-        assert await said_by(*command, f"http://127.0.0.1:{server.port}") == "well\n"
+        url = f"http://127.0.0.1:{server.port}"
+        assert await said_by(*command, url, f"{PATIENCE:g}") == "well\n"
     assert echo.heard[-1][-1] == {"type": "websocket.disconnect", "code": 4000}
     assert server.observer.refusals == []
 
@@ -135,7 +141,7 @@ async def test_curl_is_served_as_it_expects(name: str, path: str) -> None:
     async with serving(Echo()) as server:
         url = f"http://127.0.0.1:{server.port}{path}"
         asked = [option.replace("{url}", url) for option in options]
-        assert await said_by(program("curl"), "-sS", "--max-time", "10", *asked, url) == expected
+        assert await said_by(program("curl"), "-sS", *asked, url) == expected
 
 
 async def test_httpx_is_served_as_it_expects() -> None:
@@ -145,7 +151,7 @@ async def test_httpx_is_served_as_it_expects() -> None:
 
     async with (
         serving(Echo()) as server,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE) as http,
     ):
         for path in ("/", "/stream"):
             assert (await http.post(path, content=b"body")).content == b"body"
@@ -170,7 +176,7 @@ async def test_the_answer_of_a_refusal_can_be_read_by_a_client_that_still_sends(
     async with serving(Echo()) as server:
         url = f"http://127.0.0.1:{server.port}/"
         said = await said_by(
-            program("curl"), "-sS", "--max-time", "10", "-H", "Transfer-Encoding: gzip, chunked",
+            program("curl"), "-sS", "-H", "Transfer-Encoding: gzip, chunked",
             "--data-binary", "x" * 100_000, url,
         )  # fmt: skip
     assert json.loads(said)["status"] == 501
