@@ -1,14 +1,14 @@
 """The log of this process, where a test can read it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from relay.logs import configure_logs
+from tests.support.patience import eventually
 
 
 class LogFile:
@@ -23,16 +23,12 @@ class LogFile:
 
     @property
     def text(self) -> str:
-        return self._path.read_text()
+        """Whole lines: of the last, a part may be written yet."""
+        return "".join(self._path.read_text().rpartition("\n")[:2])
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         found = [json.loads(line) for line in self.text.splitlines()]
         return [line for line in found if line["event"] == event]
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        with trio.fail_after(20):
-            while not holds():  # noqa: ASYNC110 - another thread's file tells no Event
-                await trio.sleep(0.005)
 
     async def line(self, event: str, **fields: Any) -> dict[str, Any]:
         """The first line of this event with these fields."""
@@ -40,7 +36,7 @@ class LogFile:
         def found() -> list[dict[str, Any]]:
             return [line for line in self.lines(event) if fields.items() <= line.items()]
 
-        await self.until(lambda: bool(found()))
+        await eventually(lambda: bool(found()))
         return found()[0]
 
     def close(self) -> None:

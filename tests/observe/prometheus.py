@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import trio
 
-from tests.faults.program import free_port
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 from tests.support.programs import program
 
 OPS = Path(__file__).parents[2] / "ops"
-PATIENCE = 20.0  # seconds for a value to be scraped and found
 
 
 class Prometheus:
@@ -67,7 +67,8 @@ def configured(folder: Path, target: str, token: str) -> Path:
 async def watching(folder: Path, target: str, token: str) -> AsyncIterator[Prometheus]:
     """A Prometheus that scrapes `target`, for the length of the block."""
     command, config = program("prometheus"), configured(folder, target, token)
-    address = f"127.0.0.1:{free_port()}"
+    port = HeldPort()
+    address = f"127.0.0.1:{port.number}"
     with (folder / "prometheus.log").open("wb") as log:
         process = await trio.lowlevel.open_process(
             [
@@ -83,7 +84,7 @@ async def watching(folder: Path, target: str, token: str) -> AsyncIterator[Prome
             stderr=log,
         )
     try:
-        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=10) as http:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as http:
             with trio.fail_after(PATIENCE):
                 while not await _is_ready(http):
                     said = (folder / "prometheus.log").read_text()
@@ -95,6 +96,7 @@ async def watching(folder: Path, target: str, token: str) -> AsyncIterator[Prome
             if process.returncode is None:
                 process.kill()
             await process.wait()
+        port.release()
 
 
 async def _is_ready(http: httpx.AsyncClient) -> bool:

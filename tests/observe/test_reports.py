@@ -19,6 +19,7 @@ from relay.server.observer import Observer
 from relay.settings import Settings
 from tests.ground.commands import environment, run_command
 from tests.observe.conftest import LogFile
+from tests.support.patience import eventually
 
 CANARY = "canary-7f3a"
 
@@ -85,7 +86,7 @@ async def test_a_report_says_what_failed_and_nothing_else(sink: Sink, log_file: 
         Observer().application_failed(failure)
     structlog.get_logger("relay.test").error("postgres_died", reason=CANARY)
     structlog.get_logger("relay.test").warning("no_error")
-    await log_file.until(lambda: len(sink.taken) == 2)
+    await eventually(lambda: len(sink.taken) == 2)
 
     failed, died = sorted(sink.events, key=lambda event: event["message"])
     assert (failed["message"], died["message"]) == ("application_failed", "postgres_died")

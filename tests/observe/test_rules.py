@@ -13,6 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from relay import metrics
 from tests.observe.prometheus import OPS
+from tests.support.patience import PATIENCE
 from tests.support.programs import program
 
 ALERTS = OPS / "prometheus" / "alerts.yml"
@@ -91,7 +92,7 @@ def test_every_alert_is_shown_to_fire_and_to_keep_still() -> None:
 def test_their_own_tools_accept_them(arguments: tuple[str, ...]) -> None:
     package = "prometheus" if arguments[0] == "promtool" else "prometheus-alertmanager"
     command = [program(arguments[0], package), *arguments[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -103,7 +104,9 @@ def test_a_rule_that_never_fires_would_be_noticed(tmp_path: Path) -> None:
     assert "relay_database_away == 1" in text
     (tmp_path / ALERTS.name).write_text(text.replace("_away == 1", "_away == 2"))
     command = [program("promtool", "prometheus"), "test", "rules", str(tmp_path / CASES.name)]
-    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 1
+    assert (
+        subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False).returncode == 1
+    )
 
 
 def expressions() -> Iterator[tuple[str, str]]:

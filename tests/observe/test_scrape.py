@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 from tests.faults.program import Program, running
 from tests.live import Relay, User, bearer
 from tests.observe.prometheus import Prometheus, watching
+from tests.support.patience import PATIENCE
 
 TOKEN = "scrape-me-0123456789"
 STREAMS = 12  # enough that each of two workers surely has some
@@ -20,7 +21,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 async def scraped(program: Program, parse: Any = plain, **headers: str) -> dict[str, float]:
     """A scrape's samples, those of one name added up."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
         answer = await http.get(f"{program.url}/metrics", headers={**bearer(TOKEN), **headers})
     assert answer.status_code == 200, answer.text
     found: dict[str, float] = {}
@@ -76,7 +77,7 @@ async def test_a_prometheus_sees_what_one_process_did(tmp_path: Path, database_u
     program = Program(tmp_path, database_url, RELAY_METRICS_TOKEN=TOKEN)
     async with (
         running(program),
-        httpx.AsyncClient(base_url=program.url, timeout=10) as http,
+        httpx.AsyncClient(base_url=program.url, timeout=PATIENCE) as http,
         watching(tmp_path, f"127.0.0.1:{program.port}", TOKEN) as prometheus,
     ):
         user = await Relay(program.url, http).user()
@@ -96,8 +97,8 @@ async def test_any_of_two_workers_speaks_for_both(tmp_path: Path, database_url: 
     program = Program(tmp_path, database_url, RELAY_METRICS_TOKEN=TOKEN, RELAY_WORKERS="2")
     async with (
         running(program),
-        httpx.AsyncClient(base_url=program.url, timeout=10) as http,
-        httpx.AsyncClient(base_url=program.url, timeout=10) as other,
+        httpx.AsyncClient(base_url=program.url, timeout=PATIENCE) as http,
+        httpx.AsyncClient(base_url=program.url, timeout=PATIENCE) as other,
         watching(tmp_path, f"127.0.0.1:{program.port}", TOKEN) as prometheus,
     ):
         here = await Relay(program.url, http).user()
