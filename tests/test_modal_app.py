@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,10 +21,10 @@ import trio
 
 from relay.setting_types import duration
 from relay.settings import Settings
-from tests.faults.program import eventually, free_port
 from tests.ground.commands import environment
-from tests.live import Relay, open_stream
-from tests.support.patience import PATIENCE
+from tests.live import Relay
+from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
+from tests.support.ports import HeldPort
 
 ROOT = Path(__file__).parents[1]
 CUT_AFTER = 150  # seconds: Modal ends every request then
@@ -153,51 +155,68 @@ class Container:
         self._steps[step](self.it)
 
 
-async def test_a_container_serves_ends_its_streams_and_drains(
-    deployed: ModuleType, monkeypatch: pytest.MonkeyPatch, database_url: str
-) -> None:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
+@asynccontextmanager
+async def container(
+    deployed: ModuleType, monkeypatch: pytest.MonkeyPatch, database_url: str, **settings: str
+) -> AsyncIterator[tuple[Container, Relay]]:
+    """A container that serves, with these settings; ended after the block."""
+    port = HeldPort()
+    url = f"http://127.0.0.1:{port.number}"
     secret = {"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS, "BASE_URL": url}
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     for name in set(os.environ) - set(environment()):
         monkeypatch.delenv(name)
-    for name, value in {**secret, "PATH": programs, "RELAY_STREAM_MAX_AGE": "2s"}.items():
+    for name, value in {**secret, "PATH": programs, **settings}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(deployed, "PORT", port)
+    monkeypatch.setattr(deployed, "PORT", port.number)
+    monkeypatch.setattr(deployed, "STOPS_WITHIN", PATIENCE)
     container = Container(deployed)
     container.call("start")
     try:
         container.call("serve")
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
             await ready(http)
-            user = await Relay(url, http).user()
-            for door in ("websocket", "sse"):
-                async with open_stream(user.relay, door, user.session) as stream:
-                    await stream.hello()
-                    close = await stream.control("close")
-                    assert (close["code"], close["reason"]) == (1012, "max_age")
-            async with user.websocket() as stream:
-                await stream.hello()
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(trio.to_thread.run_sync, container.call, "stop")
-                    assert (await stream.control("close"))["reason"] == "restart"
+            yield container, Relay(url, http)
     finally:
         if container.it.relay.poll() is None:
             container.it.relay.kill()
             container.it.relay.wait()
-    assert container.it.relay.returncode == 0
+
+
+async def test_a_container_ends_its_streams_by_their_age(
+    deployed: ModuleType, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    age = {"RELAY_STREAM_MAX_AGE": "1s"}
+    async with container(deployed, monkeypatch, database_url, **age) as (_, relay):
+        user = await relay.user()
+        async with user.websocket() as websocket, user.sse() as sse:
+            for stream in (websocket, sse):
+                close = await stream.control("close")
+                assert (close["code"], close["reason"]) == (1012, "max_age")
+
+
+async def test_a_container_that_ends_drains(
+    deployed: ModuleType, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    async with container(deployed, monkeypatch, database_url) as (served, relay):
+        user = await relay.user()
+        async with user.websocket() as stream:
+            await stream.hello()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.to_thread.run_sync, served.call, "stop")
+                assert (await stream.control("close"))["reason"] == "restart"
+        assert served.it.relay.returncode == 0
 
 
 async def ready(http: httpx.AsyncClient) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE):
         while True:
             try:
                 if (await http.get("/readyz")).status_code == 200:
                     return
             except httpx.TransportError:
                 pass
-            await trio.sleep(0.05)
+            await trio.sleep(LOOK_EVERY)
 
 
 async def test_a_relay_that_does_not_end_is_ended_within_the_grace(
@@ -213,6 +232,6 @@ async def test_a_relay_that_does_not_end_is_ended_within_the_grace(
     monkeypatch.setattr(deployed, "command", lambda _: [sys.executable, "-c", deaf])
     container = Container(deployed)
     container.call("start")
-    await eventually(ready.exists, within=PATIENCE)
+    await eventually(ready.exists)
     await trio.to_thread.run_sync(container.call, "stop")
     assert container.it.relay.returncode == -signal.SIGKILL

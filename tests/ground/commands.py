@@ -12,19 +12,17 @@ import httpx
 import trio
 
 from tests.live import KEYS, layer_asked_for
+from tests.support.patience import LOOK_EVERY, PATIENCE
 
 RELAY = (sys.executable, "-m", "relay.cli.main")
-STARTED_WITHIN = 30.0  # seconds from exec to listening, an initdb on a busy machine included
-STOPPED_WITHIN = 10.0  # seconds: what common hosts grant before they kill
-
-# Nothing of the tester's own settings may reach the command under test, but the layer asked for;
-# nor what the `make` around the tests tells a `make` within.
-_FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT", "MAKE", "MFLAGS")
 
 
 def environment(database_url: str | None = None, **settings: str) -> dict[str, str]:
-    """An environment with these settings and no others; keys where a database asks for them."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    """An environment with these settings and no others; keys where a database asks for them.
+
+    All else is as every test finds it: tests/support/start.py sees to that.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
     given = {"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}
     return {**kept, **layer_asked_for(), **given, **settings}
 
@@ -33,11 +31,9 @@ async def run_command(
     arguments: Sequence[str | Path],
     folder: Path,
     env: dict[str, str] | None = None,
-    *,
-    within: float = STARTED_WITHIN,
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run a command to its end and return what it said, whatever its exit code."""
-    with trio.fail_after(within):
+    with trio.fail_after(PATIENCE):
         return await trio.run_process(
             [str(argument) for argument in arguments],
             cwd=folder,
@@ -45,6 +41,7 @@ async def run_command(
             capture_stdout=True,
             capture_stderr=True,
             check=False,
+            start_new_session=True,
         )
 
 
@@ -69,10 +66,10 @@ class Command:
         self.process = process
         self.said = ""
 
-    async def says(self, pattern: str, *, within: float = STARTED_WITHIN) -> re.Match[str]:
+    async def says(self, pattern: str) -> re.Match[str]:
         """Read on until a line of its output holds the pattern."""
         assert self.process.stdout is not None
-        with trio.fail_after(within):
+        with trio.fail_after(PATIENCE):
             while (found := re.search(pattern, self.said)) is None:
                 more = await self.process.stdout.receive_some()
                 assert more, f"it ended instead, after saying {self.said!r}"
@@ -82,16 +79,16 @@ class Command:
     async def url(self) -> str:
         return (await self.says(r"listens on (http://\S+),"))[1]
 
-    async def answers(self, url: str, *, within: float = STARTED_WITHIN) -> None:
+    async def answers(self, url: str) -> None:
         """Wait until an address answers 200: for servers that do not say when they listen."""
-        async with httpx.AsyncClient() as http:
-            with trio.fail_after(within):
+        async with httpx.AsyncClient(timeout=PATIENCE) as http:
+            with trio.fail_after(PATIENCE):
                 while not await _ok(http, url):
                     assert self.process.poll() is None, "it ended instead"
-                    await trio.sleep(0.05)
+                    await trio.sleep(LOOK_EVERY)
 
-    async def ended(self, within: float = STOPPED_WITHIN) -> int:
-        with trio.fail_after(within):
+    async def ended(self) -> int:
+        with trio.fail_after(PATIENCE):
             return await self.process.wait()
 
 
@@ -108,6 +105,7 @@ async def running(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
+            start_new_session=True,
         )
     assert process.stdout is not None
     async with process.stdout:
@@ -117,7 +115,7 @@ async def running(
             with trio.CancelScope(shield=True):
                 if process.returncode is None:
                     process.terminate()
-                    with trio.move_on_after(STOPPED_WITHIN):
+                    with trio.move_on_after(PATIENCE):
                         await process.wait()
                 if process.returncode is None:
                     process.kill()
