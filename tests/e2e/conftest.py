@@ -1,0 +1,21 @@
+"""Time that goes on by itself, as it does, and that a test moves on by hours."""
+
+import pytest
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> MockClock:
+    """The clock of a test's server, which runs in the same loop. Tokens go by the wall clock."""
+    monkeypatch.setattr("relay.access.TRUST", 86_400)  # no look is late, however time jumps
+    return MockClock(rate=1)
+
+
+async def pass_by(clock: MockClock, seconds: float) -> None:
+    """So much time goes by, and everybody here has noticed.
+
+    Idle HTTP connections end on the way: no request may be under way.
+    """
+    await wait_all_tasks_blocked()  # what has come is taken in, whatever was said is written
+    clock.jump(seconds)
+    await wait_all_tasks_blocked()
