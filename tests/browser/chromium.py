@@ -117,6 +117,7 @@ def running_chromium(*arguments: str) -> Iterator[Chromium]:
             browser = thread.submit(
                 playwright.chromium.launch,
                 executable_path=path,
+                timeout=PATIENCE * 1000,
                 # CI runs as root, and loads nothing but its own pages
                 args=["--no-sandbox", *arguments],
             ).result()

@@ -7,9 +7,9 @@ from typing import Literal
 
 import trio
 
-from tests.faults.program import free_port
 from tests.live import Relay, running_relay
 from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 
 CHUNK = 65_536
 END = b"\r\n\r\n"  # of a head
@@ -97,7 +97,8 @@ async def relay_behind(
     database_url: str, host: str = "127.0.0.1", **settings: str
 ) -> AsyncIterator[tuple[Middlebox, Relay]]:
     """Browsers reach Relay through the box; producers, by `relay.http`, go past it."""
-    port = free_port()
+    held = HeldPort()
+    port = held.number
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     box = Middlebox(listener, port, host)
     async with (

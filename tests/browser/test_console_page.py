@@ -16,9 +16,9 @@ from tests.browser.visits import (
     tell,
     watchers,
 )
-from tests.faults.program import free_port
 from tests.live import Relay, bearer, running_relay
 from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 
 
 def own(relay: Relay, tab: Tab) -> list[str]:
@@ -70,7 +70,7 @@ async def test_from_nothing_to_a_task_of_ones_own(relay: Relay, chromium: Chromi
         await tell(relay, token, "task_progress", "build", progress=0.42, message="epoch 3")
         await tab.do(lambda page: page.locator("[role=progressbar][aria-valuenow='42']").wait_for())
         await tab.shows("epoch 3")
-        assert await tab.do(lambda page: page.title()) == "1 running · Relay"
+        await tab.do(lambda page: page.wait_for_function("document.title === '1 running · Relay'"))
         await tell(relay, token, "task_failed", "build", exit_code=2)
         await tab.do(lambda page: page.locator("li[data-state=failed]").wait_for())
         await tab.do(lambda page: page.wait_for_function("document.title === '1 failed · Relay'"))
@@ -84,7 +84,8 @@ async def test_from_nothing_to_a_task_of_ones_own(relay: Relay, chromium: Chromi
 
 
 async def test_the_page_goes_on_after_a_restart(database_url: str, chromium: Chromium) -> None:
-    bind = f"127.0.0.1:{free_port()}"
+    port = HeldPort()
+    bind = f"127.0.0.1:{port.number}"
     async with chromium.profile() as profile:
         async with running_relay(database_url, RELAY_BIND=bind) as relay:
             tab = await first_visit(relay, profile)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.programs import program
 
 HERE = Path(__file__).parent
@@ -14,7 +15,10 @@ HERE = Path(__file__).parent
 def test_the_pages_modules(file: Path) -> None:
     node = program("node", "nodejs")
     ran = subprocess.run(
-        [node, "--test", "--test-reporter=tap", file], capture_output=True, text=True, timeout=60
+        [node, "--test", "--test-reporter=tap", file],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "\n# pass 0\n" not in ran.stdout
