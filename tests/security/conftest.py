@@ -1,6 +1,12 @@
-"""One Relay that strangers attack, test after test: whatever one leaves behind harms the next."""
+"""One Relay that strangers attack, test after test: whatever one leaves behind harms the next.
+
+Beside it stand two whose timeouts are short, each for the tests that are about that one.
+"""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -11,12 +17,46 @@ from tests.security.strangers import Attacked
 
 
 @pytest.fixture(scope="session")
-def attacked(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+def besieged_database(postgres: str) -> Iterator[str]:
     with fresh_database(postgres) as database_url:
-        program = Attacked(tmp_path_factory.mktemp("attacked"), database_url)
-        trio.run(program.start)
+        yield database_url
+
+
+@contextmanager
+def serving(folder: Path, database_url: str, **settings: Any) -> Iterator[Attacked]:
+    program = Attacked(folder, database_url, **settings)
+    trio.run(program.start)
+    yield program
+    trio.run(program.end)
+
+
+@pytest.fixture(scope="session")
+def attacked(
+    besieged_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Attacked]:
+    """It waits for heads and bodies as long as any test takes."""
+    with serving(tmp_path_factory.mktemp("attacked"), besieged_database) as program:
         yield program
-        trio.run(program.end)
+
+
+@pytest.fixture(scope="session")
+def short_of_heads(
+    besieged_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Attacked]:
+    """It gives heads, and bodies, little time."""
+    folder = tmp_path_factory.mktemp("heads")
+    with serving(folder, besieged_database, keep_alive=2, body_timeout=1) as program:
+        yield program
+
+
+@pytest.fixture(scope="session")
+def short_of_bodies(
+    besieged_database: str, attacked: Attacked, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Attacked]:
+    """It gives bodies little time; what the first one issued holds here as well."""
+    folder, address = tmp_path_factory.mktemp("bodies"), attacked.url
+    with serving(folder, besieged_database, body_timeout=1, BASE_URL=address) as program:
+        yield program
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""`relay serve` with an eye on its loop: `python -m tests.security.watched serve`.
+"""`relay serve` with an eye on its loop: `python -m bench.watched serve`.
 
-Whatever takes long is written, a line each, to the file that `RELAY_TEST_WATCH` names: `step`
+Whatever takes long is written, a line each, to the file that `RELAY_BENCH_WATCH` names: `step`
 for one step of one task, `turn` for everything between two looks at the sockets. Both count the
 thread's own processor time, so that neighbours on a busy machine do not.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-WATCH = "RELAY_TEST_WATCH"
+WATCH = "RELAY_BENCH_WATCH"
 WORTH_A_LINE = 0.01  # seconds
 
 
