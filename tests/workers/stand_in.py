@@ -21,13 +21,19 @@ def live() -> None:
         say("alive")
 
 
+def wait_for_the_end() -> None:
+    while True:
+        signal.pause()
+
+
 def serve(folder: Path, number: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     say("serving")
     (folder / "somebody serves").touch()
     threading.Thread(target=live, daemon=True).start()
     for line in sys.stdin:
-        (folder / f"{number} was told").write_text(line)
+        when = "after it was let" if (folder / "let").exists() else "before"
+        (folder / f"{number} was told").write_text(f"{line.strip()}, {when}")
 
 
 def main() -> None:
@@ -44,7 +50,7 @@ def main() -> None:
             serve(folder, order["number"])
         case "serve and fall silent":
             say("serving")
-            time.sleep(60)
+            wait_for_the_end()
         case "fail when another serves":
             while not (folder / "somebody serves").exists():
                 time.sleep(0.01)
@@ -55,9 +61,9 @@ def main() -> None:
             sys.exit(1)
         case "fail and stay":
             say("failed", "a reason")
-            time.sleep(60)
+            wait_for_the_end()
         case "say nothing":
-            time.sleep(60)
+            wait_for_the_end()
 
 
 if __name__ == "__main__":

@@ -3,23 +3,26 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from structlog.testing import capture_logs
 
-from relay.workers.orders import Order
+from relay.workers import supervisor
+from relay.workers.orders import BEAT, Order
 from relay.workers.places import Place
 from relay.workers.process import WorkerFailed
 from relay.workers.supervisor import Crew
+from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
 from tests.workers import stand_in
 
-SILENCE = 5.0  # seconds between two signs of life of a stand-in, on a very busy machine
-SOON = 20.0  # seconds for a few processes to start and end on a very busy machine
+SILENCE = 5.0  # seconds between two signs of life, counted in looks of one BEAT each
 
 
 class Service:
@@ -43,7 +46,7 @@ class Service:
         file = self._folder / f"{number} was told"
         return file.read_text() if file.exists() else ""
 
-    def crew(self, start_within: float = 3 * SOON) -> Crew:
+    def crew(self, start_within: float = PATIENCE, silence: float = PATIENCE) -> Crew:
         places = [
             Place(Order(n, {}, [], [], [], "", "", "", (), "", None, keeps_house=False))
             for n in (1, 2)
@@ -51,19 +54,19 @@ class Service:
         command = (sys.executable, str(stand_in.__file__), str(self._folder))
         metrics = str(self._folder / "metrics")
         return Crew(
-            places, command, [], metrics, grace=SOON, silence=SILENCE, start_within=start_within
+            places, command, [], metrics, grace=PATIENCE, silence=silence, start_within=start_within
         )
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
+    async def at_work(self, **times: float) -> AsyncIterator[Crew]:
         """All serve; in the end they are told to go, and do."""
-        crew = self.crew()
+        crew = self.crew(**times)
         async with trio.open_nursery() as nursery:
-            with trio.fail_after(SOON):
+            with trio.fail_after(PATIENCE):
                 await nursery.start(crew.run)
             nursery.start_soon(crew.renew_on, self._reloads)
-            yield
-            with trio.fail_after(SOON):
+            yield crew
+            with trio.fail_after(PATIENCE):
                 await crew.end()
             nursery.cancel_scope.cancel()
 
@@ -76,9 +79,7 @@ class Service:
         ]
 
     async def says(self, event: str, times: int = 1, **fields: Any) -> None:
-        with trio.fail_after(SOON):
-            while len(self.logged(event, **fields)) < times:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        await eventually(lambda: len(self.logged(event, **fields)) >= times)
 
 
 @pytest.fixture
@@ -95,7 +96,10 @@ async def test_a_reload_renews_all(service: Service) -> None:
     assert not service.logged("worker_died")
 
 
-async def test_a_worker_that_cannot_and_does_not_end_holds_up_no_reload(service: Service) -> None:
+async def test_a_worker_that_cannot_and_does_not_end_holds_up_no_reload(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "ENDING", 0.1)  # it is waited for in vain
     async with service.at_work():
         service.does(1, "fail and stay")
         service.renew()
@@ -123,17 +127,32 @@ async def test_a_reload_passes_a_place_that_nobody_can_take(service: Service) ->
 async def test_a_worker_that_says_nothing_is_given_up(service: Service) -> None:
     service.does(1, "say nothing")
     service.does(2, "say nothing")
-    with trio.fail_after(SOON), pytest.raises(ExceptionGroup) as failed:
+    with trio.fail_after(PATIENCE), pytest.raises(ExceptionGroup) as failed:
         await service.crew(start_within=0.5).run()
     said = "worker [12] did not start: it did not serve within 0.5 s"
     assert failed.group_contains(WorkerFailed, match=said)
 
 
-async def test_a_worker_that_gives_no_sign_of_life_is_replaced(service: Service) -> None:
+async def really(holds: Callable[[], bool]) -> None:
+    """Wait until it holds, by the world's clock, where the loop's own stands still."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it has not come"
+        await trio.to_thread.run_sync(time.sleep, LOOK_EVERY)
+
+
+async def test_a_worker_that_gives_no_sign_of_life_is_replaced(
+    service: Service, mock_clock: trio.testing.MockClock
+) -> None:
     service.does(1, "serve and fall silent")
-    async with service.at_work():
+    async with service.at_work(silence=SILENCE) as crew:
         service.does(1, "serve")
-        await service.says("worker_serves", times=2, worker=1)
+        (other,) = (worker for worker in crew._living if worker.number == 2)
+        while not service.logged("worker_died"):
+            await really(lambda: other._silence == 0)  # it is heard from between two looks
+            mock_clock.jump(BEAT)
+            await trio.testing.wait_all_tasks_blocked()
+        await really(lambda: len(service.logged("worker_serves", worker=1)) == 2)
         (died,) = service.logged("worker_died")
         assert (died["worker"], died["code"]) == (1, -signal.SIGKILL)
         assert died["reason"] == "no sign of life for 5 s"
@@ -145,22 +164,20 @@ async def test_workers_are_told_that_all_serve_and_not_before(service: Service) 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(crew.run)
         await service.says("worker_serves", worker=1)
-        await trio.sleep(0.3)  # long enough for what must not come
-        assert service.was_told(1) == ""
+        await trio.testing.wait_all_tasks_blocked()
         service.let()
-        with trio.fail_after(SOON):
-            while not (service.was_told(1) == service.was_told(2) == "all serve\n"):  # noqa: ASYNC110
-                await trio.sleep(0.01)
-            (first,) = service.logged("worker_started", worker=1)
-            os.kill(first["pid"], signal.SIGKILL)
-            await service.says("worker_serves", times=2, worker=1)
-            await crew.end()
+        await eventually(lambda: all(service.was_told(number) for number in (1, 2)))
+        assert {service.was_told(number) for number in (1, 2)} == {"all serve, after it was let"}
+        (first,) = service.logged("worker_started", worker=1)
+        os.kill(first["pid"], signal.SIGKILL)
+        await service.says("worker_serves", times=2, worker=1)
+        await crew.end()
 
 
 async def test_a_start_that_fails_lets_those_who_serve_say_goodbye(service: Service) -> None:
     service.does(2, "fail when another serves")
     with (
-        trio.fail_after(SOON),
+        trio.fail_after(PATIENCE),
         pytest.RaisesGroup(
             pytest.RaisesExc(WorkerFailed, match="worker 2 did not start: a reason"),
             flatten_subgroups=True,
