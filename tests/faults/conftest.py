@@ -17,7 +17,7 @@ def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     async def make() -> None:
         async with running(program):
             program.process.terminate()
-            assert await program.ended(30) == 0
+            assert await program.ended() == 0
 
     trio.run(make)
     return program.data

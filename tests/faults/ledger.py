@@ -15,13 +15,11 @@ from typing import Any
 import trio
 
 from tests.faults.program import Program
-from tests.faults.wire import DOORS, Answer, Caller, Ended, Lost, Refused, stream
+from tests.faults.wire import AGAIN, DOORS, Answer, Caller, Ended, Lost, Refused, stream
+from tests.support.patience import PATIENCE, eventually
 
 PAUSE = 0.02  # seconds between two posts of one producer: a load, not a benchmark
-AGAIN = 0.1  # seconds a producer waits before it tries again
-SETTLED_WITHIN = 20.0  # seconds after the load in which every post must have got its answer
-CAUGHT_UP_WITHIN = 10.0  # seconds after that in which every reader must have seen everything
-GOOD_WITHIN = 2.0  # seconds that a 503 may last after all is well again
+IN_A_ROW = 20  # posts alike, after which another kind is not expected
 BATCH = 7  # events of a batch; every third post is one
 NDJSON = "application/x-ndjson"
 
@@ -30,9 +28,8 @@ NDJSON = "application/x-ndjson"
 class Attempt:
     """One post and what became of it; `status` is None where the connection was lost."""
 
-    started: float
-    ended: float
-    status: int | None
+    ended: bool = False
+    status: int | None = None
 
 
 @dataclass
@@ -43,7 +40,7 @@ class Reader:
     hops: bool  # changes doors now and then by itself
     seen: list[tuple[int, str]] = field(default_factory=list)
     cursor: str | None = None
-    ends: list[tuple[float, int | None]] = field(default_factory=list)  # not by its own will
+    ends: list[int | None] = field(default_factory=list)  # close codes, not by its own will
     refusals: list[int] = field(default_factory=list)
 
     @property
@@ -91,33 +88,31 @@ class Ledger:
     def readers(self) -> list[Reader]:
         return [reader for account in self.accounts for reader in account.readers]
 
-    async def goes_on(self, more: int = 30, *, within: float = 60.0) -> float:
-        """Wait until so many more events are acknowledged; returns the seconds it took."""
-        started, until = trio.current_time(), self.acknowledged + more
-        with trio.fail_after(within):
-            while self.acknowledged < until:  # noqa: ASYNC110 - a count, not an event
-                await trio.sleep(0.01)
-        return trio.current_time() - started
+    async def goes_on(self, more: int = 30) -> None:
+        """Wait until so many more events are acknowledged."""
+        until = self.acknowledged + more
+        await eventually(lambda: self.acknowledged >= until)
 
-    def since(self, moment: float) -> list[Attempt]:
-        """The posts that began after `moment` and have ended."""
-        return [a for a in self.attempts if a.started >= moment and a.ended]
+    def since(self, mark: int) -> list[Attempt]:
+        """The posts that began after so many others, and have ended."""
+        return [attempt for attempt in self.attempts[mark:] if attempt.ended]
 
-    def first_good_after(self, moment: float) -> float:
-        """Seconds from `moment` to the first acknowledgement of a post that began after it."""
-        return min(a.ended for a in self.since(moment) if a.status == 200) - moment
+    async def answers(self, status: int) -> None:
+        """Wait until posts that begin from now on are answered so, one after the other."""
+        mark = len(self.attempts)
 
-    def last_refusal_after(self, moment: float) -> float:
-        """Seconds from `moment` to the start of the last post since then that was not accepted."""
-        refused = [a.started - moment for a in self.since(moment) if a.status != 200]
-        return max(refused, default=0.0)
+        def settled() -> bool:
+            latest = self.since(mark)[-IN_A_ROW:]
+            return len(latest) == IN_A_ROW and all(each.status == status for each in latest)
+
+        await eventually(settled)
 
     # -- producing
 
     async def enrol(self, name: str, readers: Iterable[Reader]) -> Account:
         async with Caller(self.program.port) as caller:
-            made = (await caller.call("POST", "/api/user")).json
-            token = await caller.call("POST", "/api/token", made["session_token"])
+            made = (await caller.insist("POST", "/api/user")).json
+            token = await caller.insist("POST", "/api/token", made["session_token"])
         account = Account(name, made["user_id"], made["session_token"], token.json["token"])
         account.readers.extend(readers)
         self.accounts.append(account)
@@ -158,7 +153,7 @@ class Ledger:
         )
         doubtful = False  # an earlier try may have been stored
         while True:
-            attempt = Attempt(trio.current_time(), 0.0, None)
+            attempt = Attempt()
             self.attempts.append(attempt)
             try:
                 answer = await caller.call(
@@ -172,7 +167,7 @@ class Ledger:
             except Lost:
                 doubtful = True
             finally:
-                attempt.ended = trio.current_time()
+                attempt.ended = True
             if attempt.status == 200:
                 self._book(account, ids, answer.json, doubtful)
                 return
@@ -235,7 +230,7 @@ class Ledger:
             except Lost:
                 await trio.sleep(AGAIN)
             except Ended as ended:
-                reader.ends.append((trio.current_time(), ended.code))
+                reader.ends.append(ended.code)
             if reader.hops:
                 reader.door = DOORS[1 - DOORS.index(reader.door)]
                 at = rng.choice(self.programs)
@@ -278,13 +273,13 @@ class Ledger:
     async def settle(self) -> None:
         """Stop producing; every post gets its answer, every reader sees everything stored."""
         self._stopping = True
-        with trio.move_on_after(SETTLED_WITHIN) as waited:
+        with trio.move_on_after(PATIENCE) as waited:
             await self._quiet.wait()
         assert not waited.cancelled_caught, f"posts without an answer: {self._recently()}"
         for account in self.accounts:
             stored = await self.stored(account)
             last = len(stored)
-            with trio.move_on_after(CAUGHT_UP_WITHIN) as waited:
+            with trio.move_on_after(PATIENCE) as waited:
                 while any(reader.seq < last for reader in account.readers):  # noqa: ASYNC110
                     await trio.sleep(0.02)
             if waited.cancelled_caught:
@@ -301,10 +296,8 @@ class Ledger:
         events: list[dict[str, Any]] = []
         query = ""
         while True:
-            with trio.fail_after(GOOD_WITHIN):
-                path = f"/api/events{query}"
-                while (answer := await self.program.ask(path, account.session)).status == 503:  # noqa: ASYNC110
-                    await trio.sleep(AGAIN)
+            async with Caller(self.program.port) as caller:
+                answer = await caller.insist("GET", f"/api/events{query}", account.session)
             page = answer.json
             if not page["events"]:
                 return events

@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +27,7 @@ class Line:
         self._nursery: trio.Nursery
         self.refusing = False
         self.deaf = False  # notifications get lost, and nothing else
+        self.met: Callable[[int], None] = lambda port: None  # told each client's port, first
         self._credentials, self._database = asked.netloc.rpartition("@")[0], asked.path
 
     @property
@@ -66,6 +67,7 @@ class Line:
             async with client:
                 if self.refusing:
                     return
+                self.met(client.socket.getpeername()[1])
                 async with await trio.open_unix_socket(self._path) as server:
                     self._ends |= {client, server}
                     async with trio.open_nursery() as both:

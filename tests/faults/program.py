@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -15,15 +14,35 @@ from typing import IO, Any
 import psutil
 import trio
 
+from tests.faults.altered import ALTERED
 from tests.faults.wire import Answer, Caller, Lost
 from tests.live import layer_asked_for
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 
 ROOT = Path(__file__).parents[2]
 KEYS = "test:" + "0123456789abcdef" * 3
-STARTED_WITHIN = 60.0  # seconds from exec to ready, crash recovery included
 
 # Nothing of the tester's own settings may reach the program under test.
 FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT")
+
+# What ends by itself after a while must not do so because the machine is slow: a test that is
+# about one of these sets it. (A database may be given a minute, and no longer.)
+UNHURRIED = {
+    "RELAY_DATABASE_TIMEOUT": "60",
+    "RELAY_SEND_TIMEOUT": "600",
+    "RELAY_IDLE_TIMEOUT": "600",
+    "RELAY_BODY_TIMEOUT": "600",
+    "RELAY_DRAIN_TIMEOUT": "600",
+    "RELAY_WORKER_SILENCE": "600",
+}
+
+
+def unhurried_config() -> str:
+    """Hypercorn's, with more time for headers and between two requests."""
+    text, shipped = (ROOT / "hypercorn.toml").read_text(), "keep_alive_timeout = 15\n"
+    assert shipped in text
+    return text.replace(shipped, "keep_alive_timeout = 600\n")
 
 
 class Program:
@@ -36,7 +55,8 @@ class Program:
         """`settings` are environment variables; the data folder is `folder/data`."""
         self.folder = folder
         self.data = folder / "data"
-        self.port = free_port()
+        self._held = HeldPort()  # it keeps the port over its restarts, and so its tokens
+        self.port = self._held.number
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {
             "RELAY_BIND": f"127.0.0.1:{self.port}",
@@ -45,10 +65,12 @@ class Program:
             "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
             "RELAY_MAX_CONNECTIONS_PER_USER": "1000",
             "RELAY_RATE_LIMITS": "off",
+            **UNHURRIED,
             **layer_asked_for(),
             **({"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}),
             **settings,
         }
+        self.altered: dict[str, object] = {}  # constants, named with their modules
         self.starts = 0
         self._process: trio.Process | None = None
         self._output: IO[bytes] | None = None
@@ -79,18 +101,27 @@ class Program:
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.log if line.get("event") == event]
 
-    async def says(self, event: str, times: int = 1, *, within: float) -> float:
-        """Wait until it has logged something so often; returns the seconds that took.
+    async def says(self, event: str, times: int = 1) -> None:
+        """Wait until it has logged something so often; fails with all it said when it ends."""
+        with trio.fail_after(PATIENCE):
+            while True:
+                over = self.process.poll() is not None
+                if len(self.logged(event)) >= times:
+                    return
+                assert not over, f"it ended and did not say {event!r}:\n{self.stderr}"
+                await trio.sleep(0.03)
 
-        Fails with all it said when it ends, or takes too long.
-        """
-        started = trio.current_time()
-        while True:
-            over = self.process.poll() is not None or trio.current_time() > started + within
-            if len(self.logged(event)) >= times:
-                return trio.current_time() - started
-            assert not over, f"it did not say {event!r} within {within} s:\n{self.stderr}"
-            await trio.sleep(0.03)
+    async def shows(self, metric: str, holds: Callable[[float], bool]) -> None:
+        """Wait until one of its metrics, named as it is in the text, has such a value."""
+        with trio.fail_after(PATIENCE):
+            while not holds(await self.metric(metric)):  # noqa: ASYNC110 - another process
+                await trio.sleep(0.05)
+
+    async def metric(self, name: str) -> float:
+        """The sum over its labels, unless these are named, too; 0 for what has none yet."""
+        text = (await self.ask("/metrics")).body.decode()
+        lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     @property
     def _log(self) -> Path:
@@ -100,15 +131,21 @@ class Program:
         """Start it and wait for nothing."""
         self.starts += 1
         environ = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+        altered = {ALTERED: json.dumps(self.altered)} if self.altered else {}
+        module = "tests.faults.altered" if altered else self.module
+        config = self.folder / "hypercorn.toml"
+        if not config.exists():
+            config.write_text(unhurried_config())
         self.close_output()
         self._output = self._log.open("wb")
         self._process = await trio.lowlevel.open_process(
-            [*self.within, sys.executable, "-m", self.module, "serve"],
+            [*self.within, sys.executable, "-m", module, "serve"],
             cwd=self.folder,
-            env={**environ, **self.settings, "PYTHONPATH": str(ROOT)},
+            env={**environ, **self.settings, **altered, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._output,
+            start_new_session=True,
         )
 
     async def start(self) -> None:
@@ -117,7 +154,7 @@ class Program:
         await self.ready()
 
     async def ready(self) -> None:
-        with trio.fail_after(STARTED_WITHIN):
+        with trio.fail_after(PATIENCE):
             while not await self.is_ready():
                 assert self.process.poll() is None, f"it ended instead:\n{self.stderr}"
                 await trio.sleep(0.05)
@@ -136,14 +173,14 @@ class Program:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    async def ended(self, within: float) -> int:
-        """Its exit code; fails when it is still there after `within` seconds."""
+    async def ended(self, within: float = PATIENCE) -> int:
+        """Its exit code; fails when it does not end."""
         with trio.fail_after(within):
             return await self.process.wait()
 
     async def kill(self) -> None:
         self.process.kill()
-        await self.ended(30)
+        await self.ended()
 
     def postgres(self) -> list[psutil.Process]:
         """The Postgres processes at work in this program's data folder, and no others."""
@@ -164,7 +201,7 @@ class Program:
                 await self._process.wait()
             self.close_output()
             send(self.postgres(), signal.SIGKILL)
-            await eventually(lambda: not self.postgres(), within=30)
+            await eventually(lambda: not self.postgres())
 
 
 @asynccontextmanager
@@ -214,7 +251,7 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-async def eventually(condition: Callable[[], bool], *, within: float) -> float:
+async def eventually(condition: Callable[[], bool], *, within: float = PATIENCE) -> float:
     """Wait until it holds; returns the seconds it took. Raises trio.TooSlowError."""
     started = trio.current_time()
     with trio.fail_after(within):
@@ -223,13 +260,13 @@ async def eventually(condition: Callable[[], bool], *, within: float) -> float:
     return trio.current_time() - started
 
 
+_ports: list[HeldPort] = []
+
+
 def free_port() -> int:
-    """A port nobody listens on; the program keeps it over its restarts, and so its tokens."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on, and nobody else is given for the rest of this run."""
+    _ports.append(HeldPort())
+    return _ports[-1].number
 
 
 def copy_data(source: Path, target: Path) -> None:

@@ -5,12 +5,9 @@
 import signal
 from pathlib import Path
 
-import trio
-
 from tests.faults.ledger import load
-from tests.faults.program import Program, copy_data, eventually, lives, running, send
-
-BACK_WITHIN = 15.0  # seconds from the death of Postgres until posts are accepted again
+from tests.faults.program import Program, copy_data, lives, running, send
+from tests.support.patience import eventually
 
 
 async def test_relay_killed_and_started_again_has_lost_nothing(program: Program) -> None:
@@ -21,17 +18,16 @@ async def test_relay_killed_and_started_again_has_lost_nothing(program: Program)
             await program.start()
             assert not [process for process in orphans if lives(process)]
             await ledger.goes_on()
-    assert {code for reader in ledger.readers for _, code in reader.ends} == {None}
+    assert {code for reader in ledger.readers for code in reader.ends} == {None}
 
 
 async def test_killed_postgres_comes_back_under_a_relay_that_stays_up(program: Program) -> None:
     pid = program.pid
     async with load(program) as ledger:
-        for _ in range(2):
+        for times in (1, 2):
             send(program.postgres(), signal.SIGKILL)
-            killed = trio.current_time()
+            await program.says("postgres_back", times)
             await ledger.goes_on()
-            assert ledger.first_good_after(killed) < BACK_WITHIN
         assert len(program.logged("postgres_died")) == 2
         assert len(program.logged("postgres_back")) == 2
         assert not [line for line in program.log if line["logger"].startswith("asyncpg")]
@@ -44,10 +40,8 @@ async def test_a_killed_backend_costs_a_moment_and_no_event(program: Program) ->
     async with load(program) as ledger:
         backend = next(p for p in program.postgres() if "relay relay" in " ".join(p.cmdline()))
         send([backend], signal.SIGKILL)
-        killed = trio.current_time()
-        await eventually(lambda: not lives(backend), within=15)
+        await eventually(lambda: not lives(backend))
         await ledger.goes_on()
-        assert ledger.first_good_after(killed) < BACK_WITHIN
         assert not program.logged("postgres_died")
     assert not [reader.ends for reader in ledger.readers if reader.ends]
 
@@ -62,9 +56,10 @@ async def test_a_socket_kept_elsewhere_for_its_long_path_is_found_again(
     async with running(program):
         async with load(program) as ledger:
             send(program.postgres(), signal.SIGKILL)
+            await program.says("postgres_back")
             await ledger.goes_on()
             socket_folder = Path((program.data / "socket").read_text().strip())
             assert list(socket_folder.iterdir())
         program.signal(signal.SIGTERM)
-        assert await program.ended(30) == 0
+        assert await program.ended() == 0
         assert not socket_folder.exists()

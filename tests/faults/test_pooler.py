@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import trio
 
 from tests.faults.line import line_to
-from tests.faults.pair import WITHIN_A_LOOK, pair_of
-from tests.faults.program import free_port
+from tests.faults.pair import pair_of
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 from tests.support.programs import program
 
 # two connections to the server for everybody, and none is anybody's for longer than a statement
@@ -34,19 +35,20 @@ server_round_robin = 1
 @asynccontextmanager
 async def pooler_to(dsn: str) -> AsyncIterator[str]:
     """The address of a PgBouncer in front of a Postgres."""
-    bouncer, port, server = program("pgbouncer"), free_port(), urlsplit(dsn)
+    bouncer, server = program("pgbouncer"), urlsplit(dsn)
     database = server.path.strip("/")
     # it refuses to be root, and whoever it becomes must be able to read this
-    with tempfile.NamedTemporaryFile("w", suffix=".ini") as file:
+    with HeldPort() as held, tempfile.NamedTemporaryFile("w", suffix=".ini") as file:
+        port = held.number
         file.write(CONFIG.format(at=server, database=database, port=port))
         file.flush()
         os.chmod(file.name, 0o644)
         user = ["-u", "nobody"] if os.getuid() == 0 else []
         process = await trio.lowlevel.open_process(
-            [bouncer, "-q", *user, file.name], stderr=subprocess.DEVNULL
+            [bouncer, "-q", *user, file.name], stderr=subprocess.DEVNULL, start_new_session=True
         )
         try:
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE):
                 while True:
                     try:
                         await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
@@ -69,10 +71,10 @@ async def test_behind_a_transaction_pooler_everything_works_with_a_direct_addres
             tmp_path, database_url, DATABASE_URL=pooled, RELAY_DATABASE_DIRECT_URL=database_url
         ) as pair,
     ):
-        await pair.is_quick_within(20)
+        await pair.are_in_touch()
         async with trio.open_nursery() as nursery:  # more at once than the pooler has connections
             for _ in range(30):
                 nursery.start_soon(pair.there.ask, "/api/me", pair.account.session)
-        await pair.is_quick_within(20)
-        assert await pair.revoked() < WITHIN_A_LOOK
+        await pair.are_in_touch()
+        await pair.a_revoke_arrives()
         assert not pair.there.logged("database_away")

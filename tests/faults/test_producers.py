@@ -4,6 +4,7 @@ import json
 import random
 import socket
 import struct
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -14,9 +15,14 @@ from relay.db.waiting import Waiting
 from relay.events import NewEvent, utc_now
 from tests.faults.ledger import Account, Ledger, load
 from tests.faults.program import Program
-from tests.faults.wire import DOORS, Caller, connected, stream
+from tests.faults.wire import DOORS, Caller, Stream, connected, stream
+from tests.support.patience import PATIENCE, eventually
 
 CUTS = 40  # posts that are cut, at a random byte each
+WAITS_FOR_A_LOCK = """
+    SELECT FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -48,13 +54,13 @@ async def test_a_post_cut_half_way_is_stored_or_not_and_its_retry_says_which(
                 if rng.random() < 0.5:
                     tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 await tcp.aclose()
-                retry = await caller.call("POST", "/api/webhook/cli", account.hook, body)
+                retry = await caller.insist("POST", "/api/webhook/cli", account.hook, body)
                 assert retry.status == 200
                 if at < len(whole):
                     assert retry.json["duplicate"] is False
                 else:
                     outcomes.append(retry.json["duplicate"])
-                again = await caller.call("POST", "/api/webhook/cli", account.hook, body)
+                again = await caller.insist("POST", "/api/webhook/cli", account.hook, body)
                 assert again.json == {**retry.json, "duplicate": True}
         stored = [found["id"] for found in await ledger.stored(account)]
         assert stored == [f"cut:{n}" for n in range(CUTS)]
@@ -74,6 +80,15 @@ async def append(connection: Connection, user_ids: list[str], ids: list[str]) ->
     return [waiting.receipts[0].seq for waiting in batch]
 
 
+async def received(opened: Stream, count: int) -> list[dict[str, Any]]:
+    """The next events of a stream."""
+    events: list[dict[str, Any]] = []
+    with trio.fail_after(PATIENCE):
+        while len(events) < count:
+            events += [message for message in await opened.next() if "event_type" in message]
+    return events
+
+
 async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
     plain_program: Program, database_url: str
 ) -> None:
@@ -82,17 +97,22 @@ async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
     seen: dict[str, list[int]] = {door: [] for door in DOORS}
 
     async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
-        async with stream(plain_program.port, door, account.session, "?after=oldest") as opened:
+        async with stream(
+            plain_program.port, door, account.session, "?after=oldest", insist=True
+        ) as opened:
             await opened.next()
             task_status.started()
             while len(seen[door]) < 4:
                 seen[door] += [m["seq"] for m in await opened.next() if "seq" in m]
 
     async with (
-        connect(database_url, timeout=10) as slow,
-        connect(database_url, timeout=10) as quick,
+        connect(database_url, timeout=PATIENCE) as slow,
+        connect(database_url, timeout=PATIENCE) as quick,
+        connect(database_url, timeout=PATIENCE) as aside,
+        stream(plain_program.port, "sse", other.session, insist=True) as others,
         trio.open_nursery() as nursery,
     ):
+        await others.next()
         for door in DOORS:
             await nursery.start(watch, door)
         await slow.execute("BEGIN")
@@ -104,16 +124,23 @@ async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
                 second.append((await append(quick, [account.user_id], ["second"]))[0])
 
             writers.start_soon(overtake)
+            while not await aside.fetch(WAITS_FOR_A_LOCK):  # noqa: ASYNC110 - another process
+                await trio.sleep(0.01)
             async with Caller(plain_program.port) as caller:
                 # somebody else's stream does not wait for this one's
-                elsewhere = await caller.call(
+                elsewhere = await caller.insist(
                     "POST", "/api/webhook/cli", other.hook, event("elsewhere")
                 )
                 assert elsewhere.status == 200
-                await trio.sleep(1.5)  # longer than the look at what others have stored
-                assert not second
-                assert seen == {door: [] for door in DOORS}
-                await slow.execute("COMMIT")
+            # what nobody tells the program is found by its look at all streams, these included
+            await append(aside, [other.user_id], ["untold"])
+            assert [message["id"] for message in await received(others, 2)] == [
+                "elsewhere",
+                "untold",
+            ]
+            assert not second
+            assert seen == {door: [] for door in DOORS}
+            await slow.execute("COMMIT")
         assert second == [2]
         # one that is rolled back leaves no hole
         await slow.execute("BEGIN")
@@ -121,9 +148,7 @@ async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
         await slow.execute("ROLLBACK")
         assert (await append(quick, [account.user_id], ["third"]))[0] == 3
         assert await append(slow, [account.user_id] * 2, ["first", "fourth"]) == [1, 4]
-        with trio.fail_after(15):
-            while any(len(seqs) < 4 for seqs in seen.values()):  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        await eventually(lambda: all(len(seqs) == 4 for seqs in seen.values()))
     assert seen == {door: [1, 2, 3, 4] for door in DOORS}
 
 
@@ -135,7 +160,7 @@ async def test_batches_that_name_users_in_any_order_never_lock_each_other_out(
     users = [account.user_id for account in accounts]
 
     async def write(order: list[str], name: str) -> None:
-        async with connect(database_url, timeout=10) as connection:
+        async with connect(database_url, timeout=PATIENCE) as connection:
             for n in range(50):
                 await append(connection, order, [f"{name}:{n}"] * len(order))
 

@@ -12,18 +12,19 @@ import pytest
 import trio
 
 from tests.faults.ledger import load
-from tests.faults.program import Program, copy_data, dsn, free_port, running
+from tests.faults.pair import HOUR
+from tests.faults.program import Program, copy_data, dsn, running
 from tests.faults.test_workers import NONSENSE, Workers, statement
 from tests.faults.wire import Lost
-
-AWAY_WITHIN = 60.0  # seconds until Relay gives up on a database that is not there, noise included
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 
 
 async def refusal(program: Program) -> str:
     """The one line it says when it will not start."""
     try:
         await program.launch()
-        code = await program.ended(AWAY_WITHIN)
+        code = await program.ended()
         said = program.stderr
     finally:
         await program.end()
@@ -62,19 +63,20 @@ async def test_whoever_cannot_start_says_why_in_one_line(tmp_path: Path, databas
     name = database_url.partition("@/")[2].partition("?")[0]
     await statement(database_url, f"ALTER DATABASE {name} CONNECTION LIMIT 2")
 
-    taken = Program(tmp_path)
-    away = f"postgresql://relay:not-for-the-log@127.0.0.1:{free_port()}/relay"
+    nobody = HeldPort()
+    away = f"postgresql://relay:not-for-the-log@127.0.0.1:{nobody.number}/relay"
     (tmp_path / "file").mkdir()
     (tmp_path / "file" / "data").write_text("mine")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", taken.port))
+    with nobody, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
         listener.listen()
+        taken = f"127.0.0.1:{listener.getsockname()[1]}"
         async with trio.open_nursery() as nursery:
             nursery.start_soon(start, "away", away)
             nursery.start_soon(start, "file")
             nursery.start_soon(start_workers)
             nursery.start_soon(partial(start, "keys", database_url, RELAY_SIGNING_KEYS=""))
-            nursery.start_soon(partial(start, "port", RELAY_BIND=f"127.0.0.1:{taken.port}"))
+            nursery.start_soon(partial(start, "port", RELAY_BIND=taken))
             for name, value in SETTINGS.items():
                 nursery.start_soon(partial(start, name, **{name: value}))
     assert "DATABASE_URL" in said["away"]
@@ -83,7 +85,7 @@ async def test_whoever_cannot_start_says_why_in_one_line(tmp_path: Path, databas
     assert (tmp_path / "file" / "data").read_text() == "mine"
     assert "RELAY_SIGNING_KEYS" in said["keys"]
     assert re.match(r"Error: worker [12] did not start: .*too many connections", said["workers"])
-    assert f"127.0.0.1:{taken.port}" in said["port"]
+    assert taken in said["port"]
     for name in SETTINGS:
         assert name in said[name]
 
@@ -93,7 +95,7 @@ async def test_a_data_folder_that_another_relay_holds(program: Program, tmp_path
     async with load(program, users=1) as ledger:
         await second.launch()
         try:
-            assert await second.ended(AWAY_WITHIN) == 1
+            assert await second.ended() == 1
         finally:
             second.close_output()
         assert f"in use by another Relay (process {program.pid})" in second.stderr
@@ -137,13 +139,23 @@ async def test_a_background_task_that_dies_ends_the_process(
     async with running(program):
         assert (await program.ask("/healthz")).status == 200
         await statement(dsn(program), NONSENSE)
-        with trio.fail_after(AWAY_WITHIN):
-            while (answer := await program.ask("/healthz")).status == 200:  # noqa: ASYNC110
-                await trio.sleep(0.02)
-        assert (answer.status, answer.json["code"]) == (503, "failing")
-        assert (await program.ask("/readyz")).json["detail"] == "This process is stopping."
-        assert await program.ended(AWAY_WITHIN) != 0
+        assert await program.ended() != 0
         with pytest.raises(Lost):
             await program.ask("/healthz")
         assert "keep_house" in program.stderr
         assert not program.postgres()
+
+
+async def test_a_process_whose_background_task_has_died_says_so_until_it_ends(
+    tmp_path: Path, made_data: Path
+) -> None:
+    program = Program(tmp_path, RELAY_HOUSEKEEPING_EVERY="0.2")
+    program.altered = {"relay.serving.FAILING_SHOWN": HOUR}
+    copy_data(made_data, program.data)
+    async with running(program):
+        await statement(dsn(program), NONSENSE)
+        with trio.fail_after(PATIENCE):
+            while (answer := await program.ask("/healthz")).status == 200:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        assert (answer.status, answer.json["code"]) == (503, "failing")
+        assert (await program.ask("/readyz")).json["detail"] == "This process is stopping."

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,14 @@ import pytest
 import trio
 
 from tests.faults.ledger import Account, Ledger, load
-from tests.faults.program import (
-    STARTED_WITHIN,
-    Program,
-    copy_data,
-    dsn,
-    eventually,
-    lives,
-    running,
-    send,
-)
+from tests.faults.line import line_to
+from tests.faults.program import Program, copy_data, dsn, lives, running, send
 from tests.faults.wire import DOORS, Caller, Ended, Lost, stream
 from tests.ground.commands import RELAY, complaints, environment
 from tests.ground.commands import running as command
+from tests.support.patience import PATIENCE, eventually
 
-REPLACED_WITHIN = 10.0  # seconds from the death of a worker until the spare one serves, and noise
-RELOADED_WITHIN = 60.0  # seconds for two workers, one after the other, on a very busy machine
-GRACE = 8.0  # seconds: RELAY_DRAIN_TIMEOUT's default
-ORPHANS_GONE_WITHIN = 15.0  # seconds: a second and a half of goodbyes, on a busy machine
-SOON = 10.0  # seconds for what takes one, on a busy machine
-MANY = 12  # streams: all of them on one of two workers once in two thousand times
+MANY = 12  # streams at least, on both of two workers
 
 
 class Workers(Program):
@@ -44,7 +32,7 @@ class Workers(Program):
     async def ready(self) -> None:
         """All of them serve: one that starts reads its files later than another answers."""
         await super().ready()
-        await self.says("worker_serves", 2, within=STARTED_WITHIN)
+        await self.says("worker_serves", 2)
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes alive now that have an order."""
@@ -90,14 +78,20 @@ class Seat:
         return any(c.raddr and c.raddr.port == self.port for c in worker.net_connections("tcp"))
 
 
+def at(worker: psutil.Process) -> Callable[[Seat], bool]:
+    return lambda seat: seat.is_at(worker)
+
+
 @asynccontextmanager
 async def seated(program: Workers, account: Account) -> AsyncIterator[list[Seat]]:
-    """MANY streams over both doors, watched until the block ends."""
+    """MANY streams or more over both doors, of every worker, watched until the block ends."""
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
-        seats = []
-        for n in range(MANY):
+        seats: list[Seat] = []
+        workers = program.workers()
+        while len(seats) < MANY or not all(any(map(at(worker), seats)) for worker in workers):
+            door = DOORS[len(seats) % 2]
             opened = await stack.enter_async_context(
-                stream(program.port, DOORS[n % 2], account.session)
+                stream(program.port, door, account.session, insist=True)
             )
             await opened.next()  # hello
             seats.append(Seat(opened))
@@ -114,15 +108,13 @@ async def test_a_killed_worker_is_replaced_and_the_others_streams_never_notice(
         lost, kept = ([s for s in seats if s.is_at(worker)] for worker in (victim, other))
         assert lost
         assert kept
-        await eventually(lambda: pair.spare() is not None, within=SOON)
+        await eventually(lambda: pair.spare() is not None)
         spare = pair.spare()
         send([victim], signal.SIGKILL)
-        await pair.says("worker_serves", 3, within=REPLACED_WITHIN)
+        await pair.says("worker_serves", 3)
         await ledger.goes_on()
-        await eventually(lambda: all(seat.end for seat in lost), within=SOON)
-        last = ledger.acknowledged
+        await eventually(lambda: all(seat.end for seat in lost))
         await ledger.goes_on()
-        assert ledger.acknowledged > last
         assert not [seat for seat in kept if seat.end]
         assert pair.logged("worker_serves")[2]["pid"] == spare
     (died,) = pair.logged("worker_died")
@@ -132,32 +124,39 @@ async def test_a_killed_worker_is_replaced_and_the_others_streams_never_notice(
     assert {worker.name() for worker in pair.workers()} == {"relay worker 1", "relay worker 2"}
 
 
-async def test_nobody_is_ready_before_all_serve(tmp_path: Path, made_data: Path) -> None:
-    program = Workers(tmp_path)
-    copy_data(made_data, program.data)
+async def test_nobody_is_ready_before_all_serve(tmp_path: Path, database_url: str) -> None:
     seen: list[tuple[int, str]] = []
+    stopped: list[psutil.Process] = []
 
     async def look() -> None:
-        with trio.move_on_after(0.3):  # half of them wait for the one that is held up
-            answer = await program.ask("/readyz")
-            seen.append((answer.status, answer.json.get("detail", "")))
+        answer = await program.ask("/readyz")
+        seen.append((answer.status, answer.json.get("detail", "")))
 
-    try:
-        await program.launch()
-        await program.says("worker_started", 2, within=STARTED_WITHIN)
-        slow = psutil.Process(program.logged("worker_started")[0]["pid"])
-        send([slow], signal.SIGSTOP)
-        await program.says("worker_serves", within=STARTED_WITHIN)
-        with trio.fail_after(SOON):
-            while len(seen) < 3:
-                await look()
-        assert set(seen) == {(503, "Other workers do not serve yet.")}
-        send([slow], signal.SIGCONT)
-        await program.ready()
-        while seen[-1][0] != 200:
+    def stop(port: int) -> None:
+        """The first worker that comes to the database stops there: so it does not serve yet."""
+        for child in psutil.Process(program.pid).children():
+            if not stopped and any(c.laddr.port == port for c in child.net_connections("tcp")):
+                send([child], signal.SIGSTOP)
+                stopped.append(child)
+
+    async with line_to(database_url) as line:
+        line.met = stop
+        program = Workers(tmp_path, line.dsn)
+        try:
+            await program.launch()
+            await program.says("worker_serves")
+            async with trio.open_nursery() as nursery:  # half of them wait for the one that stands
+                with trio.fail_after(PATIENCE):
+                    while len(seen) < 3:
+                        nursery.start_soon(look)
+                        await trio.sleep(0.05)
+                assert set(seen) == {(503, "Other workers do not serve yet.")}
+                send(stopped, signal.SIGCONT)
+                await program.ready()
             await look()
-    finally:
-        await program.end()
+            assert seen[-1][0] == 200
+        finally:
+            await program.end()
 
 
 async def test_a_worker_that_hangs_is_replaced_and_counted(tmp_path: Path, made_data: Path) -> None:
@@ -166,7 +165,7 @@ async def test_a_worker_that_hangs_is_replaced_and_counted(tmp_path: Path, made_
     async with running(program):
         victim, other = program.workers()
         send([victim], signal.SIGSTOP)
-        await program.says("worker_serves", 3, within=REPLACED_WITHIN + 3)
+        await program.says("worker_serves", 3)
         (died,) = program.logged("worker_died")
         assert (died["pid"], died["reason"]) == (victim.pid, "no sign of life for 3 s")
         assert other in program.workers()
@@ -180,25 +179,22 @@ async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: W
     assert len(pair.metrics_folders()) == 1
 
     async def numbers() -> list[str]:
-        """What they have measured; each does within its first second."""
+        """What they have measured."""
         return (await pair.ask("/metrics")).body.decode().splitlines()
 
     def measured(lines: list[str]) -> int:
         return sum(line.startswith("relay_process_resident_memory_bytes{") for line in lines)
 
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         while measured(lines := await numbers()) < 2:  # noqa: ASYNC110
             await trio.sleep(0.2)
     assert measured(lines) == 2  # and not the spare
     assert {line.split()[1] for line in lines if line.startswith("relay_build_info{")} == {"1.0"}
     assert "relay_backplane_up 1.0" in lines
     async with seated(pair, account) as seats:
-        assert all(any(seat.is_at(worker) for seat in seats) for worker in workers)
         pair.signal(signal.SIGTERM)
-        told = trio.current_time()
-        assert await pair.ended(GRACE) == 0
-        assert trio.current_time() - told < GRACE
-        await eventually(lambda: all(seat.end for seat in seats), within=SOON)
+        assert await pair.ended() == 0
+        await eventually(lambda: all(seat.end for seat in seats))
         for seat in seats:
             assert seat.end is not None
             assert (seat.last["type"], seat.last["code"], seat.end.code) == ("close", 1012, 1012)
@@ -210,14 +206,14 @@ async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: W
 
 
 async def test_a_second_signal_ends_all_at_once(tmp_path: Path, made_data: Path) -> None:
-    program = Workers(tmp_path, RELAY_DRAIN_DELAY="60")  # what the first signal would take
+    program = Workers(tmp_path, RELAY_DRAIN_DELAY="600")  # what the first signal would take
     copy_data(made_data, program.data)
     async with running(program):
         workers = program.workers()
         program.signal(signal.SIGINT)
-        await program.says("stopping", within=SOON)
+        await program.says("stopping")
         program.signal(signal.SIGINT)
-        await program.ended(SOON)
+        await program.ended()
         assert not [worker for worker in workers if lives(worker)]
         assert not program.postgres()
 
@@ -242,14 +238,14 @@ async def test_sighup_renews_the_workers_under_load_and_refuses_nobody(pair: Wor
     async with load(pair) as ledger, trio.open_nursery() as nursery:
         nursery.start_soon(knock)
         pair.signal(signal.SIGHUP)
-        await pair.says("reloaded", within=RELOADED_WITHIN)
+        await pair.says("reloaded")
         await ledger.goes_on()
         nursery.cancel_scope.cancel()
     after = pair.workers()
     assert len(after) == 2
     assert not {worker.pid for worker in before} & {worker.pid for worker in after}
     assert not failed
-    assert {code for reader in ledger.readers for _, code in reader.ends} <= {1012}
+    assert {code for reader in ledger.readers for code in reader.ends} <= {1012}
     assert not pair.logged("worker_died")
 
 
@@ -257,7 +253,7 @@ async def test_a_reload_that_cannot_leaves_the_old_workers_serving(pair: Workers
     before = {worker.pid for worker in pair.workers()}
     (pair.folder / "hypercorn.toml").write_text('certfile = "nowhere.pem"\nkeyfile = "nowhere"\n')
     pair.signal(signal.SIGHUP)
-    await pair.says("reloaded", within=RELOADED_WITHIN)
+    await pair.says("reloaded")
     failures = pair.logged("reload_failed")
     assert [line["worker"] for line in failures] == [1, 2]
     assert "hypercorn.toml" in failures[0]["reason"]
@@ -304,12 +300,14 @@ async def test_a_worker_whose_background_work_dies_says_so_ends_and_is_replaced(
 
         nursery.start_soon(look)
         await statement(dsn(pair), NONSENSE)
-        await pair.says("background_work_died", within=SOON)
+        await pair.says("background_work_died")
         await statement(dsn(pair), SENSE)
-        await pair.says("worker_died", within=SOON)
-        await pair.says("worker_serves", 3, within=SOON)
+        await pair.says("worker_died")
+        await pair.says("worker_serves", 3)
         nursery.cancel_scope.cancel()
-    assert set(health) == {(200, None), (503, "failing")}
+    # (how long it shows that, before it ends, is more than this test could be sure to see)
+    assert (200, None) in health
+    assert set(health) <= {(200, None), (503, "failing")}
     died = pair.logged("worker_died")[0]
     assert died["worker"] == 1
     assert died["code"] not in (0, -9)
@@ -324,10 +322,8 @@ async def test_nothing_outlives_a_killed_supervisor_and_the_next_starts_at_once(
         left = [*pair.workers(), *pair.postgres()]
         assert len(left) > 2
         pair.process.kill()
-        await pair.ended(SOON)
-        await eventually(
-            lambda: not any(lives(process) for process in left), within=ORPHANS_GONE_WITHIN
-        )
+        await pair.ended()
+        await eventually(lambda: not any(lives(process) for process in left))
         await pair.start()
         await ledger.goes_on()
 
@@ -342,7 +338,7 @@ async def test_an_address_that_workers_have_is_refused_to_another_relay(
         second = Program(folder, RELAY_BIND=bind, RELAY_WORKERS=workers)
         try:
             await second.launch()
-            assert await second.ended(STARTED_WITHIN) == 1
+            assert await second.ended() == 1
             assert second.stderr.startswith(f"Error: cannot listen on {bind}: ")
             assert second.stderr.count("\n") == 1
         finally:
@@ -363,9 +359,10 @@ async def test_the_demo_plays_and_an_init_system_is_told(tmp_path: Path, databas
     with told:
         async with command(serve, tmp_path, env) as server:
             await server.says(r"curl -N .*")
-            assert await told.recv(99) == b"READY=1"
-            server.process.terminate()
-            assert await told.recv(99) == b"STOPPING=1"
+            with trio.fail_after(PATIENCE):
+                assert await told.recv(99) == b"READY=1"
+                server.process.terminate()
+                assert await told.recv(99) == b"STOPPING=1"
             assert await server.ended() == 0
     stderr = (tmp_path / "stderr.log").read_text()
     assert complaints(stderr) == []
