@@ -16,6 +16,7 @@ from .errors import EmbeddedError
 
 PORT = 5432  # no port at all: the suffix of the socket's name
 SOCKET_NAMES = (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock")
+SHORTEST = "/tmp"  # where a socket's path surely fits
 AWAY = re.compile(r"relay-[0-9a-f]{16}")
 
 
@@ -77,8 +78,9 @@ def fresh_log(path: Path) -> IO[bytes]:
 def socket_folder(folder: Path, cluster: Path, account: Account, secret: str) -> Iterator[Path]:
     """The private directory of the socket: the cluster's own, if a socket can be made there.
 
-    Else one in the system's folder for temporary files, which is removed in the end, or by the
-    next run: `folder/socket` says where it is, before it is made. Nothing may run on the cluster.
+    Else one in the system's folder for temporary files, or in /tmp where that one's path is too
+    long. It is removed in the end, or by the next run: `folder/socket` says where it is, before it
+    is made. Nothing may run on the cluster.
     """
     note = folder / "socket"
     _remove_away(note)
@@ -91,13 +93,17 @@ def socket_folder(folder: Path, cluster: Path, account: Account, secret: str) ->
     # the same at every start, so that those who were told of it find a restarted server, and
     # unguessable, so that nobody else can make it first
     name = hashlib.sha256(f"{folder} {secret}".encode()).hexdigest()[:16]
-    away = Path(tempfile.gettempdir(), f"relay-{name}")
+    places = [Path(place, f"relay-{name}") for place in (tempfile.gettempdir(), SHORTEST)]
     try:
-        write_secret(note, str(away))
-        away.mkdir(mode=0o700)
-        if not _takes_socket(away):
+        for away in places:
+            write_secret(note, str(away))
+            if _makes_and_takes_socket(away):
+                break
+            _remove_away(note)
+        else:
+            tried = ", ".join(map(str, dict.fromkeys((cluster, *places))))
             raise EmbeddedError(
-                f"neither {cluster} nor {away} can hold a socket, their paths may be too long: "
+                f"none of {tried} can hold a socket, their paths may be too long: "
                 "choose a shorter --data-dir or TMPDIR"
             )
         account.own(away)
@@ -110,6 +116,15 @@ def socket_in_use(folder: Path, cluster: Path) -> Path:
     """Where the socket of a running server is: what `socket_folder` yielded to its Relay."""
     note = folder / "socket"
     return Path(note.read_text().strip()) if note.exists() else cluster.resolve()
+
+
+def _makes_and_takes_socket(directory: Path) -> bool:
+    """Make a folder of this user's own; whether a socket can be made in it."""
+    try:
+        directory.mkdir(mode=0o700)
+    except OSError:
+        return False
+    return _takes_socket(directory)
 
 
 def _takes_socket(directory: Path) -> bool:
