@@ -18,7 +18,7 @@ from relay.db.source import bring_up_to_date
 from relay.logs import configure_logs
 from tests.live import Relay, running_relay
 from tests.support.patience import PATIENCE
-from tests.support.start import known_start
+from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import everything_is_asked_for, untried
 
 TEMPLATE = "relay_template"
@@ -35,6 +35,7 @@ settings.load_profile("steady")
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Whatever started this run, its tests are read and run in one state."""
+    plain_temporary_folder()
     if config.getoption("numprocesses", None):
         return  # the tests are read and run by the processes that this one starts
     stack = ExitStack()

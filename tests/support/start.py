@@ -7,8 +7,10 @@ Tests that are about one of these set it themselves.
 """
 
 import os
+import re
 import resource
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +27,18 @@ KEPT = (
 
 GIVEN = {"LC_ALL": "C.UTF-8", "SHELL": "/bin/sh", "TERM": "xterm-256color", "TZ": "UTC"}
 
+PLAIN = re.compile(r"[a-zA-Z0-9_./-]{1,40}")
+"""A temporary folder that leaves room for a socket's path and needs no quotes in any program."""
+
 STOPS_A_RUN = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these two, and not for its children
+
+
+def plain_temporary_folder() -> None:
+    """Use /tmp where TMPDIR is so long or so odd that tests would be about it."""
+    if not PLAIN.fullmatch(tempfile.gettempdir()):
+        os.environ["TMPDIR"] = "/tmp"
+        tempfile.tempdir = None  # it is asked for anew
 
 
 @contextmanager
