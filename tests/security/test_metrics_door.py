@@ -1,11 +1,10 @@
 """Who reads the metrics: nobody from elsewhere, by whatever name or way."""
 
-import socket
-
 import pytest
 
 from tests.live import Relay, bearer, running_relay
 from tests.raw import raw_http
+from tests.support.ports import HeldPort
 
 TOKEN = "metrics-token-0123456789"
 FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
@@ -46,8 +45,8 @@ async def test_without_a_token_nobody_comes_through_a_proxy_or_by_a_page(relay: 
 
 
 async def test_without_a_token_a_public_address_closes_them(database_url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        bind = f"127.0.0.1:{free.getsockname()[1]}"
+    held = HeldPort()
+    bind = f"127.0.0.1:{held.number}"
     async with running_relay(
         database_url, BASE_URL="http://relay.example", RELAY_BIND=bind
     ) as relay:
