@@ -52,8 +52,8 @@ class Sender:
         self._thread.start()
 
     def hurry(self, deadline: float) -> None:
-        """Try for no longer than until `deadline`, on the monotonic clock."""
-        self._deadline = deadline
+        """Try for no longer than until `deadline`, on the monotonic clock; the earliest counts."""
+        self._deadline = min(self._deadline, deadline)
         self._closing.set()
         self._outbox.hurry()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any, TypeVar
 
-from relay.client.client import CLOSE_TIMEOUT, Client, NotDelivered, Outcome
+from relay.client.client import Client, NotDelivered, Outcome
 from relay.client.events import clean_id, task_name
 
 MESSAGE_MOST = 4_000  # characters of an exception's message; its place is a card, not a log
@@ -85,7 +85,7 @@ class Task:
         if not self._owns_client:
             return
         try:
-            self.outcome = self._client.close(CLOSE_TIMEOUT)
+            self.outcome = self._client.close()
         except NotDelivered as error:
             self.outcome = error.outcome
             if exception is None:  # else the work's own failure is the one to hear of

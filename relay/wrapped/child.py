@@ -62,6 +62,8 @@ class Child:
         typed = STDIN if STDIN in terminals else None
         self.terminal = Terminal(terminals[0], typed) if terminals else None
         self._witness = Witness()
+        self._stopping = threading.Lock()  # held from the command's stop until both go on
+        self._stopped_alone = False  # the command is stopped, and we cannot be
         self._pumps: list[threading.Thread] = []
         ours = [self._woken, self._waker]
         theirs: list[int] = []
@@ -117,6 +119,7 @@ class Child:
         try:
             code = self._watch()
             self._ended.set()
+            self._witness.go()
             os.write(self._waker, b".")
             for pump in self._pumps:
                 pump.join()
@@ -140,7 +143,7 @@ class Child:
     def signal(self, number: int, from_process: bool) -> None:
         """Pass a signal on that we were sent, unless the command has got it already."""
         if self.terminal is None:
-            if not self._witness.heard(number):
+            if not self._witness.heard(number, self._keeper.ask):
                 self._signal_command(number)
         elif from_process and number != signal.SIGHUP:
             self._signal_command(number)
@@ -149,12 +152,26 @@ class Child:
             self._signal_job(number)
 
     def go_on(self) -> None:
-        """We were stopped and are not any more: nor shall the command be."""
+        """We were told to go on.
+
+        Where the command stopped with us, `_stop` lets it go on. Not here: this may come late, and
+        the next key may have stopped the command again by then.
+        """
         if self.terminal is not None:
-            self.terminal.resize()
-            self.terminal.enter()
-            self._signal_job(signal.SIGCONT)
-            self._signal_command(signal.SIGCONT)
+            with self._stopping:
+                self._to_the_front()
+                if self._stopped_alone:
+                    self._continue_command()
+
+    def _to_the_front(self) -> None:
+        assert self.terminal is not None
+        self.terminal.resize()
+        self.terminal.enter()
+
+    def _continue_command(self) -> None:
+        self._stopped_alone = False
+        self._signal_job(signal.SIGCONT)
+        self._signal_command(signal.SIGCONT)
 
     def _signal_command(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -171,8 +188,13 @@ class Child:
         for what, number in self._reports:
             if what == keeper.HEARD:
                 self._witness.hear(number)
+            elif what == keeper.ANSWERED:
+                self._witness.answer()
             elif what == keeper.STOPPED and self._may_be_stopped:
-                self._stop(number)
+                with self._stopping:
+                    self._stop(number)
+            elif what == keeper.STOPPED:
+                self._stopped_alone = True
             elif what == keeper.ENDED:
                 return os.waitstatus_to_exitcode(number)
         return -signal.SIGKILL  # only that ends a keeper early
@@ -188,7 +210,8 @@ class Child:
             os.killpg(os.getpgrp(), signal.SIGTSTP)
             signal.signal(signal.SIGTSTP, heeded)
         # here again when somebody lets us go on; at once where nobody could
-        self.go_on()
+        self._to_the_front()
+        self._continue_command()
 
     def _pump(self, source: int, target: int, name: str) -> None:
         self._pumps.append(
@@ -226,7 +249,8 @@ class Child:
         with suppress(OSError):
             while not self._ended.is_set():
                 if not self.terminal.in_front.wait(LOOK):
-                    self.terminal.enter()
+                    with self._stopping:
+                        self.terminal.enter()
                     continue
                 if self._woken in select.select([STDIN, self._woken], [], [])[0]:
                     return

@@ -15,6 +15,9 @@ from typing import NamedTuple, NoReturn
 from relay.wrapped.terminal import Terminal
 
 STARTED, FAILED, STOPPED, HEARD, ENDED = "started", "failed", "stopped", "heard", "ended"
+ANSWERED = "answered"  # everything heard before the question has been reported
+
+_QUESTION = signal.SIGALRM  # ours to the keeper; nobody else sends it one
 
 # Python ignores these for itself; a command expects them as they were.
 _PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -55,7 +58,7 @@ class Keeper:
                     os.close(fd)
                 keeping = _Keeping(command, files, terminal, write, frozenset(mask))
                 keeping.start(ours)
-                keeping.keep({signal.SIGCHLD, *([] if terminal else witnessed)})
+                keeping.keep(frozenset() if terminal else frozenset(witnessed))
                 os.read(held, 1)  # until we are let go: our end is the end of the session
             finally:
                 os._exit(0)
@@ -68,6 +71,10 @@ class Keeper:
         for line in self._reports:
             what, _, number = line.decode().partition(" ")
             yield Report(what, int(number))
+
+    def ask(self) -> None:
+        """Have it report ANSWERED, after all that it has heard by now."""
+        os.kill(self._pid, _QUESTION)
 
     def release(self) -> None:
         """Let it end; what it spent, and the command did, is counted as ours."""
@@ -146,11 +153,16 @@ class _Keeping:
                 raise
             os.execv("/bin/sh", ["sh", path, *self._command[1:]])
 
-    def keep(self, awaited: Iterable[int]) -> None:
+    def keep(self, witnessed: frozenset[int]) -> None:
         """Report what happens, until the command has ended."""
         options = os.WNOHANG | (os.WUNTRACED | os.WCONTINUED if self._terminal else 0)
         while True:
-            number = signal.sigwait(awaited)
+            number = signal.sigwait({signal.SIGCHLD, _QUESTION, *witnessed})
+            if number == _QUESTION:
+                while pending := signal.sigpending() & witnessed:
+                    self._tell(HEARD, signal.sigwait(pending))
+                self._tell(ANSWERED, 0)
+                continue
             if number != signal.SIGCHLD:
                 self._tell(HEARD, number)
                 continue

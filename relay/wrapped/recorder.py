@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 WAITING_MOST = 8 * 2**20  # bytes that the command was faster than us; beyond, they are not told
 AT_ONCE = 128 * 2**10  # bytes worked on in one go: the command's own output waits for none of it
 GATHER = 0.01  # seconds; blocks that come closer together are worked on together
+READ_MOST = 30.0  # seconds until what was printed is read: no wait for Relay, so nearly none
 TITLE_MOST = 200  # characters
 
 Say = Callable[[str], None]
@@ -42,6 +43,7 @@ class Recorder:
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._client: Client | None = None
+        self._given_up = False
         self._thread = threading.Thread(target=self._run, name="relay-recorder", daemon=True)
 
     def start(self) -> None:
@@ -62,7 +64,7 @@ class Recorder:
         deadline = time.monotonic() + wait
         self._ended.set()
         self._wake.set()
-        self._thread.join(max(wait, 1.0))
+        self._thread.join(max(wait, READ_MOST))
         if (client := self._client) is None or self._thread.is_alive():
             self._say("what the command printed could not be told in time")
             return
@@ -71,10 +73,11 @@ class Recorder:
             payload["message"] = self._mask(message)
         kind = "task_failed" if returncode else "task_succeeded"
         client.publish(kind, {**payload, "duration_s": round(duration, 3)}, self._task_id)
-        client.close(max(0.1, deadline - time.monotonic()))
+        client.close(0.0 if self._given_up else max(0.1, deadline - time.monotonic()))
 
     def give_up(self) -> None:
         """Whoever waits for `finish` has had enough: keep what is not delivered."""
+        self._given_up = True
         if self._client is not None:
             self._client.give_up()
 
