@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from relay.client import Client
 from tests.client.stand_in import StandIn
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +19,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test says nothing else, a program's end waits for Relay as long as it takes."""
+    monkeypatch.setattr(Client.close, "__defaults__", (PATIENCE,))
+    monkeypatch.setattr(Client.flush, "__defaults__", (PATIENCE,))
+
+
+@pytest.fixture
+def away() -> Iterator[str]:
+    """An address where nobody listens."""
+    with HeldPort() as port:
+        yield f"http://127.0.0.1:{port.number}"
 
 
 @pytest.fixture

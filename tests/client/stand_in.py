@@ -2,10 +2,13 @@
 
 import json
 import threading
+import time
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from tests.support.patience import PATIENCE
 
 TOKEN = "stand-in-token"
 Answer = tuple[int, dict[str, Any], dict[str, str]]
@@ -17,6 +20,7 @@ class StandIn:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.requests = 0
+        self.came: list[float] = []  # when each request came, also those that get no answer
         self.batches: list[int] = []
         self.script: deque[Answer] = deque()
         self.always: Answer | None = None
@@ -33,6 +37,7 @@ class StandIn:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.note()
                 if not outer.open.is_set():
                     outer.open.wait()
                     self.close_connection = True
@@ -71,6 +76,11 @@ class StandIn:
         self._thread.join()
         self._server.server_close()
 
+    def note(self) -> None:
+        with self._changed:
+            self.came.append(time.monotonic())
+            self._changed.notify_all()
+
     def answer(self, body: bytes) -> Answer:
         lines = [json.loads(line) for line in body.splitlines()]
         with self._changed:
@@ -88,6 +98,7 @@ class StandIn:
                 if line["event_id"] not in self._seen:
                     self._seen.add(line["event_id"])
                     self.events.append(line)
+            self._changed.notify_all()
             new = len(self.events) - before
         receipt = {
             "ok": True,
@@ -98,10 +109,15 @@ class StandIn:
         }
         return 200, receipt, {}
 
-    def was_asked(self, times: int = 1, within: float = 10) -> None:
-        """Wait until so many requests were answered."""
+    def was_asked(self, times: int = 1) -> None:
+        """Wait until so many requests came."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.requests >= times, within)
+            assert self._changed.wait_for(lambda: len(self.came) >= times, PATIENCE)
+
+    def was_told(self, text: str) -> None:
+        """Wait until an event that holds this is stored."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: text in str(self.events), PATIENCE)
 
     def said(self) -> list[str]:
         """The lines of all logs, in order."""

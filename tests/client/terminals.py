@@ -8,12 +8,16 @@ import sys
 import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
 
-PATIENCE = 60  # seconds
+from tests.support.patience import PATIENCE, eventually
+
 LOCAL = 3  # the place of the local flags in termios' list
+
+HEARS = [sys.executable, str(Path(__file__).parent / "hears.py")]
 
 # its first words: the terminal on fd 0 (or the one named) is this session's own
 LAUNCH = """
@@ -50,9 +54,11 @@ class Person:
 
     async def passes_keys_on(self) -> None:
         """Wait until the terminal gives every key to whoever reads it."""
-        with trio.fail_after(PATIENCE):
-            while self.manners()[LOCAL] & termios.ICANON:  # noqa: ASYNC110 - nothing tells of it
-                await trio.sleep(0.01)
+        await eventually(lambda: not self.manners()[LOCAL] & termios.ICANON)
+
+    async def has_its_manners_back(self) -> None:
+        """Wait until keys are lines and signals again."""
+        await eventually(lambda: bool(self.manners()[LOCAL] & termios.ICANON))
 
     async def ended(self) -> int:
         """Its exit code; all it showed has been seen by then."""
@@ -110,5 +116,11 @@ async def piped(
             command,
             env=env,
             check=False,
+            start_new_session=True,
             **{"capture_stdout": True, "capture_stderr": True, "stdin": b"", **given},
         )
+
+
+def heard(said: bytes) -> list[str]:
+    """The signals that HEARS told of."""
+    return [name.decode() for name in re.findall(rb"heard (\w+)", said)]

@@ -2,7 +2,7 @@
 
 import os
 import signal
-import sys
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,26 +12,13 @@ import pytest
 import trio
 
 from tests.client.stand_in import TOKEN, StandIn
-from tests.client.terminals import Person, piped, terminal
+from tests.client.terminals import HEARS, Person, heard, piped, terminal
 from tests.ground.commands import RELAY, environment
+from tests.support.patience import PATIENCE, eventually
 from tests.support.programs import program
 
 PROMPT = b"ready> "
-RUN = " ".join([*RELAY, "run", "--"])
-
-# Says what it hears, and how often.
-COUNTS = """
-import signal, sys, time
-heard = []
-def hear(number, frame):
-    heard.append(signal.Signals(number).name)
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCONT):
-    signal.signal(number, hear)
-print("ready", flush=True)
-while not set(heard) - {"SIGCONT"}: time.sleep(0.01)
-time.sleep(0.5)
-print("heard", *heard, flush=True)
-"""
+RUN = " ".join([*RELAY, "run", "--wait", "3600", "--"])  # all is delivered in the end
 
 
 @pytest.fixture
@@ -128,15 +115,14 @@ async def test_a_whole_pipeline_stops_and_the_windows_size_of_meanwhile_is_told(
 async def test_where_no_shell_could_continue_it_ctrl_z_stops_nothing(
     stand_in: StandIn, env: dict[str, str]
 ) -> None:
-    async with terminal([*RUN.split(), "cat"], env) as person:
-        stand_in.was_asked()
-        await person.types(b"one\r")
-        await person.sees(rb"one\r\none\r\n")
+    async with terminal([*RUN.split(), *HEARS], env) as person:
+        await person.sees(b"ready")
         await person.types(b"\x1a")
-        await trio.sleep(0.2)
-        await person.types(b"two\r\x04")
-        await person.sees(rb"two\r\ntwo\r\n")
-        assert await person.ended() == 0
+        await person.sees(b"heard SIGCONT")  # it was stopped, and goes on
+        await person.types(b"\x03")
+        await person.sees(b"heard SIGINT")
+        person.process.send_signal(signal.SIGUSR1)
+        assert await person.ended() == 5
 
 
 async def test_keys_reach_it_and_a_pipe_before_it_stays_a_pipe(
@@ -144,15 +130,36 @@ async def test_keys_reach_it_and_a_pipe_before_it_stays_a_pipe(
 ) -> None:
     """stdin is none: the kernel tells us of the key, and the command's terminal is another."""
     async with shell(env) as person:
-        await person.types(f"(sleep 9; echo x) | {RUN} {sys.executable} -c '{COUNTS}'\r".encode())
+        await person.types(f"sleep 3600 | {RUN} {' '.join(HEARS)}\r".encode())
         await person.sees(rb"ready\r\n")
         await person.types(b"\x1a")
         await person.sees(b"Stopped")
         await person.types(b"fg\r")
-        await person.sees(rb"fg\r\n(.|\n)*\n")
-        await trio.sleep(0.3)
+        await person.sees(b"heard SIGCONT")
         await person.types(b"\x03")
-        await person.sees(rb"heard (SIGCONT )*SIGINT\r\n")
+        await person.sees(b"heard SIGINT")
+        (ours,) = _children(person, "relay.cli.main")
+        ours.send_signal(signal.SIGUSR1)  # what is passed on comes in order
+        await person.sees(b"heard SIGUSR1")
+        assert [name for name in heard(person.seen) if name != "SIGCONT"] == ["SIGINT", "SIGUSR1"]
+
+
+def _children(person: Person, word: str) -> list[psutil.Process]:
+    """What the shell itself has started, and has this word in its command line."""
+    children = psutil.Process(person.process.pid).children()
+    return [child for child in children if word in child.cmdline()]
+
+
+async def gone(processes: list[psutil.Process]) -> None:
+    """Wait until none of them runs; one that nobody has reaped yet does not."""
+
+    def lives(process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    await eventually(lambda: not any(lives(process) for process in processes))
 
 
 async def test_a_terminal_that_is_closed_hangs_all_of_it_up(
@@ -165,11 +172,10 @@ async def test_a_terminal_that_is_closed_hangs_all_of_it_up(
         await person.sees(b"ready")
         processes = psutil.Process(person.process.pid).children(recursive=True)
         os.kill(person.process.pid, signal.SIGHUP)
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE):
             await person.process.wait()
+        await gone(processes)
     assert sorted(log.read_text().split()) == ["child", "parent"]
-    _, alive = psutil.wait_procs(processes, 5)
-    assert alive == []
 
 
 async def test_when_we_are_killed_the_command_hears_that_its_terminal_is_gone(
@@ -181,8 +187,7 @@ async def test_when_we_are_killed_the_command_hears_that_its_terminal_is_gone(
         await person.sees(b"ready")
         processes = psutil.Process(person.process.pid).children(recursive=True)
         person.process.kill()
-        _, alive = await trio.to_thread.run_sync(psutil.wait_procs, processes, 10)
-        assert alive == []
+        await gone(processes)
     assert log.read_text() == "hung up\n"
 
 
@@ -192,37 +197,40 @@ async def test_a_signal_to_the_group_is_heard_once_without_a_terminal(
 ) -> None:
     """As CI ends a job, and as Ctrl-C is heard where no stream is the terminal."""
     process = await trio.lowlevel.open_process(
-        [*RUN.split(), sys.executable, "-c", COUNTS],
+        [*RUN.split(), *HEARS],
         env=env,
-        stdin=-3,
-        stdout=-1,
-        stderr=-3,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    assert process.stdout is not None
-    async with process.stdout:
+    assert process.stderr is not None
+    async with process.stderr:
         said = b""
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE):
             while b"ready\n" not in said:
-                said += await process.stdout.receive_some()
+                said += await process.stderr.receive_some()
             os.killpg(process.pid, number)
-            while more := await process.stdout.receive_some():
+            while number.name.encode() not in said:
+                said += await process.stderr.receive_some()
+            process.send_signal(signal.SIGUSR1)  # what is passed on comes in order
+            while more := await process.stderr.receive_some():
                 said += more
-            assert said.decode() == f"ready\nheard {number.name}\n"
-            assert await process.wait() == 0
+            assert await process.wait() == 5
+    assert heard(said) == [number.name, "SIGUSR1"]
 
 
 async def test_a_background_process_outlives_it_in_a_terminal(
     stand_in: StandIn, env: dict[str, str], tmp_path: Path
 ) -> None:
-    mark = tmp_path / "mark"
-    script = f"(sleep 0.7; echo alive > {mark}) & echo started"
+    mark, end = tmp_path / "mark", tmp_path / "end"
+    script = f"(until test -e {end}; do sleep 0.05; done; echo alive > {mark}) & echo started"
     async with terminal([*RUN.split(), "sh", "-c", script], env) as person:
-        assert await person.ended() == 0
-        assert b"started" in person.seen
-        with trio.fail_after(20):
-            while not (mark.exists() and mark.read_text()):  # noqa: ASYNC110 - a file
-                await trio.sleep(0.05)
+        await person.sees(b"started")
+        with trio.fail_after(PATIENCE):
+            assert await person.process.wait() == 0
+        end.touch()
+        await eventually(lambda: mark.exists() and mark.read_text() == "alive\n")
 
 
 async def test_open_files_and_what_is_blocked_or_ignored_are_the_commands_too(

@@ -5,24 +5,25 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import trio
 
 from tests.client.stand_in import TOKEN, StandIn, busy
-from tests.client.terminals import Person, piped, terminal
+from tests.client.terminals import HEARS, Person, heard, piped, terminal
 from tests.ground.commands import RELAY, environment
 from tests.live import Relay, User, running_relay
+from tests.support.patience import PATIENCE, eventually
 
 Event = dict[str, Any]
 
 
-PATIENTLY = ("--wait", "15")  # on a busy machine the last line may take longer than people wait
+PATIENTLY = ("--wait", "3600")  # however slow the machine, all is delivered in the end
 
 
 def run(*command: str, options: tuple[str, ...] = PATIENTLY) -> list[str]:
@@ -148,39 +149,36 @@ async def test_whoever_stops_reading_stops_it(stand_in: StandIn) -> None:
 
 async def test_what_outlives_it_does_not_hold_it(stand_in: StandIn) -> None:
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
-    began = time.monotonic()
-    done = await piped(run("sh", "-c", "sleep 15 & echo started"), env)
-    assert (done.stdout, time.monotonic() - began < 10) == (b"started\n", True)
+    script = "sleep 3600 & echo $!"
+    done = await piped(run("sh", "-c", script), env)
+    left = psutil.Process(int(done.stdout))
+    assert left.name() == "sleep"  # it still runs
+    left.kill()
 
 
 # -- keys and signals
 
-COUNTS = """
-import signal, sys, time
-heard = []
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-    signal.signal(number, lambda number, frame: heard.append(number))
-print("ready", file=sys.stderr)
-while not heard: time.sleep(0.01)
-time.sleep(0.3)
-print("heard", *map(int, heard), file=sys.stderr)
-sys.exit(5)
-"""
-
 
 @asynccontextmanager
-async def counting(stand_in: StandIn, **given: Any) -> AsyncIterator[Person]:
+async def hearing(stand_in: StandIn, **given: Any) -> AsyncIterator[Person]:
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
-    async with terminal(run(*python(COUNTS)), env, **given) as person:
+    async with terminal(run(*HEARS), env, **given) as person:
         yield person
 
 
+# Whatever is passed on is passed on in the order in which it came: once the command has heard a
+# signal sent to us later, it has heard all that it will hear of the earlier one.
+FENCE = signal.SIGUSR1
+
+
 async def test_ctrl_c_reaches_it_once(stand_in: StandIn) -> None:
-    async with counting(stand_in) as person:
+    async with hearing(stand_in) as person:
         await person.sees(b"ready")
         await person.types(b"\x03")
-        await person.sees(b"heard 2\r\n")
+        await person.sees(b"heard SIGINT")
+        person.process.send_signal(FENCE)
         assert await person.ended() == 5
+        assert heard(person.seen) == ["SIGINT", FENCE.name]
 
 
 @pytest.mark.parametrize("streams", [["stdin"], ["stdout"]])
@@ -188,58 +186,57 @@ async def test_ctrl_c_reaches_it_once_whatever_of_it_is_no_terminal(
     stand_in: StandIn, streams: list[str]
 ) -> None:
     given = dict.fromkeys(streams, subprocess.DEVNULL)
-    async with counting(stand_in, **given) as person:
+    async with hearing(stand_in, **given) as person:
         await person.sees(b"ready")
         await person.types(b"\x03")
-        await person.sees(b"heard 2\r\n")
+        await person.sees(b"heard SIGINT")
+        person.process.send_signal(FENCE)
         assert await person.ended() == 5
+        assert heard(person.seen) == ["SIGINT", FENCE.name]
 
 
 async def test_ctrl_c_reaches_it_once_without_any_stream_in_the_terminal(
     stand_in: StandIn, tmp_path: Path
 ) -> None:
-    with (tmp_path / "log").open("wb") as log:
+    path = tmp_path / "log"
+    with path.open("wb") as log:
         given = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-        async with counting(stand_in, **given) as person:
-            with trio.fail_after(20):
-                while b"ready" not in (tmp_path / "log").read_bytes():  # noqa: ASYNC110 - a file
-                    await trio.sleep(0.01)
+        async with hearing(stand_in, **given) as person:
+            await eventually(lambda: b"ready" in path.read_bytes())
             await person.types(b"\x03")
+            await eventually(lambda: b"heard SIGINT" in path.read_bytes())
+            person.process.send_signal(FENCE)
             assert await person.ended() == 5
-    assert (tmp_path / "log").read_bytes() == b"ready\nheard 2\n"
+    assert path.read_bytes() == b"ready\nheard SIGINT\nheard %s\n" % FENCE.name.encode()
 
 
-@pytest.mark.parametrize(
-    ("number", "where"),
-    [
-        *((signal.SIGTERM, "terminal"), (signal.SIGINT, "terminal")),
-        *((signal.SIGTERM, "pipes"), (signal.SIGINT, "pipes")),
-    ],
-)
-async def test_a_signal_sent_to_us_is_passed_on_once(
-    stand_in: StandIn, number: signal.Signals, where: str
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_sent_to_us_is_passed_on_once_in_a_terminal(
+    stand_in: StandIn, number: signal.Signals
 ) -> None:
-    given = {} if where == "terminal" else {"stdin": subprocess.DEVNULL, "stdout": -1, "stderr": -1}
-    async with counting(stand_in, **given) as person:
-        stand_in.was_asked()  # it runs
-        if where == "terminal":
-            await person.sees(b"ready")
+    async with hearing(stand_in) as person:
+        await person.sees(b"ready")
+        person.process.send_signal(number)
+        await person.sees(b"heard " + number.name.encode())
+        person.process.send_signal(FENCE)
+        assert await person.ended() == 5
+        assert heard(person.seen) == [number.name, FENCE.name]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_sent_to_us_is_passed_on_once_in_pipes(
+    stand_in: StandIn, number: signal.Signals, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as log:
+        given = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        async with hearing(stand_in, **given) as person:
+            await eventually(lambda: b"ready" in path.read_bytes())
             person.process.send_signal(number)
-            await person.sees(b"heard %d\r\n" % number)
+            await eventually(lambda: number.name.encode() in path.read_bytes())
+            person.process.send_signal(FENCE)
             assert await person.ended() == 5
-        else:
-            assert person.process.stderr is not None
-            with trio.fail_after(20):
-                said = b""
-                while b"ready\n" not in said:
-                    said += await person.process.stderr.receive_some()
-                person.process.send_signal(number)
-                while more := await person.process.stderr.receive_some():
-                    said += more
-                assert said == b"ready\nheard %d\n" % number
-                assert await person.process.wait() == 5
-            await person.process.stdout.aclose()
-            await person.process.stderr.aclose()
+    assert heard(path.read_bytes()) == [number.name, FENCE.name]
 
 
 async def test_what_is_typed_and_the_windows_size_reach_it(stand_in: StandIn) -> None:
@@ -250,7 +247,7 @@ async def test_what_is_typed_and_the_windows_size_reach_it(stand_in: StandIn) ->
         await person.types(b"helo\x7flo\r")  # the line is edited as in any terminal
         await person.sees(b"got hello\r\n")
         person.resizes(50, 132)
-        with trio.fail_after(60):
+        with trio.fail_after(PATIENCE):
             while b"50 132\r\n" not in person.seen:  # bash heeds the signal after the next line
                 await person.types(b"x\r")
                 with trio.move_on_after(0.5):
@@ -303,30 +300,33 @@ async def test_a_line_is_seen_while_the_command_still_runs(relay: Relay) -> None
         assert await person.ended() == 0
 
 
+# A step of the bar is done when there is a file of its number.
 BAR = """
-import time
+import os, sys, time
 from tqdm import tqdm
-for _ in tqdm(range(40), mininterval=0):
-    time.sleep(0.02)
+for number in tqdm(range(3), mininterval=0):
+    while not os.path.exists(f"{sys.argv[1]}/{number}"):
+        time.sleep(0.01)
 print("[3/10] compiling")
 """
 
 
-async def test_progress_is_read_from_bars_and_lines(relay: Relay) -> None:
+async def test_progress_is_read_from_bars_and_lines(relay: Relay, tmp_path: Path) -> None:
     user = await relay.user()
-    async with terminal(run(*python(BAR)), await env_of(user)) as person:
+    env = await env_of(user)
+    command = run(*python(BAR), str(tmp_path))
+    async with user.websocket() as stream, terminal(command, env) as person:
+        for number in range(3):
+            while True:  # until it shows how far it is
+                (event,) = await stream.events(1)
+                if event["event_type"] == "task_progress":
+                    break
+            assert event["payload"]["progress"] == pytest.approx(number / 3, abs=0.01)
+            (tmp_path / str(number)).touch()
         assert await person.ended() == 0
     events = await told(user)
-    fractions = [
-        event["payload"]["progress"] for event in events if event["event_type"] == "task_progress"
-    ]
-    *bar, last = fractions
-    assert (bar == sorted(bar), len(set(bar)) >= 3, len(fractions) <= 8, last) == (
-        True,
-        True,
-        True,
-        0.3,
-    )
+    (*_, last) = (e["payload"] for e in events if e["event_type"] == "task_progress")
+    assert last["progress"] == 0.3
     # of a bar its last writing stays
     (final,) = [line for line in lines(events) if "it/s" in line]
     assert final.startswith("100%")
@@ -335,11 +335,23 @@ async def test_progress_is_read_from_bars_and_lines(relay: Relay) -> None:
 async def test_secrets_stay_in_the_terminal(relay: Relay) -> None:
     user = await relay.user()
     env = {**await env_of(user), "DEPLOY_KEY": "hunter22!", "LANGUAGE_": "german"}
-    script = 'printf hunt; sleep 1.3; echo "er22!"; echo "$RELAY_TOKEN $LANGUAGE_"; echo hunter22!'
-    done = await piped(run("sh", "-c", script), env)
-    assert done.stdout.decode() == f"hunter22!\n{env['RELAY_TOKEN']} german\nhunter22!\n"
+    script = 'printf "so: hunt"; cat; echo "$RELAY_TOKEN $LANGUAGE_"; echo hunter22!'
+    async with user.websocket() as stream:
+        with trio.fail_after(PATIENCE):
+            process = await trio.lowlevel.open_process(
+                run("sh", "-c", script), env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            async with process.stdin, process.stdout:
+                # half a line, and half a secret in it: nothing more came for a while
+                started, begun = await stream.events(2)
+                await process.stdin.send_all(b"er22!\n")
+                await process.stdin.aclose()
+                shown = b"".join([block async for block in process.stdout])
+                assert await process.wait() == 0
+    assert (started["event_type"], begun["payload"]["message"]) == ("task_started", "so: ")
+    assert shown.decode() == f"so: hunter22!\n{env['RELAY_TOKEN']} german\nhunter22!\n"
     events = await told(user)
-    assert lines(events) == ["***", "*** german", "***"]
+    assert lines(events) == ["so: ", "***", "*** german", "***"]
     assert not re.search(r"hunter22!|eyJ", str(events))
 
 
@@ -363,30 +375,50 @@ async def test_without_a_relay_the_command_runs_and_one_line_says_so() -> None:
     assert "RELAY_URL" in line
 
 
-TIMED = "import sys,time; b=time.monotonic()\nfor n in range(200000): print(n)\n" + (
-    "sys.stdout.flush(); print(time.monotonic() - b, file=sys.stderr)"
-)
+async def given_up(process: trio.Process) -> None:
+    """Once the command has ended, have nobody wait any longer for Relay."""
+    await eventually(lambda: not psutil.Process(process.pid).children())
+    process.send_signal(signal.SIGINT)
+
+
+# What fits into one request: of two, an event of the next run could come in between.
+SEQUENCE = 50_000
 
 
 @pytest.mark.parametrize("how", ["stalled", "nobody", "busy", "refusing"])
 async def test_a_relay_that_is_away_neither_slows_nor_breaks_it(
-    stand_in: StandIn, how: str
+    stand_in: StandIn, how: str, away: str
 ) -> None:
     if how == "stalled":
         stand_in.open.clear()
     elif how == "busy":
-        stand_in.always = busy("30", 429)
+        stand_in.always = busy("300", 429)
     elif how == "refusing":
         stand_in.always = 401, {"detail": "The credential is revoked."}, {}
-    url = "http://127.0.0.1:1" if how == "nobody" else stand_in.url
+    url = away if how == "nobody" else stand_in.url
     env = environment(RELAY_URL=url, RELAY_TOKEN=TOKEN)
-    began = time.monotonic()
-    done = await piped(run(*python(TIMED), options=("--wait", "0.5")), env)
-    took = time.monotonic() - began
-    assert (done.returncode, done.stdout.count(b"\n")) == (0, 200_000)
-    seconds, *notes = done.stderr.decode().splitlines()
-    assert float(seconds) < 4  # a second of its own on a busy machine
-    assert took < 8
+    with trio.fail_after(PATIENCE):
+        process = await trio.lowlevel.open_process(
+            run("seq", str(SEQUENCE)),
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        async with process.stdout, process.stderr:
+            shown = b""
+            # all of it is there while nothing is told, and would not be for an hour
+            while shown.count(b"\n") < SEQUENCE:
+                shown += await process.stdout.receive_some()
+            if how in ("stalled", "busy"):
+                stand_in.was_asked()
+            if how != "refusing":  # which ends the wait by itself
+                await given_up(process)
+            notes = b"".join([block async for block in process.stderr]).decode().splitlines()
+            assert await process.wait() == 0
+    assert shown.split() == [b"%d" % number for number in range(1, SEQUENCE + 1)]
+    assert stand_in.events == []
     assert "not delivered yet, kept on disk" in notes[-1]
     assert len(notes) == (2 if how == "refusing" else 1)
     if how == "refusing":
@@ -403,16 +435,26 @@ async def test_a_relay_that_is_away_neither_slows_nor_breaks_it(
         env["RELAY_URL"] = stand_in.url
         await piped(run("echo", "next"), env)
         kinds = [event["event_type"] for event in stand_in.events]
-        assert lines(stand_in.events, "stdout") == [*map(str, range(200_000)), "next"]
+        said = lines(stand_in.events, "stdout")
+        assert said == [*map(str, range(1, SEQUENCE + 1)), "next"]
         assert (kinds[-1], kinds.count("task_succeeded")) == ("task_succeeded", 2)
+
+
+async def test_at_the_end_it_waits_no_longer_than_it_was_told(stand_in: StandIn) -> None:
+    stand_in.open.clear()
+    env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
+    done = await piped(run("echo", "done", options=("--wait", "0.1")), env)
+    assert not stand_in.open.is_set()  # nobody was answered
+    assert (done.returncode, done.stdout) == (0, b"done\n")
+    assert b"kept on disk" in done.stderr
 
 
 async def test_who_has_waited_enough_at_the_end_says_so(stand_in: StandIn) -> None:
     stand_in.open.clear()
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
-    async with terminal(run("echo", "done", options=("--wait", "60")), env) as person:
+    async with terminal(run("echo", "done"), env) as person:
         await person.sees(b"done\r\n")
-        await trio.sleep(0.5)  # it has ended and we wait; there is nothing to see of that
+        await person.has_its_manners_back()  # it has ended, and we wait
         await person.types(b"\x03")
         await person.sees(b"kept on disk")
         assert await person.ended() == 0
@@ -425,7 +467,7 @@ async def test_a_chatty_command_gets_through_a_tight_limit_whole_and_in_order(
     async with running_relay(database_url, **limits) as relay:
         user = await relay.user()
         script = "for i in $(seq 60); do echo line $i; sleep 0.03; done"
-        done = await piped(run("sh", "-c", script, options=("--wait", "15")), await env_of(user))
+        done = await piped(run("sh", "-c", script), await env_of(user))
         assert (done.returncode, done.stderr) == (0, b"")
         events = await told(user)
     assert lines(events) == [f"line {number}" for number in range(1, 61)]

@@ -5,6 +5,7 @@ import io
 import logging
 import subprocess
 import sys
+import time
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ async def begun(user: User, **options: Any) -> Task:
 
 async def test_a_task_that_ends_well(relay: Relay) -> None:
     user = await relay.user()
+    before = time.monotonic()
     task = await begun(user)
 
     def work() -> None:
@@ -47,11 +49,8 @@ async def test_a_task_that_ends_well(relay: Relay) -> None:
     last = [payload for kind, payload in events if kind == "task_progress"][-1]
     assert last == {"progress": 1.0, "message": "letters 2/2"}
     kind, payload = events[-1]
-    assert (kind, payload["title"], payload["duration_s"] < 5) == (
-        "task_succeeded",
-        "train the model",
-        True,
-    )
+    assert (kind, payload["title"]) == ("task_succeeded", "train the model")
+    assert 0 <= payload["duration_s"] <= time.monotonic() - before
 
 
 async def test_a_task_that_fails_says_why_and_the_exception_goes_on(relay: Relay) -> None:
