@@ -16,8 +16,8 @@ from tests.certificates import self_signed
 from tests.faults.program import free_port
 from tests.ground.commands import Command, environment, running
 from tests.live import Relay
-from tests.support.programs import program
 from tests.support.patience import PATIENCE
+from tests.support.programs import program
 
 OPS = Path(__file__).parents[2] / "ops"
 

@@ -13,8 +13,8 @@ import trio
 from relay.settings import Settings
 from tests.faults.program import eventually
 from tests.ground.commands import complaints, environment, run_command, running
-from tests.support.programs import program
 from tests.support.patience import PATIENCE
+from tests.support.programs import program
 
 UNIT = Path(__file__).parents[2] / "ops" / "systemd" / "relay.service"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.programs import program
 from tests.supply.packages import ROOT
+from tests.support.programs import program
 
 LOCK = json.loads((ROOT / "examples/node/package-lock.json").read_text())
 WS = LOCK["packages"]["node_modules/ws"]["version"]
