@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from tests.model.book import Asked, Credential, Standing, User
-from tests.model.wire import PATIENCE, Message, SseStream, Stream, WebSocketStream
+from tests.model.wire import Message, SseStream, Stream, WebSocketStream
+from tests.support.patience import PATIENCE
 
-GONE_WITHIN = 1.0  # seconds in which a stream ends after its credential did
-NOISE = 3.0  # seconds a busy machine may add to any of our bounds
-LATE = 10.0  # seconds a `hello` may be old when it is read
 EARLY = 0.01  # seconds: clocks of a timer and of the day, read one after the other
 
 
@@ -67,6 +65,7 @@ class Reader:
         self.cursor = ""
         self.closing: Message | None = None
         self.over_at: float | None = None  # when it left, or was found to have ended
+        self.uncounted_at: float | None = None  # when Relay was found to count it no more
 
     def __repr__(self) -> str:
         kind = ("attentive " if self.attentive else "") + ("narrow " if self.narrow else "")
@@ -89,8 +88,7 @@ class Reader:
         standing = self.credential.standing(since, until)
         if self.over_at is None and standing is Standing.LIVE:
             return 1, 1
-        ended_at = min(self.over_at or until, self.credential.over_at)
-        return 0, int(since < ended_at + GONE_WITHIN + NOISE)
+        return 0, int(self.uncounted_at is None or since < self.uncounted_at)
 
     # -- opening
 
@@ -134,12 +132,12 @@ class Reader:
             assert time.time() < deadline, f"{self}: nothing more comes"
             self.read(0.5)
 
-    def read_to_end(self, deadline: float) -> None:
-        """Its credential is over: so is the stream, before `deadline`."""
+    def read_to_end(self) -> None:
+        """Its credential is over: so is the stream."""
+        deadline = time.time() + PATIENCE
         while self.over_at is None:
-            left = deadline - time.time()
-            assert left > 0, f"{self}: still open; {self.credential} was over"
-            self.read(left)
+            assert time.time() < deadline, f"{self}: still open; {self.credential} was over"
+            self.read(0.5)
 
     def leave(self, *, politely: bool) -> None:
         """Let go; politely means with a close handshake, whose answer comes in time."""
@@ -195,8 +193,9 @@ class Reader:
         self.cursor = message["cursor"]
         assert message["heartbeat_s"] == self.house.heartbeat, f"{message}"
         if not self.credential.is_session:  # those slide
-            ttl = self.credential.expires_at - self.asked_at
-            assert max(0, ttl - 1 - LATE) <= message["token_ttl_s"] <= max(0, ttl), f"{message}"
+            most = max(0, self.credential.expires_at - self.asked_at)
+            least = max(0, self.credential.expires_at - time.time() - 1)  # in whole seconds
+            assert least <= message["token_ttl_s"] <= most, f"{message}"
         outcome = right[0].reason or ("resumed" if right[0].resumed else "fresh")
         self.tally[f"hello: {'gap' if self.gap_told else outcome}"] += 1
 

@@ -6,8 +6,9 @@ from collections import Counter
 from typing import Any
 
 from tests.model.book import Credential, Standing, Ticket, User
-from tests.model.reader import GONE_WITHIN, NOISE, House, Reader
+from tests.model.reader import House, Reader
 from tests.model.wire import Answer, Call
+from tests.support.patience import PATIENCE
 
 
 class Scene:
@@ -134,33 +135,34 @@ class Scene:
         """It was revoked: everything it opened is gone soon, whoever stalls included."""
         if credential.revoked_at is None:
             credential.revoked_at = call.answered_at
-            self.expect_end(credential, call.answered_at)
+            self.expect_end(credential)
             self.tally["revoked"] += 1
 
-    def expect_end(self, credential: Credential, since: float) -> None:
-        deadline = since + GONE_WITHIN + NOISE
+    def expect_end(self, credential: Credential) -> None:
         ending = [
             reader for reader in self.watching if reader.open and reader.credential is credential
         ]
-        user = credential.user
-        if any(reader.behind for reader in ending) and user.session.revoked_at is None:
-            # whoever does not read is cut without its help
-            alive = sum(
-                reader.open and reader.credential is not credential
-                for reader in self.watching
-                if reader.user is user
-            )
-            while (connections := self.connections(user)) > alive:
-                assert time.time() < deadline, f"{user}: {connections} streams, {alive} may live"
-                time.sleep(0.02)
+        if any(reader.behind for reader in ending):
+            self.settle(credential.user)  # whoever does not read is cut without its help
         for reader in ending:
-            reader.read_to_end(deadline)
+            reader.read_to_end()
 
-    def connections(self, user: User) -> int:
-        answer = self.call("GET", "/api/me", user.session).answer()
-        assert answer.status == 200, f"{answer}"
-        connections: int = answer.json["connections"]
-        return connections
+    def settle(self, user: User) -> None:
+        """Wait until Relay counts nobody who has left or had to go; from then on nobody may be."""
+        deadline = time.time() + PATIENCE
+        while user.session.revoked_at is None:
+            call = self.call("GET", "/api/me", user.session)
+            connections = call.answer().json["connections"]
+            mine = [reader for reader in self.watching if reader.user is user]
+            counted = [(reader, reader.counts(call.asked_at, call.answered_at)) for reader in mine]
+            alive = sum(at_least for _, (at_least, _) in counted)
+            if connections <= alive:
+                for reader, (at_least, _) in counted:
+                    if not at_least and reader.uncounted_at is None:
+                        reader.uncounted_at = call.answered_at
+                return
+            assert time.time() < deadline, f"{user}: {connections} streams, {alive} may live"
+            time.sleep(0.02)
 
 
 def excused(holder: Credential, hook: Credential, call: Call) -> Standing:

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 import trio
 
 from tests.live import running_relay
-
-STARTED_WITHIN = 30.0  # seconds
+from tests.support.patience import PATIENCE
 
 
 @contextmanager
@@ -38,7 +37,7 @@ def serving(database_url: str, **environ: str) -> Iterator[int]:
     thread = threading.Thread(target=serve, name="relay")
     thread.start()
     try:
-        assert started.wait(STARTED_WITHIN), "Relay did not start"
+        assert started.wait(PATIENCE), "Relay did not start"
         if ports:
             yield ports[0]
     finally:

@@ -25,8 +25,9 @@ from wsproto.events import (
     TextMessage,
 )
 
+from tests.support.patience import PATIENCE
+
 HOST = "127.0.0.1"
-PATIENCE = 30.0  # seconds that any answer may take before it counts as missing
 MAX_ARRAY = 256 * 1024  # bytes of a message that holds several events
 WINDOW = 4096  # bytes a narrow reader's kernel takes in for it, about
 SEGMENT = 1000  # bytes: Relay's kernel measures its own buffer by the reader's segments
