@@ -19,6 +19,7 @@ from bench.generator import PATIENCE, Watcher, clock, generator, open_watchers
 from bench.peer import Peer, Scene
 from bench.posting import Span, post_each, post_madly, post_steadily
 from bench.stage import Phase, Stage, milliseconds, settle
+from bench.tail import tail
 
 USERS = 64
 RATE = 500.0  # events a second, where latency is looked at
@@ -275,5 +276,12 @@ WORKLOADS = (
         flood,
         lambda peer: peer.checkout is not None,
         environ=FLOOD_ENVIRON,
+    ),
+    Workload(
+        "tail",
+        "a flood in a terminal",
+        tail,
+        lambda peer: peer.checkout is not None,
+        asked=True,
     ),
 )
