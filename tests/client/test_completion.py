@@ -12,6 +12,7 @@ from relay.cli.main import main
 from relay.client.credentials import CredentialsFile, Known, save_credentials
 from tests.client.terminals import terminal
 from tests.ground.commands import environment
+from tests.support.patience import PATIENCE
 from tests.support.programs import program
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
@@ -64,7 +65,7 @@ def test_fish_offers_the_same_with_what_each_is_for(home: Path) -> None:
         cwd=home,
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     said = done.stdout.decode().splitlines()
     assert said == [
@@ -81,7 +82,7 @@ def test_to_list_the_commands_no_server_is_loaded() -> None:
         "heavy = {'quart', 'asyncpg', 'trio', 'httpx', 'rich'} & set(sys.modules);"
         "sys.exit(repr(heavy) if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.findall(r"^  (\w+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE) == list(
         main.listed
