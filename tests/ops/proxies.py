@@ -49,7 +49,7 @@ _CADDY = """
     skip_install_trust
     servers {
         timeouts {
-            idle 1s
+            idle 5m
         }
     }
 }
@@ -152,8 +152,7 @@ def _caddy(made: Proxy, plain: int, tls: int, changes: Mapping[str, str]) -> tup
             "127.0.0.1:8000": f"127.0.0.1:{made.relay_port}",
             "\nrelay.example.com {": f"\n{made.url}, {made.tls_url} {{",
             "\tlog {\n": f"\tlog {{\n\t\toutput file {folder}/access.log\n",
-            **changes,
         },
     )
-    (folder / "Caddyfile").write_text(_CADDY + site)
+    (folder / "Caddyfile").write_text(replaced(_CADDY + site, changes))
     return (program("caddy"), "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile")

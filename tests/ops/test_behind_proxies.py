@@ -4,20 +4,23 @@ Everything here goes through nginx or Caddy as an operator would run it.
 """
 
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import h11
 import httpx
 import pytest
 import trio
+from trio_websocket import ConnectionRejected
 
-from tests.faults.program import eventually
+from relay.settings import Settings
 from tests.live import Relay, User, bearer, open_stream, running_relay
-from tests.ops.proxies import Proxy, proxy
-from tests.raw import HANDSHAKE, raw_http
-from tests.support.patience import PATIENCE
+from tests.ops.proxies import OPS, Proxy, proxy
+from tests.raw import HANDSHAKE, head, raw_http
+from tests.support.patience import PATIENCE, eventually
 
 DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
 PROXIES = ("nginx", "caddy")
@@ -62,40 +65,68 @@ async def test_a_page_gets_batches_on_the_subprotocol(front: Proxy, database_url
             assert len(await stream.events(3)) == 3
 
 
-# nginx cuts silence after 75 s in that file, and Relay beats each 25 s (SSE 15 s): the same, faster
-HURRIED = {
-    "nginx": {"proxy_read_timeout 75s": "proxy_read_timeout 1500ms"},
-    "caddy": {},  # has no such timeout, and its one for idle connections is a second in tests
-}
+def test_nginx_waits_for_several_heartbeats() -> None:
+    waits = re.findall(r"proxy_read_timeout (\d+)s;", (OPS / "nginx" / "relay.conf").read_text())
+    assert [int(seconds) >= 3 * Settings().heartbeat for seconds in waits] == [True, True]
 
 
-@pytest.mark.parametrize("name", PROXIES)
-async def test_heartbeats_keep_silent_streams_open(
-    tmp_path: Path, database_url: str, name: str
+async def test_heartbeats_pass_at_once(front: Proxy, database_url: str) -> None:
+    offered = {"subprotocols": ["relay.v1"], "headers": {"Origin": front.url}}
+    async with behind(front, database_url, RELAY_HEARTBEAT="0.1s") as relay:
+        user = await relay.user()
+        async with user.websocket(**offered) as websocket, user.sse() as sse:
+            await websocket.hello()
+            await sse.hello()
+            for _ in range(10):  # though there is no event to push them out of a buffer
+                await websocket.control("ping")
+                while not (await sse.block())[0].startswith(":"):
+                    pass
+            await user.posted()
+            assert len(await websocket.events(1)) == len(await sse.events(1)) == 1
+
+
+async def test_caddy_takes_silent_streams_for_no_idle_connections(
+    tmp_path: Path, database_url: str
 ) -> None:
     async with (
-        proxy(name, tmp_path, HURRIED[name]) as front,
-        behind(front, database_url, RELAY_HEARTBEAT="0.4s") as relay,
+        proxy("caddy", tmp_path, {"idle 5m": "idle 1s"}) as front,
+        behind(front, database_url) as relay,
     ):
         user = await relay.user()
+        hook = await user.hook()
         async with user.websocket() as websocket, user.sse() as sse:
             await websocket.hello()
             await sse.hello()
-            await trio.sleep(3)  # twice as long as nginx waits
-            await user.posted()
+            async with raw_http(relay) as idle:
+                await idle.send(head("/metrics", method="GET"))
+                assert (await idle.answer("GET")).status_code
+                with trio.fail_after(PATIENCE):
+                    assert await idle.tcp.receive_some() == b""  # it was idle for too long
+            async with front.client() as http:  # on a connection that was not
+                answer = await User(front.relay(http), user.user_id, user.session).post(hook=hook)
+            assert answer.status_code == 200
             assert len(await websocket.events(1)) == len(await sse.events(1)) == 1
 
 
 async def test_without_heartbeats_nginx_would_cut_them(tmp_path: Path, database_url: str) -> None:
     async with (
-        proxy("nginx", tmp_path, HURRIED["nginx"]) as front,
+        proxy("nginx", tmp_path, {"proxy_read_timeout 75s": "proxy_read_timeout 1s"}) as front,
         behind(front, database_url, RELAY_HEARTBEAT="25s") as relay,
+        AsyncExitStack() as streams,
     ):
         user = await relay.user()
-        async with user.websocket() as websocket, user.sse() as sse:
-            await sse.hello()
-            assert await websocket.close_code() == 1006
-            with pytest.raises(h11.RemoteProtocolError, match="without sending complete message"):
+
+        async def opened(door: Callable[[], Any]) -> Any:
+            while True:
+                with suppress(
+                    ConnectionRejected, AssertionError
+                ):  # it was cut before it had opened
+                    return await streams.enter_async_context(door())
+
+        websocket, sse = await opened(user.websocket), await opened(user.sse)
+        assert await websocket.close_code() == 1006
+        with pytest.raises(h11.RemoteProtocolError, match="without sending complete message"):
+            while True:
                 await sse.next()
 
 
@@ -205,7 +236,7 @@ async def test_a_request_keeps_its_id_and_logs_no_ticket(front: Proxy, database_
             await stream.hello()
         spent = await relay.http.get(f"/api/sse?ticket={ticket}")
         assert spent.status_code == 401
-        await eventually(lambda: spent.headers["X-Request-ID"] in front.access_log, within=PATIENCE)
+        await eventually(lambda: spent.headers["X-Request-ID"] in front.access_log)
         assert "/api/sse" in front.access_log
         assert "mine-1" in front.access_log
         assert ticket not in front.access_log
@@ -251,7 +282,9 @@ async def test_a_restart_is_told_in_band_and_outlived_by_the_cursor(
 async def test_tls_and_http_2_end_at_the_proxy(front: Proxy, database_url: str) -> None:
     async with (
         behind(front, database_url) as relay,
-        httpx.AsyncClient(base_url=front.tls_url, http2=True, verify=False) as http,
+        httpx.AsyncClient(
+            base_url=front.tls_url, http2=True, verify=False, timeout=PATIENCE
+        ) as http,
     ):
         user = await relay.user()
         asked = http.stream("GET", "/api/sse", headers=bearer(user.session))

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-import trio
 
 from relay.settings import Settings
-from tests.faults.program import eventually
 from tests.ground.commands import complaints, environment, run_command, running
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, eventually
 from tests.support.programs import program
 
 UNIT = Path(__file__).parents[2] / "ops" / "systemd" / "relay.service"
@@ -64,17 +62,14 @@ async def test_what_it_starts_serves_and_ends_well(
     command = (sys.executable, "-m", "relay.cli.main", *arguments)
     env = environment(**{name: str(state), "RELAY_BIND": "127.0.0.1:0"})
     async with running(command, state, env) as relay:
-        async with httpx.AsyncClient(base_url=await relay.url()) as http:
+        async with httpx.AsyncClient(base_url=await relay.url(), timeout=PATIENCE) as http:
             assert (await http.get("/readyz")).status_code == 200
             kill, option, pid = shlex.split(service["ExecReload"])
             assert (kill, pid) == ("/bin/kill", "$MAINPID")
             await run_command((kill, option, str(relay.process.pid)), state)
-            await eventually(
-                lambda: "reload_ignored" in (state / "stderr.log").read_text(), within=PATIENCE
-            )
+            await eventually(lambda: "reload_ignored" in (state / "stderr.log").read_text())
             assert (await http.get("/readyz")).status_code == 200
-        with trio.fail_after(int(service["TimeoutStopSec"])):
-            relay.process.terminate()
-            assert await relay.process.wait() == 0
+        relay.process.terminate()
+        assert await relay.ended() == 0
     assert (state / "postgres").is_dir()
     assert complaints((state / "stderr.log").read_text()) == []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.supply.packages import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.programs import program
 
 LOCK = json.loads((ROOT / "examples/node/package-lock.json").read_text())
@@ -62,7 +63,7 @@ def audited(
     asked = {"npm_config_registry": address, "npm_config_cache": str(folder / "cache")}
     environ = {**os.environ, "PIP_AUDIT": str(stand_in), "PATH": path, **asked}
     command = [program("bash"), str(ROOT / ".ci/audit")]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
