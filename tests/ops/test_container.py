@@ -15,12 +15,14 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 import yaml
 
 from relay.settings import Settings
-from tests.faults.program import free_port
 from tests.ground.commands import environment, run_command, running
 from tests.ground.test_wheel import install
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 
 ROOT = Path(__file__).parents[2]
 CONTAINER = ROOT / "ops" / "container"
@@ -102,7 +104,8 @@ def test_relay_is_nobody_and_is_told_itself_when_to_stop() -> None:
 
 
 async def test_it_serves_is_healthy_and_stops(programs: Path, tmp_path: Path) -> None:
-    port = free_port()
+    held = HeldPort()
+    port = held.number
     set_there = dict(pair.split("=", 1) for pair in only("ENV").split())
     assert {name for name in set_there if name.startswith("RELAY_")} <= NAMES
     assert set_there["RELAY_DATA_DIR"] == only("VOLUME") == only("WORKDIR") == set_there["HOME"]
@@ -117,7 +120,9 @@ async def test_it_serves_is_healthy_and_stops(programs: Path, tmp_path: Path) ->
     binary, *arguments = json.loads(only("CMD"))
     async with running((programs / binary, *arguments), tmp_path, env) as relay:
         await relay.url()
-        assert (await run_command(healthy, tmp_path, env)).returncode == 0
+        with trio.fail_after(PATIENCE):  # a probe is tried again, too: it waits for 4 s alone
+            while (await run_command(healthy, tmp_path, env)).returncode != 0:
+                pass
         relay.process.terminate()
         assert await relay.ended() == 0
     assert (await run_command(healthy, tmp_path, env)).returncode == 1
