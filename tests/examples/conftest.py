@@ -2,17 +2,19 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from tests.ground.commands import RELAY
 from tests.live import Relay, User
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WITHIN = 60.0  # seconds; a recipe waits a few at most, but starts a Python or two on a busy machine
+PATIENT = Path(__file__).parent / "patient.py"
 
 Event = dict[str, Any]
 
@@ -24,7 +26,7 @@ class Machine:
         self.home = home
         self.user = user
         (home / "bin").mkdir()
-        self.script("bin/relay", f'exec {RELAY[0]} -m {RELAY[2]} "$@"')
+        self.script("bin/relay", f'exec {sys.executable} {PATIENT} "$@"')
         self.script("bin/python", f'exec {sys.executable} "$@"')
         self.env = {
             "PATH": f"{home}/bin:/usr/bin:/bin",
@@ -47,7 +49,7 @@ class Machine:
         env: dict[str, str] | None = None,
     ) -> "subprocess.CompletedProcess[bytes]":
         """Run a command to its end and return what it said, whatever its exit code."""
-        with trio.fail_after(WITHIN):
+        with trio.fail_after(PATIENCE):
             return await trio.run_process(
                 [str(word) for word in command],
                 cwd=cwd or self.home,
@@ -56,6 +58,7 @@ class Machine:
                 capture_stdout=True,
                 capture_stderr=True,
                 check=False,
+                start_new_session=True,
             )
 
     async def told(self) -> list[Event]:
@@ -69,6 +72,13 @@ class Machine:
 async def machine(relay: Relay, tmp_path: Path) -> Machine:
     user = await relay.user()
     return Machine(tmp_path, user, await user.hook())
+
+
+@pytest.fixture
+def away() -> Iterator[str]:
+    """An address where nobody listens."""
+    with HeldPort() as port:
+        yield f"http://127.0.0.1:{port.number}"
 
 
 def said(events: list[Event]) -> str:

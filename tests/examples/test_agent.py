@@ -12,6 +12,7 @@ import trio
 
 from tests.examples.conftest import EXAMPLES, Machine
 from tests.ground.commands import running
+from tests.support.patience import PATIENCE
 
 AGENT = EXAMPLES / "agent"
 SESSION = "0b6f5a3e-6a3f-4a0e-9a53-6d2b7f3c1e55"
@@ -131,7 +132,7 @@ async def test_http_hooks_tell_the_story(machine: Machine, home: Path) -> None:
     async with (
         machine.user.sse() as stream,
         running(command, home, machine.env) as listener,
-        httpx.AsyncClient(headers={"Content-Type": "application/json"}) as agent,
+        httpx.AsyncClient(headers={"Content-Type": "application/json"}, timeout=PATIENCE) as agent,
     ):
         url = (await listener.says(r"listens on (http://127\.0\.0\.1:\d+/)\n"))[1]
         for fields, _ in STORY:

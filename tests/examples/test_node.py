@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.examples.conftest import EXAMPLES, WITHIN
-from tests.faults.program import free_port
+from tests.examples.conftest import EXAMPLES
 from tests.live import Relay, User, running_relay
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 from tests.support.programs import lacking, program
 
 AWAY = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")  # npm's words
@@ -28,7 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("node") / "recipe"
     shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
     command = [program("npm"), "ci", "--ignore-scripts", "--prefer-offline", "--no-audit"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
     if done.returncode and any(word in done.stderr for word in AWAY):
         lacking("npm does not reach its registry")
     assert done.returncode == 0, done.stderr
@@ -44,7 +45,7 @@ class Watcher:
 
     async def events(self, count: int) -> list[dict[str, Any]]:
         assert self.process.stdout is not None
-        with trio.fail_after(WITHIN):
+        with trio.fail_after(PATIENCE):
             while self._text.count(b"\n") < count:
                 more = await self.process.stdout.receive_some()
                 assert more, "it ended instead"
@@ -56,7 +57,7 @@ class Watcher:
         """Its exit code, and the last it said to people."""
         assert self.process.stderr is not None
         said = b""
-        with trio.fail_after(WITHIN):
+        with trio.fail_after(PATIENCE):
             while more := await self.process.stderr.receive_some():
                 said += more
             code = await self.process.wait()
@@ -73,6 +74,7 @@ async def watching(
         env={**os.environ, "RELAY_URL": relay.url, "RELAY_TOKEN": hook},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -88,7 +90,8 @@ async def watching(
 async def test_it_goes_on_over_a_restart_until_its_token_ends(
     installed: Path, database_url: str, script: str
 ) -> None:
-    here = {"RELAY_BIND": f"127.0.0.1:{free_port()}"}
+    port = HeldPort()
+    here = {"RELAY_BIND": f"127.0.0.1:{port.number}"}
     async with AsyncExitStack() as life:
         async with running_relay(database_url, **here) as relay:
             user = await relay.user()

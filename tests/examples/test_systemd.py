@@ -65,7 +65,7 @@ async def test_a_run_is_a_task(machine: Machine) -> None:
 
 
 async def test_what_was_killed_is_told_by_systemd_as_the_same_task(machine: Machine) -> None:
-    machine.script("bin/backup", "echo saving; exec sleep 60")
+    machine.script("bin/backup", "echo saving; exec sleep 3600")
     process = await trio.lowlevel.open_process(
         command(machine, "backup.service", INVOCATION_ID=INVOCATION),
         env=machine.env,
