@@ -17,7 +17,7 @@ import trio
 from tests.faults.altered import ALTERED
 from tests.faults.wire import Answer, Caller, Lost
 from tests.live import layer_asked_for
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, eventually
 from tests.support.ports import HeldPort
 
 ROOT = Path(__file__).parents[2]
@@ -249,15 +249,6 @@ def lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-async def eventually(condition: Callable[[], bool], *, within: float = PATIENCE) -> float:
-    """Wait until it holds; returns the seconds it took. Raises trio.TooSlowError."""
-    started = trio.current_time()
-    with trio.fail_after(within):
-        while not condition():  # noqa: ASYNC110 - other processes tell no Event
-            await trio.sleep(0.01)
-    return trio.current_time() - started
 
 
 _ports: list[HeldPort] = []

@@ -19,7 +19,7 @@ MANY_RESUMES = 2000
 USERS = 80  # whose they are: a user may have 32
 
 GUESTS = 24  # tasks that come and go
-VISITS = 60  # of each, and half as many before; the soak has more
+VISITS = 40  # of each, and half as many before; the soak has more
 SOAK = 6_000
 GROWTH = 6 * 2**20  # bytes of memory that may stay: what the allocator keeps of a crowd
 

@@ -35,6 +35,7 @@ async def refusal(program: Program) -> str:
     return errors[0]
 
 
+IMPATIENT = {"relay.db.source.REACHABLE_WITHIN": 1.0}
 SETTINGS = {
     "RELAY_HEARTBEAT": "never",
     "RELAY_QUEUE_EVENTS": "-1",
@@ -45,18 +46,21 @@ SETTINGS = {
 
 
 async def test_whoever_cannot_start_says_why_in_one_line(tmp_path: Path, database_url: str) -> None:
-    """All of them at once: two have to wait for a database, and the others need not wait for it."""
+    """All of them at once: two wait for a database before they give up."""
     said: dict[str, str] = {}
 
     async def start(name: str, database: str | None = None, **settings: str) -> None:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        said[name] = await refusal(Program(folder, database, **settings))
+        program = Program(folder, database, **settings)
+        program.altered = IMPATIENT
+        said[name] = await refusal(program)
 
     async def start_workers() -> None:
         """What the supervisor needs is there; two workers need more than the database allows."""
         (tmp_path / "workers").mkdir()
         workers = Workers(tmp_path / "workers", database_url)
+        workers.altered = IMPATIENT
         said["workers"] = await refusal(workers)
         assert not workers.metrics_folders()
 
