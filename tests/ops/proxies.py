@@ -13,10 +13,10 @@ import httpx
 import trio
 
 from tests.certificates import self_signed
-from tests.faults.program import free_port
 from tests.ground.commands import Command, environment, running
 from tests.live import Relay
 from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 from tests.support.programs import program
 
 OPS = Path(__file__).parents[2] / "ops"
@@ -100,10 +100,11 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 @asynccontextmanager
 async def proxy(name: str, folder: Path, changes: Mapping[str, str]) -> AsyncIterator[Proxy]:
     """A running nginx or caddy; `changes` are further replacements in its file, by text."""
-    plain, tls, relay_port = free_port(), free_port(), free_port()
+    held = [HeldPort() for _ in range(4)]  # nobody else's for as long as this runs
+    plain, tls, unused, relay_port = (port.number for port in held)
     made = Proxy(name, f"http://127.0.0.1:{plain}", f"https://localhost:{tls}", folder, relay_port)
     ready = f"{made.url}/metrics"  # the one address that answers without Relay: with 404
-    arguments = {"nginx": _nginx, "caddy": _caddy}[name](made, plain, tls, changes)
+    arguments = {"nginx": _nginx, "caddy": _caddy}[name](made, plain, tls, unused, changes)
     env = {**environment(), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     async with running(arguments, folder, env) as command:
         await _listening(command, ready)
@@ -122,14 +123,16 @@ async def _listening(command: Command, url: str) -> None:
                     await trio.sleep(0.02)
 
 
-def _nginx(made: Proxy, plain: int, tls: int, changes: Mapping[str, str]) -> tuple[str, ...]:
+def _nginx(
+    made: Proxy, plain: int, tls: int, unused: int, changes: Mapping[str, str]
+) -> tuple[str, ...]:
     folder = made.folder
     certificate = self_signed(folder)
     site = replaced(
         (OPS / "nginx" / "relay.conf").read_text(),
         {
             "127.0.0.1:8000": f"127.0.0.1:{made.relay_port}",
-            "listen 80;": f"listen 127.0.0.1:{free_port()};",
+            "listen 80;": f"listen 127.0.0.1:{unused};",
             "listen 443 ssl http2;": f"listen 127.0.0.1:{tls} ssl http2; listen 127.0.0.1:{plain};",
             "server_name relay.example.com;": "server_name 127.0.0.1 localhost;",
             "/etc/letsencrypt/live/relay.example.com/fullchain.pem": certificate["certfile"],
@@ -144,7 +147,9 @@ def _nginx(made: Proxy, plain: int, tls: int, changes: Mapping[str, str]) -> tup
     return (program("nginx", "nginx-light"), "-p", str(folder), "-c", f"{folder}/nginx.conf")
 
 
-def _caddy(made: Proxy, plain: int, tls: int, changes: Mapping[str, str]) -> tuple[str, ...]:
+def _caddy(
+    made: Proxy, plain: int, tls: int, _: int, changes: Mapping[str, str]
+) -> tuple[str, ...]:
     folder = made.folder
     site = replaced(
         (OPS / "caddy" / "Caddyfile").read_text(),

@@ -37,11 +37,7 @@ class Attacked(Program):
         super().__init__(
             folder,
             database_url,
-            **{
-                "RELAY_BODY_TIMEOUT": str(body_timeout),
-                "RELAY_DATABASE_TIMEOUT": "60",  # a busy machine's is slow, not away
-                **settings,
-            },
+            **{"RELAY_BODY_TIMEOUT": str(body_timeout), **settings},
         )
 
     @property

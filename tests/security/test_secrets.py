@@ -93,7 +93,6 @@ async def everybody(tmp_path: Path, database_url: str) -> AsyncIterator[Everybod
             RELAY_WORKERS="2",
             RELAY_SIGNING_KEYS=f"k1:{key},k2:{key[::-1]}",
             RELAY_METRICS_TOKEN=metrics_token,
-            RELAY_DATABASE_TIMEOUT="60",
         )
         async with (
             running(program),
