@@ -15,6 +15,7 @@ from typing import Any
 from bench import wire
 from bench.flood import ENVIRON as FLOOD_ENVIRON
 from bench.flood import flood
+from bench.frames import frames
 from bench.generator import PATIENCE, Watcher, clock, generator, open_watchers
 from bench.peer import Peer, Scene
 from bench.posting import Span, post_each, post_madly, post_steadily
@@ -281,6 +282,13 @@ WORKLOADS = (
         "tail",
         "a flood in a terminal",
         tail,
+        lambda peer: peer.checkout is not None,
+        asked=True,
+    ),
+    Workload(
+        "frames",
+        "a flood on the live page",
+        frames,
         lambda peer: peer.checkout is not None,
         asked=True,
     ),

@@ -1,8 +1,6 @@
 """A flood of log lines on the live page: fifty thousand of them, a thousand events a second."""
 
 import json
-from collections.abc import Callable
-from statistics import median, quantiles
 
 import trio
 
@@ -13,22 +11,13 @@ from tests.live import Relay, bearer
 LINES = 10  # in an event, as `relay run` batches them
 BATCH = 100  # events in a request, ten of which are sent in a second
 KEPT = 50_000  # lines, and up to a tenth more before it lets the oldest go
-# a quiet machine shows a frame every 17 ms; ours are shared, and what must not happen is a page
-# that stands still for as long as the flood lasts
-USUAL_FRAME = 100  # ms
-LONGEST_FRAME = 2_000  # ms
-FLOOD_WITHIN = 60_000  # ms; ten times what it takes
 
-RECORD = """() => {
-  window.frames = [];
-  let last = performance.now();
-  const next = (now) => {
-    window.frames.push(now - last);
-    last = now;
-    requestAnimationFrame(next);
-  };
-  requestAnimationFrame(next);
-}"""
+
+async def flood(relay: Relay, hook: str, enough: trio.Event) -> None:
+    """Fifty thousand lines, and the last thousand again and again until it is enough."""
+    await pour(relay, hook, range(1, 50))
+    while not enough.is_set():
+        await pour(relay, hook, range(49, 50))
 
 
 async def pour(relay: Relay, hook: str, batches: range) -> None:
@@ -64,33 +53,27 @@ LAST = """Math.max(...[...document.querySelectorAll('.row:not([hidden]) .words')
 
 async def reaches(tab: Tab, what: str, number: int) -> None:
     enough = f"(it) => {what} >= it"
-    await tab.do(lambda page: page.wait_for_function(enough, arg=number, timeout=FLOOD_WITHIN))
+    await tab.do(lambda page: page.wait_for_function(enough, arg=number))
 
 
-async def test_a_flood_leaves_the_page_at_hand(
-    relay: Relay, chromium: Chromium, record_property: Callable[[str, object], None]
-) -> None:
+async def test_a_flood_leaves_the_page_at_hand(relay: Relay, chromium: Chromium) -> None:
+    at_hand = trio.Event()
     async with chromium.profile() as profile:
         tab = await first_visit(relay, profile)
         hook = await hook_of(relay, profile)
         await pour(relay, hook, range(1))
         await reaches(tab, SHOWN, 1_000)
-        await tab.run(RECORD)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pour, relay, hook, range(1, 50))
+            nursery.start_soon(flood, relay, hook, at_hand)
             await reaches(tab, SHOWN, 6_000)
             await press(tab, "Following")  # in the midst of it
             await tab.shows("Paused")
             await tab.do(lambda page: page.locator("#newer").click())
             await tab.shows("Following")
+            at_hand.set()
         await reaches(tab, LAST, KEPT - 1)
-        frames = await tab.run("window.frames")
-        assert await tab.run(SHOWN) == KEPT
+        assert KEPT <= await tab.run(SHOWN) <= KEPT * 1.1
         assert await tab.run("document.querySelectorAll('*').length") < 1_000
-        usual, slow, longest = median(frames), quantiles(frames, n=20)[-1], max(frames)
-        told = f"{len(frames)} frames: {usual:.0f} ms, 95 % {slow:.0f} ms, longest {longest:.0f} ms"
-        record_property("frames", told)
-        assert (usual < USUAL_FRAME, longest < LONGEST_FRAME) == (True, True), told
 
         await pour(relay, hook, range(50, 60))
         await reaches(tab, LAST, 59_999)

@@ -25,7 +25,7 @@ async def test_the_lines_that_are_offered_work_as_they_stand(
     async with chromium.profile() as profile:
         tab = await first_visit(relay, profile)
         await tab.do(lambda page: page.click("#first-token"))
-        await tab.do(lambda page: page.locator("#first-lines pre").nth(3).wait_for(state="attached"))
+        await tab.do(lambda page: page.locator("#first-lines pre").first.wait_for())
         code = tab.do(lambda page: page.locator("#first-lines pre").all_text_contents())
         who, hello, run, without = await code
         assert run == "relay run -- make test"
