@@ -90,7 +90,7 @@ async def crowd(count: int, stranger: Callable[[], Awaitable[object]]) -> None:
 
 async def post(caller: Caller, account: Account) -> None:
     """What somebody else does meanwhile: one event."""
-    answer = await caller.call("POST", "/api/webhook/cli", account.hook, EVENT)
+    answer = await caller.insist("POST", "/api/webhook/cli", account.hook, EVENT)
     assert answer.status == 200, answer
 
 

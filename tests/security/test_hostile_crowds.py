@@ -161,7 +161,7 @@ async def test_a_process_out_of_descriptors_waits_and_recovers(attacked: Attacke
     before = resource.prlimit(attacked.pid, resource.RLIMIT_NOFILE)
     async with (
         unharmed(attacked, errors="accept returned EMFILE"),
-        stream(attacked.port, "websocket", account.session) as reader,
+        stream(attacked.port, "websocket", account.session, insist=True) as reader,
         Caller(attacked.port) as known,
         Caller(attacked.port) as newcomer,
     ):
@@ -204,7 +204,8 @@ async def test_with_few_descriptors_one_too_many_is_told_so(
         reader = await Ledger(program).enrol("reader", [])
         async with unharmed(program):
             for _ in range(short["connections"]):
-                await streams.enter_async_context(stream(program.port, "sse", reader.session))
+                watching = stream(program.port, "sse", reader.session, insist=True)
+                await streams.enter_async_context(watching)
             for _ in range(50):
                 with pytest.raises(Refused) as refused:
                     async with stream(program.port, "sse", reader.session):

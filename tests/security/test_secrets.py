@@ -59,7 +59,12 @@ class Everybody:
         self, method: str, path: str, body: str = "", status: int | None = None, **headers: str
     ) -> httpx.Response:
         kind = {"Content-Type": "application/json"} if body else {}
-        answer = await self.http.request(method, path, content=body, headers={**kind, **headers})
+        while True:
+            answer = await self.http.request(
+                method, path, content=body, headers={**kind, **headers}
+            )
+            if answer.status_code != 503 or status in (503, None):
+                break  # a Relay that stood still for seconds may take its database for away
         assert status in (None, answer.status_code), answer.text
         return answer
 
