@@ -1,21 +1,14 @@
-"""Time that goes on by itself, as it does, and that a test moves on by hours."""
+"""What several of these tests need."""
+
+from functools import partial
 
 import pytest
-from trio.testing import MockClock, wait_all_tasks_blocked
+
+from relay.limits import Allowances, Limits
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> MockClock:
-    """The clock of a test's server, which runs in the same loop. Tokens go by the wall clock."""
-    monkeypatch.setattr("relay.access.TRUST", 86_400)  # no look is late, however time jumps
-    return MockClock(rate=1)
-
-
-async def pass_by(clock: MockClock, seconds: float) -> None:
-    """So much time goes by, and everybody here has noticed.
-
-    Idle HTTP connections end on the way: no request may be under way.
-    """
-    await wait_all_tasks_blocked()  # what has come is taken in, whatever was said is written
-    clock.jump(seconds)
-    await wait_all_tasks_blocked()
+def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the rate limits no time goes by: what was taken does not come back."""
+    monkeypatch.setattr("relay.services.Limits", partial(Limits, clock=lambda: 0.0))
+    monkeypatch.setattr("relay.limited.Allowances", partial(Allowances, clock=lambda: 0.0))

@@ -12,9 +12,9 @@ import trio
 from trio.testing import MockClock
 
 from relay.db.pool import connect
-from tests.e2e.conftest import pass_by
 from tests.live import Relay, User, bearer, open_stream, running_relay
 from tests.raw import handshake
+from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
 

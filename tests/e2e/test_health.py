@@ -5,8 +5,8 @@ import trio
 from trio.testing import MockClock
 
 from relay.db.pool import connect
-from tests.e2e.conftest import pass_by
 from tests.live import Relay, running_relay
+from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
 
 

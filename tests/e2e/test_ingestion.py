@@ -11,9 +11,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.e2e.conftest import pass_by
 from tests.live import Relay, User, bearer, open_stream, running_relay
 from tests.raw import head, raw_http
+from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
 
 TS = "2026-01-31T12:00:00Z"

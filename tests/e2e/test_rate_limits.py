@@ -1,6 +1,5 @@
 """Rate limits on a running Relay: who is counted, for what, and what a refusal says."""
 
-from functools import partial
 from typing import Any
 
 import httpx
@@ -9,20 +8,12 @@ import trio
 
 from relay.app import create_app
 from relay.limited import Limit
-from relay.limits import Allowances, Limits
 from relay.settings import Settings
 from tests.e2e.test_problems import check
 from tests.live import Relay, User, bearer, open_stream, running_relay
 from tests.raw import handshake
 
 LEFT = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
-
-
-@pytest.fixture
-def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that was taken comes back: for limits whose rates are by the second."""
-    monkeypatch.setattr("relay.services.Limits", partial(Limits, clock=lambda: 0.0))
-    monkeypatch.setattr("relay.limited.Allowances", partial(Allowances, clock=lambda: 0.0))
 
 
 def limited(database_url: str, **rates: str) -> Any:

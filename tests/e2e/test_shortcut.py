@@ -133,6 +133,7 @@ async def test_both_ways_fail_alike(
         assert plain.status_code >= 400
 
 
+@pytest.mark.usefixtures("one_moment")
 async def test_both_ways_keep_the_limit(database_url: str, taken: list[bool]) -> None:
     limits = {"RELAY_RATE_LIMITS": "on", "RELAY_RATE_EVENTS_PER_TOKEN": "8/h"}
     async with running_relay(database_url, CORS="https://app.example.com", **limits) as relay:

@@ -13,7 +13,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from relay import metrics
-from tests.e2e.conftest import pass_by
 from tests.live import (
     Relay,
     SseStream,
@@ -24,6 +23,7 @@ from tests.live import (
     running_relay,
 )
 from tests.raw import HANDSHAKE, RawWebSocket, handshake, head, raw_http, raw_websocket
+from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE, eventually
 
 DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])

@@ -254,6 +254,7 @@ async def test_who_may_only_publish_is_refused_alike(
 
 
 @DOORS
+@pytest.mark.usefixtures("one_moment")
 async def test_both_ways_keep_the_limits(
     database_url: str, taken: list[bool], lines: Lines, door: str
 ) -> None:
