@@ -11,7 +11,7 @@ import trio
 from tests.faults.ledger import Account, Ledger
 from tests.faults.program import Program, running
 from tests.faults.wire import DOORS, Answer, Caller, Ended, stream
-from tests.support.patience import eventually
+from tests.support.patience import PATIENCE, eventually
 
 HOUR = 3600.0  # seconds: as good as never
 BY_WORD_ALONE = {
@@ -81,10 +81,11 @@ class Pair:
         async with stream(self.there.port, "websocket", token, insist=True) as opened:
             await opened.next()
             await self.call("/api/token/revoke", token)
-            (close,) = await opened.next()
-            assert (close["code"], close["reason"]) == (4401, "revoked")
-            with pytest.raises(Ended):
-                await opened.next()
+            with trio.fail_after(PATIENCE):
+                (close,) = await opened.next()
+                assert (close["code"], close["reason"]) == (4401, "revoked")
+                with pytest.raises(Ended):
+                    await opened.next()
 
     async def told(self) -> float:
         """How many notifications there have come from here."""
@@ -96,8 +97,9 @@ class Pair:
             await program.shows("relay_backplane_processes", lambda processes: processes == 2)
             await program.shows("relay_backplane_up", lambda up: up == 1)
         before = await self.told()
-        while await self.told() == before:
-            await self.post()
+        with trio.fail_after(PATIENCE):
+            while await self.told() == before:
+                await self.post()
         await self.everything_arrived()
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from relay.db.listener import NAME
 from relay.db.pool import connect
@@ -38,8 +39,9 @@ async def test_events_revokes_and_streams_are_known_there_by_notification_alone(
         (cut,) = pair.there.logged("stream_ended")
         assert (cut["code"], cut["reason"]) == (4401, "revoked")
         assert await pair.there.metric('relay_streams_cut_total{reason="revoked"}') == 1
-        while (await pair.post()).json["watchers"] != len(DOORS):
-            pass
+        with trio.fail_after(PATIENCE):
+            while (await pair.post()).json["watchers"] != len(DOORS):
+                pass
         me = await pair.here.ask("/api/me", pair.account.session)
         assert me.json["connections"] == len(DOORS)
         assert await pair.there.metric("relay_backplane_processes") == 2

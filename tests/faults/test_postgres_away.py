@@ -18,6 +18,7 @@ from tests.support.patience import PATIENCE, eventually
 
 TRUST = 2.5  # seconds that memory says who somebody is while no database does
 DEADLINE = "1"  # seconds: RELAY_DATABASE_TIMEOUT where a database hangs
+LATE = "SELECT FROM events WHERE event_id = 'late'"
 REFUSED = "SELECT xact_rollback AS count FROM pg_stat_database WHERE datname = current_database()"
 EVENT = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":{}}'
 
@@ -154,8 +155,9 @@ async def test_a_database_under_repair_ends_no_process_and_no_stream(
 
             before = await refused()
             await away("processes", "watching")
-            while await refused() < before + 2:  # noqa: ASYNC110 - the database tells nobody
-                await trio.sleep(0.05)
+            with trio.fail_after(PATIENCE):
+                while await refused() < before + 2:  # noqa: ASYNC110 - the database tells nobody
+                    await trio.sleep(0.05)
             waits = len(program.logged("housekeeping_waits"))
             await away("audit_log")
             await program.says("housekeeping_waits", waits + 2)
@@ -200,12 +202,12 @@ async def test_what_a_timed_out_commit_stored_reaches_readers_when_it_is_repeate
                 )
                 assert (await post()).status == 503
                 await elsewhere.execute("COMMIT")
-            async with connect(dsn(program), timeout=PATIENCE) as elsewhere:
-                while not await elsewhere.fetch("SELECT FROM events WHERE event_id = 'late'"):  # noqa: ASYNC110
-                    await trio.sleep(0.01)
-            while (answer := await post()).status == 503:  # noqa: ASYNC110
-                await trio.sleep(0.1)
-            again = json.loads(answer.body)
-            assert again["duplicate"]
             with trio.fail_after(PATIENCE):
+                async with connect(dsn(program), timeout=PATIENCE) as elsewhere:
+                    while not await elsewhere.fetch(LATE):  # noqa: ASYNC110 - another process
+                        await trio.sleep(0.01)
+                while (answer := await post()).status == 503:  # noqa: ASYNC110
+                    await trio.sleep(0.1)
+                again = json.loads(answer.body)
+                assert again["duplicate"]
                 assert [message["seq"] for message in await reader.next()] == [again["seq"]]

@@ -124,8 +124,9 @@ async def test_a_transaction_that_commits_last_cannot_make_a_seq_be_skipped(
                 second.append((await append(quick, [account.user_id], ["second"]))[0])
 
             writers.start_soon(overtake)
-            while not await aside.fetch(WAITS_FOR_A_LOCK):  # noqa: ASYNC110 - another process
-                await trio.sleep(0.01)
+            with trio.fail_after(PATIENCE):
+                while not await aside.fetch(WAITS_FOR_A_LOCK):  # noqa: ASYNC110 - another process
+                    await trio.sleep(0.01)
             async with Caller(plain_program.port) as caller:
                 # somebody else's stream does not wait for this one's
                 elsewhere = await caller.insist(
