@@ -12,8 +12,8 @@ import trio
 
 from tests.api.document import operations
 from tests.live import Relay, User
-from tests.support.programs import program
 from tests.support.patience import PATIENCE
+from tests.support.programs import program
 
 CURL = Path(__file__).parents[2] / "examples" / "curl"
 SCRIPTS = sorted(path.name for path in CURL.glob("*.sh"))
