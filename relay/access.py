@@ -3,7 +3,8 @@
 A credential is trusted from memory only while this process hears of revocations: one small
 query a second asks the database what was revoked anywhere. A revoke done here counts at once,
 and at once elsewhere, as far as the other processes hear each other.
-While that query fails nobody is let in: 503, at once.
+While that query fails nobody is let in: 503, at once. While it is late, because this process or
+the database had no time for it, requests wait for its answer.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ POLL = 1.0  # seconds between looks for revocations: what a revoke may take else
 SOON = 0.1  # seconds between two at least, however often we are told to look
 RETRY = 0.2  # seconds after a look that failed: nobody is let in until one does not
 TRUST = 2.5  # seconds memory is trusted after the last good look: two may be slow
+LATE_LOOKS = 2  # that a request waits for; a stalled process or a slow database is late, not away
 NOTED = 45.0  # seconds that a note of a credential's use is good for
 WATCHING = 60.0  # seconds between two notes that open streams use their credentials
 REMEMBERED = 20_000  # credentials kept, about 1 KiB each; beyond, the oldest are asked for again
@@ -106,18 +108,33 @@ class Access:
         self._revoked = 0  # how often that was heard
         self._note_watching_at = 0.0
         self._trusted_until = 0.0
+        self._away = False  # whether the last look failed
+        self._looked = trio.Event()  # set when the look that is due, or under way, has its answer
         self._seen: datetime | None = None
         self._woken = trio.Event()
 
     async def authenticate(self, token: str, now: float) -> Credential:
         """Raises InvalidToken, DatabaseAway. `now` is seconds since 1970."""
-        if trio.current_time() > self._trusted_until:
-            raise DatabaseAway()  # at once: the next good look, within a second or so, ends this
+        await self._is_trusted()
         credential = self.remembered(token, now)
         if credential is None:  # never seen, or expired; but a session may have slid on
             credential = await self._ask(token)
             self._use(credential, trio.current_time())
         return credential
+
+    async def _is_trusted(self) -> None:
+        """Return when memory may be trusted.
+
+        A look that is late, but has not failed, is waited for; so is the one after it. Each ends
+        by the database's deadline. Raises DatabaseAway.
+        """
+        for _ in range(LATE_LOOKS + 1):
+            if trio.current_time() <= self._trusted_until:
+                return
+            if self._away:
+                break  # refuse at once: the next good look, within a second or so, ends this
+            await self._looked.wait()
+        raise DatabaseAway()
 
     def remembered(self, token: str, now: float) -> Credential | None:
         """Whose it is, if memory may say so now; None refuses nobody."""
@@ -222,7 +239,7 @@ class Access:
             await self._watch(task_status)
 
     async def _watch(self, task_status: trio.TaskStatus[None]) -> None:
-        started, heard = False, True
+        started = False
         while True:
             asked_at, pause = trio.current_time(), POLL
             self._woken = trio.Event()
@@ -233,14 +250,16 @@ class Access:
                 self._trusted_until = asked_at + TRUST
                 await self._note_use()
                 metrics.database_away.set(0)
-                if not heard:
+                if self._away:
                     log.warning("database_back")
-                heard = True
+                self._away = False
             except UNANSWERED as error:
                 metrics.database_away.set(1)
-                if heard:  # once an outage, not five times a second
+                if not self._away:  # once an outage, not five times a second
                     log.warning("database_away", error=repr(error.__cause__)[:300])
-                heard, pause = False, RETRY
+                self._away, pause = True, RETRY
+            self._looked.set()
+            self._looked = trio.Event()
             if not started:
                 task_status.started()
                 started = True

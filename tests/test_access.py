@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from relay.access import Access
 from relay.db.pool import Database
 from relay.db.tokens import LiveToken, select_revoked, touch_tokens
-from relay.errors import InvalidToken
+from relay.errors import DatabaseAway, InvalidToken
 from relay.setting_types import signing_keys
 from relay.tokens import Claims, Keyring, Kind, Scope
 from tests.db.test_retention import database_of
@@ -102,6 +102,52 @@ async def test_a_use_is_noted_once_a_minute_however_often_it_is_used(
                 access.look()
                 await looked.wait()
     assert noted == [[token_id], [token_id]]
+
+
+async def test_a_late_look_is_waited_for_and_a_failed_one_is_not(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await relay.user()
+    token_id = (await user.token())["token_id"]
+    answers: list[trio.Event] = []
+    fails = False
+
+    async def select(asked: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
+        if asked is database:  # and not Relay's own, which looks in this process, too
+            answers.append(trio.Event())
+            await answers[-1].wait()
+            if fails:
+                raise DatabaseAway()
+        return await select_revoked(asked, since)
+
+    async with listening(database) as (access, _, _):
+        crowd = Crowd(access, monkeypatch)
+        crowd.answer.set()
+        token = crowd.token(user, token_id)
+        monkeypatch.setattr("relay.access.select_revoked", select)
+        access.look()
+        await eventually(lambda: len(answers) == 1)
+        for fails in (False, True):
+            access._trusted_until = 0.0  # as if this process had stood still
+            refused = trio.Event()
+            async with trio.open_nursery() as nursery:
+
+                @nursery.start_soon
+                async def ask(refused: trio.Event = refused) -> None:
+                    try:
+                        await access.authenticate(token, time.time())
+                    except DatabaseAway:
+                        refused.set()
+
+                await wait_all_tasks_blocked()
+                assert nursery.child_tasks  # it waits
+                answers[-1].set()
+            assert refused.is_set() is fails
+            if not fails:
+                access.look()
+                await eventually(lambda: len(answers) == 2)
+        with pytest.raises(DatabaseAway):  # at once
+            await access.authenticate(token, time.time())
 
 
 class Crowd:

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import termios
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import trio
 
 from tests.support.patience import PATIENCE, eventually
@@ -102,9 +103,20 @@ async def terminal(
         await person.close()
         os.close(master)
         with trio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.kill()
+            for each in session_of(process):  # jobs of a shell, too
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
             await process.wait()
+
+
+def session_of(leader: trio.Process) -> list[psutil.Process]:
+    """The processes of the session that this process leads."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError):
+            if os.getsid(process.pid) == leader.pid:
+                found.append(process)
+    return found
 
 
 async def piped(
