@@ -18,7 +18,7 @@ from relay.db.embedded import running_postgres
 from relay.db.source import bring_up_to_date
 from relay.logs import configure_logs
 from tests.live import Relay, running_relay
-from tests.support.patience import PATIENCE
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import everything_is_asked_for, untried
 
@@ -105,12 +105,12 @@ async def _statement(dsn: str, sql: str) -> None:
 
 async def _drop(dsn: str, name: str) -> None:
     """Also while Postgres' own autovacuum looks at it, which we may not send away."""
-    for _ in range(20):
-        with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
-            await _statement(dsn, f"DROP DATABASE {name} WITH (FORCE)")
-            return
-        await asyncio.sleep(0.5)
-    raise TimeoutError(f"{name} is still in use")
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+                await _statement(dsn, f"DROP DATABASE {name} WITH (FORCE)")
+                return
+            await asyncio.sleep(LOOK_EVERY)
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from tests.api.document import documented
 from tests.support.patience import PATIENCE
 
 KEYS = "test:" + "0123456789abcdef" * 3
-NOISE = 3.0  # seconds a busy machine may add to a bound that is promised
 
 # a starved machine looks for revocations late, and its database is not away for that
 access.TRUST = PATIENCE
