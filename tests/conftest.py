@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):
         return  # the tests are read and run by the processes that this one starts
     stack = ExitStack()
-    home = stack.enter_context(TemporaryDirectory(prefix="relay-home-"))
+    home = stack.enter_context(TemporaryDirectory(prefix="relay-", ignore_cleanup_errors=True))
     stack.enter_context(known_start(Path(home)))
     config.add_cleanup(stack.close)
 

@@ -59,6 +59,7 @@ def test_a_command_under_test_starts_the_same_whatever_the_run_inherited(tmp_pat
     assert ignored == ["SIGPIPE", "SIGXFSZ"]  # these two are Python's own
     assert (blocked, umask, zone, last) == ([], 0o022, "UTC", "done")
     assert (environ["HOME"], environ["LC_ALL"]) == (str(tmp_path), "C.UTF-8")
+    assert environ["TMPDIR"] == str(tmp_path / "tmp")
     assert environ["RELAY_TEST_ALL"] == "1"
     assert not {"LANG", "RELAY_URL", "CI"} & environ.keys()
 

@@ -1,5 +1,6 @@
 """A machine where recipes are tried: a home, a token, programs; and what Relay was told."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ class Machine:
         self.env = {
             "PATH": f"{home}/bin:/usr/bin:/bin",
             "HOME": str(home),
+            "TMPDIR": os.environ["TMPDIR"],
             "RELAY_URL": user.relay.url,
             "RELAY_TOKEN": hook,
         }

@@ -1,5 +1,6 @@
 """`examples/pytest`: a run of pytest is one task, with workers and without, and runs as always."""
 
+import os
 import re
 import shutil
 import sys
@@ -98,7 +99,12 @@ async def test_as_a_plugin_it_tells_of_a_good_run(machine: Machine, suite: Path)
 
 
 async def test_without_relay_a_run_is_as_always(suite: Path, tmp_path: Path, away: str) -> None:
-    bare = {**ALONE, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    bare = {
+        **ALONE,
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "TMPDIR": os.environ["TMPDIR"],
+    }
     quiet = await run_command(pytest_in("-q"), suite, bare)
     assert (quiet.returncode, quiet.stderr) == (1, b"")
 

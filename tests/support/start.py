@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 KEPT = (
-    *("PATH", "TMPDIR", "LD_LIBRARY_PATH", "PYENV_ROOT"),  # where programs are
+    *("PATH", "LD_LIBRARY_PATH", "PYENV_ROOT"),  # where programs are
     *("NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE"),  # whose certificates count
     *("RELAY_HTTP1", "RELAY_TEST_ALL"),  # how this run was asked for
 )
@@ -43,14 +43,20 @@ def plain_temporary_folder() -> None:
 
 @contextmanager
 def known_start(home: Path) -> Iterator[None]:
-    """The known state for the length of the block; `home` is an empty folder."""
+    """The known state for the length of the block; `home` is an empty folder.
+
+    Commands under test have their temporary files there, too: a pytest among them would else tidy
+    up after this one and others, for minutes.
+    """
+    (home / "tmp").mkdir()
     # npm alone asks a registry, and a person's settings say which
     npm = {"npm_config_userconfig": str(Path("~/.npmrc").expanduser())}
+    folders = {"HOME": str(home), "TMPDIR": str(home / "tmp")}
     with pytest.MonkeyPatch.context() as patch:
         for name in set(os.environ) - set(KEPT):
             if not name.startswith("PYTEST_"):
                 patch.delenv(name)
-        for name, value in (GIVEN | npm | {"HOME": str(home)}).items():
+        for name, value in (GIVEN | npm | folders).items():
             patch.setenv(name, value)
         time.tzset()
         os.umask(0o022)
