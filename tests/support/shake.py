@@ -6,12 +6,13 @@ Each run has an order and seeds of its own. Every second run is starved: a busy 
 core takes half of the machine. The output of each run is kept in .shake/. At the end stands each
 test that failed in any run, with the command that runs it in the same order again.
 
-Exit code 0: every run was clean. 1: some test failed. 130: interrupted.
+Exit code 0: every run was clean. 1: some test failed. 130, 143: interrupted, terminated.
 """
 
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -106,6 +107,7 @@ def main() -> int:
         "asked", nargs="*", metavar="...", help="behind --: what pytest is asked besides"
     )
     wanted = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with what was started
     first = random.SystemRandom().getrandbits(31) if wanted.seed is None else wanted.seed
     KEPT.mkdir(exist_ok=True)
     runs: list[Run] = []
