@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 
 from tests.support import programs
 from tests.support.patience import PATIENCE
+from tests.support.start import deaf_children
 
 T = TypeVar("T")
 
@@ -112,7 +113,8 @@ class Chromium:
 def running_chromium(*arguments: str) -> Iterator[Chromium]:
     path = programs.chromium()
     with ThreadPoolExecutor(1, "chromium") as thread:
-        playwright = thread.submit(sync_playwright().start).result()
+        with deaf_children():
+            playwright = thread.submit(sync_playwright().start).result()
         try:
             browser = thread.submit(
                 playwright.chromium.launch,
@@ -120,6 +122,7 @@ def running_chromium(*arguments: str) -> Iterator[Chromium]:
                 timeout=PATIENCE * 1000,
                 # CI runs as root, and loads nothing but its own pages
                 args=["--no-sandbox", *arguments],
+                **dict.fromkeys(("handle_sigint", "handle_sigterm", "handle_sighup"), False),
             ).result()
             yield Chromium(thread, browser)
             thread.submit(browser.close).result()

@@ -79,6 +79,21 @@ def _hear_signals() -> None:
             signal.signal(number, (lambda *_: None) if ends_us else signal.SIG_DFL)
 
 
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Programs started in the block ignore what would end a run: this process ends them.
+
+    For those that would hear it by themselves, in this one's process group, and leave the tests
+    that use them alone. Call it on the main thread.
+    """
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in STOPS_A_RUN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _raise_descriptors() -> None:
     """Let a test open as many files as the machine allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
