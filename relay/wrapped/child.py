@@ -55,6 +55,10 @@ class Child:
 
         Raises CannotStart.
         """
+        # A key that stopped us before `run` heeds it would stop us alone. Blocked in all threads
+        # that are started from here on: the main thread alone takes it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+        self._stop_was_blocked = signal.SIGTSTP in set(mask)
         self._feed = feed
         self._ended = threading.Event()
         self._woken, self._waker = os.pipe()
@@ -62,8 +66,10 @@ class Child:
         typed = STDIN if STDIN in terminals else None
         self.terminal = Terminal(terminals[0], typed) if terminals else None
         self._witness = Witness()
+        # whether we stop when the command does; where the key is ignored, nobody expects us to
+        ignored = signal.getsignal(signal.SIGTSTP) is signal.SIG_IGN
+        self._stops_with_it = self.terminal is not None and not ignored
         self._stopping = threading.Lock()  # held from the command's stop until both go on
-        self._stopped_alone = False  # the command is stopped, and we cannot be
         self._pumps: list[threading.Thread] = []
         ours = [self._woken, self._waker]
         theirs: list[int] = []
@@ -102,6 +108,7 @@ class Child:
         if started.what == keeper.FAILED:
             if self.terminal is not None:
                 self.terminal.leave()
+            self._take_stops()
             if started.number == errno.ENOENT:
                 raise CannotStart(f"{command[0]}: command not found", 127)
             raise CannotStart(f"{command[0]}: {os.strerror(started.number)}", 126)
@@ -114,8 +121,9 @@ class Child:
         if self.terminal is not None:
             threading.Thread(target=self._pass_keys, daemon=True).start()
         alone = signal.getsignal(signal.SIGTSTP)
-        if self._may_be_stopped:
+        if self._stops_with_it:
             signal.signal(signal.SIGTSTP, lambda *_: self._signal_job(signal.SIGTSTP))
+        self._take_stops()
         try:
             code = self._watch()
             self._ended.set()
@@ -134,11 +142,9 @@ class Child:
     def running(self) -> bool:
         return not self._ended.is_set()
 
-    @property
-    def _may_be_stopped(self) -> bool:
-        """Whether a key may stop us, and the command in its terminal with us."""
-        ignored = signal.getsignal(signal.SIGTSTP) is signal.SIG_IGN
-        return self.terminal is not None and not ignored
+    def _take_stops(self) -> None:
+        if not self._stop_was_blocked:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
 
     def signal(self, number: int, from_process: bool) -> None:
         """Pass a signal on that we were sent, unless the command has got it already."""
@@ -154,24 +160,19 @@ class Child:
     def go_on(self) -> None:
         """We were told to go on.
 
-        Where the command stopped with us, `_stop` lets it go on. Not here: this may come late, and
+        Where the command stops with us, `_stop` lets it go on. Not here: this may come late, and
         the next key may have stopped the command again by then.
         """
         if self.terminal is not None:
             with self._stopping:
                 self._to_the_front()
-                if self._stopped_alone:
-                    self._continue_command()
+            if not self._stops_with_it:
+                self._keeper.continue_command()
 
     def _to_the_front(self) -> None:
         assert self.terminal is not None
         self.terminal.resize()
         self.terminal.enter()
-
-    def _continue_command(self) -> None:
-        self._stopped_alone = False
-        self._signal_job(signal.SIGCONT)
-        self._signal_command(signal.SIGCONT)
 
     def _signal_command(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -186,32 +187,41 @@ class Child:
     def _watch(self) -> int:
         """Heed what the keeper reports; the command's end, negative for a signal's number."""
         for what, number in self._reports:
+            if what == keeper.STOPPED and self._stops_with_it:
+                with self._stopping:
+                    what, number = self._stop()
             if what == keeper.HEARD:
                 self._witness.hear(number)
             elif what == keeper.ANSWERED:
                 self._witness.answer()
-            elif what == keeper.STOPPED and self._may_be_stopped:
-                with self._stopping:
-                    self._stop(number)
-            elif what == keeper.STOPPED:
-                self._stopped_alone = True
             elif what == keeper.ENDED:
                 return os.waitstatus_to_exitcode(number)
         return -signal.SIGKILL  # only that ends a keeper early
 
-    def _stop(self, number: int) -> None:
-        """The command is stopped: so are we, and whoever asked for it has the terminal."""
+    def _stop(self) -> Report:
+        """The command is stopped: so are we, and whoever asked for it has the terminal.
+
+        The keeper's answer, or the command's end.
+        """
         assert self.terminal is not None
         self.terminal.leave()
-        if number == signal.SIGSTOP:
-            os.kill(os.getpid(), number)
-        else:
-            heeded = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-            os.killpg(os.getpgrp(), signal.SIGTSTP)
-            signal.signal(signal.SIGTSTP, heeded)
-        # here again when somebody lets us go on; at once where nobody could
+        # The keeper's SIGTSTP waits until we have heard what became of the command, and a key
+        # pressed meanwhile is one with it: else that one would stop us twice.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+        heeded = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        self._keeper.stop_us()
+        others = (report for report in self._reports if report.what != keeper.STOPPED)
+        answer = next(others, Report(keeper.ENDED, signal.SIGKILL))
+        if answer.what == keeper.STOPPED_US:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+            # here again when somebody lets us go on; at once where nobody could
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+        signal.signal(signal.SIGTSTP, heeded)
         self._to_the_front()
-        self._continue_command()
+        if answer.what == keeper.STOPPED_US:
+            self._keeper.continue_command()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return answer
 
     def _pump(self, source: int, target: int, name: str) -> None:
         self._pumps.append(

@@ -10,14 +10,19 @@ import os
 import shutil
 import signal
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from relay.wrapped.terminal import Terminal
 
 STARTED, FAILED, STOPPED, HEARD, ENDED = "started", "failed", "stopped", "heard", "ended"
 ANSWERED = "answered"  # everything heard before the question has been reported
+STOPPED_US, WENT_ON = "stopped-us", "went-on"  # the answers to `stop_us`
 
-_QUESTION = signal.SIGALRM  # ours to the keeper; nobody else sends it one
+# ours to the keeper; nobody else sends it one
+_QUESTION = signal.SIGALRM
+_STOP_US = signal.SIGVTALRM
+_CONTINUE = signal.SIGPROF
 
 # Python ignores these for itself; a command expects them as they were.
 _PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -51,12 +56,13 @@ class Keeper:
         """
         reports, write = os.pipe()
         held, self._hold = os.pipe()
+        us = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             try:
                 for fd in (reports, self._hold):
                     os.close(fd)
-                keeping = _Keeping(command, files, terminal, write, frozenset(mask))
+                keeping = _Keeping(command, files, terminal, write, frozenset(mask), us)
                 keeping.start(ours)
                 keeping.keep(frozenset() if terminal else frozenset(witnessed))
                 os.read(held, 1)  # until we are let go: our end is the end of the session
@@ -76,6 +82,22 @@ class Keeper:
         """Have it report ANSWERED, after all that it has heard by now."""
         os.kill(self._pid, _QUESTION)
 
+    def stop_us(self) -> None:
+        """Have it stop us, unless the command goes on already; it reports which.
+
+        The keeper does both, stop us and let us go on, so that they come in the order in which the
+        command stopped and went on.
+        """
+        os.kill(self._pid, _STOP_US)
+
+    def continue_command(self) -> None:
+        """Have it continue the command, if that is stopped.
+
+        The keeper knows, and may: one of the command's own session may continue another user's
+        process, as a shell may.
+        """
+        os.kill(self._pid, _CONTINUE)
+
     def release(self) -> None:
         """Let it end; what it spent, and the command did, is counted as ours."""
         os.close(self._hold)
@@ -93,13 +115,18 @@ class _Keeping:
         terminal: Terminal | None,
         write: int,
         mask: frozenset[int],
+        us: int,
     ) -> None:
         self._command = command
         self._files = files
         self._terminal = terminal
         self._write = write
         self._mask = mask
+        self._us = us
+        self._group = os.getpgrp()  # ours, too; the keeper may leave it
         self._pid = 0
+        self._stopped_by = 0  # the signal that stopped the command; 0 while it runs
+        self._stopped_us = False  # and we are to go on when it does
 
     def start(self, ours: Iterable[int]) -> None:
         """Start the command, and hold none of its files open."""
@@ -155,28 +182,63 @@ class _Keeping:
 
     def keep(self, witnessed: frozenset[int]) -> None:
         """Report what happens, until the command has ended."""
-        options = os.WNOHANG | (os.WUNTRACED | os.WCONTINUED if self._terminal else 0)
         while True:
-            number = signal.sigwait({signal.SIGCHLD, _QUESTION, *witnessed})
-            if number == _QUESTION:
+            number = signal.sigwait({signal.SIGCHLD, _QUESTION, _STOP_US, _CONTINUE, *witnessed})
+            if number in witnessed:
+                self._tell(HEARD, number)
+            elif number == _QUESTION:
                 while pending := signal.sigpending() & witnessed:
                     self._tell(HEARD, signal.sigwait(pending))
                 self._tell(ANSWERED, 0)
+            elif self._look():
+                return
+            elif number == _STOP_US:
+                self._stop_us()
+            elif number == _CONTINUE and self._stopped_by:
+                self._continue_command()
+
+    def _look(self) -> bool:
+        """Report what became of the command; whether it has ended."""
+        options = os.WNOHANG | (os.WUNTRACED | os.WCONTINUED if self._terminal else 0)
+        while True:
+            pid, status = os.waitpid(self._pid, options)
+            if not pid:
+                return False
+            if os.WIFSTOPPED(status):
+                self._stopped_by = os.WSTOPSIG(status)
+                self._tell(STOPPED, self._stopped_by)
                 continue
-            if number != signal.SIGCHLD:
-                self._tell(HEARD, number)
-                continue
-            while True:
-                pid, status = os.waitpid(self._pid, options)
-                if not pid:
-                    break
-                if os.WIFSTOPPED(status):
-                    self._tell(STOPPED, os.WSTOPSIG(status))
-                elif os.WIFCONTINUED(status):
-                    os.kill(os.getppid(), signal.SIGCONT)  # we stop together and go on together
-                else:
-                    self._end(status)
-                    return
+            self._stopped_by = 0
+            if self._stopped_us:  # continued or killed by others: we stop no longer than it does
+                self._stopped_us = False
+                os.kill(self._us, signal.SIGCONT)
+            if not os.WIFCONTINUED(status):
+                self._end(status)
+                return True
+
+    def _stop_us(self) -> None:
+        if not self._stopped_by:
+            self._tell(WENT_ON, 0)
+            return
+        self._stopped_us = True
+        if self._stopped_by == signal.SIGSTOP:
+            os.kill(self._us, signal.SIGSTOP)
+        else:
+            os.killpg(self._group, signal.SIGTSTP)
+        self._tell(STOPPED_US, 0)
+
+    def _continue_command(self) -> None:
+        """We go on: so does it, and all that a key would have stopped with it."""
+        assert self._terminal is not None
+        self._stopped_us = False
+        group = os.getpgid(self._pid)
+        with suppress(OSError):
+            front = os.tcgetpgrp(self._terminal.inside)
+            os.killpg(front, signal.SIGCONT)
+            if front == group:
+                return  # it has heard it by that
+        with suppress(OSError):
+            os.kill(self._pid, signal.SIGCONT)
 
     def _end(self, status: int) -> None:
         """Whoever is left in the background is not to be hung up by the end of the session."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -141,13 +142,117 @@ async def test_keys_reach_it_and_a_pipe_before_it_stays_a_pipe(
         (ours,) = _children(person, "relay.cli.main")
         ours.send_signal(signal.SIGUSR1)  # what is passed on comes in order
         await person.sees(b"heard SIGUSR1")
-        assert [name for name in heard(person.seen) if name != "SIGCONT"] == ["SIGINT", "SIGUSR1"]
+        assert heard(person.seen) == ["SIGCONT", "SIGINT", "SIGUSR1"]
 
 
 def _children(person: Person, word: str) -> list[psutil.Process]:
     """What the shell itself has started, and has this word in its command line."""
-    children = psutil.Process(person.process.pid).children()
-    return [child for child in children if word in child.cmdline()]
+
+    def has_it(process: psutil.Process) -> bool:
+        try:
+            return any(word == each for each in process.cmdline())
+        except psutil.NoSuchProcess:  # another one of the pipeline, which has just ended
+            return False
+
+    return [child for child in psutil.Process(person.process.pid).children() if has_it(child)]
+
+
+# `relay run` without the telling, and with something done at a moment that is hard to hit. It
+# leads its session: to SIGTSTP it does not stop, as nobody could continue it; to SIGSTOP it does.
+ORDERED = """
+import os, select, signal, sys
+from relay.wrapped import keeper, signals
+from relay.wrapped.child import Child
+
+mask = signals.hold_back()
+child = Child(sys.argv[1:], lambda *_: None, signals.PASSED_ON, mask)
+select.select([child.terminal.master], [], [])  # the command is ready
+
+def heed(number, sent):
+    child.go_on() if number == signal.SIGCONT else child.signal(number, sent)
+
+signals.listen(heed)
+{}
+os._exit(child.run())
+"""
+
+
+async def test_a_key_before_we_heed_it_stops_the_command_too(env: dict[str, str]) -> None:
+    """What the command shows is shown only then, but a key may come at any time."""
+    at_once = ORDERED.format("os.kill(os.getpid(), signal.SIGTSTP)")
+    async with terminal([sys.executable, "-c", at_once, *HEARS], env) as person:
+        await person.sees(b"heard SIGCONT")  # it was stopped, and goes on
+        person.process.send_signal(signal.SIGUSR1)
+        assert await person.ended() == 5
+    assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
+
+
+# the command is stopped, and we have heard of it, but have not stopped yet
+BEFORE_WE_STOP = """
+stop_us = child._keeper.stop_us
+def after_something_else():
+    {}
+    stop_us()
+child._keeper.stop_us = after_something_else
+to_the_front = child._to_the_front
+def tell_of_it():
+    to_the_front()
+    os.write(1, b"in front")
+child._to_the_front = tell_of_it
+os.kill(child._pid, signal.SIGSTOP)
+"""
+
+
+async def test_a_command_that_goes_on_before_we_stop_is_not_waited_for(
+    env: dict[str, str],
+) -> None:
+    goes_on = ORDERED.format(BEFORE_WE_STOP.format("os.kill(child._pid, signal.SIGCONT)"))
+    async with terminal([sys.executable, "-c", goes_on, *HEARS], env) as person:
+        await person.sees(b"in front")
+        await person.sees(b"heard SIGCONT")
+        person.process.send_signal(signal.SIGUSR1)
+        assert await person.ended() == 5
+    assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
+
+
+async def test_a_command_that_is_killed_before_we_stop_has_ended(env: dict[str, str]) -> None:
+    dies = ORDERED.format(BEFORE_WE_STOP.format("os.kill(child._pid, signal.SIGKILL)"))
+    async with terminal([sys.executable, "-c", dies, *HEARS], env) as person:
+        assert await person.ended() == 128 + signal.SIGKILL
+
+
+async def test_continued_by_others_while_we_are_stopped_we_go_on_with_it(
+    stand_in: StandIn, env: dict[str, str]
+) -> None:
+    async with terminal([*RUN.split(), *HEARS], env) as person:
+        await person.sees(b"ready")
+        ours = psutil.Process(person.process.pid)
+        (command,) = [each for each in ours.children(recursive=True) if each.cmdline() == HEARS]
+        command.send_signal(signal.SIGSTOP)
+        await eventually(lambda: ours.status() == psutil.STATUS_STOPPED)
+        command.send_signal(signal.SIGCONT)
+        await person.sees(b"heard SIGCONT")
+        person.process.send_signal(signal.SIGUSR1)
+        assert await person.ended() == 5
+    assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
+
+
+@pytest.mark.parametrize("whom", ["job", "command"])
+async def test_where_the_key_is_ignored_a_continue_reaches_the_command_once(
+    stand_in: StandIn, env: dict[str, str], whom: str
+) -> None:
+    ignoring = ["sh", "-c", "trap '' TSTP; exec \"$@\"", "-"]
+    async with terminal([*ignoring, *RUN.split(), *HEARS], env) as person:
+        await person.sees(b"ready")
+        ours = psutil.Process(person.process.pid)
+        (command,) = [each for each in ours.children(recursive=True) if each.cmdline() == HEARS]
+        command.send_signal(signal.SIGSTOP)
+        await eventually(lambda: command.status() == psutil.STATUS_STOPPED)
+        (ours if whom == "job" else command).send_signal(signal.SIGCONT)
+        await person.sees(b"heard SIGCONT")
+        person.process.send_signal(signal.SIGUSR1)
+        assert await person.ended() == 5
+    assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
 
 
 async def gone(processes: list[psutil.Process]) -> None:
