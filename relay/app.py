@@ -1,6 +1,6 @@
 """The application: blueprints on a Quart app, one problem shape for everything that goes wrong."""
 
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from hypercorn.typing import ASGIFramework
@@ -22,6 +22,7 @@ from relay.blueprints.stream import stream
 from relay.blueprints.tokens import tokens
 from relay.blueprints.users import users
 from relay.blueprints.webhook import webhook
+from relay.context import EXTENSION, services
 from relay.cookies import delete_cookie
 from relay.cors import let_listed_pages_read, readable_refusal
 from relay.envelope import MAX_BATCH_BODY, MAX_BODY, most_bytes
@@ -44,9 +45,9 @@ from relay.observed import ROUTE, Observed, request_id
 from relay.origins import Listed
 from relay.reference.openapi import TITLE, RouteProvider
 from relay.requests import check_origin, cookie_name
-from relay.security_headers import HSTS, SecurityHeaders
+from relay.security_headers import DATA, HSTS, SecurityHeaders
 from relay.server.refusals import Also
-from relay.services import Services, services
+from relay.services import Services
 from relay.settings import Settings
 from relay.shortcut import Shortcut
 from relay.streams import Streams
@@ -69,11 +70,19 @@ class Relay(QuartTrio):
     shortcut: Shortcut
     intake: Intake
     request_class = RelayRequest
-    services: Services
     streams: Streams
 
     def __init__(self) -> None:
         super().__init__("relay", static_folder=None, template_folder=None)
+
+    @property
+    def services(self) -> Services:
+        """What whoever serves this app has opened, and set here."""
+        return cast("Services", self.extensions[EXTENSION])
+
+    @services.setter
+    def services(self, opened: Services) -> None:
+        self.extensions[EXTENSION] = opened
 
 
 def create_app(settings: Settings) -> Relay:
@@ -122,7 +131,7 @@ def outermost(app: Relay, trusted_proxies: int, base_url: str) -> ASGIFramework:
 def refusals_also(settings: Settings, base_url: str) -> Also:
     """What the app's answers carry, for those that the server gives in its place."""
     listed = Listed(settings.cors)
-    always = HSTS if base_url.startswith("https:") else ()
+    always = DATA + HSTS if base_url.startswith("https:") else DATA
     return lambda headers: [*always, *readable_refusal(listed, headers)]
 
 

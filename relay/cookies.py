@@ -2,8 +2,8 @@
 
 from quart import Response, request
 
+from relay.context import services
 from relay.requests import cookie_name
-from relay.services import services
 from relay.tokens import MAX_LIFETIME
 
 

@@ -1,5 +1,6 @@
 """The way of one event: a request's bytes -> a validated NewEvent -> a receipt -> the answer."""
 
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -9,8 +10,11 @@ from msgspec import Meta
 from relay.batches import parse_batch
 from relay.envelope import parse_event
 from relay.events import Cursor, Receipt, utc_now
-from relay.services import Services
+from relay.realtime.publisher import Publisher
 from relay.shapes import CursorText, Seq
+
+CountWatchers = Callable[[UUID], int]
+"""How many live streams a user has."""
 
 Watchers = Annotated[int, Meta(ge=0, description="Live streams of the user.")]
 
@@ -40,28 +44,36 @@ class BatchAccepted(msgspec.Struct):
 
 
 async def take_one(
-    now: Services, user_id: UUID, body: bytes, default_id: str | None = None
+    publisher: Publisher,
+    watchers: CountWatchers,
+    user_id: UUID,
+    body: bytes,
+    default_id: str | None = None,
 ) -> Accepted:
     """Store the event that these bytes are. Raises what parsing, turns and journal raise."""
     received_at = utc_now()
-    async with now.publisher.turns.turn(user_id, 1):
+    async with publisher.turns.turn(user_id, 1):
         event = parse_event(body, received_at, default_id)
-        (receipt,) = await now.publisher.publish(user_id, (event,))
+        (receipt,) = await publisher.publish(user_id, (event,))
     cursor = f"{receipt.epoch}.{receipt.seq}"
-    watchers = now.watchers(user_id)
-    return Accepted(receipt.id, receipt.seq, cursor, receipt.duplicate, watchers)
+    return Accepted(receipt.id, receipt.seq, cursor, receipt.duplicate, watchers(user_id))
 
 
 async def take_batch(
-    now: Services, user_id: UUID, body: bytes, lines: int, default_id: str | None = None
+    publisher: Publisher,
+    watchers: CountWatchers,
+    user_id: UUID,
+    body: bytes,
+    lines: int,
+    default_id: str | None = None,
 ) -> BatchAccepted:
     """Store the events that these lines are, all or none. Raises like `take_one`."""
     received_at = utc_now()
-    async with now.publisher.turns.turn(user_id, lines):
-        await now.publisher.pace.keep(lines)
+    async with publisher.turns.turn(user_id, lines):
+        await publisher.pace.keep(lines)
         events = await parse_batch(body, received_at, default_id)
-        receipts = await now.publisher.publish(user_id, events)
-    return _batch_accepted(receipts, now.watchers(user_id))
+        receipts = await publisher.publish(user_id, events)
+    return _batch_accepted(receipts, watchers(user_id))
 
 
 def _batch_accepted(receipts: list[Receipt], watchers: int) -> BatchAccepted:

@@ -17,12 +17,12 @@ from quart_rate_limiter import RateLimiter, RateLimitExceeded, rate_exempt, rate
 from quart_rate_limiter.store import RateLimiterStoreABC
 
 from relay import metrics
+from relay.context import services
 from relay.errors import Problem, RateLimited, Unauthorized
 from relay.limits import Allowances, Limits, OverLimit, Quota
 from relay.logs import know
 from relay.observed import QUOTA
 from relay.requests import authenticate_if_given, block_of, client_block
-from relay.services import services
 from relay.setting_types import Rate
 from relay.settings import Settings
 

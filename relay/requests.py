@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from quart import Request, Websocket, request
 
 from relay.access import Credential
+from relay.context import services
 from relay.errors import (
     ForeignOrigin,
     InsufficientScope,
@@ -22,7 +23,6 @@ from relay.errors import (
 from relay.limits import address_block
 from relay.logs import know
 from relay.origins import Origins
-from relay.services import services
 from relay.tokens import Kind
 
 Incoming = Request | Websocket

@@ -4,11 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 import trio
-from quart import current_app
 
 from relay.access import Access
 from relay.db.heads import Heads
@@ -29,9 +27,6 @@ from relay.realtime.publisher import Publisher
 from relay.settings import Settings
 from relay.tokens import Keyring
 from relay.vitals import Vitals
-
-if TYPE_CHECKING:
-    from relay.app import Relay
 
 LAST_COMMITS = 3.0  # seconds: what was accepted is committed, or its producer told
 
@@ -150,8 +145,3 @@ def _hear(follower: Follower, access: Access, news: News) -> None:
     if news.everything:
         access.look()
     follower.hear(news)
-
-
-def services() -> Services:
-    """The services of the app that handles the current request."""
-    return cast("Relay", current_app).services

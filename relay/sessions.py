@@ -11,10 +11,10 @@ from quart import Response
 
 from relay.access import SESSION_DAYS, Credential
 from relay.bodies import answer
+from relay.context import services
 from relay.db.links import insert_link, select_link, spend_link
 from relay.errors import Problem, SessionRequired
 from relay.events import rfc3339
-from relay.services import services
 from relay.shapes import Moment, Uuid
 from relay.tokens import MAX_LIFETIME, Claims, Kind
 

@@ -62,9 +62,14 @@ class Shortcut:
             lines = count_lines(body) if kind == NDJSON else 1
             charge_events(now.limits, scope, credential.id, lines)
             if kind == NDJSON:
-                answer = json_answer(await take_batch(now, credential.user_id, body, lines))
+                accepted = await take_batch(
+                    now.publisher, now.watchers, credential.user_id, body, lines
+                )
+                answer = json_answer(accepted)
             else:
-                answer = json_answer(await take_one(now, credential.user_id, body))
+                answer = json_answer(
+                    await take_one(now.publisher, now.watchers, credential.user_id, body)
+                )
         except Problem as problem:
             answer = await refusal(problem, request_id(scope))
         except Exception as error:  # our fault: the log has the details

@@ -11,13 +11,14 @@ from quart import Blueprint, Response, request
 
 from relay import metrics
 from relay.bodies import answer
+from relay.context import services
 from relay.db.migrate import MigrationError, applied_migrations, pending
 from relay.db.pool import StatementFailed
 from relay.described import Text, described
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
 from relay.limited import PAGES, limited, unlimited
 from relay.requests import client_address, needs_nothing
-from relay.services import Services, services
+from relay.services import Services
 
 operations = Blueprint("operations", __name__)
 

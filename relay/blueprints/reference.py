@@ -7,6 +7,7 @@ import msgspec
 import trio
 from quart import Blueprint, Response, current_app
 
+from relay.context import services
 from relay.described import Text, described
 from relay.files import File, send_file
 from relay.limited import PAGES, limited
@@ -15,7 +16,6 @@ from relay.reference.asyncapi import asyncapi as make_asyncapi
 from relay.reference.openapi import RouteProvider
 from relay.reference.page import page
 from relay.requests import needs_nothing
-from relay.services import services
 
 reference = Blueprint("reference", __name__)
 

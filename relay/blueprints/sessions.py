@@ -9,6 +9,7 @@ from quart import Blueprint, Response, request
 
 from relay.access import Credential
 from relay.bodies import answer, read_body
+from relay.context import services
 from relay.cookies import delete_cookie, keeps_cookies, set_cookie
 from relay.db.users import end_other_sessions, end_session
 from relay.described import Text, described
@@ -17,7 +18,6 @@ from relay.limited import SIGNUPS, TOKENS, limited
 from relay.media_types import JSON
 from relay.qr import qr_image
 from relay.requests import authenticate_if_given, needs_nothing, needs_session
-from relay.services import services
 from relay.sessions import (
     LINK_SECONDS,
     AlreadySomebody,

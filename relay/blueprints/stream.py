@@ -9,6 +9,7 @@ from quart import Blueprint, Request, Response, Websocket, request, websocket
 
 from relay.access import TICKET_SECONDS, Credential
 from relay.bodies import answer
+from relay.context import services
 from relay.described import Events, Link, Parameter, Text, described
 from relay.errors import (
     BadCursor,
@@ -34,7 +35,6 @@ from relay.realtime.hub import Inbox
 from relay.realtime.messages import EVENT, SSE_EVENT, StreamEvent
 from relay.realtime.resume import Start, locate, parse_count, parse_start
 from relay.requests import check_origin, client_block, needs_any, needs_viewer, viewer
-from relay.services import services
 from relay.shapes import CursorText, Somebody
 from relay.streams import chosen_subprotocol, run_sse, websocket_door
 

@@ -11,6 +11,7 @@ from quart import Blueprint, Response
 
 from relay.access import Credential
 from relay.bodies import answer, read_body
+from relay.context import services
 from relay.db.tokens import insert_token, revoke_token
 from relay.described import Link, described
 from relay.errors import (
@@ -25,7 +26,6 @@ from relay.events import parse_uuid
 from relay.limited import TOKENS, limited
 from relay.media_types import JSON
 from relay.requests import needs_any_or_revoked, needs_session
-from relay.services import services
 from relay.shapes import Somebody, Uuid
 from relay.tokens import MAX_LIFETIME, Claims, Kind, Scope
 

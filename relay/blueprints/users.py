@@ -6,6 +6,7 @@ from quart import Blueprint, Response, request
 from relay.access import Credential
 from relay.accounts import make_user
 from relay.bodies import answer
+from relay.context import services
 from relay.cookies import set_cookie
 from relay.db.tokens import select_tokens
 from relay.db.users import select_user
@@ -14,7 +15,6 @@ from relay.errors import DatabaseAway, Forbidden, InvalidToken, SessionRequired,
 from relay.events import rfc3339
 from relay.limited import READS, SIGNUPS, limited
 from relay.requests import authenticate_if_given, needs_nothing, needs_session
-from relay.services import services
 from relay.sessions import KnownSession, NewSession, known
 from relay.shapes import CursorText, Moment, Somebody, Uuid
 from relay.tokens import Scope

@@ -8,6 +8,7 @@ from quart import Blueprint, Response, request
 from relay.access import Credential
 from relay.batches import count_lines
 from relay.bodies import answer, media_type, read_bytes
+from relay.context import services
 from relay.described import Link, Parameter, described
 from relay.envelope import Envelope
 from relay.errors import DiskFull, Draining, JournalFull
@@ -15,7 +16,6 @@ from relay.ingestion import Accepted, BatchAccepted, take_batch, take_one
 from relay.limited import charge_events, limited_by_handler
 from relay.media_types import JSON, NDJSON
 from relay.requests import needs_publisher
-from relay.services import services
 from relay.shapes import Somebody
 from relay.shortcut import PATH
 from relay.signing import BadSignature, verify_signature
@@ -76,8 +76,10 @@ async def ingest(credential: Credential) -> Response:
     charge_events(now.limits, request.scope, credential.id, lines)
     default_id = _signed_id(credential, body)
     if kind == NDJSON:
-        return answer(await take_batch(now, user_id, body, lines, default_id))
-    return answer(await take_one(now, user_id, body, default_id))
+        return answer(
+            await take_batch(now.publisher, now.watchers, user_id, body, lines, default_id)
+        )
+    return answer(await take_one(now.publisher, now.watchers, user_id, body, default_id))
 
 
 def _signed_id(credential: Credential, body: bytes) -> str | None:

@@ -22,10 +22,10 @@ from relay.db.pool import UNANSWERED
 from relay.errors import InvalidToken, Problem
 from relay.logs import know
 from relay.realtime.closing import Close, close_for
+from relay.realtime.delivery import observe_delivery
 from relay.realtime.door import Door
 from relay.realtime.frames import Frame
 from relay.realtime.hub import Inbox
-from relay.realtime.publisher import observe_delivery
 from relay.realtime.resume import Gap, Position, Start, locate
 from relay.realtime.stretch import Stretch
 from relay.tokens import Kind

@@ -14,10 +14,10 @@ from relay import metrics
 from relay.db.journal import Journal
 from relay.db.pool import UNANSWERED
 from relay.events import utc_now
+from relay.realtime.delivery import observe_delivery
 from relay.realtime.frames import Frame
 from relay.realtime.hub import Hub
 from relay.realtime.news import News
-from relay.realtime.publisher import observe_delivery
 
 LOOK = 1.0  # seconds between two looks at all streams with readers here
 LOOK_ALONE = 5.0  # where nobody else stores: only a commit of one's own can have got lost

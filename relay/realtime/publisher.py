@@ -1,7 +1,6 @@
 """Append, then hand over: how an event gets from a request to its user's readers."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -9,8 +8,9 @@ from uuid import UUID
 from relay import metrics
 from relay.db.journal import Journal
 from relay.db.pool import Database
-from relay.events import Event, NewEvent, Receipt, utc_now
+from relay.events import Event, NewEvent, Receipt
 from relay.realtime.backplane import Backplane
+from relay.realtime.delivery import observe_delivery
 from relay.realtime.frames import Frame
 from relay.realtime.hub import Hub
 from relay.realtime.pace import Pace
@@ -65,9 +65,3 @@ class Publisher:
 @cache  # there are five
 def _ingested(event_type: str) -> Any:
     return metrics.events_ingested.labels(event_type)
-
-
-def observe_delivery(received_at: datetime | None) -> None:
-    """What was received then was just written; the oldest of a write speaks for it."""
-    if received_at is not None:
-        metrics.delivery_seconds.observe((utc_now() - received_at).total_seconds())

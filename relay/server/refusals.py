@@ -14,7 +14,6 @@ from relay.errors import (
     Unavailable,
 )
 from relay.request_id import request_id_of
-from relay.security_headers import DATA
 
 from .observer import Observer
 
@@ -106,7 +105,6 @@ class Refusals:
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
-            *DATA,
             *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
             *self._also(headers),
         ]

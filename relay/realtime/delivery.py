@@ -1,0 +1,12 @@
+"""How long an event takes from its arrival until it is written to a reader."""
+
+from datetime import datetime
+
+from relay import metrics
+from relay.events import utc_now
+
+
+def observe_delivery(received_at: datetime | None) -> None:
+    """Measure one write to a reader; `received_at` is that of the oldest event in it."""
+    if received_at is not None:
+        metrics.delivery_seconds.observe((utc_now() - received_at).total_seconds())
