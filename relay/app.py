@@ -13,7 +13,7 @@ from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import HTTPException
 
 from relay import __version__
-from relay.answers import refusal
+from relay.auth.origins import Listed
 from relay.blueprints.console import console, put_for_people
 from relay.blueprints.operations import operations
 from relay.blueprints.reference import reference
@@ -22,10 +22,7 @@ from relay.blueprints.stream import stream
 from relay.blueprints.tokens import tokens
 from relay.blueprints.users import users
 from relay.blueprints.webhook import webhook
-from relay.context import EXTENSION, services
-from relay.cookies import delete_cookie
-from relay.cors import let_listed_pages_read, readable_refusal
-from relay.envelope import MAX_BATCH_BODY, MAX_BODY, most_bytes
+from relay.config.settings import Settings
 from relay.errors import (
     BadRequest,
     Internal,
@@ -37,20 +34,23 @@ from relay.errors import (
     RequestTimeout,
     UnsupportedMediaType,
 )
-from relay.exchange import Exchange, SocketExchange
-from relay.forwarded import Forwarded
-from relay.intake import Intake
-from relay.limited import keep_limits, refused
-from relay.observed import ROUTE, Observed, request_id
-from relay.origins import Listed
-from relay.reference.openapi import TITLE, RouteProvider
-from relay.requests import check_origin, cookie_name
-from relay.security_headers import DATA, HSTS, SecurityHeaders
+from relay.ingest.envelope import MAX_BATCH_BODY, MAX_BODY, most_bytes
 from relay.server.refusals import Also
 from relay.services import Services
-from relay.settings import Settings
-from relay.shortcut import Shortcut
-from relay.streams import Streams
+from relay.web.asgi_connection import Exchange, SocketExchange
+from relay.web.auth import check_origin, cookie_name
+from relay.web.body_budget import Intake
+from relay.web.context import EXTENSION, services
+from relay.web.cookies import delete_cookie
+from relay.web.cors import let_listed_pages_read, readable_refusal
+from relay.web.direct import Shortcut
+from relay.web.direct_streams import Streams
+from relay.web.middleware.access_log import ROUTE, Observed, request_id
+from relay.web.middleware.proxy_headers import Forwarded
+from relay.web.middleware.security_headers import DATA, HSTS, SecurityHeaders
+from relay.web.openapi.openapi import TITLE, RouteProvider
+from relay.web.problem_responses import refusal
+from relay.web.rate_limits import keep_limits, refused
 
 log = structlog.get_logger("relay.app")
 

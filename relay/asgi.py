@@ -8,12 +8,12 @@ import os
 from collections.abc import AsyncGenerator
 
 from relay.app import create_app, outermost
+from relay.config.settings import Settings
+from relay.config.unknown_variables import note_misspelt
 from relay.db.source import bring_up_to_date, open_source
-from relay.logs import configure_logs
-from relay.misspelt import note_misspelt
-from relay.reports import configure_reports
+from relay.observability.logs import configure_logs
+from relay.observability.sentry import configure_reports
 from relay.services import open_services
-from relay.settings import Settings
 
 _settings = Settings.load(os.environ)
 _base_url = _settings.base_url or f"http://{_settings.bind}"

@@ -8,25 +8,25 @@ from uuid import UUID
 
 import trio
 
-from relay.access import Access
+from relay.auth.credentials import Access
+from relay.auth.origins import Origins
+from relay.auth.tokens import Keyring
+from relay.background.health import Health
+from relay.background.process_metrics import Vitals
+from relay.background.retention import keep_house, watch_disk
+from relay.config.resources import packaged
+from relay.config.settings import Settings
 from relay.db.heads import Heads
 from relay.db.migrate import Migration, load_migrations
 from relay.db.pool import Database, open_database
 from relay.db.source import Source
-from relay.health import Health
-from relay.housekeeping import keep_house, watch_disk
-from relay.limits import Limits
-from relay.origins import Origins
-from relay.packaged import packaged
+from relay.ingest.publisher import Publisher
+from relay.rate_limiting import Limits
 from relay.realtime.backplane import Backplane, LocalBackplane
-from relay.realtime.following import LOOK, LOOK_ALONE, Follower
 from relay.realtime.hub import Hub
-from relay.realtime.news import News
-from relay.realtime.notifying import PostgresBackplane
-from relay.realtime.publisher import Publisher
-from relay.settings import Settings
-from relay.tokens import Keyring
-from relay.vitals import Vitals
+from relay.realtime.notification import News
+from relay.realtime.postgres_backplane import PostgresBackplane
+from relay.realtime.remote_reader import LOOK, LOOK_ALONE, Follower
 
 LAST_COMMITS = 3.0  # seconds: what was accepted is committed, or its producer told
 

@@ -12,14 +12,15 @@ import structlog
 import trio
 from hypercorn.config import Config, Sockets
 
-from relay import metrics
 from relay.app import create_app, outermost, refusals_also
+from relay.background.health import Health
+from relay.config.hypercorn import read_strictly
+from relay.config.resources import packaged
+from relay.config.settings import SettingError, Settings
 from relay.db.source import Source, bring_up_to_date, note_lack_of_connections, open_source
-from relay.health import Health
-from relay.hypercorn_file import read_strictly
-from relay.logs import about
-from relay.packaged import packaged
-from relay.realtime.closing import Close
+from relay.observability import metrics
+from relay.observability.logs import about
+from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
 from relay.server.bounds import GuardLimits
 from relay.server.connection import Connection
@@ -30,7 +31,6 @@ from relay.server.listeners import addresses, close_sockets, open_sockets
 from relay.server.observer import Observer
 from relay.server.serve import serve
 from relay.services import open_services
-from relay.settings import SettingError, Settings
 
 ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full house still answers
 FAILING_SHOWN = 1.0  # seconds a process with dead work still answers, for who watches it to see

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from relay.db.embedded import running_postgres
 from relay.db.source import bring_up_to_date
-from relay.logs import configure_logs
+from relay.observability.logs import configure_logs
 from tests.live import Relay, running_relay
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.start import known_start, plain_temporary_folder
@@ -148,5 +148,6 @@ async def relay(database_url: str) -> AsyncIterator[Relay]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
     """The clock of a test and of a server in its loop. Tokens go by the wall clock."""
-    monkeypatch.setattr("relay.access.TRUST", 86_400)  # no look is late, however time jumps
+    # no look is late, however time jumps
+    monkeypatch.setattr("relay.auth.credentials.TRUST", 86_400)
     return trio.testing.MockClock(rate=1)

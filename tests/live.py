@@ -12,16 +12,16 @@ import httpx
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
-from relay import access
+from relay.auth import credentials
+from relay.config.settings import Settings
 from relay.serving import serve_relay, server_config
-from relay.settings import Settings
 from tests.api.document import documented
 from tests.support.patience import PATIENCE
 
 KEYS = "test:" + "0123456789abcdef" * 3
 
 # a starved machine looks for revocations late, and its database is not away for that
-access.TRUST = PATIENCE
+credentials.TRUST = PATIENCE
 
 
 class Relay:

@@ -10,12 +10,12 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from relay.access import Access
+from relay.auth.credentials import Access
+from relay.auth.tokens import Claims, Keyring, Kind, Scope
+from relay.config.parsers import signing_keys
 from relay.db.pool import Database
 from relay.db.tokens import LiveToken, select_revoked, touch_tokens
 from relay.errors import DatabaseAway, InvalidToken
-from relay.setting_types import signing_keys
-from relay.tokens import Claims, Keyring, Kind, Scope
 from tests.db.test_retention import database_of
 from tests.live import KEYS, Relay, User
 from tests.support.patience import eventually
@@ -58,7 +58,7 @@ async def test_a_revoke_here_is_told_and_one_that_is_heard_of_is_not_told_again(
 async def test_a_look_that_is_asked_for_does_not_wait_for_the_next_one(
     relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.access.POLL", 3600)
+    monkeypatch.setattr("relay.auth.credentials.POLL", 3600)
     tokens = [UUID((await (await relay.user()).token())["token_id"]) for _ in range(3)]
     async with listening(database) as (access, ended, told):
         for token_id in tokens:
@@ -86,9 +86,9 @@ async def test_a_use_is_noted_once_a_minute_however_often_it_is_used(
         looked.set()
         return await select_revoked(database, since)
 
-    monkeypatch.setattr("relay.access.NOTED", 3600)  # this minute lasts
-    monkeypatch.setattr("relay.access.touch_tokens", touch)
-    monkeypatch.setattr("relay.access.select_revoked", select)
+    monkeypatch.setattr("relay.auth.credentials.NOTED", 3600)  # this minute lasts
+    monkeypatch.setattr("relay.auth.credentials.touch_tokens", touch)
+    monkeypatch.setattr("relay.auth.credentials.select_revoked", select)
     async with listening(database) as (access, _, _):
         crowd = Crowd(access, monkeypatch)
         crowd.answer.set()
@@ -124,7 +124,7 @@ async def test_a_late_look_is_waited_for_and_a_failed_one_is_not(
         crowd = Crowd(access, monkeypatch)
         crowd.answer.set()
         token = crowd.token(user, token_id)
-        monkeypatch.setattr("relay.access.select_revoked", select)
+        monkeypatch.setattr("relay.auth.credentials.select_revoked", select)
         access.look()
         await eventually(lambda: len(answers) == 1)
         for fails in (False, True):
@@ -188,7 +188,7 @@ async def test_a_crowd_shares_its_questions_and_each_hears_of_its_own(
 ) -> None:
     users = [await relay.user() for _ in range(20)]
     rows = [(user, (await user.token())["token_id"]) for user in users]
-    monkeypatch.setattr("relay.access.REMEMBERED", 15)
+    monkeypatch.setattr("relay.auth.credentials.REMEMBERED", 15)
     async with listening(database) as (access, _, _):
         crowd = Crowd(access, monkeypatch)
         tokens = [crowd.token(user, token_id) for user, token_id in rows]

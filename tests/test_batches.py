@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.batches import MAX_BATCH_EVENTS, parse_batch, parse_each, parse_together
-from relay.envelope import MAX_NESTING, MAX_PAYLOAD
 from relay.errors import BadRequest, Invalid, PayloadTooLarge
 from relay.events import NewEvent
+from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD
+from relay.ingest.ndjson import MAX_BATCH_EVENTS, parse_batch, parse_each, parse_together
 
 # a busy machine is no failure
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

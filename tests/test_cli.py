@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from relay.cli.main import main
+from relay.config.settings import Settings
 from relay.db.pool import connect
-from relay.settings import Settings
 from tests.ground.commands import RELAY, Command, complaints, environment, relay, running
 from tests.live import Relay, User, bearer, open_stream
 from tests.support.patience import PATIENCE, eventually

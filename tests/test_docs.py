@@ -11,12 +11,12 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 import relay.serving  # noqa: F401 - brings every refusal into being: the app's and the server's
-from relay import metrics
 from relay.app import create_app
 from relay.cli.main import main
+from relay.config.settings import Settings
 from relay.errors import Problem
-from relay.realtime.closing import Close
-from relay.settings import Settings
+from relay.observability import metrics
+from relay.realtime.close_codes import Close
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
-from relay.envelope import (
+from relay.auth.webhook_signatures import MAX_SIGNATURES, TOLERANCE, BadSignature, verify_signature
+from relay.errors import BadRequest, Invalid, PayloadTooLarge, Problem, named
+from relay.events import EVENT_TYPES, NewEvent
+from relay.ingest.envelope import (
     MAX_NESTING,
     MAX_PAYLOAD,
     nests_too_deep,
     parse_event,
 )
-from relay.errors import BadRequest, Invalid, PayloadTooLarge, Problem, named
-from relay.events import EVENT_TYPES, NewEvent
-from relay.signing import MAX_SIGNATURES, TOLERANCE, BadSignature, verify_signature
 
 # a busy machine is no failure
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.forwarded import forwarded_for
+from relay.web.middleware.proxy_headers import forwarded_for
 
 
 @pytest.mark.parametrize(

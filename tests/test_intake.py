@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.intake import Intake
+from relay.web.body_budget import Intake
 from tests.e2e.test_ingestion import envelope
 from tests.live import bearer, running_relay
 from tests.raw import head, raw_http

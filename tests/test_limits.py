@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits import Allowances, Limits, OverLimit, address_block
-from relay.setting_types import Rate, rate
-from relay.settings import Settings
+from relay.config.parsers import Rate, rate
+from relay.config.settings import Settings
+from relay.rate_limiting import Allowances, Limits, OverLimit, address_block
 
 TOKEN = uuid4()
 

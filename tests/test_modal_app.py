@@ -19,8 +19,8 @@ import modal
 import pytest
 import trio
 
-from relay.setting_types import duration
-from relay.settings import Settings
+from relay.config.parsers import duration
+from relay.config.settings import Settings
 from tests.ground.commands import environment
 from tests.live import Relay
 from tests.support.patience import LOOK_EVERY, PATIENCE, eventually

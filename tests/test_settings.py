@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from relay.hypercorn_file import read_strictly
-from relay.misspelt import note_misspelt
-from relay.packaged import packaged
-from relay.setting_types import SigningKey
-from relay.settings import SettingError, Settings
+from relay.config.hypercorn import read_strictly
+from relay.config.parsers import SigningKey
+from relay.config.resources import packaged
+from relay.config.settings import SettingError, Settings
+from relay.config.unknown_variables import note_misspelt
 
 SECRET = "0123456789abcdef" * 2  # 32 bytes: the least that is allowed
 POSTGRES = "postgresql://relay:hidden-password@db.example/relay"

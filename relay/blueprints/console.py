@@ -5,12 +5,12 @@ from pathlib import Path
 from quart import Blueprint, Response, request
 
 import relay
-from relay.described import Parameter, Text, described
 from relay.errors import MEDIA_TYPE, NotFound
-from relay.files import File, send_file
-from relay.limited import PAGES, limited
 from relay.media_types import JSON
-from relay.requests import needs_nothing
+from relay.web.auth import needs_nothing
+from relay.web.openapi.describe import Parameter, Text, described
+from relay.web.rate_limits import PAGES, limited
+from relay.web.static_files import File, send_file
 
 console = Blueprint("console", __name__)
 

@@ -9,16 +9,16 @@ import msgspec
 import trio
 from quart import Blueprint, Response, request
 
-from relay import metrics
-from relay.bodies import answer
-from relay.context import services
 from relay.db.migrate import MigrationError, applied_migrations, pending
 from relay.db.pool import StatementFailed
-from relay.described import Text, described
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
-from relay.limited import PAGES, limited, unlimited
-from relay.requests import client_address, needs_nothing
+from relay.observability import metrics
 from relay.services import Services
+from relay.web.auth import client_address, needs_nothing
+from relay.web.context import services
+from relay.web.json import answer
+from relay.web.openapi.describe import Text, described
+from relay.web.rate_limits import PAGES, limited, unlimited
 
 operations = Blueprint("operations", __name__)
 

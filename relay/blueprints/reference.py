@@ -7,15 +7,15 @@ import msgspec
 import trio
 from quart import Blueprint, Response, current_app
 
-from relay.context import services
-from relay.described import Text, described
-from relay.files import File, send_file
-from relay.limited import PAGES, limited
 from relay.media_types import JSON
-from relay.reference.asyncapi import asyncapi as make_asyncapi
-from relay.reference.openapi import RouteProvider
-from relay.reference.page import page
-from relay.requests import needs_nothing
+from relay.web.auth import needs_nothing
+from relay.web.context import services
+from relay.web.openapi.asyncapi import asyncapi as make_asyncapi
+from relay.web.openapi.describe import Text, described
+from relay.web.openapi.openapi import RouteProvider
+from relay.web.openapi.page import page
+from relay.web.rate_limits import PAGES, limited
+from relay.web.static_files import File, send_file
 
 reference = Blueprint("reference", __name__)
 
@@ -79,7 +79,7 @@ class Made:
 
 
 async def _made(name: str) -> File:
-    made: Made = current_app.extensions.setdefault("relay.reference", Made())
+    made: Made = current_app.extensions.setdefault("relay.web.openapi", Made())
     return await made.get(name)
 
 

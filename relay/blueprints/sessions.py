@@ -7,18 +7,20 @@ import trio
 from msgspec import Meta
 from quart import Blueprint, Response, request
 
-from relay.access import Credential
-from relay.bodies import answer, read_body
-from relay.context import services
-from relay.cookies import delete_cookie, keeps_cookies, set_cookie
+from relay.auth.credentials import Credential
+from relay.auth.tokens import Kind
 from relay.db.users import end_other_sessions, end_session
-from relay.described import Text, described
 from relay.errors import DatabaseAway, InvalidToken, SessionRequired, Unauthorized
-from relay.limited import SIGNUPS, TOKENS, limited
 from relay.media_types import JSON
-from relay.qr import qr_image
-from relay.requests import authenticate_if_given, needs_nothing, needs_session
-from relay.sessions import (
+from relay.schema_types import Somebody
+from relay.web.auth import authenticate_if_given, needs_nothing, needs_session
+from relay.web.context import services
+from relay.web.cookies import delete_cookie, keeps_cookies, set_cookie
+from relay.web.json import answer, read_body
+from relay.web.openapi.describe import Text, described
+from relay.web.qr_code import qr_image
+from relay.web.rate_limits import SIGNUPS, TOKENS, limited
+from relay.web.sessions import (
     LINK_SECONDS,
     AlreadySomebody,
     KnownSession,
@@ -30,8 +32,6 @@ from relay.sessions import (
     open_link,
     whose_link,
 )
-from relay.shapes import Somebody
-from relay.tokens import Kind
 
 sessions = Blueprint("sessions", __name__)
 

@@ -7,10 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 from quart import Blueprint, Request, Response, Websocket, request, websocket
 
-from relay.access import TICKET_SECONDS, Credential
-from relay.bodies import answer
-from relay.context import services
-from relay.described import Events, Link, Parameter, Text, described
+from relay.auth.credentials import TICKET_SECONDS, Credential
 from relay.errors import (
     BadCursor,
     BadRequest,
@@ -20,8 +17,19 @@ from relay.errors import (
     ProcessFull,
     TooManyConnections,
 )
-from relay.exchange import EventStream, staying
-from relay.limited import (
+from relay.realtime.connection import Viewer, find_start, refuse, run_connection
+from relay.realtime.hub import Inbox
+from relay.realtime.resume import Start, locate, parse_count, parse_start
+from relay.schema_types import CursorText, Somebody
+from relay.web.asgi_connection import EventStream, staying
+from relay.web.auth import check_origin, client_block, needs_any, needs_viewer, viewer
+from relay.web.context import services
+from relay.web.direct_streams import chosen_subprotocol, run_sse, websocket_door
+from relay.web.json import answer
+from relay.web.openapi.describe import Events, Link, Parameter, Text, described
+from relay.web.openapi.stream_messages import EVENT, SSE_EVENT, StreamEvent
+from relay.web.openapi.stream_parameters import LAST_EVENT_ID_HEADER, WHERE_TO_START
+from relay.web.rate_limits import (
     READS,
     TOKENS,
     charge_handshake,
@@ -29,14 +37,6 @@ from relay.limited import (
     limited,
     limited_by_handler,
 )
-from relay.realtime.asking import LAST_EVENT_ID_HEADER, WHERE_TO_START
-from relay.realtime.connection import Viewer, find_start, refuse, run_connection
-from relay.realtime.hub import Inbox
-from relay.realtime.messages import EVENT, SSE_EVENT, StreamEvent
-from relay.realtime.resume import Start, locate, parse_count, parse_start
-from relay.requests import check_origin, client_block, needs_any, needs_viewer, viewer
-from relay.shapes import CursorText, Somebody
-from relay.streams import chosen_subprotocol, run_sse, websocket_door
 
 stream = Blueprint("stream", __name__)
 

@@ -9,11 +9,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint, Response
 
-from relay.access import Credential
-from relay.bodies import answer, read_body
-from relay.context import services
+from relay.auth.credentials import Credential
+from relay.auth.tokens import MAX_LIFETIME, Claims, Kind, Scope
 from relay.db.tokens import insert_token, revoke_token
-from relay.described import Link, described
 from relay.errors import (
     FieldError,
     Invalid,
@@ -23,11 +21,13 @@ from relay.errors import (
     SessionRequired,
 )
 from relay.events import parse_uuid
-from relay.limited import TOKENS, limited
 from relay.media_types import JSON
-from relay.requests import needs_any_or_revoked, needs_session
-from relay.shapes import Somebody, Uuid
-from relay.tokens import MAX_LIFETIME, Claims, Kind, Scope
+from relay.schema_types import Somebody, Uuid
+from relay.web.auth import needs_any_or_revoked, needs_session
+from relay.web.context import services
+from relay.web.json import answer, read_body
+from relay.web.openapi.describe import Link, described
+from relay.web.rate_limits import TOKENS, limited
 
 tokens = Blueprint("tokens", __name__)
 

@@ -3,21 +3,21 @@
 import msgspec
 from quart import Blueprint, Response, request
 
-from relay.access import Credential
-from relay.accounts import make_user
-from relay.bodies import answer
-from relay.context import services
-from relay.cookies import set_cookie
+from relay.auth.credentials import Credential
+from relay.auth.tokens import Scope
+from relay.auth.users import make_user
 from relay.db.tokens import select_tokens
 from relay.db.users import select_user
-from relay.described import described
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, SessionRequired, Unauthorized
 from relay.events import rfc3339
-from relay.limited import READS, SIGNUPS, limited
-from relay.requests import authenticate_if_given, needs_nothing, needs_session
-from relay.sessions import KnownSession, NewSession, known
-from relay.shapes import CursorText, Moment, Somebody, Uuid
-from relay.tokens import Scope
+from relay.schema_types import CursorText, Moment, Somebody, Uuid
+from relay.web.auth import authenticate_if_given, needs_nothing, needs_session
+from relay.web.context import services
+from relay.web.cookies import set_cookie
+from relay.web.json import answer
+from relay.web.openapi.describe import described
+from relay.web.rate_limits import READS, SIGNUPS, limited
+from relay.web.sessions import KnownSession, NewSession, known
 
 users = Blueprint("users", __name__)
 

@@ -5,20 +5,20 @@ import time
 import msgspec
 from quart import Blueprint, Response, request
 
-from relay.access import Credential
-from relay.batches import count_lines
-from relay.bodies import answer, media_type, read_bytes
-from relay.context import services
-from relay.described import Link, Parameter, described
-from relay.envelope import Envelope
+from relay.auth.credentials import Credential
+from relay.auth.webhook_signatures import BadSignature, verify_signature
 from relay.errors import DiskFull, Draining, JournalFull
-from relay.ingestion import Accepted, BatchAccepted, take_batch, take_one
-from relay.limited import charge_events, limited_by_handler
+from relay.ingest.envelope import Envelope
+from relay.ingest.ingest import Accepted, BatchAccepted, take_batch, take_one
+from relay.ingest.ndjson import count_lines
 from relay.media_types import JSON, NDJSON
-from relay.requests import needs_publisher
-from relay.shapes import Somebody
-from relay.shortcut import PATH
-from relay.signing import BadSignature, verify_signature
+from relay.schema_types import Somebody
+from relay.web.auth import needs_publisher
+from relay.web.context import services
+from relay.web.direct import PATH
+from relay.web.json import answer, media_type, read_bytes
+from relay.web.openapi.describe import Link, Parameter, described
+from relay.web.rate_limits import charge_events, limited_by_handler
 
 webhook = Blueprint("webhook", __name__)
 

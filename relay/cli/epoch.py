@@ -6,12 +6,12 @@ import click
 import trio
 
 from relay.cli.failures import told_clearly
+from relay.config.settings import Settings
+from relay.config.unknown_variables import note_misspelt
 from relay.db.pool import open_database
 from relay.db.retention import renew_epochs
 from relay.db.source import bring_up_to_date, open_source
-from relay.logs import configure_logs
-from relay.misspelt import note_misspelt
-from relay.settings import Settings
+from relay.observability.logs import configure_logs
 
 
 @click.command("epoch")

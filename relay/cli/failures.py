@@ -5,14 +5,14 @@ from contextlib import contextmanager
 
 import click
 
+from relay.config.settings import SettingError
 from relay.db.embedded import EmbeddedError
 from relay.db.migrate import MigrationError
 from relay.db.source import NoDatabase
 from relay.errors import Problem
 from relay.server.listeners import ListenError
 from relay.server.serve import LifespanEnded, StartupFailed
-from relay.settings import SettingError
-from relay.workers.process import WorkerFailed
+from relay.workers.worker_process import WorkerFailed
 
 KNOWN = (
     EmbeddedError,

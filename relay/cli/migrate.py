@@ -6,13 +6,13 @@ import click
 import trio
 
 from relay.cli.failures import told_clearly
+from relay.config.resources import packaged
+from relay.config.settings import Settings
+from relay.config.unknown_variables import note_misspelt
 from relay.db.migrate import applied_migrations, load_migrations, pending
 from relay.db.pool import connect
 from relay.db.source import bring_up_to_date, open_source
-from relay.logs import configure_logs
-from relay.misspelt import note_misspelt
-from relay.packaged import packaged
-from relay.settings import Settings
+from relay.observability.logs import configure_logs
 
 
 @click.command("migrate")

@@ -13,10 +13,10 @@ from relay.cli.completing import command_words
 from relay.cli.options import relay_options
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.events import clean_id, task_name
-from relay.wrapped import signals
-from relay.wrapped.child import CannotStart, Child, fill_standard_files
-from relay.wrapped.masking import Mask, secrets_of
-from relay.wrapped.recorder import Recorder
+from relay.runner import signal_forwarding
+from relay.runner.command import CannotStart, Child, fill_standard_files
+from relay.runner.recorder import Recorder
+from relay.runner.redaction import Mask, secrets_of
 
 # Seconds a thread may compute before another one runs: what the command prints is passed on by
 # threads that wait for their turn whenever they have waited for the command.
@@ -97,11 +97,12 @@ def _run(
             credentials, words, task_id or task_name(command[0]), secrets, notes.append
         )
     fill_standard_files()
-    mask = signals.hold_back()
+    mask = signal_forwarding.hold_back()
     began = time.monotonic()
     message = None
     try:
-        child = Child(command, recorder.feed if recorder else _nobody, signals.PASSED_ON, mask)
+        feed = recorder.feed if recorder else _nobody
+        child = Child(command, feed, signal_forwarding.PASSED_ON, mask)
     except CannotStart as error:
         message, code = str(error), error.exit_code
         notes.append(message)
@@ -110,7 +111,7 @@ def _run(
     else:
         if recorder is not None:
             recorder.start()
-        signals.listen(lambda number, sent: _heed(child, recorder, number, sent))
+        signal_forwarding.listen(lambda number, sent: _heed(child, recorder, number, sent))
         code = child.run()
         if code > 128:
             message = _ended_by(code - 128)

@@ -15,12 +15,12 @@ from relay import __version__
 from relay.cli.demo import play_demo
 from relay.cli.failures import told_clearly
 from relay.cli.init_system import tell_init
-from relay.logs import configure_logs
-from relay.misspelt import note_misspelt
-from relay.reports import configure_reports
+from relay.config.settings import Settings
+from relay.config.unknown_variables import note_misspelt
+from relay.observability.logs import configure_logs
+from relay.observability.sentry import configure_reports
 from relay.serving import serve_relay, server_config, set_aside_what_stays
-from relay.settings import Settings
-from relay.workers.orders import spelled_out
+from relay.workers.protocol import spelled_out
 from relay.workers.supervisor import supervise
 
 WORKER = (sys.executable, "-P", "-m", "relay.cli.worker")

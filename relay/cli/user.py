@@ -6,14 +6,14 @@ from functools import partial
 import click
 import trio
 
-from relay.accounts import make_user
+from relay.auth.tokens import Keyring
+from relay.auth.users import make_user
 from relay.cli.failures import told_clearly
+from relay.config.settings import Settings
+from relay.config.unknown_variables import note_misspelt
 from relay.db.pool import open_database
 from relay.db.source import bring_up_to_date, open_source
-from relay.logs import configure_logs
-from relay.misspelt import note_misspelt
-from relay.settings import Settings
-from relay.tokens import Keyring
+from relay.observability.logs import configure_logs
 
 
 @click.group("user")

@@ -24,13 +24,13 @@ values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
 import click  # noqa: E402
 import trio  # noqa: E402
 
-from relay import metrics  # noqa: E402
 from relay.cli.failures import told_clearly  # noqa: E402
-from relay.logs import configure_logs  # noqa: E402
-from relay.reports import configure_reports  # noqa: E402
-from relay.settings import Settings  # noqa: E402
-from relay.workers.orders import Report  # noqa: E402
-from relay.workers.work import Reports, read_order, work  # noqa: E402
+from relay.config.settings import Settings  # noqa: E402
+from relay.observability import metrics  # noqa: E402
+from relay.observability.logs import configure_logs  # noqa: E402
+from relay.observability.sentry import configure_reports  # noqa: E402
+from relay.workers.protocol import Report  # noqa: E402
+from relay.workers.worker import Reports, read_order, work  # noqa: E402
 
 
 def count() -> None:

@@ -3,9 +3,9 @@
 from functools import partial
 from uuid import UUID
 
+from relay.db.batched_lookup import SharedQuery
 from relay.db.pages import select_heads
 from relay.db.pool import Database
-from relay.db.shared import SharedQuery
 from relay.errors import InvalidToken
 from relay.events import Head
 

@@ -14,11 +14,10 @@ from uuid import UUID
 import structlog
 import trio
 
-from relay import metrics
-from relay.db.appending import settle, statement
+from relay.db.append import settle, statement
+from relay.db.append_queue import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, Queue, Waiting
 from relay.db.pages import Page, Stored, select_events, select_heads, select_page
 from relay.db.pool import Database, Row, RowRefused, StatementFailed
-from relay.db.waiting import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, Queue, Waiting
 from relay.errors import (
     DatabaseAway,
     DiskFull,
@@ -27,6 +26,7 @@ from relay.errors import (
     Problem,
 )
 from relay.events import Event, Head, NewEvent, Receipt
+from relay.observability import metrics
 
 COMMITS = 4  # under way at once, each on a connection of the pool
 PATIENCE = 0.01  # seconds until the next goes beside it: most end sooner, and few are cheaper

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from relay import metrics
 from relay.db.pool import UNANSWERED, Connection, Database
+from relay.observability import metrics
 
 NAME = "relay listening"
 PROBE = 2.0  # seconds between two signs of life: a cut line says nothing by itself

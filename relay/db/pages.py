@@ -73,7 +73,7 @@ async def select_events(
     return found
 
 
-# The text of `event_json` (relay/realtime/frames.py) for the event e of a stream u.
+# The text of `event_json` (relay/realtime/encoding.py) for the event e of a stream u.
 # Written here, it costs Relay's one thread nothing: who reads a thousand events gets bytes to send.
 # In groups, because every `||` copies all that stands to its left.
 _TEXT = r"""

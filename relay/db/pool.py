@@ -16,8 +16,8 @@ import structlog
 import trio
 from asyncpg.pool import PoolConnectionProxy
 
-from relay.db.bridge import Bridge, open_bridge
-from relay.db.steady import Steady
+from relay.db.asyncio_thread import Bridge, open_bridge
+from relay.db.pinned_connection import Steady
 from relay.errors import DatabaseAway
 
 T = TypeVar("T")

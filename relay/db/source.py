@@ -10,14 +10,14 @@ from pathlib import Path
 import structlog
 import trio
 
+from relay.config.parsers import SigningKey, signing_keys
+from relay.config.resources import packaged
+from relay.config.settings import Settings
 from relay.db.embedded import EmbeddedError, running_beside, running_postgres
 from relay.db.migrate import Migration, MigrationError, applied_migrations, load_migrations, migrate
 from relay.db.migrate import pending as pending_migrations
 from relay.db.pool import StatementFailed, connect, wait_until_reachable
 from relay.errors import DatabaseAway
-from relay.packaged import packaged
-from relay.setting_types import SigningKey, signing_keys
-from relay.settings import Settings
 
 REACHABLE_WITHIN = 10.0  # seconds a database may take to come up beside us
 FEWEST_CONNECTIONS = 60  # our own Postgres takes: one process, others started by hand beside it

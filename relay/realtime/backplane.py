@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import trio
 
-from relay import metrics
+from relay.observability import metrics
 from relay.realtime.hub import Hub
-from relay.realtime.news import News
+from relay.realtime.notification import News
 
 Hear = Callable[[News], None]
 

@@ -14,21 +14,21 @@ import structlog
 import trio
 from msgspec import UNSET
 
-from relay import metrics
-from relay.access import Credential
+from relay.auth.credentials import Credential
+from relay.auth.tokens import Kind
 from relay.db.heads import Heads
 from relay.db.journal import Journal
 from relay.db.pool import UNANSWERED
 from relay.errors import InvalidToken, Problem
-from relay.logs import know
-from relay.realtime.closing import Close, close_for
+from relay.observability import metrics
+from relay.observability.logs import know
+from relay.realtime.close_codes import Close, close_for
 from relay.realtime.delivery import observe_delivery
-from relay.realtime.door import Door
-from relay.realtime.frames import Frame
+from relay.realtime.encoding import Frame
+from relay.realtime.event_range import Stretch
 from relay.realtime.hub import Inbox
 from relay.realtime.resume import Gap, Position, Start, locate
-from relay.realtime.stretch import Stretch
-from relay.tokens import Kind
+from relay.realtime.transport import Door
 
 GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one second
 AGES = 0.2  # of a stream's age at most: streams that began as one do not all end as one

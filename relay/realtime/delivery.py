@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from relay import metrics
 from relay.events import utc_now
+from relay.observability import metrics
 
 
 def observe_delivery(received_at: datetime | None) -> None:

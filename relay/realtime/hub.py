@@ -9,11 +9,11 @@ from uuid import UUID
 
 import trio
 
-from relay import metrics
 from relay.errors import Draining, ProcessFull, TooManyConnections
-from relay.logs import know
-from relay.realtime.closing import Close
-from relay.realtime.frames import MAX_MESSAGE, Frame
+from relay.observability import metrics
+from relay.observability.logs import know
+from relay.realtime.close_codes import Close
+from relay.realtime.encoding import MAX_MESSAGE, Frame
 
 INBOX_EVENTS = 256  # events a reader may be late before it is sent back to the journal
 INBOX_BYTES = 2**20

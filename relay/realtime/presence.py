@@ -10,9 +10,9 @@ from uuid import UUID
 
 import trio
 
-from relay import metrics
 from relay.db.pool import UNANSWERED, Database
 from relay.db.presence import ALIVE, leave, select_others, tell_presence
+from relay.observability import metrics
 from relay.realtime.hub import Hub
 
 TELL = 1.0  # seconds at least between two words on what changed here

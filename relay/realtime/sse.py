@@ -5,8 +5,8 @@ from typing import Any
 
 import trio
 
-from relay.realtime.closing import Close
-from relay.realtime.frames import (
+from relay.realtime.close_codes import Close
+from relay.realtime.encoding import (
     SSE_HEARTBEAT,
     SSE_RETRY,
     Frame,
@@ -14,7 +14,7 @@ from relay.realtime.frames import (
     control_json,
     sse_control,
 )
-from relay.realtime.stretch import Stretch
+from relay.realtime.event_range import Stretch
 from relay.server.transport import Transport
 
 HEARTBEAT = 15.0  # seconds: common proxies cut silence at 30 to 60, and nobody answers here

@@ -8,16 +8,16 @@ from typing import Any
 import trio
 
 from relay.events import rfc3339, utc_now
-from relay.realtime.closing import Close
-from relay.realtime.door import ClientLeft
-from relay.realtime.frames import (
+from relay.realtime.asgi_websocket import Speaker, message_in
+from relay.realtime.close_codes import Close
+from relay.realtime.encoding import (
     Frame,
     array_frame,
     control_json,
     text_frame,
 )
-from relay.realtime.socket import Speaker, message_in
-from relay.realtime.stretch import Stretch
+from relay.realtime.event_range import Stretch
+from relay.realtime.transport import ClientLeft
 from relay.server.transport import Transport
 
 SUBPROTOCOL = "relay.v1"

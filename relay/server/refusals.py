@@ -13,7 +13,7 @@ from relay.errors import (
     Problem,
     Unavailable,
 )
-from relay.request_id import request_id_of
+from relay.server.request_id import request_id_of
 
 from .observer import Observer
 

@@ -15,13 +15,13 @@ import trio
 from hypercorn.config import Config, Sockets
 from prometheus_client.multiprocess import mark_process_dead
 
+from relay.config.settings import Settings
 from relay.db.source import Source, bring_up_to_date, note_lack_of_connections, open_source
 from relay.server.listeners import close_sockets, inherited, open_for_workers
 from relay.serving import UNWINDING, Announce, reachable_as
-from relay.settings import Settings
-from relay.workers.orders import Order
-from relay.workers.places import Place
-from relay.workers.process import Worker, WorkerFailed, environment
+from relay.workers.protocol import Order
+from relay.workers.slots import Place
+from relay.workers.worker_process import Worker, WorkerFailed, environment
 
 START_WITHIN = 60.0  # seconds a worker may take until it serves, its database away for a while
 YOUNG = 10.0  # seconds: a worker that dies younger has probably met what its successor will

@@ -11,8 +11,8 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from relay.app import create_app
+from relay.config.settings import Settings
 from relay.errors import MEDIA_TYPE
-from relay.settings import Settings
 
 ROOT = "urn:relay:openapi"
 

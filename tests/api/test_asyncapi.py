@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from relay.realtime.closing import Close
+from relay.realtime.close_codes import Close
 from relay.realtime.sse import HEARTBEAT
 from relay.realtime.websocket import SUBPROTOCOL
-from relay.reference.asyncapi import asyncapi
+from relay.web.openapi.asyncapi import asyncapi
 from tests.api.document import resolved, validator
 from tests.live import Relay, running_relay
 from tests.support.clock import pass_by

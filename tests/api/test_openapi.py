@@ -6,10 +6,10 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from relay.app import create_app
-from relay.described import Description
+from relay.config.settings import Settings
 from relay.errors import MEDIA_TYPE
-from relay.reference.rules import NEEDS, SECURITY
-from relay.settings import Settings
+from relay.web.openapi.describe import Description
+from relay.web.openapi.rules import NEEDS, SECURITY
 from tests.api.document import document, operations, resolved, validator
 from tests.live import Relay
 from tests.test_docs import PROBLEMS

@@ -10,15 +10,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from quart.datastructures import Headers
 
+from relay.auth.origins import Origins
+from relay.auth.webhook_signatures import BadSignature, verify_signature
 from relay.errors import BadRequest, Unauthorized
-from relay.origins import Origins
-from relay.realtime.asking import AFTER, LAST_EVENT_ID
 from relay.realtime.resume import MAX_LAST, parse_start
-from relay.reference.headers import HEADERS, REQUEST_ID
-from relay.reference.schemas import Schemas
-from relay.request_id import request_id_of
-from relay.requests import presented_token
-from relay.signing import BadSignature, verify_signature
+from relay.server.request_id import request_id_of
+from relay.web.auth import presented_token
+from relay.web.openapi.headers import HEADERS, REQUEST_ID
+from relay.web.openapi.schemas import Schemas
+from relay.web.openapi.stream_parameters import AFTER, LAST_EVENT_ID
 from tests.live import Relay
 
 OWN = "https://relay.example"

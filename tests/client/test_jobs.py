@@ -161,8 +161,9 @@ def _children(person: Person, word: str) -> list[psutil.Process]:
 # leads its session: to SIGTSTP it does not stop, as nobody could continue it; to SIGSTOP it does.
 ORDERED = """
 import os, select, signal, sys
-from relay.wrapped import keeper, signals
-from relay.wrapped.child import Child
+from relay.runner import session_leader as keeper
+from relay.runner import signal_forwarding as signals
+from relay.runner.command import Child
 
 mask = signals.hold_back()
 child = Child(sys.argv[1:], lambda *_: None, signals.PASSED_ON, mask)

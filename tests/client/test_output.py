@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.wrapped.lines import QUIET, Lines
-from relay.wrapped.masking import MASK, Mask, secrets_of
-from relay.wrapped.progress import from_bar, from_lines
+from relay.runner.lines import QUIET, Lines
+from relay.runner.progress import from_bar, from_lines
+from relay.runner.redaction import MASK, Mask, secrets_of
 
 NOBODY = Mask(())
 

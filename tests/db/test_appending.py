@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from relay.db.appending import settle, statement
+from relay.db.append import settle, statement
+from relay.db.append_queue import Waiting
 from relay.db.pool import open_database
-from relay.db.waiting import Waiting
 from relay.events import Event, NewEvent, Receipt, utc_now
 from tests.support.patience import PATIENCE
 

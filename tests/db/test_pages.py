@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relay.db.journal import Journal
 from relay.db.pages import select_events, select_page
 from relay.events import EVENT_TYPES, NewEvent
-from relay.realtime.frames import event_json
+from relay.realtime.encoding import event_json
 from tests.db.test_retention import database_of
 from tests.live import Relay
 from tests.support.patience import PATIENCE

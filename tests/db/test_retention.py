@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
+from relay.background.retention import expire_idle_users, trim_streams
+from relay.config.settings import Settings
 from relay.db.pool import Database, open_database
 from relay.db.retention import renew_epochs, sweep
-from relay.housekeeping import expire_idle_users, trim_streams
-from relay.settings import Settings
 from tests.live import Relay, User
 from tests.support.patience import PATIENCE
 

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from relay.db.shared import BESIDE, MOST_KEYS, QUERIES, SharedQuery
+from relay.db.batched_lookup import BESIDE, MOST_KEYS, QUERIES, SharedQuery
 from relay.errors import DatabaseAway
 
 

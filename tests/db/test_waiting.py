@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import trio
 import trio.testing
 
-from relay.db.waiting import Queue, Waiting
+from relay.db.append_queue import Queue, Waiting
 from relay.events import NewEvent, utc_now
 
 

@@ -6,7 +6,7 @@ import httpx
 import trio
 
 from relay.db.pool import connect
-from relay.sessions import MAX_SESSIONS
+from relay.web.sessions import MAX_SESSIONS
 from tests.live import Relay, User, bearer
 from tests.support.patience import PATIENCE
 

@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from relay.app import create_app
-from relay.limited import Limit
-from relay.settings import Settings
+from relay.config.settings import Settings
+from relay.web.rate_limits import Limit
 from tests.e2e.test_problems import check
 from tests.live import Relay, User, bearer, open_stream, running_relay
 from tests.raw import handshake

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-from relay.batches import MAX_BATCH_EVENTS
 from relay.db.journal import Journal
-from relay.envelope import MAX_BATCH_BODY
 from relay.errors import DatabaseAway, DiskFull, Draining, InvalidToken, JournalFull
-from relay.shortcut import Shortcut
+from relay.ingest.envelope import MAX_BATCH_BODY
+from relay.ingest.ndjson import MAX_BATCH_EVENTS
+from relay.web.direct import Shortcut
 from tests.e2e.test_ingestion import MAX_BODY, MAX_PAYLOAD, envelope
 from tests.live import Relay, User, bearer, running_relay
 

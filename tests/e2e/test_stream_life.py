@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
-from relay import metrics
+from relay.observability import metrics
 from tests.live import (
     Relay,
     SseStream,
@@ -322,7 +322,7 @@ async def test_a_client_that_closes_is_answered_and_forgotten(relay: Relay) -> N
 async def test_a_revoke_closes_what_the_token_opened_at_once(
     relay: Relay, door: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.access.POLL", 3600)  # nobody looks for it
+    monkeypatch.setattr("relay.auth.credentials.POLL", 3600)  # nobody looks for it
     user = await relay.user()
     made = await user.token()
     async with (
@@ -579,7 +579,7 @@ async def test_http_1_0_gets_server_sent_events_until_the_end(relay: Relay) -> N
 async def test_a_stream_that_ended_leaves_little_to_the_collector(
     relay: Relay, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.access.POLL", 3600)  # which leaves something, too
+    monkeypatch.setattr("relay.auth.credentials.POLL", 3600)  # which leaves something, too
     user = await relay.user()
     door = {"/api/rt": "websocket", "/api/sse": "sse"}[path]
     open_streams = metrics.connected_sockets.labels(door)._value

@@ -10,14 +10,14 @@ import pytest
 import trio
 from prometheus_client import REGISTRY
 
-import relay.access
-import relay.observed
-import relay.streams
-from relay.access import Access
+import relay.auth.credentials
+import relay.web.direct_streams
+import relay.web.middleware.access_log
+from relay.auth.credentials import Access
 from relay.db.heads import Heads
 from relay.db.pool import Database
 from relay.errors import DatabaseAway, Draining, InvalidToken, ProcessFull, TooManyConnections
-from relay.logs import known
+from relay.observability.logs import known
 from relay.realtime.hub import Hub
 from tests.db.test_retention import database_of
 from tests.live import Relay, User, bearer, running_relay
@@ -64,21 +64,21 @@ class Lines(list[dict[str, Any]]):
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each request that was asked about: was it plain?"""
     said: list[bool] = []
-    inner = relay.streams._plain
+    inner = relay.web.direct_streams._plain
 
     def noted(*given: Any) -> Any:
         asked = inner(*given)
         said.append(asked is not None)
         return asked
 
-    monkeypatch.setattr(relay.streams, "_plain", noted)
+    monkeypatch.setattr(relay.web.direct_streams, "_plain", noted)
     return said
 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     said = Lines()
-    inner = relay.observed._tell_end
+    inner = relay.web.middleware.access_log._tell_end
 
     def noted(route: str, method: str, status: int, seconds: float) -> None:
         facts = {name: fact for name, fact in known().items() if name not in ONE_CONNECTIONS_OWN}
@@ -86,7 +86,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
         said.news.set()
         inner(route, method, status, seconds)
 
-    monkeypatch.setattr(relay.observed, "_tell_end", noted)
+    monkeypatch.setattr(relay.web.middleware.access_log, "_tell_end", noted)
     return said
 
 
@@ -413,7 +413,7 @@ async def test_both_ways_refuse_while_the_database_is_away(
     trust: float,
 ) -> None:
     """As long as memory is trusted the question fails; then nobody asks any more."""
-    monkeypatch.setattr(relay.access, "TRUST", trust)
+    monkeypatch.setattr(relay.auth.credentials, "TRUST", trust)
     async with running_relay(database_url) as server, database_of(database_url) as database:
         user = await server.user()
         await database.execute("ALTER TABLE sessions RENAME TO sessions_elsewhere")

@@ -17,8 +17,8 @@ HOUR = 3600.0  # seconds: as good as never
 BY_WORD_ALONE = {
     # nobody looks by himself for what others stored and revoked
     "relay.services.LOOK": HOUR,
-    "relay.access.POLL": HOUR,
-    "relay.access.TRUST": HOUR,
+    "relay.auth.credentials.POLL": HOUR,
+    "relay.auth.credentials.TRUST": HOUR,
     # and whoever is slow is neither gone nor dead
     "relay.db.presence.ALIVE": int(HOUR),
     "relay.realtime.presence.ALIVE": int(HOUR),

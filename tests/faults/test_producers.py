@@ -9,9 +9,9 @@ from uuid import UUID
 
 import trio
 
-from relay.db.appending import settle, statement
+from relay.db.append import settle, statement
+from relay.db.append_queue import Waiting
 from relay.db.pool import Connection, connect
-from relay.db.waiting import Waiting
 from relay.events import NewEvent, utc_now
 from tests.faults.ledger import Account, Ledger, load
 from tests.faults.program import Program

@@ -100,7 +100,9 @@ async def test_the_wheel_knows_its_migrations(full: Path, tmp_path: Path) -> Non
 async def test_the_wheels_hypercorn_configuration_is_the_checkouts(
     full: Path, tmp_path: Path
 ) -> None:
-    shown = "from relay.packaged import packaged; print(packaged('hypercorn.toml').read_text())"
+    shown = (
+        "from relay.config.resources import packaged\nprint(packaged('hypercorn.toml').read_text())"
+    )
     found = await run_command((full / "python", "-c", shown), tmp_path)
     assert found.stdout.decode().strip() == (ROOT / "hypercorn.toml").read_text().strip()
 

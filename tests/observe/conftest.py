@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay.logs import configure_logs
+from relay.observability.logs import configure_logs
 from tests.support.patience import eventually
 
 

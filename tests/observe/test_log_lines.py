@@ -12,10 +12,10 @@ import httpx
 import pytest
 import structlog
 
-from relay.logs import about, know
-from relay.logs.budget import LINES, Budget
-from relay.observed import Observed
+from relay.observability.logs import about, know
+from relay.observability.logs.rate_limit import LINES, Budget
 from relay.server.observer import Observer
+from relay.web.middleware.access_log import Observed
 from tests.live import Relay, bearer, running_relay
 from tests.observe.conftest import LogFile
 from tests.support.patience import PATIENCE
@@ -146,7 +146,7 @@ async def test_a_flood_of_bad_tokens_is_no_flood_of_lines(
 ) -> None:
     seconds = [0.0]
     held = partial(Budget, clock=lambda: seconds[0])
-    monkeypatch.setattr("relay.logs.shape.Budget", held)
+    monkeypatch.setattr("relay.observability.logs.configure.Budget", held)
     log_file.at("info")
     for number in range(150):
         await relay.http.get("/api/me", headers=bearer(f"bad-{number}"))
@@ -210,7 +210,8 @@ async def test_the_level_is_obeyed(log_file: LogFile, level: str, written: int) 
 def test_on_a_terminal_people_can_read_it() -> None:
     ours, theirs = pty.openpty()
     script = (
-        "import structlog; from relay.logs import configure_logs; configure_logs('info');"
+        "import structlog; from relay.observability.logs import configure_logs;"
+        "configure_logs('info');"
         "structlog.get_logger('relay.test').info('hello_there', answer=42)"
     )
     subprocess.run([sys.executable, "-c", script], stderr=theirs, check=True, timeout=PATIENCE)

@@ -12,9 +12,9 @@ import pytest
 import structlog
 import trio
 
-from relay.logs import writer as module
-from relay.logs.budget import KINDS, LINES, Budget
-from relay.logs.writer import WAITING, LineWriter
+from relay.observability.logs import writer as module
+from relay.observability.logs.rate_limit import KINDS, LINES, Budget
+from relay.observability.logs.writer import WAITING, LineWriter
 from tests.ground.commands import RELAY, environment
 from tests.live import bearer
 from tests.support.patience import PATIENCE

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import structlog
 
-from relay.logs import about
-from relay.observed import Observed
-from relay.reports import configure_reports
+from relay.config.settings import Settings
+from relay.observability.logs import about
+from relay.observability.sentry import configure_reports
 from relay.server.observer import Observer
-from relay.settings import Settings
+from relay.web.middleware.access_log import Observed
 from tests.ground.commands import environment, run_command
 from tests.observe.conftest import LogFile
 from tests.support.patience import eventually

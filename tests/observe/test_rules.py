@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from relay import metrics
+from relay.observability import metrics
 from tests.observe.prometheus import OPS
 from tests.support.patience import PATIENCE
 from tests.support.programs import program

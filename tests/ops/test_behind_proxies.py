@@ -16,7 +16,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionRejected
 
-from relay.settings import Settings
+from relay.config.settings import Settings
 from tests.live import Relay, User, bearer, open_stream, running_relay
 from tests.ops.proxies import OPS, Proxy, proxy
 from tests.raw import HANDSHAKE, head, raw_http

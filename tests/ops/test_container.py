@@ -18,7 +18,7 @@ import pytest
 import trio
 import yaml
 
-from relay.settings import Settings
+from relay.config.settings import Settings
 from tests.ground.commands import environment, run_command, running
 from tests.ground.test_wheel import install
 from tests.support.patience import PATIENCE

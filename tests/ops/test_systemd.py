@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from relay.settings import Settings
+from relay.config.settings import Settings
 from tests.ground.commands import complaints, environment, run_command, running
 from tests.support.patience import PATIENCE, eventually
 from tests.support.programs import program

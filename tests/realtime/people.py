@@ -4,10 +4,10 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from relay.access import Credential
+from relay.auth.credentials import Credential
+from relay.auth.tokens import Kind, Scope
 from relay.events import Event
-from relay.realtime.frames import Frame
-from relay.tokens import Kind, Scope
+from relay.realtime.encoding import Frame
 
 EPOCH = "e" * 20
 FAR = time.time() + 10**8  # nothing expires here

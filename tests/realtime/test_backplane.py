@@ -12,8 +12,8 @@ from relay.db.pool import Database, open_database
 from relay.realtime import presence
 from relay.realtime.backplane import Backplane, LocalBackplane
 from relay.realtime.hub import Hub
-from relay.realtime.news import News
-from relay.realtime.notifying import PostgresBackplane
+from relay.realtime.notification import News
+from relay.realtime.postgres_backplane import PostgresBackplane
 from tests.support.patience import PATIENCE, eventually
 
 

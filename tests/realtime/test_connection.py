@@ -24,12 +24,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from relay.db.pages import Page
 from relay.errors import DatabaseAway, Draining, TooManyConnections, Unavailable
 from relay.events import Cursor, Event, Head
-from relay.realtime.closing import Close
+from relay.realtime.close_codes import Close
 from relay.realtime.connection import Viewer, find_start, run_connection
-from relay.realtime.frames import Frame, event_json
+from relay.realtime.encoding import Frame, event_json
+from relay.realtime.event_range import Stretch
 from relay.realtime.hub import Hub
 from relay.realtime.resume import Start
-from relay.realtime.stretch import Stretch
 from tests.realtime.people import EPOCH, a_credential, an_event
 
 T = TypeVar("T")

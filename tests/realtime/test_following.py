@@ -11,10 +11,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from relay.db.pages import Stored
 from relay.errors import DatabaseAway
 from relay.events import Event, Head
-from relay.realtime.following import LOOK, RETRY, SOON, Follower
-from relay.realtime.frames import event_json
+from relay.realtime.encoding import event_json
 from relay.realtime.hub import Hub, Inbox
-from relay.realtime.news import News
+from relay.realtime.notification import News
+from relay.realtime.remote_reader import LOOK, RETRY, SOON, Follower
 from tests.realtime.people import EPOCH, a_batch, an_event
 
 ME, YOU = UUID(int=1), UUID(int=2)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from relay.events import MAX_SEQ, Cursor, Event
-from relay.realtime.frames import (
+from relay.realtime.encoding import (
     SSE_HEARTBEAT,
     SSE_RETRY,
     Frame,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import Draining, TooManyConnections, Unavailable
-from relay.realtime.closing import Close
-from relay.realtime.frames import MAX_MESSAGE, Frame, array_frame
+from relay.realtime.close_codes import Close
+from relay.realtime.encoding import MAX_MESSAGE, Frame, array_frame
 from relay.realtime.hub import INBOX_BYTES, INBOX_EVENTS, Hub, Inbox
 from tests.realtime.people import EPOCH, a_batch, a_batch_of
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.events import MAX_SEQ
-from relay.realtime.news import MOST, News
+from relay.realtime.notification import MOST, News
 
 ME = uuid4()
 POSTGRES_REFUSES = 8_000  # bytes of one notification

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import trio
 
-from relay.realtime.pace import LINES, Pace
+from relay.ingest.pacing import LINES, Pace
 from tests.support.patience import PATIENCE
 
 BATCHES = 40

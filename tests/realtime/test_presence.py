@@ -14,8 +14,8 @@ from relay.db.presence import ALIVE, select_others, tell_presence
 from relay.db.retention import sweep
 from relay.realtime import presence as running_presence
 from relay.realtime.hub import Hub
-from relay.realtime.news import News
-from relay.realtime.notifying import CHANNEL, PostgresBackplane
+from relay.realtime.notification import News
+from relay.realtime.postgres_backplane import CHANNEL, PostgresBackplane
 from relay.realtime.presence import Presence
 from tests.db.test_retention import database_of
 from tests.support.patience import PATIENCE, eventually

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.realtime.frames import MAX_MESSAGE
-from relay.realtime.stretch import Stretch
+from relay.realtime.encoding import MAX_MESSAGE
+from relay.realtime.event_range import Stretch
 from tests.realtime.test_frames import EPOCH, UNHURRIED, frames, messages
 
 

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from relay.errors import JournalFull
-from relay.realtime.turns import ALONE_AFTER, EVENTS_A_TURN, TURNS, TURNS_ALONE, Turns
+from relay.ingest.fair_queue import ALONE_AFTER, EVENTS_A_TURN, TURNS, TURNS_ALONE, Turns
 
 End = Callable[[], None]
 USER, OTHER = uuid4(), uuid4()

@@ -2,7 +2,7 @@
 
 import httpx
 
-from relay.security_headers import DATA, HSTS, PAGE, Headers
+from relay.web.middleware.security_headers import DATA, HSTS, PAGE, Headers
 from tests.e2e.test_browsers import behind_https
 from tests.live import Relay, bearer, open_stream
 from tests.raw import handshake, head, raw_http

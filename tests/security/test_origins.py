@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quart_cors import _get_origin_if_valid
 
-from relay.origins import Listed, Origins
-from relay.setting_types import origins
+from relay.auth.origins import Listed, Origins
+from relay.config.parsers import origins
 
 LISTED = Listed(
     origins(

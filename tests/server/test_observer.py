@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from relay.failure import describe
+from relay.observability.exceptions import describe
 from relay.server.observer import Observer
 
 

@@ -15,10 +15,10 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from relay.workers import supervisor
-from relay.workers.orders import BEAT, Order
-from relay.workers.places import Place
-from relay.workers.process import WorkerFailed
+from relay.workers.protocol import BEAT, Order
+from relay.workers.slots import Place
 from relay.workers.supervisor import Crew
+from relay.workers.worker_process import WorkerFailed
 from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
 from tests.workers import stand_in
 

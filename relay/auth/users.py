@@ -1,0 +1,23 @@
+"""How a user comes to be: the same over HTTP and by the operator's hand."""
+
+import time
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import uuid_utils
+
+from relay.auth.credentials import SESSION_DAYS
+from relay.auth.tokens import MAX_LIFETIME, Claims, Keyring, Kind
+from relay.db.pool import Database
+from relay.db.users import insert_user
+from relay.events import new_epoch
+
+
+async def make_user(database: Database, keyring: Keyring) -> tuple[UUID, str, datetime]:
+    """A new user's id, session token, and when that session expires unless it is used."""
+    user_id, session_id = UUID(str(uuid_utils.uuid7())), uuid4()
+    expires_at = await insert_user(database, user_id, new_epoch(), session_id, SESSION_DAYS)
+    issued_at = int(time.time())
+    # the token outlives the session's thirty days, because those slide; the database ends it
+    claims = Claims(user_id, session_id, Kind.SESSION, (), issued_at, issued_at + MAX_LIFETIME)
+    return user_id, keyring.issue(claims), expires_at

@@ -1,0 +1,1 @@
+"""Work beside requests: retention, process metrics, and whether a process is healthy."""

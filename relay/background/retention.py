@@ -1,0 +1,78 @@
+"""What goes on in the background so that nothing grows without end."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+import trio
+
+from relay.config.settings import Settings
+from relay.db.journal import Journal
+from relay.db.pool import UNANSWERED, Database
+from relay.db.retention import (
+    Bounds,
+    delete_user,
+    select_idle_users,
+    select_overfull,
+    sweep,
+    trim_stream,
+)
+from relay.observability import metrics
+
+BREATH = 0.005  # seconds between two trims of a stream, for its producers to get their turn
+DISK_LOOK = 1.0  # seconds between two looks at the free space
+
+log = structlog.get_logger("relay.background.retention")
+
+
+async def keep_house(database: Database, settings: Settings) -> None:
+    """Trim, sweep and expire, for as long as the process serves."""
+    while True:
+        try:
+            await trim_streams(database, settings)
+            await expire_idle_users(database, settings)
+            await sweep(database, audit_days=settings.audit_days)
+            metrics.housekeeping_done.set_to_current_time()
+        except UNANSWERED as error:
+            log.debug("housekeeping_waits", error=type(error).__name__)
+        await trio.sleep(settings.housekeeping_every)
+
+
+async def trim_streams(database: Database, settings: Settings) -> None:
+    """Bring every stream back within its bounds."""
+    bounds = Bounds(
+        most_events=settings.retention_events,
+        most_bytes=settings.retention_bytes,
+        before=datetime.now(UTC) - timedelta(days=settings.retention_days),
+    )
+    for user_id in await select_overfull(database, bounds):
+        await _trim(database, user_id, bounds)
+
+
+async def expire_idle_users(database: Database, settings: Settings) -> None:
+    """Delete users nobody can speak for any more: first their streams, then themselves."""
+    nothing = Bounds(most_events=0, most_bytes=0, before=datetime.now(UTC))
+    for user_id in await select_idle_users(database, idle_days=settings.idle_user_days):
+        await _trim(database, user_id, nothing)
+        await delete_user(database, user_id, idle_days=settings.idle_user_days)
+
+
+async def _trim(database: Database, user_id: UUID, bounds: Bounds) -> None:
+    """One stream, a small batch at a time."""
+    while trimmed := await trim_stream(database, user_id, bounds):
+        metrics.events_trimmed.inc(trimmed)
+        await trio.sleep(BREATH)
+
+
+async def watch_disk(journal: Journal, folder: Path, min_free: int) -> None:
+    """Stop taking events before the disk under our own Postgres is full: that would end it."""
+    metrics.disk_needed.set(min_free)
+    while True:
+        free = (await trio.to_thread.run_sync(shutil.disk_usage, folder)).free
+        metrics.disk_free.set(free)
+        if journal.disk_full != (free < min_free):
+            journal.disk_full = free < min_free
+            log.warning("disk", free_bytes=free, taking_events=not journal.disk_full)
+        await trio.sleep(DISK_LOOK)

@@ -1,0 +1,287 @@
+"""Every setting, once: its name, its unit, its default and the reason of the default.
+
+Settings come from the environment alone and are read once, at the start; the object is frozen.
+An invalid one stops the start with a message that names it.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from relay.config.parsers import (
+    Rate,
+    SettingError,
+    SigningKey,
+    base_url,
+    bearer,
+    bind,
+    days,
+    duration,
+    folder,
+    integer,
+    on_off,
+    one_of,
+    optional_duration,
+    origins,
+    postgres_address,
+    rate,
+    read,
+    sentry_dsn,
+    signing_keys,
+    size,
+)
+from relay.config.parsers import setting as _setting
+
+__all__ = ["SettingError", "Settings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator decides. Seconds are floats, sizes are bytes."""
+
+    # -- where
+    bind: str = _setting(
+        "RELAY_BIND", bind, "127.0.0.1:8000", "address",
+        "loopback: nobody else reaches a Relay that was only tried out", shown="127.0.0.1:8000",
+    )  # fmt: skip
+    base_url: str | None = _setting(
+        "BASE_URL", base_url, None, "address",
+        "the issuer of the tokens and the page's own Origin; changing it voids all tokens",
+        shown="the bound address",
+    )  # fmt: skip
+    data_dir: Path = _setting(
+        "RELAY_DATA_DIR", folder, Path(".relay"), "folder",
+        "embedded database and made signing keys, beside what one works on", shown=".relay",
+    )  # fmt: skip
+    workers: int = _setting(
+        "RELAY_WORKERS", integer(1, 64), 1, "processes",
+        "one process serves thousands of streams; more use more cores, under a supervisor",
+        shown="1",
+    )  # fmt: skip
+    cors: tuple[str, ...] = _setting(
+        "CORS", origins, (), "origins",
+        "pages elsewhere that may use Relay, by bearer or ticket; nobody unless listed",
+        shown="none",
+    )  # fmt: skip
+    trusted_proxies: int = _setting(
+        "RELAY_TRUSTED_PROXIES", integer(0, 16), 0, "hops",
+        "forwarding headers are a stranger's word unless that many proxies stand in front",
+        shown="0",
+    )  # fmt: skip
+
+    # -- who
+    signing_keys: tuple[SigningKey, ...] = _setting(
+        "RELAY_SIGNING_KEYS", signing_keys, (), "kid:secret, …",
+        "the first signs, all verify; made once and kept (0600) with the embedded database only",
+        shown="made once", secret=True,
+    )  # fmt: skip
+    open_signup: bool = _setting(
+        "RELAY_OPEN_SIGNUP", on_off, True, "on or off",
+        "anyone who reaches Relay may start a stream; off: `relay user create`", shown="on",
+    )  # fmt: skip
+    metrics_token: str | None = _setting(
+        "RELAY_METRICS_TOKEN", bearer, None, "bearer token",
+        "without one, only a peer on loopback reads /metrics", shown="none", secret=True,
+    )  # fmt: skip
+
+    # -- the database
+    database_url: str | None = _setting(
+        "DATABASE_URL", postgres_address, None, "address",
+        "without one, Relay runs its own Postgres in its data folder", shown="embedded",
+        secret=True,
+    )  # fmt: skip
+    database_direct_url: str | None = _setting(
+        "RELAY_DATABASE_DIRECT_URL", postgres_address, None, "address",
+        "where DATABASE_URL leads to a transaction pooler: migrations and LISTEN need a session",
+        shown="DATABASE_URL", secret=True,
+    )  # fmt: skip
+    auto_migrate: bool = _setting(
+        "RELAY_AUTO_MIGRATE", on_off, True, "on or off",
+        "a new version serves without a step by hand; off: `relay migrate` first", shown="on",
+    )  # fmt: skip
+    database_connections: int = _setting(
+        "RELAY_DATABASE_CONNECTIONS", integer(4, 200), 12, "connections",
+        "journal writers, readers that catch up and account calls of one process", shown="12",
+    )  # fmt: skip
+    database_timeout: float = _setting(
+        "RELAY_DATABASE_TIMEOUT", duration(0.1, 60), 5.0, "seconds",
+        "a database that takes longer is as good as away: 503, and the producer tries again",
+        shown="5 s",
+    )  # fmt: skip
+    queue_events: int = _setting(
+        "RELAY_QUEUE_EVENTS", integer(1, 1_000_000), 20_000, "events",
+        "events waiting for their commit; beyond it 503 at once rather than late", shown="20 000",
+    )  # fmt: skip
+    queue_bytes: int = _setting(
+        "RELAY_QUEUE_BYTES", size(65_536, 2**32), 64 * 2**20, "bytes",
+        "memory that waiting events may take", shown="64 MiB",
+    )  # fmt: skip
+
+    # -- how long things are kept
+    retention_days: float = _setting(
+        "RELAY_RETENTION_DAYS", days(0.0001, 36_500), 7.0, "days",
+        "long enough to look at last week's run", shown="7",
+    )  # fmt: skip
+    retention_events: int = _setting(
+        "RELAY_RETENTION_EVENTS", integer(1, 10**9), 100_000, "events a user",
+        "a noisy producer trims its own history, nobody else's", shown="100 000",
+    )  # fmt: skip
+    retention_bytes: int = _setting(
+        "RELAY_RETENTION_BYTES", size(1, 2**50), 256 * 2**20, "bytes a user",
+        "the same, for large payloads", shown="256 MiB",
+    )  # fmt: skip
+    idle_user_days: float = _setting(
+        "RELAY_IDLE_USER_DAYS", days(0.0001, 36_500), 30.0, "days",
+        "an anonymous user nobody can log in as any more is gone after that", shown="30",
+    )  # fmt: skip
+    audit_days: float = _setting(
+        "RELAY_AUDIT_DAYS", days(0.0001, 36_500), 90.0, "days",
+        "who made and revoked what, for a quarter", shown="90",
+    )  # fmt: skip
+    housekeeping_every: float = _setting(
+        "RELAY_HOUSEKEEPING_EVERY", duration(0.1, 60), 30.0, "seconds",
+        "trimming in small steps, at least once a minute", shown="30 s",
+    )  # fmt: skip
+    min_free_disk: int = _setting(
+        "RELAY_MIN_FREE_DISK", size(0, 2**50), 64 * 2**20, "bytes",
+        "a full disk ends Postgres; below this the embedded one takes no more events",
+        shown="64 MiB",
+    )  # fmt: skip
+
+    # -- a stream's life
+    heartbeat: float = _setting(
+        "RELAY_HEARTBEAT", duration(0.1, 3600), 25.0, "seconds",
+        "common proxies cut silence at 30 to 60 s; at most half the idle timeout", shown="25 s",
+    )  # fmt: skip
+    idle_timeout: float = _setting(
+        "RELAY_IDLE_TIMEOUT", duration(0.2, 86_400), 60.0, "seconds",
+        "two heartbeats may get lost before a client counts as gone", shown="60 s",
+    )  # fmt: skip
+    send_timeout: float = _setting(
+        "RELAY_SEND_TIMEOUT", duration(0.1, 3600), 30.0, "seconds",
+        "a reader that takes nothing for so long is stalled", shown="30 s",
+    )  # fmt: skip
+    stream_max_age: float | None = _setting(
+        "RELAY_STREAM_MAX_AGE", optional_duration(1, 30 * 86_400), None, "seconds",
+        "for hosts that cap a response's life: streams end themselves first", shown="off",
+    )  # fmt: skip
+    max_connections: int = _setting(
+        "RELAY_MAX_CONNECTIONS", integer(1, 1_000_000), 10_000, "streams",
+        "about 50 KiB each: half a gigabyte", shown="10 000",
+    )  # fmt: skip
+    max_connections_per_user: int = _setting(
+        "RELAY_MAX_CONNECTIONS_PER_USER", integer(1, 1_000_000), 32, "streams",
+        "a person's tabs, phones and terminals; one user cannot take the process", shown="32",
+    )  # fmt: skip
+    max_connections_per_address: int = _setting(
+        "RELAY_MAX_CONNECTIONS_PER_ADDRESS", integer(1, 1_000_000), 256, "streams",
+        "an office behind one address, not a flood", shown="256",
+    )  # fmt: skip
+
+    # -- how often; all of it a process
+    rate_limits: bool = _setting(
+        "RELAY_RATE_LIMITS", on_off, True, "on or off",
+        "nobody takes what is everybody's; off: benchmarks and trusted networks", shown="on",
+    )  # fmt: skip
+    rate_events_per_token: Rate = _setting(
+        "RELAY_RATE_EVENTS_PER_TOKEN", rate, Rate(50, 1, 2_000), "events",
+        "a chatty build with room for its outbursts; a line of a batch is an event",
+        shown="50/s burst 2000",
+    )  # fmt: skip
+    rate_events_per_address: Rate = _setting(
+        "RELAY_RATE_EVENTS_PER_ADDRESS", rate, Rate(200, 1, 8_000), "events",
+        "several producers behind one address (IPv6: one /64)", shown="200/s burst 8000",
+    )  # fmt: skip
+    rate_signups: Rate = _setting(
+        "RELAY_RATE_SIGNUPS", rate, Rate(10, 60, 10), "calls an address",
+        "people become somebody once; a machine would fill the database", shown="10/min",
+    )  # fmt: skip
+    rate_tokens: Rate = _setting(
+        "RELAY_RATE_TOKENS", rate, Rate(60, 60, 60), "calls a user",
+        "tokens, tickets and revocations, each: a page that reconnects a lot still gets tickets",
+        shown="60/min",
+    )  # fmt: skip
+    rate_handshakes: Rate = _setting(
+        "RELAY_RATE_HANDSHAKES", rate, Rate(120, 60, 120), "streams, a user and an address",
+        "many tabs after a restart; not a client that reconnects in a tight loop",
+        shown="120/min",
+    )  # fmt: skip
+    rate_reads: Rate = _setting(
+        "RELAY_RATE_READS", rate, Rate(600, 60, 600), "calls a user",
+        "paging through a whole history, a thousand events a call", shown="600/min",
+    )  # fmt: skip
+    rate_pages: Rate = _setting(
+        "RELAY_RATE_PAGES", rate, Rate(1_200, 60, 1_200), "calls an address",
+        "the live page, the reference and /metrics, for an office behind one address",
+        shown="1200/min",
+    )  # fmt: skip
+
+    # -- the server
+    http1: str = _setting(
+        "RELAY_HTTP1", one_of("lean", "guard"), "lean", "lean or guard",
+        "lean: Relay's own connections, twice as fast; guard: Hypercorn's, behind a guard",
+        shown="lean",
+    )  # fmt: skip
+    body_timeout: float = _setting(
+        "RELAY_BODY_TIMEOUT", duration(0.1, 600), 10.0, "seconds",
+        "1 MiB over a slow line; slower ones hold a place for nothing", shown="10 s",
+    )  # fmt: skip
+    drain_timeout: float = _setting(
+        "RELAY_DRAIN_TIMEOUT", duration(0.1, 600), 8.0, "seconds",
+        "goodbyes and last commits, within the 10 s that common hosts grant", shown="8 s",
+    )  # fmt: skip
+    drain_delay: float = _setting(
+        "RELAY_DRAIN_DELAY", duration(0, 600), 0.0, "seconds",
+        "how long /readyz fails before a stop closes the door, where a balancer looks for that",
+        shown="0 s",
+    )  # fmt: skip
+    worker_silence: float = _setting(
+        "RELAY_WORKER_SILENCE", duration(2, 600), 20.0, "seconds",
+        "a worker that gives no sign of life is replaced: longer than a starved machine's stalls,"
+        " shorter than the 30 s after which proxies cut silence", shown="20 s",
+    )  # fmt: skip
+    log_level: str = _setting(
+        "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info",
+        "debug, info, warning, error", "what an operator wants to see on a quiet day", shown="info",
+    )  # fmt: skip
+    sentry_dsn: str | None = _setting(
+        "RELAY_SENTRY_DSN", sentry_dsn, None, "address",
+        "nobody else is told of errors unless somebody wants that; takes `relay[sentry]`",
+        shown="none", secret=True,
+    )  # fmt: skip
+
+    @property
+    def beat(self) -> float:
+        """Seconds of silence before a client is asked; the default makes way for the timeout."""
+        return min(self.heartbeat, self.idle_timeout / 2)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], **chosen: Any) -> Self:
+        """Read the environment; `chosen` (by field) overrides it. Raises SettingError.
+
+        An empty variable counts as absent: that is how most hosts spell "unset".
+        """
+        values = read(dataclasses.fields(cls), environ, chosen)
+        settings = cls(**values)
+        settings._check()
+        if "heartbeat" in values and settings.beat < settings.heartbeat:
+            raise SettingError(
+                f"RELAY_HEARTBEAT must be at most half of RELAY_IDLE_TIMEOUT, {settings.beat:g} s:"
+                " clients need time to answer"
+            )
+        return settings
+
+    def _check(self) -> None:
+        """What no setting can say alone."""
+        if self.database_direct_url and not self.database_url:
+            raise SettingError(
+                "DATABASE_URL is missing: RELAY_DATABASE_DIRECT_URL is the same database without"
+                " its pooler"
+            )
+        if self.database_url and not self.signing_keys:
+            raise SettingError(
+                "RELAY_SIGNING_KEYS is missing: with DATABASE_URL all processes share their keys."
+                " Make one: echo k1:$(openssl rand -base64 48)"
+            )

@@ -1,0 +1,33 @@
+"""Variables that look like settings and are none: a slip of the pen, told once at the start."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import structlog
+
+from relay.config.settings import Settings
+
+THE_CLIENTS = frozenset({"RELAY_URL", "RELAY_TOKEN"})
+# what Kubernetes tells every container of a service that is called relay
+_LINKED = re.compile(r"RELAY_(PORT|PORT_[0-9]+_.+|SERVICE_(HOST|PORT).*)")
+_KNOWN = [field.metadata["name"] for field in dataclasses.fields(Settings)]
+
+log = structlog.get_logger("relay.config.settings")
+
+
+def note_misspelt(environ: Mapping[str, str]) -> None:
+    """Name the variables that no setting reads, and what may have been meant, in the log."""
+    if found := [_told(name) for name in sorted(environ) if environ[name] and _is_strange(name)]:
+        log.warning("settings_unknown", variables=", ".join(found))
+
+
+def _is_strange(name: str) -> bool:
+    ours = name in _KNOWN or name in THE_CLIENTS
+    return name.startswith("RELAY_") and not ours and not _LINKED.fullmatch(name)
+
+
+def _told(name: str) -> str:
+    near = get_close_matches(name, _KNOWN, 1, cutoff=0.8)
+    return f"{name} (meant: {near[0]}?)" if near else name

@@ -1,0 +1,94 @@
+"""Fair turns: how much of one user's publishing goes on at a time.
+
+The process serves whoever speaks, in turn. Who speaks over many connections would get that many
+turns, and everybody else would wait for all of them; so a user has only so many, and the rest of
+that user's requests wait for those, in the order they came. Who is alone takes nothing from
+anybody: then there are more, and what comes together is committed and delivered together.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import trio
+
+from relay.errors import JournalFull
+from relay.observability import metrics
+
+TURNS = 2  # a user's at a time: one commits while the next is read; more, and others feel it
+TURNS_ALONE = 16  # while nobody else publishes: a few milliseconds' worth for who comes next
+ALONE_AFTER = 1.0  # seconds since somebody else's last request
+EVENTS_A_TURN = 128  # a batch of so many takes both
+
+
+class _Line:
+    """One user's requests: those under way, and those that wait."""
+
+    __slots__ = ("taken", "waiting")
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.waiting: deque[tuple[int, trio.Event]] = deque()
+
+    def admit(self, most: int) -> None:
+        """Let in who stands first, as far as there is room."""
+        while self.waiting and self.taken + self.waiting[0][0] <= most:
+            turns, admitted = self.waiting.popleft()
+            self.taken += turns
+            admitted.set()
+
+
+class Turns:
+    """`patience` is how long, in seconds, a request may wait for its turn."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._lines: dict[UUID, _Line] = {}
+        self._latest: UUID | None = None
+        self._shared_until = 0.0
+
+    @asynccontextmanager
+    async def turn(self, user_id: UUID, events: int) -> AsyncIterator[None]:
+        """Publish inside the block. Raises JournalFull when its turn does not come."""
+        turns = min(TURNS, 1 + events // EVENTS_A_TURN)
+        line = self._lines.setdefault(user_id, _Line())
+        if user_id != self._latest or len(self._lines) > 1:
+            self._latest, self._shared_until = user_id, trio.current_time() + ALONE_AFTER
+        if not line.waiting and line.taken + turns <= self._most():
+            line.taken += turns
+        else:
+            await self._wait(user_id, line, turns)
+        try:
+            yield
+        finally:
+            self._leave(user_id, line, turns)
+
+    def _most(self) -> int:
+        """Turns of a user, now."""
+        return TURNS if trio.current_time() < self._shared_until else TURNS_ALONE
+
+    async def _wait(self, user_id: UUID, line: _Line, turns: int) -> None:
+        metrics.publish_waits.inc()
+        place = (turns, trio.Event())
+        line.waiting.append(place)
+        entered = False
+        try:
+            with trio.fail_after(self._patience):
+                await place[1].wait()
+            entered = True
+        except trio.TooSlowError:
+            metrics.journal_full.inc()
+            raise JournalFull("This user publishes more than can be stored.") from None
+        finally:
+            if not entered and place[1].is_set():  # admitted, and cancelled in the same moment
+                self._leave(user_id, line, turns)
+            elif not entered:
+                line.waiting.remove(place)
+                line.admit(self._most())  # who stands behind may need less
+
+    def _leave(self, user_id: UUID, line: _Line, turns: int) -> None:
+        line.taken -= turns
+        line.admit(self._most())
+        if not line.taken:  # then nobody waits either: one request always fits
+            del self._lines[user_id]

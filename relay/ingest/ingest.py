@@ -1,0 +1,90 @@
+"""The way of one event: a request's bytes -> a validated NewEvent -> a receipt -> the answer."""
+
+from collections.abc import Callable
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from relay.events import Cursor, Receipt, utc_now
+from relay.ingest.envelope import parse_event
+from relay.ingest.ndjson import parse_batch
+from relay.ingest.publisher import Publisher
+from relay.schema_types import CursorText, Seq
+
+CountWatchers = Callable[[UUID], int]
+"""How many live streams a user has."""
+
+Watchers = Annotated[int, Meta(ge=0, description="Live streams of the user.")]
+
+
+class Accepted(msgspec.Struct):
+    """One event is stored; `watchers` live streams were told."""
+
+    id: str
+    seq: Seq
+    cursor: CursorText
+    duplicate: Annotated[bool, Meta(description="Stored before; nothing is delivered again.")]
+    watchers: Watchers
+    ok: bool = True
+
+
+class BatchAccepted(msgspec.Struct):
+    """All events are stored: `accepted` new ones, from `first_seq` to `last_seq` (null when none),
+    and `duplicates` that were stored before or stand in the batch twice."""
+
+    accepted: int
+    duplicates: int
+    first_seq: Seq | None
+    last_seq: Seq | None
+    cursor: CursorText
+    watchers: Watchers
+    ok: bool = True
+
+
+async def take_one(
+    publisher: Publisher,
+    watchers: CountWatchers,
+    user_id: UUID,
+    body: bytes,
+    default_id: str | None = None,
+) -> Accepted:
+    """Store the event that these bytes are. Raises what parsing, turns and journal raise."""
+    received_at = utc_now()
+    async with publisher.turns.turn(user_id, 1):
+        event = parse_event(body, received_at, default_id)
+        (receipt,) = await publisher.publish(user_id, (event,))
+    cursor = f"{receipt.epoch}.{receipt.seq}"
+    return Accepted(receipt.id, receipt.seq, cursor, receipt.duplicate, watchers(user_id))
+
+
+async def take_batch(
+    publisher: Publisher,
+    watchers: CountWatchers,
+    user_id: UUID,
+    body: bytes,
+    lines: int,
+    default_id: str | None = None,
+) -> BatchAccepted:
+    """Store the events that these lines are, all or none. Raises like `take_one`."""
+    received_at = utc_now()
+    async with publisher.turns.turn(user_id, lines):
+        await publisher.pace.keep(lines)
+        events = await parse_batch(body, received_at, default_id)
+        receipts = await publisher.publish(user_id, events)
+    return _batch_accepted(receipts, watchers(user_id))
+
+
+def _batch_accepted(receipts: list[Receipt], watchers: int) -> BatchAccepted:
+    """One commit numbered them, so they are of one epoch, and the new ones in order."""
+    new = [receipt.seq for receipt in receipts if not receipt.duplicate]
+    furthest = max([receipt.seq for receipt in receipts])
+    return BatchAccepted(
+        accepted=len(new),
+        duplicates=len(receipts) - len(new),
+        first_seq=new[0] if new else None,
+        last_seq=new[-1] if new else None,
+        cursor=str(Cursor(receipts[0].epoch, furthest)),
+        watchers=watchers,
+    )

@@ -1,0 +1,67 @@
+"""Append, then hand over: how an event gets from a request to its user's readers."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from relay.config.settings import Settings
+from relay.db.journal import Journal
+from relay.db.pool import Database
+from relay.events import Event, NewEvent, Receipt
+from relay.ingest.fair_queue import Turns
+from relay.ingest.pacing import Pace
+from relay.observability import metrics
+from relay.realtime.backplane import Backplane
+from relay.realtime.delivery import observe_delivery
+from relay.realtime.encoding import Frame
+from relay.realtime.hub import Hub
+
+READERS_SHARE = 4  # one in so many connections is for readers, the rest for who must not wait
+
+
+class Publisher:
+    """Owns the journal, because the journal hands over: commit order is delivery order."""
+
+    def __init__(
+        self, database: Database, hub: Hub, backplane: Backplane, settings: Settings
+    ) -> None:
+        self._hub = hub
+        self._backplane = backplane
+        self.turns = Turns(settings.database_timeout)
+        self.pace = Pace()
+        self.journal = Journal(
+            database,
+            deliver=self._deliver,
+            recheck=hub.recheck,
+            queue_events=settings.queue_events,
+            queue_bytes=settings.queue_bytes,
+            readers=max(1, settings.database_connections // READERS_SHARE),
+            timeout=settings.database_timeout,
+        )
+
+    async def publish(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
+        """Store one user's events and hand them over. Raises what Journal.append raises."""
+        receipts = await self.journal.append(user_id, events)
+        types = [
+            event.event_type
+            for event, receipt in zip(events, receipts, strict=True)
+            if not receipt.duplicate
+        ]
+        for event_type in set(types):
+            _ingested(event_type).inc(types.count(event_type))
+        if len(types) < len(receipts):
+            metrics.events_duplicate.inc(len(receipts) - len(types))
+        return receipts
+
+    def _deliver(self, user_id: UUID, events: list[Event]) -> None:
+        if self._hub.watchers(user_id) and self._hub.publish(
+            user_id, [Frame.of(event) for event in events]
+        ):
+            observe_delivery(events[0].received_at)
+        self._backplane.grew(user_id, events[-1].seq)
+
+
+@cache  # there are five
+def _ingested(event_type: str) -> Any:
+    return metrics.events_ingested.labels(event_type)

@@ -1,0 +1,108 @@
+"""One shape for every line, ours and the libraries': JSON off a terminal, readable on one.
+
+Three things stand in none: an exception's message (it may quote a secret), the query of a
+request, and a path that no route matched.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+import structlog
+
+from relay.observability import metrics
+from relay.observability.exceptions import describe
+from relay.observability.logs.context import known
+from relay.observability.logs.rate_limit import Budget
+from relay.observability.logs.writer import LineWriter
+
+STDERR = 2
+MAX_TEXT = 1_000  # characters of one field; a line then stays below what a pipe takes whole
+# What these say below that level is a line a request of our own, or a try of many while the
+# database is away, of which our own lines tell the beginning and the end.
+QUIET = {"httpx": "WARNING", "httpcore": "WARNING", "urllib3": "WARNING", "asyncpg": "ERROR"}
+
+Event = MutableMapping[str, Any]
+
+
+def configure_logs(level: str, descriptor: int = STDERR) -> None:
+    """Send everything to stderr in one shape. At `debug` nothing is left out."""
+    budget = None if level == "debug" else Budget(_skipped)
+    shared: Sequence[Any] = (
+        structlog.contextvars.merge_contextvars,  # of the whole process: which worker
+        _merge_known,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *([] if budget is None else [budget]),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = LineWriter(descriptor, on_lost=_lost)
+    if budget is not None:
+        handler.addFilter(budget.admits)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _name_failure,
+                _shorten,
+                structlog.dev.ConsoleRenderer()
+                if os.isatty(descriptor)
+                else structlog.processors.JSONRenderer(default=str),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for former in root.handlers:
+        former.close()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(least)
+
+
+def _merge_known(_logger: Any, _method: str, event: Event) -> Event:
+    """What a line says itself stands over what is known around it."""
+    for name, value in known().items():
+        event.setdefault(name, value if isinstance(value, int | float) else str(value))
+    event.setdefault("pid", os.getpid())
+    return event
+
+
+def _name_failure(_logger: Any, _method: str, event: Event) -> Event:
+    """An exception as its types and places."""
+    failure = event.pop("exc_info", None)
+    if failure is True:
+        failure = sys.exc_info()
+    if isinstance(failure, tuple):
+        failure = failure[1]
+    if isinstance(failure, BaseException):
+        event["failure"] = describe(failure)
+    return event
+
+
+def _shorten(_logger: Any, _method: str, event: Event) -> Event:
+    for name, value in event.items():
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            event[name] = value[:MAX_TEXT] + "…"
+    return event
+
+
+def _skipped() -> None:
+    metrics.log_lines_dropped.labels("skipped").inc()
+
+
+def _lost() -> None:
+    metrics.log_lines_dropped.labels("blocked").inc()

@@ -1,0 +1,166 @@
+"""How often: the generic cell rate algorithm, in bounded memory that forgets.
+
+GCRA keeps one number a key: the theoretical arrival time (TAT), when everything taken so far
+will have been paid for at the steady rate. One more may come as long as that lies no further
+ahead than a burst. (ITU-T I.371, annex A; the virtual scheduling form.) Nothing here waits, so
+limits are exact however many ask at once, and clocks are monotonic.
+"""
+
+import heapq
+import math
+import time
+from collections.abc import Callable, Hashable, Sequence
+from ipaddress import IPv6Address
+from typing import NamedTuple
+from uuid import UUID
+
+from relay.config.parsers import Rate
+from relay.config.settings import Settings
+from relay.errors import RateLimited
+from relay.observability import metrics
+from relay.observability.logs import know
+
+MOST_KEYS = 100_000  # remembered at once, about 20 MiB: users and addresses of a busy minute
+SHED = 0.1  # the share that goes when there are more; those that owe least, so go first
+
+Clock = Callable[[], float]
+
+
+class Allowances:
+    """What each key has taken, as its TAT on a monotonic clock; forgotten once it is past."""
+
+    def __init__(self, most: int = MOST_KEYS, clock: Clock = time.monotonic) -> None:
+        self.clock = clock
+        self._most = most
+        self._arrivals: dict[Hashable, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def get(self, key: Hashable, now: float) -> float:
+        return max(self._arrivals.get(key, now), now)
+
+    def set(self, key: Hashable, arrival: float) -> None:
+        if len(self._arrivals) >= self._most and key not in self._arrivals:
+            self._make_room()
+        self._arrivals[key] = arrival
+
+    def _make_room(self) -> None:
+        now = self.clock()
+        self._arrivals = {key: at for key, at in self._arrivals.items() if at > now}
+        surplus = len(self._arrivals) - int(self._most * (1 - SHED))
+        if surplus > 0:
+            metrics.allowances_evicted.inc(surplus)
+            for key in heapq.nsmallest(surplus, self._arrivals, key=self._arrivals.__getitem__):
+                del self._arrivals[key]
+
+
+class Charge(NamedTuple):
+    """What something costs against one limit."""
+
+    limit: str
+    key: Hashable
+    rate: Rate
+    cost: int
+    what: str  # is counted, in the words of a refusal
+
+
+class Quota(NamedTuple):
+    """What is left of the tightest limit: the RateLimit-* fields. `reset` is in seconds."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"ratelimit-limit", b"%d" % self.limit),
+            (b"ratelimit-remaining", b"%d" % self.remaining),
+            (b"ratelimit-reset", b"%d" % self.reset),
+        ]
+
+
+class OverLimit(RateLimited):
+    """A charge was refused, and nothing was taken from any limit."""
+
+    def __init__(self, charge: Charge, wait: float, quota: Quota) -> None:
+        retry_after = max(1, math.ceil(wait))
+        self.quota = quota
+        if charge.cost > charge.rate.burst:
+            detail = (
+                f"No more than {charge.rate.burst} {charge.what} may ever come at once,"
+                f" and these are {charge.cost}: send fewer at a time."
+            )
+        else:
+            detail = f"More than {charge.rate} {charge.what}: try again in {retry_after} s."
+        super().__init__(detail, retry_after=retry_after)
+
+
+class Limits:
+    """The limits of what no extension counts: events, and handshakes of streams."""
+
+    def __init__(self, settings: Settings, clock: Clock = time.monotonic) -> None:
+        self._settings = settings
+        self.allowances = Allowances(clock=clock)
+
+    def publish(self, token_id: UUID, address: str, events: int) -> Quota | None:
+        """Charge so many events to a hook token and its address. Raises OverLimit."""
+        token = self._settings.rate_events_per_token
+        block = self._settings.rate_events_per_address
+        return self._take(
+            Charge("events_token", token_id, token, events, "events of this token"),
+            Charge("events_address", address, block, events, "events from this address"),
+        )
+
+    def connect_from(self, address: str) -> Quota | None:
+        """Charge a stream's handshake to its address. Raises OverLimit."""
+        rate, what = self._settings.rate_handshakes, "new streams from this address"
+        return self._take(Charge("handshakes_address", address, rate, 1, what))
+
+    def connect_as(self, user_id: UUID) -> Quota | None:
+        """Charge a stream's handshake to its user. Raises OverLimit."""
+        rate, what = self._settings.rate_handshakes, "new streams of this user"
+        return self._take(Charge("handshakes_user", user_id, rate, 1, what))
+
+    def _take(self, *charges: Charge) -> Quota | None:
+        """All or none; the tightest of them speaks. None where limits are off."""
+        if not self._settings.rate_limits:
+            return None
+        now = self.allowances.clock()
+        arrivals = [self.allowances.get((charge.limit, charge.key), now) for charge in charges]
+        for charge, arrival in zip(charges, arrivals, strict=True):
+            wait = arrival + (charge.cost - charge.rate.burst) * charge.rate.interval - now
+            if wait > 1e-9:  # a rounding error is nobody's fault
+                metrics.rate_limited.labels(charge.limit).inc()
+                know(limit=charge.limit)
+                raise OverLimit(charge, wait, _quota(charge.rate, arrival - now))
+        quotas = []
+        for charge, arrival in zip(charges, arrivals, strict=True):
+            paid_at = arrival + charge.cost * charge.rate.interval
+            self.allowances.set((charge.limit, charge.key), paid_at)
+            quotas.append(_quota(charge.rate, paid_at - now))
+        return _tightest(quotas)
+
+
+def _quota(rate: Rate, owed: float) -> Quota:
+    """`owed` seconds of the burst are taken."""
+    remaining = rate.burst - math.ceil(owed / rate.interval - 1e-6)
+    return Quota(rate.burst, max(0, remaining), math.ceil(owed))
+
+
+def _tightest(quotas: Sequence[Quota]) -> Quota:
+    return min(quotas, key=lambda quota: quota.remaining)
+
+
+def address_block(address: str) -> str:
+    """Who counts as one: an IPv4 address, or the /64 that one IPv6 subscriber holds."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"

@@ -1,0 +1,62 @@
+"""A WebSocket as ASGI has it, without a framework around it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from relay.realtime.transport import ClientLeft
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+class Speaker(Protocol):
+    """What a door needs of an accepted WebSocket; Quart's own is one, too."""
+
+    async def send(self, data: str) -> None: ...
+
+    async def receive(self) -> str | bytes:
+        """The next message. Raises ClientLeft."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None: ...
+
+
+def message_in(event: Any) -> str | bytes | None:
+    """The message that an event brings, if it does. Raises ClientLeft."""
+    if event["type"] == "websocket.disconnect":
+        raise ClientLeft()
+    if event["type"] != "websocket.receive":
+        return None
+    message: str | bytes = event.get("text") or event.get("bytes") or b""
+    return message
+
+
+class Socket:
+    """One WebSocket, over the events of ASGI."""
+
+    __slots__ = ("_receive", "_send")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+
+    async def accept(self, subprotocol: str | None) -> None:
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+
+    async def refuse(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer the handshake by HTTP."""
+        start = {"type": "websocket.http.response.start", "status": status, "headers": headers}
+        await self._send(start)
+        await self._send({"type": "websocket.http.response.body", "body": body})
+
+    async def send(self, data: str) -> None:
+        await self._send({"type": "websocket.send", "text": data})
+
+    async def receive(self) -> str | bytes:
+        """The next message. Raises ClientLeft."""
+        while True:
+            if (message := message_in(await self._receive())) is not None:
+                return message
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})

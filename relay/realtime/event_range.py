@@ -1,0 +1,56 @@
+"""Events on their way to one reader: read back, or left in its inbox -> the bytes of both doors.
+
+What many readers get at once is a `Frame`, made once for all of them; what one reader missed is
+joined here, a thousand events in a few steps.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from relay.realtime.encoding import MAX_MESSAGE, text_frame
+
+
+class Stretch(NamedTuple):
+    """Events that follow each other from seq `first` on, at least one, as readers see them."""
+
+    epoch: str
+    first: int
+    texts: Sequence[bytes]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.texts) - 1
+
+    @property
+    def messages(self) -> bytes:
+        """A WebSocket message each."""
+        return b"".join([text_frame(text) for text in self.texts])
+
+    @property
+    def array(self) -> bytes:
+        """One WebSocket message: a JSON array, or the event itself if there is but one."""
+        if len(self.texts) == 1:
+            return text_frame(self.texts[0])
+        return text_frame(b"[" + b",".join(self.texts) + b"]")
+
+    @property
+    def sse(self) -> bytes:
+        """An SSE block each."""
+        numbered, epoch = enumerate(self.texts, self.first), self.epoch.encode()
+        return b"".join([b"id: %s.%d\ndata: %s\n\n" % (epoch, seq, text) for seq, text in numbered])
+
+    def parts(self) -> Iterator["Stretch"]:
+        """Cut so that each part's JSON stays within MAX_MESSAGE; one event always fits."""
+        if sum(map(len, self.texts)) + len(self.texts) + 1 <= MAX_MESSAGE:
+            yield self
+            return
+        start, size = 0, 2
+        for index, text in enumerate(self.texts):
+            if index > start and size + len(text) + 1 > MAX_MESSAGE:
+                yield self._part(start, index)
+                start, size = index, 2
+            size += len(text) + 1
+        yield self._part(start, len(self.texts))
+
+    def _part(self, start: int, end: int) -> "Stretch":
+        return Stretch(self.epoch, self.first + start, self.texts[start:end])

@@ -1,0 +1,93 @@
+"""Events that other processes stored, on their way to the readers here.
+
+News of them is a reason to look, and after a while so is none: whatever was stored and not
+announced here, because a notification or a commit's answer got lost, is found by that look.
+"""
+
+from collections.abc import Mapping
+from itertools import islice
+from uuid import UUID
+
+import trio
+
+from relay.db.journal import Journal
+from relay.db.pool import UNANSWERED
+from relay.events import utc_now
+from relay.observability import metrics
+from relay.realtime.delivery import observe_delivery
+from relay.realtime.encoding import Frame
+from relay.realtime.hub import Hub
+from relay.realtime.notification import News
+
+LOOK = 1.0  # seconds between two looks at all streams with readers here
+LOOK_ALONE = 5.0  # where nobody else stores: only a commit of one's own can have got lost
+SOON = 0.1  # seconds between two at least, however often "everything" is heard
+RETRY = 0.2  # seconds after a look that failed
+MOST_USERS = 256  # streams of one query
+
+
+class Follower:
+    """Reads for all readers of a user at once what none of them was told."""
+
+    def __init__(self, hub: Hub, journal: Journal, look: float = LOOK) -> None:
+        self._look = look
+        self._hub = hub
+        self._journal = journal
+        self._heads: dict[UUID, int] = {}  # only users with readers here
+        self._woken = trio.Event()
+        self._looked_at = self._look_at = 0.0
+
+    def hear(self, news: News) -> None:
+        """Look soon at what it names."""
+        for user_id, seq in news.heads.items():
+            if self._is_new(user_id, seq):
+                self._heads[user_id] = max(seq, self._heads.get(user_id, 0))
+            else:
+                self._hub.recheck(user_id, seq)  # whoever starts may have asked before it
+        if news.everything:
+            self._look_at = min(self._look_at, self._looked_at + SOON)
+        if self._heads or news.everything:
+            self._woken.set()
+
+    def _is_new(self, user_id: UUID, seq: int) -> bool:
+        told = self._hub.told(user_id)
+        return told is not None and told < seq
+
+    async def run(self) -> None:
+        """Follow, for as long as the process serves."""
+        while True:
+            with trio.move_on_at(self._look_at):
+                await self._woken.wait()
+            self._woken = trio.Event()
+            try:
+                if trio.current_time() >= self._look_at:
+                    await self._look_at_all()
+                heads, self._heads = self._heads, {}
+                await self._hand_over(heads)
+            except UNANSWERED:  # told in the log by who looks for revocations
+                self._look_at = trio.current_time() + RETRY
+                await trio.sleep(RETRY)
+
+    async def _look_at_all(self) -> None:
+        """How far have the streams with readers here got?"""
+        self._looked_at = trio.current_time()
+        self._look_at = self._looked_at + self._look
+        if users := self._hub.users():
+            for user_id, head in (await self._journal.heads(users)).items():
+                if self._is_new(user_id, head.last):
+                    self._heads[user_id] = head.last
+
+    async def _hand_over(self, heads: Mapping[UUID, int]) -> None:
+        waiting = iter(heads)
+        while some := list(islice(waiting, MOST_USERS)):
+            told = {user: self._hub.told(user) for user in some}
+            found = await self._journal.read_many(
+                {user: seq for user, seq in told.items() if seq is not None}
+            )
+            for user_id, events in found.items():
+                oldest = events[0].received_at
+                metrics.backplane_lag.observe((utc_now() - oldest).total_seconds())
+                if self._hub.publish(user_id, [Frame(*event) for event in events]):
+                    observe_delivery(oldest)
+            for user_id in some:  # who could not be given all of it reads for itself
+                self._hub.recheck(user_id, heads[user_id])

@@ -1,0 +1,1 @@
+"""HTTP around the handlers: credentials, limits, bodies, problem documents."""

@@ -1,0 +1,1 @@
+"""Layers around the whole application: access log, security headers, proxy headers."""

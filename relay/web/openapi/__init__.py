@@ -1,0 +1,1 @@
+"""OpenAPI and AsyncAPI documents, made from the routes and the models of a running Relay."""

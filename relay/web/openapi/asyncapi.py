@@ -1,0 +1,186 @@
+"""AsyncAPI 3.0: the two doors of a stream, told by the constants and shapes they are made of."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from relay import __version__
+from relay.ingest.envelope import MAX_PAYLOAD
+from relay.realtime import sse, websocket
+from relay.realtime.close_codes import Close
+from relay.realtime.encoding import MAX_MESSAGE, SSE_HEARTBEAT, SSE_RETRY
+from relay.web.openapi import stream_messages, stream_parameters
+from relay.web.openapi.describe import Parameter
+from relay.web.openapi.rules import SECURITY
+from relay.web.openapi.schemas import Schemas, json_of, paragraphs
+
+ABOUT = f"""\
+One private stream a user, two doors to it. Both say the same events in the same order with the
+same cursor; leave by one and go on by the other, or by `GET /api/events`.
+
+A stream starts with `hello`. Every event, `hello` and `gap` carries a cursor: keep the last one,
+come back with it, and nothing is lost and nothing comes twice. A payload has at most
+{MAX_PAYLOAD} bytes."""
+
+WEBSOCKET = f"""\
+Text messages, one JSON object each. Who offers the subprotocol `{websocket.SUBPROTOCOL}` also gets
+`ping`, and may get several events as one JSON array of at most {MAX_MESSAGE} bytes. What a client
+says is a sign of life and otherwise ignored: messages of up to {websocket.MAX_CLIENT_MESSAGE}
+bytes, {websocket.MAX_CLIENT_MESSAGES} a second; past either the socket closes. Whenever nothing
+was heard of the client for `heartbeat_s`, Relay sends a ping frame, which clients answer by
+themselves."""
+
+SSE = f"""\
+Server-sent events. Events are unnamed, so that `onmessage` sees them, and have their cursor as
+`id`; controls are named, `hello` and `gap` with their cursor as `id`. The first block says
+`{SSE_RETRY.decode().strip()}`. When nothing was sent for {sse.HEARTBEAT:.0f} s, the comment
+`{SSE_HEARTBEAT.decode().strip()}` is."""
+
+_ON_BOTH = ("event", "hello", "gap", "close")
+_SPECIMENS: dict[str, msgspec.Struct] = {
+    "event": stream_messages.EVENT,
+    "hello": stream_messages.HELLO,
+    "gap": stream_messages.GAP,
+    "close": stream_messages.GOODBYE,
+    "ping": stream_messages.PING,
+}
+_AS_A_BATCH = "events"
+
+
+def asyncapi(base_url: str) -> dict[str, Any]:
+    """The document of a Relay at this address."""
+    schemas = Schemas()
+    described = {name: _message(schemas, name, one) for name, one in _SPECIMENS.items()}
+    described[_AS_A_BATCH] = _batch(schemas)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Relay's streams",
+            "version": __version__,
+            "description": paragraphs(ABOUT),
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": _servers(base_url),
+        "channels": {
+            "websocket": _channel(
+                schemas, "/api/rt", "websocket", WEBSOCKET, (*_ON_BOTH, "ping", _AS_A_BATCH)
+            ),
+            "sse": _channel(schemas, "/api/sse", "sse", SSE, _ON_BOTH),
+        },
+        "operations": {
+            "watchByWebSocket": _operation("websocket", (*_ON_BOTH, "ping", _AS_A_BATCH)),
+            "watchBySse": _operation("sse", _ON_BOTH),
+        },
+        "components": {
+            "messages": described,
+            "schemas": schemas.components,
+            "securitySchemes": _security(),
+        },
+        "x-close-codes": close_codes(),
+    }
+
+
+def close_codes() -> list[dict[str, Any]]:
+    """Why a stream ends, from the table that ends it; what is never sent is left out."""
+    return [
+        {"code": close.code, "reason": close.reason, "retry_after_ms": close.retry_after_ms}
+        for close in Close
+        if close is not Close.GONE
+    ]
+
+
+def _servers(base_url: str) -> dict[str, Any]:
+    parts = urlsplit(base_url)
+    secure = parts.scheme == "https"
+    both = {
+        "host": parts.netloc,
+        **({"pathname": parts.path} if parts.path else {}),
+        "security": [
+            {"$ref": f"#/components/securitySchemes/{name}"}
+            for name in ("session", "hook", "ticket", "cookie")
+        ],
+    }
+    return {
+        "websocket": {"protocol": "wss" if secure else "ws", **both},
+        "sse": {"protocol": "https" if secure else "http", **both},
+    }
+
+
+def _channel(
+    schemas: Schemas, address: str, server: str, says: str, names: tuple[str, ...]
+) -> dict[str, Any]:
+    headers = {"Last-Event-ID": stream_parameters.LAST_EVENT_ID_HEADER} if server == "sse" else {}
+    binding: dict[str, Any] = {
+        "method": "GET",
+        "query": _asked(schemas, stream_parameters.WHERE_TO_START),
+        "bindingVersion": "0.1.0",
+    }
+    if server == "websocket":
+        binding["headers"] = {
+            "type": "object",
+            "properties": {
+                "Sec-WebSocket-Protocol": {"type": "string", "const": websocket.SUBPROTOCOL}
+            },
+        }
+    elif headers:
+        binding["headers"] = _asked(schemas, tuple(headers.values()))
+    channel: dict[str, Any] = {
+        "address": address,
+        "description": paragraphs(says),
+        "servers": [{"$ref": f"#/servers/{server}"}],
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+    }
+    if server == "websocket":
+        channel["bindings"] = {"ws": binding}
+    else:
+        channel["x-request"] = binding
+        channel["x-example"] = stream_messages.sse_example()
+    return channel
+
+
+def _asked(schemas: Schemas, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            given.name: {**schemas.of(given.type), "description": given.says}
+            for given in parameters
+        },
+    }
+
+
+def _operation(channel: str, names: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names],
+    }
+
+
+def _message(schemas: Schemas, name: str, specimen: msgspec.Struct) -> dict[str, Any]:
+    about = paragraphs(type(specimen).__doc__ or "")
+    return {
+        "name": name,
+        "summary": about,
+        "payload": schemas.of(type(specimen)),
+        "examples": [{"name": name, "payload": json_of(specimen)}],
+    }
+
+
+def _batch(schemas: Schemas) -> dict[str, Any]:
+    return {
+        "name": _AS_A_BATCH,
+        "summary": f"Several events at once; only with the subprotocol `{websocket.SUBPROTOCOL}`.",
+        "payload": schemas.of(list[stream_messages.StreamEvent]),
+        "examples": [{"name": _AS_A_BATCH, "payload": [json_of(stream_messages.EVENT)]}],
+    }
+
+
+def _security() -> dict[str, Any]:
+    """OpenAPI's schemes in AsyncAPI's words: a key in a URL or a cookie is `httpApiKey` here."""
+    return {
+        name: {**scheme, "type": "httpApiKey" if scheme["type"] == "apiKey" else scheme["type"]}
+        for name, scheme in SECURITY.items()
+        if name != "metrics"
+    }

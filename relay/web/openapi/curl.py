@@ -1,0 +1,34 @@
+"""A call as a line of curl, for people to paste: the same facts as the document's."""
+
+import shlex
+
+import msgspec
+
+from relay.web.openapi.describe import Events
+from relay.web.openapi.rules import Operation
+
+# the variables of the examples, which a reader has set, by what a call accepts
+_VARIABLES = {"session": "$SESSION", "hook": "$HOOK", "metrics": "$METRICS"}
+
+
+def curl(call: Operation) -> str:
+    """The call with its first credential and its first body, one option a line."""
+    described = call.described
+    options = ["curl -sS"]
+    path = call.path
+    if any(isinstance(answer, Events) for answer in described.answers.values()):
+        options = ["curl -sSN"]
+    if call.method not in ("GET", "POST") or (call.method == "POST" and not described.body):
+        options[0] += f" -X {call.method}"
+    for given in described.parameters:
+        if given.where == "path":
+            path = path.replace(f"{{{given.name}}}", str(given.example))
+    options.append(f'"$RELAY_URL{path}"')
+    for name in call.accepts[:1]:
+        if name in _VARIABLES:
+            options.append(f'-H "Authorization: Bearer {_VARIABLES[name]}"')
+    for media_type, specimens in list(described.body.items())[:1]:
+        specimen = specimens[0] if isinstance(specimens, tuple) else specimens
+        options.append(f"-H 'Content-Type: {media_type}'")
+        options.append(f"-d {shlex.quote(msgspec.json.encode(specimen).decode())}")
+    return " \\\n  ".join(options)

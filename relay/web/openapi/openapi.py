@@ -1,0 +1,238 @@
+"""OpenAPI 3.1, from the URL map: quart-schema walks the routes, their descriptions fill them in.
+
+What a route's credential, body and rate limit may refuse is known of those, so that a route
+declares only what is its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from quart_schema.openapi import OpenAPIProvider
+from werkzeug.routing.rules import Rule
+
+from relay.errors import MEDIA_TYPE, Problem, ProblemDocument
+from relay.ingest.ndjson import MAX_BATCH_EVENTS
+from relay.schema_types import Somebody
+from relay.web.openapi.curl import curl
+from relay.web.openapi.describe import Answer, Description, Events, Link, Parameter, Specimens, Text
+from relay.web.openapi.headers import HEADERS, RATE_LIMIT, REQUEST_ID, header, refer
+from relay.web.openapi.rules import ANYWHERE, SECURITY, Operation
+from relay.web.openapi.schemas import Schemas, json_of, paragraphs
+
+TITLE = "Relay"
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+ABOUT = """\
+Durable, private event streams: webhooks in, WebSocket and SSE out.
+
+Every refusal is a problem document (RFC 9457); compare its `code`. Every answer carries
+`X-Request-ID`. The two streaming doors are described in full by `/asyncapi.json`."""
+
+TAGS = {
+    "users": "Become somebody, look at yourself, leave.",
+    "tokens": "What producers publish with.",
+    "events": "Events in: one by one, or many at once.",
+    "streams": "Events out: live over two doors, or as plain pages.",
+    "operations": "For those who run Relay.",
+    "reference": "This reference, for machines and for people.",
+    "page": "The live page.",
+}
+
+
+class RouteProvider(OpenAPIProvider):
+    """quart-schema's provider, for routes that describe themselves."""
+
+    def schema(self) -> dict[str, Any]:
+        self._schemas = Schemas()
+        document = super().schema()
+        document["info"] |= {"description": ABOUT, "license": {"name": "MIT", "identifier": "MIT"}}
+        document["servers"] = [{"url": "/"}]
+        document["tags"] = [{"name": name, "description": says} for name, says in TAGS.items()]
+        common = {kind.__name__: self._refusal(kind.status, [kind]) for kind in ANYWHERE}
+        document["components"] = {
+            "schemas": dict(sorted(self._schemas.components.items())),
+            "responses": common,
+            "securitySchemes": SECURITY,
+            "headers": {name: header(name) for name in HEADERS},
+        }
+        document["paths"] = dict(document["paths"])
+        return document
+
+    def generate_rules(self) -> Iterable[Rule]:
+        """All of them, the WebSocket's handshake too, in the order of the tags."""
+        order = list(TAGS)
+        return sorted(
+            self._app.url_map.iter_rules(),
+            key=lambda rule: order.index(self._handler(rule).described.tag),
+        )
+
+    def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
+        paths, _ = super().build_paths(rule)
+        for path, item in paths.items():
+            for method, operation in item.items():
+                self._fill(operation, Operation(method.upper(), path, self._handler(rule)))
+        return paths, {}
+
+    def _handler(self, rule: Rule) -> Any:
+        return self._app.view_functions[rule.endpoint]
+
+    def _fill(self, operation: dict[str, Any], call: Operation) -> None:
+        described = call.described
+        operation["operationId"] = call.handler.__name__
+        operation["tags"] = [described.tag]
+        operation["summary"] = operation["summary"].removesuffix(".")
+        operation["description"] = paragraphs(operation.get("description", ""))
+        if not operation["description"]:
+            del operation["description"]
+        operation["security"] = [{name: []} if name else {} for name in call.accepts]
+        operation["parameters"] = [self._parameter(given) for given in described.parameters]
+        if not operation["parameters"]:
+            del operation["parameters"]
+        if described.body:
+            operation["requestBody"] = self._body(described)
+        operation["responses"] = {
+            **{
+                str(status): self._answer(call, status, answer)
+                for status, answer in described.answers.items()
+            },
+            **self._problems(call),
+        }
+        if described.links:
+            first = operation["responses"][str(next(iter(described.answers)))]
+            first["links"] = {link.to: _link(link) for link in described.links}
+        if 101 not in described.answers:  # curl opens no WebSocket
+            operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": curl(call)}]
+
+    def _parameter(self, given: Parameter) -> dict[str, Any]:
+        parameter = {
+            "name": given.name,
+            "in": given.where,
+            "description": given.says,
+            "schema": self._schemas.of(given.type),
+        }
+        if given.example is not None:
+            parameter["example"] = given.example
+        return {**parameter, "required": True} if given.where == "path" else parameter
+
+    def _body(self, described: Description) -> dict[str, Any]:
+        return {
+            "required": not described.body_optional,
+            "content": {
+                media_type: self._content(media_type, specimens)
+                for media_type, specimens in described.body.items()
+            },
+        }
+
+    def _content(self, media_type: str, specimens: Specimens) -> dict[str, Any]:
+        several = specimens if isinstance(specimens, tuple) else (specimens,)
+        schema = self._schemas.any_of(type(specimen) for specimen in several)
+        if media_type == NDJSON:
+            lines = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_BATCH_EVENTS}
+            lines["description"] = "One a line, in text; no JSON array stands around them."
+            return {"schema": lines, "example": [json_of(specimen) for specimen in several]}
+        return {"schema": schema, **_examples(several)}
+
+    def _answer(self, call: Operation, status: int, answer: Answer) -> dict[str, Any]:
+        own = call.described.headers.get(status, ())
+        headers = refer(REQUEST_ID, *own, *(RATE_LIMIT if call.limited else ()))
+        if isinstance(answer, Text):
+            response = {"description": answer.says, "headers": headers}
+            if answer.media_types:
+                response["content"] = {name: {"schema": _text(name)} for name in answer.media_types}
+            return response
+        if isinstance(answer, Events):
+            content = self._content("text/event-stream", answer.one)
+            return {
+                "description": answer.says,
+                "headers": headers,
+                "content": {"text/event-stream": content},
+            }
+        several = answer if isinstance(answer, tuple) else (answer,)
+        return {
+            "description": " Or: ".join(_summary(type(specimen)) for specimen in several),
+            "headers": headers,
+            "content": {JSON: self._content(JSON, answer)},
+        }
+
+    def _problems(self, call: Operation) -> dict[str, Any]:
+        by_status: dict[int, list[type[Problem]]] = {}
+        for kind in call.refuses:
+            by_status.setdefault(kind.status, []).append(kind)
+        return {
+            str(status): (
+                {"$ref": f"#/components/responses/{kinds[0].__name__}"}
+                if len(kinds) == 1 and kinds[0] in ANYWHERE
+                else self._refusal(status, kinds, call)
+            )
+            for status, kinds in by_status.items()
+        }
+
+    def _refusal(
+        self, status: int, kinds: Sequence[type[Problem]], call: Operation | None = None
+    ) -> dict[str, Any]:
+        shape = {"status": {"const": status}, "code": {"enum": [kind.code for kind in kinds]}}
+        names = [REQUEST_ID]
+        if status in (401, 403):
+            names.append("WWW-Authenticate")
+        if status in (429, 503):
+            names.append("Retry-After")
+        if status == 429 and call is not None and call.limited:
+            names.extend(RATE_LIMIT)
+        return {
+            "description": "\n".join(f"- `{kind.code}`: {kind.hint}" for kind in kinds),
+            "headers": refer(*names),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"allOf": [self._schemas.of(ProblemDocument), {"properties": shape}]},
+                    "examples": {kind.code: {"value": problem_example(kind)} for kind in kinds},
+                }
+            },
+        }
+
+
+def problem_example(kind: type[Problem]) -> Any:
+    """The document that this problem is without a detail of its own."""
+    return json_of(
+        ProblemDocument(
+            type=f"urn:relay:problem:{kind.code}",
+            title=kind.title,
+            status=kind.status,
+            detail=kind.hint,
+            code=kind.code,
+            request_id=Somebody.REQUEST,
+        )
+    )
+
+
+def _text(media_type: str) -> dict[str, Any]:
+    return {"type": "object" if media_type == JSON else "string"}
+
+
+def _link(link: Link) -> dict[str, Any]:
+    made: dict[str, Any] = {"operationId": link.to}
+    if link.parameters:
+        made["parameters"] = {name: _field(where) for name, where in link.parameters.items()}
+    if link.body:
+        made["requestBody"] = {name: _field(where) for name, where in link.body.items()}
+    return made
+
+
+def _field(name: str) -> str:
+    return f"$response.body#/{name}"
+
+
+def _examples(specimens: Sequence[msgspec.Struct]) -> dict[str, Any]:
+    if len(specimens) == 1:
+        return {"example": json_of(specimens[0])}
+    return {
+        "examples": {
+            f"{type(specimen).__name__}{number}": {"value": json_of(specimen)}
+            for number, specimen in enumerate(specimens, 1)
+        }
+    }
+
+
+def _summary(model: type) -> str:
+    return paragraphs(model.__doc__ or HTTPStatus.OK.phrase)

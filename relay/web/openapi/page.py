@@ -1,0 +1,127 @@
+"""Both documents as one page for people: made on the server, without a script or another host."""
+
+import re
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from relay.web.openapi.rules import ANYWHERE
+from relay.web.openapi.schemas import pretty
+
+_FOLDER = Path(__file__).parent
+
+
+class Field(NamedTuple):
+    """One row of a model: what it is called, what it is and what it means."""
+
+    name: str
+    kind: str
+    optional: bool
+    says: str
+
+
+def page(openapi: dict[str, Any], asyncapi: dict[str, Any], base_url: str) -> str:
+    """The HTML. Everything on it stands in one of the documents."""
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"prose": prose, "pretty": pretty}
+    return environment.get_template("page.html").render(
+        openapi=openapi,
+        asyncapi=asyncapi,
+        groups=_groups(openapi),
+        anywhere=sorted((kind.status, kind.code) for kind in ANYWHERE),
+        problems=_problems(openapi),
+        fields=lambda schema: _fields(openapi, schema),
+        told=lambda schema: _fields(asyncapi, schema),
+        resolved=lambda value: _resolved(openapi, value),
+        base_url=base_url,
+    )
+
+
+def prose(text: str) -> Markup:
+    """Text with `code`, links to calls and paragraphs; everything else is escaped."""
+    paragraphs = [_words(part) for part in text.split("\n\n")]
+    return Markup("</p><p>").join(paragraphs)
+
+
+def _words(text: str) -> Markup:
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False)))
+
+
+def _groups(document: dict[str, Any]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Each tag with its calls, in the document's order."""
+    calls = [
+        {**operation, "method": method.upper(), "path": path}
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    ]
+    return [
+        (tag, [call for call in calls if tag["name"] in call["tags"]]) for tag in document["tags"]
+    ]
+
+
+def _problems(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every problem of every call, once."""
+    found = {
+        code: example["value"]
+        for item in document["paths"].values()
+        for operation in item.values()
+        for response in operation["responses"].values()
+        for content in _resolved(document, response).get("content", {}).values()
+        for code, example in content.get("examples", {}).items()
+        if "code" in example["value"] and "status" in example["value"]
+    }
+    return sorted(found.values(), key=lambda problem: (problem["status"], problem["code"]))
+
+
+def _resolved(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in value:
+        return value
+    found: Any = document
+    for name in value["$ref"].removeprefix("#/").split("/"):
+        found = found[name]
+    return _resolved(document, found)
+
+
+def _fields(document: dict[str, Any], schema: dict[str, Any]) -> list[list[Field]]:
+    """The rows of a model, or of each model that may stand here; none for what is no object."""
+    schema = _resolved(document, schema)
+    if "anyOf" in schema:
+        return [rows for either in schema["anyOf"] for rows in _fields(document, either)]
+    if schema.get("type") == "array":
+        return _fields(document, schema["items"])
+    if "properties" not in schema:
+        return []
+    required = schema.get("required", ())
+    return [
+        [
+            Field(name, _kind(document, inner), name not in required, inner.get("description", ""))
+            for name, inner in schema["properties"].items()
+        ]
+    ]
+
+
+def _kind(document: dict[str, Any], schema: dict[str, Any]) -> str:
+    """A type in a few words: what a person has to know to write one."""
+    schema = _resolved(document, schema)
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return " ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_kind(document, either) for either in schema["anyOf"])
+    kind = str(schema.get("format") or schema.get("type", "any JSON"))
+    if kind == "array":
+        return f"list of {_kind(document, schema['items'])}"
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is not None and most is not None:
+        return f"{kind}, {least} to {most}"
+    return kind

@@ -1,0 +1,121 @@
+"""The shapes of what a stream says, for the reference: tests hold real messages to them."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from relay.events import EVENT_TYPES
+from relay.realtime.close_codes import Close
+from relay.realtime.encoding import SSE_RETRY, sse_control
+from relay.schema_types import CursorText, Moment, Seq, Somebody, Timestamp
+
+EventType = Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
+
+CODES = sorted({close.code for close in Close if close is not Close.GONE})
+
+
+class StreamEvent(msgspec.Struct):
+    """One event as readers see it, in `seq` order, none twice, none missing."""
+
+    id: Annotated[str, Meta(description="The producer's `event_id`, or a UUIDv7.")]
+    seq: Seq
+    cursor: CursorText
+    event_type: EventType
+    ts: Annotated[Timestamp, Meta(description="The producer's, as sent.")]
+    received_at: Annotated[Moment, Meta(description="Relay's own.")]
+    payload: Annotated[Any, Meta(description="Any JSON, as sent.")]
+    task_id: Annotated[str, Meta(description="The task this belongs to.")] | UnsetType = UNSET
+
+
+class Hello(msgspec.Struct):
+    """First on every stream: where it starts, and how it stays alive."""
+
+    type: Literal["hello"]
+    cursor: Annotated[CursorText, Meta(description="Just before the first event to come.")]
+    resumed: Annotated[bool, Meta(description="Whether it goes on where the cursor was.")]
+    oldest: Annotated[int, Meta(ge=1, description="The oldest stored seq.")]
+    heartbeat_s: Annotated[float, Meta(gt=0, description="Seconds of silence before a sign.")]
+    token_ttl_s: Annotated[int, Meta(ge=0, description="Seconds until the credential expires.")]
+    reason: (
+        Annotated[
+            Literal["epoch", "ahead"],
+            Meta(description="Why it could not go on: another epoch, or ahead of the stream."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Gap(msgspec.Struct):
+    """These seqs, both inclusive, were trimmed before they could be sent."""
+
+    type: Literal["gap"]
+    first: Annotated[int, Meta(ge=1)] = field(name="from")
+    last: Annotated[int, Meta(ge=1)] = field(name="to")
+    cursor: CursorText
+
+
+class Goodbye(msgspec.Struct):
+    """Right before every close that Relay can still announce."""
+
+    type: Literal["close"]
+    code: Annotated[int, Meta(extra_json_schema={"enum": CODES})]
+    reason: Annotated[str, Meta(description="A word of the table of close codes, or a problem's.")]
+    retry_after_ms: (
+        Annotated[int, Meta(ge=0, description="When to come back; null: not like this.")] | None
+    )
+
+
+class Ping(msgspec.Struct):
+    """Nothing was sent for `heartbeat_s`; WebSockets with the subprotocol only."""
+
+    type: Literal["ping"]
+    ts: Moment
+
+
+EVENT = StreamEvent(
+    id="build-17-done",
+    seq=42,
+    cursor=Somebody.NEXT,
+    event_type="task_succeeded",
+    task_id="build-17",
+    ts="2026-01-31T12:00:00Z",
+    received_at=Somebody.NOW,
+    payload={"title": "Build 17", "duration_s": 81.4},
+)
+HELLO = Hello(
+    "hello", cursor=Somebody.CURSOR, resumed=True, oldest=1, heartbeat_s=15.0, token_ttl_s=2_592_000
+)
+GAP = Gap("gap", first=12, last=41, cursor=Somebody.CURSOR)
+GOODBYE = Goodbye(
+    "close",
+    code=Close.RESTART.code,
+    reason=Close.RESTART.reason,
+    retry_after_ms=Close.RESTART.retry_after_ms,
+)
+PING = Ping("ping", ts=Somebody.NOW)
+
+
+class ServerSentEvent(msgspec.Struct, omit_defaults=True):
+    """One block of the stream; `data` is JSON: a message of /asyncapi.json."""
+
+    data: Annotated[str, Meta(extra_json_schema={"contentMediaType": "application/json"})]
+    id: CursorText | UnsetType = UNSET
+    event: (
+        Annotated[
+            Literal["message", "hello", "gap", "close"],
+            Meta(description="Which control; absent for events, which readers see as `message`."),
+        ]
+        | UnsetType
+    ) = UNSET
+    retry: int | UnsetType = UNSET
+
+
+SSE_EVENT = ServerSentEvent(msgspec.json.encode(EVENT).decode(), id=EVENT.cursor)
+
+
+def sse_example() -> str:
+    """How a stream begins, in the very bytes of the door."""
+    hello = sse_control("hello", msgspec.json.encode(HELLO), HELLO.cursor)
+    data = f"id: {SSE_EVENT.id}\ndata: {SSE_EVENT.data}\n\n"
+    return (SSE_RETRY + hello).decode() + data

@@ -1,0 +1,30 @@
+"""What a reader may ask for in its URL or headers, for the reference; resume.py reads it."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from relay.realtime.resume import MAX_LAST
+from relay.schema_types import Somebody
+from relay.web.openapi.describe import Parameter
+
+_CURSOR = r"[0-9A-Za-z_-]{1,64}\.(0|[1-9][0-9]{0,17})"
+
+AfterCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^(oldest|{_CURSOR})$"})]
+KnownCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR})?$"})]
+Last = Annotated[int, Meta(ge=1, le=MAX_LAST)]
+
+AFTER = Parameter("after", AfterCursor, "A cursor, or `oldest`.", Somebody.CURSOR)
+LAST = Parameter("last", Last, "The newest so many; not together with `after`.")
+LAST_EVENT_ID = Parameter(
+    "lastEventId", KnownCursor, "A cursor; goes before `after` and `last`.", Somebody.CURSOR
+)
+LAST_EVENT_ID_HEADER = Parameter(
+    "Last-Event-ID",
+    KnownCursor,
+    "A cursor, as EventSource sends it; goes before everything else.",
+    Somebody.CURSOR,
+    "header",
+)
+
+WHERE_TO_START = (AFTER, LAST, LAST_EVENT_ID)

@@ -1,0 +1,106 @@
+"""Sessions as a person's devices get them: what is answered, and how one of one's own is opened."""
+
+import hashlib
+import secrets
+import time
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import msgspec
+from quart import Response
+
+from relay.auth.credentials import SESSION_DAYS, Credential
+from relay.auth.tokens import MAX_LIFETIME, Claims, Kind
+from relay.db.links import insert_link, select_link, spend_link
+from relay.errors import Problem, SessionRequired
+from relay.events import rfc3339
+from relay.schema_types import Moment, Uuid
+from relay.web.context import services
+from relay.web.json import answer
+
+LINK_SECONDS = 300  # time to fetch a phone and point it, not to pass a link around
+LINK_BYTES = 16  # 128 bits: beyond guessing in five minutes, and a QR code that a phone reads
+MAX_SESSIONS = 100  # live ones of one user: devices a person can have, many times over
+
+
+class NewSession(msgspec.Struct):
+    """A session, just opened. Its token is shown here only; browsers also get it as a cookie."""
+
+    user_id: Uuid
+    session_token: str
+    expires_at: Moment
+
+
+class KnownSession(msgspec.Struct):
+    """The user the request came with; nothing new was made."""
+
+    user_id: Uuid
+    expires_at: Moment
+
+
+class TooManySessions(Problem):
+    status, code, title = 409, "too_many_sessions", "Too many sessions"
+    hint = f"This user has {MAX_SESSIONS} live sessions; end the others first."
+
+
+class LinkGone(Problem):
+    status, code, title = 410, "link_gone", "Link gone"
+    hint = "The link was used, replaced by a newer one, or is older than five minutes."
+
+
+class AlreadySomebody(Problem):
+    status, code, title = 409, "already_somebody", "Already somebody else"
+    hint = "You are another user here, whose session ends when this link is opened."
+
+
+def known(credential: Credential) -> Response:
+    """Who came is who they were. Raises SessionRequired."""
+    if credential.kind is not Kind.SESSION:
+        raise SessionRequired()
+    expires_at = datetime.fromtimestamp(credential.slid(time.time()), tz=UTC)
+    return answer(KnownSession(str(credential.user_id), rfc3339(expires_at)))
+
+
+async def make_link(credential: Credential) -> str:
+    """A one-time link to this user. Its secret stands in the fragment, which no server sees.
+
+    Raises TooManySessions.
+    """
+    now, code = services(), secrets.token_urlsafe(LINK_BYTES)
+    kept = await insert_link(
+        now.database,
+        link_hash=_hash(code),
+        session_id=credential.id,
+        user_id=credential.user_id,
+        seconds=LINK_SECONDS,
+        sessions_at_most=MAX_SESSIONS,
+    )
+    if not kept:
+        raise TooManySessions()
+    return f"{now.access.keyring.issuer}/#link={code}"
+
+
+async def whose_link(code: str) -> UUID:
+    """The user a link opens, which stays unspent. Raises LinkGone."""
+    if (user_id := await select_link(services().database, _hash(code))) is None:
+        raise LinkGone()
+    return user_id
+
+
+async def open_link(code: str, user_id: UUID) -> NewSession:
+    """A new session of the link's user, for one caller only. Raises LinkGone."""
+    now, session_id = services(), uuid4()
+    expires_at = await spend_link(
+        now.database, _hash(code), user_id, session_id, SESSION_DAYS, MAX_SESSIONS
+    )
+    if expires_at is None:
+        raise LinkGone()
+    issued_at = int(time.time())
+    claims = Claims(user_id, session_id, Kind.SESSION, (), issued_at, issued_at + MAX_LIFETIME)
+    token = now.access.keyring.issue(claims)
+    return NewSession(str(user_id), token, rfc3339(expires_at))
+
+
+def _hash(code: str) -> bytes:
+    """Random secrets need no salt and no stretching: SHA-256 is enough at rest."""
+    return hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
