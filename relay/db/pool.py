@@ -1,4 +1,4 @@
-"""The database as the rest of Relay sees it. With steady.py the only file that knows asyncpg.
+"""The database as the rest of Relay sees it; with pinned_connection.py all that knows asyncpg.
 
 Every statement is its own transaction, bounded in time. What goes wrong because the database
 is not there comes out as DatabaseAway; what it refuses, as StatementFailed.

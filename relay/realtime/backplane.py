@@ -1,7 +1,7 @@
 """Between the processes that share a database: each tells the others what happened on it.
 
 A shortcut, never the truth: whoever hears nothing finds the same in the database, by looking
-once a second (`following.py`, `access.py`).
+once a second (`remote_reader.py`, `auth/credentials.py`).
 """
 
 from collections.abc import Callable

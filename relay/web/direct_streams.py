@@ -1,4 +1,4 @@
-"""The streams that Relay opens most, past the framework's detours, as `shortcut.py` takes posts.
+"""The streams that Relay opens most, past the framework's detours, as `direct.py` takes posts.
 
 They are a program's: a bearer, no page and no ticket, over Relay's own server.
 Whatever is not as plain as that, or not sure to be, goes the ordinary way through the blueprint,
