@@ -405,7 +405,8 @@ def _stranger(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 async def test_without_proc_the_server_is_found_by_its_command(folder: Path) -> None:
     async with running_postgres(folder) as postgres:
-        assert leftovers._listed(folder / "postgres") == {postgres.pid}
+        # a child that was forked just now has its command for a moment, too
+        await eventually(lambda: leftovers._listed(folder / "postgres") == {postgres.pid})
         assert leftovers._listed(folder / "post") == set()
     assert leftovers._listed(folder / "postgres") == set()
 
