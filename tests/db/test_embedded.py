@@ -298,6 +298,20 @@ async def test_a_path_unfit_for_a_socket_will_do(tmp_path: Path, name: str) -> N
     assert not (folder / "socket").exists()
 
 
+async def test_where_the_temporary_folder_is_too_deep_as_well_the_socket_is_in_tmp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, deep = tmp_path / ("long" * 25), tmp_path / ("deep" * 25)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    async with running_postgres(folder) as postgres:
+        assert await sql(postgres.dsn, "select 1") == "1"
+        away = Path(postgres.host)
+        assert away.parent == Path("/tmp")
+    assert not away.exists()
+    assert list(deep.iterdir()) == []
+
+
 async def test_a_socket_folder_left_behind_is_removed_by_the_next_run(folder: Path) -> None:
     away = Path(tempfile.gettempdir(), f"relay-{secrets.token_hex(8)}")
     away.mkdir(mode=0o700)
