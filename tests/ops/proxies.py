@@ -29,6 +29,7 @@ pid {folder}/nginx.pid;
 error_log {folder}/nginx.error.log;
 events {{ worker_connections 256; }}
 http {{
+    access_log off; # nginx opens its default, a file of root's, otherwise
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
