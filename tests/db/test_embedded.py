@@ -26,6 +26,7 @@ from relay.db.embedded.cluster import Cluster
 from relay.db.embedded.leftovers import holders
 from relay.db.embedded.programs import choose, find_binaries
 from tests.support.patience import PATIENCE, eventually
+from tests.support.programs import lacking
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root has ways of its own")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -557,7 +558,20 @@ async def test_for_root_it_runs_in_a_user_namespace_and_files_stay_roots(tmp_pat
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
+def _open_to_others(program: Path) -> bool:
+    """Whether every user of this machine may run it, which a umask or a home may forbid."""
+    return all(path.stat().st_mode & 0o001 for path in (program, *program.parents))
+
+
+@pytest.fixture
+def open_programs() -> None:
+    """Postgres's programs, which other users may run."""
+    if not _open_to_others(find_binaries() / "postgres"):
+        lacking("other users may not run the Postgres of this checkout's environment")
+
+
 @as_root
+@pytest.mark.usefixtures("open_programs")
 async def test_for_root_without_namespaces_it_runs_as_a_system_account(open_folder: Path) -> None:
     nobody = Account.dropped("nobody")
     no_namespaces = Account("a user namespace", "map:-1:-1", 0, 0)  # the kernel refuses it
