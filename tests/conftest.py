@@ -3,10 +3,11 @@
 import asyncio
 import secrets
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import asyncpg
 import pytest
@@ -19,6 +20,7 @@ from relay.db.source import bring_up_to_date
 from relay.observability.logs import configure_logs
 from tests.live import Relay, running_relay
 from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.programs import LACKED
 from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import everything_is_asked_for, untried
 
@@ -43,6 +45,15 @@ def pytest_configure(config: pytest.Config) -> None:
     home = stack.enter_context(TemporaryDirectory(prefix="relay-", ignore_cleanup_errors=True))
     stack.enter_context(known_start(Path(home)))
     config.add_cleanup(stack.close)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.skipped and item.nodeid.partition(" ")[0] in LACKED:
+        path, line, _ = report.longrepr
+        report.longrepr = path, line, f"Skipped: {LACKED[item.nodeid.partition(' ')[0]]}"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,5 +1,6 @@
 """Programs that some tests need and a machine may lack: real servers, browsers, tools."""
 
+import os
 import shutil
 from collections.abc import Iterable
 from typing import NoReturn
@@ -9,6 +10,9 @@ import pytest
 from tests.support.untried import everything_is_asked_for
 
 SBIN = "/usr/sbin:/sbin"
+LACKED: dict[str, str] = {}
+"""Why tests of this process were skipped; pytest-trio passes on only that they were."""
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -36,4 +40,5 @@ def lacking(what: str) -> NoReturn:
     """
     if everything_is_asked_for():
         pytest.fail(what)
+    LACKED[os.environ["PYTEST_CURRENT_TEST"].partition(" ")[0]] = what
     pytest.skip(what)
