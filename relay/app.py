@@ -77,7 +77,7 @@ class Relay(QuartTrio):
 
     @property
     def services(self) -> Services:
-        """What whoever serves this app has opened, and set here."""
+        """The services. The process that serves this app opens them and sets them here."""
         return cast("Services", self.extensions[EXTENSION])
 
     @services.setter

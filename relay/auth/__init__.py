@@ -1,1 +1,1 @@
-"""Users, credentials and origins: who may do what. No module here knows a web framework."""
+"""Users, credentials and origins: the permissions behind each request. No module here knows a web framework."""

@@ -3,8 +3,8 @@
 A credential is trusted from memory only while this process hears of revocations: one small
 query a second asks the database what was revoked anywhere. A revoke done here counts at once,
 and at once elsewhere, as far as the other processes hear each other.
-While that query fails nobody is let in: 503, at once. While it is late, because this process or
-the database had no time for it, requests wait for its answer.
+While that query fails every request is refused with 503, at once. While it is late, because this
+process or the database had no time for it, requests wait for its answer.
 """
 
 import hashlib
