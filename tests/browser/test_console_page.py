@@ -17,7 +17,7 @@ from tests.browser.visits import (
     watchers,
 )
 from tests.live import Relay, bearer, running_relay
-from tests.support.patience import PATIENCE
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
 
 
@@ -35,7 +35,10 @@ async def log_of(tab: Tab) -> list[str]:
 
 
 async def shows_exactly(tab: Tab, lines: list[str]) -> None:
-    await tab.shows(lines[-1])
+    """Wait for the log itself: a task's card may show its last line earlier."""
+    with trio.move_on_after(PATIENCE):
+        while await log_of(tab) != lines:  # noqa: ASYNC110 - a page sets no Event
+            await trio.sleep(LOOK_EVERY)
     assert await log_of(tab) == lines
 
 
