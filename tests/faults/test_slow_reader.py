@@ -78,7 +78,8 @@ async def test_a_stalled_reader_is_gone_when_its_token_is_revoked(program: Progr
             async with stream(
                 *(program.port, door, made["token"], "?after=oldest"), window=4096, insist=True
             ) as opened:
-                await eventually(partial(is_stuck, opened.tcp.socket.getsockname()[1]))
+                client = opened.tcp.socket.getsockname()[1]
+                await eventually(partial(is_stuck, program.port, client))
                 assert await program.metric("relay_connected_sockets") == 1
                 answer = await caller.insist(
                     "POST",
@@ -90,12 +91,15 @@ async def test_a_stalled_reader_is_gone_when_its_token_is_revoked(program: Progr
                 await program.shows("relay_connected_sockets", lambda streams: streams == 0)
 
 
-def is_stuck(port: int) -> bool:
-    """Whether the kernel holds bytes for the client at this port that it does not take."""
-    peer = f":{port:04X}"
+def is_stuck(server: int, client: int) -> bool:
+    """Whether the kernel holds bytes of the server's for this client, which does not take them.
+
+    Both ports say which connection it is: elsewhere on the machine others use the same one.
+    """
+    ends = (f":{server:04X}", f":{client:04X}")
     with open("/proc/net/tcp") as connections:
         for line in connections:
-            _, _, remote, _, queues, *_ = line.split()
-            if remote.endswith(peer):
+            _, local, remote, _, queues, *_ = line.split()
+            if (local[-5:], remote[-5:]) == ends:
                 return int(queues.partition(":")[0], 16) > 0
     return False
