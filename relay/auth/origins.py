@@ -10,14 +10,15 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 class Listed:
     """The origins of the CORS setting; compared whole, never by their beginning.
 
-    A pattern `https://*.example.app` stands for exactly one label, as in a certificate. `rules`
-    are the same for a library that compares by `==` and `pattern.match`.
+    A pattern `https://*.example.app` stands for exactly one label, as in a certificate.
     """
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._exact = frozenset(origin for origin in origins if "*" not in origin)
         self._patterns = [_pattern(origin) for origin in origins if "*" in origin]
-        self.rules: tuple[str | re.Pattern[str], ...] = (*sorted(self._exact), *self._patterns)
+
+    def __len__(self) -> int:
+        return len(self._exact) + len(self._patterns)
 
     def __contains__(self, origin: str) -> bool:
         return origin in self._exact or any(

@@ -9,8 +9,7 @@ import binascii
 import hashlib
 import hmac
 import re
-
-from werkzeug.datastructures import Headers
+from collections.abc import Mapping
 
 from relay.errors import Unauthorized
 
@@ -30,7 +29,7 @@ class BadSignature(Unauthorized):
     reason = "signature"
 
 
-def verify_signature(headers: Headers, body: bytes, secret: str, now: float) -> str:
+def verify_signature(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> str:
     """The request's `webhook-id`, if one signature fits. Raises BadSignature."""
     message_id = headers.get("webhook-id", "")
     stamp = headers.get("webhook-timestamp", "")

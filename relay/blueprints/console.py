@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
-from quart import Blueprint, Response, request
+from quart import Blueprint
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 import relay
 from relay.errors import MEDIA_TYPE, NotFound
 from relay.media_types import JSON
-from relay.web.auth import needs_nothing
+from relay.web.answers import NO_STORE, Answer, text_answer, varies
+from relay.web.auth import NOTHING
 from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.rate_limits import PAGES, limited
-from relay.web.static_files import File, send_file
+from relay.web.request import HTTPRequest, Request
+from relay.web.routes import needs
+from relay.web.static_files import File, file_answer
 
 console = Blueprint("console", __name__)
 
@@ -39,18 +44,20 @@ _TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
 _NOWHERE = _FILES.pop("nowhere.html")  # it has no address of its own
 
 
-def put_for_people(response: Response) -> None:
-    """Make the answer to an address that is none readable, where a person opened it.
+def nowhere_answer(request: Request, problem: Answer) -> Answer:
+    """The answer to an address that does not exist: a page for a person, else the problem.
 
-    Who asks for a page before all else gets one; everybody else keeps the problem document.
+    A browser that opens an address asks for HTML before all else.
     """
-    response.vary.add("Accept")
-    wanted = request.accept_mimetypes
+    wanted = parse_accept_header(request.headers.get("Accept"), MIMEAccept)
+    answer = problem
     if request.method in ("GET", "HEAD") and wanted["text/html"] > max(
         wanted[JSON], wanted[MEDIA_TYPE]
     ):
-        response.set_data(_NOWHERE.body)
-        response.content_type = _NOWHERE.content_type
+        page = text_answer(_NOWHERE.body, _NOWHERE.content_type)
+        answer = Answer(problem.status, [*page.headers, NO_STORE], page.body)
+    varies(answer, "Accept")
+    return answer
 
 
 @console.get("/")
@@ -60,10 +67,10 @@ def put_for_people(response: Response) -> None:
     headers=_TAGGED,
 )
 @limited(PAGES)
-@needs_nothing
-async def page() -> Response:
+@needs(NOTHING)
+async def page(request: HTTPRequest) -> Answer:
     """The live page."""
-    return send_file(_FILES["index.html"])
+    return file_answer(request, _FILES["index.html"])
 
 
 @console.get("/console/<name>")
@@ -75,9 +82,9 @@ async def page() -> Response:
     refuses=(NotFound,),
 )
 @limited(PAGES)
-@needs_nothing
-async def asset(name: str) -> Response:
+@needs(NOTHING)
+async def asset(request: HTTPRequest) -> Answer:
     """One of the page's files; nothing else has a name here."""
-    if (found := _FILES.get(name)) is None:
+    if (found := _FILES.get(request.path_args["name"])) is None:
         raise NotFound()
-    return send_file(found)
+    return file_answer(request, found)

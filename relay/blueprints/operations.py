@@ -7,18 +7,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 import trio
-from quart import Blueprint, Response, request
+from quart import Blueprint
 
 from relay.db.migrate import MigrationError, applied_migrations, pending
 from relay.db.pool import StatementFailed
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
 from relay.observability import metrics
-from relay.services import Services
-from relay.web.auth import client_address, needs_nothing
-from relay.web.context import services
-from relay.web.json import answer
+from relay.web.answers import Answer, json_answer, text_answer
+from relay.web.auth import NOTHING, bearer
 from relay.web.openapi.describe import Text, described
 from relay.web.rate_limits import PAGES, limited, unlimited
+from relay.web.request import HTTPRequest
+from relay.web.routes import needs
 
 operations = Blueprint("operations", __name__)
 
@@ -47,31 +47,32 @@ class Failing(Unavailable):
 @operations.get("/healthz")
 @described("operations", answers={200: Health()}, refuses=(Failing,))
 @unlimited("a probe that is refused takes the process out of service")
-@needs_nothing
-async def healthz() -> Response:
+@needs(NOTHING)
+async def healthz(request: HTTPRequest) -> Answer:
     """Whether the process lives, its background work included. When that has died it soon ends."""
-    if (work := services().health.dead) is not None:
+    if (work := request.services.health.dead) is not None:
         raise Failing(f"Background work has died ({work}); this process says goodbye and ends.")
-    return answer(Health())
+    return json_answer(Health())
 
 
 @operations.get("/readyz")
 @described("operations", answers={200: Health()}, refuses=(NotReady,))
 @unlimited("a probe that is refused takes the process out of service")
-@needs_nothing
-async def readyz() -> Response:
+@needs(NOTHING)
+async def readyz(request: HTTPRequest) -> Answer:
     """Whether to send work here: all workers serve, none is stopping, the database answers."""
-    now = services()
-    if now.health.leaving.is_set() or now.hub.draining:
+    services = request.services
+    if services.health.leaving.is_set() or services.hub.draining:
         raise NotReady("This process is stopping.")
-    if not now.health.all_serve():
+    if not services.health.all_serve():
         raise NotReady("Other workers do not serve yet.")
     try:
         with trio.move_on_after(READY_WITHIN):
-            todo = pending(now.migrations, await applied_migrations(now.database), newer=True)
+            applied = await applied_migrations(services.database)
+            todo = pending(services.migrations, applied, newer=True)
             if todo:
                 raise NotReady(f"Migrations are pending, from {todo[0].file} on: `relay migrate`.")
-            return answer(Health())
+            return json_answer(Health())
     except (MigrationError, StatementFailed):
         raise NotReady("The database was migrated to something else than this version.") from None
     except DatabaseAway:
@@ -87,34 +88,33 @@ async def readyz() -> Response:
     refuses=(Unauthorized, InvalidToken, Forbidden),
 )
 @limited(PAGES)
-@needs_nothing
-async def scrape() -> Response:
+@needs(NOTHING)
+async def scrape(request: HTTPRequest) -> Answer:
     """Prometheus' text, or OpenMetrics if asked for."""
-    now = services()
-    _check_scraper(now)
-    now.vitals.look()
+    _check_scraper(request)
+    request.services.vitals.look()
     make, content_type = metrics.exposition(request.headers.get("Accept", ""))
     # some ten milliseconds of work, in which streams want to go on
     text = await trio.to_thread.run_sync(make, limiter=_scrapes)
-    return Response(text, content_type=content_type)
+    return text_answer(text, content_type)
 
 
-def _check_scraper(now: Services) -> None:
+def _check_scraper(request: HTTPRequest) -> None:
     """The token, where one is set; else only a peer beside us that no proxy speaks for."""
-    expected = now.settings.metrics_token
+    expected = request.services.settings.metrics_token
     if expected is not None:
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if not given:
+        if "Authorization" not in request.headers:
             raise Unauthorized()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            given.strip().encode(), expected.encode()
-        ):
+        given = bearer(request.headers["Authorization"])
+        if not hmac.compare_digest(given.encode(), expected.encode()):
             raise InvalidToken("This is not the metrics token.", reason="metrics")
         return
-    forwarded = any(_FORWARDED.fullmatch(name) for name, _ in request.headers)
+    forwarded = any(_FORWARDED.fullmatch(name) for name in request.headers)
     # a name that strangers point at loopback (DNS rebinding) makes any page of theirs our origin
-    named = _local(f"http://{request.headers.get('Host', '')}") and _local(now.base_url)
-    if forwarded or not named or not _on_loopback(client_address(request)):
+    named = _local(f"http://{request.headers.get('Host', '')}") and _local(
+        request.services.base_url
+    )
+    if forwarded or not named or not _on_loopback(request.address):
         raise Forbidden("Set RELAY_METRICS_TOKEN to read metrics from elsewhere.")
 
 

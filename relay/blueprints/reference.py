@@ -5,17 +5,19 @@ from typing import cast
 
 import msgspec
 import trio
-from quart import Blueprint, Response, current_app
+from quart import Blueprint, current_app
 
 from relay.media_types import JSON
-from relay.web.auth import needs_nothing
-from relay.web.context import services
+from relay.web.answers import Answer
+from relay.web.auth import NOTHING
 from relay.web.openapi.asyncapi import asyncapi as make_asyncapi
 from relay.web.openapi.describe import Text, described
 from relay.web.openapi.openapi import RouteProvider
 from relay.web.openapi.page import page
 from relay.web.rate_limits import PAGES, limited
-from relay.web.static_files import File, send_file
+from relay.web.request import HTTPRequest
+from relay.web.routes import needs
+from relay.web.static_files import File, file_answer
 
 reference = Blueprint("reference", __name__)
 
@@ -30,10 +32,10 @@ _TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
     headers=_TAGGED,
 )
 @limited(PAGES)
-@needs_nothing
-async def openapi() -> Response:
+@needs(NOTHING)
+async def openapi(request: HTTPRequest) -> Answer:
     """The calls, for machines."""
-    return send_file(await _made("openapi"))
+    return file_answer(request, await _made(request, "openapi"))
 
 
 @reference.get("/asyncapi.json")
@@ -43,10 +45,10 @@ async def openapi() -> Response:
     headers=_TAGGED,
 )
 @limited(PAGES)
-@needs_nothing
-async def asyncapi() -> Response:
+@needs(NOTHING)
+async def asyncapi(request: HTTPRequest) -> Answer:
     """The two doors of a stream, for machines."""
-    return send_file(await _made("asyncapi"))
+    return file_answer(request, await _made(request, "asyncapi"))
 
 
 @reference.get("/docs")
@@ -56,10 +58,10 @@ async def asyncapi() -> Response:
     headers=_TAGGED,
 )
 @limited(PAGES)
-@needs_nothing
-async def docs() -> Response:
+@needs(NOTHING)
+async def docs(request: HTTPRequest) -> Answer:
     """Both documents, for people."""
-    return send_file(await _made("docs"))
+    return file_answer(request, await _made(request, "docs"))
 
 
 class Made:
@@ -69,18 +71,18 @@ class Made:
         self._files: dict[str, File] = {}
         self._making = trio.Lock()
 
-    async def get(self, name: str) -> File:
+    async def get(self, name: str, base_url: str) -> File:
         """In a thread, because a tenth of a second is long for everybody else's events."""
         async with self._making:
             if name not in self._files:
-                make = partial(_MAKERS[name], _provider(), services().base_url)
+                make = partial(_MAKERS[name], _provider(), base_url)
                 self._files[name] = await trio.to_thread.run_sync(make)
         return self._files[name]
 
 
-async def _made(name: str) -> File:
+async def _made(request: HTTPRequest, name: str) -> File:
     made: Made = current_app.extensions.setdefault("relay.web.openapi", Made())
-    return await made.get(name)
+    return await made.get(name, request.services.base_url)
 
 
 def _provider() -> RouteProvider:

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 import trio
 from msgspec import Meta
-from quart import Blueprint, Response, request
+from quart import Blueprint
 
 from relay.auth.credentials import Credential
 from relay.auth.tokens import Kind
@@ -13,13 +13,16 @@ from relay.db.users import end_other_sessions, end_session
 from relay.errors import DatabaseAway, InvalidToken, SessionRequired, Unauthorized
 from relay.media_types import JSON
 from relay.schema_types import Somebody
-from relay.web.auth import authenticate_if_given, needs_nothing, needs_session
-from relay.web.context import services
+from relay.services import Services
+from relay.web.answers import Answer, json_answer
+from relay.web.auth import NOTHING, SESSION, credential_if_given
 from relay.web.cookies import delete_cookie, keeps_cookies, set_cookie
-from relay.web.json import answer, read_body
+from relay.web.json import read_json
 from relay.web.openapi.describe import Text, described
 from relay.web.qr_code import qr_image
 from relay.web.rate_limits import SIGNUPS, TOKENS, limited
+from relay.web.request import HTTPRequest
+from relay.web.routes import needs
 from relay.web.sessions import (
     LINK_SECONDS,
     AlreadySomebody,
@@ -27,10 +30,10 @@ from relay.web.sessions import (
     LinkGone,
     NewSession,
     TooManySessions,
-    known,
+    known_session,
+    link_user,
     make_link,
     open_link,
-    whose_link,
 )
 
 sessions = Blueprint("sessions", __name__)
@@ -70,12 +73,12 @@ class Ended(msgspec.Struct):
     refuses=(TooManySessions,),
 )
 @limited(TOKENS)
-@needs_session
-async def create_link(credential: Credential) -> Response:
+@needs(SESSION)
+async def create_link(request: HTTPRequest) -> Answer:
     """Make a one-time link for a second device; it replaces the session's last one."""
-    link = await make_link(credential)
+    link = await make_link(request.services, request.credential)
     picture = await trio.to_thread.run_sync(qr_image, link)  # milliseconds that streams go on
-    return answer(NewLink(link, LINK_SECONDS, picture), 201)
+    return json_answer(NewLink(link, LINK_SECONDS, picture), 201)
 
 
 @sessions.post("/api/session/link/redeem")
@@ -93,54 +96,49 @@ async def create_link(credential: Credential) -> Response:
     ),
 )
 @limited(SIGNUPS)
-@needs_nothing
-async def redeem_link() -> Response:
+@needs(NOTHING)
+async def redeem_link(request: HTTPRequest) -> Answer:
     """Open a link: become its user, with a session of one's own. Who is that user stays so."""
-    credential = await authenticate_if_given(request)
-    wanted = await read_body(LinkToOpen)
-    user_id = await whose_link(wanted.code)
+    credential = await credential_if_given(request)
+    wanted = await read_json(request, LinkToOpen)
+    user_id = await link_user(request.services, wanted.code)
     if credential is not None:
         if credential.kind is not Kind.SESSION:
             raise SessionRequired()
         if credential.user_id == user_id:
-            return known(credential)
+            return json_answer(known_session(credential))
         if not wanted.replace:
             raise AlreadySomebody()
-    made = await open_link(wanted.code, user_id)
+    made = await open_link(request.services, wanted.code, user_id)
     if credential is not None:
-        await _end(credential)
-    response = answer(made, 201)
-    set_cookie(response, made.session_token)
-    return response
+        await _end(request.services, credential)
+    return json_answer(made, 201, set_cookie(request, made.session_token))
 
 
 @sessions.delete("/api/session")
 @described("users", answers={204: Text("The session is over.")}, headers={204: ("Set-Cookie",)})
 @limited(TOKENS)
-@needs_session
-async def delete_session(credential: Credential) -> Response:
+@needs(SESSION)
+async def delete_session(request: HTTPRequest) -> Answer:
     """Log out: the session and every stream it opened end."""
-    await _end(credential)
-    response = Response(b"", 204)
-    if keeps_cookies():
-        delete_cookie(response)
-    return response
+    await _end(request.services, request.credential)
+    headers = [delete_cookie(request)] if keeps_cookies(request) else []
+    return Answer(204, headers, b"")
 
 
 @sessions.delete("/api/session/others")
 @described("users", answers={200: Ended(1)})
 @limited(TOKENS)
-@needs_session
-async def delete_other_sessions(credential: Credential) -> Response:
+@needs(SESSION)
+async def delete_other_sessions(request: HTTPRequest) -> Answer:
     """End every session of this user but this one, with their streams and links."""
-    now = services()
-    ended = await end_other_sessions(now.database, credential.id, credential.user_id)
+    services, credential = request.services, request.credential
+    ended = await end_other_sessions(services.database, credential.id, credential.user_id)
     for session_id in ended:
-        now.access.revoked(session_id)
-    return answer(Ended(len(ended)))
+        services.access.revoked(session_id)
+    return json_answer(Ended(len(ended)))
 
 
-async def _end(credential: Credential) -> None:
-    now = services()
-    await end_session(now.database, credential.id, credential.user_id)
-    now.access.revoked(credential.id)
+async def _end(services: Services, credential: Credential) -> None:
+    await end_session(services.database, credential.id, credential.user_id)
+    services.access.revoked(credential.id)

@@ -1,31 +1,27 @@
 """The two doors to a user's stream, the same stream as plain pages, and tickets."""
 
-from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
-from quart import Blueprint, Request, Response, Websocket, request, websocket
+from quart import Blueprint
 
 from relay.auth.credentials import TICKET_SECONDS, Credential
 from relay.errors import (
     BadCursor,
     BadRequest,
     Draining,
-    InsufficientScope,
     Problem,
     ProcessFull,
     TooManyConnections,
 )
 from relay.realtime.connection import Viewer, find_start, refuse, run_connection
-from relay.realtime.hub import Inbox
 from relay.realtime.resume import Start, locate, parse_count, parse_start
+from relay.realtime.sse import HEADERS, SseDoor
+from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
 from relay.schema_types import CursorText, Somebody
-from relay.web.asgi_connection import EventStream, staying
-from relay.web.auth import check_origin, client_block, needs_any, needs_viewer, viewer
-from relay.web.context import services
-from relay.web.direct_streams import chosen_subprotocol, run_sse, websocket_door
-from relay.web.json import answer
+from relay.web.answers import Answer, json_answer
+from relay.web.auth import VIEWER, WATCHER, refuse_foreign_origin, viewer
 from relay.web.openapi.describe import Events, Link, Parameter, Text, described
 from relay.web.openapi.stream_messages import EVENT, SSE_EVENT, StreamEvent
 from relay.web.openapi.stream_parameters import LAST_EVENT_ID_HEADER, WHERE_TO_START
@@ -37,6 +33,8 @@ from relay.web.rate_limits import (
     limited,
     limited_by_handler,
 )
+from relay.web.request import HTTPRequest, Request, WebSocketRequest
+from relay.web.routes import direct, needs
 
 stream = Blueprint("stream", __name__)
 
@@ -77,16 +75,13 @@ _FULL = (TooManyConnections, ProcessFull, Draining)
 @described(
     "streams",
     answers={201: Ticket("kq3v7mHc0b9ZtLr2xY5wPn8sJf6dAeGu1iVo4TQhRkM", TICKET_SECONDS)},
-    refuses=(InsufficientScope,),
 )
 @limited(TOKENS)
-@needs_any
-async def mint_ticket(credential: Credential) -> Response:
+@needs(WATCHER)
+async def mint_ticket(request: HTTPRequest) -> Answer:
     """A single use, 30 seconds credential for a URL that a browser opens without headers."""
-    credential.require_watch()
-    origin = request.headers.get("Origin")
-    ticket = await services().access.mint_ticket(credential, origin)
-    return answer(Ticket(ticket, TICKET_SECONDS), 201)
+    ticket = await request.services.access.mint_ticket(request.credential, request.origin)
+    return json_answer(Ticket(ticket, TICKET_SECONDS), 201)
 
 
 @stream.get("/api/events")
@@ -95,25 +90,24 @@ async def mint_ticket(credential: Credential) -> Response:
     parameters=(*WHERE_TO_START, _LIMIT),
     answers={200: Page([EVENT], Somebody.NEXT, resumed=True, oldest=1)},
     links=(Link("list_events", parameters={"after": "cursor"}),),
-    refuses=(BadCursor, BadRequest, InsufficientScope),
+    refuses=(BadCursor, BadRequest),
 )
 @limited(READS)
-@needs_any
-async def list_events(credential: Credential) -> Response:
+@needs(WATCHER)
+async def list_events(request: HTTPRequest) -> Answer:
     """A page of stored events, from the oldest or from a cursor on."""
-    credential.require_watch()
-    journal = services().publisher.journal
+    services, user_id = request.services, request.credential.user_id
     limit = parse_count("limit", request.args.get("limit", str(MAX_PAGE)), MAX_PAGE)
     start = parse_start(request.args)
-    head = await services().heads.head(credential.user_id)
+    head = await services.heads.head(user_id)
     while True:
         position = locate(start, head, default_oldest=True)
-        page = await journal.read(credential.user_id, position.seq, limit, MAX_PAGE_BYTES)
+        page = await services.publisher.journal.read(user_id, position.seq, limit, MAX_PAGE_BYTES)
         if page.head.epoch == head.epoch and page.head.oldest <= position.seq + 1:
             break
         head = page.head  # trimmed between the two looks: what is missing must be told
     gap = position.gap
-    return answer(
+    return json_answer(
         Page(
             cast("Any", [msgspec.Raw(text) for text in page.texts]),  # encoded as they are
             cursor=page.cursor if page.texts else position.cursor,
@@ -126,6 +120,7 @@ async def list_events(credential: Credential) -> Response:
 
 
 @stream.get("/api/sse")
+@direct
 @described(
     "streams",
     parameters=(*WHERE_TO_START, LAST_EVENT_ID_HEADER),
@@ -134,18 +129,27 @@ async def list_events(credential: Credential) -> Response:
     refuses=(BadCursor, BadRequest, *_FULL),
 )
 @limited_by_handler
-@needs_viewer
-async def sse() -> Response:
+@needs(VIEWER)
+async def sse(request: HTTPRequest) -> Answer | None:
     """The stream as server-sent events."""
-    _refuse_foreign(request)
-    now = services()
-    credential, start = await _admitted(request, request.headers.get("Last-Event-ID"))
-    inbox = staying(request).enter_context(_subscribed(request, credential))
-    position = await find_start(inbox, start, now.heads)
-    return EventStream(run_sse(now, credential, inbox, position))
+    refuse_foreign_origin(request, reading=True)
+    services = request.services
+    credential, start = await _admit(request, request.headers.get("Last-Event-ID"))
+    with services.hub.subscribe(credential.user_id, credential.id, request.address_block) as inbox:
+        position = await find_start(inbox, start, services.heads)
+        if request.method == "HEAD":
+            return Answer(200, [*HEADERS], b"")
+        await request.start(200, [*HEADERS])
+        beat = services.settings.beat
+        door = SseDoor(request.write, request.left, request.transport, heartbeat=beat)
+        reader = Viewer(credential, services.settings.stream_max_age)
+        await run_connection(door, inbox, reader, position, services.publisher.journal)
+        await request.end()
+    return None
 
 
 @stream.websocket("/api/rt")
+@direct
 @described(
     "streams",
     parameters=WHERE_TO_START,
@@ -153,48 +157,38 @@ async def sse() -> Response:
     refuses=(BadCursor, BadRequest, *_FULL),
 )
 @limited_by_handler
-@needs_viewer
-async def rt() -> None:
+@needs(VIEWER)
+async def rt(request: WebSocketRequest) -> None:
     """The stream as WebSocket messages."""
-    # the proxy stands for another object in every task; the door needs this one
-    connection = cast("Any", websocket)._get_current_object()
-    origin = _refuse_foreign(connection)
-    subprotocol = chosen_subprotocol(connection.scope)
-    now = services()
-    door = websocket_door(now, connection.scope, connection, subprotocol)
+    refuse_foreign_origin(request, reading=True)
+    services = request.services
+    subprotocol = SUBPROTOCOL if SUBPROTOCOL in request.scope["subprotocols"] else None
+    door = WebSocketDoor(
+        request.socket,
+        request.transport,
+        batched=subprotocol is not None,
+        heartbeat=services.settings.beat,
+        idle_timeout=services.settings.idle_timeout,
+    )
     try:
-        credential, start = await _admitted(connection, None)
-        with _subscribed(connection, credential) as inbox:
-            position = await find_start(inbox, start, now.heads)
-            await connection.accept(subprotocol=subprotocol)
-            watcher = Viewer(credential, now.settings.stream_max_age)
-            await run_connection(door, inbox, watcher, position, now.publisher.journal)
+        credential, start = await _admit(request, None)
+        with services.hub.subscribe(
+            credential.user_id, credential.id, request.address_block
+        ) as inbox:
+            position = await find_start(inbox, start, services.heads)
+            await request.accept(subprotocol)
+            reader = Viewer(credential, services.settings.stream_max_age)
+            await run_connection(door, inbox, reader, position, services.publisher.journal)
     except Problem as problem:
-        if origin is None:
-            raise  # an HTTP answer: whoever is no browser can read it
-        await connection.accept(subprotocol=subprotocol)
+        if request.origin is None:
+            raise  # it becomes an HTTP answer, which a page could not read
+        await request.accept(subprotocol)
         await refuse(door, problem)
 
 
-def _refuse_foreign(incoming: Request | Websocket) -> str | None:
-    """The Origin of a page that may watch. Raises ForeignOrigin, before anything else."""
-    return check_origin(incoming, services().origins, watches=True)
-
-
-async def _admitted(
-    incoming: Request | Websocket, last_event_id: str | None
-) -> tuple[Credential, Start]:
-    """Who watches, and what is asked for. Raises whatever refuses it but the hub."""
-    limits = services().limits
-    charge_handshake(limits, incoming.scope)
-    credential = await viewer(incoming)
-    charge_viewer(limits, incoming.scope, credential.user_id)
-    return credential, parse_start(incoming.args, last_event_id)
-
-
-def _subscribed(
-    incoming: Request | Websocket, credential: Credential
-) -> AbstractContextManager[Inbox]:
-    """The viewer's inbox. Raises as `Hub.admit` when entered."""
-    hub = services().hub
-    return hub.subscribe(credential.user_id, credential.id, client_block(incoming))
+async def _admit(request: Request, last_event_id: str | None) -> tuple[Credential, Start]:
+    """The reader's credential, and where it asks to start. Raises what refuses it but the hub."""
+    charge_handshake(request)
+    credential = await viewer(request)
+    charge_viewer(request, credential.user_id)
+    return credential, parse_start(request.args, last_event_id)

@@ -7,9 +7,8 @@ from uuid import UUID, uuid4
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from quart import Blueprint, Response
+from quart import Blueprint
 
-from relay.auth.credentials import Credential
 from relay.auth.tokens import MAX_LIFETIME, Claims, Kind, Scope
 from relay.db.tokens import insert_token, revoke_token
 from relay.errors import (
@@ -23,11 +22,13 @@ from relay.errors import (
 from relay.events import parse_uuid
 from relay.media_types import JSON
 from relay.schema_types import Somebody, Uuid
-from relay.web.auth import needs_any_or_revoked, needs_session
-from relay.web.context import services
-from relay.web.json import answer, read_body
+from relay.web.answers import Answer, json_answer
+from relay.web.auth import ANY_OR_REVOKED, SESSION
+from relay.web.json import read_json
 from relay.web.openapi.describe import Link, described
 from relay.web.rate_limits import TOKENS, limited
+from relay.web.request import HTTPRequest
+from relay.web.routes import needs
 
 tokens = Blueprint("tokens", __name__)
 
@@ -95,20 +96,20 @@ class TooManyTokens(Problem):
     links=(Link("revoke", body={"token_id": "token_id"}),),
 )
 @limited(TOKENS)
-@needs_session
-async def create_token(credential: Credential) -> Response:
+@needs(SESSION)
+async def create_token(request: HTTPRequest) -> Answer:
     """Make a hook token for a producer."""
-    wanted = await read_body(NewToken, optional=True)
-    now = services()
-    keyring = now.access.keyring
+    wanted = await read_json(request, NewToken, optional=True)
+    services, user_id = request.services, request.credential.user_id
+    keyring = services.access.keyring
     token_id = uuid4()
     scopes = tuple(dict.fromkeys(wanted.scopes or [Scope.WEBHOOK]))
     issued_at = int(time.time())
     expires_at = issued_at + (wanted.expires_in or DEFAULT_LIFETIME)
     kept = await insert_token(
-        now.database,
+        services.database,
         token_id=token_id,
-        user_id=credential.user_id,
+        user_id=user_id,
         name=wanted.name,
         scopes=[scope.value for scope in scopes],
         expires_at=datetime.fromtimestamp(expires_at, tz=UTC),
@@ -118,12 +119,12 @@ async def create_token(credential: Credential) -> Response:
     )
     if not kept:
         raise TooManyTokens()
-    claims = Claims(credential.user_id, token_id, Kind.HOOK, scopes, issued_at, expires_at)
-    return answer(
+    claims = Claims(user_id, token_id, Kind.HOOK, scopes, issued_at, expires_at)
+    return json_answer(
         MadeToken(
             token=keyring.issue(claims),
             token_id=str(token_id),
-            user_id=str(credential.user_id),
+            user_id=str(user_id),
             type=Kind.HOOK.value,
             scopes=list(scopes),
             exp=expires_at,
@@ -144,21 +145,21 @@ async def create_token(credential: Credential) -> Response:
     refuses=(SessionRequired, NotFound),
 )
 @limited(TOKENS)
-@needs_any_or_revoked
-async def revoke(credential: Credential) -> Response:
+@needs(ANY_OR_REVOKED)
+async def revoke(request: HTTPRequest) -> Answer:
     """End a token, now: nothing more is taken from it, and its streams close."""
-    named = _named(await read_body(TokenToRevoke, optional=True), credential)
-    if credential.kind is Kind.HOOK and named != credential.id:
+    services, credential = request.services, request.credential
+    token_id = _token_id(request, await read_json(request, TokenToRevoke, optional=True))
+    if credential.kind is Kind.HOOK and token_id != credential.id:
         raise SessionRequired("A hook token may revoke itself only.")
-    now = services()
-    if not await revoke_token(now.database, named, credential.user_id):
+    if not await revoke_token(services.database, token_id, credential.user_id):
         raise NotFound("There is no such token.")
-    now.access.revoked(named)
-    return answer(Done())
+    services.access.revoked(token_id)
+    return json_answer(Done())
 
 
-def _named(body: TokenToRevoke, credential: Credential) -> UUID:
-    """The id of the token that is meant."""
+def _token_id(request: HTTPRequest, body: TokenToRevoke) -> UUID:
+    """The id of the token to revoke. Raises Invalid, NotFound."""
     if body.token_id is not UNSET and body.token is not UNSET:
         raise Invalid("Name the token once, by `token_id` or by `token`.")
     if body.token_id is not UNSET:
@@ -167,9 +168,9 @@ def _named(body: TokenToRevoke, credential: Credential) -> UUID:
         return token_id
     if body.token is not UNSET:
         try:
-            return services().access.keyring.verify(body.token, expired_too=True).id
+            return request.services.access.keyring.verify(body.token, expired_too=True).id
         except InvalidToken:
             raise NotFound("There is no such token.") from None
-    if credential.kind is Kind.HOOK:
-        return credential.id
+    if request.credential.kind is Kind.HOOK:
+        return request.credential.id
     raise Invalid(errors=[FieldError("token_id", "is missing; so is token")])

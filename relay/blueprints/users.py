@@ -1,9 +1,8 @@
 """Users: one POST makes somebody with a stream of their own."""
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint
 
-from relay.auth.credentials import Credential
 from relay.auth.tokens import Scope
 from relay.auth.users import make_user
 from relay.db.tokens import select_tokens
@@ -11,13 +10,14 @@ from relay.db.users import select_user
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, SessionRequired, Unauthorized
 from relay.events import rfc3339
 from relay.schema_types import CursorText, Moment, Somebody, Uuid
-from relay.web.auth import authenticate_if_given, needs_nothing, needs_session
-from relay.web.context import services
+from relay.web.answers import Answer, json_answer
+from relay.web.auth import NOTHING, SESSION, credential_if_given
 from relay.web.cookies import set_cookie
-from relay.web.json import answer
 from relay.web.openapi.describe import described
 from relay.web.rate_limits import READS, SIGNUPS, limited
-from relay.web.sessions import KnownSession, NewSession, known
+from relay.web.request import HTTPRequest
+from relay.web.routes import needs
+from relay.web.sessions import KnownSession, NewSession, known_session
 
 users = Blueprint("users", __name__)
 
@@ -62,19 +62,18 @@ class SignupClosed(Forbidden):
     refuses=(Unauthorized, InvalidToken, SessionRequired, SignupClosed, DatabaseAway),
 )
 @limited(SIGNUPS)
-@needs_nothing
-async def create_user() -> Response:
+@needs(NOTHING)
+async def create_user(request: HTTPRequest) -> Answer:
     """Become somebody: an anonymous user, or the one the session sent along belongs to."""
-    credential = await authenticate_if_given(request)
+    credential = await credential_if_given(request)
     if credential is not None:
-        return known(credential)
-    if not services().settings.open_signup:
+        return json_answer(known_session(credential))
+    services = request.services
+    if not services.settings.open_signup:
         raise SignupClosed()
-    now = services()
-    user_id, token, expires_at = await make_user(now.database, now.access.keyring)
-    response = answer(NewSession(str(user_id), token, rfc3339(expires_at)), 201)
-    set_cookie(response, token)
-    return response
+    user_id, token, expires_at = await make_user(services.database, services.access.keyring)
+    made = NewSession(str(user_id), token, rfc3339(expires_at))
+    return json_answer(made, 201, set_cookie(request, token))
 
 
 @users.get("/api/me")
@@ -100,20 +99,20 @@ async def create_user() -> Response:
     },
 )
 @limited(READS)
-@needs_session
-async def me(credential: Credential) -> Response:
+@needs(SESSION)
+async def me(request: HTTPRequest) -> Answer:
     """Who am I, where does my stream stand, and which tokens are active?"""
-    now = services()
-    user = await select_user(now.database, credential.user_id)
+    services, user_id = request.services, request.credential.user_id
+    user = await select_user(services.database, user_id)
     if user is None:
         raise InvalidToken("The user is gone.", reason="revoked")
-    tokens = await select_tokens(now.database, credential.user_id, MAX_LISTED_TOKENS)
-    return answer(
+    tokens = await select_tokens(services.database, user_id, MAX_LISTED_TOKENS)
+    return json_answer(
         Me(
             user_id=str(user.user_id),
             created_at=rfc3339(user.created_at),
             cursor=f"{user.epoch}.{user.last_seq}",
-            connections=now.watchers(credential.user_id),
+            connections=services.watchers(user_id),
             tokens=[
                 TokenInfo(
                     token_id=str(token.token_id),

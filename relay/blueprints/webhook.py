@@ -3,9 +3,8 @@
 import time
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint
 
-from relay.auth.credentials import Credential
 from relay.auth.webhook_signatures import BadSignature, verify_signature
 from relay.errors import DiskFull, Draining, JournalFull
 from relay.ingest.envelope import Envelope
@@ -13,12 +12,13 @@ from relay.ingest.ingest import Accepted, BatchAccepted, take_batch, take_one
 from relay.ingest.ndjson import count_lines
 from relay.media_types import JSON, NDJSON
 from relay.schema_types import Somebody
-from relay.web.auth import needs_publisher
-from relay.web.context import services
-from relay.web.direct import PATH
-from relay.web.json import answer, media_type, read_bytes
+from relay.web.answers import Answer, json_answer
+from relay.web.auth import PUBLISHER
+from relay.web.json import media_type
 from relay.web.openapi.describe import Link, Parameter, described
 from relay.web.rate_limits import charge_events, limited_by_handler
+from relay.web.request import HTTPRequest
+from relay.web.routes import direct, needs
 
 webhook = Blueprint("webhook", __name__)
 
@@ -44,7 +44,8 @@ _SIGNED = (
 )
 
 
-@webhook.post(PATH)
+@webhook.post("/api/webhook/cli")
+@direct
 @described(
     "events",
     parameters=_SIGNED,
@@ -66,26 +67,30 @@ _SIGNED = (
     refuses=(BadSignature, JournalFull, DiskFull, Draining),
 )
 @limited_by_handler
-@needs_publisher
-async def ingest(credential: Credential) -> Response:
+@needs(PUBLISHER)
+async def ingest(request: HTTPRequest) -> Answer:
     """Store one event (JSON) or many (NDJSON, one a line, all or none), then answer."""
-    kind = media_type(JSON, NDJSON)
-    body = await read_bytes()
+    kind = media_type(request, JSON, NDJSON)
+    body = await request.body.read()
     lines = count_lines(body) if kind == NDJSON else 1
-    now, user_id = services(), credential.user_id
-    charge_events(now.limits, request.scope, credential.id, lines)
-    default_id = _signed_id(credential, body)
+    charge_events(request, lines)
+    default_id = _signed_id(request, body)
+    services, user_id = request.services, request.credential.user_id
     if kind == NDJSON:
-        return answer(
-            await take_batch(now.publisher, now.watchers, user_id, body, lines, default_id)
+        accepted = await take_batch(
+            services.publisher, services.watchers, user_id, body, lines, default_id
         )
-    return answer(await take_one(now.publisher, now.watchers, user_id, body, default_id))
+        return json_answer(accepted)
+    return json_answer(
+        await take_one(services.publisher, services.watchers, user_id, body, default_id)
+    )
 
 
-def _signed_id(credential: Credential, body: bytes) -> str | None:
+def _signed_id(request: HTTPRequest, body: bytes) -> str | None:
     """The `webhook-id` of a request that must be signed, after its signature was verified."""
+    credential = request.credential
     if credential.signing_kid is None:
         return None
-    keyring = services().access.keyring
+    keyring = request.services.access.keyring
     secret = keyring.signing_secret(credential.id, credential.signing_kid)
     return verify_signature(request.headers, body, secret, time.time())

@@ -1,24 +1,12 @@
 """A WebSocket as ASGI has it, without a framework around it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from relay.realtime.transport import ClientLeft
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-
-
-class Speaker(Protocol):
-    """What a door needs of an accepted WebSocket; Quart's own is one, too."""
-
-    async def send(self, data: str) -> None: ...
-
-    async def receive(self) -> str | bytes:
-        """The next message. Raises ClientLeft."""
-        ...
-
-    async def close(self, code: int, reason: str) -> None: ...
 
 
 def message_in(event: Any) -> str | bytes | None:

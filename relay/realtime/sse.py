@@ -19,11 +19,11 @@ from relay.server.transport import Transport
 
 HEARTBEAT = 15.0  # seconds: common proxies cut silence at 30 to 60, and nobody answers here
 
-HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",  # nginx hands every block on at once
-}
+HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),  # nginx hands every block on at once
+)
 
 Write = Callable[[bytes], Awaitable[None]]
 Left = Callable[[], Awaitable[None]]

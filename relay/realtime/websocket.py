@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from relay.events import rfc3339, utc_now
-from relay.realtime.asgi_websocket import Speaker, message_in
+from relay.realtime.asgi_websocket import Socket, message_in
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import (
     Frame,
@@ -51,7 +51,7 @@ class WebSocketDoor:
 
     def __init__(
         self,
-        websocket: Speaker,
+        websocket: Socket,
         transport: Transport | None,
         *,
         batched: bool,

@@ -1,36 +1,147 @@
-"""Who a request comes from: Origin, cookie and bearer, judged before anything else is.
+"""Which credential a route needs, and whether a request brings it.
 
-Every route carries exactly one of the decorators below: it names the credential the route
-needs, and a test walks the URL map for routes without one.
+A route declares a `Need` with `@needs` (relay/web/routes.py). Authlib reads the Authorization
+header and judges expiry and scopes (RFC 6750); `Access` knows which credentials are live.
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
 
-from quart import Request, Websocket, request
+from authlib.oauth2 import OAuth2Error, ResourceProtector
+from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError
 
 from relay.auth.credentials import Credential
-from relay.auth.origins import Origins
-from relay.auth.tokens import Kind
+from relay.auth.tokens import Kind, Scope
 from relay.errors import (
     ForeignOrigin,
     InsufficientScope,
     InvalidToken,
+    Problem,
     SessionRequired,
     Unauthorized,
 )
 from relay.observability.logs import know
-from relay.rate_limiting import address_block
-from relay.web.context import services
+from relay.web.bearer_challenges import REALM
+from relay.web.request import Request, WebSocketRequest
 
-Incoming = Request | Websocket
-Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 
-CREDENTIAL = "relay.credential"  # where it stands in the scope
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The credential that a route needs.
+
+    `name` is for the reference. One of `scopes` is enough; without any, each live credential is.
+    `refusal` makes the problem for a credential that has none of them. `revoked`: a hook token
+    that was revoked is admitted, too. `by_handler`: the handler reads the credential by itself.
+    """
+
+    name: str
+    scopes: tuple[str, ...] = ()
+    refusal: Callable[[], Problem] = SessionRequired
+    revoked: bool = False
+    by_handler: bool = False
+
+
+def _may_not_publish() -> Problem:
+    return InsufficientScope("Publishing takes a hook token that may.", scope=Scope.PUBLISH)
+
+
+def _may_not_watch() -> Problem:
+    return InsufficientScope("This token may publish only, not watch.", scope=Scope.WATCH)
+
+
+NOTHING = Need("none", by_handler=True)
+"""Open to every client that can reach Relay."""
+SESSION = Need("session", (Kind.SESSION,))
+"""A person's session."""
+PUBLISHER = Need("publisher", (Scope.WEBHOOK, Scope.PUBLISH), _may_not_publish)
+"""A hook token that may publish."""
+WATCHER = Need("watcher", (Kind.SESSION, Scope.WEBHOOK, Scope.WATCH), _may_not_watch)
+"""A session, or a hook token that may watch."""
+ANY_OR_REVOKED = Need("any, or revoked", revoked=True)
+"""A session or a hook token. A revoked hook token may ask again, and hear the same answer."""
+VIEWER = Need("viewer", by_handler=True)
+"""What opens a stream: a bearer, a ticket or the cookie; the handler calls `viewer`."""
+
+_validator = BearerTokenValidator(REALM)
+_protector = ResourceProtector()
+_protector.register_token_validator(_validator)
+
+
+async def credential_for(request: Request, need: Need) -> Credential:
+    """The request's credential. Raises Unauthorized, InvalidToken, DatabaseAway, or a refusal."""
+    try:
+        credential = await credential_if_given(request)
+    except InvalidToken as problem:
+        if not need.revoked:
+            raise
+        credential = request.found_credential = _revoked_hook(request, problem)
+    if credential is None:
+        raise Unauthorized()
+    _require(request, credential, need)
+    return credential
+
+
+async def credential_if_given(request: Request) -> Credential | None:
+    """The request's credential, or None where it brings none. Raises like `credential_for`.
+
+    It is looked up once for a request: a rate limit may ask before the route does.
+    """
+    if request.found_credential is None:
+        token = presented_token(request)
+        if token is not None:
+            credential = await request.services.access.authenticate(token, time.time())
+            request.found_credential = _noted(credential)
+    return request.found_credential
+
+
+async def viewer(request: Request) -> Credential:
+    """The credential of a stream's reader: a bearer, else `?ticket=`, else the cookie.
+
+    Raises like `credential_for`.
+    """
+    ticket = request.args.get("ticket")
+    if ticket is None or "Authorization" in request.headers:
+        return await credential_for(request, WATCHER)
+
+    def comes_from(page: str) -> bool:
+        """Relay's own page sends no Origin when it reads."""
+        if request.origin is None:
+            return request.services.origins.is_own(page) and _is_own_page(request)
+        return request.origin == page
+
+    credential = _noted(await request.services.access.redeem_ticket(ticket, comes_from))
+    _require(request, credential, WATCHER)
+    return credential
+
+
+def presented_token(request: Request) -> str | None:
+    """The bearer of a request, or its session cookie where that counts.
+
+    Raises Unauthorized for an Authorization header that is no bearer, InvalidToken for an empty
+    bearer.
+    """
+    if "Authorization" in request.headers:
+        return bearer(request.headers["Authorization"])
+    if not _is_own_page(request):
+        return None
+    return request.cookies.get(cookie_name(request.services.secure))
+
+
+def bearer(authorization: str) -> str:
+    """The token of an Authorization header. Raises like `presented_token`."""
+    carrier = SimpleNamespace(headers={"Authorization": authorization})
+    try:
+        token: str = _protector.parse_request_authorization(carrier)[1]
+    except OAuth2Error:
+        if authorization.strip().lower() == _validator.TOKEN_TYPE:
+            detail = "Authorization must be `Bearer <token>`."
+            raise InvalidToken(detail, reason="malformed") from None
+        raise Unauthorized("Authorization must be `Bearer <token>`.") from None
+    return token.rstrip()
 
 
 def cookie_name(secure: bool) -> str:
@@ -38,196 +149,64 @@ def cookie_name(secure: bool) -> str:
     return "__Host-relay_session" if secure else "relay_session"
 
 
-def address_of(scope: Any) -> str:
-    """The peer, or whom the trusted proxies say it is."""
-    client = scope.get("client")
-    return client[0] if client else "local"
+def came_by_cookie(request: Request) -> bool:
+    """Whether the request's credential is the cookie."""
+    if "Authorization" in request.headers:
+        return False
+    if "ticket" in request.args and request.path in ("/api/sse", "/api/rt"):
+        return False
+    return cookie_name(request.services.secure) in request.cookies
 
 
-def block_of(scope: Any) -> str:
-    """Who counts as one where addresses are counted."""
-    return address_block(address_of(scope))
+def refuse_foreign_origin(request: Request, *, reading: bool = False) -> None:
+    """Raises ForeignOrigin where a page elsewhere may not act; with `reading`, also not read.
 
-
-def client_address(incoming: Incoming) -> str:
-    return address_of(incoming.scope)
-
-
-def client_block(incoming: Incoming) -> str:
-    return block_of(incoming.scope)
-
-
-def check_origin(incoming: Incoming, origins: Origins, *, watches: bool = False) -> str | None:
-    """The request's Origin, if any. Raises ForeignOrigin where a foreign page may not be.
-
-    Plain reading is the browser's own business (CORS); acting and watching are judged here.
+    Whether a page may see an ordinary answer is the browser's business (CORS).
     """
-    origin = incoming.headers.get("Origin")
-    judged = watches or isinstance(incoming, Websocket) or incoming.method not in _SAFE
-    if judged and origin is not None and not origins.allows(origin):
+    judged = reading or request.method not in SAFE_METHODS
+    if (
+        judged
+        and request.origin is not None
+        and not request.services.origins.allows(request.origin)
+    ):
         raise ForeignOrigin()
-    return origin
 
 
-def presented_token(incoming: Incoming, origins: Origins, *, secure: bool) -> str | None:
-    """The credential that came along: a bearer, or the cookie where it counts.
-
-    Raises InvalidToken for an Authorization header that is no bearer.
-    """
-    header = incoming.headers.get("Authorization")
-    if header is not None:
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer":
-            raise Unauthorized("Authorization must be `Bearer <token>`.")
-        if not token.strip():
-            raise InvalidToken("Authorization must be `Bearer <token>`.", reason="malformed")
-        return token.strip()
-    if not _is_own_page(incoming, origins):
-        return None
-    return incoming.cookies.get(cookie_name(secure))
+def _require(request: Request, credential: Credential, need: Need) -> None:
+    try:
+        _validator.validate_token(credential, need.scopes, request)
+    except InsufficientScopeError:
+        raise need.refusal() from None
+    except OAuth2Error:
+        raise InvalidToken("The credential has expired.", reason="expired") from None
 
 
-def _is_own_page(incoming: Incoming, origins: Origins) -> bool:
-    """Whether Relay's own page sends this: nobody else may ride on the cookie."""
-    origin = incoming.headers.get("Origin")
-    if origin is not None:
-        return origins.is_own(origin)
+def _is_own_page(request: Request) -> bool:
+    """Whether Relay's own page sends this: the cookie counts for no other."""
+    if request.origin is not None:
+        return request.services.origins.is_own(request.origin)
     return (
-        isinstance(incoming, Request)
-        and incoming.method in _SAFE
-        and incoming.headers.get("Sec-Fetch-Site") == "same-origin"
+        not isinstance(request, WebSocketRequest)
+        and request.method in SAFE_METHODS
+        and request.headers.get("Sec-Fetch-Site") == "same-origin"
     )
 
 
-async def authenticate(incoming: Incoming) -> Credential:
-    """Whoever it is. Raises Unauthorized, InvalidToken, DatabaseAway."""
-    if (credential := await authenticate_if_given(incoming)) is None:
-        raise Unauthorized()
-    return credential
-
-
-async def authenticate_if_given(incoming: Incoming) -> Credential | None:
-    """Whoever it is, or nobody; what is sent and does not count is an error, never nobody.
-
-    Who it was is remembered with the request: a limit may ask before the route does.
-    """
-    remembered = cast("dict[str, Any]", incoming.scope)
-    if CREDENTIAL not in remembered:
-        now = services()
-        token = presented_token(incoming, now.origins, secure=now.secure)
-        remembered[CREDENTIAL] = (
-            None if token is None else _known(await now.access.authenticate(token, time.time()))
-        )
-    return cast("Credential | None", remembered[CREDENTIAL])
-
-
-def _known(credential: Credential) -> Credential:
-    """From here on the request's lines in the log say whose it is."""
-    know(user_id=credential.user_id, token_id=credential.id)
-    return credential
-
-
-def _declare(need: str, handler: Handler, wrapped: Callable[..., Awaitable[Any]]) -> Handler:
-    declared = wraps(handler)(wrapped)
-    declared.credential = need  # type: ignore[attr-defined]
-    return cast("Handler", declared)
-
-
-def needs_nothing(handler: Handler) -> Handler:
-    """Open to everyone who can reach Relay."""
-    handler.credential = "none"  # type: ignore[attr-defined]
-    return handler
-
-
-def needs_session(handler: Handler) -> Handler:
-    """A person's session; the handler gets `credential`."""
-
-    async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        credential = await authenticate(request)
-        if credential.kind is not Kind.SESSION:
-            raise SessionRequired()
-        return await handler(*args, credential=credential, **kwargs)
-
-    return _declare("session", handler, wrapped)
-
-
-def needs_publisher(handler: Handler) -> Handler:
-    """A hook token that may publish; the handler gets `credential`."""
-
-    async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        credential = await authenticate(request)
-        if not credential.may_publish:
-            raise InsufficientScope("Publishing takes a hook token that may.", scope="publish")
-        return await handler(*args, credential=credential, **kwargs)
-
-    return _declare("publisher", handler, wrapped)
-
-
-def needs_any(handler: Handler) -> Handler:
-    """A session or a hook token; the handler gets `credential` and judges the rest."""
-
-    async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return await handler(*args, credential=await authenticate(request), **kwargs)
-
-    return _declare("any", handler, wrapped)
-
-
-def needs_any_or_revoked(handler: Handler) -> Handler:
-    """Like `needs_any`, but a hook token that was revoked may still come: to hear so again."""
-
-    async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            credential = await authenticate(request)
-        except InvalidToken as problem:
-            credential = _revoked_hook(problem)
-        return await handler(*args, credential=credential, **kwargs)
-
-    return _declare("any, or revoked", handler, wrapped)
-
-
-def _revoked_hook(problem: InvalidToken) -> Credential:
-    now = services()
-    token = presented_token(request, now.origins, secure=now.secure)
+def _revoked_hook(request: Request, problem: InvalidToken) -> Credential:
+    """The hook token that the problem is about, if all it lacks is to be live."""
+    token = presented_token(request)
     if problem.reason != "revoked" or token is None:
         raise problem
-    claims = now.access.keyring.verify(token)
+    claims = request.services.access.keyring.verify(token)
     if claims.kind is not Kind.HOOK:
         raise problem
-    return _known(
-        Credential(
-            claims.user_id,
-            claims.id,
-            claims.kind,
-            claims.scopes,
-            claims.expires_at,
-            claims.expires_at,
-        )
+    ends_at = claims.expires_at
+    return _noted(
+        Credential(claims.user_id, claims.id, claims.kind, claims.scopes, ends_at, ends_at)
     )
 
 
-def needs_viewer(handler: Handler) -> Handler:
-    """A stream's own rule: bearer, ticket or cookie, judged by `viewer()` in the handler."""
-
-    async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return await handler(*args, **kwargs)
-
-    return _declare("viewer", handler, wrapped)
-
-
-async def viewer(incoming: Incoming) -> Credential:
-    """Who watches: a bearer, else `?ticket=`, else the cookie. Raises also InsufficientScope."""
-    ticket = incoming.args.get("ticket")
-    if ticket is not None and "Authorization" not in incoming.headers:
-        now = services()
-
-        def here(page: str) -> bool:
-            """Whether this comes from that page; the own one sends no Origin when it reads."""
-            origin = incoming.headers.get("Origin")
-            own = now.origins.is_own(page) and _is_own_page(incoming, now.origins)
-            return own if origin is None else origin == page
-
-        credential = _known(await now.access.redeem_ticket(ticket, here))
-    else:
-        credential = await authenticate(incoming)
-    credential.require_watch()
+def _noted(credential: Credential) -> Credential:
+    """From here on the request's lines in the log name its user."""
+    know(user_id=credential.user_id, token_id=credential.id)
     return credential

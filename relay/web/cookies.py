@@ -1,34 +1,39 @@
-"""The session's cookie: where it is set and taken away, and for whom."""
+"""The session's cookie: where it is set and taken away, and for which pages."""
 
-from quart import Response, request
+from werkzeug.http import dump_cookie
 
 from relay.auth.tokens import MAX_LIFETIME
 from relay.web.auth import cookie_name
-from relay.web.context import services
+from relay.web.request import Request
+
+Header = tuple[bytes, bytes]
 
 
-def keeps_cookies() -> bool:
+def keeps_cookies(request: Request) -> bool:
     """Relay's own page does, and a client that is no page at all; no page elsewhere."""
-    origin = request.headers.get("Origin")
-    return origin is None or services().origins.is_own(origin)
+    return request.origin is None or request.services.origins.is_own(request.origin)
 
 
-def set_cookie(response: Response, token: str) -> None:
-    now = services()
-    if keeps_cookies():
-        response.set_cookie(
-            cookie_name(now.secure),
-            token,
-            max_age=MAX_LIFETIME,
-            path="/",
-            secure=now.secure,
-            httponly=True,
-            samesite="Lax",
-        )
+def set_cookie(request: Request, token: str) -> list[Header]:
+    """The header that hands out a session, where the client keeps cookies."""
+    return [_header(request, token, MAX_LIFETIME)] if keeps_cookies(request) else []
 
 
-def delete_cookie(response: Response) -> None:
-    now = services()
-    response.delete_cookie(
-        cookie_name(now.secure), path="/", secure=now.secure, httponly=True, samesite="Lax"
+def delete_cookie(request: Request) -> Header:
+    """The header that takes the session away."""
+    return _header(request, "", 0)
+
+
+def _header(request: Request, value: str, max_age: int) -> Header:
+    secure = request.services.secure
+    cookie = dump_cookie(
+        cookie_name(secure),
+        value,
+        max_age=max_age,
+        expires=0 if max_age == 0 else None,
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="Lax",
     )
+    return b"set-cookie", cookie.encode()

@@ -1,11 +1,11 @@
-"""Request bodies in, answers out: strict JSON both ways."""
+"""Request bodies as models: strict JSON."""
 
 import re
-from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
-from quart import Response, request
+from werkzeug.http import parse_options_header
 
 from relay.errors import (
     BadRequest,
@@ -15,6 +15,7 @@ from relay.errors import (
     named,
 )
 from relay.media_types import JSON
+from relay.web.request import HTTPRequest, Request
 
 T = TypeVar("T")
 
@@ -24,30 +25,32 @@ _MISSING = re.compile(r"missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"unknown field `([^`]+)`")
 
 
-def media_type(*allowed: str) -> str:
+def media_type(request: Request, *allowed: str) -> str:
     """The request's media type, one of these. Raises UnsupportedMediaType."""
     if request.headers.get("Content-Encoding"):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
-    given, charset = request.mimetype, request.mimetype_params.get("charset", "utf-8")
-    if given not in allowed or charset.lower() not in ("utf-8", "utf8"):
+    given, charset = _media_type(request.headers.get("Content-Type", ""))
+    if given not in allowed or charset not in ("utf-8", "utf8"):
         raise UnsupportedMediaType(f"Send `Content-Type: {' or '.join(allowed)}`, in UTF-8.")
     return given
 
 
-async def read_bytes() -> bytes:
-    """The whole body. Raises PayloadTooLarge, RequestTimeout (as the framework's own errors)."""
-    return cast("bytes", await request.get_data(as_text=False))
+@lru_cache(maxsize=64)  # clients of one Relay spell it in a few ways
+def _media_type(content_type: str) -> tuple[str, str]:
+    """The media type and the charset, in lower case."""
+    given, parameters = parse_options_header(content_type)
+    return given.lower(), parameters.get("charset", "utf-8").lower()
 
 
-async def read_body(model: type[T], *, optional: bool = False) -> T:
+async def read_json(request: HTTPRequest, model: type[T], *, optional: bool = False) -> T:
     """The JSON body as a model. With `optional`, no body is an empty object.
 
-    Raises BadRequest, Invalid, UnsupportedMediaType, PayloadTooLarge, RequestTimeout.
+    Raises BadRequest, Invalid, UnsupportedMediaType, and what RequestBody.read raises.
     """
-    raw = await read_bytes()
+    raw = await request.body.read()
     if optional and not raw.strip():
         return msgspec.convert({}, model)
-    media_type(JSON)
+    media_type(request, JSON)
     try:
         raw.decode()
         return msgspec.json.decode(raw, type=model)
@@ -68,16 +71,3 @@ def field_error(message: str) -> FieldError:
     where = path[1] if path else "body"
     # the value itself is not repeated: it may be a secret that was put in the wrong place
     return FieldError(where, _VALUE.sub("", text[:1].lower() + text[1:]))
-
-
-def answer(
-    body: msgspec.Struct | dict[str, Any],
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """A JSON response that no cache keeps."""
-    response = Response(msgspec.json.encode(body), status, mimetype=JSON)
-    response.headers["Cache-Control"] = "no-store"
-    for name, value in (headers or {}).items():
-        response.headers[name] = value
-    return response

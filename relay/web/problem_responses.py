@@ -1,37 +1,24 @@
-"""Answers as bytes, whoever writes them: Quart's handlers, or the shortcut past them."""
+"""A problem as the answer that tells of it, whatever refused the request."""
 
-from typing import NamedTuple
-
-import msgspec
+import structlog
 import trio
 
-from relay.errors import MEDIA_TYPE, Problem, RateLimited, Unauthorized
-from relay.media_types import JSON
+from relay.errors import MEDIA_TYPE, Internal, InvalidToken, Problem, RateLimited, Unauthorized
 from relay.observability import metrics
 from relay.observability.logs import know
+from relay.web.answers import Answer, data_headers
+from relay.web.auth import came_by_cookie
 from relay.web.bearer_challenges import challenge
+from relay.web.cookies import delete_cookie
+from relay.web.request import Request
 
-UNHURRIED = 0.25  # seconds before who came too fast hears so: a flood must not set the pace
+RATE_LIMITED_DELAY_SECONDS = 0.25  # a client that floods Relay does not set the pace
 
-Headers = list[tuple[bytes, bytes]]
-
-_NO_STORE = (b"cache-control", b"no-store")
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: Headers
-    body: bytes
+log = structlog.get_logger("relay.app")
 
 
-def json_answer(body: msgspec.Struct) -> Answer:
-    """200 with a JSON body that no cache keeps."""
-    data = msgspec.json.encode(body)
-    return Answer(200, _headers(JSON, data), data)
-
-
-async def refusal(problem: Problem, request_id: str) -> Answer:
-    """A problem as its document, counted; late where somebody came too fast."""
+async def problem_answer(problem: Problem, request: Request) -> Answer:
+    """The problem document. It is counted, and late where the client was too fast."""
     metrics.problems.labels(problem.code).inc()
     know(problem=problem.code)
     if isinstance(problem, Unauthorized):
@@ -39,18 +26,18 @@ async def refusal(problem: Problem, request_id: str) -> Answer:
         metrics.auth_failures.labels(reason).inc()
         know(reason=reason)
     if isinstance(problem, RateLimited):
-        await trio.sleep(UNHURRIED)
-    body = problem.document(request_id)
-    headers = _headers(MEDIA_TYPE, body)
+        await trio.sleep(RATE_LIMITED_DELAY_SECONDS)
+    body = problem.document(request.id)
+    headers = data_headers(MEDIA_TYPE, body)
     headers += [(name.lower().encode(), text.encode()) for name, text in problem.headers.items()]
     if (header := challenge(problem)) is not None:
         headers.append((b"www-authenticate", header.encode()))
+    if isinstance(problem, InvalidToken) and came_by_cookie(request):
+        headers.append(delete_cookie(request))  # or the page would send it for ever
     return Answer(problem.status, headers, body)
 
 
-def _headers(media_type: str, body: bytes) -> Headers:
-    return [
-        (b"content-type", media_type.encode()),
-        (b"content-length", b"%d" % len(body)),
-        _NO_STORE,
-    ]
+async def fault_answer(error: Exception, request: Request) -> Answer:
+    """The answer to a fault of ours: the log has the details, and the id that finds them."""
+    log.error("request_failed", exc_info=error)
+    return await problem_answer(Internal(), request)

@@ -21,10 +21,10 @@ from relay.config.settings import Settings
 from relay.errors import Problem, RateLimited, Unauthorized
 from relay.observability import metrics
 from relay.observability.logs import know
-from relay.rate_limiting import Allowances, Limits, OverLimit, Quota
-from relay.web.auth import authenticate_if_given, block_of, client_block
-from relay.web.context import services
+from relay.rate_limiting import OverLimit, Quota
+from relay.web.auth import credential_if_given
 from relay.web.middleware.access_log import QUOTA
+from relay.web.request import Request, current_request
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
@@ -73,32 +73,31 @@ def _declared(handler: Handler, limit: Limit | str, *refuses: type[Problem]) -> 
     return handler
 
 
-def charge_events(limits: Limits, scope: Any, token_id: UUID, events: int) -> None:
-    """Charge what the request of this scope publishes. Raises RateLimited."""
-    block = block_of(scope)
-    _charge(scope, lambda: limits.publish(token_id, block, events))
+def charge_events(request: Request, events: int) -> None:
+    """Charge what a request publishes, to its token and its address. Raises RateLimited."""
+    limits, token_id = request.services.limits, request.credential.id
+    _charge(request, lambda: limits.publish(token_id, request.address_block, events))
 
 
-def charge_handshake(limits: Limits, scope: Any) -> None:
-    """Charge a new stream to the address it comes from. Raises RateLimited."""
-    block = block_of(scope)
-    _charge(scope, lambda: limits.connect_from(block))
+def charge_handshake(request: Request) -> None:
+    """Charge a new stream to the address that opens it. Raises RateLimited."""
+    _charge(request, lambda: request.services.limits.connect_from(request.address_block))
 
 
-def charge_viewer(limits: Limits, scope: Any, user_id: UUID) -> None:
+def charge_viewer(request: Request, user_id: UUID) -> None:
     """Charge a new stream to the user it is for. Raises RateLimited."""
-    _charge(scope, lambda: limits.connect_as(user_id))
+    _charge(request, lambda: request.services.limits.connect_as(user_id))
 
 
-def _charge(scope: Any, take: Callable[[], Quota | None]) -> None:
-    """Whatever the answer will be, it says what is left."""
+def _charge(request: Request, take: Callable[[], Quota | None]) -> None:
+    """Charge, and have the answer tell what is left, whatever it is."""
     try:
         quota = take()
     except OverLimit as refused:
-        scope[QUOTA] = refused.quota.headers
+        request.scope[QUOTA] = refused.quota.headers
         raise
     if quota is not None:
-        scope[QUOTA] = quota.headers
+        request.scope[QUOTA] = quota.headers
 
 
 def keep_limits(app: Quart, settings: Settings) -> None:
@@ -126,18 +125,19 @@ def _under(rate: Rate, view: Any) -> Any:
     return rate_limit(rate.burst, timedelta(seconds=rate.burst * rate.interval))(limited_view)
 
 
-def refused(error: RateLimitExceeded) -> RateLimited:
-    """What the extension refuses, in our words."""
-    limit = _limit()
+def rate_limited(error: RateLimitExceeded, request: Request) -> RateLimited:
+    """The extension's refusal as our problem."""
+    limit = _current_limit()
     metrics.rate_limited.labels(limit.name).inc()
     know(limit=limit.name)
-    rate, seconds = getattr(services().settings, limit.setting), cast("int", error.retry_after)
-    who = "user" if limit.per_user else "address"
-    detail = f"More than {rate} of these calls from this {who}: try again in {seconds} s."
+    rate = getattr(request.services.settings, limit.setting)
+    seconds = cast("int", error.retry_after)
+    source = "user" if limit.per_user else "address"
+    detail = f"More than {rate} of these calls from this {source}: try again in {seconds} s."
     return RateLimited(detail, retry_after=seconds)
 
 
-def _limit() -> Limit:
+def _current_limit() -> Limit:
     view: Any = current_app.view_functions[request.endpoint or ""]
     return cast("Limit", view.limit)
 
@@ -148,25 +148,23 @@ async def _is_preflight() -> bool:
 
 
 async def _counted() -> str:
-    """Who is counted: the user where the limit is one's, and else, or while nobody, the address.
+    """The user, where the limit is one's; else, or without a credential, the address.
 
     The credential is remembered with the request: between the extension's look and its note
     nothing waits, so its limits are exact.
     """
-    if _limit().per_user:
+    asked = current_request()
+    if _current_limit().per_user:
         try:
-            if (credential := await authenticate_if_given(request)) is not None:
+            if (credential := await credential_if_given(asked)) is not None:
                 return str(credential.user_id)
         except Unauthorized:
-            pass  # the handler will say so
-    return client_block(request)
+            pass  # the route will say so
+    return asked.address_block
 
 
 class Store(RateLimiterStoreABC):
-    """The extension's memory: ours, bounded, and deaf to steps of the wall clock."""
-
-    def __init__(self) -> None:
-        self._allowances = Allowances()
+    """The extension's memory: the allowances of the app's own limits, on a monotonic clock."""
 
     async def before_serving(self) -> None:
         """Nothing to open."""
@@ -176,9 +174,11 @@ class Store(RateLimiterStoreABC):
 
     async def get(self, key: str, default: datetime) -> datetime:
         """`default` is the extension's now."""
-        now = self._allowances.clock()
-        return default + timedelta(seconds=self._allowances.get(key, now) - now)
+        allowances = current_request().services.limits.allowances
+        now = allowances.clock()
+        return default + timedelta(seconds=allowances.get(key, now) - now)
 
     async def set(self, key: str, tat: datetime) -> None:
+        allowances = current_request().services.limits.allowances
         ahead = (tat - datetime.now(UTC)).total_seconds()
-        self._allowances.set(key, self._allowances.clock() + ahead)
+        allowances.set(key, allowances.clock() + ahead)

@@ -1,4 +1,4 @@
-"""Sessions as a person's devices get them: what is answered, and how one of one's own is opened."""
+"""Sessions as a person's devices get them: the answers, and the links that open them."""
 
 import hashlib
 import secrets
@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import msgspec
-from quart import Response
 
 from relay.auth.credentials import SESSION_DAYS, Credential
 from relay.auth.tokens import MAX_LIFETIME, Claims, Kind
@@ -15,8 +14,7 @@ from relay.db.links import insert_link, select_link, spend_link
 from relay.errors import Problem, SessionRequired
 from relay.events import rfc3339
 from relay.schema_types import Moment, Uuid
-from relay.web.context import services
-from relay.web.json import answer
+from relay.services import Services
 
 LINK_SECONDS = 300  # time to fetch a phone and point it, not to pass a link around
 LINK_BYTES = 16  # 128 bits: beyond guessing in five minutes, and a QR code that a phone reads
@@ -53,22 +51,22 @@ class AlreadySomebody(Problem):
     hint = "You are another user here, whose session ends when this link is opened."
 
 
-def known(credential: Credential) -> Response:
-    """Who came is who they were. Raises SessionRequired."""
+def known_session(credential: Credential) -> KnownSession:
+    """The session of a request that could have made one. Raises SessionRequired."""
     if credential.kind is not Kind.SESSION:
         raise SessionRequired()
     expires_at = datetime.fromtimestamp(credential.slid(time.time()), tz=UTC)
-    return answer(KnownSession(str(credential.user_id), rfc3339(expires_at)))
+    return KnownSession(str(credential.user_id), rfc3339(expires_at))
 
 
-async def make_link(credential: Credential) -> str:
+async def make_link(services: Services, credential: Credential) -> str:
     """A one-time link to this user. Its secret stands in the fragment, which no server sees.
 
     Raises TooManySessions.
     """
-    now, code = services(), secrets.token_urlsafe(LINK_BYTES)
+    code = secrets.token_urlsafe(LINK_BYTES)
     kept = await insert_link(
-        now.database,
+        services.database,
         link_hash=_hash(code),
         session_id=credential.id,
         user_id=credential.user_id,
@@ -77,27 +75,27 @@ async def make_link(credential: Credential) -> str:
     )
     if not kept:
         raise TooManySessions()
-    return f"{now.access.keyring.issuer}/#link={code}"
+    return f"{services.access.keyring.issuer}/#link={code}"
 
 
-async def whose_link(code: str) -> UUID:
-    """The user a link opens, which stays unspent. Raises LinkGone."""
-    if (user_id := await select_link(services().database, _hash(code))) is None:
+async def link_user(services: Services, code: str) -> UUID:
+    """The user that a link opens; the link stays unspent. Raises LinkGone."""
+    if (user_id := await select_link(services.database, _hash(code))) is None:
         raise LinkGone()
     return user_id
 
 
-async def open_link(code: str, user_id: UUID) -> NewSession:
+async def open_link(services: Services, code: str, user_id: UUID) -> NewSession:
     """A new session of the link's user, for one caller only. Raises LinkGone."""
-    now, session_id = services(), uuid4()
+    session_id = uuid4()
     expires_at = await spend_link(
-        now.database, _hash(code), user_id, session_id, SESSION_DAYS, MAX_SESSIONS
+        services.database, _hash(code), user_id, session_id, SESSION_DAYS, MAX_SESSIONS
     )
     if expires_at is None:
         raise LinkGone()
     issued_at = int(time.time())
     claims = Claims(user_id, session_id, Kind.SESSION, (), issued_at, issued_at + MAX_LIFETIME)
-    token = now.access.keyring.issue(claims)
+    token = services.access.keyring.issue(claims)
     return NewSession(str(user_id), token, rfc3339(expires_at))
 
 

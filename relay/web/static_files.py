@@ -3,10 +3,13 @@
 from hashlib import sha256
 
 import msgspec
-from quart import Response, request
+from werkzeug.http import parse_etags
+
+from relay.web.answers import Answer, text_answer
+from relay.web.request import Request
 
 # asked for every time, sent only when changed: a page never meets scripts of another version
-CACHING = "no-cache"
+CACHING = b"no-cache"
 
 
 class File(msgspec.Struct, frozen=True):
@@ -21,12 +24,11 @@ class File(msgspec.Struct, frozen=True):
         return cls(body, content_type, sha256(body).hexdigest()[:32])
 
 
-def send_file(file: File) -> Response:
-    """The file, or 304 to who has it already."""
-    if request.if_none_match.contains(file.etag):
-        response = Response(status=304)
-    else:
-        response = Response(file.body, content_type=file.content_type)
-    response.headers["Cache-Control"] = CACHING
-    response.set_etag(file.etag)
-    return response
+def file_answer(request: Request, file: File) -> Answer:
+    """The file, or 304 to a client that has it already."""
+    headers = [(b"cache-control", CACHING), (b"etag", b'"%s"' % file.etag.encode())]
+    if parse_etags(request.headers.get("If-None-Match")).contains(file.etag):
+        return Answer(304, headers, b"")
+    answer = text_answer(file.body, file.content_type)
+    answer.headers.extend(headers)
+    return answer

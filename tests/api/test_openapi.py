@@ -26,7 +26,7 @@ def test_the_document_is_valid() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule)
 def test_every_route_declares_its_credential_its_models_and_its_refusals(rule: Any) -> None:
     handler: Any = APP.view_functions[rule.endpoint]
-    assert handler.credential in NEEDS
+    assert handler.need.name in NEEDS
     assert isinstance(handler.described, Description)
     assert handler.described.answers
     assert handler.__doc__

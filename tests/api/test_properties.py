@@ -3,7 +3,7 @@
 import base64
 import re
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -19,6 +19,7 @@ from relay.web.auth import presented_token
 from relay.web.openapi.headers import HEADERS, REQUEST_ID
 from relay.web.openapi.schemas import Schemas
 from relay.web.openapi.stream_parameters import AFTER, LAST_EVENT_ID
+from relay.web.request import Request
 from tests.live import Relay
 
 OWN = "https://relay.example"
@@ -99,17 +100,17 @@ VALUES = st.text(
 
 @given(VALUES | VALUES.map(lambda value: f"Bearer {value}".strip()))
 def test_an_authorization_header_is_a_bearer_or_an_error_and_never_nobody(value: str) -> None:
-    incoming = SimpleNamespace(
-        headers=Headers({"Authorization": value, "Origin": OWN}),
-        cookies={"relay_session": "the cookie", "__Host-relay_session": "the cookie"},
-    )
+    fields = [(b"authorization", value.encode("latin-1")), (b"origin", OWN.encode())]
+    fields.append((b"cookie", b"relay_session=x; __Host-relay_session=x"))
+    services: Any = SimpleNamespace(origins=ORIGINS, secure=True)
     try:
-        token = presented_token(cast("Any", incoming), ORIGINS, secure=True)
+        token = presented_token(Request({"headers": fields}, services))
     except Unauthorized:
         assert not re.fullmatch(r"(?i)bearer +\S+", value)
     else:
         assert token
-        assert value[:7].lower() == "bearer "
+        assert value[:6].lower() == "bearer"
+        assert value[6:7].isspace()
         assert token == value[7:].strip()
 
 

@@ -4,11 +4,10 @@ from functools import partial
 
 import pytest
 
-from relay.rate_limiting import Allowances, Limits
+from relay.rate_limiting import Limits
 
 
 @pytest.fixture
 def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the rate limits no time goes by: what was taken does not come back."""
     monkeypatch.setattr("relay.services.Limits", partial(Limits, clock=lambda: 0.0))
-    monkeypatch.setattr("relay.web.rate_limits.Allowances", partial(Allowances, clock=lambda: 0.0))

@@ -166,7 +166,9 @@ async def test_a_body_that_comes_too_slowly_is_given_up(
     database_url: str, clock: MockClock
 ) -> None:
     async with running_relay(database_url, RELAY_BODY_TIMEOUT="600") as relay:
-        hook = await (await relay.user()).hook()
+        user = await relay.user()
+        await user.publish(1)  # from now on its token is known: nothing but the body is waited for
+        hook = await user.hook()
         async with raw_http(relay) as connection:
             await connection.send(
                 head(

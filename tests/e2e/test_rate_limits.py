@@ -8,6 +8,7 @@ import trio
 
 from relay.app import create_app
 from relay.config.settings import Settings
+from relay.web.auth import Need
 from relay.web.rate_limits import Limit
 from tests.e2e.test_problems import check
 from tests.live import Relay, User, bearer, open_stream, running_relay
@@ -50,7 +51,7 @@ def test_every_route_declares_its_limit_and_its_credential() -> None:
             continue
         if view.__module__.startswith("quart_schema"):
             continue
-        assert hasattr(view, "credential"), rule
+        assert isinstance(view.need, Need), rule
         declared = getattr(view, "limit", None)
         by_itself = isinstance(declared, str) and declared.startswith(("by the handler", "none: "))
         assert isinstance(declared, Limit) or by_itself, rule

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from relay.db.pool import connect
-from relay.web.cors import MAX_AGE, METHODS, READABLE, SENT
+from relay.web.middleware.cors import MAX_AGE, METHODS, READABLE, SENT
 from tests.live import Relay, bearer, open_stream, running_relay
 from tests.raw import head, raw_http
 from tests.security.test_origins import FOREIGN

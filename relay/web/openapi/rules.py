@@ -7,6 +7,7 @@ from relay.errors import (
     BadRequest,
     DatabaseAway,
     ForeignOrigin,
+    InsufficientScope,
     Internal,
     Invalid,
     InvalidToken,
@@ -74,11 +75,11 @@ _REFUSED = (Unauthorized, InvalidToken, DatabaseAway)
 NEEDS = {
     "none": Need(()),
     "session": Need(("session", "cookie"), (*_REFUSED, SessionRequired)),
-    "publisher": Need(("hook",), (*_REFUSED, SessionRequired)),
-    "any": Need(("session", "hook", "cookie"), _REFUSED),
+    "publisher": Need(("hook",), (*_REFUSED, InsufficientScope)),
+    "watcher": Need(("session", "hook", "cookie"), (*_REFUSED, InsufficientScope)),
     "any, or revoked": Need(("session", "hook", "cookie"), _REFUSED),
     "viewer": Need(
-        ("session", "hook", "ticket", "cookie"), (*_REFUSED, SessionRequired, ForeignOrigin)
+        ("session", "hook", "ticket", "cookie"), (*_REFUSED, InsufficientScope, ForeignOrigin)
     ),
 }
 
@@ -110,7 +111,7 @@ class Operation(NamedTuple):
 
     @property
     def need(self) -> Need:
-        return NEEDS[self.handler.credential]  # type: ignore[attr-defined]
+        return NEEDS[self.handler.need.name]  # type: ignore[attr-defined]
 
     @property
     def accepts(self) -> tuple[str, ...]:

@@ -1,0 +1,49 @@
+"""An answer as it goes to the client: a status, headers and a small body."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from relay.media_types import JSON
+
+Headers = list[tuple[bytes, bytes]]
+
+NO_STORE = (b"cache-control", b"no-store")
+
+
+class Answer(NamedTuple):
+    """Header names are in lower case. The body is sent whole, and not at all to HEAD."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def data_headers(media_type: str, body: bytes) -> Headers:
+    """The headers of a body that no cache keeps."""
+    return [
+        (b"content-type", media_type.encode()),
+        (b"content-length", b"%d" % len(body)),
+        NO_STORE,
+    ]
+
+
+def json_answer(
+    body: msgspec.Struct, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Answer:
+    """A JSON body that no cache keeps."""
+    data = msgspec.json.encode(body)
+    return Answer(status, [*data_headers(JSON, data), *headers], data)
+
+
+def text_answer(text: bytes, content_type: str) -> Answer:
+    """200 with this text."""
+    length = b"%d" % len(text)
+    headers = [(b"content-type", content_type.encode()), (b"content-length", length)]
+    return Answer(200, headers, text)
+
+
+def varies(answer: Answer, name: str) -> None:
+    """Tell caches that the answer depends on this request header."""
+    answer.headers.append((b"vary", name.encode()))

@@ -1,0 +1,119 @@
+"""A request's body, read when a handler asks for it.
+
+Who announces a body with `Expect: 100-continue` (RFC 9110, 10.1.1) therefore sends it only after
+the request was authenticated: the server says `100 Continue` when the first read waits.
+"""
+
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any, cast
+
+from hypercorn.typing import ASGIReceiveCallable
+
+from relay.errors import PayloadTooLarge, Problem, RequestTimeout
+from relay.ingest.envelope import MAX_BATCH_BODY, MAX_BODY, most_bytes
+from relay.server.transport import Transport
+from relay.web.body_budget import Intake
+from relay.web.headers import RequestHeaders
+
+_TOO_LARGE = f"The body is too large: {MAX_BODY} bytes are allowed, {MAX_BATCH_BODY} for NDJSON."
+
+
+class ClientGone(Exception):
+    """The client left before its request was complete: nobody waits for an answer."""
+
+
+class Extent(Enum):
+    """How much of a body was read."""
+
+    NOTHING = auto()
+    WHOLE = auto()
+    PART = auto()  # too large, or too slow; the rest is not read any more
+    ABANDONED = auto()  # the client left
+
+
+class RequestBody:
+    """`timeout` is in seconds, for the whole body."""
+
+    __slots__ = (
+        "_extent",
+        "_headers",
+        "_http_version",
+        "_intake",
+        "_receive",
+        "_timeout",
+        "_transport",
+    )
+
+    def __init__(
+        self,
+        http_version: str,
+        headers: RequestHeaders,
+        transport: Transport | None,
+        receive: ASGIReceiveCallable,
+        intake: Intake,
+        timeout: float,
+    ) -> None:
+        self._http_version = http_version
+        self._headers = headers
+        self._transport = transport
+        self._receive = receive
+        self._intake = intake
+        self._timeout = timeout
+        self._extent = Extent.NOTHING
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was read to its end."""
+        return self._extent is Extent.WHOLE
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the client left while it was read."""
+        return self._extent is Extent.ABANDONED
+
+    async def read(self) -> bytes:
+        """All of it, once. Raises PayloadTooLarge, RequestTimeout, ClientGone."""
+        if self._came_with_head:
+            message: Any = await self._receive()
+            self._extent = Extent.WHOLE
+            return cast("bytes", message["body"])
+        self._extent = Extent.PART
+        most = most_bytes(self._headers.get("Content-Type", ""))
+        announced = self._headers.raw(b"content-length")
+        if announced.isdigit() and int(announced) > most:
+            raise PayloadTooLarge(_TOO_LARGE)
+        with self._intake.body(self._timeout) as body:
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self._extent = Extent.ABANDONED
+                    raise ClientGone()
+                self._intake.add(body, message["body"])
+                if not message.get("more_body", False):
+                    self._extent = Extent.WHOLE
+                if len(body.data) > most:
+                    raise PayloadTooLarge(_TOO_LARGE)
+                if self._extent is Extent.WHOLE:
+                    return bytes(body.data)
+        raise RequestTimeout()
+
+    async def pass_over(self) -> None:
+        """Read what the handler did not ask for, so that the next request may follow.
+
+        A sender that waits for `100 Continue` is left without it.
+        """
+        if self._extent is Extent.NOTHING and (self._came_with_head or not self._waits):
+            with suppress(Problem, ClientGone):
+                await self.read()
+
+    @property
+    def _came_with_head(self) -> bool:
+        """Whether the whole body came with the request's head: it is little then."""
+        return self._transport is not None and self._transport.body_is_here
+
+    @property
+    def _waits(self) -> bool:
+        """Whether the sender waits for `100 Continue`; HTTP/1.0 knows none."""
+        expected = self._headers.get("Expect", "").lower()
+        return expected == "100-continue" and self._http_version != "1.0"

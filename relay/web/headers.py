@@ -1,0 +1,25 @@
+"""Header fields of a request, by name."""
+
+from collections.abc import Iterator, Mapping
+
+
+class RequestHeaders(Mapping[str, str]):
+    """Header fields by name, in any case. Of several with one name the first counts."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
+        self._fields = dict(reversed(fields))
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower().encode()].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def raw(self, name: bytes, default: bytes = b"") -> bytes:
+        """A field's bytes; `name` is in lower case."""
+        return self._fields.get(name, default)

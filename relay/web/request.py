@@ -1,0 +1,201 @@
+"""A request as the server hands it over: the scope of ASGI, and its events when they are needed.
+
+Handlers work on these objects, whichever way the request took to them. Quart's own request is
+made only where Quart routes; `current_request` is the way back from it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from quart import request, websocket
+from quart.ctx import has_request_context
+from werkzeug.http import parse_cookie
+
+from relay.auth.credentials import Credential
+from relay.rate_limiting import address_block
+from relay.realtime.asgi_websocket import Socket
+from relay.server.transport import EXTENSION, Transport
+from relay.services import Services
+from relay.web.answers import Answer, Headers
+from relay.web.body import RequestBody
+from relay.web.body_budget import Intake
+from relay.web.headers import RequestHeaders
+from relay.web.middleware.access_log import request_id
+
+KEY = "relay.request"  # the key of a scope's request, in the scope
+
+
+class Request:
+    """What an HTTP request and a WebSocket's handshake have in common."""
+
+    __slots__ = (
+        "_args",
+        "found_credential",
+        "headers",
+        "path_args",
+        "scope",
+        "services",
+        "started",
+    )
+
+    def __init__(self, scope: Any, services: Services) -> None:
+        self.scope: dict[str, Any] = scope
+        self.services = services
+        self.headers = RequestHeaders(list(scope["headers"]))
+        self.path_args: Mapping[str, str] = {}
+        self.started = False  # the answer
+        self._args: dict[str, str] | None = None
+        self.found_credential: Credential | None = None  # once it was looked for
+
+    @property
+    def method(self) -> str:
+        """A handshake is a GET (RFC 6455, 4.1)."""
+        method: str = self.scope.get("method", "GET")
+        return method
+
+    @property
+    def path(self) -> str:
+        """The path, with its escapes resolved."""
+        path: str = self.scope["path"]
+        return path
+
+    @property
+    def id(self) -> str:
+        """The X-Request-ID of the answer."""
+        return request_id(self.scope)
+
+    @property
+    def origin(self) -> str | None:
+        """The page that sends this, where a browser says so."""
+        return self.headers.get("Origin")
+
+    @property
+    def args(self) -> Mapping[str, str]:
+        """The query's parameters. Of several with one name the first counts."""
+        if self._args is None:
+            query = self.scope["query_string"].decode("utf-8", "replace")
+            pairs = parse_qsl(query, keep_blank_values=True) if query else []
+            self._args = dict(reversed(pairs))
+        return self._args
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies; HTTP/2 may spread them over several headers."""
+        found = [value for name, value in self.scope["headers"] if name == b"cookie"]
+        return parse_cookie(b"; ".join(found).decode("latin-1"))
+
+    @property
+    def address(self) -> str:
+        """The peer's address, or the one that the trusted proxies name."""
+        client = self.scope.get("client")
+        return client[0] if client else "local"
+
+    @property
+    def address_block(self) -> str:
+        """What counts as one address where addresses are counted."""
+        return address_block(self.address)
+
+    @property
+    def credential(self) -> Credential:
+        """The credential that the route needs; not for a route that needs none."""
+        assert self.found_credential is not None, "the route needs no credential"
+        return self.found_credential
+
+    @property
+    def transport(self) -> Transport | None:
+        """The connection, where Relay's own server is around the application."""
+        extensions: dict[str, Any] = self.scope.get("extensions") or {}
+        return extensions.get(EXTENSION)
+
+
+class HTTPRequest(Request):
+    """An HTTP request, and the way for its answer."""
+
+    __slots__ = ("_receive", "_send", "body")
+
+    def __init__(
+        self,
+        scope: Any,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+        services: Services,
+        intake: Intake,
+    ) -> None:
+        super().__init__(scope, services)
+        self.body = RequestBody(
+            scope["http_version"],
+            self.headers,
+            self.transport,
+            receive,
+            intake,
+            services.settings.body_timeout,
+        )
+        self._receive = receive
+        self._send = send
+
+    async def send(self, answer: Answer) -> None:
+        """Send the whole answer.
+
+        A body that was not read to its end would stand where the next request begins: the
+        connection closes then.
+        """
+        headers = answer.headers
+        if not self.body.complete:
+            headers = [*headers, (b"connection", b"close")]
+        without_body = self.method == "HEAD" or answer.status in (204, 304)
+        await self.start(answer.status, headers)
+        await self._send(_part(b"" if without_body else answer.body, more=False))
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Begin an answer that `write` continues and `end` ends."""
+        self.started = True
+        start: Any = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._send(start)
+
+    async def write(self, part: bytes) -> None:
+        """Send a part of the answer's body."""
+        await self._send(_part(part, more=True))
+
+    async def end(self) -> None:
+        """End the answer."""
+        await self._send(_part(b"", more=False))
+
+    async def left(self) -> None:
+        """Return when the client has left. What comes of a body until then is dropped."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class WebSocketRequest(Request):
+    """A WebSocket's handshake, and the socket that it asks for."""
+
+    __slots__ = ("socket",)
+
+    def __init__(
+        self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable, services: Services
+    ) -> None:
+        super().__init__(scope, services)
+        self.socket = Socket(receive, send)
+
+    async def accept(self, subprotocol: str | None) -> None:
+        """Open the WebSocket."""
+        self.started = True
+        await self.socket.accept(subprotocol)
+
+    async def send(self, answer: Answer) -> None:
+        """Refuse the handshake with this answer."""
+        self.started = True
+        await self.socket.refuse(answer.status, answer.headers, answer.body)
+
+
+def current_request() -> Request:
+    """The request that Quart handles in this task."""
+    scope: Any = request.scope if has_request_context() else websocket.scope
+    return cast("Request", scope[KEY])
+
+
+def _part(body: bytes, *, more: bool) -> Any:
+    """A part of an answer's body, as ASGI has it."""
+    return {"type": "http.response.body", "body": body, "more_body": more}
