@@ -1,4 +1,4 @@
-"""Plain streams are served past the framework, and nobody can tell; what is not plain is not."""
+"""Opening a stream: where it starts, what refuses it, what is counted and logged of it."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +10,6 @@ import pytest
 import trio
 from prometheus_client import REGISTRY
 
-import relay.app
 import relay.auth.credentials
 import relay.web.middleware.access_log
 from relay.auth.credentials import Access
@@ -60,22 +59,6 @@ class Lines(list[dict[str, Any]]):
             await self.news.wait()
 
 
-class Table(dict[Any, Any]):
-    """The direct routes of every app here; while `on` is False the connection finds none."""
-
-    on = True
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        return super().get(key, default) if Table.on else default
-
-
-@pytest.fixture(autouse=True)
-def table(monkeypatch: pytest.MonkeyPatch) -> None:
-    inner = relay.app.direct_routes
-    monkeypatch.setattr("relay.app.direct_routes", lambda app: Table(inner(app)))
-    monkeypatch.setattr(Table, "on", True)
-
-
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     said = Lines()
@@ -89,17 +72,6 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
 
     monkeypatch.setattr(relay.web.middleware.access_log, "_tell_end", noted)
     return said
-
-
-def plain(token: str) -> dict[str, str]:
-    Table.on = True
-    return bearer(token)
-
-
-def ordinary(token: str) -> dict[str, str]:
-    """The same in an unusual spelling, by way of Quart."""
-    Table.on = False
-    return {"Authorization": f"bearer {token}"}
 
 
 @contextmanager
@@ -175,45 +147,11 @@ async def answered(
     return heard, [*lines], moved
 
 
-STARTS = {
-    "": b'"hello"',
-    "?after=oldest": b'"seq":3',
-    "?last=2": b'"seq":3',
-    "?lastEventId=CURSOR": b'"hello"',
-    "?after=EPOCH.1": b'"seq":3',
-    "?after=EPOCH.99": b'"seq":3',
-    "?after=AAAAAAAA.1": b'"seq":3',
-    "?after=nonsense": b'"hello"',
-    "?last=0": b'"hello"',
-    "?last=1001": b'"hello"',
-}
-
-
-@DOORS
-async def test_both_ways_answer_alike(relay: Relay, lines: Lines, door: str) -> None:
-    user = await relay.user()
-    cursor = (await user.publish(3))[-1]["cursor"]
-    more: tuple[str, ...]
-    for query, until in STARTS.items():
-        for more in ((), ("Last-Event-ID: " + cursor,), ("Sec-WebSocket-Protocol: relay.v1",)):
-            asks = query.replace("CURSOR", cursor).replace("EPOCH", cursor.partition(".")[0])
-            marks = b'"hello"' if more and more[0].startswith("Last") and door == "sse" else until
-            await answered(relay, lines, door, plain(user.session), asks, *more, until=marks)
-            way = [
-                await answered(relay, lines, door, spelt(user.session), asks, *more, until=marks)
-                for spelt in (plain, ordinary)
-            ]
-            pass
-            assert way[0] == way[1]
-            assert way[0][2], "nothing was counted"
-    assert lines[0]["route"] == PATHS[door]
-
-
 @DOORS
 @pytest.mark.parametrize(
     ("place", "name", "failure"), FAILURES, ids=lambda failure: type(failure).__name__
 )
-async def test_both_ways_fail_alike(
+async def test_what_fails_while_a_stream_opens_is_an_answer(
     relay: Relay,
     lines: Lines,
     monkeypatch: pytest.MonkeyPatch,
@@ -223,7 +161,7 @@ async def test_both_ways_fail_alike(
     failure: Exception,
 ) -> None:
     user = await relay.user()
-    await answered(relay, lines, door, plain(user.session))
+    await answered(relay, lines, door, bearer(user.session))
 
     async def fail(*_: Any) -> None:
         raise failure
@@ -232,46 +170,43 @@ async def test_both_ways_fail_alike(
         raise failure
 
     monkeypatch.setattr(place, name, fail if place is Heads else fail_at_once)
-    way = [await answered(relay, lines, door, spelt(user.session)) for spelt in (plain, ordinary)]
-    assert way[0] == way[1]
-    assert way[0][1][0]["status"] >= 400
+    _, (line,), moved = await answered(relay, lines, door, bearer(user.session))
+    assert (line["route"], line["status"] >= 400) == (PATHS[door], True)
+    assert moved, "nothing was counted"
 
 
 @DOORS
-async def test_who_may_only_publish_is_refused_alike(relay: Relay, lines: Lines, door: str) -> None:
+async def test_a_token_that_may_only_publish_opens_no_stream(
+    relay: Relay, lines: Lines, door: str
+) -> None:
     user = await relay.user()
     token = (await user.token(scopes=["publish"]))["token"]
-    await answered(relay, lines, door, plain(token))
-    way = [await answered(relay, lines, door, spelt(token)) for spelt in (plain, ordinary)]
-    assert way[0][1][0]["status"] == 403
-    assert way[0] == way[1]
+    await answered(relay, lines, door, bearer(token))
+    _, (line,), _ = await answered(relay, lines, door, bearer(token))
+    assert line["status"] == 403
 
 
 @DOORS
 @pytest.mark.usefixtures("one_moment")
-async def test_both_ways_keep_the_limits(database_url: str, lines: Lines, door: str) -> None:
-    limits = {"RELAY_RATE_LIMITS": "on", "RELAY_RATE_HANDSHAKES": "5/h"}
+async def test_new_streams_keep_their_limit(database_url: str, lines: Lines, door: str) -> None:
+    limits = {"RELAY_RATE_LIMITS": "on", "RELAY_RATE_HANDSHAKES": "2/h"}
     async with running_relay(database_url, CORS="https://app.example.com", **limits) as relay:
         user = await relay.user()
-        opened = [
-            await answered(relay, lines, door, spelt(user.session))
-            for spelt in (plain, plain, ordinary, plain, ordinary)
-        ]
+        opened = [await answered(relay, lines, door, bearer(user.session)) for _ in range(2)]
         refused = [
-            await answered(relay, lines, door, spelt(token))
+            await answered(relay, lines, door, bearer(token))
             for token in (user.session, "nonsense")
-            for spelt in (plain, ordinary)
         ]
-    assert opened[1] == opened[2] == opened[3] == opened[4]
-    assert b"ratelimit-limit: 5" in opened[1][0]
-    assert refused[0] == refused[1] == refused[2] == refused[3]
-    assert refused[0][1][0]["status"] == 429
-    assert "user_id" not in refused[0][1][0]  # the address was refused before anybody looked
-    assert (b"vary: Origin" in refused[0][0]) == (door == "sse")
+    assert all(b"ratelimit-limit: 2" in heard for heard, _, _ in opened)
+    assert refused[0] == refused[1]
+    heard, (line,), _ = refused[0]
+    assert line["status"] == 429
+    assert "user_id" not in line  # the address was refused before the credential was looked at
+    assert (b"vary: Origin" in heard) == (door == "sse")
 
 
 @DOORS
-async def test_both_ways_keep_the_number_of_streams(
+async def test_a_user_keeps_the_number_of_streams(
     database_url: str, lines: Lines, door: str
 ) -> None:
     async with running_relay(database_url, RELAY_MAX_CONNECTIONS_PER_USER="2") as relay:
@@ -279,37 +214,26 @@ async def test_both_ways_keep_the_number_of_streams(
         async with user.websocket() as first, user.sse() as second:
             await first.hello()
             await second.hello()
-            way = [
-                await answered(relay, lines, door, spelt(user.session))
-                for spelt in (plain, ordinary)
-            ]
-    assert way[0] == way[1]
-    assert way[0][1][0]["status"] == 429
+            _, (line,), _ = await answered(relay, lines, door, bearer(user.session))
+    assert line["status"] == 429
 
 
 @DOORS
-async def test_a_revoked_token_ends_both_and_is_remembered_no_more(
+async def test_a_revoked_token_ends_its_stream_and_is_remembered_no_more(
     relay: Relay, lines: Lines, door: str
 ) -> None:
     user = await relay.user()
     token = await user.token()
-    await answered(relay, lines, door, plain(token["token"]))
     lines.clear()
-    async with (
-        asked(relay, door, plain(token["token"])) as one,
-        asked(relay, door, ordinary(token["token"])) as other,
-    ):
-        assert await read(one, b'"hello"') == await read(other, b'"hello"')
+    async with asked(relay, door, bearer(token["token"])) as connection:
+        await read(connection, b'"hello"')
         await user.call("POST", "/api/token/revoke", json={"token_id": token["token_id"]})
         end = rb"revoked$" if door == "websocket" else rb"\r\n0\r\n\r\n$"
-        ends = [await read_until(one, end), await read_until(other, end)]
-    assert ends[0] == ends[1]
-    assert b'"code":4401' in ends[0]
+        assert b'"code":4401' in await read_until(connection, end)
     with trio.fail_after(PATIENCE):
-        await lines.told(3)  # both streams, and the revoke
-    way = [await answered(relay, lines, door, spelt(token["token"])) for spelt in (plain, ordinary)]
-    assert way[0] == way[1]
-    assert way[0][1][0]["status"] == 401
+        await lines.told(2)  # the stream, and the revoke
+    _, (line,), _ = await answered(relay, lines, door, bearer(token["token"]))
+    assert line["status"] == 401
 
 
 class Unknown(NamedTuple):
@@ -367,7 +291,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @DOORS
-async def test_both_ways_ask_for_a_credential_that_memory_does_not_know(
+async def test_the_database_is_asked_for_a_credential_that_memory_does_not_know(
     relay: Relay,
     database_url: str,
     lines: Lines,
@@ -379,10 +303,8 @@ async def test_both_ways_ask_for_a_credential_that_memory_does_not_know(
         unknown = await unknown_credentials(user, database)
     for name, (token, status, reason) in unknown.items():
         asked_for.clear()
-        way = [await answered(relay, lines, door, spelt(token)) for spelt in (plain, ordinary)]
-        assert (name, asked_for) == (name, [token] * 2)
-        assert way[0] == way[1]
-        heard, (line,), _ = way[0]
+        heard, (line,), _ = await answered(relay, lines, door, bearer(token))
+        assert (name, asked_for) == (name, [token])
         told = (line["status"], line["reason"] if status == 401 else None)
         assert (name, *told) == (name, status or OPENED[door], reason)
         assert (b"www-authenticate: Bearer" in heard) == (status > 0)
@@ -390,7 +312,7 @@ async def test_both_ways_ask_for_a_credential_that_memory_does_not_know(
 
 @DOORS
 @pytest.mark.parametrize("trust", [60.0, 0.0])
-async def test_both_ways_refuse_while_the_database_is_away(
+async def test_no_stream_opens_while_the_database_is_away(
     database_url: str,
     lines: Lines,
     asked_for: list[str],
@@ -403,41 +325,16 @@ async def test_both_ways_refuse_while_the_database_is_away(
     async with running_relay(database_url) as server, database_of(database_url) as database:
         user = await server.user()
         await database.execute("ALTER TABLE sessions RENAME TO sessions_elsewhere")
-        way = [
-            await answered(server, lines, door, spelt(user.session)) for spelt in (plain, ordinary)
-        ]
-        assert asked_for == ([user.session] * 2 if trust else [])
-        assert way[0] == way[1]
-        assert (way[0][1][0]["status"], way[0][1][0]["problem"]) == (503, "database_away")
+        _, (line,), _ = await answered(server, lines, door, bearer(user.session))
+        assert asked_for == ([user.session] if trust else [])
+        assert (line["status"], line["problem"]) == (503, "database_away")
         await database.execute("ALTER TABLE sessions_elsewhere RENAME TO sessions")
         if trust:
-            opened = await answered(server, lines, door, plain(user.session))
+            opened = await answered(server, lines, door, bearer(user.session))
             assert opened[1][0]["status"] == OPENED[door]
 
 
-async def test_events_reach_both_and_nobody_else(relay: Relay) -> None:
-    user, other = await relay.user(), await relay.user()
-    for session in (user.session, other.session):
-        async with asked(relay, "sse", plain(session)) as stream:
-            await read(stream, b'"hello"')
-    async with (
-        asked(relay, "websocket", plain(user.session)) as one,
-        asked(relay, "websocket", ordinary(user.session)) as two,
-        asked(relay, "websocket", plain(other.session)) as foreign,
-    ):
-        for stream in (one, two, foreign):
-            await read(stream, b'"hello"')
-        mine = (await user.publish(1))[0]
-        theirs = (await other.publish(1))[0]
-        heard = [await read(stream, b'"seq":1') for stream in (one, two, foreign)]
-    assert heard[0] == heard[1]
-    assert mine["id"].encode() in heard[0]
-    assert theirs["id"].encode() in heard[2]
-    assert mine["id"].encode() not in heard[2]
-    assert UUID(user.user_id) != UUID(other.user_id)
-
-
-NOT_PLAIN = (
+UNUSUAL = (
     ("", ("Origin: https://elsewhere.example",), False),
     ("", ("Authorization: Bearer more",), True),
     ("?ticket=spent", (), True),  # the bearer goes before it
@@ -450,8 +347,8 @@ NOT_PLAIN = (
 
 
 @DOORS
-@pytest.mark.parametrize(("query", "more", "opens"), NOT_PLAIN)
-async def test_what_is_not_plain_is_for_others_to_judge(
+@pytest.mark.parametrize(("query", "more", "opens"), UNUSUAL)
+async def test_an_unusual_request_opens_what_it_asks_for_or_is_refused(
     relay: Relay,
     lines: Lines,
     door: str,
@@ -460,8 +357,8 @@ async def test_what_is_not_plain_is_for_others_to_judge(
     opens: bool,
 ) -> None:
     user = await relay.user()
-    await answered(relay, lines, door, plain(user.session))
-    _, (line,), _ = await answered(relay, lines, door, plain(user.session), query, *more)
+    await answered(relay, lines, door, bearer(user.session))
+    _, (line,), _ = await answered(relay, lines, door, bearer(user.session), query, *more)
     assert (line["status"] < 300) == opens
 
 
@@ -469,5 +366,5 @@ async def test_what_is_not_plain_is_for_others_to_judge(
 async def test_another_spelling_of_the_address_is_none(relay: Relay, door: str) -> None:
     user = await relay.user()
     for path in ("/api%2F" + PATHS[door][5:], "/" + PATHS[door], PATHS[door] + "/"):
-        async with asked(relay, door, plain(user.session), path=path) as connection:
+        async with asked(relay, door, bearer(user.session), path=path) as connection:
             assert (await read(connection, b"nothing")).startswith(b"HTTP/1.1 404")

@@ -1,0 +1,145 @@
+"""The table of direct routes makes requests quicker, and nothing else: Quart routes to the same."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from relay.app import create_app
+from relay.config.settings import Settings
+from relay.ingest.envelope import MAX_BATCH_BODY
+from relay.ingest.ndjson import MAX_BATCH_EVENTS
+from relay.web.routes import direct_routes
+from tests.e2e.test_ingestion import MAX_BODY, MAX_PAYLOAD, envelope
+from tests.e2e.test_streams import DOORS, Lines, answered
+from tests.e2e.test_streams import lines as lines  # a fixture
+from tests.live import Relay, User, bearer
+
+ONE_REQUESTS_OWN = {"x-request-id", "date"}
+ONE_EVENTS_OWN = {"id", "seq", "first_seq", "last_seq", "cursor", "request_id"}
+
+JSON = {"Content-Type": "application/json"}
+NDJSON = {"Content-Type": "application/x-ndjson"}
+BODIES = {
+    "an event": envelope(),
+    "all its fields": envelope(task_id='"build"', payload='{"progress":0.5}'),
+    "a duplicate": envelope(event_id='"twice"'),
+    "no JSON": b"hello",
+    "nothing": b"",
+    "half of it": envelope()[:-1],
+    "an array": b"[" + envelope() + b"]",
+    "not UTF-8": envelope().replace(b"{}", b'"\xe9"'),
+    "a NUL": envelope() + b"\0",
+    "a doubled field": envelope()[:-1] + b',"ts":"2026-01-31T12:00:00Z"}',
+    "wrong fields": envelope(event_type='"no"', ts='"yesterday"', more="1"),
+    "too deep": envelope(payload="[" * 70 + "]" * 70),
+    "too large a payload": envelope(payload='"' + "x" * MAX_PAYLOAD + '"'),
+    "as large as may be": envelope().ljust(MAX_BODY),
+}
+BATCHES = {
+    "one event": envelope(),
+    "many, and blank lines": b"\n\n".join([envelope()] * 120) + b"\n",
+    "duplicates": envelope(event_id='"twice"') + b"\n" + envelope(event_id='"twice"'),
+    "nothing": b"",
+    "blank lines alone": b"\n \n",
+    "too many": b"\n".join([envelope()] * (MAX_BATCH_EVENTS + 1)),
+    "bad lines": b"\n".join([envelope(), b"hello", envelope(ts='"no"'), envelope(more="1")]),
+    "not UTF-8": envelope() + b"\n" + envelope().replace(b"{}", b'"\xe9"'),
+    "as large as may be": envelope().ljust(MAX_BATCH_BODY),
+}
+STARTS = {
+    "": b'"hello"',
+    "?after=oldest": b'"seq":3',
+    "?last=2": b'"seq":3',
+    "?lastEventId=CURSOR": b'"hello"',
+    "?after=EPOCH.1": b'"seq":3',
+    "?after=EPOCH.99": b'"seq":3',
+    "?after=AAAAAAAA.1": b'"seq":3',
+    "?after=nonsense": b'"hello"',
+    "?last=0": b'"hello"',
+    "?last=1001": b'"hello"',
+}
+
+
+class Table(dict[Any, Any]):
+    """The direct routes of an app; while `on` is False the connection finds none."""
+
+    on = True
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(key, default) if Table.on else default
+
+
+@pytest.fixture(autouse=True)
+def table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.app.direct_routes", lambda app: Table(direct_routes(app)))
+    monkeypatch.setattr(Table, "on", True)
+
+
+async def both_ways(ask: Any) -> tuple[Any, Any]:
+    """What is answered by way of the table, and by way of Quart."""
+    found = []
+    for Table.on in (True, False):
+        found.append(await ask())
+    return found[0], found[1]
+
+
+async def send(user: User, content: Any, kind: dict[str, str]) -> httpx.Response:
+    headers = {**bearer(await user.hook()), **kind}
+    return await user.relay.http.post("/api/webhook/cli", content=content, headers=headers)
+
+
+def gist(answer: httpx.Response) -> tuple[Any, ...]:
+    """What two answers to the same thing have in common."""
+    headers = {name: text for name, text in answer.headers.items() if name not in ONE_REQUESTS_OWN}
+    body = {name: value for name, value in answer.json().items() if name not in ONE_EVENTS_OWN}
+    if answer.status_code == 200:
+        headers.pop("content-length")  # of two seqs
+    return answer.status_code, headers, body
+
+
+def test_events_and_streams_are_direct() -> None:
+    assert set(create_app(Settings()).direct_routes) == {
+        ("POST", "/api/webhook/cli"),
+        ("GET", "/api/sse"),
+        ("HEAD", "/api/sse"),
+        ("WEBSOCKET", "/api/rt"),
+    }
+
+
+async def test_events_are_answered_alike(relay: Relay) -> None:
+    user = await relay.user()
+    await send(user, BODIES["a duplicate"], JSON)
+    for kind, bodies in ((JSON, BODIES), (NDJSON, BATCHES)):
+        for name, body in bodies.items():
+            table, quart = await both_ways(lambda: send(user, body, kind))  # noqa: B023
+            assert (name, gist(table)) == (name, gist(quart))
+
+
+async def test_a_body_of_unsaid_length_is_bounded_alike(relay: Relay) -> None:
+    user = await relay.user()
+
+    async def chunks(size: int) -> AsyncIterator[bytes]:
+        yield envelope().ljust(size)
+
+    for most, kind in ((MAX_BODY, JSON), (MAX_BATCH_BODY, NDJSON)):
+        for size, status in ((most, 200), (most + 1, 413)):
+            table, quart = await both_ways(lambda: send(user, chunks(size), kind))  # noqa: B023
+            assert (table.status_code, quart.status_code) == (status, status)
+
+
+@DOORS
+async def test_streams_are_opened_alike(relay: Relay, lines: Lines, door: str) -> None:
+    user = await relay.user()
+    cursor = (await user.publish(3))[-1]["cursor"]
+    token, more = bearer(user.session), ()
+    for query, until in STARTS.items():
+        asks = query.replace("CURSOR", cursor).replace("EPOCH", cursor.partition(".")[0])
+        for more in ((), ("Last-Event-ID: " + cursor,), ("Sec-WebSocket-Protocol: relay.v1",)):
+            marks = b'"hello"' if more and more[0].startswith("Last") and door == "sse" else until
+            table, quart = await both_ways(
+                lambda: answered(relay, lines, door, token, asks, *more, until=marks)  # noqa: B023
+            )
+            assert table == quart
+            assert table[2], "nothing was counted"
