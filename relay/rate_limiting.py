@@ -9,7 +9,7 @@ limits are exact however many ask at once, and clocks are monotonic.
 import heapq
 import math
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from ipaddress import IPv6Address
 from typing import NamedTuple
 from uuid import UUID
@@ -21,6 +21,7 @@ from relay.observability import metrics
 from relay.observability.logs import know
 
 MOST_KEYS = 100_000  # remembered at once, about 20 MiB: users and addresses of a busy minute
+ROUNDING = 1e-9  # seconds that sums of intervals may be off
 SHED = 0.1  # the share that goes when there are more; those that owe least, so go first
 
 Clock = Callable[[], float]
@@ -128,29 +129,30 @@ class Limits:
         if not self._settings.rate_limits:
             return None
         now = self.allowances.clock()
-        arrivals = [self.allowances.get((charge.limit, charge.key), now) for charge in charges]
-        for charge, arrival in zip(charges, arrivals, strict=True):
-            wait = arrival + (charge.cost - charge.rate.burst) * charge.rate.interval - now
-            if wait > 1e-9:  # a rounding error is nobody's fault
+        paid = []
+        for charge in charges:
+            rate, key = charge.rate, (charge.limit, charge.key)
+            arrival = self.allowances.get(key, now)
+            paid_at = arrival + charge.cost * rate.interval
+            wait = paid_at - rate.burst * rate.interval - now
+            if wait > ROUNDING:
                 metrics.rate_limited.labels(charge.limit).inc()
                 know(limit=charge.limit)
-                raise OverLimit(charge, wait, _quota(charge.rate, arrival - now))
-        quotas = []
-        for charge, arrival in zip(charges, arrivals, strict=True):
-            paid_at = arrival + charge.cost * charge.rate.interval
-            self.allowances.set((charge.limit, charge.key), paid_at)
-            quotas.append(_quota(charge.rate, paid_at - now))
-        return _tightest(quotas)
+                raise OverLimit(charge, wait, _quota(rate, arrival - now))
+            paid.append((key, paid_at, rate))
+        tightest: Quota | None = None
+        for key, paid_at, rate in paid:
+            self.allowances.set(key, paid_at)
+            quota = _quota(rate, paid_at - now)
+            if tightest is None or quota.remaining < tightest.remaining:
+                tightest = quota
+        return tightest
 
 
 def _quota(rate: Rate, owed: float) -> Quota:
     """`owed` seconds of the burst are taken."""
     remaining = rate.burst - math.ceil(owed / rate.interval - 1e-6)
     return Quota(rate.burst, max(0, remaining), math.ceil(owed))
-
-
-def _tightest(quotas: Sequence[Quota]) -> Quota:
-    return min(quotas, key=lambda quota: quota.remaining)
 
 
 def address_block(address: str) -> str:

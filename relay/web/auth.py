@@ -7,6 +7,7 @@ header and judges expiry and scopes (RFC 6750); `Access` knows which credentials
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from types import SimpleNamespace
 
 from authlib.oauth2 import OAuth2Error, ResourceProtector
@@ -66,7 +67,16 @@ ANY_OR_REVOKED = Need("any, or revoked", revoked=True)
 VIEWER = Need("viewer", by_handler=True)
 """What opens a stream: a bearer, a ticket or the cookie; the handler calls `viewer`."""
 
-_validator = BearerTokenValidator(REALM)
+
+class _Validator(BearerTokenValidator):  # type: ignore[misc]  # Authlib has no types
+    """Authlib's, which would split the same few scopes for each request."""
+
+    scope_insufficient = staticmethod(
+        lru_cache(maxsize=64)(BearerTokenValidator.scope_insufficient)
+    )
+
+
+_validator = _Validator(REALM)
 _protector = ResourceProtector()
 _protector.register_token_validator(_validator)
 
@@ -124,8 +134,9 @@ def presented_token(request: Request) -> str | None:
     Raises Unauthorized for an Authorization header that is no bearer, InvalidToken for an empty
     bearer.
     """
-    if "Authorization" in request.headers:
-        return bearer(request.headers["Authorization"])
+    authorization = request.headers.get("Authorization")
+    if authorization is not None:
+        return bearer(authorization)
     if not _is_own_page(request):
         return None
     return request.cookies.get(cookie_name(request.services.secure))

@@ -1,6 +1,7 @@
 """Header fields of a request, by name."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 class RequestHeaders(Mapping[str, str]):
@@ -13,6 +14,14 @@ class RequestHeaders(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower().encode()].decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower().encode() in self._fields
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As Mapping's, which would raise and catch for each field that is missing."""
+        value = self._fields.get(name.lower().encode())
+        return default if value is None else value.decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1") for name in self._fields)

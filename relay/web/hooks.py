@@ -23,5 +23,5 @@ def _refuse_other_spellings(request: Request) -> None:
     Quart takes both for the path itself.
     """
     raw: bytes = request.scope.get("raw_path", b"")
-    if raw.startswith(b"//") or b"%2f" in raw.lower():
+    if raw.startswith(b"//") or (b"%" in raw and b"%2f" in raw.lower()):
         raise NotFound()

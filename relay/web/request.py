@@ -69,7 +69,7 @@ class Request:
     @property
     def origin(self) -> str | None:
         """The page that sends this, where a browser says so."""
-        return self.headers.get("Origin")
+        return cast("str | None", self.headers.get("Origin"))
 
     @property
     def args(self) -> Mapping[str, str]:
