@@ -149,16 +149,16 @@ async def create_token(request: HTTPRequest) -> Answer:
 async def revoke(request: HTTPRequest) -> Answer:
     """End a token, now: nothing more is taken from it, and its streams close."""
     services, credential = request.services, request.credential
-    token_id = _token_id(request, await read_json(request, TokenToRevoke, optional=True))
-    if credential.kind is Kind.HOOK and token_id != credential.id:
+    named = _named(request, await read_json(request, TokenToRevoke, optional=True))
+    if credential.kind is Kind.HOOK and named != credential.id:
         raise SessionRequired("A hook token may revoke itself only.")
-    if not await revoke_token(services.database, token_id, credential.user_id):
+    if not await revoke_token(services.database, named, credential.user_id):
         raise NotFound("There is no such token.")
-    services.access.revoked(token_id)
+    services.access.revoked(named)
     return json_answer(Done())
 
 
-def _token_id(request: HTTPRequest, body: TokenToRevoke) -> UUID:
+def _named(request: HTTPRequest, body: TokenToRevoke) -> UUID:
     """The id of the token to revoke. Raises Invalid, NotFound."""
     if body.token_id is not UNSET and body.token is not UNSET:
         raise Invalid("Name the token once, by `token_id` or by `token`.")

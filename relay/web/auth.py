@@ -148,7 +148,8 @@ def bearer(authorization: str) -> str:
     try:
         token: str = _protector.parse_request_authorization(carrier)[1]
     except OAuth2Error:
-        if authorization.strip().lower() == _validator.TOKEN_TYPE:
+        scheme, _, _ = authorization.partition(" ")
+        if scheme.lower() == "bearer":
             detail = "Authorization must be `Bearer <token>`."
             raise InvalidToken(detail, reason="malformed") from None
         raise Unauthorized("Authorization must be `Bearer <token>`.") from None

@@ -115,5 +115,5 @@ class RequestBody:
     @property
     def _waits(self) -> bool:
         """Whether the sender waits for `100 Continue`; HTTP/1.0 knows none."""
-        expected = self._headers.get("Expect", "").lower()
-        return expected == "100-continue" and self._http_version != "1.0"
+        expectation = self._headers.get("Expect", "").lower()
+        return expectation == "100-continue" and self._http_version != "1.0"
