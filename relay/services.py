@@ -45,6 +45,7 @@ class Services:
     heads: Heads
     publisher: Publisher
     backplane: Backplane
+    remote_reader: Follower
     vitals: Vitals
 
     def watchers(self, user_id: UUID) -> int:
@@ -53,7 +54,7 @@ class Services:
 
     @property
     def secure(self) -> bool:
-        """Whether people reach Relay by https."""
+        """Whether clients reach Relay by https."""
         return self.base_url.startswith("https://")
 
 
@@ -67,81 +68,96 @@ async def open_services(
     patience: float = 0.0,
     all_serve: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Services]:
-    """Everything a process needs to serve, with the tasks behind it in a nursery around the block.
+    """Everything a process needs to serve, running for the length of the block.
 
-    A task that dies sets `health.leaving`, and ends the block with its error when the block has
-    not left within `patience` seconds: nobody serves with dead work behind. Of several processes
-    on one machine, one keeps house. Raises DatabaseAway.
+    `patience` is as in `run_services`. Of several processes on one machine, one keeps house.
+    `all_serve` tells whether the processes that share this one's address serve. Raises
+    DatabaseAway, or what a task died of.
     """
-    health = Health(all_serve)
-    hub = Hub(
-        most=settings.max_connections,
-        most_per_user=settings.max_connections_per_user,
-        most_per_address=settings.max_connections_per_address,
-    )
     async with open_database(
         source.dsn,
         connections=settings.database_connections,
         timeout=settings.database_timeout,
         pooled=source.pooled,
     ) as database:
-        backplane: Backplane = (
-            PostgresBackplane(database, source.direct, hub)
-            if source.shared
-            else LocalBackplane(hub)
-        )
-        access = Access(
+        services = build_services(settings, source, base_url, database, Health(all_serve))
+        async with run_services(services, source, keeps_house=keeps_house, patience=patience):
+            yield services
+
+
+def build_services(
+    settings: Settings, source: Source, base_url: str, database: Database, health: Health
+) -> Services:
+    """The services, wired to each other. Nothing runs yet."""
+    hub = Hub(
+        most=settings.max_connections,
+        most_per_user=settings.max_connections_per_user,
+        most_per_address=settings.max_connections_per_address,
+    )
+    backplane: Backplane = (
+        PostgresBackplane(database, source.direct, hub) if source.shared else LocalBackplane(hub)
+    )
+    publisher = Publisher(database, hub, backplane, settings)
+    return Services(
+        settings=settings,
+        base_url=base_url,
+        health=health,
+        migrations=load_migrations(packaged("sql")),
+        origins=Origins(base_url, settings.cors),
+        database=database,
+        access=Access(
             Keyring(source.keys, base_url),
             database,
             on_revoked=hub.end_credential,
             tell=backplane.ended,
             watching=hub.credentials,
-        )
-        publisher = Publisher(database, hub, backplane, settings)
-        journal = publisher.journal
-        follower = Follower(hub, journal, LOOK if source.shared else LOOK_ALONE)
-        heads = Heads(database)
-        origins = Origins(base_url, settings.cors)
-        vitals = Vitals(database, journal, settings)
-        async with trio.open_nursery() as critical:
-            critical.start_soon(health.insist, patience)
-            await health.start(critical, access.run)
-            health.start_soon(critical, follower.run)
-            health.start_soon(critical, heads.run)
-            await health.start(critical, backplane.run, partial(_hear, follower, access))
-            if keeps_house:
-                health.start_soon(critical, keep_house, database, settings)
-            health.start_soon(critical, vitals.run)
-            if source.folder is not None:
-                watched = (journal, source.folder, settings.min_free_disk)
-                health.start_soon(critical, watch_disk, *watched)
-            async with trio.open_nursery() as writers:
-                await health.start(writers, journal.run)
-                yield Services(
-                    settings=settings,
-                    base_url=base_url,
-                    health=health,
-                    migrations=load_migrations(packaged("sql")),
-                    origins=origins,
-                    database=database,
-                    access=access,
-                    limits=Limits(settings),
-                    hub=hub,
-                    heads=heads,
-                    publisher=publisher,
-                    backplane=backplane,
-                    vitals=vitals,
-                )
-                journal.close()
-                writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS
-            critical.cancel_scope.cancel()
-        health.check()
+        ),
+        limits=Limits(settings),
+        hub=hub,
+        heads=Heads(database),
+        publisher=publisher,
+        backplane=backplane,
+        remote_reader=Follower(hub, publisher.journal, LOOK if source.shared else LOOK_ALONE),
+        vitals=Vitals(database, publisher.journal, settings),
+    )
 
 
-def _hear(follower: Follower, access: Access, news: News) -> None:
-    """What other processes tell goes to whom it concerns."""
+@asynccontextmanager
+async def run_services(
+    services: Services, source: Source, *, keeps_house: bool, patience: float
+) -> AsyncIterator[None]:
+    """Run the tasks behind the services, in a nursery around the block.
+
+    The journal's writers end last: what was accepted is committed. A task that dies sets
+    `health.leaving`. The block ends with the task's error when it has not left within `patience`
+    seconds after that: no process serves with dead work behind it.
+    """
+    health, settings, database = services.health, services.settings, services.database
+    journal = services.publisher.journal
+    async with trio.open_nursery() as critical:
+        critical.start_soon(health.insist, patience)
+        await health.start(critical, services.access.run)
+        health.start_soon(critical, services.remote_reader.run)
+        health.start_soon(critical, services.heads.run)
+        await health.start(critical, services.backplane.run, partial(_on_news, services))
+        if keeps_house:
+            health.start_soon(critical, keep_house, database, settings)
+        health.start_soon(critical, services.vitals.run)
+        if source.folder is not None:
+            health.start_soon(critical, watch_disk, journal, source.folder, settings.min_free_disk)
+        async with trio.open_nursery() as writers:
+            await health.start(writers, journal.run)
+            yield
+            journal.close()
+            writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS
+        critical.cancel_scope.cancel()
+    health.check()
+
+
+def _on_news(services: Services, news: News) -> None:
+    """Pass on what other processes announce."""
     for credential_id in news.ended:
-        access.heard_revoked(credential_id)
+        services.access.heard_revoked(credential_id)
     if news.everything:
-        access.look()
-    follower.hear(news)
+        services.access.look()
+    services.remote_reader.hear(news)
