@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pictures.rooms import drawing, imports_of
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "relay"
 MOST_LINES = 300
@@ -156,6 +158,12 @@ def test_the_architecture_page_shows_these_floors() -> None:
     table = page.partition("| floor | rooms |")[2].partition("\n\n")[0].splitlines()[2:]
     shown = [set(re.findall(r"`(\w+)`", row.split("|")[2])) for row in table]
     assert shown == list(reversed(FLOORS))
+
+
+def test_the_architecture_pages_drawing_is_of_this_code() -> None:
+    shown = (ROOT / "docs" / "images" / "rooms.svg").read_text()
+    drawn = drawing(imports_of(PACKAGE))
+    assert shown == drawn, "python -m tests.pictures.rooms relay > docs/images/rooms.svg"
 
 
 def test_imports_go_downward_only() -> None:
