@@ -11,6 +11,7 @@ from relay.errors import MEDIA_TYPE, NotFound
 from relay.media_types import JSON
 from relay.web.answers import NO_STORE, Answer, text_answer, varies
 from relay.web.auth import NOTHING
+from relay.web.joined_modules import join_modules
 from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest, Request
@@ -28,9 +29,14 @@ CONTENT_TYPES = {
 }
 
 
+def _read(path: Path) -> bytes:
+    """A module with a folder of its name is served as one with its parts, which lie there."""
+    return join_modules(path) if path.with_suffix("").is_dir() else path.read_bytes()
+
+
 def _load(folder: Path) -> dict[str, File]:
     return {
-        path.name: File.of(path.read_bytes(), content_type)
+        path.name: File.of(_read(path), content_type)
         for path in sorted(folder.iterdir())
         if (content_type := CONTENT_TYPES.get(path.suffix)) is not None
     }
