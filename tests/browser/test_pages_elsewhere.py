@@ -203,6 +203,20 @@ async def test_a_listed_page_works_with_bearer_and_tickets(
     assert await visitor.cookies() == before
 
 
+async def test_a_listed_page_loads_the_client_from_one_address(
+    relay: Relay, chromium: Chromium, listed: Elsewhere, foreign: Elsewhere
+) -> None:
+    """One request, so no deploy can give a page files of two versions."""
+    client = f"{relay.url}/console/relay-stream.js"
+    load = "(url) => import(url).then(Object.keys, (error) => error.name)"
+    exported = ["RelayStream", "Sequence", "delayFor", "parseCursor"]
+    async with chromium.profile() as profile:
+        for page, found in ((listed.cross_site, exported), (foreign.cross_site, "TypeError")):
+            tab = await profile.open(page)
+            assert await tab.run(load, client) == found
+            assert [url for url in tab.requested if url.startswith(relay.url)] == [client]
+
+
 async def test_a_listed_page_reads_why_it_is_refused(
     relay: Relay, visitor: Profile, listed: Elsewhere
 ) -> None:

@@ -1,69 +1,13 @@
 // node --test tests/console/
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { beforeEach, mock, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 
-import * as module from '../../relay/console/relay-stream.js';
+import { FakeLine, browser, event, hello, last, module, open, pass, startOver } from './streams.mjs';
 
 const { RelayStream, Sequence, delayFor, parseCursor } = module;
 
-/** A WebSocket or EventSource whose other end is the test. */
-class FakeLine extends EventTarget {
-  static opened = [];
-
-  constructor(url) {
-    super();
-    this.url = new URL(url);
-    FakeLine.opened.push(this);
-  }
-
-  say(...messages) {
-    this.onmessage?.({ data: JSON.stringify(messages) });
-  }
-
-  sse(type, data) {
-    this.dispatchEvent(Object.assign(new Event(type), { data: JSON.stringify(data) }));
-  }
-
-  end(code = 1006) {
-    this.onclose?.({ code });
-    this.onerror?.();
-  }
-
-  close() {
-    this.closed = true;
-  }
-}
-
-const hello = (cursor, more = {}) => ({ type: 'hello', cursor, resumed: true, oldest: 1, heartbeat_s: 25, ...more });
-const event = (seq, epoch = 'e') => ({
-  id: `id${seq}`, seq, cursor: `${epoch}.${seq}`, event_type: 'log', ts: '2025-01-01T00:00:00Z',
-  received_at: '2025-01-01T00:00:00Z', payload: {},
-});
-const settle = async () => { for (let turn = 0; turn < 20; turn += 1) await Promise.resolve(); };
-const last = () => FakeLine.opened.at(-1);
-
-async function open(options = {}) {
-  const stream = new RelayStream({ url: 'https://relay.test/', after: 'e.0', WebSocket: FakeLine, EventSource: FakeLine, ...options });
-  const seen = { events: [], states: [], gaps: [], hellos: [] };
-  stream.addEventListener('event', ({ detail }) => seen.events.push(detail.seq));
-  stream.addEventListener('state', ({ detail }) => seen.states.push(detail.state));
-  stream.addEventListener('gap', ({ detail }) => seen.gaps.push([detail.from, detail.to]));
-  stream.addEventListener('hello', ({ detail }) => seen.hellos.push(detail));
-  await settle();
-  return { stream, seen };
-}
-
-async function pass(ms) {
-  mock.timers.tick(ms);
-  await settle();
-}
-
-beforeEach(() => {
-  FakeLine.opened.length = 0;
-  mock.timers.reset();
-  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: Date.parse('2025-01-01T00:01:00Z') });
-});
+beforeEach(startOver);
 
 test('a cursor is an epoch and a number', () => {
   assert.deepEqual(parseCursor('3f2a.17'), { epoch: '3f2a', seq: 17 });
@@ -100,6 +44,16 @@ test('a hole brings the stream back at its cursor', async () => {
   assert.equal(last().url.searchParams.get('after'), 'e.1');
   last().say(hello('e.1'), event(2), event(3));
   assert.deepEqual(seen.events, [1, 2, 3]);
+  stream.close();
+});
+
+test('a hole that stays is a gap', async () => {
+  const { stream, seen } = await open();
+  for (let times = 0; times < 3; times += 1) {
+    last().say(hello('e.0'), event(3));
+    await pass(5_000);
+  }
+  assert.deepEqual([seen.gaps, seen.events, FakeLine.opened.length], [[[1, 2]], [3], 3]);
   stream.close();
 });
 
@@ -164,6 +118,55 @@ test('4429 waits as long as the server says', async () => {
   assert.equal(FakeLine.opened.length, 1);
   await pass(1_000);
   assert.equal(FakeLine.opened.length, 2);
+  stream.close();
+});
+
+test('a network that came shortens a wait, but not one that the server set', async () => {
+  const { stream } = await open();
+  last().end();
+  browser.dispatchEvent(new Event('online'));
+  await pass(0);
+  assert.deepEqual([stream.state.state, FakeLine.opened.length], ['connecting', 2]);
+  last().say({ type: 'close', code: 4429, reason: 'too_many_connections', retry_after_ms: 10_000 });
+  last().end(4429);
+  browser.dispatchEvent(new Event('online'));
+  await pass(0);
+  assert.deepEqual([stream.state.state, FakeLine.opened.length], ['waiting', 2]);
+  stream.close();
+});
+
+test('a listener that closes the stream hears no more of it, and nothing opens again', async () => {
+  const { stream, seen } = await open();
+  stream.addEventListener('event', () => stream.close());
+  last().say(hello('e.0'), event(1), event(2));
+  assert.deepEqual([seen.events, stream.cursor, stream.state.state], [[1], 'e.1', 'closed']);
+  const waiting = await open();
+  waiting.stream.addEventListener('state', ({ detail }) => { if (detail.state === 'waiting') waiting.stream.close(); });
+  const opened = FakeLine.opened.length;
+  last().end();
+  await pass(60_000);
+  assert.deepEqual([waiting.seen.states.at(-1), FakeLine.opened.length], ['closed', opened]);
+});
+
+test('a listener that reconnects gets one connection, whatever the state', async () => {
+  const { stream } = await open();
+  let wanted = 'waiting';
+  stream.addEventListener('state', ({ detail }) => {
+    if (detail.state !== wanted) return;
+    wanted = '';
+    stream.reconnect();
+  });
+  last().end();
+  await pass(0);
+  assert.equal(FakeLine.opened.length, 2);
+  last().say(hello('e.0'));
+  await pass(5_000);
+  assert.deepEqual([stream.state.state, FakeLine.opened.length], ['live', 2]);
+  wanted = 'closed';
+  stream.close();
+  await pass(0);
+  last().say(hello('e.0'));
+  assert.deepEqual([stream.state.state, FakeLine.opened.length], ['live', 3]);
   stream.close();
 });
 

@@ -1,0 +1,137 @@
+/** A tab that follows: what it missed it reads by HTTP, the rest the leading tab posts. */
+
+import { Refusal } from './requests.js';
+import { parseCursor } from './sequence.js';
+import { Timers, delayFor } from './timers.js';
+
+/** @typedef {import('../relay-stream.d.ts').RelayEvent} RelayEvent */
+/** @typedef {import('./requests.js').Requests} Requests */
+/** @typedef {import('./requests.js').Page} Page */
+/** @typedef {import('./sequence.js').Deliveries} Deliveries */
+/** @typedef {import('./tabs.js').LeaderState} LeaderState */
+/** @typedef {import('./transports.js').Message} Message */
+
+const MAX_PENDING = 5_000; // events kept while catching up; more are read again
+const PAGE_LIMIT = 1_000; // events
+const RETRY_ATTEMPT = 3; // a failed page is asked for again as after a third attempt
+const NUDGE_AFTER_MS = 1_000; // behind the leader's time, before it counts as slow
+const HELLO = /** @type {const} */ ({ type: 'hello', heartbeat_s: 25 });
+
+export class Follower {
+  #requests;
+  #deliveries;
+  #nudge;
+  /** @type {'stopped' | 'following' | 'catching up'} */ #state = 'stopped';
+  #period = 0; // counts starts and stops: a page that was asked for before the last one is dropped
+  #timers = new Timers();
+  /** @type {RelayEvent[]} */ #pending = [];
+
+  /** @param {Requests} requests @param {Deliveries} deliveries @param {() => void} nudge wakes the leader */
+  constructor(requests, deliveries, nudge) {
+    this.#requests = requests;
+    this.#deliveries = deliveries;
+    this.#nudge = nudge;
+  }
+
+  start() {
+    this.#enter('following');
+  }
+
+  stop() {
+    this.#enter('stopped');
+  }
+
+  /** What the leader received. @param {Message[]} list */
+  messages(list) {
+    for (const message of list) {
+      if (this.#state === 'stopped') return;
+      this.#take(message);
+    }
+  }
+
+  /** How the leader stands. @param {LeaderState} leader */
+  leaderState({ state: { retryAt }, cursor }) {
+    if (this.#state === 'stopped') return;
+    if (retryAt !== null && !globalThis.document?.hidden) {
+      // the leader may be a hidden tab whose timers are slow: wake it when its time has come
+      this.#timers.set('nudge', Math.max(0, retryAt - Date.now()) + NUDGE_AFTER_MS, this.#nudge);
+    }
+    if (!this.#deliveries.greeted || this.#deliveries.isBehind(cursor)) this.catchUp(cursor);
+  }
+
+  /** Reads what the leader had before this tab. @param {string | null} [leaderCursor] */
+  async catchUp(leaderCursor = null) {
+    if (this.#state !== 'following') return;
+    if (this.#deliveries.start().length === 0) {
+      if (leaderCursor === null) return; // no start was asked for: this tab starts where the leader is
+      this.#deliveries.hello({ ...HELLO, cursor: leaderCursor, resumed: false, oldest: 0 });
+      if (this.#state !== 'following') return;
+    }
+    this.#state = 'catching up';
+    const period = this.#period;
+    const overtaken = () => period !== this.#period;
+    try {
+      let page;
+      do {
+        page = await this.#requests.page(this.#deliveries.start(), PAGE_LIMIT);
+        if (!overtaken()) this.#takePage(page, overtaken);
+        if (!overtaken()) this.#takePending(overtaken);
+        if (overtaken()) return;
+      } while (page.events.length > 0);
+      this.#pending.length = 0;
+    } catch (problem) {
+      if (overtaken()) return;
+      if (problem instanceof Refusal && problem.code === 4401) this.#requests.expireCredential();
+      this.#timers.set('retry', delayFor(RETRY_ATTEMPT), () => this.catchUp());
+    } finally {
+      if (!overtaken()) this.#state = 'following';
+    }
+  }
+
+  /** @param {'stopped' | 'following'} state */
+  #enter(state) {
+    this.#state = state;
+    this.#period += 1;
+    this.#timers.cancelAll();
+    this.#pending.length = 0;
+  }
+
+  /** @param {Message} message */
+  #take(message) {
+    const { greeted, next } = this.#deliveries;
+    if ('type' in message) {
+      if (message.type === 'hello' && message.reason && greeted) this.#deliveries.hello(message);
+      else if (message.type === 'gap' && message.from === next) this.#deliveries.gap(message);
+    } else if (greeted && this.#state === 'following' && this.#deliveries.judge(message) !== 'hole') {
+      this.#deliveries.takeNext(message);
+    } else {
+      if (this.#pending.push(message) > MAX_PENDING) this.#pending.shift();
+      this.catchUp(message.cursor);
+    }
+  }
+
+  /** @param {Page} page @param {() => boolean} overtaken */
+  #takePage(page, overtaken) {
+    const { greeted, next, cursor } = this.#deliveries;
+    const { events, resumed, reason, oldest } = page;
+    const epoch = `${parseCursor(page.cursor)?.epoch}`;
+    if (!greeted || reason) {
+      const start = events.length > 0 ? `${epoch}.${events[0].seq - 1}` : page.cursor;
+      this.#deliveries.hello({ ...HELLO, cursor: resumed && cursor ? cursor : start, resumed, reason, oldest });
+      if (resumed && next < oldest) this.#deliveries.skip(epoch, next, oldest - 1);
+    } else if (oldest > next) {
+      this.#deliveries.skip(epoch, next, oldest - 1);
+    }
+    for (const event of events) {
+      if (overtaken()) return;
+      this.#deliveries.takeNext(event);
+    }
+  }
+
+  /** What came while the page was read, as far as it goes on from there. @param {() => boolean} overtaken */
+  #takePending(overtaken) {
+    const pending = this.#pending.splice(0).filter((event) => this.#deliveries.judge(event) !== 'duplicate');
+    while (pending.length > 0 && !overtaken() && this.#deliveries.takeNext(pending[0])) pending.shift();
+    if (!overtaken()) this.#pending.unshift(...pending);
+  }
+}

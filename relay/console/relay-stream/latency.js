@@ -1,0 +1,36 @@
+/** How long live events take from the server's receipt to this page, by two clocks that differ. */
+
+/** @typedef {import('../relay-stream.d.ts').RelayEvent} RelayEvent */
+
+export class Latency {
+  #liveSince = 0; // ms since 1970; 0: nothing is live, what arrives now was stored before
+  #skew = 0; // ms the server's clock is ahead of this one, as far as events prove it
+  /** @type {number | null} */ #latest = null;
+
+  /** Milliseconds the last live event took, about; null before the first. */
+  get latest() {
+    return this.#latest;
+  }
+
+  get measuring() {
+    return this.#liveSince > 0;
+  }
+
+  start() {
+    this.#liveSince = Date.now();
+  }
+
+  stop() {
+    this.#liveSince = 0;
+  }
+
+  /** @param {RelayEvent} event */
+  observe(event) {
+    const now = Date.now();
+    const received = Date.parse(event.received_at);
+    this.#skew = Math.max(this.#skew, received - now);
+    if (this.measuring && received - this.#skew >= this.#liveSince) {
+      this.#latest = now - received + this.#skew;
+    }
+  }
+}

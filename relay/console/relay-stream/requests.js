@@ -1,0 +1,100 @@
+/** Relay's HTTP calls, made with the page's credential: a ticket for a stream, a page of events. */
+
+/** @typedef {import('../relay-stream.d.ts').RelayStreamOptions} Options */
+/** @typedef {import('../relay-stream.d.ts').RelayEvent} RelayEvent */
+/** @typedef {{ events: RelayEvent[], cursor: string, resumed: boolean, reason?: string, oldest: number }} Page */
+/** @typedef {import('./transports.js').TransportName} TransportName */
+/** @typedef {[name: string, value: string][]} Query */
+
+const REQUEST_TIMEOUT_MS = 15_000;
+const STREAM_PATHS = { websocket: 'api/rt', sse: 'api/sse' };
+
+/** A refusal of an HTTP call, as a close code. */
+export class Refusal extends Error {
+  /** @param {number} status @param {number | null} retryAfter ms */
+  constructor(status, retryAfter) {
+    super(`refused with ${status}`);
+    this.code = { 401: 4401, 403: 4403, 429: 4429 }[status] ?? 1011;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** @param {Response} response @throws {Refusal} */
+function accepted(response) {
+  if (response.ok) return response;
+  const seconds = Number(response.headers.get('Retry-After'));
+  throw new Refusal(response.status, seconds > 0 ? seconds * 1000 : null);
+}
+
+export class Requests {
+  #options;
+  #base;
+  #expired = false; // the credential was refused: ask the page for another
+
+  /** @param {Options} options @throws {TypeError} an address that is none */
+  constructor(options) {
+    this.#options = options;
+    this.#base = new URL(options.url ?? '.', globalThis.location?.href);
+    if (!this.#base.pathname.endsWith('/')) this.#base.pathname += '/';
+  }
+
+  /** Whether Relay runs on this machine: then it does not matter whether the browser is online. */
+  get loopback() {
+    const { hostname } = this.#base;
+    return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+  }
+
+  /** The credential was refused. @returns {boolean} whether the page can give another */
+  expireCredential() {
+    this.#expired = true;
+    return this.#options.getCredential !== undefined;
+  }
+
+  /** The next request asks for the credential as the first one did. */
+  forgetExpiry() {
+    this.#expired = false;
+  }
+
+  /**
+   * The address of a stream, with a fresh ticket if the page gives a credential.
+   * @param {TransportName} transport @param {Query} start
+   */
+  async streamAddress(transport, start) {
+    const url = this.#address(STREAM_PATHS[transport], start);
+    const headers = await this.#authorization();
+    if (headers === null) return url; // the same-origin cookie goes along by itself
+    const ticket = this.#address('api/rt/ticket', []);
+    const response = accepted(await this.#fetch(ticket, { method: 'POST', headers, credentials: 'omit' }));
+    url.searchParams.set('ticket', (await response.json()).ticket);
+    return url;
+  }
+
+  /** @param {Query} start @param {number} limit events @returns {Promise<Page>} */
+  async page(start, limit) {
+    const url = this.#address('api/events', [...start, ['limit', String(limit)]]);
+    const headers = await this.#authorization();
+    const init = headers === null ? {} : { headers, credentials: /** @type {const} */ ('omit') };
+    return accepted(await this.#fetch(url, init)).json();
+  }
+
+  /** @param {string} path @param {Query} query */
+  #address(path, query) {
+    const url = new URL(path, this.#base);
+    for (const [name, value] of query) url.searchParams.set(name, value);
+    return url;
+  }
+
+  async #authorization() {
+    const { getCredential } = this.#options;
+    if (!getCredential) return null;
+    const credential = await getCredential({ expired: this.#expired });
+    this.#expired = false;
+    return credential ? { Authorization: `Bearer ${credential}` } : null;
+  }
+
+  /** @param {URL} url @param {RequestInit} init */
+  #fetch(url, init) {
+    const send = this.#options.fetch ?? globalThis.fetch;
+    return send(url, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
+  }
+}

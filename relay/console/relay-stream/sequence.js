@@ -1,0 +1,190 @@
+/** What was seen: the order of events, holes, duplicates, and the cursor kept for the next page load. */
+
+/** @typedef {import('../relay-stream.d.ts').RelayStreamOptions} Options */
+/** @typedef {import('../relay-stream.d.ts').RelayEvent} RelayEvent */
+/** @typedef {import('../relay-stream.d.ts').Hello} Hello */
+/** @typedef {import('../relay-stream.d.ts').Gap} Gap */
+/** @typedef {import('./requests.js').Query} Query */
+
+const MAX_SAME_HOLE = 3; // the third time a hole is seen in the same place, it is a gap
+const SAVE_INTERVAL_MS = 1_000;
+
+/** @param {string} cursor @returns {{ epoch: string, seq: number } | null} */
+export function parseCursor(cursor) {
+  const match = /^([^.\s]+)\.(\d{1,16})$/.exec(cursor);
+  return match ? { epoch: match[1], seq: Number(match[2]) } : null;
+}
+
+/** Where a reader stands in its stream, and what a new event means there. */
+export class Sequence {
+  /** @type {string | null} */ epoch = null;
+  seq = 0;
+
+  get cursor() {
+    return this.epoch === null ? null : `${this.epoch}.${this.seq}`;
+  }
+
+  /** @param {string} cursor */
+  moveTo(cursor) {
+    const position = parseCursor(cursor);
+    if (position !== null) ({ epoch: this.epoch, seq: this.seq } = position);
+    return position !== null;
+  }
+
+  /** @param {{ seq: number, cursor: string }} event @returns {'next' | 'duplicate' | 'hole'} */
+  judge(event) {
+    if (this.epoch === null) return 'next';
+    if (!event.cursor.startsWith(`${this.epoch}.`)) return 'hole'; // only `hello` changes the epoch
+    if (event.seq <= this.seq) return 'duplicate';
+    return event.seq === this.seq + 1 ? 'next' : 'hole';
+  }
+}
+
+/** The cursor in the page's storage. Storage may be forbidden or full: then a page load starts anew. */
+class SavedCursor {
+  #options;
+  #savedAt = 0;
+
+  /** @param {Options} options */
+  constructor(options) {
+    this.#options = options;
+  }
+
+  get #storage() {
+    return this.#options.storage ?? globalThis.localStorage;
+  }
+
+  read() {
+    const { storageKey } = this.#options;
+    try {
+      return storageKey && this.#storage?.getItem(storageKey);
+    } catch {
+      return null;
+    }
+  }
+
+  /** @param {string | null} cursor */
+  write(cursor) {
+    const { storageKey } = this.#options;
+    this.#savedAt = Date.now();
+    if (!storageKey || cursor === null) return;
+    try {
+      this.#storage?.setItem(storageKey, cursor);
+    } catch { /* the next page load starts anew */ }
+  }
+
+  /** Whether the last write is long enough ago for another, in the middle of a flood. */
+  get due() {
+    return Boolean(this.#options.storageKey) && Date.now() - this.#savedAt > SAVE_INTERVAL_MS;
+  }
+}
+
+/** Takes messages from wherever they come and passes each event on once, in order. */
+export class Deliveries {
+  #options;
+  #emit;
+  #saved;
+  #sequence = new Sequence();
+  #greeted = false; // a hello was seen: the cursor says where this stream goes on
+  #hole = { at: '', times: 0 };
+
+  /** @param {Options} options @param {(name: 'hello' | 'gap' | 'event', detail: any) => void} emit */
+  constructor(options, emit) {
+    this.#options = options;
+    this.#emit = emit;
+    this.#saved = new SavedCursor(options);
+    this.#sequence.moveTo(this.#saved.read() || (options.after ?? ''));
+  }
+
+  /** Everything up to and including this was delivered; null where nothing says. */
+  get cursor() {
+    return this.#sequence.cursor;
+  }
+
+  get greeted() {
+    return this.#greeted;
+  }
+
+  /** The seq of the event that is expected next. */
+  get next() {
+    return this.#sequence.seq + 1;
+  }
+
+  /** Where the next read starts; empty: with what comes from now on. @returns {Query} */
+  start() {
+    const { after, last } = this.#options;
+    if (this.cursor !== null) return [['after', this.cursor]];
+    if (after) return [['after', after]];
+    return last ? [['last', String(last)]] : [];
+  }
+
+  /** @param {string | null} cursor of another tab @returns {boolean} whether that tab saw more */
+  isBehind(cursor) {
+    const there = parseCursor(cursor ?? '');
+    return there !== null && (there.epoch !== this.#sequence.epoch || there.seq > this.#sequence.seq);
+  }
+
+  /** @param {RelayEvent} event */
+  judge(event) {
+    return this.#sequence.judge(event);
+  }
+
+  /** @param {Hello} hello */
+  hello(hello) {
+    this.#greeted = true;
+    // a WebSocket taking over from SSE starts a little behind: never step back into what was seen
+    if (!hello.resumed || this.cursor === null) this.#sequence.moveTo(hello.cursor);
+    this.#emit('hello', hello);
+  }
+
+  /** @param {Gap} gap */
+  gap(gap) {
+    this.#sequence.moveTo(gap.cursor);
+    this.#emit('gap', gap);
+  }
+
+  /** Reports events as gone. @param {string} epoch @param {number} from @param {number} to inclusive */
+  skip(epoch, from, to) {
+    this.gap({ type: 'gap', from, to, cursor: `${epoch}.${to}` });
+  }
+
+  /**
+   * Takes an event of a connection of this tab.
+   * @param {RelayEvent} event @returns {boolean} false: a hole; read again from the cursor
+   */
+  take(event) {
+    const place = this.judge(event);
+    if (place === 'duplicate') return true;
+    if (place === 'hole') {
+      if (this.#countHole() < MAX_SAME_HOLE) return false;
+      const { epoch } = /** @type {{ epoch: string }} */ (parseCursor(event.cursor));
+      this.skip(epoch, this.next, event.seq - 1);
+    }
+    this.#deliver(event);
+    return true;
+  }
+
+  /** Takes an event if it is the next, and leaves it otherwise. @param {RelayEvent} event */
+  takeNext(event) {
+    const isNext = this.judge(event) === 'next';
+    if (isNext) this.#deliver(event);
+    return isNext;
+  }
+
+  save() {
+    this.#saved.write(this.cursor);
+  }
+
+  #countHole() {
+    const at = `${this.cursor}`;
+    this.#hole = { at, times: this.#hole.at === at ? this.#hole.times + 1 : 1 };
+    return this.#hole.times;
+  }
+
+  /** @param {RelayEvent} event */
+  #deliver(event) {
+    this.#sequence.moveTo(event.cursor);
+    this.#emit('event', event);
+    if (this.#saved.due) this.save();
+  }
+}

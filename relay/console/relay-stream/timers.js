@@ -1,0 +1,36 @@
+/** What happens later: named timers, and how long to wait before the next attempt. */
+
+const FIRST_RETRY_MS = 500; // doubles up to LONGEST_RETRY_MS, with jitter
+export const LONGEST_RETRY_MS = 30_000;
+
+/**
+ * Milliseconds to wait before attempt number `attempt` (from 1). Advice of the server is never
+ * undercut; the jitter on top keeps a thousand pages from coming back as one.
+ * @param {number} attempt @param {number | null} [advised] @param {() => number} [random]
+ */
+export function delayFor(attempt, advised = null, random = Math.random) {
+  const backoff = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.max(0, attempt - 1));
+  const least = advised === null ? backoff / 2 : Math.max(advised, attempt > 1 ? backoff / 2 : 0);
+  return Math.round(least + (random() * backoff) / 2);
+}
+
+/** Timers by name: a name has one timer at most, and setting it again replaces it. */
+export class Timers {
+  /** @type {Map<string, ReturnType<typeof setTimeout>>} */ #running = new Map();
+
+  /** @param {string} name @param {number} wait ms @param {() => void} then */
+  set(name, wait, then) {
+    this.cancel(name);
+    this.#running.set(name, setTimeout(then, wait));
+  }
+
+  /** @param {string} name */
+  cancel(name) {
+    clearTimeout(this.#running.get(name));
+    this.#running.delete(name);
+  }
+
+  cancelAll() {
+    for (const name of [...this.#running.keys()]) this.cancel(name);
+  }
+}
