@@ -13,7 +13,6 @@ from tests.support.programs import program
 
 HERE = Path(__file__).parent
 CONSOLE = Path(relay.__file__).parent / "console"
-MOST_LINES = 300
 
 
 def run_in_node(file: Path, **environment: str) -> None:
@@ -43,11 +42,3 @@ def test_the_stream_as_it_is_served(file: Path, tmp_path: Path) -> None:
     served = tmp_path / "relay-stream.mjs"
     served.write_bytes(join_modules(CONSOLE / "relay-stream.js"))
     run_in_node(file, RELAY_STREAM=served.as_uri())
-
-
-def test_no_module_of_the_page_is_long() -> None:
-    lines = {
-        path.relative_to(CONSOLE).as_posix(): len(path.read_text().splitlines())
-        for path in CONSOLE.rglob("*.js")
-    }
-    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
