@@ -27,6 +27,7 @@ Timestamp = Annotated[
         }
     ),
 ]
+Identifier = Annotated[str, Meta(extra_json_schema={"pattern": r"^[\x21-\x7e]{1,128}$"})]
 CursorText = Annotated[
     str,
     Meta(

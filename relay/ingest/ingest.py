@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from relay.events import Cursor, Receipt, utc_now
-from relay.ingest.envelope import parse_event
 from relay.ingest.ndjson import parse_batch
+from relay.ingest.parsing import parse_event
 from relay.ingest.publisher import Publisher
 from relay.schema_types import CursorText, Seq
 

@@ -1,0 +1,133 @@
+"""What reading an event costs, by how it is written: tidy forms beside odd ones that are as valid.
+
+    python -m bench.parsing [--rounds 20]
+
+In each round every form has its turn, so that a machine's moods hit all of them. A form's figure
+is its best round; its ratio is to the tidy form of the same size.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from time import process_time
+from uuid import UUID
+
+import trio
+
+from relay.ingest.ingest import parse_batch, parse_event
+
+EVENTS = 50  # of a batch
+REPEATS = 4  # of each batch in a round
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+Form = Callable[[int], bytes]
+Figures = dict[str, float]  # microseconds an event
+
+
+def event(number: int, payload: object, **fields: str) -> dict[str, object]:
+    named = {"event_id": str(UUID(int=number)), "task_id": "build-17"}
+    time = f"2026-01-31T12:00:00.{number:03}Z"
+    return {"event_type": "task_progress", "ts": time, "payload": payload, **named, **fields}
+
+
+def tidy(number: int, **fields: str) -> bytes:
+    """As `json.dumps` has it."""
+    message = f"step {number} of the build, which compiles the file named below and links"
+    payload = {"progress": 0.5, "message": message, "work": "build", "path": "/srv/build/lib/a.c"}
+    return json.dumps(event(number, payload, **fields)).encode()
+
+
+def compact(number: int) -> bytes:
+    return json.dumps(json.loads(tidy(number)), separators=(",", ":")).encode()
+
+
+def names(number: int) -> bytes:
+    """The envelope's names in the payload, as names and as values."""
+    payload = {"task_id": "build", "ts": "12:00", "payload": {"event_type": "event_id"}}
+    return json.dumps(event(number, {**payload, "message": f"step {number} of it"})).encode()
+
+
+def escapes(number: int) -> bytes:
+    r"""`\u00e9`, a pair of surrogates, quotes and a path with backslashes in the payload."""
+    payload = {"message": f'"étape" {number} \U0001f600', "path": "C:\\users\\uma\\build"}
+    return json.dumps(event(number, {**payload, "progress": 0.5})).encode()
+
+
+def slashes(number: int) -> bytes:
+    r"""Identifiers with escapes, as encoders that write `\/` have them."""
+    return tidy(number, task_id="builds/17/main", event_id=f'"{number}"/a').replace(b"/", b"\\/")
+
+
+def carriage_returns(number: int) -> bytes:
+    return tidy(number) + b"\r"
+
+
+def blank_lines(number: int) -> bytes:
+    return tidy(number) + b"\n"
+
+
+def leap(number: int) -> bytes:
+    """Times on a 29 February, in a leap second, spelled in small letters."""
+    return tidy(number, ts="2024-02-29t23:59:60.123456z")
+
+
+def mixed(number: int) -> bytes:
+    """A different producer each line."""
+    return FORMS[number % len(FORMS)](number)
+
+
+def worst(number: int) -> bytes:
+    """All of these at once."""
+    nested = json.loads(names(number))["payload"] | json.loads(escapes(number))["payload"]
+    line = json.dumps(event(number, nested, task_id="builds/17", ts="2024-02-29T23:59:60+00:00"))
+    return line.encode().replace(b"/", b"\\/") + b"\r\n"
+
+
+FORMS: tuple[Form, ...] = (tidy, compact, names, escapes, slashes, carriage_returns, leap)
+ALL: tuple[Form, ...] = (*FORMS, blank_lines, mixed, worst)
+
+
+def single(form: Form) -> Figures:
+    bodies = [form(number) for number in range(EVENTS)]
+    begun = process_time()
+    for _ in range(REPEATS):
+        for body in bodies:
+            parse_event(body, NOW)
+    return {"single": (process_time() - begun) / REPEATS / EVENTS * 1e6}
+
+
+async def batch(form: Form) -> Figures:
+    body = b"\n".join([form(number) for number in range(EVENTS)])
+    begun = process_time()
+    for _ in range(REPEATS):
+        await parse_batch(body, NOW)
+    return {"batch": (process_time() - begun) / REPEATS / EVENTS * 1e6}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=20)
+    rounds = parser.parse_args().rounds
+    best: dict[str, Figures] = {form.__name__: {} for form in ALL}
+    for _ in range(rounds):
+        for form in ALL:
+            found = single(form) | trio.run(partial(batch, form))
+            for way, figure in found.items():
+                of_form = best[form.__name__]
+                of_form[way] = min(figure, of_form.get(way, figure))
+    print(f"{'µs an event':18} {'single':>7} {'of tidy':>8}  {'batch':>7} {'of tidy':>8}  bytes")
+    for form in ALL:
+        figures = best[form.__name__]
+        shares = {way: best["tidy"][way] / figure for way, figure in figures.items()}
+        print(
+            f"{form.__name__:18} {figures['single']:7.2f} {shares['single']:8.2f}"
+            f"  {figures['batch']:7.2f} {shares['batch']:8.2f}  {len(form(1)):5}"
+        )
+
+
+if __name__ == "__main__":
+    main()

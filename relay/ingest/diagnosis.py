@@ -1,0 +1,125 @@
+"""Why a body is not an event: every field at fault, by name.
+
+It reads the JSON again, slowly, and is asked only about bodies that were refused.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Problem, named
+from relay.events import EVENT_TYPES
+from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD, Envelope, decode
+from relay.ingest.structure import nests_too_deep
+from relay.ingest.values import is_identifier, is_time
+
+_FIELDS = Envelope.__struct_fields__
+_REQUIRED = _FIELDS[: -len(Envelope.__struct_defaults__)]
+_TOO_DEEP = FieldError("payload", f"is nested deeper than {MAX_NESTING} levels")
+
+
+def diagnose(body: bytes) -> Problem | None:
+    """BadRequest (not JSON), Invalid (each fault named), PayloadTooLarge; None for an event."""
+    if b"\0" in body:
+        return Invalid("The body holds a raw NUL byte.")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        return Invalid(f"The body is not UTF-8 at byte {error.start}.")
+    try:
+        errors = _find_faults(text)
+    except ValueError:
+        return BadRequest("The body is not JSON.")
+    except RecursionError:  # nested beyond all reason
+        errors = []
+    if nests_too_deep(body, MAX_NESTING + 1):  # the envelope is a level, too
+        errors.append(_TOO_DEEP)
+    if errors:
+        return Invalid(errors=errors)
+    try:
+        size = len(bytes(decode(body).payload))
+    except msgspec.DecodeError as error:
+        return Invalid(str(error))
+    if size > MAX_PAYLOAD:
+        return PayloadTooLarge(f"The payload has {size} bytes; {MAX_PAYLOAD} are allowed.")
+    return None
+
+
+def _find_faults(text: str) -> list[FieldError]:
+    """What is wrong with the envelope. Raises ValueError if it is not JSON, RecursionError."""
+    document = json.loads(
+        text,
+        object_pairs_hook=_Pairs,
+        parse_int=_zero,  # the digits do not matter here, and thousands of them are slow
+        parse_constant=_refuse_constant,
+    )
+    if not isinstance(document, _Pairs):
+        return [FieldError("body", "must be a JSON object")]
+    names = [name for name, _ in document]
+    fields: dict[str, Any] = dict(document)
+    errors = [FieldError(name, "is missing") for name in _REQUIRED if name not in fields]
+    errors += [
+        FieldError(named(name), "is not a field of an event")
+        for name in fields
+        if name not in _FIELDS
+    ]
+    errors += [
+        FieldError(name, "stands more than once") for name in _FIELDS if names.count(name) > 1
+    ]
+    errors += [
+        FieldError(name, message)
+        for name, check, message in _CHECKS
+        if name in fields and not check(fields[name])
+    ]
+    if _has_lone_surrogate(text):
+        errors.append(FieldError("body", "holds a lone surrogate, which is no character"))
+    return errors
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with its doubled names kept."""
+
+
+def _zero(_digits: str) -> int:
+    return 0
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_event_type(value: object) -> bool:
+    return isinstance(value, str) and value in EVENT_TYPES
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, str) and is_time(value)
+
+
+def _is_identifier(value: object) -> bool:
+    return isinstance(value, str) and is_identifier(value)
+
+
+_IDENTIFIER = "must be 1 to 128 printable ASCII characters without spaces"
+_TIME = "must be an RFC 3339 time with `Z` or an offset, like 2026-01-31T12:00:00Z"
+_CHECKS: Sequence[tuple[str, Callable[[object], bool], str]] = (
+    ("event_type", _is_event_type, "must be one of " + ", ".join(EVENT_TYPES)),
+    ("ts", _is_time, _TIME),
+    ("event_id", _is_identifier, _IDENTIFIER),
+    ("task_id", _is_identifier, _IDENTIFIER),
+)
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    """json.loads pairs surrogate escapes where it can and keeps the others as they are."""
+    return any(
+        _SURROGATE.search(json.loads(literal)) is not None
+        for literal in _STRING.findall(text)
+        if "\\u" in literal
+    )

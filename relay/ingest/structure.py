@@ -1,0 +1,65 @@
+"""What the decoder does not see: fields that stand twice, and nesting that breaks readers.
+
+Both are read from the text in a few calls, whatever names, quotes and escapes a payload holds.
+"""
+
+import re
+from itertools import accumulate
+
+_ENVELOPE = len('{"event_type":"","ts":"","payload":}')
+_EVENT_ID = len(',"event_id":""')
+_TASK_ID = len(',"task_id":""')
+_BLANKS_AND_BACKSLASHES = b" \t\r\n\\"
+
+
+def shortest_length(events: int, event_ids: int, task_ids: int, values: str) -> int:
+    """The bytes of so many envelopes at least: no blanks, no backslashes, each field once.
+
+    `values` are their texts, all of them ASCII, joined; the payloads do not count.
+    """
+    structure = events * _ENVELOPE + event_ids * _EVENT_ID + task_ids * _TASK_ID
+    return structure + len(values) - values.count("\\")
+
+
+def has_doubled_fields(texts: bytes, payloads: bytes, shortest: int) -> bool:
+    r"""Whether a field stands twice in an envelope. The decoder keeps the last and drops the rest.
+
+    `texts` are envelopes that the decoder took, one after the other, `payloads` the payloads that
+    it kept, as sent, and `shortest` is the `shortest_length` of all else that it kept.
+
+    Blanks and backslashes are taken off. What is left of a field that was kept is its shortest
+    form, except that `\u0041` is longer, and that is taken off, too. What is left of a field that
+    was dropped is its name and punctuation at least. So nothing is left over if, and only if, no
+    field was dropped; and as nothing is ever negative, one sum decides for many envelopes.
+    """
+    left_over = _bare_length(texts) - _bare_length(payloads) - shortest
+    if left_over:
+        left_over -= _excess_of_unicode(texts) - _excess_of_unicode(payloads)
+    return left_over != 0
+
+
+def _bare_length(text: bytes) -> int:
+    return len(text.translate(None, _BLANKS_AND_BACKSLASHES))
+
+
+def _excess_of_unicode(text: bytes) -> int:
+    r"""Bytes that `\u` escapes leave beyond their characters: `u0041` for `A` is four more.
+
+    A backslash counts as none, so `u005c` is five more.
+    """
+    escapes = text.replace(rb"\\", b"")
+    backslashes = escapes.count(rb"\u005c") + escapes.count(rb"\u005C")
+    return 4 * escapes.count(rb"\u") + backslashes
+
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+def nests_too_deep(raw: bytes, allowed: int) -> bool:
+    """Whether arrays and objects nest deeper than allowed; strings do not count."""
+    if raw.count(b"[") + raw.count(b"{") <= allowed:
+        return False
+    brackets = _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > allowed
