@@ -5,33 +5,21 @@ import hashlib
 import hmac
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
 from relay.auth.webhook_signatures import MAX_SIGNATURES, TOLERANCE, BadSignature, verify_signature
 from relay.errors import BadRequest, Invalid, PayloadTooLarge, Problem, named
 from relay.events import EVENT_TYPES, NewEvent
-from relay.ingest.envelope import (
-    MAX_NESTING,
-    MAX_PAYLOAD,
-    nests_too_deep,
-    parse_event,
-)
-
-# a busy machine is no failure
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-HEAD = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":'
-
-
-def event(payload: bytes) -> bytes:
-    return HEAD + payload + b"}"
+from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD
+from relay.ingest.parsing import parse_event
+from relay.ingest.structure import nests_too_deep
+from tests.support.envelopes import BETWEEN, FIELDS, HEAD, NOW, VALUES, event, spelled
 
 
 def parsed(body: bytes) -> NewEvent:
@@ -55,42 +43,8 @@ def faults(body: bytes) -> list[str]:
 
 # -- the payload passes as it is
 
-# surrogates cannot be encoded, and NUL is told apart below
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | NUMBERS | TEXTS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
-    max_leaves=20,
-)
-BETWEEN = st.text(" \t\r\n", max_size=3)
 
-
-@st.composite
-def spelled(draw: st.DrawFn, value: Any = None, *, given: bool = False) -> str:
-    """A JSON text as somebody might write it: blanks anywhere, escapes or not, odd numbers."""
-    if not given:
-        value = draw(VALUES)
-    before, after = draw(BETWEEN), draw(BETWEEN)
-    if isinstance(value, list):
-        inner = ",".join([draw(spelled(item, given=True)) for item in value])
-        return f"{before}[{inner}{draw(BETWEEN)}]{after}"
-    if isinstance(value, dict):
-        pairs = [
-            f"{draw(spelled(name, given=True))}:{draw(spelled(item, given=True))}"
-            for name, item in value.items()
-        ]
-        doubled = pairs + pairs[:1] if draw(st.booleans()) else pairs  # allowed inside a payload
-        return f"{before}{{{','.join(doubled)}{draw(BETWEEN)}}}{after}"
-    if not isinstance(value, str) or draw(st.booleans()):
-        return f"{before}{json.dumps(value, ensure_ascii=draw(st.booleans()))}{after}"
-    escapes = {"/": "\\/", "a": "\\u0061", "\u00e9": "\\u00E9"}
-    letters = [escapes.get(letter) or json.dumps(letter)[1:-1] for letter in value]
-    return f'{before}"{"".join(letters)}"{after}'
-
-
-@UNHURRIED
-@given(text=spelled())
+@given(text=VALUES.flatmap(spelled))
 def test_any_payload_passes_byte_for_byte_but_line_ends_between_tokens(text: str) -> None:
     payload = parsed(event(text.encode())).payload
     inner = text.strip(" \t\r\n")
@@ -143,13 +97,11 @@ def nested(draw: st.DrawFn, depth: int) -> str:
     return text
 
 
-@UNHURRIED
 @given(text=nested(MAX_NESTING))
 def test_nesting_to_the_limit_passes(text: str) -> None:
     assert parsed(event(text.encode())).payload == text
 
 
-@UNHURRIED
 @given(text=nested(MAX_NESTING + 1))
 def test_nesting_past_the_limit_is_refused(text: str) -> None:
     with pytest.raises(Invalid) as refusal:
@@ -157,7 +109,6 @@ def test_nesting_past_the_limit_is_refused(text: str) -> None:
     assert "nested deeper than 64" in str(refusal.value.errors or refusal.value.detail)
 
 
-@UNHURRIED
 @given(value=VALUES, allowed=st.integers(0, 6))
 def test_nesting_is_counted_as_a_reader_would(value: Any, allowed: int) -> None:
     def depth(value: Any) -> int:
@@ -179,7 +130,6 @@ def test_a_bomb_of_brackets_is_a_refusal_and_not_a_crash(opening: bytes) -> None
 # -- whatever else comes
 
 
-@UNHURRIED
 @given(body=st.binary(max_size=200))
 def test_any_bytes_are_an_event_or_a_problem(body: bytes) -> None:
     for attempt in (body, event(body), HEAD + body, event(b'"' + body + b'"')):
@@ -187,7 +137,6 @@ def test_any_bytes_are_an_event_or_a_problem(body: bytes) -> None:
         assert problem is None or problem.status in (400, 413, 422)
 
 
-@UNHURRIED
 @given(
     places=st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=3)), min_size=1, max_size=4)
 )
@@ -242,7 +191,6 @@ def test_a_pair_of_surrogate_escapes_is_a_character_and_passes() -> None:
 
 # -- the envelope, against a slow reading of it
 
-FIELDS = ("event_type", "ts", "payload", "event_id", "task_id")
 GOOD = {
     "event_type": st.sampled_from(EVENT_TYPES),
     "ts": st.sampled_from(["2026-01-31T12:00:00Z", "2026-01-31t12:00:00.123456+05:30"]),
@@ -325,7 +273,6 @@ def test_a_strange_name_is_repeated_as_far_as_it_is_harmless(name: str, shown: s
     assert named(name) == shown
 
 
-@UNHURRIED
 @given(made=envelopes())
 def test_every_fault_of_an_envelope_is_named_and_nothing_else_is(
     made: tuple[str, list[tuple[str, Any]]],
@@ -485,7 +432,6 @@ def test_a_missing_header_is_refused_with_what_to_send(name: str) -> None:
         verify_signature(headers, BODY, SECRET, TIME)
 
 
-@UNHURRIED
 @given(header=st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60))
 def test_any_signature_header_is_judged_without_a_crash(header: str) -> None:
     with pytest.raises(BadSignature):
