@@ -4,19 +4,21 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections import Counter
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
 from relay.auth.webhook_signatures import MAX_SIGNATURES, TOLERANCE, BadSignature, verify_signature
 from relay.errors import BadRequest, Invalid, PayloadTooLarge, Problem, named
 from relay.events import EVENT_TYPES, NewEvent
-from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD
+from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD, Envelope
 from relay.ingest.parsing import parse_event
 from relay.ingest.structure import nests_too_deep
 from tests.support.envelopes import BETWEEN, FIELDS, HEAD, NOW, VALUES, event, spelled
@@ -327,6 +329,17 @@ def test_a_moment_of_rfc_3339_is_passed_on_as_given(ts: str) -> None:
 def test_anything_else_is_no_moment(ts: str) -> None:
     body = json.dumps({"event_type": "log", "ts": ts, "payload": 0}, ensure_ascii=False)
     assert faults(body.encode()) == ["ts"]
+
+
+@given(text=st.text(st.characters(max_codepoint=0x100), max_size=130))
+@example("a" * 128)
+@example("a" * 129)
+@example("a\n")
+def test_the_schema_shows_the_identifiers_that_are_accepted(text: str) -> None:
+    fields = msgspec.json.schema(Envelope)["$defs"]["Envelope"]["properties"]
+    (pattern,) = {fields[name]["pattern"] for name in ("event_id", "task_id")}
+    shown = re.search(pattern.replace("$", r"\Z"), text) is not None  # ECMA-262's `$`
+    assert (faults(event(b'0,"task_id":' + json.dumps(text).encode())) == []) == shown
 
 
 def test_an_event_without_an_id_gets_one_that_sorts_by_time() -> None:

@@ -10,6 +10,7 @@ _ENVELOPE = len('{"event_type":"","ts":"","payload":}')
 _EVENT_ID = len(',"event_id":""')
 _TASK_ID = len(',"task_id":""')
 _BLANKS_AND_BACKSLASHES = b" \t\r\n\\"
+_NEVER_ESCAPED = bytes(set(range(256)) - set(b'\\"/bfnrtu'))
 
 
 def shortest_length(events: int, event_ids: int, task_ids: int, values: str) -> int:
@@ -28,13 +29,17 @@ def has_doubled_fields(texts: bytes, payloads: bytes, shortest: int) -> bool:
     it kept, as sent, and `shortest` is the `shortest_length` of all else that it kept.
 
     Blanks and backslashes are taken off. What is left of a field that was kept is its shortest
-    form, except that `\u0041` is longer, and that is taken off, too. What is left of a field that
-    was dropped is its name and punctuation at least. So nothing is left over if, and only if, no
-    field was dropped; and as nothing is ever negative, one sum decides for many envelopes.
+    form, but for `\u` escapes: of `\u0041` four bytes more are left than its `A` counts, and of
+    `\u005c` five, since a backslash counts as none. These are taken off, too. What is left of a
+    field that was dropped is its name and punctuation at least. So nothing is left over if, and
+    only if, no field was dropped; and as nothing is ever negative, one sum decides for many
+    envelopes.
     """
     left_over = _bare_length(texts) - _bare_length(payloads) - shortest
     if left_over:
-        left_over -= _excess_of_unicode(texts) - _excess_of_unicode(payloads)
+        left_over -= 4 * (_count_unicode(texts) - _count_unicode(payloads))
+    if left_over:
+        left_over -= _count_escaped_backslashes(texts) - _count_escaped_backslashes(payloads)
     return left_over != 0
 
 
@@ -42,14 +47,14 @@ def _bare_length(text: bytes) -> int:
     return len(text.translate(None, _BLANKS_AND_BACKSLASHES))
 
 
-def _excess_of_unicode(text: bytes) -> int:
-    r"""Bytes that `\u` escapes leave beyond their characters: `u0041` for `A` is four more.
+def _count_unicode(text: bytes) -> int:
+    r"""How many `\u` escapes there are. What never follows a backslash is dropped first."""
+    return text.translate(None, _NEVER_ESCAPED).replace(rb"\\", b"").count(rb"\u")
 
-    A backslash counts as none, so `u005c` is five more.
-    """
+
+def _count_escaped_backslashes(text: bytes) -> int:
     escapes = text.replace(rb"\\", b"")
-    backslashes = escapes.count(rb"\u005c") + escapes.count(rb"\u005C")
-    return 4 * escapes.count(rb"\u") + backslashes
+    return escapes.count(rb"\u005c") + escapes.count(rb"\u005C")
 
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
