@@ -49,6 +49,8 @@ def _bare_length(text: bytes) -> int:
 
 def _count_unicode(text: bytes) -> int:
     r"""How many `\u` escapes there are. What never follows a backslash is dropped first."""
+    if b"\\" not in text:
+        return 0
     return text.translate(None, _NEVER_ESCAPED).replace(rb"\\", b"").count(rb"\u")
 
 
