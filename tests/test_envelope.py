@@ -21,6 +21,7 @@ from relay.events import EVENT_TYPES, NewEvent
 from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD, Envelope
 from relay.ingest.parsing import parse_event
 from relay.ingest.structure import nests_too_deep
+from relay.ingest.values import is_time
 from tests.support.envelopes import BETWEEN, FIELDS, HEAD, NOW, VALUES, event, spelled
 
 
@@ -329,6 +330,16 @@ def test_a_moment_of_rfc_3339_is_passed_on_as_given(ts: str) -> None:
 def test_anything_else_is_no_moment(ts: str) -> None:
     body = json.dumps({"event_type": "log", "ts": ts, "payload": 0}, ensure_ascii=False)
     assert faults(body.encode()) == ["ts"]
+
+
+def test_a_moment_is_of_a_day_that_there_is() -> None:
+    """In each year around the end of February, in one year on every day."""
+    days = [(year, 2, day) for year in range(10_000) for day in (28, 29, 30)]
+    days += [(2026, month, day) for month in range(14) for day in range(33)]
+    texts = [f"{year:04}-{month:02}-{day:02}" for year, month, day in days]
+    assert [text for text in texts if is_time(f"{text}T00:00:00Z")] == [
+        text for text in texts if _is_moment(f"{text}T00:00:00Z")
+    ]
 
 
 @given(text=st.text(st.characters(max_codepoint=0x100), max_size=130))
