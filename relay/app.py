@@ -37,7 +37,7 @@ from relay.web.middleware.proxy_headers import Forwarded
 from relay.web.middleware.security_headers import DATA, HSTS, SecurityHeaders
 from relay.web.openapi.openapi import TITLE, RouteProvider
 from relay.web.problem_responses import fault_answer, problem_answer
-from relay.web.rate_limits import keep_limits, rate_limited
+from relay.web.rate_limiter import keep_limits, rate_limited
 from relay.web.request import current_request
 from relay.web.routes import DirectRoutes, direct_routes, quart_response
 

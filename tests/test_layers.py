@@ -58,14 +58,14 @@ KNOWN_BY = {
     "h11": {"relay.server"},
     "httptools": {"relay.server.heads"},
     "wsproto": {"relay.server"},
-    "quart_rate_limiter": {"relay.web.rate_limits", "relay.app"},
+    "quart_rate_limiter": {"relay.web.rate_limiter", "relay.web.rate_limits", "relay.app"},
     "prometheus_client": {
         *("relay.observability.metrics", "relay.workers.supervisor", "relay.cli.worker"),
     },
     "sentry_sdk": {"relay.observability.sentry"},
     "quart": {
         *("relay.app", "relay.blueprints", "relay.web.asgi_connection"),
-        *("relay.web.rate_limits", "relay.web.request", "relay.web.routes"),
+        *("relay.web.rate_limiter", "relay.web.request", "relay.web.routes"),
     },
 }
 

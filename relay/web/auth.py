@@ -100,11 +100,17 @@ async def credential_if_given(request: Request) -> Credential | None:
 
     It is looked up once for a request: a rate limit may ask before the route does.
     """
+    if request.credential_problem is not None:
+        raise request.credential_problem
     if request.found_credential is None:
-        token = presented_token(request)
-        if token is not None:
-            credential = await request.services.access.authenticate(token, time.time())
-            request.found_credential = _noted(credential)
+        try:
+            token = presented_token(request)
+            if token is not None:
+                credential = await request.services.access.authenticate(token, time.time())
+                request.found_credential = _noted(credential)
+        except Problem as problem:
+            request.credential_problem = problem
+            raise
     return request.found_credential
 
 

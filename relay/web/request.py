@@ -14,6 +14,7 @@ from quart.ctx import has_request_context
 from werkzeug.http import parse_cookie
 
 from relay.auth.credentials import Credential
+from relay.errors import Problem
 from relay.rate_limiting import address_block
 from relay.realtime.asgi_websocket import Socket
 from relay.server.transport import EXTENSION, Transport
@@ -31,13 +32,8 @@ class Request:
     """What an HTTP request and a WebSocket's handshake have in common."""
 
     __slots__ = (
-        "_args",
-        "found_credential",
-        "headers",
-        "path_args",
-        "scope",
-        "services",
-        "started",
+        *("_args", "credential_problem", "found_credential", "headers"),
+        *("path_args", "scope", "services", "started"),
     )
 
     def __init__(self, scope: Any, services: Services) -> None:
@@ -47,7 +43,9 @@ class Request:
         self.path_args: Mapping[str, str] = {}
         self.started = False  # the answer
         self._args: dict[str, str] | None = None
-        self.found_credential: Credential | None = None  # once it was looked for
+        # once it was looked for: the credential, or the problem with it
+        self.found_credential: Credential | None = None
+        self.credential_problem: Problem | None = None
 
     @property
     def method(self) -> str:
