@@ -4,6 +4,7 @@ import gc
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,27 +23,37 @@ from relay.observability import metrics
 from relay.observability.logs import about
 from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
-from relay.server.bounds import GuardLimits
-from relay.server.connection import Connection
 from relay.server.descriptors import fitted
-from relay.server.guard import GuardedConnection
-from relay.server.http1 import LeanConnection
+from relay.server.limits import ConnectionLimits
 from relay.server.listeners import addresses, close_sockets, open_sockets
 from relay.server.observer import Observer
-from relay.server.serve import serve
+from relay.server.serve import ServerConfig, serve
 from relay.services import open_services
 
 ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full house still answers
-FAILING_SHOWN = 1.0  # seconds a process with dead work still answers, for who watches it to see
+FAILING_SHOWN = 1.0  # seconds a process with dead work still answers, for its watchers to see
 UNWINDING = 5.0  # seconds after the drain: last commits, closing the pool, and some noise
-HERD = 1.0  # seconds over which streams are told to come back, so that they do not come as one
-
-LAYERS: dict[str, type[Connection]] = {"lean": LeanConnection, "guard": GuardedConnection}
+HERD = 1.0  # seconds over which streams end, so that their clients do not come back as one
 
 log = structlog.get_logger("relay.serving")
 
 Announce = Callable[[str, str], Awaitable[None]]
-Leaving = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessConfig:
+    """What one process serves by, alone or as one of several workers.
+
+    `on_leaving` is called when the process begins to go, for whatever reason. `all_serve`
+    returns whether the workers that share its address serve, too: until then it is not ready.
+    """
+
+    settings: Settings
+    server: Config
+    base_url: str
+    keeps_house: bool = True
+    on_leaving: Callable[[], None] = lambda: None
+    all_serve: Callable[[], bool] = lambda: True
 
 
 def server_config(settings: Settings, folder: Path) -> Config:
@@ -59,7 +70,7 @@ def server_config(settings: Settings, folder: Path) -> Config:
         raise SettingError(f"{path}: {error}") from None
     config.bind = [settings.bind]
     config.graceful_timeout = settings.drain_timeout
-    # an address book of who connected is not ours to keep; errors go where all logs go
+    # no address book of clients is kept; errors go where all logs go
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     return config
@@ -80,31 +91,22 @@ async def serve_relay(
         async with open_source(settings) as source:
             if source.folder is None:
                 await note_lack_of_connections(source.direct, settings)
-            await serve_source(
-                settings, config, sockets, source, base_url, announce=announce, stop=stop
-            )
+            process = ProcessConfig(settings=settings, server=config, base_url=base_url)
+            await serve_source(process, sockets, source, announce=announce, stop=stop)
     finally:
         close_sockets(sockets)
 
 
 async def serve_source(
-    settings: Settings,
-    config: Config,
+    process: ProcessConfig,
     sockets: Sockets,
     source: Source,
-    base_url: str,
     *,
     announce: Announce,
     stop: trio.Event,
-    keeps_house: bool = True,
-    on_leaving: Leaving = lambda: None,
-    all_serve: Callable[[], bool] = lambda: True,
 ) -> None:
-    """The same with a database that somebody else keeps running, and sockets already open.
-
-    `on_leaving` is called when this process begins to go, for whatever reason. `all_serve` tells
-    whether those who share its address do, too: until then it is not ready.
-    """
+    """The same with a database that another process keeps running, and sockets already open."""
+    settings, base_url = process.settings, process.base_url
     applied = await bring_up_to_date(
         source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
     )
@@ -116,28 +118,29 @@ async def serve_source(
         settings,
         source,
         base_url,
-        keeps_house=keeps_house,
+        keeps_house=process.keeps_house,
         patience=FAILING_SHOWN + settings.drain_timeout + UNWINDING,
-        all_serve=all_serve,
+        all_serve=process.all_serve,
     ) as app.services:
         health = app.services.health
 
-        async def told_to_leave() -> None:
+        async def wait_to_leave() -> None:
             await health.leaving.wait()
-            on_leaving()
+            process.on_leaving()
             await trio.sleep(FAILING_SHOWN if health.dead else settings.drain_delay)
 
         server = partial(
             serve,
             outermost(app, settings.trusted_proxies, base_url),
-            config,
             sockets,
-            limits=_limits(settings),
-            layer=LAYERS[settings.http1],
-            observer=Measured(),
-            refusals_also=refusals_also(settings, base_url),
-            shutdown_trigger=told_to_leave,
-            drain=partial(say_goodbye, app.services.hub),
+            ServerConfig(
+                hypercorn=process.server,
+                limits=_limits(settings),
+                observer=Measured(),
+                refusals_also=refusals_also(settings, base_url),
+                drain=partial(say_goodbye, app.services.hub),
+            ),
+            shutdown_trigger=wait_to_leave,
         )
         async with trio.open_nursery() as beside:
             beside.start_soon(_leave_on, stop, health)
@@ -145,9 +148,9 @@ async def serve_source(
             beside.start_soon(announce, base_url, source.description)
 
 
-def _limits(settings: Settings) -> GuardLimits:
+def _limits(settings: Settings) -> ConnectionLimits:
     """What the settings ask for, as far as the operating system lets this process go."""
-    asked = GuardLimits(
+    asked = ConnectionLimits(
         max_connections=settings.max_connections + ROOM_FOR_REQUESTS,
         send_timeout=settings.send_timeout,
     )

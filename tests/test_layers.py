@@ -55,7 +55,7 @@ KNOWN_BY = {
     "rich": {"relay.cli.screen"},
     "segno": {"relay.cli.link", "relay.web.qr_code"},
     "tqdm": {"relay.client.tqdm"},
-    "h11": {"relay.server"},
+    "h11": set(),
     "httptools": {"relay.server.heads"},
     "wsproto": {"relay.server"},
     "quart_rate_limiter": {"relay.web.rate_limiter", "relay.web.rate_limits", "relay.app"},

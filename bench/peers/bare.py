@@ -1,6 +1,6 @@
-"""A bare ASGI application in memory, under each of three servers.
+"""A bare ASGI application in memory, under each of two servers.
 
-    python bare.py hypercorn|guard|lean PORT
+    python bare.py hypercorn|relay PORT
 
 It reads a POST's body and answers; there is nothing to measure but the server.
 """
@@ -12,10 +12,9 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as unmodified
 
-from relay.server.bounds import GuardLimits
+from relay.server.limits import ConnectionLimits
 from relay.server.listeners import open_sockets
-from relay.server.serve import serve
-from relay.serving import LAYERS
+from relay.server.serve import ServerConfig, serve
 
 START = {"type": "http.response.start", "status": 200}
 HEADERS = [(b"content-length", b"11"), (b"content-type", b"application/json")]
@@ -33,20 +32,18 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b'{"ok":true}'})
 
 
-async def main(layer: str, port: int) -> None:
+async def main(server: str, port: int) -> None:
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.keep_alive_max_requests = 1_000_000_000
     config.loglevel = "error"
-    if layer == "hypercorn":
+    if server == "hypercorn":
         await unmodified(app, config)
     else:
         await serve(
             app,
-            config,
             open_sockets(config),
-            limits=GuardLimits(),
-            layer=LAYERS[layer],
+            ServerConfig(hypercorn=config, limits=ConnectionLimits()),
             shutdown_trigger=trio.sleep_forever,
         )
 

@@ -1,103 +1,121 @@
-"""One connection from accept to close, whoever speaks on it: admitted, secured, served, parted.
+"""One connection, from the accepted socket to its end. Read top to bottom.
 
-What goes wrong on it ends here, and nowhere else.
+HTTP/1.1 and 1.0 and the upgrade to a WebSocket, nothing else: HTTP/2 belongs to a proxy. A
+request's head is parsed, the application runs in the connection's own task, what it asks for is
+read and what it sends is written; then comes the next request, or the end. No task, nursery or
+queue is made for a request, and no more is read than the application asked for. What fails ends
+its own connection, and no other.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from math import inf
-from typing import Any
+from collections.abc import Awaitable
 
 import trio
-from hypercorn.config import Config
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from .connections import Connections
-from .wire import MAX_RECV, Stream, Wire, plain_socket
+from relay.errors import Problem
 
-Address = tuple[str, int] | None
+from .context import ServerContext
+from .heads import Head, parse_head
+from .http_exchange import HTTPExchange
+from .reader import Reader
+from .responses import ResponseWriter
+from .scopes import Address, Scopes
+from .screening import screen, wants_websocket
+from .transport import WireTransport
+from .websocket import WebSocket
+from .wire import Stream, Wire, lingering_close, plain_socket
+
+UNREADABLE = Head(b"GET", b"/", b"1.1", [])
+"""Stands for a request that could not be parsed, where it is answered."""
 
 
-class Connection(ABC):
-    """What every layer has in common; `_converse` is what sets it apart."""
+def serve_connection(server: ServerContext, stream: Stream) -> Awaitable[None]:
+    """Serve one accepted connection until its end, or refuse it where there are too many.
 
-    def __init__(
-        self,
-        app: ASGIFramework,
-        config: Config,
-        context: WorkerContext,
-        state: ConnectionState,
-        connections: Connections,
-        stream: Stream,
-    ) -> None:
-        self._app = app
-        self._config = config
-        self._context = context
-        self._state = state
-        self._connections = connections
+    What is returned raises nothing but cancellations. The caller closes the socket, if it still is
+    open then.
+    """
+    if server.connections.make_room():
+        return Connection(server, stream).run()
+    return _reject_over_capacity(server, stream)
+
+
+async def _reject_over_capacity(server: ServerContext, stream: Stream) -> None:
+    """Answer 503; in bounded time, and for a bounded number of connections at once."""
+    server.observer.connection_refused()
+    if isinstance(stream, trio.SSLStream) or not server.connections.begin_refusal():
+        return
+    limits = server.limits
+    try:
+        with trio.move_on_after(limits.refusal_timeout):
+            await stream.send_all(server.refusals.overloaded(retry_after=1))
+            await lingering_close(
+                stream, timeout=limits.refusal_timeout, max_discarded=limits.max_discarded
+            )
+    except trio.BrokenResourceError:
+        pass  # the client did not wait for the answer
+    finally:
+        server.connections.end_refusal()
+
+
+class Connection:
+    """A connection that was admitted."""
+
+    __slots__ = ("_lingers", "_reader", "_server", "_stream", "_wire")
+
+    def __init__(self, server: ServerContext, stream: Stream) -> None:
+        self._server = server
         self._stream = stream
-        self._limits = connections.limits
-        self._observer = connections.observer
-        self._refusals = connections.refusals
-        self._wire: Wire | None = None
-        self.idle_until = inf
-        self._spoke_last = False
-
-    @abstractmethod
-    async def _converse(self, client: Address, server: Address) -> None:
-        """Open the wire and serve until one side, or patience, comes to its end."""
-
-    @abstractmethod
-    def _stop_waiting(self, wire: Wire) -> None:
-        """End, for no request has come."""
+        self._wire = Wire(stream, server.limits.send_timeout, server.connections.spawn)
+        self._reader = Reader(stream, self._wire)
+        self._lingers = False  # the last answer is on its way, and the client may still be sending
 
     async def run(self) -> None:
-        """All of it; returns when the socket is closed, and raises nothing but cancellations."""
-        if not self._connections.make_room():
-            await self._turn_away()
-            return
-        self._connections.add(self)
+        """Serve it until its end. Raises nothing but cancellations."""
+        server = self._server
+        server.connections.add(self)
         try:
-            if await self._secure() and not self._is_last_call and (peers := self._peers()):
-                await self._converse(*peers)
+            if await self._shake_hands() and not server.stopping.is_set():
+                await self._serve()
         except* Exception as failures:
-            self._observer.connection_failed(failures)
+            server.observer.connection_failed(failures)
         finally:
-            self.abort()
-            self._connections.remove(self)
+            server.connections.remove(self)
 
-    def close_if_idle(self) -> None:
-        if self.idle_until < inf and self._wire is not None:
-            self._be_busy()
-            self._stop_waiting(self._wire)
+    def close(self) -> None:
+        """End it while it waits for a request."""
+        self._wire.close()
 
     def abort(self) -> None:
-        if self._wire is not None:
-            self._wire.abort()
+        """Drop it at once; pending writes return, the application sees the disconnect."""
+        self._wire.abort()
 
-    @property
-    def _is_last_call(self) -> bool:
-        """Whether the server stops: nobody is to wait for another request."""
-        return self._context.terminated.is_set()
-
-    @property
-    def _is_tls(self) -> bool:
-        return isinstance(self._stream, trio.SSLStream)
-
-    async def _secure(self) -> bool:
-        """Shake hands if this is TLS; False if the peer did not."""
+    async def _shake_hands(self) -> bool:
+        """Whether there was nothing to do, or TLS was agreed on in time."""
         if isinstance(self._stream, trio.SSLStream):
             try:
-                with trio.fail_after(self._config.ssl_handshake_timeout):
+                with trio.fail_after(self._server.config.ssl_handshake_timeout):
                     await self._stream.do_handshake()
-            except (trio.BrokenResourceError, trio.TooSlowError):
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
                 return False
         return True
 
-    def _peers(self) -> tuple[Address, Address] | None:
-        """The client's address and ours; None: it was gone before it was looked at."""
+    async def _serve(self) -> None:
+        """Requests one after the other, then perhaps a WebSocket, then the close."""
+        try:
+            addresses = self._addresses()
+            if addresses is None:
+                return
+            websocket = await self._serve_requests(self._scopes(*addresses))
+            if websocket is not None:
+                await websocket.run()
+            elif self._lingers:
+                await self._wire.lingering_close(self._server.limits)
+        finally:
+            self._close_socket()
+
+    def _addresses(self) -> tuple[Address, Address] | None:
+        """The client's address and ours; None where the client has left already."""
         socket = plain_socket(self._stream)
         try:
             client = parse_socket_addr(socket.family, socket.getpeername())
@@ -105,64 +123,53 @@ class Connection(ABC):
         except OSError:
             return None
 
-    def _open_wire(self, spawn: Callable[[Callable[[], Awaitable[None]]], Any]) -> Wire:
-        self._wire = Wire(self._stream, self._limits.send_timeout, spawn)
-        return self._wire
+    def _scopes(self, client: Address, address: Address) -> Scopes:
+        server, is_tls = self._server, isinstance(self._stream, trio.SSLStream)
+        root_path = server.config.root_path
+        return Scopes(client, address, server.lifespan_state, root_path=root_path, secure=is_tls)
 
-    async def _leave(self, wire: Wire) -> None:
-        """Part from a peer that we told that nothing follows."""
-        if self._spoke_last and not (wire.finished or wire.ended):
-            await self._part_politely()
+    async def _serve_requests(self, scopes: Scopes) -> WebSocket | None:
+        """In the order they came; returns at the end, or with a WebSocket that was asked for."""
+        server, served = self._server, 0
+        server.connections.start_waiting(self)
+        while (head := await self._admitted_head()) is not None:
+            if wants_websocket(head):
+                return WebSocket(server, head, scopes, self._reader, self._wire)
+            served += 1
+            last = head.is_last or served >= server.config.keep_alive_max_requests
+            exchange = HTTPExchange(server, head, scopes, self._reader, self._wire, last=last)
+            if not await exchange.run() or server.stopping.is_set():
+                self._lingers = True
+                return None
+            server.connections.start_waiting(self)
+            await self._reader.give_way()
+        return None
 
-    def _let_go(self, wire: Wire) -> None:
-        wire.close()
-        if wire.stalled:
-            self._observer.connection_stalled()
-
-    def _be_idle(self) -> None:
-        """A request is waited for from now on, and not for ever."""
-        self.idle_until = trio.current_time() + self._config.keep_alive_timeout
-        self._connections.note_idle(self, idle=True)
-
-    def _be_busy(self) -> None:
-        """One has come, or will not."""
-        self.idle_until = inf
-        self._connections.note_idle(self, idle=False)
-
-    async def _part_politely(self) -> None:
-        await self._part(self._limits.close_timeout)
-
-    async def _part(self, timeout: float) -> None:
-        """Say that nothing follows, and read on until the peer has taken it in.
-
-        Closing over unread bytes would reset the connection, and the peer might lose the last
-        answer to the reset. For the same reason this reads past what nobody asked for.
-        """
-        with trio.move_on_after(timeout):
-            try:
-                if isinstance(self._stream, trio.SSLStream):
-                    await self._stream.aclose()
-                    return
-                await self._stream.send_eof()
-                left = self._limits.max_discarded
-                while left > 0:
-                    data = await self._stream.receive_some(MAX_RECV)
-                    left = left - len(data) if data else 0
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass  # the peer, or a write that failed, was quicker
-
-    async def _turn_away(self) -> None:
-        """Tell one too many to come back; in bounded time, and for a bounded number at once."""
-        self._observer.connection_refused()
-        crowded = self._connections.refusing >= self._limits.max_refusals
-        if crowded or isinstance(self._stream, trio.SSLStream):
-            return
-        self._connections.refusing += 1
+    async def _admitted_head(self) -> Head | None:
+        """The next request that the application may see; None: there is none, or it was refused."""
+        server, head = self._server, None
+        max_head = server.config.h11_max_incomplete_size
         try:
-            with trio.move_on_after(self._limits.refusal_timeout):
-                await self._stream.send_all(self._refusals.overloaded(retry_after=1))
-                await self._part(self._limits.refusal_timeout)
-        except trio.BrokenResourceError:
-            pass  # it did not wait for the answer
-        finally:
-            self._connections.refusing -= 1
+            raw = await self._reader.take_head(max_head, server.limits)
+            server.connections.stop_waiting(self)
+            if raw is not None:
+                head = parse_head(raw)
+                if problem := screen(head, server.config, server.limits):
+                    raise problem
+        except Problem as problem:
+            await self._refuse(problem, head or UNREADABLE)
+            return None
+        return head
+
+    async def _refuse(self, problem: Problem, head: Head) -> None:
+        """Answer in the application's place, and for the last time here."""
+        self._server.connections.stop_waiting(self)
+        self._lingers = True
+        transport = WireTransport(self._wire, "close")
+        response = ResponseWriter(self._server, head, self._wire, transport, last=True)
+        await response.refuse(self._server.refusals.of(problem, head.headers))
+
+    def _close_socket(self) -> None:
+        self._wire.close()
+        if self._wire.stalled:
+            self._server.observer.connection_stalled()

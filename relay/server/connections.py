@@ -1,81 +1,88 @@
-"""The live connections of one server, and what they share: the cap, the idle, the end of all."""
+"""The live connections of one server: the cap, those that wait for a request, the end of all."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import trio
 
-from .bounds import GuardLimits
+from .limits import ConnectionLimits
 from .observer import Observer
-from .refusals import Refusals
-from .stamp import Stamp
 
-SWEPT = 50  # idle connections ended in one turn of the loop: some ten milliseconds with their tasks
+SWEPT = 50  # waiting connections closed in one turn of the loop: some ten milliseconds of work
 
 
 class Live(Protocol):
     """A connection, as far as the others are concerned."""
 
-    idle_until: float
+    def close(self) -> None:
+        """End it, for no request has come."""
 
-    def close_if_idle(self) -> None: ...
-
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        """Drop it at once, whatever it does."""
 
 
 class Connections:
-    """Who is connected; `nursery` runs what a connection leaves to be finished, as it does them."""
+    """Counts connections, and ends those that wait too long.
+
+    `keep_alive_timeout`: seconds a connection may wait for a request. `nursery` runs what a
+    connection leaves to be finished, as it runs the connections themselves.
+    """
 
     def __init__(
         self,
-        limits: GuardLimits,
+        limits: ConnectionLimits,
         observer: Observer,
-        refusals: Refusals,
-        stamp: Stamp,
         nursery: trio.Nursery,
+        *,
+        keep_alive_timeout: float,
     ) -> None:
-        self.limits = limits
-        self.observer = observer
-        self.refusals = refusals
-        self.stamp = stamp
-        self.refusing = 0
+        self._limits = limits
+        self._observer = observer
         self._nursery = nursery
+        self._keep_alive_timeout = keep_alive_timeout
         self._live: set[Live] = set()
-        self._idle: dict[Live, None] = {}  # those that wait, the longest first
+        self._waiting: dict[Live, float] = {}  # until when, in trio's time; the longest one first
+        self._refusing = 0
         self._emptied = trio.Event()
 
-    def __len__(self) -> int:
-        return len(self._live)
-
-    @property
-    def full(self) -> bool:
-        return len(self._live) >= self.limits.max_connections
-
     def make_room(self) -> bool:
-        """Whether one more may come. In a full house the one that waits longest has to go.
+        """Whether one more may come. At the cap the one that has waited longest has to go.
 
-        Saying nothing is cheap: silent sockets, however many, must not keep others out.
+        Sending nothing is cheap: silent sockets, however many, must not keep others out.
         """
-        if self.full and self._idle:
-            next(iter(self._idle)).close_if_idle()
-            self.observer.connection_displaced()
+        full = len(self._live) >= self._limits.max_connections
+        if full and self._waiting:
+            self._close(next(iter(self._waiting)))
+            self._observer.connection_displaced()
             return True
-        return not self.full
+        return not full
+
+    def begin_refusal(self) -> bool:
+        """Whether one more connection over the cap may be answered; `end_refusal` goes with it."""
+        if self._refusing >= self._limits.max_refusals:
+            return False
+        self._refusing += 1
+        return True
+
+    def end_refusal(self) -> None:
+        self._refusing -= 1
 
     def add(self, connection: Live) -> None:
         self._live.add(connection)
-        self.observer.connection_opened()
+        self._observer.connection_opened()
 
-    def note_idle(self, connection: Live, idle: bool) -> None:
-        """It waits for a request from now on, or no longer does."""
-        self._idle.pop(connection, None)
-        if idle:
-            self._idle[connection] = None
+    def start_waiting(self, connection: Live) -> None:
+        """It waits for a request from now on, and not for ever."""
+        self._waiting[connection] = trio.current_time() + self._keep_alive_timeout
+
+    def stop_waiting(self, connection: Live) -> None:
+        """A request has come, or will not."""
+        self._waiting.pop(connection, None)
 
     def remove(self, connection: Live) -> None:
-        self._idle.pop(connection, None)
+        self._waiting.pop(connection, None)
         self._live.remove(connection)
-        self.observer.connection_closed()
+        self._observer.connection_closed()
         if not self._live:
             self._emptied.set()
 
@@ -83,23 +90,23 @@ class Connections:
         """Run what outlives the call that began it; whatever goes wrong with it ends there."""
         self._nursery.start_soon(self._run, job)
 
-    async def sweep(self, patience: float) -> None:
+    async def sweep(self) -> None:
         """For ever end those that have waited for a request as long as they may.
 
-        All may wait for `patience` seconds, so the longest waiting one is the first to go, and
-        no timer of its own is needed for each. A crowd's end comes a few at a time, with everybody
-        else's turn between them.
+        All may wait equally long, so the longest waiting one is the first to go, and no timer of
+        its own is needed for each. A crowd is ended a few at a time, with other tasks' turns
+        between them.
         """
         while True:
             now = trio.current_time()
-            until = now + patience
+            until = now + self._keep_alive_timeout
             for _ in range(SWEPT):
-                if not self._idle:
+                if not self._waiting:
                     break
-                until = (longest := next(iter(self._idle))).idle_until
+                longest, until = next(iter(self._waiting.items()))
                 if until > now:
                     break
-                longest.close_if_idle()
+                self._close(longest)
             await trio.sleep_until(until)
 
     async def wait_none(self) -> None:
@@ -108,18 +115,22 @@ class Connections:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
-    def close_idle(self) -> None:
+    def close_waiting(self) -> None:
         """End the connections that wait between two requests, or for their first."""
-        for connection in tuple(self._live):
-            connection.close_if_idle()
+        for connection in tuple(self._waiting):
+            self._close(connection)
 
     def abort(self) -> None:
         """Drop all of them. Their writes are shielded: cancelling alone would wait for those."""
         for connection in tuple(self._live):
             connection.abort()
 
+    def _close(self, connection: Live) -> None:
+        del self._waiting[connection]
+        connection.close()
+
     async def _run(self, job: Callable[[], Awaitable[None]]) -> None:
         try:
             await job()
         except* Exception as failures:
-            self.observer.connection_failed(failures)
+            self._observer.connection_failed(failures)

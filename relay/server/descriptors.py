@@ -3,16 +3,17 @@
 import resource
 from dataclasses import replace
 
-from .bounds import GuardLimits
+from .limits import ConnectionLimits
 
 ELSEWHERE = 64
-"""Descriptors for all but strangers' connections: the database's, pipes, files, listeners."""
+"""Descriptors for all but the server's connections: the database's, pipes, files, listeners."""
 
 
-def fitted(limits: GuardLimits) -> GuardLimits:
+def fitted(limits: ConnectionLimits) -> ConnectionLimits:
     """The limits, or as much of them as this process may open; raises its allowance first.
 
-    A process out of descriptors can accept nobody, not even to say so, and reaches no database.
+    A process out of descriptors can accept no connection, not even to refuse it, and reaches no
+    database.
     """
     wanted = limits.max_connections + limits.max_refusals + ELSEWHERE
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)

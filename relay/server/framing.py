@@ -8,7 +8,7 @@ from relay.errors import BadRequest
 from .heads import Head
 
 MAX_LINE = 1_024
-"""Bytes of a chunk's size and extensions, or of a trailer: nobody sends either."""
+"""Bytes of a chunk's size and extensions, or of a trailer: no known client sends either."""
 
 MAX_OVERHEAD = 16_384
 """Bytes of extensions and trailers in one body: they are read and dropped, not for ever."""
@@ -23,7 +23,7 @@ class Body(Protocol):
     complete: bool
 
     def is_in(self, unread: bytes) -> bool:
-        """Whether it ends in these bytes, as far as that can be told at a glance."""
+        """Whether it ends in these bytes, as far as that can be seen at a glance."""
 
     def take(self, unread: bytes) -> tuple[bytes, bytes]:
         """What of these bytes is body, and what is left unread. Raises BadRequest."""

@@ -1,7 +1,7 @@
 """The head of a request: bytes in, its parts out, or the problem with it. Pure.
 
-Strict, because whoever reads a request differently from the proxy in front of us can be made to
-read another request. The request line is read here; of the fields llhttp judges every byte:
+Strict, because a server that reads a request differently from the proxy in front of it can be made
+to read another request. The request line is read here; of the fields llhttp judges every byte:
 names, values, line ends, folding, and lengths that contradict each other.
 """
 
@@ -11,7 +11,7 @@ import httptools
 
 from relay.errors import BadRequest
 
-from .bounds import GuardLimits
+from .limits import ConnectionLimits
 from .refusals import HeadersTooLarge, NotImplementedHere, UriTooLong, VersionNotSupported
 
 Headers = list[tuple[bytes, bytes]]
@@ -55,7 +55,7 @@ class Head:
         self.size = size
         self.is_ascii = is_ascii
         self._last_of = dict(headers)
-        self._repeats = len(self._last_of) < len(headers)  # some name is told twice
+        self._repeats = len(self._last_of) < len(headers)  # some name stands twice
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._last_of
@@ -70,7 +70,7 @@ class Head:
             return b",".join([value for key, value in self.headers if key == name])
         return self._last_of.get(name, b"")
 
-    def is_told_twice(self, name: bytes) -> bool:
+    def is_repeated(self, name: bytes) -> bool:
         return self._repeats and [key for key, _ in self.headers].count(name) > 1
 
     @property
@@ -88,7 +88,7 @@ class Head:
 
 
 class _Fields:
-    """What llhttp tells while it reads."""
+    """Takes llhttp's callbacks while it parses."""
 
     __slots__ = ("complete", "headers")
 
@@ -129,12 +129,12 @@ def parse_head(raw: bytes) -> Head:
         raise BadRequest("The header Content-Length has more digits than a length.")
     if b"host" not in head and version == b"1.1":
         raise BadRequest("The header Host is missing.")
-    if head.is_told_twice(b"host"):
+    if head.is_repeated(b"host"):
         raise BadRequest("There is more than one Host header.")
     return head
 
 
-def check_unfinished(unread: bytes, max_head: int, limits: GuardLimits) -> None:
+def check_unfinished(unread: bytes, max_head: int, limits: ConnectionLimits) -> None:
     """Whether these bytes may still become a head. Raises Problem if they never will."""
     if unread and unread[0] <= 0x20 and not b"\r\n".startswith(unread[:2]):
         raise BadRequest("This is not HTTP.")

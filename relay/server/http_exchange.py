@@ -4,17 +4,16 @@ from contextlib import suppress
 from typing import Any
 
 import trio
-from hypercorn.typing import ASGIFramework
 
-from relay.errors import BadRequest
+from relay.errors import BadRequest, Internal
 
-from .framing import Body
+from .context import ServerContext
+from .framing import body_of
 from .heads import Head
-from .observer import Observer
 from .reader import Reader
-from .refusals import Refusals
 from .responses import CONTINUE, OutOfTurn, ResponseWriter
-from .transport import WireTransport
+from .scopes import Scopes
+from .transport import Framing, WireTransport
 from .wire import MAX_RECV, Wire
 
 Event = Any  # ASGI's: a dict
@@ -31,30 +30,30 @@ class HTTPExchange:
     """
 
     __slots__ = (
-        *("_body", "_continue", "_head", "_listening", "_observer", "_reader", "_refusals"),
-        *("_response", "_told_all", "_transport", "_wire"),
+        *("_body", "_body_delivered", "_continue", "_head", "_listening", "_reader", "_response"),
+        *("_scope", "_server", "_transport", "_wire"),
     )
 
     def __init__(
         self,
+        server: ServerContext,
         head: Head,
-        body: Body,
+        scopes: Scopes,
         reader: Reader,
         wire: Wire,
-        transport: WireTransport,
-        response: ResponseWriter,
-        observer: Observer,
-        refusals: Refusals,
+        *,
+        last: bool,
     ) -> None:
+        framing: Framing = "chunked" if head.version == b"1.1" else "close"
+        self._server = server
         self._head = head
-        self._body = body
         self._reader = reader
         self._wire = wire
-        self._transport = transport
-        self._response = response
-        self._observer = observer
-        self._refusals = refusals
-        self._told_all = False  # the last event of the body was received
+        self._body = body = body_of(head)
+        self._transport = WireTransport(wire, framing, body_is_here=reader.has_whole(body))
+        self._response = ResponseWriter(server, head, wire, self._transport, last=last)
+        self._scope: Any = scopes.http(head, self._transport)  # a dict; Hypercorn types it closer
+        self._body_delivered = False  # the application has received its last event
         self._continue = (
             b"expect" in head
             and head.version == b"1.1"
@@ -62,29 +61,31 @@ class HTTPExchange:
         )
         self._listening: trio.CancelScope | None = None
 
-    async def run(self, app: ASGIFramework, scope: Any) -> bool:
+    async def run(self) -> bool:
         """Have the application answer; whether the connection can serve another request."""
+        server, response = self._server, self._response
         try:
-            await app(scope, self._receive, self._send)
+            await server.app(self._scope, self._receive, self._send)
         except* Exception as failures:
-            self._observer.application_failed(failures)
+            server.observer.application_failed(failures)
         finally:
             self._transport.release()
         gone = self._reader.ended or self._wire.ended  # then silence is no failure
-        if not (self._response.written or gone):
-            await self._response.refuse(self._refusals.of_status(500, self._head.headers))
-        return self._response.done and not self._response.last and self._body.complete
+        if not (response.written or gone):
+            await response.refuse(server.refusals.of(Internal(), self._head.headers))
+        return response.done and not response.last and self._body.complete
 
     async def _receive(self) -> Event:
         if self._response.done:
             await trio.lowlevel.checkpoint()
             return DISCONNECT.copy()
         try:
-            while not self._told_all:
+            while not self._body_delivered:
                 data = self._take()
                 if data or self._body.complete:
-                    self._told_all = self._body.complete
-                    return {"type": "http.request", "body": data, "more_body": not self._told_all}
+                    self._body_delivered = self._body.complete
+                    more = not self._body_delivered
+                    return {"type": "http.request", "body": data, "more_body": more}
                 if self._continue:
                     self._continue = False
                     if not self._response.written:  # within an answer it would be part of it
@@ -93,7 +94,7 @@ class HTTPExchange:
                     return DISCONNECT.copy()
         except BadRequest as problem:
             if not self._response.written:
-                await self._response.refuse(self._refusals.of(problem, self._head.headers))
+                await self._response.refuse(self._server.refusals.of(problem, self._head.headers))
             return DISCONNECT.copy()
         while await self._more():
             pass
@@ -102,14 +103,14 @@ class HTTPExchange:
     async def _more(self) -> bool:
         """Wait for more; False when the client is gone, or the response complete."""
         with trio.CancelScope() as self._listening:
-            if len(self._reader.unread) >= MAX_RECV:
-                await trio.sleep_forever()  # with so much behind this request, a write must tell
+            if self._reader.unread >= MAX_RECV:
+                await trio.sleep_forever()  # with so much behind this request, a write must show it
             return await self._reader.more()
         return False
 
     def _take(self) -> bytes:
         """What has come of the body."""
-        body, self._reader.unread = self._body.take(self._reader.unread)
+        body = self._reader.take_body(self._body)
         if body:
             self._continue = False  # it did not wait for leave
         return body
@@ -135,4 +136,4 @@ class HTTPExchange:
         with suppress(BadRequest):
             self._take()
         if not self._body.complete:
-            self._response.last = True
+            self._response.be_last()

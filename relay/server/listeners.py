@@ -21,7 +21,7 @@ AT_ONCE = 16
 class CrowdListener(trio.abc.Listener[trio.SocketStream]):
     """Takes in what waits, several at once; trio's own takes one each turn of the scheduler.
 
-    Who comes in a crowd is then served as one: read, asked for and answered in common turns.
+    A crowd is then served as one: read, looked up and answered in common turns.
     """
 
     def __init__(self, listening: socket.socket) -> None:
@@ -38,7 +38,7 @@ class CrowdListener(trio.abc.Listener[trio.SocketStream]):
                     accepted = trio.socket.from_stdlib_socket(self._listening.accept()[0])
                     self._taken.append(trio.SocketStream(accepted))
             except OSError:
-                pass  # nobody waits any more, or the next call meets what is wrong
+                pass  # none waits any more, or the next call meets what is wrong
         return self._taken.popleft()
 
     async def aclose(self) -> None:
@@ -48,7 +48,7 @@ class CrowdListener(trio.abc.Listener[trio.SocketStream]):
 
 
 class ListenError(Exception):
-    """An address cannot be listened on; the message is one line for whoever started us."""
+    """An address cannot be listened on; the message is one line for people."""
 
 
 def open_sockets(config: Config) -> Sockets:
@@ -71,8 +71,8 @@ def open_for_workers(config: Config, workers: int) -> list[Sockets]:
     """Listening sockets for each of several processes, on the same addresses. Raises ListenError.
 
     The kernel spreads connections over them (SO_REUSEPORT); a socket in the file system is one
-    for all. What is accepted late is not refused: whoever holds these sockets while a process is
-    replaced keeps its queue.
+    for all. What is accepted late is not refused: a process that holds these sockets while another
+    one is replaced keeps its queue.
     """
     alone = open_sockets(config)  # sharing is for us: another server's address stays refused
     sets: list[Sockets] = []

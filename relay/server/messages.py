@@ -4,7 +4,7 @@ import trio
 from hypercorn.typing import WebsocketReceiveEvent
 from wsproto.events import BytesMessage, TextMessage
 
-from .bounds import GuardLimits
+from .limits import ConnectionLimits
 
 FRAMES_AT_ONCE = 50
 """Frames parsed before others get their turn: half a millisecond. Each of a hostile crowd takes
@@ -20,7 +20,7 @@ class FrameRate:
 
     __slots__ = ("_counted_at", "_left", "_limits")
 
-    def __init__(self, limits: GuardLimits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._left = float(limits.max_frames)
         self._counted_at = trio.current_time()

@@ -1,4 +1,4 @@
-"""Who hears what happens to connections: the log by default, the metrics when wired."""
+"""What happens to connections, as the log sees it; subclasses count it."""
 
 import logging
 
@@ -8,7 +8,7 @@ log = structlog.get_logger("relay.server")
 
 
 class Observer:
-    """Hears of every connection's fate; override what is of interest and call `super()`.
+    """Is called for each event of a connection's life; override some and call `super()`.
 
     Called from the connection's own task, so methods return at once and do not raise.
     """
@@ -31,7 +31,7 @@ class Observer:
         log.info("connection_stalled")
 
     def connection_failed(self, failure: BaseException) -> None:
-        """Serving one failed in a way nobody foresaw; it is gone, the others go on."""
+        """Serving one failed for an unforeseen reason; it is gone, the others go on."""
         log.error("connection_failed", exc_info=failure)
 
     def application_failed(self, failure: BaseException) -> None:
@@ -39,6 +39,6 @@ class Observer:
         log.error("application_failed", exc_info=failure)
 
     def request_refused(self, status: int, code: str, request_id: str) -> None:
-        """The guard answered in the application's place."""
+        """The server answered in the application's place."""
         level = logging.ERROR if status == 500 else logging.DEBUG
         log.log(level, "request_refused", status=status, code=code, request_id=request_id)

@@ -1,21 +1,13 @@
-"""How the guard says no: the same problem documents that the application writes."""
+"""How the server refuses: by the same problem documents that the application writes."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from relay.errors import (
-    MEDIA_TYPE,
-    BadRequest,
-    Forbidden,
-    Internal,
-    NotFound,
-    Problem,
-    Unavailable,
-)
-from relay.server.request_id import request_id_of
+from relay.errors import MEDIA_TYPE, Problem, Unavailable
 
 from .observer import Observer
+from .request_id import request_id_of
 
 Headers = Iterable[tuple[bytes, bytes]]
 Also = Callable[[Headers], list[tuple[bytes, bytes]]]
@@ -41,21 +33,6 @@ class VersionNotSupported(Problem):
     hint = "This server speaks HTTP/1.1 and HTTP/1.0; HTTP/2 belongs to a proxy in front."
 
 
-_BY_STATUS: dict[int, type[Problem]] = {
-    kind.status: kind
-    for kind in (
-        BadRequest,
-        Forbidden,
-        NotFound,
-        UriTooLong,
-        HeadersTooLarge,
-        Internal,
-        NotImplementedHere,
-        VersionNotSupported,
-    )
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A problem as the answer that goes over the wire, the last one on its connection."""
@@ -65,7 +42,7 @@ class Refusal:
     body: bytes
 
     def raw(self) -> bytes:
-        """The whole HTTP/1.1 response, for connections that have no parser."""
+        """The whole HTTP/1.1 response, for connections that were not read from."""
         status = HTTPStatus(self.problem.status)
         lines = [b"HTTP/1.1 %d %s" % (status, status.phrase.encode())]
         lines += [name + b": " + value for name, value in self.headers]
@@ -73,7 +50,7 @@ class Refusal:
 
 
 class Refusals:
-    """Makes them, and tells the observer. `also`: headers that the application's answers to a
+    """Makes them, and notifies the observer. `also`: headers that the application's answers to a
     request with these headers carry, and that a refusal is to carry as well."""
 
     def __init__(self, observer: Observer, also: Also = lambda _: []) -> None:
@@ -86,12 +63,8 @@ class Refusals:
         self._observer.request_refused(problem.status, problem.code, request_id)
         return self._refusal(problem, headers, request_id)
 
-    def of_status(self, status: int, headers: Headers = ()) -> Refusal:
-        """The refusal for a bare status, as Hypercorn and h11 name them."""
-        return self.of(_BY_STATUS.get(status, BadRequest if status < 500 else Internal)(), headers)
-
     def overloaded(self, retry_after: int) -> bytes:
-        """What a connection over the cap is told, as raw bytes."""
+        """The whole answer to a connection over the cap."""
         problem = Unavailable(
             "This process has as many connections as it may have; try again.",
             retry_after=retry_after,

@@ -1,12 +1,13 @@
 """A response on its way out: ASGI's events in, HTTP/1.1 bytes out, framed so that it ends."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
 
+from .context import ServerContext
 from .heads import Head
 from .refusals import Refusal
-from .stamp import Stamp, header_line
+from .stamp import header_line
 from .transport import Framing, WireTransport
 from .wire import Wire
 
@@ -23,32 +24,30 @@ class ResponseWriter:
     """One response.
 
     Its head waits for the first of a body that is counted, to be one write with it. Until then
-    `last` may be set: the connection ends after this response, which says so, as it does when the
-    server is `leaving`. `written`: its head is; until then it may still be refused instead.
+    `be_last` has an effect: the connection ends after this response, which says so, as it does
+    when the server stops. `written`: its head is; until then it may still be refused instead.
     `done`: all of it is written.
     """
 
     __slots__ = (
-        *("_begun", "_bodiless", "_framing", "_leaving", "_left", "_lines", "_method", "_stamp"),
+        *("_begun", "_bodiless", "_framing", "_left", "_lines", "_method", "_server"),
         *("_transport", "_wire", "done", "last", "written"),
     )
 
     def __init__(
         self,
+        server: ServerContext,
         request: Head,
         wire: Wire,
         transport: WireTransport,
-        stamp: Stamp,
-        leaving: Callable[[], bool],
         *,
         last: bool,
     ) -> None:
-        self._method = request.method.upper()  # as the application is told it
+        self._server = server
+        self._method = request.method.upper()  # as in the application's scope
         self._framing: Framing = "chunked" if request.version == b"1.1" else "close"
         self._wire = wire
         self._transport = transport
-        self._stamp = stamp
-        self._leaving = leaving
         self._lines: list[bytes] = []  # of the head, while it waits
         self._left: int | None = None  # bytes that were promised and have not come yet
         self._bodiless = False
@@ -56,6 +55,10 @@ class ResponseWriter:
         self.written = False
         self.done = False
         self.last = last
+
+    def be_last(self) -> None:
+        """End the connection behind it."""
+        self.last = True
 
     async def start(self, status: int, headers: Headers) -> None:
         """How it begins; a head without a length goes out at once. Raises OutOfTurn, ValueError."""
@@ -84,7 +87,7 @@ class ResponseWriter:
             self._transport.open()
 
     async def body(self, data: bytes, *, more: bool) -> None:
-        """The next of its body. Raises OutOfTurn, also for more than its length said."""
+        """The next of its body. Raises OutOfTurn, also for more than its Content-Length."""
         if not self._begun or self.done:
             raise OutOfTurn("a body follows the start of its response")
         if self._bodiless:
@@ -122,10 +125,10 @@ class ResponseWriter:
         """The head, which goes out now."""
         lines, self._lines = self._lines, []
         self.written = True
-        if self.last or self._leaving():
+        if self.last or self._server.stopping.is_set():
             self.last = True
             lines.append(b"connection: close\r\n")
-        lines.append(self._stamp.lines())
+        lines.append(self._server.stamp.lines())
         lines.append(b"\r\n")
         return b"".join(lines)
 

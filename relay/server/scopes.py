@@ -1,9 +1,7 @@
-"""What the application is told of a request: ASGI scopes, as Hypercorn makes them."""
+"""ASGI scopes of requests, as Hypercorn makes them."""
 
 from typing import Any
 from urllib.parse import unquote
-
-from hypercorn.typing import ConnectionState
 
 from .heads import Head
 from .screening import origin_form
@@ -22,7 +20,7 @@ class Scopes:
         self,
         client: Address,
         server: Address,
-        state: ConnectionState,
+        state: dict[str, Any],
         *,
         root_path: str,
         secure: bool,

@@ -1,7 +1,7 @@
 """Which requests never reach the application. Pure: a parsed request in, a problem out.
 
-Everything refused here once ended a whole process, hung a connection or confused the parser
-behind it; what is merely wrong is left for the application to refuse.
+Everything refused here once ended a whole process, hung a connection or confused what reads it
+behind us; what is merely wrong is left for the application to refuse.
 """
 
 import re
@@ -12,9 +12,9 @@ from wsproto.handshake import WEBSOCKET_VERSION
 
 from relay.errors import BadRequest, NotFound, Problem
 
-from .bounds import GuardLimits
 from .heads import Head
-from .refusals import HeadersTooLarge, UriTooLong, VersionNotSupported
+from .limits import ConnectionLimits
+from .refusals import HeadersTooLarge, UriTooLong
 
 # Decoded as ASCII further in: by wsproto's handshake, by the framework, by virtual hosts.
 _ASCII_HEADERS = (
@@ -28,13 +28,11 @@ _KEY = re.compile(rb"[0-9A-Za-z+/]{22}==")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 
 
-def screen(request: Head, config: Config, limits: GuardLimits) -> Problem | None:
+def screen(request: Head, config: Config, limits: ConnectionLimits) -> Problem | None:
     """Why this request is refused, or None."""
-    if request.version not in (b"1.1", b"1.0"):
-        return VersionNotSupported()
     if len(request.target) > limits.max_target:
         return UriTooLong()
-    # the parsers bound only what is incomplete; headers that came in one piece may be larger
+    # the reader bounds only what is incomplete; headers that came in one piece may be larger
     if request.size > config.h11_max_incomplete_size:
         return HeadersTooLarge()
     if len(request.headers) > limits.max_headers:

@@ -1,98 +1,84 @@
 """One server, from its application's startup to its shutdown."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config, Sockets
-from hypercorn.trio.lifespan import Lifespan
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
+from hypercorn.typing import ASGIFramework, LifespanState
 from hypercorn.utils import LifespanFailureError, LifespanTimeoutError
 
-from .bounds import GuardLimits
-from .connection import Connection
+from .connection import serve_connection
 from .connections import Connections
-from .http1 import LeanConnection
+from .context import ServerContext
+from .lifespan import LifespanEnded, StartupFailed, running_lifespan
+from .limits import ConnectionLimits
 from .listeners import CrowdListener, addresses, close_sockets
 from .observer import Observer
 from .refusals import Also, Refusals
 from .stamp import Stamp
-from .wire import Stream
+
+__all__ = ["LifespanEnded", "ServerConfig", "StartupFailed", "serve"]
 
 Listener = CrowdListener | trio.SSLListener[trio.SocketStream]
 
 
-class StartupFailed(Exception):
-    """The application refused to start, or did not in time."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """How a server serves.
 
-
-class LifespanEnded(Exception):
-    """The application's lifespan ended while connections were served.
-
-    Under quart-trio that is a background task that raised: to go on would be to answer requests
-    while the work behind them is dead.
+    `hypercorn` holds timeouts, TLS and what Hypercorn's own file says. What the server refuses in
+    the application's place carries the headers that `refusals_also` gives for the headers of the
+    request. `drain` lets the application end its streams when the server stops.
     """
+
+    hypercorn: Config
+    limits: ConnectionLimits
+    observer: Observer = field(default_factory=Observer)
+    refusals_also: Also = lambda _: []
+    drain: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
 
 async def serve(
     app: ASGIFramework,
-    config: Config,
     sockets: Sockets,
+    config: ServerConfig,
     *,
-    limits: GuardLimits,
-    observer: Observer | None = None,
-    refusals_also: Also = lambda _: [],
     shutdown_trigger: Callable[[], Awaitable[None]],
-    drain: Callable[[], Awaitable[None]] | None = None,
-    layer: type[Connection] = LeanConnection,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on listening `sockets`, and close them, until `shutdown_trigger` returns.
 
-    Each connection is a `layer`: LeanConnection, or GuardedConnection. What it refuses in the
-    application's place carries `refusals_also`, by the headers of the request.
     Reports the addresses through `task_status` once the application has started and connections
-    are accepted. On the trigger nothing more is accepted, idle connections end, `drain` lets the
-    application say goodbye to its streams, and whoever is left may finish; all of that within
-    `config.graceful_timeout` seconds, whatever readers do. Then the application shuts down,
-    within `config.shutdown_timeout`.
+    are accepted. On the trigger nothing more is accepted, idle connections end, streams are
+    drained, and what is left may finish; all of that within Hypercorn's `graceful_timeout`
+    seconds, whatever readers do. Then the application shuts down, within its `shutdown_timeout`.
 
-    Raises StartupFailed, LifespanEnded, or whatever the trigger, `drain` or the application's
+    Raises StartupFailed, LifespanEnded, or whatever the trigger, the drain or the application's
     shutdown raised: one exception, never a group.
     """
-    wrapped = ASGIWrapper(app)
     state: LifespanState = {}
-    context = WorkerContext(None)
     started = False
     try:
-        async with _lifespan(Lifespan(wrapped, config, state)):
+        async with running_lifespan(app, config.hypercorn, state):
             started = True
             async with trio.open_nursery() as handlers:
-                heard = observer or Observer()
-                refusals = Refusals(heard, refusals_also)
-                connections = Connections(limits, heard, refusals, Stamp(config), handlers)
-
-                def handle(stream: Stream) -> Awaitable[None]:
-                    shared = ConnectionState(state)
-                    return layer(app, config, context, shared, connections, stream).run()
-
+                server = _context(app, config, state, handlers)
+                connections = server.connections
                 try:
-                    handlers.start_soon(connections.sweep, config.keep_alive_timeout)
+                    handlers.start_soon(connections.sweep)
                     async with trio.open_nursery() as accepting:
-                        listeners = _listeners(config, sockets)
                         accept = partial(trio.serve_listeners, handler_nursery=handlers)
-                        await accepting.start(accept, handle, listeners)
+                        listeners = _listeners(config.hypercorn, sockets)
+                        await accepting.start(accept, partial(serve_connection, server), listeners)
                         task_status.started(addresses(sockets))
                         await shutdown_trigger()
                         accepting.cancel_scope.cancel()
-                    await context.terminated.set()
-                    with trio.move_on_after(config.graceful_timeout):
-                        connections.close_idle()
-                        if drain is not None:
-                            await drain()
+                    server.stopping.set()
+                    with trio.move_on_after(config.hypercorn.graceful_timeout):
+                        connections.close_waiting()
+                        await config.drain()
                         await connections.wait_none()
                 finally:
                     connections.abort()
@@ -106,38 +92,22 @@ async def serve(
         close_sockets(sockets)
 
 
-@asynccontextmanager
-async def _lifespan(lifespan: Lifespan) -> AsyncIterator[None]:
-    """The application's startup, its shutdown, and between them the block.
-
-    When the lifespan ends before its time the block is cancelled, and LifespanEnded raised.
-    """
-    ended = trio.Event()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(_run_lifespan, lifespan, ended)
-        await lifespan.wait_for_startup()
-        if lifespan.supported and lifespan.shutdown.is_set():  # it is ending already
-            await ended.wait()
-            raise StartupFailed("the application's lifespan ended before it had started")
-        async with trio.open_nursery() as watching:
-            if lifespan.supported:
-                watching.start_soon(_fail_when, ended)
-            yield
-            watching.cancel_scope.cancel()
-        await lifespan.wait_for_shutdown()
-        nursery.cancel_scope.cancel()
-
-
-async def _run_lifespan(
-    lifespan: Lifespan, ended: trio.Event, *, task_status: trio.TaskStatus[None]
-) -> None:
-    await lifespan.handle_lifespan(task_status=task_status)
-    ended.set()
-
-
-async def _fail_when(ended: trio.Event) -> None:
-    await ended.wait()
-    raise LifespanEnded("the application's lifespan ended while connections were served")
+def _context(
+    app: ASGIFramework, config: ServerConfig, state: LifespanState, handlers: trio.Nursery
+) -> ServerContext:
+    limits, observer = config.limits, config.observer
+    keep_alive_timeout = config.hypercorn.keep_alive_timeout
+    return ServerContext(
+        app=app,
+        config=config.hypercorn,
+        limits=limits,
+        observer=observer,
+        refusals=Refusals(observer, config.refusals_also),
+        stamp=Stamp(config.hypercorn),
+        connections=Connections(limits, observer, handlers, keep_alive_timeout=keep_alive_timeout),
+        lifespan_state=state,
+        stopping=trio.Event(),
+    )
 
 
 def _listeners(config: Config, sockets: Sockets) -> list[Listener]:
@@ -154,7 +124,7 @@ def _listeners(config: Config, sockets: Sockets) -> list[Listener]:
 
 
 def _first(group: BaseExceptionGroup) -> BaseException:
-    """The failure that says most: not a cancellation, which is how the other tasks were told."""
+    """The failure that says most: not a cancellation, which is its consequence elsewhere."""
     return min(_leaves(group), key=lambda leaf: isinstance(leaf, trio.Cancelled))
 
 

@@ -41,7 +41,7 @@ class Transport(Protocol):
         """Whether the next `receive` gives the request's whole body, without waiting for it.
 
         It came with the head then, so it is no longer than one read of the socket. False where
-        nobody looked.
+        the server did not look.
         """
 
     def try_send(self, data: bytes) -> bool:
@@ -65,7 +65,7 @@ class Transport(Protocol):
         """Have a WebSocket's ASGI events given to `heard` as they come, from the first one on.
 
         It is called where the socket is read, so it must be quick and raise nothing. `receive`
-        then tells of the disconnect alone. False where that cannot be had: receive them.
+        then returns the disconnect alone. False on HTTP: receive them.
         """
 
     def abort(self) -> None:
@@ -110,7 +110,7 @@ class WireTransport(Transport):
             self._opened = True
 
     def let_hear(self, forward: Callable[[Heard], None]) -> None:
-        """There are events to be heard; `forward` is told by whom."""
+        """There are events to be heard; `forward` takes the function that `hear` was given."""
         self._forward = forward
 
     def shut(self) -> None:
@@ -118,7 +118,7 @@ class WireTransport(Transport):
         self._opened = False
 
     def release(self) -> None:
-        """The exchange is over, and the connection somebody else's."""
+        """The exchange is over, and the connection another one's."""
         self._opened = False
         self._released = True
         self._forward = None

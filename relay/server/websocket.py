@@ -1,133 +1,93 @@
-"""A WebSocket of the lean layer: bounded in bytes and frames, and ended as RFC 6455 says.
+"""One WebSocket, from its handshake to its close, between a connection and an ASGI application.
 
-The application runs in the connection's task; another one reads, so that pings and closes are
-answered in time whatever the application does.
+The application runs in the connection's task; a second task reads, so that pings and closes are
+answered in time whatever the application does. `websocket_states` says what follows on what,
+`websocket_handshake`, `websocket_frames` and `websocket_close` how each part is read and written.
 """
 
-from collections.abc import Awaitable, Callable
-from enum import Enum, auto
-from typing import Any, cast
+from typing import Any
 
 import trio
-from hypercorn.config import Config
-from hypercorn.typing import ASGIFramework
-from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import LocalProtocolError, generate_accept_token
 
-from .applications import Mailbox
-from .connections import Connections
-from .messages import FRAMES_AT_ONCE, FrameRate, MessageBuffer, MessageTooBig
+from relay.errors import Forbidden, Internal, Problem
+
+from .context import ServerContext
+from .heads import Head
+from .mailbox import Mailbox
+from .messages import FRAMES_AT_ONCE
 from .reader import Reader
-from .responses import Headers, OutOfTurn, ResponseWriter
-from .scopes import Scope
-from .stamp import header_line
+from .responses import OutOfTurn
+from .scopes import Scopes
 from .transport import WireTransport
+from .websocket_close import CloseHandshake
+from .websocket_frames import Frames, Message, PeerClose, Pong, Violation
+from .websocket_handshake import Handshake
+from .websocket_states import State, Step, advanced
 from .wire import Wire
 
-Event = dict[str, Any]
+Event = Any  # ASGI's: a dict
 
 SLICE = 4_096
-"""Bytes handed to the parser before others get their turn; tiny frames take several."""
-
-
-class State(Enum):
-    ASKED = auto()  # the application has not said yet whether it accepts
-    REFUSED = auto()  # it answers by HTTP instead
-    OPEN = auto()
-    CLOSING = auto()  # we said close, and wait for the answer
-    OVER = auto()
+"""Bytes given to the parser before other tasks get their turn; tiny frames take several."""
 
 
 class WebSocket:
-    """One WebSocket, from its handshake to the answer to its close frame."""
+    """Bounded in bytes and frames, and ended as RFC 6455 says."""
 
     __slots__ = (
-        "_close_code",
-        "_decided",
-        "_discarded",
-        "_frames",
-        "_limits",
-        "_mailbox",
-        "_message",
-        "_observer",
-        "_part",
-        "_parts",
-        "_rate",
-        "_reader",
-        "_refusal",
-        "_refusals",
-        "_scope",
-        "_stamp",
-        "_state",
-        "_token",
-        "_transport",
-        "_wire",
+        *("_close_handshake", "_decided", "_frames", "_handshake", "_lingers", "_mailbox"),
+        *("_reader", "_scope", "_server", "_state", "_transport", "_wire"),
     )
 
     def __init__(
-        self,
-        key: bytes,
-        scope: Scope,
-        reader: Reader,
-        wire: Wire,
-        transport: WireTransport,
-        refusal: ResponseWriter,
-        connections: Connections,
-        config: Config,
-        part: Callable[[], Awaitable[None]],
+        self, server: ServerContext, head: Head, scopes: Scopes, reader: Reader, wire: Wire
     ) -> None:
-        self._token = generate_accept_token(key)
-        self._scope = scope
+        self._server = server
         self._reader = reader
         self._wire = wire
-        self._transport = transport
-        self._refusal = refusal
-        self._stamp = connections.stamp
-        self._limits = connections.limits
-        self._observer = connections.observer
-        self._refusals = connections.refusals
-        self._part = part
-        self._state = State.ASKED
-        self._decided = trio.Event()
-        self._frames = Connection(ConnectionType.SERVER)
-        self._rate = FrameRate(self._limits)
-        self._message = MessageBuffer(config.websocket_max_message_size)
-        self._mailbox = Mailbox(config.max_app_queue_size)
+        self._transport = transport = WireTransport(wire, "websocket")
+        self._scope: Any = scopes.websocket(head, transport)
+        self._handshake = Handshake(server, head, self._scope["subprotocols"], wire, transport)
+        self._frames = Frames(server.limits, server.config.websocket_max_message_size)
+        self._close_handshake = CloseHandshake(server.limits, self._frames, wire, transport)
+        self._mailbox = Mailbox(server.config.max_app_queue_size)
         transport.let_hear(self._mailbox.forward)
-        self._discarded = 0
-        self._close_code = int(CloseReason.ABNORMAL_CLOSURE)
-        self._parts = False  # the last word was ours, and the peer may still be reading it
+        self._state = State.CONNECTING
+        self._decided = trio.Event()  # the handshake was accepted, or the connection has ended
+        self._lingers = False  # the last bytes are on their way, and the client may be sending
 
-    async def run(self, app: ASGIFramework) -> None:
-        """All of it; returns when the application has, and the connection is closed."""
+    async def run(self) -> None:
+        """Serve it; returns when the application has, and the connection is closed."""
         await self._mailbox.put({"type": "websocket.connect"})
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listen)
+            nursery.start_soon(self._receive)
             try:
-                await app(cast("Any", self._scope), self._mailbox.receive, cast("Any", self._send))
+                await self._server.app(self._scope, self._mailbox.receive, self._send)
             except* Exception as failures:
-                self._observer.application_failed(failures)
+                self._server.observer.application_failed(failures)
             finally:
                 self._mailbox.close()
             with trio.CancelScope(shield=True):
                 await self._application_returned()
 
-    # -- what the client says
+    def _advance(self, step: Step) -> None:
+        self._state = advanced(self._state, step)
 
-    async def _listen(self) -> None:
-        """Read until one side, or patience, comes to its end; then part, and close."""
+    # -- from the client
+
+    async def _receive(self) -> None:
+        """Read until one side, or a deadline, comes to the end; then close the socket."""
         with self._wire.reading:
             while self._reader.unread or await self._reader.more():
                 if not await self._take():
                     break
-        self._state = State.OVER
+        self._advance(Step.END)
         self._transport.release()
         self._decided.set()
-        await self._mailbox.put({"type": "websocket.disconnect", "code": self._close_code})
-        if self._parts and not (self._wire.ended or self._reader.ended):
-            await self._part()
+        await self._mailbox.put(self._close_handshake.disconnect())
+        if self._lingers:
+            await self._wire.lingering_close(self._server.limits)
         self._wire.close()
 
     async def _take(self) -> bool:
@@ -135,162 +95,104 @@ class WebSocket:
         # A client that does not wait for the answer to its handshake waits here, and with it
         # its connection's reading, so that nothing piles up.
         await self._decided.wait()
-        data, self._reader.unread = self._reader.unread, b""
+        data = self._reader.take_all()
         for start in range(0, len(data), SLICE):
-            if self._state is State.CLOSING:
-                self._discarded += SLICE
-            if self._discarded > self._limits.max_discarded:
+            if self._state is State.CLOSING and not self._close_handshake.may_discard(SLICE):
                 return False
-            self._frames.receive_data(data[start : start + SLICE])
-            if not await self._take_frames():
+            if not await self._take_frames(data[start : start + SLICE]):
                 return False
             await trio.lowlevel.checkpoint()
         return True
 
-    async def _take_frames(self) -> bool:
-        """Handle what has come whole; False when it was the end."""
-        for number, event in enumerate(self._frames.events(), 1):
+    async def _take_frames(self, data: bytes) -> bool:
+        """Handle the frames that are whole; False when they end it."""
+        for number, received in enumerate(self._frames.receive(data), 1):
+            match received:
+                case None:
+                    pass
+                case Message(event):
+                    await self._mailbox.put(event)
+                case Pong(frame):
+                    await self._wire.send(frame)
+                case PeerClose():
+                    self._advance(Step.END)
+                    await self._close_handshake.answer(received)
+                    return False
+                case Violation(code):
+                    # RFC 6455, 7.1.7: say why, and end it without waiting for an answer
+                    self._advance(Step.END)
+                    self._lingers = True
+                    await self._close_handshake.start(code)
+                    return False
             if not number % FRAMES_AT_ONCE:
                 await trio.lowlevel.checkpoint()
-            if isinstance(event, CloseConnection):
-                await self._take_close(event)
-                return False
-            if not self._rate.admits():
-                await self._fail(CloseReason.POLICY_VIOLATION)
-                return False
-            if self._state is State.CLOSING:
-                continue  # only the answer to our close counts
-            if isinstance(event, Ping):
-                await self._wire.send(bytes(self._frames.send(event.response())))
-            elif isinstance(event, TextMessage | BytesMessage):
-                try:
-                    message = self._message.add(event)
-                except MessageTooBig:
-                    await self._fail(CloseReason.MESSAGE_TOO_BIG)
-                    return False
-                if message is not None:
-                    await self._mailbox.put(message)
         return True
 
-    async def _take_close(self, event: CloseConnection) -> None:
-        if self._frames.state is ConnectionState.CLOSED:  # it answered ours
-            self._wire.finished = True
-        elif self._frames.state is ConnectionState.REMOTE_CLOSING:
-            self._wire.finished = True
-            self._transport.shut()
-            self._close_code = int(event.code)
-            self._state = State.OVER
-            await self._wire.finish(bytes(self._frames.send(event.response())))
-        else:  # wsproto's word for bytes that are no frames
-            await self._fail(CloseReason(event.code))
-
-    async def _fail(self, code: CloseReason) -> None:
-        """Fail the connection (RFC 6455, 7.1.7): say why, and end it without an answer."""
-        self._parts = True
-        await self._say_close(code)
-        self._state = State.OVER
-
-    # -- what the application says
+    # -- from the application
 
     async def _send(self, event: Event) -> None:
-        kind = event["type"]
-        if kind == "websocket.send" and self._state is State.OPEN:
-            await self._wire.send(_frame(self._frames, event))
-        elif self._state in (State.CLOSING, State.OVER):
-            await trio.lowlevel.checkpoint()  # a loop that only sends must not hold others up
-        elif kind == "websocket.accept" and self._state is State.ASKED:
-            await self._accept(event.get("subprotocol"), event.get("headers", ()))
-        else:
-            # What ends the connection is done whole, even when the application is cancelled
-            # meanwhile, as frameworks are by the disconnect that the end brings.
-            with trio.CancelScope(shield=True):
-                await self._refuse_or_close(kind, event)
+        """ASGI's `send`. Raises OutOfTurn for what cannot follow what was sent before.
 
-    async def _refuse_or_close(self, kind: str, event: Event) -> None:
-        asked = self._state is State.ASKED
-        if kind == "websocket.close" and asked:
-            await self._refuse(403)
-        elif kind == "websocket.close" and self._state is State.OPEN:
-            code = event.get("code") or CloseReason.NORMAL_CLOSURE
-            await self._say_close(code, event.get("reason"))
-        elif kind == "websocket.http.response.start" and asked:
-            await self._refusal.start(event["status"], event.get("headers", ()))
-            self._state = State.REFUSED
-        elif kind == "websocket.http.response.body" and self._state is State.REFUSED:
-            more = event.get("more_body", False)
-            await self._refusal.body(event.get("body", b""), more=more)
-            if not more:
-                self._stop_listening()
-        else:
-            raise OutOfTurn(f"{kind} while the WebSocket is {self._state.name}")
+        What ends the connection is done whole, even when the application is cancelled meanwhile,
+        as frameworks are by the disconnect that the end brings.
+        """
+        match self._state, event["type"]:
+            case State.OPEN, "websocket.send":
+                await self._wire.send(self._frames.message(event))
+            case State.CLOSING | State.CLOSED, _:
+                await trio.lowlevel.checkpoint()  # a loop that only sends must not hold others up
+            case State.CONNECTING, "websocket.accept":
+                await self._accept(event)
+            case State.CONNECTING, "websocket.close":
+                with trio.CancelScope(shield=True):
+                    await self._reject(Forbidden())
+            case State.CONNECTING | State.REJECTING, "websocket.http.response.start":
+                self._advance(Step.REJECT)
+                with trio.CancelScope(shield=True):
+                    await self._handshake.start_response(event["status"], event.get("headers", ()))
+            case State.REJECTING, "websocket.http.response.body":
+                more = event.get("more_body", False)
+                with trio.CancelScope(shield=True):
+                    await self._handshake.response_body(event.get("body", b""), more=more)
+                if not more:
+                    self._end_response()
+            case State.OPEN, "websocket.close":
+                code = event.get("code") or CloseReason.NORMAL_CLOSURE
+                with trio.CancelScope(shield=True):
+                    await self._start_close(code, event.get("reason"))
+            case state, kind:
+                raise OutOfTurn(f"{kind} while the WebSocket is {state.name}")
 
-    async def _accept(self, subprotocol: str | None, headers: Headers) -> None:
-        """Open it, whole: nothing waits but the write, and that is shielded by itself."""
-        fields = [
-            (b"upgrade", b"websocket"),
-            (b"connection", b"Upgrade"),
-            (b"sec-websocket-accept", self._token),
-        ]
-        if subprotocol is not None:
-            if subprotocol not in self._scope["subprotocols"]:
-                raise ValueError("a subprotocol is accepted that the client did not offer")
-            fields.append((b"sec-websocket-protocol", subprotocol.encode()))
-        for name, value in headers:
-            if name.lower() in (b"sec-websocket-protocol", b"sec-websocket-extensions"):
-                raise ValueError(f"{name!r} is not for the application to say")
-            fields.append((name, value))
-        lines = [header_line(name, value) for name, value in fields]
-        answer = [b"HTTP/1.1 101 Switching Protocols\r\n", *lines, self._stamp.lines(), b"\r\n"]
-        await self._wire.finish(b"".join(answer))
-        self._state = State.OPEN
+    async def _accept(self, event: Event) -> None:
+        answer = self._handshake.acceptance(event.get("subprotocol"), event.get("headers", ()))
+        self._advance(Step.ACCEPT)
+        del self._handshake  # nothing of it is needed any more, and idle WebSockets are many
+        await self._wire.finish(answer)
         self._transport.open()
         self._decided.set()
 
-    async def _say_close(self, code: int, reason: str | None = None) -> None:
-        """Send our close frame, and give the client a moment to answer it.
+    async def _reject(self, problem: Problem) -> None:
+        """Answer the handshake in the application's place."""
+        self._advance(Step.REJECT)
+        await self._handshake.reject(problem)
+        self._end_response()
 
-        Closing the socket over unread bytes would reset it, and the code might never arrive.
-        """
-        self._state = State.CLOSING
-        self._transport.shut()
-        self._close_code = int(code)
-        self._wire.hang_up(within=self._limits.close_timeout)  # also if the frame does not go out
-        try:
-            frame = self._frames.send(CloseConnection(int(code), reason))
-        except LocalProtocolError:
-            return  # the client's own close came first
-        await self._wire.finish(bytes(frame))
-
-    async def _application_returned(self) -> None:
-        """Whatever it has left unfinished is finished, or cut."""
-        if self._state is State.ASKED or (
-            self._state is State.REFUSED and not self._refusal.written
-        ):
-            await self._refuse(500)
-        elif self._state is State.REFUSED:
-            self._wire.hang_up()
-        elif self._state is State.OPEN:
-            await self._say_close(CloseReason.INTERNAL_ERROR)
-
-    async def _refuse(self, status: int) -> None:
-        """Refuse the handshake in the application's place."""
-        refusal = self._refusals.of_status(status, self._scope["headers"])
-        self._state = State.REFUSED
-        await self._refusal.refuse(refusal)
-        self._stop_listening()
-
-    def _stop_listening(self) -> None:
+    def _end_response(self) -> None:
         """The HTTP answer is complete, and the last one."""
-        self._parts = True
+        self._lingers = True
         self._wire.hang_up()
 
+    async def _start_close(self, code: int, reason: str | None = None) -> None:
+        self._advance(Step.CLOSE)
+        await self._close_handshake.start(code, reason)
 
-def _frame(frames: Connection, event: Event) -> bytes:
-    message: Message[Any]
-    if event.get("bytes") is not None:
-        message = BytesMessage(data=bytes(event["bytes"]))
-    elif isinstance(event.get("text"), str):
-        message = TextMessage(data=event["text"])
-    else:
-        raise TypeError("a message has bytes, or text that is a str")
-    return bytes(frames.send(message))
+    async def _application_returned(self) -> None:
+        """Finish what it has left unfinished, or cut it."""
+        if self._state is State.OPEN:
+            await self._start_close(CloseReason.INTERNAL_ERROR)
+        elif self._state is State.CONNECTING or (
+            self._state is State.REJECTING and not self._handshake.answered
+        ):
+            await self._reject(Internal())
+        elif self._state is State.REJECTING:
+            self._wire.hang_up()

@@ -9,14 +9,16 @@ from typing import Any
 
 import trio
 
+from .limits import ConnectionLimits
+
 TLSStream = trio.SSLStream[trio.SocketStream]
 Stream = trio.SocketStream | TLSStream
 
 MAX_RECV = 16_384
-"""Bytes taken from the socket at one time. h11 bounds only headers that are incomplete: those that
-come in one piece are all parsed, and 64 KiB of the shortest would hold the loop for 90 ms."""
+"""Bytes taken from the socket at one time. A head that comes in one piece is parsed in one piece,
+and 64 KiB of the shortest headers would hold the loop for 90 ms."""
 TLS_PIECE = 16_384  # bytes: one TLS record, the smallest progress that can be seen there
-PARTING = 0.4  # seconds to finish a write that its task no longer waits for
+FINISH_SECONDS = 0.4  # to finish a write that its task no longer waits for
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, keep no unsent bytes
 
 
@@ -25,25 +27,24 @@ class Wire:
 
     A write is bounded by a deadline that every byte the socket takes moves on; when it passes,
     the reader has stalled and the connection is dropped. A cancelled write that has begun is
-    finished within PARTING, or the connection dropped, for half a frame would garble whatever
+    finished within FINISH_SECONDS, or the connection dropped, for half a frame would garble what
     follows; one that has not begun leaves nothing behind. Writing to a wire that has ended does
     nothing: the application learns of the end from its disconnect, not from an error in a place
     that cannot help it.
 
-    `reading` is the scope in which the connection reads. Its end is the connection's end.
-    `finished` says that the peer has said its last: closing over it can lose nothing.
+    `reading` is the scope in which a WebSocket reads. Its end is the connection's end.
     """
 
     __slots__ = (
-        "_held",
         "_lock",
+        "_peer_finished",
         "_remainder",
         "_send_timeout",
         "_socket",
         "_spawn",
+        "_stream",
         "_tls",
         "ended",
-        "finished",
         "last_received",
         "reading",
         "stalled",
@@ -55,34 +56,29 @@ class Wire:
         send_timeout: float,
         spawn: Callable[[Callable[[], Awaitable[None]]], Any],
     ) -> None:
+        self._stream = stream
         self._tls = stream if isinstance(stream, trio.SSLStream) else None
         self._socket = plain_socket(stream)
         self._lock = trio.Lock()
         self._send_timeout = send_timeout
         self._spawn = spawn
         self._remainder = b""
-        self._held: list[bytes] | None = None
         self.reading = trio.CancelScope()
         self.last_received = trio.current_time()
         self.stalled = False
-        self.finished = False
+        self._peer_finished = False
         self.ended = False
 
-    def hold(self) -> None:
-        """Gather what `send` is given until `release`: one write is cheaper than several."""
-        self._held = []
+    def note_received(self) -> None:
+        """Bytes of the client have come."""
+        self.last_received = trio.current_time()
 
-    async def release(self) -> None:
-        """Write what was gathered."""
-        data, self._held = b"".join(self._held or ()), None
-        if data:
-            await self.send(data)
+    def note_peer_finished(self) -> None:
+        """The client has sent its last byte: closing now can lose nothing."""
+        self._peer_finished = True
 
     async def send(self, data: bytes) -> None:
         """Write `data` after everything before it; return when the socket took it all."""
-        if self._held is not None:
-            self._held.append(data)
-            return
         if self.ended:
             await trio.lowlevel.checkpoint()
             return
@@ -123,8 +119,16 @@ class Wire:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.close()
 
+    async def lingering_close(self, limits: ConnectionLimits) -> None:
+        """Close, but only when the client has taken in what was written, or had time to."""
+        if not (self.ended or self._peer_finished):
+            await lingering_close(
+                self._stream, timeout=limits.close_timeout, max_discarded=limits.max_discarded
+            )
+        self.close()
+
     def close(self) -> None:
-        """Let go of the socket; what it took before is still delivered."""
+        """Close the socket; what it took before is still delivered."""
         self.ended = True
         self._remainder = b""
         self._socket.close()
@@ -173,7 +177,7 @@ class Wire:
                 self.abort()
             except trio.Cancelled:
                 if begun and trio.current_time() < progress.deadline:
-                    await self._part(unsent)
+                    await self._finish_begun(unsent)
                 raise
             finally:
                 self._remainder = b""
@@ -181,9 +185,9 @@ class Wire:
             self.stalled = True
             self.abort()
 
-    async def _part(self, unsent: memoryview) -> None:
+    async def _finish_begun(self, unsent: memoryview) -> None:
         """Finish what was begun although its task is cancelled, or drop the connection."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + PARTING):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_SECONDS):
             try:
                 while unsent and self._tls is None:
                     unsent = unsent[await self._send_some(unsent) :]
@@ -198,6 +202,27 @@ class Wire:
         piece = data[:TLS_PIECE]
         await self._tls.send_all(piece)
         return len(piece)
+
+
+async def lingering_close(stream: Stream, *, timeout: float, max_discarded: int) -> None:
+    """Send the end of our side, and read on until the client has taken in what came before it.
+
+    Closing over unread bytes would reset the connection, and the client might lose the last
+    answer to the reset. For the same reason this reads, and drops, `max_discarded` bytes at most.
+    Returns after `timeout` seconds at the latest; the socket is still to be closed.
+    """
+    with trio.move_on_after(timeout):
+        try:
+            if isinstance(stream, trio.SSLStream):
+                await stream.aclose()
+                return
+            await stream.send_eof()
+            left = max_discarded
+            while left > 0:
+                data = await stream.receive_some(MAX_RECV)
+                left = left - len(data) if data else 0
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client was quicker, or a write that failed
 
 
 def plain_socket(stream: Stream) -> trio.socket.SocketType:

@@ -12,7 +12,7 @@ import trio
 from relay.config.settings import SettingError, Settings
 from relay.db.source import Source, reachable
 from relay.server.listeners import open_sockets
-from relay.serving import serve_source, server_config, set_aside_what_stays
+from relay.serving import ProcessConfig, serve_source, server_config, set_aside_what_stays
 from relay.workers.protocol import BEAT, Order, Report
 
 ORPHANED = 1.0  # seconds for goodbyes when the supervisor is gone: its Postgres went, too
@@ -94,15 +94,17 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
         named = "DATABASE_URL" if folder is None else "the embedded Postgres"
         await reachable(named, source.dsn, settings.database_timeout)
         await serve_source(
-            settings,
-            config,
+            ProcessConfig(
+                settings=settings,
+                server=config,
+                base_url=order.base_url,
+                keeps_house=order.keeps_house,
+                all_serve=all_serve.is_set,
+                on_leaving=lambda: reports.send(Report("leaving")),
+            ),
             sockets,
             source,
-            order.base_url,
             announce=announce,
             stop=stop,
-            keeps_house=order.keeps_house,
-            all_serve=all_serve.is_set,
-            on_leaving=lambda: reports.send(Report("leaving")),
         )
         process.cancel_scope.cancel()

@@ -10,7 +10,7 @@ import trio
 from tests.faults.ledger import Account
 from tests.raw import HANDSHAKE, head
 from tests.security.strangers import dialled, for_ever, heard
-from tests.server.test_websocket_guard import masked
+from tests.server.frames import masked
 
 JSON = "Content-Type: application/json"
 CHUNKED = "Transfer-Encoding: chunked"

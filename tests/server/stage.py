@@ -7,7 +7,6 @@ The server is the real one on a real socket. The application is a stage: each re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +18,11 @@ from wsproto.events import AcceptConnection, Request
 from wsproto.events import Event as FrameEvent
 from wsproto.extensions import PerMessageDeflate
 
-from relay.server.bounds import GuardLimits
+from relay.server.limits import ConnectionLimits
 from relay.server.listeners import open_sockets
 from relay.server.observer import Observer
-from relay.server.serve import serve
+from relay.server.serve import ServerConfig, serve
 from relay.server.transport import EXTENSION, Transport
-from relay.serving import LAYERS
 from tests.support.patience import PATIENCE
 
 HOUR = 3600.0  # seconds: what must not be waited for in a test, nor end anything by accident
@@ -267,15 +265,12 @@ def configuration(**settings: Any) -> Config:
     return Config.from_mapping(defaults | settings)
 
 
-layer_in_use: ContextVar[str] = ContextVar("layer_in_use", default="lean")
-
-
 @asynccontextmanager
 async def serving(
     app: Any,
     *,
-    limits: GuardLimits | None = None,
-    drain: Callable[[], Awaitable[None]] | None = None,
+    limits: ConnectionLimits | None = None,
+    drain: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     **settings: Any,
 ) -> AsyncIterator[Server]:
     """A server for the length of the block; afterwards it has stopped, and nothing failed."""
@@ -287,13 +282,14 @@ async def serving(
     async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
         await serve(
             app,
-            config,
             sockets,
-            limits=limits or GuardLimits(close_timeout=HOUR, send_timeout=HOUR),
-            observer=server.observer,
+            ServerConfig(
+                hypercorn=config,
+                limits=limits or ConnectionLimits(close_timeout=HOUR, send_timeout=HOUR),
+                observer=server.observer,
+                drain=drain,
+            ),
             shutdown_trigger=server.stop.wait,
-            drain=drain,
-            layer=LAYERS[layer_in_use.get()],
             task_status=task_status,
         )
         server.stopped.set()

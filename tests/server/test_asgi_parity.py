@@ -1,6 +1,6 @@
-"""One application under Hypercorn itself and under both layers: told the same, event by event.
+"""One application under Hypercorn itself and under our server: the same scopes, event by event.
 
-Where a layer is better than Hypercorn, the difference is written down here, and nowhere else.
+Where ours is better than Hypercorn, the difference is written down here, and nowhere else.
 """
 
 from collections.abc import AsyncIterator
@@ -14,9 +14,9 @@ import trio.testing
 from hypercorn.trio import serve as unmodified
 
 from tests.server.echo import Echo
-from tests.server.stage import Client, configuration, get, layer_in_use, serving
+from tests.server.frames import masked
+from tests.server.stage import Client, configuration, get, serving
 from tests.server.test_strangers import HANDSHAKE
-from tests.server.test_websocket_guard import masked
 from tests.support.patience import PATIENCE, eventually
 
 POST = get("/path/%c3%a9?200", "Content-Length: 4", "X-Own: One", "x-own: two")
@@ -40,17 +40,15 @@ SOCKETS = {
     "pings between": (masked(0x89, b"?") + masked(0x8A, b"!") + masked(0x81, b"x"),),
 }
 
+SERVERS = ("hypercorn", "relay")
+
 
 @asynccontextmanager
 async def under(name: str, echo: Echo) -> AsyncIterator[int]:
     """The application's port."""
-    if name != "hypercorn":
-        token = layer_in_use.set(name)
-        try:
-            async with serving(echo, include_server_header=False) as server:
-                yield server.port
-        finally:
-            layer_in_use.reset(token)
+    if name == "relay":
+        async with serving(echo, include_server_header=False) as server:
+            yield server.port
         return
     stop = trio.Event()
     config = configuration(include_server_header=False, errorlog=None, graceful_timeout=0.05)
@@ -66,7 +64,7 @@ async def under(name: str, echo: Echo) -> AsyncIterator[int]:
             stop.set()
 
 
-def told(echo: Echo) -> list[Any]:
+def heard_by(echo: Echo) -> list[Any]:
     """Scopes and events, without what differs from run to run or belongs to us."""
     return [
         (_scope(scope), _events(heard))
@@ -118,17 +116,16 @@ async def _ask(port: int, request: bytes) -> tuple[int, dict[bytes, bytes], byte
     return head.status_code, dict(head.headers), body
 
 
-@pytest.mark.parametrize("layer", ["guard", "lean"])
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_a_request_is_told_and_answered_as_hypercorn_does(name: str, layer: str) -> None:
+async def test_a_request_is_passed_on_and_answered_as_by_hypercorn(name: str) -> None:
     found = []
-    for server in ("hypercorn", layer):
+    for server in SERVERS:
         echo = Echo()
         async with under(server, echo) as port:
             answer = await _ask(port, REQUESTS[name])
-        found.append((told(echo), _answer(answer, name)))
+        found.append((heard_by(echo), _answer(answer, name)))
     hypercorn, ours = found
-    if name == "an absolute target":  # Hypercorn tells the whole of it as the path
+    if name == "an absolute target":  # Hypercorn has the whole of it as the path
         hypercorn[0][0][0].update(path="/path", raw_path=b"/path")
     assert ours == hypercorn
 
@@ -144,14 +141,13 @@ def _answer(
     return status, headers, body
 
 
-@pytest.mark.parametrize("layer", ["guard", "lean"])
 @pytest.mark.parametrize("name", SOCKETS)
-async def test_a_websocket_is_told_and_answered_as_by_hypercorn(name: str, layer: str) -> None:
+async def test_a_websocket_is_passed_on_and_answered_as_by_hypercorn(name: str) -> None:
     handshake = HANDSHAKE.replace(
         b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n", b""
     )
     found = []
-    for server in ("hypercorn", layer):
+    for server in SERVERS:
         echo = Echo()
         async with under(server, echo) as port:
             client = Client(await trio.open_tcp_stream("127.0.0.1", port))
@@ -167,9 +163,9 @@ async def test_a_websocket_is_told_and_answered_as_by_hypercorn(name: str, layer
                     await client.send(masked(0x88, b"\x03\xe8"))
                 frames = await client.rest()
             await echo.hung_up.wait()
-        found.append((_handshake(answer), frames, told(echo)))
+        found.append((_handshake(answer), frames, heard_by(echo)))
     hypercorn, ours = found
-    # Hypercorn tells 1006 for every end that the client began; ours tell what the client said
+    # Hypercorn reports 1006 for every end that the client began; ours reports the client's code
     code = 4000 if name == "a close with a code" else 1000
     hypercorn[2][0][1][-1]["code"] = code
     assert ours == hypercorn
@@ -187,11 +183,11 @@ def _handshake(answer: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     return status[:12], headers
 
 
-@pytest.mark.parametrize("server", ["hypercorn", "guard", "lean"])
-async def test_three_servers_are_compared_and_not_one(server: str) -> None:
+@pytest.mark.parametrize("server", SERVERS)
+async def test_two_servers_are_compared_and_not_one(server: str) -> None:
     async with under(server, Echo()) as port:
         client = Client(await trio.open_tcp_stream("127.0.0.1", port))
         async with client.stream:
             await client.send(b"GET / HTTP/1.1\r\nHost: a\nX: b\r\nConnection: close\r\n\r\n")
             problem = b"The request's headers are not HTTP" in await client.rest()
-    assert problem is (server == "lean")
+    assert problem is (server == "relay")

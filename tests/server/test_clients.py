@@ -1,4 +1,4 @@
-"""Programs that others wrote, on both layers: curl, httpx, aiohttp, websockets, Node and more.
+"""Programs that others wrote: curl, httpx, aiohttp, websockets, Node and more.
 
 Each posts bodies of every framing and talks over a WebSocket, as its own users would have it.
 """
@@ -16,8 +16,6 @@ from tests.server.echo import Echo
 from tests.server.stage import serving
 from tests.support.patience import PATIENCE
 from tests.support.programs import program
-
-pytestmark = pytest.mark.usefixtures("layer")
 
 LARGE = 300_000  # bytes: more than a read, and more than a socket takes at once
 

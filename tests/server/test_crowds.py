@@ -10,14 +10,12 @@ from quart import websocket
 from quart_trio import QuartTrio
 from trio_websocket import open_websocket
 
-from relay.server.bounds import GuardLimits
+from relay.server.limits import ConnectionLimits
 from tests.server.stage import HOUR, Stage, get, serving
-
-pytestmark = pytest.mark.usefixtures("layer")
 
 
 async def test_one_too_many_is_told_to_come_back_and_others_are_unaffected(stage: Stage) -> None:
-    async with serving(stage, limits=GuardLimits(max_connections=1)) as server:
+    async with serving(stage, limits=ConnectionLimits(max_connections=1)) as server:
         first = await server.connect()
         await first.send(get("/first"))
         visit = await stage.visit()
@@ -38,7 +36,7 @@ async def test_one_too_many_is_told_to_come_back_and_others_are_unaffected(stage
 
 
 async def test_in_a_full_house_whoever_waits_longest_makes_room(stage: Stage) -> None:
-    async with serving(stage, limits=GuardLimits(max_connections=2)) as server:
+    async with serving(stage, limits=ConnectionLimits(max_connections=2)) as server:
         busy = await server.connect()
         await busy.send(get("/first"))
         visit = await stage.visit()
@@ -68,7 +66,7 @@ async def test_in_a_full_house_whoever_waits_longest_makes_room(stage: Stage) ->
 
 
 async def test_one_too_many_that_says_nothing_is_dropped_in_bounded_time(stage: Stage) -> None:
-    limits = GuardLimits(max_connections=0, refusal_timeout=0.1)
+    limits = ConnectionLimits(max_connections=0, refusal_timeout=0.1)
     async with serving(stage, limits=limits) as server:
         assert (await server.ask(b"")).startswith(b"HTTP/1.1 503 ")
 
@@ -76,7 +74,7 @@ async def test_one_too_many_that_says_nothing_is_dropped_in_bounded_time(stage: 
 async def test_beyond_the_refusals_at_one_time_connections_are_dropped_silently(
     stage: Stage,
 ) -> None:
-    limits = GuardLimits(max_connections=0, max_refusals=1, refusal_timeout=HOUR)
+    limits = ConnectionLimits(max_connections=0, max_refusals=1, refusal_timeout=HOUR)
     async with serving(stage, limits=limits) as server:
         await server.connect()  # is being told, and does not listen
         assert await server.ask(b"") == b""

@@ -16,9 +16,9 @@ CASES = [
 ]
 SCRIPT = """
 import resource
-from relay.server.bounds import GuardLimits
+from relay.server.limits import ConnectionLimits
 from relay.server.descriptors import fitted
-limits = fitted(GuardLimits(max_connections=1_000, max_refusals=100))
+limits = fitted(ConnectionLimits(max_connections=1_000, max_refusals=100))
 allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 print(limits.max_connections, limits.max_refusals, allowed)
 """

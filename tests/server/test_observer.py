@@ -1,4 +1,4 @@
-"""What the guard writes to the log. How it is written is the log's own matter."""
+"""What the server writes to the log. How it is written is the log's own matter."""
 
 import logging
 

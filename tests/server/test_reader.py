@@ -29,8 +29,7 @@ class Line:
         await self.reader.give_way()
         while not self.reader.unread:
             assert await self.reader.more()
-        assert self.reader.unread == b"next"
-        self.reader.unread = b""
+        assert self.reader.take_all() == b"next"
 
     def waiting(self, wait: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """The kernel's way to wait, counted; a peer that is not quick sends only now."""
@@ -86,7 +85,8 @@ async def test_who_sent_several_at_once_lets_others_go_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with opened(monkeypatch) as line, trio.open_nursery() as others:
-        line.reader.unread = b"the second"
+        await line.peer.send(b"the second")
+        assert await line.reader.more()
         had_a_turn = trio.Event()
 
         async def other() -> None:

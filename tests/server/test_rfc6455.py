@@ -1,4 +1,4 @@
-"""WebSockets by their book (RFC 6455), on both layers: frames, fragments, masks, codes, UTF-8."""
+"""WebSockets by their book (RFC 6455): frames, fragments, masks, codes, UTF-8."""
 
 import itertools
 import struct
@@ -12,13 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsproto.events import BytesMessage, CloseConnection, Pong, TextMessage
 
-from relay.server.bounds import GuardLimits
+from relay.server.limits import ConnectionLimits
 from tests.server.echo import Echo
-from tests.server.stage import LAYERS, Client, Server, Stage, layer_in_use, serving
+from tests.server.frames import close_code, masked, opened
+from tests.server.stage import Client, Server, Stage, serving
 from tests.server.test_strangers import HANDSHAKE, mutated, replaced
-from tests.server.test_websocket_guard import close_code, masked, opened
-
-pytestmark = pytest.mark.usefixtures("layer")
 
 EURO = "€".encode()
 MASK = b"\x12\x34\x56\x78"
@@ -258,7 +256,7 @@ async def test_the_client_is_gone_while_the_application_makes_up_its_mind(
 
 
 async def test_a_flood_of_frames_is_cut_and_others_are_served_meanwhile(stage: Stage) -> None:
-    async with serving(stage, limits=GuardLimits(max_frames=100, close_timeout=0.2)) as server:
+    async with serving(stage, limits=ConnectionLimits(max_frames=100, close_timeout=0.2)) as server:
         client, visit = await opened(server, stage)
         await client.send(masked(0x8A, b"") * 200)
         assert await close_code(client) == 1008
@@ -277,16 +275,11 @@ CONVERSATION = (
 
 @settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(1, len(HANDSHAKE + CONVERSATION) - 1), max_size=12, unique=True))
-@pytest.mark.parametrize("name", LAYERS)
-async def test_any_chunking_is_heard_as_one_piece(name: str, cuts: list[int]) -> None:
+async def test_any_chunking_is_heard_as_one_piece(cuts: list[int]) -> None:
     said = HANDSHAKE + CONVERSATION
     edges = [0, *sorted(cuts), len(said)]
-    token = layer_in_use.set(name)
-    try:
-        pieces = [said[at:end] for at, end in itertools.pairwise(edges)]
-        assert await _heard(pieces) == await _heard([said])
-    finally:
-        layer_in_use.reset(token)
+    pieces = [said[at:end] for at, end in itertools.pairwise(edges)]
+    assert await _heard(pieces) == await _heard([said])
 
 
 async def _heard(pieces: Sequence[bytes]) -> list[dict[str, object]]:
@@ -305,7 +298,7 @@ async def _heard(pieces: Sequence[bytes]) -> list[dict[str, object]]:
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.soak)])
 async def test_mutated_frames_harm_nobody(count: int) -> None:
     random = Random(6455)
-    limits = GuardLimits(close_timeout=0.2, send_timeout=1)
+    limits = ConnectionLimits(close_timeout=0.2, send_timeout=1)
     async with serving(Echo(), limits=limits, errorlog=None) as server:
 
         async def speak(said: bytes) -> None:

@@ -1,13 +1,12 @@
-"""HTTP/1.1 by its book (RFC 9112), on the lean layer: what is read, what is not, what comes out.
+"""HTTP/1.1 by its book (RFC 9112): what is read, what is not, what comes out.
 
-Whoever reads a request differently from the proxy in front can be made to read another one. So
-a table of all looseness that was ever used for that, each with its answer.
+A server that reads a request differently from the proxy in front can be made to read another one.
+So a table of all looseness that was ever used for that, each with its answer.
 """
 
 import itertools
 import json
 import os
-from collections.abc import Iterator
 from random import Random
 
 import h11
@@ -21,15 +20,8 @@ from relay.errors import Problem
 from relay.server.framing import MAX_LINE, Chunked, Counted
 from relay.server.heads import parse_head
 from tests.server.echo import Echo
-from tests.server.stage import Stage, get, layer_in_use, serving
+from tests.server.stage import Stage, get, serving
 from tests.server.test_strangers import CHUNKED, HANDSHAKE, POST, mutated
-
-
-@pytest.fixture(autouse=True)
-def lean() -> Iterator[None]:
-    token = layer_in_use.set("lean")
-    yield
-    layer_in_use.reset(token)
 
 
 def post(*headers: str, body: bytes = b"") -> bytes:
@@ -391,14 +383,10 @@ STREAMS = {
 async def test_any_chunking_reads_as_one_piece(name: str, data: st.DataObject) -> None:
     said = STREAMS[name]
     cuts = data.draw(st.lists(st.integers(1, len(said) - 1), max_size=12, unique=True))
-    token = layer_in_use.set("lean")
-    try:
-        whole, bodies = await _answers([said])
-        edges = [0, *sorted(cuts), len(said)]
-        pieces = [said[at:end] for at, end in itertools.pairwise(edges)]
-        assert await _answers(pieces) == (whole, bodies)
-    finally:
-        layer_in_use.reset(token)
+    whole, bodies = await _answers([said])
+    edges = [0, *sorted(cuts), len(said)]
+    pieces = [said[at:end] for at, end in itertools.pairwise(edges)]
+    assert await _answers(pieces) == (whole, bodies)
 
 
 async def _answers(pieces: list[bytes]) -> tuple[list[int], list[bytes]]:

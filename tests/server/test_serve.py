@@ -9,16 +9,14 @@ import trio.testing
 from quart_trio import QuartTrio
 from wsproto.events import CloseConnection, TextMessage
 
-from relay.server.bounds import GuardLimits
+from relay.server.limits import ConnectionLimits
 from relay.server.listeners import open_sockets
-from relay.server.serve import LifespanEnded, StartupFailed, serve
+from relay.server.serve import LifespanEnded, ServerConfig, StartupFailed, serve
+from tests.server.frames import opened
 from tests.server.stage import HOUR, Client, Recorder, Stage, configuration, get, serving
 from tests.server.test_transport import fill
-from tests.server.test_websocket_guard import opened
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
-
-pytestmark = pytest.mark.usefixtures("layer")
 
 
 async def run_to_its_end(app: Any, **settings: Any) -> None:
@@ -27,10 +25,8 @@ async def run_to_its_end(app: Any, **settings: Any) -> None:
     with trio.fail_after(PATIENCE):
         await serve(
             app,
-            config,
             open_sockets(config),
-            limits=GuardLimits(),
-            observer=Recorder(),
+            ServerConfig(hypercorn=config, limits=ConnectionLimits(), observer=Recorder()),
             shutdown_trigger=trio.sleep_forever,
         )
 
@@ -45,9 +41,8 @@ async def test_readiness_names_the_addresses(stage: Stage) -> None:
     async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
         await serve(
             stage,
-            config,
             sockets,
-            limits=GuardLimits(),
+            ServerConfig(hypercorn=config, limits=ConnectionLimits()),
             shutdown_trigger=stop.wait,
             task_status=task_status,
         )
@@ -211,7 +206,7 @@ async def test_nothing_is_accepted_while_draining(stage: Stage) -> None:
 
 
 async def test_stopping_ends_in_time_with_readers_that_stalled(stage: Stage) -> None:
-    async with serving(stage, limits=GuardLimits(send_timeout=HOUR)) as server:
+    async with serving(stage, limits=ConnectionLimits(send_timeout=HOUR)) as server:
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 _, visit = await opened(server, stage)
@@ -234,7 +229,7 @@ async def test_a_drain_that_hangs_does_not_outlast_the_grace(stage: Stage) -> No
 
 async def test_a_server_that_is_cancelled_does_not_wait_for_readers(stage: Stage) -> None:
     with trio.CancelScope() as outer:
-        async with serving(stage, limits=GuardLimits(send_timeout=HOUR)) as server:
+        async with serving(stage, limits=ConnectionLimits(send_timeout=HOUR)) as server:
             _, visit = await opened(server, stage)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(visit.transport.send_raw, bytes(20_000_000))
@@ -250,9 +245,7 @@ async def test_what_the_drain_raises_is_raised_plainly(stage: Stage) -> None:
     with pytest.raises(LookupError, match="drain"):
         await serve(
             stage,
-            config,
             open_sockets(config),
-            limits=GuardLimits(),
+            ServerConfig(hypercorn=config, limits=ConnectionLimits(), drain=drain),
             shutdown_trigger=trio.lowlevel.checkpoint,
-            drain=drain,
         )

@@ -9,10 +9,8 @@ import trio.testing
 from quart import request, websocket
 from quart_trio import QuartTrio
 
+from tests.server.frames import masked
 from tests.server.stage import Client, Server, get, serving
-from tests.server.test_websocket_guard import masked
-
-pytestmark = pytest.mark.usefixtures("layer")
 
 SEED = 6455
 MUTATIONS = 3_000  # about ten seconds on a slow core

@@ -6,11 +6,9 @@ import pytest
 import trio
 from wsproto.events import CloseConnection, TextMessage
 
-from relay.server.bounds import GuardLimits
+from relay.server.limits import ConnectionLimits
 from tests.certificates import self_signed
 from tests.server.stage import Stage, get, serving
-
-pytestmark = pytest.mark.usefixtures("layer")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +56,7 @@ async def test_ready_frames_go_the_ordinary_way(stage: Stage, certificate: dict[
 
 
 async def test_a_reader_that_stalls_is_cut(stage: Stage, certificate: dict[str, str]) -> None:
-    limits = GuardLimits(send_timeout=0.2, close_timeout=0.2)
+    limits = ConnectionLimits(send_timeout=0.2, close_timeout=0.2)
     async with serving(stage, limits=limits, **certificate) as server:
         client = await server.connect()
         client.secure(trusting(certificate))

@@ -9,18 +9,16 @@ import trio.testing
 from wsproto.events import CloseConnection, Ping, TextMessage
 
 from relay.server import wire
-from relay.server.bounds import GuardLimits
+from relay.server.limits import ConnectionLimits
 from relay.server.wire import Wire
+from tests.server.frames import opened
 from tests.server.stage import HOUR, Client, Server, Stage, Visit, get, serving
-from tests.server.test_websocket_guard import opened
 from tests.support.patience import eventually
-
-pytestmark = pytest.mark.usefixtures("layer")
 
 HELLO = b"\x81\x05hello"  # a server's text frame
 MUCH = 1_000_000  # bytes: more than a socket takes at once
 
-IMPATIENT = GuardLimits(send_timeout=0.2, close_timeout=0.2)
+IMPATIENT = ConnectionLimits(send_timeout=0.2, close_timeout=0.2)
 
 
 def frame(payload: bytes) -> bytes:
@@ -257,7 +255,7 @@ async def test_a_reader_that_is_slow_but_reads_is_not_cut(
         return sent
 
     monkeypatch.setattr(Wire, "_send_some", counted)
-    async with serving(stage, limits=GuardLimits(send_timeout=3)) as server:
+    async with serving(stage, limits=ConnectionLimits(send_timeout=3)) as server:
         client, visit = await opened(server, stage)
         whole = frame(bytes(MUCH * 40))
         async with trio.open_nursery() as nursery:
@@ -277,7 +275,7 @@ async def test_a_reader_that_is_slow_but_reads_is_not_cut(
 @pytest.fixture
 def _patient_parting(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was begun is finished however long the reader takes; it is to read 20 MB."""
-    monkeypatch.setattr(wire, "PARTING", HOUR)
+    monkeypatch.setattr(wire, "FINISH_SECONDS", HOUR)
 
 
 @pytest.mark.usefixtures("_patient_parting")
@@ -350,9 +348,7 @@ async def test_the_answer_to_a_head_request_has_no_place_for_ready_bytes(
     assert body == b""
 
 
-async def test_what_a_client_says_is_heard_where_it_is_read(
-    server: Server, stage: Stage, layer: str
-) -> None:
+async def test_what_a_client_says_is_heard_where_it_is_read(server: Server, stage: Stage) -> None:
     client, visit = await opened(server, stage)
     heard: list[dict[str, object]] = []
     news, told = trio.open_memory_channel[None](10)
@@ -361,10 +357,6 @@ async def test_what_a_client_says_is_heard_where_it_is_read(
         heard.append(event)
         news.send_nowait(None)
 
-    if layer == "guard":  # there the application receives by itself
-        assert not visit.transport.hear(hear)
-        visit.leave()
-        return
     last = visit.transport.last_received
     await client.put(TextMessage("before"))
     await eventually(lambda: visit.transport.last_received > last)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuardLimits:
-    """The bounds the guard keeps; each with its unit and why it is what it is."""
+class ConnectionLimits:
+    """The bounds a server keeps; each with its unit and why it is what it is."""
 
     max_connections: int = 10_256
     """Live connections. Ten thousand streams, and room for the requests that feed them."""
@@ -15,23 +15,23 @@ class GuardLimits:
     phone needs to change networks, shorter than what stalled readers could pile up."""
 
     close_timeout: float = 2.0
-    """Seconds a parting may take: the answer to a close frame, or the reader's own end. An
-    honest peer needs a round trip; whoever is mute is not worth a socket."""
+    """Seconds the end of a connection may take: the answer to a close frame, or a lingering close.
+    An honest peer needs a round trip; a silent one is not worth a socket."""
 
     refusal_timeout: float = 1.0
     """Seconds a connection over the cap may take to read its 503."""
 
     max_refusals: int = 512
-    """Connections being turned away at one time; past it they are dropped without a word, so
-    that saying no never costs more than serving."""
+    """Connections over the cap that are answered at one time; past it they are closed unanswered,
+    so that refusing never costs more than serving."""
 
     max_discarded: int = 4_194_304
-    """Bytes read and thrown away while parting. Most clients send their whole body before they
-    read: one a few times too large is still told so, instead of seeing a reset."""
+    """Bytes read and thrown away while a connection ends. Most clients send their whole body before
+    they read: the answer to one a few times too large still arrives, instead of a reset."""
 
     max_frames: int = 500
     """Frames of one WebSocket at once, pings, pongs and fragments included; and `frame_rate` a
-    second. Empty ones cost their sender nothing: four sockets of them held everybody up."""
+    second. Empty ones cost their sender nothing: four sockets of them held up all others."""
 
     frame_rate: float = 50.0
     """Frames a second, steadily. A chatty client has a tenth of it."""

@@ -1,4 +1,4 @@
-"""HTTP behind the guard: every request has an answer, every connection an end."""
+"""HTTP: every request has an answer, every connection an end."""
 
 import json
 
@@ -10,8 +10,6 @@ from quart_trio import QuartTrio
 
 from relay.server.connections import SWEPT
 from tests.server.stage import Recorder, Server, Stage, get, serving
-
-pytestmark = pytest.mark.usefixtures("layer")
 
 
 def problem(answer: bytes) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""WebSockets behind the guard: handshakes, bounds, endings."""
+"""WebSockets: handshakes, bounds, endings."""
 
 from collections.abc import Iterator
 
@@ -18,35 +18,12 @@ from wsproto.events import (
     TextMessage,
 )
 
-from relay.server.bounds import GuardLimits
+from relay.server.limits import ConnectionLimits
 from relay.server.messages import FRAMES_AT_ONCE
-from tests.server.stage import HOUR, Client, Server, Stage, Visit, serving
-
-pytestmark = pytest.mark.usefixtures("layer")
+from tests.server.frames import close_code, masked, opened
+from tests.server.stage import HOUR, Client, Server, Stage, serving
 
 CLOSE_FRAME = 0x88
-
-
-async def opened(server: Server, stage: Stage) -> tuple[Client, Visit]:
-    client = await server.websocket()
-    visit = await stage.visit()
-    await visit.accept()
-    await client.accepted()
-    return client, visit
-
-
-def masked(first: int, payload: bytes) -> bytes:
-    """A client's frame, masked with zeros so that the payload can be read."""
-    assert len(payload) < 126
-    return bytes((first, 0x80 | len(payload))) + bytes(4) + payload
-
-
-async def close_code(client: Client) -> int:
-    """The code of the server's close frame, whatever came before it."""
-    while True:
-        event = await client.frame()
-        if isinstance(event, CloseConnection):
-            return int(event.code)
 
 
 async def say_on_until_cut(client: Client, event: TextMessage | BytesMessage) -> None:
@@ -172,7 +149,7 @@ async def test_a_message_limit_counts_bytes_not_characters(stage: Stage) -> None
 
 
 async def test_endless_fragments_end_with_1009_and_the_connection(stage: Stage) -> None:
-    limits = GuardLimits(close_timeout=HOUR, max_discarded=100_000)
+    limits = ConnectionLimits(close_timeout=HOUR, max_discarded=100_000)
     async with serving(stage, limits=limits, websocket_max_message_size=1_000) as server:
         client, visit = await opened(server, stage)
         await say_on_until_cut(client, TextMessage("x" * 100, message_finished=False))
@@ -229,7 +206,7 @@ async def test_a_close_waits_for_its_answer_and_no_longer(server: Server, stage:
 async def test_a_close_that_is_not_answered_ends_within_the_close_timeout(
     stage: Stage, returned: bool
 ) -> None:
-    async with serving(stage, limits=GuardLimits(close_timeout=0.1)) as server:
+    async with serving(stage, limits=ConnectionLimits(close_timeout=0.1)) as server:
         client, visit = await opened(server, stage)
         await visit.close(1012)
         if returned:
@@ -243,7 +220,7 @@ async def test_a_close_that_is_not_answered_ends_within_the_close_timeout(
 
 
 async def test_the_close_code_survives_a_client_that_keeps_sending(stage: Stage) -> None:
-    async with serving(stage, limits=GuardLimits(close_timeout=HOUR)) as server:
+    async with serving(stage, limits=ConnectionLimits(close_timeout=HOUR)) as server:
         client, visit = await opened(server, stage)
         for _ in range(100):
             await client.put(TextMessage("not read by anybody"))
@@ -259,7 +236,7 @@ async def test_the_close_code_survives_a_client_that_keeps_sending(stage: Stage)
 
 
 async def test_talking_on_after_a_close_is_bounded(stage: Stage) -> None:
-    limits = GuardLimits(close_timeout=HOUR, max_discarded=100_000)
+    limits = ConnectionLimits(close_timeout=HOUR, max_discarded=100_000)
     async with serving(stage, limits=limits) as server:
         client, visit = await opened(server, stage)
         await visit.close()
@@ -329,7 +306,7 @@ async def test_a_quart_handler_that_returns_with_unread_messages_frees_its_conne
     async def reads_one() -> None:
         await websocket.receive()
 
-    async with serving(app, limits=GuardLimits(close_timeout=HOUR)) as server:
+    async with serving(app, limits=ConnectionLimits(close_timeout=HOUR)) as server:
         client = await server.websocket()
         await client.accepted()
         for _ in range(100):
@@ -387,3 +364,24 @@ async def test_a_flood_of_tiny_frames_leaves_others_their_turns(
     assert parsed.frames == 452
     assert parsed.most <= FRAMES_AT_ONCE
     visit.leave()
+
+
+async def test_what_is_sent_while_the_clients_close_is_read_is_dropped(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+
+    async def send_on() -> None:
+        while True:
+            await visit.send({"type": "websocket.send", "text": "x"})
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send_on)
+        # the close is the frame before which, or behind which, others get their turn
+        await client.send(masked(0x8A, b"") * (FRAMES_AT_ONCE - 1) + masked(CLOSE_FRAME, b""))
+        while (await visit.receive())["type"] != "websocket.disconnect":
+            pass
+        nursery.cancel_scope.cancel()
+    visit.leave()
+    assert await close_code(client) == 1005

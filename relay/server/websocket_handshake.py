@@ -1,0 +1,75 @@
+"""The answer to a request for a WebSocket: 101, or an ordinary response (RFC 6455, 4.2.2)."""
+
+from collections.abc import Sequence
+
+from wsproto.utilities import generate_accept_token
+
+from relay.errors import Problem
+
+from .context import ServerContext
+from .heads import Head
+from .responses import Headers, ResponseWriter
+from .stamp import header_line
+from .transport import WireTransport
+from .wire import Wire
+
+
+class Handshake:
+    """One that was screened, with the subprotocols that the client offers."""
+
+    __slots__ = ("_headers", "_response", "_server", "_subprotocols", "_token", "_wire")
+
+    def __init__(
+        self,
+        server: ServerContext,
+        head: Head,
+        subprotocols: Sequence[str],
+        wire: Wire,
+        transport: WireTransport,
+    ) -> None:
+        self._server = server
+        self._headers = head.headers
+        self._token = generate_accept_token(head.all_of(b"sec-websocket-key"))
+        self._subprotocols = subprotocols
+        self._wire = wire
+        self._response = ResponseWriter(server, head, wire, transport, last=True)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the head of a rejection was written."""
+        return self._response.written
+
+    def acceptance(self, subprotocol: str | None, headers: Headers) -> bytes:
+        """The bytes that open the WebSocket. No extension is ever agreed on.
+
+        Raises ValueError for a subprotocol that was not offered, and for headers that are none,
+        or not the application's to choose.
+        """
+        fields = [
+            (b"upgrade", b"websocket"),
+            (b"connection", b"Upgrade"),
+            (b"sec-websocket-accept", self._token),
+        ]
+        if subprotocol is not None:
+            if subprotocol not in self._subprotocols:
+                raise ValueError("a subprotocol is accepted that the client did not offer")
+            fields.append((b"sec-websocket-protocol", subprotocol.encode()))
+        for name, value in headers:
+            if name.lower() in (b"sec-websocket-protocol", b"sec-websocket-extensions"):
+                raise ValueError(f"{name!r} is not for the application to choose")
+            fields.append((name, value))
+        lines = [header_line(name, value) for name, value in fields]
+        stamp = self._server.stamp.lines()
+        return b"".join([b"HTTP/1.1 101 Switching Protocols\r\n", *lines, stamp, b"\r\n"])
+
+    async def reject(self, problem: Problem) -> None:
+        """Answer in the application's place."""
+        await self._response.refuse(self._server.refusals.of(problem, self._headers))
+
+    async def start_response(self, status: int, headers: Headers) -> None:
+        """The application's own rejection. Raises OutOfTurn, ValueError."""
+        await self._response.start(status, headers)
+
+    async def response_body(self, data: bytes, *, more: bool) -> None:
+        """The next of its body. Raises OutOfTurn."""
+        await self._response.body(data, more=more)
