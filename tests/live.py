@@ -1,7 +1,6 @@
 """A serving Relay and people who use it, for tests that go over real sockets."""
 
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,11 +37,6 @@ class Relay:
         return User(self, answer.json()["user_id"], answer.json()["session_token"])
 
 
-def layer_asked_for() -> dict[str, str]:
-    """RELAY_HTTP1 from outside: every test can be run on either layer."""
-    return {name: os.environ[name] for name in ("RELAY_HTTP1",) if name in os.environ}
-
-
 @asynccontextmanager
 async def running_relay(
     database_url: str | None, *, stop: trio.Event | None = None, **environ: str
@@ -50,7 +44,7 @@ async def running_relay(
     """Relay in this process, on port 0, until the block ends or `stop`."""
     given = {"DATABASE_URL": database_url or "", "RELAY_SIGNING_KEYS": KEYS}
     # people of a test come from one address, and faster than people do
-    given |= {"RELAY_RATE_LIMITS": "off", **layer_asked_for()}
+    given |= {"RELAY_RATE_LIMITS": "off"}
     # a busy machine's database is slow, not away
     given |= {"RELAY_DATABASE_TIMEOUT": "60", **environ}
     settings = Settings.load(given, bind=environ.get("RELAY_BIND", "127.0.0.1:0"))

@@ -285,6 +285,20 @@ def test_variables_that_are_nearly_settings_are_named_once_with_what_was_meant()
     assert line["variables"] == "RELAY_COLOUR, RELAY_HEARTBEET (meant: RELAY_HEARTBEAT?)"
 
 
+@pytest.mark.parametrize("value", ["lean", "guard"])
+def test_a_setting_of_the_version_before_is_accepted_and_named(value: str) -> None:
+    environ = {"RELAY_HTTP1": value}
+    assert Settings.load(environ) == Settings.load({})
+    with capture_logs() as lines:
+        note_misspelt(environ)
+    assert lines == [
+        {"event": "settings_retired", "log_level": "warning", "variables": "RELAY_HTTP1"}
+    ]
+    with capture_logs() as lines:
+        note_misspelt({"RELAY_HTTP1": ""})
+    assert lines == []
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [

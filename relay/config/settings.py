@@ -219,11 +219,6 @@ class Settings:
     )  # fmt: skip
 
     # -- the server
-    http1: str = _setting(
-        "RELAY_HTTP1", one_of("lean", "guard"), "lean", "lean or guard",
-        "lean: Relay's own connections, twice as fast; guard: Hypercorn's, behind a guard",
-        shown="lean",
-    )  # fmt: skip
     body_timeout: float = _setting(
         "RELAY_BODY_TIMEOUT", duration(0.1, 600), 10.0, "seconds",
         "1 MiB over a slow line; slower ones hold a place for nothing", shown="10 s",

@@ -1,4 +1,4 @@
-"""Variables that look like settings and are none: a slip of the pen, told once at the start."""
+"""Variables that look like settings and have no effect: named in the log, once, at the start."""
 
 import dataclasses
 import re
@@ -10,7 +10,10 @@ import structlog
 from relay.config.settings import Settings
 
 THE_CLIENTS = frozenset({"RELAY_URL", "RELAY_TOKEN"})
-# what Kubernetes tells every container of a service that is called relay
+RETIRED = frozenset({"RELAY_HTTP1"})
+"""Settings of the version before: accepted, whatever their value, until the next one."""
+
+# set by Kubernetes in every container beside a service that is called relay
 _LINKED = re.compile(r"RELAY_(PORT|PORT_[0-9]+_.+|SERVICE_(HOST|PORT).*)")
 _KNOWN = [field.metadata["name"] for field in dataclasses.fields(Settings)]
 
@@ -18,13 +21,15 @@ log = structlog.get_logger("relay.config.settings")
 
 
 def note_misspelt(environ: Mapping[str, str]) -> None:
-    """Name the variables that no setting reads, and what may have been meant, in the log."""
+    """Name in the log the variables that no setting reads, and the settings that may be meant."""
     if found := [_told(name) for name in sorted(environ) if environ[name] and _is_strange(name)]:
         log.warning("settings_unknown", variables=", ".join(found))
+    if retired := sorted(name for name in RETIRED if environ.get(name)):
+        log.warning("settings_retired", variables=", ".join(retired))
 
 
 def _is_strange(name: str) -> bool:
-    ours = name in _KNOWN or name in THE_CLIENTS
+    ours = name in _KNOWN or name in THE_CLIENTS or name in RETIRED
     return name.startswith("RELAY_") and not ours and not _LINKED.fullmatch(name)
 
 

@@ -1,7 +1,6 @@
 """What the ingestion route takes, byte for byte, and how it refuses everything else."""
 
 import json
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -217,8 +216,6 @@ async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(relay: Relay)
 async def test_who_asks_before_it_sends_is_refused_without_its_body(
     relay: Relay, fault: str, status: int
 ) -> None:
-    if os.environ.get("RELAY_HTTP1") == "guard":
-        pytest.skip("Hypercorn gives leave before the app is asked")
     user = await relay.user()
     token = {
         "no credential": None,

@@ -16,7 +16,6 @@ import trio
 
 from tests.faults.altered import ALTERED
 from tests.faults.wire import Answer, Caller, Lost
-from tests.live import layer_asked_for
 from tests.support.patience import PATIENCE, eventually
 from tests.support.ports import HeldPort
 
@@ -66,7 +65,6 @@ class Program:
             "RELAY_MAX_CONNECTIONS_PER_USER": "1000",
             "RELAY_RATE_LIMITS": "off",
             **UNHURRIED,
-            **layer_asked_for(),
             **({"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}),
             **settings,
         }

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import trio
 
-from tests.live import KEYS, layer_asked_for
+from tests.live import KEYS
 from tests.support.patience import LOOK_EVERY, PATIENCE
 
 RELAY = (sys.executable, "-m", "relay.cli.main")
@@ -24,7 +24,7 @@ def environment(database_url: str | None = None, **settings: str) -> dict[str, s
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
     given = {"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}
-    return {**kept, **layer_asked_for(), **given, **settings}
+    return {**kept, **given, **settings}
 
 
 async def run_command(

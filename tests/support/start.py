@@ -21,7 +21,7 @@ import pytest
 KEPT = (
     *("PATH", "LD_LIBRARY_PATH", "PYENV_ROOT"),  # where programs are
     *("NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE"),  # whose certificates count
-    *("RELAY_HTTP1", "RELAY_TEST_ALL"),  # how this run was asked for
+    "RELAY_TEST_ALL",  # how this run was asked for
 )
 """What of the outer environment reaches a test, beside pytest's own."""
 
