@@ -10,7 +10,7 @@ reached each socket of its user once, in order, and nobody else's.
   make bench BENCH='--quick'                     everything, small: ten minutes
   make bench BENCH='w1 w2 --peers relay,fastapi --rounds 5'
   make bench BENCH='w1 --against main~20'        two commits of Relay, side by side
-  make bench BENCH='w1 --variant RELAY_HTTP1=lean'
+  make bench BENCH='w1 --variant RELAY_RATE_LIMITS=on'
 """
 
 import argparse

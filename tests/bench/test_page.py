@@ -62,7 +62,7 @@ def test_relay_failing_or_misdelivering_fails_the_run_and_slowness_does_not(tmp_
     assert delivered(record("other", 1, 1.0, delivered=False))  # theirs to answer for
     assert delivered(record("relay", 1, 1.0, good=False))  # refused, which is no delivery
     assert not delivered(record("relay", 1, 1.0, delivered=False))
-    assert not delivered(record("relay+RELAY_HTTP1=lean", 1, 1.0, delivered=False))
+    assert not delivered(record("relay+RELAY_RATE_LIMITS=on", 1, 1.0, delivered=False))
     assert not delivered({"failed": "w1", "peer": "relay", "round": 1, "why": "did not start"})
 
 
