@@ -323,11 +323,15 @@ async def test_metrics_are_read_by_a_peer_on_loopback_alone(database_url: str) -
         user = await relay.user()
         await user.posted(event_id="e")
         await user.posted(event_id="e")
+        assert (await relay.http.get("/api/me")).status_code == 401
         async with user.websocket() as stream:
             await stream.hello()
             await user.posted()
             await stream.events(1)
-            answer = await relay.http.get("/metrics")
+        with trio.fail_after(PATIENCE):
+            while "relay_stream_closes_total{" not in (await relay.http.get("/metrics")).text:
+                await trio.sleep(LOOK_EVERY)
+        answer = await relay.http.get("/metrics")
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith(("text/plain", "application/openmetrics"))
         missing = [name for name in METRICS if f"\n{name}" not in answer.text]
