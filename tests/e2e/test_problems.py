@@ -5,12 +5,13 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 
 from relay.db.pool import connect
 from tests.live import Relay, bearer, running_relay
 from tests.mint import claims_of
 from tests.raw import HANDSHAKE, handshake, head, raw_http
-from tests.support.patience import PATIENCE
+from tests.support.patience import LOOK_EVERY, PATIENCE
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 METRICS = [
