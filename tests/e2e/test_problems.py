@@ -330,7 +330,7 @@ async def test_metrics_are_read_by_a_peer_on_loopback_alone(database_url: str) -
             await user.posted()
             await stream.events(1)
         with trio.fail_after(PATIENCE):
-            while "relay_stream_closes_total{" not in (await relay.http.get("/metrics")).text:
+            while "relay_stream_closes_total{" not in (await relay.http.get("/metrics")).text:  # noqa: ASYNC110
                 await trio.sleep(LOOK_EVERY)
         answer = await relay.http.get("/metrics")
         assert answer.status_code == 200
