@@ -7,6 +7,8 @@ top to bottom, until it ends. (Quart's own streaming pulls from a generator, whi
 inside a nursery or a cancel scope.)
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
@@ -14,7 +16,7 @@ from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
 from relay.web.answers import Answer
-from relay.web.request import KEY, HTTPRequest, WebSocketRequest
+from relay.web.request import KEY, HTTPRequest, Request, WebSocketRequest
 from relay.web.routes import WEBSOCKET, answer_direct
 
 
@@ -38,10 +40,10 @@ class HTTPConnection(TrioASGIHTTPConnection):
             await request.send(answer)
 
     async def _ask_quart(self, request: HTTPRequest, send: ASGISendCallable) -> Answer:
-        request.scope[KEY] = request
-        quarts = self._create_request_from_scope(send)
-        quarts.body.set_complete()  # handlers read the body from our request
-        return await _answer_of(await self.app.handle_request(quarts))
+        with _findable(request):
+            quarts = self._create_request_from_scope(send)
+            quarts.body.set_complete()  # handlers read the body from our request
+            return await _answer_of(await self.app.handle_request(quarts))
 
 
 class WebSocketConnection(TrioASGIWebsocketConnection):
@@ -68,11 +70,21 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
             await request.send(answer)
 
     async def _ask_quart(self, request: WebSocketRequest, send: ASGISendCallable) -> Answer | None:
-        request.scope[KEY] = request
         self.receive_channel: Any = request.socket  # Quart's websocket would receive from it
-        quarts = self._create_websocket_from_scope(send)
-        response = await self.app.handle_websocket(quarts)
+        with _findable(request):
+            quarts = self._create_websocket_from_scope(send)
+            response = await self.app.handle_websocket(quarts)
         return None if response is None else await _answer_of(response)
+
+
+@contextmanager
+def _findable(request: Request) -> Iterator[None]:
+    """Have `current_request` find it; for no longer, or scope and request would keep each other."""
+    request.scope[KEY] = request
+    try:
+        yield
+    finally:
+        del request.scope[KEY]
 
 
 async def _answer_of(response: Any) -> Answer:
