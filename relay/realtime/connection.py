@@ -2,7 +2,7 @@
 
 A connection is a cursor that moves along the log; live delivery is a shortcut past the read.
 Its inbox stands before history is read, so nothing falls between the two; whatever the inbox
-cannot tell (the start, a hole in seq, an overflow) is read from the journal.
+does not hold (the start, a hole in seq, an overflow) is read from the journal.
 """
 
 import logging
@@ -26,13 +26,15 @@ from relay.realtime.close_codes import Close, close_for
 from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import Frame
 from relay.realtime.event_range import Stretch
-from relay.realtime.hub import Inbox
+from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Gap, Position, Start, locate
 from relay.realtime.transport import Door
 
 GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one second
 AGES = 0.2  # of a stream's age at most: streams that began as one do not all end as one
 CLOSE_HANDSHAKE = 2.0  # seconds a client may take to answer a WebSocket close
+FIRST_PAUSE = 0.1  # seconds after a read that the database did not answer; doubled each time
+LONGEST_PAUSE = 1.0
 
 _NAME = "relay.stream"
 _level_of = logging.getLogger(_NAME)
@@ -62,9 +64,8 @@ class Viewer:
 async def find_start(inbox: Inbox, start: Start, heads: Heads) -> Position:
     """Where the inbox's reader starts. Raises InvalidToken when the user is gone, DatabaseAway.
 
-    The inbox listens meanwhile, so that a reader who missed nothing needs no other read.
+    The inbox notes meanwhile whether events come, so a reader that missed none needs no other read.
     """
-    inbox.catch_up()
     return locate(start, await heads.head(inbox.user_id))
 
 
@@ -100,16 +101,16 @@ async def _live(
     try:
         async with trio.open_nursery() as nursery:
             nursery.cancel_scope.deadline = trio.current_time() + seconds
-            inbox.live_in(nursery.cancel_scope)  # gone, revoked, expired, too old, idle, draining
+            inbox.live_in(nursery.cancel_scope)  # gone, revoked, idle, draining
             door.listen(inbox.end, nursery)
             await _greet(door, position, viewer)
-            inbox.direct = door.direct
+            inbox.use_direct_write(door.direct)
             await _follow(door, inbox, journal)
     except* Exception:
         log.exception("stream_failed")
         at_last = Close.INTERNAL
     finally:
-        inbox.direct = None
+        inbox.end(at_last)  # unless it was ended: the first reason stands
     return inbox.closing or at_last
 
 
@@ -136,77 +137,65 @@ async def _follow(door: Door, inbox: Inbox, journal: Journal) -> None:
         frames: list[Frame] = []
         with trio.move_on_at(min(door.next_beat(), door.idle_at())):
             frames = await inbox.take()
-        await _offer(door, inbox, frames)
-
-
-async def _offer(door: Door, inbox: Inbox, frames: list[Frame]) -> None:
-    """Write what is new and next; anything else is a matter for the journal."""
-    if frames and frames[-1].epoch != inbox.epoch:
-        inbox.end(Close.RESTART)  # the numbering began anew: the client's cursor will tell
-        return
-    if frames and frames[0].seq <= inbox.position:
-        frames = [frame for frame in frames if frame.seq > inbox.position]
-    if not frames or inbox.behind:
-        return
-    if frames[-1].seq != inbox.position + len(frames):
-        inbox.behind = True
-    else:
-        texts = [frame.json for frame in frames]
-        await _write(door, inbox, Stretch(inbox.epoch, frames[0].seq, texts))
-        observe_delivery(frames[0].received_at)
+        if frames:
+            texts = [frame.json for frame in frames]
+            await _write(door, inbox, Stretch(inbox.epoch, frames[0].seq, texts))
+            observe_delivery(frames[0].received_at)
 
 
 async def _write(door: Door, inbox: Inbox, stretch: Stretch) -> None:
-    """Write events, alive between two parts: a page may take a thin line a while."""
+    """Write events, with signs of life between two parts: a slow client may take a while."""
     for part in stretch.parts():
         await door.send(part)
-        inbox.position = part.last
+        inbox.advance(part.last)
         await _stay_alive(door, inbox)
 
 
 async def _stay_alive(door: Door, inbox: Inbox) -> None:
-    """Give the sign of life that is due, or end the stream of who gave none."""
+    """Give the sign of life that is due, or end the stream of a client that gave none."""
     now = trio.current_time()
     if now >= door.idle_at():
-        inbox.end(Close.IDLE)
-        await trio.lowlevel.checkpoint()
+        await _end(inbox, Close.IDLE)
     elif now >= door.next_beat():
         await door.beat()
 
 
 async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
-    """Read the journal from the position until nothing more is stored."""
-    pause = 0.1
-    while True:
-        inbox.catch_up()  # from here on the inbox tells what the next read does not
+    """Read the journal from the position until nothing more is stored and the inbox is live."""
+    pause = FIRST_PAUSE
+    while not inbox.live:
+        inbox.begin_read()  # from here on the inbox holds what the next page does not
         try:
             page = await journal.read(inbox.user_id, inbox.position)
         except UNANSWERED:
             # the stream stays up and alive; a thousand readers must not come back as one
-            inbox.behind = True
+            inbox.fall_behind()
             await trio.sleep(pause * random.uniform(0.5, 1.5))
             await _stay_alive(door, inbox)
-            pause = min(pause * 2, 1.0)
+            pause = min(pause * 2, LONGEST_PAUSE)
             continue
         except InvalidToken:
-            inbox.end(Close.UNAUTHORIZED)
-            await trio.lowlevel.checkpoint()
+            await _end(inbox, Close.UNAUTHORIZED)
             return
-        pause = 0.1
+        pause = FIRST_PAUSE
         metrics.journal_reads.inc()
         if page.head.epoch != inbox.epoch:
-            inbox.end(Close.RESTART)
-            await trio.lowlevel.checkpoint()
+            await _end(inbox, Close.RESTART)  # the numbering began anew: the cursor tells
             return
         if page.head.oldest > inbox.position + 1:
             gap = Gap(inbox.position + 1, page.head.oldest - 1)
             await _tell_gap(door, inbox.epoch, gap)
-            inbox.position = gap.last
+            inbox.advance(gap.last)
         if page.texts:
             await _write(door, inbox, Stretch(inbox.epoch, page.first, page.texts))
-        if inbox.position >= page.head.last and not inbox.behind:
-            inbox.caught_up()
-            return
+        if inbox.position >= page.head.last:
+            inbox.finish_read()
+
+
+async def _end(inbox: Inbox, close: Close) -> None:
+    """End the stream from within: the scope that it lives in is cancelled, and this with it."""
+    inbox.end(close)
+    await trio.lowlevel.checkpoint()
 
 
 async def _tell_gap(door: Door, epoch: str, gap: Gap) -> None:
@@ -227,15 +216,15 @@ def _ended(closing: Close, reason: str) -> None:
 
 
 async def _say_goodbye(door: Door, closing: Close, reason: str | None = None) -> None:
-    """Say why in-band (some proxies swallow close codes), then close; cut who does not listen."""
-    with trio.move_on_after(GOODBYE) as said:
+    """Say why in-band (some proxies swallow close codes), then close; cut a client that stalls."""
+    with trio.move_on_after(GOODBYE) as scope:
         await door.control(
             "close",
             code=closing.code,
             reason=reason or closing.reason,
             retry_after_ms=closing.retry_after_ms,
         )
-    if not said.cancelled_caught:
+    if not scope.cancelled_caught:
         with trio.move_on_after(CLOSE_HANDSHAKE):
             await door.close(closing, reason or closing.reason)
             return

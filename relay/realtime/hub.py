@@ -1,9 +1,10 @@
-"""Who listens to whom: publish reaches one user's inboxes and nothing else.
+"""The live streams of one process by user, credential and address.
 
-Plain functions over plain dictionaries: nothing here waits, so nothing here can be overtaken.
+`publish` offers one user's events to that user's inboxes and to no other. Plain functions over
+plain dictionaries: nothing here waits, so nothing here can be overtaken.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -13,157 +14,9 @@ from relay.errors import Draining, ProcessFull, TooManyConnections
 from relay.observability import metrics
 from relay.observability.logs import know
 from relay.realtime.close_codes import Close
-from relay.realtime.encoding import MAX_MESSAGE, Frame
+from relay.realtime.inbox import Batch, Inbox
 
-INBOX_EVENTS = 256  # events a reader may be late before it is sent back to the journal
-INBOX_BYTES = 2**20
-
-Batch = Sequence[Frame]
-
-
-class Inbox:
-    """One reader's place in the hub: what waits for it, where it stands, and its end.
-
-    `position` is the seq last written to the reader. `behind` means: read the journal from
-    there, the inbox is not the whole story. After a hole, after an overflow, after a lost
-    announcement, and at a start with anything to read: it is always the same. While a start is
-    being found there is no `epoch`; what comes then makes it one with something to read.
-    """
-
-    __slots__ = (
-        "_bytes",
-        "_life",
-        "_offered",
-        "_waiting",
-        "_woken",
-        "address",
-        "behind",
-        "closing",
-        "credential_id",
-        "direct",
-        "epoch",
-        "position",
-        "reading",
-        "resting",
-        "user_id",
-    )
-
-    def __init__(self, user_id: UUID, credential_id: UUID, address: str) -> None:
-        self.user_id = user_id
-        self.credential_id = credential_id
-        self.address = address
-        self.epoch = ""
-        self.position = 0
-        self.behind = True
-        self.reading = False  # the journal: nobody else need read for this one
-        self.closing: Close | None = None
-        self._life: trio.CancelScope | None = None
-        # writes a batch to the socket at once, or says no; set by a door that can
-        self.direct: Callable[[Batch], bool] | None = None
-        # the reader waits, with nothing on its way to it: only then may a write pass it by
-        self.resting = False
-        self._waiting: list[Frame] = []
-        self._woken: trio.Event | None = None  # while its reader waits
-        self._bytes = 0
-        self._offered = 0
-
-    def offer(self, frames: Batch, size: int) -> bool:
-        """Hand over new events, in seq order. True when they are already on the wire.
-
-        Commits here and news of commits elsewhere are not in step: the same events may be
-        offered twice, or later ones first. What waits here is a stretch without a hole, always.
-        """
-        if self.behind:
-            return False  # the journal has them, and the reader is on its way there
-        if not self.epoch:
-            self.fall_behind()  # the start that is being found may be older than these
-            return False
-        if frames[0].seq != self._offered + 1 and frames[0].epoch == self.epoch:
-            frames = [frame for frame in frames if frame.seq > self.heard]
-            if not frames:
-                return False
-            if self._offered and frames[0].seq != self.heard + 1:
-                self.fall_behind()
-                return False
-            size = sum([frame.size for frame in frames])
-        self._offered = frames[-1].seq
-        if (
-            self.resting
-            and self.direct is not None
-            and size + len(frames) + 1 <= MAX_MESSAGE  # as an array: brackets and commas
-            and frames[0].seq == self.position + 1
-            and frames[0].epoch == self.epoch
-            and self.direct(frames)
-        ):
-            self.position = frames[-1].seq
-            return True
-        self._bytes += size
-        if len(self._waiting) + len(frames) > INBOX_EVENTS or self._bytes > INBOX_BYTES:
-            metrics.inbox_overflows.inc()
-            self.fall_behind()
-        else:
-            self._waiting += frames
-            self._wake()
-        return False
-
-    def start(self, epoch: str, seq: int, last: int) -> None:
-        """The reader goes on from `seq`. The stream stood at `last`, after a `catch_up`."""
-        self.epoch, self.position = epoch, seq
-        self.behind = self.behind or seq < last
-        self.reading = False
-
-    @property
-    def heard(self) -> int:
-        """The seq up to which all was written or waits here, unless it is `behind`."""
-        return max(self.position, self._offered)
-
-    def fall_behind(self) -> None:
-        """Send the reader to the journal."""
-        self.behind = True
-        self._wake()
-
-    def _wake(self) -> None:
-        self.resting = False
-        if self._woken is not None:
-            self._woken.set()
-
-    async def take(self) -> list[Frame]:
-        """Everything that waits, as soon as something does; who is behind does not wait."""
-        if not (self._waiting or self.behind):
-            self._woken, self.resting = trio.Event(), True
-            try:
-                await self._woken.wait()
-            finally:
-                self._woken, self.resting = None, False
-        return self._rest()
-
-    def catch_up(self) -> None:
-        """The reader reads the journal now: what waits here is stored there already."""
-        self._rest()
-        self._offered = 0  # the next offer may begin anywhere: the read may reach up to it
-        self.behind, self.reading = False, True
-
-    def caught_up(self) -> None:
-        """The reader wrote all it read, and nothing is missing before what waits here."""
-        self.reading = False
-
-    def _rest(self) -> list[Frame]:
-        frames, self._waiting = self._waiting, []
-        self._bytes = 0
-        return frames
-
-    def live_in(self, life: trio.CancelScope) -> None:
-        """The stream lives in this scope: its end, or one that was said before, cancels it."""
-        self._life = life
-        if self.closing is not None:
-            life.cancel()
-
-    def end(self, close: Close) -> None:
-        """End the stream; the first reason stands."""
-        if self.closing is None:
-            self.closing = close
-            if self._life is not None:
-                self._life.cancel()
+__all__ = ["Hub", "Inbox"]
 
 
 class Hub:
@@ -177,12 +30,12 @@ class Hub:
         self._by_user: dict[UUID, set[Inbox]] = {}
         self._by_credential: dict[UUID, set[Inbox]] = {}
         self._by_address: dict[str, int] = {}
-        self.draining = False
-        self.drained = trio.Event()  # draining, and the last stream is gone
+        self._draining = False
+        self._drained = trio.Event()
 
     def admit(self, user_id: UUID, address: str) -> None:
-        """Raises ProcessFull, TooManyConnections or Draining: one more is one too many."""
-        if self.draining:
+        """Raises ProcessFull, TooManyConnections or Draining if a stream more is one too many."""
+        if self._draining:
             raise Draining()
         if self._count >= self._most:
             metrics.streams_refused.labels("process").inc()
@@ -200,7 +53,7 @@ class Hub:
     def subscribe(self, user_id: UUID, credential_id: UUID, address: str) -> Iterator[Inbox]:
         """An inbox for the length of the block. Raises like `admit`."""
         self.admit(user_id, address)
-        inbox = Inbox(user_id, credential_id, address)
+        inbox = Inbox(user_id)
         self._by_user.setdefault(user_id, set()).add(inbox)
         self._by_credential.setdefault(credential_id, set()).add(inbox)
         self._by_address[address] = self._by_address.get(address, 0) + 1
@@ -217,9 +70,9 @@ class Hub:
                 del self._by_address[address]
 
     def publish(self, user_id: UUID, frames: Batch) -> bool:
-        """Offer one user's new events to that user's readers.
+        """Offer one user's new events, at least one, to that user's readers.
 
-        True when some reader has them on the wire already.
+        True when at least one reader has them on the wire already.
         """
         size = sum([frame.size for frame in frames])
         written = False
@@ -228,37 +81,45 @@ class Hub:
         return written
 
     def recheck(self, user_id: UUID, last_seq: int | None = None) -> None:
-        """Something may be stored that was never offered here: those not that far, read."""
+        """Send readers that were not offered `last_seq` to the journal; all of them if None.
+
+        For events that are stored and may not have been offered here.
+        """
         for inbox in self._by_user.get(user_id, ()):
-            if last_seq is None or (not inbox.behind and inbox.heard < last_seq):
+            if last_seq is None or inbox.offered_seq < last_seq:
                 inbox.fall_behind()
 
-    def told(self, user_id: UUID) -> int | None:
-        """How far this user's readers were told of its stream, the last of them.
+    def min_offered_seq(self, user_id: UUID) -> int | None:
+        """The seq up to which each of this user's live readers was offered the stream.
 
-        None when there is nobody to tell: no reader, or all at the journal or on their way there.
+        None without one: no reader, or all of them read the journal or are about to.
         """
-        heard = [
-            inbox.heard
-            for inbox in self._by_user.get(user_id, ())
-            if inbox.epoch and not (inbox.behind or inbox.reading)
-        ]
-        return min(heard, default=None)
+        offered = [inbox.offered_seq for inbox in self._by_user.get(user_id, ()) if inbox.live]
+        return min(offered, default=None)
 
     def end_credential(self, credential_id: UUID) -> None:
-        """A credential was revoked: whatever it opened ends."""
+        """End every stream that this credential opened: it was revoked."""
         for inbox in list(self._by_credential.get(credential_id, ())):
             inbox.end(Close.REVOKED)
 
     def drain(self) -> list[Inbox]:
-        """Admit nobody any more; returns who is still to be told."""
-        self.draining = True
+        """Admit no stream any more; returns the inboxes of those still to be ended."""
+        self._draining = True
         self._notice_drained()
         return [inbox for inboxes in self._by_user.values() for inbox in inboxes]
 
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    @property
+    def drained(self) -> trio.Event:
+        """Set when the hub drains and the last stream is gone."""
+        return self._drained
+
     def _notice_drained(self) -> None:
-        if self.draining and not self._count:
-            self.drained.set()
+        if self._draining and not self._count:
+            self._drained.set()
 
     def users(self) -> list[UUID]:
         """Users with live streams."""

@@ -20,14 +20,14 @@ from relay.realtime.hub import Hub
 from relay.realtime.notification import News
 
 LOOK = 1.0  # seconds between two looks at all streams with readers here
-LOOK_ALONE = 5.0  # where nobody else stores: only a commit of one's own can have got lost
+LOOK_ALONE = 5.0  # where no other process stores: only a commit of one's own can have got lost
 SOON = 0.1  # seconds between two at least, however often "everything" is heard
 RETRY = 0.2  # seconds after a look that failed
 MOST_USERS = 256  # streams of one query
 
 
 class Follower:
-    """Reads for all readers of a user at once what none of them was told."""
+    """Reads for all readers of a user at once what was not offered to all of them."""
 
     def __init__(self, hub: Hub, journal: Journal, look: float = LOOK) -> None:
         self._look = look
@@ -43,15 +43,15 @@ class Follower:
             if self._is_new(user_id, seq):
                 self._heads[user_id] = max(seq, self._heads.get(user_id, 0))
             else:
-                self._hub.recheck(user_id, seq)  # whoever starts may have asked before it
+                self._hub.recheck(user_id, seq)  # a reader that starts may have looked before it
         if news.everything:
             self._look_at = min(self._look_at, self._looked_at + SOON)
         if self._heads or news.everything:
             self._woken.set()
 
     def _is_new(self, user_id: UUID, seq: int) -> bool:
-        told = self._hub.told(user_id)
-        return told is not None and told < seq
+        offered = self._hub.min_offered_seq(user_id)
+        return offered is not None and offered < seq
 
     async def run(self) -> None:
         """Follow, for as long as the process serves."""
@@ -64,7 +64,7 @@ class Follower:
                     await self._look_at_all()
                 heads, self._heads = self._heads, {}
                 await self._hand_over(heads)
-            except UNANSWERED:  # told in the log by who looks for revocations
+            except UNANSWERED:  # logged by the check of revocations
                 self._look_at = trio.current_time() + RETRY
                 await trio.sleep(RETRY)
 
@@ -80,14 +80,14 @@ class Follower:
     async def _hand_over(self, heads: Mapping[UUID, int]) -> None:
         waiting = iter(heads)
         while some := list(islice(waiting, MOST_USERS)):
-            told = {user: self._hub.told(user) for user in some}
+            offered = {user: self._hub.min_offered_seq(user) for user in some}
             found = await self._journal.read_many(
-                {user: seq for user, seq in told.items() if seq is not None}
+                {user: seq for user, seq in offered.items() if seq is not None}
             )
             for user_id, events in found.items():
                 oldest = events[0].received_at
                 metrics.backplane_lag.observe((utc_now() - oldest).total_seconds())
                 if self._hub.publish(user_id, [Frame(*event) for event in events]):
                     observe_delivery(oldest)
-            for user_id in some:  # who could not be given all of it reads for itself
+            for user_id in some:  # readers that could not be given all of it read for themselves
                 self._hub.recheck(user_id, heads[user_id])

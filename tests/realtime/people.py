@@ -8,6 +8,7 @@ from relay.auth.credentials import Credential
 from relay.auth.tokens import Kind, Scope
 from relay.events import Event
 from relay.realtime.encoding import Frame
+from relay.realtime.inbox import Inbox
 
 EPOCH = "e" * 20
 FAR = time.time() + 10**8  # nothing expires here
@@ -48,3 +49,9 @@ def a_credential(user_id: UUID, credential_id: UUID | None = None) -> Credential
         expires_at=FAR,
         ends_at=FAR,
     )
+
+
+def live(inbox: Inbox, seq: int = 0) -> Inbox:
+    """Its reader has all of a stream that goes up to `seq`."""
+    inbox.start(EPOCH, seq, seq)
+    return inbox

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import pytest
 import trio
 import trio.testing
 from hypothesis import HealthCheck, settings
@@ -29,8 +30,9 @@ from relay.realtime.connection import Viewer, find_start, run_connection
 from relay.realtime.encoding import Frame, event_json
 from relay.realtime.event_range import Stretch
 from relay.realtime.hub import Hub
-from relay.realtime.resume import Start
-from tests.realtime.people import EPOCH, a_credential, an_event
+from relay.realtime.inbox_states import State
+from relay.realtime.resume import Start, locate
+from tests.realtime.people import EPOCH, a_batch, a_credential, an_event
 
 T = TypeVar("T")
 
@@ -480,6 +482,25 @@ TestStreams.settings = settings(
     stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+@pytest.mark.parametrize("reason", [Close.MAX_AGE, Close.INTERNAL])
+async def test_a_stream_that_ends_by_itself_ends_its_inbox(
+    autojump_clock: trio.testing.MockClock, reason: Close
+) -> None:
+    """By its age, or by a failure of its own."""
+    user = USERS[0]
+    stream = Stream([an_event(1)])
+    hub = Hub(most=MOST, most_per_user=MOST_PER_USER, most_per_address=MOST_PER_ADDRESS)
+    journal, door = FakeJournal({user: stream}), FakeDoor(quick=True)
+    if reason is Close.INTERNAL:
+        stream.log = None  # type: ignore[assignment]
+    viewer = Viewer(a_credential(user), max_age=100)
+    with hub.subscribe(user, uuid4(), "here") as inbox:
+        position = locate(Start(oldest=True), Head(EPOCH, 1, 1))
+        await run_connection(door, inbox, viewer, position, journal)  # type: ignore[arg-type]
+        assert (inbox.state, inbox.closing, door.closed) == (State.ENDED, reason, reason)
+        assert hub.publish(user, a_batch(2)) is False
 
 
 def test_streams_that_began_together_end_one_by_one_and_none_too_late() -> None:

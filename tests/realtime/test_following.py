@@ -12,10 +12,11 @@ from relay.db.pages import Stored
 from relay.errors import DatabaseAway
 from relay.events import Event, Head
 from relay.realtime.encoding import event_json
-from relay.realtime.hub import Hub, Inbox
+from relay.realtime.hub import Hub
+from relay.realtime.inbox import Inbox
 from relay.realtime.notification import News
 from relay.realtime.remote_reader import LOOK, RETRY, SOON, Follower
-from tests.realtime.people import EPOCH, a_batch, an_event
+from tests.realtime.people import EPOCH, a_batch, an_event, live
 
 ME, YOU = UUID(int=1), UUID(int=2)
 ELSEWHERE = uuid4()
@@ -68,9 +69,7 @@ class Scene:
             stack.enter_context(self.hub.subscribe(user, uuid4(), "here")) for user in (ME, ME, YOU)
         ]
         for inbox in self.readers:
-            inbox.epoch = EPOCH
-            inbox.catch_up()
-            inbox.caught_up()
+            live(inbox)
 
     async def told(self, **heads: int) -> None:
         named = {"me": ME, "you": YOU}
@@ -107,9 +106,8 @@ async def test_all_readers_of_all_users_share_one_read(scene: Scene) -> None:
     assert not second.behind
 
 
-async def test_who_is_about_to_start_hears_that_there_is_more(scene: Scene) -> None:
+async def test_a_reader_that_starts_learns_that_there_is_more(scene: Scene) -> None:
     with scene.hub.subscribe(YOU, uuid4(), "here") as starter:
-        starter.catch_up()
         await scene.told(me=3)
         assert not starter.behind
         scene.readers[2].fall_behind()
@@ -120,9 +118,12 @@ async def test_who_is_about_to_start_hears_that_there_is_more(scene: Scene) -> N
         assert starter.behind
 
 
-async def test_nobody_reads_for_who_is_reading(scene: Scene, autojump_clock: MockClock) -> None:
+async def test_no_remote_read_while_a_reader_catches_up(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
     for reader in scene.readers:
-        reader.catch_up()
+        reader.fall_behind()
+        reader.begin_read()
     scene.journal.store(ME, 3)
     autojump_clock.jump(LOOK)
     await wait_all_tasks_blocked()
