@@ -16,8 +16,6 @@ from relay.observability.logs import know
 from relay.realtime.close_codes import Close
 from relay.realtime.inbox import Batch, Inbox
 
-__all__ = ["Hub", "Inbox"]
-
 
 class Hub:
     """The live streams of one process, within its bounds."""
