@@ -13,10 +13,12 @@ from relay.cli.completing import command_words
 from relay.cli.options import relay_options
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.events import clean_id, task_name
-from relay.runner import signal_forwarding
-from relay.runner.command import CannotStart, Child, fill_standard_files
+from relay.runner.command import WatchedCommand
 from relay.runner.recorder import Recorder
 from relay.runner.redaction import Mask, secrets_of
+from relay.runner.signal_forwarding import block_signals, receive_signals
+from relay.runner.start import CannotStart, start_command
+from relay.runner.streams import fill_standard_files
 
 # Seconds a thread may compute before another one runs: what the command prints is passed on by
 # threads that wait for their turn whenever they have waited for the command.
@@ -87,7 +89,7 @@ def _run(
     credentials: Credentials | None,
     notes: list[str],
 ) -> int:
-    """Start it, pass everything on, tell of it; its exit code."""
+    """Run the command and record it; returns its exit code."""
     sys.setswitchinterval(TURN)
     recorder = None
     if credentials is not None:
@@ -97,12 +99,11 @@ def _run(
             credentials, words, task_id or task_name(command[0]), secrets, notes.append
         )
     fill_standard_files()
-    mask = signal_forwarding.hold_back()
+    blocked = block_signals()
     began = time.monotonic()
     message = None
     try:
-        feed = recorder.feed if recorder else _nobody
-        child = Child(command, feed, signal_forwarding.PASSED_ON, mask)
+        started = start_command(command, blocked)
     except CannotStart as error:
         message, code = str(error), error.exit_code
         notes.append(message)
@@ -111,8 +112,9 @@ def _run(
     else:
         if recorder is not None:
             recorder.start()
-        signal_forwarding.listen(lambda number, sent: _heed(child, recorder, number, sent))
-        code = child.run()
+        watched = WatchedCommand(started, recorder.feed if recorder else _discard)
+        receive_signals(lambda number, sent: _on_signal(watched, recorder, number, sent))
+        code = watched.run()
         if code > 128:
             message = _ended_by(code - 128)
     if recorder is not None:
@@ -120,15 +122,17 @@ def _run(
     return code
 
 
-def _heed(child: Child, recorder: Recorder | None, number: int, sent: bool) -> None:
+def _on_signal(
+    watched: WatchedCommand, recorder: Recorder | None, number: int, from_process: bool
+) -> None:
+    """Forward a signal to the command. After its end, it ends the wait for Relay instead."""
     if number == signal.SIGWINCH:
-        if child.terminal is not None:
-            child.terminal.resize()
+        watched.resized()
     elif number == signal.SIGCONT:
-        if child.running:
-            child.go_on()
-    elif child.running:
-        child.signal(number, sent)
+        if not watched.has_ended:
+            watched.continued()
+    elif not watched.has_ended:
+        watched.forward(number, from_process)
     elif recorder is not None and number != signal.SIGHUP:
         recorder.give_up()
 
@@ -140,5 +144,5 @@ def _ended_by(number: int) -> str | None:
         return None
 
 
-def _nobody(_stream: str, _block: bytes) -> None:
-    """Nobody is told."""
+def _discard(_stream: str, _block: bytes) -> None:
+    """No Relay is known: the output is shown only."""

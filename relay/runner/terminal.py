@@ -1,4 +1,4 @@
-"""A terminal for the command where we have one ourselves, and ours kept out of its way."""
+"""A pseudo-terminal for the command, and the runner's own terminal while the command uses it."""
 
 import fcntl
 import os
@@ -8,75 +8,86 @@ import tty
 from contextlib import suppress
 from typing import Any
 
-OUTPUT = 1  # the place of the output flags in termios' list
+OUTPUT_FLAGS = 1  # their index in termios' list of attributes
 
 
 class Terminal:
-    """The pseudo-terminal of a command, with the size and manners of the real one."""
+    """The command's terminal, with the size and attributes of the runner's.
 
-    def __init__(self, outside: int, typed: int | None) -> None:
-        """`outside` is our terminal; `typed` the same as what people type on, if they can."""
-        self.outside = outside
-        self._typed = typed
-        self.master, self.inside = os.openpty()
-        self._manners: list[Any] = termios.tcgetattr(outside)
-        termios.tcsetattr(self.inside, termios.TCSANOW, self._manners)
-        self._pass_output_on(True)
-        self._output_as_it_is = True
+    While the runner is in the foreground its keyboard is raw: every key is the command's.
+    """
+
+    def __init__(self, outside: int, keyboard: int | None) -> None:
+        """`outside` is the runner's terminal; `keyboard` is its stdin, if that is the terminal."""
+        self._outside = outside
+        self._keyboard = keyboard
+        self.runner_side, self.command_side = os.openpty()
+        self._attributes: list[Any] = termios.tcgetattr(outside)
+        termios.tcsetattr(self.command_side, termios.TCSANOW, self._attributes)
+        self._processes_output = False
+        self._process_output(False)
         self.resize()
-        self.in_front = threading.Event()  # what is typed is for the command
+        self._raw = threading.Event()
         self._changing = threading.Lock()
 
     def resize(self) -> None:
-        """Give it the size of ours; the kernel tells the command."""
+        """Copy the size of the runner's terminal; the kernel sends the command a SIGWINCH."""
         with suppress(termios.error, OSError):
-            termios.tcsetwinsize(self.master, termios.tcgetwinsize(self.outside))
+            termios.tcsetwinsize(self.runner_side, termios.tcgetwinsize(self._outside))
 
     def make_controlling(self) -> None:
-        """For the leader of a session: this is the terminal whose keys send signals."""
-        fcntl.ioctl(self.inside, termios.TIOCSCTTY, 0)
+        """Make it the controlling terminal of the calling session leader."""
+        fcntl.ioctl(self.command_side, termios.TIOCSCTTY, 0)
 
-    def bring_to_front(self, group: int) -> None:
-        """For the session: its keys' signals are for this process group."""
-        os.tcsetpgrp(self.inside, group)
+    def set_foreground(self, group: int) -> None:
+        """Send the signals of its keys to this process group. For processes of its session."""
+        os.tcsetpgrp(self.command_side, group)
 
-    def enter(self) -> None:
-        """Pass every key on as it is; only while we are in the foreground, where keys are ours."""
-        if self._typed is None:
-            return
-        with self._changing, suppress(termios.error, OSError):
-            if os.tcgetpgrp(self._typed) != os.getpgrp():
-                self.in_front.clear()
-                return
-            if not self.in_front.is_set():
-                self._manners = termios.tcgetattr(self._typed)
-            tty.setraw(self._typed, termios.TCSADRAIN)
-            if self._output_as_it_is:
-                self._pass_output_on(False)
-            self.in_front.set()
-
-    def leave(self) -> None:
-        """Give our terminal its manners back."""
-        with self._changing:
-            if self._typed is not None and self.in_front.is_set():
-                self.in_front.clear()
-                with suppress(termios.error, OSError):
-                    termios.tcsetattr(self._typed, termios.TCSADRAIN, self._manners)
-
-    def foreground(self) -> int | None:
-        """The process group that its keys would signal."""
+    def foreground_group(self) -> int | None:
+        """The process group that gets the signals of its keys. None: there is none any more."""
         try:
-            return os.tcgetpgrp(self.master)
+            return os.tcgetpgrp(self.runner_side)
         except OSError:
             return None
 
-    def _pass_output_on(self, as_it_is: bool) -> None:
-        """Newlines are made returns once: outside, or inside while outside is raw."""
-        self._output_as_it_is = as_it_is
+    def make_raw(self) -> None:
+        """Make the keyboard raw if the runner is in the foreground. Elsewhere keys are not ours."""
+        if self._keyboard is None:
+            return
+        with self._changing, suppress(termios.error, OSError):
+            if os.tcgetpgrp(self._keyboard) != os.getpgrp():
+                self._raw.clear()
+                return
+            if not self._raw.is_set():
+                self._attributes = termios.tcgetattr(self._keyboard)
+            tty.setraw(self._keyboard, termios.TCSADRAIN)
+            if not self._processes_output:
+                self._process_output(True)
+            self._raw.set()
+
+    def restore(self) -> None:
+        """Give the keyboard the attributes back that it had."""
+        with self._changing:
+            if self._keyboard is not None and self._raw.is_set():
+                self._raw.clear()
+                with suppress(termios.error, OSError):
+                    termios.tcsetattr(self._keyboard, termios.TCSADRAIN, self._attributes)
+
+    @property
+    def is_raw(self) -> bool:
+        return self._raw.is_set()
+
+    def wait_until_raw(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds; returns whether the keyboard is raw."""
+        return self._raw.wait(timeout)
+
+    def _process_output(self, on: bool) -> None:
+        """Process output, such as newlines, once: here only while the runner's terminal is raw."""
+        self._processes_output = on
         with suppress(termios.error):
-            manners = termios.tcgetattr(self.master)
-            if as_it_is:
-                manners[OUTPUT] &= ~termios.OPOST
+            attributes = termios.tcgetattr(self.runner_side)
+            if on:
+                attributes[OUTPUT_FLAGS] |= self._attributes[OUTPUT_FLAGS] & termios.OPOST
             else:
-                manners[OUTPUT] |= self._manners[OUTPUT] & termios.OPOST
-            termios.tcsetattr(self.master, termios.TCSANOW, manners)
+                attributes[OUTPUT_FLAGS] &= ~termios.OPOST
+            termios.tcsetattr(self.runner_side, termios.TCSANOW, attributes)

@@ -157,24 +157,29 @@ def _children(person: Person, word: str) -> list[psutil.Process]:
     return [child for child in psutil.Process(person.process.pid).children() if has_it(child)]
 
 
-# `relay run` without the telling, and with something done at a moment that is hard to hit. It
-# leads its session: to SIGTSTP it does not stop, as nobody could continue it; to SIGSTOP it does.
+# `relay run` without the recorder, and with something done at a moment that is hard to hit. It
+# leads its session: SIGTSTP does not stop it, as no shell could continue it; SIGSTOP does.
 ORDERED = """
 import os, select, signal, sys
-from relay.runner import session_leader as keeper
-from relay.runner import signal_forwarding as signals
-from relay.runner.command import Child
+from relay.runner.command import WatchedCommand
+from relay.runner.session_leader import SessionLeader
+from relay.runner.signal_forwarding import block_signals, receive_signals
+from relay.runner.start import start_command
+from relay.runner.terminal import Terminal
 
-mask = signals.hold_back()
-child = Child(sys.argv[1:], lambda *_: None, signals.PASSED_ON, mask)
-select.select([child.terminal.master], [], [])  # the command is ready
+started = start_command(sys.argv[1:], block_signals())
+watched = WatchedCommand(started, lambda *_: None)
+select.select([started.streams.terminal.runner_side], [], [])  # the command is ready
 
-def heed(number, sent):
-    child.go_on() if number == signal.SIGCONT else child.signal(number, sent)
+def on_signal(number, from_process):
+    if number == signal.SIGCONT:
+        watched.continued()
+    else:
+        watched.forward(number, from_process)
 
-signals.listen(heed)
+receive_signals(on_signal)
 {}
-os._exit(child.run())
+os._exit(watched.run())
 """
 
 
@@ -188,26 +193,28 @@ async def test_a_key_before_we_heed_it_stops_the_command_too(env: dict[str, str]
     assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
 
 
-# the command is stopped, and we have heard of it, but have not stopped yet
-BEFORE_WE_STOP = """
-stop_us = child._keeper.stop_us
-def after_something_else():
+# The command is stopped, and the runner knows of it, but has not stopped yet.
+BEFORE_THE_RUNNER_STOPS = """
+stop_runner = SessionLeader.stop_runner
+def after_something_else(leader):
     {}
-    stop_us()
-child._keeper.stop_us = after_something_else
-to_the_front = child._to_the_front
-def tell_of_it():
-    to_the_front()
+    return stop_runner(leader)
+SessionLeader.stop_runner = after_something_else
+make_raw = Terminal.make_raw
+def make_raw_and_show_it(terminal):
+    make_raw(terminal)
     os.write(1, b"in front")
-child._to_the_front = tell_of_it
-os.kill(child._pid, signal.SIGSTOP)
+Terminal.make_raw = make_raw_and_show_it
+os.kill(started.process, signal.SIGSTOP)
 """
 
 
 async def test_a_command_that_goes_on_before_we_stop_is_not_waited_for(
     env: dict[str, str],
 ) -> None:
-    goes_on = ORDERED.format(BEFORE_WE_STOP.format("os.kill(child._pid, signal.SIGCONT)"))
+    goes_on = ORDERED.format(
+        BEFORE_THE_RUNNER_STOPS.format("os.kill(started.process, signal.SIGCONT)")
+    )
     async with terminal([sys.executable, "-c", goes_on, *HEARS], env) as person:
         await person.sees(b"in front")
         await person.sees(b"heard SIGCONT")
@@ -217,7 +224,9 @@ async def test_a_command_that_goes_on_before_we_stop_is_not_waited_for(
 
 
 async def test_a_command_that_is_killed_before_we_stop_has_ended(env: dict[str, str]) -> None:
-    dies = ORDERED.format(BEFORE_WE_STOP.format("os.kill(child._pid, signal.SIGKILL)"))
+    dies = ORDERED.format(
+        BEFORE_THE_RUNNER_STOPS.format("os.kill(started.process, signal.SIGKILL)")
+    )
     async with terminal([sys.executable, "-c", dies, *HEARS], env) as person:
         assert await person.ended() == 128 + signal.SIGKILL
 

@@ -1,0 +1,74 @@
+"""Copies what the command prints and what is typed. Each copy runs in a thread of its own."""
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+from relay.runner.selectable_event import SelectableEvent
+from relay.runner.streams import BLOCK_SIZE, STDIN, Output
+from relay.runner.terminal import Terminal
+
+LINGER_SECONDS = 0.2  # of silence after the command's end, while others hold its output open
+LOOK_INTERVAL = 0.5  # seconds between two looks whether a background job is in the foreground
+KEYS_SIZE = 4_096  # bytes read at once from the keyboard
+
+OnOutput = Callable[[str, bytes], None]  # called with "stdout" or "stderr", and a block
+
+
+def copy_output(output: Output, end: SelectableEvent, on_output: OnOutput) -> None:
+    """Copy each block at once, then hand it to `on_output`.
+
+    Returns when nothing writes to the source any longer, when nothing reads from the target, or
+    after LINGER_SECONDS of silence once the command has ended.
+    """
+    try:
+        while block := _read_block(output.source, end):
+            _write(output.target, block)
+            if output.target != STDIN:  # a terminal that is stdin only shows the echo of keys
+                on_output(output.name, block)
+    except OSError:
+        pass  # the other side is closed
+
+
+def copy_keys(terminal: Terminal, end: SelectableEvent, make_raw: Callable[[], None]) -> None:
+    """Copy what is typed on stdin to the terminal, until the command has ended.
+
+    Keys are read while stdin is raw only, that is in the foreground. In the background `make_raw`
+    is called every LOOK_INTERVAL: no event shows that the shell has moved a job to the foreground.
+    """
+    # A read in the background is an error then, and does not stop the runner.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTIN})
+    with suppress(OSError):
+        while not end.is_set():
+            if not terminal.wait_until_raw(LOOK_INTERVAL):
+                make_raw()
+                continue
+            if end.readable in select.select([STDIN, end.readable], [], [])[0]:
+                return
+            if not terminal.is_raw:
+                continue
+            keys = os.read(STDIN, KEYS_SIZE)
+            if not keys:
+                return
+            _write(terminal.runner_side, keys)
+
+
+def _write(target: int, block: bytes) -> None:
+    """Write all of it, however slowly it is read."""
+    left = memoryview(block)
+    while left:
+        try:
+            left = left[os.write(target, left) :]
+        except BlockingIOError:  # another process made our output non-blocking
+            select.select([], [target], [])
+
+
+def _read_block(source: int, end: SelectableEvent) -> bytes:
+    while not end.is_set():
+        if source in select.select([source, end.readable], [], [])[0]:
+            return os.read(source, BLOCK_SIZE)
+    if select.select([source], [], [], LINGER_SECONDS)[0]:
+        return os.read(source, BLOCK_SIZE)
+    return b""

@@ -1,0 +1,58 @@
+"""The command's own process, from the fork to its program."""
+
+import errno
+import os
+import shutil
+import signal
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from relay.runner.terminal import Terminal
+
+# Python ignores these for itself; a command expects their defaults.
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
+NOT_EXECUTED = 127  # the process's own exit code then; the runner reads the errno instead
+
+
+class Execution(NamedTuple):
+    """A command, and what it finds when it starts."""
+
+    command: Sequence[str]  # the program and its arguments
+    files: tuple[int, int, int]  # become its stdin, stdout and stderr
+    terminal: Terminal | None  # its controlling terminal; None: it has the runner's, if any
+    blocked: frozenset[int]  # the signals that are blocked
+
+
+def execute(execution: Execution, errors: int) -> NoReturn:
+    """Replace this process by the command. If that fails, write the errno to `errors` and exit."""
+    try:
+        _prepare(execution)
+        _execute(execution.command)
+    except OSError as error:
+        os.write(errors, b"%d" % (error.errno or errno.ENOENT))
+    finally:
+        os._exit(NOT_EXECUTED)
+
+
+def _prepare(execution: Execution) -> None:
+    if execution.terminal is not None:
+        os.setpgid(0, 0)
+        execution.terminal.set_foreground(os.getpid())
+    for fd, file in enumerate(execution.files):
+        os.dup2(file, fd)
+        os.set_inheritable(fd, True)
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, execution.blocked)
+
+
+def _execute(command: Sequence[str]) -> NoReturn:
+    try:
+        os.execvp(command[0], list(command))
+    except OSError as error:
+        # a script that names no interpreter: shells run it themselves
+        path = shutil.which(command[0])
+        if error.errno != errno.ENOEXEC or path is None:
+            raise
+        os.execv("/bin/sh", ["sh", path, *command[1:]])

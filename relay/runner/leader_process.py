@@ -1,0 +1,147 @@
+"""The session leader's own process: it starts the command, waits for it and reports."""
+
+import os
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
+
+from relay.runner.execution import Execution, execute
+from relay.runner.leader_protocol import Report, ReportKind, Request
+from relay.runner.states import TRANSITIONS, Change, CommandState
+
+
+class LeaderProcess:
+    """Runs in the fork. The state is kept here alone: only a parent can wait for a command."""
+
+    def __init__(self, execution: Execution, reports: int, runner: int) -> None:
+        """`reports` is the pipe to write to, `runner` the process that reads it."""
+        self._execution = execution
+        self._terminal = execution.terminal
+        self._reports = reports
+        self._runner = runner
+        self._runner_group = os.getpgrp()  # with a terminal, this process leaves it
+        self._state = CommandState.STARTING
+        self._command = 0  # its process
+        self._stopped_by = 0  # the signal that stopped it last
+
+    def start(self, runner_files: Iterable[int]) -> bool:
+        """Start the command, and return whether it runs; both is reported.
+
+        `runner_files` are the runner's ends of pipes and terminals, and the command's. None stays
+        open here, or the reader of a pipe would never see its end.
+        """
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        if self._terminal is not None:
+            os.setsid()
+            self._terminal.make_controlling()
+            # When the terminal is gone, the session ends, and the command gets a SIGHUP.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        errors, errors_write = os.pipe()
+        self._command = os.fork()
+        if self._command == 0:
+            execute(self._execution, errors_write)
+        os.close(errors_write)
+        self._close_files(runner_files)
+        if number := os.read(errors, 16):  # empty once the command's program runs
+            os.waitpid(self._command, 0)
+            self._change(Change.FAILED_TO_START)
+            self._report(ReportKind.FAILED_TO_START, int(number))
+            return False
+        os.close(errors)
+        self._change(Change.STARTED)
+        self._report(ReportKind.STARTED, self._command)
+        return True
+
+    def watch(self, group_signals: frozenset[int]) -> None:
+        """Report what happens and do what is requested, until the command has ended.
+
+        `group_signals` are reported as well: this process gets them with its whole group only.
+        """
+        awaited = {signal.SIGCHLD, *Request, *group_signals}
+        while self._state is not CommandState.ENDED:
+            number = signal.sigwait(awaited)
+            if number in group_signals:
+                self._report(ReportKind.GROUP_SIGNAL, number)
+            elif number == Request.REPORT_SIGNALS:
+                while pending := signal.sigpending() & group_signals:
+                    self._report(ReportKind.GROUP_SIGNAL, signal.sigwait(pending))
+                self._report(ReportKind.SIGNALS_REPORTED)
+            else:
+                self._collect_changes()  # before a request, which depends on the state of now
+                if number == Request.STOP_RUNNER:
+                    self._stop_runner()
+                elif number == Request.CONTINUE_COMMAND:
+                    self._continue_command()
+
+    def _collect_changes(self) -> None:
+        """Wait for the command without blocking, and follow every change."""
+        job_control = os.WUNTRACED | os.WCONTINUED if self._terminal else 0
+        while self._state is not CommandState.ENDED:
+            process, status = os.waitpid(self._command, os.WNOHANG | job_control)
+            if not process:
+                return
+            if os.WIFSTOPPED(status):
+                self._stopped_by = os.WSTOPSIG(status)
+                self._change(Change.STOPPED)
+                self._report(ReportKind.STOPPED, self._stopped_by)
+                continue
+            if self._state is CommandState.STOPPED_WITH_RUNNER:
+                # Another process continued or killed the command: the runner stops no longer.
+                os.kill(self._runner, signal.SIGCONT)
+            if os.WIFCONTINUED(status):
+                self._change(Change.CONTINUED)
+            else:
+                self._change(Change.ENDED)
+                self._leave_terminal()
+                self._report(ReportKind.ENDED, status)
+
+    def _stop_runner(self) -> None:
+        """Stop the runner as the command was stopped, if the command still is."""
+        if self._state is CommandState.ENDED:
+            return  # which is reported
+        if self._state is CommandState.RUNNING:
+            self._report(ReportKind.NOT_STOPPED)
+            return
+        self._change(Change.RUNNER_STOPPED)
+        if self._stopped_by == signal.SIGSTOP:
+            os.kill(self._runner, signal.SIGSTOP)
+        else:
+            os.killpg(self._runner_group, signal.SIGTSTP)
+        self._report(ReportKind.RUNNER_STOPPED)
+
+    def _continue_command(self) -> None:
+        """The runner continues: so do the command and all that a key would have stopped with it."""
+        if self._state not in (CommandState.STOPPED, CommandState.STOPPED_WITH_RUNNER):
+            return
+        assert self._terminal is not None
+        self._change(Change.RUNNER_CONTINUED)
+        group = os.getpgid(self._command)
+        with suppress(OSError):
+            foreground = os.tcgetpgrp(self._terminal.command_side)
+            os.killpg(foreground, signal.SIGCONT)
+            if foreground == group:
+                return  # the command is in it: one SIGCONT is enough
+        with suppress(OSError):
+            os.kill(self._command, signal.SIGCONT)
+
+    def _close_files(self, runner_files: Iterable[int]) -> None:
+        inside = None if self._terminal is None else self._terminal.command_side
+        for fd in runner_files:
+            if fd != inside:  # the terminal that this process controls
+                os.close(fd)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(nothing, fd)
+
+    def _leave_terminal(self) -> None:
+        """Take the foreground, so that the session's end hangs up no background process."""
+        if self._terminal is not None:
+            self._terminal.set_foreground(os.getpgrp())
+            os.close(self._terminal.command_side)
+
+    def _change(self, change: Change) -> None:
+        self._state = TRANSITIONS[self._state][change]
+
+    def _report(self, kind: ReportKind, number: int = 0) -> None:
+        os.write(self._reports, Report(kind, number).encode())

@@ -1,0 +1,41 @@
+"""What the runner and its session leader send each other: requests are signals, reports lines."""
+
+import signal
+from enum import IntEnum, StrEnum
+from typing import NamedTuple, Self
+
+
+class Request(IntEnum):
+    """Signals from the runner to the session leader. Nothing else sends it these."""
+
+    REPORT_SIGNALS = signal.SIGALRM
+    STOP_RUNNER = signal.SIGVTALRM
+    CONTINUE_COMMAND = signal.SIGPROF
+
+
+class ReportKind(StrEnum):
+    """What a report is about, and what its number is."""
+
+    STARTED = "started"  # the command's process id
+    FAILED_TO_START = "failed-to-start"  # an errno
+    STOPPED = "stopped"  # the signal that stopped the command
+    ENDED = "ended"  # the command's wait status
+    GROUP_SIGNAL = "group-signal"  # a signal that the whole process group got
+    SIGNALS_REPORTED = "signals-reported"  # 0; the answer to REPORT_SIGNALS
+    RUNNER_STOPPED = "runner-stopped"  # 0; an answer to STOP_RUNNER
+    NOT_STOPPED = "not-stopped"  # 0; the other one: the command continues already
+
+
+class Report(NamedTuple):
+    """One line of the pipe from the session leader to the runner."""
+
+    kind: ReportKind
+    number: int
+
+    def encode(self) -> bytes:
+        return f"{self.kind} {self.number}\n".encode()
+
+    @classmethod
+    def decode(cls, line: bytes) -> Self:
+        kind, _, number = line.decode().partition(" ")
+        return cls(ReportKind(kind), int(number))

@@ -1,0 +1,26 @@
+"""An event that `select` can wait for, beside files."""
+
+import os
+import threading
+
+
+class SelectableEvent:
+    """Like threading.Event, with a descriptor that is readable while the event is set."""
+
+    def __init__(self) -> None:
+        self._set = threading.Event()
+        self._changing = threading.Lock()
+        self.readable, self._write = os.pipe()
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        return self.readable, self._write
+
+    def is_set(self) -> bool:
+        return self._set.is_set()
+
+    def set(self) -> None:
+        with self._changing:
+            if not self._set.is_set():
+                self._set.set()
+                os.write(self._write, b".")
