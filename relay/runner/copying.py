@@ -45,11 +45,17 @@ def copy_keys(terminal: Terminal, end: SelectableEvent, make_raw: Callable[[], N
             if not terminal.wait_until_raw(LOOK_INTERVAL):
                 make_raw()
                 continue
-            if end.readable in select.select([STDIN, end.readable], [], [])[0]:
-                return
-            if not terminal.is_raw:
+            select.select([STDIN, end.readable, terminal.cooked.readable], [], [])
+            if terminal.cooked.is_set():
                 continue
-            keys = os.read(STDIN, KEYS_SIZE)
+            if end.is_set():
+                return
+            try:
+                keys = os.read(STDIN, KEYS_SIZE)
+            except OSError:  # stopped and continued since `select`: in the background now
+                make_raw()
+                select.select([end.readable], [], [], LOOK_INTERVAL)
+                continue
             if not keys:
                 return
             _write(terminal.runner_side, keys)

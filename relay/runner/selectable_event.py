@@ -24,3 +24,9 @@ class SelectableEvent:
             if not self._set.is_set():
                 self._set.set()
                 os.write(self._write, b".")
+
+    def clear(self) -> None:
+        with self._changing:
+            if self._set.is_set():
+                self._set.clear()
+                os.read(self.readable, 1)

@@ -65,7 +65,7 @@ def open_streams() -> Streams:
     if terminal is not None:
         name = "stderr" if terminals[0] == STDERR else "stdout"
         outputs.append(Output(terminal.runner_side, terminals[0], name))
-        runner_side.append(terminal.runner_side)
+        runner_side += [terminal.runner_side, *terminal.cooked.descriptors]
         command_side.append(terminal.command_side)
         if keyboard is not None:
             stdin = terminal.command_side

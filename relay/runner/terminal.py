@@ -8,6 +8,8 @@ import tty
 from contextlib import suppress
 from typing import Any
 
+from relay.runner.selectable_event import SelectableEvent
+
 OUTPUT_FLAGS = 1  # their index in termios' list of attributes
 
 
@@ -28,6 +30,8 @@ class Terminal:
         self._process_output(False)
         self.resize()
         self._raw = threading.Event()
+        self.cooked = SelectableEvent()  # the opposite: the keyboard is the shell's
+        self.cooked.set()
         self._changing = threading.Lock()
 
     def resize(self) -> None:
@@ -56,30 +60,31 @@ class Terminal:
             return
         with self._changing, suppress(termios.error, OSError):
             if os.tcgetpgrp(self._keyboard) != os.getpgrp():
-                self._raw.clear()
+                self._leave_raw()
                 return
             if not self._raw.is_set():
                 self._attributes = termios.tcgetattr(self._keyboard)
             tty.setraw(self._keyboard, termios.TCSADRAIN)
             if not self._processes_output:
                 self._process_output(True)
+            self.cooked.clear()
             self._raw.set()
 
     def restore(self) -> None:
         """Give the keyboard the attributes back that it had."""
         with self._changing:
             if self._keyboard is not None and self._raw.is_set():
-                self._raw.clear()
+                self._leave_raw()
                 with suppress(termios.error, OSError):
                     termios.tcsetattr(self._keyboard, termios.TCSADRAIN, self._attributes)
-
-    @property
-    def is_raw(self) -> bool:
-        return self._raw.is_set()
 
     def wait_until_raw(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds; returns whether the keyboard is raw."""
         return self._raw.wait(timeout)
+
+    def _leave_raw(self) -> None:
+        self._raw.clear()
+        self.cooked.set()
 
     def _process_output(self, on: bool) -> None:
         """Process output, such as newlines, once: here only while the runner's terminal is raw."""

@@ -95,6 +95,29 @@ async def test_stopped_and_continued_in_the_background_it_leaves_the_keys_to_the
         await person.sees(b"got two\r\n" + PROMPT)
 
 
+async def test_in_the_foreground_again_it_takes_the_keys_before_any_is_typed(
+    stand_in: StandIn, env: dict[str, str], tmp_path: Path
+) -> None:
+    """The shell sends a job that already runs no signal when it moves it to the foreground."""
+    moved = tmp_path / "moved"
+    async with shell(env) as person:
+        await person.types(f"{RUN} {' '.join(HEARS)}\r".encode())
+        await person.sees(rb"ready\r\n")
+        await person.passes_keys_on()
+        await person.types(b"\x1a")
+        await person.sees(b"Stopped")
+        # One line: whatever else is typed would wake the reader of keys.
+        await person.types(f"bg; until test -e {moved}; do sleep 0.05; done; fg\r".encode())
+        await person.sees(b"heard SIGCONT")
+        moved.touch()
+        await person.passes_keys_on()
+        await person.types(b"\x03")
+        await person.sees(b"heard SIGINT")
+        (ours,) = _children(person, "relay.cli.main")
+        ours.send_signal(signal.SIGUSR1)
+        await person.sees(b"heard SIGUSR1")
+
+
 async def test_a_whole_pipeline_stops_and_the_windows_size_of_meanwhile_is_told(
     stand_in: StandIn, env: dict[str, str]
 ) -> None:
@@ -191,6 +214,29 @@ async def test_a_key_before_we_heed_it_stops_the_command_too(env: dict[str, str]
         person.process.send_signal(signal.SIGUSR1)
         assert await person.ended() == 5
     assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
+
+
+# What reads get that begin in the background.
+FIRST_READ_FAILS = """
+import errno
+read, errors = os.read, [OSError(errno.EIO, "in the background")]
+def read_or_fail(fd, size):
+    if fd == 0 and errors:
+        raise errors.pop()
+    return read(fd, size)
+os.read = read_or_fail
+"""
+
+
+async def test_keys_are_read_on_after_a_read_in_the_background(env: dict[str, str]) -> None:
+    fails = ORDERED.format(FIRST_READ_FAILS)
+    async with terminal([sys.executable, "-c", fails, *HEARS], env) as person:
+        await person.passes_keys_on()
+        await person.types(b"\x03")
+        await person.sees(b"heard SIGINT")
+        person.process.send_signal(signal.SIGUSR1)
+        assert await person.ended() == 5
+    assert heard(person.seen) == ["SIGINT", "SIGUSR1"]
 
 
 # The command is stopped, and the runner knows of it, but has not stopped yet.
