@@ -17,12 +17,12 @@ from relay.runner.command import WatchedCommand
 from relay.runner.recorder import Recorder
 from relay.runner.redaction import Mask, secrets_of
 from relay.runner.signal_forwarding import block_signals, receive_signals
-from relay.runner.start import CannotStart, start_command
+from relay.runner.start import CannotStart, StartedCommand, start_command
 from relay.runner.streams import fill_standard_files
 
-# Seconds a thread may compute before another one runs: what the command prints is passed on by
-# threads that wait for their turn whenever they have waited for the command.
-TURN = 0.0005
+# Seconds that a thread may compute before another one runs. Threads copy what the command prints,
+# and wait for their turn each time that the command has printed something.
+SWITCH_INTERVAL = 0.0005
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -90,7 +90,7 @@ def _run(
     notes: list[str],
 ) -> int:
     """Run the command and record it; returns its exit code."""
-    sys.setswitchinterval(TURN)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     recorder = None
     if credentials is not None:
         secrets = Mask({*secrets_of(os.environ), credentials.token})
@@ -101,25 +101,27 @@ def _run(
     fill_standard_files()
     blocked = block_signals()
     began = time.monotonic()
-    message = None
+    started, message = None, None
     try:
         started = start_command(command, blocked)
     except CannotStart as error:
-        message, code = str(error), error.exit_code
+        code, message = error.exit_code, str(error)
         notes.append(message)
-        if recorder is not None:
-            recorder.start()
-    else:
-        if recorder is not None:
-            recorder.start()
-        watched = WatchedCommand(started, recorder.feed if recorder else _discard)
-        receive_signals(lambda number, sent: _on_signal(watched, recorder, number, sent))
-        code = watched.run()
-        if code > 128:
-            message = _ended_by(code - 128)
+    if recorder is not None:
+        recorder.start()  # a thread, so not before the command
+    if started is not None:
+        code = _watch(started, recorder)
+        message = _ended_by(code - 128) if code > 128 else None
     if recorder is not None:
         recorder.finish(code, time.monotonic() - began, message, wait)
     return code
+
+
+def _watch(started: StartedCommand, recorder: Recorder | None) -> int:
+    """Copy its output until it ends, and hand it to the recorder; returns the exit code."""
+    watched = WatchedCommand(started, recorder.feed if recorder else _discard)
+    receive_signals(lambda number, sent: _on_signal(watched, recorder, number, sent))
+    return watched.run()
 
 
 def _on_signal(
