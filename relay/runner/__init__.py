@@ -1,1 +1,1 @@
-"""A command that Relay watches: it runs as if nobody looked, and what it says is told."""
+"""A command that Relay watches: it runs as it would without, and its output becomes events."""

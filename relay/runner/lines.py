@@ -1,12 +1,12 @@
-"""Lines out of blocks of bytes, as a terminal would have left them standing."""
+"""Blocks of bytes become lines, as a terminal shows them in the end."""
 
 import codecs
 import re
 
 from relay.runner.redaction import Mask
 
-LINE_MOST = 32 * 2**10  # characters; a longer line is told in pieces
-QUIET = 1.0  # seconds; a line without an end is told after so long: it may be a question
+MAX_LINE = 32 * 2**10  # characters; a longer line is returned in pieces
+QUIET_SECONDS = 1.0  # until a line without an end is returned: it may be a question
 
 _RETURNS = re.compile(r"\r+\n")
 _ALTERNATE = re.compile(r"\x1b\[\?(?:1049|1047|47)([hl])")
@@ -20,7 +20,7 @@ class Lines:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._rest = ""
         self._since = 0.0
-        self._continued = False  # the beginning of this line is told already
+        self._continued = False  # the beginning of this line has been returned already
         self._full_screen = False
 
     @property
@@ -28,21 +28,25 @@ class Lines:
         return bool(self._rest)
 
     def feed(self, block: bytes, now: float) -> tuple[str | None, str | None]:
-        """The lines that are whole now, and what stands on a line that is written over."""
-        text = self._rest + self._letters(self._decode(block))
+        """Take a block that came at `now` (monotonic seconds).
+
+        Returns the lines that are complete now, without the last newline, and the last state of a
+        line that is overwritten, such as a progress bar. None: there is none.
+        """
+        text = self._rest + self._without_full_screen(self._decode(block))
         if "\r" in text:
             text = _RETURNS.sub("\n", text)
         whole, newline, self._rest = text.rpartition("\n")
         self._since = now
-        lines = self._left_standing(whole) if newline else None
+        lines = self._visible(whole) if newline else None
         if newline and self._continued:
             self._continued = False
-            lines = lines or None  # the end of a line whose beginning was told
+            lines = lines or None  # the end of a line whose beginning was returned
         bar = None
         if "\r" in self._rest:
-            bar = self._written_over()
-        elif len(self._rest) > LINE_MOST:
-            piece = self._told_so_far()
+            bar = self._overwritten()
+        elif len(self._rest) > MAX_LINE:
+            piece = self._take_piece()
             lines = piece if lines is None else f"{lines}\n{piece}"
         return (
             None if lines is None else self._mask(lines),
@@ -50,41 +54,41 @@ class Lines:
         )
 
     def quiet(self, now: float) -> str | None:
-        """The line that has no end yet, when nothing more has come for a while."""
-        if not self._rest or "\r" in self._rest or now - self._since < QUIET:
+        """The line that has no end yet, when nothing has come for QUIET_SECONDS; else None."""
+        if not self._rest or "\r" in self._rest or now - self._since < QUIET_SECONDS:
             return None
         self._since = now
-        return self._mask(self._told_so_far()) or None
+        return self._mask(self._take_piece()) or None
 
     def end(self) -> str | None:
-        """What stands there when nothing more will come."""
+        """The rest, when nothing more comes; None if there is none."""
         text, self._rest = self._rest + self._decode(b"", True), ""
-        return self._mask(self._left_standing(text)) or None
+        return self._mask(self._visible(text)) or None
 
-    def _told_so_far(self) -> str:
-        """The line as far as it came, but for what may be half a secret."""
+    def _take_piece(self) -> str:
+        """The line as far as it has come, except what may be the beginning of a secret."""
         self._rest = self._mask(self._rest)
         cut = len(self._rest) - self._mask.unsure(self._rest)
-        told, self._rest = self._rest[:cut], self._rest[cut:]
-        self._continued = self._continued or bool(told)
-        return told
+        piece, self._rest = self._rest[:cut], self._rest[cut:]
+        self._continued = self._continued or bool(piece)
+        return piece
 
-    def _left_standing(self, text: str) -> str:
-        """What was written over is gone: of each line the last writing stays."""
+    def _visible(self, text: str) -> str:
+        """What a terminal shows in the end: of each overwritten line the last writing."""
         if "\r" not in text:
             return text
         return "\n".join(_last_writing(line) for line in text.split("\n"))
 
-    def _written_over(self) -> str | None:
-        """The last writing on the line; what was there before is forgotten."""
+    def _overwritten(self) -> str | None:
+        """The last writing on the line; the earlier ones are dropped."""
         start = self._rest.rstrip("\r").rfind("\r")
         if start > 0:
             self._rest = self._rest[start:]
-        self._rest = self._rest[-LINE_MOST:]
+        self._rest = self._rest[-MAX_LINE:]
         return _last_writing(self._rest) or None
 
-    def _letters(self, text: str) -> str:
-        """Without what a full-screen program paints: it is no log."""
+    def _without_full_screen(self, text: str) -> str:
+        """The text without what a full-screen program paints, which is no log."""
         if not self._full_screen and "\x1b[?" not in text:
             return text
         kept, at = [], 0

@@ -1,10 +1,10 @@
-"""How far something is, read from what it prints: `42%`, `3/10`, bars that overwrite themselves."""
+"""Reads progress from output: `42%`, `3/10`, bars that overwrite themselves."""
 
 import re
 from typing import NamedTuple
 
-MESSAGE_MOST = 200  # characters
-LINES_LOOKED_AT = 50  # of a chunk, from its end: only the newest counts
+MAX_MESSAGE = 200  # characters
+LINES_SEARCHED = 50  # of a chunk, from its end: only the newest progress counts
 
 _CONTROL = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x1f\x7f]"
@@ -13,7 +13,7 @@ _CONTROL = re.compile(
 _PERCENT = re.compile(r"(?<![\w.,%/-])(\d{1,3}(?:[.,]\d{1,3})?)\s?%")
 _OF = re.compile(r"(?<![\w./:-])(\d{1,9})\s?/\s?(\d{1,9})(?![\w/.-])")
 
-# In a line that stays, a number may be about anything: it must stand where progress stands.
+# In a line that stays, a number may be about anything. It counts only where progress is written.
 # [ 42%] at either end; 3/10 or [3/10] at the start, or after a word or two (Epoch 3/10).
 _PERCENT_IN_LINE = re.compile(
     r"^\s*\[?\s*(\d{1,3}(?:\.\d{1,3})?)\s?%(?:\]|[\s|:]|$)|\[\s*(\d{1,3})%\]\s*$"
@@ -27,23 +27,23 @@ _OF_IN_LINE = re.compile(
 
 
 class Progress(NamedTuple):
-    """A fraction, and the line that says so."""
+    """A fraction from 0 to 1, and the line that it was read from."""
 
     fraction: float
     message: str
 
 
 def from_bar(text: str) -> Progress | None:
-    """From a line that was written over another: nearly any number there is progress."""
+    """Read a line that was overwritten: nearly every number there is progress."""
     line = shown(text)
     return _read(line, _PERCENT.search(line), _OF.search(line))
 
 
 def from_lines(text: str) -> Progress | None:
-    """From the newest line that is surely about progress."""
+    """Read the newest line that is certainly about progress."""
     if "%" not in text and "/" not in text:
         return None
-    for line in reversed(text.rsplit("\n", LINES_LOOKED_AT)[-LINES_LOOKED_AT:]):
+    for line in reversed(text.rsplit("\n", LINES_SEARCHED)[-LINES_SEARCHED:]):
         if "%" in line or "/" in line:
             clean = shown(line)
             found = _read(clean, _PERCENT_IN_LINE.search(clean), _OF_IN_LINE.search(clean))
@@ -53,7 +53,7 @@ def from_lines(text: str) -> Progress | None:
 
 
 def shown(text: str) -> str:
-    """The line without what a terminal does not show as letters."""
+    """The line without control characters and escape sequences."""
     return _CONTROL.sub("", text[:4096]).strip()
 
 
@@ -66,4 +66,4 @@ def _read(line: str, percent: re.Match[str] | None, of: re.Match[str] | None) ->
         fraction = done / total if total > 1 else None
     if fraction is None or fraction > 1:
         return None
-    return Progress(round(fraction, 4), line[:MESSAGE_MOST])
+    return Progress(round(fraction, 4), line[:MAX_MESSAGE])

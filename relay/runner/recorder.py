@@ -1,4 +1,4 @@
-"""Tells Relay what a command prints. Whoever runs the command hands over blocks and never waits."""
+"""Sends Relay what a command prints, from a thread of its own: the command never waits for it."""
 
 import threading
 import time
@@ -7,38 +7,38 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from relay.client.credentials import Credentials
-from relay.runner.lines import QUIET, Lines
+from relay.runner.lines import QUIET_SECONDS, Lines
 from relay.runner.progress import from_bar, from_lines
 from relay.runner.redaction import Mask
 
 if TYPE_CHECKING:
     from relay.client import Client
 
-WAITING_MOST = 8 * 2**20  # bytes that the command was faster than us; beyond, they are not told
-AT_ONCE = 128 * 2**10  # bytes worked on in one go: the command's own output waits for none of it
-GATHER = 0.01  # seconds; blocks that come closer together are worked on together
-READ_MOST = 30.0  # seconds until what was printed is read: no wait for Relay, so nearly none
-TITLE_MOST = 200  # characters
+MAX_WAITING = 8 * 2**20  # bytes of output that are not read yet; further ones are dropped
+MAX_BATCH = 128 * 2**10  # bytes read at once, so that the threads that copy run in between
+GATHER_SECONDS = 0.01  # blocks that come within it are read together
+MAX_READ_SECONDS = 30.0  # at the end, until all output is read: a wait for no network
+MAX_TITLE = 200  # characters
 
-Say = Callable[[str], None]
+OnNote = Callable[[str], None]
 
 
 class Recorder:
-    """A thread of its own from output to events, and the client that sends them."""
+    """The thread that turns output into events, and the client that sends them."""
 
     def __init__(
-        self, credentials: Credentials, title: str, task_id: str, mask: Mask, say: Say
+        self, credentials: Credentials, title: str, task_id: str, mask: Mask, on_note: OnNote
     ) -> None:
-        """`say` hears what a person has to know; when, is up to it."""
+        """`on_note` gets sentences that a person has to know, such as what was not delivered."""
         self._credentials = credentials
-        self._title = mask(title)[:TITLE_MOST]
+        self._title = mask(title)[:MAX_TITLE]
         self._task_id = task_id
         self._mask = mask
-        self._say = say
+        self._on_note = on_note
         self._lines: dict[str, Lines] = {}
         self._blocks: deque[tuple[str, bytes]] = deque()
         self._size = 0
-        self._missed = 0
+        self._dropped = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._ended = threading.Event()
@@ -50,23 +50,23 @@ class Recorder:
         self._thread.start()
 
     def feed(self, stream: str, block: bytes) -> None:
-        """Take a block of output; what there is no room for is counted, and told as a gap."""
+        """Take a block of output. Past MAX_WAITING it is dropped, and logged as a gap."""
         with self._lock:
-            if self._size + len(block) > WAITING_MOST:
-                self._missed += len(block)
+            if self._size + len(block) > MAX_WAITING:
+                self._dropped += len(block)
                 return
             self._blocks.append((stream, block))
             self._size += len(block)
         self._wake.set()
 
     def finish(self, returncode: int, duration: float, message: str | None, wait: float) -> None:
-        """Tell how the command ended, and deliver all within `wait` seconds or keep it."""
+        """Record how the command ended. Deliver all within `wait` seconds, or keep it on disk."""
         deadline = time.monotonic() + wait
         self._ended.set()
         self._wake.set()
-        self._thread.join(max(wait, READ_MOST))
+        self._thread.join(max(wait, MAX_READ_SECONDS))
         if (client := self._client) is None or self._thread.is_alive():
-            self._say("what the command printed could not be told in time")
+            self._on_note("what the command printed could not be told in time")
             return
         payload: dict[str, Any] = {"title": self._title, "exit_code": returncode}
         if message is not None:
@@ -76,30 +76,30 @@ class Recorder:
         client.close(0.0 if self._given_up else max(0.1, deadline - time.monotonic()))
 
     def give_up(self) -> None:
-        """Whoever waits for `finish` has had enough: keep what is not delivered."""
+        """End the wait in `finish`: keep what is not delivered."""
         self._given_up = True
         if self._client is not None:
             self._client.give_up()
 
     def _run(self) -> None:
-        # imported here: the command starts before the libraries that tell of it are read
+        # Imported here, so that the command starts before the libraries for sending are read.
         from relay.client import Client
 
-        client = self._client = Client(credentials=self._credentials, tell=self._say)
+        client = self._client = Client(credentials=self._credentials, tell=self._on_note)
         client.publish("task_started", {"title": self._title}, self._task_id)
         while not (self._ended.is_set() and not self._blocks):
-            self._wake.wait(QUIET / 4 if self._unfinished else None)
+            self._wake.wait(QUIET_SECONDS / 4 if self._unfinished else None)
             self._wake.clear()
-            self._ended.wait(GATHER)
+            self._ended.wait(GATHER_SECONDS)
             for stream, block in self._take():
-                self._tell(client, stream, block)
-            self._tell_gap(client)
-            self._tell_unfinished(client)
+                self._record(client, stream, block)
+            self._log_gap(client)
+            self._log_unfinished(client)
         for stream, lines in self._lines.items():
             self._log(client, stream, lines.end())
 
     def _take(self) -> list[tuple[str, bytes]]:
-        """All that waits, neighbours of one stream joined."""
+        """Take all that waits, with successive blocks of one stream joined."""
         with self._lock:
             blocks, self._blocks = self._blocks, deque()
             self._size = 0
@@ -110,12 +110,12 @@ class Recorder:
             run.append(block)
             size += len(block)
             last = number + 1 == len(blocks) or blocks[number + 1][0] != stream
-            if last or size >= AT_ONCE:
+            if last or size >= MAX_BATCH:
                 joined.append((stream, b"".join(run)))
                 run, size = [], 0
         return joined
 
-    def _tell(self, client: "Client", stream: str, block: bytes) -> None:
+    def _record(self, client: "Client", stream: str, block: bytes) -> None:
         lines = self._lines.get(stream)
         if lines is None:
             lines = self._lines[stream] = Lines(self._mask)
@@ -132,18 +132,18 @@ class Recorder:
         if text is not None:
             client.log(text, self._task_id, stream=stream)
 
-    def _tell_gap(self, client: "Client") -> None:
+    def _log_gap(self, client: "Client") -> None:
         with self._lock:
-            missed, self._missed = self._missed, 0
-        if missed:
-            note = f"… {missed} bytes of output are not told: they came too fast"
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            note = f"… {dropped} bytes of output are not told: they came too fast"
             client.log(note, self._task_id, level="warning")
 
     @property
     def _unfinished(self) -> bool:
         return any(lines.unfinished for lines in self._lines.values())
 
-    def _tell_unfinished(self, client: "Client") -> None:
+    def _log_unfinished(self, client: "Client") -> None:
         now = time.monotonic()
         for stream, lines in self._lines.items():
             self._log(client, stream, lines.quiet(now))

@@ -1,23 +1,23 @@
-"""What looks secret in the environment, and keeping it out of what is told."""
+"""Finds secrets in the environment, and masks them in text."""
 
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
-SHORTEST = 6  # characters; shorter values are words that stand everywhere
+MIN_LENGTH = 6  # characters; shorter values are also ordinary words
 MASK = "***"
 
-# Words of a variable's name, as NAME_OF_IT is made of them; or standing anywhere in it.
+# Words that make the name of a variable one of a secret: between underscores, or anywhere.
 _WORDS = frozenset(
     {"APIKEY", "AUTH", "BEARER", "COOKIE", "CREDENTIAL", "CREDENTIALS", "JWT", "KEY", "KEYS"}
     | {"PASS", "PAT", "PWD"}
 )
 _ANYWHERE = re.compile("TOKEN|SECRET|PASSW|PASSPHRASE|PRIVATE_?KEY|API_?KEY")
-_PLACES = ("_SOCK", "_FILE", "_PATH", "_DIR")  # where a secret lies is none
+_PLACES = ("_SOCK", "_FILE", "_PATH", "_DIR")  # the place of a secret is not secret
 
 
 def secrets_of(environ: Mapping[str, str]) -> set[str]:
-    """The values that must not be told: of variables named like secrets, and in addresses."""
+    """The values to mask: of variables with names of secrets, and passwords in addresses."""
     found = set()
     for name, value in environ.items():
         if _names_a_secret(name.upper()):
@@ -41,13 +41,13 @@ def _password(address: str) -> str | None:
 
 
 class Mask:
-    """Replaces secrets in text. Those of several lines are looked for line by line."""
+    """Replaces secrets in text by `***`. A secret of several lines is masked line by line."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         lines = {line.strip() for secret in secrets for line in secret.splitlines()}
-        known = {line for line in lines if len(line) >= SHORTEST}
+        known = {line for line in lines if len(line) >= MIN_LENGTH}
         known |= {quote(line, safe="") for line in known}
-        # the longest first: one may hold another
+        # the longest first: one may contain another
         self._secrets = sorted(known, key=lambda secret: (-len(secret), secret))
 
     def __call__(self, text: str) -> str:
@@ -57,7 +57,7 @@ class Mask:
         return text
 
     def unsure(self, text: str) -> int:
-        """How many characters at its end may be the beginning of a secret."""
+        """How many characters at the end of the text may be the beginning of a secret."""
         longest = max((len(secret) for secret in self._secrets), default=1) - 1
         for size in range(min(longest, len(text)), 0, -1):
             end = text[-size:]

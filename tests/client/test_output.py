@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.runner.lines import QUIET, Lines
+from relay.runner.lines import QUIET_SECONDS, Lines
 from relay.runner.progress import from_bar, from_lines
 from relay.runner.redaction import MASK, Mask, secrets_of
 
@@ -49,7 +49,7 @@ def test_a_secret_is_masked_wherever_reads_cut_it_and_however_slowly_it_comes(
     data: st.DataObject,
 ) -> None:
     text = b"login hunter22hunter22 and hunter2 hunter22"
-    told = read(data.draw(cuts(text)), Mask(["hunter22"]), pause=2 * QUIET)
+    told = read(data.draw(cuts(text)), Mask(["hunter22"]), pause=2 * QUIET_SECONDS)
     assert "hunter22" not in "".join(told)
     assert "".join(told) == "login ****** and hunter2 ***"
 
@@ -57,8 +57,8 @@ def test_a_secret_is_masked_wherever_reads_cut_it_and_however_slowly_it_comes(
 def test_a_question_without_an_end_is_told_after_a_while() -> None:
     lines = Lines(NOBODY)
     assert lines.feed(b"Really? [y/N] ", 0.0) == (None, None)
-    assert lines.quiet(QUIET / 2) is None
-    assert lines.quiet(QUIET) == "Really? [y/N] "
+    assert lines.quiet(QUIET_SECONDS / 2) is None
+    assert lines.quiet(QUIET_SECONDS) == "Really? [y/N] "
     assert lines.feed(b"y\r\nnext\n", 2.0)[0] == "y\nnext"
 
 
