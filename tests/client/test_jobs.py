@@ -277,6 +277,39 @@ async def test_a_command_that_is_killed_before_we_stop_has_ended(env: dict[str, 
         assert await person.ended() == 128 + signal.SIGKILL
 
 
+# The next key has stopped the command when the runner heeds the SIGCONT of the last `fg`.
+CONTINUED_LATE = """
+import psutil, re, time
+(leader,) = psutil.Process().children()
+
+def is_idle():
+    status = open(f"/proc/{leader.pid}/status").read()
+    pending = int(re.search("ShdPnd:\\s*(\\w+)", status)[1], 16)
+    return not pending and leader.status() == psutil.STATUS_SLEEPING
+
+os.kill(started.process, signal.SIGSTOP)
+while psutil.Process(started.process).status() != psutil.STATUS_STOPPED:
+    time.sleep(0.01)
+watched.continued()
+while not is_idle():  # it has done what it was asked for
+    time.sleep(0.01)
+"""
+
+
+async def test_a_late_sigcont_continues_no_command_that_has_stopped_again(
+    env: dict[str, str],
+) -> None:
+    late = ORDERED.format(CONTINUED_LATE)
+    async with terminal([sys.executable, "-c", late, *HEARS], env) as person:
+        ours = psutil.Process(person.process.pid)
+        await eventually(lambda: ours.status() == psutil.STATUS_STOPPED)
+        person.process.send_signal(signal.SIGCONT)
+        await person.sees(b"heard SIGCONT")
+        person.process.send_signal(signal.SIGUSR1)
+        assert await person.ended() == 5
+    assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
+
+
 async def test_continued_by_others_while_we_are_stopped_we_go_on_with_it(
     stand_in: StandIn, env: dict[str, str]
 ) -> None:
