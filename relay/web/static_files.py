@@ -5,7 +5,7 @@ from hashlib import sha256
 import msgspec
 from werkzeug.http import parse_etags
 
-from relay.web.answers import Answer, text_answer
+from relay.web.answers import Answer
 from relay.web.request import Request
 
 # asked for every time, sent only when changed: a page never meets scripts of another version
@@ -25,10 +25,17 @@ class File(msgspec.Struct, frozen=True):
 
 
 def file_answer(request: Request, file: File) -> Answer:
-    """The file, or 304 to a client that has it already."""
-    headers = [(b"cache-control", CACHING), (b"etag", b'"%s"' % file.etag.encode())]
+    """The file, or 304 to a client that has it already.
+
+    A 304 has the file's type, too: the security headers depend on it, and a browser takes those of
+    the 304 for its copy.
+    """
+    headers = [
+        (b"content-type", file.content_type.encode()),
+        (b"cache-control", CACHING),
+        (b"etag", b'"%s"' % file.etag.encode()),
+    ]
     if parse_etags(request.headers.get("If-None-Match")).contains(file.etag):
         return Answer(304, headers, b"")
-    answer = text_answer(file.body, file.content_type)
-    answer.headers.extend(headers)
-    return answer
+    headers.append((b"content-length", b"%d" % len(file.body)))
+    return Answer(200, headers, file.body)

@@ -38,7 +38,7 @@ async def test_the_page_loads_from_here_alone_and_is_framed_by_nobody(relay: Rel
     assert "*" not in str(policy)
     again = await relay.http.get("/", headers={"If-None-Match": page.headers["ETag"]})
     assert again.status_code == 304
-    assert again.headers["X-Content-Type-Options"] == "nosniff"
+    assert_sealed(again, PAGE)  # a browser takes the headers of a 304 for its copy
 
 
 async def test_streams_and_refused_handshakes_are_sealed(relay: Relay) -> None:
