@@ -242,9 +242,10 @@ async def test_not_allowed_is_the_end(scene: Scene) -> None:
     cannot = (await scene.user.token(scopes=["publish"]))["token"]
     refused = await scene.reads(cannot, scene.user.session, clock=True)
     malformed = await scene.reads(after="no cursor", clock=True)
-    for reads in (refused, malformed):
+    for reads in (refused, malformed):  # both, before what either asks for is counted
         await reads.until("stream.state.state === 'closed'")
         assert (await reads.state())["code"] == 4403
+    for reads in (refused, malformed):
         asked = len(reads.tab.requested), len(scene.box.streams)
         await reads.tab.do(lambda page: page.clock.fast_forward("10:00"))
         await reads.tab.run("dispatchEvent(new Event('online'))")
