@@ -1,4 +1,4 @@
-"""How often: the generic cell rate algorithm, in bounded memory that forgets.
+"""Rate limits by the generic cell rate algorithm (GCRA), in bounded memory.
 
 GCRA keeps one number a key: the theoretical arrival time (TAT), when everything taken so far
 will have been paid for at the steady rate. One more may come as long as that lies no further
@@ -22,7 +22,7 @@ from relay.observability.logs import know
 
 MOST_KEYS = 100_000  # remembered at once, about 20 MiB: users and addresses of a busy minute
 ROUNDING = 1e-9  # seconds that sums of intervals may be off
-SHED = 0.1  # the share that goes when there are more; those that owe least, so go first
+SHED = 0.1  # the share of keys that is dropped past that: those that owe least
 
 Clock = Callable[[], float]
 
@@ -39,9 +39,11 @@ class Allowances:
         return len(self._arrivals)
 
     def get(self, key: Hashable, now: float) -> float:
+        """The key's TAT; `now` where it owes nothing."""
         return max(self._arrivals.get(key, now), now)
 
     def set(self, key: Hashable, arrival: float) -> None:
+        """Remember the key's TAT. Among too many keys, those that owe least are dropped."""
         if len(self._arrivals) >= self._most and key not in self._arrivals:
             self._make_room()
         self._arrivals[key] = arrival
@@ -63,7 +65,7 @@ class Charge(NamedTuple):
     key: Hashable
     rate: Rate
     cost: int
-    what: str  # is counted, in the words of a refusal
+    what: str  # what is counted, in the words of a refusal
 
 
 class Quota(NamedTuple):
@@ -125,7 +127,10 @@ class Limits:
         return self._take(Charge("handshakes_user", user_id, rate, 1, what))
 
     def _take(self, *charges: Charge) -> Quota | None:
-        """All or none; the tightest of them speaks. None where limits are off."""
+        """Take all charges, or none. Raises OverLimit.
+
+        Returns the quota that has the least left; None where limits are off.
+        """
         if not self._settings.rate_limits:
             return None
         now = self.allowances.clock()
@@ -156,7 +161,7 @@ def _quota(rate: Rate, owed: float) -> Quota:
 
 
 def address_block(address: str) -> str:
-    """Who counts as one: an IPv4 address, or the /64 that one IPv6 subscriber holds."""
+    """What is counted as one address: an IPv4 address, or the /64 that an IPv6 subscriber holds."""
     if ":" not in address:
         return address
     try:

@@ -16,7 +16,7 @@ from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
 from relay.web.answers import Answer
-from relay.web.request import KEY, HTTPRequest, Request, WebSocketRequest
+from relay.web.request import REQUEST, HTTPRequest, Request, WebSocketRequest
 from relay.web.routes import WEBSOCKET, answer_direct
 
 
@@ -40,17 +40,17 @@ class HTTPConnection(TrioASGIHTTPConnection):
             await request.send(answer)
 
     async def _ask_quart(self, request: HTTPRequest, send: ASGISendCallable) -> Answer:
-        with _findable(request):
-            quarts = self._create_request_from_scope(send)
-            quarts.body.set_complete()  # handlers read the body from our request
-            return await _answer_of(await self.app.handle_request(quarts))
+        with _in_scope(request):
+            quart_request = self._create_request_from_scope(send)
+            quart_request.body.set_complete()  # handlers read the body from our request
+            return await _answer_of(await self.app.handle_request(quart_request))
 
 
 class WebSocketConnection(TrioASGIWebsocketConnection):
     """quart-trio's WebSocket, in the one task that the server gave it.
 
-    The handler hears of a disconnect when it receives, which it therefore always must. No helper
-    task reads ahead, and no channel keeps what was not asked for.
+    No helper task reads ahead, and no channel keeps messages. A handler learns of the disconnect
+    only while it receives, so it must always receive.
     """
 
     app: Any  # a Quart app with its services and its direct routes
@@ -71,20 +71,23 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
 
     async def _ask_quart(self, request: WebSocketRequest, send: ASGISendCallable) -> Answer | None:
         self.receive_channel: Any = request.socket  # Quart's websocket would receive from it
-        with _findable(request):
-            quarts = self._create_websocket_from_scope(send)
-            response = await self.app.handle_websocket(quarts)
+        with _in_scope(request):
+            quart_websocket = self._create_websocket_from_scope(send)
+            response = await self.app.handle_websocket(quart_websocket)
         return None if response is None else await _answer_of(response)
 
 
 @contextmanager
-def _findable(request: Request) -> Iterator[None]:
-    """Have `current_request` find it; for no longer, or scope and request would keep each other."""
-    request.scope[KEY] = request
+def _in_scope(request: Request) -> Iterator[None]:
+    """Put the request into its scope, where `current_request` finds it, for the block only.
+
+    Left there, scope and request would refer to each other, and wait for the garbage collector.
+    """
+    request.scope[REQUEST] = request
     try:
         yield
     finally:
-        del request.scope[KEY]
+        del request.scope[REQUEST]
 
 
 async def _answer_of(response: Any) -> Answer:

@@ -1,4 +1,4 @@
-"""Which credential a route needs, and whether a request brings it.
+"""Which credential a route needs, and whether a request has it.
 
 A route declares a `Need` with `@needs` (relay/web/routes.py). Authlib reads the Authorization
 header and judges expiry and scopes (RFC 6750); `Access` knows which credentials are live.
@@ -34,9 +34,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 class Need:
     """The credential that a route needs.
 
-    `name` is for the reference. One of `scopes` is enough; without any, each live credential is.
-    `refusal` makes the problem for a credential that has none of them. `revoked`: a hook token
-    that was revoked is admitted, too. `by_handler`: the handler reads the credential by itself.
+    `name` is for the reference. One of `scopes` is enough; without any, every live credential is
+    admitted. `refusal` makes the problem for a credential that has none of them. `revoked`: a
+    revoked hook token is admitted, too. `by_handler`: the handler reads the credential by itself.
     """
 
     name: str
@@ -63,13 +63,13 @@ PUBLISHER = Need("publisher", (Scope.WEBHOOK, Scope.PUBLISH), _may_not_publish)
 WATCHER = Need("watcher", (Kind.SESSION, Scope.WEBHOOK, Scope.WATCH), _may_not_watch)
 """A session, or a hook token that may watch."""
 ANY_OR_REVOKED = Need("any, or revoked", revoked=True)
-"""A session or a hook token. A revoked hook token may ask again, and hear the same answer."""
+"""A session or a hook token, revoked or not: a repeated revocation gets the same answer."""
 VIEWER = Need("viewer", by_handler=True)
 """What opens a stream: a bearer, a ticket or the cookie; the handler calls `viewer`."""
 
 
 class _Validator(BearerTokenValidator):  # type: ignore[misc]  # Authlib has no types
-    """Authlib's, which would split the same few scopes for each request."""
+    """Authlib's, with a cache: it would split the same few scopes for each request."""
 
     scope_insufficient = staticmethod(
         lru_cache(maxsize=64)(BearerTokenValidator.scope_insufficient)
@@ -124,7 +124,7 @@ async def viewer(request: Request) -> Credential:
         return await credential_for(request, WATCHER)
 
     def comes_from(page: str) -> bool:
-        """Relay's own page sends no Origin when it reads."""
+        """Whether the page sent this. Relay's own page sends no Origin when it reads."""
         if request.origin is None:
             return request.services.origins.is_own(page) and _is_own_page(request)
         return request.origin == page
@@ -177,9 +177,10 @@ def came_by_cookie(request: Request) -> bool:
 
 
 def refuse_foreign_origin(request: Request, *, reading: bool = False) -> None:
-    """Raises ForeignOrigin where a page elsewhere may not act; with `reading`, also not read.
+    """Refuse a page that is not listed. Raises ForeignOrigin.
 
-    Whether a page may see an ordinary answer is the browser's business (CORS).
+    Requests with safe methods are refused only with `reading`, for streams. Whether a page may
+    read an ordinary answer is decided by the browser, from CORS headers.
     """
     judged = reading or request.method not in SAFE_METHODS
     if (
@@ -211,7 +212,10 @@ def _is_own_page(request: Request) -> bool:
 
 
 def _revoked_hook(request: Request, problem: InvalidToken) -> Credential:
-    """The hook token that the problem is about, if all it lacks is to be live."""
+    """The hook token that the problem is about, if it is valid but for its revocation.
+
+    Raises the problem for any other.
+    """
     token = presented_token(request)
     if problem.reason != "revoked" or token is None:
         raise problem
@@ -225,6 +229,6 @@ def _revoked_hook(request: Request, problem: InvalidToken) -> Credential:
 
 
 def _noted(credential: Credential) -> Credential:
-    """From here on the request's lines in the log name its user."""
+    """Have the request's later lines in the log name its user."""
     know(user_id=credential.user_id, token_id=credential.id)
     return credential

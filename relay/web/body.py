@@ -1,7 +1,7 @@
 """A request's body, read when a handler asks for it.
 
-Who announces a body with `Expect: 100-continue` (RFC 9110, 10.1.1) therefore sends it only after
-the request was authenticated: the server says `100 Continue` when the first read waits.
+The server sends `100 Continue` when the first read waits. So a client that announces a body with
+`Expect: 100-continue` (RFC 9110, 10.1.1) sends it only after its credential was checked.
 """
 
 from contextlib import suppress
@@ -20,10 +20,10 @@ _TOO_LARGE = f"The body is too large: {MAX_BODY} bytes are allowed, {MAX_BATCH_B
 
 
 class ClientGone(Exception):
-    """The client left before its request was complete: nobody waits for an answer."""
+    """The client left before its request was complete, so there is nothing to answer."""
 
 
-class Extent(Enum):
+class _Extent(Enum):
     """How much of a body was read."""
 
     NOTHING = auto()
@@ -33,7 +33,10 @@ class Extent(Enum):
 
 
 class RequestBody:
-    """`timeout` is in seconds, for the whole body."""
+    """The body of one request. `timeout` is in seconds, for the whole body.
+
+    `transport` is None where another server than Relay's is around the application.
+    """
 
     __slots__ = (
         "_extent",
@@ -60,25 +63,25 @@ class RequestBody:
         self._receive = receive
         self._intake = intake
         self._timeout = timeout
-        self._extent = Extent.NOTHING
+        self._extent = _Extent.NOTHING
 
     @property
     def complete(self) -> bool:
         """Whether it was read to its end."""
-        return self._extent is Extent.WHOLE
+        return self._extent is _Extent.WHOLE
 
     @property
     def abandoned(self) -> bool:
         """Whether the client left while it was read."""
-        return self._extent is Extent.ABANDONED
+        return self._extent is _Extent.ABANDONED
 
     async def read(self) -> bytes:
         """All of it, once. Raises PayloadTooLarge, RequestTimeout, ClientGone."""
         if self._came_with_head:
             message: Any = await self._receive()
-            self._extent = Extent.WHOLE
+            self._extent = _Extent.WHOLE
             return cast("bytes", message["body"])
-        self._extent = Extent.PART
+        self._extent = _Extent.PART
         most = most_bytes(self._headers.get("Content-Type", ""))
         announced = self._headers.raw(b"content-length")
         if announced.isdigit() and int(announced) > most:
@@ -87,14 +90,14 @@ class RequestBody:
             while True:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    self._extent = Extent.ABANDONED
+                    self._extent = _Extent.ABANDONED
                     raise ClientGone()
                 self._intake.add(body, message["body"])
                 if not message.get("more_body", False):
-                    self._extent = Extent.WHOLE
+                    self._extent = _Extent.WHOLE
                 if len(body.data) > most:
                     raise PayloadTooLarge(_TOO_LARGE)
-                if self._extent is Extent.WHOLE:
+                if self._extent is _Extent.WHOLE:
                     return bytes(body.data)
         raise RequestTimeout()
 
@@ -103,7 +106,7 @@ class RequestBody:
 
         A sender that waits for `100 Continue` is left without it.
         """
-        if self._extent is Extent.NOTHING and (self._came_with_head or not self._waits):
+        if self._extent is _Extent.NOTHING and (self._came_with_head or not self._waits):
             with suppress(Problem, ClientGone):
                 await self.read()
 

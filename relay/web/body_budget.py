@@ -1,7 +1,7 @@
-"""Request bodies on their way in, bounded together: in a full house the slowest is given up.
+"""Request bodies that are being read, bounded together: past the bound the oldest is given up.
 
-A body is small, but ten thousand connections may each bring one, and who they are is asked when
-it is here. Honest ones are here in a moment; so whoever has taken longest makes room.
+A body is small, but ten thousand connections may each bring one. An honest one arrives within a
+moment, so the one that has taken longest makes room for the others.
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ import trio
 
 from relay.observability import metrics
 
-MOST = 64 * 2**20  # bytes of all bodies on their way: sixty-four of the largest at one time
+MOST = 64 * 2**20  # bytes of all bodies that are being read: sixty-four of the largest at one time
 
 
 class Body:
-    """One of them, as far as it has come."""
+    """A body that is being read: the `data` that has come, and the scope in which it is awaited."""
 
     __slots__ = ("data", "patience")
 
@@ -25,13 +25,15 @@ class Body:
 
 
 class Intake:
+    """The bodies of one app that are being read, at most `most` bytes in all."""
+
     def __init__(self, most: int = MOST) -> None:
         self._left = most
-        self._coming: dict[Body, None] = {}  # the one that began first is the first
+        self._coming: dict[Body, None] = {}  # in the order in which they began
 
     @contextmanager
     def body(self, timeout: float) -> Iterator[Body]:
-        """A body to be taken in within so many seconds; the block is cancelled when it is not."""
+        """Read a body in the block, which is cancelled after `timeout` seconds, or to make room."""
         with trio.move_on_after(timeout) as patience:
             body = Body(patience)
             self._coming[body] = None
@@ -41,9 +43,9 @@ class Intake:
                 self._forget(body)
 
     def add(self, body: Body, piece: bytes) -> None:
-        """One more piece of it. Whoever has taken longest goes when it is too much for all."""
+        """Add a piece to a body. Past the bound the bodies that began first are given up."""
         if body not in self._coming:
-            return  # it was given up, and does not know yet
+            return  # it was given up, and its block is about to be cancelled
         body.data += piece
         self._left -= len(piece)
         while self._left < 0:

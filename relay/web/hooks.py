@@ -1,4 +1,4 @@
-"""What is looked at before any handler, whichever way a request took."""
+"""The checks before every handler, on both ways to it: the table of direct routes, and Quart."""
 
 from relay.errors import NotFound
 from relay.web.auth import refuse_foreign_origin
@@ -18,10 +18,7 @@ def run_hooks(request: Request, rule: str | None) -> None:
 
 
 def _refuse_other_spellings(request: Request) -> None:
-    """A proxy that guards a path in front must not be passed by `//path` or `%2Fpath`.
-
-    Quart takes both for the path itself.
-    """
+    """Refuse `//path` and `%2Fpath`: a proxy's rule on `/path` must hold, and Quart routes both."""
     raw: bytes = request.scope.get("raw_path", b"")
     if raw.startswith(b"//") or (b"%" in raw and b"%2f" in raw.lower()):
         raise NotFound()

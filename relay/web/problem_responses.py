@@ -1,4 +1,4 @@
-"""A problem as the answer that tells of it, whatever refused the request."""
+"""A problem, or a failure of ours, as the answer to the request."""
 
 import structlog
 import trio
@@ -18,7 +18,10 @@ log = structlog.get_logger("relay.app")
 
 
 async def problem_answer(problem: Problem, request: Request) -> Answer:
-    """The problem document. It is counted, and late where the client was too fast."""
+    """The problem document, counted and noted for the log.
+
+    RateLimited is answered RATE_LIMITED_DELAY_SECONDS late.
+    """
     metrics.problems.labels(problem.code).inc()
     know(problem=problem.code)
     if isinstance(problem, Unauthorized):
@@ -38,6 +41,6 @@ async def problem_answer(problem: Problem, request: Request) -> Answer:
 
 
 async def fault_answer(error: Exception, request: Request) -> Answer:
-    """The answer to a fault of ours: the log has the details, and the id that finds them."""
+    """A 500 without details. The log has them, under the request id that the answer names."""
     log.error("request_failed", exc_info=error)
     return await problem_answer(Internal(), request)

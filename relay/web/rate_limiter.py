@@ -1,4 +1,4 @@
-"""Keeps the limits that routes declare, with quart-rate-limiter and a memory of ours."""
+"""Keeps the limits that routes declare: quart-rate-limiter counts, in the memory of `Limits`."""
 
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -61,15 +61,15 @@ def _current_limit() -> Limit:
 
 
 async def _is_preflight() -> bool:
-    """A browser's question before a call is not the call."""
+    """Preflights are not counted: only the call after one is."""
     return request.method == "OPTIONS"
 
 
 async def _counted() -> str:
-    """The user, where the limit is one's; else, or without a credential, the address.
+    """The key that is counted: the user where the limit is per user, else the address.
 
-    The credential is remembered with the request: between the extension's look and its note
-    nothing waits, so its limits are exact.
+    Without a valid credential it is the address. The credential is kept with the request, so
+    nothing waits between the extension's `get` and its `set`, and its limits are exact.
     """
     asked = current_request()
     if _current_limit().per_user:
@@ -97,6 +97,7 @@ class Store(RateLimiterStoreABC):
         return default + timedelta(seconds=allowances.get(key, now) - now)
 
     async def set(self, key: str, tat: datetime) -> None:
+        """`tat` is the key's theoretical arrival time (relay/rate_limiting.py)."""
         allowances = current_request().services.limits.allowances
         ahead = (tat - datetime.now(UTC)).total_seconds()
         allowances.set(key, allowances.clock() + ahead)

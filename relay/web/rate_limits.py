@@ -23,7 +23,10 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit's name in the metric, the setting that holds it, and who is counted."""
+    """A limit's name in the metric, and the setting that holds its rate.
+
+    `per_user`: it counts the calls of a user, else those of an address.
+    """
 
     name: str
     setting: str
@@ -82,7 +85,7 @@ def charge_viewer(request: Request, user_id: UUID) -> None:
 
 
 def _charge(request: Request, take: Callable[[], Quota | None]) -> None:
-    """Charge, and have the answer tell what is left, whatever it is."""
+    """Charge, and put what is left of the quota into the answer's headers. Raises RateLimited."""
     try:
         quota = take()
     except OverLimit as refused:

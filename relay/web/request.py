@@ -25,7 +25,7 @@ from relay.web.body_budget import Intake
 from relay.web.headers import RequestHeaders
 from relay.web.middleware.access_log import request_id
 
-KEY = "relay.request"  # the key of a scope's request, in the scope
+REQUEST = "relay.request"  # the request's key in its scope, while Quart handles it
 
 
 class Request:
@@ -92,7 +92,7 @@ class Request:
 
     @property
     def address_block(self) -> str:
-        """What counts as one address where addresses are counted."""
+        """What rate limits and bounds count as one address."""
         return address_block(self.address)
 
     @property
@@ -161,7 +161,7 @@ class HTTPRequest(Request):
         await self._send(_part(b"", more=False))
 
     async def left(self) -> None:
-        """Return when the client has left. What comes of a body until then is dropped."""
+        """Wait until the client has left. Body bytes that come until then are dropped."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -191,7 +191,7 @@ class WebSocketRequest(Request):
 def current_request() -> Request:
     """The request that Quart handles in this task."""
     scope: Any = request.scope if has_request_context() else websocket.scope
-    return cast("Request", scope[KEY])
+    return cast("Request", scope[REQUEST])
 
 
 def _part(body: bytes, *, more: bool) -> Any:

@@ -1,1 +1,1 @@
-"""Layers around the whole application: access log, security headers, proxy headers."""
+"""Rings of plain ASGI around the application: proxy headers, access log, CORS, security headers."""

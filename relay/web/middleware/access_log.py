@@ -1,4 +1,4 @@
-"""The outermost ring of the app: every request gets an id, is counted, timed and logged once.
+"""The ring that gives every request an id, and counts, times and logs it once.
 
 Plain ASGI, so that it also sees what Quart never does: handshakes refused before a handler,
 and responses that fail half-way.
@@ -16,13 +16,14 @@ from relay.observability import metrics
 from relay.observability.logs import about, forget, known
 from relay.server.request_id import request_id_of
 
-REQUEST_ID = "relay.server.request_id"  # where it stands in the scope
-QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set by whoever charged the request
+# Keys of the scope.
+REQUEST_ID = "relay.server.request_id"
+QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set where the request is charged
 ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
-_STRAY = frozenset({404, 405})  # what strangers knock at: nothing an operator wants to read
+_STRAY = frozenset({404, 405})  # mostly scanners: nothing that an operator wants to read
 
 _NAME = "relay.request"
 _level_of = logging.getLogger(_NAME)
@@ -35,6 +36,8 @@ def request_id(scope: Any) -> str:
 
 
 class Observed:
+    """The ring. Inside it `request_id` works on the scope, and lines of the log carry the id."""
+
     def __init__(self, app: ASGIFramework) -> None:
         self._app = app
 
@@ -68,7 +71,7 @@ class Observed:
                 seconds.observe(time.perf_counter() - started)
             await send(message)
 
-        # what is known when the app raises stays: whoever reports that says whose request it was
+        # Not forgotten when the app raises: the server's line about that names the request too.
         token = about(request_id=identifier)
         try:
             await self._app(scope, receive, observed_send)
@@ -89,7 +92,7 @@ def _series(route: str, method: str, status: int) -> Any:
 
 
 def _tell_end(route: str, method: str, status: int, seconds: float) -> None:
-    """The one line at the end; of a stream its close code stands among what is known."""
+    """Write the one line at the end. A close code in the log's context shows a stream."""
     streamed = "code" in known()
     level = _weight_of_stream(known()["code"]) if streamed else _weight(status)
     if not _level_of.isEnabledFor(level):
@@ -104,7 +107,7 @@ def _tell_end(route: str, method: str, status: int, seconds: float) -> None:
 
 
 def _weight(status: int) -> int:
-    """How much an answer is worth a line; the ordinary ones are a metric's business."""
+    """The level of an answer's line. At `info` ordinary answers have none: metrics count them."""
     if status >= 500:
         return logging.WARNING
     if status >= 400 and status not in _STRAY:

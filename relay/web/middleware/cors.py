@@ -1,4 +1,4 @@
-"""Which pages elsewhere may read an answer (CORS); one place for every answer there is.
+"""Which pages elsewhere may read an answer (CORS). All answers get these headers from here.
 
 Never `*`, and never `Access-Control-Allow-Credentials`: across origins a page brings a bearer or
 a ticket, and a cookie counts for nothing.
@@ -10,8 +10,7 @@ from typing import Any
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 
 from relay.auth.origins import Listed
-
-Headers = list[tuple[bytes, bytes]]
+from relay.web.answers import Headers
 
 METHODS = ("GET", "HEAD", "POST", "DELETE")
 SENT = (
@@ -38,7 +37,7 @@ def cors_headers(
 ) -> Headers:
     """The headers for the answer to a request with these fields; names in lower case.
 
-    Of two Origins neither is believed.
+    A request with two Origins is treated as one of no listed page.
     """
     if not listed:
         return []

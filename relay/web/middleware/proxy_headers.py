@@ -1,6 +1,6 @@
-"""Who speaks, when proxies pass on what is said: the one thing they are believed.
+"""The client's address behind trusted proxies, from X-Forwarded-For.
 
-Neither scheme nor host is taken from a header: BASE_URL says both, whoever asks.
+Nothing else is taken from proxies' headers: BASE_URL has the scheme and the host.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallabl
 
 
 class Forwarded:
-    """The app behind `hops` trusted proxies: each scope's `client` is the one they speak for."""
+    """The ring that puts the client's address, behind `hops` trusted proxies, into the scope."""
 
     def __init__(self, app: ASGIFramework, hops: int) -> None:
         self._app = app
@@ -29,16 +29,16 @@ class Forwarded:
 
 
 def forwarded_for(headers: Iterable[tuple[bytes, bytes]], hops: int) -> str | None:
-    """The address that the outermost of `hops` trusted proxies saw; None if that is not said.
+    """The address that the outermost of `hops` trusted proxies saw; None where there is none.
 
-    Each proxy adds its peer at the right of X-Forwarded-For; what stands further left is the
-    client's own word. Header names in lower case.
+    Each proxy adds its peer at the right of X-Forwarded-For; what stands further left was sent by
+    the client, and may be forged. Header names in lower case.
     """
     values = [value for name, value in headers if name == b"x-forwarded-for"]
-    said = b",".join(values).decode("latin-1").split(",")
-    if len(said) < hops:
+    addresses = b",".join(values).decode("latin-1").split(",")
+    if len(addresses) < hops:
         return None
-    return _address(said[-hops].strip())
+    return _address(addresses[-hops].strip())
 
 
 def _address(text: str) -> str | None:

@@ -1,7 +1,7 @@
-"""What every response tells a browser not to do. Pure but for the ring; one place for all of it.
+"""The headers that restrict what a browser does with a response.
 
-A page (anything `text/html`) gets PAGE, everything else DATA, whoever wrote the response: no route
-sets these headers by itself.
+A page (anything `text/html`) gets PAGE, every other response DATA. No route sets these headers by
+itself.
 """
 
 from typing import Any
@@ -57,13 +57,13 @@ class SecurityHeaders:
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        async def guarded_send(message: Any) -> None:
+        async def restricting_send(message: Any) -> None:
             if message["type"] in _STARTS:
                 headers = message.get("headers", ())
                 message["headers"] = [*headers, *(self._page if _is_page(headers) else self._data)]
             await send(message)
 
-        await self._app(scope, receive, guarded_send)
+        await self._app(scope, receive, restricting_send)
 
 
 def _is_page(headers: Any) -> bool:
