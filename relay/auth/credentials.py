@@ -1,8 +1,8 @@
-"""Who is it? Tokens and tickets -> Credential, remembered so that the hot path asks nobody.
+"""Tokens and tickets -> Credential, remembered so that most requests need no query.
 
-A credential is trusted from memory only while this process hears of revocations: one small
+A credential is trusted from memory only while this process learns of revocations: one small
 query a second asks the database what was revoked anywhere. A revoke done here counts at once,
-and at once elsewhere, as far as the other processes hear each other.
+and on other processes as soon as the backplane announces it.
 While that query fails every request is refused with 503, at once. While it is late, because this
 process or the database had no time for it, requests wait for its answer.
 """
@@ -32,8 +32,8 @@ SESSION_DAYS = 30.0  # a session slides this far with every use
 TICKET_SECONDS = 30  # time to open a URL, not to pass it around
 
 POLL = 1.0  # seconds between looks for revocations: what a revoke may take elsewhere
-SOON = 0.1  # seconds between two at least, however often we are told to look
-RETRY = 0.2  # seconds after a look that failed: nobody is let in until one does not
+SOON = 0.1  # seconds between two looks at least, however often `look` is called
+RETRY = 0.2  # seconds after a look that failed: all requests are refused until one succeeds
 TRUST = 2.5  # seconds memory is trusted after the last good look: two may be slow
 LATE_LOOKS = 2  # that a request waits for; a stalled process or a slow database is late, not away
 NOTED = 45.0  # seconds that a note of a credential's use is good for
@@ -44,7 +44,7 @@ log = structlog.get_logger("relay.auth.credentials")
 
 
 class Credential(msgspec.Struct, frozen=True, gc=False):
-    """Who speaks, what they may do and until when (seconds since 1970).
+    """A live session or hook token: its user, its scopes, and its end (seconds since 1970).
 
     A session's `expires_at` is where its use has moved it; `ends_at` is what no use moves.
     """
@@ -77,7 +77,12 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
 
 
 class Access:
-    """Verified credentials of one process."""
+    """Verified credentials of one process.
+
+    `on_revoked` is called with the id of each credential that ended, wherever it was revoked;
+    `tell` announces those that were revoked here to other processes. `watching` returns the ids
+    of the credentials that open streams use.
+    """
 
     def __init__(
         self,
@@ -112,16 +117,16 @@ class Access:
         self._woken = trio.Event()
 
     async def authenticate(self, token: str, now: float) -> Credential:
-        """Raises InvalidToken, DatabaseAway. `now` is seconds since 1970."""
-        await self._is_trusted()
+        """The token's credential. Raises InvalidToken, DatabaseAway. `now`: seconds since 1970."""
+        await self._wait_until_trusted()
         credential = self.remembered(token, now)
         if credential is None:  # never seen, or expired; but a session may have slid on
             credential = await self._ask(token)
-            self._use(credential, trio.current_time())
+        self._use(credential, trio.current_time())
         return credential
 
-    async def _is_trusted(self) -> None:
-        """Return when memory may be trusted.
+    async def _wait_until_trusted(self) -> None:
+        """Wait until memory may be trusted.
 
         A look that is late, but has not failed, is waited for; so is the one after it. Each ends
         by the database's deadline. Raises DatabaseAway.
@@ -135,12 +140,9 @@ class Access:
         raise DatabaseAway()
 
     def remembered(self, token: str, now: float) -> Credential | None:
-        """Whose it is, if memory may say so now; None refuses nobody."""
-        credential, at = self._known.get(token), trio.current_time()
-        if credential is None or credential.expires_at <= now or at > self._trusted_until:
-            return None
-        self._use(credential, at)
-        return credential
+        """The token's credential if it is remembered and unexpired; None: ask the database."""
+        credential = self._known.get(token)
+        return None if credential is None or credential.expires_at <= now else credential
 
     def _use(self, credential: Credential, at: float) -> None:
         if self._noted.get(credential.id, 0.0) <= at:
@@ -171,10 +173,11 @@ class Access:
         return credential
 
     async def mint_ticket(self, credential: Credential, origin: str | None) -> str:
+        """A ticket for the credential, bound to the page of this Origin. Raises DatabaseAway."""
         ticket = secrets.token_urlsafe(32)
         await insert_ticket(
             self._database,
-            ticket_hash=_hash(ticket),
+            ticket_hash=hash_secret(ticket),
             user_id=credential.user_id,
             credential_id=credential.id,
             origin=origin,
@@ -183,11 +186,12 @@ class Access:
         return ticket
 
     async def redeem_ticket(self, ticket: str, here: Callable[[str], bool]) -> Credential:
-        """The minter's credential, once. A ticket of a page counts on that page only.
+        """The credential that the ticket was made for, once. Raises InvalidToken, DatabaseAway.
 
-        `here` tells whether the request comes from a page of that Origin.
+        A ticket of a page counts on that page only: `here` returns whether the request comes from
+        a page of that Origin.
         """
-        spent = await spend_ticket(self._database, _hash(ticket), MAX_LIFETIME)
+        spent = await spend_ticket(self._database, hash_secret(ticket), MAX_LIFETIME)
         if spent is None:
             raise InvalidToken("The ticket was spent, is late or unknown.", reason="ticket")
         if spent.expires_at is None or spent.ends_at is None:
@@ -204,18 +208,18 @@ class Access:
         )
 
     def revoked(self, credential_id: UUID) -> None:
-        """It was ended by a request here: end what it opened, everywhere."""
+        """A request here ended the credential: end what it opened, on every process."""
         self.heard_revoked(credential_id)
         self._tell(credential_id)
 
     def heard_revoked(self, credential_id: UUID) -> None:
-        """It ended: forget it and end what it opened, now."""
+        """The credential ended, here or elsewhere: forget it, and end what it opened here."""
         self._revoked += 1
         self._drop(credential_id)
         self._on_revoked(credential_id)
 
     def look(self) -> None:
-        """Something may have been revoked that was not heard of: ask now."""
+        """Ask the database soon: a notification of a revoke may have been lost."""
         self._woken.set()
 
     def _drop(self, credential_id: UUID) -> None:
@@ -230,7 +234,7 @@ class Access:
         self._tokens_of[credential.id] = token
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Ask for all who ask, hear of revocations, and note what was used; never returns."""
+        """Answer lookups, look for revocations, note which credentials are used; never returns."""
         async with trio.open_nursery() as asking:
             asking.start_soon(self._live_tokens.run)
             asking.start_soon(self._live_sessions.run)
@@ -283,6 +287,6 @@ class Access:
         self._noted.update(dict.fromkeys([*hooks, *sessions], now + NOTED))
 
 
-def _hash(ticket: str) -> bytes:
-    """Random secrets need no salt and no stretching: SHA-256 is enough at rest."""
-    return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).digest()
+def hash_secret(secret: str) -> bytes:
+    """How a ticket or a link is stored: random secrets need no salt and no stretching."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -44,7 +44,7 @@ class Scope(StrEnum):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a token says: whose it is, what it is, until when (seconds since 1970)."""
+    """What a token holds. `id` is its own; times are in seconds since 1970."""
 
     user_id: UUID
     id: UUID
@@ -77,6 +77,7 @@ class Keyring:
         self._keys = {key.kid: OctKey.import_key(key.secret) for key in keys}
 
     def issue(self, claims: Claims) -> str:
+        """The claims as a token, signed with the first key."""
         payload = _Payload(
             iss=self.issuer,
             aud=AUDIENCE,
@@ -91,10 +92,20 @@ class Keyring:
         key = self._keys[self.kid]
         return jwt.encode(header, msgspec.to_builtins(payload), key, algorithms=[ALGORITHM])
 
-    def verify(self, token: str, *, expired_too: bool = False) -> Claims:
-        """What a token says, if it is ours and still runs. Raises InvalidToken.
+    def issue_session(self, user_id: UUID, session_id: UUID) -> str:
+        """The token of a session that the database has.
 
-        Whether it was revoked, only the database knows. `expired_too`: only to name a token.
+        It outlives the session's thirty days, because those slide: the database ends it.
+        """
+        now = int(time.time())
+        claims = Claims(user_id, session_id, Kind.SESSION, (), now, now + MAX_LIFETIME)
+        return self.issue(claims)
+
+    def verify(self, token: str, *, expired_too: bool = False) -> Claims:
+        """The claims of a token that Relay issued and that has not expired. Raises InvalidToken.
+
+        Whether it was revoked, only the database knows. `expired_too` admits expired ones, for
+        requests that only name a token.
         """
         if len(token) > MAX_TOKEN:
             raise InvalidToken(reason="malformed")

@@ -1,13 +1,12 @@
-"""How a user comes to be: the same over HTTP and by the operator's hand."""
+"""Makes users: over HTTP and by the operator's command alike."""
 
-import time
 from datetime import datetime
 from uuid import UUID, uuid4
 
 import uuid_utils
 
 from relay.auth.credentials import SESSION_DAYS
-from relay.auth.tokens import MAX_LIFETIME, Claims, Keyring, Kind
+from relay.auth.tokens import Keyring
 from relay.db.pool import Database
 from relay.db.users import insert_user
 from relay.events import new_epoch
@@ -17,7 +16,4 @@ async def make_user(database: Database, keyring: Keyring) -> tuple[UUID, str, da
     """A new user's id, session token, and when that session expires unless it is used."""
     user_id, session_id = UUID(str(uuid_utils.uuid7())), uuid4()
     expires_at = await insert_user(database, user_id, new_epoch(), session_id, SESSION_DAYS)
-    issued_at = int(time.time())
-    # the token outlives the session's thirty days, because those slide; the database ends it
-    claims = Claims(user_id, session_id, Kind.SESSION, (), issued_at, issued_at + MAX_LIFETIME)
-    return user_id, keyring.issue(claims), expires_at
+    return user_id, keyring.issue_session(user_id, session_id), expires_at

@@ -1,6 +1,5 @@
 """Sessions as a person's devices get them: the answers, and the links that open them."""
 
-import hashlib
 import secrets
 import time
 from datetime import UTC, datetime
@@ -8,8 +7,8 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from relay.auth.credentials import SESSION_DAYS, Credential
-from relay.auth.tokens import MAX_LIFETIME, Claims, Kind
+from relay.auth.credentials import SESSION_DAYS, Credential, hash_secret
+from relay.auth.tokens import Kind
 from relay.db.links import insert_link, select_link, spend_link
 from relay.errors import Problem, SessionRequired
 from relay.events import rfc3339
@@ -67,7 +66,7 @@ async def make_link(services: Services, credential: Credential) -> str:
     code = secrets.token_urlsafe(LINK_BYTES)
     kept = await insert_link(
         services.database,
-        link_hash=_hash(code),
+        link_hash=hash_secret(code),
         session_id=credential.id,
         user_id=credential.user_id,
         seconds=LINK_SECONDS,
@@ -80,7 +79,7 @@ async def make_link(services: Services, credential: Credential) -> str:
 
 async def link_user(services: Services, code: str) -> UUID:
     """The user that a link opens; the link stays unspent. Raises LinkGone."""
-    if (user_id := await select_link(services.database, _hash(code))) is None:
+    if (user_id := await select_link(services.database, hash_secret(code))) is None:
         raise LinkGone()
     return user_id
 
@@ -89,16 +88,9 @@ async def open_link(services: Services, code: str, user_id: UUID) -> NewSession:
     """A new session of the link's user, for one caller only. Raises LinkGone."""
     session_id = uuid4()
     expires_at = await spend_link(
-        services.database, _hash(code), user_id, session_id, SESSION_DAYS, MAX_SESSIONS
+        services.database, hash_secret(code), user_id, session_id, SESSION_DAYS, MAX_SESSIONS
     )
     if expires_at is None:
         raise LinkGone()
-    issued_at = int(time.time())
-    claims = Claims(user_id, session_id, Kind.SESSION, (), issued_at, issued_at + MAX_LIFETIME)
-    token = services.access.keyring.issue(claims)
+    token = services.access.keyring.issue_session(user_id, session_id)
     return NewSession(str(user_id), token, rfc3339(expires_at))
-
-
-def _hash(code: str) -> bytes:
-    """Random secrets need no salt and no stretching: SHA-256 is enough at rest."""
-    return hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
