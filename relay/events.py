@@ -7,14 +7,15 @@ import re
 import secrets
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Self
+from typing import Literal, Self, get_args
 from uuid import UUID
 
 import msgspec
 
 from relay.errors import BadCursor
 
-EVENT_TYPES = ("task_started", "task_progress", "task_succeeded", "task_failed", "log")
+EventType = Literal["task_started", "task_progress", "task_succeeded", "task_failed", "log"]
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 MAX_SEQ = 2**63 - 1  # a Postgres bigint
 _CURSOR = re.compile(r"([0-9A-Za-z_-]{1,64})\.(0|[1-9][0-9]{0,18})", re.ASCII)

@@ -5,12 +5,12 @@ and types; it does not look at the text of identifiers and times (`values` does)
 a field stands (`structure` does), nor at the encoding of the payload.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from relay.media_types import NDJSON
+from relay.events import EventType
 from relay.schema_types import Identifier, Timestamp
 
 MAX_BODY = 128 * 1024  # bytes of one event's request: a full payload and a generous envelope
@@ -20,7 +20,6 @@ MAX_BATCH_BODY = 1024 * 1024  # bytes of an NDJSON request
 
 EventId = Annotated[Identifier, Meta(description="Your idempotency key; made when it is missing.")]
 TaskId = Annotated[Identifier, Meta(description="Which task this belongs to.")]
-EventType = Literal["task_started", "task_progress", "task_succeeded", "task_failed", "log"]
 
 
 class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -35,9 +34,3 @@ class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 decode = msgspec.json.Decoder(Envelope).decode
 """Raises msgspec.DecodeError, UnicodeDecodeError, RecursionError."""
-
-
-def most_bytes(content_type: str) -> int:
-    """What a request's body may have, by what it says it is."""
-    batch = content_type.partition(";")[0].strip().lower() == NDJSON
-    return MAX_BATCH_BODY if batch else MAX_BODY

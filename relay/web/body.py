@@ -11,7 +11,8 @@ from typing import Any, cast
 from hypercorn.typing import ASGIReceiveCallable
 
 from relay.errors import PayloadTooLarge, Problem, RequestTimeout
-from relay.ingest.envelope import MAX_BATCH_BODY, MAX_BODY, most_bytes
+from relay.ingest.envelope import MAX_BATCH_BODY, MAX_BODY
+from relay.media_types import NDJSON
 from relay.server.transport import Transport
 from relay.web.body_budget import Intake
 from relay.web.headers import RequestHeaders
@@ -82,7 +83,7 @@ class RequestBody:
             self._extent = _Extent.WHOLE
             return cast("bytes", message["body"])
         self._extent = _Extent.PART
-        most = most_bytes(self._headers.get("Content-Type", ""))
+        most = _max_bytes(self._headers.get("Content-Type", ""))
         announced = self._headers.raw(b"content-length")
         if announced.isdigit() and int(announced) > most:
             raise PayloadTooLarge(_TOO_LARGE)
@@ -120,3 +121,9 @@ class RequestBody:
         """Whether the sender waits for `100 Continue`; HTTP/1.0 knows none."""
         expectation = self._headers.get("Expect", "").lower()
         return expectation == "100-continue" and self._http_version != "1.0"
+
+
+def _max_bytes(content_type: str) -> int:
+    """The bound of a body with this Content-Type."""
+    batch = content_type.partition(";")[0].strip().lower() == NDJSON
+    return MAX_BATCH_BODY if batch else MAX_BODY
