@@ -93,9 +93,9 @@ def text_frame(payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, length) + payload
 
 
-def array_frame(frames: Sequence[Frame]) -> bytes:
-    """Several events as one JSON array in one text frame."""
-    return text_frame(b"[" + b",".join([frame.json for frame in frames]) + b"]")
+def array_frame(texts: Sequence[bytes]) -> bytes:
+    """Several JSON texts as one array in one text frame."""
+    return text_frame(b"[" + b",".join(texts) + b"]")
 
 
 def chunk(body: bytes) -> bytes:

@@ -7,7 +7,7 @@ joined here, a thousand events in a few steps.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from relay.realtime.encoding import MAX_MESSAGE, text_frame
+from relay.realtime.encoding import MAX_MESSAGE, array_frame, text_frame
 
 
 class Stretch(NamedTuple):
@@ -31,7 +31,7 @@ class Stretch(NamedTuple):
         """One WebSocket message: a JSON array, or the event itself if there is but one."""
         if len(self.texts) == 1:
             return text_frame(self.texts[0])
-        return text_frame(b"[" + b",".join(self.texts) + b"]")
+        return array_frame(self.texts)
 
     @property
     def sse(self) -> bytes:

@@ -19,10 +19,6 @@ class Start:
     oldest: bool = False
     last: int | None = None
 
-    @property
-    def given(self) -> bool:
-        return self.after is not None or self.oldest or self.last is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Gap:

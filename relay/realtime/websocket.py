@@ -89,7 +89,7 @@ class WebSocketDoor:
         if len(frames) == 1:
             return frames[0].websocket
         if self._batched:
-            return array_frame(frames)
+            return array_frame([frame.json for frame in frames])
         return b"".join([frame.websocket for frame in frames])
 
     async def control(self, kind: str, **fields: Any) -> None:

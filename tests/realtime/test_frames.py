@@ -207,5 +207,5 @@ def test_a_control_says_its_type_first_and_leaves_out_what_is_unset() -> None:
 
 def test_several_events_are_one_array_in_their_order() -> None:
     made = frames([300, 400, 70_000])
-    (body,) = messages(array_frame(made))
+    (body,) = messages(array_frame([frame.json for frame in made]))
     assert json.loads(body) == [json.loads(one.json) for one in made]

@@ -317,7 +317,7 @@ async def test_only_what_is_next_and_fits_goes_straight(
     assert offer(inbox, batch) is straight
     assert (wire.written, inbox.state) == (seqs(batch) if straight else [], state)
     if straight and len(batch) > 1:
-        assert len(array_frame(batch)) - 10 <= MAX_MESSAGE
+        assert len(array_frame([frame.json for frame in batch])) - 10 <= MAX_MESSAGE
     nursery.cancel_scope.cancel()
 
 
