@@ -34,7 +34,7 @@ from relay.web.hooks import run_hooks
 from relay.web.middleware.access_log import Observed
 from relay.web.middleware.cors import CORS, cors_headers
 from relay.web.middleware.proxy_headers import Forwarded
-from relay.web.middleware.security_headers import DATA, HSTS, SecurityHeaders
+from relay.web.middleware.security_headers import SecurityHeaders, security_headers
 from relay.web.openapi.openapi import TITLE, RouteProvider
 from relay.web.problem_responses import fault_answer, problem_answer
 from relay.web.rate_limiter import keep_limits, rate_limited
@@ -104,7 +104,7 @@ def outermost(app: Relay, trusted_proxies: int, base_url: str) -> ASGIFramework:
 def refusals_also(settings: Settings, base_url: str) -> Also:
     """What the app's answers carry, for those that the server gives in its place."""
     listed = Listed(settings.cors)
-    always = DATA + HSTS if base_url.startswith("https:") else DATA
+    always = security_headers(page=False, secure=base_url.startswith("https:"))
     return lambda headers: [*always, *cors_headers(listed, headers)]
 
 

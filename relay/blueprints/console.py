@@ -16,7 +16,7 @@ from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest, Request
 from relay.web.routes import needs
-from relay.web.static_files import File, file_answer
+from relay.web.static_files import FILE_HEADERS, UNCHANGED, File, file_answer
 
 console = Blueprint("console", __name__)
 
@@ -43,10 +43,6 @@ def _load(folder: Path) -> dict[str, File]:
 
 
 _FILES = _load(Path(relay.__file__).parent / "console")
-_UNCHANGED = Text("You have it already.")
-_TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
-
-
 _NOWHERE = _FILES.pop("nowhere.html")  # it has no address of its own
 
 
@@ -69,8 +65,8 @@ def nowhere_answer(request: Request, problem: Answer) -> Answer:
 @console.get("/")
 @described(
     "page",
-    answers={200: Text("The page.", ("text/html",)), 304: _UNCHANGED},
-    headers=_TAGGED,
+    answers={200: Text("The page.", ("text/html",)), 304: UNCHANGED},
+    headers=FILE_HEADERS,
 )
 @limited(PAGES)
 @needs(NOTHING)
@@ -83,8 +79,8 @@ async def page(request: HTTPRequest) -> Answer:
 @described(
     "page",
     parameters=(Parameter("name", str, "A file of the page.", "favicon.svg", "path"),),
-    answers={200: Text("The file.", ("*/*",)), 304: _UNCHANGED},
-    headers=_TAGGED,
+    answers={200: Text("The file.", ("*/*",)), 304: UNCHANGED},
+    headers=FILE_HEADERS,
     refuses=(NotFound,),
 )
 @limited(PAGES)

@@ -17,19 +17,16 @@ from relay.web.openapi.page import page
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
-from relay.web.static_files import File, file_answer
+from relay.web.static_files import FILE_HEADERS, UNCHANGED, File, file_answer
 
 reference = Blueprint("reference", __name__)
-
-_UNCHANGED = Text("You have it already.")
-_TAGGED = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
 
 
 @reference.get("/openapi.json")
 @described(
     "reference",
-    answers={200: Text("OpenAPI 3.1.", ("application/json",)), 304: _UNCHANGED},
-    headers=_TAGGED,
+    answers={200: Text("OpenAPI 3.1.", ("application/json",)), 304: UNCHANGED},
+    headers=FILE_HEADERS,
 )
 @limited(PAGES)
 @needs(NOTHING)
@@ -41,8 +38,8 @@ async def openapi(request: HTTPRequest) -> Answer:
 @reference.get("/asyncapi.json")
 @described(
     "reference",
-    answers={200: Text("AsyncAPI 3.0.", ("application/json",)), 304: _UNCHANGED},
-    headers=_TAGGED,
+    answers={200: Text("AsyncAPI 3.0.", ("application/json",)), 304: UNCHANGED},
+    headers=FILE_HEADERS,
 )
 @limited(PAGES)
 @needs(NOTHING)
@@ -54,8 +51,8 @@ async def asyncapi(request: HTTPRequest) -> Answer:
 @reference.get("/docs")
 @described(
     "reference",
-    answers={200: Text("The page.", ("text/html",)), 304: _UNCHANGED},
-    headers=_TAGGED,
+    answers={200: Text("The page.", ("text/html",)), 304: UNCHANGED},
+    headers=FILE_HEADERS,
 )
 @limited(PAGES)
 @needs(NOTHING)

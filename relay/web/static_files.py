@@ -6,10 +6,15 @@ import msgspec
 from werkzeug.http import parse_etags
 
 from relay.web.answers import Answer
+from relay.web.openapi.describe import Text
 from relay.web.request import Request
 
 # asked for every time, sent only when changed: a page never meets scripts of another version
 CACHING = b"no-cache"
+
+# What the reference says of all files: the answer to a client that has the file, and the headers.
+UNCHANGED = Text("You have it already.")
+FILE_HEADERS = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
 
 
 class File(msgspec.Struct, frozen=True):

@@ -46,13 +46,18 @@ HSTS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
 
+def security_headers(*, page: bool, secure: bool) -> Headers:
+    """The headers of a page or of any other response; `secure`: clients reach Relay by https."""
+    return (PAGE if page else DATA) + (HSTS if secure else ())
+
+
 class SecurityHeaders:
-    """The ring that adds them; `secure` when people reach Relay by https."""
+    """The ring that adds them; `secure` as in `security_headers`."""
 
     def __init__(self, app: ASGIFramework, *, secure: bool) -> None:
         self._app = app
-        self._page = PAGE + HSTS if secure else PAGE
-        self._data = DATA + HSTS if secure else DATA
+        self._page = security_headers(page=True, secure=secure)
+        self._data = security_headers(page=False, secure=secure)
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable

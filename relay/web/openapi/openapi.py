@@ -14,6 +14,7 @@ from werkzeug.routing.rules import Rule
 
 from relay.errors import MEDIA_TYPE, Problem, ProblemDocument
 from relay.ingest.ndjson import MAX_BATCH_EVENTS
+from relay.media_types import JSON, NDJSON
 from relay.schema_types import Somebody
 from relay.web.openapi.curl import curl
 from relay.web.openapi.describe import Answer, Description, Events, Link, Parameter, Specimens, Text
@@ -22,8 +23,6 @@ from relay.web.openapi.rules import ANYWHERE, SECURITY, Operation
 from relay.web.openapi.schemas import Schemas, json_of, paragraphs
 
 TITLE = "Relay"
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
 ABOUT = """\
 Durable, private event streams: webhooks in, WebSocket and SSE out.
 

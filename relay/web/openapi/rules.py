@@ -63,8 +63,8 @@ SECURITY = {
 }
 
 
-class Need(NamedTuple):
-    """What a credential rule of relay/web/auth.py accepts, and what it may refuse."""
+class CredentialRule(NamedTuple):
+    """What a `Need` of relay/web/auth.py accepts, and what it may refuse."""
 
     accepts: tuple[str, ...]
     refuses: tuple[type[Problem], ...] = ()
@@ -73,12 +73,12 @@ class Need(NamedTuple):
 _REFUSED = (Unauthorized, InvalidToken, DatabaseAway)
 
 NEEDS = {
-    "none": Need(()),
-    "session": Need(("session", "cookie"), (*_REFUSED, SessionRequired)),
-    "publisher": Need(("hook",), (*_REFUSED, InsufficientScope)),
-    "watcher": Need(("session", "hook", "cookie"), (*_REFUSED, InsufficientScope)),
-    "any, or revoked": Need(("session", "hook", "cookie"), _REFUSED),
-    "viewer": Need(
+    "none": CredentialRule(()),
+    "session": CredentialRule(("session", "cookie"), (*_REFUSED, SessionRequired)),
+    "publisher": CredentialRule(("hook",), (*_REFUSED, InsufficientScope)),
+    "watcher": CredentialRule(("session", "hook", "cookie"), (*_REFUSED, InsufficientScope)),
+    "any, or revoked": CredentialRule(("session", "hook", "cookie"), _REFUSED),
+    "viewer": CredentialRule(
         ("session", "hook", "ticket", "cookie"), (*_REFUSED, InsufficientScope, ForeignOrigin)
     ),
 }
@@ -110,7 +110,7 @@ class Operation(NamedTuple):
         return description
 
     @property
-    def need(self) -> Need:
+    def need(self) -> CredentialRule:
         return NEEDS[self.handler.need.name]  # type: ignore[attr-defined]
 
     @property
