@@ -19,7 +19,7 @@ from relay.config.settings import Settings
 from relay.config.unknown_variables import note_misspelt
 from relay.observability.logs import configure_logs
 from relay.observability.sentry import configure_reports
-from relay.serving import serve_relay, server_config, set_aside_what_stays
+from relay.serving import freeze_startup_objects, serve_relay, server_config
 from relay.workers.protocol import spelled_out
 from relay.workers.supervisor import supervise
 
@@ -69,7 +69,7 @@ async def _serve(settings: Settings, given: dict[str, str], config: Config, demo
     async def announce(base_url: str, database: str) -> None:
         listening.set()
         tell_init("READY=1")
-        set_aside_what_stays()
+        freeze_startup_objects()
         await _announce(demo, settings.bind, base_url, database)
 
     async with trio.open_nursery() as process:

@@ -12,7 +12,7 @@ import trio
 from relay.config.settings import SettingError, Settings
 from relay.db.source import Source, reachable
 from relay.server.listeners import open_sockets
-from relay.serving import ProcessConfig, serve_source, server_config, set_aside_what_stays
+from relay.serving import ProcessConfig, freeze_startup_objects, serve_source, server_config
 from relay.workers.protocol import BEAT, Order, Report
 
 ORPHANED = 1.0  # seconds for goodbyes when the supervisor is gone: its Postgres went, too
@@ -62,7 +62,7 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
     async def announce(_base_url: str, _database: str) -> None:
         nonlocal serving
         serving = True
-        set_aside_what_stays()
+        freeze_startup_objects()
         reports.send(Report("serving"))
         while True:  # from this loop, which serves: if it sticks, so does this
             await trio.sleep(BEAT)
