@@ -10,7 +10,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 def message_in(event: Any) -> str | bytes | None:
-    """The message that an event brings, if it does. Raises ClientLeft."""
+    """The message of an ASGI event; None for an event without one. Raises ClientLeft."""
     if event["type"] == "websocket.disconnect":
         raise ClientLeft()
     if event["type"] != "websocket.receive":
@@ -29,6 +29,7 @@ class Socket:
         self._send = send
 
     async def accept(self, subprotocol: str | None) -> None:
+        """Answer the handshake with 101."""
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
 
     async def refuse(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
@@ -38,6 +39,7 @@ class Socket:
         await self._send({"type": "websocket.http.response.body", "body": body})
 
     async def send(self, data: str) -> None:
+        """Send a text message."""
         await self._send({"type": "websocket.send", "text": data})
 
     async def receive(self) -> str | bytes:
@@ -47,4 +49,5 @@ class Socket:
                 return message
 
     async def close(self, code: int, reason: str) -> None:
+        """Send the close frame."""
         await self._send({"type": "websocket.close", "code": code, "reason": reason})

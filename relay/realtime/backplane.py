@@ -1,6 +1,6 @@
-"""Between the processes that share a database: each tells the others what happened on it.
+"""What a backplane is: each process that shares a database announces its commits and revokes.
 
-A shortcut, never the truth: whoever hears nothing finds the same in the database, by looking
+Announcements only save time. A process that gets none finds the same in the database, by looking
 once a second (`remote_reader.py`, `auth/credentials.py`).
 """
 
@@ -18,14 +18,14 @@ Hear = Callable[[News], None]
 
 
 class Backplane(Protocol):
-    """One process's place among the others."""
+    """One process's connection to the others."""
 
     def grew(self, user_id: UUID, seq: int) -> None:
-        """Tell the others that this user's stream goes up to `seq`. Never waits, never fails."""
+        """Announce that this user's stream goes up to `seq`. Never waits, never fails."""
         ...
 
     def ended(self, credential_id: UUID) -> None:
-        """Tell the others that this credential ended. Never waits, never fails."""
+        """Announce that this credential ended. Never waits, never fails."""
         ...
 
     def watchers(self, user_id: UUID) -> int:
@@ -33,18 +33,18 @@ class Backplane(Protocol):
         ...
 
     async def run(self, hear: Hear, task_status: trio.TaskStatus[None]) -> None:
-        """Be one of them, until cancelled. `hear` gets what the others tell, and may not raise.
+        """Take part until cancelled. `hear` gets what the others announce, and must not raise.
 
-        Where it is known that something got lost, news that says "everything" follows; where it
-        is not, the looks each second find it.
+        Where an announcement is known to be lost, one of "everything" follows. Where that is not
+        known, the look each second finds what it was about.
         """
         ...
 
 
 class LocalBackplane:
-    """For processes that are none: all that share `room`, which lies in this memory.
+    """Connects the hubs of one process that share `room`; alone in it, it does nothing.
 
-    Relay with a Postgres of its own is alone in it; there is nothing to tell and nothing to pay.
+    A Relay with a Postgres of its own is alone. Tests put several hubs into one room.
     """
 
     def __init__(self, hub: Hub, room: "set[LocalBackplane] | None" = None) -> None:

@@ -52,7 +52,10 @@ _REFUSALS: tuple[tuple[type[Problem], Close], ...] = (
 
 
 def close_for(problem: Problem) -> Close:
-    """How a stream that is refused after its handshake ends; what cannot come back: 4403."""
+    """The close of a stream that is refused after its handshake: FORBIDDEN unless listed above.
+
+    FORBIDDEN has no `retry_after_ms`: the same request would be refused again.
+    """
     for kind, close in _REFUSALS:
         if isinstance(problem, kind):
             return close

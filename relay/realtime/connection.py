@@ -31,7 +31,7 @@ from relay.realtime.resume import Gap, Position, Start, locate
 from relay.realtime.transport import Door
 
 GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one second
-AGES = 0.2  # of a stream's age at most: streams that began as one do not all end as one
+AGES = 0.2  # the part of `max_age` that is random: streams opened together end at different times
 CLOSE_HANDSHAKE = 2.0  # seconds a client may take to answer a WebSocket close
 FIRST_PAUSE = 0.1  # seconds after a read that the database did not answer; doubled each time
 LONGEST_PAUSE = 1.0
@@ -43,7 +43,7 @@ log = structlog.get_logger(_NAME)
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who watches, and for how long at most (`max_age` seconds, None: no bound)."""
+    """The reader's credential, and how many seconds its stream may last (None: no bound)."""
 
     credential: Credential
     max_age: float | None
@@ -64,7 +64,7 @@ class Viewer:
 async def find_start(inbox: Inbox, start: Start, heads: Heads) -> Position:
     """Where the inbox's reader starts. Raises InvalidToken when the user is gone, DatabaseAway.
 
-    The inbox notes meanwhile whether events come, so a reader that missed none needs no other read.
+    Events that are offered to the inbox meanwhile are not missed: it falls behind then.
     """
     return locate(start, await heads.head(inbox.user_id))
 
@@ -72,7 +72,7 @@ async def find_start(inbox: Inbox, start: Start, heads: Heads) -> Position:
 async def run_connection(
     door: Door, inbox: Inbox, viewer: Viewer, position: Position, journal: Journal
 ) -> None:
-    """Serve an accepted stream from `position` until it ends, and say why it did."""
+    """Serve an accepted stream from `position` until it ends, and tell the client why it did."""
     inbox.start(position.epoch, position.seq, position.last)
     know(transport=door.name)
     if _level_of.isEnabledFor(logging.DEBUG):  # to bind a logger costs more than to ask
@@ -180,7 +180,7 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
         pause = FIRST_PAUSE
         metrics.journal_reads.inc()
         if page.head.epoch != inbox.epoch:
-            await _end(inbox, Close.RESTART)  # the numbering began anew: the cursor tells
+            await _end(inbox, Close.RESTART)  # numbered anew: the client's cursor will not match
             return
         if page.head.oldest > inbox.position + 1:
             gap = Gap(inbox.position + 1, page.head.oldest - 1)
@@ -210,7 +210,7 @@ async def refuse(door: Door, problem: Problem) -> None:
 
 
 def _ended(closing: Close, reason: str) -> None:
-    """Count it, and let the request's last line say it."""
+    """Count the end, and put it into the request's last line in the log."""
     metrics.stream_closes.labels(str(closing.code)).inc()
     know(code=closing.code, reason=reason)
 

@@ -20,7 +20,7 @@ _encode = msgspec.json.encode
 
 
 class Frame:
-    """One event, ready for every reader of its stream."""
+    """One committed event, with its bytes for each door: made once, shared by all its readers."""
 
     __slots__ = ("_sse", "_websocket", "epoch", "json", "received_at", "seq")
 
@@ -30,12 +30,13 @@ class Frame:
         self.epoch = epoch
         self.seq = seq
         self.json = json
-        self.received_at = received_at  # unless it was read back: then nobody measures it
+        self.received_at = received_at  # None where it was read back: its delivery is not measured
         self._websocket: bytes | None = None
         self._sse: bytes | None = None
 
     @classmethod
     def of(cls, event: Event) -> Self:
+        """The frame of an event that was just committed here."""
         return cls(event.epoch, event.seq, event_json(event), event.received_at)
 
     @property

@@ -1,6 +1,6 @@
-"""Events on their way to one reader: read back, or left in its inbox -> the bytes of both doors.
+"""Successive events for one reader, read back or taken from its inbox -> the bytes of both doors.
 
-What many readers get at once is a `Frame`, made once for all of them; what one reader missed is
+What many readers get at once is a `Frame`, made once for all of them. What one reader missed is
 joined here, a thousand events in a few steps.
 """
 

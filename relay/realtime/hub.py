@@ -108,6 +108,7 @@ class Hub:
 
     @property
     def draining(self) -> bool:
+        """Whether `drain` was called: no stream is admitted any more."""
         return self._draining
 
     @property
@@ -132,10 +133,12 @@ class Hub:
         return list(self._by_credential)
 
     def watchers(self, user_id: UUID) -> int:
+        """How many live streams the user has here."""
         return len(self._by_user.get(user_id, ()))
 
     @property
     def count(self) -> int:
+        """How many live streams there are here."""
         return self._count
 
 

@@ -1,6 +1,7 @@
-"""What processes tell each other: whose stream has grown, which credentials ended. Pure.
+"""What processes announce to each other: streams that have grown, credentials that ended. Pure.
 
-News only ever says where to look. Whoever hears too much of it, or none, misses nothing but time.
+An announcement only says where to look. One too many, or one that is lost, costs time and nothing
+else.
 """
 
 from typing import Self
@@ -12,7 +13,11 @@ MOST = 128  # users and credentials one notification names: 59 bytes each at mos
 
 
 class News(msgspec.Struct, omit_defaults=True, rename={"sender": "by", "everything": "all"}):
-    """Gathered until it is told. `everything`: there was more than can be named, look at all."""
+    """One announcement, gathered until it is sent.
+
+    `heads` are the last seqs of users' streams, `ended` the ids of credentials. `everything`: there
+    was more than MOST names; look at all streams and credentials.
+    """
 
     sender: UUID
     heads: dict[UUID, int] = {}
@@ -26,6 +31,7 @@ class News(msgspec.Struct, omit_defaults=True, rename={"sender": "by", "everythi
             self._bound()
 
     def end(self, credential_id: UUID) -> None:
+        """This credential ended."""
         self.ended.add(credential_id)
         self._bound()
 
@@ -43,7 +49,7 @@ class News(msgspec.Struct, omit_defaults=True, rename={"sender": "by", "everythi
 
     @classmethod
     def decode(cls, text: str) -> Self | None:
-        """None for what no Relay of this version says: somebody meant something by it."""
+        """The announcement in a notification's text; None for a text of another version's form."""
         try:
             return msgspec.json.decode(text, type=cls)
         except msgspec.MsgspecError:

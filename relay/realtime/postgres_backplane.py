@@ -1,8 +1,8 @@
 """The backplane of processes that share a Postgres: NOTIFY after the commit, LISTEN beside it.
 
-Notifying commits stand in one line for the whole database server. So nobody's event does it:
-what happened is told afterwards, at most one notification under way at a time, and whatever
-happens meanwhile goes into the next one. While no other process lives nothing is told at all.
+Postgres takes commits that notify one at a time, for the whole server. So commits of events do
+not notify: that happens afterwards, with at most one notification under way at a time, and all
+that is announced meanwhile goes into the next one. While no other process lives nothing is sent.
 """
 
 from functools import partial
@@ -68,7 +68,10 @@ class PostgresBackplane:
             task_status.started()
 
     def _standing(self, hear: Hear) -> None:
-        """LISTEN holds from now on: what was told before is lost, and who we are may be news."""
+        """LISTEN holds from now on. What was announced before is lost, so look at everything.
+
+        The notification that follows makes this process known to the others.
+        """
         hear(News(self._id, everything=True))
         self._woken.set()
 
@@ -85,7 +88,7 @@ class PostgresBackplane:
         hear(news)
 
     async def _tell(self) -> None:
-        """One notification at a time. An empty one says: here I am."""
+        """Send what is announced, one notification at a time; an empty one makes us known."""
         while True:
             await self._woken.wait()
             self._woken = trio.Event()

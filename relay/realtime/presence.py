@@ -1,7 +1,7 @@
-"""Which processes are alive, and how many live streams of whom they have: told and remembered.
+"""Which processes are alive, and how many live streams each user has on them.
 
-Both go through the database in the background, so that an answer with a number of watchers
-costs no query.
+Written to the database and read from it in the background, so that an answer with a number of
+watchers costs no query.
 """
 
 from contextlib import suppress
@@ -15,10 +15,10 @@ from relay.db.presence import ALIVE, leave, select_others, tell_presence
 from relay.observability import metrics
 from relay.realtime.hub import Hub
 
-TELL = 1.0  # seconds at least between two words on what changed here
-BEAT = 2.0  # seconds between two looks at the others, and signs of life when nothing changes
-MOST_CHANGES = 2_000  # users in one word; the rest goes with the next
-GOODBYE = 1.0  # seconds to leave; who does not manage is forgotten soon enough
+TELL = 1.0  # seconds between two writes of what changed here
+BEAT = 2.0  # seconds between two looks at the others, and two signs of life where nothing changes
+MOST_CHANGES = 2_000  # users of one write; the rest goes with the next
+GOODBYE = 1.0  # seconds to delete our row; others forget it after ALIVE seconds anyway
 
 
 class Presence:
@@ -39,7 +39,7 @@ class Presence:
         return not self._others
 
     def met(self, process_id: UUID) -> None:
-        """It was heard of, so it lives."""
+        """A notification of this process came, so it lives."""
         self._others.add(process_id)
 
     def elsewhere(self, user_id: UUID) -> int:
@@ -49,7 +49,7 @@ class Presence:
         return self._streams.get(user_id, 0)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Tell and look, until cancelled; then leave."""
+        """Write what changed and read the others, until cancelled; then delete our row."""
         look_at, started = 0.0, False
         try:
             while True:
@@ -61,7 +61,7 @@ class Presence:
                         await self._look(now)
                         look_at = now + BEAT
                 except UNANSWERED:
-                    pass  # told in the log by who looks for revocations
+                    pass  # logged where revocations are looked for (auth/credentials.py)
                 if not started:
                     task_status.started()
                     started = True
@@ -71,7 +71,7 @@ class Presence:
                 await self._leave()
 
     def _changed(self) -> dict[UUID, int]:
-        """Users whose number of streams is not what was told."""
+        """Users whose number of streams is not what was written last."""
         counts = self._hub.counts()
         changed = {user: n for user, n in counts.items() if self._told.get(user) != n}
         changed |= {user: 0 for user in self._told if user not in counts}

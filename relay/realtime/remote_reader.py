@@ -1,7 +1,7 @@
-"""Events that other processes stored, on their way to the readers here.
+"""Reads events that other processes stored, for the readers here.
 
-News of them is a reason to look, and after a while so is none: whatever was stored and not
-announced here, because a notification or a commit's answer got lost, is found by that look.
+It looks when events are announced, and from time to time without: so it finds what was stored and
+not announced here, because a notification or a commit's answer got lost.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from relay.realtime.notification import News
 
 LOOK = 1.0  # seconds between two looks at all streams with readers here
 LOOK_ALONE = 5.0  # where no other process stores: only a commit of one's own can have got lost
-SOON = 0.1  # seconds between two at least, however often "everything" is heard
+SOON = 0.1  # seconds between two looks at least, however often "everything" is announced
 RETRY = 0.2  # seconds after a look that failed
 MOST_USERS = 256  # streams of one query
 
@@ -54,7 +54,7 @@ class Follower:
         return offered is not None and offered < seq
 
     async def run(self) -> None:
-        """Follow, for as long as the process serves."""
+        """Look and hand over, until cancelled."""
         while True:
             with trio.move_on_at(self._look_at):
                 await self._woken.wait()
@@ -69,7 +69,7 @@ class Follower:
                 await trio.sleep(RETRY)
 
     async def _look_at_all(self) -> None:
-        """How far have the streams with readers here got?"""
+        """Look how far all streams with readers here have got."""
         self._looked_at = trio.current_time()
         self._look_at = self._looked_at + self._look
         if users := self._hub.users():

@@ -1,4 +1,4 @@
-"""The SSE door: what a connection says, as a stream of server-sent events (HTML, section 9.2)."""
+"""The SSE door: events and controls as a stream of server-sent events (HTML, section 9.2)."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from relay.realtime.encoding import (
 from relay.realtime.event_range import Stretch
 from relay.server.transport import Transport
 
-HEARTBEAT = 15.0  # seconds: common proxies cut silence at 30 to 60, and nobody answers here
+HEARTBEAT = 15.0  # seconds: common proxies cut silence at 30 to 60, and clients send nothing here
 
 HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -85,7 +85,7 @@ class SseDoor:
         nursery.start_soon(self._listen, end)
 
     async def _listen(self, end: Callable[[Close], None]) -> None:
-        await self._left()  # nobody speaks on this door
+        await self._left()  # clients send nothing on this door
         end(Close.GONE)
 
     async def close(self, close: Close, reason: str) -> None:

@@ -11,14 +11,14 @@ from relay.realtime.event_range import Stretch
 
 
 class ClientLeft(Exception):
-    """There is nobody to be heard any more."""
+    """The client is gone: no message can be received any more."""
 
 
 class Door(Protocol):
     """One reader's socket. Every write may wait; none outlives the server's send timeout."""
 
     name: str  # the metric's label: websocket, sse
-    heartbeat: float  # seconds, as told in `hello`
+    heartbeat: float  # seconds, as in `hello`
 
     def direct(self, frames: Sequence[Frame]) -> bool:
         """Write at once, without waiting, or not at all."""
@@ -41,7 +41,7 @@ class Door(Protocol):
         ...
 
     def idle_at(self) -> float:
-        """When (trio's clock) the client counts as gone unless it is heard of."""
+        """When (trio's clock) the client counts as gone unless something comes from it."""
         ...
 
     def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
@@ -56,5 +56,5 @@ class Door(Protocol):
         ...
 
     def cut(self) -> Close:
-        """Drop the connection, whatever is under way: it had stalled, or was gone."""
+        """Drop the connection, whatever is under way. Returns why: STALLED or GONE."""
         ...

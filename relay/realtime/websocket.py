@@ -1,4 +1,4 @@
-"""The WebSocket door: what a connection says and hears, as WebSocket messages."""
+"""The WebSocket door: events and controls as WebSocket messages, and what the client sends."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,7 +22,7 @@ from relay.server.transport import Transport
 
 SUBPROTOCOL = "relay.v1"
 
-MAX_CLIENT_MESSAGE = 4096  # bytes; nothing a client says is needed, so little is read of it
+MAX_CLIENT_MESSAGE = 4096  # bytes; no message of a client is needed, so little of it is read
 MAX_CLIENT_MESSAGES = 10  # a second, and at once
 
 
@@ -30,8 +30,8 @@ class WebSocketDoor:
     """A door over an accepted WebSocket.
 
     With the server layer's transport, ready frames are written as they are and pongs count as
-    signs of life. Without (an unmodified server) messages go through ASGI one by one; nobody
-    can tell then whether a silent client is there, so silence does not end the stream.
+    signs of life. Without (an unmodified server) messages go through ASGI one by one. It cannot
+    be seen then whether a silent client is still there, so silence does not end the stream.
     """
 
     __slots__ = (
@@ -85,7 +85,7 @@ class WebSocketDoor:
         self._sent_at = trio.current_time()
 
     def _message(self, frames: Sequence[Frame]) -> bytes:
-        """Several events as one array for who said it can take one, else a message each."""
+        """Several events as one array if the client offered relay.v1, else a message each."""
         if len(frames) == 1:
             return frames[0].websocket
         if self._batched:
@@ -101,7 +101,7 @@ class WebSocketDoor:
         self._sent_at = trio.current_time()
 
     def _silent_since(self) -> float:
-        """When the client was last heard of, or last asked."""
+        """When bytes of the client last came, or it was last pinged."""
         heard = 0.0 if self._transport is None else self._transport.last_received
         return max(self._asked_at, heard)
 
@@ -128,7 +128,7 @@ class WebSocketDoor:
             return float("inf")
         heard = self._transport.last_received
         if heard >= self._unanswered_since:
-            return float("inf")  # nobody is gone who was not asked: a long write may delay that
+            return float("inf")  # no ping is unanswered; a long write may delay the next one
         answer_by = self._unanswered_since + self._idle_timeout - self.heartbeat
         return max(heard + self._idle_timeout, answer_by)
 
@@ -151,7 +151,7 @@ class WebSocketDoor:
             end(Close.GONE)
 
     def _judge(self, message: str | bytes, end: Callable[[Close], None]) -> None:
-        """Nothing a client says is needed; too much of it is too much."""
+        """Drop a message of the client; end the stream if it is too large, or one too many."""
         now = trio.current_time()
         regained = (now - self._judged_at) * MAX_CLIENT_MESSAGES
         self._allowance = min(MAX_CLIENT_MESSAGES, self._allowance + regained)
