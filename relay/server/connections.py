@@ -65,9 +65,11 @@ class Connections:
         return True
 
     def end_refusal(self) -> None:
+        """The connection over the cap was answered."""
         self._refusing -= 1
 
     def add(self, connection: Live) -> None:
+        """Count an admitted connection."""
         self._live.add(connection)
         self._observer.connection_opened()
 
@@ -80,6 +82,7 @@ class Connections:
         self._waiting.pop(connection, None)
 
     def remove(self, connection: Live) -> None:
+        """Count a connection's end."""
         self._waiting.pop(connection, None)
         self._live.remove(connection)
         self._observer.connection_closed()

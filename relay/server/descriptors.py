@@ -10,7 +10,7 @@ ELSEWHERE = 64
 
 
 def fitted(limits: ConnectionLimits) -> ConnectionLimits:
-    """The limits, or as much of them as this process may open; raises its allowance first.
+    """The limits, lowered to the descriptors this process may open; raises its soft limit first.
 
     A process out of descriptors can accept no connection, not even to refuse it, and reaches no
     database.

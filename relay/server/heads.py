@@ -71,6 +71,7 @@ class Head:
         return self._last_of.get(name, b"")
 
     def is_repeated(self, name: bytes) -> bool:
+        """Whether the field stands more than once."""
         return self._repeats and [key for key, _ in self.headers].count(name) > 1
 
     @property
@@ -135,7 +136,7 @@ def parse_head(raw: bytes) -> Head:
 
 
 def check_unfinished(unread: bytes, max_head: int, limits: ConnectionLimits) -> None:
-    """Whether these bytes may still become a head. Raises Problem if they never will."""
+    """Raises Problem where these bytes can no longer become a head, whatever follows."""
     if unread and unread[0] <= 0x20 and not b"\r\n".startswith(unread[:2]):
         raise BadRequest("This is not HTTP.")
     if unread.count(b"\n") != unread.count(b"\r\n"):

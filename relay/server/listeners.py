@@ -112,12 +112,13 @@ def addresses(sockets: Sockets) -> list[str]:
 
 
 def close_sockets(sockets: Sockets) -> None:
+    """Close all of them."""
     for sock in (*sockets.secure_sockets, *sockets.insecure_sockets):
         sock.close()
 
 
 def _place(sock: socket.socket) -> str | socket.socket:
-    """Where to listen again: an address, given free for a moment, or the one socket of a path."""
+    """Where to listen again: the address of a socket, which is closed then, or a Unix socket."""
     if sock.family == socket.AF_UNIX:
         return sock
     with sock:

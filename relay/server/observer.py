@@ -1,4 +1,4 @@
-"""What happens to connections, as the log sees it; subclasses count it."""
+"""Events of connections: logged here, counted by subclasses."""
 
 import logging
 

@@ -11,6 +11,7 @@ from .request_id import request_id_of
 
 Headers = Iterable[tuple[bytes, bytes]]
 Also = Callable[[Headers], list[tuple[bytes, bytes]]]
+"""A request's headers -> more headers for its refusal."""
 
 
 class UriTooLong(Problem):
@@ -50,8 +51,11 @@ class Refusal:
 
 
 class Refusals:
-    """Makes them, and notifies the observer. `also`: headers that the application's answers to a
-    request with these headers carry, and that a refusal is to carry as well."""
+    """Makes refusals, and notifies the observer.
+
+    `also` takes a request's headers and returns those that the application would add to its
+    answer: a refusal has them as well.
+    """
 
     def __init__(self, observer: Observer, also: Also = lambda _: []) -> None:
         self._observer = observer

@@ -32,6 +32,7 @@ class Scopes:
         self._secure = secure
 
     def http(self, head: Head, transport: WireTransport) -> Scope:
+        """The scope of an HTTP request."""
         scope = self._scope(head)
         scope["type"] = "http"
         scope["asgi"] = {"spec_version": "2.1", "version": "3.0"}
@@ -41,6 +42,7 @@ class Scopes:
         return scope
 
     def websocket(self, head: Head, transport: WireTransport) -> Scope:
+        """The scope of a WebSocket's handshake."""
         scope = self._scope(head)
         scope["type"] = "websocket"
         scope["asgi"] = {"spec_version": "2.3", "version": "3.0"}

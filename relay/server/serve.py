@@ -28,9 +28,9 @@ Listener = CrowdListener | trio.SSLListener[trio.SocketStream]
 class ServerConfig:
     """How a server serves.
 
-    `hypercorn` holds timeouts, TLS and what Hypercorn's own file says. What the server refuses in
-    the application's place carries the headers that `refusals_also` gives for the headers of the
-    request. `drain` lets the application end its streams when the server stops.
+    `hypercorn` is Hypercorn's configuration: timeouts, TLS, bounds. `refusals_also` takes the
+    headers of a request that the server refuses, and returns headers for the refusal. `drain` lets
+    the application end its streams when the server stops.
     """
 
     hypercorn: Config

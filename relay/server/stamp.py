@@ -20,6 +20,7 @@ class Stamp:
         self._lines = b""
 
     def lines(self) -> bytes:
+        """The header lines, each with its line end."""
         if (second := int(time())) != self._second:
             self._second = second
             added = self._config.response_headers("h11")
