@@ -1,6 +1,6 @@
 """Why a body is not an event: every field at fault, by name.
 
-It reads the JSON again, slowly, and is asked only about bodies that were refused.
+It reads the JSON again, slowly, and only of bodies that were refused.
 """
 
 import json

@@ -1,9 +1,10 @@
-"""Fair turns: how much of one user's publishing goes on at a time.
+"""Fair turns: how many of one user's publishing requests are served at a time.
 
-The process serves whoever speaks, in turn. Who speaks over many connections would get that many
-turns, and everybody else would wait for all of them; so a user has only so many, and the rest of
-that user's requests wait for those, in the order they came. Who is alone takes nothing from
-anybody: then there are more, and what comes together is committed and delivered together.
+The process serves connections in turn, so a user with many connections would get that many turns,
+and all other users would wait for them. Therefore each user has a fixed number of turns; further
+requests of that user wait for one, in the order they came. While no other user publishes there
+are more turns: they take nothing from others, and events that come together are committed and
+delivered together.
 """
 
 from collections import deque
@@ -16,9 +17,9 @@ import trio
 from relay.errors import JournalFull
 from relay.observability import metrics
 
-TURNS = 2  # a user's at a time: one commits while the next is read; more, and others feel it
-TURNS_ALONE = 16  # while nobody else publishes: a few milliseconds' worth for who comes next
-ALONE_AFTER = 1.0  # seconds since somebody else's last request
+TURNS = 2  # of a user at a time: one commits while the next is read; more would slow other users
+TURNS_ALONE = 16  # while no other user publishes: the next one waits a few milliseconds for them
+ALONE_AFTER = 1.0  # seconds since another user's last request
 EVENTS_A_TURN = 128  # a batch of so many takes both
 
 
@@ -32,7 +33,7 @@ class _Line:
         self.waiting: deque[tuple[int, trio.Event]] = deque()
 
     def admit(self, most: int) -> None:
-        """Let in who stands first, as far as there is room."""
+        """Give turns to the requests that wait, in order, until `most` are taken."""
         while self.waiting and self.taken + self.waiting[0][0] <= most:
             turns, admitted = self.waiting.popleft()
             self.taken += turns
@@ -40,7 +41,7 @@ class _Line:
 
 
 class Turns:
-    """`patience` is how long, in seconds, a request may wait for its turn."""
+    """The turns of all users. `patience`: how many seconds a request may wait for its turn."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -85,10 +86,10 @@ class Turns:
                 self._leave(user_id, line, turns)
             elif not entered:
                 line.waiting.remove(place)
-                line.admit(self._most())  # who stands behind may need less
+                line.admit(self._most())  # the request behind it may need fewer turns
 
     def _leave(self, user_id: UUID, line: _Line, turns: int) -> None:
         line.taken -= turns
         line.admit(self._most())
-        if not line.taken:  # then nobody waits either: one request always fits
+        if not line.taken:  # then none waits either: one request always fits
             del self._lines[user_id]

@@ -50,7 +50,11 @@ async def take_one(
     body: bytes,
     default_id: str | None = None,
 ) -> Accepted:
-    """Store the event that these bytes are. Raises what parsing, turns and journal raise."""
+    """Store the event that these bytes are.
+
+    `default_id` is its id where it names none. Raises BadRequest, Invalid, PayloadTooLarge,
+    and what Turns.turn and Publisher.publish raise.
+    """
     received_at = utc_now()
     async with publisher.turns.turn(user_id, 1):
         event = parse_event(body, received_at, default_id)

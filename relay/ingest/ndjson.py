@@ -22,11 +22,14 @@ from relay.ingest.values import are_identifiers, are_times
 MAX_BATCH_EVENTS = 1_000
 LINES_AT_ONCE = 100  # diagnosed without a pause
 
-_LINES = uuid_utils.UUID("6f1c1c1e-5d0a-4b57-9d3b-0f4d6c1d2a11")  # names lines of signed batches
+_LINES = uuid_utils.UUID("6f1c1c1e-5d0a-4b57-9d3b-0f4d6c1d2a11")  # the namespace of lines' UUIDs
 
 
 def count_lines(body: bytes) -> int:
-    """What a batch may hold, for who charges it before reading it: its lines, blank ones too."""
+    """The lines of a batch, blank ones too, at most MAX_BATCH_EVENTS: what it is charged as.
+
+    Counted before the batch is parsed.
+    """
     return min(body.count(b"\n") + (not body.endswith(b"\n")), MAX_BATCH_EVENTS)
 
 
@@ -87,12 +90,12 @@ def _numbered(body: bytes) -> list[tuple[int, bytes]]:
 
 
 def _line_ids(batch_id: str, body: bytes) -> list[str]:
-    """UUIDs of both: a replayed batch is a duplicate, however long its id."""
+    """UUIDs made from the batch's id and the lines' numbers, so a replayed batch is a duplicate."""
     return [str(uuid_utils.uuid5(_LINES, f"{batch_id}:{number}")) for number, _ in _numbered(body)]
 
 
 async def _refusal(body: bytes, received_at: datetime) -> Invalid:
-    """What is wrong with each bad line. Others get their turn every LINES_AT_ONCE lines."""
+    """What is wrong with each bad line. Other tasks run after every LINES_AT_ONCE lines."""
     errors: list[FieldError] = []
     for index, (number, line) in enumerate(_numbered(body), 1):
         if not index % LINES_AT_ONCE:

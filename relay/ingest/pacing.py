@@ -1,7 +1,7 @@
-"""How much is read of batches before everybody else gets their turn, whoever reads.
+"""Bounds how many lines of batches are parsed before other tasks get their turn.
 
-Twenty batches that come in the same moment would be read one after the other, while single events,
-streams and the next commit wait for the last of them.
+Without it, twenty batches that come in the same moment would be parsed one after the other, while
+single events, streams and the next commit wait for the last of them.
 """
 
 import trio
@@ -10,14 +10,14 @@ LINES = 200  # between two passes of the scheduler: about half a millisecond
 
 
 class Pace:
-    """Shared by all who read."""
+    """How many lines may still be parsed in this pass of the scheduler, of all batches together."""
 
     def __init__(self) -> None:
         self._left = LINES
         self._renewing = False
 
     async def keep(self, lines: int) -> None:
-        """Before reading so many: wait for a pass in which not enough was read yet."""
+        """Wait for a pass with lines left, and take `lines` of them. Call it before parsing."""
         while self._left <= 0:
             await self._next_pass()
         self._left -= lines

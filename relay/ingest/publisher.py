@@ -17,11 +17,17 @@ from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import Frame
 from relay.realtime.hub import Hub
 
-READERS_SHARE = 4  # one in so many connections is for readers, the rest for who must not wait
+READERS_SHARE = (
+    4  # one in so many connections is for readers; commits and lookups never wait for these
+)
 
 
 class Publisher:
-    """Owns the journal, because the journal hands over: commit order is delivery order."""
+    """Stores events and hands them to readers, with the bounds on publishing (`turns`, `pace`).
+
+    It makes the journal, which calls `_deliver` after each commit: so commit order is delivery
+    order.
+    """
 
     def __init__(
         self, database: Database, hub: Hub, backplane: Backplane, settings: Settings
