@@ -1,4 +1,4 @@
-"""The application: blueprints on a Quart app, one problem shape for everything that goes wrong."""
+"""The application: blueprints on a Quart app, and the rings around it."""
 
 from typing import Any, cast
 
@@ -45,6 +45,8 @@ EXTENSION = "relay"  # the services' key in `app.extensions`
 
 
 class Relay(QuartTrio):
+    """The Quart app, with what its connections need: direct routes, the intake, services."""
+
     asgi_http_class = HTTPConnection
     asgi_websocket_class = WebSocketConnection
     direct_routes: DirectRoutes
@@ -91,7 +93,7 @@ def create_app(settings: Settings) -> Relay:
 
 
 def outermost(app: Relay, trusted_proxies: int, base_url: str) -> ASGIFramework:
-    """The app as a server should see it: sealed, observed, and with its peer's true address."""
+    """The app in its rings, from the inside: security headers, CORS, access log, proxy headers."""
     ring: ASGIFramework = SecurityHeaders(app, secure=base_url.startswith("https:"))
     if app.listed:
         ring = CORS(ring, app.listed)
@@ -102,7 +104,7 @@ def outermost(app: Relay, trusted_proxies: int, base_url: str) -> ASGIFramework:
 
 
 def refusals_also(settings: Settings, base_url: str) -> Also:
-    """What the app's answers carry, for those that the server gives in its place."""
+    """The headers that the app's rings add to an answer, for the server's own refusals."""
     listed = Listed(settings.cors)
     always = security_headers(page=False, secure=base_url.startswith("https:"))
     return lambda headers: [*always, *cors_headers(listed, headers)]
@@ -127,7 +129,7 @@ async def _render_fault(error: Exception) -> Response:
 
 
 async def _render_http(error: HTTPException) -> Response:
-    """What Quart refuses by itself, as a problem: an address, a method, a malformed request."""
+    """Quart's own refusals as problems: unknown addresses, wrong methods, malformed requests."""
     request = current_request()
     if isinstance(error, HTTPNotFound):
         return quart_response(nowhere_answer(request, await problem_answer(NotFound(), request)))

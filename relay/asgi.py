@@ -1,7 +1,7 @@
 """The app for any ASGI server that runs trio: `hypercorn -c hypercorn.toml relay.asgi:app`.
 
-Without Relay's own server around it there is no guard against strangers, no drain, and streams
-cannot tell a silent client from a lost one; `relay serve` is how Relay is meant to run.
+Without Relay's own server around it connections have none of its bounds, a stop drains no streams,
+and a lost client cannot be told from a silent one. `relay serve` is how Relay is meant to run.
 """
 
 import os

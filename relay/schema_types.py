@@ -1,4 +1,4 @@
-"""Words of a known shape, as the reference tells them. They check nothing."""
+"""Types of strings and numbers with their JSON Schemas, for the reference. They check nothing."""
 
 from typing import Annotated
 
@@ -41,7 +41,7 @@ Seq = Annotated[int, Meta(ge=1, description="Place in the stream: 1, 2, 3 … wi
 
 
 class Somebody:
-    """Whom the reference's examples are about."""
+    """Values of the reference's examples: a user, its tokens, its cursors, and times."""
 
     USER = "0199b1f2-6a5e-7c30-9d2b-8f4e1a6c7d05"
     TOKEN_ID = "5f0c8a8e-1d37-4c52-b7a4-2f6f1be0a913"

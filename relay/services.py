@@ -28,11 +28,13 @@ from relay.realtime.notification import News
 from relay.realtime.postgres_backplane import PostgresBackplane
 from relay.realtime.remote_reader import LOOK, LOOK_ALONE, Follower
 
-LAST_COMMITS = 3.0  # seconds: what was accepted is committed, or its producer told
+LAST_COMMITS = 3.0  # seconds for the last commits; what takes longer is answered with an error
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
+    """What the handlers of one process work with."""
+
     settings: Settings
     base_url: str
     health: Health

@@ -31,9 +31,9 @@ from relay.server.serve import ServerConfig, serve
 from relay.services import open_services
 
 ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full house still answers
-FAILING_SHOWN = 1.0  # seconds a process with dead work still answers, for its watchers to see
-UNWINDING = 5.0  # seconds after the drain: last commits, closing the pool, and some noise
-HERD = 1.0  # seconds over which streams end, so that their clients do not come back as one
+FAILING_SHOWN = 1.0  # seconds a process with dead work still answers, so that probes see it fail
+UNWINDING = 5.0  # seconds after the drain, for last commits and closing the pool
+HERD = 1.0  # seconds over which streams end, so that their clients do not all come back at once
 
 log = structlog.get_logger("relay.serving")
 
@@ -149,7 +149,7 @@ async def serve_source(
 
 
 def _limits(settings: Settings) -> ConnectionLimits:
-    """What the settings ask for, as far as the operating system lets this process go."""
+    """The limits that the settings ask for, lowered to what the operating system allows."""
     asked = ConnectionLimits(
         max_connections=settings.max_connections + ROOM_FOR_REQUESTS,
         send_timeout=settings.send_timeout,
@@ -181,9 +181,9 @@ async def _start_server(beside: trio.Nursery, server: partial[Any]) -> None:
 
 
 async def say_goodbye(hub: Hub) -> None:
-    """Tell every stream to come back elsewhere, spread out, and wait until they are gone.
+    """End every stream with RESTART, spread over HERD seconds, and wait until they are gone.
 
-    The server's grace bounds it.
+    The server's `graceful_timeout` bounds the wait.
     """
     inboxes = hub.drain()
     log.info("draining", streams=len(inboxes))
@@ -195,7 +195,7 @@ async def say_goodbye(hub: Hub) -> None:
 
 
 class Measured(Observer):
-    """The server's accidents, counted; every line about a connection says which."""
+    """Counts what the server observes, and gives each connection an id for its lines in the log."""
 
     def connection_opened(self) -> None:
         metrics.connections.inc()

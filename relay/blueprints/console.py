@@ -30,7 +30,7 @@ CONTENT_TYPES = {
 
 
 def _read(path: Path) -> bytes:
-    """A module with a folder of its name is served as one with its parts, which lie there."""
+    """The file; a module with a folder of its name is joined with its parts, which lie there."""
     return join_modules(path) if path.with_suffix("").is_dir() else path.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""For those who run Relay: alive, ready, measured."""
+"""Routes for operators: liveness, readiness, metrics."""
 
 import hmac
 import re
@@ -22,11 +22,9 @@ from relay.web.routes import needs
 
 operations = Blueprint("operations", __name__)
 
+_scrapes = trio.CapacityLimiter(1)  # two at once would only take the processor from each other
 
-# at once: more would only take the processor from each other
-_scrapes = trio.CapacityLimiter(1)
-
-READY_WITHIN = 1.0  # seconds the database may take to answer a probe, which soon gives up
+READY_WITHIN = 1.0  # seconds the database may take: a probe gives up soon after
 
 
 class Health(msgspec.Struct):
@@ -100,7 +98,10 @@ async def scrape(request: HTTPRequest) -> Answer:
 
 
 def _check_scraper(request: HTTPRequest) -> None:
-    """The token, where one is set; else only a peer beside us that no proxy speaks for."""
+    """Admit the metrics token where one is set, else only a peer on loopback and no proxy's client.
+
+    Raises Unauthorized, InvalidToken, Forbidden.
+    """
     expected = request.services.settings.metrics_token
     if expected is not None:
         if "Authorization" not in request.headers:

@@ -1,4 +1,4 @@
-"""The reference, for machines and for people: made of the running program, once."""
+"""The reference, for machines and for people, made once from the running program."""
 
 from functools import partial
 from typing import cast
@@ -69,7 +69,7 @@ class Made:
         self._making = trio.Lock()
 
     async def get(self, name: str, base_url: str) -> File:
-        """In a thread, because a tenth of a second is long for everybody else's events."""
+        """One document, made in a thread: that takes a tenth of a second, too long for the loop."""
         async with self._making:
             if name not in self._files:
                 make = partial(_MAKERS[name], _provider(), base_url)

@@ -105,7 +105,7 @@ async def list_events(request: HTTPRequest) -> Answer:
         page = await services.publisher.journal.read(user_id, position.seq, limit, MAX_PAGE_BYTES)
         if page.head.epoch == head.epoch and page.head.oldest <= position.seq + 1:
             break
-        head = page.head  # trimmed between the two looks: what is missing must be told
+        head = page.head  # trimmed between the two looks: the gap must be in the answer
     gap = position.gap
     return json_answer(
         Page(
@@ -187,7 +187,10 @@ async def rt(request: WebSocketRequest) -> None:
 
 
 async def _admit(request: Request, last_event_id: str | None) -> tuple[Credential, Start]:
-    """The reader's credential, and where it asks to start. Raises what refuses it but the hub."""
+    """The reader's credential, and where it asks to start. The hub's bounds come after this.
+
+    Raises RateLimited, BadCursor, BadRequest, and what `viewer` raises.
+    """
     charge_handshake(request)
     credential = await viewer(request)
     charge_viewer(request, credential.user_id)

@@ -1,4 +1,4 @@
-"""Hook tokens: what a producer publishes with."""
+"""Hook tokens, with which producers publish."""
 
 import time
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Users: one POST makes somebody with a stream of their own."""
+"""Users: one POST makes an anonymous user, with a stream and a session."""
 
 import msgspec
 from quart import Blueprint

@@ -1,4 +1,4 @@
-"""Where producers send: one address, one event or a batch."""
+"""The one route that takes events, single or in batches."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Variables that look like settings and have no effect: named in the log, once, at the start."""
+"""Logs, at the start, the environment variables that look like settings and have no effect."""
 
 import dataclasses
 import re

@@ -18,7 +18,7 @@ from relay.realtime.encoding import Frame
 from relay.realtime.hub import Hub
 
 READERS_SHARE = (
-    4  # one in so many connections is for readers; commits and lookups never wait for these
+    4  # one in so many connections is for readers: commits and lookups have the rest
 )
 
 

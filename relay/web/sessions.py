@@ -1,4 +1,4 @@
-"""Sessions as a person's devices get them: the answers, and the links that open them."""
+"""Sessions: the answers that open one, and the one-time links that open one on another device."""
 
 import secrets
 import time

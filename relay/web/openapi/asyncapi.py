@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0: the two doors of a stream, told by the constants and shapes they are made of."""
+"""AsyncAPI 3.0: the two doors of a stream, described with their own constants and models."""
 
 from typing import Any
 from urllib.parse import urlsplit

@@ -1,7 +1,7 @@
-"""What a route says of itself, beside the route: the reference is made of it, tests hold it to it.
+"""What a route declares for the reference. Tests hold the route's real answers to it.
 
-Models are told by specimen: an answer is declared as an instance of its model, so every answer
-has an example, and no example has another shape than the program's.
+An answer is declared as an instance of its model, so every answer has an example, and no example
+has another shape than the program's.
 """
 
 from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A route's own part; what its credential, body and limit may refuse is known of those.
+    """What a route declares itself. What its credential, body and limit refuse is added from them.
 
     `refuses` is what this route refuses besides. `body` names the media types it reads. `headers`
     are an answer's own, by status. `needs` replaces the security that the credential implies.

@@ -1,7 +1,7 @@
 """OpenAPI 3.1, from the URL map: quart-schema walks the routes, their descriptions fill them in.
 
-What a route's credential, body and rate limit may refuse is known of those, so that a route
-declares only what is its own.
+What a route's credential, body and rate limit may refuse is added from `rules`, so a route declares
+only what is its own.
 """
 
 from collections.abc import Iterable, Sequence

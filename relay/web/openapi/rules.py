@@ -1,4 +1,4 @@
-"""What a call takes and refuses: what its route says, what its credential and body imply."""
+"""What a call accepts and refuses: by its route's declaration, its credential and its body."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The shapes of what a stream says, for the reference: tests hold real messages to them."""
+"""Models of a stream's messages, for the reference. Tests hold real messages to them."""
 
 from typing import Annotated, Any, Literal
 
