@@ -17,9 +17,7 @@ from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import Frame
 from relay.realtime.hub import Hub
 
-READERS_SHARE = (
-    4  # one in so many connections is for readers: commits and lookups have the rest
-)
+READERS_SHARE = 4  # one in so many connections is for readers: commits and lookups have the rest
 
 
 class Publisher:

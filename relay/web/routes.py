@@ -18,6 +18,7 @@ from relay.web.auth import Need, credential_for
 from relay.web.body import ClientGone
 from relay.web.hooks import run_hooks
 from relay.web.problem_responses import fault_answer, problem_answer
+from relay.web.rate_limits import Limit
 from relay.web.request import HTTPRequest, Request, WebSocketRequest, current_request
 
 Handler = Callable[[Any], Awaitable[Answer | None]]
@@ -56,17 +57,25 @@ def needs(need: Need) -> Callable[[Handler], Any]:
 
 
 def direct(view: Any) -> Any:
-    """Have the connection look for this route before it asks Quart."""
+    """Have the connection look for this route before it asks Quart.
+
+    The route's handler charges its own limits: quart-rate-limiter counts Quart's requests only.
+    """
     view.direct = True
     return view
 
 
 def direct_routes(app: Quart) -> DirectRoutes:
-    """The table of the routes marked `@direct`, from the URL map."""
+    """The table of the routes marked `@direct`, from the URL map.
+
+    Raises TypeError for one with a limit that would not be kept.
+    """
     found: DirectRoutes = {}
     for rule in app.url_map.iter_rules():
         view: Any = app.view_functions[rule.endpoint]
         if getattr(view, "direct", False):
+            if isinstance(getattr(view, "limit", None), Limit):
+                raise TypeError(f"{rule.rule} is direct: its handler must charge the limit")
             route = Route(rule.rule, view.need, view.handler)
             methods = [WEBSOCKET] if rule.websocket else (rule.methods or set()) - {"OPTIONS"}
             found |= {(method, rule.rule): route for method in methods}

@@ -5,12 +5,17 @@ from typing import Any
 
 import httpx
 import pytest
+from quart import Quart
 
 from relay.app import create_app
 from relay.config.settings import Settings
 from relay.ingest.envelope import MAX_BATCH_BODY
 from relay.ingest.ndjson import MAX_BATCH_EVENTS
-from relay.web.routes import direct_routes
+from relay.web.answers import Answer
+from relay.web.auth import NOTHING
+from relay.web.rate_limits import PAGES, limited
+from relay.web.request import HTTPRequest
+from relay.web.routes import direct, direct_routes, needs
 from tests.e2e.test_ingestion import MAX_BODY, MAX_PAYLOAD, envelope
 from tests.e2e.test_streams import DOORS, Lines, answered
 from tests.e2e.test_streams import lines as lines  # a fixture
@@ -106,6 +111,17 @@ def test_events_and_streams_are_direct() -> None:
         ("HEAD", "/api/sse"),
         ("WEBSOCKET", "/api/rt"),
     }
+
+
+def test_a_direct_route_with_a_limit_that_quart_would_keep_is_refused() -> None:
+    app = Quart(__name__)
+    app.add_url_rule("/pages", view_func=direct(limited(PAGES)(needs(NOTHING)(never))))
+    with pytest.raises(TypeError, match="/pages"):
+        direct_routes(app)
+
+
+async def never(request: HTTPRequest) -> Answer:
+    raise AssertionError(request.path)
 
 
 async def test_events_are_answered_alike(relay: Relay) -> None:
