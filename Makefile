@@ -23,7 +23,7 @@ RUNS   := 10
 run: $(READY)  ## server, embedded database, migrations, a demo stream
 	@$(BIN)/relay serve --demo
 
-test: $(READY)  ## every test, on a real Postgres and a real Hypercorn
+test: $(READY)  ## every test, on a real Postgres and real sockets
 	$(PYTEST) $(BESIDE)
 
 quick: $(READY)  ## the tests that tell soonest, in about a minute
