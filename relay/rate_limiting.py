@@ -77,6 +77,7 @@ class Quota(NamedTuple):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
+        """The RateLimit-* fields of an answer."""
         return [
             (b"ratelimit-limit", b"%d" % self.limit),
             (b"ratelimit-remaining", b"%d" % self.remaining),

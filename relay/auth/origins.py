@@ -34,13 +34,12 @@ class Origins:
         self._listed = Listed(listed)
 
     def is_own(self, origin: str) -> bool:
+        """Whether it is the origin of Relay's own page."""
         return origin in self.own
 
-    def is_listed(self, origin: str) -> bool:
-        return origin in self._listed
-
     def allows(self, origin: str) -> bool:
-        return self.is_own(origin) or self.is_listed(origin)
+        """Whether pages of this origin may act and watch: Relay's own, and listed ones."""
+        return self.is_own(origin) or origin in self._listed
 
 
 def _own(base_url: str) -> frozenset[str]:

@@ -41,6 +41,7 @@ class Frame:
 
     @property
     def cursor(self) -> str:
+        """The cursor of a reader that has seen this event."""
         return f"{self.epoch}.{self.seq}"
 
     @property

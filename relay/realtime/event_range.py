@@ -19,6 +19,7 @@ class Stretch(NamedTuple):
 
     @property
     def last(self) -> int:
+        """The seq of the last event."""
         return self.first + len(self.texts) - 1
 
     @property

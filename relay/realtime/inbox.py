@@ -69,10 +69,12 @@ class Inbox:
 
     @property
     def user_id(self) -> UUID:
+        """The user whose events come here."""
         return self._user_id
 
     @property
     def state(self) -> State:
+        """The state in the table of `inbox_states.py`."""
         return self._state
 
     @property

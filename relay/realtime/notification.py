@@ -45,6 +45,7 @@ class News(msgspec.Struct, omit_defaults=True, rename={"sender": "by", "everythi
         return bool(self.heads or self.ended or self.everything)
 
     def encode(self) -> str:
+        """The text of the notification; `decode` reads it."""
         return _encode(self).decode()
 
     @classmethod

@@ -45,6 +45,7 @@ class Position:
 
     @property
     def cursor(self) -> str:
+        """The cursor that stands just before the first event to be sent."""
         return f"{self.epoch}.{self.seq}"
 
     @property

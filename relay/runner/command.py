@@ -30,6 +30,7 @@ class WatchedCommand:
 
     @property
     def has_ended(self) -> bool:
+        """Whether the command has ended; some of its output may still be on its way."""
         return self._end.is_set()
 
     def run(self) -> int:

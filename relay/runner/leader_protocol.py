@@ -33,9 +33,11 @@ class Report(NamedTuple):
     number: int
 
     def encode(self) -> bytes:
+        """The line, with its line end."""
         return f"{self.kind} {self.number}\n".encode()
 
     @classmethod
     def decode(cls, line: bytes) -> Self:
+        """Read a line. Raises ValueError for one of another form."""
         kind, _, number = line.decode().partition(" ")
         return cls(ReportKind(kind), int(number))

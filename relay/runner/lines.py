@@ -25,6 +25,7 @@ class Lines:
 
     @property
     def unfinished(self) -> bool:
+        """Whether a line has begun that has no end yet."""
         return bool(self._rest)
 
     def feed(self, block: bytes, now: float) -> tuple[str | None, str | None]:

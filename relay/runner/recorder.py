@@ -47,6 +47,7 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="relay-recorder", daemon=True)
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def feed(self, stream: str, block: bytes) -> None:

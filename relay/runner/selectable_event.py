@@ -14,18 +14,22 @@ class SelectableEvent:
 
     @property
     def descriptors(self) -> tuple[int, int]:
+        """Both ends of its pipe, for a process that closes them."""
         return self.readable, self._write
 
     def is_set(self) -> bool:
+        """Whether it is set."""
         return self._set.is_set()
 
     def set(self) -> None:
+        """Set it; `readable` is readable then."""
         with self._changing:
             if not self._set.is_set():
                 self._set.set()
                 os.write(self._write, b".")
 
     def clear(self) -> None:
+        """Undo `set`."""
         with self._changing:
             if self._set.is_set():
                 self._set.clear()

@@ -33,9 +33,11 @@ class Streams(NamedTuple):
 
     @property
     def descriptors(self) -> tuple[int, ...]:
+        """All of them, on both sides."""
         return (*self.runner_side, *self.command_side)
 
     def close_command_side(self) -> None:
+        """Close the command's side in the runner: the command has its own copies."""
         for fd in self.command_side:
             os.close(fd)
 
@@ -87,6 +89,7 @@ def fill_standard_files() -> None:
 
 
 def is_terminal(fd: int) -> bool:
+    """Whether the descriptor is a terminal; a closed one is none."""
     try:
         return os.isatty(fd)
     except OSError:

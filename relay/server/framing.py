@@ -61,7 +61,7 @@ class Chunked:
         self._overhead = 0
 
     def is_in(self, unread: bytes) -> bool:
-        return False
+        return False  # its end is found by parsing it
 
     def take(self, unread: bytes) -> tuple[bytes, bytes]:
         pieces: list[bytes] = []

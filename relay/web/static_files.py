@@ -26,6 +26,7 @@ class File(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, body: bytes, content_type: str) -> "File":
+        """A file with its ETag, which is made from the body."""
         return cls(body, content_type, sha256(body).hexdigest()[:32])
 
 

@@ -17,7 +17,7 @@ from relay.observability.logs import about, forget, known
 from relay.server.request_id import request_id_of
 
 # Keys of the scope.
-REQUEST_ID = "relay.server.request_id"
+REQUEST_ID = "relay.request_id"
 QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set where the request is charged
 ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
 

@@ -34,9 +34,11 @@ RATE_LIMIT = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 def refer(*names: str) -> dict[str, Any]:
+    """References to these headers, by name, for an answer."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys(names)}
 
 
 def header(name: str) -> dict[str, Any]:
+    """The header's own object in the document's components."""
     says, schema, example = HEADERS[name]
     return {"description": says, "schema": schema, "example": example}
