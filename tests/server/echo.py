@@ -1,9 +1,11 @@
-"""A small ASGI application that says back what it hears, and remembers how it heard it."""
+"""Small applications that send back what they receive: plain ASGI with a record, and Quart's."""
 
 from collections.abc import Callable
 from typing import Any
 
 import trio
+from quart import request, websocket
+from quart_trio import QuartTrio
 
 from tests.server.stage import lifespan
 
@@ -61,3 +63,24 @@ async def _echo_messages(receive: Any, send: Any, hear: Callable[[dict[str, Any]
         if event["type"] == "websocket.disconnect":
             return
         await send({"type": "websocket.send", "bytes": event["bytes"], "text": event["text"]})
+
+
+def quart_echo() -> QuartTrio:
+    """`ok` at `/`, bodies back from `/echo`, messages back from the WebSocket `/ws`."""
+    app = QuartTrio(__name__)
+
+    @app.get("/")
+    async def index() -> str:
+        return "ok"
+
+    @app.post("/echo")
+    async def echo() -> bytes:
+        return await request.get_data()
+
+    @app.websocket("/ws")
+    async def chat() -> None:
+        while True:
+            message = await websocket.receive()
+            await websocket.send(message if message is not None else b"")
+
+    return app

@@ -5,10 +5,11 @@ import json
 import pytest
 import trio
 import trio.testing
-from quart import Response, request
+from quart import Response
 from quart_trio import QuartTrio
 
 from relay.server.connections import SWEPT
+from tests.server.echo import quart_echo
 from tests.server.stage import Recorder, Server, Stage, get, serving
 
 
@@ -27,17 +28,7 @@ def problem(answer: bytes) -> dict[str, object]:
 
 @pytest.fixture
 def quart() -> QuartTrio:
-    app = QuartTrio(__name__)
-
-    @app.get("/")
-    async def index() -> str:
-        return "ok"
-
-    @app.post("/echo")
-    async def echo() -> bytes:
-        return await request.get_data()
-
-    return app
+    return quart_echo()
 
 
 async def test_connection_close_is_obeyed_under_quart_trio(quart: QuartTrio) -> None:

@@ -6,9 +6,9 @@ from random import Random
 import pytest
 import trio
 import trio.testing
-from quart import request, websocket
 from quart_trio import QuartTrio
 
+from tests.server.echo import quart_echo
 from tests.server.frames import masked
 from tests.server.stage import Client, Server, get, serving
 
@@ -113,23 +113,7 @@ KILLERS = {
 
 @pytest.fixture
 def app() -> QuartTrio:
-    app = QuartTrio(__name__)
-
-    @app.get("/")
-    async def index() -> str:
-        return "ok"
-
-    @app.post("/echo")
-    async def echo() -> bytes:
-        return await request.get_data()
-
-    @app.websocket("/ws")
-    async def chat() -> None:
-        while True:
-            message = await websocket.receive()
-            await websocket.send(message if message is not None else b"")
-
-    return app
+    return quart_echo()
 
 
 async def probe(server: Server, said: bytes, *, half_close: bool = True) -> None:
