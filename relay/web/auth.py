@@ -168,12 +168,9 @@ def cookie_name(secure: bool) -> str:
 
 
 def came_by_cookie(request: Request) -> bool:
-    """Whether the request's credential is the cookie."""
-    if "Authorization" in request.headers:
-        return False
-    if "ticket" in request.args and request.path in ("/api/sse", "/api/rt"):
-        return False
-    return cookie_name(request.services.secure) in request.cookies
+    """Whether the credential that was looked up is the cookie; a ticket is not looked up."""
+    looked_up = request.found_credential is not None or request.credential_problem is not None
+    return looked_up and "Authorization" not in request.headers
 
 
 def refuse_foreign_origin(request: Request, *, reading: bool = False) -> None:

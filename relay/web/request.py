@@ -54,12 +54,6 @@ class Request:
         return method
 
     @property
-    def path(self) -> str:
-        """The path, with its escapes resolved."""
-        path: str = self.scope["path"]
-        return path
-
-    @property
     def id(self) -> str:
         """The X-Request-ID of the answer."""
         return request_id(self.scope)

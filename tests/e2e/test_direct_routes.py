@@ -121,7 +121,7 @@ def test_a_direct_route_with_a_limit_that_quart_would_keep_is_refused() -> None:
 
 
 async def never(request: HTTPRequest) -> Answer:
-    raise AssertionError(request.path)
+    raise AssertionError(request)
 
 
 async def test_events_are_answered_alike(relay: Relay) -> None:
