@@ -26,7 +26,7 @@ from relay.blueprints.users import users
 from relay.blueprints.webhook import webhook
 from relay.config.settings import Settings
 from relay.errors import BadRequest, Internal, MethodNotAllowed, NotFound, Problem
-from relay.server.refusals import Also
+from relay.server.refusals import ExtraHeaders
 from relay.services import Services
 from relay.web.asgi_connection import HTTPConnection, WebSocketConnection
 from relay.web.body_budget import Intake
@@ -50,11 +50,10 @@ class Relay(QuartTrio):
     asgi_http_class = HTTPConnection
     asgi_websocket_class = WebSocketConnection
     direct_routes: DirectRoutes
-    intake: Intake
-    listed: Listed
 
     def __init__(self) -> None:
         super().__init__("relay", static_folder=None, template_folder=None)
+        self.intake = Intake()
 
     @property
     def services(self) -> Services:
@@ -69,8 +68,6 @@ class Relay(QuartTrio):
 def create_app(settings: Settings) -> Relay:
     """The app without its services: the process that serves it opens and sets `app.services`."""
     app = Relay()
-    app.intake = Intake()
-    app.listed = Listed(settings.cors)
     app.url_map.merge_slashes = False  # a redirect would name a host of the client's choosing
     for blueprint in (users, sessions, tokens, webhook, stream, operations, console, reference):
         app.register_blueprint(blueprint)
@@ -92,18 +89,18 @@ def create_app(settings: Settings) -> Relay:
     return app
 
 
-def outermost(app: Relay, trusted_proxies: int, base_url: str) -> ASGIFramework:
+def with_rings(app: Relay, settings: Settings, base_url: str) -> ASGIFramework:
     """The app in its rings, from the inside: security headers, CORS, access log, proxy headers."""
     ring: ASGIFramework = SecurityHeaders(app, secure=base_url.startswith("https:"))
-    if app.listed:
-        ring = CORS(ring, app.listed)
+    if settings.cors:
+        ring = CORS(ring, Listed(settings.cors))
     ring = Observed(ring)
-    if trusted_proxies:
-        ring = Forwarded(ring, trusted_proxies)
+    if settings.trusted_proxies:
+        ring = Forwarded(ring, settings.trusted_proxies)
     return ring
 
 
-def refusals_also(settings: Settings, base_url: str) -> Also:
+def refusal_headers(settings: Settings, base_url: str) -> ExtraHeaders:
     """The headers that the app's rings add to an answer, for the server's own refusals."""
     listed = Listed(settings.cors)
     always = security_headers(page=False, secure=base_url.startswith("https:"))

@@ -7,7 +7,7 @@ and a lost client cannot be told from a silent one. `relay serve` is how Relay i
 import os
 from collections.abc import AsyncGenerator
 
-from relay.app import create_app, outermost
+from relay.app import create_app, with_rings
 from relay.config.settings import Settings
 from relay.config.unknown_variables import note_misspelt
 from relay.db.source import bring_up_to_date, open_source
@@ -33,4 +33,4 @@ async def _serving() -> AsyncGenerator[None, None]:
             yield
 
 
-app = outermost(_relay, _settings.trusted_proxies, _base_url)
+app = with_rings(_relay, _settings, _base_url)

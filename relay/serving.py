@@ -13,7 +13,7 @@ import structlog
 import trio
 from hypercorn.config import Config, Sockets
 
-from relay.app import create_app, outermost, refusals_also
+from relay.app import create_app, refusal_headers, with_rings
 from relay.background.health import Health
 from relay.config.hypercorn import read_strictly
 from relay.config.resources import packaged
@@ -131,13 +131,13 @@ async def serve_source(
 
         server = partial(
             serve,
-            outermost(app, settings.trusted_proxies, base_url),
+            with_rings(app, settings, base_url),
             sockets,
             ServerConfig(
                 hypercorn=process.server,
                 limits=_limits(settings),
                 observer=Measured(),
-                refusals_also=refusals_also(settings, base_url),
+                refusal_headers=refusal_headers(settings, base_url),
                 drain=partial(say_goodbye, app.services.hub),
             ),
             shutdown_trigger=wait_to_leave,

@@ -10,7 +10,7 @@ from .observer import Observer
 from .request_id import request_id_of
 
 Headers = Iterable[tuple[bytes, bytes]]
-Also = Callable[[Headers], list[tuple[bytes, bytes]]]
+ExtraHeaders = Callable[[Headers], list[tuple[bytes, bytes]]]
 """A request's headers -> more headers for its refusal."""
 
 
@@ -53,13 +53,13 @@ class Refusal:
 class Refusals:
     """Makes refusals, and notifies the observer.
 
-    `also` takes a request's headers and returns those that the application would add to its
-    answer: a refusal has them as well.
+    `extra_headers` takes a request's headers and returns those that the application would add to
+    its answer: a refusal has them as well.
     """
 
-    def __init__(self, observer: Observer, also: Also = lambda _: []) -> None:
+    def __init__(self, observer: Observer, extra_headers: ExtraHeaders = lambda _: []) -> None:
         self._observer = observer
-        self._also = also
+        self._extra_headers = extra_headers
 
     def of(self, problem: Problem, headers: Headers = ()) -> Refusal:
         """The refusal of a request with these headers, as far as they were read."""
@@ -83,6 +83,6 @@ class Refusals:
             (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
             *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
-            *self._also(headers),
+            *self._extra_headers(headers),
         ]
         return Refusal(problem, answer, body)

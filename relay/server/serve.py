@@ -16,7 +16,7 @@ from .lifespan import LifespanEnded, StartupFailed, running_lifespan
 from .limits import ConnectionLimits
 from .listeners import CrowdListener, addresses, close_sockets
 from .observer import Observer
-from .refusals import Also, Refusals
+from .refusals import ExtraHeaders, Refusals
 from .stamp import Stamp
 
 __all__ = ["LifespanEnded", "ServerConfig", "StartupFailed", "serve"]
@@ -28,7 +28,7 @@ Listener = CrowdListener | trio.SSLListener[trio.SocketStream]
 class ServerConfig:
     """How a server serves.
 
-    `hypercorn` is Hypercorn's configuration: timeouts, TLS, bounds. `refusals_also` takes the
+    `hypercorn` is Hypercorn's configuration: timeouts, TLS, bounds. `refusal_headers` takes the
     headers of a request that the server refuses, and returns headers for the refusal. `drain` lets
     the application end its streams when the server stops.
     """
@@ -36,7 +36,7 @@ class ServerConfig:
     hypercorn: Config
     limits: ConnectionLimits
     observer: Observer = field(default_factory=Observer)
-    refusals_also: Also = lambda _: []
+    refusal_headers: ExtraHeaders = lambda _: []
     drain: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
 
@@ -102,7 +102,7 @@ def _context(
         config=config.hypercorn,
         limits=limits,
         observer=observer,
-        refusals=Refusals(observer, config.refusals_also),
+        refusals=Refusals(observer, config.refusal_headers),
         stamp=Stamp(config.hypercorn),
         connections=Connections(limits, observer, handlers, keep_alive_timeout=keep_alive_timeout),
         lifespan_state=state,
