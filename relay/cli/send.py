@@ -15,8 +15,7 @@ from relay.cli.lines import batches
 from relay.cli.options import credentials, relay_options
 from relay.client.events import encoded, new_id, now
 from relay.client.posting import Away, Posting, Stored, pause_before
-
-EVENT_TYPES = ("task_started", "task_progress", "task_succeeded", "task_failed", "log")
+from relay.events import EVENT_TYPES
 
 
 class Share(click.FloatRange):
