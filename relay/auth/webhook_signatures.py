@@ -1,4 +1,4 @@
-"""Signed requests (Standard Webhooks 1.0): prove that a body comes from who holds the secret.
+"""Signed requests (Standard Webhooks 1.0): check that the sender of a body has the secret.
 
 webhook-id: <idempotency key>    webhook-timestamp: <seconds since 1970>
 webhook-signature: v1,<base64 of HMAC-SHA256(secret, "id.timestamp.body")> [v1,… …]

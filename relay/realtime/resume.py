@@ -88,7 +88,7 @@ def parse_count(name: str, text: str, most: int) -> int:
 
 
 def locate(start: Start, head: Head, *, default_oldest: bool = False) -> Position:
-    """Where a reader who asked for `start` goes on, and what it has to be told."""
+    """Where a reader that asked for `start` goes on, with what `hello` and `gap` say of it."""
     before_oldest = head.oldest - 1
     if start.after is not None:
         return _after(start.after, head)
