@@ -50,9 +50,24 @@ def _prepare(execution: Execution) -> None:
 def _execute(command: Sequence[str]) -> NoReturn:
     try:
         os.execvp(command[0], list(command))
+    except PermissionError:
+        # A folder of PATH that may not be searched answers so for every name: shells pass it over.
+        if _is_name(command[0]) and not _stands_on_path(command[0]):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+        raise
     except OSError as error:
         # a script that names no interpreter: shells run it themselves
         path = shutil.which(command[0])
         if error.errno != errno.ENOEXEC or path is None:
             raise
         os.execv("/bin/sh", ["sh", path, *command[1:]])
+
+
+def _is_name(program: str) -> bool:
+    """Whether PATH is searched for it."""
+    return os.sep not in program
+
+
+def _stands_on_path(name: str) -> bool:
+    """Whether some folder of PATH shows a file of this name, executable or not."""
+    return any(os.path.isfile(os.path.join(folder, name)) for folder in os.get_exec_path())
