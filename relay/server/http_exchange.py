@@ -50,15 +50,14 @@ class HTTPExchange:
         self._reader = reader
         self._wire = wire
         self._body = body = body_of(head)
-        self._transport = WireTransport(wire, framing, body_is_here=reader.has_whole(body))
+        whole = reader.has_whole(body)
+        self._continue = not whole and _waits_for_continue(head)
+        self._transport = WireTransport(
+            wire, framing, body_is_here=whole, waits_for_continue=self._continue
+        )
         self._response = ResponseWriter(server, head, wire, self._transport, last=last)
         self._scope: Any = scopes.http(head, self._transport)  # a dict; Hypercorn types it closer
         self._body_delivered = False  # the application has received its last event
-        self._continue = (
-            b"expect" in head
-            and head.version == b"1.1"
-            and head.all_of(b"expect").lower() == b"100-continue"
-        )
         self._listening: trio.CancelScope | None = None
 
     async def run(self) -> bool:
@@ -137,3 +136,11 @@ class HTTPExchange:
             self._take()
         if not self._body.complete:
             self._response.be_last()
+
+
+def _waits_for_continue(head: Head) -> bool:
+    return (
+        b"expect" in head
+        and head.version == b"1.1"
+        and head.all_of(b"expect").lower() == b"100-continue"
+    )

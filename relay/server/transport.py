@@ -44,6 +44,13 @@ class Transport(Protocol):
         the server did not look.
         """
 
+    @property
+    def waits_for_continue(self) -> bool:
+        """Whether the client sends the request's body only after `100 Continue`.
+
+        (RFC 9110, 10.1.1.) The server says it when the body is received.
+        """
+
     def try_send(self, data: bytes) -> bool:
         """Write ready bytes at once, if nothing else is being written and the socket takes it.
 
@@ -78,12 +85,23 @@ class WireTransport(Transport):
     One each request: an application that outlives its response must not touch the next.
     """
 
-    __slots__ = ("_forward", "_framing", "_opened", "_released", "_whole", "_wire")
+    __slots__ = (
+        *("_forward", "_framing", "_opened", "_released"),
+        *("_waits_for_continue", "_whole", "_wire"),
+    )
 
-    def __init__(self, wire: Wire, framing: Framing, *, body_is_here: bool = False) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        framing: Framing,
+        *,
+        body_is_here: bool = False,
+        waits_for_continue: bool = False,
+    ) -> None:
         self._wire = wire
         self._framing = framing
         self._whole = body_is_here
+        self._waits_for_continue = waits_for_continue
         self._opened: bool | None = None  # None until open() and False after shut()
         self._released = False
         self._forward: Callable[[Heard], None] | None = None
@@ -95,6 +113,10 @@ class WireTransport(Transport):
     @property
     def body_is_here(self) -> bool:
         return self._whole
+
+    @property
+    def waits_for_continue(self) -> bool:
+        return self._waits_for_continue
 
     @property
     def last_received(self) -> float:

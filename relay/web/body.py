@@ -39,37 +39,22 @@ class RequestBody:
     `transport` is None where another server than Relay's is around the application.
     """
 
-    __slots__ = (
-        "_extent",
-        "_headers",
-        "_http_version",
-        "_intake",
-        "_receive",
-        "_timeout",
-        "_transport",
-    )
+    __slots__ = ("_extent", "_headers", "_intake", "_receive", "_timeout", "_transport")
 
     def __init__(
         self,
-        http_version: str,
         headers: RequestHeaders,
         transport: Transport | None,
         receive: ASGIReceiveCallable,
         intake: Intake,
         timeout: float,
     ) -> None:
-        self._http_version = http_version
         self._headers = headers
         self._transport = transport
         self._receive = receive
         self._intake = intake
         self._timeout = timeout
         self._extent = _Extent.NOTHING
-
-    @property
-    def complete(self) -> bool:
-        """Whether it was read to its end."""
-        return self._extent is _Extent.WHOLE
 
     @property
     def abandoned(self) -> bool:
@@ -107,7 +92,8 @@ class RequestBody:
 
         A sender that waits for `100 Continue` is left without it.
         """
-        if self._extent is _Extent.NOTHING and (self._came_with_head or not self._waits):
+        waits = self._transport is not None and self._transport.waits_for_continue
+        if self._extent is _Extent.NOTHING and not waits:
             with suppress(Problem, ClientGone):
                 await self.read()
 
@@ -115,12 +101,6 @@ class RequestBody:
     def _came_with_head(self) -> bool:
         """Whether the whole body came with the request's head: it is little then."""
         return self._transport is not None and self._transport.body_is_here
-
-    @property
-    def _waits(self) -> bool:
-        """Whether the sender waits for `100 Continue`; HTTP/1.0 knows none."""
-        expectation = self._headers.get("Expect", "").lower()
-        return expectation == "100-continue" and self._http_version != "1.0"
 
 
 def _max_bytes(content_type: str) -> int:

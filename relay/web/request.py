@@ -117,7 +117,6 @@ class HTTPRequest(Request):
     ) -> None:
         super().__init__(scope, services)
         self.body = RequestBody(
-            scope["http_version"],
             self.headers,
             self.transport,
             receive,
@@ -128,16 +127,9 @@ class HTTPRequest(Request):
         self._send = send
 
     async def send(self, answer: Answer) -> None:
-        """Send the whole answer.
-
-        A body that was not read to its end would stand where the next request begins: the
-        connection closes then.
-        """
-        headers = answer.headers
-        if not self.body.complete:
-            headers = [*headers, (b"connection", b"close")]
+        """Send the whole answer. The server ends the connection if the body was not all read."""
         without_body = self.method == "HEAD" or answer.status in (204, 304)
-        await self.start(answer.status, headers)
+        await self.start(answer.status, answer.headers)
         await self._send(_part(b"" if without_body else answer.body, more=False))
 
     async def start(self, status: int, headers: Headers) -> None:
