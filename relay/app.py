@@ -38,7 +38,7 @@ from relay.web.middleware.security_headers import SecurityHeaders, security_head
 from relay.web.openapi.openapi import TITLE, RouteProvider
 from relay.web.problem_responses import fault_answer, problem_answer
 from relay.web.rate_limiter import keep_limits, rate_limited
-from relay.web.request import current_request
+from relay.web.request import HTTPRequest, current_request
 from relay.web.routes import DirectRoutes, direct_routes, quart_response
 
 EXTENSION = "relay"  # the services' key in `app.extensions`
@@ -128,8 +128,10 @@ async def _render_fault(error: Exception) -> Response:
 async def _render_http(error: HTTPException) -> Response:
     """Quart's own refusals as problems: unknown addresses, wrong methods, malformed requests."""
     request = current_request()
-    if isinstance(error, HTTPNotFound):
+    if isinstance(error, HTTPNotFound) and isinstance(request, HTTPRequest):
         return quart_response(nowhere_answer(request, await problem_answer(NotFound(), request)))
+    if isinstance(error, HTTPNotFound):
+        return await _render(NotFound())
     if isinstance(error, HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
         return await _render(MethodNotAllowed(headers={"Allow": allowed}))

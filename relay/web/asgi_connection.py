@@ -8,7 +8,7 @@ inside a nursery or a cancel scope.)
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
@@ -16,6 +16,7 @@ from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
 from relay.web.answers import Answer
+from relay.web.body import ClientGone
 from relay.web.request import REQUEST, HTTPRequest, Request, WebSocketRequest
 from relay.web.routes import WEBSOCKET, answer_direct
 
@@ -35,8 +36,8 @@ class HTTPConnection(TrioASGIHTTPConnection):
             answer = await self._ask_quart(request, send)
         if answer is None or request.started:
             return
-        await request.body.pass_over()
-        if not request.body.abandoned:
+        with suppress(ClientGone):
+            await request.pass_over_body()
             await request.send(answer)
 
     async def _ask_quart(self, request: HTTPRequest, send: ASGISendCallable) -> Answer:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from types import SimpleNamespace
 
 from authlib.oauth2 import OAuth2Error, ResourceProtector
+from authlib.oauth2.rfc6749.errors import UnsupportedTokenTypeError
 from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError
 
 from relay.auth.credentials import Credential
@@ -25,9 +26,7 @@ from relay.errors import (
 )
 from relay.observability.logs import know
 from relay.web.bearer_challenges import REALM
-from relay.web.request import Request, WebSocketRequest
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
+from relay.web.request import SAFE_METHODS, Request, WebSocketRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +151,8 @@ def bearer(authorization: str) -> str:
     """The token of an Authorization header. Raises like `presented_token`."""
     carrier = SimpleNamespace(headers={"Authorization": authorization})
     try:
+        if not authorization.isascii():  # Authlib takes two characters of latin-1 for blanks
+            raise UnsupportedTokenTypeError()
         token: str = _protector.parse_request_authorization(carrier)[1]
     except OAuth2Error:
         scheme, _, _ = authorization.partition(" ")

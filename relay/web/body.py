@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from hypercorn.typing import ASGIReceiveCallable
 
-from relay.errors import PayloadTooLarge, Problem, RequestTimeout
+from relay.errors import PayloadTooLarge, RequestTimeout
 from relay.ingest.envelope import MAX_BATCH_BODY, MAX_BODY
 from relay.media_types import NDJSON
 from relay.server.transport import Transport
@@ -56,11 +56,6 @@ class RequestBody:
         self._timeout = timeout
         self._extent = _Extent.NOTHING
 
-    @property
-    def abandoned(self) -> bool:
-        """Whether the client left while it was read."""
-        return self._extent is _Extent.ABANDONED
-
     async def read(self) -> bytes:
         """All of it, once. Raises PayloadTooLarge, RequestTimeout, ClientGone."""
         if self._came_with_head:
@@ -87,15 +82,18 @@ class RequestBody:
                     return bytes(body.data)
         raise RequestTimeout()
 
-    async def pass_over(self) -> None:
-        """Read what the handler did not ask for, so that the next request may follow.
+    async def pass_over(self, *, waiting: bool) -> None:
+        """Read what was not read, if the client sends it. Raises ClientGone.
 
-        A sender that waits for `100 Continue` is left without it.
+        Without `waiting` only what came with the head is read. A sender that waits for
+        `100 Continue` is left without it. What is too large or too slow is left unread.
         """
-        waits = self._transport is not None and self._transport.waits_for_continue
-        if self._extent is _Extent.NOTHING and not waits:
-            with suppress(Problem, ClientGone):
+        expects = self._transport is not None and self._transport.waits_for_continue
+        if self._extent is _Extent.NOTHING and (self._came_with_head or (waiting and not expects)):
+            with suppress(PayloadTooLarge, RequestTimeout):
                 await self.read()
+        if self._extent is _Extent.ABANDONED:
+            raise ClientGone()
 
     @property
     def _came_with_head(self) -> bool:

@@ -7,9 +7,10 @@ from typing import Any
 class RequestHeaders(Mapping[str, str]):
     """Header fields by name, in any case. Of several with one name the first counts."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_all", "_fields")
 
     def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
+        self._all = fields
         self._fields = dict(reversed(fields))
 
     def __getitem__(self, name: str) -> str:
@@ -28,6 +29,12 @@ class RequestHeaders(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._fields)
+
+    def joined(self, name: bytes) -> str | None:
+        """All fields of a name in one (RFC 9110, 5.3); `name` is in lower case."""
+        if name not in self._fields:
+            return None
+        return b", ".join([text for field, text in self._all if field == name]).decode("latin-1")
 
     def raw(self, name: bytes, default: bytes = b"") -> bytes:
         """A field's bytes; `name` is in lower case."""

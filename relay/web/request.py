@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import request, websocket
 from quart.ctx import has_request_context
-from werkzeug.http import parse_cookie
+from werkzeug.sansio.http import parse_cookie
 
 from relay.auth.credentials import Credential
 from relay.errors import Problem
@@ -26,6 +26,7 @@ from relay.web.headers import RequestHeaders
 from relay.web.middleware.access_log import request_id
 
 REQUEST = "relay.request"  # the request's key in its scope, while Quart handles it
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 
 
 class Request:
@@ -60,8 +61,8 @@ class Request:
 
     @property
     def origin(self) -> str | None:
-        """The page that sends this, where a browser says so."""
-        return cast("str | None", self.headers.get("Origin"))
+        """The page that sends this, where a browser says so; of two, both, which is no page."""
+        return self.headers.joined(b"origin")
 
     @property
     def args(self) -> Mapping[str, str]:
@@ -125,6 +126,13 @@ class HTTPRequest(Request):
         )
         self._receive = receive
         self._send = send
+
+    async def pass_over_body(self) -> None:
+        """Read what is left of the body, so that the next request may follow. Raises ClientGone.
+
+        A body has no meaning for a safe method (RFC 9110, 9.3.1): it is not waited for.
+        """
+        await self.body.pass_over(waiting=self.method not in SAFE_METHODS)
 
     async def send(self, answer: Answer) -> None:
         """Send the whole answer. The server ends the connection if the body was not all read."""

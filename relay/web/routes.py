@@ -8,7 +8,7 @@ hooks and the answer are the same.
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from quart import Quart, Response
 
@@ -33,6 +33,12 @@ class Route(NamedTuple):
     rule: str
     need: Need
     handler: Handler
+    reads_body: bool
+
+    @classmethod
+    def of(cls, rule: str, view: Any) -> Self:
+        """The route of a view that `@needs` has made."""
+        return cls(rule, view.need, view.handler, bool(view.described.body))
 
 
 DirectRoutes = dict[tuple[str, str], Route]
@@ -47,7 +53,7 @@ def needs(need: Need) -> Callable[[Handler], Any]:
         async def view(**path_args: str) -> Response:
             request = current_request()
             request.path_args = path_args
-            return quart_response(await answer(request, need, handler))
+            return quart_response(await answer(request, Route.of("", view)))
 
         view.need = need  # type: ignore[attr-defined]
         view.handler = handler  # type: ignore[attr-defined]
@@ -76,7 +82,7 @@ def direct_routes(app: Quart) -> DirectRoutes:
         if getattr(view, "direct", False):
             if isinstance(getattr(view, "limit", None), Limit):
                 raise TypeError(f"{rule.rule} is direct: its handler must charge the limit")
-            route = Route(rule.rule, view.need, view.handler)
+            route = Route.of(rule.rule, view)
             methods = [WEBSOCKET] if rule.websocket else (rule.methods or set()) - {"OPTIONS"}
             found |= {(method, rule.rule): route for method in methods}
     return found
@@ -88,15 +94,21 @@ async def answer_direct(request: HTTPRequest | WebSocketRequest, route: Route) -
         run_hooks(request, route.rule)
     except Problem as problem:
         return await problem_answer(problem, request)
-    return await answer(request, route.need, route.handler)
+    return await answer(request, route)
 
 
-async def answer(request: Request, need: Need, handler: Handler) -> Answer | None:
-    """What the handler answers, or the problem that refuses the request."""
+async def answer(request: Request, route: Route) -> Answer | None:
+    """What the handler answers, or the problem that refuses the request.
+
+    A body that the handler does not read is passed over first: a request whose body is malformed
+    or never comes must have no effect.
+    """
     try:
-        if not need.by_handler:
-            await credential_for(request, need)
-        return await handler(request)
+        if not route.need.by_handler:
+            await credential_for(request, route.need)
+        if isinstance(request, HTTPRequest) and not route.reads_body:
+            await request.pass_over_body()
+        return await route.handler(request)
     except Problem as problem:
         return await problem_answer(problem, request)
     except ClientGone:

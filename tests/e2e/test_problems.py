@@ -51,6 +51,15 @@ def check(answer: httpx.Response, status: int, code: str | None = None) -> dict[
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
+async def test_a_handshake_at_an_unknown_path_gets_the_problem_document(relay: Relay) -> None:
+    asked = {**HANDSHAKE, "Accept": "text/html"}
+    async with raw_http(relay) as connection:
+        fields = [f"{name}: {value}" for name, value in asked.items()]
+        await connection.send(head("/nowhere", *fields, method="GET"))
+        answer = await connection.answer("GET", **asked)
+    check(answer, 404, "not_found")
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/api/nowhere/else", "/docs/"])
 async def test_who_opens_an_unknown_address_in_a_browser_reads_what_to_do(
     relay: Relay, path: str
