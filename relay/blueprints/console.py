@@ -10,8 +10,8 @@ import relay
 from relay.errors import MEDIA_TYPE, NotFound
 from relay.media_types import JSON
 from relay.web.answers import NO_STORE, Answer, text_answer, varies
-from relay.web.auth import NOTHING
 from relay.web.joined_modules import join_modules
+from relay.web.needs import NOTHING
 from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest, Request

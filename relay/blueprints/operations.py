@@ -14,7 +14,8 @@ from relay.db.pool import StatementFailed
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
 from relay.observability import metrics
 from relay.web.answers import Answer, json_answer, text_answer
-from relay.web.auth import NOTHING, bearer
+from relay.web.auth import bearer
+from relay.web.needs import NOTHING
 from relay.web.openapi.describe import Text, described
 from relay.web.rate_limits import PAGES, limited, unlimited
 from relay.web.request import HTTPRequest

@@ -9,7 +9,7 @@ from quart import Blueprint, current_app
 
 from relay.media_types import JSON
 from relay.web.answers import Answer
-from relay.web.auth import NOTHING
+from relay.web.needs import NOTHING
 from relay.web.openapi.asyncapi import asyncapi as make_asyncapi
 from relay.web.openapi.describe import Text, described
 from relay.web.openapi.openapi import RouteProvider

@@ -15,9 +15,10 @@ from relay.media_types import JSON
 from relay.schema_types import Somebody
 from relay.services import Services
 from relay.web.answers import Answer, json_answer
-from relay.web.auth import NOTHING, SESSION, credential_if_given
+from relay.web.auth import credential_if_given
 from relay.web.cookies import delete_cookie, keeps_cookies, set_cookie
 from relay.web.json import read_json
+from relay.web.needs import NOTHING, SESSION
 from relay.web.openapi.describe import Text, described
 from relay.web.qr_code import qr_image
 from relay.web.rate_limits import SIGNUPS, TOKENS, limited

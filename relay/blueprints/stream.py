@@ -21,7 +21,8 @@ from relay.realtime.sse import HEADERS, SseDoor
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
 from relay.schema_types import CursorText, Somebody
 from relay.web.answers import Answer, json_answer
-from relay.web.auth import VIEWER, WATCHER, refuse_foreign_origin, viewer
+from relay.web.auth import refuse_foreign_origin, viewer
+from relay.web.needs import VIEWER, WATCHER
 from relay.web.openapi.describe import Events, Link, Parameter, Text, described
 from relay.web.openapi.stream_messages import EVENT, SSE_EVENT, StreamEvent
 from relay.web.openapi.stream_parameters import LAST_EVENT_ID_HEADER, WHERE_TO_START

@@ -23,8 +23,8 @@ from relay.events import parse_uuid
 from relay.media_types import JSON
 from relay.schema_types import Somebody, Uuid
 from relay.web.answers import Answer, json_answer
-from relay.web.auth import ANY_OR_REVOKED, SESSION
 from relay.web.json import read_json
+from relay.web.needs import ANY_OR_REVOKED, SESSION
 from relay.web.openapi.describe import Link, described
 from relay.web.rate_limits import TOKENS, limited
 from relay.web.request import HTTPRequest

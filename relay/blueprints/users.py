@@ -11,8 +11,9 @@ from relay.errors import DatabaseAway, Forbidden, InvalidToken, SessionRequired,
 from relay.events import rfc3339
 from relay.schema_types import CursorText, Moment, Somebody, Uuid
 from relay.web.answers import Answer, json_answer
-from relay.web.auth import NOTHING, SESSION, credential_if_given
+from relay.web.auth import credential_if_given
 from relay.web.cookies import set_cookie
+from relay.web.needs import NOTHING, SESSION
 from relay.web.openapi.describe import described
 from relay.web.rate_limits import READS, SIGNUPS, limited
 from relay.web.request import HTTPRequest

@@ -13,8 +13,8 @@ from relay.ingest.ndjson import count_lines
 from relay.media_types import JSON, NDJSON
 from relay.schema_types import Somebody
 from relay.web.answers import Answer, json_answer
-from relay.web.auth import PUBLISHER
 from relay.web.json import media_type
+from relay.web.needs import PUBLISHER
 from relay.web.openapi.describe import Link, Parameter, described
 from relay.web.rate_limits import charge_events, limited_by_handler
 from relay.web.request import HTTPRequest

@@ -1,12 +1,10 @@
-"""Which credential a route needs, and whether a request has it.
+"""The credential of a request: read, looked up, and held against what its route needs.
 
-A route declares a `Need` with `@needs` (relay/web/routes.py). Authlib reads the Authorization
-header and judges expiry and scopes (RFC 6750); `Access` knows which credentials are live.
+Authlib reads the Authorization header and judges expiry and scopes (RFC 6750); `Access` knows
+which credentials are live.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from types import SimpleNamespace
 
@@ -15,56 +13,12 @@ from authlib.oauth2.rfc6749.errors import UnsupportedTokenTypeError
 from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError
 
 from relay.auth.credentials import Credential
-from relay.auth.tokens import Kind, Scope
-from relay.errors import (
-    ForeignOrigin,
-    InsufficientScope,
-    InvalidToken,
-    Problem,
-    SessionRequired,
-    Unauthorized,
-)
+from relay.auth.tokens import Kind
+from relay.errors import ForeignOrigin, InvalidToken, Problem, Unauthorized
 from relay.observability.logs import know
 from relay.web.bearer_challenges import REALM
+from relay.web.needs import WATCHER, Need
 from relay.web.request import SAFE_METHODS, Request, WebSocketRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """The credential that a route needs.
-
-    `name` is for the reference. One of `scopes` is enough; without any, every live credential is
-    admitted. `refusal` makes the problem for a credential that has none of them. `revoked`: a
-    revoked hook token is admitted, too. `by_handler`: the handler reads the credential by itself.
-    """
-
-    name: str
-    scopes: tuple[str, ...] = ()
-    refusal: Callable[[], Problem] = SessionRequired
-    revoked: bool = False
-    by_handler: bool = False
-
-
-def _may_not_publish() -> Problem:
-    return InsufficientScope("Publishing takes a hook token that may.", scope=Scope.PUBLISH)
-
-
-def _may_not_watch() -> Problem:
-    return InsufficientScope("This token may publish only, not watch.", scope=Scope.WATCH)
-
-
-NOTHING = Need("none", by_handler=True)
-"""Open to every client that can reach Relay."""
-SESSION = Need("session", (Kind.SESSION,))
-"""A person's session."""
-PUBLISHER = Need("publisher", (Scope.WEBHOOK, Scope.PUBLISH), _may_not_publish)
-"""A hook token that may publish."""
-WATCHER = Need("watcher", (Kind.SESSION, Scope.WEBHOOK, Scope.WATCH), _may_not_watch)
-"""A session, or a hook token that may watch."""
-ANY_OR_REVOKED = Need("any, or revoked", revoked=True)
-"""A session or a hook token, revoked or not: a repeated revocation gets the same answer."""
-VIEWER = Need("viewer", by_handler=True)
-"""What opens a stream: a bearer, a ticket or the cookie; the handler calls `viewer`."""
 
 
 class _Validator(BearerTokenValidator):  # type: ignore[misc]  # Authlib has no types

@@ -14,9 +14,10 @@ from quart import Quart, Response
 
 from relay.errors import Problem
 from relay.web.answers import Answer
-from relay.web.auth import Need, credential_for
+from relay.web.auth import credential_for
 from relay.web.body import ClientGone
 from relay.web.hooks import run_hooks
+from relay.web.needs import Need
 from relay.web.problem_responses import fault_answer, problem_answer
 from relay.web.rate_limits import Limit
 from relay.web.request import HTTPRequest, Request, WebSocketRequest, current_request

@@ -12,7 +12,7 @@ from relay.config.settings import Settings
 from relay.ingest.envelope import MAX_BATCH_BODY
 from relay.ingest.ndjson import MAX_BATCH_EVENTS
 from relay.web.answers import Answer
-from relay.web.auth import NOTHING
+from relay.web.needs import NOTHING
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, direct_routes, needs

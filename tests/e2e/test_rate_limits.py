@@ -8,7 +8,7 @@ import trio
 
 from relay.app import create_app
 from relay.config.settings import Settings
-from relay.web.auth import Need
+from relay.web.needs import Need
 from relay.web.rate_limits import Limit
 from tests.e2e.test_problems import check
 from tests.live import Relay, User, bearer, open_stream, running_relay

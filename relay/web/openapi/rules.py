@@ -5,17 +5,12 @@ from typing import Any, NamedTuple
 
 from relay.errors import (
     BadRequest,
-    DatabaseAway,
     ForeignOrigin,
-    InsufficientScope,
     Internal,
     Invalid,
-    InvalidToken,
     PayloadTooLarge,
     Problem,
     RequestTimeout,
-    SessionRequired,
-    Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -25,6 +20,7 @@ from relay.server.refusals import (
     UriTooLong,
     VersionNotSupported,
 )
+from relay.web.needs import Need
 from relay.web.openapi.describe import Description
 
 SECURITY = {
@@ -63,26 +59,6 @@ SECURITY = {
 }
 
 
-class CredentialRule(NamedTuple):
-    """What a `Need` of relay/web/auth.py accepts, and what it may refuse."""
-
-    accepts: tuple[str, ...]
-    refuses: tuple[type[Problem], ...] = ()
-
-
-_REFUSED = (Unauthorized, InvalidToken, DatabaseAway)
-
-NEEDS = {
-    "none": CredentialRule(()),
-    "session": CredentialRule(("session", "cookie"), (*_REFUSED, SessionRequired)),
-    "publisher": CredentialRule(("hook",), (*_REFUSED, InsufficientScope)),
-    "watcher": CredentialRule(("session", "hook", "cookie"), (*_REFUSED, InsufficientScope)),
-    "any, or revoked": CredentialRule(("session", "hook", "cookie"), _REFUSED),
-    "viewer": CredentialRule(
-        ("session", "hook", "ticket", "cookie"), (*_REFUSED, InsufficientScope, ForeignOrigin)
-    ),
-}
-
 BODY_REFUSES = (BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Invalid)
 
 # what the server itself may say to any request, before or after the application
@@ -110,8 +86,9 @@ class Operation(NamedTuple):
         return description
 
     @property
-    def need(self) -> CredentialRule:
-        return NEEDS[self.handler.need.name]  # type: ignore[attr-defined]
+    def need(self) -> Need:
+        need: Need = self.handler.need  # type: ignore[attr-defined]
+        return need
 
     @property
     def accepts(self) -> tuple[str, ...]:
