@@ -7,4 +7,9 @@
 set -eu
 : "${RELAY_URL:=http://127.0.0.1:8000}"
 
-curl -sS --fail-with-body -X POST "$RELAY_URL/api/user" | jq -r .session_token
+answer=$(curl -sS --fail-with-body -X POST "$RELAY_URL/api/user") || {
+    failed=$?
+    printf '%s\n' "$answer" >&2 # the problem document, if there is one
+    exit $failed
+}
+printf '%s' "$answer" | jq -r .session_token

@@ -8,9 +8,13 @@
 set -eu
 : "${RELAY_URL:=http://127.0.0.1:8000}" "${SESSION:?the session token of 1-become-somebody.sh}"
 
-jq -n --arg name "${1:-example}" '{name: $name, expires_in: 3600, scopes: ["webhook"]}' |
-    curl -sS --fail-with-body "$RELAY_URL/api/token" \
-        -H "Authorization: Bearer $SESSION" \
-        -H 'Content-Type: application/json' \
-        --data-binary @- |
-    jq -r .token
+wanted=$(jq -n --arg name "${1:-example}" '{name: $name, expires_in: 3600, scopes: ["webhook"]}')
+answer=$(curl -sS --fail-with-body "$RELAY_URL/api/token" \
+    -H "Authorization: Bearer $SESSION" \
+    -H 'Content-Type: application/json' \
+    --data-binary "$wanted") || {
+    failed=$?
+    printf '%s\n' "$answer" >&2 # the problem document, if there is one
+    exit $failed
+}
+printf '%s' "$answer" | jq -r .token

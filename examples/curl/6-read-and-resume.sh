@@ -12,14 +12,18 @@ set -eu
 cursor=oldest
 if [ -s "$CURSOR_FILE" ]; then cursor=$(cat "$CURSOR_FILE"); fi
 
-while
-    page=$(curl -sS --fail-with-body -G "$RELAY_URL/api/events" \
+while :; do
+    answer=$(curl -sS --fail-with-body -G "$RELAY_URL/api/events" \
         -H "Authorization: Bearer $SESSION" \
-        -d after="$cursor" -d limit="$LIMIT")
+        -d after="$cursor" -d limit="$LIMIT") || {
+        failed=$?
+        printf '%s\n' "$answer" >&2 # the problem document, if there is one
+        exit $failed
+    }
     # trimmed before they were read: whoever counts on every event wants to know
-    printf '%s' "$page" | jq -r 'select(.gap) | "missing: \(.gap.from) to \(.gap.to)"' >&2
-    printf '%s' "$page" | jq -c '.events[]'
-    cursor=$(printf '%s' "$page" | jq -r .cursor)
+    printf '%s' "$answer" | jq -r 'select(.gap) | "missing: \(.gap.from) to \(.gap.to)"' >&2
+    printf '%s' "$answer" | jq -c '.events[]'
+    cursor=$(printf '%s' "$answer" | jq -er .cursor)
     printf '%s\n' "$cursor" >"$CURSOR_FILE"
-    [ "$(printf '%s' "$page" | jq '.events | length')" -gt 0 ]
-do :; done
+    [ "$(printf '%s' "$answer" | jq '.events | length')" -gt 0 ] || break
+done

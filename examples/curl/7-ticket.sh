@@ -7,8 +7,13 @@
 set -eu
 : "${RELAY_URL:=http://127.0.0.1:8000}" "${SESSION:?the session token of 1-become-somebody.sh}"
 
-ticket=$(curl -sS --fail-with-body -X POST "$RELAY_URL/api/rt/ticket" \
-    -H "Authorization: Bearer $SESSION" | jq -r .ticket)
+answer=$(curl -sS --fail-with-body -X POST "$RELAY_URL/api/rt/ticket" \
+    -H "Authorization: Bearer $SESSION") || {
+    failed=$?
+    printf '%s\n' "$answer" >&2 # the problem document, if there is one
+    exit $failed
+}
+ticket=$(printf '%s' "$answer" | jq -r .ticket)
 
 # two seconds of the stream; curl says 28 when the time is over, which is what we asked for
 curl -sSN --fail-with-body --max-time 2 "$RELAY_URL/api/sse?ticket=$ticket" || [ $? -eq 28 ]

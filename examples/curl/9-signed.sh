@@ -8,12 +8,16 @@
 set -eu
 : "${RELAY_URL:=http://127.0.0.1:8000}" "${SESSION:?the session token of 1-become-somebody.sh}"
 
-made=$(curl -sS --fail-with-body "$RELAY_URL/api/token" \
+answer=$(curl -sS --fail-with-body "$RELAY_URL/api/token" \
     -H "Authorization: Bearer $SESSION" \
     -H 'Content-Type: application/json' \
-    -d '{"name": "signed example", "expires_in": 3600, "signed": true}')
-token=$(printf '%s' "$made" | jq -r .token)
-secret=$(printf '%s' "$made" | jq -r .signing_secret)
+    -d '{"name": "signed example", "expires_in": 3600, "signed": true}') || {
+    failed=$?
+    printf '%s\n' "$answer" >&2 # the problem document, if there is one
+    exit $failed
+}
+token=$(printf '%s' "$answer" | jq -r .token)
+secret=$(printf '%s' "$answer" | jq -r .signing_secret)
 
 # openssl takes the key as hex digits; the secret is base64 after its prefix
 key=$(printf '%s' "${secret#whsec_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')

@@ -25,7 +25,9 @@ def note_misspelt(environ: Mapping[str, str]) -> None:
     if found := [_told(name) for name in sorted(environ) if environ[name] and _is_strange(name)]:
         log.warning("settings_unknown", variables=", ".join(found))
     if retired := sorted(name for name in RETIRED if environ.get(name)):
-        log.warning("settings_retired", variables=", ".join(retired))
+        log.warning(
+            "settings_retired", variables=", ".join(retired), hint="no effect any more: remove them"
+        )
 
 
 def _is_strange(name: str) -> bool:

@@ -13,6 +13,7 @@ import trio
 from tests.api.document import operations
 from tests.live import Relay, User
 from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 from tests.support.programs import program
 
 CURL = Path(__file__).parents[2] / "examples" / "curl"
@@ -81,6 +82,27 @@ async def test_somebody_gets_a_token_sends_and_reads(shell: Shell) -> None:
     await shell.script("3-send-an-event.sh", "later")
     (event,) = (await read()).splitlines()
     assert json.loads(event)["payload"] == {"message": "later"}
+
+
+@pytest.mark.parametrize(
+    "name", ["2-make-a-token.sh", "6-read-and-resume.sh", "7-ticket.sh", "9-signed.sh"]
+)
+async def test_a_script_that_is_refused_fails_and_shows_why(shell: Shell, name: str) -> None:
+    ran = await shell.run(str(CURL / name), SESSION="broken")
+    assert (ran.returncode, ran.stdout) == (22, b""), "curl's word for a refusal"
+    assert b'"code":"invalid_token"' in ran.stderr
+
+
+async def test_reading_that_fails_leaves_the_cursor_as_it_was(shell: Shell) -> None:
+    await shell.script("3-send-an-event.sh", "one")
+    await shell.script("6-read-and-resume.sh")
+    cursor = (shell.folder / "relay.cursor").read_text()
+    with HeldPort() as port:
+        for trouble in ({"SESSION": "broken"}, {"RELAY_URL": f"http://127.0.0.1:{port.number}"}):
+            ran = await shell.run(str(CURL / "6-read-and-resume.sh"), **trouble)
+            assert ran.returncode != 0
+            assert (shell.folder / "relay.cursor").read_text() == cursor
+    assert await shell.script("6-read-and-resume.sh") == ""
 
 
 async def test_following_goes_on_from_a_cursor(shell: Shell) -> None:
