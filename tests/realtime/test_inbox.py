@@ -607,6 +607,7 @@ async def test_whatever_happens_the_reader_sees_all_of_it_in_order_and_once(
         if model.inbox.closing is None:
             if model.inbox.epoch:
                 await model.recheck()
+                await model.check()  # a reader that waited has run
             while model.wait is None:
                 await model.step()
                 await model.check()
