@@ -67,7 +67,7 @@ class Recorder:
         self._wake.set()
         self._thread.join(max(wait, MAX_READ_SECONDS))
         if (client := self._client) is None or self._thread.is_alive():
-            self._on_note("what the command printed could not be told in time")
+            self._on_note("what the command printed could not be reported in time")
             return
         payload: dict[str, Any] = {"title": self._title, "exit_code": returncode}
         if message is not None:
@@ -137,7 +137,7 @@ class Recorder:
         with self._lock:
             dropped, self._dropped = self._dropped, 0
         if dropped:
-            note = f"… {dropped} bytes of output are not told: they came too fast"
+            note = f"… {dropped} bytes of output are not shown: they came too fast"
             client.log(note, self._task_id, level="warning")
 
     @property

@@ -101,8 +101,9 @@ async def answer_direct(request: HTTPRequest | WebSocketRequest, route: Route) -
 async def answer(request: Request, route: Route) -> Answer | None:
     """What the handler answers, or the problem that refuses the request.
 
-    A body that the handler does not read is passed over first: a request whose body is malformed
-    or never comes must have no effect.
+    A body that the handler does not read is passed over first: a request whose body is malformed,
+    or whose client leaves before its end, has no effect. A body that is too large or too slow is
+    left unread, and the handler answers.
     """
     try:
         if not route.need.by_handler:
