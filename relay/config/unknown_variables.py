@@ -22,7 +22,9 @@ log = structlog.get_logger("relay.config.settings")
 
 def note_misspelt(environ: Mapping[str, str]) -> None:
     """Name in the log the variables that no setting reads, and the settings that may be meant."""
-    if found := [_with_suggestion(name) for name in sorted(environ) if environ[name] and _is_strange(name)]:
+    if found := [
+        _suggested(name) for name in sorted(environ) if environ[name] and _is_strange(name)
+    ]:
         log.warning("settings_unknown", variables=", ".join(found))
     if retired := sorted(name for name in RETIRED if environ.get(name)):
         log.warning(
@@ -35,6 +37,6 @@ def _is_strange(name: str) -> bool:
     return name.startswith("RELAY_") and not ours and not _LINKED.fullmatch(name)
 
 
-def _with_suggestion(name: str) -> str:
+def _suggested(name: str) -> str:
     near = get_close_matches(name, _KNOWN, 1, cutoff=0.8)
     return f"{name} (meant: {near[0]}?)" if near else name
