@@ -61,13 +61,14 @@ async def _reject_over_capacity(server: ServerContext, stream: Stream) -> None:
 class Connection:
     """A connection that was admitted."""
 
-    __slots__ = ("_lingers", "_reader", "_server", "_stream", "_wire")
+    __slots__ = ("_lingers", "_reader", "_served", "_server", "_stream", "_wire")
 
     def __init__(self, server: ServerContext, stream: Stream) -> None:
         self._server = server
         self._stream = stream
         self._wire = Wire(stream, server.limits.send_timeout, server.connections.spawn)
         self._reader = Reader(stream, self._wire)
+        self._served = 0  # requests
         self._lingers = False  # the last answer is on its way, and the client may still be sending
 
     async def run(self) -> None:
@@ -75,12 +76,17 @@ class Connection:
         server = self._server
         server.connections.add(self)
         try:
-            if await self._shake_hands() and not server.stopping.is_set():
+            if await self._shake_hands():
                 await self._serve()
         except* Exception as failures:
             server.observer.connection_failed(failures)
         finally:
             server.connections.remove(self)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is between two requests, and nothing of the next one has come."""
+        return self._served > 0 and not self._reader.has_input()
 
     def close(self) -> None:
         """End it while it waits for a request."""
@@ -130,13 +136,13 @@ class Connection:
 
     async def _serve_requests(self, scopes: Scopes) -> WebSocket | None:
         """In the order they came; returns at the end, or with a WebSocket that was asked for."""
-        server, served = self._server, 0
+        server = self._server
         server.connections.start_waiting(self)
         while (head := await self._admitted_head()) is not None:
             if wants_websocket(head):
                 return WebSocket(server, head, scopes, self._reader, self._wire)
-            served += 1
-            last = head.is_last or served >= server.config.keep_alive_max_requests
+            self._served += 1
+            last = head.is_last or self._served >= server.config.keep_alive_max_requests
             exchange = HTTPExchange(server, head, scopes, self._reader, self._wire, last=last)
             if not await exchange.run() or server.stopping.is_set():
                 self._lingers = True

@@ -14,6 +14,10 @@ SWEPT = 50  # waiting connections closed in one turn of the loop: some ten milli
 class Live(Protocol):
     """A connection, as far as the others are concerned."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is between two requests, and nothing of the next one has come."""
+
     def close(self) -> None:
         """End it, for no request has come."""
 
@@ -43,6 +47,7 @@ class Connections:
         self._live: set[Live] = set()
         self._waiting: dict[Live, float] = {}  # until when, in trio's time; the longest one first
         self._refusing = 0
+        self._none_may_wait = False
         self._emptied = trio.Event()
 
     def make_room(self) -> bool:
@@ -75,6 +80,9 @@ class Connections:
 
     def start_waiting(self, connection: Live) -> None:
         """It waits for a request from now on, and not for ever."""
+        if self._none_may_wait:
+            connection.close()
+            return
         self._waiting[connection] = trio.current_time() + self._keep_alive_timeout
 
     def stop_waiting(self, connection: Live) -> None:
@@ -118,8 +126,18 @@ class Connections:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
+    def close_idle(self) -> None:
+        """End the connections between two requests.
+
+        One whose request has come already stays, and so does one that waits for its first: a
+        client that was let in has its request on the way.
+        """
+        for connection in [waiting for waiting in self._waiting if waiting.is_idle]:
+            self._close(connection)
+
     def close_waiting(self) -> None:
-        """End the connections that wait between two requests, or for their first."""
+        """End the connections that wait between two requests, or for their first; now and later."""
+        self._none_may_wait = True
         for connection in tuple(self._waiting):
             self._close(connection)
 

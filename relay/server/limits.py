@@ -18,6 +18,10 @@ class ConnectionLimits:
     """Seconds the end of a connection may take: the answer to a close frame, or a lingering close.
     An honest peer needs a round trip; a silent one is not worth a socket."""
 
+    first_request_timeout: float = 1.0
+    """Seconds that a stopping server waits for the first request of a connection it has accepted.
+    The client has sent it, or is about to: closing would leave it unanswered."""
+
     refusal_timeout: float = 1.0
     """Seconds a connection over the cap may take to read its 503."""
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 
 import trio
 
@@ -56,6 +57,14 @@ class Reader:
             if not await self.more():
                 break
         return None
+
+    def has_input(self) -> bool:
+        """Whether there is something to take, or to read without waiting: bytes or the end."""
+        if self._unread:
+            return True
+        look = select.poll()
+        look.register(self._socket.fileno(), select.POLLIN)
+        return bool(look.poll(0))
 
     def has_whole(self, body: Body) -> bool:
         """Whether the body has come to its end, as far as that can be seen at a glance."""

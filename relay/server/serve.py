@@ -52,8 +52,9 @@ async def serve(
 
     Reports the addresses through `task_status` once the application has started and connections
     are accepted. On the trigger nothing more is accepted, idle connections end, streams are
-    drained, and what is left may finish; all of that within Hypercorn's `graceful_timeout`
-    seconds, whatever readers do. Then the application shuts down, within its `shutdown_timeout`.
+    drained, the first request of each accepted connection is answered, and what is left may
+    finish; all of that within Hypercorn's `graceful_timeout` seconds, whatever readers do. Then
+    the application shuts down, within its `shutdown_timeout`.
 
     Raises StartupFailed, LifespanEnded, or whatever the trigger, the drain or the application's
     shutdown raised: one exception, never a group.
@@ -77,8 +78,11 @@ async def serve(
                         accepting.cancel_scope.cancel()
                     server.stopping.set()
                     with trio.move_on_after(config.hypercorn.graceful_timeout):
-                        connections.close_waiting()
+                        connections.close_idle()
                         await config.drain()
+                        with trio.move_on_after(config.limits.first_request_timeout):
+                            await connections.wait_none()
+                        connections.close_waiting()
                         await connections.wait_none()
                 finally:
                     connections.abort()

@@ -137,7 +137,8 @@ async def test_the_applications_shutdown_comes_after_its_last_connection() -> No
     assert order == ["request", "shutdown"]
 
 
-async def test_idle_connections_end_at_once_when_stopping(stage: Stage) -> None:
+async def test_idle_connections_end_when_stopping(stage: Stage) -> None:
+    """First those between two requests; then those that sent nothing in a second."""
     async with serving(stage, graceful_timeout=HOUR) as server:
         silent = await server.connect()
         served = await server.connect()
@@ -147,9 +148,50 @@ async def test_idle_connections_end_at_once_when_stopping(stage: Stage) -> None:
         visit.leave()
         await served.response()
         server.stop.set()
+        assert await served.rest() == b""
+        assert not server.stopped.is_set()
         await server.stopped.wait()
         assert await silent.rest() == b""
-        assert await served.rest() == b""
+
+
+async def test_a_first_request_that_comes_after_the_stop_is_answered(stage: Stage) -> None:
+    """The client was let in: closing now would leave its request without an answer."""
+    patient = ConnectionLimits(first_request_timeout=HOUR)
+    async with serving(stage, limits=patient, graceful_timeout=HOUR) as server:
+        client = await server.connect()
+        await server.observer.until(lambda: server.observer.live == 1)
+        server.stop.set()
+        await trio.testing.wait_all_tasks_blocked()
+        await client.send(get())
+        visit = await stage.visit()
+        await visit.respond(b"just in time")
+        visit.leave()
+        answer = await client.rest()
+        assert answer.endswith(b"just in time")
+        assert b"connection: close" in answer.lower()
+        await server.stopped.wait()
+
+
+async def test_a_next_request_that_has_come_when_stopping_is_answered(stage: Stage) -> None:
+    async with serving(stage, graceful_timeout=HOUR) as server:
+        client = await server.connect()
+        await client.send(get())
+        first = await stage.visit()
+        await first.respond()
+        first.leave()
+        await client.response()
+        await trio.testing.wait_all_tasks_blocked()
+        await client.send(get())
+        server.stop.set()  # the server's task has not read the request yet
+        visit = await stage.visit()
+        await trio.testing.wait_all_tasks_blocked()
+        await visit.respond(b"next")
+        visit.leave()
+        answer = await client.rest()
+        assert answer.endswith(b"next")
+        assert b"connection: close" in answer.lower()
+        await client.stream.aclose()
+        await server.stopped.wait()
 
 
 async def test_a_request_in_flight_may_finish_and_is_told_to_be_the_last(stage: Stage) -> None:
