@@ -13,9 +13,9 @@ PYTEST := PYTHONUTF8=1 $(BIN)/python -m pytest
 BESIDE := -n $(shell expr $(CORES) + 1) --dist worksteal
 
 # what tells soonest whether Relay still works: parts by themselves, and one event's whole way
-QUICK  := $(wildcard tests/test_[!cm]*.py) tests/realtime tests/server/test_rfc9112.py \
-	tests/server/test_rfc6455.py tests/db/test_journal.py tests/e2e/test_one_event.py \
-	tests/e2e/test_ingestion.py tests/client/test_jobs.py tests/client/test_run.py
+QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_rfc9112.py \
+	tests/integration/server/test_rfc6455.py tests/integration/db/test_journal.py \
+	tests/integration/runner tests/e2e/test_one_event.py tests/e2e/test_ingestion.py
 RUNS   := 10
 
 .PHONY: run test quick pythons shake soak check format schema licences pictures audit bench bench-docs wheel clean help
@@ -48,14 +48,14 @@ format: $(READY)  ## the code as `make check` wants it
 	$(BIN)/ruff format .
 
 schema: $(READY)  ## sql/schema.sql, from the migrations
-	$(BIN)/python -m tests.db.schema > sql/schema.new
+	$(BIN)/python -m tests.support.schema > sql/schema.new
 	@mv sql/schema.new sql/schema.sql
 
 licences: $(READY)  ## docs/reference/licences.md, from the packages' own metadata
-	$(BIN)/python -m tests.supply.licences
+	$(BIN)/python -m tests.support.licences
 
 pictures: $(READY)  ## docs/images, of a running Relay; needs chromium, and Noto's fonts for the same look
-	$(BIN)/python -m tests.pictures
+	$(BIN)/python -m tests.support.pictures
 
 audit:  ## the pinned packages against the database of known vulnerabilities
 	@.ci/audit

@@ -21,11 +21,11 @@ from statistics import median
 import trio
 
 from bench.watched import WATCH, watching
-from tests.faults.ledger import Account, Ledger
-from tests.faults.program import running
-from tests.faults.wire import Caller
-from tests.security import attacks
-from tests.security.strangers import Attacked, dialled, for_ever, heard, post, said
+from tests.support import attacks
+from tests.support.attackers import Attacked, dialled, for_ever, heard, post, said
+from tests.support.ledger import Account, Ledger
+from tests.support.relay_process import running
+from tests.support.streams import Caller
 
 TURN = 0.1  # seconds of processor time that nothing may hold the loop
 WAIT = 1.0  # seconds in which half of somebody else's posts are answered

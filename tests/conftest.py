@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, settings
 from relay.db.embedded import running_postgres
 from relay.db.source import bring_up_to_date
 from relay.observability.logs import configure_logs
-from tests.live import Relay, running_relay
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.programs import LACKED
+from tests.support.relay_server import Relay, running_relay
 from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import everything_is_asked_for, untried
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.browser.chromium import Chromium, running_chromium
+from tests.support.browser.chromium import Chromium, running_chromium
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.browser.axe import PHONE, faults
-from tests.browser.chromium import Chromium, Profile, Tab
-from tests.browser.visits import (
+from tests.support.browser.axe import PHONE, faults
+from tests.support.browser.chromium import Chromium, Profile, Tab
+from tests.support.browser.visits import (
     FIRST_WORDS,
     first_visit,
     hook_of,
@@ -16,7 +16,7 @@ from tests.browser.visits import (
     shown_link,
     tell,
 )
-from tests.live import Relay, bearer, running_relay
+from tests.support.relay_server import Relay, bearer, running_relay
 
 ESCAPES = "".join(f"\x1b[{code}mcolour {code} " for code in (*range(30, 38), *range(90, 98), 0, 2))
 
@@ -57,7 +57,7 @@ async def an_afternoon(relay: Relay, hook: str) -> None:
         await tell(relay, hook, "task_succeeded", f"job-{number}", title=f"Job {number}")
 
 
-async def test_a_fault_is_found(relay: Relay, profile: Profile) -> None:
+async def test_axe_finds_a_planted_fault(relay: Relay, profile: Profile) -> None:
     tab = await first_visit(relay, profile)
     await tab.run("""() => {
       const faint = document.createElement('p');
@@ -71,7 +71,7 @@ async def test_a_fault_is_found(relay: Relay, profile: Profile) -> None:
     assert [fault for fault in found if fault.startswith("dark, 1280: color-contrast: <p")]
 
 
-async def test_the_first_minute(relay: Relay, profile: Profile) -> None:
+async def test_the_first_visit_is_accessible(relay: Relay, profile: Profile) -> None:
     tab = await first_visit(relay, profile)
     assert await faults(tab) == []
     await press(tab, "Make my first token")
@@ -82,7 +82,7 @@ async def test_the_first_minute(relay: Relay, profile: Profile) -> None:
     assert await faults(tab) == []
 
 
-async def test_tasks_and_their_log(relay: Relay, profile: Profile) -> None:
+async def test_tasks_and_their_log_are_accessible(relay: Relay, profile: Profile) -> None:
     tab = await first_visit(relay, profile)
     hook = await hook_of(relay, profile)
     await an_afternoon(relay, hook)
@@ -103,7 +103,7 @@ async def test_tasks_and_their_log(relay: Relay, profile: Profile) -> None:
     assert await faults(tab) == []
 
 
-async def test_the_tokens(relay: Relay, profile: Profile) -> None:
+async def test_the_token_list_is_accessible(relay: Relay, profile: Profile) -> None:
     tab = await first_visit(relay, profile)
     await press(tab, "Tokens")
     await tab.shows("No token yet")
@@ -118,7 +118,9 @@ async def test_the_tokens(relay: Relay, profile: Profile) -> None:
     assert await faults(tab) == []
 
 
-async def test_a_second_device(relay: Relay, profile: Profile, chromium: Chromium) -> None:
+async def test_the_second_device_dialog_is_accessible(
+    relay: Relay, profile: Profile, chromium: Chromium
+) -> None:
     tab = await profile.open("about:blank")
     await tab.do(lambda page: page.clock.install())
     await tab.goto(relay.url)
@@ -135,7 +137,9 @@ async def test_a_second_device(relay: Relay, profile: Profile, chromium: Chromiu
         assert await faults(opens) == []
 
 
-async def test_refusals_and_breaks(database_url: str, profile: Profile) -> None:
+async def test_refusals_and_lost_connections_are_accessible(
+    database_url: str, profile: Profile
+) -> None:
     async with running_relay(database_url) as relay:
         tab = await profile.open(f"{relay.url}/#link=spent")
         await tab.shows("This link was used")
@@ -156,7 +160,7 @@ async def test_refusals_and_breaks(database_url: str, profile: Profile) -> None:
         assert await faults(tab) == []
 
 
-async def test_the_page_by_keyboard_alone(relay: Relay, profile: Profile) -> None:
+async def test_the_page_works_by_keyboard_alone(relay: Relay, profile: Profile) -> None:
     tab = await first_visit(relay, profile)
     assert await keys(tab, "Tab") == "Skip to the stream"
     assert await keys(tab, "Enter") == "main"
@@ -184,13 +188,13 @@ async def test_the_page_by_keyboard_alone(relay: Relay, profile: Profile) -> Non
     assert await keys(tab, "Escape") == "open-tokens"
 
 
-async def test_the_reference(relay: Relay, profile: Profile) -> None:
+async def test_the_reference_is_accessible(relay: Relay, profile: Profile) -> None:
     tab = await profile.open(f"{relay.url}/docs")
     await tab.run("document.querySelector('details').open = true")  # they are all alike
     assert await faults(tab) == []
 
 
-async def test_an_address_that_is_none(relay: Relay, profile: Profile) -> None:
+async def test_the_not_found_page_is_accessible(relay: Relay, profile: Profile) -> None:
     tab = await profile.open(f"{relay.url}/no/such/page")
     await tab.shows("Nothing is at this address.")
     assert await faults(tab) == []

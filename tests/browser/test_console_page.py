@@ -2,10 +2,10 @@
 
 import trio
 
-from tests.browser.axe import DESKTOP, PHONE, faults
-from tests.browser.chromium import Chromium, Profile, Tab
-from tests.browser.middlebox import relay_behind
-from tests.browser.visits import (
+from tests.support.browser.axe import DESKTOP, PHONE, faults
+from tests.support.browser.chromium import Chromium, Profile, Tab
+from tests.support.browser.middlebox import relay_behind
+from tests.support.browser.visits import (
     FIRST_WORDS,
     first_visit,
     hook_of,
@@ -16,9 +16,9 @@ from tests.browser.visits import (
     tell,
     watchers,
 )
-from tests.live import Relay, bearer, running_relay
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
+from tests.support.relay_server import Relay, bearer, running_relay
 
 
 def own(relay: Relay, tab: Tab) -> list[str]:
@@ -58,7 +58,7 @@ async def test_the_page_shows_an_event_live_without_a_complaint_or_a_foreign_req
         assert own(relay, tab) == []
 
 
-async def test_from_nothing_to_a_task_of_ones_own(relay: Relay, chromium: Chromium) -> None:
+async def test_a_first_visit_leads_to_a_task(relay: Relay, chromium: Chromium) -> None:
     """With the token that the page shows, and no other way in."""
     async with chromium.profile() as profile:
         tab = await first_visit(relay, profile)
@@ -107,7 +107,9 @@ async def test_the_page_goes_on_after_a_restart(database_url: str, chromium: Chr
             await is_live(tab)
 
 
-async def test_the_page_where_websockets_are_refused(database_url: str, chromium: Chromium) -> None:
+async def test_the_page_falls_back_where_websockets_are_refused(
+    database_url: str, chromium: Chromium
+) -> None:
     async with relay_behind(database_url) as (box, relay), chromium.profile() as profile:
         box.websockets = "refuse"
         tab = await profile.open("about:blank")
@@ -148,9 +150,7 @@ async def test_a_session_that_ends_elsewhere_cuts_every_tab(
         assert await log_of(tabs[1]) == []
 
 
-async def test_a_page_with_a_dead_cookie_becomes_somebody_anew(
-    relay: Relay, chromium: Chromium
-) -> None:
+async def test_a_page_with_a_dead_cookie_gets_a_new_user(relay: Relay, chromium: Chromium) -> None:
     async with chromium.profile() as profile:
         tab = await first_visit(relay, profile)
         dead = await session_of(profile)
@@ -163,7 +163,7 @@ async def test_a_page_with_a_dead_cookie_becomes_somebody_anew(
         await watchers(relay, fresh, 1)
 
 
-async def test_two_people_see_their_own_and_nothing_else(relay: Relay, chromium: Chromium) -> None:
+async def test_two_users_see_only_their_own_events(relay: Relay, chromium: Chromium) -> None:
     async with chromium.profile() as ada, chromium.profile() as bob:
         people: list[tuple[str, Profile, Tab, str]] = []
         for name, profile in (("Ada", ada), ("Bob", bob)):
@@ -181,7 +181,7 @@ async def test_two_people_see_their_own_and_nothing_else(relay: Relay, chromium:
             assert other not in await tab.run("document.documentElement.textContent")
 
 
-async def test_seven_tabs_of_one_person_all_see_the_same(relay: Relay, chromium: Chromium) -> None:
+async def test_seven_tabs_of_one_user_show_the_same(relay: Relay, chromium: Chromium) -> None:
     """A browser opens six connections to a host at most: a stream a tab would hang the seventh."""
     async with chromium.profile() as profile:
         tabs = [await first_visit(relay, profile) for _ in range(7)]

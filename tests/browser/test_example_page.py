@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.axe import faults
-from tests.browser.chromium import Chromium, Tab
-from tests.browser.elsewhere import elsewhere
-from tests.browser.middlebox import relay_behind
-from tests.browser.visits import hook_for, say
-from tests.live import Relay, bearer, running_relay
+from tests.support.browser.axe import faults
+from tests.support.browser.chromium import Chromium, Tab
+from tests.support.browser.foreign_site import elsewhere
+from tests.support.browser.middlebox import relay_behind
+from tests.support.browser.visits import hook_for, say
+from tests.support.relay_server import Relay, bearer, running_relay
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "page"
 ADDRESS = "http://127.0.0.1:8000"  # where the example says that Relay is
@@ -58,7 +58,7 @@ async def test_the_example_page_watches_a_relay_elsewhere(
             await tab.shows("somebody new")
 
 
-async def test_the_example_without_a_library_misses_nothing_and_tells_nothing_twice(
+async def test_the_example_without_a_library_shows_each_event_once(
     database_url: str, chromium: Chromium
 ) -> None:
     with elsewhere(EXAMPLE) as pages:

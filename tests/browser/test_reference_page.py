@@ -1,7 +1,7 @@
 """`/docs` in a real browser: complete without a script, a complaint or another host."""
 
-from tests.browser.chromium import Chromium
-from tests.live import Relay
+from tests.support.browser.chromium import Chromium
+from tests.support.relay_server import Relay
 
 
 async def test_the_reference_loads_from_here_alone(relay: Relay, chromium: Chromium) -> None:

@@ -1,8 +1,8 @@
 """The one-time link in two real browsers: one shows it, the other opens it."""
 
-from tests.browser.chromium import Chromium, Profile
-from tests.browser.visits import FIRST_WORDS, first_visit, session_of, shown_link
-from tests.live import Relay, bearer
+from tests.support.browser.chromium import Chromium, Profile
+from tests.support.browser.visits import FIRST_WORDS, first_visit, session_of, shown_link
+from tests.support.relay_server import Relay, bearer
 
 
 async def user_of(relay: Relay, profile: Profile) -> str:
@@ -36,7 +36,7 @@ async def test_one_browser_shows_a_link_and_another_becomes_the_same_user(
         assert (shows.complaints, opens.complaints) == ([], [])
 
 
-async def test_a_browser_that_is_somebody_is_asked_and_may_stay(
+async def test_a_signed_in_browser_is_asked_before_it_switches_users(
     relay: Relay, chromium: Chromium
 ) -> None:
     async with chromium.profile() as laptop, chromium.profile() as other:

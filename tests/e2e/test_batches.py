@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
-from tests.live import Relay, User, bearer
-from tests.raw import head, raw_http
+from tests.support.raw_client import head, raw_http
+from tests.support.relay_server import Relay, User, bearer
 
 NDJSON = "application/x-ndjson"
 
@@ -26,7 +26,7 @@ async def stored(user: User) -> list[Any]:
     return [event["payload"] for event in answer.json()["events"]]
 
 
-async def test_a_batch_is_stored_in_its_order_in_one_go(relay: Relay) -> None:
+async def test_a_batch_is_stored_in_order_in_one_commit(relay: Relay) -> None:
     user = await relay.user()
     await user.posted(payload="before")
     lines = [line(payload=n) for n in range(1000)]
@@ -50,7 +50,7 @@ async def test_a_batch_is_stored_in_its_order_in_one_go(relay: Relay) -> None:
     assert (await stored(user))[:3] == ["before", 0, 1]
 
 
-async def test_lines_may_end_as_they_like_and_be_empty(relay: Relay) -> None:
+async def test_line_endings_vary_and_blank_lines_are_skipped(relay: Relay) -> None:
     user = await relay.user()
     for number, body in enumerate(
         (line(payload=0), line(payload=1) + b"\r\n", b"\n\n" + line(payload=2) + b"\n  \n")
@@ -60,7 +60,7 @@ async def test_lines_may_end_as_they_like_and_be_empty(relay: Relay) -> None:
     assert await stored(user) == [0, 1, 2]
 
 
-async def test_one_bad_line_stores_nothing_and_every_bad_line_is_named(relay: Relay) -> None:
+async def test_one_bad_line_stores_nothing_and_all_bad_lines_are_listed(relay: Relay) -> None:
     user = await relay.user()
     body = b"\n".join(
         [
@@ -129,7 +129,7 @@ async def test_a_batch_has_at_most_1000_events_and_1_mib(relay: Relay) -> None:
     assert (await send(user, line().ljust(2**20))).status_code == 200
 
 
-async def test_a_batch_with_nothing_in_it_is_refused(relay: Relay) -> None:
+async def test_an_empty_batch_is_refused(relay: Relay) -> None:
     user = await relay.user()
     for body in (b"", b"\n\n"):
         assert (await send(user, body)).status_code == 400

@@ -17,9 +17,9 @@ from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, direct_routes, needs
 from tests.e2e.test_ingestion import MAX_BODY, MAX_PAYLOAD, envelope
-from tests.e2e.test_streams import DOORS, Lines, answered
-from tests.e2e.test_streams import lines as lines  # a fixture
-from tests.live import Relay, User, bearer
+from tests.e2e.test_stream_opening import DOORS, Lines, answered
+from tests.e2e.test_stream_opening import lines as lines  # a fixture
+from tests.support.relay_server import Relay, User, bearer
 
 ONE_REQUESTS_OWN = {"x-request-id", "date"}
 ONE_EVENTS_OWN = {"id", "seq", "first_seq", "last_seq", "cursor", "request_id"}
@@ -124,7 +124,7 @@ async def never(request: HTTPRequest) -> Answer:
     raise AssertionError(request)
 
 
-async def test_events_are_answered_alike(relay: Relay) -> None:
+async def test_event_routes_answer_alike_with_and_without_the_table(relay: Relay) -> None:
     user = await relay.user()
     await send(user, BODIES["a duplicate"], JSON)
     for kind, bodies in ((JSON, BODIES), (NDJSON, BATCHES)):
@@ -133,7 +133,7 @@ async def test_events_are_answered_alike(relay: Relay) -> None:
             assert (name, gist(table)) == (name, gist(quart))
 
 
-async def test_a_body_of_unsaid_length_is_bounded_alike(relay: Relay) -> None:
+async def test_a_body_of_unknown_length_is_bounded_alike(relay: Relay) -> None:
     user = await relay.user()
 
     async def chunks(size: int) -> AsyncIterator[bytes]:
@@ -146,7 +146,9 @@ async def test_a_body_of_unsaid_length_is_bounded_alike(relay: Relay) -> None:
 
 
 @DOORS
-async def test_streams_are_opened_alike(relay: Relay, lines: Lines, door: str) -> None:
+async def test_stream_routes_answer_alike_with_and_without_the_table(
+    relay: Relay, lines: Lines, door: str
+) -> None:
     user = await relay.user()
     cursor = (await user.publish(3))[-1]["cursor"]
     token, more = bearer(user.session), ()

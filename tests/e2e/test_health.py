@@ -5,9 +5,9 @@ import trio
 from trio.testing import MockClock
 
 from relay.db.pool import connect
-from tests.live import Relay, running_relay
 from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
+from tests.support.relay_server import Relay, running_relay
 
 
 async def statement(database_url: str, sql: str) -> None:
@@ -25,7 +25,7 @@ async def said(relay: Relay, path: str = "/readyz") -> tuple[int, str]:
     return answer.status_code, answer.json().get("detail", "")
 
 
-async def test_a_database_that_lacks_a_migration_is_not_ready_and_one_ahead_is(
+async def test_a_database_behind_is_not_ready_and_one_ahead_is(
     relay: Relay, database_url: str
 ) -> None:
     assert await said(relay) == (200, "")
@@ -46,7 +46,7 @@ async def test_a_database_that_lacks_a_migration_is_not_ready_and_one_ahead_is(
     assert await said(relay, "/healthz") == (200, "")
 
 
-async def test_readiness_fails_first_and_the_door_closes_when_the_delay_is_over(
+async def test_readiness_fails_before_the_listener_closes(
     database_url: str, clock: MockClock
 ) -> None:
     stop = trio.Event()

@@ -10,10 +10,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.live import Relay, User, bearer, open_stream, running_relay
-from tests.raw import head, raw_http
 from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
+from tests.support.raw_client import head, raw_http
+from tests.support.relay_server import Relay, User, bearer, open_stream, running_relay
 
 TS = "2026-01-31T12:00:00Z"
 MAX_BODY = 131_072
@@ -98,7 +98,7 @@ async def test_utf_8_may_be_named_as_the_charset(relay: Relay) -> None:
         assert answer.status_code == 200, charset
 
 
-async def test_publishing_takes_a_token_that_may(relay: Relay) -> None:
+async def test_publishing_needs_a_token_with_that_scope(relay: Relay) -> None:
     user = await relay.user()
     watcher = (await user.token(scopes=["watch"]))["token"]
     answers = [
@@ -117,7 +117,7 @@ async def test_a_body_of_exactly_the_limit_is_read(relay: Relay) -> None:
     assert str(MAX_BODY) in answer.json()["detail"]
 
 
-async def test_a_body_too_large_by_its_own_word_is_not_waited_for(relay: Relay) -> None:
+async def test_a_body_declared_too_large_is_refused_unread(relay: Relay) -> None:
     user = await relay.user()
     hook = await user.hook()
     async with raw_http(relay) as connection:
@@ -161,9 +161,7 @@ async def test_a_chunked_body_within_the_limit_is_an_event(relay: Relay) -> None
     assert (await send(user, pieces())).status_code == 200
 
 
-async def test_a_body_that_comes_too_slowly_is_given_up(
-    database_url: str, clock: MockClock
-) -> None:
+async def test_a_slow_body_is_refused_with_408(database_url: str, clock: MockClock) -> None:
     async with running_relay(database_url, RELAY_BODY_TIMEOUT="600") as relay:
         user = await relay.user()
         await user.publish(1)  # from now on its token is known: nothing but the body is waited for
@@ -184,7 +182,7 @@ async def test_a_body_that_comes_too_slowly_is_given_up(
         assert answer.json()["code"] == "request_timeout"
 
 
-async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(relay: Relay) -> None:
+async def test_expect_100_continue_is_answered_with_100(relay: Relay) -> None:
     user = await relay.user()
     hook = await user.hook()
     fixed = (f"Authorization: Bearer {hook}", "Content-Type: application/json")
@@ -213,7 +211,7 @@ async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(relay: Relay)
         ("too large", 413),
     ],
 )
-async def test_who_asks_before_it_sends_is_refused_without_its_body(
+async def test_expect_100_continue_is_refused_before_the_body(
     relay: Relay, fault: str, status: int
 ) -> None:
     user = await relay.user()
@@ -238,7 +236,7 @@ async def test_who_asks_before_it_sends_is_refused_without_its_body(
         assert b"\r\nconnection: close\r\n" in first.lower()  # the body may come or not
 
 
-async def test_who_asks_and_then_sends_nothing_is_told_so(
+async def test_a_missing_body_after_100_continue_is_refused_with_408(
     database_url: str, clock: MockClock
 ) -> None:
     async with running_relay(database_url, RELAY_BODY_TIMEOUT="600") as relay:
@@ -259,7 +257,7 @@ async def test_who_asks_and_then_sends_nothing_is_told_so(
             assert (await connection.answer()).json()["code"] == "request_timeout"
 
 
-async def test_a_refusal_leaves_the_connection_fit_for_the_next_request(relay: Relay) -> None:
+async def test_a_refusal_leaves_the_connection_reusable(relay: Relay) -> None:
     user = await relay.user()
     hook = await user.hook()
     fixed = (f"Authorization: Bearer {hook}", f"Content-Length: {len(envelope())}")
@@ -274,7 +272,7 @@ async def test_a_refusal_leaves_the_connection_fit_for_the_next_request(relay: R
 # -- fields
 
 
-async def test_every_field_at_fault_is_named_at_once(relay: Relay) -> None:
+async def test_all_invalid_fields_are_listed_at_once(relay: Relay) -> None:
     user = await relay.user()
     wrong: list[tuple[bytes, list[str]]] = [
         (b"{}", ["event_type", "payload", "ts"]),
@@ -296,9 +294,7 @@ async def test_every_field_at_fault_is_named_at_once(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("name", ["event_type", "ts", "payload", "event_id", "task_id"])
-async def test_a_doubled_field_is_refused_by_name_however_it_is_spelled(
-    relay: Relay, name: str
-) -> None:
+async def test_a_doubled_field_is_refused_by_name_in_any_spelling(relay: Relay, name: str) -> None:
     user = await relay.user()
     value = {"event_type": '"log"', "ts": f'"{TS}"', "payload": "{}"}.get(name, '"a"')
     body = envelope(**{name: value})
@@ -392,7 +388,7 @@ async def test_a_payload_of_65_536_bytes_passes_and_of_65_537_does_not(relay: Re
     assert [len(event["payload"].encode()) for event in await stored(user)] == [MAX_PAYLOAD - 2] * 2
 
 
-async def test_white_space_around_a_payload_does_not_count(relay: Relay) -> None:
+async def test_white_space_around_a_payload_is_not_counted(relay: Relay) -> None:
     user = await relay.user()
     exact = '"' + "x" * (MAX_PAYLOAD - 2) + '"'
     assert (await send(user, envelope(payload=f"  {exact}\t "))).status_code == 200
@@ -412,7 +408,7 @@ async def test_a_payload_nests_64_levels_and_no_deeper(relay: Relay) -> None:
     assert len(await stored(user)) == 3
 
 
-async def test_a_payload_nested_too_deep_is_named_among_the_others(relay: Relay) -> None:
+async def test_deep_nesting_is_listed_with_other_faults(relay: Relay) -> None:
     user = await relay.user()
     for depth, ts, expected in (
         (65, TS, ["payload"]),
@@ -447,7 +443,7 @@ AS_SENT = [
 ]
 
 
-async def test_a_payload_arrives_byte_for_byte_at_every_door(relay: Relay) -> None:
+async def test_a_payload_arrives_byte_for_byte_on_every_transport(relay: Relay) -> None:
     user = await relay.user()
     async with (
         open_stream(relay, "websocket", user.session) as websocket,
@@ -506,7 +502,7 @@ async def test_the_same_event_id_fifty_times_at_once_is_one_event(relay: Relay, 
     }
 
 
-async def test_the_first_body_stands(relay: Relay) -> None:
+async def test_the_first_body_of_an_event_id_is_kept(relay: Relay) -> None:
     user = await relay.user()
     first = await user.posted(event_id="e", event_type="task_started", payload="first")
     again = await user.posted(event_id="e", event_type="log", payload="second")
@@ -514,7 +510,7 @@ async def test_the_first_body_stands(relay: Relay) -> None:
     assert [event["payload"] for event in await stored(user)] == ["first"]
 
 
-async def test_an_event_id_belongs_to_its_user(relay: Relay) -> None:
+async def test_event_ids_are_scoped_to_their_user(relay: Relay) -> None:
     one, other = await relay.user(), await relay.user()
     await one.posted()
     mine, theirs = await one.posted(event_id="e"), await other.posted(event_id="e")
@@ -523,7 +519,7 @@ async def test_an_event_id_belongs_to_its_user(relay: Relay) -> None:
     assert mine["cursor"] != theirs["cursor"]
 
 
-async def test_an_event_id_is_known_by_every_token_of_its_user(relay: Relay) -> None:
+async def test_event_ids_are_shared_by_all_tokens_of_a_user(relay: Relay) -> None:
     user = await relay.user()
     other = (await user.token(scopes=["publish"]))["token"]
     assert (await user.posted(event_id="e"))["duplicate"] is False

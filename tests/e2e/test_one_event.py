@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.live import Relay, open_stream
+from tests.support.relay_server import Relay, open_stream
 
 DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
 
@@ -40,7 +40,7 @@ async def test_an_event_arrives_live_numbered_and_as_sent(relay: Relay, door: st
 
 
 @DOORS
-async def test_two_users_see_their_own_events_only(relay: Relay, door: str) -> None:
+async def test_two_users_receive_only_their_own_events(relay: Relay, door: str) -> None:
     one, other = await relay.user(), await relay.user()
     async with (
         open_stream(relay, door, one.session) as ones,
@@ -73,7 +73,9 @@ async def test_a_second_tab_sees_the_same_stream(relay: Relay, door: str) -> Non
 
 
 @DOORS
-async def test_a_stream_goes_on_at_its_cursor_on_the_other_door(relay: Relay, door: str) -> None:
+async def test_a_stream_resumes_at_its_cursor_on_the_other_transport(
+    relay: Relay, door: str
+) -> None:
     user = await relay.user()
     async with open_stream(relay, door, user.session, "?after=oldest") as stream:
         await stream.hello()

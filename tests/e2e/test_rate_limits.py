@@ -10,9 +10,9 @@ from relay.app import create_app
 from relay.config.settings import Settings
 from relay.web.needs import Need
 from relay.web.rate_limits import Limit
-from tests.e2e.test_problems import check
-from tests.live import Relay, User, bearer, open_stream, running_relay
-from tests.raw import handshake
+from tests.e2e.test_problem_responses import check
+from tests.support.raw_client import handshake
+from tests.support.relay_server import Relay, User, bearer, open_stream, running_relay
 
 LEFT = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
@@ -82,7 +82,7 @@ async def test_the_documented_defaults_hold(database_url: str) -> None:
         assert "50/s burst 2000 events of this token" in problem["detail"]
 
 
-async def test_every_answer_of_a_limited_route_says_what_is_left(database_url: str) -> None:
+async def test_every_response_of_a_limited_route_has_the_remaining_quota(database_url: str) -> None:
     async with limited(database_url) as relay:
         user = await relay.user()
         hook = {**bearer(await user.hook()), "Content-Type": "application/json"}
@@ -107,7 +107,7 @@ async def test_every_answer_of_a_limited_route_says_what_is_left(database_url: s
             assert stream.headers["ratelimit-limit"] == "120"
 
 
-async def test_tokens_are_counted_by_user_and_strangers_by_address(database_url: str) -> None:
+async def test_limits_count_by_user_or_without_a_token_by_address(database_url: str) -> None:
     async with limited(database_url, RELAY_RATE_TOKENS="2/h") as relay:
         user, other = await relay.user(), await relay.user()
         assert await statuses(5, lambda: user.call("POST", "/api/token")) == [201] * 2 + [429] * 3
@@ -127,7 +127,7 @@ async def test_a_refused_batch_stores_nothing(database_url: str) -> None:
         assert (await batch(user, 2)).json()["last_seq"] == 10
 
 
-async def test_an_address_is_the_peers_unless_a_trusted_proxy_says_otherwise(
+async def test_the_address_is_the_peers_unless_a_trusted_proxy_forwards_another(
     database_url: str,
 ) -> None:
     async def forwarded(relay: Relay, address: str) -> int:
@@ -145,7 +145,7 @@ async def test_an_address_is_the_peers_unless_a_trusted_proxy_says_otherwise(
 
 
 @pytest.mark.parametrize("door", ["websocket", "sse"])
-async def test_handshakes_are_counted_on_both_doors(database_url: str, door: str) -> None:
+async def test_handshakes_are_limited_on_both_transports(database_url: str, door: str) -> None:
     async with limited(database_url, RELAY_RATE_HANDSHAKES="2/h") as relay:
         user = await relay.user()
         for _ in range(2):

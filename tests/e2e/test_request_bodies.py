@@ -5,9 +5,9 @@ import trio
 
 from relay.errors import Unauthorized
 from relay.web.auth import bearer
-from tests.live import Relay
-from tests.raw import head, raw_http
 from tests.support.patience import PATIENCE
+from tests.support.raw_client import head, raw_http
+from tests.support.relay_server import Relay
 
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -72,7 +72,7 @@ async def test_a_body_that_no_handler_reads_leaves_the_connection_usable(relay: 
                 assert "connection" not in answer.headers
 
 
-async def test_odd_cookies_of_others_do_no_harm(relay: Relay) -> None:
+async def test_malformed_foreign_cookies_are_ignored(relay: Relay) -> None:
     user = await relay.user()
     mine = b"Cookie: relay_session=" + user.session.encode()
     own = b"Sec-Fetch-Site: same-origin"
@@ -84,7 +84,7 @@ async def test_odd_cookies_of_others_do_no_harm(relay: Relay) -> None:
             assert (await connection.answer("GET")).status_code == 200, odd
 
 
-async def test_two_origins_are_none(relay: Relay) -> None:
+async def test_two_origin_headers_count_as_none(relay: Relay) -> None:
     user = await relay.user()
     fields = (f"Authorization: Bearer {user.session}", f"Origin: {relay.url}")
     for origins, status in ((fields[1:], 201), (fields[1:] * 2, 403)):
@@ -94,7 +94,7 @@ async def test_two_origins_are_none(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("blank", ["\xa0", "\x85", "\xa0 "])
-def test_a_letter_beyond_ascii_is_no_blank(blank: str) -> None:
+def test_a_non_ascii_blank_is_no_white_space(blank: str) -> None:
     for header in (f"Bearer{blank}token", f"{blank}Bearer token", f"Bearer token{blank}"):
         with pytest.raises(Unauthorized):
             bearer(header)

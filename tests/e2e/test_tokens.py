@@ -11,11 +11,11 @@ import trio
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from tests.live import Relay, User, bearer, open_stream, running_relay
-from tests.mint import HEADER, KID, claims_of, encoded, forged, minted
-from tests.raw import handshake
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
+from tests.support.raw_client import handshake
+from tests.support.relay_server import Relay, User, bearer, open_stream, running_relay
+from tests.support.tokens import HEADER, KID, claims_of, encoded, forged, minted
 
 DAY = 86_400
 NO_CREDENTIAL = 'Bearer realm="relay"'
@@ -124,7 +124,7 @@ def _bad_tokens(good: dict[str, Any], session: dict[str, Any]) -> Iterator[tuple
         yield f"claims {change}", minted({**good, **change})
 
 
-async def test_a_token_that_is_not_exactly_ours_is_refused_at_every_door(relay: Relay) -> None:
+async def test_a_token_not_issued_here_is_refused_on_every_route(relay: Relay) -> None:
     user = await relay.user()
     good = claims_of(await user.hook())
     assert await post(relay, minted(good)) == 200  # so that each row fails for its own reason
@@ -137,7 +137,7 @@ async def test_a_token_that_is_not_exactly_ours_is_refused_at_every_door(relay: 
         assert (what, await watch(relay, token)) == (what, [401, 401, 401])
 
 
-async def test_a_session_and_a_hook_token_cannot_pass_for_each_other(relay: Relay) -> None:
+async def test_session_and_hook_tokens_are_not_interchangeable(relay: Relay) -> None:
     user = await relay.user()
     session = claims_of(user.session)
     for change in ({"type": "hook", "scopes": ["webhook"]}, {"exp": int(time.time()) + 401 * DAY}):
@@ -145,7 +145,7 @@ async def test_a_session_and_a_hook_token_cannot_pass_for_each_other(relay: Rela
         assert answer.status_code == 401
 
 
-async def test_a_token_says_what_the_contract_says(relay: Relay) -> None:
+async def test_a_token_has_the_documented_claims(relay: Relay) -> None:
     user = await relay.user()
     made = await user.token(name="ci", scopes=["publish"], expires_in=3600)
     claims = claims_of(made["token"])
@@ -214,7 +214,7 @@ async def test_a_token_is_what_was_asked_for_or_refused(relay: Relay) -> None:
     assert (await user.call("POST", "/api/token", content=b"{")).status_code in (400, 415)
 
 
-async def test_a_name_that_cannot_be_kept_is_refused_and_no_fault_of_ours(relay: Relay) -> None:
+async def test_an_unstorable_name_is_a_client_error(relay: Relay) -> None:
     user = await relay.user()
     for name in ("a\x00b", "\x00"):
         answer = await user.call("POST", "/api/token", json={"name": name})
@@ -266,7 +266,7 @@ async def test_a_token_ends_at_its_expiry(relay: Relay) -> None:
 # -- scopes
 
 
-async def test_a_token_does_what_its_scopes_say_and_nothing_else(relay: Relay) -> None:
+async def test_a_token_does_only_what_its_scopes_allow(relay: Relay) -> None:
     user = await relay.user()
     for scopes, publishes, watches in (
         (["webhook"], True, True),
@@ -344,7 +344,7 @@ async def test_an_unsupported_scheme_is_challenged_without_an_error_code(relay: 
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="relay"'
 
 
-async def test_a_hook_token_where_a_session_is_needed_is_told_the_error(relay: Relay) -> None:
+async def test_a_hook_token_on_a_session_route_gets_the_error_code(relay: Relay) -> None:
     user, other = await relay.user(), await relay.user()
     hook = bearer(await user.hook())
     named = {"token_id": (await other.token())["token_id"]}
@@ -364,7 +364,7 @@ async def test_a_hook_token_where_a_session_is_needed_is_told_the_error(relay: R
 # -- becoming somebody
 
 
-async def test_post_user_makes_somebody_once(relay: Relay) -> None:
+async def test_post_user_creates_a_user_once(relay: Relay) -> None:
     answer = await relay.http.post("/api/user")
     relay.http.cookies.clear()
     made = answer.json()
@@ -376,7 +376,7 @@ async def test_post_user_makes_somebody_once(relay: Relay) -> None:
     assert "Set-Cookie" not in again.headers
 
 
-async def test_post_user_never_takes_a_bad_credential_for_nobody(relay: Relay) -> None:
+async def test_post_user_with_a_bad_credential_is_refused(relay: Relay) -> None:
     user = await relay.user()
     expired = minted({**claims_of(user.session), "exp": int(time.time()) - 1})
     assert (await user.call("DELETE", "/api/session")).status_code == 204
@@ -389,7 +389,7 @@ async def test_post_user_never_takes_a_bad_credential_for_nobody(relay: Relay) -
         assert (header, answer.status_code) == (header, 401)
 
 
-async def test_with_signup_closed_nobody_new_comes_in(database_url: str) -> None:
+async def test_with_signup_closed_no_user_is_created(database_url: str) -> None:
     port = HeldPort()
     bind = f"127.0.0.1:{port.number}"
     async with running_relay(database_url, RELAY_BIND=bind) as relay:
@@ -471,7 +471,7 @@ async def test_a_hook_token_naming_another_is_refused_and_changes_nothing(relay:
     assert await post(relay, theirs["token"]) == 200
 
 
-async def test_another_users_token_looks_like_one_that_never_was(relay: Relay) -> None:
+async def test_another_users_token_looks_unknown(relay: Relay) -> None:
     user, stranger = await relay.user(), await relay.user()
     theirs = await stranger.token()
     problems = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.faults.program import Program, copy_data, running
+from tests.support.relay_process import Program, copy_data, running
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 import trio
 
-from tests.faults.ledger import load
-from tests.faults.program import Program, dsn, running
+from tests.support.ledger import load
+from tests.support.relay_process import Program, dsn, running
 
 DISK = 96  # MiB: the made cluster is half of it, and some room
 LEFT = 2**18  # bytes that are left when the disk is "full"; the log has a few MiB of its own
@@ -85,7 +85,7 @@ async def _fill_log(address: str) -> None:
     connection.terminate()
 
 
-async def test_the_last_space_is_kept_and_postgres_never_meets_the_end(disk: Path) -> None:
+async def test_reserved_disk_space_keeps_postgres_running(disk: Path) -> None:
     program = Program(disk.parent, RELAY_MIN_FREE_DISK=str(16 * 2**20))
     async with running(program), load(program, fill=24_000) as ledger:
         ballast = fill(disk, 8 * 2**20)

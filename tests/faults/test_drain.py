@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.faults.ledger import Account, Ledger, load
-from tests.faults.program import Program, copy_data, running, send
-from tests.faults.wire import DOORS, Caller, Ended, stream
+from tests.support.ledger import Account, Ledger, load
 from tests.support.patience import eventually
+from tests.support.relay_process import Program, copy_data, running, send
+from tests.support.streams import DOORS, Caller, Ended, stream
 
 READERS = 1000  # that read, half of them on each door
 AT_ONCE = 50  # that open their stream: this is no test of a rush
@@ -61,7 +61,7 @@ async def stuff(program: Program, account: Account) -> None:
             assert answer.status == 200
 
 
-async def test_sigterm_tells_every_reader_and_the_stalled_do_not_take_the_grace(
+async def test_sigterm_closes_every_reader_and_stalled_ones_do_not_use_up_the_grace(
     tmp_path: Path, made_data: Path
 ) -> None:
     program = Program(tmp_path)  # its grace is of ten minutes, and so is its patience with readers
@@ -101,7 +101,7 @@ async def everybody_leaves(program: Program) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_an_idle_program_stops_without_taking_its_grace(
+async def test_an_idle_process_stops_without_waiting_for_the_grace(
     program: Program, number: signal.Signals
 ) -> None:
     program.signal(number)

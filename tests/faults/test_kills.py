@@ -5,9 +5,9 @@
 import signal
 from pathlib import Path
 
-from tests.faults.ledger import load
-from tests.faults.program import Program, copy_data, lives, running, send
+from tests.support.ledger import load
 from tests.support.patience import eventually
+from tests.support.relay_process import Program, copy_data, lives, running, send
 
 
 async def test_relay_killed_and_started_again_has_lost_nothing(program: Program) -> None:
@@ -36,7 +36,7 @@ async def test_killed_postgres_comes_back_under_a_relay_that_stays_up(program: P
     assert not dropped, dropped
 
 
-async def test_a_killed_backend_costs_a_moment_and_no_event(program: Program) -> None:
+async def test_a_killed_backend_loses_no_event(program: Program) -> None:
     async with load(program) as ledger:
         backend = next(p for p in program.postgres() if "relay relay" in " ".join(p.cmdline()))
         send([backend], signal.SIGKILL)
@@ -46,9 +46,7 @@ async def test_a_killed_backend_costs_a_moment_and_no_event(program: Program) ->
     assert not [reader.ends for reader in ledger.readers if reader.ends]
 
 
-async def test_a_socket_kept_elsewhere_for_its_long_path_is_found_again(
-    tmp_path: Path, made_data: Path
-) -> None:
+async def test_a_relocated_socket_is_found_after_a_restart(tmp_path: Path, made_data: Path) -> None:
     folder = tmp_path / ("long-" * 22)
     folder.mkdir()
     program = Program(folder)

@@ -10,11 +10,11 @@ import trio
 
 from relay.db.embedded import running_postgres
 from relay.db.pool import connect
-from tests.faults.ledger import Ledger, load
-from tests.faults.pair import HOUR
-from tests.faults.program import Program, copy_data, dsn, running, send
-from tests.faults.wire import Answer, Caller, stream
+from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE, eventually
+from tests.support.relay_process import Program, copy_data, dsn, running, send
+from tests.support.streams import Answer, Caller, stream
+from tests.support.two_relays import HOUR
 
 TRUST = 2.5  # seconds that memory says who somebody is while no database does
 DEADLINE = "1"  # seconds: RELAY_DATABASE_TIMEOUT where a database hangs
@@ -130,7 +130,7 @@ async def test_a_restarted_postgres_means_503_and_good_again(
         stop.set()
 
 
-async def test_a_database_under_repair_ends_no_process_and_no_stream(
+async def test_a_locked_database_ends_no_process_and_no_stream(
     tmp_path: Path, made_data: Path
 ) -> None:
     """Tables of the background's statements are elsewhere for a while: a refusal, not an outage.

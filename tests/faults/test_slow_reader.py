@@ -6,11 +6,11 @@ from functools import partial
 import psutil
 import trio
 
-from tests.faults.ledger import Ledger, load
-from tests.faults.program import Program
 from tests.faults.test_drain import stuff
-from tests.faults.wire import DOORS, Caller, stream
+from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE, eventually
+from tests.support.relay_process import Program
+from tests.support.streams import DOORS, Caller, stream
 
 BACKLOG = 20_000  # events stored before the reader comes
 PIECE, PAUSE = 8192, 0.003  # bytes it reads at a time, seconds it rests before
@@ -69,7 +69,7 @@ async def test_slow_readers_catch_up_to_the_last_event_while_live_goes_on(
     assert process.memory_info().rss - memory < ROOM
 
 
-async def test_a_stalled_reader_is_gone_when_its_token_is_revoked(program: Program) -> None:
+async def test_a_stalled_reader_ends_when_its_token_is_revoked(program: Program) -> None:
     account = await Ledger(program).enrol("u", [])
     await stuff(program, account)
     for door in DOORS:

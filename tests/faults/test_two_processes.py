@@ -8,10 +8,10 @@ import httpx
 import pytest
 import trio
 
-from tests.faults.ledger import Ledger, load
-from tests.faults.program import Program, running
-from tests.faults.wire import DOORS, Caller, Ended, stream
+from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE
+from tests.support.relay_process import Program, running
+from tests.support.streams import DOORS, Caller, Ended, stream
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ async def test_the_same_event_on_both_at_once_is_stored_once(
         assert sorted(answer["duplicate"] for answer in answers) == [False, True, True, True]
 
 
-async def test_one_of_two_is_killed_and_the_other_serves_on(
+async def test_one_process_is_killed_and_the_other_serves_on(
     pair: tuple[Program, Program],
 ) -> None:
     here, there = pair
@@ -116,7 +116,7 @@ async def test_one_of_two_is_killed_and_the_other_serves_on(
         await ledger.goes_on()
 
 
-async def test_a_ticket_opens_one_stream_on_one_of_them(pair: tuple[Program, Program]) -> None:
+async def test_a_ticket_opens_one_stream_on_one_process(pair: tuple[Program, Program]) -> None:
     account = await Ledger(pair[0]).enrol("u", [])
 
     async def spend(http: httpx.AsyncClient, url: str, found: list[int]) -> None:

@@ -12,13 +12,13 @@ import psutil
 import pytest
 import trio
 
-from tests.faults.ledger import Account, Ledger, load
-from tests.faults.line import line_to
-from tests.faults.program import Program, copy_data, dsn, lives, running, send
-from tests.faults.wire import DOORS, Caller, Ended, Lost, stream
-from tests.ground.commands import RELAY, complaints, environment
-from tests.ground.commands import running as command
+from tests.support.commands import RELAY, complaints, environment
+from tests.support.commands import running as command
+from tests.support.database_proxy import line_to
+from tests.support.ledger import Account, Ledger, load
 from tests.support.patience import PATIENCE, eventually
+from tests.support.relay_process import Program, copy_data, dsn, lives, running, send
+from tests.support.streams import DOORS, Caller, Ended, Lost, stream
 
 MANY = 12  # streams at least, on both of two workers
 
@@ -100,7 +100,7 @@ async def seated(program: Workers, account: Account) -> AsyncIterator[list[Seat]
         nursery.cancel_scope.cancel()
 
 
-async def test_a_killed_worker_is_replaced_and_the_others_streams_never_notice(
+async def test_a_killed_worker_is_replaced_and_other_streams_are_unaffected(
     pair: Workers,
 ) -> None:
     async with load(pair) as ledger, seated(pair, ledger.accounts[0]) as seats:
@@ -124,7 +124,7 @@ async def test_a_killed_worker_is_replaced_and_the_others_streams_never_notice(
     assert {worker.name() for worker in pair.workers()} == {"relay worker 1", "relay worker 2"}
 
 
-async def test_nobody_is_ready_before_all_serve(tmp_path: Path, database_url: str) -> None:
+async def test_no_worker_is_ready_before_all_serve(tmp_path: Path, database_url: str) -> None:
     seen: list[tuple[int, str]] = []
     stopped: list[psutil.Process] = []
 
@@ -173,7 +173,7 @@ async def test_a_worker_that_hangs_is_replaced_and_counted(tmp_path: Path, made_
         assert 'relay_workers_replaced_total{after="silent"} 1.0' in scrape
 
 
-async def test_sigterm_tells_the_readers_of_every_worker_and_ends_with_0(pair: Workers) -> None:
+async def test_sigterm_closes_the_readers_of_every_worker_and_exits_with_0(pair: Workers) -> None:
     account = await Ledger(pair).enrol("u", [])
     workers = pair.workers()
     assert len(pair.metrics_folders()) == 1
@@ -218,7 +218,7 @@ async def test_a_second_signal_ends_all_at_once(tmp_path: Path, made_data: Path)
         assert not program.postgres()
 
 
-async def test_sighup_renews_the_workers_under_load_and_refuses_nobody(pair: Workers) -> None:
+async def test_sighup_replaces_the_workers_under_load_without_a_refusal(pair: Workers) -> None:
     before = pair.workers()
     failed: list[str] = []
 
@@ -249,7 +249,7 @@ async def test_sighup_renews_the_workers_under_load_and_refuses_nobody(pair: Wor
     assert not pair.logged("worker_died")
 
 
-async def test_a_reload_that_cannot_leaves_the_old_workers_serving(pair: Workers) -> None:
+async def test_a_failed_reload_leaves_the_old_workers_serving(pair: Workers) -> None:
     before = {worker.pid for worker in pair.workers()}
     (pair.folder / "hypercorn.toml").write_text('certfile = "nowhere.pem"\nkeyfile = "nowhere"\n')
     pair.signal(signal.SIGHUP)
@@ -284,7 +284,7 @@ SENSE = f"""
 """
 
 
-async def test_a_worker_whose_background_work_dies_says_so_ends_and_is_replaced(
+async def test_a_worker_with_a_dead_background_task_is_replaced(
     pair: Workers,
 ) -> None:
     """Only one of them keeps house: what it trims is, for a while, less than nothing."""
@@ -328,9 +328,7 @@ async def test_nothing_outlives_a_killed_supervisor_and_the_next_starts_at_once(
         await ledger.goes_on()
 
 
-async def test_an_address_that_workers_have_is_refused_to_another_relay(
-    pair: Workers, tmp_path: Path
-) -> None:
+async def test_an_address_in_use_by_workers_is_refused(pair: Workers, tmp_path: Path) -> None:
     async def refused(workers: str) -> None:
         folder = tmp_path / workers
         folder.mkdir()
@@ -350,7 +348,9 @@ async def test_an_address_that_workers_have_is_refused_to_another_relay(
     assert await pair.is_ready()
 
 
-async def test_the_demo_plays_and_an_init_system_is_told(tmp_path: Path, database_url: str) -> None:
+async def test_workers_run_the_demo_and_notify_the_init_system(
+    tmp_path: Path, database_url: str
+) -> None:
     told = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM)
     await told.bind(str(tmp_path / "notify"))
     env = environment(database_url, RELAY_WORKERS="2", NOTIFY_SOCKET=str(tmp_path / "notify"))

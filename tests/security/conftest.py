@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from tests.conftest import fresh_database
-from tests.faults.ledger import Account, Ledger
-from tests.security.strangers import Attacked
+from tests.support.attackers import Attacked
+from tests.support.ledger import Account, Ledger
 
 
 @pytest.fixture(scope="session")

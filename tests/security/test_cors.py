@@ -9,10 +9,10 @@ import pytest
 
 from relay.db.pool import connect
 from relay.web.middleware.cors import MAX_AGE, METHODS, READABLE, SENT
-from tests.live import Relay, bearer, open_stream, running_relay
-from tests.raw import head, raw_http
-from tests.security.test_origins import FOREIGN
 from tests.support.patience import PATIENCE
+from tests.support.raw_client import head, raw_http
+from tests.support.relay_server import Relay, bearer, open_stream, running_relay
+from tests.unit.auth.test_origins import FOREIGN
 
 LISTED = ("https://app.example.com", "https://a.example.app", "http://127.0.0.1:1234")
 CORS = "https://app.example.com:443, https://*.example.app, http://127.0.0.1:1234"
@@ -100,14 +100,14 @@ async def test_a_page_that_is_not_listed_reads_none(relay: Relay) -> None:
         assert_closed(answer)
 
 
-async def test_without_an_origin_nothing_is_said_but_that_it_matters(relay: Relay) -> None:
+async def test_without_an_origin_only_vary_is_sent(relay: Relay) -> None:
     for what, status, answer in await everything(relay, {}):
         assert (what, answer.status_code) == (what, status)
         assert_closed(answer)
         assert "origin" in words(answer, "Vary"), what
 
 
-async def test_what_never_reaches_the_application_is_read_by_listed_pages_too(
+async def test_refusals_of_the_server_layer_are_readable_by_listed_pages(
     relay: Relay,
 ) -> None:
     for status, target, more in (
@@ -132,7 +132,7 @@ async def test_what_never_reaches_the_application_is_read_by_listed_pages_too(
         assert_closed(await connection.answer("GET"))
 
 
-async def test_with_nobody_listed_nobody_reads(database_url: str) -> None:
+async def test_with_an_empty_list_no_page_reads(database_url: str) -> None:
     async with running_relay(database_url) as relay:
         for origin in (*LISTED, relay.url, "null"):
             asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
@@ -141,7 +141,7 @@ async def test_with_nobody_listed_nobody_reads(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/me", "/api/events", "/api/sse", "/api/webhook/cli"])
-async def test_a_preflight_grants_what_the_api_takes_and_no_more(relay: Relay, path: str) -> None:
+async def test_a_preflight_grants_exactly_what_the_api_accepts(relay: Relay, path: str) -> None:
     (method,) = {"/api/webhook/cli": {"POST"}}.get(path, {"GET"})
     answer = await relay.http.options(
         path,
@@ -187,7 +187,9 @@ async def test_a_stream_is_readable_from_its_first_byte(relay: Relay) -> None:
         await stream.hello()
 
 
-async def test_our_own_fault_is_readable_too(relay: Relay, database_url: str) -> None:
+async def test_an_internal_error_is_readable_by_listed_pages(
+    relay: Relay, database_url: str
+) -> None:
     """A 500 comes from the same place as all the others."""
     user = await relay.user()
     async with connect(database_url, timeout=PATIENCE) as database:

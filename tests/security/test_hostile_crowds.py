@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.faults.ledger import Account, Ledger
-from tests.faults.program import Program, running
-from tests.faults.wire import Caller, Refused, connected, stream
-from tests.raw import head
-from tests.security.attacks import ASKING, GUESSES, HALVES, guess
-from tests.security.strangers import (
+from tests.support.attackers import (
     Attacked,
     crowd,
     dialled,
@@ -24,7 +19,12 @@ from tests.security.strangers import (
     post,
     unharmed,
 )
+from tests.support.attacks import ASKING, GUESSES, HALVES, guess
+from tests.support.ledger import Account, Ledger
 from tests.support.patience import eventually
+from tests.support.raw_client import head
+from tests.support.relay_process import Program, running
+from tests.support.streams import Caller, Refused, connected, stream
 
 THOUSANDS = 2_000
 AT_ONCE = 100  # of them that dial at one time
@@ -51,7 +51,7 @@ async def hold_thousands(port: int) -> list[trio.SocketStream]:
     return held
 
 
-async def test_thousands_that_say_half_a_word_cost_little_and_others_are_served(
+async def test_thousands_of_partial_requests_cost_little_and_others_are_served(
     attacked: Attacked, victim: Account
 ) -> None:
     async with unharmed(attacked, memory=THOUSANDS * PER_CONNECTION // 2):
@@ -64,7 +64,7 @@ async def test_thousands_that_say_half_a_word_cost_little_and_others_are_served(
             await tcp.aclose()
 
 
-async def test_thousands_that_say_half_a_word_are_ended_and_leave_nothing(
+async def test_thousands_of_partial_requests_are_ended_and_leave_nothing(
     short_of_heads: Attacked,
 ) -> None:
     async with unharmed(short_of_heads, memory=THOUSANDS * PER_CONNECTION // 2):
@@ -109,7 +109,7 @@ async def live(program: Program) -> float:
     return sum(float(line.split()[-1]) for line in found)
 
 
-async def test_a_request_behind_a_stream_waits_and_is_gone_with_it(
+async def test_a_request_pipelined_behind_a_stream_ends_with_it(
     tmp_path: Path, database_url: str
 ) -> None:
     program = Attacked(tmp_path, database_url, RELAY_HEARTBEAT="0.2")
@@ -194,7 +194,7 @@ async def test_a_process_out_of_descriptors_waits_and_recovers(attacked: Attacke
         assert (await reader.next())[0]["seq"] == 12
 
 
-async def test_with_few_descriptors_one_too_many_is_told_so(
+async def test_with_few_descriptors_excess_connections_get_503(
     tmp_path: Path, database_url: str
 ) -> None:
     program = Attacked(tmp_path, database_url)

@@ -5,11 +5,7 @@ from functools import partial
 import pytest
 import trio
 
-from tests.faults.ledger import Account
-from tests.faults.wire import Caller
-from tests.raw import head
-from tests.security.attacks import BOMBS, CHUNK, CHUNKED, ENDLESS, JSON, shout
-from tests.security.strangers import (
+from tests.support.attackers import (
     MIB,
     Attacked,
     besieged,
@@ -23,12 +19,16 @@ from tests.security.strangers import (
     said,
     unharmed,
 )
+from tests.support.attacks import BOMBS, CHUNK, CHUNKED, ENDLESS, JSON, shout
+from tests.support.ledger import Account
+from tests.support.raw_client import head
+from tests.support.streams import Caller
 
 CROWD = 200  # strangers at one time
 ENOUGH = 64 * MIB  # of a body that nobody reads
 
 
-async def test_headers_that_drip_hold_nobody_up(attacked: Attacked, victim: Account) -> None:
+async def test_slowloris_headers_block_no_other_client(attacked: Attacked, victim: Account) -> None:
     async def drip() -> None:
         async with dialled(attacked.port) as tcp:
             await tcp.send_all(b"GET / HTTP/1.1\r\nHost: relay\r\nX-Slow: ")
@@ -45,7 +45,7 @@ async def test_headers_that_drip_hold_nobody_up(attacked: Attacked, victim: Acco
         nursery.cancel_scope.cancel()
 
 
-async def test_headers_that_drip_end_however_long_they_drip(short_of_heads: Attacked) -> None:
+async def test_slowloris_headers_are_ended_by_the_timeout(short_of_heads: Attacked) -> None:
     async def drip() -> None:
         async with dialled(short_of_heads.port) as tcp, trio.open_nursery() as nursery:
             await tcp.send_all(b"GET / HTTP/1.1\r\nHost: relay\r\nX-Slow: ")
@@ -58,7 +58,7 @@ async def test_headers_that_drip_end_however_long_they_drip(short_of_heads: Atta
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 100000", CHUNKED])
-async def test_bodies_that_drip_are_given_up_with_408(
+async def test_dripping_bodies_are_refused_with_408(
     short_of_bodies: Attacked, victim: Account, length: str
 ) -> None:
     answers: list[bytes] = []
@@ -80,7 +80,7 @@ async def test_bodies_that_drip_are_given_up_with_408(
 
 
 @pytest.mark.parametrize("where", ENDLESS)
-async def test_a_body_without_end_is_read_no_further_than_needed(
+async def test_an_endless_body_is_read_no_further_than_needed(
     attacked: Attacked, victim: Account, where: str
 ) -> None:
     _, _, status = ENDLESS[where]
@@ -97,7 +97,7 @@ async def test_a_body_without_end_is_read_no_further_than_needed(
         assert memory() - was < 20 * MIB
 
 
-async def test_a_body_without_end_behind_a_stream_costs_no_memory(
+async def test_an_endless_body_behind_a_stream_costs_no_memory(
     attacked: Attacked, victim: Account
 ) -> None:
     asked = head("/api/sse", f"Authorization: Bearer {victim.session}", CHUNKED, method="GET")
@@ -133,7 +133,7 @@ async def test_a_body_without_end_behind_a_stream_costs_no_memory(
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-async def test_a_bomb_in_the_head_holds_nobody_up(
+async def test_a_bomb_in_the_head_blocks_no_other_client(
     attacked: Attacked, victim: Account, bomb: str
 ) -> None:
     async with unharmed(attacked), besieged(5, partial(said, attacked.port, *BOMBS[bomb])):

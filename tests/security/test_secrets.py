@@ -12,14 +12,14 @@ import trio
 from standardwebhooks import Webhook
 
 from relay.db.pool import connect
-from tests.faults.line import Line, line_to
-from tests.faults.program import Program, running
-from tests.faults.wire import stream
-from tests.live import bearer
-from tests.raw import HANDSHAKE, head
-from tests.security.strangers import dialled, said
-from tests.security.test_signing import signed_headers
+from tests.security.test_webhook_signatures import signed_headers
+from tests.support.attackers import dialled, said
+from tests.support.database_proxy import Line, line_to
 from tests.support.patience import PATIENCE
+from tests.support.raw_client import HANDSHAKE, head
+from tests.support.relay_process import Program, running
+from tests.support.relay_server import bearer
+from tests.support.streams import stream
 
 EVENT = '{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":%s}'
 FORGED = '{"event":"forged","level":"error"}'
@@ -111,7 +111,7 @@ async def everybody(tmp_path: Path, database_url: str) -> AsyncIterator[Everybod
             yield found
 
 
-async def test_no_secret_and_no_payload_is_told_to_anybody(everybody: Everybody) -> None:
+async def test_no_secret_and_no_payload_leaks(everybody: Everybody) -> None:
     e = everybody
     session = e.keep(
         "session", (await e.ask("POST", "/api/user", status=201)).json()["session_token"]

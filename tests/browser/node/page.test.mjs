@@ -1,0 +1,91 @@
+// node --test tests/browser/node/
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { plain, spans, splitLines } from '../../../relay/console/ansi.js';
+import { scenes } from '../../../relay/console/demo-scenes.js';
+import { LogStore } from '../../../relay/console/log-store.js';
+import { TaskModel } from '../../../relay/console/tasks.js';
+import { ago, left } from '../../../relay/console/times.js';
+
+let seq = 0;
+const event = (event_type, task_id, payload = {}, second = seq) => ({
+  id: 'i', seq: (seq += 1), cursor: `e.${seq}`, event_type, task_id, payload,
+  ts: new Date(second * 1000).toISOString(), received_at: new Date(second * 1000).toISOString(),
+});
+
+test('colours become classes and every other escape disappears', () => {
+  assert.deepEqual(spans('\u001b[1;31mred\u001b[0m \u001b[38;5;200mplain\u001b[2J\u001b]0;title\u0007'), [
+    { text: 'red', classes: 'bold c1' }, { text: ' ', classes: '' }, { text: 'plain', classes: '' },
+  ]);
+  assert.equal(plain('a\u001b[32mb\u202ec\u0000'), 'abc');
+});
+
+test('a colour goes on over a line end, a carriage return starts the line over', () => {
+  const [first, second] = splitLines('\u001b[32mone\ntwo\u001b[0m\n');
+  assert.deepEqual([spans(first)[0].classes, spans(second)[0].classes], ['c2', 'c2']);
+  assert.deepEqual(splitLines(' 10 %\r 50 %\r100 %\r'), ['100 %']);
+});
+
+test('a task runs, ends, and runs again under the same id', () => {
+  const model = new TaskModel();
+  model.apply(event('task_started', 't', { title: 'Deploy' }, 10));
+  model.apply(event('task_progress', 't', { progress: 7, message: 'on\nand on' }, 11));
+  const task = model.tasks.get('t');
+  assert.deepEqual([task.state, task.progress, task.message], ['running', 1, 'and on']);
+  assert.equal(model.apply(event('task_failed', 't', { exit_code: 2 }, 14)).ended, true);
+  assert.deepEqual([task.state, task.exitCode, task.duration, model.failed], ['failed', 2, 4, 1]);
+  model.apply(event('log', 't', { message: 'late words' }, 15));
+  assert.equal(task.state, 'failed');
+  model.apply(event('task_started', 't', {}, 16));
+  assert.deepEqual([task.state, task.run, task.title, model.failed], ['running', 2, 'Deploy', 0]);
+});
+
+test('payloads of any shape are taken', () => {
+  const model = new TaskModel();
+  const store = new LogStore();
+  for (const payload of [null, 7, 'text', [1], { title: {}, message: 3, progress: 'x' }, JSON.parse('{"__proto__":{"title":"x"}}')]) {
+    const one = event('log', 'h', payload);
+    store.add(one, model.apply(one).task);
+  }
+  assert.equal(model.tasks.get('h').title, 'h');
+  assert.equal(store.lines.length, 6);
+});
+
+test('the log keeps fifty thousand lines and no flood more', () => {
+  const store = new LogStore();
+  const lines = Array.from({ length: 1_000 }, (_, index) => `line ${index}`).join('\n');
+  for (let times = 0; times < 70; times += 1) store.add(event('log', undefined, { message: lines }), null);
+  assert.ok(store.lines.length >= 50_000 && store.lines.length <= 55_000);
+  assert.equal(store.shown.length, store.lines.length);
+  store.refilter({ ...store.filter, query: 'LINE 999' });
+  assert.ok(store.shown.length >= 50 && store.shown.length <= 55);
+});
+
+test('what was searched is found from the start of each line', () => {
+  const store = new LogStore();
+  store.refilter({ ...store.filter, query: 'loss' });
+  store.add(event('log', undefined, { message: 'loss 0.3\nthe words before: loss\nnothing' }), null);
+  const found = store.shown.map(({ text }) => [...text.matchAll(store.pattern)].map(({ index }) => index));
+  assert.deepEqual(found, [[0], [18]]);
+});
+
+test('what is left is guessed late, and not where nothing is known', () => {
+  const task = { progress: 0.25, startedAt: 0 };
+  assert.equal(left(task, 600_000), 'about 30 min left');
+  assert.equal(left({ ...task, progress: 0.98 }, 600_000), 'less than a minute left');
+  assert.equal(left({ ...task, startedAt: -9e7 }, 0), 'about 75 h left');
+  for (const [change, now] of [[{}, 19_000], [{ progress: null }, 6e5], [{ progress: 0.01 }, 6e5], [{ progress: 1 }, 6e5]]) {
+    assert.equal(left({ ...task, ...change }, now), '');
+  }
+  assert.deepEqual([5, 600, 7200, 2e5].map(ago), ['just now', '10 min ago', '2 h ago', '2 days ago']);
+});
+
+test('the demo ends every task it starts, and takes about a minute', () => {
+  const beats = scenes('x');
+  const tasks = new Map();
+  for (const { type, task } of beats) tasks.set(task, type);
+  assert.deepEqual([...new Set(tasks.values())], ['task_succeeded']);
+  assert.ok(beats.some(({ type }) => type === 'task_failed'));
+  assert.ok(beats.at(-1).at > 55 && beats.at(-1).at < 95);
+});

@@ -1,0 +1,326 @@
+"""`relay-stream.js` in a real browser: each thing it promises, through a network that breaks."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+import trio
+from playwright.sync_api import Page
+
+from tests.e2e.test_cursors import trim
+from tests.support.browser.chromium import Chromium, Profile
+from tests.support.browser.foreign_site import elsewhere
+from tests.support.browser.middlebox import Middlebox, relay_behind
+from tests.support.browser.readers import Reader, reader
+from tests.support.browser.visits import watchers
+from tests.support.patience import PATIENCE
+from tests.support.relay_server import Relay, User
+
+
+@dataclass
+class Scene:
+    """A page elsewhere, a box on the way, a Relay, and a user whose stream is read."""
+
+    page: str
+    box: Middlebox
+    relay: Relay
+    user: User
+    profile: Profile
+
+    async def reads(self, *credentials: str, **options: Any) -> Reader:
+        given = credentials or (self.user.session,)
+        options = {"after": "oldest", **options}
+        return await reader(self.profile, self.page, self.relay, *given, **options)
+
+    async def publish(self, count: int) -> int:
+        """Where the stream stands then."""
+        return int((await self.user.publish(count))[-1]["seq"])
+
+
+@asynccontextmanager
+async def staged(
+    database_url: str, chromium: Chromium, host: str = "127.0.0.1"
+) -> AsyncIterator[Scene]:
+    with elsewhere() as pages:
+        async with (
+            relay_behind(database_url, host, CORS=pages.cross_site) as (box, relay),
+            chromium.profile() as profile,
+        ):
+            yield Scene(pages.cross_site, box, relay, await relay.user(), profile)
+
+
+@pytest.fixture
+async def scene(database_url: str, chromium: Chromium) -> AsyncIterator[Scene]:
+    async with staged(database_url, chromium) as ready:
+        yield ready
+
+
+def upto(last: int) -> list[int]:
+    return list(range(1, last + 1))
+
+
+async def test_websocket_first_with_a_ticket_for_each_connection(scene: Scene) -> None:
+    reads = await scene.reads()
+    await reads.live()
+    await reads.has(await scene.publish(3))
+    await scene.box.cut()
+    assert await reads.has(await scene.publish(3)) == upto(6)
+    assert [target.partition("?")[0] for target in scene.box.streams] == ["/api/rt"] * 2
+    tickets = [re.search(r"ticket=([^&]+)", target) for target in scene.box.streams]
+    assert len({ticket[1] for ticket in tickets if ticket}) == 2
+    assert re.search(r"after=[^&.]+\.3\b", scene.box.streams[1])
+    asked = " ".join([*reads.tab.requested, *scene.box.streams])
+    assert scene.user.session not in asked
+    assert [hello["resumed"] for hello in await reads.seen("hellos")] == [False, True]
+
+
+async def test_sse_where_websockets_are_refused_and_back(scene: Scene) -> None:
+    scene.box.websockets = "refuse"
+    reads = await scene.reads(retryWebSocketAfter=100)
+    await reads.live("sse")
+    await reads.has(await scene.publish(3))
+    await scene.box.cut()
+    await reads.live("sse")
+    await reads.has(await scene.publish(3))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.publish, 50)  # while it changes lines
+        scene.box.websockets = "pass"
+        await reads.live()
+    assert await reads.has(56) == upto(56)
+    assert await reads.seen("gaps") == []
+
+
+async def test_a_proxy_that_accepts_and_forwards_nothing_leads_to_sse(scene: Scene) -> None:
+    scene.box.websockets = "swallow"
+    reads = await scene.reads(clock=True)
+    for attempt in (1, 2):
+        await scene.box.asked(attempt)
+        await reads.tab.do(lambda page: page.clock.fast_forward(16_000))
+        await reads.until("stream.state.attempt >= it", attempt)
+        await reads.tab.do(lambda page: page.clock.fast_forward(1_000))
+    await reads.live("sse")
+    assert await reads.has(await scene.publish(2)) == upto(2)
+
+
+async def test_reconnect_delays_double_with_jitter(scene: Scene) -> None:
+    reads = await scene.reads(clock=True)
+    await reads.live()
+    scene.box.away = True
+    await scene.box.cut()
+    shares = []
+    for attempt in range(1, 9):
+        await reads.until(
+            "stream.state.state === 'waiting' && stream.state.attempt === it", attempt
+        )
+        told = (await reads.seen("states"))[-1]
+        wait, backoff = told["retryAt"] - told["at"], min(30_000, 250 * 2**attempt)
+        shares.append(wait / backoff)
+        await reads.tab.do(lambda page, wait=wait: page.clock.fast_forward(wait + 1))
+    assert all(0.49 <= share <= 1.01 for share in shares)
+    assert max(shares) - min(shares) > 0.01
+    last = await scene.publish(2)
+    scene.box.away = False
+    await reads.tab.run("stream.reconnect()")
+    assert await reads.has(last) == upto(2)
+    await reads.live()
+    assert (await reads.state())["attempt"] == 0
+
+
+@pytest.mark.parametrize(("websockets", "transport"), [("pass", "websocket"), ("refuse", "sse")])
+async def test_a_silent_connection_is_replaced(
+    scene: Scene, websockets: Literal["pass", "refuse"], transport: str
+) -> None:
+    scene.box.websockets = websockets
+    reads = await scene.reads(clock=True, retryWebSocketAfter=600_000)
+    await reads.live(transport)
+    await reads.has(await scene.publish(1))
+    scene.box.stall()
+    last = await scene.publish(2)
+    await reads.tab.do(lambda page: page.clock.fast_forward(63_000))  # heartbeats are 25 s apart
+    await reads.until("seen.states.at(-1).state !== 'live' || seen.states.at(-1).reconnects > 0")
+    await reads.tab.do(lambda page: page.clock.fast_forward(1_000))
+    assert await reads.has(last) == upto(3)
+    await reads.live(transport)
+
+
+async def test_an_idle_sse_connection_with_heartbeats_is_kept(scene: Scene) -> None:
+    """The page sees no heartbeat there: it asks by another way whether it missed anything."""
+    scene.box.websockets = "refuse"
+    reads = await scene.reads(clock=True, retryWebSocketAfter=600_000)
+    await reads.live("sse")
+    await reads.has(await scene.publish(1))
+
+    def pass_time(page: Page) -> None:
+        with page.expect_request(lambda request: "/api/events?" in request.url):
+            page.clock.fast_forward(63_000)
+
+    await reads.tab.do(pass_time)
+    assert await reads.has(await scene.publish(1)) == upto(2)
+    assert (await reads.state())["reconnects"] == 0
+
+
+async def test_the_stream_resumes_after_the_network_was_gone(
+    database_url: str, chromium: Chromium
+) -> None:
+    async with staged(database_url, chromium, "relay.test") as scene:
+        reads = await scene.reads()
+        await reads.has(await scene.publish(1))
+        scene.box.stall()  # another network: the old connection is a corpse
+        last = await scene.publish(2)
+        await reads.until("Date.now() - seen.states.at(-1).at > 1200")
+        await scene.profile.do(lambda context: context.set_offline(True))
+        await reads.until("!navigator.onLine")
+        await scene.profile.do(lambda context: context.set_offline(False))
+        assert await reads.has(last) == upto(3)
+
+        await scene.profile.do(lambda context: context.set_offline(True))
+        await reads.until("!navigator.onLine")
+        await scene.box.cut()
+        await reads.until("stream.state.state === 'offline'")
+        told = (await reads.seen("states"))[-1]
+        assert told["retryAt"] - told["at"] >= 29_000
+        last = await scene.publish(2)
+        await scene.profile.do(lambda context: context.set_offline(False))
+        assert await reads.has(last) == upto(5)  # long before
+
+
+SHOW = """(shown) => {
+  Object.defineProperty(document, 'hidden', { value: !shown, configurable: true });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+async def test_a_page_shown_again_reconnects_at_once(scene: Scene) -> None:
+    """Headless every tab is in sight, so the page is told otherwise."""
+    reads = await scene.reads(clock=True)
+    await reads.has(await scene.publish(1))
+    scene.box.away = True
+    await scene.box.cut()
+    await reads.until("stream.state.state === 'waiting'")
+    await reads.tab.do(lambda page: page.clock.pause_at(page.evaluate("Date.now() + 5000")))
+    await reads.until("stream.state.state === 'waiting'")
+    scene.box.away = False
+    last = await scene.publish(2)
+    asked = len(scene.box.streams)
+    await reads.tab.run(SHOW, False)
+    assert len(scene.box.streams) == asked
+    await reads.tab.run(SHOW, True)
+    assert await reads.has(last) == upto(3)
+
+
+async def test_a_page_load_resumes_at_the_last_cursor(scene: Scene) -> None:
+    options = {"storageKey": "seen"}
+    reads = await scene.reads(**options)
+    assert await reads.has(await scene.publish(3)) == upto(3)
+    await reads.tab.goto("about:blank")
+    last = await scene.publish(3)
+    await reads.tab.goto(scene.page)
+    await reads.begin(after="oldest", **options)
+    assert await reads.has(last) == [4, 5, 6]
+    scene.box.websockets = "refuse"
+    await reads.tab.goto(scene.page)
+    await reads.begin(after="oldest", **options)
+    await reads.live("sse")
+    assert await reads.has(await scene.publish(1)) == [7]
+
+
+async def test_gaps_and_new_epochs_are_reported(scene: Scene, database_url: str) -> None:
+    epoch = (await scene.user.publish(6))[0]["cursor"].partition(".")[0]
+    await trim(database_url, scene.user, 4)
+    behind = await scene.reads(after=f"{epoch}.1")
+    assert await behind.has(6) == [4, 5, 6]
+    assert await behind.seen("gaps") == [[2, 3]]
+    assert [hello["resumed"] for hello in await behind.seen("hellos")] == [True]
+    foreign = await scene.reads(after="another.5")
+    assert await foreign.has(6) == [4, 5, 6]
+    (hello,) = await foreign.seen("hellos")
+    assert (hello["resumed"], hello["reason"]) == (False, "epoch")
+
+
+async def test_an_unauthorized_stream_is_not_retried(scene: Scene) -> None:
+    cannot = (await scene.user.token(scopes=["publish"]))["token"]
+    refused = await scene.reads(cannot, scene.user.session, clock=True)
+    malformed = await scene.reads(after="no cursor", clock=True)
+    for reads in (refused, malformed):  # both, before what either asks for is counted
+        await reads.until("stream.state.state === 'closed'")
+        assert (await reads.state())["code"] == 4403
+    for reads in (refused, malformed):
+        asked = len(reads.tab.requested), len(scene.box.streams)
+        await reads.tab.do(lambda page: page.clock.fast_forward("10:00"))
+        await reads.tab.run("dispatchEvent(new Event('online'))")
+        assert (len(reads.tab.requested), len(scene.box.streams)) == asked
+    await refused.tab.run("credentials.shift(); stream.reconnect()")
+    assert await refused.has(await scene.publish(1)) == [1]
+
+
+async def test_a_revoked_credential_asks_for_another(scene: Scene) -> None:
+    first, second = [await scene.user.token(scopes=["watch"]) for _ in range(2)]
+    reads = await scene.reads(first["token"], second["token"])
+    await reads.has(await scene.publish(2))
+    await scene.user.call("POST", "/api/token/revoke", json={"token_id": first["token_id"]})
+    await reads.until("seen.asked.includes(true)")
+    assert await reads.has(await scene.publish(2)) == upto(4)
+    assert await reads.seen("asked") == [False, True]
+    assert 4401 in [state["code"] for state in await reads.seen("states")]
+
+
+async def leader(readers: list[Reader]) -> Reader:
+    """The one whose connection all of them share."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            leading = [each for each in readers if (await each.state())["leader"]]
+            if len(leading) == 1 and (await leading[0].state())["state"] == "live":
+                return leading[0]
+            await trio.sleep(0.05)
+
+
+@asynccontextmanager
+async def somebody_telling(user: User) -> AsyncIterator[None]:
+    """One event after the other, for as long as the block lasts."""
+
+    async def tell() -> None:
+        while True:
+            await user.posted()
+            await trio.sleep(0.01)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def test_seven_tabs_share_a_connection_and_hand_it_on(scene: Scene) -> None:
+    async with somebody_telling(scene.user):
+        tabs = [await scene.reads(share="all of them") for _ in range(7)]
+        for each in tabs:
+            await each.live()
+        first = await leader(tabs)
+        await watchers(scene.relay, scene.user.session, 1)
+        assert len(scene.box.streams) == 1
+        await first.tab.do(lambda page: page.close())
+        tabs.remove(first)
+        await leader(tabs)
+        await watchers(scene.relay, scene.user.session, 1)
+    last = await scene.publish(1)
+    for each in tabs:
+        assert await each.has(last) == upto(last)
+
+
+async def test_a_frozen_tab_loses_the_shared_connection(scene: Scene) -> None:
+    async with somebody_telling(scene.user):
+        tabs = [await scene.reads(share="both of them") for _ in range(2)]
+        for each in tabs:
+            await each.live()
+        frozen = await leader(tabs)
+        (other,) = [each for each in tabs if each is not frozen]
+        async with frozen.tab.stopped():
+            await other.tab.run(SHOW, True)  # looked at, it asks; nobody answers
+            assert await leader([other]) is other
+        await frozen.until("!stream.state.leader")
+        await watchers(scene.relay, scene.user.session, 1)
+    last = await scene.publish(1)
+    for each in tabs:
+        assert await each.has(last) == upto(last)

@@ -1,0 +1,184 @@
+"""Every example and every line of curl that the reference shows does what it says."""
+
+import json
+import re
+import subprocess
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.support.openapi import operations
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
+from tests.support.programs import program
+from tests.support.relay_server import Relay, User
+
+CURL = Path(__file__).parents[2] / "examples" / "curl"
+SCRIPTS = sorted(path.name for path in CURL.glob("*.sh"))
+
+ENDLESS = {"sse"}  # what goes on until somebody stops it
+
+
+class Shell:
+    """A person at a terminal, with the variables that the examples ask for."""
+
+    def __init__(self, relay: Relay, user: User, hook: str, folder: Path) -> None:
+        for name in ("curl", "jq", "openssl"):
+            program(name)
+        self.folder = folder
+        self.variables = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "RELAY_URL": relay.url,
+            "SESSION": user.session,
+            "HOOK": hook,
+            "METRICS": "unused",
+        }
+
+    async def run(
+        self, *command: str, given: str = "", **variables: str
+    ) -> "subprocess.CompletedProcess[bytes]":
+        with trio.fail_after(PATIENCE):
+            return await trio.run_process(
+                list(command),
+                cwd=self.folder,
+                env={**self.variables, **variables},
+                stdin=given.encode(),
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+
+    async def script(self, name: str, *arguments: str, **more: Any) -> str:
+        """What a script of the examples says, when it did well."""
+        ran = await self.run(str(CURL / name), *arguments, **more)
+        assert ran.returncode == 0, (name, ran.stdout, ran.stderr)
+        return ran.stdout.decode()
+
+
+@pytest.fixture
+async def shell(relay: Relay, tmp_path: Path) -> Shell:
+    user = await relay.user()
+    return Shell(relay, user, await user.hook(), tmp_path)
+
+
+async def test_the_scripts_get_a_token_send_and_read(shell: Shell) -> None:
+    session = (await shell.script("1-become-somebody.sh")).strip()
+    shell.variables["SESSION"] = session
+    shell.variables["HOOK"] = (await shell.script("2-make-a-token.sh", 'a "quoted" name')).strip()
+    first = json.loads(await shell.script("3-send-an-event.sh", "hello", EVENT_ID="e-1"))
+    again = json.loads(await shell.script("3-send-an-event.sh", "hello", EVENT_ID="e-1"))
+    assert (first["seq"], first["duplicate"]) == (1, False)
+    assert (again["seq"], again["duplicate"]) == (1, True)
+    batch = json.loads(await shell.script("4-send-a-batch.sh", "count", given="1\n2\n3\n"))
+    assert (batch["accepted"], batch["last_seq"]) == (3, 4)
+
+    read = partial(shell.script, "6-read-and-resume.sh")
+    events = [json.loads(line) for line in (await read(LIMIT="2")).splitlines()]
+    assert [event["payload"]["message"] for event in events] == ["hello", "1", "2", "3"]
+    assert await read() == ""
+    await shell.script("3-send-an-event.sh", "later")
+    (event,) = (await read()).splitlines()
+    assert json.loads(event)["payload"] == {"message": "later"}
+
+
+@pytest.mark.parametrize(
+    "name", ["2-make-a-token.sh", "6-read-and-resume.sh", "7-ticket.sh", "9-signed.sh"]
+)
+async def test_a_script_that_is_refused_fails_and_shows_why(shell: Shell, name: str) -> None:
+    ran = await shell.run(str(CURL / name), SESSION="broken")
+    assert (ran.returncode, ran.stdout) == (22, b""), "curl's word for a refusal"
+    assert b'"code":"invalid_token"' in ran.stderr
+
+
+async def test_reading_that_fails_leaves_the_cursor_as_it_was(shell: Shell) -> None:
+    await shell.script("3-send-an-event.sh", "one")
+    await shell.script("6-read-and-resume.sh")
+    cursor = (shell.folder / "relay.cursor").read_text()
+    with HeldPort() as port:
+        for trouble in ({"SESSION": "broken"}, {"RELAY_URL": f"http://127.0.0.1:{port.number}"}):
+            ran = await shell.run(str(CURL / "6-read-and-resume.sh"), **trouble)
+            assert ran.returncode != 0
+            assert (shell.folder / "relay.cursor").read_text() == cursor
+    assert await shell.script("6-read-and-resume.sh") == ""
+
+
+async def test_following_goes_on_from_a_cursor(shell: Shell) -> None:
+    first = json.loads(await shell.script("3-send-an-event.sh", "one"))
+    async with trio.open_nursery() as nursery:
+        follow = partial(
+            trio.run_process,
+            [str(CURL / "5-follow.sh"), first["cursor"]],
+            env=shell.variables,
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        following = await nursery.start(follow)
+        said = b""
+        with trio.fail_after(PATIENCE):
+            while b"event: hello" not in said:
+                said += await following.stdout.receive_some()
+            await shell.script("3-send-an-event.sh", "two")
+            while b'"message":"two"' not in said.replace(b" ", b""):
+                said += await following.stdout.receive_some()
+        following.terminate()
+    assert b'"one"' not in said
+
+
+async def test_a_ticket_opens_one_stream_once(shell: Shell) -> None:
+    said = await shell.script("7-ticket.sh")
+    assert "event: hello" in said
+    assert re.search(r"^401 The ticket", said, re.MULTILINE)
+
+
+async def test_a_revoked_token_is_refused(shell: Shell) -> None:
+    assert json.loads(await shell.script("8-revoke.sh")) == {"ok": True}
+    refused = await shell.run(str(CURL / "3-send-an-event.sh"))
+    assert refused.returncode == 22, "curl's word for a refusal"
+    assert json.loads(refused.stdout)["code"] == "invalid_token"
+
+
+async def test_a_token_is_revoked_by_its_id(relay: Relay, shell: Shell) -> None:
+    made = await User(relay, "", shell.variables["SESSION"]).token()
+    assert json.loads(await shell.script("8-revoke.sh", made["token_id"])) == {"ok": True}
+    refused = await shell.run(str(CURL / "3-send-an-event.sh"), HOOK=made["token"])
+    assert refused.returncode == 22
+
+
+async def test_a_signed_event_is_stored(shell: Shell) -> None:
+    assert json.loads(await shell.script("9-signed.sh", "ünïcode & 'quotes'"))["ok"] is True
+
+
+def test_every_script_is_run_here() -> None:
+    run = set(re.findall(r"\d-[\w-]+\.sh", Path(__file__).read_text()))
+    assert run == set(SCRIPTS)
+    for name in SCRIPTS:
+        text = (CURL / name).read_text()
+        assert text.startswith("#!/bin/sh\n# ")
+        assert "\nset -eu\n" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [one["operationId"] for one in operations().values() if "x-codeSamples" in one],
+)
+async def test_every_line_of_curl_in_the_reference_runs(
+    relay: Relay, shell: Shell, name: str
+) -> None:
+    (operation,) = (one for one in operations().values() if one["operationId"] == name)
+    source = operation["x-codeSamples"][0]["source"]
+    if name == "revoke":  # its example names a token of somebody else
+        made = await User(relay, "", shell.variables["SESSION"]).token()
+        source = re.sub(r'"token_id":"[^"]+"', f'"token_id":"{made["token_id"]}"', source)
+    if name == "redeem_link":  # and this one a link that nobody made
+        person = User(relay, "", shell.variables["SESSION"])
+        link = (await person.call("POST", "/api/session/link")).json()["link"]
+        source = re.sub(r'"code":"[^"]+"', f'"code":"{link.partition("#link=")[2]}"', source)
+    seconds = " --max-time 1" if name in ENDLESS else ""
+    status = "\n%{http_code}"
+    ran = await shell.run("sh", "-c", f"{source} -o /dev/null -w '{status}'{seconds}")
+    code = int(ran.stdout.split()[-1])
+    expected = {int(status) for status in operation["responses"] if int(status) < 400}
+    assert code in expected, (source, ran.stderr)

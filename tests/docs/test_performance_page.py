@@ -1,0 +1,72 @@
+"""The page on performance says what its run measured, and a run's figures are read rightly."""
+
+import json
+from pathlib import Path
+
+from bench.page import MEASURED, made
+from bench.results import RATE, Results, columns, number, saturated, sorted_rows
+
+
+def record(peer: str, turn: int, rate: float, **more: object) -> dict[str, object]:
+    load = {"server": 1.0, "generator": 0.4, "postgres": 0.2, "others": 0.0}
+    return {
+        **{"workload": "w1", "case": "at most", "peer": peer, "round": turn},
+        **{"rate": rate, "unit": "events/s", "good": True, "delivered": True, "load": load},
+        **more,
+    }
+
+
+def test_the_page_and_its_plots_are_made_from_the_run() -> None:
+    """`make bench-docs` makes them."""
+    for path, text in made(Results.read(MEASURED)).items():
+        assert path.read_text() == text, path
+
+
+def test_ratios_are_computed_within_each_round() -> None:
+    # a machine that grew twice as fast in the second round and three times in the third
+    results = Results(
+        [record("relay", turn, 2_000 * turn) for turn in (1, 2, 3)]
+        + [record("other", turn, 1_000 * turn) for turn in (1, 2, 3)]
+    )
+    first, second = sorted_rows(results, "w1", "at most")
+    assert (first.peer, second.peer) == ("relay", "other")
+    ratio = first.beside(second, RATE)
+    assert ratio is not None
+    assert (ratio.least, ratio.middle, ratio.most) == (2, 2, 2)
+
+
+def test_the_ratio_says_where_less_is_better() -> None:
+    steady = [
+        record(peer, 1, 0, case="500/s", latency_ms={"p50": p50})
+        for peer, p50 in (("relay", 2.0), ("other", 5.0))
+    ]
+    ours, theirs = sorted_rows(Results(steady), "w1", "500/s")
+    ratio = ours.beside(theirs, columns("w1", "500/s")[0])
+    assert ratio is not None
+    assert ratio.middle == 2.5
+
+
+def test_a_busy_load_generator_is_reported() -> None:
+    busy = {"server": 0.5, "generator": 0.7, "postgres": 0.25, "others": 0.0}
+    results = Results([record("relay", 1, 1_000, load=busy), record("other", 1, 1_000)])
+    assert [saturated(row) for row in results.rows("w1", "at most")] == [True, False]
+
+
+def test_relay_failing_or_misdelivering_fails_the_run_and_slowness_does_not(tmp_path: Path) -> None:
+    def delivered(*records: dict[str, object]) -> bool:
+        path = tmp_path / "run.jsonl"
+        path.write_text("".join(json.dumps(each) + "\n" for each in records))
+        return Results.read(path).delivered
+
+    assert delivered(record("relay", 1, 0.1), record("other", 1, 9e9))
+    assert delivered(record("other", 1, 1.0, delivered=False))  # theirs to answer for
+    assert delivered(record("relay", 1, 1.0, good=False))  # refused, which is no delivery
+    assert not delivered(record("relay", 1, 1.0, delivered=False))
+    assert not delivered(record("relay+RELAY_RATE_LIMITS=on", 1, 1.0, delivered=False))
+    assert not delivered({"failed": "w1", "peer": "relay", "round": 1, "why": "did not start"})
+
+
+def test_numbers_have_three_digits_that_count() -> None:
+    assert [number(each) for each in (0.1234, 9.876, 45.67, 123.4, 98_765, 1_234_567)] == [
+        *("0.12", "9.88", "45.7", "123", "98 800", "1 230 000"),
+    ]

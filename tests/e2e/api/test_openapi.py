@@ -1,0 +1,96 @@
+"""The OpenAPI document is one, is whole, and its examples are of the shape they explain."""
+
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from relay.app import create_app
+from relay.config.settings import Settings
+from relay.errors import MEDIA_TYPE
+from relay.web.needs import Need
+from relay.web.openapi.describe import Description
+from relay.web.openapi.rules import SECURITY
+from tests.docs.test_reference import PROBLEMS
+from tests.support.openapi import document, operations, resolved, validator
+from tests.support.relay_server import Relay
+
+APP = create_app(Settings())
+RULES = list(APP.url_map.iter_rules())
+OPERATIONS = operations()
+
+
+def test_the_document_is_valid() -> None:
+    assert list(OpenAPIV31SpecValidator(document()).iter_errors()) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule)
+def test_every_route_declares_its_credential_its_models_and_its_refusals(rule: Any) -> None:
+    handler: Any = APP.view_functions[rule.endpoint]
+    assert isinstance(handler.need, Need)
+    assert set(handler.need.accepts) <= set(SECURITY)
+    assert isinstance(handler.described, Description)
+    assert handler.described.answers
+    assert handler.__doc__
+    for method in rule.methods - {"HEAD", "OPTIONS"}:
+        path = rule.rule.replace("<", "{").replace(">", "}")
+        assert f"{method} {path}" in OPERATIONS
+
+
+def contents() -> list[tuple[str, dict[str, Any]]]:
+    """Everything with a schema and examples, under a name that finds it."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for key, operation in OPERATIONS.items():
+        found += [(f"{key} {given['name']}", given) for given in operation.get("parameters", ())]
+        bodies = {"body": operation.get("requestBody", {}), **operation["responses"]}
+        found += [
+            (f"{key} {where} {media_type}", content)
+            for where, body in bodies.items()
+            for media_type, content in resolved(body).get("content", {}).items()
+        ]
+    headers = document()["components"]["headers"]
+    return [*found, *((f"header {name}", header) for name, header in headers.items())]
+
+
+@pytest.mark.parametrize(("name", "content"), contents(), ids=[name for name, _ in contents()])
+def test_every_example_is_of_its_schema(name: str, content: dict[str, Any]) -> None:
+    values = [entry["value"] for entry in content.get("examples", {}).values()]
+    if "example" in content:
+        values.append(content["example"])
+    plain = content["schema"] in ({"type": "string"}, {"type": "object"})
+    assert values or plain or name.endswith(" last"), "an example says more than a schema"
+    for value in values:
+        validator(content["schema"]).validate(value)
+
+
+def test_every_refusal_is_a_problem_document_with_a_known_code_of_that_status() -> None:
+    named: set[str] = set()
+    for operation in OPERATIONS.values():
+        for status, response in operation["responses"].items():
+            if int(status) < 400:
+                continue
+            (content,) = resolved(response)["content"].items()
+            assert content[0] == MEDIA_TYPE
+            codes = content[1]["schema"]["allOf"][1]["properties"]["code"]["enum"]
+            assert {PROBLEMS[code].status for code in codes} == {int(status)}
+            named.update(codes)
+    nowhere = set(PROBLEMS) - named
+    assert nowhere == {"method_not_allowed"}  # of what is no operation
+
+
+def test_every_credential_is_a_scheme_and_every_scheme_is_used() -> None:
+    used = {
+        name
+        for operation in OPERATIONS.values()
+        for either in operation["security"]
+        for name in either
+    }
+    assert used == set(SECURITY)
+
+
+async def test_the_document_needs_no_credential_and_is_cached(relay: Relay) -> None:
+    answer = await relay.http.get("/openapi.json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json() == document()
+    known = {"If-None-Match": answer.headers["ETag"]}
+    assert (await relay.http.get("/openapi.json", headers=known)).status_code == 304

@@ -1,0 +1,221 @@
+"""`relay login`, `whoami`, `token` and `logout` against a running Relay."""
+
+import json
+import socket
+import stat
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+
+from relay.cli.main import main
+from relay.client.credentials import claim
+from tests.support.patience import PATIENCE
+from tests.support.relay_server import Relay, User, bearer, running_relay
+
+AWAY = "an address where nobody listens"
+
+
+class Machine:
+    """Somebody's machine: a home of its own, and the commands run there."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.file = home / "relay" / "credentials.json"
+
+    async def relay(self, *arguments: str, stdin: bytes = b"", **environ: str) -> Result:
+        """In this process: starting one a command would be most of the time."""
+        home = {"XDG_CONFIG_HOME": str(self.home), "HOME": str(self.home), **environ}
+        run = partial(CliRunner().invoke, main, arguments, stdin, env=home)
+        with trio.fail_after(PATIENCE):
+            return await trio.to_thread.run_sync(run)
+
+    async def done(self, *arguments: str, **kwargs: Any) -> str:
+        """What it printed; it succeeded."""
+        ended = await self.relay(*arguments, **kwargs)
+        assert ended.exit_code == 0, ended.stderr
+        return ended.stdout
+
+    async def fails(self, exit_code: int, *arguments: str, **kwargs: Any) -> str:
+        """Its one line; it ended with that code, without a word on stdout."""
+        ended = await self.relay(*arguments, **kwargs)
+        (line,) = ended.stderr.splitlines()
+        assert (ended.exit_code, ended.stdout) == (exit_code, ""), line
+        return line
+
+    def kept(self, relay: Relay) -> dict[str, str]:
+        known: dict[str, str] = json.loads(self.file.read_text())["relays"][relay.url]
+        return known
+
+    async def me(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(await self.done("whoami", "--json"))
+        return found
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "laptop")
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "phone")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_login_creates_one_user_in_a_private_file(relay: Relay, laptop: Machine) -> None:
+    said = await laptop.done("login", relay.url)
+    kept = laptop.kept(relay)
+    assert kept["session_token"] not in said
+    assert (mode(laptop.file), mode(laptop.file.parent)) == (0o600, 0o700)
+    me = await laptop.me()
+    assert me["user_id"] in said
+    # what producers on this machine publish with is there at once
+    sent = await relay.http.post(
+        "/api/webhook/cli",
+        json={"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": "hi"},
+        headers=bearer(kept["hook_token"]),
+    )
+    assert sent.status_code == 200
+    assert f"still user {me['user_id']}" in await laptop.done("login")
+    assert laptop.kept(relay) == kept
+    # and again when that one was revoked: to log in is what a 401 asks for
+    await laptop.done("token", "revoke", me["tokens"][0]["token_id"])
+    await laptop.done("login")
+    (token,) = (await laptop.me())["tokens"]
+    assert claim(laptop.kept(relay)["hook_token"], "jti") == token["token_id"]
+
+
+async def test_a_link_from_one_terminal_signs_in_another(
+    relay: Relay, laptop: Machine, phone: Machine
+) -> None:
+    await laptop.done("login", relay.url)
+    link = (await laptop.done("login", "--link")).strip()
+    assert link.startswith(f"{relay.url}/#link=")
+    await phone.done("login", link)
+    assert (await phone.me())["user_id"] == (await laptop.me())["user_id"]
+    assert phone.kept(relay)["session_token"] != laptop.kept(relay)["session_token"]
+
+
+async def test_tokens_made_by_logins_on_machines_of_one_name_are_told_apart(
+    relay: Relay, laptop: Machine, phone: Machine
+) -> None:
+    await laptop.done("login", relay.url)
+    for machine in (phone, Machine(phone.home / "third")):
+        await machine.done("login", (await laptop.done("login", "--link")).strip())
+    host = f"relay on {socket.gethostname()}"
+    names = {token["name"] for token in (await laptop.me())["tokens"]}
+    assert names == {host, f"{host} (2)", f"{host} (3)"}
+    await laptop.done("token", "revoke", f"{host} (2)")
+    await phone.done("login")  # its token is gone, and so is the number
+    assert {token["name"] for token in (await laptop.me())["tokens"]} == names
+
+
+async def test_a_used_link_is_refused_and_switching_users_is_confirmed(
+    relay: Relay, laptop: Machine, phone: Machine
+) -> None:
+    for machine in (laptop, phone):
+        await machine.done("login", relay.url)
+    before = phone.kept(relay)
+    link = (await laptop.done("login", "--link")).strip()
+    assert "--replace" in await phone.fails(4, "login", link)
+    assert phone.kept(relay) == before
+    await phone.done("login", "--with-token", "--replace", stdin=link.encode())
+    after = phone.kept(relay)
+    assert (await phone.me())["user_id"] == (await laptop.me())["user_id"]
+    # the hook token went to the stream that is forgotten
+    assert after["hook_token"] != before["hook_token"]
+    assert "link was used" in await Machine(phone.home / "third").fails(1, "login", link)
+
+
+@pytest.mark.parametrize("kind", ["session", "hook"])
+async def test_a_valid_token_on_stdin_is_adopted(relay: Relay, laptop: Machine, kind: str) -> None:
+    user = await relay.user()
+    token = user.session if kind == "session" else (await user.token(scopes=["publish"]))["token"]
+    said = await laptop.done("login", relay.url, "--with-token", stdin=token.encode() + b"\n")
+    assert (user.user_id in said, token in said) == (True, False)
+    assert laptop.kept(relay)[f"{kind}_token"] == token
+    broken = Machine(laptop.home / "broken")
+    line = await broken.fails(4, "login", relay.url, "--with-token", stdin=token[:-6].encode())
+    assert token[:-6] not in line
+    assert not broken.file.exists()
+
+
+async def test_a_token_is_alone_on_stdout_listed_by_name_and_revoked(
+    relay: Relay, laptop: Machine
+) -> None:
+    await laptop.done("login", relay.url)
+    made = await laptop.done(
+        *("token", "create", "--name", "ci", "--scope", "publish", "--expires", "1h")
+    )
+    (token,) = made.split()
+    user = User(relay, "", "")
+    assert (await user.post(hook=token)).status_code == 200
+    listed = json.loads(await laptop.done("token", "list", "--json"))
+    (ci,) = [one for one in listed if one["name"] == "ci"]
+    assert ci["scopes"] == ["publish"]
+    shown = await laptop.done("token", "list")
+    assert ci["token_id"] in shown
+    assert "no active token" in await laptop.fails(1, "token", "revoke", "nobody")
+    asked = await laptop.fails(4, "whoami", "--token", token)
+    assert "relay login" in asked, "a hook token is nobody to ask; it says what is"
+    await laptop.done("token", "revoke", "ci")
+    assert (await user.post(hook=token)).status_code == 401
+    signed = json.loads(await laptop.done("token", "create", "--signed", "--json"))
+    assert signed["signing_secret"].startswith("whsec_")
+
+
+async def test_logout_ends_the_session_and_this_machines_hook_token(
+    relay: Relay, laptop: Machine
+) -> None:
+    await laptop.done("login", relay.url)
+    kept = laptop.kept(relay)
+    await laptop.done("logout")
+    assert json.loads(laptop.file.read_text())["relays"] == {}
+    for path, token in (("/api/me", "session_token"), ("/api/events", "hook_token")):
+        answer = await relay.http.get(path, headers=bearer(kept[token]))
+        assert (path, answer.status_code) == (path, 401)
+    assert "relay login" in await laptop.fails(4, "whoami")
+
+
+async def test_a_session_is_ended_from_another_device(
+    relay: Relay, laptop: Machine, phone: Machine
+) -> None:
+    await laptop.done("login", relay.url)
+    await phone.done("login", (await laptop.done("login", "--link")).strip())
+    assert "1 other session" in await laptop.done("logout", "--others")
+    assert "relay login" in await phone.fails(4, "whoami")
+    assert (await laptop.me())["user_id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code"),
+    [
+        (("login", AWAY), 5),
+        *((("login", text), 2) for text in ("relay.example", "http://", "http://[x", "::")),
+        *((("login", text), 2) for text in ("http://h:99999", "http://h:0", "http://a b")),
+        (("login", "http://me:secret@relay.example"), 2),
+        (("logout", "relay.example"), 2),
+        (("whoami", "--url", "relay.example"), 2),
+        (("send", "log", "--url", "relay.example"), 2),
+        (("whoami",), 4),
+        (("whoami", "--url", AWAY, "--token", "x.y.z"), 5),
+        (("token", "create"), 4),
+    ],
+)
+async def test_a_missing_credential_is_one_line_and_an_exit_code(
+    laptop: Machine, away: str, arguments: Sequence[str], exit_code: int
+) -> None:
+    await laptop.fails(exit_code, *(away if word == AWAY else word for word in arguments))
+
+
+async def test_closed_signup_explains_what_to_do(database_url: str, laptop: Machine) -> None:
+    async with running_relay(database_url, RELAY_OPEN_SIGNUP="off") as relay:
+        assert "--with-token" in await laptop.fails(4, "login", relay.url)

@@ -1,0 +1,361 @@
+"""`relay tail` as people run it: in a pipe and in a terminal, across restarts, under a flood."""
+
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import termios
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+from rich.console import Console
+
+from relay.cli.screen import Screen
+from relay.client.credentials import Credentials
+from relay.client.watching import Break, Said, Stream
+from relay.db.pool import connect
+from tests.support.browser.middlebox import relay_behind
+from tests.support.commands import RELAY, Command, environment, running
+from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.ports import HeldPort
+from tests.support.relay_server import Relay, User, bearer, running_relay
+from tests.support.stand_in import TOKEN
+from tests.support.terminals import piped
+
+FLOOD = 10_000  # events
+ROOM = 40 * 2**20  # bytes a flood may add: Python's own waste, and none of the events
+
+
+def as_user(user: User, home: Path, **more: str) -> dict[str, str]:
+    known = {"RELAY_URL": user.relay.url, "RELAY_TOKEN": user.session, "HOME": str(home)}
+    return environment(**known, XDG_CONFIG_HOME=str(home), **more)
+
+
+def tailing(user: User, home: Path, *arguments: str) -> AbstractAsyncContextManager[Command]:
+    return running((*RELAY, "tail", *arguments), home, as_user(user, home))
+
+
+async def lines(tail: Command, count: int) -> list[bytes]:
+    """Its first so many lines."""
+    await tail.says(rf"(?s)\A(?:[^\n]*\n){{{count}}}")
+    return tail.said.encode().splitlines()[:count]
+
+
+async def watched(user: User, streams: int = 1) -> None:
+    with trio.fail_after(PATIENCE):
+        while True:
+            if (await user.call("GET", "/api/me")).json()["connections"] == streams:
+                return
+            await trio.sleep(LOOK_EVERY)
+
+
+async def flood(user: User, count: int, message: str = "a line of a build") -> None:
+    headers = bearer(await user.hook()) | {"Content-Type": "application/x-ndjson"}
+    one = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "task_id": "t"}
+    for first in range(0, count, 1_000):
+        batch = [
+            json.dumps({**one, "payload": {"message": f"{message} {n}"}})
+            for n in range(first, first + 1_000)
+        ]
+        path = "/api/webhook/cli"
+        answer = await user.relay.http.post(path, content="\n".join(batch), headers=headers)
+        assert answer.status_code == 200, answer.text
+
+
+async def test_a_pipe_gets_each_event_as_sent_across_a_restart_and_ends_with_130(
+    database_url: str, tmp_path: Path
+) -> None:
+    port = HeldPort()
+    bind = f"127.0.0.1:{port.number}"
+    # nobody is there yet: said at once, and not tried for ever
+    nobody = environment(RELAY_URL=f"http://{bind}", RELAY_TOKEN=TOKEN)
+    gone = await piped([*RELAY, "tail"], nobody)
+    assert (gone.returncode, gone.stdout, gone.stderr.count(b"\n")) == (5, b"", 1)
+    stack = AsyncExitStack()
+    async with running_relay(database_url, RELAY_BIND=bind) as relay:
+        user = await relay.user()
+        await user.publish(2)
+        hook = await user.hook()
+        tail = await stack.enter_async_context(
+            tailing(user, tmp_path, "--json", "--after", "oldest")
+        )
+        await lines(tail, 2)
+    async with running_relay(database_url, RELAY_BIND=bind) as relay:
+        user.relay = relay
+        await user.posted(hook=hook, payload={"n": "after the restart", "x": [1.0, "é"]})
+        seen = await lines(tail, 3)
+        assert [json.loads(line)["seq"] for line in seen] == [1, 2, 3]
+        assert '"payload":{"n":"after the restart"' in seen[2].decode().replace(": ", ":")
+        tail.process.send_signal(signal.SIGINT)
+        assert await tail.ended() == 130
+        await stack.aclose()
+    said = (tmp_path / "stderr.log").read_text().splitlines()
+    assert [line.startswith("relay: ") for line in said] == [True] * len(said)
+    assert "connected again" in said[-1]
+
+
+async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
+    database_url: str,
+) -> None:
+    """As when a laptop wakes up elsewhere: nobody says that the other end is gone."""
+    async with relay_behind(database_url) as (box, relay):
+        user = await relay.user()
+        epoch = (await user.call("GET", "/api/me")).json()["cursor"].partition(".")[0]
+        await user.publish(1)
+        stream = Stream(Credentials(box.url, user.session), {}, silence=1.0)
+        # as if it had been connected before: a slow start is a break, too, and no end
+        stream.cursor = f"{epoch}.0"
+        seen: list[str] = []
+        sender, receiver = trio.open_memory_channel[str](100)
+
+        def read() -> None:
+            for heard in stream.read():
+                names = (
+                    ["break"] if isinstance(heard, Break) else [str(_name(one)) for one in heard]
+                )
+                for name in names:
+                    trio.from_thread.run_sync(sender.send_nowait, name)
+                if "3" in names:
+                    return
+
+        async def sees(name: str) -> None:
+            with trio.fail_after(PATIENCE):
+                while name not in seen:
+                    seen.append(await receiver.receive())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(trio.to_thread.run_sync, read, abandon_on_cancel=True))
+            await sees("1")
+            box.stall()
+            await user.publish(1)
+            await sees("2")
+            assert "break" in seen[seen.index("1") : seen.index("2")]
+            await user.publish(1)
+            await sees("3")
+        assert [name for name in seen if name.isdigit()] == ["1", "2", "3"]
+
+
+def _name(one: Said) -> object:
+    return one.control or one.fields["seq"]
+
+
+async def test_a_closed_output_pipe_ends_tail_at_once_and_quietly(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    await user.publish(1)
+    script = '"$@" | head -n 1; echo ${PIPESTATUS[0]}'
+    command = ["bash", "-c", script, "-", *RELAY, "tail", "--json", "--after", "oldest"]
+    done = await piped(command, as_user(user, tmp_path))
+    event, code = done.stdout.splitlines()
+    assert (json.loads(event)["seq"], code, done.stderr) == (1, b"141", b"")
+
+
+async def test_off_a_terminal_and_with_no_color_no_colour_is_written(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    red = "\x1b[31mred\x1b[0m"
+    await user.posted(event_type="task_started", task_id="t", payload={"title": "build"})
+    await user.posted(task_id="t", payload={"message": red, "level": "error"})
+    async with tailing(user, tmp_path, "--last", "2") as tail:
+        await tail.says("red")
+        assert "\x1b" not in tail.said
+    async with in_terminal(user, tmp_path, "--last", "2", NO_COLOR="1") as terminal:
+        await terminal.shows("red")
+        # bold and dim are no colours
+        assert re.findall(r"\x1b\[[0-9;]*(?<![0-9])3[0-9][0-9;]*m", terminal.written) == []
+
+
+async def test_one_task_is_followed_by_its_id(relay: Relay, tmp_path: Path) -> None:
+    user = await relay.user()
+    for task in ("a", "b", "a"):
+        await user.posted(task_id=task)
+    async with tailing(user, tmp_path, "--json", "--last", "3", "--task", "a") as tail:
+        assert [json.loads(line)["seq"] for line in await lines(tail, 2)] == [1, 3]
+
+
+async def test_gaps_and_new_epochs_are_shown(
+    relay: Relay, database_url: str, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    await user.publish(3)
+    epoch = (await user.call("GET", "/api/me")).json()["cursor"].partition(".")[0]
+    async with connect(database_url, timeout=PATIENCE) as database:
+        await database.execute(
+            "SELECT trim_stream($1::uuid, 1, 1000000, '1970-01-01', 500)", user.user_id
+        )
+    for cursor, told in ((f"{epoch}.0", "2 events are no longer stored"), ("other.7", "anew")):
+        async with tailing(user, tmp_path, "--json", "--after", cursor) as tail:
+            assert json.loads((await lines(tail, 1))[0])["seq"] == 3
+        assert told in (tmp_path / "stderr.log").read_text()
+
+
+async def test_a_revoked_credential_is_one_line_and_exit_code_4(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    async with tailing(user, tmp_path) as tail:
+        await watched(user)
+        await user.call("DELETE", "/api/session")
+        assert await tail.ended() == 4
+    (line,) = (tmp_path / "stderr.log").read_text().splitlines()
+    assert "relay login" in line
+
+
+# -- in a terminal
+
+
+class Terminal:
+    """A terminal of 100 by 30, and what a command wrote to it."""
+
+    def __init__(self, process: trio.Process, descriptor: int) -> None:
+        self.process = process
+        self._descriptor = descriptor
+        self.written = ""
+
+    async def shows(self, text: str) -> None:
+        with trio.fail_after(PATIENCE):
+            while text not in self.written:
+                await trio.lowlevel.wait_readable(self._descriptor)
+                self.written += os.read(self._descriptor, 65_536).decode(errors="replace")
+
+    async def shows_in_order(self, texts: Iterable[str]) -> None:
+        """These come one after the other, whatever stands in between; nothing else is kept."""
+        with trio.fail_after(PATIENCE):
+            for text in texts:
+                while (at := self.written.find(text)) < 0:
+                    self.written = self.written[-len(text) :]
+                    await trio.lowlevel.wait_readable(self._descriptor)
+                    self.written += os.read(self._descriptor, 65_536).decode(errors="replace")
+                self.written = self.written[at + len(text) :]
+
+
+@asynccontextmanager
+async def in_terminal(
+    user: User, home: Path, *arguments: str, **settings: str
+) -> AsyncIterator[Terminal]:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    env = as_user(user, home, TERM="xterm-256color", **settings)
+    process = await trio.lowlevel.open_process(
+        [*RELAY, "tail", *arguments],
+        env=env,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    try:
+        yield Terminal(process, ours)
+    finally:
+        with trio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        os.close(ours)
+
+
+async def test_a_terminal_shows_bars_below_logs_and_interprets_no_escapes_of_payloads(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    async with in_terminal(user, tmp_path) as terminal:
+        await watched(user)
+        await user.posted(event_type="task_started", task_id="t", payload={"title": "train it"})
+        await user.posted(
+            event_type="task_progress",
+            task_id="t",
+            payload={"progress": 0.4, "message": "epoch 4"},
+        )
+        await terminal.shows(" 40%")
+        assert ("train it" in terminal.written, "━" in terminal.written) == (True, True)
+        evil = (
+            "\x1b]0;owned\x07\x1b]52;c;cm0=\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n [bold]kept[/bold]"
+        )
+        await user.posted(task_id="t", payload={"message": evil})
+        await terminal.shows("[bold]kept[/bold]")
+        assert "\x1b[31mred" in terminal.written
+        for order in ("\x1b]", "owned", "cm0=", "\x1b[2J", "\x9b"):
+            assert order not in terminal.written, order
+        await user.posted(event_type="task_succeeded", task_id="t", payload={"duration_s": 62.5})
+        await terminal.shows("✓ train it")
+        await terminal.shows("1:02")
+        terminal.process.send_signal(signal.SIGINT)
+        with trio.fail_after(PATIENCE):
+            assert await terminal.process.wait() == 130
+        await terminal.shows("\x1b[?25h")  # the cursor is given back
+
+
+def told(kind: str, at: datetime, **payload: object) -> dict[str, object]:
+    stamp = at.isoformat().replace("+00:00", "Z")
+    event = {"event_type": kind, "task_id": "t", "ts": "2026-01-31T12:00:00Z"}
+    return {**event, "received_at": stamp, "payload": payload}
+
+
+@pytest.mark.parametrize("ahead", [0, 7_200])
+def test_a_tasks_duration_counts_from_its_start_event(ahead: int) -> None:
+    seen = Console(width=100, file=io.StringIO(), force_terminal=True)
+    server = datetime.now(UTC) + timedelta(seconds=ahead)
+    screen = Screen(seen)
+    screen.show([told("task_progress", server - timedelta(hours=9), progress=0.1)])
+    screen.show([told("task_started", server - timedelta(seconds=190), title="train it")])
+    screen.show([told("task_progress", server, progress=0.4)])
+    with seen.capture() as below:
+        seen.print(screen._below())  # what a refresh paints
+    assert re.search(r"40%\x1b?\S* +3:1\d", below.get()) is not None, below.get()
+
+
+def test_a_log_without_a_task_is_not_shown_under_one() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    screen = Screen(seen)
+    events = [
+        told("task_started", datetime.now(UTC), title="one"),
+        told("task_started", datetime.now(UTC), title="two"),
+        told("log", datetime.now(UTC), message="nobody's"),
+        told("task_succeeded", datetime.now(UTC), title="one"),
+    ]
+    for event in events:
+        del event["task_id"]
+    with seen.capture() as lines:
+        screen.show(events)
+    said = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert said == ["▶ one", "▶ two", "nobody's", "✓ one"]
+    with seen.capture() as below:
+        seen.print(screen._below())
+    assert ("two" in below.get(), "one" in below.get()) == (True, False)
+
+
+def test_a_log_without_a_message_is_shown_as_the_json_it_is() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    with seen.capture() as lines:
+        Screen(seen).show([told("log", datetime.now(UTC), ok=True, where=None, name="Zoë")])
+    assert '{"ok": true, "where": null, "name": "Zoë"}' in lines.get()
+
+
+async def test_a_flood_is_shown_whole_in_order_and_held_nowhere(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    async with in_terminal(user, tmp_path) as terminal:
+        await watched(user)
+        await flood(user, 1_000, "warm")
+        await terminal.shows_in_order(["warm 999\r"])
+        process = psutil.Process(terminal.process.pid)
+        before = process.memory_info().rss
+        await flood(user, FLOOD)
+        await terminal.shows_in_order(f"of a build {number}\r" for number in range(FLOOD))
+        assert process.memory_info().rss - before < ROOM

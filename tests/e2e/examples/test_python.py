@@ -1,0 +1,37 @@
+"""`examples/python`: tqdm and logging, run as they stand."""
+
+from tests.e2e.examples.conftest import EXAMPLES, Machine, said, shape
+
+PYTHON = EXAMPLES / "python"
+
+
+async def test_tqdm_progress_is_the_tasks_progress(machine: Machine) -> None:
+    done = await machine.run("python", PYTHON / "with_tqdm.py")
+    assert done.returncode == 0, done.stderr
+    assert b"epoch 3: 100%" in done.stderr
+    started, *events, ended = await machine.told()
+    assert (started["event_type"], started["payload"]) == (
+        "task_started",
+        {"title": "Train the model"},
+    )
+    lines = [line.partition(":")[0] for line in said(events).split("\n")]
+    assert lines == ["epoch 1", "epoch 2", "epoch 3"]
+    bars = [event["payload"] for event in events if event["event_type"] == "task_progress"]
+    assert bars[-1] == {"progress": 1.0, "message": "epoch 3: 50/50"}
+    assert (ended["event_type"], ended["task_id"]) == ("task_succeeded", started["task_id"])
+
+
+async def test_log_records_are_the_tasks_log(machine: Machine) -> None:
+    done = await machine.run("python", PYTHON / "with_logging.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b"WARNING:shop:left out: pear,four\nINFO:shop:8 pieces ordered\n"
+    events = await machine.told()
+    assert shape(events[:1]) == [("task_started", None)]
+    logged = [
+        (event["payload"]["level"], event["payload"]["message"])
+        for event in events
+        if event["event_type"] == "log"
+    ]
+    assert logged == [("warning", "left out: pear,four"), ("info", "8 pieces ordered")]
+    assert ("task_progress", "3/3") in shape(events)
+    assert events[-1]["event_type"] == "task_succeeded"

@@ -1,0 +1,149 @@
+"""`examples/shell`: a function of POSIX shell and curl."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.e2e.examples.conftest import EXAMPLES, Machine
+from tests.support.patience import PATIENCE
+from tests.support.programs import program
+from tests.support.stand_in import TOKEN, StandIn, busy
+
+WATCHED = EXAMPLES / "shell" / "watched.sh"
+SHELLS = ["bash", "dash"]
+
+
+@pytest.fixture(autouse=True)
+def curl() -> str:
+    return program("curl")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_watched_command_behaves_as_without(machine: Machine, shell: str) -> None:
+    done = await machine.run(
+        program(shell),
+        "-euc",
+        f'. "{WATCHED}"; watched sh -c "read word; echo \\$word; echo err >&2"; echo after',
+        given=b"given\n",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"given\nafter\n", b"err\n")
+    started, log, ended = await machine.told()
+    assert [event["event_type"] for event in (started, log, ended)] == [
+        "task_started",
+        "log",
+        "task_succeeded",
+    ]
+    assert started["payload"] == {"title": "sh -c read word; echo $word; echo err >&2"}
+    assert sorted(log["payload"]["message"].split("\n")) == ["err", "given"]
+    assert ended["payload"]["exit_code"] == 0
+    assert ended["payload"]["duration_s"] >= 0
+    assert {event["task_id"] for event in (started, log, ended)} == {started["task_id"]}
+    assert [*machine.home.glob("tmp*")] == []
+
+
+async def test_a_failure_is_reported_with_its_exit_code_and_last_lines(machine: Machine) -> None:
+    awkward = r"""a\tb \\ "c" \033[31mred\033[0m \303\274 \377\001 %%s"""
+    script = machine.script("work", f"seq 100; printf '{awkward}'; exit 7")
+    strict = ["bash", "-euo", "pipefail", "-c"]
+    lines = f'. "{WATCHED}"; watched "{script}" "an \\"argument"; echo never'
+    done = await machine.run(*strict, lines)
+    assert done.returncode == 7
+    assert b"never" not in done.stdout
+    _, log, ended = await machine.told()
+    assert log["payload"]["message"].split("\n") == [
+        *(str(number) for number in range(82, 101)),
+        'a\tb \\ "c" \x1b[31mred\x1b[0m ü  %s',
+    ]
+    assert ended["event_type"] == "task_failed"
+    assert ended["payload"]["exit_code"] == 7
+    assert ended["payload"]["title"] == f'{script} an "argument'
+
+
+async def test_the_function_needs_few_tools(machine: Machine) -> None:
+    few = machine.home / "few"
+    few.mkdir()
+    for name in ("sh", "curl", "awk", "cat", "date", "mktemp", "rm", "sed", "tail", "tee", "tr"):
+        (few / name).symlink_to(program(name))
+    env = {**machine.env, "PATH": str(few)}
+    lines = f'. "{WATCHED}"; watched printf "na\\303\\257ve\\n"'
+    done = await machine.run("sh", "-c", lines, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "naïve\n".encode(), b"")
+    _, log, _ = await machine.told()
+    assert log["payload"]["message"] == "nave", "without iconv, what is ASCII"
+
+
+async def test_a_closed_output_pipe_ends_the_command(machine: Machine) -> None:
+    lines = f'. "{WATCHED}"; watched yes | head -n 1; echo "${{PIPESTATUS[0]}}"'
+    done = await machine.run("bash", "-c", f"set -uo pipefail; {lines}")
+    assert done.stdout == b"y\n141\n"
+    ended = (await machine.told())[-1]
+    assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_failed", 141)
+
+
+async def test_a_retried_event_is_stored_once(tmp_path: Path) -> None:
+    with StandIn() as away:
+        away.script += [busy(), busy("0", 429)]
+        script = f'. "{WATCHED}"; watched true; watched false; echo $?'
+        done = await _sh(script, tmp_path, away.url)
+    assert done.stdout == b"1\n"
+    assert done.stderr == b""
+    types = [event["event_type"] for event in away.events]
+    assert types == ["task_started", "task_succeeded", "task_started", "task_failed"]
+    assert len({event["event_id"] for event in away.events}) == 4
+    assert away.requests == 6
+
+
+async def test_an_unreachable_relay_costs_one_line(tmp_path: Path) -> None:
+    with StandIn() as away:
+        away.always = (401, {"detail": "Revoked."}, {})
+        done = await _sh(f'. "{WATCHED}"; watched echo hello', tmp_path, away.url)
+    assert (done.returncode, done.stdout) == (0, b"hello\n")
+    assert (
+        done.stderr.decode().splitlines()
+        == ["watched: Relay was not told: (22) The requested URL returned error: 401"] * 2
+    )
+    assert TOKEN.encode() not in done.stderr
+    quiet = await _sh(f'. "{WATCHED}"; watched sh -c "exit 3"', tmp_path, away.url, token="")
+    assert quiet.returncode == 3
+    assert quiet.stderr.startswith(b"watched: no RELAY_TOKEN")
+
+
+async def test_ctrl_c_ends_the_command_and_is_reported(machine: Machine) -> None:
+    process = await trio.lowlevel.open_process(
+        ["sh", "-c", f'. "{WATCHED}"; watched sh -c "echo here; exec sleep 3600"'],
+        env=machine.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    async with process.stdout:
+        with trio.fail_after(PATIENCE):
+            assert await process.stdout.receive_some() == b"here\n"
+            os.killpg(process.pid, signal.SIGINT)
+            await process.wait()
+    async with machine.user.sse("?after=oldest") as stream:
+        _, log, ended = await stream.events(3)
+    assert log["payload"]["message"] == "here"
+    assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_failed", 130)
+
+
+async def _sh(  # leaves no file behind
+    script: str, folder: Path, url: str, token: str = TOKEN
+) -> "subprocess.CompletedProcess[bytes]":
+    env = {"PATH": "/usr/bin:/bin", "RELAY_URL": url, "RELAY_TOKEN": token, "TMPDIR": str(folder)}
+    with trio.fail_after(PATIENCE):
+        done = await trio.run_process(
+            ["sh", "-c", script],
+            env=env,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            start_new_session=True,
+        )
+    assert os.listdir(folder) == []
+    return done

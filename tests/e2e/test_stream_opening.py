@@ -1,0 +1,368 @@
+"""Opening a stream: where it starts, what refuses it, what is counted and logged of it."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+import trio
+from prometheus_client import REGISTRY
+
+import relay.auth.credentials
+import relay.web.middleware.access_log
+from relay.auth.credentials import Access
+from relay.db.heads import Heads
+from relay.db.pool import Database
+from relay.errors import DatabaseAway, Draining, InvalidToken, ProcessFull, TooManyConnections
+from relay.observability.logs import known
+from relay.realtime.hub import Hub
+from tests.integration.db.test_retention import database_of
+from tests.support.patience import PATIENCE
+from tests.support.raw_client import HANDSHAKE, RawHttp, head, raw_http
+from tests.support.relay_server import Relay, User, bearer, running_relay
+from tests.support.tokens import claims_of, minted
+
+DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
+PATHS = {"websocket": "/api/rt", "sse": "/api/sse"}
+OPENED = {"websocket": 101, "sse": 200}
+ONE_REQUESTS_OWN = (
+    rb"(?<=x-request-id: )\w+|(?<=\"request_id\":\")\w+|(?<=date: )[^\r]+"
+    rb"|(?<=ratelimit-remaining: )\d+|(?<=ratelimit-reset: )\d+|(?<=token_ttl_s\":)\d+"
+    rb"|(?<=retry-after: )\d{3}\b|(?<=try again in )\d{3}\b"  # minutes, counted in seconds
+)
+ONE_CONNECTIONS_OWN = {"request_id", "connection_id"}
+COUNTED = (
+    *("relay_http_requests", "relay_problems", "relay_auth_failures", "relay_rate_limited"),
+    *("relay_stream", "relay_resumes", "relay_connected_sockets"),
+)
+FAILURES = (
+    (Heads, "head", DatabaseAway()),
+    (Heads, "head", InvalidToken("The user is gone.", reason="revoked")),
+    (Heads, "head", RuntimeError("unforeseen")),
+    (Hub, "admit", Draining()),
+    (Hub, "admit", ProcessFull()),
+    (Hub, "admit", TooManyConnections("Too many.")),
+)
+
+
+class Lines(list[dict[str, Any]]):
+    """What the last line of each request says of it."""
+
+    news = trio.Event()
+
+    async def told(self, count: int = 1) -> None:
+        """Return when there are so many."""
+        while len(self) < count:
+            self.news = trio.Event()
+            await self.news.wait()
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
+    said = Lines()
+    inner = relay.web.middleware.access_log._tell_end
+
+    def noted(route: str, method: str, status: int, seconds: float) -> None:
+        facts = {name: fact for name, fact in known().items() if name not in ONE_CONNECTIONS_OWN}
+        said.append({"route": route, "method": method, "status": status, **facts})
+        said.news.set()
+        inner(route, method, status, seconds)
+
+    monkeypatch.setattr(relay.web.middleware.access_log, "_tell_end", noted)
+    return said
+
+
+@contextmanager
+def counted() -> Iterator[dict[Any, float]]:
+    """How far the counters of streams and answers moved within the block."""
+    moved: dict[Any, float] = {}
+    before = _counts()
+    yield moved
+    after = _counts()
+    moved |= {key: n - before.get(key, 0) for key, n in after.items() if n != before.get(key, 0)}
+
+
+def _counts() -> dict[Any, float]:
+    return {
+        (sample.name, *sample.labels.items()): sample.value
+        for family in REGISTRY.collect()
+        if family.name.startswith(COUNTED)
+        for sample in family.samples
+        if not sample.name.endswith(("_created", "_bucket", "_sum"))
+    }
+
+
+@asynccontextmanager
+async def asked(
+    relay: Relay,
+    door: str,
+    headers: dict[str, str],
+    query: str = "",
+    *more: str,
+    path: str | None = None,
+) -> AsyncIterator[RawHttp]:
+    given = {**(HANDSHAKE if door == "websocket" else {}), **headers}
+    target = f"{PATHS[door] if path is None else path}{query}"
+    fields = [f"{name}: {text}" for name, text in given.items()]
+    async with raw_http(relay) as connection:
+        await connection.send(head(target, *fields, *more, method="GET"))
+        yield connection
+
+
+async def read(connection: RawHttp, mark: bytes) -> bytes:
+    """What comes up to the message with this mark, or the document of a refusal."""
+    refused = rb"HTTP/1.1 [45].*\r\n\r\n\{.*\}$"
+    return await read_until(connection, refused + rb"|" + mark + rb".*[}\]]\s*$")
+
+
+async def read_until(connection: RawHttp, end: bytes) -> bytes:
+    """What comes up to this; without what is one request's own."""
+    heard = b""
+    with trio.fail_after(PATIENCE):
+        while not re.search(end, heard, re.DOTALL):
+            data = await connection.tcp.receive_some()
+            assert data, heard
+            heard += data
+    return re.sub(ONE_REQUESTS_OWN, b"", heard)
+
+
+async def answered(
+    relay: Relay,
+    lines: Lines,
+    door: str,
+    headers: dict[str, str],
+    query: str = "",
+    *more: str,
+    until: bytes = b'"hello"',
+) -> Any:
+    """All there is to know of a stream that is opened and left: bytes, log line, counts."""
+    lines.clear()
+    with counted() as moved:
+        async with asked(relay, door, headers, query, *more) as connection:
+            heard = await read(connection, until)
+        with trio.fail_after(PATIENCE):
+            await lines.told()
+    return heard, [*lines], moved
+
+
+@DOORS
+@pytest.mark.parametrize(
+    ("place", "name", "failure"), FAILURES, ids=lambda failure: type(failure).__name__
+)
+async def test_a_failure_while_a_stream_opens_is_an_http_response(
+    relay: Relay,
+    lines: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    door: str,
+    place: type,
+    name: str,
+    failure: Exception,
+) -> None:
+    user = await relay.user()
+    await answered(relay, lines, door, bearer(user.session))
+
+    async def fail(*_: Any) -> None:
+        raise failure
+
+    def fail_at_once(*_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(place, name, fail if place is Heads else fail_at_once)
+    _, (line,), moved = await answered(relay, lines, door, bearer(user.session))
+    assert (line["route"], line["status"] >= 400) == (PATHS[door], True)
+    assert moved, "nothing was counted"
+
+
+@DOORS
+async def test_a_token_that_may_only_publish_opens_no_stream(
+    relay: Relay, lines: Lines, door: str
+) -> None:
+    user = await relay.user()
+    token = (await user.token(scopes=["publish"]))["token"]
+    await answered(relay, lines, door, bearer(token))
+    _, (line,), _ = await answered(relay, lines, door, bearer(token))
+    assert line["status"] == 403
+
+
+@DOORS
+@pytest.mark.usefixtures("one_moment")
+async def test_new_streams_are_rate_limited(database_url: str, lines: Lines, door: str) -> None:
+    limits = {"RELAY_RATE_LIMITS": "on", "RELAY_RATE_HANDSHAKES": "2/h"}
+    async with running_relay(database_url, CORS="https://app.example.com", **limits) as relay:
+        user = await relay.user()
+        opened = [await answered(relay, lines, door, bearer(user.session)) for _ in range(2)]
+        refused = [
+            await answered(relay, lines, door, bearer(token))
+            for token in (user.session, "nonsense")
+        ]
+    assert all(b"ratelimit-limit: 2" in heard for heard, _, _ in opened)
+    assert refused[0] == refused[1]
+    heard, (line,), _ = refused[0]
+    assert line["status"] == 429
+    assert "user_id" not in line  # the address was refused before the credential was looked at
+    assert (b"vary: Origin" in heard) == (door == "sse")
+
+
+@DOORS
+async def test_streams_per_user_are_bounded(database_url: str, lines: Lines, door: str) -> None:
+    async with running_relay(database_url, RELAY_MAX_CONNECTIONS_PER_USER="2") as relay:
+        user = await relay.user()
+        async with user.websocket() as first, user.sse() as second:
+            await first.hello()
+            await second.hello()
+            _, (line,), _ = await answered(relay, lines, door, bearer(user.session))
+    assert line["status"] == 429
+
+
+@DOORS
+async def test_a_revoked_token_ends_its_stream_and_leaves_the_cache(
+    relay: Relay, lines: Lines, door: str
+) -> None:
+    user = await relay.user()
+    token = await user.token()
+    lines.clear()
+    async with asked(relay, door, bearer(token["token"])) as connection:
+        await read(connection, b'"hello"')
+        await user.call("POST", "/api/token/revoke", json={"token_id": token["token_id"]})
+        end = rb"revoked$" if door == "websocket" else rb"\r\n0\r\n\r\n$"
+        assert b'"code":4401' in await read_until(connection, end)
+    with trio.fail_after(PATIENCE):
+        await lines.told(2)  # the stream, and the revoke
+    _, (line,), _ = await answered(relay, lines, door, bearer(token["token"]))
+    assert line["status"] == 401
+
+
+class Unknown(NamedTuple):
+    """A credential that memory does not know, and how it is refused; not at all: 0."""
+
+    token: str
+    status: int = 0
+    reason: str | None = None
+
+
+async def unknown_credentials(user: User, database: Database) -> dict[str, Unknown]:
+    other, deleted = await user.relay.user(), await user.relay.user()
+    hook, publisher, late, revoked, gone = [
+        await user.token(scopes=[scope])
+        for scope in ("watch", "publish", "watch", "watch", "watch")
+    ]
+    await database.execute(
+        "UPDATE tokens SET expires_at = now() WHERE token_id = $1", UUID(late["token_id"])
+    )
+    await user.call("POST", "/api/token/revoke", json={"token_id": revoked["token_id"]})
+    await database.execute("DELETE FROM tokens WHERE token_id = $1", UUID(gone["token_id"]))
+    await database.execute("DELETE FROM users WHERE user_id = $1", UUID(deleted.user_id))
+    said = claims_of(hook["token"])
+    return {
+        "session": Unknown(user.session),
+        "hook token": Unknown(hook["token"]),
+        "publisher": Unknown(publisher["token"], 403),
+        "late": Unknown(late["token"], 401, "revoked"),
+        "expired": Unknown(minted({**said, "exp": 1_700_000_000}), 401, "expired"),
+        "revoked": Unknown(revoked["token"], 401, "revoked"),
+        "gone": Unknown(gone["token"], 401, "revoked"),
+        "of a deleted user": Unknown(deleted.session, 401, "revoked"),
+        "another's": Unknown(minted({**said, "sub": other.user_id}), 401, "revoked"),
+        "of another kind": Unknown(minted({**said, "type": "session"}), 401, "revoked"),
+        "another key's": Unknown(minted(said, kid="other"), 401, "unknown_key"),
+        "forged": Unknown(minted(said, secret="f" * 48), 401, "malformed"),
+        "too long": Unknown(hook["token"] + "A" * 5_000, 401, "malformed"),
+        "nonsense": Unknown("nonsense", 401, "malformed"),
+    }
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Tokens that the database was asked for; nothing is remembered."""
+    tokens: list[str] = []
+    inner = Access._ask
+
+    def noted(access: Access, token: str) -> Any:
+        tokens.append(token)
+        return inner(access, token)
+
+    monkeypatch.setattr(Access, "_ask", noted)
+    monkeypatch.setattr(Access, "_remember", lambda *_: None)
+    return tokens
+
+
+@DOORS
+async def test_an_uncached_credential_is_looked_up_in_the_database(
+    relay: Relay,
+    database_url: str,
+    lines: Lines,
+    asked_for: list[str],
+    door: str,
+) -> None:
+    user = await relay.user()
+    async with database_of(database_url) as database:
+        unknown = await unknown_credentials(user, database)
+    for name, (token, status, reason) in unknown.items():
+        asked_for.clear()
+        heard, (line,), _ = await answered(relay, lines, door, bearer(token))
+        assert (name, asked_for) == (name, [token])
+        told = (line["status"], line["reason"] if status == 401 else None)
+        assert (name, *told) == (name, status or OPENED[door], reason)
+        assert (b"www-authenticate: Bearer" in heard) == (status > 0)
+
+
+@DOORS
+@pytest.mark.parametrize("trust", [60.0, 0.0])
+async def test_no_stream_opens_while_the_database_is_away(
+    database_url: str,
+    lines: Lines,
+    asked_for: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    door: str,
+    trust: float,
+) -> None:
+    """As long as memory is trusted the question fails; then nobody asks any more."""
+    monkeypatch.setattr(relay.auth.credentials, "TRUST", trust)
+    async with running_relay(database_url) as server, database_of(database_url) as database:
+        user = await server.user()
+        await database.execute("ALTER TABLE sessions RENAME TO sessions_elsewhere")
+        _, (line,), _ = await answered(server, lines, door, bearer(user.session))
+        assert asked_for == ([user.session] if trust else [])
+        assert (line["status"], line["problem"]) == (503, "database_away")
+        await database.execute("ALTER TABLE sessions_elsewhere RENAME TO sessions")
+        if trust:
+            opened = await answered(server, lines, door, bearer(user.session))
+            assert opened[1][0]["status"] == OPENED[door]
+
+
+UNUSUAL = (
+    ("", ("Origin: https://elsewhere.example",), False),
+    ("", ("Authorization: Bearer more",), True),
+    ("?ticket=spent", (), True),  # the bearer goes before it
+    ("?after=oldest&last=1", (), False),
+    ("?after=ol%64est", (), True),
+    ("?after=oldest&x=1", (), True),
+    ("?after=", (), False),
+    ("", ("Last-Event-ID: ", "Last-Event-ID: nonsense"), True),
+)
+
+
+@DOORS
+@pytest.mark.parametrize(("query", "more", "opens"), UNUSUAL)
+async def test_an_unusual_request_opens_the_stream_it_names_or_is_refused(
+    relay: Relay,
+    lines: Lines,
+    door: str,
+    query: str,
+    more: tuple[str, ...],
+    opens: bool,
+) -> None:
+    user = await relay.user()
+    await answered(relay, lines, door, bearer(user.session))
+    _, (line,), _ = await answered(relay, lines, door, bearer(user.session), query, *more)
+    assert (line["status"] < 300) == opens
+
+
+@DOORS
+async def test_another_spelling_of_the_path_is_not_found(relay: Relay, door: str) -> None:
+    user = await relay.user()
+    for path in ("/api%2F" + PATHS[door][5:], "/" + PATHS[door], PATHS[door] + "/"):
+        async with asked(relay, door, bearer(user.session), path=path) as connection:
+            assert (await read(connection, b"nothing")).startswith(b"HTTP/1.1 404")

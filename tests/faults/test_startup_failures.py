@@ -1,0 +1,167 @@
+"""What ends a Relay, or keeps it from starting: one clear line and an exit code."""
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.faults.test_workers import NONSENSE, Workers, statement
+from tests.support.ledger import load
+from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
+from tests.support.relay_process import Program, copy_data, dsn, running
+from tests.support.streams import Lost
+from tests.support.two_relays import HOUR
+
+
+async def refusal(program: Program) -> str:
+    """The one line it says when it will not start."""
+    try:
+        await program.launch()
+        code = await program.ended()
+        said = program.stderr
+    finally:
+        await program.end()
+    assert code == 1, said
+    errors = [line for line in said.splitlines() if not line.startswith("{")]
+    assert len(errors) == 1, said
+    assert errors[0].startswith("Error: ")
+    return errors[0]
+
+
+IMPATIENT = {"relay.db.source.REACHABLE_WITHIN": 1.0}
+SETTINGS = {
+    "RELAY_HEARTBEAT": "never",
+    "RELAY_QUEUE_EVENTS": "-1",
+    "CORS": "everybody",
+    "BASE_URL": "ftp://relay",
+    "RELAY_SIGNING_KEYS": "k1:short",
+}
+
+
+async def test_a_failed_start_gives_its_reason_in_one_line(
+    tmp_path: Path, database_url: str
+) -> None:
+    """All of them at once: two wait for a database before they give up."""
+    said: dict[str, str] = {}
+
+    async def start(name: str, database: str | None = None, **settings: str) -> None:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        program = Program(folder, database, **settings)
+        program.altered = IMPATIENT
+        said[name] = await refusal(program)
+
+    async def start_workers() -> None:
+        """What the supervisor needs is there; two workers need more than the database allows."""
+        (tmp_path / "workers").mkdir()
+        workers = Workers(tmp_path / "workers", database_url)
+        workers.altered = IMPATIENT
+        said["workers"] = await refusal(workers)
+        assert not workers.metrics_folders()
+
+    name = database_url.partition("@/")[2].partition("?")[0]
+    await statement(database_url, f"ALTER DATABASE {name} CONNECTION LIMIT 2")
+
+    nobody = HeldPort()
+    away = f"postgresql://relay:not-for-the-log@127.0.0.1:{nobody.number}/relay"
+    (tmp_path / "file").mkdir()
+    (tmp_path / "file" / "data").write_text("mine")
+    with nobody, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        taken = f"127.0.0.1:{listener.getsockname()[1]}"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(start, "away", away)
+            nursery.start_soon(start, "file")
+            nursery.start_soon(start_workers)
+            nursery.start_soon(partial(start, "keys", database_url, RELAY_SIGNING_KEYS=""))
+            nursery.start_soon(partial(start, "port", RELAY_BIND=taken))
+            for name, value in SETTINGS.items():
+                nursery.start_soon(partial(start, name, **{name: value}))
+    assert "DATABASE_URL" in said["away"]
+    assert "not-for-the-log" not in said["away"]
+    assert str(tmp_path / "file" / "data") in said["file"]
+    assert (tmp_path / "file" / "data").read_text() == "mine"
+    assert "RELAY_SIGNING_KEYS" in said["keys"]
+    assert re.match(r"Error: worker [12] did not start: .*too many connections", said["workers"])
+    assert taken in said["port"]
+    for name in SETTINGS:
+        assert name in said[name]
+
+
+async def test_a_data_folder_that_another_relay_holds(program: Program, tmp_path: Path) -> None:
+    second = Program(tmp_path)
+    async with load(program, users=1) as ledger:
+        await second.launch()
+        try:
+            assert await second.ended() == 1
+        finally:
+            second.close_output()
+        assert f"in use by another Relay (process {program.pid})" in second.stderr
+        await ledger.goes_on()  # and the first one never noticed
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nothing can be made."""
+    place = tmp_path / "data"
+    place.mkdir()
+    if os.geteuid() != 0:
+        place.chmod(0o500)
+        yield place
+        place.chmod(0o700)
+        return
+    # root may write anywhere but where the disk does not let it
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"root writes everywhere, and may not mount: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+async def test_a_data_folder_that_cannot_be_written(tmp_path: Path, read_only: Path) -> None:
+    line = await refusal(Program(tmp_path))
+    assert str(read_only) in line
+    assert "not writable" in line
+
+
+async def test_a_background_task_that_dies_ends_the_process(
+    tmp_path: Path, made_data: Path
+) -> None:
+    """Nobody keeps house any more: what is trimmed is less than nothing."""
+    program = Program(tmp_path, RELAY_HOUSEKEEPING_EVERY="0.2")
+    copy_data(made_data, program.data)
+    async with running(program):
+        assert (await program.ask("/healthz")).status == 200
+        await statement(dsn(program), NONSENSE)
+        assert await program.ended() != 0
+        with pytest.raises(Lost):
+            await program.ask("/healthz")
+        assert "keep_house" in program.stderr
+        assert not program.postgres()
+
+
+async def test_a_process_with_a_dead_background_task_reports_unhealthy(
+    tmp_path: Path, made_data: Path
+) -> None:
+    program = Program(tmp_path, RELAY_HOUSEKEEPING_EVERY="0.2")
+    program.altered = {"relay.serving.FAILING_SHOWN": HOUR}
+    copy_data(made_data, program.data)
+    async with running(program):
+        await statement(dsn(program), NONSENSE)
+        with trio.fail_after(PATIENCE):
+            while (answer := await program.ask("/healthz")).status == 200:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        assert (answer.status, answer.json["code"]) == (503, "failing")
+        assert (await program.ask("/readyz")).json["detail"] == "This process is stopping."

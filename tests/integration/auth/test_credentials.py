@@ -1,0 +1,231 @@
+"""Revocations reach who must act on them: at once when told, by a look soon after."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from relay.auth.credentials import Access
+from relay.auth.tokens import Claims, Keyring, Kind, Scope
+from relay.config.parsers import signing_keys
+from relay.db.pool import Database
+from relay.db.tokens import LiveToken, select_revoked, touch_tokens
+from relay.errors import DatabaseAway, InvalidToken
+from tests.integration.db.test_retention import database_of
+from tests.support.patience import eventually
+from tests.support.relay_server import KEYS, Relay, User
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with database_of(database_url) as database:
+        yield database
+
+
+@asynccontextmanager
+async def listening(database: Database) -> AsyncIterator[tuple[Access, list[UUID], list[UUID]]]:
+    """Access at work, what it ended here, and what it told the others."""
+    ended: list[UUID] = []
+    told: list[UUID] = []
+    access = Access(
+        Keyring(signing_keys(KEYS), "http://here"),
+        database,
+        on_revoked=ended.append,
+        tell=told.append,
+        watching=lambda: (),
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(access.run)
+        yield access, ended, told
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_local_revoke_is_announced_and_a_remote_one_is_not_repeated(
+    database: Database,
+) -> None:
+    mine, theirs = UUID(int=1), UUID(int=2)
+    async with listening(database) as (access, ended, told):
+        access.revoked(mine)
+        access.heard_revoked(theirs)
+        assert (ended, told) == ([mine, theirs], [mine])
+
+
+async def test_a_requested_poll_runs_at_once(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.auth.credentials.POLL", 3600)
+    tokens = [UUID((await (await relay.user()).token())["token_id"]) for _ in range(3)]
+    async with listening(database) as (access, ended, told):
+        for token_id in tokens:
+            await database.execute(
+                "UPDATE tokens SET revoked_at = now() WHERE token_id = $1", token_id
+            )
+            access.look()
+            await eventually(lambda: token_id in ended)  # noqa: B023
+        assert told == []
+
+
+async def test_last_used_is_recorded_once_a_minute(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await relay.user()
+    token_id = UUID((await user.token())["token_id"])
+    noted: list[list[UUID]] = []
+    looked = trio.Event()
+
+    async def touch(database: Database, token_ids: list[UUID]) -> None:
+        noted.append(token_ids)
+        await touch_tokens(database, token_ids)
+
+    async def select(database: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
+        looked.set()
+        return await select_revoked(database, since)
+
+    monkeypatch.setattr("relay.auth.credentials.NOTED", 3600)  # this minute lasts
+    monkeypatch.setattr("relay.auth.credentials.touch_tokens", touch)
+    monkeypatch.setattr("relay.auth.credentials.select_revoked", select)
+    async with listening(database) as (access, _, _):
+        crowd = Crowd(access, monkeypatch)
+        crowd.answer.set()
+        token = crowd.token(user, str(token_id))
+        for use in range(3):
+            if use == 2:
+                access._noted[token_id] = 0.0  # a minute later
+            await access.authenticate(token, time.time())
+            for _ in range(2):  # the second begins after the first has noted what was used
+                looked = trio.Event()
+                access.look()
+                await looked.wait()
+    assert noted == [[token_id], [token_id]]
+
+
+async def test_a_late_poll_is_waited_for_and_a_failed_one_is_not(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await relay.user()
+    token_id = (await user.token())["token_id"]
+    answers: list[trio.Event] = []
+    fails = False
+
+    async def select(asked: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
+        if asked is database:  # and not Relay's own, which looks in this process, too
+            answers.append(trio.Event())
+            await answers[-1].wait()
+            if fails:
+                raise DatabaseAway()
+        return await select_revoked(asked, since)
+
+    async with listening(database) as (access, _, _):
+        crowd = Crowd(access, monkeypatch)
+        crowd.answer.set()
+        token = crowd.token(user, token_id)
+        monkeypatch.setattr("relay.auth.credentials.select_revoked", select)
+        access.look()
+        await eventually(lambda: len(answers) == 1)
+        for fails in (False, True):
+            access._trusted_until = 0.0  # as if this process had stood still
+            refused = trio.Event()
+            async with trio.open_nursery() as nursery:
+
+                @nursery.start_soon
+                async def ask(refused: trio.Event = refused) -> None:
+                    try:
+                        await access.authenticate(token, time.time())
+                    except DatabaseAway:
+                        refused.set()
+
+                await wait_all_tasks_blocked()
+                assert nursery.child_tasks  # it waits
+                answers[-1].set()
+            assert refused.is_set() is fails
+            if not fails:
+                access.look()
+                await eventually(lambda: len(answers) == 2)
+        with pytest.raises(DatabaseAway):  # at once
+            await access.authenticate(token, time.time())
+
+
+class Crowd:
+    """Users with a token each that `access` has never seen, and what the database was asked."""
+
+    def __init__(self, access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.access = access
+        self.asked: list[list[UUID]] = []
+        self.answer = trio.Event()
+        self._select = access._live_tokens._select
+        monkeypatch.setattr(access._live_tokens, "_select", self._look)
+
+    async def _look(self, token_ids: list[UUID]) -> dict[UUID, LiveToken]:
+        self.asked.append(token_ids)
+        found = await self._select(token_ids)
+        await self.answer.wait()
+        return found
+
+    def token(self, user: User, token_id: str) -> str:
+        now = int(time.time())
+        ids = UUID(user.user_id), UUID(token_id)
+        return self.access.keyring.issue(
+            Claims(*ids, Kind.HOOK, (Scope.WATCH,), now, now + 3600),
+        )
+
+    async def told(self, token: str) -> UUID | str:
+        try:
+            return (await self.access.authenticate(token, time.time())).user_id
+        except InvalidToken as refused:
+            return refused.reason
+
+    def remembers(self, token: str) -> bool:
+        return self.access.remembered(token, time.time()) is not None
+
+
+async def test_concurrent_lookups_share_queries_and_get_their_own_results(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [await relay.user() for _ in range(20)]
+    rows = [(user, (await user.token())["token_id"]) for user in users]
+    monkeypatch.setattr("relay.auth.credentials.REMEMBERED", 15)
+    async with listening(database) as (access, _, _):
+        crowd = Crowd(access, monkeypatch)
+        tokens = [crowd.token(user, token_id) for user, token_id in rows]
+        foreign = crowd.token(users[0], rows[1][1])
+        said: dict[str, UUID | str] = {}
+
+        async def come(token: str) -> None:
+            said[token] = await crowd.told(token)
+
+        async with trio.open_nursery() as nursery:
+            for token in (*tokens, foreign):
+                nursery.start_soon(come, token)
+            await wait_all_tasks_blocked()
+            crowd.answer.set()
+        assert said == {
+            **{token: UUID(user.user_id) for token, (user, _) in zip(tokens, rows, strict=True)},
+            foreign: "revoked",
+        }
+        assert len(crowd.asked) <= 3
+        assert sum(map(crowd.remembers, tokens)) >= 14  # the foreign one may have cost its owner's
+        assert not crowd.remembers(foreign)
+
+
+@pytest.mark.parametrize("ended", ["it", "another"])
+async def test_a_credential_revoked_during_its_lookup_is_not_cached(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    user = await relay.user()
+    token_id = (await user.token())["token_id"]
+    async with listening(database) as (access, _, _):
+        crowd = Crowd(access, monkeypatch)
+        token = crowd.token(user, token_id)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crowd.told, token)
+            await eventually(lambda: bool(crowd.asked))
+            access.revoked(UUID(token_id) if ended == "it" else UUID(int=1))
+            crowd.answer.set()
+        assert not crowd.remembers(token)
+        assert await crowd.told(token) == UUID(user.user_id)  # nobody has revoked it in truth
+        assert crowd.remembers(token)

@@ -1,0 +1,130 @@
+"""The bench notices an event that is lost, doubled, misdelivered or out of order."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+
+import pytest
+
+from bench.catalogue import PEERS
+from bench.generator import Generator, Watcher, generator
+from bench.judging import arrivals, judge_all
+from bench.machine import SERVER_CORES
+from bench.marks import Lane, Verdict, judge, mark
+from bench.peer import Door, Peer, Scene
+from bench.posting import post_each
+from bench.processes import free_port, running
+from bench.stage import Stage, settle
+
+DUE = {7: range(0, 4), 8: range(10, 12)}
+RIGHT = [(7, 0), (8, 10), (7, 1), (7, 2), (8, 11), (7, 3)]
+
+
+@pytest.fixture
+def load() -> Iterator[Generator]:
+    with generator() as load:
+        yield load
+
+
+def test_complete_and_ordered_deliveries_are_right() -> None:
+    verdict = judge(RIGHT, DUE)
+    assert verdict == Verdict(right=6)
+    assert verdict.good
+
+
+@pytest.mark.parametrize(
+    ("seen", "wrong"),
+    [
+        ([each for each in RIGHT if each != (7, 2)], "1 lost"),
+        (RIGHT[:-1], "1 lost"),
+        ([*RIGHT, (7, 1)], "1 doubled"),
+        ([(7, 0), (7, 2), (7, 1), (7, 3), (8, 10), (8, 11)], "1 disordered"),
+        ([*RIGHT, (9, 0)], "1 strayed"),  # of a lane that is another user's
+        ([*RIGHT, (7, 4)], "1 strayed"),  # of this user, and nobody sent it
+        ([*RIGHT, (8, 9)], "1 doubled"),  # of an earlier phase, which had it
+        ([], "6 lost"),
+    ],
+)
+def test_each_fault_has_its_name(seen: list[tuple[int, int]], wrong: str) -> None:
+    assert str(judge(seen, DUE)) == wrong
+
+
+def frame(text: bytes) -> bytes:
+    """Longer than 125 bytes and shorter than 64 KiB."""
+    text = text.ljust(126)
+    return b"\x81\x7e" + len(text).to_bytes(2, "big") + text
+
+
+def watcher(load: Generator, data: bytes, **kind: bool) -> Watcher:
+    found = Watcher(load, 0, 0, b"", **kind)
+    found.data += data
+    found.lengths, found.times = [len(data) // 2, len(data)], [1.0, 2.0]
+    return found
+
+
+def test_sockets_of_one_user_must_agree(load: Generator) -> None:
+    frames = [frame(mark(lane, number)) for lane, number in RIGHT]
+    whole = b"".join(frames)
+    other = b"".join([frames[0], frames[2], frames[1], *frames[3:]])  # right, yet another order
+    due = {0: DUE}
+    assert judge_all([watcher(load, whole), watcher(load, whole)], due) == Verdict(right=12)
+    assert judge_all([watcher(load, whole), watcher(load, other)], due) == Verdict(
+        right=12, unlike=1
+    )
+    assert judge_all([watcher(load, whole), watcher(load, whole[:-40])], due) == Verdict(
+        right=11, lost=1, unlike=1
+    )
+
+
+def test_bytes_that_are_no_message_are_reported(load: Generator) -> None:
+    data = frame(mark(7, 0)) + b"\x42\x00" + frame(mark(7, 1))
+    verdict = judge_all([watcher(load, data)], {0: {7: range(2)}})
+    assert verdict == Verdict(right=2, malformed=1)
+
+
+def test_an_event_stream_is_read_through_its_chunks(load: Generator) -> None:
+    text = b"retry: 2000\n\n" + b"".join(b"data: %s\n\n" % mark(7, n) for n in range(4))
+    cut = len(text) - 30  # within an event
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (text[:cut], text[cut:]))
+    stream = watcher(load, chunks, sse=True, chunked=True)
+    assert judge_all([stream], {0: {7: range(4)}}) == Verdict(right=4)
+    stream = watcher(load, text, sse=True)
+    assert [at for _, at in arrivals(stream)] == [1.0, 2.0, 2.0, 2.0]
+
+
+def test_a_mark_goes_from_the_request_into_the_message() -> None:
+    lane = Lane(3, 0, b"POST /100% HTTP/1.1\r\n", batch=2)
+    head, _, body = lane.request().partition(b"\r\n\r\n")
+    assert head == b"POST /100%% HTTP/1.1\r\nContent-Length: %d" % len(body)
+    assert body.count(b"\n") == 2
+    assert mark(3, 0) in body
+    assert mark(3, 1) in body
+    assert mark(3, 2) in lane.request()
+
+
+@pytest.mark.parametrize(
+    ("fault", "wrong"),
+    [
+        ("", "all right"),
+        ("lose", "4 lost"),
+        ("double", "4 doubled"),
+        ("stray", "12 strayed"),
+        ("swap", "4 disordered"),
+    ],
+)
+def test_a_faulty_server_fails_the_verdict(load: Generator, fault: str, wrong: str) -> None:
+    """Over real sockets: four users with a stream each; the fifth event of each goes wrong."""
+    port = free_port()
+    command = [sys.executable, str(PEERS / "null.py"), str(port), *([fault] if fault else [])]
+    with running(command, port, {}, cores=SERVER_CORES) as program:
+        doors = [Door(port, query=f"user=u{number}") for number in range(4)]
+        peer = Peer(name="null", title="", start=lambda *_: closing(None))  # type: ignore[arg-type]
+        stage = Stage(load, peer, Scene(program, lambda *_: doors), doors)
+        with closing(stage):
+            stage.watch()
+            stage.produce()
+            settle(load)
+            phase = stage.phase(partial(post_each, load, stage.posters, 8))
+    assert str(phase.verdict) == wrong
+    assert phase.good is not bool(fault)

@@ -1,0 +1,109 @@
+"""The statement that appends, held against a plain dictionary."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from random import Random
+from uuid import UUID, uuid4
+
+import pytest
+
+from relay.db.append import settle, statement
+from relay.db.append_queue import Waiting
+from relay.db.pool import open_database
+from relay.events import Event, NewEvent, Receipt, utc_now
+from tests.support.patience import PATIENCE
+
+ROUNDS = 40  # of one commit each
+
+
+class Model:
+    """Streams as they must be: of each user the events, and which were trimmed."""
+
+    def __init__(self, users: Sequence[UUID]) -> None:
+        self.streams: dict[UUID, list[NewEvent]] = {user_id: [] for user_id in users}
+        self.trimmed = dict.fromkeys(users, 0)
+
+    def append(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
+        stream = self.streams[user_id]
+        receipts = []
+        for event in events:
+            ids = [each.id for each in stream]
+            known = event.id in ids
+            if not known:
+                stream.append(event)
+            seq = ids.index(event.id) + 1 if known else len(stream)
+            receipts.append(Receipt(event.id, f"epoch of {user_id}", seq, known))
+        return receipts
+
+
+def some_event(chance: Random, names: int, moment: datetime) -> NewEvent:
+    """Named from few names, so that doubles are many; or not named, or with no names at all."""
+    named = names > 0 and chance.random() < 0.7
+    return NewEvent(
+        id=f"name:{chance.randrange(names)}" if named else str(uuid4()),
+        event_type=chance.choice(["log", "task_progress"]),
+        task_id=chance.choice([None, "build", "-", '"\\']),
+        ts="2026-01-31T12:00:00Z",
+        payload=chance.choice(["1", '"ä\u2028\\n"', '{"progress":0.5}', '" "', '"\\u0000"']),
+        received_at=moment,
+        made=not named,
+    )
+
+
+def columns(event: NewEvent) -> tuple[object, ...]:
+    return event.id, event.event_type, event.task_id, event.ts, event.payload, event.received_at
+
+
+@pytest.mark.parametrize("names", [0, 5, 200])
+@pytest.mark.parametrize("seed", range(3))
+async def test_appends_match_a_dictionary_model(database_url: str, seed: int, names: int) -> None:
+    chance = Random(seed)
+    users = [uuid4() for _ in range(4)]
+    gone = uuid4()
+    model = Model(users)
+    async with open_database(database_url, connections=2, timeout=PATIENCE) as database:
+        for user_id in users:
+            await database.execute(
+                "INSERT INTO users (user_id, epoch) VALUES ($1, $2)", user_id, f"epoch of {user_id}"
+            )
+        for _ in range(ROUNDS):
+            batch = []
+            for _ in range(chance.choice([1, 1, 1, 2, 3, 4, 5])):
+                moment, size = utc_now(), chance.choice([1, 1, 1, 2, 7, 40])
+                events = [some_event(chance, names, moment) for _ in range(size)]
+                batch.append(Waiting(chance.choice([*users, gone]), events))
+            rows = await database.fetch(*statement(batch))
+            for waiting, row in zip(batch, rows, strict=True):
+                fresh: list[Event] = settle(waiting, row)
+                if waiting.user_id == gone:
+                    assert (waiting.problem is not None, waiting.receipts, fresh) == (True, [], [])
+                    continue
+                assert waiting.receipts == model.append(waiting.user_id, waiting.events)
+                assert [(event.id, event.seq) for event in fresh] == [
+                    (receipt.id, receipt.seq)
+                    for receipt in waiting.receipts
+                    if not receipt.duplicate
+                ]
+            user_id = chance.choice(users)
+            if chance.random() < 0.2:  # its oldest are trimmed, and known for all that
+                model.trimmed[user_id] += await database.fetchval(
+                    "SELECT trim_stream($1, $2, 1e9::bigint, now() - interval '1 day', 20)",
+                    *(user_id, 5),
+                )
+        for user_id, stream in model.streams.items():
+            trimmed = model.trimmed[user_id]
+            kept = stream[trimmed:]
+            rows = await database.fetch(
+                "SELECT seq, event_id, event_type, task_id, ts, payload, received_at"
+                " FROM events WHERE user_id = $1 ORDER BY seq",
+                user_id,
+            )
+            assert [tuple(row) for row in rows] == [
+                (seq, *columns(event)) for seq, event in enumerate(kept, trimmed + 1)
+            ]
+            weight = sum(len(event.payload.encode()) + 200 for event in kept)
+            found = await database.fetchrow(
+                "SELECT last_seq, stored_bytes FROM users WHERE user_id = $1", user_id
+            )
+            assert found is not None
+            assert tuple(found) == (len(stream), weight)

@@ -1,0 +1,27 @@
+"""Where streams stand is what the database says."""
+
+from uuid import UUID, uuid4
+
+import pytest
+import trio
+
+from relay.db.heads import Heads
+from relay.errors import InvalidToken
+from relay.events import Head
+from tests.integration.db.test_retention import database_of
+from tests.support.relay_server import Relay
+
+
+async def test_heads_match_the_database(
+    relay: Relay, database_url: str, nursery: trio.Nursery
+) -> None:
+    user = await relay.user()
+    *_, last = await user.publish(3)
+    async with database_of(database_url) as database:
+        heads = Heads(database)
+        nursery.start_soon(heads.run)
+        head = await heads.head(UUID(user.user_id))
+        assert (head, f"{head.epoch}.3") == (Head(head.epoch, 1, 3), last["cursor"])
+        with pytest.raises(InvalidToken):
+            await heads.head(uuid4())
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,107 @@
+"""The connection kept for commits: the same one as long as it is good, and never one too many."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from relay.db.pool import Database, RowRefused, connect, open_database
+from relay.errors import DatabaseAway
+from tests.support.patience import PATIENCE
+
+PID = "SELECT pg_backend_pid()"
+HELD_UP = "SELECT pg_backend_pid() FROM pg_advisory_lock_shared(1)"
+
+
+@asynccontextmanager
+async def holding_up(database_url: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Nobody's HELD_UP is answered within the block; what it yields waits until so many wait."""
+    async with connect(database_url, timeout=PATIENCE) as other:
+        await other.execute("SELECT pg_advisory_lock(1)")
+
+        async def wait(count: int) -> None:
+            waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            with trio.fail_after(PATIENCE):
+                while len(await other.fetch(waiting)) != count:
+                    pass
+
+        yield wait
+
+
+async def pid(database: Database, sql: str = PID) -> int:
+    return int((await database.fetch_steadily(sql))[0][0])
+
+
+async def test_statements_reuse_the_pinned_connection(database_url: str) -> None:
+    async with open_database(database_url, connections=3, timeout=PATIENCE) as database:
+        assert database.open == 2  # the pool's; this one is made when it is wanted
+        first = await pid(database)
+        assert {await pid(database) for _ in range(5)} == {first}
+        assert (database.open, database.in_use) == (3, 0)
+
+
+async def test_concurrent_statements_borrow_from_the_pool(database_url: str) -> None:
+    pids: list[int] = []
+
+    async def ask() -> None:
+        pids.append(await pid(database, HELD_UP))
+
+    async with open_database(database_url, connections=3, timeout=PATIENCE) as database:
+        kept = await pid(database)
+        async with trio.open_nursery() as nursery, holding_up(database_url) as waiting:
+            for _ in range(3):
+                nursery.start_soon(ask)
+            await waiting(3)
+        assert len(set(pids)) == 3
+        assert kept in pids
+        assert database.open == 3
+
+
+async def test_refused_data_keeps_the_connection_and_a_lost_one_fails_one_statement(
+    database_url: str,
+) -> None:
+    async with open_database(database_url, connections=3, timeout=PATIENCE) as database:
+        first = await pid(database)
+        for wrong in ("\x00", 7):  # refused by the server, and by the driver itself
+            with pytest.raises(RowRefused):
+                await database.fetch_steadily("SELECT $1::text", wrong)
+        assert await pid(database) == first
+        await database.execute("SELECT pg_terminate_backend($1)", first)
+        with trio.fail_after(PATIENCE):
+            while True:
+                try:
+                    second = await pid(database)
+                    break
+                except DatabaseAway:
+                    pass
+        assert second != first
+
+
+async def test_an_unresponsive_connection_is_dropped_at_the_deadline(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        open_database(database_url, connections=3, timeout=PATIENCE) as database,
+        holding_up(database_url),
+    ):
+        first = await pid(database)
+        monkeypatch.setattr(database, "_timeout", 0.1)
+        with pytest.raises(DatabaseAway):
+            await database.fetch_steadily(HELD_UP)
+        monkeypatch.undo()
+        assert database.in_use == 0
+        assert await pid(database) != first
+
+
+async def test_a_cancelled_statement_closes_its_connection(database_url: str) -> None:
+    async with (
+        open_database(database_url, connections=3, timeout=PATIENCE) as database,
+        holding_up(database_url) as waiting,
+    ):
+        first = await pid(database)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(database.fetch_steadily, HELD_UP)
+            await waiting(1)
+            nursery.cancel_scope.cancel()
+        assert await pid(database) != first

@@ -1,0 +1,147 @@
+"""Who is there is known a few seconds late at most, whatever happens to the tables or to them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+import trio
+import trio.lowlevel
+
+from relay.db import presence as stored
+from relay.db.pool import Database, open_database
+from relay.db.presence import ALIVE, select_others, tell_presence
+from relay.db.retention import sweep
+from relay.realtime import presence as running_presence
+from relay.realtime.hub import Hub
+from relay.realtime.notification import News
+from relay.realtime.postgres_backplane import CHANNEL, PostgresBackplane
+from relay.realtime.presence import Presence
+from tests.integration.db.test_retention import database_of
+from tests.support.patience import PATIENCE, eventually
+
+ME, YOU = uuid4(), uuid4()
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between two looks, and whoever was seen counts for the length of the test."""
+    monkeypatch.setattr(running_presence, "TELL", 0.02)
+    monkeypatch.setattr(running_presence, "BEAT", 0.02)
+    monkeypatch.setattr(running_presence, "GOODBYE", PATIENCE)
+    for module in (stored, running_presence):
+        monkeypatch.setattr(module, "ALIVE", 3600)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with database_of(database_url) as database:
+        yield database
+
+
+def a_hub() -> Hub:
+    return Hub(most=100, most_per_user=100, most_per_address=100)
+
+
+@asynccontextmanager
+async def running(database: Database, hub: Hub) -> AsyncIterator[Presence]:
+    presence = Presence(database, uuid4(), hub)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(presence.run)
+        yield presence
+        nursery.cancel_scope.cancel()
+
+
+async def test_only_changes_are_announced_and_only_remote_streams_count(database: Database) -> None:
+    one, two = uuid4(), uuid4()
+    assert await tell_presence(database, one, {ME: 2, YOU: 1}) is False  # not known before
+    assert await tell_presence(database, two, {ME: 3}) is False
+    assert await tell_presence(database, one, {YOU: 0}) is True
+    assert await select_others(database, one) == ({two}, {ME: 3})
+    assert await select_others(database, two) == ({one}, {ME: 2})
+    assert await select_others(database, uuid4()) == ({one, two}, {ME: 5})
+
+
+async def test_a_silent_process_is_not_counted_and_is_removed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = uuid4()
+    monkeypatch.setattr(stored, "ALIVE", ALIVE)
+    await tell_presence(database, gone, {ME: 2})
+    await silent_for(database, gone, ALIVE)
+    assert await select_others(database, uuid4()) == (set(), {})
+    await sweep(database, audit_days=1)
+    assert await rows(database) == (1, 1)  # it may only have been frozen
+    await silent_for(database, gone, 60)
+    await sweep(database, audit_days=1)
+    assert await rows(database) == (0, 0)
+
+
+async def silent_for(database: Database, process_id: UUID, seconds: int) -> None:
+    await database.execute(
+        "UPDATE processes SET seen_at = seen_at - $2 * interval '1 second' WHERE process_id = $1",
+        process_id,
+        seconds,
+    )
+
+
+async def rows(database: Database) -> tuple[int, int]:
+    return (
+        await database.fetchval("SELECT count(*) FROM processes"),
+        await database.fetchval("SELECT count(*) FROM watching"),
+    )
+
+
+async def test_counts_return_after_a_crash_emptied_the_tables(
+    database: Database,
+) -> None:
+    hub, other = a_hub(), a_hub()
+    with hub.subscribe(ME, uuid4(), "here"), other.subscribe(YOU, uuid4(), "here"):
+        async with running(database, hub) as presence, running(database, other):
+            await eventually(lambda: presence.elsewhere(YOU) == 1)
+            await database.execute("TRUNCATE processes, watching")  # as a crash does
+            with trio.fail_after(PATIENCE):
+                while await rows(database) != (2, 2):  # noqa: ASYNC110 - the database tells nobody
+                    await trio.sleep(0.05)
+            await eventually(lambda: presence.elsewhere(YOU) == 1)
+    assert await rows(database) == (0, 0)  # they have left
+
+
+async def test_unconfirmed_counts_expire(database: Database) -> None:
+    await tell_presence(database, uuid4(), {ME: 2})
+    presence = Presence(database, uuid4(), a_hub())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(presence.run)
+        assert presence.elsewhere(ME) == 2
+        nursery.cancel_scope.cancel()
+    await trio.lowlevel.checkpoint()
+    presence._good_until = trio.current_time() - 0.001
+    assert presence.elsewhere(ME) == 0
+
+
+async def test_an_unknown_message_causes_a_full_poll(database: Database, database_url: str) -> None:
+    heard: list[News] = []
+    backplane = PostgresBackplane(database, database_url, a_hub())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(backplane.run, heard.append)
+        heard.clear()
+        for odd in ("", "of another version", '{"by": 1}'):
+            await database.execute("SELECT pg_notify($1, $2)", CHANNEL, odd)
+        await eventually(lambda: len(heard) == 3)
+        assert all(news.everything for news in heard)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+async def test_behind_a_pooler_no_statement_is_prepared_for_later(
+    database_url: str, pooled: bool
+) -> None:
+    async with open_database(
+        database_url, connections=2, timeout=PATIENCE, pooled=pooled
+    ) as database:
+        await database.fetchval("SELECT 1 + $1::integer", 1)
+        prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%1 + $1%'"
+        counts = [await database.fetchval(prepared) for _ in range(4)]  # on any connection
+        jit = await database.fetchval("SELECT current_setting('jit')")
+    assert (max(counts) > 0) is not pooled
+    assert pooled or jit == "off"

@@ -1,0 +1,115 @@
+"""When a connection waits for its next request, and when it lets others go first and looks."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+import trio
+
+from relay.server.reader import MOST_BETWEEN, Reader
+from relay.server.wire import Wire
+
+MANY = 10 * MOST_BETWEEN
+
+
+@dataclass
+class Line:
+    """A reader and its peer's socket; counts how often it waited for the kernel."""
+
+    reader: Reader
+    peer: trio.socket.SocketType
+    is_quick: bool = True  # sends the next request before the others have had their turn
+    waits: int = 0
+
+    async def exchange(self) -> None:
+        """A request behind another one's answer."""
+        if self.is_quick:
+            await self.peer.send(b"next")
+        await self.reader.give_way()
+        while not self.reader.unread:
+            assert await self.reader.more()
+        assert self.reader.take_all() == b"next"
+
+    def waiting(self, wait: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """The kernel's way to wait, counted; a peer that is not quick sends only now."""
+
+        async def counted(socket: trio.socket.SocketType) -> None:
+            self.waits += 1
+            if not self.is_quick:
+                await self.peer.send(b"next")
+            await wait(socket)
+
+        return counted
+
+
+@asynccontextmanager
+async def opened(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Line]:
+    ours, peer = trio.socket.socketpair()
+    with peer:
+        stream = trio.SocketStream(ours)
+        line = Line(Reader(stream, Wire(stream, 1.0, lambda _: None)), peer)
+        assert await line.reader.more()  # what comes with the connection is looked for at once
+        wait = line.waiting(trio.lowlevel.wait_readable)
+        monkeypatch.setattr(trio.lowlevel, "wait_readable", wait)
+        async with stream:
+            yield line
+
+
+async def test_a_quick_peer_is_read_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(monkeypatch) as line:
+        for _ in range(MANY):
+            await line.exchange()
+    assert line.waits == MOST_BETWEEN - 1  # until the first turn has shown that it pays
+
+
+async def test_a_slow_peer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        turns += 1
+
+    async with opened(monkeypatch) as line:
+        for _ in range(MOST_BETWEEN):
+            await line.exchange()
+        line.is_quick, line.waits = False, 0
+        monkeypatch.setattr(trio.lowlevel, "checkpoint", turn)
+        for _ in range(MANY):
+            await line.exchange()
+    assert line.waits == MANY
+    assert turns <= MANY / MOST_BETWEEN + 4  # it asks ever less often: 1, 2, 4, 8, 16, 16, ...
+
+
+async def test_a_pipelining_peer_yields_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened(monkeypatch) as line, trio.open_nursery() as others:
+        await line.peer.send(b"the second")
+        assert await line.reader.more()
+        had_a_turn = trio.Event()
+
+        async def other() -> None:
+            had_a_turn.set()
+
+        others.start_soon(other)
+        for _ in range(2):  # in a round of the scheduler it may be the first, or the last
+            await line.reader.give_way()
+        assert had_a_turn.is_set()
+
+
+@pytest.mark.parametrize("when", ["the end", "our own end"])
+async def test_an_end_of_file_before_the_wait_is_seen(
+    monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    async with opened(monkeypatch) as line:
+        for _ in range(MOST_BETWEEN):
+            await line.exchange()
+        if when == "the end":
+            line.peer.close()
+        else:
+            line.reader._wire.close()
+        await line.reader.give_way()
+        assert not line.reader.ended
+        assert not await line.reader.more()
+        assert line.reader.ended

@@ -1,0 +1,375 @@
+"""The transport offered to the application: ready bytes, in order, never for ever."""
+
+import os
+
+import h11
+import pytest
+import trio
+import trio.testing
+from wsproto.events import CloseConnection, Ping, TextMessage
+
+from relay.server import wire
+from relay.server.limits import ConnectionLimits
+from relay.server.wire import Wire
+from tests.support.patience import eventually
+from tests.support.server.frames import opened
+from tests.support.server.stage import HOUR, Client, Server, Stage, Visit, get, serving
+
+HELLO = b"\x81\x05hello"  # a server's text frame
+MUCH = 1_000_000  # bytes: more than a socket takes at once
+
+IMPATIENT = ConnectionLimits(send_timeout=0.2, close_timeout=0.2)
+
+
+def frame(payload: bytes) -> bytes:
+    """A server's binary frame of any size."""
+    return b"\x82\x7f" + len(payload).to_bytes(8, "big") + payload
+
+
+def chunk(payload: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(payload), payload)
+
+
+async def streaming(server: Server, stage: Stage, request: bytes) -> tuple[Client, Visit]:
+    client = await server.connect()
+    await client.send(request)
+    visit = await stage.visit()
+    return client, visit
+
+
+async def fill(visit: Visit) -> int:
+    """Write frames at once until the socket takes no more; how many it took."""
+    count = 0
+    while visit.transport.try_send(frame(bytes([count % 256]) * MUCH)):
+        count += 1
+    return count
+
+
+async def test_the_framing_tells_how_ready_bytes_are_framed(server: Server, stage: Stage) -> None:
+    _, visit = await opened(server, stage)
+    assert visit.transport.framing == "websocket"
+    visit.leave()
+    for version, framing in (("1.1", "chunked"), ("1.0", "close")):
+        _, visit = await streaming(server, stage, get(version=version))
+        assert visit.transport.framing == framing
+        await visit.respond()
+        visit.leave()
+
+
+async def test_ready_frames_stand_between_ordinary_ones(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    await visit.send({"type": "websocket.send", "text": "one"})
+    assert visit.transport.try_send(HELLO)
+    await visit.transport.send_raw(HELLO)
+    await visit.send({"type": "websocket.send", "text": "two"})
+    texts = ("one", "hello", "hello", "two")
+    assert [await client.frame() for _ in texts] == [TextMessage(text) for text in texts]
+    visit.leave()
+
+
+async def test_ready_chunks_stand_between_ordinary_ones(server: Server, stage: Stage) -> None:
+    client, visit = await streaming(server, stage, get())
+    await visit.start((b"content-type", b"text/event-stream"))
+    await visit.body(b"one ", more=True)
+    assert visit.transport.try_send(chunk(b"two "))
+    await visit.transport.send_raw(chunk(b"three "))
+    await visit.body(b"four")
+    visit.leave()
+    assert (await client.response())[1] == b"one two three four"
+
+
+async def test_ready_bytes_are_the_body_itself_in_http_1_0(server: Server, stage: Stage) -> None:
+    client, visit = await streaming(server, stage, get(version="1.0"))
+    await visit.start()
+    assert visit.transport.try_send(b"data: one\n\n")
+    await visit.transport.send_raw(b"data: two\n\n")
+    await visit.body()
+    visit.leave()
+    assert (await client.rest()).endswith(b"\r\n\r\ndata: one\n\ndata: two\n\n")
+
+
+async def test_a_partial_write_is_finished_before_anything_else(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    count = 0
+    while visit.transport.try_send(frame(bytes([count]) * MUCH)):
+        count += 1
+    assert count > 0
+    assert not visit.transport.try_send(HELLO)  # the remainder waits: nothing may pass it
+
+    async def write_on() -> None:
+        await visit.transport.send_raw(HELLO)
+        await visit.send({"type": "websocket.send", "text": "last"})
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write_on)
+        for number in range(count):
+            whole = frame(bytes([number]) * MUCH)
+            assert await client.exactly(len(whole)) == whole
+        assert await client.exactly(len(HELLO)) == HELLO
+        assert await client.exactly(6) == b"\x81\x04last"
+    assert visit.transport.try_send(HELLO)
+    visit.leave()
+
+
+async def test_a_partial_write_is_finished_without_a_further_write(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    assert visit.transport.try_send(frame(bytes(MUCH * 20)))
+    assert await client.exactly(MUCH * 20 + 10) == frame(bytes(MUCH * 20))
+    visit.leave()
+
+
+async def test_try_send_does_not_overtake_a_write_under_way(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
+        await trio.testing.wait_all_tasks_blocked()
+        read = len(os.read(client.stream.socket.fileno(), MUCH))  # room, before the writer wakes
+        assert not visit.transport.try_send(HELLO)
+        await client.exactly(MUCH * 20 + 10 - read)
+    assert visit.transport.try_send(HELLO)
+    visit.leave()
+
+
+async def test_ready_bytes_are_refused_outside_their_stream(server: Server, stage: Stage) -> None:
+    client = await server.websocket()
+    visit = await stage.visit()
+    assert not visit.transport.try_send(HELLO)
+    with pytest.raises(RuntimeError):
+        await visit.transport.send_raw(HELLO)
+    await visit.accept()
+    assert visit.transport.try_send(HELLO)
+    await visit.close()
+    assert not visit.transport.try_send(HELLO)
+    await visit.transport.send_raw(HELLO)  # silence, as with every message after the end
+    await client.accepted()
+    assert await client.frame() == TextMessage("hello")
+    assert isinstance(await client.frame(), CloseConnection)
+    visit.leave()
+
+
+async def test_ready_bytes_cannot_break_a_counted_response(server: Server, stage: Stage) -> None:
+    client, visit = await streaming(server, stage, get())
+    await visit.start((b"Content-Length", b"2"))
+    assert not visit.transport.try_send(chunk(b"xx"))
+    await visit.body(b"ok")
+    visit.leave()
+    assert (await client.response())[1] == b"ok"
+
+
+async def test_a_finished_request_cannot_touch_the_next(server: Server, stage: Stage) -> None:
+    client, first = await streaming(server, stage, get())
+    await first.start()
+    await first.body(b"first")
+    first.leave()
+    await client.response()
+    await client.send(get())
+    second = await stage.visit()
+    await second.start()
+    assert not first.transport.try_send(chunk(b"stray"))
+    first.transport.abort()
+    await second.body(b"second")
+    assert (await client.response())[1] == b"second"
+    second.leave()
+
+
+async def test_a_ping_is_a_ping(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    await visit.transport.ping(b"1")
+    ping = await client.frame()
+    assert ping == Ping(b"1")
+    with pytest.raises(ValueError, match="125"):
+        await visit.transport.ping(bytes(126))
+    visit.leave()
+
+
+async def test_http_cannot_be_pinged(server: Server, stage: Stage) -> None:
+    _, visit = await streaming(server, stage, get())
+    with pytest.raises(RuntimeError):
+        await visit.transport.ping()
+    await visit.respond()
+    visit.leave()
+
+
+async def test_abort_ends_the_connection_and_tells_the_application(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    visit.transport.abort()
+    assert await visit.receive() == {"type": "websocket.disconnect", "code": 1006}
+    assert not visit.transport.stalled
+    assert await client.rest() == b""
+    visit.leave()
+
+
+async def test_abort_frees_a_write_under_way(server: Server, stage: Stage) -> None:
+    _, visit = await opened(server, stage)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
+        await trio.testing.wait_all_tasks_blocked()
+        visit.transport.abort()
+    visit.leave()
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_a_websocket_reader_that_stalls_is_cut_and_counted(stage: Stage, ready: bool) -> None:
+    async with serving(stage, limits=IMPATIENT) as server:
+        _, visit = await opened(server, stage)
+        if ready:
+            await fill(visit)
+        else:
+            await visit.send({"type": "websocket.send", "bytes": bytes(MUCH * 20)})
+        assert (await visit.receive())["type"] == "websocket.disconnect"
+        assert visit.transport.stalled
+        visit.leave()
+        await server.observer.until(lambda: server.observer.stalled == 1)
+
+
+async def test_an_sse_reader_that_stalls_is_cut_and_counted(stage: Stage) -> None:
+    async with serving(stage, limits=IMPATIENT) as server:
+        _, visit = await streaming(server, stage, get())
+        await visit.start()
+        await visit.body(bytes(MUCH * 20), more=True)
+        assert visit.transport.stalled
+        assert (await visit.receive())["type"] == "http.request"
+        assert (await visit.receive())["type"] == "http.disconnect"
+        visit.leave()
+        await server.observer.until(lambda: server.observer.stalled == 1)
+
+
+async def test_a_reader_that_is_slow_but_reads_is_not_cut(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    taken = 0
+    send_some = Wire._send_some
+
+    async def counted(wire: Wire, data: memoryview) -> int:
+        nonlocal taken
+        sent = await send_some(wire, data)
+        taken += sent
+        return sent
+
+    monkeypatch.setattr(Wire, "_send_some", counted)
+    async with serving(stage, limits=ConnectionLimits(send_timeout=3)) as server:
+        client, visit = await opened(server, stage)
+        whole = frame(bytes(MUCH * 40))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(visit.transport.send_raw, whole)
+            await trio.testing.wait_all_tasks_blocked()
+            left = len(whole)
+            for _ in range(5):  # three times the send timeout in all
+                mock_clock.jump(2)
+                before = taken
+                while taken == before:  # until the socket has taken more
+                    left -= len(await client.exactly(100_000))
+            left -= len(await client.exactly(left))
+        assert not visit.transport.stalled
+        visit.leave()
+
+
+@pytest.fixture
+def _patient_parting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was begun is finished however long the reader takes; it is to read 20 MB."""
+    monkeypatch.setattr(wire, "FINISH_SECONDS", HOUR)
+
+
+@pytest.mark.usefixtures("_patient_parting")
+async def test_a_cancelled_write_leaves_no_half_frame(server: Server, stage: Stage) -> None:
+    client, visit = await opened(server, stage)
+    whole = frame(bytes(MUCH * 20))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, whole)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        assert await _while_shielded(client, len(whole)) == whole
+    await visit.transport.send_raw(HELLO)
+    assert await client.exactly(len(HELLO)) == HELLO
+    visit.leave()
+
+
+@pytest.mark.usefixtures("_patient_parting")
+async def test_the_end_of_a_response_is_written_though_its_writer_is_cancelled(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await streaming(server, stage, get())
+    await visit.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, chunk(bytes(MUCH * 20)))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(visit.body, b"the end")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            assert (await client.response())[1].endswith(b"the end")
+    visit.leave()
+    await client.send(get("/again"))
+    again = await stage.visit()
+    assert again.scope["path"] == "/again"
+    await again.respond()
+    again.leave()
+
+
+@pytest.mark.usefixtures("_patient_parting")
+async def test_a_close_frame_is_written_though_its_writer_is_cancelled(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(visit.close, 4408)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        await _while_shielded(client, MUCH * 20 + 10)
+    assert await client.frame() == CloseConnection(4408, "")
+    visit.leave()
+
+
+async def _while_shielded(client: Client, size: int) -> bytes:
+    with trio.CancelScope(shield=True):
+        return await client.exactly(size)
+
+
+async def test_the_answer_to_a_head_request_has_no_place_for_ready_bytes(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await streaming(server, stage, get().replace(b"GET", b"HEAD"))
+    await visit.start()
+    assert not visit.transport.try_send(chunk(b"body"))
+    await visit.body()
+    visit.leave()
+    response, body = await client.response(method="HEAD")
+    assert isinstance(response, h11.Response)
+    assert body == b""
+
+
+async def test_client_messages_are_received_where_they_are_read(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    heard: list[dict[str, object]] = []
+    news, told = trio.open_memory_channel[None](10)
+
+    def hear(event: dict[str, object]) -> None:
+        heard.append(event)
+        news.send_nowait(None)
+
+    last = visit.transport.last_received
+    await client.put(TextMessage("before"))
+    await eventually(lambda: visit.transport.last_received > last)
+    await trio.testing.wait_all_tasks_blocked()
+    assert visit.transport.hear(hear)
+    assert [event["text"] for event in heard] == ["before"]
+    await client.put(TextMessage("after"))
+    await told.receive()
+    await told.receive()
+    assert heard[-1] == {"type": "websocket.receive", "bytes": None, "text": "after"}
+    await client.put(CloseConnection(1000))
+    await told.receive()
+    assert heard[-1] == {"type": "websocket.disconnect", "code": 1000}
+    assert await visit.receive() == heard[-1]
+    visit.leave()
+    assert len(heard) == 3

@@ -1,0 +1,52 @@
+"""Bodies on their way in are bounded together, and the slowest makes room."""
+
+import pytest
+
+from relay.web.body_budget import Intake
+from tests.e2e.test_ingestion import envelope
+from tests.support.patience import eventually
+from tests.support.raw_client import head, raw_http
+from tests.support.relay_server import bearer, running_relay
+
+
+async def test_the_slowest_body_is_dropped_to_make_room() -> None:
+    intake = Intake(most=10)
+    with intake.body(60) as slow, intake.body(60) as quick:
+        intake.add(slow, b"12345")
+        intake.add(quick, b"12345")
+        assert not slow.patience.cancel_called
+        intake.add(quick, b"6")
+        assert (slow.patience.cancel_called, quick.patience.cancel_called) == (True, False)
+        intake.add(slow, b"late")
+        assert (slow.data, quick.data) == (b"12345", b"123456")
+    with intake.body(60) as other:  # all of it was given back
+        intake.add(other, b"1234567890")
+        assert not other.patience.cancel_called
+        intake.add(other, b"1")
+        assert other.patience.cancel_called  # also of one that is too large alone
+
+
+async def test_a_slow_body_is_refused_when_others_need_its_room(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = Intake(100_000)
+    monkeypatch.setattr("relay.app.Intake", lambda: intake)
+    async with running_relay(database_url, RELAY_BODY_TIMEOUT="600") as relay:
+        user = await relay.user()
+        asked = head(
+            "/api/webhook/cli",
+            f"Authorization: Bearer {await user.hook()}",
+            "Content-Type: application/json",
+            "Content-Length: 120000",
+        )
+        async with raw_http(relay) as slow:
+            await slow.send(asked + b" " * 60_000)
+            await eventually(lambda: sum(len(body.data) for body in intake._coming) == 60_000)
+            answer = await user.relay.http.post(
+                "/api/webhook/cli",
+                content=envelope().ljust(90_000),
+                headers={**bearer(await user.hook()), "Content-Type": "application/json"},
+            )
+            given_up = await slow.answer()
+    assert answer.status_code == 200
+    assert (given_up.status_code, given_up.json()["code"]) == (408, "request_timeout")

@@ -1,0 +1,195 @@
+"""The crew and its places, with workers that only talk: what goes wrong, goes wrong at will."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from structlog.testing import capture_logs
+
+from relay.workers import supervisor
+from relay.workers.protocol import BEAT, Order
+from relay.workers.slots import Place
+from relay.workers.supervisor import Crew
+from relay.workers.worker_process import WorkerFailed
+from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
+from tests.support.scripts import stand_in_worker as stand_in
+
+SILENCE = 5.0  # seconds between two signs of life, counted in looks of one BEAT each
+
+
+class Service:
+    """A crew of two, what its workers do from now on, and what is logged of it."""
+
+    def __init__(self, folder: Path, log: list[MutableMapping[str, Any]]) -> None:
+        self._folder = folder
+        self._log = log
+        self._reload, self._reloads = trio.open_memory_channel[None](1)
+        (folder / "metrics").mkdir()
+        self.does(1, "serve")
+        self.does(2, "serve")
+
+    def does(self, number: int, what: str) -> None:
+        (self._folder / str(number)).write_text(what)
+
+    def let(self) -> None:
+        (self._folder / "let").touch()
+
+    def was_told(self, number: int) -> str:
+        file = self._folder / f"{number} was told"
+        return file.read_text() if file.exists() else ""
+
+    def crew(self, start_within: float = PATIENCE, silence: float = PATIENCE) -> Crew:
+        places = [
+            Place(Order(n, {}, [], [], [], "", "", "", (), "", None, keeps_house=False))
+            for n in (1, 2)
+        ]
+        command = (sys.executable, str(stand_in.__file__), str(self._folder))
+        metrics = str(self._folder / "metrics")
+        return Crew(
+            places, command, [], metrics, grace=PATIENCE, silence=silence, start_within=start_within
+        )
+
+    @asynccontextmanager
+    async def at_work(self, **times: float) -> AsyncIterator[Crew]:
+        """All serve; in the end they are told to go, and do."""
+        crew = self.crew(**times)
+        async with trio.open_nursery() as nursery:
+            with trio.fail_after(PATIENCE):
+                await nursery.start(crew.run)
+            nursery.start_soon(crew.renew_on, self._reloads)
+            yield crew
+            with trio.fail_after(PATIENCE):
+                await crew.end()
+            nursery.cancel_scope.cancel()
+
+    def renew(self) -> None:
+        self._reload.send_nowait(None)
+
+    def logged(self, event: str, **fields: Any) -> list[MutableMapping[str, Any]]:
+        return [
+            line for line in self._log if line["event"] == event and fields.items() <= line.items()
+        ]
+
+    async def says(self, event: str, times: int = 1, **fields: Any) -> None:
+        await eventually(lambda: len(self.logged(event, **fields)) >= times)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with capture_logs() as log:
+        yield Service(tmp_path, log)
+
+
+async def test_a_reload_replaces_all_workers(service: Service) -> None:
+    async with service.at_work():
+        service.renew()
+        await service.says("reloaded")
+        assert [line["worker"] for line in service.logged("worker_serves")[2:]] == [1, 2]
+    assert not service.logged("worker_died")
+
+
+async def test_a_stuck_worker_does_not_block_a_reload(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "ENDING", 0.1)  # it is waited for in vain
+    async with service.at_work():
+        service.does(1, "fail and stay")
+        service.renew()
+        await service.says("reloaded")
+        (failed,) = service.logged("reload_failed")
+        assert failed["reason"] == "worker 1 did not start: a reason"
+        assert len(service.logged("worker_serves", worker=2)) == 2
+    # the old one stayed to the end
+    assert [line["code"] for line in service.logged("worker_ended", worker=1)] == [0]
+
+
+async def test_a_reload_skips_a_slot_whose_worker_cannot_start(service: Service) -> None:
+    async with service.at_work():
+        service.does(1, "fail")
+        (first,) = service.logged("worker_started", worker=1)
+        os.kill(first["pid"], signal.SIGKILL)
+        await service.says("worker_not_replaced")
+        service.renew()
+        await service.says("reloaded")
+        assert len(service.logged("worker_serves", worker=2)) == 2
+        service.does(1, "serve")
+        await service.says("worker_serves", times=2, worker=1)
+
+
+async def test_a_worker_that_never_becomes_ready_is_given_up(service: Service) -> None:
+    service.does(1, "say nothing")
+    service.does(2, "say nothing")
+    with trio.fail_after(PATIENCE), pytest.raises(ExceptionGroup) as failed:
+        await service.crew(start_within=0.5).run()
+    said = "worker [12] did not start: it did not serve within 0.5 s"
+    assert failed.group_contains(WorkerFailed, match=said)
+
+
+async def really(holds: Callable[[], bool]) -> None:
+    """Wait until it holds, by the world's clock, where the loop's own stands still."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it has not come"
+        await trio.to_thread.run_sync(time.sleep, LOOK_EVERY)
+
+
+async def test_a_worker_without_heartbeats_is_replaced(
+    service: Service, mock_clock: trio.testing.MockClock
+) -> None:
+    service.does(1, "serve and fall silent")
+    async with service.at_work(silence=SILENCE) as crew:
+        service.does(1, "serve")
+        (other,) = (worker for worker in crew._living if worker.number == 2)
+        while not service.logged("worker_died"):
+            await really(lambda: other._silence == 0)  # it is heard from between two looks
+            mock_clock.jump(BEAT)
+            await trio.testing.wait_all_tasks_blocked()
+        await really(lambda: len(service.logged("worker_serves", worker=1)) == 2)
+        (died,) = service.logged("worker_died")
+        assert (died["worker"], died["code"]) == (1, -signal.SIGKILL)
+        assert died["reason"] == "no sign of life for 5 s"
+
+
+async def test_workers_learn_that_all_serve_when_all_do(service: Service) -> None:
+    service.does(2, "serve when let")
+    crew = service.crew()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(crew.run)
+        await service.says("worker_serves", worker=1)
+        await trio.testing.wait_all_tasks_blocked()
+        service.let()
+        await eventually(lambda: all(service.was_told(number) for number in (1, 2)))
+        assert {service.was_told(number) for number in (1, 2)} == {"all serve, after it was let"}
+        (first,) = service.logged("worker_started", worker=1)
+        os.kill(first["pid"], signal.SIGKILL)
+        await service.says("worker_serves", times=2, worker=1)
+        await crew.end()
+
+
+async def test_a_failed_start_lets_serving_workers_drain(service: Service) -> None:
+    service.does(2, "fail when another serves")
+    with (
+        trio.fail_after(PATIENCE),
+        pytest.RaisesGroup(
+            pytest.RaisesExc(WorkerFailed, match="worker 2 did not start: a reason"),
+            flatten_subgroups=True,
+        ),
+    ):
+        await service.crew().run()
+    assert [line["code"] for line in service.logged("worker_ended")] == [0]
+
+
+async def test_a_stop_while_the_next_spare_is_made_is_clean(service: Service) -> None:
+    async with service.at_work():
+        (first,) = service.logged("worker_started", worker=1)
+        os.kill(first["pid"], signal.SIGKILL)
+        await service.says("worker_serves", times=2, worker=1)
+    assert [line["pid"] for line in service.logged("worker_died")] == [first["pid"]]

@@ -1,0 +1,96 @@
+"""`make audit` tells three things apart: nothing known, something known, nobody asked."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.packages import ROOT
+from tests.support.patience import PATIENCE
+from tests.support.programs import program
+
+LOCK = json.loads((ROOT / "examples/node/package-lock.json").read_text())
+WS = LOCK["packages"]["node_modules/ws"]["version"]
+KNOWN = {"id": 1, "url": "https://example.com/1", "title": "It leaks", "severity": "high"}
+
+
+@contextmanager
+def registry(advisories: dict[str, Any] | None) -> Iterator[str]:
+    """What npm asks: advisories of all packages, and which versions of a package there are."""
+
+    class Registry(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(405 if advisories is None else 200, advisories or {})
+
+        def do_GET(self) -> None:
+            versions = {WS: {"name": "ws", "version": WS}}
+            self._answer(200, {"name": "ws", "versions": versions, "dist-tags": {"latest": WS}})
+
+        def _answer(self, status: int, body: dict[str, Any]) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def audited(
+    folder: Path, address: str, pip_audit: int = 0, path: str = os.environ["PATH"]
+) -> subprocess.CompletedProcess[str]:
+    """`.ci/audit` where the Python packages' half ends with that code."""
+    stand_in = folder / "pip-audit"
+    stand_in.write_text(f"#!/bin/sh\nexit {pip_audit}\n")
+    stand_in.chmod(0o755)
+    asked = {"npm_config_registry": address, "npm_config_cache": str(folder / "cache")}
+    environ = {**os.environ, "PIP_AUDIT": str(stand_in), "PATH": path, **asked}
+    command = [program("bash"), str(ROOT / ".ci/audit")]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("advisories", "code", "said"),
+    [
+        ({}, 0, "found 0 vulnerabilities"),
+        ({"ws": [{**KNOWN, "vulnerable_versions": f"<={WS}"}]}, 1, "It leaks"),
+        (None, 2, "NOT CHECKED: examples/node"),
+    ],
+)
+def test_npm_advisories_are_reported(
+    tmp_path: Path, advisories: dict[str, Any] | None, code: int, said: str
+) -> None:
+    program("npm")
+    with registry(advisories) as address:
+        done = audited(tmp_path, address)
+        assert done.returncode == code, done.stderr
+        assert said in done.stdout + done.stderr
+        # what is known of either is the answer, whatever the other says
+        assert audited(tmp_path, address, pip_audit=1).returncode == 1
+
+
+def test_a_missing_npm_is_reported(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("mktemp", "rm", "cat", "grep", "dirname", "tail", "cut"):
+        (tools / name).symlink_to(program(name))
+    done = audited(tmp_path, "http://127.0.0.1:1/", path=str(tools))
+    assert done.returncode == 2
+    assert "there is no npm here" in done.stderr

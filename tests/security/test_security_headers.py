@@ -1,0 +1,74 @@
+"""What every response tells a browser not to do, whoever wrote the response."""
+
+import httpx
+
+from relay.web.middleware.security_headers import DATA, HSTS, PAGE, Headers
+from tests.e2e.test_page_credentials import behind_https
+from tests.security.test_cors import everything
+from tests.support.raw_client import handshake, head, raw_http
+from tests.support.relay_server import Relay, bearer, open_stream
+
+NAMES = {name for name, _ in (*PAGE, *DATA, *HSTS)}
+
+
+def assert_sealed(answer: httpx.Response, expected: Headers) -> None:
+    """Exactly these of all such headers, and each once."""
+    found = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() in NAMES]
+    assert sorted(found) == sorted(expected)
+
+
+async def test_every_response_has_the_security_headers(relay: Relay) -> None:
+    for what, status, answer in await everything(relay, {}):
+        assert (what, answer.status_code) == (what, status)
+        is_page = answer.headers.get("Content-Type", "").startswith("text/html")
+        assert_sealed(answer, PAGE if is_page else DATA)
+
+
+async def test_the_page_loads_from_its_origin_only_and_cannot_be_framed(relay: Relay) -> None:
+    page = await relay.http.get("/")
+    assert_sealed(page, PAGE)
+    policy = dict(
+        directive.strip().split(" ", 1)
+        for directive in page.headers["Content-Security-Policy"].split(";")
+    )
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in str(policy)
+    assert "http" not in str(policy)
+    assert "*" not in str(policy)
+    again = await relay.http.get("/", headers={"If-None-Match": page.headers["ETag"]})
+    assert again.status_code == 304
+    assert_sealed(again, PAGE)  # a browser takes the headers of a 304 for its copy
+
+
+async def test_streams_and_refused_handshakes_have_the_security_headers(relay: Relay) -> None:
+    user = await relay.user()
+    async with open_stream(relay, "sse", user.session) as stream:
+        assert_sealed(httpx.Response(200, headers=stream.headers), DATA)
+    assert_sealed(await handshake(relay), DATA)
+    assert_sealed(await handshake(relay, Origin="https://evil.example"), DATA)
+    assert_sealed(await relay.http.get("/metrics", headers=bearer("x" * 20)), DATA)
+
+
+async def test_refusals_of_the_server_layer_have_the_security_headers(relay: Relay) -> None:
+    for status, request in (
+        (400, b"GET nonsense HTTP/1.1\r\nHost: relay\r\n\r\n"),
+        (400, b"\x00\x01\r\n\r\n"),
+        (414, head("/" + "x" * 9_000, method="GET")),
+        (431, head("/", f"X: {'x' * 17_000}", method="GET")),
+    ):
+        async with raw_http(relay) as connection:
+            await connection.send(request)
+            answer = await connection.answer("GET")
+            assert answer.status_code == status
+            assert_sealed(answer, DATA)
+
+
+async def test_on_https_hsts_is_sent(database_url: str) -> None:
+    async with behind_https(database_url, "https://relay.example") as relay:
+        assert_sealed(await relay.http.get("/"), PAGE + HSTS)
+        assert_sealed(await relay.http.get("/api/me"), DATA + HSTS)
+        assert_sealed(await handshake(relay), DATA + HSTS)
+        async with raw_http(relay) as connection:
+            await connection.send(head("/" + "x" * 9_000, method="GET"))
+            assert_sealed(await connection.answer("GET"), DATA + HSTS)

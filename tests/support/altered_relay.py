@@ -1,0 +1,32 @@
+"""Relay with some of its constants altered: `python -m tests.support.altered_relay serve`.
+
+What has two ways of coming, a notification and a look a second, is shown to come by the first
+where the second is put off for an hour. Its workers are altered in the same way.
+"""
+
+import importlib
+import json
+import os
+import sys
+
+ALTERED = "TEST_ALTERED"  # JSON: names of constants with their modules, and what they are to be
+
+
+def main() -> None:
+    if sys.argv[1] == "serve":
+        from relay.cli import serve
+        from relay.cli.main import main as start
+
+        serve.WORKER = (sys.executable, "-m", "tests.support.altered_relay")
+    else:
+        from relay.cli.worker import main as start
+    for name, value in json.loads(os.environ[ALTERED]).items():
+        module, _, constant = name.rpartition(".")
+        found = importlib.import_module(module)
+        assert hasattr(found, constant), name
+        setattr(found, constant, value)
+    start()
+
+
+if __name__ == "__main__":
+    main()

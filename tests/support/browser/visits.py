@@ -1,0 +1,78 @@
+"""Visits to Relay's own page: who somebody has become there, and what their producer tells."""
+
+from typing import Any
+
+import trio
+from playwright.sync_api import Page
+
+from tests.support.browser.chromium import Profile, Tab
+from tests.support.patience import PATIENCE
+from tests.support.relay_server import Relay, bearer
+
+COOKIE = "relay_session"
+FIRST_WORDS = "Start something in a terminal."
+
+
+async def first_visit(relay: Relay, profile: Profile) -> Tab:
+    tab = await profile.open(relay.url)
+    await tab.shows(FIRST_WORDS)
+    return tab
+
+
+async def session_of(profile: Profile) -> str:
+    return (await profile.cookies())[COOKIE]
+
+
+async def hook_of(relay: Relay, profile: Profile) -> str:
+    """A hook token of whoever the page has become."""
+    return await hook_for(relay, await session_of(profile))
+
+
+async def hook_for(relay: Relay, session: str) -> str:
+    answer = await relay.http.post("/api/token", headers=bearer(session))
+    made: str = answer.json()["token"]
+    return made
+
+
+async def tell(relay: Relay, hook: str, kind: str, task: str | None = None, **payload: Any) -> None:
+    event: dict[str, Any] = {"event_type": kind, "ts": "2026-01-31T12:00:00Z", "payload": payload}
+    if task is not None:
+        event["task_id"] = task
+    answer = await relay.http.post("/api/webhook/cli", json=event, headers=bearer(hook))
+    assert answer.status_code == 200, answer.text
+
+
+async def say(relay: Relay, hook: str, message: str) -> None:
+    await tell(relay, hook, "log", message=message)
+
+
+async def is_live(tab: Tab) -> None:
+    """Wait until its connection is."""
+    await tab.do(lambda page: page.locator("#link[data-state=live]").wait_for())
+
+
+async def press(tab: Tab, name: str) -> None:
+    await tab.do(lambda page: page.get_by_role("button", name=name, exact=True).first.click())
+
+
+async def shown_link(tab: Tab) -> str:
+    """Open the dialog of the second device, and take the link as its button would."""
+
+    def look(page: Page) -> str:
+        with page.expect_response("**/api/session/link") as answer:
+            page.get_by_label("Open on another device").first.click()
+        page.get_by_alt_text("QR code of the link").wait_for()
+        link: str = answer.value.json()["link"]
+        return link
+
+    return await tab.do(look)
+
+
+async def watchers(relay: Relay, session: str, count: int) -> None:
+    """Wait until that many streams of the session's user are open."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            me = await relay.http.get("/api/me", headers=bearer(session))
+            if me.json()["connections"] == count:
+                return
+            await trio.sleep(0.05)

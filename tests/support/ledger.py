@@ -1,0 +1,385 @@
+"""The checker: a load of producers and readers, and a book of everything they were told.
+
+Producers know what was acknowledged, readers what they saw; in the end both are held against
+what the service says it has stored. Nothing here trusts the program under test.
+"""
+
+import itertools
+import json
+import random
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from tests.support.patience import PATIENCE, eventually
+from tests.support.relay_process import Program
+from tests.support.streams import AGAIN, DOORS, Answer, Caller, Ended, Lost, Refused, stream
+
+PAUSE = 0.02  # seconds between two posts of one producer: a load, not a benchmark
+IN_A_ROW = 20  # posts alike, after which another kind is not expected
+BATCH = 7  # events of a batch; every third post is one
+NDJSON = "application/x-ndjson"
+
+
+@dataclass
+class Attempt:
+    """One post and what became of it; `status` is None where the connection was lost."""
+
+    ended: bool = False
+    status: int | None = None
+
+
+@dataclass
+class Reader:
+    """One viewer that comes back with its cursor, and what it saw."""
+
+    door: str
+    hops: bool  # changes doors now and then by itself
+    seen: list[tuple[int, str]] = field(default_factory=list)
+    cursor: str | None = None
+    ends: list[int | None] = field(default_factory=list)  # close codes, not by its own will
+    refusals: list[int] = field(default_factory=list)
+
+    @property
+    def seq(self) -> int:
+        return self.seen[-1][0] if self.seen else 0
+
+
+@dataclass
+class Account:
+    """One user, its producers' book and its readers."""
+
+    name: str
+    user_id: str
+    session: str
+    hook: str
+    sent: dict[str, Any] = field(default_factory=dict)  # event id -> payload
+    acknowledged: dict[str, int | None] = field(default_factory=dict)  # event id -> seq if told
+    spans: list[tuple[list[str], dict[str, Any]]] = field(default_factory=list)  # batches
+    readers: list[Reader] = field(default_factory=list)
+
+
+class Ledger:
+    """The book of one load. `faults` are broken promises, found while it went on."""
+
+    def __init__(self, *programs: Program, fill: int = 200) -> None:
+        """The programs serve one database; `fill` is the size in bytes of the largest payload."""
+        self.programs = programs
+        self.program = programs[0]
+        self.fill = fill
+        self.accounts: list[Account] = []
+        self.attempts: list[Attempt] = []
+        self.faults: list[str] = []
+        self.stored_by_a_503 = 0
+        self._stopping = False
+        self._producing = 0
+        self._quiet = trio.Event()
+
+    # -- what tests ask
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(len(account.acknowledged) for account in self.accounts)
+
+    @property
+    def readers(self) -> list[Reader]:
+        return [reader for account in self.accounts for reader in account.readers]
+
+    async def goes_on(self, more: int = 30) -> None:
+        """Wait until so many more events are acknowledged."""
+        until = self.acknowledged + more
+        await eventually(lambda: self.acknowledged >= until)
+
+    def since(self, mark: int) -> list[Attempt]:
+        """The posts that began after so many others, and have ended."""
+        return [attempt for attempt in self.attempts[mark:] if attempt.ended]
+
+    async def answers(self, status: int) -> None:
+        """Wait until posts that begin from now on are answered so, one after the other."""
+        mark = len(self.attempts)
+
+        def settled() -> bool:
+            latest = self.since(mark)[-IN_A_ROW:]
+            return len(latest) == IN_A_ROW and all(each.status == status for each in latest)
+
+        await eventually(settled)
+
+    # -- producing
+
+    async def enrol(self, name: str, readers: Iterable[Reader]) -> Account:
+        async with Caller(self.program.port) as caller:
+            made = (await caller.insist("POST", "/api/user")).json
+            token = await caller.insist("POST", "/api/token", made["session_token"])
+        account = Account(name, made["user_id"], made["session_token"], token.json["token"])
+        account.readers.extend(readers)
+        self.accounts.append(account)
+        return account
+
+    async def produce(self, account: Account, name: str, at: Program) -> None:
+        """Post until told to stop, each event until it has its answer."""
+        self._producing += 1
+        number = 0
+        rng = random.Random(f"{account.name}{name}")
+        async with Caller(at.port) as caller:
+            while not self._stopping:
+                ids = []
+                for _ in range(BATCH if number % 3 == 2 else 1):
+                    ids.append(f"{account.name}:{name}:{number}")
+                    account.sent[ids[-1]] = {"n": number, "fill": "x" * rng.randrange(self.fill)}
+                    number += 1
+                if len(ids) == 1 and number % 10 == 1 and account.acknowledged:
+                    ids = [rng.choice(list(account.acknowledged))]  # an old one, once more
+                await self._settle(account, caller, ids)
+                await trio.sleep(PAUSE)
+        self._producing -= 1
+        if not self._producing:
+            self._quiet.set()
+
+    async def _settle(self, account: Account, caller: Caller, ids: list[str]) -> None:
+        """Post one event, or a batch, again and again with the same ids until it is answered."""
+        body = b"\n".join(
+            json.dumps(
+                {
+                    "event_type": "log",
+                    "event_id": event_id,
+                    "ts": "2026-01-31T12:00:00Z",
+                    "payload": account.sent[event_id],
+                }
+            ).encode()
+            for event_id in ids
+        )
+        doubtful = False  # an earlier try may have been stored
+        while True:
+            attempt = Attempt()
+            self.attempts.append(attempt)
+            try:
+                answer = await caller.call(
+                    "POST",
+                    "/api/webhook/cli",
+                    account.hook,
+                    body,
+                    "application/json" if len(ids) == 1 else NDJSON,
+                )
+                attempt.status = answer.status
+            except Lost:
+                doubtful = True
+            finally:
+                attempt.ended = True
+            if attempt.status == 200:
+                self._book(account, ids, answer.json, doubtful)
+                return
+            if attempt.status is not None:
+                self._check_refusal(answer)
+                doubtful = True
+            await trio.sleep(AGAIN)
+
+    def _check_refusal(self, answer: Answer) -> None:
+        if answer.status != 503:
+            self.faults.append(f"a post was answered {answer.status}: {answer.body!r}")
+        elif "retry-after" not in answer.headers:
+            self.faults.append(f"a 503 without Retry-After: {answer.body!r}")
+
+    def _book(
+        self, account: Account, ids: list[str], receipt: dict[str, Any], doubtful: bool
+    ) -> None:
+        known = [event_id for event_id in ids if event_id in account.acknowledged]
+        if len(ids) == 1:
+            (event_id,) = ids
+            first = account.acknowledged.get(event_id)
+            if receipt["id"] != event_id:
+                self.faults.append(f"{event_id} was acknowledged as {receipt['id']}")
+            if known and not receipt["duplicate"]:
+                self.faults.append(f"{event_id} was acknowledged twice as new")
+            if first is not None and receipt["seq"] != first:
+                self.faults.append(f"{event_id} was {first} and is {receipt['seq']}")
+            if receipt["duplicate"] and not known:
+                if not doubtful:
+                    self.faults.append(f"{event_id}: a first try was called a duplicate")
+                self.stored_by_a_503 += 1
+            account.acknowledged[event_id] = receipt["seq"]
+            return
+        if receipt["accepted"] + receipt["duplicates"] != len(ids):
+            self.faults.append(f"{ids}: neither new nor known, {receipt}")
+        if receipt["duplicates"] not in ((0, len(ids)) if doubtful else (0,)):
+            self.faults.append(f"{ids}: half stored, {receipt}")
+        account.spans.append((ids, receipt))
+        for event_id in ids:
+            account.acknowledged.setdefault(event_id, None)
+
+    # -- reading
+
+    async def read(self, account: Account, reader: Reader) -> None:
+        """Watch for ever, from the very first event on, coming back with the cursor."""
+        rng = random.Random(f"{account.name}{account.readers.index(reader)}")
+        at = rng.choice(self.programs)
+        while True:
+            after = reader.cursor or "oldest"
+            patience = rng.randrange(20, 120) if reader.hops else None
+            try:
+                async with stream(
+                    at.port, reader.door, account.session, f"?after={after}"
+                ) as opened:
+                    await self._watch(account, reader, opened, patience)
+            except Refused as refused:
+                reader.refusals.append(refused.answer.status)
+                self._check_refusal(refused.answer)
+                await trio.sleep(AGAIN)
+            except Lost:
+                await trio.sleep(AGAIN)
+            except Ended as ended:
+                reader.ends.append(ended.code)
+            if reader.hops:
+                reader.door = DOORS[1 - DOORS.index(reader.door)]
+                at = rng.choice(self.programs)
+
+    async def _watch(
+        self, account: Account, reader: Reader, opened: Any, patience: int | None
+    ) -> None:
+        asked, greeted, start = reader.cursor, False, len(reader.seen)
+        while patience is None or len(reader.seen) < start + patience:
+            for message in await opened.next():
+                if not greeted:
+                    greeted = True
+                    self._check_hello(account, asked, message)
+                elif "event_type" in message:
+                    self._see(account, reader, message)
+                elif message["type"] == "gap":
+                    self.faults.append(f"{account.name}: told of a gap that is none: {message}")
+
+    def _check_hello(self, account: Account, asked: str | None, hello: dict[str, Any]) -> None:
+        if hello.get("type") != "hello":
+            self.faults.append(f"{account.name}: no hello but {hello}")
+        elif asked is not None and (hello["cursor"], hello["resumed"]) != (asked, True):
+            self.faults.append(f"{account.name}: asked for {asked}, got {hello}")
+
+    def _see(self, account: Account, reader: Reader, event: dict[str, Any]) -> None:
+        seq, event_id, cursor = event["seq"], event["id"], event["cursor"]
+        if seq != reader.seq + 1:
+            self.faults.append(f"{account.name} ({reader.door}): {seq} after {reader.seq}")
+        if event_id not in account.sent:
+            self.faults.append(f"{account.name} saw what is not its own: {event_id}")
+        elif event["payload"] != account.sent[event_id]:
+            self.faults.append(f"{event_id}: came with another payload")
+        if reader.cursor and cursor.partition(".")[0] != reader.cursor.partition(".")[0]:
+            self.faults.append(f"{account.name}: the epoch changed to {cursor}")
+        reader.seen.append((seq, event_id))
+        reader.cursor = cursor
+
+    # -- the reckoning
+
+    async def settle(self) -> None:
+        """Stop producing; every post gets its answer, every reader sees everything stored."""
+        self._stopping = True
+        with trio.move_on_after(PATIENCE) as waited:
+            await self._quiet.wait()
+        assert not waited.cancelled_caught, f"posts without an answer: {self._recently()}"
+        for account in self.accounts:
+            stored = await self.stored(account)
+            last = len(stored)
+            with trio.move_on_after(PATIENCE) as waited:
+                while any(reader.seq < last for reader in account.readers):  # noqa: ASYNC110
+                    await trio.sleep(0.02)
+            if waited.cancelled_caught:
+                late = [(r.door, r.seq, r.ends, r.refusals) for r in account.readers]
+                self.faults.append(f"{account.name}: {last} are stored, its readers are at {late}")
+            self.faults += reckon(account, stored)
+        assert not self.faults, "\n".join(self.faults[:20])
+
+    def _recently(self) -> list[Attempt]:
+        return self.attempts[-10:]
+
+    async def stored(self, account: Account) -> list[dict[str, Any]]:
+        """Everything the service says it has of one user."""
+        events: list[dict[str, Any]] = []
+        query = ""
+        while True:
+            async with Caller(self.program.port) as caller:
+                answer = await caller.insist("GET", f"/api/events{query}", account.session)
+            page = answer.json
+            if not page["events"]:
+                return events
+            events += page["events"]
+            query = f"?after={page['cursor']}"
+
+
+def reckon(account: Account, stored: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with what one user has in the end, against what everybody was told."""
+    faults = []
+    who = account.name
+    seqs = [event["seq"] for event in stored]
+    if seqs != list(range(1, len(seqs) + 1)):
+        faults.append(f"{who}: seqs are not 1, 2, 3 …: {_breaks(seqs)}")
+    by_id: dict[str, int] = {}
+    for event in stored:
+        if event["id"] in by_id:
+            faults.append(f"{who}: {event['id']} is stored twice")
+        if event["payload"] != account.sent.get(event["id"]):
+            faults.append(f"{who}: {event['id']} is stored with another payload, or not its own")
+        by_id[event["id"]] = event["seq"]
+    for event_id, seq in account.acknowledged.items():
+        if event_id not in by_id:
+            faults.append(f"{who}: LOST, acknowledged and not stored: {event_id} ({seq})")
+        elif seq is not None and by_id[event_id] != seq:
+            faults.append(f"{who}: {event_id} was told {seq} and is {by_id[event_id]}")
+    for ids, receipt in account.spans:
+        found = [by_id.get(event_id) for event_id in ids]
+        if None not in found and found != sorted(found, key=lambda seq: seq or 0):
+            faults.append(f"{who}: a batch out of order: {found}")
+        if receipt["first_seq"] is not None and (found[0], found[-1]) != (
+            receipt["first_seq"],
+            receipt["last_seq"],
+        ):
+            faults.append(f"{who}: a batch was told {receipt} and is {found}")
+    # a producer posts one after the other: its own order must be the stream's
+    by_producer: dict[str, list[int]] = {}
+    for event in stored:
+        _, producer, number = event["id"].split(":")
+        by_producer.setdefault(producer, []).append(int(number))
+    for producer, numbers in by_producer.items():
+        if numbers != sorted(numbers):
+            faults.append(f"{who}: {producer}'s events are out of order: {_breaks(numbers)}")
+    truth = [(event["seq"], event["id"]) for event in stored]
+    faults += [
+        f"{who}: a reader ({reader.door}) saw something else than what is stored"
+        for reader in account.readers
+        if reader.seen[: len(truth)] != truth[: len(reader.seen)]
+    ]
+    return faults
+
+
+def _breaks(numbers: list[int]) -> list[tuple[int, int]]:
+    return [(a, b) for a, b in itertools.pairwise(numbers) if b != a + 1][:10]
+
+
+@asynccontextmanager
+async def load(
+    *programs: Program,
+    users: int = 3,
+    producers: int = 2,
+    steady: int = 2,
+    hopping: int = 1,
+    fill: int = 200,
+) -> AsyncIterator[Ledger]:
+    """A running load for the length of the block, then the reckoning.
+
+    Each user has `producers` producers, `steady` readers on each door by turns, and `hopping`
+    ones that change doors. Fails with every promise that was broken.
+    """
+    ledger = Ledger(*programs, fill=fill)
+    async with trio.open_nursery() as nursery:
+        for n in range(users):
+            readers = [Reader(DOORS[m % 2], hops=False) for m in range(steady)]
+            readers += [Reader(DOORS[m % 2], hops=True) for m in range(hopping)]
+            account = await ledger.enrol(f"user{n}", readers)
+            for reader in readers:
+                nursery.start_soon(ledger.read, account, reader)
+            for m in range(producers):
+                at = programs[m % len(programs)]
+                nursery.start_soon(ledger.produce, account, f"p{m}", at)
+        await ledger.goes_on()
+        yield ledger
+        await ledger.settle()
+        nursery.cancel_scope.cancel()

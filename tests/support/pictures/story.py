@@ -1,0 +1,132 @@
+"""An afternoon's work for the pictures: the demo's scenes, slowed to the pace of real builds.
+
+The clock of the page is the story's, and what the server stamps is shown as the story's time, so
+that the same story makes the same pictures whenever it is told.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import trio
+
+from tests.support.browser.chromium import Tab
+from tests.support.patience import PATIENCE
+from tests.support.relay_server import bearer
+
+NOW = datetime(2026, 1, 30, 15, 42, 7, tzinfo=UTC)
+LIVE = 60  # seconds at its end that the page sees as they happen
+LATENCY = 4  # ms, about
+
+# Runs before the page's own scripts.
+CLOCK = """
+const { parse } = JSON;
+JSON.parse = (...given) => {
+  const found = parse(...given);
+  for (const message of [found].flat()) {
+    if (!message?.received_at) continue;
+    message.received_at = message.ts;
+    window.heard = message.cursor;
+  }
+  return found;
+};
+
+const days = (count) => new Date(Date.now() + count * 86_400_000).toISOString();
+const { json } = Response.prototype;
+Response.prototype.json = async function () {
+  const found = await json.call(this);
+  for (const [place, token] of (found.tokens ?? []).entries()) {
+    token.created_at = days(2 * place - 12);
+    token.expires_at = days(2 * place + 78);
+    if (token.last_used_at) token.last_used_at = days(0);
+  }
+  return found;
+};
+
+Math.random = () => 0.5;
+"""
+
+
+@dataclass(frozen=True)
+class Act:
+    """A scene in the story: how long before now it begins, and how much slower it goes."""
+
+    scene: str
+    before: timedelta
+    slower: float
+
+
+ACTS = (
+    Act("build", timedelta(minutes=52), 11),
+    Act("train", timedelta(minutes=39), 58),
+    Act("deploy", timedelta(minutes=9), 14),
+    Act("agent", timedelta(minutes=4, seconds=20), 15),
+)
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Something that happens, `at` seconds from now; none is still to come."""
+
+    at: float
+    event_type: str
+    task_id: str
+    payload: dict[str, Any]
+
+
+async def beats(tab: Tab) -> list[Beat]:
+    """The whole story in order, from the scenes that Relay serves; `tab` shows a page of its."""
+    scenes = await tab.run("import('/console/demo-scenes.js').then(({ scenes }) => scenes('1'))")
+    found = []
+    for act in ACTS:
+        told = [beat for beat in scenes if beat["task"] == f"demo-{act.scene}-1"]
+        for number, beat in enumerate(told):
+            at = (beat["at"] - told[0]["at"]) * act.slower - act.before.total_seconds()
+            again = number > 0 and beat["type"] == "task_started"
+            if at > 0 or again:
+                break
+            found.append(Beat(at, beat["type"], act.scene, beat["payload"]))
+    return sorted(found, key=lambda beat: beat.at)
+
+
+async def publish(http: httpx.AsyncClient, hook: str, happened: list[Beat]) -> str:
+    """In one request; returns the cursor behind the last."""
+    lines = [
+        {
+            "event_type": beat.event_type,
+            "task_id": beat.task_id,
+            "ts": (NOW + timedelta(seconds=beat.at)).isoformat(timespec="milliseconds"),
+            "payload": beat.payload,
+        }
+        for beat in happened
+    ]
+    answer = await http.post(
+        "/api/webhook/cli",
+        headers={**bearer(hook), "Content-Type": "application/x-ndjson"},
+        content="\n".join(json.dumps(line) for line in lines),
+    )
+    cursor: str = answer.raise_for_status().json()["cursor"]
+    return cursor
+
+
+async def play(tab: Tab, http: httpx.AsyncClient, hook: str, happening: list[Beat]) -> None:
+    """What happens while the page watches, each at its moment; its clock stands at LIVE ago."""
+    stands = float(-LIVE)
+    for beat in happening:
+        await pass_by(tab, round((beat.at - stands) * 1000) + LATENCY)
+        stands = beat.at
+        await _hears(tab, await publish(http, hook, [beat]))
+    await pass_by(tab, round(-stands * 1000) - LATENCY)
+
+
+async def pass_by(tab: Tab, milliseconds: int) -> None:
+    """Let the page's clock go on by so much, and its timers with it."""
+    await tab.do(lambda page: page.clock.run_for(milliseconds))
+
+
+async def _hears(tab: Tab, cursor: str) -> None:
+    with trio.fail_after(PATIENCE):
+        while await tab.run("window.heard") != cursor:  # noqa: ASYNC110 - its timers stand still
+            await trio.sleep(0.005)

@@ -1,0 +1,122 @@
+"""Two Relays on one database, and what is seen of one at the other."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.support.ledger import Account, Ledger
+from tests.support.patience import PATIENCE, eventually
+from tests.support.relay_process import Program, running
+from tests.support.streams import DOORS, Answer, Caller, Ended, stream
+
+HOUR = 3600.0  # seconds: as good as never
+BY_WORD_ALONE = {
+    # nobody looks by himself for what others stored and revoked
+    "relay.services.LOOK": HOUR,
+    "relay.auth.credentials.POLL": HOUR,
+    "relay.auth.credentials.TRUST": HOUR,
+    # and whoever is slow is neither gone nor dead
+    "relay.db.presence.ALIVE": int(HOUR),
+    "relay.realtime.presence.ALIVE": int(HOUR),
+    "relay.db.listener.PROBE": HOUR,
+    "relay.db.listener.ANSWER": HOUR,
+}
+"""Constants with which nothing is known of another process but what it told."""
+
+
+class Pair:
+    """Two Relays on one database: what is done `here` must show `there`."""
+
+    def __init__(self, here: Program, there: Program, account: Account) -> None:
+        self.here = here
+        self.there = there
+        self.account = account
+        self._posted = 0
+        self._arrived = dict.fromkeys(DOORS, 0)
+
+    async def call(self, path: str, token: str, **body: object) -> Answer:
+        async with Caller(self.here.port) as caller:
+            answer = await caller.insist("POST", path, token, json.dumps(body).encode())
+        assert answer.status in (200, 201), answer
+        return answer
+
+    async def post(self) -> Answer:
+        self._posted += 1
+        return await self.call(
+            "/api/webhook/cli",
+            self.account.hook,
+            event_type="log",
+            ts="2026-01-31T12:00:00Z",
+            payload=self._posted,
+        )
+
+    async def watch(
+        self, door: str, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Everything arrives, in order and once, on a stream that stays."""
+        async with stream(self.there.port, door, self.account.session, insist=True) as opened:
+            await opened.next()
+            task_status.started()
+            while True:
+                for message in await opened.next():
+                    assert message["seq"] == self._arrived[door] + 1, message
+                    self._arrived[door] += 1
+
+    async def everything_arrived(self) -> None:
+        await eventually(lambda: set(self._arrived.values()) == {self._posted})
+
+    async def events_arrive(self, posts: int = 8) -> None:
+        """Each before the next is posted: one notification, or one look, brings no two of them."""
+        for _ in range(posts):
+            await self.post()
+            await self.everything_arrived()
+
+    async def a_revoke_arrives(self) -> None:
+        """A token revoked here: what it had opened there ends, and says why."""
+        token = (await self.call("/api/token", self.account.session)).json["token"]
+        async with stream(self.there.port, "websocket", token, insist=True) as opened:
+            await opened.next()
+            await self.call("/api/token/revoke", token)
+            with trio.fail_after(PATIENCE):
+                (close,) = await opened.next()
+                assert (close["code"], close["reason"]) == (4401, "revoked")
+                with pytest.raises(Ended):
+                    await opened.next()
+
+    async def told(self) -> float:
+        """How many notifications there have come from here."""
+        return await self.there.metric("relay_backplane_received_total")
+
+    async def are_in_touch(self) -> None:
+        """Wait until each knows of the other, and what is told here is heard there."""
+        for program in (self.here, self.there):
+            await program.shows("relay_backplane_processes", lambda processes: processes == 2)
+            await program.shows("relay_backplane_up", lambda up: up == 1)
+        before = await self.told()
+        with trio.fail_after(PATIENCE):
+            while await self.told() == before:
+                await self.post()
+        await self.everything_arrived()
+
+
+@asynccontextmanager
+async def pair_of(
+    folder: Path, url: str, altered: dict[str, object] | None = None, **there: str
+) -> AsyncIterator[Pair]:
+    """`there` are the settings of the process there beyond those both have."""
+    programs = [Program(folder / name, url) for name in ("here", "there")]
+    for program in programs:
+        program.folder.mkdir()
+        program.settings["BASE_URL"] = programs[0].url
+        program.altered = altered or {}
+    programs[1].settings |= there
+    async with running(*programs), trio.open_nursery() as nursery:
+        pair = Pair(programs[0], programs[1], await Ledger(programs[0]).enrol("u", []))
+        for door in DOORS:
+            await nursery.start(pair.watch, door)
+        yield pair
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,88 @@
+"""Runs a job of a workflow as GitHub's runner does, as far as the recipe goes; else it refuses."""
+
+import re
+from typing import Any
+
+import yaml
+
+from tests.e2e.examples.conftest import EXAMPLES, Machine
+
+RECIPE = EXAMPLES / "github-actions"
+ACTION = "./.github/actions/relay"
+SHELLS = {
+    None: ["bash", "-e", "{0}"],
+    "bash": ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "{0}"],
+}
+
+
+class Job:
+    """One job in a checkout of its own; `log` is what its steps printed."""
+
+    def __init__(self, machine: Machine, url: str, token: str, leg: str = "0") -> None:
+        self._machine = machine
+        self.url, self.token = url, token
+        self.log = ""
+        self.status = "success"
+        self._known = {
+            "vars.RELAY_URL": url,
+            "secrets.RELAY_TOKEN": token,
+            "strategy.job-index": leg,
+        }
+        self.variables = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(machine.home),
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_ACTOR": "you",
+            "GITHUB_JOB": "test",
+            "GITHUB_REF_NAME": "main",
+            "GITHUB_REPOSITORY": "you/project",
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_RUN_ID": "16432",
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_WORKFLOW": "CI",
+        }
+
+    async def run(self) -> str:
+        """All its steps; how it ended."""
+        workflow = yaml.safe_load((RECIPE / "workflow.yml").read_text())
+        for step in workflow["jobs"]["test"]["steps"]:
+            always = step.get("if") == "always()"
+            assert always or "if" not in step
+            if self.status == "success" or always:
+                await self._step(step)
+        return self.status
+
+    async def _step(self, step: dict[str, Any]) -> None:
+        if "run" in step:
+            await self._script(step, {})
+        elif step["uses"] == ACTION:
+            given = {name: self._filled(text, {}) for name, text in step["with"].items()}
+            await self._action(given)
+        else:
+            assert step["uses"].startswith("actions/checkout@")
+
+    async def _action(self, given: dict[str, str]) -> None:
+        action = yaml.safe_load((RECIPE / "action.yml").read_text())
+        assert action["runs"]["using"] == "composite"
+        assert given.keys() <= action["inputs"].keys()
+        assert {name for name, one in action["inputs"].items() if one["required"]} <= given.keys()
+        inputs = {f"inputs.{name}": value for name, value in given.items()}
+        for step in action["runs"]["steps"]:
+            assert "shell" in step, "a composite action has no shell unless it names one"
+            await self._script(step, inputs)
+
+    async def _script(self, step: dict[str, Any], inputs: dict[str, str]) -> None:
+        assert "${{" not in step["run"], "what an expression gives would be run"
+        env = {name: self._filled(text, inputs) for name, text in step.get("env", {}).items()}
+        script = self._machine.home / "step.sh"
+        script.write_text(step["run"])
+        command = [word.replace("{0}", str(script)) for word in SHELLS[step.get("shell")]]
+        done = await self._machine.run(*command, env={**self.variables, **env})
+        self.log += (done.stdout + done.stderr).decode()
+        if done.returncode:
+            self.status = "failure"
+
+    def _filled(self, text: str, inputs: dict[str, str]) -> str:
+        known = {**self._known, "job.status": self.status, **inputs}
+        return re.sub(r"\$\{\{ ([\w.-]+) \}\}", lambda found: known[found[1]], text)

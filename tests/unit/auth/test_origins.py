@@ -1,0 +1,133 @@
+"""Which Origins count."""
+
+import re
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.auth.origins import Listed, Origins
+from relay.config.parsers import origins
+from relay.web.middleware.cors import cors_headers
+
+LISTED = Listed(
+    origins(
+        "https://app.example.com:443, https://*.example.app, http://127.0.0.1:1234,"
+        " http://[0:0:0:0:0:0:0:1]:80, https://*.pages.example.org:8443, https://xn--bcher-kva.example"
+    )
+)
+
+COUNT = [
+    "https://app.example.com",
+    "https://a.example.app",
+    "https://a-1.example.app",
+    "https://xn--bcher-kva.example.app",
+    f"https://{'a' * 63}.example.app",
+    "http://127.0.0.1:1234",
+    "http://[::1]",
+    "https://a.pages.example.org:8443",
+    "https://xn--bcher-kva.example",
+]
+
+FOREIGN = [
+    *("", "null", "*", "https://", "https://*", "file://", "about:blank"),
+    # another scheme, another port
+    *("http://app.example.com", "http://a.example.app", "wss://app.example.com"),
+    *("https://app.example.com:8443", "https://a.example.app:8443", "https://app.example.com:"),
+    *("https://app.example.com:443", "https://a.example.app:443", "https://a.example.app:"),
+    *("http://127.0.0.1", "http://127.0.0.1:12345", "http://127.0.0.2:1234", "http://[::1]:1234"),
+    *("http://localhost:1234", "http://0177.0.0.1:1234", "http://2130706433:1234"),
+    *("https://a.pages.example.org", "https://a.pages.example.org:84430", "http://[::1]:80"),
+    # more before it, more after it
+    *("https://evil-example.app", "https://evilexample.app", "https://evil.com/.example.app"),
+    *("https://a.example.app.evil.com", "https://app.example.com.evil.com", "https://example.app"),
+    *("https://a.example.appx", "https://a.example.app/", "https://a.example.app?", "xhttps://a.b"),
+    *("https://evil.com#.example.app", "https://evil.com?.example.app", "https://evil.com\\.example.app"),
+    *("https://a.b.example.app", "https://.example.app", "https://-a.example.app"),
+    *("https://a-.example.app", f"https://{'a' * 64}.example.app", "https://*.example.app"),
+    *("https://a_b.example.app", "https://a%2eb.example.app", "https://evilapp.example.com"),
+    *("https://a.exampleXapp", "https://aXexample.app", "https://appXexample.com"),
+    # spellings no browser sends
+    *("https://APP.example.com", "https://app.EXAMPLE.com", "HTTPS://app.example.com"),
+    *("https://A.example.app", "https://app.example.com.", "https://a.example.app."),
+    *(" https://app.example.com", "https://app.example.com ", "https://app.example.com\n"),
+    *("https://a.example.app\n", "https://a\n.example.app", "https://a.example.app\0"),
+    *("https://a.example.app\r\nX: y", "https://a.example.app, https://evil.com"),
+    *("https://evil.com https://a.example.app", "https://app.example.com,null"),
+    # whoever asks under somebody's name
+    *("https://user@app.example.com", "https://app.example.com@evil.com", "https://u:p@a.example.app"),
+    *("https://a.example.app@evil.com", "https://evil.com@a.example.app", "https://@a.example.app"),
+    # letters that look alike or fold to the listed ones
+    *("https://bücher.example", "https://\u0430pp.example.com", "https://app.ex\u212ample.com"),
+    *("https://\uff41pp.example.com", "https://a.example。app", "https://\u017f.example.app"),
+    *("https://ä.example.app", "https://\u0661.example.app", "https://a.example.app\u200b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("origin", COUNT)
+def test_a_listed_origin_is_accepted(origin: str) -> None:
+    assert origin in LISTED
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_a_lookalike_origin_is_refused(origin: str) -> None:
+    assert origin not in LISTED
+
+
+def test_no_origin_is_listed_by_default() -> None:
+    for origin in (*COUNT, *FOREIGN):
+        assert origin not in Listed(())
+
+
+_ONE_LABEL = re.compile(r"https://[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.example\.app")
+_NEAR = st.one_of(
+    st.text(alphabet=string.ascii_letters + string.digits + ".-_:/@#?%\\\n\r ä*", max_size=70),
+    st.sampled_from(["a", "a.b", "evil.com/", "user@a", "a:443", "a\n"]),
+)
+
+
+@given(_NEAR, st.sampled_from(["https://", "http://", "https:/", "//"]), _NEAR)
+def test_a_pattern_matches_one_label(label: str, scheme: str, tail: str) -> None:
+    origin = f"{scheme}{label}.example.app"
+    assert (origin in LISTED) is (_ONE_LABEL.fullmatch(origin) is not None)
+    if tail:
+        assert origin + tail not in LISTED
+
+
+@given(st.text(st.characters(max_codepoint=0xFF), max_size=100) | st.sampled_from(COUNT))
+def test_a_response_grants_only_the_listed_origin(origin: str) -> None:
+    granted = dict(cors_headers(LISTED, [(b"origin", origin.encode("latin-1"))]))
+    assert (origin in LISTED) is (b"access-control-allow-origin" in granted)
+    assert granted[b"vary"] == b"Origin"
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [
+        ("https://app.example.com:443", "https://app.example.com"),
+        ("http://app.example.com:80", "http://app.example.com"),
+        ("http://app.example.com:443", "http://app.example.com:443"),
+        ("https://app.example.com:80", "https://app.example.com:80"),
+        ("https://app.example.com:08443", "https://app.example.com:8443"),
+        ("HTTPS://App.Example.Com", "https://app.example.com"),
+        ("https://*.example.app:443", "https://*.example.app"),
+        ("http://[0:0::1]:3000", "http://[::1]:3000"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_spell_it(text: str, spelled: str) -> None:
+    assert origins(text) == (spelled,)
+    assert spelled.replace("*", "a") in Listed(origins(text))
+
+
+def test_loopback_names_are_own_on_the_same_port_only() -> None:
+    judge = Origins("http://127.0.0.1:8000", ())
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        assert judge.is_own(f"http://{host}:8000")
+        assert not judge.allows(f"http://{host}:8001")
+        assert not judge.allows(f"https://{host}:8000")
+        assert not judge.allows(f"http://{host}")
+    assert not judge.allows("http://localhost.:8000")
+    assert not judge.allows("http://a.localhost:8000")
+    assert Origins("https://relay.example", ()).own == {"https://relay.example"}

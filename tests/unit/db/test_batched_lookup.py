@@ -1,0 +1,107 @@
+"""A shared query: one answer each, few queries for many, and one outage for who waits."""
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from relay.db.batched_lookup import BESIDE, MOST_KEYS, QUERIES, SharedQuery
+from relay.errors import DatabaseAway
+
+
+class FakeTable:
+    """Every number is found under itself, but 0; answers wait for leave."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.leave = trio.Event()
+        self.away = False
+
+    async def select(self, keys: list[int]) -> dict[int, int]:
+        self.asked.append(keys)
+        await self.leave.wait()
+        if self.away:
+            raise DatabaseAway()
+        return {key: key for key in keys if key}
+
+
+class Crowd:
+    """Who asks, and what each was told."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.table = FakeTable()
+        self.query = SharedQuery(self.table.select)
+        self.told: list[int | str | None] = []
+        self._nursery = nursery
+        nursery.start_soon(self.query.run)
+
+    async def ask(self, *keys: int) -> None:
+        for key in keys:
+            await self.ask_at_once(key)
+            await trio.sleep(2 * BESIDE)
+
+    async def ask_at_once(self, *keys: int) -> None:
+        for key in keys:
+            self._nursery.start_soon(self._one, key)
+            await wait_all_tasks_blocked()
+
+    async def _one(self, key: int) -> None:
+        try:
+            self.told.append(await self.query.find(key))
+        except DatabaseAway as refused:
+            self.told.append(refused.code)
+
+    async def answer(self) -> None:
+        self.table.leave.set()
+        await wait_all_tasks_blocked()
+
+
+@pytest.fixture
+def crowd(nursery: trio.Nursery, autojump_clock: object) -> Crowd:
+    return Crowd(nursery)
+
+
+async def test_lookups_during_a_query_share_the_next_one(crowd: Crowd) -> None:
+    await crowd.ask(1, 2, 3, 4, 4, 0)
+    assert [len(keys) for keys in crowd.table.asked] == [1] * QUERIES
+    await crowd.answer()
+    assert crowd.table.asked == [[1], [2], [3, 4, 0]]
+    assert sorted(map(str, crowd.told)) == ["1", "2", "3", "4", "4", "None"]
+
+
+async def test_a_quick_query_is_not_batched(crowd: Crowd) -> None:
+    await crowd.ask_at_once(1, 2, 3)
+    assert crowd.table.asked == [[1]]
+    await crowd.answer()
+    assert crowd.table.asked == [[1], [2, 3]]
+    assert sorted(map(str, crowd.told)) == ["1", "2", "3"]
+
+
+async def test_a_query_holds_a_bounded_number_of_lookups(crowd: Crowd) -> None:
+    await crowd.ask(1, 2)
+    for key in range(3, MOST_KEYS + 13):
+        crowd._nursery.start_soon(crowd._one, key)
+    await wait_all_tasks_blocked()
+    await crowd.answer()
+    assert [len(keys) for keys in crowd.table.asked] == [1, 1, MOST_KEYS, 10]
+    assert len(crowd.told) == MOST_KEYS + 12
+
+
+async def test_an_outage_fails_the_waiting_lookups_too(crowd: Crowd) -> None:
+    crowd.table.away = True
+    await crowd.ask(1, 2, 3, 4)
+    await crowd.answer()
+    assert crowd.told == ["database_away"] * 4
+    crowd.table.away = False
+    await crowd.ask(5)
+    assert crowd.told[4:] == [5]
+
+
+async def test_a_cancelled_lookup_cancels_no_other(crowd: Crowd) -> None:
+    await crowd.ask(1, 2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(crowd.query.find, 3)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    await crowd.ask(3)
+    await crowd.answer()
+    assert sorted(map(str, crowd.told)) == ["1", "2", "3"]

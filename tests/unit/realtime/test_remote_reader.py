@@ -1,0 +1,206 @@
+"""What other processes stored finds its way to the readers here: once, in order, by one read."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from uuid import UUID, uuid4
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from relay.db.pages import Stored
+from relay.errors import DatabaseAway
+from relay.events import Event, Head
+from relay.realtime.encoding import event_json
+from relay.realtime.hub import Hub
+from relay.realtime.inbox import Inbox
+from relay.realtime.notification import News
+from relay.realtime.remote_reader import LOOK, RETRY, SOON, Follower
+from tests.support.hub_events import EPOCH, a_batch, an_event, live
+
+ME, YOU = UUID(int=1), UUID(int=2)
+ELSEWHERE = uuid4()
+
+
+class FakeJournal:
+    """Streams as lists, and what was asked of them."""
+
+    def __init__(self) -> None:
+        self.logs: dict[UUID, list[Event]] = {ME: [], YOU: []}
+        self.reads: list[dict[UUID, int]] = []
+        self.looks = 0
+        self.away = False
+        self.page = 1_000
+
+    def store(self, user_id: UUID, count: int) -> None:
+        log = self.logs[user_id]
+        log += [an_event(len(log) + 1 + n) for n in range(count)]
+
+    async def heads(self, user_ids: list[UUID]) -> dict[UUID, Head]:
+        self.looks += 1
+        await trio.lowlevel.checkpoint()
+        if self.away:
+            raise DatabaseAway()
+        return {user: Head(EPOCH, 1, len(self.logs[user])) for user in user_ids}
+
+    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Stored]]:
+        self.reads.append(dict(after))
+        await trio.lowlevel.checkpoint()
+        if self.away:
+            raise DatabaseAway()
+        found = {user: self.logs[user][seq : seq + self.page] for user, seq in after.items()}
+        return {
+            user: [stored(event) for event in events] for user, events in found.items() if events
+        }
+
+
+def stored(event: Event) -> Stored:
+    return Stored(event.epoch, event.seq, event_json(event), event.received_at)
+
+
+class Scene:
+    """Three readers: two of mine, one of yours, all up to date; a follower at rest."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.hub = Hub(most=9, most_per_user=9, most_per_address=9)
+        self.journal = FakeJournal()
+        self.follower = Follower(self.hub, self.journal)  # type: ignore[arg-type]
+        self.readers = [
+            stack.enter_context(self.hub.subscribe(user, uuid4(), "here")) for user in (ME, ME, YOU)
+        ]
+        for inbox in self.readers:
+            live(inbox)
+
+    async def told(self, **heads: int) -> None:
+        named = {"me": ME, "you": YOU}
+        self.follower.hear(News(ELSEWHERE, heads={named[who]: n for who, n in heads.items()}))
+        await wait_all_tasks_blocked()
+
+
+@pytest.fixture
+async def scene(nursery: trio.Nursery, autojump_clock: MockClock) -> Scene:
+    autojump_clock.autojump_threshold = float("inf")
+    with ExitStack() as stack:
+        scene = Scene(stack)
+        nursery.start_soon(scene.follower.run)
+        await wait_all_tasks_blocked()
+        scene.journal.looks = 0
+        yield scene
+
+
+async def seqs(inbox: Inbox) -> list[int]:
+    return [frame.seq for frame in await inbox.take()]
+
+
+async def test_all_readers_of_all_users_share_one_read(scene: Scene) -> None:
+    scene.journal.store(ME, 3)
+    scene.journal.store(YOU, 2)
+    await scene.told(me=3, you=2)
+    assert [await seqs(reader) for reader in scene.readers] == [[1, 2, 3], [1, 2, 3], [1, 2]]
+    assert scene.journal.reads == [{ME: 0, YOU: 0}]
+    first, second, _ = scene.readers
+    await scene.told(me=3, you=2)  # told again, and once more
+    await scene.told(me=2)
+    assert len(scene.journal.reads) == 1
+    assert not first.behind
+    assert not second.behind
+
+
+async def test_a_starting_reader_learns_of_remote_events(scene: Scene) -> None:
+    with scene.hub.subscribe(YOU, uuid4(), "here") as starter:
+        await scene.told(me=3)
+        assert not starter.behind
+        scene.readers[2].fall_behind()
+        await scene.told(you=1)
+        assert starter.behind
+        assert scene.journal.reads[1:] == []  # it reads for itself, once it knows from where
+        starter.start(EPOCH, 0, 0)
+        assert starter.behind
+
+
+async def test_no_remote_read_while_a_reader_catches_up(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    for reader in scene.readers:
+        reader.fall_behind()
+        reader.begin_read()
+    scene.journal.store(ME, 3)
+    autojump_clock.jump(LOOK)
+    await wait_all_tasks_blocked()
+    assert [reader.behind for reader in scene.readers] == [False] * 3
+    await scene.told(me=3)  # its read may have been before that: it looks again
+    assert [reader.behind for reader in scene.readers] == [True, True, False]
+    assert scene.journal.reads == []
+
+
+async def test_notifications_for_users_without_readers_are_ignored(scene: Scene) -> None:
+    for _ in range(10):
+        scene.follower.hear(News(ELSEWHERE, heads={uuid4(): 7}))
+        await wait_all_tasks_blocked()
+    assert scene.journal.reads == []
+    assert scene.follower._heads == {}
+
+
+async def test_events_missing_from_a_read_send_readers_to_the_journal(scene: Scene) -> None:
+    scene.journal.page = 2
+    scene.journal.store(ME, 5)
+    scene.journal.store(YOU, 2)
+    await scene.told(me=5, you=2)
+    assert [reader.behind for reader in scene.readers] == [True, True, False]
+
+
+async def test_trimmed_events_send_readers_to_the_journal(
+    scene: Scene,
+) -> None:
+    await scene.told(me=5)  # trimmed before it could be read: nothing is there
+    assert [reader.behind for reader in scene.readers] == [True, True, False]
+
+
+async def test_a_commit_here_while_the_read_is_under_way_is_delivered_once(
+    scene: Scene,
+) -> None:
+    scene.journal.store(ME, 2)
+    scene.follower.hear(News(ELSEWHERE, heads={ME: 1}))
+    scene.hub.publish(ME, a_batch(1, 2))
+    await wait_all_tasks_blocked()
+    assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2], [1, 2]]
+
+
+async def test_unannounced_events_are_found_by_polling(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    scene.journal.store(ME, 2)
+    autojump_clock.jump(LOOK)
+    await wait_all_tasks_blocked()
+    assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2], [1, 2]]
+    assert scene.journal.reads == [{ME: 0}]
+
+
+async def test_an_overflow_polls_soon_and_never_twice_at_once(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    autojump_clock.jump(SOON)
+    for _ in range(50):
+        scene.journal.store(ME, 1)
+        scene.follower.hear(News(ELSEWHERE, everything=True))
+        await wait_all_tasks_blocked()
+    assert scene.journal.looks == 1
+    autojump_clock.jump(SOON)
+    await wait_all_tasks_blocked()
+    assert scene.journal.looks == 2
+    assert await seqs(scene.readers[0]) == list(range(1, 51))
+
+
+async def test_after_an_outage_the_next_poll_finds_everything(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    scene.journal.away = True
+    scene.journal.store(ME, 2)
+    await scene.told(me=1)
+    for _ in range(20):
+        autojump_clock.jump(RETRY)
+        await wait_all_tasks_blocked()
+    scene.journal.away = False
+    autojump_clock.jump(RETRY)
+    await wait_all_tasks_blocked()
+    assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2], [1, 2]]

@@ -1,0 +1,56 @@
+"""A signal to the runner is forwarded, unless the whole process group got it."""
+
+from collections.abc import Callable
+from signal import SIGINT, SIGTERM, Signals
+
+from relay.runner.group_signals import GroupSignals
+
+
+def leader(*late: Signals) -> GroupSignals:
+    """The signals of a session leader that reports these only when it is asked."""
+    waiting = list(late)
+
+    def answer() -> None:
+        while waiting:
+            signals.report(waiting.pop())
+        signals.all_reported()
+
+    signals = GroupSignals(answer)
+    return signals
+
+
+def test_a_signal_the_leader_also_received_is_not_forwarded() -> None:
+    signals = leader()
+    signals.report(SIGTERM)
+    assert signals.reached_command(SIGTERM)
+
+
+def test_a_leader_that_has_not_run_yet_is_asked_first() -> None:
+    assert leader(SIGTERM).reached_command(SIGTERM)
+
+
+def test_a_signal_to_the_runner_alone_is_forwarded() -> None:
+    assert not leader().reached_command(SIGTERM)
+    assert not leader(SIGINT).reached_command(SIGTERM)
+
+
+def test_one_report_is_about_one_signal() -> None:
+    signals = leader()
+    signals.report(SIGTERM)
+    assert [signals.reached_command(SIGTERM) for _ in range(2)] == [True, False]
+
+
+def test_nothing_is_forwarded_to_a_command_that_has_ended() -> None:
+    def no_leader() -> None:
+        raise AssertionError("it is asked no more")
+
+    signals = GroupSignals(no_leader)
+    signals.close()
+    assert signals.reached_command(SIGTERM)
+
+
+def test_a_command_that_ends_meanwhile_ends_the_wait() -> None:
+    ends: list[Callable[[], None]] = []
+    signals = GroupSignals(lambda: ends[0]())
+    ends.append(signals.close)
+    assert signals.reached_command(SIGTERM)
