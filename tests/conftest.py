@@ -1,30 +1,25 @@
 """A real Postgres for the whole session, a fresh migrated database for each test that asks."""
 
-import asyncio
-import secrets
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import asyncpg
 import pytest
 import trio
 import trio.testing
 from hypothesis import HealthCheck, settings
 
 from relay.db.embedded import running_postgres
-from relay.db.source import bring_up_to_date
 from relay.observability.logs import configure_logs
-from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.databases import Databases
+from tests.support.patience import PATIENCE
 from tests.support.programs import LACKED
 from tests.support.relay_server import Relay, running_relay
 from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import everything_is_asked_for, untried
-
-TEMPLATE = "relay_template"
 
 # Examples are the same in each run; `make shake` asks for others (--hypothesis-profile=shake).
 # No example has a deadline: a busy machine takes seconds for the simplest one.
@@ -78,7 +73,7 @@ def _quiet_logs() -> None:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running Postgres with a migrated template database."""
+    """The address of a running Postgres."""
     folder = tmp_path_factory.mktemp("postgres")
     ready, stop = threading.Event(), trio.Event()
     found: list[str] = []
@@ -94,59 +89,31 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread = threading.Thread(target=trio.run, args=(run,))
     thread.start()
     assert ready.wait(PATIENCE)
-    asyncio.run(_statement(found[0], f"CREATE DATABASE {TEMPLATE}"))
-    template = database_in(found[0], TEMPLATE)
-    trio.run(lambda: bring_up_to_date(template, apply=True, timeout=10))
     yield found[0]
     token[0].run_sync_soon(stop.set)
     thread.join()
 
 
-def database_in(dsn: str, name: str) -> str:
-    return dsn.replace("@/relay?", f"@/{name}?")
-
-
-async def _statement(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
-async def _drop(dsn: str, name: str) -> None:
-    """Also while Postgres' own autovacuum looks at it, which we may not send away."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
-                await _statement(dsn, f"DROP DATABASE {name} WITH (FORCE)")
-                return
-            await asyncio.sleep(LOOK_EVERY)
-
-
-@contextmanager
-def fresh_database(postgres: str) -> Iterator[str]:
-    """A migrated database for the length of the block."""
-    name = f"test_{secrets.token_hex(6)}"
-    asyncio.run(_statement(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
-    yield database_in(postgres, name)
-    asyncio.run(_drop(postgres, name))
+@pytest.fixture(scope="session")
+def databases(postgres: str) -> Databases:
+    """Makes databases, and keeps those that can serve another test."""
+    made = Databases(postgres)
+    made.prepare()
+    return made
 
 
 @pytest.fixture
-def database_url(postgres: str) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """A migrated database of the test's own."""
-    with fresh_database(postgres) as address:
+    with databases.migrated() as address:
         yield address
 
 
 @pytest.fixture
-def empty_database_url(postgres: str) -> Iterator[str]:
+def empty_database_url(databases: Databases) -> Iterator[str]:
     """A database of the test's own with nothing in it."""
-    name = f"test_{secrets.token_hex(6)}"
-    asyncio.run(_statement(postgres, f"CREATE DATABASE {name}"))
-    yield database_in(postgres, name)
-    asyncio.run(_drop(postgres, name))
+    with databases.empty() as address:
+        yield address
 
 
 @pytest.fixture

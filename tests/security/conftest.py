@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import trio
 
-from tests.conftest import fresh_database
 from tests.support.attackers import Attacked
+from tests.support.databases import Databases
 from tests.support.ledger import Account, Ledger
 
 
 @pytest.fixture(scope="session")
-def besieged_database(postgres: str) -> Iterator[str]:
-    with fresh_database(postgres) as database_url:
+def besieged_database(databases: Databases) -> Iterator[str]:
+    with databases.migrated() as database_url:
         yield database_url
 
 
