@@ -1,0 +1,81 @@
+"""What each test gets is a database as new, whatever the last one did with it."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from tests.support.databases import FEW_ROWS, Databases
+
+USERS = """
+INSERT INTO users (user_id, epoch) SELECT gen_random_uuid(), 'e' FROM generate_series(1, {})
+"""
+AUDITED = """
+INSERT INTO audit_log (user_id, action) VALUES (gen_random_uuid(), 'x') RETURNING audit_id
+"""
+
+
+def run(address: str, *statements: str) -> object:
+    """The value of the last of them."""
+
+    async def connected() -> object:
+        connection = await asyncpg.connect(address)
+        try:
+            return [await connection.fetchval(statement) for statement in statements][-1]
+        finally:
+            await connection.close()
+
+    return asyncio.run(connected())
+
+
+def test_rows_are_gone_for_the_next_test_which_gets_the_same_database(databases: Databases) -> None:
+    with databases.migrated() as first:
+        run(first, USERS.format(3), AUDITED)
+    with databases.migrated() as second:
+        assert second == first
+        assert run(second, "SELECT count(*) FROM users") == 0
+        assert run(second, AUDITED) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE users RENAME COLUMN created_at TO elsewhere",
+        "ALTER TABLE users RENAME TO people",
+        "ALTER TABLE events SET (autovacuum_enabled = off)",
+        "CREATE TABLE other ()",
+        "DROP TABLE tickets",
+        "DROP FUNCTION event_bytes(text)",
+        "DELETE FROM schema_migrations",
+        "GRANT SELECT ON users TO public",
+        USERS.format(FEW_ROWS + 1),
+    ],
+)
+def test_a_database_that_was_changed_serves_no_other_test(
+    databases: Databases, statement: str
+) -> None:
+    with databases.migrated() as first:
+        run(first, statement)
+    with databases.migrated() as second:
+        assert second != first
+        assert run(second, "SELECT count(*) FROM users") == 0
+
+
+def test_a_database_with_a_setting_of_its_own_serves_no_other_test(databases: Databases) -> None:
+    with databases.migrated() as first:
+        name = run(first, "SELECT current_database()")
+        run(first, f"ALTER DATABASE {name} CONNECTION LIMIT 9")
+    with databases.migrated() as second:
+        assert second != first
+
+
+def test_a_database_still_in_use_serves_no_other_test(databases: Databases) -> None:
+    async def left_open(address: str) -> asyncpg.Connection:
+        return await asyncpg.connect(address)
+
+    with asyncio.Runner() as runner:
+        with databases.migrated() as first:
+            connection = runner.run(left_open(first))
+        with databases.migrated() as second:
+            assert second != first
+        connection.terminate()
