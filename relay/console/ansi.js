@@ -1,21 +1,21 @@
-/** Terminal output as text: colours kept, everything else a terminal would obey stripped. Pure. */
+/** Terminal output as text: colours are kept, all other control sequences removed. Pure. */
 
 /** @typedef {{ text: string, classes: string }} Span */
 
 const ESC = '\u001b';
 // CSI, OSC (ended by BEL or ST), and two-character escapes
 const SEQUENCE = /\u001b(?:\[([0-?]*)[ -/]*([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_a-z=><78]?)/g;
-// control characters but tab and ESC; and those that reorder or hide what stands around them
+// control characters except tab and ESC, and characters that reorder or hide the text around them
 const INVISIBLE = /[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
 
-/** Without escapes, for searching, titles and speech. @param {string} text */
+/** The text without escape sequences, for searching, titles and screen readers. @param {string} text */
 export function plain(text) {
   return (text.includes(ESC) ? text.replace(SEQUENCE, '') : text).replace(INVISIBLE, '');
 }
 
 /**
- * The lines of a message; colours that were open at a line's end open the next. A carriage return
- * starts the line over, as progress bars do.
+ * The lines of a message. Colours that are on at the end of a line are on at the start of the next.
+ * A carriage return overwrites the line, as progress bars do.
  * @param {string} message @returns {string[]}
  */
 export function splitLines(message) {
@@ -57,7 +57,7 @@ export function spans(line) {
   return found;
 }
 
-/** What SGR codes leave switched on. */
+/** The text style that SGR codes have set. */
 class Style {
   bold = false;
   dim = false;

@@ -1,6 +1,6 @@
-/** Relay's HTTP calls as this page makes them: same origin, the session rides in its cookie. */
+/** Relay's HTTP calls as this page makes them: same origin, with the session's cookie. */
 
-/** A refusal in the server's own words (RFC 9457), or the network's silence (status 0). */
+/** A problem document of the server (RFC 9457), or no answer at all (status 0). */
 export class Problem extends Error {
   /** @param {number} status @param {string} code @param {string} detail @param {number} retryAfter seconds */
   constructor(status, code, detail, retryAfter = 0) {
@@ -12,7 +12,7 @@ export class Problem extends Error {
 }
 
 /**
- * @param {string} method @param {string} path without a leading slash, so that Relay may live in a folder
+ * @param {string} method @param {string} path without a leading slash, so that Relay may be served below a path
  * @param {{ body?: unknown, ndjson?: unknown[], token?: string, signal?: AbortSignal, keepalive?: boolean }} [options]
  * @returns {Promise<any>} Raises Problem.
  */
@@ -54,12 +54,12 @@ export const makeToken = (wanted) => call('POST', 'api/token', { body: wanted })
 /** @param {string} token_id */
 export const revokeToken = (token_id) => call('POST', 'api/token/revoke', { body: { token_id } });
 
-/** Be somebody: the user of the cookie, or a new one. @returns {Promise<{ user_id: string }>} */
-export async function enter() {
+/** Signs in as the user of the cookie, or as a new one. @returns {Promise<{ user_id: string }>} */
+export async function signIn() {
   try {
     return await call('POST', 'api/user');
   } catch (problem) {
-    // a stale cookie is refused and deleted in one answer; without it we are welcome
+    // the same answer refuses a stale cookie and deletes it; the second request comes without
     if (problem instanceof Problem && problem.status === 401) return call('POST', 'api/user');
     throw problem;
   }

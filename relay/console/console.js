@@ -1,10 +1,10 @@
-/** The live page: the stream in, tasks and log out. Every part does one thing; here they meet. */
+/** The live page: reads the stream and hands each event to the tasks and the log. */
 
 import { Demo } from './demo.js';
 import { byId, el, icon } from './dom.js';
 import { LogPane } from './log-pane.js';
 import { RelayStream, parseCursor } from './relay-stream.js';
-import { SecondDevice, heedPastedLinks } from './second-device.js';
+import { SecondDevice, openPastedLinks } from './second-device.js';
 import { hideNotice, notice, openSession } from './session.js';
 import { Notifier, installThemeToggle, showCounts } from './signals.js';
 import { StatusBar } from './status-bar.js';
@@ -15,20 +15,20 @@ import { installWelcome, keepGuide } from './welcome.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
 
-const HISTORY = 5_000; // events a page load looks back: tasks that began a while ago still show
+const HISTORY = 5_000; // events a page load reads back, so that tasks that began earlier are shown
 
 const tasks = new TaskModel();
 const pane = new LogPane();
 const cards = new TaskCards(tasks, pickTask);
 const bar = new StatusBar();
-const notifier = new Notifier(complain);
+const notifier = new Notifier(showProblem);
 const tokens = new TokensDialog();
 const device = new SecondDevice();
 const demo = new Demo();
 /** @type {RelayStream | null} */
 let stream = null;
 let clearedKey = '';
-let oldNews = 0; // the seq up to which the stream stood when the page came: no notifications for it
+let seqAtLoad = 0; // the stream's last seq when the page loaded: no notifications up to it
 let dirty = true;
 
 /** @param {string | null} key */
@@ -44,7 +44,7 @@ function onEvent({ detail: event }) {
   pane.store.add(event, task);
   pane.refresh();
   bar.count();
-  if (ended && task !== null && event.seq > oldNews) {
+  if (ended && task !== null && event.seq > seqAtLoad) {
     notifier.ended(task);
     byId('announcer').textContent = `${task.title} ${task.state}.`;
   }
@@ -54,10 +54,10 @@ function onEvent({ detail: event }) {
 /** @param {CustomEvent<import('./relay-stream.d.ts').Hello>} event */
 function onHello({ detail: hello }) {
   if (!hello.reason) return;
-  // other numbers, and everything stored comes again: what is shown would double
+  // a new epoch: everything stored arrives again and would be shown twice
   tasks.tasks.clear();
   pane.clear();
-  pane.store.note('The stream was renumbered and is shown anew.');
+  pane.store.note('The stream was renumbered, so all stored events are shown again.');
 }
 
 /** @param {CustomEvent<import('./relay-stream.d.ts').Gap>} event */
@@ -72,8 +72,8 @@ async function onState({ detail: state }) {
   if (stream !== null) bar.show(stream);
   if (state.state !== 'closed') return;
   await (state.code === 4401
-    ? notice('Your session has ended, here or in another window. What it showed stays until you leave.', 'Start a new one')
-    : notice('Relay refused this page its stream.', 'Try again'));
+    ? notice('Your session has ended, here or in another window. What it showed stays until you leave this page.', 'Start a new stream')
+    : notice('Relay refused to open the stream.', 'Try again'));
   location.reload();
 }
 
@@ -83,7 +83,7 @@ function showBoard() {
   keepGuide(() => showView('log'));
 }
 
-/** On a phone one of the two is in sight. @param {string} view */
+/** On a phone only one of the two views is visible. @param {string} view */
 function showView(view) {
   byId('board').dataset.view = view;
   for (const button of byId('views').querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.view === view));
@@ -91,13 +91,13 @@ function showView(view) {
 
 function draw() {
   dirty = false;
-  const said = tasks.tasks.size > 0 || pane.store.lines.length > 0; // a line may belong to no task
-  if (said && byId('board').hidden) showBoard();
+  const hasContent = tasks.tasks.size > 0 || pane.store.lines.length > 0; // a line may belong to no task
+  if (hasContent && byId('board').hidden) showBoard();
   if (cards.draw(Date.now())) pane.offerTasks(tasks.ordered());
   showCounts(tasks.running, tasks.failed);
 }
 
-/** Cards follow at most ten times a second: faster is no easier to read. */
+/** Called ten times a second: drawing more often is no easier to read. */
 function drawSoon() {
   if (dirty && !document.hidden) draw();
 }
@@ -105,7 +105,7 @@ function drawSoon() {
 let ticked = performance.now();
 function tick() {
   const now = performance.now();
-  draw(); // elapsed times move; hidden pages still count in their title
+  draw(); // elapsed times change, and a hidden page's title shows the counts
   bar.tick(stream, Math.max(0.5, (now - ticked) / 1000));
   ticked = now;
 }
@@ -116,7 +116,7 @@ function clearFinished() {
   if (gone.some((task) => task.key === cards.selected)) pickTask(null);
   try {
     localStorage.setItem(clearedKey, stream?.cursor ?? '');
-  } catch { /* cleared for this visit */ }
+  } catch { /* no storage: cleared for this visit only */ }
   draw();
 }
 
@@ -126,7 +126,7 @@ function restoreCleared(me) {
   try {
     const cleared = parseCursor(localStorage.getItem(clearedKey) ?? '');
     if (cleared?.epoch === parseCursor(me.cursor)?.epoch) tasks.clearedSeq = cleared?.seq ?? 0;
-  } catch { /* nothing was kept */ }
+  } catch { /* no storage */ }
 }
 
 function installDemo() {
@@ -134,12 +134,12 @@ function installDemo() {
   for (const button of buttons) button.addEventListener('click', () => (demo.playing ? stopDemo() : demo.start()));
   demo.addEventListener('change', () => {
     for (const button of buttons) {
-      const words = demo.playing ? ['Stop', ' the demo'] : ['Play', ' a demo'];
-      button.replaceChildren(words[0], el('span', { class: 'word', text: words[1] }));
+      const label = demo.playing ? ['Stop', ' the demo'] : ['Play', ' a demo'];
+      button.replaceChildren(label[0], el('span', { class: 'word', text: label[1] }));
     }
     byId('demo').classList.toggle('playing', demo.playing);
   });
-  demo.addEventListener('problem', (event) => complain(`The demo could not go on: ${/** @type {CustomEvent} */ (event).detail}`));
+  demo.addEventListener('problem', (event) => showProblem(`The demo stopped: ${/** @type {CustomEvent} */ (event).detail}`));
   window.addEventListener('pagehide', () => demo.stop());
 }
 
@@ -149,18 +149,18 @@ function stopDemo() {
 }
 
 /** @param {string} message */
-function complain(message) {
-  notice(message, 'All right').then(hideNotice);
+function showProblem(message) {
+  notice(message, 'Dismiss').then(hideNotice);
 }
 
 async function main() {
   installThemeToggle();
-  installWelcome(complain);
+  installWelcome(showProblem);
   installDemo();
   byId('open-tokens').addEventListener('click', () => tokens.open());
   byId('open-device').append(icon('device'));
   byId('open-device').addEventListener('click', () => device.open());
-  heedPastedLinks();
+  openPastedLinks();
   byId('clear-finished').addEventListener('click', clearFinished);
   byId('retry').addEventListener('click', () => stream?.reconnect());
   for (const button of byId('views').querySelectorAll('button')) button.addEventListener('click', () => showView(button.dataset.view ?? 'tasks'));
@@ -171,7 +171,7 @@ async function main() {
   for (const id of ['demo', 'open-tokens', 'open-device']) byId(id).removeAttribute('disabled');
   restoreCleared(me);
   const head = parseCursor(me.cursor) ?? { epoch: '', seq: 0 };
-  oldNews = head.seq;
+  seqAtLoad = head.seq;
   if (head.seq > 0) showBoard();
   else byId('welcome').hidden = false;
 

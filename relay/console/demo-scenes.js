@@ -1,6 +1,6 @@
-/** What the demo plays: four believable things, about 75 seconds of them. Pure. */
+/** The events of the demo: four tasks and their output, about 75 seconds. Pure. */
 
-/** @typedef {{ at: number, type: string, task: string, payload: Record<string, unknown> }} Beat at: seconds */
+/** @typedef {{ at: number, type: string, task: string, payload: Record<string, unknown> }} TimedEvent at: seconds after the start */
 
 const green = (/** @type {string} */ text) => `\u001b[32m${text}\u001b[0m`;
 const red = (/** @type {string} */ text) => `\u001b[31m${text}\u001b[0m`;
@@ -8,9 +8,9 @@ const yellow = (/** @type {string} */ text) => `\u001b[33m${text}\u001b[0m`;
 const cyan = (/** @type {string} */ text) => `\u001b[36m${text}\u001b[0m`;
 const dim = (/** @type {string} */ text) => `\u001b[2m${text}\u001b[0m`;
 
-/** Writes a scene's beats down; its clock moves by `wait`. */
+/** Collects the events of one task; `wait` moves the time of the next one. */
 class Scene {
-  /** @type {Beat[]} */ beats = [];
+  /** @type {TimedEvent[]} */ events = [];
 
   /** @param {string} task @param {number} at */
   constructor(task, at) {
@@ -25,29 +25,29 @@ class Scene {
   }
 
   /** @param {string} type @param {Record<string, unknown>} payload */
-  say(type, payload) {
-    this.beats.push({ at: this.at, type, task: this.task, payload });
+  add(type, payload) {
+    this.events.push({ at: this.at, type, task: this.task, payload });
     return this;
   }
 
   /** @param {string} title @param {string} message */
   start(title, message) {
-    return this.say('task_started', { title, message });
+    return this.add('task_started', { title, message });
   }
 
   /** @param {number} progress @param {string} message */
   progress(progress, message) {
-    return this.say('task_progress', { progress: Math.round(progress * 1000) / 1000, message });
+    return this.add('task_progress', { progress: Math.round(progress * 1000) / 1000, message });
   }
 
   /** @param {string} message @param {string} [level] */
   log(message, level = 'info') {
-    return this.say('log', { message, level });
+    return this.add('log', { message, level });
   }
 
   /** @param {boolean} well @param {string} message @param {number} [exit_code] */
   end(well, message, exit_code = well ? 0 : 1) {
-    return this.say(well ? 'task_succeeded' : 'task_failed', { message, exit_code });
+    return this.add(well ? 'task_succeeded' : 'task_failed', { message, exit_code });
   }
 }
 
@@ -105,18 +105,18 @@ function deploy(scene, well) {
 /** @param {Scene} scene */
 function agent(scene) {
   scene.start('Agent: fix the flaky upload test', 'Reading tests/upload_test.py');
-  const deeds = [
+  const steps = [
     ['read', 'tests/upload_test.py', 'Looking for what depends on time'],
     ['run', 'pytest tests/upload_test.py -x --count 50', 'Trying it 50 times: 3 failures'],
     ['think', 'both failures wait for a file that is renamed later', 'It races with the rename'],
     ['edit', 'app/upload.py  +6 −2', 'Waiting for the rename instead of sleeping'],
     ['run', 'pytest tests/upload_test.py -x --count 200', 'Trying it 200 times'],
   ];
-  for (const [verb, object, message] of deeds) scene.wait(3.2).log(`${cyan(verb.padEnd(6))}${object}`).say('task_progress', { message });
+  for (const [verb, object, message] of steps) scene.wait(3.2).log(`${cyan(verb.padEnd(6))}${object}`).add('task_progress', { message });
   scene.wait(4).log(`${green('200 passed')} ${dim('in 3.81 s')}`).end(true, 'Fixed, 200 of 200 runs pass');
 }
 
-/** One showing. `round` keeps its task ids apart from the one before. @param {string} round @returns {Beat[]} */
+/** One round. `round` makes its task ids differ from those of the last one. @param {string} round @returns {TimedEvent[]} */
 export function scenes(round) {
   const all = [];
   for (const [name, at, play] of /** @type {const} */ ([
@@ -128,7 +128,7 @@ export function scenes(round) {
   ])) {
     const scene = new Scene(`demo-${name}-${round}`, at);
     play(scene);
-    all.push(...scene.beats);
+    all.push(...scene.events);
   }
   return all.sort((a, b) => a.at - b.at);
 }

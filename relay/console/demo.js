@@ -1,10 +1,10 @@
-/** The demo: this page as a producer, through the real API, with a token of its own. */
+/** The demo: this page publishes events through the API, with a token of its own. */
 
 import { Problem, call, makeToken } from './api.js';
 import { scenes } from './demo-scenes.js';
 
-const PAUSE = 6; // seconds between two showings
-const TICK = 250; // ms; what falls into one tick goes in one request
+const PAUSE_SECONDS = 6; // between two rounds
+const TICK_MS = 250; // events of one tick go in one request
 
 export class Demo extends EventTarget {
   /** @type {AbortController | null} */ #playing = null;
@@ -22,7 +22,7 @@ export class Demo extends EventTarget {
     this.#changed();
     try {
       ({ token: this.#token } = await makeToken({ name: 'demo', expires_in: 3600 }));
-      while (!playing.signal.aborted) await this.#show(playing.signal);
+      while (!playing.signal.aborted) await this.#playRound(playing.signal);
     } catch (problem) {
       if (!playing.signal.aborted) this.#failed(problem);
     }
@@ -30,7 +30,7 @@ export class Demo extends EventTarget {
     this.#changed();
   }
 
-  /** The curtain falls: open tasks end, the token is taken back. */
+  /** Ends the tasks that are still open and revokes the token. */
   async stop() {
     if (this.#playing === null) return;
     this.#playing.abort();
@@ -44,24 +44,24 @@ export class Demo extends EventTarget {
     try {
       if (last.length > 0) await call('POST', 'api/webhook/cli', { ndjson: last, token, keepalive: true });
       await call('POST', 'api/token/revoke', { body: {}, token, keepalive: true });
-    } catch { /* it ends by itself within the hour */ }
+    } catch { /* the token expires within the hour */ }
   }
 
   /** @param {AbortSignal} signal */
-  async #show(signal) {
-    const beats = scenes(Date.now().toString(36).slice(-5));
+  async #playRound(signal) {
+    const events = scenes(Date.now().toString(36).slice(-5));
     const begun = performance.now();
-    while (beats.length > 0) {
+    while (events.length > 0) {
       const now = (performance.now() - begun) / 1000;
-      const due = beats.findIndex((beat) => beat.at > now);
-      const batch = beats.splice(0, due === -1 ? beats.length : due);
+      const later = events.findIndex((event) => event.at > now);
+      const batch = events.splice(0, later === -1 ? events.length : later);
       if (batch.length > 0) await this.#send(batch, signal);
-      await sleep(TICK, signal);
+      await sleep(TICK_MS, signal);
     }
-    await sleep(PAUSE * 1000, signal);
+    await sleep(PAUSE_SECONDS * 1000, signal);
   }
 
-  /** @param {import('./demo-scenes.js').Beat[]} batch @param {AbortSignal} signal */
+  /** @param {import('./demo-scenes.js').TimedEvent[]} batch @param {AbortSignal} signal */
   async #send(batch, signal) {
     const ndjson = batch.map(({ type, task, payload }) => event(type, task, payload));
     for (;;) {
@@ -69,9 +69,9 @@ export class Demo extends EventTarget {
         await call('POST', 'api/webhook/cli', { ndjson, token: this.#token, signal });
         break;
       } catch (problem) {
-        // the ids stand, so sending again cannot tell anything twice
-        const passing = problem instanceof Problem && [0, 429, 503].includes(problem.status);
-        if (!passing) throw problem;
+        // the event ids stay the same, so that sending again stores nothing twice
+        const temporary = problem instanceof Problem && [0, 429, 503].includes(problem.status);
+        if (!temporary) throw problem;
         await sleep(Math.max(1, problem.retryAfter) * 1000, signal);
       }
     }

@@ -1,9 +1,9 @@
-/** Elements by the DOM's own means: everything shown is text, whatever a payload holds. */
+/** Builds elements through the DOM, so that payloads are always shown as text, never as HTML. */
 
 /** @typedef {Record<string, string | number | boolean | null | undefined | ((event: any) => void)>} Props */
 
 /**
- * An element. `on…` listens, `text` fills, false and null leave an attribute away.
+ * An element. `on…` adds a listener, `text` sets the content, false and null omit an attribute.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag @param {Props} [props] @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[T]}
@@ -29,12 +29,12 @@ export function byId(id) {
   return /** @type {T} */ (document.getElementById(id));
 }
 
-/** Touch the document only where something changed. @param {Element} element @param {string} text */
+/** Changes the text only if it differs: writing it costs a layout. @param {Element} element @param {string} text */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** 16 × 16 strokes. */
+/** Paths in a 16 × 16 view box. */
 const ICONS = {
   running: 'M8 2.5a5.5 5.5 0 1 1-5.5 5.5',
   succeeded: 'm3 8.5 3.5 3.5L13 4.5',

@@ -1,4 +1,4 @@
-/** The log on screen: only the rows in sight exist, whatever the number of lines. */
+/** The log on screen: only the visible rows are in the document, whatever the number of lines. */
 
 import { plain, spans } from './ansi.js';
 import { byId, el, setText } from './dom.js';
@@ -9,13 +9,13 @@ import { copyText } from './ready-lines.js';
 /** @typedef {import('./log-store.js').Kind} Kind */
 /** @typedef {import('./tasks.js').Task} Task */
 /**
- * What stands in a row, so that the document is touched where that changes, and never asked.
- * @typedef {{ item: HTMLElement, time: HTMLElement, who: HTMLElement, words: HTMLElement, line: Line | null, drawn: string, y: number, look: string }} Row
+ * What a row shows, kept so that the document is changed only where needed and never read.
+ * @typedef {{ item: HTMLElement, time: HTMLElement, title: HTMLElement, words: HTMLElement, line: Line | null, drawn: string, y: number, look: string }} Row
  */
 
-const OVERSCAN = 8; // rows beyond each edge, so that a flick shows no void
-const APART = 45; // ms between two drawings of a flood: faster is no easier to read, and leaves the page to hands
-const LONGEST = 2_000; // characters drawn of a line; the rest is copied, not drawn
+const OVERSCAN = 8; // rows beyond each edge, so that fast scrolling shows no empty space
+const MIN_REDRAW_MS = 45; // between two redraws of a flood: keeps the page responsive, and faster is no easier to read
+const MAX_DRAWN_CHARS = 2_000; // of a line; the rest can be copied, but is not drawn
 const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
 export class LogPane {
@@ -31,9 +31,9 @@ export class LogPane {
   #viewHeight = 0;
   #sheetHeight = -1;
   #top = 0;
-  #version = 0; // of the filter: rows drawn under another are drawn again
+  #version = 0; // of the filter: rows that were drawn with an older one are drawn again
   #seenCount = 0; // lines there were when following stopped
-  #gone = 0; // lines that have left at the top
+  #removed = 0; // lines removed at the top so far
   #frame = 0;
   #drawnAt = 0;
   #urgent = false;
@@ -60,18 +60,18 @@ export class LogPane {
     this.offerTasks([]);
   }
 
-  /** There is more to show: any number of events share a frame, and in a flood a few frames one drawing. */
+  /** Redraws soon. Any number of events share a frame, and in a flood MIN_REDRAW_MS pass between two redraws. */
   refresh() {
     this.#frame ||= requestAnimationFrame((now) => {
       this.#frame = 0;
-      if (!this.#urgent && now - this.#drawnAt < APART) return this.refresh();
+      if (!this.#urgent && now - this.#drawnAt < MIN_REDRAW_MS) return this.refresh();
       this.#drawnAt = now;
       this.#urgent = false;
       this.#draw();
     });
   }
 
-  /** Somebody did something and looks: with the next frame. */
+  /** Redraws with the next frame, after an action of the user. */
   #redraw() {
     this.#urgent = true;
     this.refresh();
@@ -139,9 +139,9 @@ export class LogPane {
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    if (Math.abs(scrollTop - this.#top) < 2) return; // that was ourselves
+    if (Math.abs(scrollTop - this.#top) < 2) return; // the position that #draw set
     const atEnd = scrollHeight - scrollTop - clientHeight < this.#rowHeight;
-    // content that grows or is trimmed moves us too; only a hand moves us up
+    // growing or trimmed content scrolls too; only the user scrolls up
     if (this.following && scrollTop < this.#top && !atEnd) this.follow(false);
     else if (!this.following && scrollTop > this.#top && atEnd) this.follow(true);
     this.#top = scrollTop;
@@ -158,15 +158,15 @@ export class LogPane {
     event.preventDefault();
   }
 
-  /** A line that is longer than the log is wide is read whole where it is pressed. @param {Node} target */
+  /** Shows a line that is wider than the log whole, or folds it again. @param {Node} target */
   #unfold(target) {
     const row = this.#rows.find(({ item }) => item.contains(target));
-    if (!row || !getSelection()?.isCollapsed) return; // words are being picked
+    if (!row || !getSelection()?.isCollapsed) return; // text is being selected
     if (row.line === this.#unfolded) return this.#fold();
     const wide = row.item.offsetWidth > this.#scroller.clientWidth;
     this.#unfolded = wide ? row.line : null;
     if (wide) {
-      this.follow(false); // somebody reads
+      this.follow(false); // the user is reading this line
       this.#scroller.scrollLeft = 0;
     }
     this.#redraw();
@@ -184,7 +184,7 @@ export class LogPane {
     const { dropped } = this.store;
     this.store.dropped = 0;
     this.#seenCount -= dropped;
-    this.#gone += dropped;
+    this.#removed += dropped;
     if (height !== this.#sheetHeight) {
       this.#sheetHeight = height;
       this.#sheet.style.height = `${height}px`;
@@ -193,28 +193,28 @@ export class LogPane {
       this.#top = Math.max(0, height - this.#viewHeight + 16); // 16: the sheet's padding
       this.#scroller.scrollTop = this.#top;
     } else if (dropped > 0) {
-      // lines left above: stay where the eye is
+      // lines were removed above: keep the same lines visible
       this.#top = Math.max(0, this.#top - dropped * this.#rowHeight);
       this.#scroller.scrollTop = this.#top;
     }
     this.#place(lines);
-    this.#tellNewer(lines.length);
-    this.#tellEmpty(lines.length);
+    this.#showNewer(lines.length);
+    this.#showEmpty(lines.length);
   }
 
   /** @param {Line[]} lines */
   #place(lines) {
-    const inSight = Math.floor(this.#top / this.#rowHeight);
-    const first = Math.max(0, inSight - OVERSCAN);
+    const firstVisible = Math.floor(this.#top / this.#rowHeight);
+    const first = Math.max(0, firstVisible - OVERSCAN);
     const count = this.#rows.length;
     for (let index = first; index < first + count; index += 1) {
-      const row = this.#rows[(index + this.#gone) % count]; // a line keeps its row while it is in sight
+      const row = this.#rows[(index + this.#removed) % count]; // a line keeps its row while it is visible
       if (index >= lines.length) {
         row.item.hidden = true;
         continue;
       }
-      // a task is named where its lines begin, and at the top
-      const named = index <= inSight || lines[index].key !== lines[index - 1].key;
+      // the title is shown where a block of a task's lines begins, and at the top
+      const named = index <= firstVisible || lines[index].key !== lines[index - 1].key;
       this.#fill(row, lines[index], index * this.#rowHeight, named);
     }
   }
@@ -227,8 +227,8 @@ export class LogPane {
       row.drawn = drawn;
       row.line = line;
       row.time.textContent = clock.format(line.at);
-      row.who.textContent = line.who;
-      row.who.className = `who hue-${line.hue}`;
+      row.title.textContent = line.title;
+      row.title.className = `task-title hue-${line.hue}`;
       row.words.replaceChildren(...this.#words(line));
     }
     const look = `row kind-${line.kind} tone-${line.tone || 'plain'}${named ? '' : ' again'}${line === this.#unfolded ? ' unfolded' : ''}`;
@@ -246,7 +246,7 @@ export class LogPane {
   /** @param {Line} line @returns {Node[]} */
   #words(line) {
     const nodes = [];
-    for (const { text, classes } of spans(line.text.length > LONGEST ? `${line.text.slice(0, LONGEST)} …` : line.text)) {
+    for (const { text, classes } of spans(line.text.length > MAX_DRAWN_CHARS ? `${line.text.slice(0, MAX_DRAWN_CHARS)} …` : line.text)) {
       const parts = this.store.pattern === null ? [text] : marked(text, this.store.pattern);
       nodes.push(...(classes ? [el('span', { class: classes }, ...parts)] : parts.map((part) => (typeof part === 'string' ? document.createTextNode(part) : part))));
     }
@@ -254,32 +254,32 @@ export class LogPane {
   }
 
   /** @param {number} count */
-  #tellNewer(count) {
+  #showNewer(count) {
     const fresh = count - Math.max(0, this.#seenCount);
     this.#newer.hidden = this.following || fresh <= 0;
     if (!this.#newer.hidden) setText(this.#newer, `${fresh.toLocaleString()} new ${fresh === 1 ? 'line' : 'lines'} ↓`);
   }
 
   /** @param {number} count */
-  #tellEmpty(count) {
+  #showEmpty(count) {
     const empty = byId('no-lines');
     empty.hidden = count > 0;
     if (count > 0) return;
-    setText(empty, this.store.lines.length === 0 ? 'What your tasks say appears here, line by line.' : 'No line matches. Search for less, or show more kinds.');
+    setText(empty, this.store.lines.length === 0 ? 'The output of your tasks appears here, line by line.' : 'Nothing matches. Clear the search or turn on Progress.');
   }
 
   /** @param {HTMLElement} button */
   async #copy(button) {
     const done = await copyText(this.store.shown.map((line) => plain(line.text)).join('\n'));
-    button.textContent = done ? 'Copied' : 'No access';
+    button.textContent = done ? 'Copied' : 'Could not copy';
     setTimeout(() => { button.textContent = 'Copy'; }, 1_600);
   }
 }
 
 /** @returns {Row} */
 function newRow() {
-  const [time, who, words] = [el('time'), el('span', { class: 'who' }), el('span', { class: 'words' })];
-  return { item: el('div', { class: 'row', hidden: true }, time, who, words), time, who, words, line: null, drawn: '', y: -1, look: '' };
+  const [time, title, words] = [el('time'), el('span', { class: 'task-title' }), el('span', { class: 'words' })];
+  return { item: el('div', { class: 'row', hidden: true }, time, title, words), time, title, words, line: null, drawn: '', y: -1, look: '' };
 }
 
 /** @param {string} text @param {RegExp} pattern @returns {(string | HTMLElement)[]} */

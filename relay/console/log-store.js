@@ -1,4 +1,4 @@
-/** The log's lines within a bound, and which of them the filter lets through. Pure. */
+/** The lines of the log, up to a limit, and those that pass the filter. Pure. */
 
 import { plain, splitLines } from './ansi.js';
 import { field, number } from './tasks.js';
@@ -6,12 +6,12 @@ import { field, number } from './tasks.js';
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
 /** @typedef {import('./tasks.js').Task} Task */
 /** @typedef {'output' | 'milestone' | 'progress' | 'note'} Kind */
-/** @typedef {{ id: number, at: number, kind: Kind, tone: string, key: string, who: string, hue: number, text: string }} Line */
+/** @typedef {{ id: number, at: number, kind: Kind, tone: string, key: string, title: string, hue: number, text: string }} Line */
 /** @typedef {{ key: string | null, kinds: Set<Kind>, query: string }} Filter */
 
 const MAX_LINES = 50_000;
-const MAX_CHARS = 32 * 2 ** 20; // what a phone's tab can spare
-const SLACK = 5_000; // lines let go at a time: the array moves rarely
+const MAX_CHARS = 32 * 2 ** 20; // what a browser tab on a phone has room for
+const SLACK = 5_000; // lines removed at a time, so that the array is rarely moved
 
 const TONES = { task_started: 'started', task_succeeded: 'succeeded', task_failed: 'failed' };
 
@@ -22,7 +22,7 @@ export class LogStore {
   /** @type {RegExp | null} */ pattern = null;
   #nextId = 0;
   #chars = 0;
-  dropped = 0; // of the visible lines, since the view last asked
+  dropped = 0; // of the filtered lines, since the view last read it
 
   get shown() {
     return this.#matches ?? this.lines;
@@ -32,15 +32,15 @@ export class LogStore {
   add(event, task) {
     const at = Date.parse(event.received_at);
     const key = task?.key ?? '';
-    const who = task?.title ?? '';
+    const title = task?.title ?? '';
     const hue = task?.hue ?? 0;
     const { kind, tone, lines } = describe(event);
-    for (const line of lines) this.#push({ id: this.#nextId++, at, kind, tone, key, who, hue, text: line });
+    for (const line of lines) this.#push({ id: this.#nextId++, at, kind, tone, key, title, hue, text: line });
   }
 
-  /** A word of the page itself, always shown. @param {string} text */
+  /** A line of the page itself, which every filter shows. @param {string} text */
   note(text) {
-    this.#push({ id: this.#nextId++, at: Date.now(), kind: 'note', tone: 'note', key: '', who: '', hue: 0, text });
+    this.#push({ id: this.#nextId++, at: Date.now(), kind: 'note', tone: 'note', key: '', title: '', hue: 0, text });
   }
 
   clear() {
@@ -54,21 +54,21 @@ export class LogStore {
     this.lines.push(line);
     this.#chars += line.text.length;
     if (this.#matches !== null && this.#passes(line)) this.#matches.push(line);
-    if (this.lines.length > MAX_LINES + SLACK) this.#shed(SLACK);
-    else if (this.#chars > MAX_CHARS) this.#shed(Math.ceil(this.lines.length / 10));
+    if (this.lines.length > MAX_LINES + SLACK) this.#removeOldest(SLACK);
+    else if (this.#chars > MAX_CHARS) this.#removeOldest(Math.ceil(this.lines.length / 10));
   }
 
   /** @param {number} count */
-  #shed(count) {
+  #removeOldest(count) {
     for (const line of this.lines.splice(0, count)) this.#chars -= line.text.length;
     if (this.#matches === null) {
       this.dropped += count;
     } else {
       const first = this.lines[0]?.id ?? this.#nextId;
-      let gone = 0;
-      while (gone < this.#matches.length && this.#matches[gone].id < first) gone += 1;
-      this.#matches.splice(0, gone);
-      this.dropped += gone;
+      let removed = 0;
+      while (removed < this.#matches.length && this.#matches[removed].id < first) removed += 1;
+      this.#matches.splice(0, removed);
+      this.dropped += removed;
     }
   }
 
@@ -88,27 +88,27 @@ export class LogStore {
     if (key !== null && line.key !== key) return false;
     if (!kinds.has(line.kind)) return false;
     if (this.pattern === null) return true;
-    return plain(line.text).search(this.pattern) !== -1; // search leaves no lastIndex behind, as test would
+    return plain(line.text).search(this.pattern) !== -1; // unlike test, search does not change lastIndex
   }
 }
 
 /** What an event looks like in a log. @param {RelayEvent} event @returns {{ kind: Kind, tone: string, lines: string[] }} */
 function describe({ event_type: type, payload }) {
   const message = field(payload, 'message');
-  const said = typeof message === 'string' ? message : '';
+  const words = typeof message === 'string' ? message : '';
   if (type === 'log') {
     const level = field(payload, 'level');
-    const text = said || (typeof payload === 'string' ? payload : JSON.stringify(payload));
+    const text = words || (typeof payload === 'string' ? payload : JSON.stringify(payload));
     return { kind: 'output', tone: typeof level === 'string' ? toneOf(level) : '', lines: splitLines(text) };
   }
   if (type === 'task_progress') {
     const progress = number(payload, 'progress');
     const percent = progress === null ? '' : `${Math.round(progress * 100)} %`;
-    return { kind: 'progress', tone: 'progress', lines: splitLines([percent, said].filter(Boolean).join('  ') || 'progress') };
+    return { kind: 'progress', tone: 'progress', lines: splitLines([percent, words].filter(Boolean).join('  ') || 'progress') };
   }
   const word = { task_started: 'started', task_succeeded: 'succeeded', task_failed: 'failed' }[type] ?? type;
   const code = number(payload, 'exit_code');
-  const facts = [word, code === null ? '' : `exit ${code}`, said].filter(Boolean).join('  ');
+  const facts = [word, code === null ? '' : `exit ${code}`, words].filter(Boolean).join('  ');
   return { kind: 'milestone', tone: TONES[/** @type {keyof typeof TONES} */ (type)] ?? '', lines: splitLines(facts) };
 }
 

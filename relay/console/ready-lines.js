@@ -1,4 +1,4 @@
-/** Lines to paste into a terminal, with the token in them. The token lives here in memory only. */
+/** Lines to paste into a terminal, with the token in them. The token is kept in memory only. */
 
 import { el } from './dom.js';
 
@@ -8,12 +8,12 @@ import { el } from './dom.js';
 export function readyLines(url, token) {
   return [
     {
-      title: 'Say who you are',
-      hint: 'Once in each terminal.',
+      title: 'Connect this terminal',
+      hint: 'Once in each terminal window.',
       text: `export RELAY_URL=${url} RELAY_TOKEN=${token}`,
     },
     {
-      title: 'Say hello',
+      title: 'Send a first event',
       hint: 'A task appears here the moment this returns.',
       text: `curl -sS "$RELAY_URL/api/webhook/cli" \\
   -H "Authorization: Bearer $RELAY_TOKEN" \\
@@ -23,20 +23,20 @@ export function readyLines(url, token) {
        "payload": {"title": "Hello from my terminal", "message": "It works"}}'`,
     },
     {
-      title: 'Watch a command of your own',
-      hint: 'Yours in place of make: its output, its progress and its end.',
+      title: 'Run a command of your own',
+      hint: 'Put your command in place of “make test”. Its output, progress and result appear here.',
       text: 'relay run -- make test',
-      without: `relay_say() {
+      without: `relay_send() {
   curl -sS "$RELAY_URL/api/webhook/cli" -o /dev/null \\
     -H "Authorization: Bearer $RELAY_TOKEN" \\
     -H "Content-Type: application/json" \\
     -d "{\\"event_type\\": \\"$1\\", \\"task_id\\": \\"make\\",
          \\"ts\\": \\"$(date -u +%FT%TZ)\\", \\"payload\\": {$2}}"
 }
-relay_say task_started '"title": "make"'
+relay_send task_started '"title": "make"'
 make; code=$?
 [ $code -eq 0 ] && end=task_succeeded || end=task_failed
-relay_say $end "\\"exit_code\\": $code"`,
+relay_send $end "\\"exit_code\\": $code"`,
     },
   ];
 }
@@ -46,12 +46,12 @@ export function readyLinesView(token) {
   const url = document.baseURI.replace(/[?#].*$/, '').replace(/\/+$/, '');
   return el('div', { class: 'ready' },
     el('p', { class: 'once' },
-      el('span', {}, el('strong', { text: 'This token is shown once. ' }), 'Whoever has it can publish to your stream: treat it like a password.'),
+      el('span', {}, el('strong', { text: 'This token is shown once. ' }), 'Anyone who has it can publish to your stream: treat it like a password.'),
       copyButton(token, 'token', 'Copy token')),
     el('ol', { class: 'steps' }, ...readyLines(url, token).map(step)),
-    // a new tab: this one shows what is shown once
+    // a new tab: this one shows the token, once
     el('p', { class: 'more' }, 'Python, Node, CI, an agent’s hooks? ',
-      el('a', { href: 'docs', target: '_blank', rel: 'noopener', text: 'Every call, explained' }), '.'));
+      el('a', { href: 'docs', target: '_blank', rel: 'noopener', text: 'See the API reference' }), '.'));
 }
 
 /** @param {ReadyLine} line */
@@ -62,7 +62,7 @@ function step({ title, hint, text, without }) {
       copyButton(text, title)),
     code(text, title),
     ...(without ? [el('details', { class: 'without' },
-      el('summary', { text: 'No relay command there? curl does it, too.' }),
+      el('summary', { text: 'No relay command there? Use curl.' }),
       copyButton(without, `${title}, with curl`), code(without, `${title}, with curl`))] : []));
 }
 
@@ -75,19 +75,19 @@ function code(text, what) {
 function copyButton(text, what, label = 'Copy') {
   const button = el('button', { type: 'button', class: 'quiet small', 'aria-label': `Copy: ${what}`, text: label });
   /** @param {string} shown @param {string} spoken */
-  const say = (shown, spoken) => {
+  const setLabel = (shown, spoken) => {
     button.textContent = shown;
     button.setAttribute('aria-label', spoken);
   };
   button.addEventListener('click', async () => {
-    let said = 'Copied';
+    let result = 'Copied';
     if (!(await copyText(text))) {
-      const shown = button.closest('.without, .step')?.querySelector('code');
-      if (shown) getSelection()?.selectAllChildren(shown);
-      said = shown ? 'Press Ctrl-C' : 'No access';
+      const lines = button.closest('.without, .step')?.querySelector('code');
+      if (lines) getSelection()?.selectAllChildren(lines);
+      result = lines ? 'Press Ctrl-C' : 'Could not copy';
     }
-    say(said, `${said}: ${what}`);
-    setTimeout(() => say(label, `Copy: ${what}`), 1_600);
+    setLabel(result, `${result}: ${what}`);
+    setTimeout(() => setLabel(label, `Copy: ${what}`), 1_600);
   });
   return button;
 }
@@ -98,7 +98,7 @@ export async function copyText(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // plain http on another host has no clipboard API; the old way still works there
+    // there is no clipboard API on plain http of another host; execCommand works there
     const area = el('textarea', { readonly: true, class: 'sr' });
     area.value = text;
     (document.querySelector('dialog[open]') ?? document.body).append(area);

@@ -1,4 +1,4 @@
-/** The same user on a second device: a one-time link, shown here or opened here. */
+/** Connects a second device to the same stream: shows a one-time link, or opens one. */
 
 import { Problem, call } from './api.js';
 import { byId, el, icon, setText } from './dom.js';
@@ -6,10 +6,11 @@ import { copyText } from './ready-lines.js';
 
 /** @typedef {{ link: string, expires_in: number, qr: string }} NewLink */
 
-const MARK = '#link=';
-const HERE_ONLY = /^(127\.|localhost$|\[::1\]$)/;
+const LINK_FRAGMENT = '#link=';
+const SIGNED_IN = ['already_signed_in', 'already_somebody']; // the second is the code of older versions
+const LOOPBACK = /^(127\.|localhost$|\[::1\]$)/;
 
-/** Shows a link for as long as it is good, and forgets it when closed. */
+/** Shows a link until it expires. Nothing of it is kept once the dialog is closed. */
 export class SecondDevice {
   #dialog = /** @type {HTMLDialogElement} */ (byId('device'));
   #code = el('div', { class: 'device-code' });
@@ -27,9 +28,9 @@ export class SecondDevice {
       el('div', { class: 'dialog-head' },
         el('h2', { id: 'device-title', text: 'Open on another device' }),
         el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => this.#dialog.close() }, icon('close'))),
-      el('p', { class: 'lede', text: 'Point your phone’s camera here. Or paste the link into another browser, or behind “relay login” in a terminal.' }),
+      el('p', { class: 'lede', text: 'Point your phone’s camera at the code. Or paste the link into another browser, or after “relay login” in a terminal.' }),
       this.#code, el('div', { class: 'device-row' }, this.#left, this.#copy, this.#again), this.#problem,
-      el('p', { class: 'device-note', text: reach() }));
+      el('p', { class: 'device-note', text: linkNote() }));
     this.#dialog.addEventListener('click', (event) => {
       if (event.target === this.#dialog) this.#dialog.close(); // the backdrop
     });
@@ -64,19 +65,19 @@ export class SecondDevice {
   #tick() {
     const seconds = Math.ceil((this.#endsAt - performance.now()) / 1000);
     if (seconds > 0) {
-      setText(this.#left, `Good once, for ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`);
+      setText(this.#left, `Works once, for ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`);
       return;
     }
     this.#forget();
-    setText(this.#left, 'This link has ended.');
+    setText(this.#left, 'This link has expired.');
     this.#again.hidden = false;
   }
 
   async #copied() {
-    setText(this.#copy, (await copyText(this.#link)) ? 'Copied' : 'No access');
+    setText(this.#copy, (await copyText(this.#link)) ? 'Copied' : 'Could not copy');
   }
 
-  /** What was shown opens a stream: nothing of it stays behind. */
+  /** Removes the link from the page: it gives access to the stream. */
   #forget() {
     clearInterval(this.#timer);
     this.#link = '';
@@ -87,36 +88,36 @@ export class SecondDevice {
   }
 }
 
-/** Who may hold the link, and who can reach where it leads. */
-function reach() {
-  const warning = 'Whoever opens it first sees this stream and speaks for you.';
-  return HERE_ONLY.test(location.hostname) ? `${warning} It leads to this machine: for a phone, start Relay with a BASE_URL that the phone can reach.` : warning;
+/** What the link gives access to, and which devices can open it. */
+function linkNote() {
+  const warning = 'The first person to open it can see and control your stream.';
+  return LOOPBACK.test(location.hostname) ? `${warning} It works on this machine only: for a phone, start Relay with a BASE_URL that the phone can reach.` : warning;
 }
 
-/** The code of the link this page was opened by; from here on it stands nowhere. @returns {string} */
-export function takeCode() {
-  if (!location.hash.startsWith(MARK)) return '';
-  const code = location.hash.slice(MARK.length);
+/** Takes the code of a link out of the page's address, so that it does not stay in the history. @returns {string} */
+export function takeLinkCode() {
+  if (!location.hash.startsWith(LINK_FRAGMENT)) return '';
+  const code = location.hash.slice(LINK_FRAGMENT.length);
   history.replaceState(null, '', location.pathname + location.search);
   return code;
 }
 
-/** A link pasted into the address bar of this very page is opened like any other. */
-export function heedPastedLinks() {
+/** Reloads this page when a link is pasted into its address bar, so that it is opened. */
+export function openPastedLinks() {
   addEventListener('hashchange', () => {
-    if (location.hash.startsWith(MARK)) location.reload();
+    if (location.hash.startsWith(LINK_FRAGMENT)) location.reload();
   });
 }
 
 /**
- * Become whose link it is, unless we are somebody else and want to stay so.
+ * Signs in as the user of the link. A browser with a stream of its own asks first.
  * @param {string} code @returns {Promise<void>} Raises Problem.
  */
 export async function openLink(code) {
   try {
     await redeem(code, false);
   } catch (problem) {
-    if (!(problem instanceof Problem) || problem.code !== 'already_somebody') throw problem;
+    if (!(problem instanceof Problem) || !SIGNED_IN.includes(problem.code)) throw problem;
     if (await wantsToReplace()) await redeem(code, true);
   }
 }
@@ -127,7 +128,7 @@ async function redeem(code, replace) {
   try {
     await open();
   } catch (problem) {
-    // a stale cookie is refused and deleted in one answer; without it we are nobody yet
+    // the same answer refuses a stale cookie and deletes it; the second request comes without
     if (!(problem instanceof Problem) || problem.status !== 401) throw problem;
     await open();
   }
@@ -138,9 +139,9 @@ function wantsToReplace() {
   return new Promise((resolve) => {
     const dialog = el('dialog', { class: 'device device-ask', 'aria-labelledby': 'replace-title' },
       el('h2', { id: 'replace-title', text: 'Open the other stream here?' }),
-      el('p', { class: 'lede', text: 'This browser has a stream of its own. It forgets that one, and nobody can bring it back.' }),
+      el('p', { class: 'lede', text: 'This browser already has a stream. If you open the other one, this browser will lose its current stream for good.' }),
       el('div', { class: 'device-row' },
-        el('button', { type: 'button', class: 'quiet', autofocus: true, text: 'Stay with mine', onclick: () => dialog.close() }),
+        el('button', { type: 'button', class: 'quiet', autofocus: true, text: 'Keep mine', onclick: () => dialog.close() }),
         el('button', { type: 'button', class: 'danger', text: 'Open the other', onclick: () => dialog.close('open') })));
     dialog.addEventListener('close', () => {
       resolve(dialog.returnValue === 'open');

@@ -1,19 +1,19 @@
-/** Getting in: who we are and where our stream stands, however long the server takes. */
+/** Connects this browser: its user and the state of its stream, retried until the server answers. */
 
-import { Problem, enter, getMe } from './api.js';
+import { Problem, getMe, signIn } from './api.js';
 import { byId, el, setText } from './dom.js';
-import { openLink, takeCode } from './second-device.js';
+import { openLink, takeLinkCode } from './second-device.js';
 
 /** @typedef {import('./api.js').Me} Me */
 
-/** @returns {Promise<Me>} Resolves when the server lets us in; tells the person what it waits for. */
+/** @returns {Promise<Me>} Resolves once this browser has a session; until then a notice shows why not. */
 export async function openSession() {
-  let code = takeCode();
+  let code = takeLinkCode();
   for (let attempt = 1; ; attempt += 1) {
     try {
       if (code) await openLink(code);
       code = '';
-      await enter();
+      await signIn();
       const me = await getMe();
       hideNotice();
       document.body.classList.remove('outside');
@@ -21,29 +21,29 @@ export async function openSession() {
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       setText(byId('link-text'), 'Not connected');
-      if (problem.code === 'link_gone' || problem.status === 422) code = ''; // the button goes on without it
+      if (problem.code === 'link_gone' || problem.status === 422) code = ''; // the button continues without the link
       const wait = problem.retryAfter || Math.min(30, 2 ** Math.min(attempt, 5));
-      await notice(sentenceFor(problem, wait), [410, 422].includes(problem.status) ? 'Go on without it' : 'Try now', hopeless(problem) ? null : wait);
+      await notice(sentenceFor(problem, wait), [410, 422].includes(problem.status) ? 'Continue without it' : 'Try now', isPermanent(problem) ? null : wait);
     }
   }
 }
 
 /** @param {Problem} problem */
-const hopeless = (problem) => [400, 403, 410, 422].includes(problem.status);
+const isPermanent = (problem) => [400, 403, 410, 422].includes(problem.status);
 
 /** @param {Problem} problem @param {number} wait */
 function sentenceFor(problem, wait) {
-  if (problem.code === 'signup_closed') return 'This Relay does not take new people by itself. Ask whoever runs it to make you a user.';
-  if (problem.status === 410 || problem.status === 422) return 'This link was used, replaced by a newer one, or is older than five minutes. Show a new one where you are already in.';
-  if (problem.status === 403) return 'This page may not be used from here: the address in the bar is not the one this Relay knows as its own.';
-  if (problem.status === 429) return `Many new visitors came from your network at once. The door opens again in ${wait} s.`;
-  if (problem.status === 401) return 'The browser does not keep the cookie this page needs. Allow cookies for this address and try again.';
+  if (problem.code === 'signup_closed') return 'Sign-up is closed on this Relay. Ask its operator to create a user for you.';
+  if (problem.status === 410 || problem.status === 422) return 'This link was used, was replaced by a newer one, or is older than five minutes. Create a new link on a device that is already connected.';
+  if (problem.status === 403) return 'The address in your browser is not this Relay’s own address. Open this page at the address that the operator set as BASE_URL.';
+  if (problem.status === 429) return `Too many new visitors from your network. Relay accepts the next one in ${wait} s.`;
+  if (problem.status === 401) return 'Your browser is blocking the cookie that this page needs. Allow cookies for this address and try again.';
   if (problem.status === 0) return 'Relay does not answer. It may be restarting; this page keeps trying.';
-  return `Relay cannot let you in at the moment (${problem.message}). This page keeps trying.`;
+  return `This page cannot connect at the moment (${problem.message}). It keeps trying.`;
 }
 
 /**
- * Say what is the matter, with one button. Resolves when it is pressed, or after `seconds`.
+ * Shows a message with one button. Resolves when the button is pressed, or after `seconds`.
  * @param {string} message @param {string} action @param {number | null} [seconds] @returns {Promise<void>}
  */
 export function notice(message, action, seconds = null) {

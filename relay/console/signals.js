@@ -1,4 +1,4 @@
-/** What shows when the page does not: title, favicon, notifications. */
+/** What is visible while the page is hidden: title, favicon, notifications. */
 
 import { byId, el, icon } from './dom.js';
 import { duration } from './times.js';
@@ -6,22 +6,22 @@ import { duration } from './times.js';
 /** @typedef {import('./tasks.js').Task} Task */
 
 const favicon = /** @type {HTMLLinkElement} */ (document.querySelector('link[rel=icon]'));
-const resting = favicon.href;
-let told = '';
+const idleIcon = favicon.href;
+let shownCounts = '';
 
 /** @param {number} running @param {number} failed */
 export function showCounts(running, failed) {
   const counts = [running && `${running} running`, failed && `${failed} failed`].filter(Boolean).join(', ');
-  if (counts === told) return;
-  told = counts;
+  if (counts === shownCounts) return;
+  shownCounts = counts;
   document.title = counts ? `${counts} · Relay` : 'Relay';
   const part = (/** @type {number} */ count, /** @type {string} */ state) => (count > 0 ? [el('span', { class: state }, String(count), el('span', { class: 'word', text: ` ${state}` }))] : []);
   byId('tally').replaceChildren(...part(running, 'running'), ...part(failed, 'failed'));
-  favicon.href = counts ? drawn(running, failed) : resting;
+  favicon.href = counts ? badgeIcon(running, failed) : idleIcon;
 }
 
-/** The mark with a badge: how many failed, else how many run. @param {number} running @param {number} failed */
-function drawn(running, failed) {
+/** The favicon as a badge: how many tasks failed, else how many are running. @param {number} running @param {number} failed */
+function badgeIcon(running, failed) {
   const count = failed || running;
   const label = count > 9 ? '9+' : String(count);
   const badge = failed ? '#c3202e' : '#2530c4';
@@ -29,21 +29,21 @@ function drawn(running, failed) {
   return `data:image/svg+xml,${encodeURIComponent(svg)}`;
 }
 
-/** Desktop notifications, on wish. */
+/** Desktop notifications, off until they are turned on. */
 export class Notifier {
   #button = byId('notify');
   #on = false;
 
-  /** @param {(message: string) => void} complain */
-  constructor(complain) {
+  /** @param {(message: string) => void} showProblem */
+  constructor(showProblem) {
     this.#button.append(icon('bell'));
     this.#button.hidden = !('Notification' in window);
-    this.#set(this.#button.hidden === false && Notification.permission === 'granted' && remembered() === 'on');
+    this.#set(this.#button.hidden === false && Notification.permission === 'granted' && storedChoice() === 'on');
     this.#button.addEventListener('click', async () => {
       if (this.#on) return this.#set(false);
       const answer = await Notification.requestPermission();
       this.#set(answer === 'granted');
-      if (answer === 'denied') complain('This browser keeps notifications from this page. Allow them in its settings for this site, then press the bell again.');
+      if (answer === 'denied') showProblem('Your browser is blocking notifications from this page. Allow them in its settings for this site, then press the bell again.');
     });
   }
 
@@ -54,7 +54,7 @@ export class Notifier {
     this.#button.title = on ? 'You are notified when a task ends' : 'Notify me when a task ends';
     try {
       localStorage.setItem('relay.notify', on ? 'on' : 'off');
-    } catch { /* asked again next time */ }
+    } catch { /* no storage: off again on the next visit */ }
   }
 
   /** @param {Task} task */
@@ -62,14 +62,14 @@ export class Notifier {
     if (!this.#on || !document.hidden) return;
     const took = task.duration === null ? '' : ` after ${duration(task.duration, false)}`;
     try {
-      // the tag makes one notification of those that several tabs show
-      const note = new Notification(task.title, { body: `${task.state === 'failed' ? 'Failed' : 'Succeeded'}${took}. ${task.message}`, tag: `relay ${task.key} ${task.endedSeq}`, icon: resting });
+      // several tabs may notify: notifications with one tag replace each other
+      const note = new Notification(task.title, { body: `${task.state === 'failed' ? 'Failed' : 'Succeeded'}${took}. ${task.message}`, tag: `relay ${task.key} ${task.endedSeq}`, icon: idleIcon });
       note.onclick = () => { window.focus(); note.close(); };
     } catch { /* phones allow notifications from service workers only */ }
   }
 }
 
-function remembered() {
+function storedChoice() {
   try {
     return localStorage.getItem('relay.notify');
   } catch {
@@ -77,7 +77,7 @@ function remembered() {
   }
 }
 
-/** The toggle of light and dark; the choice is kept, theme.js brings it back. */
+/** The switch between light and dark. The choice is stored; theme.js applies it on the next load. */
 export function installThemeToggle() {
   const button = byId('theme');
   button.append(icon('theme'));
@@ -87,6 +87,6 @@ export function installThemeToggle() {
     root.dataset.theme = dark ? 'light' : 'dark';
     try {
       localStorage.setItem('relay.theme', root.dataset.theme);
-    } catch { /* for this visit, then */ }
+    } catch { /* no storage: for this visit only */ }
   });
 }

@@ -1,17 +1,17 @@
-/** The footer: how the connection does. */
+/** The footer: the state of the connection. */
 
 import { byId, setText } from './dom.js';
 
 /** @typedef {import('./relay-stream.d.ts').StreamState} StreamState */
 /** @typedef {import('./relay-stream.d.ts').RelayStream} RelayStream */
 
-const SECONDS = 60;
+const HISTORY_SECONDS = 60;
 const TRANSPORTS = { websocket: 'WebSocket', sse: 'SSE' };
 
 export class StatusBar {
-  #rates = new Array(SECONDS).fill(0);
+  #rates = new Array(HISTORY_SECONDS).fill(0);
   #count = 0;
-  #said = '';
+  #announced = '';
 
   /** An event arrived. */
   count() {
@@ -46,12 +46,12 @@ export class StatusBar {
     this.#announce(state);
   }
 
-  /** Speak of changes that matter, not of every attempt. @param {StreamState} state */
+  /** Announces changes for screen readers, not every attempt. @param {StreamState} state */
   #announce({ state }) {
     const spoken = { live: 'Connected.', waiting: 'Connection lost, trying again.', offline: 'You are offline.', closed: 'The stream has ended.', connecting: '' }[state];
-    if (!spoken || spoken === this.#said) return;
-    if (this.#said) byId('announcer').textContent = spoken;
-    this.#said = spoken;
+    if (!spoken || spoken === this.#announced) return;
+    if (this.#announced) byId('announcer').textContent = spoken;
+    this.#announced = spoken;
   }
 
   #pulse() {
@@ -71,7 +71,7 @@ function sentence({ state, retryAt, attempt }) {
   return state === 'offline' ? `Offline, ${when}` : `Connection lost, ${when}`;
 }
 
-/** 20 characters of epoch say little; the number says much. @param {string | null} cursor */
+/** The cursor with its epoch shortened: people compare the number. @param {string | null} cursor */
 function short(cursor) {
   if (cursor === null) return '–';
   const [epoch, seq] = cursor.split('.');

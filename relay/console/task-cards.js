@@ -7,7 +7,7 @@ import { ago, duration, left } from './times.js';
 /** @typedef {import('./tasks.js').TaskModel} TaskModel */
 /** @typedef {{ item: HTMLLIElement, button: HTMLButtonElement, glyph: HTMLElement, title: HTMLElement, time: HTMLElement, message: HTMLElement, bar: HTMLElement, fill: HTMLElement, percent: HTMLElement, facts: HTMLElement, state: string }} Card */
 
-const SILENT_AFTER = 120_000; // ms without a word before a running task is said to be silent
+const SILENT_AFTER = 120_000; // ms without an event before a running task is shown as silent
 
 export class TaskCards {
   #list = byId('cards');

@@ -1,15 +1,15 @@
-/** What the events say about tasks. Pure: no document, no clock. */
+/** The tasks of a stream, from its events. Pure: no document, no clock. */
 
 import { plain } from './ansi.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
 /** @typedef {'running' | 'succeeded' | 'failed'} TaskState */
 
-const MAX_TASKS = 200; // cards; beyond, those that ended first go
+const MAX_TASKS = 200; // cards; beyond, the ended ones without news for longest are dropped
 const ENDINGS = { task_succeeded: 'succeeded', task_failed: 'failed' };
 const HUES = 6;
 
-/** One run of one thing, as far as its events told. */
+/** A task, as its events describe it; a second `task_started` begins another run. */
 export class Task {
   /** @type {TaskState} */ state = 'running';
   /** @type {number | null} */ progress = null;
@@ -20,7 +20,7 @@ export class Task {
   title = '';
   startedAt = 0; // ms, the server's clock
   startedSeq = 0;
-  startedTs = 0; // ms, the producer's clock: durations are told by one clock, never by two
+  startedTs = 0; // ms, the producer's clock: a duration is the difference of two times of one clock
   endedSeq = 0;
   endedAt = 0; // ms, the server's clock
   lastAt = 0;
@@ -48,7 +48,7 @@ export class Task {
 /** All tasks of the stream, and how many run and failed. */
 export class TaskModel {
   /** @type {Map<string, Task>} */ tasks = new Map();
-  clearedSeq = 0; // what ended up to here was cleared from the board
+  clearedSeq = 0; // tasks that ended up to this seq were cleared from the board
 
   get running() {
     return this.#count('running');
@@ -66,7 +66,7 @@ export class TaskModel {
   }
 
   /**
-   * Take an event in. `ended` says that its task just did; a log line that belongs to no task has none.
+   * Applies an event. `ended`: this event ended its task. `task` is null for a log line of no task.
    * @param {RelayEvent} event @returns {{ task: Task | null, ended: boolean }}
    */
   apply(event) {
@@ -84,8 +84,8 @@ export class TaskModel {
     }
     task.lastAt = Date.parse(event.received_at);
     task.title = text(event.payload, 'title') || task.title || event.task_id || 'Untitled task';
-    if (task.state !== 'running') return { task, ended: false }; // words after the end are only words
-    this.#tell(task, event);
+    if (task.state !== 'running') return { task, ended: false }; // events after the end change nothing
+    this.#update(task, event);
     const ending = ENDINGS[/** @type {keyof typeof ENDINGS} */ (type)];
     if (ending === undefined) return { task, ended: false };
     this.#finish(task, event, /** @type {TaskState} */ (ending));
@@ -93,7 +93,7 @@ export class TaskModel {
   }
 
   /** @param {Task} task @param {RelayEvent} event */
-  #tell(task, event) {
+  #update(task, event) {
     const progress = number(event.payload, 'progress');
     if (progress !== null) task.progress = Math.min(1, Math.max(0, progress));
     const message = text(event.payload, 'message');
@@ -105,15 +105,15 @@ export class TaskModel {
     task.state = state;
     task.exitCode = number(event.payload, 'exit_code');
     const counted = (Date.parse(event.ts) - task.startedTs) / 1000;
-    const known = counted >= 0 && task.startedSeq !== event.seq; // else nobody told when it began
-    const told = number(event.payload, 'duration_s');
-    task.duration = told !== null && told >= 0 ? told : known ? counted : null;
+    const known = counted >= 0 && task.startedSeq !== event.seq; // else the beginning was not reported
+    const reported = number(event.payload, 'duration_s');
+    task.duration = reported !== null && reported >= 0 ? reported : known ? counted : null;
     task.endedSeq = event.seq;
     task.endedAt = Date.parse(event.received_at);
     if (event.seq <= this.clearedSeq) this.tasks.delete(task.key);
   }
 
-  /** @param {number} seq where the stream stands @returns {Task[]} those that went */
+  /** @param {number} seq the stream's last @returns {Task[]} those that were removed */
   clearFinished(seq) {
     this.clearedSeq = seq;
     const gone = [...this.tasks.values()].filter((task) => task.state !== 'running');
@@ -129,7 +129,7 @@ export class TaskModel {
     this.tasks.delete(oldest.key);
   }
 
-  /** What runs, newest first; then what ended, latest first. @returns {Task[]} */
+  /** Running tasks, the newest first; then ended ones, the latest first. @returns {Task[]} */
   ordered() {
     return [...this.tasks.values()].sort(
       (a, b) =>
@@ -140,14 +140,14 @@ export class TaskModel {
   }
 }
 
-/** A payload is any JSON: look before believing. @param {unknown} payload @param {string} name */
+/** A field of a payload, which may be any JSON. @param {unknown} payload @param {string} name */
 export function field(payload, name) {
   return payload !== null && typeof payload === 'object' && Object.hasOwn(payload, name)
     ? /** @type {Record<string, unknown>} */ (payload)[name]
     : undefined;
 }
 
-/** The last line of a text that says something. @param {unknown} payload @param {string} name */
+/** The last line of a text that is not empty. @param {unknown} payload @param {string} name */
 export function text(payload, name) {
   const value = field(payload, name);
   if (typeof value !== 'string') return '';

@@ -1,7 +1,7 @@
-/** Times as people say them. Pure: no document, no clock. */
+/** Times as text. Pure: no document, no clock. */
 
-const GUESS_AFTER = 20; // seconds, and
-const GUESS_FROM = 0.05; // of the way: earlier a guess of what is left says nothing
+const ESTIMATE_AFTER_SECONDS = 20; // and
+const ESTIMATE_FROM_PROGRESS = 0.05; // before either, an estimate of the time left is too uncertain
 
 /** 4.2 s, 48 s, 3:07, 1:02:33. @param {number} seconds @param {boolean} whole */
 export function duration(seconds, whole) {
@@ -13,10 +13,10 @@ export function duration(seconds, whole) {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }
 
-/** As if it went on as it went so far. @param {{ progress: number | null, startedAt: number }} task @param {number} now ms */
+/** An estimate: progress goes on at its average rate. @param {{ progress: number | null, startedAt: number }} task @param {number} now ms */
 export function left({ progress, startedAt }, now) {
   const elapsed = (now - startedAt) / 1000;
-  if (progress === null || progress < GUESS_FROM || progress >= 1 || elapsed < GUESS_AFTER) return '';
+  if (progress === null || progress < ESTIMATE_FROM_PROGRESS || progress >= 1 || elapsed < ESTIMATE_AFTER_SECONDS) return '';
   const seconds = (elapsed * (1 - progress)) / progress;
   if (seconds < 60) return 'less than a minute left';
   return seconds < 5400 ? `about ${Math.round(seconds / 60)} min left` : `about ${Math.round(seconds / 3600)} h left`;

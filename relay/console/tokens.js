@@ -1,4 +1,4 @@
-/** The dialog of tokens: what may publish to this stream, made and revoked. */
+/** The dialog of tokens: lists, creates and revokes them. */
 
 import { Problem, call, getMe, makeToken, revokeToken } from './api.js';
 import { byId, el, icon } from './dom.js';
@@ -16,18 +16,18 @@ export class TokensDialog {
   #rows = el('tbody');
   #made = el('div');
   #problem = el('p', { class: 'problem', role: 'alert', hidden: true });
-  #submit = el('button', { type: 'submit', class: 'primary', text: 'Make token' });
+  #submit = el('button', { type: 'submit', class: 'primary', text: 'Create token' });
 
   constructor() {
     this.#dialog.append(
       el('div', { class: 'dialog-head' },
         el('h2', { id: 'tokens-title', text: 'Tokens' }),
         el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => this.#dialog.close() }, icon('close'))),
-      el('p', { class: 'lede', text: 'A token lets a terminal, a script or a CI job publish to your stream. One for each place, so that you can take back one without the others.' }),
+      el('p', { class: 'lede', text: 'A token connects a terminal, a script or a CI job to your stream. Create one for each place, so that you can revoke one without the others.' }),
       this.#form(), this.#problem, this.#made,
       el('div', { class: 'table-frame', tabindex: 0, role: 'group', 'aria-label': 'Active tokens' },
         el('table', {},
-          el('thead', {}, el('tr', {}, ...['Name', 'May', 'Made', 'Last used', 'Expires'].map((text) => el('th', { scope: 'col', text })), el('th', { scope: 'col' }, el('span', { class: 'sr', text: 'Revoke' })))),
+          el('thead', {}, el('tr', {}, ...['Name', 'Permission', 'Created', 'Last used', 'Expires'].map((text) => el('th', { scope: 'col', text })), el('th', { scope: 'col' }, el('span', { class: 'sr', text: 'Revoke' })))),
           this.#rows)),
       this.#ending());
     this.#dialog.addEventListener('click', (event) => {
@@ -46,8 +46,8 @@ export class TokensDialog {
       el('select', { name }, ...options.map(([text, value]) => el('option', { value, text, selected: text === chosen })));
     const form = el('form', { class: 'make' },
       el('label', { class: 'grow' }, el('span', { text: 'Name' }), el('input', { name: 'name', maxlength: 100, required: true, autocomplete: 'off', placeholder: 'laptop, ci, trainer-2 …' })),
-      el('label', {}, el('span', { text: 'Lasts' }), choice('expires_in', LIFETIMES, '90 days')),
-      el('label', {}, el('span', { text: 'May' }), choice('scopes', SCOPES, 'publish and watch')),
+      el('label', {}, el('span', { text: 'Expires after' }), choice('expires_in', LIFETIMES, '90 days')),
+      el('label', {}, el('span', { text: 'Permission' }), choice('scopes', SCOPES, 'publish and watch')),
       this.#submit);
     form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -70,7 +70,7 @@ export class TokensDialog {
       await act();
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
-      this.#problem.textContent = problem.status === 429 ? 'That was a little fast. Wait a moment and try again.' : problem.message;
+      this.#problem.textContent = problem.status === 429 ? 'Too many requests. Wait a moment and try again.' : problem.message;
       this.#problem.hidden = false;
     }
   }
@@ -79,7 +79,7 @@ export class TokensDialog {
     const { tokens } = await getMe();
     const newestFirst = tokens.sort((a, b) => b.created_at.localeCompare(a.created_at));
     this.#rows.replaceChildren(...newestFirst.map((token) => this.#row(token)));
-    if (tokens.length === 0) this.#rows.append(el('tr', {}, el('td', { colspan: 6, class: 'none', text: 'No token yet. Name one above, and paste what appears into a terminal.' })));
+    if (tokens.length === 0) this.#rows.append(el('tr', {}, el('td', { colspan: 6, class: 'none', text: 'No tokens yet. Create one above and paste the lines that appear into a terminal.' })));
   }
 
   /** @param {TokenInfo} token */
@@ -93,7 +93,7 @@ export class TokensDialog {
     const ask = () => {
       const keep = el('button', { type: 'button', class: 'text', text: 'Keep', onclick: () => { offer(); last.querySelector('button')?.focus(); } });
       last.replaceChildren(
-        el('span', { class: 'sure', role: 'alert', text: 'What uses it stops at once.' }),
+        el('span', { class: 'sure', role: 'alert', text: 'Everything that uses it is disconnected at once.' }),
         el('button', { type: 'button', class: 'danger small', text: 'Revoke', 'aria-label': `Yes, revoke ${name}`, onclick: () => this.#guarded(async () => {
           await revokeToken(token.token_id);
           await this.#list();
@@ -115,8 +115,8 @@ export class TokensDialog {
       el('button', { type: 'button', class: 'text', text: 'End this session', onclick: ask }),
       el('button', { type: 'button', class: 'text', text: 'End all other sessions', onclick: others }));
     const ask = () => end.replaceChildren(
-      el('span', { role: 'alert', text: 'This browser forgets your stream, and nobody can bring it back.' }),
-      el('button', { type: 'button', class: 'danger small', text: 'End it', onclick: () => this.#guarded(async () => {
+      el('span', { role: 'alert', text: 'This browser will lose your stream. Unless another device is connected, it is lost for good.' }),
+      el('button', { type: 'button', class: 'danger small', text: 'End session', onclick: () => this.#guarded(async () => {
         await call('DELETE', 'api/session');
         this.#dialog.close();
         offer();

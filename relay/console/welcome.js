@@ -1,11 +1,11 @@
-/** The first minute: a token, and lines to paste. */
+/** The welcome: a first token, and lines to paste into a terminal. */
 
 import { Problem, makeToken } from './api.js';
 import { byId, setText } from './dom.js';
 import { readyLinesView } from './ready-lines.js';
 
-/** @param {(message: string) => void} complain */
-export function installWelcome(complain) {
+/** @param {(message: string) => void} showProblem */
+export function installWelcome(showProblem) {
   const button = /** @type {HTMLButtonElement} */ (byId('first-token'));
   button.addEventListener('click', async () => {
     button.disabled = true;
@@ -15,12 +15,12 @@ export function installWelcome(complain) {
       lines.replaceChildren(readyLinesView(token));
       lines.hidden = false;
       byId('welcome').classList.add('ready-to-go');
-      setText(byId('listening'), 'Waiting for your first event. This page turns by itself.');
+      setText(byId('listening'), 'Waiting for your first event. This page updates when it arrives.');
       button.hidden = true;
       lines.querySelector('button')?.focus();
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
-      complain(problem.message);
+      showProblem(problem.message);
     } finally {
       button.disabled = false;
     }
@@ -28,7 +28,7 @@ export function installWelcome(complain) {
 }
 
 /**
- * The first event came, and the token is shown only once: its lines stay beside the tasks until dismissed.
+ * Called when the first event arrives. The token is shown once, so its lines stay beside the tasks until dismissed.
  * @param {() => void} dismissed
  */
 export function keepGuide(dismissed) {

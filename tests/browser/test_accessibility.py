@@ -74,11 +74,11 @@ async def test_axe_finds_a_planted_fault(relay: Relay, profile: Profile) -> None
 async def test_the_first_visit_is_accessible(relay: Relay, profile: Profile) -> None:
     tab = await first_visit(relay, profile)
     assert await faults(tab) == []
-    await press(tab, "Make my first token")
+    await press(tab, "Create my first token")
     await tab.shows("This token is shown once.")
     assert await faults(tab) == []
     await tell(relay, await hook_of(relay, profile), "task_started", "build")
-    await tab.shows("Now something of yours")
+    await tab.shows("Now run a command of your own")
     assert await faults(tab) == []
 
 
@@ -99,22 +99,22 @@ async def test_tasks_and_their_log_are_accessible(relay: Relay, profile: Profile
     await tab.shows("1 new line")
     assert await faults(tab) == []
     await search(tab, "nobody said this")
-    await tab.shows("No line matches")
+    await tab.shows("Nothing matches.")
     assert await faults(tab) == []
 
 
 async def test_the_token_list_is_accessible(relay: Relay, profile: Profile) -> None:
     tab = await first_visit(relay, profile)
     await press(tab, "Tokens")
-    await tab.shows("No token yet")
+    await tab.shows("No tokens yet")
     assert await faults(tab) == []
     await tab.do(lambda page: page.get_by_label("Name").fill("laptop"))
-    await press(tab, "Make token")
+    await press(tab, "Create token")
     await tab.shows("This token is shown once.")
     assert await faults(tab) == []
     await press(tab, "Revoke laptop")
     await press(tab, "End this session")
-    await tab.shows("nobody can bring it back")
+    await tab.shows("it is lost for good")
     assert await faults(tab) == []
 
 
@@ -127,7 +127,7 @@ async def test_the_second_device_dialog_is_accessible(
     link = await shown_link(tab)
     assert await faults(tab) == []
     await tab.do(lambda page: page.clock.fast_forward("05:00"))
-    await tab.shows("This link has ended.")
+    await tab.shows("This link has expired.")
     assert await faults(tab) == []
     async with chromium.profile() as other:
         opens = await first_visit(relay, other)
@@ -144,19 +144,19 @@ async def test_refusals_and_lost_connections_are_accessible(
         tab = await profile.open(f"{relay.url}/#link=spent")
         await tab.shows("This link was used")
         assert await faults(tab) == []
-        await press(tab, "Go on without it")
+        await press(tab, "Continue without it")
         await tab.shows(FIRST_WORDS)
         await tell(relay, await hook_of(relay, profile), "task_started", "build")
         await relay.http.delete("/api/session", headers=bearer(await session_of(profile)))
         await tab.shows("Your session has ended")
         assert await faults(tab) == []
-        await press(tab, "Start a new one")
+        await press(tab, "Start a new stream")
         await is_live(tab)
     await tab.shows("Connection lost")
     assert await faults(tab) == []
     async with running_relay(database_url, RELAY_OPEN_SIGNUP="off") as relay:
         await tab.goto(relay.url)
-        await tab.shows("does not take new people")
+        await tab.shows("Sign-up is closed")
         assert await faults(tab) == []
 
 
@@ -169,7 +169,7 @@ async def test_the_page_works_by_keyboard_alone(relay: Relay, profile: Profile) 
     await tab.shows("This token is shown once.")
     assert await keys(tab) == "Copy token"
     await tell(relay, await hook_of(relay, profile), "task_succeeded", "build", title="Build")
-    await tab.shows("Now something of yours")
+    await tab.shows("Now run a command of your own")
     await tab.do(lambda page: page.locator("#guide-done").focus())
     assert await keys(tab, "Enter") == "lines"
     assert await keys(tab, "/") == "search"
@@ -196,7 +196,7 @@ async def test_the_reference_is_accessible(relay: Relay, profile: Profile) -> No
 
 async def test_the_not_found_page_is_accessible(relay: Relay, profile: Profile) -> None:
     tab = await profile.open(f"{relay.url}/no/such/page")
-    await tab.shows("Nothing is at this address.")
+    await tab.shows("There is no page at this address.")
     assert await faults(tab) == []
     await tab.do(lambda page: page.set_viewport_size(PHONE))
     assert await tab.run("document.documentElement.scrollWidth <= innerWidth")

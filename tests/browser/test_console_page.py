@@ -62,7 +62,7 @@ async def test_a_first_visit_leads_to_a_task(relay: Relay, chromium: Chromium) -
     """With the token that the page shows, and no other way in."""
     async with chromium.profile() as profile:
         tab = await first_visit(relay, profile)
-        await press(tab, "Make my first token")
+        await press(tab, "Create my first token")
         await tab.shows("This token is shown once.")
         lines = await tab.do(lambda page: page.locator("#first-lines").inner_text())
         assert f"RELAY_URL={relay.url} " in lines
@@ -142,7 +142,7 @@ async def test_a_session_that_ends_elsewhere_cuts_every_tab(
         for tab in tabs:
             await tab.shows("Your session has ended")
         await say(relay, hook, "for nobody's eyes")
-        await press(tabs[0], "Start a new one")
+        await press(tabs[0], "Start a new stream")
         await tabs[0].shows(FIRST_WORDS)
         assert await session_of(profile) != session
         await say(relay, await hook_of(relay, profile), "a new stream")
@@ -210,10 +210,10 @@ async def test_on_a_phone_the_lines_with_the_token_stay_in_sight(
     async with chromium.profile() as profile:
         tab = await first_visit(relay, profile)
         await tab.do(lambda page: page.set_viewport_size(PHONE))
-        await press(tab, "Make my first token")
+        await press(tab, "Create my first token")
         await tab.shows("This token is shown once.")
         await tell(relay, await hook_of(relay, profile), "task_started", "build", title="Build")
-        await tab.shows("Now something of yours")
+        await tab.shows("Now run a command of your own")
         token = "document.querySelector('#guide .once').getBoundingClientRect()"
         assert 0 < await tab.run(f"{token}.top") < await tab.run(f"{token}.bottom") < 844
         assert await tab.do(lambda page: page.get_by_role("button", name="Build").is_visible())

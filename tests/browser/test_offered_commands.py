@@ -27,12 +27,12 @@ async def test_offered_commands_work_when_pasted(
         await tab.do(lambda page: page.click("#first-token"))
         await tab.do(lambda page: page.locator("#first-lines pre").first.wait_for())
         code = tab.do(lambda page: page.locator("#first-lines pre").all_text_contents())
-        who, hello, run, without = await code
+        connect, hello, run, without = await code
         assert run == "relay run -- make test"
         assert "curl" in hello
         assert "curl" in without
 
-        script = "\n".join([INSTALLED, "set -e", who, hello, run, without])
+        script = "\n".join([INSTALLED, "set -e", connect, hello, run, without])
         ended = await run_command([bash, "-c", script], tmp_path, environment(**state))
         assert ended.returncode == 0, ended.stderr.decode()
         # the command's own output is untouched
@@ -48,8 +48,8 @@ async def test_offered_commands_work_when_pasted(
             await card
         title = "document.title === 'Relay'"  # nothing runs, nothing failed
         await tab.do(lambda page: page.wait_for_function(title))
-        # and the page has turned: the token, which is shown once, is still at hand
-        await tab.shows("Now something of yours")
+        # the page shows the stream now, and still the token, which is shown once
+        await tab.shows("Now run a command of your own")
         await tab.do(lambda page: page.click("#guide-done"))
         await tab.shows("one test passed")
         assert tab.complaints == []

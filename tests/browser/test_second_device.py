@@ -17,7 +17,7 @@ async def test_one_browser_shows_a_link_and_another_becomes_the_same_user(
     async with chromium.profile() as laptop, chromium.profile() as phone:
         shows = await first_visit(relay, laptop)
         link = await shown_link(shows)
-        await shows.shows("Good once, for 4:5")
+        await shows.shows("Works once, for 4:5")
         width = "document.querySelector('#device img').naturalWidth"
         assert await shows.run(f"{width} > 0")  # the policy lets the picture be
         await shows.do(lambda page: page.keyboard.press("Escape"))
@@ -45,7 +45,7 @@ async def test_a_signed_in_browser_is_asked_before_it_switches_users(
         opens = await first_visit(relay, other)
         mine = await user_of(relay, other)
         for choice, whose in (
-            ("Stay with mine", mine),
+            ("Keep mine", mine),
             ("Open the other", await user_of(relay, laptop)),
         ):
             await opens.goto("about:blank")
@@ -60,5 +60,5 @@ async def test_a_signed_in_browser_is_asked_before_it_switches_users(
         async with chromium.profile() as third:
             late = await third.open(link)
             await late.shows("This link was used")
-            await late.do(lambda page: page.get_by_text("Go on without it").click())
+            await late.do(lambda page: page.get_by_text("Continue without it").click())
             await late.shows(FIRST_WORDS)

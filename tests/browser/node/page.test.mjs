@@ -82,10 +82,10 @@ test('what is left is guessed late, and not where nothing is known', () => {
 });
 
 test('the demo ends every task it starts, and takes about a minute', () => {
-  const beats = scenes('x');
+  const events = scenes('x');
   const tasks = new Map();
-  for (const { type, task } of beats) tasks.set(task, type);
+  for (const { type, task } of events) tasks.set(task, type);
   assert.deepEqual([...new Set(tasks.values())], ['task_succeeded']);
-  assert.ok(beats.some(({ type }) => type === 'task_failed'));
-  assert.ok(beats.at(-1).at > 55 && beats.at(-1).at < 95);
+  assert.ok(events.some(({ type }) => type === 'task_failed'));
+  assert.ok(events.at(-1).at > 55 && events.at(-1).at < 95);
 });
