@@ -3,7 +3,7 @@ export interface RelayEvent {
   id: string;
   /** Position in its user's stream: 1, 2, 3 … without holes. */
   seq: number;
-  /** `<epoch>.<seq>`: give it as `after` to go on behind this event. */
+  /** `<epoch>.<seq>`: pass it as `after` to continue after this event. */
   cursor: string;
   event_type: 'task_started' | 'task_progress' | 'task_succeeded' | 'task_failed' | 'log';
   task_id?: string;
@@ -15,21 +15,21 @@ export interface RelayEvent {
   payload: unknown;
 }
 
-/** The first word of a connection. */
+/** The first message of a connection. */
 export interface Hello {
   type: 'hello';
   /** The position just before the first event that will come. */
   cursor: string;
-  /** Whether the stream goes on where the cursor said. */
+  /** Whether the stream continues at the cursor that was given. */
   resumed: boolean;
-  /** Why not: `epoch` (another numbering, or another user) or `ahead`. Everything stored comes again. */
+  /** Why not: `epoch` (other numbering, or another user) or `ahead`. All stored events are sent again. */
   reason?: 'epoch' | 'ahead' | (string & {});
   oldest: number;
   heartbeat_s?: number;
   token_ttl_s?: number;
 }
 
-/** Events that are gone; both ends inclusive. */
+/** Events that are no longer stored; both ends inclusive. */
 export interface Gap {
   type: 'gap';
   from: number;
@@ -42,8 +42,8 @@ export interface StreamState {
    * - `connecting`: an attempt is under way
    * - `live`: events arrive as they happen
    * - `waiting`: the next attempt is at `retryAt`
-   * - `offline`: as `waiting`, and the browser says there is no network
-   * - `closed`: over; `code` says why, `reconnect()` begins again
+   * - `offline`: as `waiting`, and the browser reports no network
+   * - `closed`: ended; `code` is the reason, `reconnect()` opens it again
    */
   state: 'connecting' | 'live' | 'waiting' | 'offline' | 'closed';
   transport: 'websocket' | 'sse' | null;
@@ -55,33 +55,33 @@ export interface StreamState {
   /** Whether tabs share one connection, and whether this one holds it. */
   shared: boolean;
   leader: boolean;
-  /** The close code of the last connection, and the server's word for it. */
+  /** The close code of the last connection, and the server's reason. */
   code: number | null;
   reason: string | null;
 }
 
 export interface RelayStreamOptions {
-  /** Where Relay is. Default: the folder of the page. */
+  /** Relay's address. Default: the folder of the page. */
   url?: string | URL;
   /**
-   * The credential (session or hook token) to watch with; `expired` says that the last one was
-   * refused. Absent, or answering null: the same-origin cookie.
+   * Returns the credential (session or hook token) to watch with. `expired`: the last one was
+   * refused. Without it, or if it returns null: the same-origin cookie.
    */
   getCredential?: (request: { expired: boolean }) => string | null | Promise<string | null>;
-  /** Where to start when nothing is stored: a cursor, or `oldest`. Default: what comes from now on. */
+  /** Where to start when no cursor is stored: a cursor, or `oldest`. Default: new events only. */
   after?: string;
-  /** Or: start with the newest n (1–1000). */
+  /** Or: start with the newest n events (1–1000). */
   last?: number;
-  /** Keep the cursor under this key, so that the next page load goes on from there. */
+  /** Store the cursor under this key, so that the next page load continues there. */
   storageKey?: string;
   /** Default: localStorage. */
   storage?: Pick<Storage, 'getItem' | 'setItem'>;
   /**
-   * Tabs with the same word share one connection. Name the user in it: whoever knows the word on
-   * this origin sees the stream. Absent: a connection of its own.
+   * Tabs with the same value share one connection. Put the user into it: every page of this origin
+   * that uses the value gets the stream. Absent: each tab has its own connection.
    */
   share?: string;
-  /** Milliseconds on SSE before WebSocket is tried again; doubles. */
+  /** Milliseconds on SSE before WebSocket is tried again; doubled each time. */
   retryWebSocketAfter?: number;
   /** For Node and for tests. */
   WebSocket?: typeof WebSocket;
@@ -96,12 +96,12 @@ export interface RelayStreamEventMap {
   state: CustomEvent<StreamState>;
 }
 
-/** One user's events, in order, none twice, none missing; across reconnects, transports and tabs. */
+/** One user's events in order, without duplicates or holes, across reconnects, transports and tabs. */
 export class RelayStream extends EventTarget {
   constructor(options?: RelayStreamOptions);
   /** Everything up to and including this was delivered; null before the first hello. */
   readonly cursor: string | null;
-  /** Milliseconds from the server's receipt of the last live event to this page, about. */
+  /** About how many milliseconds the last live event took from the server to this page. */
   readonly latency: number | null;
   readonly state: StreamState;
   /** Try again now; also revives a closed stream. */

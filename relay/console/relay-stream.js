@@ -1,14 +1,14 @@
 /**
- * RelayStream: one user's events in the browser, in order, none twice, none missing.
+ * RelayStream: one user's events in the browser, in order, without duplicates or holes.
  *
  *     import { RelayStream } from './relay-stream.js';
  *     const stream = new RelayStream({ url: 'https://relay.example', getCredential });
  *     stream.addEventListener('event', ({ detail }) => console.log(detail.event_type));
  *
- * WebSocket first, server-sent events where WebSockets are blocked, and back. A cursor says what
- * was seen; whatever breaks, the next connection starts there. Types: relay-stream.d.ts.
+ * It uses WebSocket, or server-sent events while WebSockets are blocked. A cursor marks the last
+ * delivered event; each new connection starts there. Types: relay-stream.d.ts.
  *
- * Its parts lie in relay-stream/. Relay joins them and serves one module at one address.
+ * Its parts are in relay-stream/. Relay joins them and serves one module at one address.
  */
 
 import { Connection } from './relay-stream/connection.js';
@@ -65,7 +65,7 @@ export class RelayStream extends EventTarget {
     return this.#deliveries.cursor;
   }
 
-  /** Milliseconds from the server's receipt of the last live event to this page, about. */
+  /** About how many milliseconds the last live event took from the server to this page. */
   get latency() {
     return this.#latency.latest;
   }
@@ -92,12 +92,12 @@ export class RelayStream extends EventTarget {
     }
   }
 
-  /** Over, until reconnect(). */
+  /** Closes the stream until reconnect(). */
   close() {
     this.#end(1000, 'closed');
   }
 
-  // ── open, and over ──────────────────────────────────────────────────────────────────────────
+  // ── open and close ─────────────────────────────────────────────────────────────────────────
 
   #open() {
     this.#phase = 'open';
@@ -158,7 +158,7 @@ export class RelayStream extends EventTarget {
 
   // ── what the page receives ───────────────────────────────────────────────────────────────────
 
-  /** The connection of this tab is in another state. @param {Partial<StreamState>} change */
+  /** This tab's connection has changed its state. @param {Partial<StreamState>} change */
   #changed(change) {
     if (change.state !== 'live') return this.#report(change);
     this.#latency.start();
@@ -176,7 +176,7 @@ export class RelayStream extends EventTarget {
     } else if (message.kind === 'state') {
       const { state, code, reason } = message.state;
       if (state === 'closed') {
-        // refused for good goes for all tabs; a leader that its page closed hands the lock on
+        // a final refusal holds for all tabs; a leader that its page closed releases the lock
         return code === 1000 ? undefined : this.#end(code ?? 4403, reason ?? 'forbidden');
       }
       if (!this.#latency.measuring) this.#latency.start();

@@ -1,6 +1,7 @@
 /**
- * One connection: opened, watched, and opened again after a wait. WebSocket first, server-sent
- * events where WebSockets are blocked, and back. Each attempt starts at the cursor of the deliveries.
+ * One connection: opens it, checks that it is alive, and opens it again after a wait. It uses
+ * WebSocket, or server-sent events while WebSockets are blocked. Each attempt starts at the cursor
+ * of the deliveries.
  */
 
 import { Refusal } from './requests.js';
@@ -18,27 +19,27 @@ import { TransportChoice, openTransport } from './transports.js';
 /** @typedef {import('./transports.js').Close} Close */
 /**
  * @typedef {object} Owner
- * @property {(list: Message[]) => void} received before the messages are taken
+ * @property {(list: Message[]) => void} received called before the messages are processed
  * @property {(change: Partial<StreamState>) => void} changed
- * @property {(code: number, reason: string) => void} refused for good: it must stop() the connection
+ * @property {(code: number, reason: string) => void} refused called after a final refusal: the owner must stop() the connection
  */
 
-const STABLE_MS = 5_000; // of life, after which a connection counts as good and backoff starts anew
-const SILENT_HEARTBEATS = 2.5; // before the server counts as gone: two may be late
+const STABLE_MS = 5_000; // a connection that lived longer resets the backoff
+const SILENT_HEARTBEATS = 2.5; // missing heartbeats after which the server counts as gone: two may be late
 const DEFAULT_HEARTBEAT_S = 25;
-const HELLO_TIMEOUT_MS = 15_000; // some proxies accept a WebSocket and never pass anything on
+const HELLO_TIMEOUT_MS = 15_000; // some proxies accept a WebSocket and forward nothing
 const CLOSE_TIMEOUT_MS = 3_000;
-const THROTTLED_MS = 10_000; // where the server does not say how long
-const QUIET_MS = 1_000; // without a message, after which a new network is taken for the reason
+const THROTTLED_MS = 10_000; // when the server gives no time
+const QUIET_MS = 1_000; // without a message: then a connection counts as lost with the old network
 
 /**
- * The states, and what leads from one to the next.
+ * The states and their transitions.
  *
- * - `idle`: nothing is open and nothing will be; another tab leads, or the stream is closed
- * - `connecting`: a ticket is asked for, or the server's hello is awaited
- * - `live`: the hello came; on SSE a WebSocket may be on trial beside it, and its hello comes too
- * - `waiting`: a timer connects again; retryNow() does so sooner
- * - `throttled`: a timer connects again, and nothing does so sooner: the server set the time
+ * - `idle`: nothing is open and nothing is planned: another tab leads, or the stream is closed
+ * - `connecting`: a ticket was requested, or the server's hello is awaited
+ * - `live`: the hello arrived; beside SSE a WebSocket may be on trial, whose hello arrives too
+ * - `waiting`: a timer connects again, or retryNow() does before it
+ * - `throttled`: a timer connects again, and nothing else does: the server set the time
  *
  * @type {Record<string, Record<string, State>>}
  * @typedef {'idle' | 'connecting' | 'live' | 'waiting' | 'throttled'} State
@@ -59,7 +60,7 @@ export class Connection {
   #owner;
   #choice;
   /** @type {State} */ #state = 'idle';
-  #period = 0; // counts changes of state: what was begun before the last one is dropped when it is done
+  #period = 0; // counts changes of state: results of requests from an earlier period are dropped
   #timers = new Timers();
   /** @type {Transport | null} */ #transport = null;
   /** @type {Transport | null} */ #trial = null; // a WebSocket tried while SSE carries the stream
@@ -79,7 +80,7 @@ export class Connection {
     this.#choice = new TransportChoice(options);
   }
 
-  /** Opens anew, whatever is open now. */
+  /** Closes what is open and connects. */
   async connect() {
     const period = this.#enter('connect');
     this.#owner.changed({ state: 'connecting', transport: null, attempt: this.#attempt, retryAt: null });
@@ -97,22 +98,22 @@ export class Connection {
     }
   }
 
-  /** Nothing is open afterwards, and nothing opens by itself. */
+  /** Closes everything and cancels all timers. */
   stop() {
     this.#enter('stop');
   }
 
-  /** The next failure is the first again. */
+  /** Resets the count of attempts, and with it the backoff. */
   forgetAttempts() {
     this.#attempt = 0;
   }
 
-  /** Does not wait any longer, unless the server set how long to wait. */
+  /** Connects now instead of later, unless the server set how long to wait. */
   retryNow() {
     if (this.#state === 'waiting') this.connect();
   }
 
-  /** The page is looked at again: its timers may have slept. */
+  /** The page is visible again: its timers may have been suspended. */
   wake() {
     if (this.#state === 'live') this.#checkSilence();
     else this.retryNow();
@@ -126,16 +127,16 @@ export class Connection {
     if (this.#state === 'idle') return;
     const quiet = Date.now() - this.#receivedAt > QUIET_MS;
     if (this.#state === 'live' && this.#wentOffline && quiet && !this.#requests.loopback) {
-      this.#ended(this.#transport, 1006); // the old connection went with the old network
+      this.#ended(this.#transport, 1006); // the connection was lost with the old network
     }
     this.#wentOffline = false;
     this.#choice.forget();
     this.retryNow();
   }
 
-  // ── from state to state ─────────────────────────────────────────────────────────────────────
+  // ── changes of state ────────────────────────────────────────────────────────────────────
 
-  /** Every step but a hello leaves behind what was open. @param {Cause} cause @returns {number} the period */
+  /** Changes the state. Every cause except a hello closes what was open. @param {Cause} cause @returns {number} the period */
   #enter(cause) {
     const next = TRANSITIONS[this.#state][cause];
     if (next === undefined) throw new Error(`relay-stream: "${cause}" while ${this.#state}`);
@@ -157,7 +158,7 @@ export class Connection {
     this.#attempt += 1;
     const offline = globalThis.navigator?.onLine === false && !this.#requests.loopback;
     const least = code === 4429 ? advised ?? THROTTLED_MS : advised;
-    // offline is the browser's guess: reason to wait longer, not to give up
+    // the browser may be wrong about being offline: wait longer, but keep trying
     const wait = offline ? LONGEST_RETRY_MS : delayFor(this.#attempt, least);
     this.#enter(code === 4429 && !offline ? 'throttle' : 'lost');
     this.#timers.set('retry', wait, () => this.connect());
@@ -207,7 +208,7 @@ export class Connection {
       if (from !== this.#transport) return; // a listener closed the stream, or reconnected it
     }
     if (this.#closeMessage !== null) {
-      // the end follows by itself, unless a proxy swallows it
+      // the connection ends by itself, unless a proxy hides the end
       this.#timers.set('silence', from.name === 'sse' ? 0 : CLOSE_TIMEOUT_MS, () => this.#ended(from, 1006));
     }
   }
@@ -238,7 +239,7 @@ export class Connection {
     if (Date.now() - this.#receivedAt < this.#heartbeat * SILENT_HEARTBEATS) return this.#watch();
     const transport = this.#transport;
     if (transport?.name === 'sse') {
-      // EventSource hides the server's heartbeats: ask by another way whether anything was missed
+      // EventSource does not report heartbeats: a request for events shows whether any were missed
       const before = this.#deliveries.cursor;
       const missed = await this.#requests.page(this.#deliveries.start(), 1).then(
         (page) => page.events.length > 0,
@@ -269,7 +270,7 @@ export class Connection {
     this.#timers.set('trial', HELLO_TIMEOUT_MS, () => this.#ended(trial, 1006));
   }
 
-  /** The WebSocket works again: go on there. @param {Transport} trial */
+  /** Continues on the WebSocket that was on trial: it works. @param {Transport} trial */
   #adopt(trial) {
     this.#transport?.close();
     this.#timers.cancel('trial');

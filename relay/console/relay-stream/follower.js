@@ -1,4 +1,4 @@
-/** A tab that follows: what it missed it reads by HTTP, the rest the leading tab posts. */
+/** A following tab: it reads missed events by HTTP and gets new ones from the leading tab. */
 
 import { Refusal } from './requests.js';
 import { parseCursor } from './sequence.js';
@@ -11,10 +11,10 @@ import { Timers, delayFor } from './timers.js';
 /** @typedef {import('./tabs.js').LeaderState} LeaderState */
 /** @typedef {import('./transports.js').Message} Message */
 
-const MAX_PENDING = 5_000; // events kept while catching up; more are read again
+const MAX_PENDING = 5_000; // events kept while catching up; further ones are read by HTTP
 const PAGE_LIMIT = 1_000; // events
-const RETRY_ATTEMPT = 3; // a failed page is asked for again as after a third attempt
-const NUDGE_AFTER_MS = 1_000; // behind the leader's time, before it counts as slow
+const RETRY_ATTEMPT = 3; // the delay before a failed page is requested again is that of a third attempt
+const NUDGE_AFTER_MS = 1_000; // after the leader's retry time; later it counts as slow
 const HELLO = /** @type {const} */ ({ type: 'hello', heartbeat_s: 25 });
 
 export class Follower {
@@ -22,7 +22,7 @@ export class Follower {
   #deliveries;
   #nudge;
   /** @type {'stopped' | 'following' | 'catching up'} */ #state = 'stopped';
-  #period = 0; // counts starts and stops: a page that was asked for before the last one is dropped
+  #period = 0; // counts starts and stops: a page that was requested in an earlier period is dropped
   #timers = new Timers();
   /** @type {RelayEvent[]} */ #pending = [];
 
@@ -41,7 +41,7 @@ export class Follower {
     this.#enter('stopped');
   }
 
-  /** What the leader received. @param {Message[]} list */
+  /** Messages that the leader received. @param {Message[]} list */
   messages(list) {
     for (const message of list) {
       if (this.#state === 'stopped') return;
@@ -49,42 +49,42 @@ export class Follower {
     }
   }
 
-  /** How the leader stands. @param {LeaderState} leader */
+  /** The leader's state. @param {LeaderState} leader */
   leaderState({ state: { retryAt }, cursor }) {
     if (this.#state === 'stopped') return;
     if (retryAt !== null && !globalThis.document?.hidden) {
-      // the leader may be a hidden tab whose timers are slow: wake it when its time has come
+      // the leader may be a hidden tab with slow timers: wake it when its retry is overdue
       this.#timers.set('nudge', Math.max(0, retryAt - Date.now()) + NUDGE_AFTER_MS, this.#nudge);
     }
-    if (!this.#deliveries.greeted || this.#deliveries.isBehind(cursor)) this.catchUp(cursor);
+    if (!this.#deliveries.helloSeen || this.#deliveries.isBehind(cursor)) this.catchUp(cursor);
   }
 
-  /** Reads what the leader had before this tab. @param {string | null} [leaderCursor] */
+  /** Reads the events that this tab has missed. @param {string | null} [leaderCursor] */
   async catchUp(leaderCursor = null) {
     if (this.#state !== 'following') return;
     if (this.#deliveries.start().length === 0) {
-      if (leaderCursor === null) return; // no start was asked for: this tab starts where the leader is
+      if (leaderCursor === null) return; // without a start of its own, this tab starts at the leader's cursor
       this.#deliveries.hello({ ...HELLO, cursor: leaderCursor, resumed: false, oldest: 0 });
       if (this.#state !== 'following') return;
     }
     this.#state = 'catching up';
     const period = this.#period;
-    const overtaken = () => period !== this.#period;
+    const outdated = () => period !== this.#period;
     try {
       let page;
       do {
         page = await this.#requests.page(this.#deliveries.start(), PAGE_LIMIT);
-        if (!overtaken()) this.#takePage(page, overtaken);
-        if (!overtaken()) this.#takePending(overtaken);
-        if (overtaken()) return;
+        if (!outdated()) this.#takePage(page, outdated);
+        if (!outdated()) this.#takePending(outdated);
+        if (outdated()) return;
       } while (page.events.length > 0);
       this.#pending.length = 0;
     } catch (problem) {
-      if (overtaken()) return;
+      if (outdated()) return;
       if (problem instanceof Refusal && problem.code === 4401) this.#requests.expireCredential();
       this.#timers.set('retry', delayFor(RETRY_ATTEMPT), () => this.catchUp());
     } finally {
-      if (!overtaken()) this.#state = 'following';
+      if (!outdated()) this.#state = 'following';
     }
   }
 
@@ -98,11 +98,11 @@ export class Follower {
 
   /** @param {Message} message */
   #take(message) {
-    const { greeted, next } = this.#deliveries;
+    const { helloSeen, next } = this.#deliveries;
     if ('type' in message) {
-      if (message.type === 'hello' && message.reason && greeted) this.#deliveries.hello(message);
+      if (message.type === 'hello' && message.reason && helloSeen) this.#deliveries.hello(message);
       else if (message.type === 'gap' && message.from === next) this.#deliveries.gap(message);
-    } else if (greeted && this.#state === 'following' && this.#deliveries.judge(message) !== 'hole') {
+    } else if (helloSeen && this.#state === 'following' && this.#deliveries.judge(message) !== 'hole') {
       this.#deliveries.takeNext(message);
     } else {
       if (this.#pending.push(message) > MAX_PENDING) this.#pending.shift();
@@ -110,12 +110,12 @@ export class Follower {
     }
   }
 
-  /** @param {Page} page @param {() => boolean} overtaken */
-  #takePage(page, overtaken) {
-    const { greeted, next, cursor } = this.#deliveries;
+  /** @param {Page} page @param {() => boolean} outdated */
+  #takePage(page, outdated) {
+    const { helloSeen, next, cursor } = this.#deliveries;
     const { events, resumed, reason, oldest } = page;
     const epoch = `${parseCursor(page.cursor)?.epoch}`;
-    if (!greeted || reason) {
+    if (!helloSeen || reason) {
       const start = events.length > 0 ? `${epoch}.${events[0].seq - 1}` : page.cursor;
       this.#deliveries.hello({ ...HELLO, cursor: resumed && cursor ? cursor : start, resumed, reason, oldest });
       if (resumed && next < oldest) this.#deliveries.skip(epoch, next, oldest - 1);
@@ -123,15 +123,15 @@ export class Follower {
       this.#deliveries.skip(epoch, next, oldest - 1);
     }
     for (const event of events) {
-      if (overtaken()) return;
+      if (outdated()) return;
       this.#deliveries.takeNext(event);
     }
   }
 
-  /** What came while the page was read, as far as it goes on from there. @param {() => boolean} overtaken */
-  #takePending(overtaken) {
+  /** Takes events that arrived while the page was read, up to the first hole. @param {() => boolean} outdated */
+  #takePending(outdated) {
     const pending = this.#pending.splice(0).filter((event) => this.#deliveries.judge(event) !== 'duplicate');
-    while (pending.length > 0 && !overtaken() && this.#deliveries.takeNext(pending[0])) pending.shift();
-    if (!overtaken()) this.#pending.unshift(...pending);
+    while (pending.length > 0 && !outdated() && this.#deliveries.takeNext(pending[0])) pending.shift();
+    if (!outdated()) this.#pending.unshift(...pending);
   }
 }

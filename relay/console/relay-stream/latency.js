@@ -1,13 +1,13 @@
-/** How long live events take from the server's receipt to this page, by two clocks that differ. */
+/** How long live events take from the server to this page, measured with two clocks that differ. */
 
 /** @typedef {import('../relay-stream.d.ts').RelayEvent} RelayEvent */
 
 export class Latency {
-  #liveSince = 0; // ms since 1970; 0: nothing is live, what arrives now was stored before
-  #skew = 0; // ms the server's clock is ahead of this one, as far as events prove it
+  #liveSince = 0; // ms since 1970; 0: not live, so events that arrive now were stored before
+  #skew = 0; // ms that the server's clock is ahead of this one, at least: no event arrives before it was received
   /** @type {number | null} */ #latest = null;
 
-  /** Milliseconds the last live event took, about; null before the first. */
+  /** About how many milliseconds the last live event took; null before the first. */
   get latest() {
     return this.#latest;
   }

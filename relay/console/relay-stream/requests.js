@@ -9,7 +9,7 @@
 const REQUEST_TIMEOUT_MS = 15_000;
 const STREAM_PATHS = { websocket: 'api/rt', sse: 'api/sse' };
 
-/** A refusal of an HTTP call, as a close code. */
+/** A refused HTTP call; `code` is the matching close code. */
 export class Refusal extends Error {
   /** @param {number} status @param {number | null} retryAfter ms */
   constructor(status, retryAfter) {
@@ -29,22 +29,22 @@ function accepted(response) {
 export class Requests {
   #options;
   #base;
-  #expired = false; // the credential was refused: ask the page for another
+  #expired = false; // the credential was refused: the page is asked for another
 
-  /** @param {Options} options @throws {TypeError} an address that is none */
+  /** @param {Options} options @throws {TypeError} for an invalid address */
   constructor(options) {
     this.#options = options;
     this.#base = new URL(options.url ?? '.', globalThis.location?.href);
     if (!this.#base.pathname.endsWith('/')) this.#base.pathname += '/';
   }
 
-  /** Whether Relay runs on this machine: then it does not matter whether the browser is online. */
+  /** Whether Relay runs on this machine: then it is reachable without a network. */
   get loopback() {
     const { hostname } = this.#base;
     return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
   }
 
-  /** The credential was refused. @returns {boolean} whether the page can give another */
+  /** Marks the credential as refused. @returns {boolean} whether the page can give another */
   expireCredential() {
     this.#expired = true;
     return this.#options.getCredential !== undefined;
@@ -62,7 +62,7 @@ export class Requests {
   async streamAddress(transport, start) {
     const url = this.#address(STREAM_PATHS[transport], start);
     const headers = await this.#authorization();
-    if (headers === null) return url; // the same-origin cookie goes along by itself
+    if (headers === null) return url; // the browser sends the same-origin cookie
     const ticket = this.#address('api/rt/ticket', []);
     const response = accepted(await this.#fetch(ticket, { method: 'POST', headers, credentials: 'omit' }));
     url.searchParams.set('ticket', (await response.json()).ticket);

@@ -1,4 +1,4 @@
-/** What was seen: the order of events, holes, duplicates, and the cursor kept for the next page load. */
+/** The order of events: finds holes and duplicates, and stores the cursor for the next page load. */
 
 /** @typedef {import('../relay-stream.d.ts').RelayStreamOptions} Options */
 /** @typedef {import('../relay-stream.d.ts').RelayEvent} RelayEvent */
@@ -6,7 +6,7 @@
 /** @typedef {import('../relay-stream.d.ts').Gap} Gap */
 /** @typedef {import('./requests.js').Query} Query */
 
-const MAX_SAME_HOLE = 3; // the third time a hole is seen in the same place, it is a gap
+const MAX_SAME_HOLE = 3; // the third time the same hole is seen, it is reported as a gap
 const SAVE_INTERVAL_MS = 1_000;
 
 /** @param {string} cursor @returns {{ epoch: string, seq: number } | null} */
@@ -15,7 +15,7 @@ export function parseCursor(cursor) {
   return match ? { epoch: match[1], seq: Number(match[2]) } : null;
 }
 
-/** Where a reader stands in its stream, and what a new event means there. */
+/** A reader's position in the stream, and how a new event relates to it. */
 export class Sequence {
   /** @type {string | null} */ epoch = null;
   seq = 0;
@@ -40,7 +40,7 @@ export class Sequence {
   }
 }
 
-/** The cursor in the page's storage. Storage may be forbidden or full: then a page load starts anew. */
+/** The cursor in the page's storage. Where storage is forbidden or full, a page load starts anew. */
 class SavedCursor {
   #options;
   #savedAt = 0;
@@ -73,19 +73,19 @@ class SavedCursor {
     } catch { /* the next page load starts anew */ }
   }
 
-  /** Whether the last write is long enough ago for another, in the middle of a flood. */
+  /** Whether the cursor is to be written again: at most once in SAVE_INTERVAL_MS. */
   get due() {
     return Boolean(this.#options.storageKey) && Date.now() - this.#savedAt > SAVE_INTERVAL_MS;
   }
 }
 
-/** Takes messages from wherever they come and passes each event on once, in order. */
+/** Takes messages from connections and other tabs, and passes each event on once, in order. */
 export class Deliveries {
   #options;
   #emit;
   #saved;
   #sequence = new Sequence();
-  #greeted = false; // a hello was seen: the cursor says where this stream goes on
+  #helloSeen = false; // a hello was seen: the cursor is this stream's
   #hole = { at: '', times: 0 };
 
   /** @param {Options} options @param {(name: 'hello' | 'gap' | 'event', detail: any) => void} emit */
@@ -96,13 +96,13 @@ export class Deliveries {
     this.#sequence.moveTo(this.#saved.read() || (options.after ?? ''));
   }
 
-  /** Everything up to and including this was delivered; null where nothing says. */
+  /** Everything up to and including this was delivered; null while the position is unknown. */
   get cursor() {
     return this.#sequence.cursor;
   }
 
-  get greeted() {
-    return this.#greeted;
+  get helloSeen() {
+    return this.#helloSeen;
   }
 
   /** The seq of the event that is expected next. */
@@ -110,7 +110,7 @@ export class Deliveries {
     return this.#sequence.seq + 1;
   }
 
-  /** Where the next read starts; empty: with what comes from now on. @returns {Query} */
+  /** Where the next read starts; empty: new events only. @returns {Query} */
   start() {
     const { after, last } = this.#options;
     if (this.cursor !== null) return [['after', this.cursor]];
@@ -131,8 +131,8 @@ export class Deliveries {
 
   /** @param {Hello} hello */
   hello(hello) {
-    this.#greeted = true;
-    // a WebSocket taking over from SSE starts a little behind: never step back into what was seen
+    this.#helloSeen = true;
+    // a WebSocket that replaces SSE may start a little behind: the position never moves back
     if (!hello.resumed || this.cursor === null) this.#sequence.moveTo(hello.cursor);
     this.#emit('hello', hello);
   }
@@ -143,14 +143,14 @@ export class Deliveries {
     this.#emit('gap', gap);
   }
 
-  /** Reports events as gone. @param {string} epoch @param {number} from @param {number} to inclusive */
+  /** Reports events as no longer available. @param {string} epoch @param {number} from @param {number} to inclusive */
   skip(epoch, from, to) {
     this.gap({ type: 'gap', from, to, cursor: `${epoch}.${to}` });
   }
 
   /**
-   * Takes an event of a connection of this tab.
-   * @param {RelayEvent} event @returns {boolean} false: a hole; read again from the cursor
+   * Takes an event from this tab's own connection.
+   * @param {RelayEvent} event @returns {boolean} false: there is a hole; read again from the cursor
    */
   take(event) {
     const place = this.judge(event);
@@ -164,7 +164,7 @@ export class Deliveries {
     return true;
   }
 
-  /** Takes an event if it is the next, and leaves it otherwise. @param {RelayEvent} event */
+  /** Takes an event if it is the next one. @returns {boolean} whether it is. @param {RelayEvent} event */
   takeNext(event) {
     const isNext = this.judge(event) === 'next';
     if (isNext) this.#deliver(event);

@@ -1,7 +1,7 @@
 /**
- * Which tab holds the connection: the one that holds a lock leads and posts what it receives on a
- * BroadcastChannel. The browser hands the lock on when its tab goes; a tab that is frozen with it
- * loses it to a visible one that got no answer.
+ * Chooses the tab that holds the connection. The tab with the lock leads, and posts what it
+ * receives on a BroadcastChannel. When it is closed, the browser gives the lock to the next tab. A
+ * frozen leader answers nothing, so a visible tab steals the lock from it.
  */
 
 /** @typedef {import('../relay-stream.d.ts').StreamState} StreamState */
@@ -9,20 +9,20 @@
 /** @typedef {{ kind: 'state', state: StreamState, cursor: string | null }} LeaderState */
 /** @typedef {LeaderState | { kind: 'messages', list: Message[] } | { kind: 'nudge' } | { kind: 'ask' }} TabMessage */
 /**
- * @typedef {object} Role what the stream of this tab does
+ * @typedef {object} Role callbacks of this tab's stream
  * @property {() => void} lead from now on
  * @property {() => void} follow from now on
  * @property {(message: TabMessage) => void} received
  * @property {() => LeaderState} snapshot of the leader
  */
 
-const LEADER_TIMEOUT_MS = 4_000; // a frozen tab keeps its lock and answers nothing
+const LEADER_TIMEOUT_MS = 4_000; // a frozen tab keeps its lock and does not answer
 const LEADER_JITTER_MS = 1_000; // so that not all followers take the lock at once
 const ASK_INTERVAL_MS = 15_000;
 
 export class Tabs {
   /** @type {'following' | 'leading' | 'left'} */ #state = 'following';
-  #queued = 0; // requests for the lock that were not granted yet
+  #queued = 0; // requests for the lock that are not granted yet
   #name;
   #role;
   #channel;
@@ -30,7 +30,7 @@ export class Tabs {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #overdue;
   /** @type {ReturnType<typeof setInterval> | undefined} */ #asking;
 
-  /** @param {string | undefined} share @param {Role} role @returns null where nothing is to be shared, or nothing can */
+  /** @param {string | undefined} share @param {Role} role @returns null if sharing is off or not supported */
   static for(share, role) {
     const able = globalThis.navigator?.locks && globalThis.BroadcastChannel;
     return share && able ? new Tabs(`relay-stream ${share}`, role) : null;
@@ -58,7 +58,7 @@ export class Tabs {
     this.ask();
   }
 
-  /** Is the leader awake? Only a visible tab needs to know. */
+  /** Asks whether the leader is awake. Only a visible tab needs to know. */
   ask() {
     if (!this.following || globalThis.document?.hidden) return;
     this.post({ kind: 'ask' });
@@ -96,7 +96,7 @@ export class Tabs {
     this.#queued += 1;
     navigator.locks
       .request(this.#name, options, () => this.#lead())
-      .catch(() => this.#lostLock()); // to a tab that took this one for frozen
+      .catch(() => this.#lostLock()); // another tab stole it, because this one seemed frozen
   }
 
   #lead() {

@@ -1,11 +1,11 @@
-/** What happens later: named timers, and how long to wait before the next attempt. */
+/** Named timers, and the delay before the next attempt. */
 
 const FIRST_RETRY_MS = 500; // doubles up to LONGEST_RETRY_MS, with jitter
 export const LONGEST_RETRY_MS = 30_000;
 
 /**
- * Milliseconds to wait before attempt number `attempt` (from 1). Advice of the server is never
- * undercut; the jitter on top keeps a thousand pages from coming back as one.
+ * Milliseconds to wait before attempt number `attempt` (from 1), never less than the server
+ * advised. The jitter keeps a thousand pages from reconnecting at the same moment.
  * @param {number} attempt @param {number | null} [advised] @param {() => number} [random]
  */
 export function delayFor(attempt, advised = null, random = Math.random) {

@@ -1,4 +1,4 @@
-/** The two transports of the same messages, each opened once, and which of them is next. */
+/** The two transports of the same messages, and the choice between them. */
 
 /** @typedef {import('../relay-stream.d.ts').RelayStreamOptions} Options */
 /** @typedef {import('../relay-stream.d.ts').RelayEvent} RelayEvent */
@@ -12,9 +12,9 @@
 /** @typedef {{ messages(from: Transport, list: Message[]): void, ended(from: Transport, code: number): void }} Listener */
 
 const SUBPROTOCOL = 'relay.v1';
-const MAX_SOCKET_FAILURES = 2; // in a row, each before the first message; then SSE
-const TRIAL_MS = 60_000; // on SSE before WebSocket is tried again; doubles
-const TRIAL_SOON_MS = 1_000; // where WebSockets worked before, the server was away, not the proxy shut
+const MAX_SOCKET_FAILURES = 2; // in a row, each before the first message; after that SSE is used
+const TRIAL_MS = 60_000; // on SSE before WebSocket is tried again; doubled each time
+const TRIAL_SOON_MS = 1_000; // if WebSockets worked before: then the server was away, and no proxy blocks them
 const TRIAL_LONGEST_MS = 600_000;
 
 /** @implements {Transport} */
@@ -53,7 +53,7 @@ class EventSourceTransport {
       });
     }
     this.#source.onerror = () => {
-      this.close(); // by itself it would come back with a ticket that is spent
+      this.close(); // an EventSource would reconnect with a used ticket
       listener.ended(this, 1006);
     };
   }
@@ -71,7 +71,7 @@ export function openTransport(options, name, url, listener) {
     : new WebSocketTransport(options.WebSocket ?? globalThis.WebSocket, url, listener);
 }
 
-/** WebSocket or SSE, by what worked before. */
+/** Chooses WebSocket or SSE, depending on what worked before. */
 export class TransportChoice {
   #options;
   #socketFailures = 0;
@@ -89,27 +89,27 @@ export class TransportChoice {
     return able && this.#socketFailures >= MAX_SOCKET_FAILURES ? 'sse' : 'websocket';
   }
 
-  /** Milliseconds on SSE before a WebSocket is tried; longer each time. */
+  /** Milliseconds on SSE before a WebSocket is tried; doubled each time. */
   nextTrial() {
     const wait = this.#trialAfter;
     this.#trialAfter = Math.min(wait * 2, TRIAL_LONGEST_MS);
     return wait;
   }
 
-  /** A stream began. @param {TransportName} name */
+  /** A connection with this transport received its hello. @param {TransportName} name */
   worked(name) {
     if (name === 'sse') return;
     this.#socketFailures = 0;
     this.#trialAfter = this.#options.retryWebSocketAfter ?? TRIAL_SOON_MS;
   }
 
-  /** Refused, or cut before the first message. @param {TransportName} name */
+  /** A connection with this transport ended before its first message. @param {TransportName} name */
   failed(name) {
-    // SSE failing too says little about WebSockets: one more try
+    // SSE fails too, so the WebSocket may not be at fault: one more try
     this.#socketFailures = name === 'websocket' ? this.#socketFailures + 1 : 1;
   }
 
-  /** Another network: what failed before may work. */
+  /** Forgets failures: on another network WebSockets may work. */
   forget() {
     this.#socketFailures = 0;
   }
