@@ -1,4 +1,4 @@
-"""Relay: webhook events in, one private, durable, resumable live stream per user out."""
+"""Relay: receives webhook events and streams them live to the devices of one user."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ __all__ = ["__version__", "task"]
 
 
 def __getattr__(name: str) -> Any:
-    """What costs time to have, for those who ask: producers want one, a server the other."""
+    """Import `task` and look up `__version__` on first use: both take time at import."""
     if name == "task":
         from relay.client import task
 

@@ -1,1 +1,1 @@
-"""The command line: one command a module."""
+"""The command line: each command is a module of its own."""

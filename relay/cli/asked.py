@@ -1,4 +1,4 @@
-"""What every command that speaks to a Relay has in common: whom it asks, and how it fails."""
+"""Common to all commands that call Relay's API: finding the credentials and reporting failures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from relay.client.credentials import (
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn what Relay refuses, and what is missing to ask it, into one line and an exit code."""
+    """Turn refusals and missing credentials into one line on stderr and an exit code."""
     try:
         yield
     except NoCredentials as error:
@@ -34,13 +34,13 @@ def _failure(error: Refused) -> click.ClickException:
         if error.status == 401:
             hint = " Run `relay login`."
         elif error.code == "insufficient_scope":
-            hint = " For one that may: `relay login`, without RELAY_TOKEN and --token."
+            hint = " Unset RELAY_TOKEN, leave out --token, and run `relay login`."
         return Failed(f"{error}{hint}", NOT_AUTHORISED)
     return Failed(str(error), AWAY) if error.for_now else click.ClickException(str(error))
 
 
 def save(kept: CredentialsFile) -> None:
-    """Keep the file of credentials, or say why not."""
+    """Write the credentials file. Raises ClickException if that fails."""
     try:
         save_credentials(kept)
     except OSError as error:
@@ -50,7 +50,7 @@ def save(kept: CredentialsFile) -> None:
 
 @contextmanager
 def asking(url: str | None, token: str | None) -> Iterator[tuple[Asking, Credentials]]:
-    """The Relay that is meant, asked with a session."""
+    """Open a connection to the selected Relay, with its session token."""
     with told():
         found = find_credentials(url, token, session=True)
         with Asking(found.url, found.token) as relay:

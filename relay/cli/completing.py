@@ -1,4 +1,4 @@
-"""What Tab offers beyond names of commands and options: commands to run, Relays one knows."""
+"""Shell completion beyond commands and options: programs to run, and known Relays."""
 
 import os
 
@@ -7,18 +7,18 @@ from click.shell_completion import CompletionItem
 
 from relay.client.credentials import NoCredentials, load_credentials
 
-OFFERED = 200  # names; who has typed nothing yet is not helped by thousands
+OFFERED = 200  # names at most: a list of thousands helps no one
 
 
 def command_words(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
-    """As the shell itself would: first a program, then files."""
+    """Complete like the shell: the first word as a program, the others as files."""
     first = not ctx.params.get(param.name or "")
     found = _programs(begun) if first and begun and "/" not in begun else []
     return [CompletionItem(name) for name in found] or [CompletionItem(begun, type="file")]
 
 
 def known_relays(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Those of the file of credentials."""
+    """The addresses in the credentials file."""
     try:
         kept = load_credentials()
     except NoCredentials:

@@ -1,4 +1,4 @@
-"""A small producer that shows life at once: it uses Relay as anybody would, over HTTP."""
+"""The producer of `relay serve --demo`. It uses Relay's public HTTP API, like any other client."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import trio
 
-PAUSE = 0.7  # seconds between two events: slow enough to read, fast enough to be alive
+PAUSE = 0.7  # seconds between two events, on average: slow enough to read
 DAY = 86_400
 
 Say = Callable[[str], None]
@@ -17,7 +17,7 @@ Step = tuple[str, dict[str, Any]]
 
 
 async def play_demo(base_url: str, say: Say) -> None:
-    """Make a user, tell how to watch it, and publish to it for as long as we run."""
+    """Create a user, print how to watch it, and publish events until cancelled."""
     async with httpx.AsyncClient(base_url=base_url, timeout=10) as client:
         session = (await _post(client, "/api/user"))["session_token"]
         headers = {"Authorization": f"Bearer {session}"}
@@ -25,8 +25,8 @@ async def play_demo(base_url: str, say: Say) -> None:
             (await _post(client, "/api/token", headers, scopes=[scope], expires_in=DAY))["token"]
             for scope in ("watch", "publish")
         ]
-        say(f"\n  Open {base_url} in a browser ({base_url}/?demo plays something there),")
-        say("  or watch the demo's own stream here:\n")
+        say(f"\n  Open {base_url} in a browser ({base_url}/?demo plays a demo there),")
+        say("  or watch the stream of this demo here:\n")
         say(f"    curl -N -H 'Authorization: Bearer {watch}' '{base_url}/api/sse?last=20'\n")
         say("  Ctrl-C stops.\n")
         headers = {"Authorization": f"Bearer {publish}"}
@@ -48,7 +48,7 @@ async def play_demo(base_url: str, say: Say) -> None:
 async def _post(
     client: httpx.AsyncClient, path: str, headers: dict[str, str] | None = None, **body: Any
 ) -> dict[str, Any]:
-    """POST until it is answered; a demo outlives a restarting database."""
+    """POST, and retry while Relay is away or busy, such as during a restart of its database."""
     while True:
         try:
             response = await client.post(path, headers=headers, json=body or None)
@@ -63,7 +63,7 @@ async def _post(
 
 
 def _story(number: int) -> Iterator[Step]:
-    """A training run: epochs, a falling loss, and now and then a failure."""
+    """The events of a training run: epochs with a falling loss. Every fourth run fails."""
     epochs = random.randint(6, 12)
     fails_at = random.randint(2, epochs - 1) if number % 4 == 0 else None
     loss = 2.4

@@ -1,4 +1,4 @@
-"""`relay epoch --renew`: after a restore, tell every reader that the numbering began anew."""
+"""`relay epoch --renew`: give every stream a new epoch after a restore."""
 
 import os
 
@@ -16,13 +16,13 @@ from relay.observability.logs import configure_logs
 
 @click.command("epoch")
 @click.option("--renew", is_flag=True, required=True, help="Give every stream a new epoch.")
-@click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
+@click.option("--data-dir", metavar="FOLDER", help="Folder of the database and the keys [.relay].")
 def command(renew: bool, data_dir: str | None) -> None:
-    """Mark every stream as begun anew, because its numbers cannot be trusted any more.
+    """Give every stream a new epoch after a restore from a backup.
 
-    After a restore from a backup, seqs that readers have seen are given out a second time. With
-    a new epoch, every cursor from before leads to `resumed: false` and the oldest stored event,
-    instead of to silently missing ones. Do it after the restore and before serving again.
+    A restored database gives new events numbers that readers have already seen. With a new epoch,
+    readers with an older cursor start over at the oldest stored event (`resumed: false`) instead
+    of silently missing events. Run it after the restore and before you serve again.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""What stops a command: one clear line and exit code 1, never a traceback for a known cause."""
+"""Reports known failures as one line and exit code 1, without a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ KNOWN = (
 
 @contextmanager
 def told_clearly() -> Iterator[None]:
-    """Turn known failures, alone or in a group, into click's one line."""
+    """Turn known failures, alone or in an exception group, into a ClickException."""
     try:
         yield
     except KNOWN as error:

@@ -1,4 +1,4 @@
-"""A word to the init system that started us, where it asks for one: sd_notify(3)."""
+"""Notifies the init system, if it asks for it: sd_notify(3)."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 def tell_init(state: str) -> None:
-    """Send `READY=1` or `STOPPING=1`; whoever does not listen is not our trouble."""
+    """Send `READY=1` or `STOPPING=1`. Errors are ignored: they must not stop the server."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return

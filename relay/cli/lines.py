@@ -1,17 +1,19 @@
-"""Lines of a descriptor as they come, in batches that one request to Relay holds."""
+"""Reads lines from a descriptor as they arrive, in batches that fit into one request."""
 
 import os
 import select
 from collections.abc import Iterator
 
 MOST_LINES = 1_000
-MOST_BYTES = 900_000  # of what was read: with ids and times added it stays below 1 MiB
-TOGETHER = 0.05  # seconds; what comes closer together than this goes together
+MOST_BYTES = 900_000  # of input; with ids and times added, a batch stays below 1 MiB
+TOGETHER = 0.05  # seconds; lines that arrive within it go into one batch
 
 
 def batches(descriptor: int) -> Iterator[list[bytes]]:
-    """Whole lines, at once when nothing follows them; or everything, if it is one JSON object
-    over several lines."""
+    """Yield whole lines as soon as no more follow within TOGETHER.
+
+    If the input begins with a JSON object over several lines, yield all of it as one line.
+    """
     text, lines, size = b"", list[bytes](), 0
     first = True
     while True:
@@ -41,6 +43,6 @@ def batches(descriptor: int) -> Iterator[list[bytes]]:
 
 
 def _goes_on(text: bytes) -> bool:
-    """Whether the first line opens an object and does not close it: a document, not a line."""
+    """Whether the first line opens an object and does not close it."""
     line = text.lstrip().partition(b"\n")[0].rstrip()
     return line.startswith(b"{") and not line.endswith(b"}")

@@ -1,4 +1,4 @@
-"""The one-time link in a terminal: as text, and as a QR code to point a phone at."""
+"""Shows a one-time link in a terminal, as text and as a QR code."""
 
 import sys
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def show_link(relay: Asking) -> None:
-    """Ask for a link and show it; the code where it is a terminal, and a phone could follow it."""
+    """Print a new link, and on a terminal its QR code if a phone can reach the address."""
     made = relay.ask("POST", "/api/session/link")
     link = str(made["link"])
     click.echo(link)
@@ -21,7 +21,11 @@ def show_link(relay: Asking) -> None:
         click.echo("")
         segno.make(link, micro=False).terminal(compact=True, border=2)
     minutes = round(made["expires_in"] / 60)
-    click.echo(f"Good for {minutes} minutes and one use.", err=True)
-    click.echo("Who opens it sees your stream and speaks for you.", err=True)
+    click.echo(f"It works once, within {minutes} minutes.", err=True)
+    click.echo("The first person to open it can see and control your stream.", err=True)
     if here_only:
-        click.echo("It leads to this machine: a phone needs a Relay with a BASE_URL.", err=True)
+        click.echo(
+            "It works on this machine only."
+            " For a phone, start Relay with a BASE_URL that the phone can reach.",
+            err=True,
+        )

@@ -1,4 +1,4 @@
-"""`relay login`: become somebody at a Relay, or who one already is elsewhere."""
+"""`relay login`: create a stream at a Relay, or connect to an existing one."""
 
 import itertools
 import os
@@ -21,30 +21,32 @@ from relay.client.credentials import (
     load_credentials,
 )
 
-HERE = "http://127.0.0.1:8000"  # where `relay serve` listens unless told otherwise
+HERE = "http://127.0.0.1:8000"  # the default address of `relay serve`
 MARK = "#link="
+ALREADY_SIGNED_IN = ("already_signed_in", "already_somebody")  # the second: of older versions
 
 
 @click.command("login")
 @click.argument("address", required=False, metavar="[URL | LINK]", shell_complete=known_relays)
-@click.option("--link", is_flag=True, help="Show a link and QR code for a second device, and end.")
-@click.option("--with-token", is_flag=True, help="Read a token, or a link, from stdin.")
-@click.option("--replace", is_flag=True, help="Open the link though you are somebody else here.")
+@click.option("--link", is_flag=True, help="Show a one-time link and QR code for another device.")
+@click.option("--with-token", is_flag=True, help="Read a token or a link from stdin.")
+@click.option("--replace", is_flag=True, help="Open the link even if you are signed in already.")
 def command(address: str | None, link: bool, with_token: bool, replace: bool) -> None:
-    """Become somebody at a Relay, and keep the credentials for the other commands.
+    """Create your stream at a Relay, or connect this machine to a stream that you have.
 
-    Without URL: RELAY_URL, the Relay of the last login, or http://127.0.0.1:8000.
+    The credentials are saved for the other commands. Without URL, it is RELAY_URL, the Relay of
+    the last login, or http://127.0.0.1:8000. If you are signed in there already, you stay so.
 
     \b
     Examples:
       relay login https://relay.example.com
-      relay login --link                      open the same stream on your phone
-      relay login 'https://relay.example.com/#link=…'  or in another terminal
+      relay login --link            show a link that opens your stream on another device
+      relay login 'https://relay.example.com/#link=…'         open such a link here
       relay login https://relay.example.com --with-token < session.txt
     """
     if link:
         if address is not None or with_token or replace:
-            raise click.UsageError("--link goes alone: it is about who you are already")
+            raise click.UsageError("--link cannot be combined with other arguments")
         with asking(None, None) as (relay, _):
             show_link(relay)
         return
@@ -69,8 +71,8 @@ def command(address: str | None, link: bool, with_token: bool, replace: bool) ->
             _give_hook_token(url, known)
             _keep(url, known)
     click.echo(f"{news} at {url}.")
-    click.echo(f"The credentials are in {credentials_path()}, for you alone.")
-    click.echo("\n  relay run -- make test    show a command to yourself")
+    click.echo(f"The credentials are in {credentials_path()}, readable only by you.")
+    click.echo("\n  relay run -- make test    run a command and watch it")
     click.echo("  relay tail                watch your stream here")
     if known.session_token is not None and sys.stdout.isatty():
         click.echo("\nTo watch in a browser or on your phone:\n")
@@ -79,7 +81,7 @@ def command(address: str | None, link: bool, with_token: bool, replace: bool) ->
 
 
 def _entered(url: str, known: Known) -> str:
-    """Stay who we are there, or become somebody new."""
+    """Check the session that is known, or create a user if there is none."""
     if known.session_token is not None:
         try:
             with Asking(url, known.session_token) as relay:
@@ -87,7 +89,7 @@ def _entered(url: str, known: Known) -> str:
         except Refused as error:
             if error.status != 401:
                 raise
-        click.echo("Your session there has ended; you become somebody new.", err=True)
+        click.echo("Your session there has ended. A new user is created.", err=True)
     with Asking(url) as relay:
         try:
             made = relay.ask("POST", "/api/user")
@@ -95,7 +97,7 @@ def _entered(url: str, known: Known) -> str:
             if error.code != "signup_closed":
                 raise
             raise Failed(
-                f"{error} With the session they give you: relay login {url} --with-token",
+                f"{error} With a session token: relay login {url} --with-token",
                 NOT_AUTHORISED,
             ) from error
     _become(known, made)
@@ -103,7 +105,7 @@ def _entered(url: str, known: Known) -> str:
 
 
 def _adopted(url: str, token: str, known: Known) -> str:
-    """Use a token that was made elsewhere, if it counts there."""
+    """Save a token that was created elsewhere, if it is valid."""
     with Asking(url, token) as relay:
         if claim(token, "type") == "hook":
             _check_hook_token(relay)
@@ -115,17 +117,17 @@ def _adopted(url: str, token: str, known: Known) -> str:
 
 
 def _redeemed(url: str, code: str, known: Known, *, replace: bool) -> str:
-    """Open a one-time link: a session of our own, of whoever showed it."""
+    """Open a one-time link: create a session of the link's user for this machine."""
     try:
         made = _redeem(url, known.session_token, code, replace)
     except Refused as error:
-        if error.code == "already_somebody":
+        if error.code in ALREADY_SIGNED_IN:
             if not sys.stdin.isatty():
-                raise Failed(f"{error} To do so: --replace", NOT_AUTHORISED) from error
-            click.confirm(f"{error} Go on?", abort=True)
+                raise Failed(f"{error} To open it, add --replace.", NOT_AUTHORISED) from error
+            click.confirm(f"{error} Continue?", abort=True)
             made = _redeem(url, known.session_token, code, True)
         elif error.status == 401:
-            made = _redeem(url, None, code, False)  # who we were has ended
+            made = _redeem(url, None, code, False)  # our session has ended
         else:
             raise
     if "session_token" not in made:
@@ -140,14 +142,14 @@ def _redeem(url: str, session: str | None, code: str, replace: bool) -> dict[str
 
 
 def _become(known: Known, made: dict[str, Any]) -> None:
-    """A hook token of somebody else's would publish to a stream we do not watch."""
+    """Save a session. A hook token of another user is forgotten: its stream is another one."""
     if known.hook_token is not None and claim(known.hook_token, "sub") != made["user_id"]:
         known.hook_token = None
     known.session_token = made["session_token"]
 
 
 def _may_publish(url: str, hook_token: str | None) -> bool:
-    """Whether this machine's hook token still counts: one that was revoked is replaced."""
+    """Whether this machine's hook token is still valid."""
     if hook_token is None:
         return False
     try:
@@ -164,12 +166,12 @@ def _check_hook_token(relay: Asking) -> None:
     try:
         relay.ask("GET", "/api/events?last=1")
     except Refused as error:
-        if error.code != "insufficient_scope":  # it may publish only: it counts
+        if error.code != "insufficient_scope":  # it is valid, but can only publish
             raise
 
 
 def _give_hook_token(url: str, known: Known) -> None:
-    """What `relay run` and `relay send` publish with from this machine."""
+    """Create the hook token with which `relay run` and `relay send` publish."""
     with Asking(url, known.session_token) as relay:
         taken = {one["name"] for one in relay.ask("GET", "/api/me")["tokens"]}
         name = _free(f"relay on {socket.gethostname()}", taken)
@@ -177,7 +179,7 @@ def _give_hook_token(url: str, known: Known) -> None:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, numbered where another token has it: a name must say which is meant."""
+    """The name, with a number if another token has it: names identify tokens."""
     numbered = (f"{name[:90]} ({number})" for number in itertools.count(2))
     return next(one for one in itertools.chain((name[:100],), numbered) if one not in taken)
 

@@ -1,4 +1,4 @@
-"""`relay logout`: end the session, and forget it."""
+"""`relay logout`: end the session and forget the credentials."""
 
 import click
 
@@ -10,23 +10,23 @@ from relay.client.credentials import clean_url, load_credentials
 
 @click.command("logout")
 @click.argument("address", required=False, metavar="[URL]", shell_complete=known_relays)
-@click.option("--others", is_flag=True, help="End your other sessions instead, and stay.")
+@click.option("--others", is_flag=True, help="End all other sessions instead.")
 def command(address: str | None, others: bool) -> None:
-    """End your session at a Relay, take back this machine's hook token, and forget both.
+    """End your session at a Relay, revoke this machine's token, and forget both.
 
-    The stream belongs to its sessions: with the last one it is nobody's any more.
+    When the last session of a stream has ended, the stream is lost for good.
 
     \b
     Examples:
       relay logout
-      relay logout --others       a device is lost: end every session but this one
+      relay logout --others       after you lost a device: end all sessions but this one
     """
     with told():
         kept = load_credentials()
         url = clean_url(address) if address else kept.url
         known = kept.relays.get(url or "")
         if url is None or known is None:
-            click.echo("You are nobody there already.", err=True)
+            click.echo("You are not signed in there.", err=True)
             return
         with Asking(url, known.session_token) as relay:
             if others:
@@ -39,17 +39,17 @@ def command(address: str | None, others: bool) -> None:
                         _revoke(relay, known.hook_token)
                     relay.ask("DELETE", "/api/session")
             except Refused as error:
-                if error.status != 401:  # else it had ended already
+                if error.status != 401:  # it had ended already
                     raise
         del kept.relays[url]
         kept.url = None if kept.url == url else kept.url
         save(kept)
-    click.echo(f"You are nobody at {url} any more.")
+    click.echo(f"You are signed out of {url}.")
 
 
 def _revoke(relay: Asking, hook_token: str) -> None:
     try:
         relay.ask("POST", "/api/token/revoke", {"token": hook_token})
     except Refused as error:
-        if error.status != 404:  # somebody else's, given by hand: not ours to end
+        if error.status != 404:  # another user's, saved with --with-token
             raise

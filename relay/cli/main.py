@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs: producers stay light."""
+"""The command line. A command's module is imported when it runs, so that producers start fast."""
 
 import importlib
 import importlib.util
@@ -10,17 +10,17 @@ from click.shell_completion import CompletionItem
 
 from relay.cli.exits import INTERRUPTED
 
-# httpx brings a command line of its own, and with it rich and pygments: nobody waits for them here
+# httpx would import its command line, with rich and pygments: it is not needed here
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
-PROOF = {"server": "quart"}  # extras, and a package that is there when they are
+PROOF = {"server": "quart"}  # extra: a package that is installed with it
 
 
 class Listed(NamedTuple):
-    """A command in the list: known without importing it."""
+    """A command in the list, described without importing it."""
 
     does: str
-    extra: str = ""  # it needs the packages of this one
+    extra: str = ""  # the extra with the packages that it needs
 
     @property
     def said(self) -> str:
@@ -29,20 +29,20 @@ class Listed(NamedTuple):
 
 
 class Commands(click.Group):
-    """Commands in modules of their own, loaded when named; some need an extra, others none."""
+    """Loads the module of a command when it is used. Some need an extra."""
 
     listed: ClassVar[dict[str, Listed]] = {
-        "run": Listed("Run a command and show how it goes."),
+        "run": Listed("Run a command and publish its output and progress."),
         "send": Listed("Publish events."),
-        "serve": Listed("Serve Relay.", "server"),
-        "migrate": Listed("Apply pending migrations.", "server"),
-        "epoch": Listed("Mark every stream as begun anew after a restore.", "server"),
-        "user": Listed("Users made by the operator.", "server"),
-        "login": Listed("Become somebody at a Relay."),
+        "serve": Listed("Run a Relay server.", "server"),
+        "migrate": Listed("Apply pending database migrations.", "server"),
+        "epoch": Listed("Give every stream a new epoch after a restore.", "server"),
+        "user": Listed("Create users, as the operator.", "server"),
+        "login": Listed("Create your stream, or connect to it."),
         "logout": Listed("End your session at a Relay."),
         "tail": Listed("Follow your stream."),
-        "whoami": Listed("Show who you are at a Relay."),
-        "token": Listed("Hook tokens: what producers publish with."),
+        "whoami": Listed("Show your user and your tokens."),
+        "token": Listed("Create, list and revoke tokens."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -65,10 +65,10 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)  # without a word: who pressed the key knows
+            ctx.exit(INTERRUPTED)  # without a message: the user pressed the key
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list, without loading a server to tell what it does."""
+        """Write the list of commands without importing their modules."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, one.said) for name, one in self.listed.items()])
 
@@ -81,7 +81,7 @@ class Commands(click.Group):
 
 
 def _missing(name: str, extra: str, module: str) -> click.Command:
-    """In place of a command whose packages are not installed: it is listed, and says so."""
+    """A command that fails and names the extra with the packages that it needs."""
 
     def explain() -> None:
         raise click.ClickException(
@@ -100,16 +100,16 @@ def _missing(name: str, extra: str, module: str) -> click.Command:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="relay", prog_name="relay")
 def main() -> None:
-    """Watch long-running work live: webhook events in, one private stream per user out.
+    """Watch long-running work live: events from your programs, on a private stream.
 
     \b
     Try it:
       relay serve                   a server with its own database, on 127.0.0.1:8000
-      relay serve --demo            the same, with something to look at
-      relay login                   become somebody there, and see it on a second device
-      relay run -- make test        a command, its output and progress on your stream
-      relay send log --message hi   an event of your own
-      relay tail                    follow your stream, here in the terminal
+      relay serve --demo            the same, with a demo that publishes events
+      relay login                   create your stream there
+      relay run -- make test        run a command and publish its output and progress
+      relay send log --message hi   publish an event
+      relay tail                    follow your stream in the terminal
     """
 
 

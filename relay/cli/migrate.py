@@ -1,4 +1,4 @@
-"""`relay migrate`: bring the database to this version, or see how far it is."""
+"""`relay migrate`: apply pending migrations, or list them."""
 
 import os
 
@@ -16,15 +16,15 @@ from relay.observability.logs import configure_logs
 
 
 @click.command("migrate")
-@click.option("--status", is_flag=True, help="Only show what is applied and what is pending.")
-@click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
+@click.option("--status", is_flag=True, help="Only list applied and pending migrations.")
+@click.option("--data-dir", metavar="FOLDER", help="Folder of the database and the keys [.relay].")
 def command(status: bool, data_dir: str | None) -> None:
-    """Apply the migrations of this version, once, whoever else does the same.
+    """Apply pending database migrations. Safe to run on several machines at once.
 
     \b
     Examples:
       DATABASE_URL=postgresql://… relay migrate
-      relay migrate --status        exit code 3 when some are pending
+      relay migrate --status        exit code 3 if some are pending
     """
     with told_clearly():
         settings = Settings.load(os.environ, data_dir=data_dir)

@@ -1,4 +1,4 @@
-"""What the commands of producers and viewers have in common: where Relay is, and the token."""
+"""The options --url and --token of the commands that call Relay's API."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +11,11 @@ from relay.client.credentials import Credentials, NoCredentials, find_credential
 
 
 def relay_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--url` and `--token`; without them the environment counts, then the credentials' file."""
+    """Add `--url` and `--token`. The environment and the credentials file are their defaults."""
     token = click.option(
         "--token",
         metavar="TOKEN",
-        help="A token [RELAY_TOKEN]; given here, others see it in `ps`.",
+        help="Token [RELAY_TOKEN]. Other users can see this option in `ps`.",
     )
     url = click.option(
         "--url",
@@ -27,7 +27,7 @@ def relay_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def credentials(url: str | None, token: str | None) -> Credentials:
-    """Those of this call. Raises Failed where there are none."""
+    """The credentials for this call. Raises Failed if there are none."""
     try:
         return find_credentials(url, token)
     except NoCredentials as error:

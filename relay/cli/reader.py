@@ -1,4 +1,4 @@
-"""Whoever reads our output, as `head` does, may have enough: then there is nothing left to do."""
+"""Ends a command when the reader of its output is gone, as in `relay tail | head`."""
 
 import os
 import select
@@ -7,12 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-UNREAD = 141  # 128 + SIGPIPE, as shells say it
+UNREAD = 141  # 128 + SIGPIPE, as in shells
 
 
 @contextmanager
 def while_read() -> Iterator[None]:
-    """End the process quietly once nobody reads stdout: at once, not with the next line for it."""
+    """End the process without a message as soon as stdout has no reader, also while it is idle."""
     stdout = sys.stdout.fileno()
     if not os.isatty(stdout):
         threading.Thread(target=_wait_for_the_end, args=(stdout,), daemon=True).start()
@@ -24,6 +24,6 @@ def while_read() -> Iterator[None]:
 
 def _wait_for_the_end(descriptor: int) -> None:
     poll = select.poll()
-    poll.register(descriptor, 0)  # errors alone: the other end is closed
+    poll.register(descriptor, 0)  # errors only: the reader closed its end
     poll.poll()
     os._exit(UNREAD)

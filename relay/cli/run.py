@@ -1,4 +1,4 @@
-"""`relay run`: any command, watched."""
+"""`relay run`: runs a command and publishes its output, progress and result."""
 
 import os
 import shlex
@@ -26,14 +26,14 @@ SWITCH_INTERVAL = 0.0005
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
-@click.option("--title", metavar="TEXT", help="What the task is called [the command].")
-@click.option("--task-id", metavar="ID", help="Which task it is [a new one each time].")
+@click.option("--title", metavar="TEXT", help="Title of the task [the command].")
+@click.option("--task-id", metavar="ID", help="Id of the task [a new one each time].")
 @click.option(
     "--wait",
     type=click.FloatRange(0),
     metavar="SECONDS",
     default=5.0,
-    help="At the end, wait so long for Relay [5].",
+    help="At the end, wait this long for Relay [5].",
 )
 @relay_options
 @click.argument(
@@ -52,7 +52,7 @@ def command(
     url: str | None,
     token: str | None,
 ) -> None:
-    """Run a command, and show on Relay how it goes: its output, its progress, its end.
+    """Run a command and publish its output, progress and result to your stream.
 
     \b
     Examples:
@@ -62,10 +62,11 @@ def command(
       relay run -- sh -c 'make && make install'
 
     \b
-    The command runs as it would without: terminal, colours, keys, signals, exit code. Without
-    Relay it runs, too. Values of environment variables that look secret are masked in what is
-    told. What Relay could not take by the end is kept, and sent at the next start.
-    Exit codes: those of the command; 128 and the signal's number; 127 not found, 126 not runnable.
+    The command runs as it would on its own: with your terminal, colours, keys and signals. It
+    also runs when Relay does not answer. Values of environment variables that look secret are
+    masked in what is published. At the end, `relay run` waits up to --wait seconds for Relay.
+    Anything not sent by then is saved and sent by your next `relay run`.
+    Exit codes: the command's own; 128 + N if signal N ended it; 127 not found, 126 not executable.
     """
     if task_id is not None and (not task_id or clean_id(task_id) != task_id):
         raise click.BadParameter("1 to 128 visible characters, no spaces", param_hint="--task-id")
@@ -73,12 +74,12 @@ def command(
     try:
         found = find_credentials(url, token)
     except NoCredentials as error:
-        click.echo(f"relay: this run is not shown: {error}", err=True)
+        click.echo(f"relay: this run is not published: {error}", err=True)
         found = None
     code = _run(command, title, task_id, wait, found, notes)
     for note in dict.fromkeys(notes):
         click.echo(f"relay: {note}", err=True)
-    os._exit(code)  # threads that wait for a stalled server or a key have nothing left to say
+    os._exit(code)  # some threads may still wait for a server or a key
 
 
 def _run(
@@ -118,7 +119,7 @@ def _run(
 
 
 def _watch(started: StartedCommand, recorder: Recorder | None) -> int:
-    """Copy its output until it ends, and hand it to the recorder; returns the exit code."""
+    """Copy the command's output and record it until the command ends; returns its exit code."""
     watched = WatchedCommand(started, recorder.feed if recorder else _discard)
     receive_signals(lambda number, sent: _on_signal(watched, recorder, number, sent))
     return watched.run()
@@ -147,4 +148,4 @@ def _ended_by(number: int) -> str | None:
 
 
 def _discard(_stream: str, _block: bytes) -> None:
-    """No Relay is known: the output is shown only."""
+    """Record nothing: there are no credentials."""

@@ -1,4 +1,4 @@
-"""A stream in a terminal: logs scroll by, running tasks stay below with their bars."""
+"""Shows a stream in a terminal: its log, and below it the running tasks with progress bars."""
 
 import json
 import re
@@ -14,12 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-ROWS = 8  # running tasks in sight; the others are counted
-TASKS = 1_000  # running tasks remembered; beyond, the oldest is forgotten
-REFRESH = 4  # times a second that elapsed times move
-LINES = 200  # of one log event; what is longer was not meant for eyes
+ROWS = 8  # running tasks that are shown; the others are counted
+TASKS = 1_000  # running tasks kept; beyond, the oldest is dropped
+REFRESH = 4  # times a second, for the elapsed times
+LINES = 200  # shown of one log event
 
-# Colours may pass. What else a terminal obeys (titles, clipboards, cursors) may not: a log is text.
+# Colours are kept. Other control sequences (titles, clipboard, cursor) are removed: a log is text.
 _COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
 _ORDERS = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[P^_X][^\x1b]*(?:\x1b\\)?"
@@ -31,7 +31,7 @@ _ENDS = {"task_succeeded": ("✓", "green"), "task_failed": ("✗", "red")}
 
 
 class Task:
-    """A running one, since a moment of the server's clock."""
+    """A running task. `began` is in seconds, by the server's clock."""
 
     def __init__(self, title: str, began: float) -> None:
         self.title = title
@@ -41,12 +41,12 @@ class Task:
 
 
 class Screen:
-    """A context manager; colours and bars only where stdout is a terminal."""
+    """A context manager. Colours and bars are shown only if stdout is a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, emoji=False)
         self._tasks: dict[str, Task] = {}
-        self._ahead = 0.0  # seconds the server's clock is before ours, as far as events prove it
+        self._ahead = 0.0  # seconds that the server's clock is ahead of ours, at least
         self.status = "connecting"
         self._live = Live(
             console=self._console,
@@ -69,11 +69,11 @@ class Screen:
         self._live.stop()
 
     def begin_anew(self) -> None:
-        """Forget the running tasks: they will be told again."""
+        """Forget the running tasks: the stream starts over."""
         self._tasks.clear()
 
     def show(self, events: Sequence[dict[str, Any]]) -> None:
-        """Events that came at once, in one go: a flood costs one refresh a chunk, not a line."""
+        """Print events that arrived together, with a single refresh."""
         lines = [line for event in events for line in self._lines(event)]
         if lines:
             self._console.print(Text("\n").join(lines), soft_wrap=True)
@@ -93,7 +93,7 @@ class Screen:
                 yield Text.assemble(head, name, coloured(line, style))
             return
         received = self._received(event)
-        key = key or f"untitled {title}"  # told by its title; a log without a task is nobody's
+        key = key or f"untitled {title}"  # a task without an id is identified by its title
         task = self._tasks.pop(key, None) or Task(clean(event.get("task_id") or "task"), received)
         if isinstance(title, str) and title:
             task.title = clean(title)
@@ -116,7 +116,7 @@ class Screen:
             yield Text.assemble(head, f"{task.title}  {share}{task.message}".rstrip())
 
     def _received(self, event: dict[str, Any]) -> float:
-        """When the server had it. None can come before it was there: that shows a clock ahead."""
+        """When the server received it. A future time shows that the server's clock is ahead."""
         received = datetime.fromisoformat(event["received_at"]).timestamp()
         self._ahead = max(self._ahead, received - time.time())
         return received
@@ -143,12 +143,12 @@ class Screen:
 
 
 def clean(text: str) -> str:
-    """A line of text and nothing else."""
+    """The text as one line without control characters."""
     return _ORDERS.sub("", text.replace("\n", " ")).expandtabs(4)
 
 
 def coloured(line: str, style: str) -> Text:
-    """The line with its own colours, and without anything else that a terminal would obey."""
+    """The line with its colours, and without other control sequences."""
     kept = [
         part if _COLOURS.fullmatch(part) else _ORDERS.sub("", part) for part in _COLOURS.split(line)
     ]
@@ -163,7 +163,7 @@ def _shown(payload: Any) -> str:
 
 
 def _clock(event: dict[str, Any]) -> str:
-    """When it happened, by the clock on the wall here."""
+    """The event's time in the local time zone."""
     for stamp in (event["ts"], event["received_at"]):
         try:
             return f"{datetime.fromisoformat(stamp).astimezone():%H:%M:%S}"

@@ -1,4 +1,4 @@
-"""`relay send`: events from a script, with a receipt for each."""
+"""`relay send`: publishes events from a script and prints the receipts."""
 
 import itertools
 import re
@@ -19,7 +19,7 @@ from relay.events import EVENT_TYPES
 
 
 class Share(click.FloatRange):
-    """How far something is, 0 to 1."""
+    """A progress from 0 to 1."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -27,29 +27,29 @@ class Share(click.FloatRange):
         try:
             return float(super().convert(value, param, ctx))
         except click.BadParameter:
-            self.fail(f"{value!r} is no number from 0 to 1; 40 % is 0.4", param, ctx)
+            self.fail(f"{value!r} is not between 0 and 1; write 40 % as 0.4", param, ctx)
 
 
 @click.command("send", context_settings={"allow_extra_args": True})
 @click.argument("what", metavar="EVENT_TYPE | -", type=click.Choice((*EVENT_TYPES, "-")))
-@click.option("--task-id", metavar="ID", help="Which task this belongs to.")
-@click.option("--title", metavar="TEXT", help="What the task is called.")
-@click.option("--progress", type=Share(0, 1), metavar="0-1", help="How far it is.")
-@click.option("--message", metavar="TEXT", help="What there is to say.")
-@click.option("--level", metavar="WORD", help="Of a log: debug, info, warning, error.")
-@click.option("--exit-code", type=int, metavar="N", help="What it ended with.")
-@click.option("--duration", type=float, metavar="SECONDS", help="How long it took.")
-@click.option("--payload", metavar="JSON", help="Any JSON; the options above go into it.")
-@click.option("--event-id", metavar="ID", help="Sent twice under one id, it counts once.")
-@click.option("--ts", metavar="TIME", help="When it happened, RFC 3339 [now].")
+@click.option("--task-id", metavar="ID", help="Id of the task.")
+@click.option("--title", metavar="TEXT", help="Title of the task.")
+@click.option("--progress", type=Share(0, 1), metavar="0-1", help="Progress of the task.")
+@click.option("--message", metavar="TEXT", help="Message, or text of a log.")
+@click.option("--level", metavar="WORD", help="Level of a log: debug, info, warning, error.")
+@click.option("--exit-code", type=int, metavar="N", help="Exit code of the task.")
+@click.option("--duration", type=float, metavar="SECONDS", help="Duration of the task.")
+@click.option("--payload", metavar="JSON", help="Payload; the options above are added to it.")
+@click.option("--event-id", metavar="ID", help="Id of the event; sent twice, it is stored once.")
+@click.option("--ts", metavar="TIME", help="Time of the event, RFC 3339 [now].")
 @click.option(
     "--wait",
     type=click.FloatRange(0),
     metavar="SECONDS",
     default=10.0,
-    help="Try so long while Relay is away or busy [10].",
+    help="Retry this long while Relay is away or busy [10].",
 )
-@click.option("--json", "as_json", is_flag=True, help="The receipt as Relay gave it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
 @relay_options
 @click.pass_context
 def command(
@@ -66,7 +66,7 @@ def command(
     token: str | None,
     **keys: Any,
 ) -> None:
-    """Publish an event, or those that come on stdin, and show the receipt.
+    """Publish an event, or the events on stdin, and show the receipt.
 
     \b
     Examples:
@@ -78,19 +78,19 @@ def command(
       tail -f events.ndjson | relay send -
 
     \b
-    With - each line of stdin is an event, a JSON object; what comes together is stored together.
-    ts and event_id are added where they are missing. One object over several lines is fine, too.
-    Exit codes: 0 stored, 1 refused, 2 wrong usage, 4 no token that counts, 5 Relay is away.
+    With -, each line of stdin is an event, a JSON object. Lines that arrive together are stored
+    together. Missing ts and event_id are added. A single object may span several lines.
+    Exit codes: 0 stored, 1 refused, 2 wrong usage, 4 no valid token, 5 Relay is away.
     """
     if context.args:
         words = " ".join(context.args)
-        raise click.UsageError(f'What there is to say goes into --message: --message "{words}"')
+        raise click.UsageError(f'Unexpected argument. Did you mean --message "{words}"?')
     given = {"task_id": task_id, "event_id": event_id, "ts": ts}
     if what == "-":
         for name, value in {**given, **keys, "payload": payload}.items():
             if value is not None:
                 option = f"--{name.replace('_', '-')}"
-                raise click.UsageError(f"With - an event says itself what it is, not {option}.")
+                raise click.UsageError(f"{option} cannot be used with -: put it into the events.")
         bodies = _read(sys.stdin.fileno())
     else:
         keys["duration_s"] = keys.pop("duration")
@@ -109,21 +109,21 @@ def _payload(text: str | None, keys: dict[str, Any]) -> Any:
     try:
         payload = msgspec.json.decode(text)
     except msgspec.MsgspecError as error:
-        raise click.BadParameter(f"no JSON: {error}", param_hint="--payload") from error
+        raise click.BadParameter(f"invalid JSON: {error}", param_hint="--payload") from error
     if not given:
         return msgspec.Raw(text.encode())
     if not isinstance(payload, dict):
-        raise click.BadParameter("no object to put the other options into", param_hint="--payload")
+        raise click.BadParameter("with other options, it must be an object", param_hint="--payload")
     return {**payload, **given}
 
 
 def _complete(event: dict[str, Any]) -> dict[str, Any]:
-    """An event of stdin with what it may leave out; a try again is the same event."""
+    """Add `ts` and `event_id` if they are missing. A retry sends the same event."""
     return {**event, "ts": event.get("ts") or now(), "event_id": event.get("event_id") or new_id()}
 
 
 def _read(descriptor: int) -> Iterator[dict[int, dict[str, Any]]]:
-    """The events of stdin by their lines' numbers, as many at once as came together."""
+    """The events on stdin by line number; those that arrive together are one batch."""
     numbers = itertools.count(1)
     for lines in batches(descriptor):
         numbered = zip(lines, numbers, strict=False)
@@ -132,7 +132,7 @@ def _read(descriptor: int) -> Iterator[dict[int, dict[str, Any]]]:
 
 
 def _object(text: bytes, number: int) -> dict[str, Any]:
-    """One event; its payload stays as it is written."""
+    """Decode one event; its payload is kept byte for byte."""
     try:
         fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         return {
@@ -141,13 +141,13 @@ def _object(text: bytes, number: int) -> dict[str, Any]:
         }
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Failed(
-            f"line {number} of stdin is no JSON object: {error}."
-            " One event a line, as `jq -c` prints them"
+            f"line {number} of stdin is not a JSON object: {error}."
+            " Write one event per line, as `jq -c` does"
         ) from error
 
 
 def _deliver(posting: Posting, events: dict[int, dict[str, Any]], wait: float) -> dict[str, Any]:
-    """Bring them there within `wait` seconds. Raises Failed, whose exit code says why not."""
+    """Send the events, with retries for `wait` seconds. Raises Failed."""
     lines = [encoded(_complete(event)) for event in events.values()]
     until = time.monotonic() + wait
     attempt = 0
@@ -170,7 +170,7 @@ def _deliver(posting: Posting, events: dict[int, dict[str, Any]], wait: float) -
 
 
 def _in_their_lines(why: str, numbers: list[int]) -> str:
-    """Relay counts the lines of a request; who reads this counts those of stdin."""
+    """Replace line numbers of the request by line numbers of stdin."""
     if len(numbers) == 1:
         return f"line {numbers[0]} of stdin: {why}" if numbers[0] else why
 
@@ -185,12 +185,12 @@ def _show(receipt: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(receipt))
     elif "id" in receipt:
-        known = "  known before, not stored again" if receipt["duplicate"] else ""
+        known = "  duplicate, not stored again" if receipt["duplicate"] else ""
         click.echo(f"seq {receipt['seq']}  id {receipt['id']}{known}")
     else:
         told = f"{receipt['accepted']} stored"
         if receipt["duplicates"]:
-            told += f", {receipt['duplicates']} known before"
+            told += f", already stored: {receipt['duplicates']}"
         if receipt["accepted"]:
             told += f"  seq {receipt['first_seq']} to {receipt['last_seq']}"
         click.echo(told)

@@ -1,4 +1,4 @@
-"""`relay serve`: the whole service in one command."""
+"""`relay serve`: runs the server with its database."""
 
 import os
 import signal
@@ -29,12 +29,12 @@ log = structlog.get_logger("relay.serve")
 
 
 @click.command("serve")
-@click.option("--bind", metavar="HOST:PORT", help="Where to listen [127.0.0.1:8000].")
-@click.option("--workers", type=int, metavar="N", help="Processes that serve [1].")
-@click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
-@click.option("--demo", is_flag=True, help="Play something to look at, to a user of its own.")
+@click.option("--bind", metavar="HOST:PORT", help="Address to listen on [127.0.0.1:8000].")
+@click.option("--workers", type=int, metavar="N", help="Number of server processes [1].")
+@click.option("--data-dir", metavar="FOLDER", help="Folder of the database and the keys [.relay].")
+@click.option("--demo", is_flag=True, help="Publish demo events, to a user of its own.")
 def command(bind: str | None, workers: int | None, data_dir: str | None, demo: bool) -> None:
-    """Serve Relay: embedded Postgres unless DATABASE_URL says otherwise, migrations, everything.
+    """Run a Relay server, with an embedded Postgres unless DATABASE_URL is set.
 
     \b
     Examples:
@@ -44,10 +44,10 @@ def command(bind: str | None, workers: int | None, data_dir: str | None, demo: b
       DATABASE_URL=postgresql://… RELAY_SIGNING_KEYS=k1:… relay serve
 
     \b
-    Every option is a setting too (RELAY_BIND, RELAY_WORKERS, RELAY_DATA_DIR); the others are
-    environment variables only, listed in docs/reference/settings.md.
-    Ctrl-C or SIGTERM stops it: streams are told, what was accepted is committed. SIGHUP renews
-    the workers, where there are several, one after the other.
+    The options are settings too (RELAY_BIND, RELAY_WORKERS, RELAY_DATA_DIR). All other settings
+    are environment variables, listed in docs/reference/settings.md.
+    Ctrl-C or SIGTERM stops it: accepted events are committed and streams are closed. With several
+    workers, SIGHUP replaces them one after the other.
     """
     with told_clearly():
         chosen = {"bind": bind, "workers": workers, "data_dir": data_dir}
@@ -61,9 +61,9 @@ def command(bind: str | None, workers: int | None, data_dir: str | None, demo: b
 
 
 async def _serve(settings: Settings, given: dict[str, str], config: Config, demo: bool) -> None:
-    """The first SIGINT or SIGTERM drains; one while starting, or a second, ends all at once."""
+    """Serve until a SIGINT or SIGTERM drains. A second one, or one at startup, cancels all."""
     listening, stop = trio.Event(), trio.Event()
-    # one reload waits at most: it renews what the one under way has not yet
+    # at most one reload is queued: it replaces the workers that the current one has not reached
     reload, reloads = trio.open_memory_channel[None](1)
 
     async def announce(base_url: str, database: str) -> None:
@@ -105,13 +105,13 @@ async def _heed_signals(
 
 
 async def _decline(reloads: "trio.MemoryReceiveChannel[None]") -> None:
-    """One process cannot be renewed while it serves."""
+    """Log that a reload is ignored: a single process cannot be replaced while it serves."""
     async for _ in reloads:
-        log.warning("reload_ignored", why="one process serves: restart it, or use --workers")
+        log.warning("reload_ignored", why="there is one process: restart it, or use --workers")
 
 
 async def _announce(demo: bool, bind: str, base_url: str, database: str) -> None:
-    """Say where Relay listens and how to see it work."""
+    """Print where Relay listens and how to try it."""
     path = bind.removeprefix("unix:") if bind.startswith("unix:") else None
     say(f"Relay {__version__} listens on {click.style(path or base_url, bold=True)}, {database}.")
     if path is not None:
@@ -119,10 +119,10 @@ async def _announce(demo: bool, bind: str, base_url: str, database: str) -> None
     elif demo:
         await play_demo(base_url, say)
     else:
-        say(f"\n  Open {base_url} in a browser, or become somebody:\n")
+        say(f"\n  Open {base_url} in a browser, or create a user with curl:\n")
         say(f"    curl -X POST {base_url}/api/user\n")
 
 
 def say(line: str) -> None:
-    """Tell the person at the terminal; colours only where there is one."""
+    """Print a line to stdout; with colours only if it is a terminal."""
     click.echo(line)

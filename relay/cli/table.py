@@ -1,4 +1,4 @@
-"""Rows under their heads, as wide as they need to be."""
+"""Formats a table as text."""
 
 from collections.abc import Iterator, Sequence
 

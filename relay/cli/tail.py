@@ -1,4 +1,4 @@
-"""`relay tail`: follow one's stream in the terminal, or in a pipe."""
+"""`relay tail`: shows the stream in a terminal, or writes it to a pipe."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from relay.cli.screen import Screen
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.watching import Break, Said, Stream
 
-LAST = 10  # events a terminal looks back: enough to see where one is
+LAST = 10  # events shown at the start in a terminal
 
 
 @click.command("tail")
@@ -22,11 +22,11 @@ LAST = 10  # events a terminal looks back: enough to see where one is
     "--last",
     type=click.IntRange(1, 1000),
     metavar="N",
-    help=f"Begin N events back [{LAST}; with --json, none].",
+    help=f"Start N events back [{LAST}; with --json, 0].",
 )
-@click.option("--after", metavar="CURSOR", help="Begin after this cursor, or with `oldest`.")
-@click.option("--task", metavar="ID", help="Only what belongs to this task.")
-@click.option("--json", "as_json", is_flag=True, help="One event a line, as Relay sends it.")
+@click.option("--after", metavar="CURSOR", help="Start after this cursor, or at `oldest`.")
+@click.option("--task", metavar="ID", help="Only events of this task.")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
 @relay_options
 def command(
     last: int | None,
@@ -36,9 +36,9 @@ def command(
     url: str | None,
     token: str | None,
 ) -> None:
-    """Follow your stream: logs scroll by, running tasks stay below with their progress.
+    """Follow your stream: the log, and below it the running tasks with their progress.
 
-    Goes on where it was when the network or the server comes back. Ctrl-C ends it.
+    After a break of the network or the server it continues where it was. Ctrl-C ends it.
 
     \b
     Examples:
@@ -47,30 +47,30 @@ def command(
       relay tail --json | jq -r 'select(.event_type == "task_failed") | .task_id'
     """
     if last is not None and after is not None:
-        raise click.UsageError("--last and --after say two places to begin; give one")
+        raise click.UsageError("--last and --after cannot be used together")
     start = {"after": after} if after else {"last": str(last or LAST)}
     if as_json and last is None and after is None:
-        start = {}  # a program gets what comes from now on
+        start = {}  # new events only, for programs
     with told(), while_read():
         stream = Stream(_credentials(url, token), start)
         follow(stream, task, as_json=as_json)
 
 
 def follow(stream: Stream, task: str | None, *, as_json: bool) -> None:
-    """Show what comes, until it is interrupted or refused."""
+    """Show the stream until it is interrupted or refused."""
     with ExitStack() as stack:
         screen = None if as_json else stack.enter_context(Screen())
         broken = False
         for heard in stream.read():
             if isinstance(heard, Break):
-                if not broken:  # once a break, not once a try
+                if not broken:  # once per break, not once per attempt
                     _say(f"{heard.why}; trying again")
                 broken = True
                 if screen is not None:
                     screen.status = f"not connected: {heard.why}"
                 continue
             if broken:
-                _say("connected again")
+                _say("reconnected")
             broken = False
             for note in _notes(heard):
                 _say(note)
@@ -86,7 +86,7 @@ def follow(stream: Stream, task: str | None, *, as_json: bool) -> None:
 
 
 def _credentials(url: str | None, token: str | None) -> Credentials:
-    """A session, or a hook token where there is none: it may watch as well."""
+    """The session token, or the hook token if there is none: it may be able to watch, too."""
     try:
         return find_credentials(url, token, session=True)
     except NoCredentials:
@@ -98,14 +98,14 @@ def _belongs(one: Said, task: str | None) -> bool:
 
 
 def _notes(heard: list[Said]) -> Iterator[str]:
-    """What is missing, and what begins anew."""
+    """Notes about missing events, and about a stream that starts over."""
     for one in heard:
         fields: dict[str, Any] = one.fields
         if one.control == "gap":
             missing = fields["to"] - fields["from"] + 1
             yield f"{missing} events are no longer stored ({fields['from']} to {fields['to']})"
         elif one.control == "hello" and fields.get("reason"):
-            yield f"the stream begins anew, from the oldest stored event ({fields['reason']})"
+            yield f"the stream starts over at the oldest stored event ({fields['reason']})"
 
 
 def _say(note: str) -> None:

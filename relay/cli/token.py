@@ -1,4 +1,4 @@
-"""`relay token`: what a producer publishes with, made, listed and taken back."""
+"""`relay token`: creates, lists and revokes hook tokens."""
 
 import re
 from typing import Any
@@ -12,12 +12,12 @@ from relay.cli.options import relay_options
 from relay.cli.table import table
 from relay.client.asking import Asking
 
-HEADS = ("NAME", "MAY", "MADE", "LAST USED", "EXPIRES", "TOKEN_ID")
+HEADS = ("NAME", "PERMISSION", "CREATED", "LAST USED", "EXPIRES", "TOKEN_ID")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Lifetime(click.ParamType[int]):
-    """`90d`, `12h`, `30m`, `45s`; in seconds."""
+    """A duration such as `90d`, `12h`, `30m` or `45s`, converted to seconds."""
 
     name = "lifetime"
 
@@ -30,23 +30,26 @@ class Lifetime(click.ParamType[int]):
 
 @click.group("token")
 def command() -> None:
-    """Make, list and revoke hook tokens: one for each place that publishes."""
+    """Create, list and revoke tokens. Use one for each place that publishes or watches."""
 
 
 @command.command("create")
-@click.option("--name", metavar="NAME", help="What it is for, to know it again in the list.")
+@click.option("--name", metavar="NAME", help="Name to recognise it by.")
 @click.option(
-    "--expires", type=Lifetime(), metavar="90d", help="How long it lasts [90d, 400d most]."
+    "--expires",
+    type=Lifetime(),
+    metavar="90d",
+    help="Lifetime, such as 90d or 12h [90d, at most 400d].",
 )
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     type=click.Choice(["webhook", "publish", "watch"]),
-    help="What it may [webhook: publish and watch]; give it twice for two.",
+    help="Permission [webhook: publish and watch]. May be given twice.",
 )
-@click.option("--signed", is_flag=True, help="Its requests must be signed (Standard Webhooks).")
-@click.option("--json", "as_json", is_flag=True, help="As Relay answers it.")
+@click.option("--signed", is_flag=True, help="Require signed requests (Standard Webhooks).")
+@click.option("--json", "as_json", is_flag=True, help="Print Relay's answer as JSON.")
 @relay_options
 def create(
     name: str | None,
@@ -57,7 +60,7 @@ def create(
     url: str | None,
     token: str | None,
 ) -> None:
-    """Make a hook token. It stands alone on stdout and is shown this once.
+    """Create a token that can publish, watch or both. It is printed once, alone on stdout.
 
     \b
     Examples:
@@ -75,17 +78,18 @@ def create(
         click.echo(msgspec.json.encode(made))
         return
     click.echo(made["token"])
-    may = ", ".join(made["scopes"])
-    click.echo(f"{made['token_id']} may {may} at {found.url}; it is not shown again.", err=True)
+    can = permission(made["scopes"])
+    click.echo(f"Token {made['token_id']} can {can} at {found.url}.", err=True)
+    click.echo("It is not shown again.", err=True)
     if signed:
-        click.echo(f"It signs with {made['signing_secret']}", err=True)
+        click.echo(f"Signing secret: {made['signing_secret']}", err=True)
 
 
-@command.command("list", short_help="List the active hook tokens.")
-@click.option("--json", "as_json", is_flag=True, help="As Relay answers it.")
+@command.command("list", short_help="List the active tokens.")
+@click.option("--json", "as_json", is_flag=True, help="Print Relay's answer as JSON.")
 @relay_options
 def show(as_json: bool, url: str | None, token: str | None) -> None:
-    """List the active hook tokens, the newest first; never the tokens themselves.
+    """List the active tokens, the newest first. The secret values are not shown.
 
     \b
     Examples:
@@ -100,14 +104,14 @@ def show(as_json: bool, url: str | None, token: str | None) -> None:
         for line in table(HEADS, [row(one) for one in tokens]):
             click.echo(line)
     else:
-        click.echo("No token yet: relay token create --name laptop", err=True)
+        click.echo("No tokens yet. Create one: relay token create --name laptop", err=True)
 
 
-@command.command("revoke", short_help="End hook tokens, now.")
+@command.command("revoke", short_help="Revoke tokens.")
 @click.argument("tokens", nargs=-1, required=True, metavar="NAME_OR_ID...")
 @relay_options
 def revoke(tokens: tuple[str, ...], url: str | None, token: str | None) -> None:
-    """End tokens, now: nothing more is taken from them, and their streams close.
+    """Revoke tokens. They stop working at once, and streams opened with them are closed.
 
     \b
     Examples:
@@ -122,7 +126,7 @@ def revoke(tokens: tuple[str, ...], url: str | None, token: str | None) -> None:
 
 
 def _id_of(relay: Asking, named: str) -> str:
-    """The token that is meant: by its id, or by a name that only one has."""
+    """The id of the token with this id or name. Raises ClickException if the name is not unique."""
     try:
         return str(UUID(named))
     except ValueError:
@@ -131,20 +135,25 @@ def _id_of(relay: Asking, named: str) -> str:
     if len(ids) == 1:
         return str(ids[0])
     if ids:
-        raise click.ClickException(f"{len(ids)} tokens are named {named!r}; name one by its id")
+        raise click.ClickException(f"{len(ids)} tokens are named {named!r}; use the id instead")
     raise click.ClickException(f"no active token is named {named!r}")
 
 
 def row(token: dict[str, Any]) -> tuple[str, ...]:
-    """A token as a line of the list; times to the minute, UTC."""
+    """A token as a row of the list. Times are in UTC, to the minute."""
     return (
         token["name"] or "-",
-        ",".join(token["scopes"]),
+        permission(token["scopes"]),
         _minute(token["created_at"]),
         _minute(token["last_used_at"]) if token["last_used_at"] else "never",
         _minute(token["expires_at"]),
         token["token_id"],
     )
+
+
+def permission(scopes: list[str]) -> str:
+    """What a token with these scopes can do, in words."""
+    return "publish and watch" if "webhook" in scopes else " and ".join(scopes)
 
 
 def _minute(moment: str) -> str:

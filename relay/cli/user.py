@@ -1,4 +1,4 @@
-"""`relay user create`: make a user by hand, for a Relay whose signup is closed."""
+"""`relay user create`: creates a user, for a Relay with closed sign-up."""
 
 import os
 from functools import partial
@@ -18,16 +18,16 @@ from relay.observability.logs import configure_logs
 
 @click.group("user")
 def command() -> None:
-    """Users made by the operator."""
+    """Create users, as the operator."""
 
 
 @command.command("create")
-@click.option("--data-dir", metavar="FOLDER", help="Embedded database and keys [.relay].")
+@click.option("--data-dir", metavar="FOLDER", help="Folder of the database and the keys [.relay].")
 def create(data_dir: str | None) -> None:
-    """Make a user and show its session token, this once.
+    """Create a user and print its session token, which is not shown again.
 
     \b
-    BASE_URL must be the one `relay serve` uses: it is the token's issuer.
+    BASE_URL must be the same as for `relay serve`: it is the token's issuer.
     Example:
       BASE_URL=https://relay.example.com DATABASE_URL=postgresql://… relay user create
     """

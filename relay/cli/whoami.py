@@ -1,4 +1,4 @@
-"""`relay whoami`: which user a session is of, and what they have."""
+"""`relay whoami`: shows the user of the session, its stream and its tokens."""
 
 import click
 import msgspec
@@ -10,10 +10,10 @@ from relay.cli.token import HEADS, row
 
 
 @click.command("whoami")
-@click.option("--json", "as_json", is_flag=True, help="As Relay answers it.")
+@click.option("--json", "as_json", is_flag=True, help="Print Relay's answer as JSON.")
 @relay_options
 def command(as_json: bool, url: str | None, token: str | None) -> None:
-    """Show who you are at a Relay: the user, the end of the stream, the active tokens.
+    """Show your user at a Relay, the cursor of your stream and your active tokens.
 
     \b
     Examples:
@@ -28,7 +28,7 @@ def command(as_json: bool, url: str | None, token: str | None) -> None:
     for name, value in (
         ("relay", found.url),
         ("user", me["user_id"]),
-        ("since", me["created_at"]),
+        ("created", me["created_at"]),
         ("cursor", me["cursor"]),
         ("watching now", str(me["connections"])),
         ("tokens", str(len(me["tokens"]))),

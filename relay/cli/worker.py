@@ -1,4 +1,4 @@
-"""What the supervisor of `relay serve --workers N` runs N times; no command for people.
+"""The worker process of `relay serve --workers N`. Not for use by hand.
 
 python -P -m relay.cli.worker --mark=MARK
 """
@@ -15,8 +15,8 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 MARK = sys.argv[1].removeprefix("--mark=")
 mark = f"{MARK}-waiting"
 
-# Before a metric is declared: a mark is used again by later workers, where process ids would
-# leave a file behind for each that ever lived.
+# Set before any metric is declared. Later workers use a mark again; with process ids, each worker
+# would leave a file behind.
 values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
     lambda: mark
 )
@@ -34,7 +34,7 @@ from relay.workers.worker import Reports, read_order, work  # noqa: E402
 
 
 def count() -> None:
-    """From now on this worker's numbers are the service's: the file of its mark holds them."""
+    """Add this worker's metrics to those of the service: write them to the file of its mark."""
     global mark
     mark = MARK
     os.environ[FOLDER] = str(Path(os.environ[FOLDER]).parent)
@@ -42,14 +42,14 @@ def count() -> None:
 
 
 def call_itself(name: str) -> None:
-    """What `top` and `ps -o comm` show, where there is a way to say it; 15 characters at most."""
+    """Set the name that `top` and `ps -o comm` show, on Linux; 15 characters at most."""
     with suppress(OSError):
         Path("/proc/self/comm").write_text(name)
 
 
 def main() -> None:
-    """Carry out one order; why that cannot be is the supervisor's to tell."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
+    """Read one order and serve. A known failure is reported to the supervisor, which logs it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor handles Ctrl-C
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     reports = Reports()
     call_itself("relay spare")

@@ -1,4 +1,4 @@
-"""What producers in Python use: tasks that tell Relay how they go, and never wait for it."""
+"""The Python client: reports tasks to Relay without ever waiting for it."""
 
 from relay.client.client import Client, NotDelivered, Outcome
 from relay.client.credentials import NoCredentials

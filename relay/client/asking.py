@@ -1,4 +1,4 @@
-"""Relay's calls besides ingestion: one question, one answer, and refusals in Relay's own words."""
+"""Calls of Relay's API besides ingestion, and its refusals as exceptions."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import httpx
 import msgspec
 
 from relay.client.http import open_http
-from relay.client.posting import asked_to_wait, told
+from relay.client.posting import asked_to_wait, problem_of, told
 
-ANSWER = 15.0  # seconds; Relay answers within 5 or says that it cannot
+ANSWER = 15.0  # seconds; Relay answers within 5, if only with an error
 
 
 class Refused(Exception):
-    """Relay says no; the message is its own. `status` is 0 where no Relay answered."""
+    """Relay refused a call; the message is Relay's. `status` is 0 if there was no answer."""
 
     def __init__(
         self, message: str, *, status: int, code: str = "", after: float | None = None
@@ -29,12 +29,12 @@ class Refused(Exception):
 
     @property
     def for_now(self) -> bool:
-        """Whether the same may be taken later."""
+        """Whether the same call may succeed later."""
         return self.status in (0, 408, 429) or self.status >= 500
 
 
 class Asking:
-    """A connection to one Relay, as whoever the token says. A context manager; for one thread."""
+    """A connection to one Relay, with one token. A context manager, for one thread."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url
@@ -47,14 +47,14 @@ class Asking:
         self._http.close()
 
     def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """The answer's fields; empty for an answer without a body. Raises Refused."""
+        """Call the API; returns the answer's fields, empty if it has no body. Raises Refused."""
         content = None if body is None else msgspec.json.encode(body)
         sent = {} if body is None else {"Content-Type": "application/json"}
         try:
             answer = self._http.request(method, self.url + path, content=content, headers=sent)
         except httpx.HTTPError as error:
             raise away(self.url, error) from error
-        self._http.cookies.clear()  # who we are is the token's to say
+        self._http.cookies.clear()  # the token alone identifies us
         if not answer.is_success:
             raise refusal(answer)
         if answer.status_code == 204:
@@ -62,7 +62,7 @@ class Asking:
         try:
             return msgspec.json.decode(answer.content, type=dict[str, Any])
         except msgspec.MsgspecError:
-            raise Refused(f"{self.url} is no Relay: it answers otherwise", status=200) from None
+            raise Refused(f"{self.url} is not a Relay: unexpected answer", status=200) from None
 
 
 def away(url: str, error: httpx.HTTPError) -> Refused:
@@ -71,10 +71,6 @@ def away(url: str, error: httpx.HTTPError) -> Refused:
 
 
 def refusal(answer: httpx.Response) -> Refused:
-    """What Relay says, and its code where there is a problem document."""
-    try:
-        code = msgspec.json.decode(answer.content, type=dict[str, Any]).get("code", "")
-    except msgspec.MsgspecError:
-        code = ""
-    status = answer.status_code
-    return Refused(told(answer), status=status, code=str(code), after=asked_to_wait(answer))
+    """The exception for an answer, with the code of its problem document."""
+    code = str(problem_of(answer).get("code", ""))
+    return Refused(told(answer), status=answer.status_code, code=code, after=asked_to_wait(answer))

@@ -1,4 +1,4 @@
-"""Publishing from a program that has other things to do: nothing here waits for Relay or raises."""
+"""The client that programs publish with. Its methods do not wait for Relay and do not raise."""
 
 import atexit
 import logging
@@ -14,13 +14,13 @@ from relay.client.outbox import Outbox
 from relay.client.sender import Sender, Tell
 from relay.client.spool import Owner, new_spool
 
-CLOSE_TIMEOUT = 5.0  # seconds; a restart of Relay fits into it, and a person's patience
+CLOSE_TIMEOUT = 5.0  # seconds; long enough for a restart of Relay, short enough to wait for
 
 people = logging.getLogger("relay.client")
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of the events: on disk for later, lost, refused; all zero when all went well."""
+    """How many events were not delivered: kept on disk, lost or refused."""
 
     kept: int = 0
     lost: int = 0
@@ -36,11 +36,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def what(self) -> str:
-        """The same without the reason."""
+        """The text without the reason."""
         if self.delivered:
             return "everything is delivered"
         parts = [
-            f"{_events(self.kept)} not delivered yet, kept on disk for the next start",
+            f"{_events(self.kept)} not delivered yet, saved for the next run",
             f"{_events(self.lost)} lost",
             f"{_events(self.refused)} refused",
         ]
@@ -49,7 +49,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class NotDelivered(Exception):
-    """Raised at the end of a strict client's life when something did not arrive."""
+    """Raised when a strict client is closed and an event was not delivered."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(str(outcome))
@@ -59,10 +59,10 @@ class NotDelivered(Exception):
 class Client:
     """A producer. Its methods return at once and may be called on any thread.
 
-    `url` and `token` are looked for where `relay` looks; with neither, events go nowhere and that
-    is told once. With `strict`, a missing credential raises NoCredentials here, and `close` raises
-    NotDelivered. `tell` hears what a person should do something about; by default the log. One
-    that nobody closes is closed at the interpreter's end.
+    Without `url` and `token`, the environment and the credentials file are used, as by the command
+    `relay`. Without credentials, events are dropped after one warning. With `strict`, NoCredentials
+    is raised instead, and `close` raises NotDelivered. `tell` is called with problems that need a
+    person; by default they are logged. A client that is still open at interpreter exit is closed.
     """
 
     def __init__(
@@ -102,18 +102,18 @@ class Client:
     def publish(
         self, event_type: str, payload: Any, task_id: str | None = None, **given: str
     ) -> None:
-        """Send an event. One that is larger than Relay takes is left out, and told of once."""
+        """Send an event. One that is too large is dropped; the first time, `tell` is called."""
         try:
             draft = event(event_type, payload, task_id, **given)
         except ValueError as error:
             self._oversized += 1
             if self._oversized == 1:
-                self._tell(f"an event is left out: {error}")
+                self._tell(f"an event was not sent: {error}")
             return
         self._put(draft)
 
     def log(self, text: str, task_id: str | None = None, **keys: Any) -> None:
-        """Send lines of a log; those that come close together go as one event."""
+        """Send lines of a log. Lines that are close in time are joined into one event."""
         for draft in logs(text, task_id, **keys):
             self._put(draft)
 
@@ -123,11 +123,11 @@ class Client:
 
     @property
     def _forked(self) -> bool:
-        """Whether this is a child's copy: the thread, the locks and the file are its parent's."""
+        """Whether this is a copy in a forked child: thread, locks and file belong to the parent."""
         return os.getpid() != self._process
 
     def flush(self, timeout: float = CLOSE_TIMEOUT) -> bool:
-        """Wait until what was published before is delivered; False when that takes longer."""
+        """Wait until all events so far are delivered; returns False after `timeout` seconds."""
         if self._outbox is None or self._forked:
             return True
         self._outbox.hurry()
@@ -137,14 +137,14 @@ class Client:
             self._outbox.hurry(False)
 
     def give_up(self) -> None:
-        """Have a `close` under way on another thread end at once; the rest is kept on disk."""
+        """End a `close` on another thread at once. Events that wait are kept on disk."""
         if self._sender is not None:
             self._sender.hurry(time.monotonic())
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> Outcome:
-        """Deliver what waits, within `timeout` seconds; the rest is kept on disk for later.
+        """Deliver waiting events within `timeout` seconds; the others are kept on disk.
 
-        Returns what became of it, and does so again when called again.
+        Returns the outcome. Further calls return the same one.
         """
         if self._outcome is not None:
             return self._outcome
@@ -155,7 +155,7 @@ class Client:
         self._sender.hurry(time.monotonic() + timeout)
         try:
             self._sender.wait()
-        finally:  # also when somebody has had enough of waiting: it is on disk by then
+        finally:  # also on Ctrl-C: events that wait must not be lost
             waiting = not self._outbox.empty
             if waiting:
                 self._outbox.spill()
@@ -170,12 +170,12 @@ class Client:
         if not self._outcome.delivered:
             if self._strict:
                 raise NotDelivered(self._outcome)
-            # why it stopped for good was told when it did
+            # the reason why the sender stopped has been reported already
             self._tell(self._outcome.what if self._sender.stopped else str(self._outcome))
         return self._outcome
 
     def _end(self) -> None:
-        """At the interpreter's end: whoever forgot to close loses nothing."""
+        """Close at interpreter exit, so that no event is lost if `close` was forgotten."""
         try:
             self.close()
         except NotDelivered as error:

@@ -1,12 +1,12 @@
-"""Which Relay, and as whom: what is given, or what the file of credentials knows.
+"""Finds the address and the token of a Relay, and reads and writes the credentials file.
 
-The file is `credentials.json` in the platform's folder for settings, readable by its owner alone:
+The file is `credentials.json` in the platform's folder for settings, readable only by its owner:
 
     {"url": "https://relay.example",
      "relays": {"https://relay.example": {"hook_token": "eyJ…", "session_token": "eyJ…"}}}
 
-`url` is the Relay that is meant when none is named. A token is only ever sent to the Relay it
-stands under, or to the one that a given token itself names as its issuer.
+`url` is the default Relay. A token of the file is only sent to the Relay that it is listed under,
+and a token without an address only to its issuer.
 """
 
 import base64
@@ -25,22 +25,22 @@ HOW = "run `relay login`, or set RELAY_URL and RELAY_TOKEN"
 
 
 class NoCredentials(Exception):
-    """No Relay to speak to; the message says what to do."""
+    """There is no address or token. The message explains what to do."""
 
 
 class NoAddress(NoCredentials):
-    """What was given as a Relay's address is none."""
+    """A Relay's address is invalid."""
 
 
 class Known(msgspec.Struct, omit_defaults=True):
-    """What is kept of one Relay: a hook token to publish with, a session to manage and watch."""
+    """The tokens for one Relay: a hook token to publish, a session to manage and watch."""
 
     hook_token: str | None = None
     session_token: str | None = None
 
 
 class CredentialsFile(msgspec.Struct):
-    """The whole file."""
+    """The content of the credentials file."""
 
     url: str | None = None
     relays: dict[str, Known] = msgspec.field(default_factory=dict)
@@ -54,7 +54,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
     @property
     def owner(self) -> str:
-        """Whose stream the token belongs to, without telling the token."""
+        """An id of the token's user: its `sub` claim, or a hash of a token without one."""
         subject = claim(self.token, "sub")
         return subject or sha256(self.token.encode()).hexdigest()[:32]
 
@@ -70,39 +70,40 @@ def find_credentials(
     *,
     session: bool = False,
 ) -> Credentials:
-    """Options first, then RELAY_URL and RELAY_TOKEN, then the file. Raises NoCredentials.
+    """Use the arguments, else RELAY_URL and RELAY_TOKEN, else the file. Raises NoCredentials.
 
-    From the file comes the hook token, or with `session` the session.
+    The file's hook token is used, or its session token with `session`.
     """
     url = url or environ.get("RELAY_URL") or None
     token = (token or environ.get("RELAY_TOKEN") or "").strip() or None
     if token is not None:
-        # a token says who made it: that is whom it may be shown to
+        # a token without an address may only be sent to its issuer
         url = url or claim(token, "iss")
         if url is None:
-            raise NoCredentials("the token does not say for which Relay it is: set RELAY_URL")
+            raise NoCredentials("the token does not name its Relay: set RELAY_URL")
         if not token.isascii() or not token.isprintable() or " " in token:
-            raise NoCredentials("the token is none: it has characters that no token has")
+            raise NoCredentials("the token is invalid: it contains spaces or special characters")
         return Credentials(clean_url(url), token)
     kept = load_credentials()
     url = clean_url(url) if url else kept.url
     known = kept.relays.get(url or "", Known())
     found = known.session_token if session else known.hook_token
     if url is None or found is None:
-        raise NoCredentials(f"no token for {url}: {HOW}" if url else f"no Relay is known: {HOW}")
+        missing = f"no token for {url}" if url else "not connected to a Relay"
+        raise NoCredentials(f"{missing}; {HOW}")
     return Credentials(url, found)
 
 
 def clean_url(url: str) -> str:
-    """The address as the file spells it. Raises NoAddress for what is no web address."""
+    """Normalise an address, as it is written in the file. Raises NoAddress."""
     url = url.strip()
     try:
         split = urlsplit(url)
         port = split.port
-    except ValueError:  # a bracket too few, a port that is none
+    except ValueError:  # such as an unclosed bracket or an invalid port
         split, port = urlsplit(""), 0
     if split.username is not None or split.password is not None:
-        raise NoAddress("the address of a Relay holds no user and no password")
+        raise NoAddress("a Relay's address must not contain a user or a password")
     is_web = split.scheme in ("http", "https") and split.hostname and port != 0
     if not is_web or split.query or split.fragment or not url.isprintable() or " " in url:
         like = "https://relay.example or http://127.0.0.1:8000"
@@ -111,24 +112,24 @@ def clean_url(url: str) -> str:
 
 
 def load_credentials(path: Path | None = None) -> CredentialsFile:
-    """What the file holds; empty when there is none. Raises NoCredentials for an unusable one."""
+    """Read the file; empty if there is none. Raises NoCredentials if it is unusable."""
     path = path or credentials_path()
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
-                raise NoCredentials(f"{path} can be read by others: chmod 600 it, then try again")
+                raise NoCredentials(f"{path} can be read by others: run `chmod 600` on it")
             return msgspec.json.decode(file.read(), type=CredentialsFile)
     except FileNotFoundError:
         return CredentialsFile()
     except OSError as error:
         raise NoCredentials(f"{path} cannot be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise NoCredentials(f"{path} is not what Relay wrote there: {error}") from error
+        raise NoCredentials(f"{path} is damaged: {error}") from error
 
 
 def save_credentials(kept: CredentialsFile, path: Path | None = None) -> None:
-    """Replace the file at once and whole; only its owner may ever read it. Raises OSError."""
+    """Replace the file atomically, with read access for its owner only. Raises OSError."""
     path = path or credentials_path()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -143,7 +144,7 @@ def save_credentials(kept: CredentialsFile, path: Path | None = None) -> None:
 
 
 def claim(token: str, name: str) -> str | None:
-    """What a token says of itself; nothing here is believed that matters to anybody else."""
+    """Read a claim of a JWT without verifying it: only the server has to trust it."""
     try:
         body = token.split(".")[1]
         claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))

@@ -1,4 +1,4 @@
-"""Events before they are sent: ids, times, payloads that fit, and logs that are joined."""
+"""Builds events: ids, times, payloads within the limits, and logs that can be joined."""
 
 import secrets
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-PAYLOAD_MOST = 65_536  # bytes; what Relay takes
+PAYLOAD_MOST = 65_536  # bytes; Relay's limit
 LOG_MOST = 60_000  # bytes of text in one log event, as JSON: room for the other keys
 KEYS_MOST = 4_096  # bytes of those other keys
 
@@ -17,7 +17,7 @@ MILESTONES = ENDINGS | {"task_started"}
 
 
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562): unique, and ordered by the millisecond it was made in."""
+    """A new UUIDv7 (RFC 9562): unique, and ordered by creation time in milliseconds."""
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76  # version
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
@@ -30,18 +30,18 @@ def now() -> str:
 
 
 def task_name(title: str) -> str:
-    """A task_id for one run of something: its first word, and what tells runs apart."""
+    """A new task_id: the first word of the title and a random suffix."""
     word = (title.split() or ["task"])[0].rpartition("/")[2]
     return f"{clean_id(word)[:40] or 'task'}-{secrets.token_hex(4)}"
 
 
 def clean_id(text: str) -> str:
-    """As a task_id may be spelled: visible ASCII, at most 128 characters."""
+    """The text as a valid task_id: visible ASCII, at most 128 characters."""
     return "".join(letter if "!" <= letter <= "~" else "-" for letter in text)[:128]
 
 
 def encoded(value: Any) -> bytes:
-    """Its JSON. What JSON does not know is shown as Python shows it."""
+    """Encode as JSON. Values of types without a JSON form are encoded as their repr."""
     try:
         return msgspec.json.encode(value, enc_hook=repr)
     except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
@@ -49,7 +49,7 @@ def encoded(value: Any) -> bytes:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """The same in what JSON has: lone surrogates replaced, odd keys as text, depth bounded."""
+    """Convert to JSON types: lone surrogates replaced, keys as text, depth limited."""
     if isinstance(value, Mapping) and depth:
         return {_plain(str(key), 0): _plain(inner, depth - 1) for key, inner in value.items()}
     if isinstance(value, list | tuple) and depth:
@@ -61,7 +61,7 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 class Draft:
-    """An event that waits to be sent. A log may still grow until it is taken."""
+    """An event that waits to be sent. Lines may be added to a log until then."""
 
     __slots__ = ("_head", "_tail", "_texts", "event_type", "key", "made", "size", "task_id")
 
@@ -76,10 +76,10 @@ class Draft:
         event_id: str | None = None,
         ts: str | None = None,
     ) -> None:
-        """`payload` is JSON; with `text`, a JSON string's inside, it ends where that belongs."""
+        """`payload` is JSON. With `text`, it is cut off where that inside of a string belongs."""
         self.event_type = event_type
         self.task_id = task_id
-        self.key = key  # logs of one key may be joined
+        self.key = key  # logs with the same key may be joined
         self.made = time.monotonic()
         words = (event_type, event_id or new_id(), ts or now())
         known = b'{"event_type":%b,"event_id":%b,"ts":%b,' % (*map(encoded, words),)
@@ -94,7 +94,7 @@ class Draft:
         return self.size - len(self._head) - len(self._tail)
 
     def join(self, other: "Draft") -> bool:
-        """Take another log's lines in, if it is of the same kind and both fit into one event."""
+        """Append the lines of another log, if the keys are equal and both fit into one event."""
         if self.key is None or self.key != other.key:
             return False
         if self.text_size + other.text_size + 2 > LOG_MOST:
@@ -109,15 +109,15 @@ class Draft:
 
 
 def event(event_type: str, payload: Any, task_id: str | None = None, **given: Any) -> Draft:
-    """An event with any payload. Raises ValueError when that is larger than Relay takes."""
+    """Build an event. Raises ValueError if its payload is too large."""
     body = encoded(payload)
     if len(body) > PAYLOAD_MOST:
-        raise ValueError(f"a payload of {len(body)} bytes: Relay takes {PAYLOAD_MOST}")
+        raise ValueError(f"its payload has {len(body)} bytes; the limit is {PAYLOAD_MOST}")
     return Draft(event_type, body, task_id=task_id, **given)
 
 
 def logs(text: str, task_id: str | None = None, **keys: Any) -> Iterator[Draft]:
-    """The text as one log event, or as many as it takes; `keys` go beside the message."""
+    """Build log events from a text, as few as possible. `keys` are added to each payload."""
     payload = encoded(keys) if keys else b"{}"
     if len(payload) > KEYS_MOST:
         payload = b"{}"
@@ -127,14 +127,14 @@ def logs(text: str, task_id: str | None = None, **keys: Any) -> Iterator[Draft]:
 
 
 def _pieces(text: str) -> Iterator[bytes]:
-    """The insides of JSON strings, cut where one grows too long; between lines if that can be."""
+    """Split a text into insides of JSON strings of at most LOG_MOST, between lines if possible."""
     start = 0
     while start < len(text) or start == 0:
         end = min(len(text), start + LOG_MOST)
         if end < len(text):
             end = _between_lines(text, start, end)
         inside = encoded(text[start:end])[1:-1]
-        while len(inside) > LOG_MOST:  # JSON may need many bytes for a character
+        while len(inside) > LOG_MOST:  # JSON may use many bytes for one character
             size = (end - start) * (LOG_MOST - 100) // len(inside)
             end = _between_lines(text, start, start + max(1, size))
             inside = encoded(text[start:end])[1:-1]
@@ -143,6 +143,6 @@ def _pieces(text: str) -> Iterator[bytes]:
 
 
 def _between_lines(text: str, start: int, end: int) -> int:
-    """Where to cut, at `end` or before: at the last newline, if that is not too far back."""
+    """Where to cut: at the last newline before `end`, or at `end` if that is too far back."""
     cut = text.rfind("\n", start + (end - start) // 4, end + 1)
     return cut if cut > start else end

@@ -1,4 +1,4 @@
-"""Python's own logging, told to Relay."""
+"""A handler for Python's logging."""
 
 import logging
 
@@ -7,9 +7,9 @@ from relay.client.task import Task
 
 
 class LogHandler(logging.Handler):
-    """Sends records as the task's log, with their level; what comes close together goes together.
+    """Sends log records as the task's log, with their level.
 
-    Never waits and never raises. What the client says of itself is left out.
+    It does not wait and does not raise. Records of the client itself are skipped.
     """
 
     def __init__(self, task: Task, level: int | str = logging.NOTSET) -> None:
@@ -22,4 +22,4 @@ class LogHandler(logging.Handler):
         try:
             self._task.log(self.format(record), level=record.levelname.lower())
         except Exception:
-            self.handleError(record)  # logging's own way: said on stderr, and the work goes on
+            self.handleError(record)  # as other handlers do: prints to stderr

@@ -1,4 +1,4 @@
-"""How all of the client speaks HTTP: as whom, as what, and no slower to begin than it must be."""
+"""Opens the HTTP client that all of the client uses."""
 
 import ssl
 
@@ -10,12 +10,12 @@ CONNECT = 5.0  # seconds
 
 
 def open_http(url: str, token: str | None, answer: float) -> httpx.Client:
-    """A connection to the Relay at `url`, which answers within so many seconds or not at all."""
+    """Open an HTTP client for the Relay at `url`. `answer` is the read timeout in seconds."""
     headers = {"User-Agent": f"relay/{__version__}"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    # the authorities of the world take longer to load than a request takes; without TLS none is
-    # asked, and what trusts nobody is what an https address met by mistake deserves
+    # Loading the certificate authorities takes longer than a request. Plain HTTP does not need
+    # them; the empty context then refuses any redirect to https.
     trusted = True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx.Client(
         timeout=httpx.Timeout(answer, connect=CONNECT), headers=headers, verify=trusted

@@ -1,8 +1,8 @@
-"""Events on their way: in memory while Relay answers, on disk while it does not, always in order.
+"""The queue of events to be sent: in memory while Relay answers, on disk while it does not.
 
-Whoever works puts events in and never waits: logs of one kind are joined until they are taken,
-progress is told a few times a second. One sender takes them out, oldest first, and drops them
-once they are stored. What is in the file is older than what is in memory.
+Producers add events and never wait. Logs with the same key are joined until they are taken, and
+progress is limited to a few events a second. One sender takes events, oldest first, and drops them
+once Relay has stored them. Events in the file are always older than those in memory.
 """
 
 import threading
@@ -14,39 +14,39 @@ from contextlib import suppress
 from relay.client.events import ENDINGS, MILESTONES, Draft, logs
 from relay.client.spool import Spool
 
-MEMORY_MOST = 4 * 2**20  # bytes; beyond, what waits goes to disk
-BATCH_LINES = 1_000  # what Relay takes in one request
-BATCH_BYTES = 512 * 2**10  # half of what Relay takes: a slow line gets it through in time
-FULL = 64 * 2**10  # bytes; so much is sent at once
-OLD = 0.05  # seconds; what waits so long is sent however little it is
-STALE = 1.0  # seconds; while Relay is away, memory goes to disk so often
-PROGRESS_EVERY = 0.25  # seconds; what an eye follows, and a fraction of what a token may send
-TASKS_MOST = 1_000  # tasks whose last progress is remembered
+MEMORY_MOST = 4 * 2**20  # bytes; beyond, events are moved to disk
+BATCH_LINES = 1_000  # Relay's limit for one request
+BATCH_BYTES = 512 * 2**10  # half of Relay's limit, so that a slow connection sends it in time
+FULL = 64 * 2**10  # bytes; as many are sent at once
+OLD = 0.05  # seconds; events that have waited so long are sent, however few
+STALE = 1.0  # seconds; while Relay is away, older events are moved to disk
+PROGRESS_EVERY = 0.25  # seconds between two progress events of a task
+TASKS_MOST = 1_000  # tasks for which the time of the last progress is kept
 
 
 class Outbox:
-    """The one queue between those who work and the one who sends. For any thread."""
+    """The queue between producers and the sender. For any thread."""
 
     def __init__(self, make_spool: Callable[[], Spool]) -> None:
-        """`make_spool` is asked for a file once one is needed; it may raise OSError."""
+        """`make_spool` is called once, when a file is needed. It may raise OSError."""
         self._make_spool = make_spool
         self._changed = threading.Condition()
         self._spool: Spool | None = None
-        self._taken: list[bytes] = []  # what the sender is at
+        self._taken: list[bytes] = []  # being sent
         self._drafts: deque[Draft] = deque()
-        self._held: dict[str | None, Draft] = {}  # progress whose time has not come
-        self._told: dict[str | None, float] = {}  # when progress was last let through
+        self._held: dict[str | None, Draft] = {}  # progress that is not due yet
+        self._told: dict[str | None, float] = {}  # when a task's progress was last queued
         self._size = 0
         self._urgent = False
-        self._gap = 0  # events lost since the last one that was kept
+        self._gap = 0  # events lost since the last one that was queued
         self.kept_on_disk = 0
         self.lost = 0
         self.spool_error: OSError | None = None
 
-    # -- those who work
+    # -- for producers
 
     def put(self, draft: Draft) -> None:
-        """Add an event. Never waits for Relay; what no bound has room for is counted as lost."""
+        """Add an event, without waiting. One that exceeds all limits is counted as lost."""
         with self._changed:
             if draft.event_type == "task_progress" and not self._due(draft):
                 self._held[draft.task_id] = draft
@@ -59,7 +59,7 @@ class Outbox:
             self._changed.notify_all()
 
     def _due(self, draft: Draft) -> bool:
-        """Whether progress may be told now: not right after, and not before an older one."""
+        """Whether progress may be queued now: its interval is over and no older one is held."""
         if draft.task_id in self._held:
             return False
         if draft.made - self._told.get(draft.task_id, 0) < PROGRESS_EVERY:
@@ -88,7 +88,7 @@ class Outbox:
         self._size += draft.size
 
     def _joined(self, draft: Draft) -> bool:
-        """Two streams of one command may alternate: the last but one is looked at while young."""
+        """Join a log to the last event, or to the last but one if stdout and stderr alternate."""
         candidates = [self._drafts[-1]] if self._drafts else []
         if len(self._drafts) > 1 and self._drafts[-1].key not in (None, draft.key):
             candidates.append(self._drafts[-2])
@@ -106,12 +106,12 @@ class Outbox:
 
     def _tell_of_gap(self, task_id: str | None) -> None:
         count, self._gap = self._gap, 0
-        note = f"… {count} events are missing here: Relay was away, and the room for them full"
+        note = f"… {count} events are missing here: Relay was away, and the buffer was full"
         for draft in logs(note, task_id, level="warning"):
             self._drafts.append(draft)
             self._size += draft.size
 
-    # -- the one who sends
+    # -- for the sender
 
     @property
     def empty(self) -> bool:
@@ -119,7 +119,7 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """Events that are not delivered and not lost, those on disk as far as we put them there."""
+        """How many events are neither delivered nor lost, without those of earlier processes."""
         with self._changed:
             return self.kept_on_disk + len(self._taken) + len(self._drafts) + len(self._held)
 
@@ -128,13 +128,13 @@ class Outbox:
         return self._spool is not None and self._spool.waiting > 0
 
     def hurry(self, urgent: bool = True) -> None:
-        """From now on everything is due at once; or, with False, no longer."""
+        """Make all events due at once, until called with False."""
         with self._changed:
             self._urgent = urgent
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until something is due to be sent; False when so long nothing was."""
+        """Wait until an event is due to be sent; returns False after `seconds`."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while (pause := self._pause()) > 0:
@@ -145,14 +145,14 @@ class Outbox:
             return True
 
     def wait_until_empty(self, seconds: float) -> bool:
-        """Wait until everything is delivered; False when it is not by then."""
+        """Wait until all events are delivered; returns False after `seconds`."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: not (self._on_disk or self._taken or self._drafts or self._held), seconds
             )
 
     def _pause(self) -> float:
-        """How long until something is due."""
+        """Seconds until an event is due."""
         if self._on_disk or self._taken or self._size >= FULL:
             return 0
         if self._urgent and (self._drafts or self._held):
@@ -164,7 +164,7 @@ class Outbox:
         return max(0, min(dues) - now) if dues else 3600
 
     def head(self, most_lines: int = BATCH_LINES, most_bytes: int = BATCH_BYTES) -> list[bytes]:
-        """The next events to be sent, as lines; the same ones until they are dropped."""
+        """The next events to send, as lines. Returns the same ones until they are dropped."""
         with self._changed:
             if self._spool is not None and self._spool.waiting:
                 return self._spool.head(most_lines, most_bytes)
@@ -185,7 +185,7 @@ class Outbox:
             self._taken.append(self._drafts.popleft().line())
 
     def drop(self, lines: list[bytes]) -> None:
-        """These came from `head` and are done with, wherever they are by now."""
+        """Remove lines that `head` returned, also if they have been moved to disk since."""
         with self._changed:
             on_disk = 0
             if self._spool is not None and self._spool.waiting:
@@ -204,7 +204,7 @@ class Outbox:
             self._changed.notify_all()
 
     def age(self) -> None:
-        """While Relay is away: put on disk what has waited in memory for a while."""
+        """While Relay is away: move events to disk that have waited for STALE seconds."""
         with self._changed:
             if self._taken or (self._drafts and time.monotonic() - self._drafts[0].made > STALE):
                 self._spill()
@@ -212,14 +212,14 @@ class Outbox:
     # -- disk
 
     def spill(self) -> None:
-        """Put everything on disk, as far as it has room."""
+        """Move all events to disk, as far as there is room."""
         with self._changed:
             for task in list(self._held):
                 self._let_through(task)
             self._spill()
 
     def _spill(self) -> None:
-        """Memory goes behind what the file holds. Where there is no file, it stays."""
+        """Append the events in memory to the file. Without a file they stay in memory."""
         if self._spool is None and self.spool_error is None:
             try:
                 self._spool = self._make_spool()
@@ -247,7 +247,7 @@ class Outbox:
             self._lose()
 
     def close(self) -> None:
-        """Let go of the file: deleted when empty, else left to whoever comes next."""
+        """Close the file. It is deleted if empty, else left for a later process."""
         with self._changed, suppress(OSError):
             if self._spool is not None:
                 self._spool.close()

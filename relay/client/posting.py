@@ -1,4 +1,4 @@
-"""One request to Relay, and what its answer means to a producer."""
+"""Posts events to Relay and interprets the answers."""
 
 import random
 from collections.abc import Iterable
@@ -10,26 +10,26 @@ import msgspec
 from relay.client.credentials import Credentials
 from relay.client.http import open_http
 
-ANSWER = 10.0  # seconds; Relay answers within 5 or says that it cannot
-PAUSE, LONGEST_PAUSE = 0.25, 15.0  # seconds between tries: the first, and what they grow to
-LONGEST_WAIT = 300.0  # seconds; no server's Retry-After is believed beyond
+ANSWER = 10.0  # seconds; Relay answers within 5, if only with an error
+PAUSE, LONGEST_PAUSE = 0.25, 15.0  # seconds between attempts: the first and the longest pause
+LONGEST_WAIT = 300.0  # seconds; a longer Retry-After is cut to this
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """It is in the stream: the receipt."""
+    """The events are stored. `receipt` is Relay's answer."""
 
     receipt: dict[str, Any]
 
 
 class Away(msgspec.Struct, frozen=True):
-    """Not now: try again, and not before `after` seconds where Relay said so."""
+    """Relay did not answer or is busy: try again, after `after` seconds if Relay gave a time."""
 
     why: str
     after: float | None = None
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Not like this, however often it is tried. `status` is 401 or 403 for who asks."""
+    """Relay refused the request: trying again does not help."""
 
     status: int
     why: str
@@ -47,7 +47,7 @@ Answer = Stored | Away | Refused
 
 
 class Posting:
-    """A connection to Relay's ingestion; for one thread. A context manager."""
+    """A connection for posting events. A context manager, for one thread."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -77,15 +77,14 @@ class Posting:
             try:
                 return Stored(msgspec.json.decode(response.content, type=dict[str, Any]))
             except msgspec.MsgspecError:
-                return Refused(200, f"{self._credentials.url} is no Relay: it answers otherwise")
-        why = told(response)
+                return Refused(200, f"{self._credentials.url} is not a Relay: unexpected answer")
         if response.status_code in (408, 429) or response.status_code >= 500:
-            return Away(f"Relay says: {why}", asked_to_wait(response))
-        return Refused(response.status_code, _advice(response.status_code, why))
+            return Away(f"Relay answered: {told(response)}", asked_to_wait(response))
+        return Refused(response.status_code, _advice(response))
 
 
 def pause_before(attempt: int, after: float | None) -> float:
-    """Seconds before the next try: what was asked for, or twice as long each time; with jitter."""
+    """Seconds before the next attempt: the time Relay asked for, or doubled each time; jittered."""
     if after is not None:
         return min(after, LONGEST_WAIT) + random.uniform(0, PAUSE)
     return min(PAUSE * 2.0 ** min(attempt, 16), LONGEST_PAUSE) * random.uniform(0.5, 1.0)
@@ -95,17 +94,14 @@ def asked_to_wait(response: httpx.Response) -> float | None:
     try:
         return max(0.0, float(response.headers["Retry-After"]))
     except (KeyError, ValueError):
-        return None  # none, or a date: the pauses of our own will do
+        return None  # missing, or a date: the default pauses apply
 
 
 def told(response: httpx.Response) -> str:
-    """What the problem document says, or the status alone where there is none."""
-    fallback = f"{response.status_code} {response.reason_phrase}".strip()
-    try:
-        problem = msgspec.json.decode(response.content, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return fallback
-    detail = problem.get("detail") or problem.get("title") or fallback
+    """The text of a problem document, or the status if there is none."""
+    problem = problem_of(response)
+    status = f"{response.status_code} {response.reason_phrase}".strip()
+    detail = problem.get("detail") or problem.get("title") or status
     errors = problem.get("errors")
     named = [
         f"{error.get('where')}: {error.get('message')}"
@@ -115,16 +111,26 @@ def told(response: httpx.Response) -> str:
     return " ".join([str(detail), *filter(None, ["; ".join(named)])])
 
 
-def _advice(status: int, why: str) -> str:
+def problem_of(response: httpx.Response) -> dict[str, Any]:
+    """The problem document of an answer (RFC 9457); empty if there is none."""
+    try:
+        return msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _advice(response: httpx.Response) -> str:
+    """What was refused, and what to do."""
+    status, why = response.status_code, told(response)
     if status == 401:
-        return f"Relay does not take the token: {why} Run `relay login`, or set RELAY_TOKEN."
+        return f"Relay refused the token: {why} Run `relay login`, or set RELAY_TOKEN."
+    if problem_of(response).get("code") == "insufficient_scope":
+        return "This token is watch-only. Use one that can publish."
     if status == 403:
-        return (
-            f"the token may not publish: {why} Use a hook token with the scope webhook or publish."
-        )
+        return f"Relay refused the token: {why}"
     if status in (400, 413, 422):
-        return f"Relay does not take this event: {why}"
-    return f"there is no Relay at this address, or not the one expected: {why}"
+        return f"Relay refused this event: {why}"
+    return f"there is no Relay at this address: {why}"
 
 
 def _words(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The thread that brings events to Relay: in order, again and again, and nobody waits for it."""
+"""The thread that sends events to Relay, in order and with retries."""
 
 import logging
 import threading
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from relay.client.posting import Posting, Refused
 
 THREAD = "relay-sender"  # its name
-HEAD_START = 2.0  # seconds; so long what was left over goes before what happens now
-TICK = 0.5  # seconds between looks at what nobody wakes us for
-LOOK = 0.05  # seconds between looks at a deadline that may be drawn nearer
+HEAD_START = 2.0  # seconds at the start for events that earlier processes left over
+TICK = 0.5  # seconds between two looks at left-over files and the deadline
+LOOK = 0.05  # seconds between two looks at a deadline that may be moved forward
 
 Tell = Callable[[str], None]
 
 
 class Queue(Protocol):
-    """Where events wait in order."""
+    """A queue of events: an outbox or a spool."""
 
     def head(self, most_lines: int, most_bytes: int) -> list[bytes]: ...
     def drop(self, lines: list[bytes]) -> None: ...
 
 
 class Sender:
-    """Delivers one outbox, and what earlier processes of the same owner left over."""
+    """Delivers the events of one outbox, and those that earlier processes left over."""
 
     def __init__(self, outbox: Outbox, credentials: Credentials, tell: Tell) -> None:
-        """`tell` hears, once each and on the sender's thread, what a person has to do."""
+        """`tell` is called on the sender's thread, once for each problem that needs a person."""
         self._outbox = outbox
         self._credentials = credentials
         self._tell = tell
@@ -43,8 +43,8 @@ class Sender:
         self._closing = threading.Event()
         self._deadline = float("inf")
         self.refused = 0
-        self.trouble: str | None = None  # why it is not there yet
-        self.stopped = False  # and never will be, with this token at this address
+        self.trouble: str | None = None  # why the last attempt failed
+        self.stopped = False  # refused for good: the token or the address is wrong
         self._told_of_events = False
         self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
 
@@ -52,18 +52,18 @@ class Sender:
         self._thread.start()
 
     def hurry(self, deadline: float) -> None:
-        """Try for no longer than until `deadline`, on the monotonic clock; the earliest counts."""
+        """Stop at `deadline`, on the monotonic clock. The earliest deadline counts."""
         self._deadline = min(self._deadline, deadline)
         self._closing.set()
         self._outbox.hurry()
 
     def wait(self) -> None:
-        """After `hurry`: wait for the thread until its deadline, which may be drawn nearer."""
+        """After `hurry`: wait for the thread until its deadline, which may be moved forward."""
         while self._thread.is_alive() and (left := self._deadline - time.monotonic()) > 0:
             self._thread.join(min(left, LOOK))
 
     def _run(self) -> None:
-        # imported here: what one wants to watch need not wait for an HTTP library
+        # imported here, so that the program does not wait for the HTTP library
         from relay.client.posting import Posting
 
         _hush()
@@ -84,7 +84,7 @@ class Sender:
             self._old.close()
 
     def _send_left_over(self, posting: "Posting", seconds: float) -> None:
-        """A batch of it, or as many as go into `seconds`."""
+        """Send left-over events: one batch, or as many as fit into `seconds`."""
         until = time.monotonic() + seconds
         while not self.stopped:
             if self._old is None and (spool := next(self._left, None)) is not None:
@@ -94,7 +94,7 @@ class Sender:
             with suppress(OSError):
                 sent = self._send(posting, self._old, tries=1)
                 if not sent and self._old.waiting:
-                    return  # not now; what happens now has its turn
+                    return  # Relay is away: new events are next
                 if sent and time.monotonic() >= min(until, self._deadline):
                     return
                 if sent:
@@ -103,7 +103,7 @@ class Sender:
             self._old = None
 
     def _send(self, posting: "Posting", queue: Queue, tries: int | None = None) -> bool:
-        """Bring the next batch to its end; False when there is none, or it was given up."""
+        """Send the next batch, with retries. Returns False if there is none or it was given up."""
         from relay.client.posting import Away, Refused, pause_before
 
         attempt = 0
@@ -118,7 +118,7 @@ class Sender:
                 if not self._sleep(pause_before(attempt - 1, answer.after), answer.after is None):
                     return False
                 if not closing and self._closing.is_set():
-                    attempt = 0  # the last tries follow each other quickly
+                    attempt = 0  # the last attempts begin with short pauses again
                 continue
             if isinstance(answer, Refused) and not self._sift(answer, lines):
                 return False
@@ -131,7 +131,7 @@ class Sender:
         return False
 
     def _sift(self, answer: "Refused", lines: list[bytes]) -> bool:
-        """What to do about a refusal: halve the batch, leave one event out, or end it all."""
+        """Handle a refusal: halve the batch, drop a single event, or stop for good."""
         if not answer.of_the_events:
             self.stopped = True
             self.trouble = answer.why
@@ -147,7 +147,7 @@ class Sender:
         return True
 
     def _sleep(self, seconds: float, may_end_early: bool) -> bool:
-        """Wait before the next try, and put on disk what gathers; False when it is not worth it."""
+        """Wait before the next attempt, and move old events to disk. False past the deadline."""
         until = time.monotonic() + seconds
         closing = self._closing.is_set()
         while (left := until - time.monotonic()) > 0:
@@ -164,7 +164,7 @@ class Sender:
 
 
 class _NotOurs(logging.Filter):
-    """Keeps what this thread's HTTP says out of other people's logs: it would never end."""
+    """Drops log records of this thread's HTTP client: LogHandler would send them without end."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.threadName != THREAD

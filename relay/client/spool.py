@@ -1,8 +1,8 @@
-"""What waits on disk while Relay is away: one file a process, sent on by whoever comes next.
+"""Events on disk while Relay is away: one file per process, sent later by any process.
 
-The first line is how far the file has been delivered, the second whose it is, the rest events.
-Whoever holds the file's lock works on it; the lock ends with its process. Only its owner may
-read the file: it holds what was logged.
+The first line is the position up to which events are delivered, the second the owner; the others
+are events. A process works on a file while it holds its lock, which ends with the process. Only
+the file's owner can read it, because it contains logs.
 """
 
 import errno
@@ -19,16 +19,16 @@ import platformdirs
 
 from relay.client.credentials import Credentials
 
-FILE_MOST = 64 * 2**20  # bytes; a few hours of a chatty build, and nobody's disk is filled by it
+FILE_MOST = 64 * 2**20  # bytes; a few hours of a build with much output
 FOLDER_MOST = 256 * 2**20  # bytes; of all files together
-RESERVE = 2**20  # bytes; beyond FILE_MOST, for what is under way and how tasks began and ended
-KEPT_FOR = 30 * 86_400  # seconds; who has not come back by then will not
+RESERVE = 2**20  # bytes beyond FILE_MOST, for events being sent and the starts and ends of tasks
+KEPT_FOR = 30 * 86_400  # seconds; older files are deleted
 
 _PLACE = 20  # bytes of the first line: nineteen digits and a newline
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Whose events a file holds: they are delivered there, or not at all."""
+    """The Relay and the user of a file's events. They are sent to no other."""
 
     url: str
     user: str
@@ -43,7 +43,7 @@ def spool_folder() -> Path:
 
 
 class Spool:
-    """A file of events in order: added at its end, taken from its head. Not for two threads."""
+    """A file with a queue of events. Not for several threads."""
 
     def __init__(self, path: Path, descriptor: int, first: int, room: int = 0) -> None:
         self.path = path
@@ -55,11 +55,11 @@ class Spool:
 
     @property
     def waiting(self) -> int:
-        """Bytes that are not delivered yet."""
+        """How many bytes are not delivered yet."""
         return self._end - self._next
 
     def add(self, line: bytes, *, important: bool = False) -> bool:
-        """Keep an event; False when the bound is reached. Raises OSError, and has not kept it."""
+        """Append an event; returns False if the file is full. On OSError nothing is appended."""
         if self._end + len(line) > self._room + (RESERVE if important else 0):
             return False
         written = os.pwrite(self._descriptor, line, self._end)
@@ -70,17 +70,17 @@ class Spool:
         return True
 
     def head(self, most_lines: int, most_bytes: int) -> list[bytes]:
-        """The next events, at least one where there is one."""
+        """The next events, at least one if there is any."""
         block = os.pread(self._descriptor, min(self.waiting, most_bytes), self._next)
         lines = block.splitlines(keepends=True)[:most_lines]
         if lines and not lines[-1].endswith(b"\n"):
-            lines.pop()  # cut here, or never written whole by a process that died
+            lines.pop()  # cut off here, or by the end of the process that wrote it
         if not lines:
             self._next = self._end
         return lines
 
     def drop(self, lines: Iterable[bytes]) -> None:
-        """These were the next ones and are done with."""
+        """Remove the next events: these lines."""
         self._next += sum(map(len, lines))
         if not self.waiting:
             os.ftruncate(self._descriptor, self._first)
@@ -88,7 +88,7 @@ class Spool:
         os.pwrite(self._descriptor, b"%019d\n" % self._next, 0)
 
     def close(self) -> None:
-        """Leave the file to whoever comes next, or delete it when nothing waits in it."""
+        """Close the file for a later process, or delete it if it is empty."""
         if self._descriptor < 0:
             return
         if not self.waiting:
@@ -98,7 +98,7 @@ class Spool:
 
 
 def new_spool(owner: Owner, folder: Path | None = None) -> Spool:
-    """A file of this process' own. Raises OSError."""
+    """Create a file for this process. Raises OSError."""
     folder = folder or spool_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     taken = sum(_size(path) for path in folder.glob("*.ndjson"))
@@ -116,7 +116,7 @@ def new_spool(owner: Owner, folder: Path | None = None) -> Spool:
 
 
 def left_over(owner: Owner, folder: Path | None = None) -> Iterator[Spool]:
-    """The files that dead processes left for this owner, the oldest first; each is ours to end."""
+    """Open the files that ended processes left for this owner, the oldest first. Close each."""
     for path in sorted((folder or spool_folder()).glob("*.ndjson")):
         with suppress(OSError):
             if (spool := _adopt(path, owner)) is not None:
@@ -127,10 +127,10 @@ def _adopt(path: Path, owner: Owner) -> Spool | None:
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     ours = False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody's
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: in use
         status = os.fstat(descriptor)
         if status.st_nlink == 0 or status.st_uid != os.getuid():
-            return None  # delivered by another a moment ago, or not ours at all
+            return None  # just delivered by another process, or another user's
         if time.time() - status.st_mtime > KEPT_FOR:
             path.unlink(missing_ok=True)
             return None
@@ -140,7 +140,7 @@ def _adopt(path: Path, owner: Owner) -> Spool | None:
         ours = True
         return Spool(path, descriptor, max(int(place), _PLACE + len(head) + 1))
     except (ValueError, msgspec.MsgspecError):
-        return None  # not a file of this kind, or of a process that died making it
+        return None  # another kind of file, or not completely written
     finally:
         if not ours:
             os.close(descriptor)

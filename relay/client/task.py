@@ -1,4 +1,4 @@
-"""One piece of work, as a block: begun, told about, ended well or not.
+"""A task as a `with` block: reports its start, its progress and its end.
 
 with relay.task("train") as task:
     for epoch in task.track(range(10)):
@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from relay.client.client import Client, NotDelivered, Outcome
 from relay.client.events import clean_id, task_name
 
-MESSAGE_MOST = 4_000  # characters of an exception's message; its place is a card, not a log
+MESSAGE_MOST = 4_000  # characters of an exception's message: it is shown on a card
 
 T = TypeVar("T")
 
 
 class Task:
-    """A context manager, also for `async with`. Nothing in its block waits for Relay."""
+    """A context manager, also for `async with`. Calls inside the block do not wait for Relay."""
 
     def __init__(self, title: str, task_id: str, client: Client, *, owns_client: bool) -> None:
         self.title = title
@@ -29,15 +29,15 @@ class Task:
         self._owns_client = owns_client
         self._started = time.monotonic()
 
-    # -- what the work says of itself
+    # -- progress and log
 
     def progress(self, fraction: float, message: str | None = None, **keys: Any) -> None:
-        """How far it is, from 0 to 1. Call it as often as you like: the newest counts."""
+        """Report progress from 0 to 1. Call it as often as you like: the rate is limited here."""
         payload = {"progress": min(1.0, max(0.0, float(fraction))), **_said(message), **keys}
         self._client.publish("task_progress", payload, self.task_id)
 
     def log(self, message: object, level: str | None = None, **keys: Any) -> None:
-        """A line, or several."""
+        """Report one or more lines of output."""
         if level is not None:
             keys["level"] = level
         self._client.log(str(message), self.task_id, **keys)
@@ -45,7 +45,7 @@ class Task:
     def track(
         self, items: Iterable[T], total: int | None = None, message: str | None = None
     ) -> Iterator[T]:
-        """The same items, one after the other, with progress after each."""
+        """Iterate over the items and report progress after each."""
         if total is None and isinstance(items, Sized):
             total = len(items)
         for done, item in enumerate(items, 1):
@@ -53,7 +53,7 @@ class Task:
             if total:
                 self.progress(done / total, f"{message or ''} {done}/{total}".strip())
 
-    # -- its life
+    # -- start and end
 
     def start(self) -> "Task":
         self._started = time.monotonic()
@@ -88,7 +88,7 @@ class Task:
             self.outcome = self._client.close()
         except NotDelivered as error:
             self.outcome = error.outcome
-            if exception is None:  # else the work's own failure is the one to hear of
+            if exception is None:  # otherwise the exception of the block is raised
                 raise
 
     def __enter__(self) -> "Task":
@@ -112,7 +112,7 @@ class Task:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Only the end waits: in a thread, for a bounded time, also when we were cancelled."""
+        """Close the client in a thread, for a bounded time, also when cancelled."""
         import anyio
 
         self._ended_with(exception)
@@ -130,10 +130,10 @@ def task(
     token: str | None = None,
     strict: bool = False,
 ) -> Task:
-    """A block of work that Relay shows while it runs. With a `client`, several share it.
+    """A task for a `with` block. Several tasks can share a `client`.
 
-    Without `task_id` each run is a task of its own. With `strict`, it raises NoCredentials at the
-    start and NotDelivered at the end instead of saying so in the log.
+    Without `task_id`, each run is a task of its own. With `strict`, NoCredentials is raised at the
+    start and NotDelivered at the end; otherwise these problems are logged.
     """
     return Task(
         title,

@@ -1,4 +1,4 @@
-"""tqdm's bar, whose progress is also the task's. Needs tqdm; `Task.track` needs nothing.
+"""A tqdm bar that also reports the task's progress. Needs tqdm; `Task.track` does not.
 
 from relay.client.tqdm import tqdm
 """
@@ -11,7 +11,7 @@ from relay.client.task import Task
 
 
 class tqdm(original.tqdm):  # type: ignore[misc]
-    """`tqdm(items, task=task)`; everything else as in tqdm. It tells whenever it draws itself."""
+    """`tqdm(items, task=task)`. It reports progress each time the bar is drawn."""
 
     def __init__(self, *arguments: Any, task: Task | None = None, **options: Any) -> None:
         self._task = task

@@ -1,7 +1,7 @@
-"""One's stream, read as long as one likes: across breaks, with nothing twice or missing.
+"""Reads a stream without end: reconnects after breaks, without duplicates or holes.
 
-Server-sent events over HTTP, resumed by cursor. Whoever reads slowly slows the reading, not the
-memory: what is not read yet waits at the server.
+It uses server-sent events and resumes by cursor. A slow consumer does not use more memory here:
+events that are not read yet wait at the server.
 """
 
 import random
@@ -17,14 +17,14 @@ from relay.client.credentials import Credentials
 from relay.client.http import open_http
 from relay.client.posting import LONGEST_PAUSE, PAUSE
 
-SILENCE = 45.0  # seconds; Relay says something every fifteen
-JITTER = 1.0  # seconds within which those that a restart cut off come back
+SILENCE = 45.0  # seconds; Relay sends a heartbeat every 15
+JITTER = 1.0  # seconds; spreads the clients that reconnect after a restart
 LINE_MOST = 2**20  # bytes; the largest event has a tenth of that
 ENDED = (4401, 4403)  # close codes after which this credential opens no stream
 
 
 class Said(msgspec.Struct, frozen=True):
-    """One message: an event, or a control by its name. `raw` is its JSON."""
+    """A message: an event, or a control message with its name. `raw` is its JSON."""
 
     raw: bytes
     fields: dict[str, Any]
@@ -32,21 +32,21 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Break(msgspec.Struct, frozen=True):
-    """The stream is cut, and tried again after `pause` seconds."""
+    """The connection was lost. The next attempt is after `pause` seconds."""
 
     why: str
     pause: float
 
 
 class Stream:
-    """The stream of whom the credentials are."""
+    """The stream of the credentials' user."""
 
     def __init__(
         self, credentials: Credentials, start: Mapping[str, str], *, silence: float = SILENCE
     ) -> None:
-        """`start` is where to begin, as the query says it: `after` or `last`.
+        """`start` is the query parameter of where to start: `after` or `last`.
 
-        After `silence` seconds without a byte the connection is given up, and made again.
+        After `silence` seconds without data the connection counts as lost.
         """
         self._credentials = credentials
         self._silence = silence
@@ -54,9 +54,9 @@ class Stream:
         self.cursor: str | None = None
 
     def read(self) -> Iterator[list[Said] | Break]:
-        """What came at once, and breaks; without end.
+        """Yield messages that arrived together, and breaks, without end.
 
-        Raises Refused when there is no more, or when Relay was never reached.
+        Raises Refused if the stream is refused, or if the first connection fails.
         """
         attempt = 0
         with open_http(self._credentials.url, self._credentials.token, self._silence) as http:
@@ -76,7 +76,7 @@ class Stream:
                         raise
                     ending = Break(str(error), error.after or _pause(attempt))
                 attempt += 1
-                ending = ending or Break("the stream was cut", _pause(attempt))
+                ending = ending or Break("the connection was lost", _pause(attempt))
                 yield ending
                 time.sleep(ending.pause)
 
@@ -93,12 +93,12 @@ class Stream:
             for chunk in answer.iter_raw():
                 *blocks, rest = (rest + chunk).split(b"\n\n")
                 if len(rest) > LINE_MOST:
-                    raise Refused(f"{url} is no stream of Relay's", status=200)
+                    raise Refused(f"{url} is not a stream of Relay", status=200)
                 if said := [one for block in blocks if (one := self._said(block)) is not None]:
                     yield said
 
     def _said(self, block: bytes) -> Said | None:
-        """A block's message; None for a heartbeat. Its id is the cursor from here on."""
+        """The message of a block; None for a heartbeat. Its id becomes the cursor."""
         lines = block.split(b"\n")
         fields = {name: value for name, _, value in (line.partition(b": ") for line in lines)}
         if b"id" in fields:
@@ -108,19 +108,19 @@ class Stream:
         try:
             decoded = msgspec.json.decode(raw, type=dict[str, Any])
         except msgspec.MsgspecError:
-            raise Refused("what came is no event of Relay's", status=200) from None
+            raise Refused("unexpected data in the stream: is this a Relay?", status=200) from None
         return Said(raw, decoded, fields.get(b"event", b"").decode())
 
 
 def _ending(said: list[Said]) -> Break | None:
-    """What a goodbye among them asks for. Raises Refused where there is no way back."""
+    """The break that a close message announces. Raises Refused if it is final."""
     for one in said:
         if one.control == "close":
             code, reason = one.fields.get("code"), one.fields.get("reason")
             if code in ENDED:
                 raise Refused(f"Relay closed the stream: {reason} ({code}).", status=401)
             after = (one.fields.get("retry_after_ms") or 0) / 1000
-            return Break(f"Relay says goodbye: {reason}", after + random.uniform(0, JITTER))
+            return Break(f"Relay closed the stream: {reason}", after + random.uniform(0, JITTER))
     return None
 
 

@@ -1,1 +1,1 @@
-"""A command that Relay watches: it runs as it would without, and its output becomes events."""
+"""Runs a command and turns its output into events, without changing how the command behaves."""

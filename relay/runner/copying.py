@@ -1,4 +1,4 @@
-"""Copies what the command prints and what is typed. Each copy runs in a thread of its own."""
+"""Copies the command's output and the keyboard's input, each in a thread of its own."""
 
 import os
 import select
@@ -10,8 +10,8 @@ from relay.runner.selectable_event import SelectableEvent
 from relay.runner.streams import BLOCK_SIZE, STDIN, Output
 from relay.runner.terminal import Terminal
 
-LINGER_SECONDS = 0.2  # of silence after the command's end, while others hold its output open
-LOOK_INTERVAL = 0.5  # seconds between two looks whether a background job is in the foreground
+LINGER_SECONDS = 0.2  # of silence after the command's end, if other processes hold its output
+LOOK_INTERVAL = 0.5  # seconds between two checks whether a background job is in the foreground
 KEYS_SIZE = 4_096  # bytes read at once from the keyboard
 
 OnOutput = Callable[[str, bytes], None]  # called with "stdout" or "stderr", and a block

@@ -16,7 +16,7 @@ NOT_EXECUTED = 127  # the process's own exit code then; the runner reads the err
 
 
 class Execution(NamedTuple):
-    """A command, and what it finds when it starts."""
+    """A command and the environment of its start: files, terminal and blocked signals."""
 
     command: Sequence[str]  # the program and its arguments
     files: tuple[int, int, int]  # become its stdin, stdout and stderr
@@ -51,12 +51,12 @@ def _execute(command: Sequence[str]) -> NoReturn:
     try:
         os.execvp(command[0], list(command))
     except PermissionError:
-        # A folder of PATH that may not be searched answers so for every name: shells pass it over.
+        # A PATH folder without search permission causes this for every name. Shells skip it.
         if _is_name(command[0]) and not _stands_on_path(command[0]):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
         raise
     except OSError as error:
-        # a script that names no interpreter: shells run it themselves
+        # a script without an interpreter line: shells run it with /bin/sh
         path = shutil.which(command[0])
         if error.errno != errno.ENOEXEC or path is None:
             raise
@@ -69,5 +69,5 @@ def _is_name(program: str) -> bool:
 
 
 def _stands_on_path(name: str) -> bool:
-    """Whether some folder of PATH shows a file of this name, executable or not."""
+    """Whether a folder of PATH contains a file of this name, executable or not."""
     return any(os.path.isfile(os.path.join(folder, name)) for folder in os.get_exec_path())

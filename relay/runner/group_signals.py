@@ -1,18 +1,19 @@
-"""Tells signals to the whole process group from those to the runner alone."""
+"""Distinguishes signals to the whole process group from signals to the runner alone."""
 
 import threading
 import time
 from collections.abc import Callable
 
-# Seconds until the session leader is asked. A signal to the runner alone is forwarded so late.
+# Seconds to wait for the leader's report before it is asked: delays signals to the runner alone.
 WAIT_SECONDS = 0.1
-SAME_SIGNAL_SECONDS = 2.0  # a report that is older was about another signal of that number
+SAME_SIGNAL_SECONDS = 2.0  # an older report is about an earlier signal of that number
 
 
 class GroupSignals:
     """The signals that the session leader got. It is in the runner's process group.
 
-    Nothing sends it one by itself: what it gets was sent to the whole group, to the command too.
+    Nothing sends a signal to the leader alone: each was sent to the whole group, and so to the
+    command.
     """
 
     def __init__(self, request_signals: Callable[[], None]) -> None:

@@ -25,10 +25,10 @@ class LeaderProcess:
         self._stopped_by = 0  # the signal that stopped it last
 
     def start(self, runner_files: Iterable[int]) -> bool:
-        """Start the command, and return whether it runs; both is reported.
+        """Start the command, report the result, and return whether it runs.
 
-        `runner_files` are the runner's ends of pipes and terminals, and the command's. None stays
-        open here, or the reader of a pipe would never see its end.
+        `runner_files` are both ends of the runner's pipes and terminals. They are closed here, or
+        the reader of a pipe would never see its end.
         """
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -68,7 +68,7 @@ class LeaderProcess:
                     self._report(ReportKind.GROUP_SIGNAL, signal.sigwait(pending))
                 self._report(ReportKind.SIGNALS_REPORTED)
             else:
-                self._collect_changes()  # before a request, which depends on the state of now
+                self._collect_changes()  # before a request, which depends on the current state
                 if number == Request.STOP_RUNNER:
                     self._stop_runner()
                 elif number == Request.CONTINUE_COMMAND:
@@ -87,7 +87,7 @@ class LeaderProcess:
                 self._report(ReportKind.STOPPED, self._stopped_by)
                 continue
             if self._state is CommandState.STOPPED_WITH_RUNNER:
-                # Another process continued or killed the command: the runner stops no longer.
+                # Another process continued or killed the command: the runner must continue, too.
                 os.kill(self._runner, signal.SIGCONT)
             if os.WIFCONTINUED(status):
                 self._change(Change.CONTINUED)
@@ -99,7 +99,7 @@ class LeaderProcess:
     def _stop_runner(self) -> None:
         """Stop the runner as the command was stopped, if the command still is."""
         if self._state is CommandState.ENDED:
-            return  # which is reported
+            return  # the end has been reported
         if self._state is CommandState.RUNNING:
             self._report(ReportKind.NOT_STOPPED)
             return
@@ -111,7 +111,7 @@ class LeaderProcess:
         self._report(ReportKind.RUNNER_STOPPED)
 
     def _continue_command(self) -> None:
-        """The runner continues: so do the command and all that a key would have stopped with it."""
+        """Continue the command, and all processes that the stop key would have stopped with it."""
         if self._state not in (CommandState.STOPPED, CommandState.STOPPED_WITH_RUNNER):
             return
         assert self._terminal is not None

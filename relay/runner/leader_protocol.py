@@ -1,4 +1,4 @@
-"""What the runner and its session leader send each other: requests are signals, reports lines."""
+"""Messages between the runner and its session leader: requests are signals, reports are lines."""
 
 import signal
 from enum import IntEnum, StrEnum

@@ -1,4 +1,4 @@
-"""Blocks of bytes become lines, as a terminal shows them in the end."""
+"""Turns blocks of bytes into lines, as a terminal finally shows them."""
 
 import codecs
 import re
@@ -42,7 +42,7 @@ class Lines:
         lines = self._visible(whole) if newline else None
         if newline and self._continued:
             self._continued = False
-            lines = lines or None  # the end of a line whose beginning was returned
+            lines = lines or None  # the end of a line that was returned in part
         bar = None
         if "\r" in self._rest:
             bar = self._overwritten()
@@ -67,7 +67,7 @@ class Lines:
         return self._mask(self._visible(text)) or None
 
     def _take_piece(self) -> str:
-        """The line as far as it has come, except what may be the beginning of a secret."""
+        """The line so far, except the part that may be the beginning of a secret."""
         self._rest = self._mask(self._rest)
         cut = len(self._rest) - self._mask.unsure(self._rest)
         piece, self._rest = self._rest[:cut], self._rest[cut:]
@@ -75,13 +75,13 @@ class Lines:
         return piece
 
     def _visible(self, text: str) -> str:
-        """What a terminal shows in the end: of each overwritten line the last writing."""
+        """The lines as a terminal finally shows them: the last state of overwritten lines."""
         if "\r" not in text:
             return text
         return "\n".join(_last_writing(line) for line in text.split("\n"))
 
     def _overwritten(self) -> str | None:
-        """The last writing on the line; the earlier ones are dropped."""
+        """The last state of an overwritten line; the earlier ones are dropped."""
         start = self._rest.rstrip("\r").rfind("\r")
         if start > 0:
             self._rest = self._rest[start:]
@@ -89,7 +89,7 @@ class Lines:
         return _last_writing(self._rest) or None
 
     def _without_full_screen(self, text: str) -> str:
-        """The text without what a full-screen program paints, which is no log."""
+        """The text without the output of full-screen programs, which is not a log."""
         if not self._full_screen and "\x1b[?" not in text:
             return text
         kept, at = [], 0

@@ -13,7 +13,7 @@ _CONTROL = re.compile(
 _PERCENT = re.compile(r"(?<![\w.,%/-])(\d{1,3}(?:[.,]\d{1,3})?)\s?%")
 _OF = re.compile(r"(?<![\w./:-])(\d{1,9})\s?/\s?(\d{1,9})(?![\w/.-])")
 
-# In a line that stays, a number may be about anything. It counts only where progress is written.
+# In an ordinary line a number can mean anything. It counts only in the usual forms of progress:
 # [ 42%] at either end; 3/10 or [3/10] at the start, or after a word or two (Epoch 3/10).
 _PERCENT_IN_LINE = re.compile(
     r"^\s*\[?\s*(\d{1,3}(?:\.\d{1,3})?)\s?%(?:\]|[\s|:]|$)|\[\s*(\d{1,3})%\]\s*$"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_WAITING = 8 * 2**20  # bytes of output that are not read yet; further ones are dropped
 MAX_BATCH = 128 * 2**10  # bytes read at once, so that the threads that copy run in between
 GATHER_SECONDS = 0.01  # blocks that come within it are read together
-MAX_READ_SECONDS = 30.0  # at the end, until all output is read: a wait for no network
+MAX_READ_SECONDS = 30.0  # at the end, until all output is processed; the network is not waited for
 MAX_TITLE = 200  # characters
 
 OnNote = Callable[[str], None]
@@ -29,7 +29,7 @@ class Recorder:
     def __init__(
         self, credentials: Credentials, title: str, task_id: str, mask: Mask, on_note: OnNote
     ) -> None:
-        """`on_note` gets sentences that a person has to know, such as what was not delivered."""
+        """`on_note` is called with notes for the user, such as what was not delivered."""
         self._credentials = credentials
         self._title = mask(title)[:MAX_TITLE]
         self._task_id = task_id
@@ -61,13 +61,13 @@ class Recorder:
         self._wake.set()
 
     def finish(self, returncode: int, duration: float, message: str | None, wait: float) -> None:
-        """Record how the command ended. Deliver all within `wait` seconds, or keep it on disk."""
+        """Record how the command ended. Deliver for `wait` seconds; the rest is kept on disk."""
         deadline = time.monotonic() + wait
         self._ended.set()
         self._wake.set()
         self._thread.join(max(wait, MAX_READ_SECONDS))
         if (client := self._client) is None or self._thread.is_alive():
-            self._on_note("what the command printed could not be reported in time")
+            self._on_note("the command's output could not be published in time")
             return
         payload: dict[str, Any] = {"title": self._title, "exit_code": returncode}
         if message is not None:
@@ -100,7 +100,7 @@ class Recorder:
             self._log(client, stream, lines.end())
 
     def _take(self) -> list[tuple[str, bytes]]:
-        """Take all that waits, with successive blocks of one stream joined."""
+        """Take all waiting blocks, with successive blocks of one stream joined."""
         with self._lock:
             blocks, self._blocks = self._blocks, deque()
             self._size = 0

@@ -7,17 +7,17 @@ from urllib.parse import quote, urlsplit
 MIN_LENGTH = 6  # characters; shorter values are also ordinary words
 MASK = "***"
 
-# Words that make the name of a variable one of a secret: between underscores, or anywhere.
+# A variable is secret if its name has one of these words between underscores, or these anywhere.
 _WORDS = frozenset(
     {"APIKEY", "AUTH", "BEARER", "COOKIE", "CREDENTIAL", "CREDENTIALS", "JWT", "KEY", "KEYS"}
     | {"PASS", "PAT", "PWD"}
 )
 _ANYWHERE = re.compile("TOKEN|SECRET|PASSW|PASSPHRASE|PRIVATE_?KEY|API_?KEY")
-_PLACES = ("_SOCK", "_FILE", "_PATH", "_DIR")  # the place of a secret is not secret
+_PLACES = ("_SOCK", "_FILE", "_PATH", "_DIR")  # the location of a secret is not secret
 
 
 def secrets_of(environ: Mapping[str, str]) -> set[str]:
-    """The values to mask: of variables with names of secrets, and passwords in addresses."""
+    """The values to mask: those of variables with secret names, and passwords in URLs."""
     found = set()
     for name, value in environ.items():
         if _names_a_secret(name.upper()):

@@ -17,10 +17,10 @@ from relay.runner.signal_forwarding import FORWARDED
 
 
 class SessionLeader:
-    """The runner's side of it."""
+    """The session leader, as the runner uses it."""
 
     def __init__(self, execution: Execution, runner_files: Iterable[int]) -> None:
-        """Fork it. There must be no other thread yet.
+        """Fork the process. No other thread may run yet.
 
         `runner_files` are the descriptors that it closes.
         """
@@ -35,7 +35,7 @@ class SessionLeader:
                 leader = LeaderProcess(execution, reports_write, runner)
                 if leader.start(runner_files):
                     leader.watch(frozenset() if execution.terminal else frozenset(FORWARDED))
-                    os.read(held, 1)  # until `release`: its end is the end of the session
+                    os.read(held, 1)  # until `release`: when the leader ends, the session ends
             finally:
                 os._exit(0)
         os.close(reports_write)
@@ -51,11 +51,11 @@ class SessionLeader:
         return Report.decode(line) if line else Report(ReportKind.ENDED, signal.SIGKILL)
 
     def request_signals(self) -> None:
-        """Have it report all signals that it got until now, and then SIGNALS_REPORTED."""
+        """Request reports of all signals that it got until now, followed by SIGNALS_REPORTED."""
         os.kill(self._process, Request.REPORT_SIGNALS)
 
     def stop_runner(self) -> Report:
-        """Have it stop the runner unless the command continues already, and wait for its answer.
+        """Request that it stops the runner, unless the command continues already; wait for it.
 
         The leader stops the runner and continues it, so that both come in the order in which the
         command stopped and continued. Returns RUNNER_STOPPED, NOT_STOPPED, or the command's ENDED.
@@ -66,15 +66,15 @@ class SessionLeader:
         return report
 
     def continue_command(self) -> None:
-        """Have it continue the command, if the command is stopped.
+        """Request that it continues the command, if the command is stopped.
 
-        The leader knows whether it is. And it may: a process of the command's own session may
-        continue another user's process, as a shell may.
+        Only the leader knows whether it is stopped, and has the permission: a process may continue
+        another user's process only within its own session.
         """
         os.kill(self._process, Request.CONTINUE_COMMAND)
 
     def release(self) -> None:
-        """Let it end, and wait for that. Its processor time and the command's count as ours."""
+        """Let it end and wait for it, so that the processor time of both counts as ours."""
         os.close(self._hold)
         self._reports.close()
         os.waitpid(self._process, 0)

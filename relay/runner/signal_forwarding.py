@@ -1,4 +1,4 @@
-"""Signals to the runner are meant for the command. This module receives and sends them."""
+"""Receives the signals that are sent to the runner and meant for the command, and sends signals."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-# What people and services send to end or steer a program, and what terminals send.
+# Signals that users, service managers and terminals send to end or control a program.
 FORWARDED = (
     *(signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP),
     *(signal.SIGUSR1, signal.SIGUSR2),
@@ -52,13 +52,13 @@ def unblock_stop_key(blocked: Iterable[int]) -> None:
 
 
 def send_signal(process: int, number: int) -> None:
-    """Send it, if the process still is and may be sent one."""
+    """Send a signal, if the process still exists and permits it."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(process, number)
 
 
 def send_group_signal(group: int, number: int) -> None:
-    """Send it to a process group, if there is one that may be sent it."""
+    """Send a signal to a process group, if it still exists and permits it."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 

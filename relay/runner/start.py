@@ -12,11 +12,11 @@ from relay.runner.session_leader import SessionLeader
 from relay.runner.signal_forwarding import block_stop_key, unblock_stop_key
 from relay.runner.streams import Streams, open_streams
 
-NOT_FOUND, NOT_RUNNABLE = 127, 126  # the exit codes that shells give
+NOT_FOUND, NOT_RUNNABLE = 127, 126  # as in shells
 
 
 class CannotStart(Exception):
-    """There is no such command, or it may not be run; `exit_code` is what shells give then."""
+    """The command does not exist or cannot be executed. `exit_code` is the one that shells use."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -34,16 +34,16 @@ class StartedCommand(NamedTuple):
 
 
 def start_command(arguments: Sequence[str], blocked: frozenset[int]) -> StartedCommand:
-    """Start a command whose first argument is its program. `blocked` signals are so for it.
+    """Start a command. It begins with the `blocked` signals blocked.
 
-    SIGTSTP stays blocked until the command is watched. Call it before there are threads.
+    SIGTSTP stays blocked here until `WatchedCommand.run`. Call it before there are threads.
     Raises CannotStart.
     """
     block_stop_key()
     end = SelectableEvent()
     streams = open_streams()
     if streams.terminal is not None:
-        # Before the command looks: programs restore the attributes that they found.
+        # Before the command starts: programs restore the attributes that they found.
         streams.terminal.make_raw()
     leader = SessionLeader(
         Execution(arguments, streams.files, streams.terminal, blocked),

@@ -9,8 +9,8 @@ from relay.runner.terminal import Terminal
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
-# Bytes that a pipe holds, and that are copied at once. Large, because each turn makes a command
-# with much output wait.
+# Bytes that a pipe holds, and that are copied at once. Large, because a command with much output
+# waits for each copy.
 BLOCK_SIZE = 2**20
 
 
@@ -61,7 +61,7 @@ def open_streams() -> Streams:
         return write
 
     stdout = open_output(STDOUT, "stdout")
-    # One file for both stays one, so that the order of what is written stays.
+    # One file for both stays one, so that the order of the output is kept.
     stderr = stdout if _same_file(STDOUT, STDERR) else open_output(STDERR, "stderr")
     stdin = STDIN
     if terminal is not None:
@@ -77,7 +77,7 @@ def open_streams() -> Streams:
 
 
 def fill_standard_files() -> None:
-    """Open /dev/null for each of the three that is closed.
+    """Open /dev/null for each of stdin, stdout and stderr that is closed.
 
     Else the next file that the runner opens would take its number, and be the command's.
     """
@@ -89,7 +89,7 @@ def fill_standard_files() -> None:
 
 
 def is_terminal(fd: int) -> bool:
-    """Whether the descriptor is a terminal; a closed one is none."""
+    """Whether the descriptor is a terminal; False if it is closed."""
     try:
         return os.isatty(fd)
     except OSError:

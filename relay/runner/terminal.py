@@ -48,14 +48,14 @@ class Terminal:
         os.tcsetpgrp(self.command_side, group)
 
     def foreground_group(self) -> int | None:
-        """The process group that gets the signals of its keys. None: there is none any more."""
+        """The process group that gets the signals of its keys; None after the session's end."""
         try:
             return os.tcgetpgrp(self.runner_side)
         except OSError:
             return None
 
     def make_raw(self) -> None:
-        """Make the keyboard raw if the runner is in the foreground. Elsewhere keys are not ours."""
+        """Make the keyboard raw, if the runner is in the foreground: else keys are not for it."""
         if self._keyboard is None:
             return
         with self._changing, suppress(termios.error, OSError):
@@ -71,7 +71,7 @@ class Terminal:
             self._raw.set()
 
     def restore(self) -> None:
-        """Give the keyboard the attributes back that it had."""
+        """Restore the keyboard's attributes."""
         with self._changing:
             if self._keyboard is not None and self._raw.is_set():
                 self._leave_raw()

@@ -85,8 +85,8 @@ async def test_events_come_on_stdin(relay: Relay, stdin: bytes, receipt: bytes) 
     ("words", "said"),
     [
         (("log", "hello", "world"), b'--message "hello world"'),
-        (("task_progress", "--progress", "40%"), b"'40%' is no number from 0 to 1; 40 % is 0.4"),
-        (("task_progress", "--progress", "40"), b"'40' is no number from 0 to 1; 40 % is 0.4"),
+        (("task_progress", "--progress", "40%"), b"'40%' is not between 0 and 1; write 40 % as 0.4"),
+        (("task_progress", "--progress", "40"), b"'40' is not between 0 and 1; write 40 % as 0.4"),
         (("log", "--mesage", "x"), b"--mesage"),
     ],
 )
@@ -130,10 +130,10 @@ async def test_a_line_that_is_no_event_ends_it_and_is_named(relay: Relay) -> Non
     who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
     good = b'{"event_type":"log","payload":{}}\n'
     for stdin, said in (
-        (good + b"hello\n", b"line 2 of stdin is no JSON object"),
-        (b"[" + good + b"]", b"One event a line, as `jq -c` prints them"),
+        (good + b"hello\n", b"line 2 of stdin is not a JSON object"),
+        (b"[" + good + b"]", b"Write one event per line, as `jq -c` does"),
         (good + b'\n\n{"event_type":"x"}\n', b"line 4: event_type: must be one of"),
-        (b'\n{"event_type":"log"}\n', b"line 2 of stdin: Relay does not take this event"),
+        (b'\n{"event_type":"log"}\n', b"line 2 of stdin: Relay refused this event"),
     ):
         done = await pipe(stdin, **who)
         assert (done.returncode, said in done.stderr) == (1, True), done.stderr
@@ -171,7 +171,7 @@ async def test_every_kind_of_failure_has_its_exit_code(
     assert (done.returncode, done.stdout, len(complaints(done.stderr))) == (4, b"", 1)
     assert (await send("nothing")).returncode == 2
     mixed = await send("-", "--task-id", "x")
-    assert (mixed.returncode, b"not --task-id." in mixed.stderr) == (2, True)
+    assert (mixed.returncode, b"--task-id cannot be used" in mixed.stderr) == (2, True)
 
 
 async def test_a_token_alone_names_its_relay(relay: Relay) -> None:

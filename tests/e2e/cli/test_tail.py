@@ -102,7 +102,7 @@ async def test_a_pipe_gets_each_event_as_sent_across_a_restart_and_ends_with_130
         await stack.aclose()
     said = (tmp_path / "stderr.log").read_text().splitlines()
     assert [line.startswith("relay: ") for line in said] == [True] * len(said)
-    assert "connected again" in said[-1]
+    assert "reconnected" in said[-1]
 
 
 async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
@@ -196,7 +196,7 @@ async def test_gaps_and_new_epochs_are_shown(
         await database.execute(
             "SELECT trim_stream($1::uuid, 1, 1000000, '1970-01-01', 500)", user.user_id
         )
-    for cursor, told in ((f"{epoch}.0", "2 events are no longer stored"), ("other.7", "anew")):
+    for cursor, told in ((f"{epoch}.0", "2 events are no longer stored"), ("other.7", "starts over")):
         async with tailing(user, tmp_path, "--json", "--after", cursor) as tail:
             assert json.loads((await lines(tail, 1))[0])["seq"] == 3
         assert told in (tmp_path / "stderr.log").read_text()

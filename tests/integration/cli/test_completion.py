@@ -70,7 +70,7 @@ def test_fish_offers_the_same_with_what_each_is_for(home: Path) -> None:
     said = done.stdout.decode().splitlines()
     assert said == [
         "tail\tFollow your stream.",
-        "token\tHook tokens: what producers publish with.",
+        "token\tCreate, list and revoke tokens.",
         "https://relay.example",
         "a-file.txt",
     ]

@@ -154,7 +154,7 @@ def test_while_relay_is_down_nothing_blocks_and_the_next_start_delivers(stand_in
     outcome = producer.close(timeout=0.5)
     assert len(stand_in.came) == 1  # nothing of this waited until Relay may be asked again
     assert (outcome.delivered, outcome.lost, outcome.kept > 0) == (False, 0, True)
-    assert "kept on disk" in told[-1]
+    assert "saved for the next run" in told[-1]
     (left,) = spools()
     assert left.stat().st_mode & 0o777 == 0o600
 
@@ -180,7 +180,7 @@ def test_a_relay_that_never_answers_blocks_no_producer(stand_in: StandIn) -> Non
     for number in range(20_000):
         producer.log(f"line {number}")
     assert not producer.close(timeout=0.3).delivered
-    assert "kept on disk" in told[-1]
+    assert "saved for the next run" in told[-1]
     assert not stand_in.open.is_set()  # and there is no answer yet
 
 

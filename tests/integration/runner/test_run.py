@@ -419,11 +419,11 @@ async def test_an_unreachable_relay_does_not_affect_the_command(
             assert await process.wait() == 0
     assert shown.split() == [b"%d" % number for number in range(1, SEQUENCE + 1)]
     assert stand_in.events == []
-    assert "not delivered yet, kept on disk" in notes[-1]
+    assert "not delivered yet, saved for the next run" in notes[-1]
     assert len(notes) == (2 if how == "refusing" else 1)
     if how == "refusing":
         assert notes[0] == (
-            "relay: Relay does not take the token: The credential is revoked."
+            "relay: Relay refused the token: The credential is revoked."
             " Run `relay login`, or set RELAY_TOKEN."
         )
         assert stand_in.requests == 1
@@ -446,7 +446,7 @@ async def test_the_final_wait_is_bounded_by_its_option(stand_in: StandIn) -> Non
     done = await piped(run("echo", "done", options=("--wait", "0.1")), env)
     assert not stand_in.open.is_set()  # nobody was answered
     assert (done.returncode, done.stdout) == (0, b"done\n")
-    assert b"kept on disk" in done.stderr
+    assert b"saved for the next run" in done.stderr
 
 
 async def test_a_signal_ends_the_final_wait(stand_in: StandIn) -> None:
@@ -456,7 +456,7 @@ async def test_a_signal_ends_the_final_wait(stand_in: StandIn) -> None:
         await person.sees(b"done\r\n")
         await person.has_its_manners_back()  # it has ended, and we wait
         await person.types(b"\x03")
-        await person.sees(b"kept on disk")
+        await person.sees(b"saved for the next run")
         assert await person.ended() == 0
 
 
