@@ -1,6 +1,6 @@
-"""Shows on Relay what a coding agent does: each of its sessions is a task.
+"""Publishes what a coding agent does: each of its sessions is a task.
 
-Its hooks tell, by either door, in the JSON that Claude Code hands to hooks:
+It reads the JSON that Claude Code passes to hooks, in one of two ways:
 
     python3 relay_hook.py < hook.json      a command hook, the JSON on stdin
     python3 relay_hook.py --listen 8765    HTTP hooks, POSTed to http://127.0.0.1:8765/
@@ -14,61 +14,61 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from relay.client import Client
 
-MOST = 2_000  # characters of a message; all the rest stands in the agent's transcript
-BODY_MOST = 8 * 2**20  # bytes; a tool's whole answer comes with its hook
+MOST = 2_000  # characters of a message; the agent's transcript has the rest
+BODY_MOST = 8 * 2**20  # bytes; a hook contains the whole output of a tool
 
 
 def event(hook):
-    """What a hook says, as an event's type and payload; None for what nobody watches."""
+    """The type and payload of a hook's event; None for a hook that is not shown."""
     match hook.get("hook_event_name"):
         case "UserPromptSubmit":
             return "task_started", {"title": hook["prompt"].strip().split("\n")[0][:120]}
-        case "PreToolUse":  # what it is at
+        case "PreToolUse":  # the current step
             return "task_progress", {"message": doing(hook)}
-        case "PostToolUse":  # what it has done
+        case "PostToolUse":  # the finished step
             return "log", {"message": doing(hook)}
         case "PostToolUseFailure":
             return "log", {"message": f"{doing(hook)}\n{hook['error']}", "level": "error"}
-        case "Notification":  # it waits for you
+        case "Notification":  # the agent waits for you
             return "log", {"message": hook["message"], "level": "warning"}
         case "Stop":
             return "task_succeeded", {"message": hook.get("last_assistant_message") or "done"}
         case "StopFailure":
             return "task_failed", {"message": hook.get("error_details") or hook["error"]}
-        case "SessionEnd":  # also the end of what you interrupted
+        case "SessionEnd":  # also ends an interrupted prompt
             return "task_succeeded", {"message": f"session over: {hook['reason']}"}
 
 
 def doing(hook):
-    """The tool, and the first thing it was given: a command, a file, a pattern, an address."""
+    """The tool and its first text argument: a command, a file, a pattern or an address."""
     given = [text for text in hook.get("tool_input", {}).values() if isinstance(text, str)]
     return f"{hook['tool_name']}: {given[0]}" if given else hook["tool_name"]
 
 
-def tell(client, hook):
-    if (told := event(hook)) is None:
+def publish(client, hook):
+    if (found := event(hook)) is None:
         return
-    event_type, payload = told
+    event_type, payload = found
     payload = {name: text[:MOST] for name, text in payload.items()}
-    # a call of a tool has an id: what comes twice counts once
+    # a tool call has an id: a hook that is sent twice is stored once
     call = hook.get("tool_use_id")
     given = {"event_id": f"{call}-{hook['hook_event_name']}"} if call else {}
     client.publish(event_type, payload, hook["session_id"], **given)
 
 
 class Hooks(BaseHTTPRequestHandler):
-    """Answers at once, with nothing: the agent goes on."""
+    """Answers at once without content, so that the agent continues."""
 
     timeout = 10
 
     def do_POST(self):
         if self.headers.get_content_type() != "application/json":
-            return self.answer(415)  # a web page cannot send JSON here without asking first
+            return self.answer(415)  # a web page cannot send JSON here without a preflight request
         try:
             size = int(self.headers["Content-Length"])
             if not 0 <= size <= BODY_MOST:
                 return self.answer(413)
-            tell(self.server.client, json.loads(self.rfile.read(size)))
+            publish(self.server.client, json.loads(self.rfile.read(size)))
         except (ValueError, KeyError, AttributeError, TypeError):
             return self.answer(400)
         self.answer(204)
@@ -84,7 +84,7 @@ class Hooks(BaseHTTPRequestHandler):
 def main():
     with Client() as client:
         if sys.argv[1:2] != ["--listen"]:
-            tell(client, json.load(sys.stdin))
+            publish(client, json.load(sys.stdin))
             return
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with HTTPServer(("127.0.0.1", int(sys.argv[2])), Hooks) as server:

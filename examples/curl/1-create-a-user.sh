@@ -1,9 +1,9 @@
 #!/bin/sh
-# Become somebody: an anonymous user with a private stream. Prints the session token.
+# Create an anonymous user with a private stream. Prints the session token.
 #
-#   export SESSION=$(./1-become-somebody.sh)
+#   export SESSION=$(./1-create-a-user.sh)
 #
-# The token is shown this once; whoever holds it manages this user's tokens and watches the stream.
+# The token is shown once. It allows to watch the stream and to manage the user's tokens.
 set -eu
 : "${RELAY_URL:=http://127.0.0.1:8000}"
 

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Send one event, safely: the same `event_id` again is answered, and stored and delivered only once.
+# Send one event. Sent again with the same `event_id`, it is stored and delivered only once.
 #
 #   ./3-send-an-event.sh "Build 17 started"
 #
-# So a script may simply try again after a timeout or a 503; --retry does, and heeds Retry-After.
+# So a script can try again after a timeout or a 503. curl's --retry does, and obeys Retry-After.
 set -eu
-: "${RELAY_URL:=http://127.0.0.1:8000}" "${HOOK:?the hook token of 2-make-a-token.sh}"
+: "${RELAY_URL:=http://127.0.0.1:8000}" "${HOOK:?the hook token of 2-create-a-token.sh}"
 
 event_id=${EVENT_ID:-$(date +%s)-$$}
 

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Read what is new since the last run, in pages, and remember how far that was.
+# Read the events since the last run, in pages, and save the cursor.
 #
 #   ./6-read-and-resume.sh            prints each new event as a line of JSON
 #
-# The cursor stands in a file. It is written after a page was printed: an interrupted run
-# prints a page again rather than leave one out.
+# The cursor is saved in a file after each page is printed: after an interruption, a page may be
+# printed again, but none is left out.
 set -eu
-: "${RELAY_URL:=http://127.0.0.1:8000}" "${SESSION:?the session token of 1-become-somebody.sh}"
+: "${RELAY_URL:=http://127.0.0.1:8000}" "${SESSION:?the session token of 1-create-a-user.sh}"
 : "${CURSOR_FILE:=relay.cursor}" "${LIMIT:=100}"
 
 cursor=oldest
@@ -20,7 +20,7 @@ while :; do
         printf '%s\n' "$answer" >&2 # the problem document, if there is one
         exit $failed
     }
-    # trimmed before they were read: whoever counts on every event wants to know
+    # events that were deleted before they were read
     printf '%s' "$answer" | jq -r 'select(.gap) | "missing: \(.gap.from) to \(.gap.to)"' >&2
     printf '%s' "$answer" | jq -c '.events[]'
     cursor=$(printf '%s' "$answer" | jq -er .cursor)

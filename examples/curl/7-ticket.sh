@@ -1,11 +1,11 @@
 #!/bin/sh
-# Watch by a URL alone: a ticket is for what cannot send headers, like EventSource in a browser.
+# Watch with a URL alone. Tickets are for clients that cannot send headers, like EventSource.
 #
 #   ./7-ticket.sh
 #
-# It opens one stream, once, within 30 seconds; a token in a URL would stand in logs for months.
+# A ticket opens one stream, once, within 30 seconds. A token in a URL could stay in logs for months.
 set -eu
-: "${RELAY_URL:=http://127.0.0.1:8000}" "${SESSION:?the session token of 1-become-somebody.sh}"
+: "${RELAY_URL:=http://127.0.0.1:8000}" "${SESSION:?the session token of 1-create-a-user.sh}"
 
 answer=$(curl -sS --fail-with-body -X POST "$RELAY_URL/api/rt/ticket" \
     -H "Authorization: Bearer $SESSION") || {
@@ -15,7 +15,7 @@ answer=$(curl -sS --fail-with-body -X POST "$RELAY_URL/api/rt/ticket" \
 }
 ticket=$(printf '%s' "$answer" | jq -r .ticket)
 
-# two seconds of the stream; curl says 28 when the time is over, which is what we asked for
+# two seconds of the stream; curl's exit code 28 means that this time is over
 curl -sSN --fail-with-body --max-time 2 "$RELAY_URL/api/sse?ticket=$ticket" || [ $? -eq 28 ]
 
 echo 'The same ticket again:'

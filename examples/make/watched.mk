@@ -1,8 +1,8 @@
 # `make watched-build` is `make build`, shown on Relay while it runs. Any target, any -j.
-# Without `relay` on the machine it is `make build` alone.
+# If `relay` is not installed, it is just `make build`.
 watched-%: .watched
 	@$(if $(shell command -v relay),relay run --title "make $*" --) $(MAKE) $*
 
-# behind a dot, so that it is never what a plain `make` makes
+# begins with a dot, so that it is not the default target of `make`
 .watched:
 .PHONY: .watched

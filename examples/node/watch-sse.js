@@ -1,7 +1,7 @@
-// Prints each event of a stream as a line of JSON: server-sent events, by the package `eventsource`.
+// Prints each event of a stream as a line of JSON. Server-sent events, with the package `eventsource`.
 //
 //   node watch-sse.js              from now on
-//   node watch-sse.js 4ad9…f1d.42  from that cursor on, nothing lost, nothing twice
+//   node watch-sse.js 4ad9…f1d.42  after that cursor, without duplicates or holes
 
 import { EventSource } from 'eventsource';
 
@@ -22,10 +22,10 @@ function watch() {
   stream.addEventListener('hello', ({ data, lastEventId }) => {
     cursor = lastEventId;
     const { reason } = JSON.parse(data);
-    if (reason) console.error('the stream begins anew:', reason);
+    if (reason) console.error('the stream starts over:', reason);
   });
 
-  // trimmed before they were read: whoever counts on every event wants to know
+  // events that were deleted before they were read
   stream.addEventListener('gap', ({ data, lastEventId }) => {
     cursor = lastEventId;
     console.error('missing:', data);
@@ -33,13 +33,13 @@ function watch() {
 
   stream.addEventListener('close', ({ data }) => {
     const { code, reason } = JSON.parse(data);
-    if (code === 4401 || code === 4403) giveUp(reason); // else it comes back by itself
+    if (code === 4401 || code === 4403) giveUp(reason); // otherwise it reconnects by itself
   });
 
   stream.addEventListener('error', ({ code, message }) => {
-    if (stream.readyState !== EventSource.CLOSED) return; // it comes back by itself, with its cursor
+    if (stream.readyState !== EventSource.CLOSED) return; // it reconnects by itself, with its cursor
     if (code >= 400 && code < 500 && code !== 429) giveUp(message);
-    setTimeout(watch, 5_000); // an answer that is no stream ends an EventSource: make another one
+    setTimeout(watch, 5_000); // an answer that is not a stream closes an EventSource for good: open another one
   });
 }
 
@@ -48,6 +48,6 @@ function authorized(url, init) {
 }
 
 function giveUp(why) {
-  console.error('Relay says no:', why);
+  console.error('Relay refused:', why);
   process.exit(1);
 }

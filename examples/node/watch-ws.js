@@ -1,7 +1,7 @@
-// Prints each event of a stream as a line of JSON: WebSocket, by the package `ws`.
+// Prints each event of a stream as a line of JSON. WebSocket, with the package `ws`.
 //
 //   node watch-ws.js              from now on
-//   node watch-ws.js 4ad9…f1d.42  from that cursor on, nothing lost, nothing twice
+//   node watch-ws.js 4ad9…f1d.42  after that cursor, without duplicates or holes
 
 import WebSocket from 'ws';
 
@@ -16,11 +16,11 @@ function watch() {
     headers: { Authorization: `Bearer ${RELAY_TOKEN}` },
     handshakeTimeout: 10_000,
   });
-  let pause = 1_000; // ms until the next try; Relay says how long where it can
+  let pause = 1_000; // ms until the next attempt, unless Relay sends another value
   let heartbeat = 25_000;
   let silence;
 
-  // Relay pings whoever is silent, and `ws` answers. No ping for long: the network is gone.
+  // Relay pings a silent client, and `ws` answers. Without pings, the connection is lost.
   const alive = () => {
     clearTimeout(silence);
     silence = setTimeout(() => socket.terminate(), 2.5 * heartbeat);
@@ -35,9 +35,9 @@ function watch() {
       console.log(String(data));
     } else if (message.type === 'hello') {
       heartbeat = message.heartbeat_s * 1_000;
-      if (message.reason) console.error('the stream begins anew:', message.reason);
+      if (message.reason) console.error('the stream starts over:', message.reason);
     } else if (message.type === 'gap') {
-      console.error('missing:', String(data)); // trimmed before they were read
+      console.error('missing:', String(data)); // deleted before they were read
     } else if (message.type === 'close') {
       pause = message.retry_after_ms ?? pause;
     }
@@ -53,11 +53,11 @@ function watch() {
   socket.on('close', (code, reason) => {
     clearTimeout(silence);
     if (code === 4401 || code === 4403) giveUp(String(reason));
-    setTimeout(watch, pause + Math.random() * 1_000); // so that not all come back at once
+    setTimeout(watch, pause + Math.random() * 1_000); // so that not all clients reconnect at once
   });
 }
 
 function giveUp(why) {
-  console.error('Relay says no:', why);
+  console.error('Relay refused:', why);
   process.exit(1);
 }

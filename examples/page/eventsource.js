@@ -1,21 +1,21 @@
-/** The same with nothing of Relay's: the browser's own EventSource, and a ticket for each connection. */
+/** The same as page.js without Relay's client: EventSource, and a ticket for each connection. */
 
 const relay = document.querySelector('meta[name=relay]').content;
-const KEY = 'relay session'; // every script of this origin can read what it keeps
+const KEY = 'relay session'; // in localStorage, which every script of this origin can read
 const LONGEST = 30_000; // ms between two attempts
 const byId = (id) => document.getElementById(id);
 
-let seen = 'oldest'; // where the next connection starts: behind all that was taken in
+let seen = 'oldest'; // where the next connection starts: after the last event that was shown
 let attempt = 0;
 
 async function post(path, token) {
   const answer = await fetch(relay + path, { method: 'POST', headers: token ? { Authorization: `Bearer ${token}` } : {} });
-  if (answer.status === 401) localStorage.removeItem(KEY); // it has ended: be somebody new next time
+  if (answer.status === 401) localStorage.removeItem(KEY); // it has ended: create a new user next time
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
 
-/** Opens one stream, once, within half a minute; unlike a token it may stand in a URL. */
+/** A ticket opens one stream, once, within 30 seconds. Unlike a token it may be part of a URL. */
 async function freshTicket() {
   const kept = localStorage.getItem(KEY) ?? (await post('/api/user')).session_token;
   localStorage.setItem(KEY, kept);
@@ -35,7 +35,7 @@ async function connect() {
 function listen(source) {
   source.addEventListener('hello', ({ data, lastEventId }) => {
     const { reason } = JSON.parse(data);
-    if (reason) byId('events').replaceChildren(); // other numbers than ours: everything comes again
+    if (reason) byId('events').replaceChildren(); // a new epoch: all stored events are sent again
     seen = lastEventId;
     attempt = 0;
     byId('state').textContent = 'Live';
@@ -51,7 +51,7 @@ function listen(source) {
     seen = lastEventId;
   };
   source.onerror = () => {
-    source.close(); // by itself it would ask for the same URL, whose ticket is spent
+    source.close(); // it would reconnect with the same URL and its used ticket
     again();
   };
 }
@@ -60,12 +60,12 @@ function again() {
   byId('state').textContent = 'Waiting';
   attempt += 1;
   const longest = Math.min(LONGEST, 500 * 2 ** attempt);
-  setTimeout(connect, longest * (0.5 + Math.random() / 2)); // a thousand pages do not come back as one
+  setTimeout(connect, longest * (0.5 + Math.random() / 2)); // so that not all pages reconnect at once
 }
 
 function show(text) {
   const item = document.createElement('li');
-  item.textContent = text; // never HTML: it is whatever a producer sent
+  item.textContent = text; // never as HTML: a producer can send anything
   byId('events').append(item);
 }
 

@@ -1,24 +1,24 @@
-/** A page of yours, on a host of yours, that watches a Relay elsewhere. No cookie, no library. */
+/** A page on your own host that watches a Relay on another one. No cookie, no library. */
 
-// Never from the page's own address: whoever writes a link to it would choose whose script runs.
+// Never take this from the page's URL: a link could then load a script from any host.
 const relay = document.querySelector('meta[name=relay]').content;
 const { RelayStream } = await import(`${relay}/console/relay-stream.js`);
 
-/** Where this page keeps who it is. Every script of this origin can read it, so load no others. */
+/** Where this page stores its session. Every script of this origin can read it, so load no others. */
 const KEY = 'relay session';
 
 const byId = (id) => document.getElementById(id);
 
-/** A call; what Relay refuses is thrown with its own words. */
+/** Calls the API. A refusal is thrown with Relay's own text. */
 async function call(method, path, token, body) {
   const headers = { ...(token && { Authorization: `Bearer ${token}` }), ...(body && { 'Content-Type': 'application/json' }) };
   const answer = await fetch(relay + path, { method, headers, body: body && JSON.stringify(body) });
-  const said = await answer.json();
-  if (!answer.ok) throw new Error(`${said.title}: ${said.detail} (${answer.headers.get('X-Request-ID')})`);
-  return said;
+  const fields = await answer.json();
+  if (!answer.ok) throw new Error(`${fields.title}: ${fields.detail} (${answer.headers.get('X-Request-ID')})`);
+  return fields;
 }
 
-/** The session to watch with; a new one when there is none, or when Relay refused the last. */
+/** The session to watch with: a new one if there is none or the last one was refused. */
 async function getCredential({ expired }) {
   const kept = localStorage.getItem(KEY);
   if (kept !== null && !expired) return kept;

@@ -1,8 +1,8 @@
-"""Shows each run of pytest on Relay as a task: progress, failures as they happen, the result.
+"""Publishes each pytest run as a task: its progress, failures as they happen, and the result.
 
-Copy it into your conftest.py, or save it as relay_pytest.py and say
+Copy it into your conftest.py, or save it as relay_pytest.py and run
 `python -m pytest -p relay_pytest`.
-Without credentials, without Relay and without the package `relay` the tests run as they always do.
+Without credentials, without Relay or without the package `relay`, the tests run as always.
 """
 
 import sys
@@ -20,11 +20,11 @@ WHY = {2: "interrupted", 3: "an error inside pytest", 4: "wrong usage", 5: "no t
 
 
 def pytest_configure(config):
-    worker = hasattr(config, "workerinput")  # of pytest-xdist: its controller tells for all
+    worker = hasattr(config, "workerinput")  # of pytest-xdist: its controller reports for all workers
     if relay is None or worker or config.option.collectonly:
         return
     try:
-        client = Client(strict=True, tell=lambda _: None)  # what it has to say, it says at the end
+        client = Client(strict=True, tell=lambda _: None)  # problems are reported at the end
     except NoCredentials:
         return
     config.pluginmanager.register(Watched(config, client), "relay-watched")
@@ -47,23 +47,23 @@ class Watched:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node, ids):
-        self.total = len(ids)  # every worker collects the same
+        self.total = len(ids)  # all workers collect the same tests
 
     def pytest_collectreport(self, report):
         if report.failed:
-            self.tell_failure(report)
+            self.log_failure(report)
 
     def pytest_runtest_logreport(self, report):
         if report.when == "call" or report.outcome != "passed":
             self.outcomes[report.outcome] += 1
         if report.failed:
-            self.tell_failure(report)
+            self.log_failure(report)
         if report.when == "teardown":
             self.done.add(report.nodeid)
             if self.total:
                 self.task.progress(len(self.done) / self.total, self.result())
 
-    def tell_failure(self, report):
+    def log_failure(self, report):
         self.task.log(f"FAILED {report.nodeid}\n{report.longreprtext}", level="error")
 
     def result(self):
@@ -76,6 +76,6 @@ class Watched:
 
     def pytest_unconfigure(self):
         try:
-            self.client.close()  # five seconds at most; the rest is kept for the next run
+            self.client.close()  # waits five seconds at most; other events are saved for the next run
         except NotDelivered as error:
             print(f"relay: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A program that logs as it always did; Relay shows its log as the task's, with levels.
+"""A program that uses logging. Relay shows its log records with their levels.
 
 pip install relay-0.1.0-py3-none-any.whl
 python with_logging.py

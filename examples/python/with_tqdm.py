@@ -1,4 +1,4 @@
-"""A loop with a bar: tqdm's in the terminal, and the same one on Relay's page.
+"""A loop with a progress bar: in the terminal by tqdm, and on Relay's page.
 
 pip install relay-0.1.0-py3-none-any.whl tqdm
 python with_tqdm.py

@@ -65,9 +65,9 @@ async def shell(relay: Relay, tmp_path: Path) -> Shell:
 
 
 async def test_the_scripts_get_a_token_send_and_read(shell: Shell) -> None:
-    session = (await shell.script("1-become-somebody.sh")).strip()
+    session = (await shell.script("1-create-a-user.sh")).strip()
     shell.variables["SESSION"] = session
-    shell.variables["HOOK"] = (await shell.script("2-make-a-token.sh", 'a "quoted" name')).strip()
+    shell.variables["HOOK"] = (await shell.script("2-create-a-token.sh", 'a "quoted" name')).strip()
     first = json.loads(await shell.script("3-send-an-event.sh", "hello", EVENT_ID="e-1"))
     again = json.loads(await shell.script("3-send-an-event.sh", "hello", EVENT_ID="e-1"))
     assert (first["seq"], first["duplicate"]) == (1, False)
@@ -85,7 +85,7 @@ async def test_the_scripts_get_a_token_send_and_read(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["2-make-a-token.sh", "6-read-and-resume.sh", "7-ticket.sh", "9-signed.sh"]
+    "name", ["2-create-a-token.sh", "6-read-and-resume.sh", "7-ticket.sh", "9-signed.sh"]
 )
 async def test_a_script_that_is_refused_fails_and_shows_why(shell: Shell, name: str) -> None:
     ran = await shell.run(str(CURL / name), SESSION="broken")

@@ -163,7 +163,7 @@ async def test_the_agent_goes_on_without_relay(machine: Machine, home: Path) -> 
     nobody = {name: machine.env[name] for name in ("PATH", "HOME")}
     done = await machine.run("sh", "-c", command, given=hook(STORY[-3][0]), env=nobody)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert re.match(rb"nothing is published: no Relay is known", done.stderr)
+    assert re.match(rb"nothing is published: not connected to a Relay", done.stderr)
 
 
 def test_everything_the_settings_name_is_in_the_readme() -> None:

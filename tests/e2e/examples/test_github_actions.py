@@ -68,5 +68,5 @@ async def test_without_a_token_or_a_relay_the_job_is_unaffected(machine: Machine
         refusing.always = (401, {"detail": "Revoked."}, {})
         away = Job(machine, refusing.url, "t")
         assert await away.run() == "success"
-    assert away.log.count("::warning title=Relay::Relay was not told: the job is") == 2
+    assert away.log.count("::warning title=Relay::Not published: the job is") == 2
     assert await machine.told() == []

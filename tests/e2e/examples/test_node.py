@@ -107,7 +107,7 @@ async def test_node_clients_resume_over_a_restart_until_the_token_ends(
             after = await watcher.events(1)
             revoked = await user.call("POST", "/api/token/revoke", json={"token": hook})
             assert revoked.status_code == 200
-            assert await watcher.ended() == (1, "Relay says no: revoked\n")
+            assert await watcher.ended() == (1, "Relay refused: revoked\n")
     assert [event["payload"] for event in before + after] == [{"n": 1}, {"n": 2}, {"n": 3}]
     assert [event["seq"] for event in before + after] == [2, 3, 4]
     assert (after[0]["id"], after[0]["task_id"], after[0]["event_type"]) == ("three", "t", "log")
@@ -118,4 +118,4 @@ async def test_an_invalid_token_is_reported(installed: Path, relay: Relay, scrip
     async with watching(installed, script, relay, "no.such.token") as watcher:
         code, said = await watcher.ended()
     assert code == 1
-    assert re.fullmatch(r"Relay says no: .*401.*\n", said)
+    assert re.fullmatch(r"Relay refused: .*401.*\n", said)

@@ -112,7 +112,7 @@ async def test_without_relay_a_run_is_unchanged(suite: Path, tmp_path: Path, awa
         pytest_in("-q"), suite, {**bare, "RELAY_URL": away, "RELAY_TOKEN": "t"}
     )
     assert unheard.returncode == 1
-    assert re.match(rb"relay: \d+ events not delivered yet, kept on disk", unheard.stderr)
+    assert re.match(rb"relay: \d+ events not delivered yet, saved for the next run", unheard.stderr)
 
     (suite / "relay.py").write_text("raise ImportError('there is no relay')")
     absent = await run_command(pytest_in("-q"), suite, {**bare, "RELAY_TOKEN": "t"})

@@ -104,7 +104,7 @@ async def test_an_unreachable_relay_costs_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, b"hello\n")
     assert (
         done.stderr.decode().splitlines()
-        == ["watched: Relay was not told: (22) The requested URL returned error: 401"] * 2
+        == ["watched: not published: (22) The requested URL returned error: 401"] * 2
     )
     assert TOKEN.encode() not in done.stderr
     quiet = await _sh(f'. "{WATCHED}"; watched sh -c "exit 3"', tmp_path, away.url, token="")
