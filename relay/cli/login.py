@@ -34,14 +34,14 @@ ALREADY_SIGNED_IN = ("already_signed_in", "already_somebody")  # the second: of 
 def command(address: str | None, link: bool, with_token: bool, replace: bool) -> None:
     """Create your stream at a Relay, or connect this machine to a stream that you have.
 
-    The credentials are saved for the other commands. Without URL, it is RELAY_URL, the Relay of
-    the last login, or http://127.0.0.1:8000. If you are signed in there already, you stay so.
+    The credentials are saved for the other commands. Without a URL, it uses RELAY_URL, the Relay
+    of the last login, or http://127.0.0.1:8000. If you are signed in there, you stay signed in.
 
     \b
     Examples:
       relay login https://relay.example.com
-      relay login --link            show a link that opens your stream on another device
-      relay login 'https://relay.example.com/#link=…'         open such a link here
+      relay login --link                               show a link for another device
+      relay login 'https://relay.example.com/#link=…'  open such a link on this one
       relay login https://relay.example.com --with-token < session.txt
     """
     if link:

@@ -37,12 +37,12 @@ class Commands(click.Group):
         "serve": Listed("Run a Relay server.", "server"),
         "migrate": Listed("Apply pending database migrations.", "server"),
         "epoch": Listed("Give every stream a new epoch after a restore.", "server"),
-        "user": Listed("Create users, as the operator.", "server"),
-        "login": Listed("Create your stream, or connect to it."),
+        "user": Listed("Create users as the operator.", "server"),
+        "login": Listed("Create your stream or connect to it."),
         "logout": Listed("End your session at a Relay."),
         "tail": Listed("Follow your stream."),
         "whoami": Listed("Show your user and your tokens."),
-        "token": Listed("Create, list and revoke tokens."),
+        "token": Listed("Manage your tokens."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -18,7 +18,7 @@ from relay.observability.logs import configure_logs
 
 @click.group("user")
 def command() -> None:
-    """Create users, as the operator."""
+    """Create users as the operator."""
 
 
 @command.command("create")

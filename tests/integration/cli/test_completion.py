@@ -70,7 +70,7 @@ def test_fish_offers_the_same_with_what_each_is_for(home: Path) -> None:
     said = done.stdout.decode().splitlines()
     assert said == [
         "tail\tFollow your stream.",
-        "token\tCreate, list and revoke tokens.",
+        "token\tManage your tokens.",
         "https://relay.example",
         "a-file.txt",
     ]
