@@ -20,7 +20,7 @@ WHY = {2: "interrupted", 3: "an error inside pytest", 4: "wrong usage", 5: "no t
 
 
 def pytest_configure(config):
-    worker = hasattr(config, "workerinput")  # of pytest-xdist: its controller reports for all workers
+    worker = hasattr(config, "workerinput")  # of pytest-xdist: its controller reports for all
     if relay is None or worker or config.option.collectonly:
         return
     try:
@@ -76,6 +76,6 @@ class Watched:
 
     def pytest_unconfigure(self):
         try:
-            self.client.close()  # waits five seconds at most; other events are saved for the next run
+            self.client.close()  # waits five seconds at most; the rest is sent next time
         except NotDelivered as error:
             print(f"relay: {error}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import trio
 
-PAUSE = 0.7  # seconds between two events, on average: slow enough to read
+PAUSE = 0.7  # between two events, on average: slow enough to read
 DAY = 86_400
 
 Say = Callable[[str], None]

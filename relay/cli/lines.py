@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 MOST_LINES = 1_000
 MOST_BYTES = 900_000  # of input; with ids and times added, a batch stays below 1 MiB
-TOGETHER = 0.05  # seconds; lines that arrive within it go into one batch
+TOGETHER = 0.05  # lines that arrive within it go into one batch
 
 
 def batches(descriptor: int) -> Iterator[list[bytes]]:
-    """Yield whole lines as soon as no more follow within TOGETHER.
+    """Yield whole lines as soon as no more follow within `TOGETHER`.
 
     If the input begins with a JSON object over several lines, yield all of it as one line.
     """

@@ -8,7 +8,7 @@ import msgspec
 from relay.client.http import open_http
 from relay.client.posting import asked_to_wait, problem_of, told
 
-ANSWER = 15.0  # seconds; Relay answers within 5, if only with an error
+ANSWER = 15.0  # Relay answers within 5, if only with an error
 
 
 class Refused(Exception):
@@ -47,7 +47,7 @@ class Asking:
         self._http.close()
 
     def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """Call the API; returns the answer's fields, empty if it has no body. Raises Refused."""
+        """Call the API; returns the answer's fields, empty if it has no body. Raises `Refused`."""
         content = None if body is None else msgspec.json.encode(body)
         sent = {} if body is None else {"Content-Type": "application/json"}
         try:

@@ -14,7 +14,7 @@ from relay.client.outbox import Outbox
 from relay.client.sender import Sender, Tell
 from relay.client.spool import Owner, new_spool
 
-CLOSE_TIMEOUT = 5.0  # seconds; long enough for a restart of Relay, short enough to wait for
+CLOSE_TIMEOUT = 5.0  # long enough for a restart of Relay, short enough to wait for
 
 people = logging.getLogger("relay.client")
 

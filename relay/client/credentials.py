@@ -95,7 +95,7 @@ def find_credentials(
 
 
 def clean_url(url: str) -> str:
-    """Normalise an address, as it is written in the file. Raises NoAddress."""
+    """Normalise an address, as it is written in the file. Raises `NoAddress`."""
     url = url.strip()
     try:
         split = urlsplit(url)

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-PAYLOAD_MOST = 65_536  # bytes; Relay's limit
-LOG_MOST = 60_000  # bytes of text in one log event, as JSON: room for the other keys
-KEYS_MOST = 4_096  # bytes of those other keys
+PAYLOAD_MOST = 65_536  # Relay's limit
+LOG_MOST = 60_000  # of text in one log event, as JSON: room for the other keys
+KEYS_MOST = 4_096  # of those other keys
 
 ENDINGS = frozenset({"task_succeeded", "task_failed"})
 MILESTONES = ENDINGS | {"task_started"}
@@ -127,7 +127,7 @@ def logs(text: str, task_id: str | None = None, **keys: Any) -> Iterator[Draft]:
 
 
 def _pieces(text: str) -> Iterator[bytes]:
-    """Split a text into insides of JSON strings of at most LOG_MOST, between lines if possible."""
+    """Split a text into insides of JSON strings within `LOG_MOST`, between lines if possible."""
     start = 0
     while start < len(text) or start == 0:
         end = min(len(text), start + LOG_MOST)

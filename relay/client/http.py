@@ -6,11 +6,11 @@ import httpx
 
 from relay import __version__
 
-CONNECT = 5.0  # seconds
+CONNECT = 5.0
 
 
 def open_http(url: str, token: str | None, answer: float) -> httpx.Client:
-    """Open an HTTP client for the Relay at `url`. `answer` is the read timeout in seconds."""
+    """Open an HTTP client for the Relay at `url`. `answer` is in seconds."""
     headers = {"User-Agent": f"relay/{__version__}"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"

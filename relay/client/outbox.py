@@ -14,12 +14,12 @@ from contextlib import suppress
 from relay.client.events import ENDINGS, MILESTONES, Draft, logs
 from relay.client.spool import Spool
 
-MEMORY_MOST = 4 * 2**20  # bytes; beyond, events are moved to disk
+MEMORY_MOST = 4 * 2**20  # beyond, events are moved to disk
 BATCH_LINES = 1_000  # Relay's limit for one request
 BATCH_BYTES = 512 * 2**10  # half of Relay's limit, so that a slow connection sends it in time
-FULL = 64 * 2**10  # bytes; as many are sent at once
-OLD = 0.05  # seconds; events that have waited so long are sent, however few
-STALE = 1.0  # seconds; while Relay is away, older events are moved to disk
+FULL = 64 * 2**10  # events of this size together are sent at once
+OLD = 0.05  # events that have waited so long are sent, however few
+STALE = 1.0  # while Relay is away, older events are moved to disk
 PROGRESS_EVERY = 0.25  # seconds between two progress events of a task
 TASKS_MOST = 1_000  # tasks for which the time of the last progress is kept
 
@@ -204,7 +204,7 @@ class Outbox:
             self._changed.notify_all()
 
     def age(self) -> None:
-        """While Relay is away: move events to disk that have waited for STALE seconds."""
+        """While Relay is away: move events to disk that are older than `STALE`."""
         with self._changed:
             if self._taken or (self._drafts and time.monotonic() - self._drafts[0].made > STALE):
                 self._spill()

@@ -10,9 +10,9 @@ import msgspec
 from relay.client.credentials import Credentials
 from relay.client.http import open_http
 
-ANSWER = 10.0  # seconds; Relay answers within 5, if only with an error
-PAUSE, LONGEST_PAUSE = 0.25, 15.0  # seconds between attempts: the first and the longest pause
-LONGEST_WAIT = 300.0  # seconds; a longer Retry-After is cut to this
+ANSWER = 10.0  # Relay answers within 5, if only with an error
+PAUSE, LONGEST_PAUSE = 0.25, 15.0  # between attempts
+LONGEST_WAIT = 300.0  # a longer Retry-After is cut to this
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -22,7 +22,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Away(msgspec.Struct, frozen=True):
-    """Relay did not answer or is busy: try again, after `after` seconds if Relay gave a time."""
+    """Relay did not answer or is busy. `after` is the pause in seconds that Relay asked for."""
 
     why: str
     after: float | None = None

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from relay.client.posting import Posting, Refused
 
 THREAD = "relay-sender"  # its name
-HEAD_START = 2.0  # seconds at the start for events that earlier processes left over
-TICK = 0.5  # seconds between two looks at left-over files and the deadline
+HEAD_START = 2.0  # at the start, for events that earlier processes left over
+TICK = 0.5  # between two looks at left-over files and the deadline
 LOOK = 0.05  # seconds between two looks at a deadline that may be moved forward
 
 Tell = Callable[[str], None]

@@ -17,9 +17,9 @@ from relay.client.credentials import Credentials
 from relay.client.http import open_http
 from relay.client.posting import LONGEST_PAUSE, PAUSE
 
-SILENCE = 45.0  # seconds; Relay sends a heartbeat every 15
-JITTER = 1.0  # seconds; spreads the clients that reconnect after a restart
-LINE_MOST = 2**20  # bytes; the largest event has a tenth of that
+SILENCE = 45.0  # Relay sends a heartbeat every 15
+JITTER = 1.0  # spreads the clients that reconnect after a restart
+LINE_MOST = 2**20  # the largest event has a tenth of that
 ENDED = (4401, 4403)  # close codes after which this credential opens no stream
 
 
@@ -44,7 +44,7 @@ class Stream:
     def __init__(
         self, credentials: Credentials, start: Mapping[str, str], *, silence: float = SILENCE
     ) -> None:
-        """`start` is the query parameter of where to start: `after` or `last`.
+        """`start` is the query parameter of where to start, "after" or "last".
 
         After `silence` seconds without data the connection counts as lost.
         """
@@ -56,7 +56,7 @@ class Stream:
     def read(self) -> Iterator[list[Said] | Break]:
         """Yield messages that arrived together, and breaks, without end.
 
-        Raises Refused if the stream is refused, or if the first connection fails.
+        Raises `Refused` if the stream is refused, or if the first connection fails.
         """
         attempt = 0
         with open_http(self._credentials.url, self._credentials.token, self._silence) as http:
@@ -113,7 +113,7 @@ class Stream:
 
 
 def _ending(said: list[Said]) -> Break | None:
-    """The break that a close message announces. Raises Refused if it is final."""
+    """The break that a close message announces. Raises `Refused` if it is final."""
     for one in said:
         if one.control == "close":
             code, reason = one.fields.get("code"), one.fields.get("reason")
