@@ -21,7 +21,7 @@ from relay.client.credentials import (
     load_credentials,
 )
 
-HERE = "http://127.0.0.1:8000"  # the default address of `relay serve`
+HERE = "http://127.0.0.1:8000"  # that of `relay serve`
 MARK = "#link="
 ALREADY_SIGNED_IN = ("already_signed_in", "already_somebody")  # the second: of older versions
 

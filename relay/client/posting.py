@@ -22,7 +22,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Away(msgspec.Struct, frozen=True):
-    """Relay did not answer or is busy. `after` is the pause in seconds that Relay asked for."""
+    """Relay did not answer, or is busy and asked for a pause of `after` seconds."""
 
     why: str
     after: float | None = None

@@ -21,7 +21,7 @@ from relay.client.credentials import Credentials
 
 FILE_MOST = 64 * 2**20  # a few hours of a build with much output
 FOLDER_MOST = 256 * 2**20  # of all files together
-RESERVE = 2**20  # beyond `FILE_MOST`: for events being sent, and starts and ends of tasks
+RESERVE = 2**20  # beyond `FILE_MOST`, for starts and ends of tasks
 KEPT_FOR = 30 * 86_400  # older files are deleted
 
 _PLACE = 20  # the first line: nineteen digits and a newline
