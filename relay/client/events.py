@@ -127,7 +127,7 @@ def logs(text: str, task_id: str | None = None, **keys: Any) -> Iterator[Draft]:
 
 
 def _pieces(text: str) -> Iterator[bytes]:
-    """Split a text into insides of JSON strings within `LOG_MOST`, at line ends if possible."""
+    """Split a text into insides of JSON strings within `LOG_MOST`, at newlines if possible."""
     start = 0
     while start < len(text) or start == 0:
         end = min(len(text), start + LOG_MOST)

@@ -32,7 +32,7 @@ class Outbox:
         self._make_spool = make_spool
         self._changed = threading.Condition()
         self._spool: Spool | None = None
-        self._taken: list[bytes] = []  # being sent
+        self._taken: list[bytes] = []  # the batch that `head` returned
         self._drafts: deque[Draft] = deque()
         self._held: dict[str | None, Draft] = {}  # progress that is not due yet
         self._told: dict[str | None, float] = {}  # when a task's progress was last queued
@@ -59,7 +59,7 @@ class Outbox:
             self._changed.notify_all()
 
     def _due(self, draft: Draft) -> bool:
-        """Whether progress may be queued now: its interval is over and no older one is held."""
+        """Start a task's next interval, if the last one is over and no progress is held."""
         if draft.task_id in self._held:
             return False
         if draft.made - self._told.get(draft.task_id, 0) < PROGRESS_EVERY:
