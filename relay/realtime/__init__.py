@@ -1,1 +1,1 @@
-"""An event's way out: to the live streams of this process, and on to other processes."""
+"""Delivery: from stored events to the live streams of this process and of other processes."""

@@ -1,4 +1,4 @@
-"""A WebSocket as ASGI has it, without a framework around it."""
+"""A WebSocket over plain ASGI events, without a web framework."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,7 +10,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 def message_in(event: Any) -> str | bytes | None:
-    """The message of an ASGI event; None for an event without one. Raises ClientLeft."""
+    """The client's message in an ASGI event, or None. Raises ClientLeft on a disconnect."""
     if event["type"] == "websocket.disconnect":
         raise ClientLeft()
     if event["type"] != "websocket.receive":
@@ -20,7 +20,7 @@ def message_in(event: Any) -> str | bytes | None:
 
 
 class Socket:
-    """One WebSocket, over the events of ASGI."""
+    """One WebSocket connection, driven through ASGI's `receive` and `send`."""
 
     __slots__ = ("_receive", "_send")
 
@@ -33,7 +33,7 @@ class Socket:
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
 
     async def refuse(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Answer the handshake by HTTP."""
+        """Reject the handshake with an HTTP response."""
         start = {"type": "websocket.http.response.start", "status": status, "headers": headers}
         await self._send(start)
         await self._send({"type": "websocket.http.response.body", "body": body})

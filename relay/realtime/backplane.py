@@ -1,7 +1,7 @@
-"""What a backplane is: each process that shares a database announces its commits and revokes.
+"""The backplane interface: processes that share a database announce commits and revokes.
 
-Announcements only save time. A process that gets none finds the same in the database, by looking
-once a second (`remote_reader.py`, `auth/credentials.py`).
+Announcements only save time. A process that misses one finds the change in the database, which it
+polls once a second (`remote_reader.py`, `auth/credentials.py`).
 """
 
 from collections.abc import Callable
@@ -18,33 +18,34 @@ Hear = Callable[[News], None]
 
 
 class Backplane(Protocol):
-    """One process's connection to the others."""
+    """One process's connection to the other processes."""
 
     def grew(self, user_id: UUID, seq: int) -> None:
-        """Announce that this user's stream goes up to `seq`. Never waits, never fails."""
+        """Announce that this user's stream goes up to `seq`. Never waits, never raises."""
         ...
 
     def ended(self, credential_id: UUID) -> None:
-        """Announce that this credential ended. Never waits, never fails."""
+        """Announce that this credential was revoked. Never waits, never raises."""
         ...
 
     def watchers(self, user_id: UUID) -> int:
-        """The user's live streams on the others, as they were five seconds ago or later."""
+        """The user's live streams on other processes. The count is at most five seconds old."""
         ...
 
     async def run(self, hear: Hear, task_status: trio.TaskStatus[None]) -> None:
-        """Take part until cancelled. `hear` gets what the others announce, and must not raise.
+        """Send and receive announcements until cancelled.
 
-        Where an announcement is known to be lost, one of "everything" follows. Where that is not
-        known, the look each second finds what it was about.
+        `hear` is called with each announcement of another process, and must not raise. When
+        announcements are known to be lost, one with `everything` set follows. A loss that stays
+        unnoticed is found by the poll each second.
         """
         ...
 
 
 class LocalBackplane:
-    """Connects the hubs of one process that share `room`; alone in it, it does nothing.
+    """A backplane for a process that shares its database with no other; it sends nothing.
 
-    A Relay with a Postgres of its own is alone. Tests put several hubs into one room.
+    Tests connect several hubs in one process by giving their backplanes one `room`.
     """
 
     def __init__(self, hub: Hub, room: "set[LocalBackplane] | None" = None) -> None:
@@ -54,20 +55,22 @@ class LocalBackplane:
         self._hear: Hear | None = None
 
     def grew(self, user_id: UUID, seq: int) -> None:
-        for hear in self._others():
-            hear(News(self._id, heads={user_id: seq}))
+        news = News(self._id)
+        news.grew(user_id, seq)
+        self._send(news)
 
     def ended(self, credential_id: UUID) -> None:
-        for hear in self._others():
-            hear(News(self._id, ended={credential_id}))
+        news = News(self._id)
+        news.end(credential_id)
+        self._send(news)
 
     def watchers(self, user_id: UUID) -> int:
         return sum([other._hub.watchers(user_id) for other in self._room if other is not self])
 
-    def _others(self) -> list[Hear]:
-        return [
-            other._hear for other in self._room if other is not self and other._hear is not None
-        ]
+    def _send(self, news: News) -> None:
+        for other in self._room - {self}:
+            if other._hear is not None:
+                other._hear(news)
 
     async def run(
         self, hear: Hear, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

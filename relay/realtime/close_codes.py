@@ -1,4 +1,4 @@
-"""Why a stream ends: one table, read by the code, the metrics, the clients and the docs."""
+"""The reasons why a stream ends: one table for the code, the metrics, the clients and the docs."""
 
 from enum import Enum
 
@@ -14,13 +14,14 @@ from relay.errors import (
 
 
 class Close(Enum):
-    """A reason to end a stream: WebSocket close code, word, and when to come back.
+    """A reason to end a stream: its WebSocket close code, its name, and when to reconnect.
 
-    `retry_after_ms` is advice sent in-band; None means "do not come back like this".
+    `retry_after_ms` is sent in the `close` message; None tells the client not to reconnect with
+    the same credential and parameters.
     Codes 4400 and up are Relay's own (RFC 6455, section 7.4.2).
     """
 
-    GONE = (1006, "gone", 0)  # never sent: the client left without a word
+    GONE = (1006, "gone", 0)  # never sent: the client disconnected without a close frame
     RESTART = (1012, "restart", 250)
     MAX_AGE = (1012, "max_age", 0)
     MESSAGE_TOO_BIG = (1009, "message_too_big", 1000)
@@ -52,9 +53,10 @@ _REFUSALS: tuple[tuple[type[Problem], Close], ...] = (
 
 
 def close_for(problem: Problem) -> Close:
-    """The close of a stream that is refused after its handshake: FORBIDDEN unless listed above.
+    """The close reason for a stream that is refused after its handshake.
 
-    FORBIDDEN has no `retry_after_ms`: the same request would be refused again.
+    A problem that is not listed above maps to INTERNAL (5xx) or to FORBIDDEN, which has no
+    `retry_after_ms`: the same request would be refused again.
     """
     for kind, close in _REFUSALS:
         if isinstance(problem, kind):

@@ -1,8 +1,8 @@
-"""The life of one connection, top to bottom. WebSocket and SSE differ only in their door.
+"""The life of one stream connection, top to bottom. WebSocket and SSE differ in transport only.
 
-A connection is a cursor that moves along the log; live delivery is a shortcut past the read.
-Its inbox stands before history is read, so nothing falls between the two; whatever the inbox
-does not hold (the start, a hole in seq, an overflow) is read from the journal.
+A connection is a cursor that moves along the log. Live delivery saves the read from the database.
+The inbox subscribes before history is read, so no event is missed between the two. Whatever the
+inbox does not hold (the start, a hole in seq, an overflow) is read from the journal.
 """
 
 import logging
@@ -30,10 +30,10 @@ from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Gap, Position, Start, locate
 from relay.realtime.transport import Door
 
-GOODBYE = 0.4  # seconds to say why in-band: a revoked stream is over within one second
+GOODBYE = 0.4  # for the `close` message: a revoked stream is over within one second
 AGES = 0.2  # the part of `max_age` that is random: streams opened together end at different times
-CLOSE_HANDSHAKE = 2.0  # seconds a client may take to answer a WebSocket close
-FIRST_PAUSE = 0.1  # seconds after a read that the database did not answer; doubled each time
+CLOSE_HANDSHAKE = 2.0  # for the client's answer to a WebSocket close
+FIRST_PAUSE = 0.1  # after a read that the database did not answer; doubled each time
 LONGEST_PAUSE = 1.0
 
 _NAME = "relay.stream"
@@ -49,8 +49,8 @@ class Viewer:
     max_age: float | None
 
     def ending(self, now: float) -> tuple[float, Close]:
-        """Seconds until this stream is over at the latest, and why."""
-        # a stream is a use of its session, which therefore slides on for as long as it is open
+        """Seconds until this stream ends at the latest, and the reason."""
+        # An open stream is a use of its session, so the session is extended while it is open.
         session = self.credential.kind is Kind.SESSION
         ends_at = self.credential.ends_at if session else self.credential.expires_at
         expires_in = ends_at - now
@@ -62,9 +62,10 @@ class Viewer:
 
 
 async def find_start(inbox: Inbox, start: Start, heads: Heads) -> Position:
-    """Where the inbox's reader starts. Raises InvalidToken when the user is gone, DatabaseAway.
+    """Look up where the inbox's reader starts.
 
-    Events that are offered to the inbox meanwhile are not missed: it falls behind then.
+    An event that is offered to the inbox meanwhile is not missed: it makes the inbox BEHIND.
+    Raises InvalidToken when the user no longer exists, DatabaseAway.
     """
     return locate(start, await heads.head(inbox.user_id))
 
@@ -72,14 +73,14 @@ async def find_start(inbox: Inbox, start: Start, heads: Heads) -> Position:
 async def run_connection(
     door: Door, inbox: Inbox, viewer: Viewer, position: Position, journal: Journal
 ) -> None:
-    """Serve an accepted stream from `position` until it ends, and tell the client why it did."""
+    """Serve an accepted stream from `position` until it ends, then send the client the reason."""
     inbox.start(position.epoch, position.seq, position.last)
     know(transport=door.name)
-    if _level_of.isEnabledFor(logging.DEBUG):  # to bind a logger costs more than to ask
+    if _level_of.isEnabledFor(logging.DEBUG):  # cheaper than binding a structlog logger
         log.debug("stream_opened", outcome=position.outcome)
     metrics.connected_sockets.labels(door.name).inc()
     metrics.resumes.labels(position.outcome).inc()
-    closing = Close.GONE  # unless we end it: the client leaves, or the server stops for good
+    closing = Close.GONE  # stays when the client disconnects or this task is cancelled
     try:
         closing = await _live(door, inbox, viewer, position, journal)
     finally:
@@ -96,12 +97,12 @@ async def run_connection(
 async def _live(
     door: Door, inbox: Inbox, viewer: Viewer, position: Position, journal: Journal
 ) -> Close:
-    """Stream until we have a reason to end it, and return that."""
+    """Stream until there is a reason to end, and return that reason."""
     seconds, at_last = viewer.ending(time.time())
     try:
         async with trio.open_nursery() as nursery:
             nursery.cancel_scope.deadline = trio.current_time() + seconds
-            inbox.live_in(nursery.cancel_scope)  # gone, revoked, idle, draining
+            inbox.live_in(nursery.cancel_scope)  # `inbox.end` cancels it
             door.listen(inbox.end, nursery)
             await _greet(door, position, viewer)
             inbox.use_direct_write(door.direct)
@@ -110,7 +111,7 @@ async def _live(
         log.exception("stream_failed")
         at_last = Close.INTERNAL
     finally:
-        inbox.end(at_last)  # unless it was ended: the first reason stands
+        inbox.end(at_last)  # no effect if it has ended: the first reason is kept
     return inbox.closing or at_last
 
 
@@ -129,7 +130,7 @@ async def _greet(door: Door, position: Position, viewer: Viewer) -> None:
 
 
 async def _follow(door: Door, inbox: Inbox, journal: Journal) -> None:
-    """Move along the log, for ever."""
+    """Write events until cancelled: from the journal while behind, from the inbox while live."""
     while True:
         if inbox.behind:
             await _catch_up(door, inbox, journal)
@@ -144,7 +145,7 @@ async def _follow(door: Door, inbox: Inbox, journal: Journal) -> None:
 
 
 async def _write(door: Door, inbox: Inbox, stretch: Stretch) -> None:
-    """Write events, with signs of life between two parts: a slow client may take a while."""
+    """Write events in parts, with a heartbeat check after each: a slow client may take long."""
     for part in stretch.parts():
         await door.send(part)
         inbox.advance(part.last)
@@ -152,7 +153,7 @@ async def _write(door: Door, inbox: Inbox, stretch: Stretch) -> None:
 
 
 async def _stay_alive(door: Door, inbox: Inbox) -> None:
-    """Give the sign of life that is due, or end the stream of a client that gave none."""
+    """Send a heartbeat if one is due; end the stream if the client is idle."""
     now = trio.current_time()
     if now >= door.idle_at():
         await _end(inbox, Close.IDLE)
@@ -161,14 +162,14 @@ async def _stay_alive(door: Door, inbox: Inbox) -> None:
 
 
 async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
-    """Read the journal from the position until nothing more is stored and the inbox is live."""
+    """Read the journal from the position to its end, until the inbox is live."""
     pause = FIRST_PAUSE
     while not inbox.live:
-        inbox.begin_read()  # from here on the inbox holds what the next page does not
+        inbox.begin_read()  # from here on the inbox keeps events that the page does not have
         try:
             page = await journal.read(inbox.user_id, inbox.position)
         except UNANSWERED:
-            # the stream stays up and alive; a thousand readers must not come back as one
+            # The stream stays open. The random pause keeps many readers from retrying together.
             inbox.fall_behind()
             await trio.sleep(pause * random.uniform(0.5, 1.5))
             await _stay_alive(door, inbox)
@@ -180,7 +181,7 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
         pause = FIRST_PAUSE
         metrics.journal_reads.inc()
         if page.head.epoch != inbox.epoch:
-            await _end(inbox, Close.RESTART)  # numbered anew: the client's cursor will not match
+            await _end(inbox, Close.RESTART)  # a new epoch: the client's cursor does not match it
             return
         if page.head.oldest > inbox.position + 1:
             gap = Gap(inbox.position + 1, page.head.oldest - 1)
@@ -193,7 +194,7 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
 
 
 async def _end(inbox: Inbox, close: Close) -> None:
-    """End the stream from within: the scope that it lives in is cancelled, and this with it."""
+    """End the stream from its own task: `inbox.end` cancels the scope that this runs in."""
     inbox.end(close)
     await trio.lowlevel.checkpoint()
 
@@ -203,20 +204,23 @@ async def _tell_gap(door: Door, epoch: str, gap: Gap) -> None:
 
 
 async def refuse(door: Door, problem: Problem) -> None:
-    """End a stream that was accepted only so that a browser can read why it is refused."""
+    """Close a stream that was accepted only so that a browser can read why it is refused."""
     closing = close_for(problem)
     _ended(closing, problem.code)
     await _say_goodbye(door, closing, problem.code)
 
 
 def _ended(closing: Close, reason: str) -> None:
-    """Count the end, and put it into the request's last line in the log."""
+    """Count the close, and add it to the request's access log line."""
     metrics.stream_closes.labels(str(closing.code)).inc()
     know(code=closing.code, reason=reason)
 
 
 async def _say_goodbye(door: Door, closing: Close, reason: str | None = None) -> None:
-    """Say why in-band (some proxies swallow close codes), then close; cut a client that stalls."""
+    """Send the `close` message, then close; drop the connection of a client that stalls.
+
+    The message repeats the close code because some proxies drop that.
+    """
     with trio.move_on_after(GOODBYE) as scope:
         await door.control(
             "close",

@@ -1,4 +1,4 @@
-"""How long an event takes from its arrival until it is written to a reader."""
+"""Measures how long an event takes from its arrival until it is written to a reader."""
 
 from datetime import datetime
 
@@ -7,6 +7,6 @@ from relay.observability import metrics
 
 
 def observe_delivery(received_at: datetime | None) -> None:
-    """Measure one write to a reader; `received_at` is that of the oldest event in it."""
+    """Record the delay of one write; `received_at` is that of the oldest event in it."""
     if received_at is not None:
         metrics.delivery_seconds.observe((utc_now() - received_at).total_seconds())

@@ -1,7 +1,7 @@
-"""Event -> the bytes of both doors. Pure: no sockets, no Quart, no database.
+"""Encodes events as WebSocket frames and SSE blocks. Pure: no sockets, no Quart, no database.
 
-An event is encoded once; its WebSocket frame and its SSE block are made from that at most once
-each and shared by all its readers, because a server's frames are the same bytes for everybody
+An event is encoded once. Its WebSocket frame and its SSE block are made from that at most once
+each and shared by all readers, because a server's frames are the same bytes for every client
 (RFC 6455, section 5.1: only a client masks).
 """
 
@@ -14,13 +14,13 @@ import msgspec
 
 from relay.events import Event, rfc3339
 
-MAX_MESSAGE = 256 * 1024  # bytes of one message or write: several events share it up to here
+MAX_MESSAGE = 256 * 1024  # of one message or write, which several events may share
 
 _encode = msgspec.json.encode
 
 
 class Frame:
-    """One committed event, with its bytes for each door: made once, shared by all its readers."""
+    """One committed event with its bytes for each transport, shared by all its readers."""
 
     __slots__ = ("_sse", "_websocket", "epoch", "json", "received_at", "seq")
 
@@ -30,13 +30,13 @@ class Frame:
         self.epoch = epoch
         self.seq = seq
         self.json = json
-        self.received_at = received_at  # None where it was read back: its delivery is not measured
+        self.received_at = received_at  # None: the delivery delay is not measured
         self._websocket: bytes | None = None
         self._sse: bytes | None = None
 
     @classmethod
     def of(cls, event: Event) -> Self:
-        """The frame of an event that was just committed here."""
+        """Encode an event that this process has just committed."""
         return cls(event.epoch, event.seq, event_json(event), event.received_at)
 
     @property
@@ -46,28 +46,28 @@ class Frame:
 
     @property
     def size(self) -> int:
-        """Bytes this event takes in an inbox, about."""
+        """About how many bytes this event takes in an inbox."""
         return len(self.json)
 
     @property
     def websocket(self) -> bytes:
-        """A whole WebSocket text message."""
+        """The event as a complete WebSocket text message."""
         if self._websocket is None:
             self._websocket = text_frame(self.json)
         return self._websocket
 
     @property
     def sse(self) -> bytes:
-        """A whole SSE block, unnamed so that `onmessage` sees it."""
+        """The event as an SSE block, without an event name so that `onmessage` gets it."""
         if self._sse is None:
             self._sse = b"id: %s\ndata: %s\n\n" % (self.cursor.encode(), self.json)
         return self._sse
 
 
 def event_json(event: Event) -> bytes:
-    """The event as its readers see it, the payload byte for byte as stored.
+    """The event as JSON for its readers, the payload byte for byte as stored.
 
-    The database writes the same text for events that are read back (`relay/db/pages.py`).
+    For events that are read back, the database builds the same text (`relay/db/pages.py`).
     """
     name, task = event.id, event.task_id or ""
     if "\\" in name or '"' in name or "\\" in task or '"' in task:
@@ -81,7 +81,7 @@ def event_json(event: Event) -> bytes:
 
 
 def _escaped(name: str) -> str:
-    """Printable ASCII within quotes: JSON minds two characters of it."""
+    """Escape printable ASCII for a JSON string: only backslash and quote need it."""
     return name.replace("\\", "\\\\").replace('"', '\\"')
 
 
@@ -106,16 +106,16 @@ def chunk(body: bytes) -> bytes:
 
 
 SSE_HEARTBEAT = b": still here\n\n"
-SSE_RETRY = b"retry: 2000\n"  # milliseconds EventSource waits before it comes back
+SSE_RETRY = b"retry: 2000\n"  # milliseconds that EventSource waits before it reconnects
 
 
 def control_json(kind: str, fields: dict[str, Any]) -> bytes:
-    """A control message: `type` first. What is UNSET is left out, what is None is null."""
+    """A control message, `type` first. UNSET fields are left out; None becomes null."""
     present = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
     return _encode({"type": kind, **present})
 
 
 def sse_control(kind: str, body: bytes, cursor: str | None) -> bytes:
-    """A control as a named SSE event; those with a cursor move the reader's position."""
+    """A control message as a named SSE event; a cursor becomes its `id`."""
     position = b"" if cursor is None else b"id: %s\n" % cursor.encode()
     return b"event: %s\n%sdata: %s\n\n" % (kind.encode(), position, body)

@@ -1,7 +1,7 @@
-"""Successive events for one reader, read back or taken from its inbox -> the bytes of both doors.
+"""Encodes successive events for one reader: read from the journal or taken from its inbox.
 
-What many readers get at once is a `Frame`, made once for all of them. What one reader missed is
-joined here, a thousand events in a few steps.
+An event that many readers get at once is a `Frame`, which is encoded once for all of them. A range
+is joined for one reader, a thousand events in a few calls.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from relay.realtime.encoding import MAX_MESSAGE, array_frame, text_frame
 
 
 class Stretch(NamedTuple):
-    """Events that follow each other from seq `first` on, at least one, as readers see them."""
+    """Events with the seqs `first`, `first + 1`, …, at least one; `texts` are their JSON."""
 
     epoch: str
     first: int
@@ -24,24 +24,24 @@ class Stretch(NamedTuple):
 
     @property
     def messages(self) -> bytes:
-        """A WebSocket message each."""
+        """One WebSocket message for each event."""
         return b"".join([text_frame(text) for text in self.texts])
 
     @property
     def array(self) -> bytes:
-        """One WebSocket message: a JSON array, or the event itself if there is but one."""
+        """One WebSocket message: a JSON array, or the event itself if there is only one."""
         if len(self.texts) == 1:
             return text_frame(self.texts[0])
         return array_frame(self.texts)
 
     @property
     def sse(self) -> bytes:
-        """An SSE block each."""
+        """One SSE block for each event."""
         numbered, epoch = enumerate(self.texts, self.first), self.epoch.encode()
         return b"".join([b"id: %s.%d\ndata: %s\n\n" % (epoch, seq, text) for seq, text in numbered])
 
     def parts(self) -> Iterator["Stretch"]:
-        """Cut so that each part's JSON stays within MAX_MESSAGE; one event always fits."""
+        """Split so that each part's JSON is at most `MAX_MESSAGE` bytes, or one event."""
         if sum(map(len, self.texts)) + len(self.texts) + 1 <= MAX_MESSAGE:
             yield self
             return

@@ -1,7 +1,7 @@
-"""The live streams of one process by user, credential and address.
+"""Registers the live streams of one process by user, credential and address.
 
-`publish` offers one user's events to that user's inboxes and to no other. Plain functions over
-plain dictionaries: nothing here waits, so nothing here can be overtaken.
+`publish` offers one user's events to that user's inboxes and to no other. All methods are
+synchronous, so no other task runs in the middle of one and events keep their order.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,10 @@ class Hub:
         self._drained = trio.Event()
 
     def admit(self, user_id: UUID, address: str) -> None:
-        """Raises ProcessFull, TooManyConnections or Draining if a stream more is one too many."""
+        """Check whether one more stream is allowed.
+
+        Raises ProcessFull, TooManyConnections or Draining if it is not.
+        """
         if self._draining:
             raise Draining()
         if self._count >= self._most:
@@ -49,7 +52,7 @@ class Hub:
 
     @contextmanager
     def subscribe(self, user_id: UUID, credential_id: UUID, address: str) -> Iterator[Inbox]:
-        """An inbox for the length of the block. Raises like `admit`."""
+        """Register a new inbox for the length of the block. Raises like `admit`."""
         self.admit(user_id, address)
         inbox = Inbox(user_id)
         self._by_user.setdefault(user_id, set()).add(inbox)
@@ -70,7 +73,7 @@ class Hub:
     def publish(self, user_id: UUID, frames: Batch) -> bool:
         """Offer one user's new events, at least one, to that user's readers.
 
-        True when at least one reader has them on the wire already.
+        Returns True when they were written to at least one reader at once.
         """
         size = sum([frame.size for frame in frames])
         written = False
@@ -79,41 +82,41 @@ class Hub:
         return written
 
     def recheck(self, user_id: UUID, last_seq: int | None = None) -> None:
-        """Send readers that were not offered `last_seq` to the journal; all of them if None.
+        """Make readers read the journal if they were not offered `last_seq`; all readers if None.
 
-        For events that are stored and may not have been offered here.
+        Call it for events that are stored and may not have been offered here.
         """
         for inbox in self._by_user.get(user_id, ()):
             if last_seq is None or inbox.offered_seq < last_seq:
                 inbox.fall_behind()
 
     def min_offered_seq(self, user_id: UUID) -> int | None:
-        """The seq up to which each of this user's live readers was offered the stream.
+        """The seq up to which every live reader of this user was offered the stream.
 
-        None without one: no reader, or all of them read the journal or are about to.
+        None if no reader is live: there is none, or all of them read the journal or are about to.
         """
         offered = [inbox.offered_seq for inbox in self._by_user.get(user_id, ()) if inbox.live]
         return min(offered, default=None)
 
     def end_credential(self, credential_id: UUID) -> None:
-        """End every stream that this credential opened: it was revoked."""
+        """End every stream that was opened with this revoked credential."""
         for inbox in list(self._by_credential.get(credential_id, ())):
             inbox.end(Close.REVOKED)
 
     def drain(self) -> list[Inbox]:
-        """Admit no stream any more; returns the inboxes of those still to be ended."""
+        """Admit no new stream from now on; returns the inboxes of the open streams."""
         self._draining = True
         self._notice_drained()
         return [inbox for inboxes in self._by_user.values() for inbox in inboxes]
 
     @property
     def draining(self) -> bool:
-        """Whether `drain` was called: no stream is admitted any more."""
+        """Whether `drain` was called."""
         return self._draining
 
     @property
     def drained(self) -> trio.Event:
-        """Set when the hub drains and the last stream is gone."""
+        """Set when `drain` was called and the last stream has ended."""
         return self._drained
 
     def _notice_drained(self) -> None:
@@ -125,7 +128,7 @@ class Hub:
         return list(self._by_user)
 
     def counts(self) -> dict[UUID, int]:
-        """How many live streams each user has here, of those that have any."""
+        """The number of live streams here of each user that has any."""
         return {user_id: len(inboxes) for user_id, inboxes in self._by_user.items()}
 
     def credentials(self) -> list[UUID]:
@@ -133,12 +136,12 @@ class Hub:
         return list(self._by_credential)
 
     def watchers(self, user_id: UUID) -> int:
-        """How many live streams the user has here."""
+        """The number of live streams that the user has here."""
         return len(self._by_user.get(user_id, ()))
 
     @property
     def count(self) -> int:
-        """How many live streams there are here."""
+        """The number of live streams here."""
         return self._count
 
 

@@ -1,4 +1,4 @@
-"""One reader's place in the hub: its state, its position, what waits for it, and its end."""
+"""The queue of new events for one reader, with its state, its position and its close reason."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -19,25 +19,26 @@ from relay.realtime.inbox_states import (
     Trigger,
 )
 
-INBOX_EVENTS = 256  # events a reader may be late before it is sent back to the journal
+INBOX_EVENTS = 256  # queued events; a reader that is later than that reads the journal
 INBOX_BYTES = 2**20
 
 Batch = Sequence[Frame]
 DirectWrite = Callable[[Batch], bool]
 """Write a batch to the socket at once and return True, or write nothing and return False."""
 
-_ANYWHERE = -1  # while the journal is read, and nothing was offered: the next may be any seq
-_WAKE, _REST = Trigger.WAKE, Trigger.REST  # the two of each event; a member's name is slow to find
+_ANYWHERE = -1  # the journal is being read and nothing was offered: the next may have any seq
+_WAKE, _REST = Trigger.WAKE, Trigger.REST  # fired for each event; looking up members is slow
 
 
 class Inbox:
-    """New events on their way to one reader, in seq order, each once and without a hole.
+    """Queues new events for one reader, in seq order, each once and without a hole.
 
-    The hub offers events, the reader's task takes them. `inbox_states.py` has the states: what
-    the state does not allow raises RuntimeError, and changes nothing.
+    The hub offers events, the reader's task takes them. The states are in `inbox_states.py`; a
+    call that the state does not allow raises RuntimeError and changes nothing.
 
-    While the inbox is live, everything up to `offered_seq` was written, is being written or
-    waits here. Whatever would break that sends the reader to the journal.
+    While the inbox is live, every event up to `offered_seq` was written, is being written or is
+    queued here. Where that cannot be kept, the inbox becomes BEHIND and its reader reads the
+    journal.
     """
 
     __slots__ = (
@@ -69,12 +70,12 @@ class Inbox:
 
     @property
     def user_id(self) -> UUID:
-        """The user whose events come here."""
+        """The owner of the events that are queued here."""
         return self._user_id
 
     @property
     def state(self) -> State:
-        """The state in the table of `inbox_states.py`."""
+        """The current state, one of `inbox_states.py`."""
         return self._state
 
     @property
@@ -84,44 +85,44 @@ class Inbox:
 
     @property
     def live(self) -> bool:
-        """Whether the reader gets new events from here, and needs no journal."""
+        """Whether the reader gets new events from here and need not read the journal."""
         return self._state is RESTING or self._state is BUSY
 
     @property
     def epoch(self) -> str:
-        """The epoch of the position; empty before `start`."""
+        """The epoch of the position; empty before `start` is called."""
         return self._epoch
 
     @property
     def position(self) -> int:
-        """The seq last written to the reader."""
+        """The seq of the last event that was written to the reader."""
         return self._position
 
     @property
     def offered_seq(self) -> int:
-        """The seq up to which all was written or waits here, if the inbox is live."""
+        """The seq up to which every event was written or is queued, if the inbox is live."""
         return max(self._position, self._offered)
 
     @property
     def closing(self) -> Close | None:
-        """Why the stream ends; None while it does not."""
+        """Why the stream ends; None while it is open."""
         return self._closing
 
-    # -- the hub's side
+    # -- called by the hub
 
     def offer(self, frames: Batch, size: int) -> bool:
-        """Hand over new events, in seq order, `size` bytes in all. True when they are written.
+        """Offer new events in seq order, `size` bytes in all. Returns True if they were written.
 
-        Commits here and news of commits elsewhere are not in step: the same events may be
-        offered twice, or later ones first.
+        Local commits and announcements of remote commits are not synchronised: events may be
+        offered twice, and later ones before earlier ones.
         """
         state = self._state
         if state is not RESTING and state is not BUSY and state is not READING:
             if state is STARTING:
-                self.fall_behind()  # the head that is being looked up may be older than these
-            return False  # the journal has them
+                self.fall_behind()  # the head being looked up may not include these events
+            return False  # the reader gets them from the journal
         if frames[0].epoch != self._epoch:
-            self.end(Close.RESTART)  # the numbering began anew: the client's cursor tells
+            self.end(Close.RESTART)  # a new epoch: the client has to reconnect with its cursor
             return False
         if frames[0].seq != self._offered + 1:
             frames = self._unoffered(frames)
@@ -141,7 +142,10 @@ class Inbox:
         return False
 
     def _unoffered(self, frames: Batch) -> Batch:
-        """Those that were not offered before; none, and BEHIND, if there is a hole before them."""
+        """The events that were not offered before.
+
+        If events are missing before them, the inbox becomes BEHIND and none are returned.
+        """
         offered = self.offered_seq
         new = [frame for frame in frames if frame.seq > offered]
         if new and new[0].seq != offered + 1 and self._offered != _ANYWHERE:
@@ -150,12 +154,12 @@ class Inbox:
         return new
 
     def fall_behind(self) -> None:
-        """Send the reader to the journal, which holds all that waits here."""
+        """Drop the queued events and make the reader read the journal, which has them."""
         self._clear()
         self._fire(Trigger.MISS)
 
     def end(self, close: Close) -> None:
-        """End the stream; the first reason stands. Nothing is written directly any more."""
+        """End the stream. The first reason is kept; from then on `offer` writes nothing."""
         if self._closing is None:
             self._closing = close
             self._direct = None
@@ -164,36 +168,36 @@ class Inbox:
                 self._life.cancel()
             self._fire(Trigger.END)
 
-    # -- the reader's side
+    # -- called by the reader's task
 
     def start(self, epoch: str, seq: int, last: int) -> None:
-        """The reader's position is `seq`; the stream went up to `last` when it was looked up."""
+        """Set the reader's position to `seq`; `last` was the stream's last seq at the lookup."""
         self._fire(Trigger.START_EARLIER if seq < last else Trigger.START_LIVE)
         self._epoch = epoch
         self._position = self._offered = seq
 
     def live_in(self, life: trio.CancelScope) -> None:
-        """Have `end` cancel this scope, at once if the stream ended before."""
+        """Make `end` cancel this scope; cancel it at once if the stream has already ended."""
         self._life = life
         if self._closing is not None:
             life.cancel()
 
     def use_direct_write(self, direct: DirectWrite) -> None:
-        """Write with it, past the queue, whenever the reader rests."""
+        """Let `offer` write with this function while the reader rests, without queueing."""
         self._direct = direct
 
     def begin_read(self) -> None:
-        """The reader reads the journal from `position`: what waits here is stored there."""
+        """Note that the journal is being read from `position`; drop events that it has."""
         self._fire(Trigger.READ)
         self._clear()
         self._offered = _ANYWHERE
 
     def advance(self, seq: int) -> None:
-        """The reader has written, or passed over, everything up to `seq`."""
+        """Note that the reader has written or skipped everything up to `seq`."""
         self._position = seq
 
     def finish_read(self) -> None:
-        """The reader wrote all that the journal held. Live, unless something was missed since."""
+        """Note that the journal is read to its end: go live, unless an event was missed since."""
         self._fire(Trigger.CATCH_UP)
         frames = [frame for frame in self._drain() if frame.seq > self._position]
         if frames and frames[0].seq != self._position + 1:
@@ -203,10 +207,10 @@ class Inbox:
             self._enqueue(frames, sum([frame.size for frame in frames]))
 
     async def take(self) -> list[Frame]:
-        """All that waits, as soon as there is something: what comes next after the position.
+        """Wait for queued events and return all of them, the next after the position first.
 
-        Nothing if the reader is behind, or becomes it meanwhile. After `end` it waits to be
-        cancelled.
+        Returns none if the reader is behind or falls behind meanwhile. After `end` it waits until
+        it is cancelled.
         """
         if not (self._frames or self._state is BEHIND):
             self._fire(_REST)
@@ -219,10 +223,10 @@ class Inbox:
                     self._fire(_WAKE)
         return self._drain()
 
-    # -- what waits, and the state
+    # -- the queue and the state
 
     def _enqueue(self, frames: Batch, size: int) -> None:
-        """Have them wait, all or, with what waits already, none."""
+        """Queue the events, or fall behind if the queue would exceed its bounds."""
         self._bytes += size
         if len(self._frames) + len(frames) > INBOX_EVENTS or self._bytes > INBOX_BYTES:
             metrics.inbox_overflows.inc()
@@ -241,7 +245,7 @@ class Inbox:
         self._bytes = 0
 
     def _fire(self, trigger: Trigger) -> None:
-        """Move on, and wake the reader if it waits."""
+        """Change the state, and wake the reader if it waits."""
         try:
             self._state = TRANSITIONS[self._state][trigger]
         except KeyError:

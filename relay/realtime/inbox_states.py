@@ -1,10 +1,10 @@
-"""The states of a reader's inbox, and what moves it from one to another. Pure data.
+"""The states of a reader's inbox and their transitions. Pure data.
 
     STARTING ──> BEHIND <──> READING ──> BUSY <──> RESTING          any ──> ENDED
         └──────────────────────────────────^
 
-BEHIND is the one answer to all trouble: from STARTING, READING, BUSY and RESTING a missed event
-leads there, and the only way on is the journal.
+Every missed event leads to BEHIND: from STARTING, READING, BUSY and RESTING. From there the reader
+has to read the journal.
 """
 
 from enum import StrEnum
@@ -12,22 +12,22 @@ from enum import StrEnum
 
 class State(StrEnum):
     STARTING = "starting"  # the stream's head is being looked up: there is no position yet
-    BEHIND = "behind"  # something is stored that the inbox does not hold
-    READING = "reading"  # a page of the journal is on its way; what is offered meanwhile waits
+    BEHIND = "behind"  # events are stored that the inbox does not hold
+    READING = "reading"  # a journal page is being read; events offered meanwhile are queued
     BUSY = "busy"  # live: the reader writes, or is about to run
-    RESTING = "resting"  # live: the reader waits, and nothing is on its way to it
-    ENDED = "ended"  # nothing more reaches the reader
+    RESTING = "resting"  # live: the reader waits, and the queue is empty
+    ENDED = "ended"  # no more events are written
 
 
 class Trigger(StrEnum):
-    START_LIVE = "start live"  # the position is known, and nothing is stored after it
-    START_EARLIER = "start earlier"  # the position is known, and something is stored after it
-    MISS = "miss"  # a hole, an overflow, an event stored and perhaps not offered
-    READ = "read"  # the reader asks the journal for a page
-    CATCH_UP = "catch up"  # all that was read is written, and what waits comes next
-    REST = "rest"  # the reader waits, and nothing waits for it
-    WAKE = "wake"  # something waits for the reader, or its time to wait is over
-    END = "end"
+    START_LIVE = "start live"  # the position is known, and no event is stored after it
+    START_EARLIER = "start earlier"  # the position is known, and events are stored after it
+    MISS = "miss"  # a hole, an overflow, an event that is stored and may not have been offered
+    READ = "read"  # the reader requests a page of the journal
+    CATCH_UP = "catch up"  # the reader has written the last page of the journal
+    REST = "rest"  # the reader waits, and the queue is empty
+    WAKE = "wake"  # events are queued, or the reader's wait has timed out
+    END = "end"  # the stream ends
 
 
 STARTING, BEHIND, READING, BUSY, RESTING, ENDED = State
@@ -40,11 +40,11 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
         Trigger.END: ENDED,
     },
     BEHIND: {
-        Trigger.START_LIVE: BEHIND,  # something was missed while the start was looked up
+        Trigger.START_LIVE: BEHIND,  # an event was missed while the start was looked up
         Trigger.START_EARLIER: BEHIND,
         Trigger.MISS: BEHIND,
         Trigger.READ: READING,
-        Trigger.CATCH_UP: BEHIND,  # something was missed while the page was written
+        Trigger.CATCH_UP: BEHIND,  # an event was missed while the page was written
         Trigger.END: ENDED,
     },
     READING: {
@@ -63,5 +63,5 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
         Trigger.WAKE: BUSY,
         Trigger.END: ENDED,
     },
-    ENDED: dict.fromkeys(Trigger, ENDED),  # its reader may not have run since
+    ENDED: dict.fromkeys(Trigger, ENDED),  # the reader's task may not have run since the end
 }

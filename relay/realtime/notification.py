@@ -1,7 +1,6 @@
-"""What processes announce to each other: streams that have grown, credentials that ended. Pure.
+"""The message between processes: the new heads of streams, and revoked credentials. Pure.
 
-An announcement only says where to look. One too many, or one that is lost, costs time and nothing
-else.
+It only names what to look up in the database. A duplicate or a lost one costs time, nothing else.
 """
 
 from typing import Self
@@ -9,14 +8,15 @@ from uuid import UUID
 
 import msgspec
 
-MOST = 128  # users and credentials one notification names: 59 bytes each at most, of 8 000
+MOST = 128  # users and credentials in one message, 59 bytes each at most: NOTIFY carries 8 000
 
 
 class News(msgspec.Struct, omit_defaults=True, rename={"sender": "by", "everything": "all"}):
-    """One announcement, gathered until it is sent.
+    """Announcements of one process, collected until they are sent.
 
-    `heads` are the last seqs of users' streams, `ended` the ids of credentials. `everything`: there
-    was more than MOST names; look at all streams and credentials.
+    `heads` are the last seqs of users' streams, `ended` the ids of revoked credentials.
+    `everything`: there were more than `MOST` of them, so all streams and credentials have to be
+    looked up.
     """
 
     sender: UUID
@@ -25,13 +25,13 @@ class News(msgspec.Struct, omit_defaults=True, rename={"sender": "by", "everythi
     everything: bool = False
 
     def grew(self, user_id: UUID, seq: int) -> None:
-        """This user's stream goes up to this seq now, or further."""
+        """Add a user's stream that now goes up to this seq or further."""
         if seq > self.heads.get(user_id, 0):
             self.heads[user_id] = seq
             self._bound()
 
     def end(self, credential_id: UUID) -> None:
-        """This credential ended."""
+        """Add a revoked credential."""
         self.ended.add(credential_id)
         self._bound()
 
@@ -45,12 +45,12 @@ class News(msgspec.Struct, omit_defaults=True, rename={"sender": "by", "everythi
         return bool(self.heads or self.ended or self.everything)
 
     def encode(self) -> str:
-        """The text of the notification; `decode` reads it."""
+        """The payload for NOTIFY, as JSON; `decode` reads it."""
         return _encode(self).decode()
 
     @classmethod
     def decode(cls, text: str) -> Self | None:
-        """The announcement in a notification's text; None for a text of another version's form."""
+        """Parse a NOTIFY payload; None if another version of Relay wrote it in another form."""
         try:
             return msgspec.json.decode(text, type=cls)
         except msgspec.MsgspecError:

@@ -1,8 +1,8 @@
-"""The backplane of processes that share a Postgres: NOTIFY after the commit, LISTEN beside it.
+"""The backplane for processes that share a Postgres, over LISTEN and NOTIFY.
 
-Postgres takes commits that notify one at a time, for the whole server. So commits of events do
-not notify: that happens afterwards, with at most one notification under way at a time, and all
-that is announced meanwhile goes into the next one. While no other process lives nothing is sent.
+Postgres serialises all commits that notify, for the whole server. So a commit of events does not
+notify. NOTIFY is sent afterwards, one at a time; what is announced meanwhile goes into the next
+one. Nothing is sent while no other process is alive.
 """
 
 from functools import partial
@@ -20,13 +20,13 @@ from relay.realtime.notification import News
 from relay.realtime.presence import Presence
 
 CHANNEL = "relay"
-PAUSE = 0.2  # seconds after a notification that failed
+PAUSE = 0.2  # after a NOTIFY that failed
 
 log = structlog.get_logger("relay.backplane")
 
 
 class PostgresBackplane:
-    """`dsn` leads to the database itself: LISTEN means nothing to a transaction pooler."""
+    """`dsn` must not lead through a transaction pooler: LISTEN does not work there."""
 
     def __init__(self, database: Database, dsn: str, hub: Hub) -> None:
         self._database = database
@@ -68,9 +68,9 @@ class PostgresBackplane:
             task_status.started()
 
     def _standing(self, hear: Hear) -> None:
-        """LISTEN holds from now on. What was announced before is lost, so look at everything.
+        """Handle the start of LISTEN: look up everything, since earlier announcements are lost.
 
-        The notification that follows makes this process known to the others.
+        The notification that is sent next makes this process known to the others.
         """
         hear(News(self._id, everything=True))
         self._woken.set()
@@ -88,7 +88,10 @@ class PostgresBackplane:
         hear(news)
 
     async def _tell(self) -> None:
-        """Send what is announced, one notification at a time; an empty one makes us known."""
+        """Send collected announcements, one NOTIFY at a time.
+
+        An empty one is sent at the start of LISTEN: it makes this process known to the others.
+        """
         while True:
             await self._woken.wait()
             self._woken = trio.Event()

@@ -1,7 +1,7 @@
-"""Which processes are alive, and how many live streams each user has on them.
+"""Tracks which processes are alive, and how many live streams each user has on them.
 
-Written to the database and read from it in the background, so that an answer with a number of
-watchers costs no query.
+The numbers are written to the database and read from it in the background, so that a response
+with a count of watchers costs no query.
 """
 
 from contextlib import suppress
@@ -15,14 +15,14 @@ from relay.db.presence import ALIVE, leave, select_others, tell_presence
 from relay.observability import metrics
 from relay.realtime.hub import Hub
 
-TELL = 1.0  # seconds between two writes of what changed here
-BEAT = 2.0  # seconds between two looks at the others, and two signs of life where nothing changes
-MOST_CHANGES = 2_000  # users of one write; the rest goes with the next
-GOODBYE = 1.0  # seconds to delete our row; others forget it after ALIVE seconds anyway
+TELL = 1.0  # seconds between two writes of this process's changes
+BEAT = 2.0  # seconds between two reads of the others, and two heartbeats if nothing changes
+MOST_CHANGES = 2_000  # users in one write; the others follow in the next
+GOODBYE = 1.0  # to delete this process's row; otherwise it expires after `ALIVE`
 
 
 class Presence:
-    """This process among the others."""
+    """The other processes as this one knows them, and what it has written about itself."""
 
     def __init__(self, database: Database, process_id: UUID, hub: Hub) -> None:
         self._database = database
@@ -39,17 +39,17 @@ class Presence:
         return not self._others
 
     def met(self, process_id: UUID) -> None:
-        """A notification of this process came, so it lives."""
+        """Note that this process is alive: it has sent a notification."""
         self._others.add(process_id)
 
     def elsewhere(self, user_id: UUID) -> int:
-        """The user's live streams on the others; none when that is not known."""
+        """The user's live streams on other processes; 0 if the last read is too old."""
         if trio.current_time() > self._good_until:
             return 0
         return self._streams.get(user_id, 0)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Write what changed and read the others, until cancelled; then delete our row."""
+        """Write changes and read the other processes until cancelled; then delete our row."""
         look_at, started = 0.0, False
         try:
             while True:
@@ -61,7 +61,7 @@ class Presence:
                         await self._look(now)
                         look_at = now + BEAT
                 except UNANSWERED:
-                    pass  # logged where revocations are looked for (auth/credentials.py)
+                    pass  # the revocation poll logs it (auth/credentials.py)
                 if not started:
                     task_status.started()
                     started = True
@@ -71,7 +71,7 @@ class Presence:
                 await self._leave()
 
     def _changed(self) -> dict[UUID, int]:
-        """Users whose number of streams is not what was written last."""
+        """The new numbers of streams, by user, that differ from those last written."""
         counts = self._hub.counts()
         changed = {user: n for user, n in counts.items() if self._told.get(user) != n}
         changed |= {user: 0 for user in self._told if user not in counts}
@@ -79,7 +79,7 @@ class Presence:
 
     async def _tell(self, changed: dict[UUID, int]) -> None:
         known = await tell_presence(self._database, self._process_id, changed)
-        if not known:  # the first time, after a crash of Postgres, or we were silent for too long
+        if not known:  # the first write, or Postgres crashed, or our row expired and was deleted
             self._told.clear()
         for user_id, streams in changed.items():
             if streams:

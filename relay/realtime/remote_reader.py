@@ -1,7 +1,7 @@
-"""Reads events that other processes stored, for the readers here.
+"""Reads events that other processes stored, and publishes them to this process's readers.
 
-It looks when events are announced, and from time to time without: so it finds what was stored and
-not announced here, because a notification or a commit's answer got lost.
+It reads when events are announced. It also polls the heads of all streams with readers here, which
+finds events after a lost notification, or after a commit with a lost result.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from relay.realtime.encoding import Frame
 from relay.realtime.hub import Hub
 from relay.realtime.notification import News
 
-LOOK = 1.0  # seconds between two looks at all streams with readers here
-LOOK_ALONE = 5.0  # where no other process stores: only a commit of one's own can have got lost
-SOON = 0.1  # seconds between two looks at least, however often "everything" is announced
-RETRY = 0.2  # seconds after a look that failed
+LOOK = 1.0  # seconds between two polls of all streams with readers here
+LOOK_ALONE = 5.0  # where no other process stores: only the result of an own commit can be lost
+SOON = 0.1  # seconds between two polls at least, however often `everything` is announced
+RETRY = 0.2  # seconds after a poll that failed
 MOST_USERS = 256  # streams of one query
 
 
 class Follower:
-    """Reads for all readers of a user at once what was not offered to all of them."""
+    """Reads events that were not offered to all readers of a user, once for all of them."""
 
     def __init__(self, hub: Hub, journal: Journal, look: float = LOOK) -> None:
         self._look = look
@@ -38,12 +38,12 @@ class Follower:
         self._looked_at = self._look_at = 0.0
 
     def hear(self, news: News) -> None:
-        """Look soon at what it names."""
+        """Have `run` read the streams that the notification names."""
         for user_id, seq in news.heads.items():
             if self._is_new(user_id, seq):
                 self._heads[user_id] = max(seq, self._heads.get(user_id, 0))
             else:
-                self._hub.recheck(user_id, seq)  # a reader that starts may have looked before it
+                self._hub.recheck(user_id, seq)  # a starting reader may have an older head
         if news.everything:
             self._look_at = min(self._look_at, self._looked_at + SOON)
         if self._heads or news.everything:
@@ -54,7 +54,7 @@ class Follower:
         return offered is not None and offered < seq
 
     async def run(self) -> None:
-        """Look and hand over, until cancelled."""
+        """Read and publish until cancelled."""
         while True:
             with trio.move_on_at(self._look_at):
                 await self._woken.wait()
@@ -64,12 +64,12 @@ class Follower:
                     await self._look_at_all()
                 heads, self._heads = self._heads, {}
                 await self._hand_over(heads)
-            except UNANSWERED:  # logged by the check of revocations
+            except UNANSWERED:  # the revocation poll logs it
                 self._look_at = trio.current_time() + RETRY
                 await trio.sleep(RETRY)
 
     async def _look_at_all(self) -> None:
-        """Look how far all streams with readers here have got."""
+        """Look up the heads of all streams with readers here."""
         self._looked_at = trio.current_time()
         self._look_at = self._looked_at + self._look
         if users := self._hub.users():
@@ -89,5 +89,5 @@ class Follower:
                 metrics.backplane_lag.observe((utc_now() - oldest).total_seconds())
                 if self._hub.publish(user_id, [Frame(*event) for event in events]):
                     observe_delivery(oldest)
-            for user_id in some:  # readers that could not be given all of it read for themselves
+            for user_id in some:  # a reader that was not offered all of it reads the journal
                 self._hub.recheck(user_id, heads[user_id])

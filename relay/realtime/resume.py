@@ -1,4 +1,4 @@
-"""Where a stream starts: what a reader asked for, against what its stream still holds. Pure."""
+"""Finds where a stream starts, from the reader's request and the stream's head. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import Literal
 from relay.errors import BadRequest
 from relay.events import Cursor, Head
 
-MAX_LAST = 1000  # events `last` may ask for: a page of history, not an archive
+MAX_LAST = 1000  # events that `last` may ask for: one page of history
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What was asked for; at most one is set. All unset: the door's own default."""
+    """Where the reader asked to start; at most one field is set. None set: the route's default."""
 
     after: Cursor | None = None
     oldest: bool = False
@@ -22,7 +22,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events that are gone: both seqs inclusive."""
+    """Events that were trimmed, from seq `first` to seq `last` inclusive."""
 
     first: int
     last: int
@@ -30,9 +30,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the stream goes on: `seq` is the one just before the first event to be sent.
+    """Where the stream starts: `seq` is the one before the first event to be sent.
 
-    `oldest` and `last` are the stream's, when it was looked at.
+    `oldest` and `last` are those of the stream's head at the time of the lookup.
     """
 
     epoch: str
@@ -45,12 +45,12 @@ class Position:
 
     @property
     def cursor(self) -> str:
-        """The cursor that stands just before the first event to be sent."""
+        """The cursor just before the first event to be sent."""
         return f"{self.epoch}.{self.seq}"
 
     @property
     def outcome(self) -> str:
-        """One word of a closed list, for the metric."""
+        """The value for the metric's label: epoch, ahead, gap, resumed or fresh."""
         if self.reason is not None:
             return self.reason
         if self.gap is not None:
@@ -59,14 +59,14 @@ class Position:
 
 
 def parse_start(args: Mapping[str, str], last_event_id: str | None = None) -> Start:
-    """The first of `Last-Event-ID`, `lastEventId=`, `after=`, `last=`. Raises BadCursor.
+    """Read the first of `Last-Event-ID`, `lastEventId=`, `after=`, `last=`.
 
-    What is malformed is refused, also where something else goes before it. `last` with `after`
-    contradicts itself: BadRequest. An empty `Last-Event-ID` is none, as in the HTML standard.
+    An empty `Last-Event-ID` counts as absent, as in the HTML standard. Raises BadCursor for any
+    malformed cursor, even one that another overrides, and BadRequest for `last` with `after`.
     """
     after, last = args.get("after"), args.get("last")
     if after is not None and last is not None:
-        raise BadRequest("`last` and `after` are two different places to start; give one.")
+        raise BadRequest("`last` and `after` exclude each other: send one of them.")
     starts = [
         Start(after=Cursor.parse(known))
         for known in (last_event_id, args.get("lastEventId"))
@@ -81,14 +81,14 @@ def parse_start(args: Mapping[str, str], last_event_id: str | None = None) -> St
 
 
 def parse_count(name: str, text: str, most: int) -> int:
-    """A whole number from 1 to `most`. Raises BadRequest."""
+    """Parse a whole number from 1 to `most`. Raises BadRequest."""
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not 1 <= int(text) <= most:
         raise BadRequest(f"`{name}` must be a whole number from 1 to {most}.")
     return int(text)
 
 
 def locate(start: Start, head: Head, *, default_oldest: bool = False) -> Position:
-    """Where a reader that asked for `start` goes on, with what `hello` and `gap` say of it."""
+    """Compute the position for `start`, with the fields of the `hello` and `gap` messages."""
     before_oldest = head.oldest - 1
     if start.after is not None:
         return _after(start.after, head)

@@ -1,4 +1,4 @@
-"""The SSE door: events and controls as a stream of server-sent events (HTML, section 9.2)."""
+"""The SSE transport: events and control messages as server-sent events (HTML, section 9.2)."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -17,12 +17,12 @@ from relay.realtime.encoding import (
 from relay.realtime.event_range import Stretch
 from relay.server.transport import Transport
 
-HEARTBEAT = 15.0  # seconds: common proxies cut silence at 30 to 60, and clients send nothing here
+HEARTBEAT = 15.0  # common proxies close a silent connection after 30 to 60 seconds
 
 HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),  # nginx hands every block on at once
+    (b"x-accel-buffering", b"no"),  # nginx forwards each block at once
 )
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -30,9 +30,9 @@ Left = Callable[[], Awaitable[None]]
 
 
 class SseDoor:
-    """A door over a started response.
+    """Writes to a started HTTP response.
 
-    `write` sends body bytes the ordinary ASGI way; `left` returns when the client has left.
+    `write` sends body bytes through ASGI; `left` returns when the client has disconnected.
     """
 
     __slots__ = ("_chunked", "_left", "_sent_at", "_transport", "_write", "heartbeat")
@@ -85,11 +85,11 @@ class SseDoor:
         nursery.start_soon(self._listen, end)
 
     async def _listen(self, end: Callable[[Close], None]) -> None:
-        await self._left()  # clients send nothing on this door
+        await self._left()  # an SSE client sends nothing
         end(Close.GONE)
 
     async def close(self, close: Close, reason: str) -> None:
-        """The last event is the close; the end of the response follows by itself."""
+        """Do nothing: the `close` message was the last event, and the response ends by itself."""
 
     def cut(self) -> Close:
         if self._transport is None:

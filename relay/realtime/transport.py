@@ -1,4 +1,4 @@
-"""What a connection needs of its transport: WebSocket and SSE differ in this and nothing else."""
+"""The transport interface, with all that differs between WebSocket and SSE."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -11,50 +11,50 @@ from relay.realtime.event_range import Stretch
 
 
 class ClientLeft(Exception):
-    """The client is gone: no message can be received any more."""
+    """The client has disconnected: no more messages can be received."""
 
 
 class Door(Protocol):
-    """One reader's socket. Every write may wait; none outlives the server's send timeout."""
+    """One reader's socket. Writes may wait, at most for the server's send timeout."""
 
     name: str  # the metric's label: websocket, sse
     heartbeat: float  # seconds, as in `hello`
 
     def direct(self, frames: Sequence[Frame]) -> bool:
-        """Write at once, without waiting, or not at all."""
+        """Write all events without waiting and return True, or write nothing and return False."""
         ...
 
     async def send(self, stretch: Stretch) -> None:
-        """Write all of it: at most MAX_MESSAGE bytes, or one event."""
+        """Write a range of at most `MAX_MESSAGE` bytes, or of one event."""
         ...
 
     async def control(self, kind: str, **fields: Any) -> None:
-        """Write a control message; a `cursor` among the fields moves the reader's position."""
+        """Write a control message. A client keeps the last `cursor` among the fields."""
         ...
 
     def next_beat(self) -> float:
-        """When (trio's clock) a sign of life is due if nothing else happens."""
+        """When (trio's clock) the next heartbeat is due if nothing else is sent."""
         ...
 
     async def beat(self) -> None:
-        """Give a sign of life, or ask for one."""
+        """Send a heartbeat, a ping, or both."""
         ...
 
     def idle_at(self) -> float:
-        """When (trio's clock) the client counts as gone unless something comes from it."""
+        """When (trio's clock) the client counts as idle unless it sends something before."""
         ...
 
     def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
-        """Have `end` called when the client says too much, or has left.
+        """Call `end` when the client has disconnected, or sends too many or too large messages.
 
-        `nursery` is for the task that this may take.
+        If that takes a task, it is started in `nursery`.
         """
         ...
 
     async def close(self, close: Close, reason: str) -> None:
-        """End the stream on the wire. The in-band `close` was sent before."""
+        """End the stream on the wire, after the `close` message."""
         ...
 
     def cut(self) -> Close:
-        """Drop the connection, whatever is under way. Returns why: STALLED or GONE."""
+        """Drop the connection at once. Returns STALLED or GONE."""
         ...

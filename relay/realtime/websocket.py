@@ -1,4 +1,4 @@
-"""The WebSocket door: events and controls as WebSocket messages, and what the client sends."""
+"""The WebSocket transport: sends events and control messages, and bounds the client's messages."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,16 +22,16 @@ from relay.server.transport import Transport
 
 SUBPROTOCOL = "relay.v1"
 
-MAX_CLIENT_MESSAGE = 4096  # bytes; no message of a client is needed, so little of it is read
-MAX_CLIENT_MESSAGES = 10  # a second, and at once
+MAX_CLIENT_MESSAGE = 4096  # the protocol needs no client messages, so none is large
+MAX_CLIENT_MESSAGES = 10  # this many a second, and this many at once
 
 
 class WebSocketDoor:
-    """A door over an accepted WebSocket.
+    """Writes to an accepted WebSocket.
 
-    With the server layer's transport, ready frames are written as they are and pongs count as
-    signs of life. Without (an unmodified server) messages go through ASGI one by one. It cannot
-    be seen then whether a silent client is still there, so silence does not end the stream.
+    On Relay's own server, encoded frames are written directly and pongs show that the client is
+    alive. On any other server messages go through ASGI one by one. Pongs cannot be seen there, so
+    an idle client does not end the stream.
     """
 
     __slots__ = (
@@ -61,11 +61,11 @@ class WebSocketDoor:
         self.heartbeat = heartbeat
         self._websocket = websocket
         self._transport = transport
-        self._batched = batched  # the client offered relay.v1
+        self._batched = batched  # the client offered the subprotocol `relay.v1`
         self._idle_timeout = idle_timeout
         self._asked_at = self._sent_at = self._judged_at = trio.current_time()
         self._allowance = float(MAX_CLIENT_MESSAGES)
-        self._unanswered_since = float("-inf")  # the first ping that nothing came after
+        self._unanswered_since = float("-inf")  # time of the first ping without an answer
 
     def direct(self, frames: Sequence[Frame]) -> bool:
         if self._transport is None:
@@ -85,7 +85,7 @@ class WebSocketDoor:
         self._sent_at = trio.current_time()
 
     def _message(self, frames: Sequence[Frame]) -> bytes:
-        """Several events as one array if the client offered relay.v1, else a message each."""
+        """Several events as one JSON array for a `relay.v1` client, else one message each."""
         if len(frames) == 1:
             return frames[0].websocket
         if self._batched:
@@ -101,7 +101,7 @@ class WebSocketDoor:
         self._sent_at = trio.current_time()
 
     def _silent_since(self) -> float:
-        """When bytes of the client last came, or it was last pinged."""
+        """When the client last sent bytes, or was last pinged if that is later."""
         heard = 0.0 if self._transport is None else self._transport.last_received
         return max(self._asked_at, heard)
 
@@ -114,7 +114,7 @@ class WebSocketDoor:
     async def beat(self) -> None:
         now = trio.current_time()
         if self._batched and now >= self._sent_at + self.heartbeat:
-            # a page cannot see ping frames and wants to know that the server lives
+            # A script in a browser cannot see ping frames, so it gets a message.
             await self.control("ping", ts=rfc3339(utc_now()))
         if now >= self._silent_since() + self.heartbeat:
             self._asked_at = now
@@ -128,7 +128,7 @@ class WebSocketDoor:
             return float("inf")
         heard = self._transport.last_received
         if heard >= self._unanswered_since:
-            return float("inf")  # no ping is unanswered; a long write may delay the next one
+            return float("inf")  # every ping was answered; a long write may delay the next one
         answer_by = self._unanswered_since + self._idle_timeout - self.heartbeat
         return max(heard + self._idle_timeout, answer_by)
 
@@ -151,7 +151,7 @@ class WebSocketDoor:
             end(Close.GONE)
 
     def _judge(self, message: str | bytes, end: Callable[[Close], None]) -> None:
-        """Drop a message of the client; end the stream if it is too large, or one too many."""
+        """Discard a client's message; end the stream if it is too large or exceeds the rate."""
         now = trio.current_time()
         regained = (now - self._judged_at) * MAX_CLIENT_MESSAGES
         self._allowance = min(MAX_CLIENT_MESSAGES, self._allowance + regained)
@@ -165,7 +165,7 @@ class WebSocketDoor:
     async def close(self, close: Close, reason: str) -> None:
         await self._websocket.close(close.code, reason)
         with suppress(ClientLeft):
-            while True:  # until it answers
+            while True:  # until the client answers the close frame
                 await self._websocket.receive()
 
     def cut(self) -> Close:
