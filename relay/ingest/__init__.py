@@ -1,1 +1,1 @@
-"""The first half of an event's way: bytes are validated, numbered and stored."""
+"""Ingestion: events are parsed, validated, stored and published."""

@@ -1,6 +1,6 @@
-"""Why a body is not an event: every field at fault, by name.
+"""Finds why a body is not a valid event, and names every invalid field.
 
-It reads the JSON again, slowly, and only of bodies that were refused.
+It parses the JSON again, slowly, and only for bodies that were refused.
 """
 
 import json
@@ -22,9 +22,9 @@ _TOO_DEEP = FieldError("payload", f"is nested deeper than {MAX_NESTING} levels")
 
 
 def diagnose(body: bytes) -> Problem | None:
-    """BadRequest (not JSON), Invalid (each fault named), PayloadTooLarge; None for an event."""
+    """Return BadRequest (not JSON), Invalid (names each fault), PayloadTooLarge or None (valid)."""
     if b"\0" in body:
-        return Invalid("The body holds a raw NUL byte.")
+        return Invalid("The body contains a raw NUL byte.")
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -33,9 +33,9 @@ def diagnose(body: bytes) -> Problem | None:
         errors = _find_faults(text)
     except ValueError:
         return BadRequest("The body is not JSON.")
-    except RecursionError:  # nested beyond all reason
+    except RecursionError:  # nested deeper than the parser can follow
         errors = []
-    if nests_too_deep(body, MAX_NESTING + 1):  # the envelope is a level, too
+    if nests_too_deep(body, MAX_NESTING + 1):  # the envelope is one more level
         errors.append(_TOO_DEEP)
     if errors:
         return Invalid(errors=errors)
@@ -49,11 +49,11 @@ def diagnose(body: bytes) -> Problem | None:
 
 
 def _find_faults(text: str) -> list[FieldError]:
-    """What is wrong with the envelope. Raises ValueError if it is not JSON, RecursionError."""
+    """Check every field of the envelope. Raises ValueError if it is not JSON, RecursionError."""
     document = json.loads(
         text,
         object_pairs_hook=_Pairs,
-        parse_int=_zero,  # the digits do not matter here, and thousands of them are slow
+        parse_int=_zero,  # the value is not needed, and parsing thousands of digits is slow
         parse_constant=_refuse_constant,
     )
     if not isinstance(document, _Pairs):
@@ -67,7 +67,7 @@ def _find_faults(text: str) -> list[FieldError]:
         if name not in _FIELDS
     ]
     errors += [
-        FieldError(name, "stands more than once") for name in _FIELDS if names.count(name) > 1
+        FieldError(name, "is given more than once") for name in _FIELDS if names.count(name) > 1
     ]
     errors += [
         FieldError(name, message)
@@ -75,12 +75,12 @@ def _find_faults(text: str) -> list[FieldError]:
         if name in fields and not check(fields[name])
     ]
     if _has_lone_surrogate(text):
-        errors.append(FieldError("body", "holds a lone surrogate, which is no character"))
+        errors.append(FieldError("body", "contains a lone surrogate, which is not a character"))
     return errors
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object with its doubled names kept."""
+    """A JSON object that keeps duplicate names."""
 
 
 def _zero(_digits: str) -> int:
@@ -117,7 +117,7 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def _has_lone_surrogate(text: str) -> bool:
-    """json.loads pairs surrogate escapes where it can and keeps the others as they are."""
+    """Whether a string has an unpaired surrogate escape; `json.loads` keeps those as they are."""
     return any(
         _SURROGATE.search(json.loads(literal)) is not None
         for literal in _STRING.findall(text)

@@ -1,8 +1,8 @@
 """The schema of an event as producers send it, and its limits.
 
-One schema serves single events, batches and the reference. Its decoder is strict about JSON, names
-and types; it does not look at the text of identifiers and times (`values` does), nor at how often
-a field stands (`structure` does), nor at the encoding of the payload.
+Single events, batches and the API reference use this one schema. Its decoder is strict about JSON,
+names and types. It does not check the text of identifiers and times (`values` does), duplicate
+fields (`structure` does) or the encoding of the payload.
 """
 
 from typing import Annotated
@@ -13,17 +13,17 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from relay.events import EventType
 from relay.schema_types import Identifier, Timestamp
 
-MAX_BODY = 128 * 1024  # bytes of one event's request: a full payload and a generous envelope
-MAX_PAYLOAD = 65_536  # bytes of the payload's text as sent
-MAX_NESTING = 64  # levels of arrays and objects in a payload; deeper ones break readers
-MAX_BATCH_BODY = 1024 * 1024  # bytes of an NDJSON request
+MAX_BODY = 128 * 1024  # a request with one event: the largest payload and a large envelope
+MAX_PAYLOAD = 65_536  # of the payload's text as sent
+MAX_NESTING = 64  # levels of arrays and objects in a payload; many parsers fail on deeper ones
+MAX_BATCH_BODY = 1024 * 1024  # an NDJSON request
 
 EventId = Annotated[Identifier, Meta(description="Your idempotency key; made when it is missing.")]
 TaskId = Annotated[Identifier, Meta(description="Which task this belongs to.")]
 
 
 class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What a producer sends. The payload stays as it is."""
+    """One event as a producer sends it. The payload is not parsed."""
 
     event_type: EventType
     ts: Annotated[Timestamp, Meta(description="When it happened, for you; passed on as given.")]

@@ -1,10 +1,9 @@
-"""Fair turns: how many of one user's publishing requests are served at a time.
+"""Limits how many publishing requests of one user are served at a time.
 
-The process serves connections in turn, so a user with many connections would get that many turns,
-and all other users would wait for them. Therefore each user has a fixed number of turns; further
-requests of that user wait for one, in the order they came. While no other user publishes there
-are more turns: they take nothing from others, and events that come together are committed and
-delivered together.
+The process serves all connections in turn, so without a limit a user with many connections would
+delay all other users. Further requests of a user wait in the order they came. The limit is higher
+while no other user publishes: it delays no other user then, and events that come together are
+committed and delivered together.
 """
 
 from collections import deque
@@ -17,14 +16,14 @@ import trio
 from relay.errors import JournalFull
 from relay.observability import metrics
 
-TURNS = 2  # of a user at a time: one commits while the next is read; more would slow other users
-TURNS_ALONE = 16  # while no other user publishes: the next one waits a few milliseconds for them
-ALONE_AFTER = 1.0  # seconds since another user's last request
-EVENTS_A_TURN = 128  # a batch of so many takes both
+TURNS = 2  # one commits while the next is parsed; more would slow other users
+TURNS_ALONE = 16  # while no other user publishes; the next user waits a few milliseconds for them
+ALONE_AFTER = 1.0  # since another user's last request
+EVENTS_A_TURN = 128  # a batch of this many events takes two
 
 
 class _Line:
-    """One user's requests: those under way, and those that wait."""
+    """One user's requests: how many slots are taken, and which requests wait."""
 
     __slots__ = ("taken", "waiting")
 
@@ -33,7 +32,7 @@ class _Line:
         self.waiting: deque[tuple[int, trio.Event]] = deque()
 
     def admit(self, most: int) -> None:
-        """Give turns to the requests that wait, in order, until `most` are taken."""
+        """Admit waiting requests in order until `most` slots are taken."""
         while self.waiting and self.taken + self.waiting[0][0] <= most:
             turns, admitted = self.waiting.popleft()
             self.taken += turns
@@ -41,7 +40,7 @@ class _Line:
 
 
 class Turns:
-    """The turns of all users. `patience`: how many seconds a request may wait for its turn."""
+    """Limits each user's concurrent requests. A request waits at most `patience` seconds."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -51,7 +50,10 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, user_id: UUID, events: int) -> AsyncIterator[None]:
-        """Publish inside the block. Raises JournalFull when its turn does not come."""
+        """Hold a slot for the length of the block; a large batch holds two.
+
+        Raises JournalFull when no slot becomes free in time.
+        """
         turns = min(TURNS, 1 + events // EVENTS_A_TURN)
         line = self._lines.setdefault(user_id, _Line())
         if user_id != self._latest or len(self._lines) > 1:
@@ -66,7 +68,7 @@ class Turns:
             self._leave(user_id, line, turns)
 
     def _most(self) -> int:
-        """Turns of a user, now."""
+        """The limit of slots for one user now."""
         return TURNS if trio.current_time() < self._shared_until else TURNS_ALONE
 
     async def _wait(self, user_id: UUID, line: _Line, turns: int) -> None:
@@ -82,14 +84,14 @@ class Turns:
             metrics.journal_full.inc()
             raise JournalFull("This user publishes more than can be stored.") from None
         finally:
-            if not entered and place[1].is_set():  # admitted, and cancelled in the same moment
+            if not entered and place[1].is_set():  # admitted and cancelled at the same time
                 self._leave(user_id, line, turns)
             elif not entered:
                 line.waiting.remove(place)
-                line.admit(self._most())  # the request behind it may need fewer turns
+                line.admit(self._most())  # the next request may need fewer slots
 
     def _leave(self, user_id: UUID, line: _Line, turns: int) -> None:
         line.taken -= turns
         line.admit(self._most())
-        if not line.taken:  # then none waits either: one request always fits
+        if not line.taken:  # then none waits either: a single request is always admitted
             del self._lines[user_id]

@@ -1,4 +1,4 @@
-"""The way of one event: a request's bytes -> a validated NewEvent -> a receipt -> the answer."""
+"""Ingests a request's body: parse, validate, store, publish; returns the response's model."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -14,13 +14,13 @@ from relay.ingest.publisher import Publisher
 from relay.schema_types import CursorText, Seq
 
 CountWatchers = Callable[[UUID], int]
-"""How many live streams a user has."""
+"""Returns the number of a user's live streams."""
 
 Watchers = Annotated[int, Meta(ge=0, description="Live streams of the user.")]
 
 
 class Accepted(msgspec.Struct):
-    """One event is stored; `watchers` live streams were told."""
+    """One event is stored; the user has `watchers` live streams."""
 
     id: str
     seq: Seq
@@ -32,7 +32,7 @@ class Accepted(msgspec.Struct):
 
 class BatchAccepted(msgspec.Struct):
     """All events are stored: `accepted` new ones, from `first_seq` to `last_seq` (null when none),
-    and `duplicates` that were stored before or stand in the batch twice."""
+    and `duplicates` that were stored before or are in the batch twice."""
 
     accepted: int
     duplicates: int
@@ -50,10 +50,10 @@ async def take_one(
     body: bytes,
     default_id: str | None = None,
 ) -> Accepted:
-    """Store the event that these bytes are.
+    """Parse, store and publish one event.
 
-    `default_id` is its id where it names none. Raises BadRequest, Invalid, PayloadTooLarge,
-    and what Turns.turn and Publisher.publish raise.
+    `default_id` is the event's id if the body has none. Raises BadRequest, Invalid,
+    PayloadTooLarge, and what `Turns.turn` and `Publisher.publish` raise.
     """
     received_at = utc_now()
     async with publisher.turns.turn(user_id, 1):
@@ -71,7 +71,7 @@ async def take_batch(
     lines: int,
     default_id: str | None = None,
 ) -> BatchAccepted:
-    """Store the events that these lines are, all or none. Raises like `take_one`."""
+    """Parse, store and publish an NDJSON batch, all events or none. Raises like `take_one`."""
     received_at = utc_now()
     async with publisher.turns.turn(user_id, lines):
         await publisher.pace.keep(lines)
@@ -81,7 +81,7 @@ async def take_batch(
 
 
 def _batch_accepted(receipts: list[Receipt], watchers: int) -> BatchAccepted:
-    """One commit numbered them, so they are of one epoch, and the new ones in order."""
+    """Summarise receipts of one commit: they have one epoch, and new seqs are in order."""
     new = [receipt.seq for receipt in receipts if not receipt.duplicate]
     furthest = max([receipt.seq for receipt in receipts])
     return BatchAccepted(

@@ -1,7 +1,7 @@
-"""NDJSON: many events in one request, all or none.
+"""Parses NDJSON batches: many events in one request, all valid or all refused.
 
-Each line is decoded by itself, and all are checked together, exactly. Where that refuses, each
-line is read by itself, which names what is wrong with it.
+Each line is decoded by itself, then the values of all lines are checked together, which is exact.
+If that fails, each line is parsed by itself to name its faults.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,15 +20,15 @@ from relay.ingest.structure import has_doubled_fields, shortest_length
 from relay.ingest.values import are_identifiers, are_times
 
 MAX_BATCH_EVENTS = 1_000
-LINES_AT_ONCE = 100  # diagnosed without a pause
+LINES_AT_ONCE = 100  # diagnosed before other tasks run
 
-_LINES = uuid_utils.UUID("6f1c1c1e-5d0a-4b57-9d3b-0f4d6c1d2a11")  # the namespace of lines' UUIDs
+_LINES = uuid_utils.UUID("6f1c1c1e-5d0a-4b57-9d3b-0f4d6c1d2a11")  # for version 5 UUIDs
 
 
 def count_lines(body: bytes) -> int:
-    """The lines of a batch, blank ones too, at most MAX_BATCH_EVENTS: what it is charged as.
+    """Count the lines of a batch, blank ones too, up to `MAX_BATCH_EVENTS`.
 
-    Counted before the batch is parsed.
+    The rate limits charge a batch by this number before it is parsed.
     """
     return min(body.count(b"\n") + (not body.endswith(b"\n")), MAX_BATCH_EVENTS)
 
@@ -36,16 +36,17 @@ def count_lines(body: bytes) -> int:
 async def parse_batch(
     body: bytes, received_at: datetime, batch_id: str | None = None
 ) -> list[NewEvent]:
-    """One object a line, blank lines passed over -> NewEvents, all or none.
+    """Parse one JSON object a line, skipping blank lines; all events or none.
 
-    With a `batch_id`, lines that name no id get one that is the same whenever the batch is.
-    Raises Invalid naming each bad line (`where` is `line 3: ts`), PayloadTooLarge, BadRequest.
+    With a `batch_id`, a line without an `event_id` gets one that is the same each time the batch
+    is sent. Raises Invalid naming each bad line (`where` is `line 3: ts`), PayloadTooLarge,
+    BadRequest.
     """
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not lines:
-        raise BadRequest("The batch holds no event; send one JSON object a line.")
+        raise BadRequest("The batch contains no event; send one JSON object a line.")
     if len(lines) > MAX_BATCH_EVENTS:
-        raise PayloadTooLarge(f"A batch holds at most {MAX_BATCH_EVENTS} events.")
+        raise PayloadTooLarge(f"A batch may contain at most {MAX_BATCH_EVENTS} events.")
     default_ids = repeat(None) if batch_id is None else _line_ids(batch_id, body)
     events = parse_lines(lines, received_at, default_ids)
     if events is None:
@@ -56,9 +57,9 @@ async def parse_batch(
 def parse_lines(
     lines: Sequence[bytes], received_at: datetime, default_ids: Iterable[str | None]
 ) -> list[NewEvent] | None:
-    """The events of lines, in their order; None if `parse_event` refuses any of them.
+    """Parse lines into events, in order; None if `parse_event` would refuse any of them.
 
-    The default ids, at least as many, serve where a line names none.
+    `default_ids` has at least one item a line; it is the event's id if the line has none.
     """
     try:
         envelopes = [decode(line) for line in lines]
@@ -85,17 +86,17 @@ def parse_lines(
 
 
 def _numbered(body: bytes) -> list[tuple[int, bytes]]:
-    """The lines that are not blank, and their places among all lines, from 1."""
+    """The lines that are not blank, each with its number among all lines, from 1."""
     return [line for line in enumerate(body.split(b"\n"), 1) if line[1].strip()]
 
 
 def _line_ids(batch_id: str, body: bytes) -> list[str]:
-    """UUIDs made from the batch's id and the lines' numbers, so a replayed batch is a duplicate."""
+    """UUIDs from the batch's id and the line numbers, so that a repeated batch is a duplicate."""
     return [str(uuid_utils.uuid5(_LINES, f"{batch_id}:{number}")) for number, _ in _numbered(body)]
 
 
 async def _refusal(body: bytes, received_at: datetime) -> Invalid:
-    """What is wrong with each bad line. Other tasks run after every LINES_AT_ONCE lines."""
+    """Name the faults of each bad line. Other tasks run after every `LINES_AT_ONCE` lines."""
     errors: list[FieldError] = []
     for index, (number, line) in enumerate(_numbered(body), 1):
         if not index % LINES_AT_ONCE:

@@ -1,23 +1,23 @@
-"""Bounds how many lines of batches are parsed before other tasks get their turn.
+"""Limits how many lines of batches are parsed before other tasks run.
 
-Without it, twenty batches that come in the same moment would be parsed one after the other, while
-single events, streams and the next commit wait for the last of them.
+Without it, twenty batches that come at the same time would be parsed one after the other, while
+single events, streams and the next commit wait.
 """
 
 import trio
 
-LINES = 200  # between two passes of the scheduler: about half a millisecond
+LINES = 200  # in one pass of the scheduler: about half a millisecond
 
 
 class Pace:
-    """How many lines may still be parsed in this pass of the scheduler, of all batches together."""
+    """How many more lines, of all batches together, may be parsed in this scheduler pass."""
 
     def __init__(self) -> None:
         self._left = LINES
         self._renewing = False
 
     async def keep(self, lines: int) -> None:
-        """Wait for a pass with lines left, and take `lines` of them. Call it before parsing."""
+        """Call before parsing: wait for a pass with budget left, then take `lines` from it."""
         while self._left <= 0:
             await self._next_pass()
         self._left -= lines

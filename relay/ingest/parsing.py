@@ -1,6 +1,6 @@
-"""From the bytes of one event to a validated NewEvent, in one strict pass.
+"""Parses the bytes of one event into a validated NewEvent, in one strict pass.
 
-The pass is exact: it refuses what `diagnosis` finds a fault in, and nothing else.
+It refuses exactly the bodies in which `diagnosis` finds a fault.
 """
 
 from datetime import datetime
@@ -18,13 +18,13 @@ from relay.ingest.values import is_identifier, is_time
 
 NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_FLAT = 2 * MAX_NESTING  # characters; a shorter payload is neither too deep nor too large
+_FLAT = 2 * MAX_NESTING  # characters; a payload this short is neither too deep nor too large
 
 
 def parse_event(body: bytes, received_at: datetime, default_id: str | None = None) -> NewEvent:
-    """One JSON object -> a NewEvent; `default_id` serves where the body names none.
+    """Parse one JSON object; `default_id` is the event's id if the body has none.
 
-    Raises BadRequest (not JSON), Invalid (each field at fault named), PayloadTooLarge.
+    Raises BadRequest (not JSON), Invalid (names each invalid field), PayloadTooLarge.
     """
     try:
         envelope = decode(body)
@@ -48,9 +48,9 @@ def parse_event(body: bytes, received_at: datetime, default_id: str | None = Non
 def new_event(
     envelope: Envelope, payload: str, received_at: datetime, default_id: str | None
 ) -> NewEvent:
-    """The event of an envelope and its payload's text, both checked."""
+    """Build the event from an envelope and its payload's text, both validated."""
     if "\r" in payload or "\n" in payload:
-        # Inside strings JSON has no raw line ends, so these stand between tokens only.
+        # JSON strings contain no raw line ends, so these are between tokens.
         payload = payload.replace("\r", " ").replace("\n", " ")
     event_id = default_id if envelope.event_id is UNSET else envelope.event_id
     return NewEvent(
@@ -65,7 +65,7 @@ def new_event(
 
 
 def is_too_much(payload: str) -> bool:
-    """Whether a payload is larger or deeper than may be."""
+    """Whether a payload is too large or nested too deep."""
     if len(payload) <= _FLAT:
         return False
     raw = payload.encode()

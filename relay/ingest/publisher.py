@@ -1,4 +1,4 @@
-"""Append, then hand over: how an event gets from a request to its user's readers."""
+"""Appends events to the journal and publishes them to their user's readers."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -17,14 +17,13 @@ from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import Frame
 from relay.realtime.hub import Hub
 
-READERS_SHARE = 4  # one in so many connections is for readers: commits and lookups have the rest
+READERS_SHARE = 4  # one in four; commits and lookups use the others
 
 
 class Publisher:
-    """Stores events and hands them to readers, with the bounds on publishing (`turns`, `pace`).
+    """Stores and publishes events. `turns` and `pace` are the limits on publishing.
 
-    It makes the journal, which calls `_deliver` after each commit: so commit order is delivery
-    order.
+    The journal calls `_deliver` after each commit, so delivery order is commit order.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class Publisher:
         )
 
     async def publish(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
-        """Store one user's events and hand them over. Raises what Journal.append raises."""
+        """Store and deliver one user's events. Raises what `Journal.append` raises."""
         receipts = await self.journal.append(user_id, events)
         types = [
             event.event_type
@@ -66,6 +65,6 @@ class Publisher:
         self._backplane.grew(user_id, events[-1].seq)
 
 
-@cache  # there are five
+@cache  # one counter for each of the five event types
 def _ingested(event_type: str) -> Any:
     return metrics.events_ingested.labels(event_type)

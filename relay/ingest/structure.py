@@ -1,6 +1,6 @@
-"""What the decoder does not see: fields that stand twice, and nesting that breaks readers.
+"""Checks that the decoder does not make: duplicate envelope fields, and the depth of nesting.
 
-Both are read from the text in a few calls, whatever names, quotes and escapes a payload holds.
+Both scan the raw text in a few calls. No name, quote or escape in a payload misleads them.
 """
 
 import re
@@ -14,26 +14,26 @@ _NEVER_ESCAPED = bytes(set(range(256)) - set(b'\\"/bfnrtu'))
 
 
 def shortest_length(events: int, event_ids: int, task_ids: int, values: str) -> int:
-    """The bytes of so many envelopes at least: no blanks, no backslashes, each field once.
+    """The length of this many envelopes without blanks and backslashes, each field given once.
 
-    `values` are their texts, all of them ASCII, joined; the payloads do not count.
+    `values` are their field values, all ASCII, joined. Payloads are not counted.
     """
     structure = events * _ENVELOPE + event_ids * _EVENT_ID + task_ids * _TASK_ID
     return structure + len(values) - values.count("\\")
 
 
 def has_doubled_fields(texts: bytes, payloads: bytes, shortest: int) -> bool:
-    r"""Whether a field stands twice in an envelope. The decoder keeps the last and drops the rest.
+    r"""Whether an envelope has a field twice. The decoder keeps the last one and drops the others.
 
-    `texts` are envelopes that the decoder took, one after the other, `payloads` the payloads that
-    it kept, as sent, and `shortest` is the `shortest_length` of all else that it kept.
+    `texts` are the joined envelopes that the decoder accepted, `payloads` their joined payloads as
+    sent, and `shortest` is the `shortest_length` of the other fields that the decoder kept.
 
-    Blanks and backslashes are taken off. What is left of a field that was kept is its shortest
-    form, but for `\u` escapes: of `\u0041` four bytes more are left than its `A` counts, and of
-    `\u005c` five, since a backslash counts as none. These are taken off, too. What is left of a
-    field that was dropped is its name and punctuation at least. So nothing is left over if, and
-    only if, no field was dropped; and as nothing is ever negative, one sum decides for many
-    envelopes.
+    The check compares lengths. Blanks and backslashes are removed first. Then each kept field has
+    its shortest length, except for `\u` escapes: `\u0041` is four bytes longer than the `A` that it
+    stands for, and `\u005c` five, since its backslash is counted as none. These bytes are
+    subtracted, too. A dropped field adds at least its name and punctuation. So the difference is
+    zero if and only if no field was dropped. It is never negative for one envelope, so one sum
+    decides for many.
     """
     left_over = _bare_length(texts) - _bare_length(payloads) - shortest
     if left_over:
@@ -48,7 +48,7 @@ def _bare_length(text: bytes) -> int:
 
 
 def _count_unicode(text: bytes) -> int:
-    r"""How many `\u` escapes there are. What never follows a backslash is dropped first."""
+    r"""Count the `\u` escapes. Bytes that cannot be part of an escape are removed first."""
     if b"\\" not in text:
         return 0
     return text.translate(None, _NEVER_ESCAPED).replace(rb"\\", b"").count(rb"\u")
@@ -65,7 +65,7 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def nests_too_deep(raw: bytes, allowed: int) -> bool:
-    """Whether arrays and objects nest deeper than allowed; strings do not count."""
+    """Whether arrays and objects nest deeper than allowed. Brackets in strings do not count."""
     if raw.count(b"[") + raw.count(b"{") <= allowed:
         return False
     brackets = _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS)

@@ -1,6 +1,6 @@
-"""The texts of an envelope: identifiers, and RFC 3339 times.
+"""Checks the values of an envelope: identifiers and RFC 3339 times.
 
-Many are checked in two calls. The answer for many is exactly the answer for each of them.
+Many values are checked in two calls, with the same result as one check each.
 """
 
 import re
@@ -27,12 +27,12 @@ _IDENTIFIERS = re.compile(rf"(?:{_TEXT}\n)*+")
 
 
 def is_time(text: str) -> bool:
-    """Whether it is an RFC 3339 time with `Z` or an offset, on a day that there is."""
+    """Whether it is an RFC 3339 time with `Z` or an offset, on a day that exists."""
     return _A_TIME.fullmatch(text) is not None
 
 
 def are_times(texts: Sequence[str]) -> bool:
-    """Whether each is one."""
+    """Whether `is_time` is true for each."""
     return _all_match(_TIMES, texts)
 
 
@@ -42,11 +42,11 @@ def is_identifier(text: str) -> bool:
 
 
 def are_identifiers(texts: Collection[str]) -> bool:
-    """Whether each is one."""
+    """Whether `is_identifier` is true for each."""
     return _all_match(_IDENTIFIERS, texts)
 
 
 def _all_match(lines: re.Pattern[str], texts: Collection[str]) -> bool:
-    """Whether each is a line of these; so none has a line end within."""
+    """Whether `lines` matches the texts, each as one line, and none contains a line end."""
     together = "\n".join([*texts, ""])
     return lines.fullmatch(together) is not None and together.count("\n") == len(texts)
