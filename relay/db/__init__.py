@@ -1,1 +1,1 @@
-"""Everything that is stored: queries, connections, migrations, and the embedded Postgres."""
+"""The database: queries, connections, migrations, and the embedded Postgres."""

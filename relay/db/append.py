@@ -1,4 +1,4 @@
-"""The statements that append: requests as arguments, rows as what became of each event."""
+"""The SQL that appends events: its arguments from requests, and receipts from its rows."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,7 +19,7 @@ _EVENT = """
 
 
 def statement(batch: Sequence[Waiting]) -> tuple[str, *tuple[object, ...]]:
-    """The SQL that appends these, and its arguments; it answers a row a request."""
+    """The SQL that appends this batch, and its arguments; it returns one row for each request."""
     if len(batch) == 1 and len(batch[0].events) == 1:
         return _EVENT, *_of_event(batch[0].user_id, batch[0].events[0])
     return _REQUESTS, *_of_requests(batch)
@@ -39,7 +39,7 @@ def _of_event(user_id: UUID, event: NewEvent) -> tuple[object, ...]:
 
 
 def _of_requests(batch: Sequence[Waiting]) -> tuple[object, ...]:
-    """An array element a request, a line an event."""
+    """Arrays with one element for each request, and texts with one line for each event."""
     events = [event for waiting in batch for event in waiting.events]
     return (
         [waiting.user_id for waiting in batch],
@@ -55,7 +55,7 @@ def _of_requests(batch: Sequence[Waiting]) -> tuple[object, ...]:
 
 
 def settle(waiting: Waiting, row: Row) -> list[Event]:
-    """Give a request its receipts, or its problem; returns what is new in its user's stream."""
+    """Set a request's receipts or its problem from its row; returns its newly stored events."""
     epoch, first_seq, seqs, fresh = row
     if epoch is None:
         waiting.problem = InvalidToken("The user is gone.", reason="revoked")

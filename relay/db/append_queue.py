@@ -1,4 +1,4 @@
-"""What waits for its commit: bounded, in order, and of each user one commit at a time."""
+"""The bounded queue of append requests: in order, with one commit at a time for each user."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -9,12 +9,12 @@ from relay.errors import Draining, JournalFull, Problem
 from relay.events import NewEvent, Receipt
 from relay.observability import metrics
 
-MAX_COMMIT_EVENTS = 1_000  # events of one commit: about 10 ms of the database's time
-MAX_COMMIT_BYTES = 4 * 2**20  # payload bytes of one commit
+MAX_COMMIT_EVENTS = 1_000  # in one commit: about 10 ms of the database's time
+MAX_COMMIT_BYTES = 4 * 2**20  # payload bytes in one commit
 
 
 class Waiting:
-    """One request's events on their way into a commit, and what became of them."""
+    """One request's events until their commit, and its outcome: receipts or a problem."""
 
     __slots__ = ("done", "events", "problem", "receipts", "size", "user_id")
 
@@ -28,7 +28,7 @@ class Waiting:
 
 
 class Queue:
-    """`events` and `bytes` are what waits or is being committed, in payload bytes."""
+    """`events` and payload `bytes` count all requests that wait or are being committed."""
 
     def __init__(self, most_events: int, most_bytes: int) -> None:
         self._most_events = most_events
@@ -42,11 +42,11 @@ class Queue:
 
     @property
     def idle(self) -> bool:
-        """Nothing waits, and nothing is being committed."""
+        """Whether no request waits and none is being committed."""
         return not (self._waiting or self._committing)
 
     def enter(self, waiting: Waiting) -> None:
-        """Count a request in, until it leaves. Raises JournalFull or Draining."""
+        """Reserve space for a request until `leave`. Raises JournalFull or Draining."""
         if self._closed:
             raise Draining()
         events, size = self.events + len(waiting.events), self.bytes + waiting.size
@@ -56,25 +56,25 @@ class Queue:
         self.events, self.bytes = events, size
 
     def put(self, waiting: Waiting) -> None:
-        """Let a request that has entered wait for the next commit."""
+        """Queue a request, after `enter`, for the next commit."""
         self._waiting[waiting] = None
         self._news.set()
 
     def leave(self, waiting: Waiting) -> None:
-        """Nobody waits for it any more; if no commit has it yet, none will."""
+        """Release a request's space. A request that no commit has taken yet is dropped."""
         self.events -= len(waiting.events)
         self.bytes -= waiting.size
         self._waiting.pop(waiting, None)
-        if self._closed:  # it may have been the last
+        if self._closed:  # `ready` may wait for the last request
             self._news.set()
 
     def close(self) -> None:
-        """Take no more; what waits can still be had."""
+        """Refuse new requests; those that wait can still be taken."""
         self._closed = True
         self._news.set()
 
     async def ready(self) -> bool:
-        """Wait until there is a batch to take; False once closed and everything is committed."""
+        """Wait until there is a batch to take. Returns False once closed and all is committed."""
         while not any(waiting.user_id not in self._committing for waiting in self._waiting):
             if self._closed and self.idle:
                 return False
@@ -83,10 +83,10 @@ class Queue:
         return True
 
     def take(self) -> list[Waiting]:
-        """What the next commit holds. Call `committed` when it has ended.
+        """Take the requests for the next commit. Call `committed` when it has ended.
 
-        Who has a commit under way is not in it: a user's commits come one after the other, so
-        the order they end in is the order of the events.
+        Requests of a user with a commit under way stay queued: a user's commits run one after the
+        other, so that they end in the order of the events.
         """
         batch: list[Waiting] = []
         events = size = 0
@@ -104,12 +104,12 @@ class Queue:
         return batch
 
     def take_alone(self, waiting: Waiting) -> list[Waiting]:
-        """One that has entered, before it waits at all; only while `idle`."""
+        """Take a request right after `enter`, without queueing it; only while `idle`."""
         self._committing.add(waiting.user_id)
         return [waiting]
 
     def committed(self, batch: list[Waiting]) -> None:
-        """This batch's commit has ended, well or not."""
+        """Note that this batch's commit has ended, successfully or not."""
         self._committing.difference_update([waiting.user_id for waiting in batch])
         if self._waiting or self._closed:
             self._news.set()

@@ -1,9 +1,9 @@
-"""asyncio beside trio: an event loop in a thread of its own, for the driver that speaks asyncio.
+"""Runs an asyncio event loop in a thread beside trio, for the database driver.
 
-Inside trio (trio-asyncio) a query takes five turns of trio's scheduler: to its loop, to its
-socket, back to its loop, to its task, to its caller. While hundreds of requests take their turns
-too, each costs a millisecond or more, and a commit of two takes twenty. In a thread it costs
-two, whatever trio is busy with. See docs/explanation/decisions.md for the measurement.
+Inside trio (trio-asyncio) a query takes five passes of trio's scheduler: to its loop, to its
+socket, back to its loop, to its task, to its caller. With hundreds of concurrent requests each
+pass takes a millisecond or more, so a commit of two milliseconds takes twenty. In a thread it
+takes two, however busy trio is. See docs/explanation/decisions.md for the measurement.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ import uvloop
 
 T = TypeVar("T")
 
-PARTING = 1.0  # seconds the driver's own tasks may take to end when the loop does
+PARTING = 1.0  # for the driver's own tasks to end when the loop does
 
 log = structlog.get_logger("relay.database")
 
 
 class Bridge:
-    """Calls from trio tasks into the loop."""
+    """Runs coroutines in the loop for trio tasks."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
     async def run(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
-        """`await work(*args)` in the loop; returns or raises what it does.
+        """Run `await work(*args)` in the loop; returns its result or raises its error.
 
-        A trio cancellation cancels the work and waits for it to end: what it had done by then
-        may stand. asyncio.CancelledError comes out only when the loop itself is ending.
+        A trio cancellation cancels the work and waits for it to end; its effects up to then may
+        persist. Raises asyncio.CancelledError only when the loop itself is ending.
         """
         call = _Call(self._loop, work, args)
         self._loop.call_soon_threadsafe(call.begin)
@@ -68,7 +68,7 @@ class _Call:
     def abort(self, raise_cancel: "trio.lowlevel.RaiseCancelT") -> trio.lowlevel.Abort:
         self._raise_cancel = raise_cancel
         self._loop.call_soon_threadsafe(self._cancel)
-        return trio.lowlevel.Abort.FAILED  # the work's end reschedules the caller
+        return trio.lowlevel.Abort.FAILED  # `_done` reschedules the caller when the work ends
 
     def _cancel(self) -> None:
         if self._task is not None:
@@ -92,9 +92,9 @@ async def _as_coroutine(work: Callable[..., Awaitable[T]], args: tuple[object, .
 
 @asynccontextmanager
 async def open_bridge() -> AsyncIterator[Bridge]:
-    """A running loop for the length of the block; its thread has ended when the block has."""
+    """Run a loop in a thread for the length of the block, and join the thread at its end."""
     loop = uvloop.new_event_loop()
-    # without a handler of ours an orphaned callback's error would go to stderr as it likes
+    # The default handler would write errors of callbacks to stderr, past the log.
     loop.set_exception_handler(_report)
     thread = threading.Thread(target=loop.run_forever, name="database")
     thread.start()
@@ -110,7 +110,7 @@ async def open_bridge() -> AsyncIterator[Bridge]:
 
 
 async def _end_tasks() -> None:
-    """Cancel what still runs, and give it a moment to notice."""
+    """Cancel all other tasks, and wait a moment for them to end."""
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()

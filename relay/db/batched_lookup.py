@@ -1,8 +1,7 @@
-"""One query for many who ask the same of different keys: who comes while one is under way shares
-the next.
+"""Batches lookups by key: calls that arrive while a query is under way share the next one.
 
-Readers come in crowds (a restart, a network back), and each asks the same few things first. Nobody
-waits for a crowd to gather.
+Many readers connect at once after a restart or a network failure, and each makes the same lookups.
+A single lookup is not delayed to fill a batch.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,16 +12,16 @@ import trio
 from relay.db.pool import UNANSWERED
 from relay.errors import DatabaseAway
 
-QUERIES = 2  # under way at once: a connection that hangs does not hold up everybody
-BESIDE = 0.01  # seconds a query may take before the next begins beside it, and is shared by fewer
-MOST_KEYS = 256  # of one query
+QUERIES = 2  # so that a connection that hangs does not delay all lookups
+BESIDE = 0.01  # after this time the next query starts beside the one under way
+MOST_KEYS = 256  # in one query
 
 Key = TypeVar("Key")
 Found = TypeVar("Found")
 
 
 class _Asked(Generic[Found]):
-    """One key, for whoever waits for it; `failure` is why there is no answer."""
+    """The pending lookup of one key; `failure` is the error of its query."""
 
     __slots__ = ("answered", "failure", "found")
 
@@ -33,9 +32,9 @@ class _Asked(Generic[Found]):
 
 
 class SharedQuery(Generic[Key, Found]):
-    """`select` finds what there is to these keys, and `run` has it do so.
+    """Looks up keys with `select`, while `run` runs.
 
-    As many wait at most as streams and requests may be open.
+    The bounds on streams and requests bound the number of pending lookups, too.
     """
 
     def __init__(self, select: Callable[[list[Key]], Awaitable[dict[Key, Found]]]) -> None:
@@ -45,7 +44,7 @@ class SharedQuery(Generic[Key, Found]):
         self._free = trio.Semaphore(QUERIES)
 
     async def find(self, key: Key) -> Found | None:
-        """What is stored now or later; None: nothing is. Raises DatabaseAway."""
+        """Look up one key, as of now or later; None if it does not exist. Raises DatabaseAway."""
         asked = self._asked.get(key)
         if asked is None:
             asked = self._asked[key] = _Asked()
@@ -56,7 +55,7 @@ class SharedQuery(Generic[Key, Found]):
         return asked.found
 
     async def run(self) -> None:
-        """Answer, until cancelled."""
+        """Run queries for pending lookups until cancelled."""
         async with trio.open_nursery() as queries:
             while True:
                 await self._free.acquire()
@@ -76,7 +75,7 @@ class SharedQuery(Generic[Key, Found]):
         try:
             found = await self._select(list(asked))
         except UNANSWERED as error:
-            # who came meanwhile shares it: nobody waits for two deadlines, one after the other
+            # Lookups that came meanwhile fail, too, rather than wait for a second timeout.
             failure, asked, self._asked = error, asked | self._asked, {}
         finally:
             self._free.release()

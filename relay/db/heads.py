@@ -1,4 +1,4 @@
-"""Where streams stand, asked by many at once."""
+"""Batched lookups of stream heads."""
 
 from functools import partial
 from uuid import UUID
@@ -11,14 +11,17 @@ from relay.events import Head
 
 
 class Heads:
-    """`run` answers."""
+    """Looks up heads while `run` runs."""
 
     def __init__(self, database: Database) -> None:
         self._query: SharedQuery[UUID, Head] = SharedQuery(partial(select_heads, database))
         self.run = self._query.run
 
     async def head(self, user_id: UUID) -> Head:
-        """As it stands now or later. Raises InvalidToken when the user is gone, DatabaseAway."""
+        """The head of this user's stream, as of now or later.
+
+        Raises InvalidToken when the user no longer exists, DatabaseAway.
+        """
         head = await self._query.find(user_id)
         if head is None:
             raise InvalidToken("The user is gone.", reason="revoked")

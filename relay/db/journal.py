@@ -1,11 +1,12 @@
 """The durable log: append in group commits, read from a cursor.
 
-Group commit: whatever waits when a commit ends goes into the next one, in one statement. Nobody
-waits for a batch to fill: while one commit is under way the next gathers. One that takes long
-(a lock, a slow disk, a far database) does not hold up the others for more than PATIENCE: the next
-goes beside it, without the users it has, so that a user's commits end in the order of their seqs.
+Group commit: all requests that wait when a commit ends go into the next one, in one statement.
+No request waits for a batch to fill; the next batch gathers while a commit is under way. A slow
+commit (a lock, a slow disk, a far database) delays the others for `PATIENCE` only: then the next
+starts beside it. That one leaves out the users of the first, so that a user's commits end in the
+order of their seqs.
 
-Where little is going on there is nobody to gather: who comes then commits for itself, at once.
+A request that arrives while the journal is idle is committed at once, in its own task.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +29,10 @@ from relay.errors import (
 from relay.events import Event, Head, NewEvent, Receipt
 from relay.observability import metrics
 
-COMMITS = 4  # under way at once, each on a connection of the pool
-PATIENCE = 0.01  # seconds until the next goes beside it: most end sooner, and few are cheaper
-LARGE = 64  # events of a commit that nobody waits for: beside it the next one costs little
-PAGE_EVENTS = 256  # events of one read: what an inbox holds, so that no reader holds more
+COMMITS = 4  # each on a connection of the pool
+PATIENCE = 0.01  # most commits end sooner, and few large commits cost less than many small ones
+LARGE = 64  # beside a commit this large the next one starts at once: it adds little cost
+PAGE_EVENTS = 256  # in one read: as many as an inbox holds, so that no reader needs more memory
 PAGE_BYTES = 2**20
 
 log = structlog.get_logger("relay.journal")
@@ -40,10 +41,11 @@ Deliver = Callable[[UUID, list[Event]], None]
 
 
 class Journal:
-    """`deliver` is called with each user's new events, right after their commit, in seq order.
+    """Stores events, and reads them.
 
-    `recheck` is called with users whose last commit's outcome is not known, and with those whose
-    producer repeated an event, and its seq: perhaps since nobody was told how the first try ended.
+    `deliver` is called with each user's new events right after their commit, in seq order.
+    `recheck` is called for a user whose last commit has an unknown outcome. It is also called with
+    the seq of a duplicate: the result of the commit that stored the event may have been lost.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Journal:
         self._deliver = deliver
         self._recheck = recheck
         self._timeout = timeout
-        self.disk_full = False  # set by who watches the disk: take nothing more
+        self.disk_full = False  # set by `watch_disk`: events are refused while it is true
         self._queue = Queue(queue_events, queue_bytes)
         self._free = trio.Semaphore(COMMITS)
         self._latest: _Commit | None = None
@@ -73,7 +75,7 @@ class Journal:
 
     @property
     def waiting_bytes(self) -> int:
-        """Of payloads."""
+        """Payload bytes of the events that wait or are being committed."""
         return self._queue.bytes
 
     @property
@@ -81,7 +83,7 @@ class Journal:
         return self._readers.statistics().tasks_waiting
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Commit until `close()`; returns once everything accepted is committed or refused."""
+        """Commit until `close()`; returns once every accepted event is committed or refused."""
         try:
             async with trio.open_nursery() as commits:
                 task_status.started()
@@ -91,22 +93,22 @@ class Journal:
                     await self._free.acquire()
                     if batch := self._queue.take():
                         commits.start_soon(self._carry_out, batch, self._begin(batch))
-                    else:  # whoever waited has left
+                    else:  # the requests that waited have been cancelled
                         self._free.release()
         finally:
-            self.close()  # whoever comes when nobody commits is refused, and does not wait
+            self.close()  # without this task no commit would follow, so new requests are refused
 
     def close(self) -> None:
-        """Take no more; what waits is still committed."""
+        """Refuse new events; those that wait are still committed."""
         self._queue.close()
 
     async def append(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
-        """Store one user's events, all or none; returns after the commit, in their order.
+        """Store one user's events, all or none; returns their receipts in order, after the commit.
 
-        They were received at one moment: that of the first is stored for all of them.
+        The `received_at` of the first event is stored for all of them.
         Raises JournalFull or DiskFull at once, DatabaseAway within the timeout (the events may
-        yet be stored: a retry with the same ids tells), InvalidToken when the user is gone,
-        Invalid when the database refuses a value.
+        still be stored; a retry with the same ids returns their seqs), InvalidToken when the user
+        no longer exists, Invalid when the database refuses a value.
         """
         if self.disk_full:
             raise DiskFull()
@@ -115,8 +117,8 @@ class Journal:
         try:
             if self._is_quiet():
                 batch = self._queue.take_alone(waiting)
-                self._free.acquire_nowait()  # nobody commits, so one is free
-                with trio.CancelScope(shield=True):  # what has begun ends, within its deadline
+                self._free.acquire_nowait()  # no commit is under way, so this does not block
+                with trio.CancelScope(shield=True):  # the statement has a timeout of its own
                     await self._carry_out(batch, self._begin(batch))
             else:
                 self._queue.put(waiting)
@@ -131,10 +133,11 @@ class Journal:
         return waiting.receipts
 
     def _is_quiet(self) -> bool:
-        """Nobody else waits or commits, and the latest commit found nobody to gather either.
+        """Whether no request waits or commits, and the last commit had a single request.
 
-        A crowd's first must not run ahead: the others would gather behind its commit, and it
-        behind theirs, two commits for each round of them.
+        After a larger commit the next requests are likely to come together. If the first of them
+        committed alone, the others would wait for its commit and its successor for theirs: two
+        commits where one is enough.
         """
         return self._queue.idle and (self._latest is None or self._latest.of_one)
 
@@ -143,7 +146,7 @@ class Journal:
         return self._latest
 
     async def _carry_out(self, batch: list[Waiting], commit: "_Commit") -> None:
-        """Gives back the place among the COMMITS that was taken for it."""
+        """Run one commit, then release the place of the `COMMITS` that was acquired for it."""
         try:
             await self._commit(batch)
         finally:
@@ -162,15 +165,15 @@ class Journal:
                 self._recheck(user_id, None)
             return
         except RowRefused:
-            # one request's data must not cost its neighbours theirs
+            # Commit each request by itself, so that only those with refused data fail.
             if len(batch) > 1:
                 for waiting in batch:
                     await self._commit([waiting])
                 return
-            log.warning("row_refused")  # the driver's words would quote the payload
+            log.warning("row_refused")  # without the driver's message, which quotes the payload
             self._refuse(batch, Invalid)
             return
-        except StatementFailed as error:  # not their data: the schema, or what we may do there
+        except StatementFailed as error:  # not the data: the schema or Relay's rights in it
             metrics.commit_failures.inc()
             log.error("commit_refused", error=type(error.__cause__).__name__)
             self._refuse(batch, Internal)
@@ -184,7 +187,7 @@ class Journal:
         return await self._database.fetch_steadily(*statement(batch))
 
     def _hand_over(self, batch: list[Waiting], rows: list[Row]) -> None:
-        """Deliver what is new, a user at a time, then wake those who wait."""
+        """Deliver the new events of each user, then complete the requests."""
         fresh: dict[UUID, list[Event]] = {}
         repeated: list[Waiting] = []
         for waiting, row in zip(batch, rows, strict=True):
@@ -208,16 +211,17 @@ class Journal:
             waiting.done.set()
 
     async def heads(self, user_ids: list[UUID]) -> dict[UUID, Head]:
-        """Where each of these users' streams stands, for those that have one."""
+        """The heads of these users' streams; users that do not exist are left out."""
         return await select_heads(self._database, user_ids)
 
     async def read(
         self, user_id: UUID, after: int, limit: int = PAGE_EVENTS, most_bytes: int = PAGE_BYTES
     ) -> Page:
-        """Stored events past `after`, in order: at least one if there is one, few enough to hold.
+        """Read the next stored events after seq `after`: at least one if there is one.
 
-        Readers take turns, so that a crowd that comes back leaves connections to everybody else.
-        Raises InvalidToken when the user is gone, DatabaseAway within twice the timeout.
+        Only some readers read at a time, so that many that reconnect leave database connections
+        to commits and lookups. Raises InvalidToken when the user no longer exists, DatabaseAway
+        within twice the timeout.
         """
         with trio.move_on_after(self._timeout) as in_line:
             await self._readers.acquire()
@@ -229,15 +233,15 @@ class Journal:
             self._readers.release()
 
     async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Stored]]:
-        """What comes next in each of these streams, together at most what one commit holds.
+        """Read the next events of each of these streams, in one query for all.
 
-        One query for all of them. Raises DatabaseAway.
+        They are at most as many together as one commit may hold. Raises DatabaseAway.
         """
         return await select_events(self._database, after, MAX_COMMIT_EVENTS, MAX_COMMIT_BYTES)
 
 
 class _Commit:
-    """One under way."""
+    """A commit under way."""
 
     __slots__ = ("_long_at", "of_one", "over")
 
@@ -248,6 +252,6 @@ class _Commit:
         self._long_at = trio.current_time() + (0.0 if large else PATIENCE)
 
     async def over_or_long(self) -> None:
-        """Return when the next may begin."""
+        """Wait until the next commit may begin: this one has ended, or takes long."""
         with trio.move_on_at(self._long_at):
             await self.over.wait()

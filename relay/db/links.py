@@ -1,4 +1,4 @@
-"""One-time links: what a person shows on one device to become the same user on another."""
+"""One-time links, which sign a second device in as the same user."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,9 +15,9 @@ async def insert_link(
     seconds: int,
     sessions_at_most: int,
 ) -> bool:
-    """Keep a link's hash, in the place of the session's last one.
+    """Store a link's hash; it replaces the session's previous link.
 
-    False, and nothing kept, when the user has as many live sessions as there may be.
+    Returns False, and stores nothing, if the user has `sessions_at_most` live sessions.
     """
     tag = await database.execute(
         """
@@ -45,7 +45,7 @@ async def insert_link(
 
 
 async def select_link(database: Database, link_hash: bytes) -> UUID | None:
-    """Whose stream a link opens; None if it is spent, late, replaced or unknown."""
+    """The user of a link; None if it is spent, expired, replaced or unknown."""
     user_id: UUID | None = await database.fetchval(
         """
         SELECT l.user_id FROM links l
@@ -66,10 +66,10 @@ async def spend_link(
     session_days: float,
     at_most: int,
 ) -> datetime | None:
-    """Open a new session of the link's user, for one caller only; when it expires unless used.
+    """Spend a link, which works once, and open a session; returns when that expires unless used.
 
-    None, and nothing opened: the link does not count, or its session ended, or the user has
-    `at_most` live sessions.
+    Returns None, and opens nothing, if the link is not valid, its session has ended, or the user
+    has `at_most` live sessions.
     """
     expires_at: datetime | None = await database.fetchval(
         """

@@ -1,7 +1,7 @@
-"""Hearing what is notified, for as long as it takes: LISTEN on a connection of its own.
+"""Receives notifications: LISTEN on a connection of its own, which is replaced when it fails.
 
-LISTEN ends with its connection, and what was notified meanwhile is gone. So the connection is
-probed, replaced when it is dead, and whoever listens is told each time it stands again.
+LISTEN ends with its connection, and notifications sent meanwhile are lost. So the connection is
+probed and replaced when it fails, and the caller is notified each time LISTEN begins.
 """
 
 import random
@@ -14,9 +14,9 @@ from relay.db.pool import UNANSWERED, Connection, Database
 from relay.observability import metrics
 
 NAME = "relay listening"
-PROBE = 2.0  # seconds between two signs of life: a cut line says nothing by itself
-ANSWER = 2.0  # seconds the server may take for one, and for a new connection
-PAUSE = 0.1, 2.0  # seconds between two tries, at first and at most
+PROBE = 2.0  # seconds between two probes: a broken network path does not close the connection
+ANSWER = 2.0  # for the answer to a probe, and for a new connection
+PAUSE = 0.1, 2.0  # between two tries to connect, at first and at most
 
 log = structlog.get_logger("relay.database")
 
@@ -30,10 +30,10 @@ async def listen(
     standing: Callable[[], None],
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Call `heard` with each payload, and `standing` whenever LISTEN begins to hold.
+    """Call `heard` with each payload, and `standing` each time LISTEN begins.
 
-    Neither may raise. Runs for ever; has started once the first try stands or has failed, since
-    there are others after it.
+    Neither may raise. Runs until cancelled. It counts as started after the first try to connect,
+    even if that failed.
     """
     pause, outage, starting = PAUSE[0], False, True
     while True:
@@ -50,7 +50,7 @@ async def listen(
                 pause, outage, starting = PAUSE[0], False, False
                 await _until_dead(connection, lost)
         except UNANSWERED as error:
-            if not outage:  # once an outage
+            if not outage:  # logged once for each outage
                 log.warning("not_listening", error=repr(error.__cause__)[:300])
             outage = True
         finally:
@@ -63,7 +63,7 @@ async def listen(
 
 
 async def _until_dead(connection: Connection, lost: trio.Event) -> None:
-    """Raises DatabaseAway when the connection has ended, or a probe is not answered in time."""
+    """Probe until the connection fails. Raises DatabaseAway then."""
     while True:
         with trio.move_on_after(PROBE):
             await lost.wait()

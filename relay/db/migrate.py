@@ -1,8 +1,8 @@
-"""Raw SQL migrations: forward only, in order, once, whoever else starts at the same moment.
+"""Raw SQL migrations: forward only, in order, each once even if several processes start at once.
 
-Each `sql/NNNN_name.sql` runs in a transaction of its own under one advisory lock. What was
-applied stands in `schema_migrations` with its checksum; a file that changed since is refused,
-because the database then is not what the files say.
+Each `sql/NNNN_name.sql` runs in a transaction of its own under one advisory lock. The table
+`schema_migrations` records what was applied, with a checksum. A file that changed since is
+refused, because the database then differs from the files.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from relay.db.pool import Connection, Row, StatementFailed
 
-# any number, as long as it is nobody else's: "RELAY" in ASCII
+# Any number that no other program uses for an advisory lock: "RELAY" in ASCII.
 _LOCK = 0x52_45_4C_41_59
 
 _TIMEOUT = 600  # seconds one migration, or the wait for another process's, may take
@@ -23,7 +23,7 @@ _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 
 
 class MigrationError(Exception):
-    """The files and the database contradict each other; the message says how."""
+    """The files and the database contradict each other, as the message explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Applied:
 
 
 def load_migrations(folder: Path) -> list[Migration]:
-    """The files in order. Raises MigrationError where numbers are doubled or missing."""
+    """Read the files in order. Raises MigrationError if a number is missing or there twice."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     found = [
         Migration(int(match[1]), match[2], path.read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ class _Fetching(Protocol):
 
 
 async def applied_migrations(connection: _Fetching) -> list[Applied]:
-    """What the database says was applied, in order; nothing for an empty database."""
+    """The applied migrations as the database records them, in order; none if it is empty."""
     present = await connection.fetch("SELECT to_regclass('schema_migrations') IS NOT NULL AS yes")
     if not present[0]["yes"]:
         return []
@@ -80,10 +80,10 @@ async def applied_migrations(connection: _Fetching) -> list[Applied]:
 def pending(
     migrations: list[Migration], applied: list[Applied], *, newer: bool = False
 ) -> list[Migration]:
-    """Which files are still to be applied. Raises MigrationError where history differs.
+    """The migrations still to be applied. Raises MigrationError if the history differs.
 
-    A history that goes on past ours differs, too, unless `newer` ones are welcome: to a process
-    that serves while its successor has already migrated.
+    A database with more migrations than the files is refused, too, unless `newer` is set: for a
+    process that still serves after its successor has migrated.
     """
     for before, migration in zip(applied, migrations, strict=False):
         if (before.version, before.checksum) != (migration.version, migration.checksum):
@@ -100,8 +100,11 @@ def pending(
 
 
 async def migrate(connection: Connection, migrations: list[Migration]) -> list[Migration]:
-    """Apply what is pending and return it. Raises MigrationError; a failed file changes nothing."""
-    # on any error the caller's connection closes, which releases the lock
+    """Apply the pending migrations and return them.
+
+    A migration that fails changes nothing. Raises MigrationError.
+    """
+    # On any error the caller closes the connection, which releases the lock.
     await connection.execute(f"SELECT pg_advisory_lock({_LOCK})", timeout=_TIMEOUT)
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations ("
@@ -121,7 +124,7 @@ async def migrate(connection: Connection, migrations: list[Migration]) -> list[M
 
 
 def _script(migration: Migration) -> str:
-    """The file and its record, in one transaction. Name and checksum hold word characters only."""
+    """The migration and its record, in one transaction. Both values are word characters only."""
     return (
         f"BEGIN;\n{migration.sql}\n;"
         "INSERT INTO schema_migrations (version, name, checksum) VALUES"

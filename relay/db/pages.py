@@ -1,4 +1,4 @@
-"""Reading streams: where they stand, and stretches of them. One statement each, one moment each."""
+"""Reads stream heads and pages of events, each in one statement and so from one snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from relay.db.pool import Database
 from relay.errors import InvalidToken
 from relay.events import Cursor, Head
 
-MORE_THAN_FAIR = 4  # times its share that one of many users may get of what is read for all
+MORE_THAN_FAIR = 4  # times its fair share that one of many users may get of one read
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A stretch of a stream, and where the whole stream stood in the same moment.
+    """Successive events of a stream, and the stream's head in the same snapshot.
 
-    `texts` are the events from seq `first` on, without holes, as their readers see them.
+    `texts` are the JSON of the events with the seqs `first`, `first + 1`, ….
     """
 
     head: Head
@@ -26,12 +26,12 @@ class Page:
 
     @property
     def cursor(self) -> str:
-        """The position behind the last of them."""
+        """The cursor after the last of the events."""
         return str(Cursor(self.head.epoch, self.first + len(self.texts) - 1))
 
 
 class Stored(NamedTuple):
-    """One event that was read back; `text` is what its readers see."""
+    """One event read from the database; `text` is its JSON for readers."""
 
     epoch: str
     seq: int
@@ -40,7 +40,7 @@ class Stored(NamedTuple):
 
 
 async def select_heads(database: Database, user_ids: list[UUID]) -> dict[UUID, Head]:
-    """Where each of these users' streams stands, for those that have one."""
+    """The heads of these users' streams; users that do not exist are left out."""
     rows = await database.fetch(
         "SELECT user_id, epoch, oldest_seq, last_seq FROM users WHERE user_id = ANY ($1)",
         user_ids,
@@ -51,7 +51,7 @@ async def select_heads(database: Database, user_ids: list[UUID]) -> dict[UUID, H
 async def select_page(
     database: Database, user_id: UUID, after: int, most_events: int, most_bytes: int
 ) -> Page:
-    """Raises InvalidToken when the user is gone."""
+    """Read the next events of one stream. Raises InvalidToken when the user no longer exists."""
     row = await database.fetchrow(_PAGE, user_id, after, most_events, most_bytes)
     if row is None:
         raise InvalidToken("The user is gone.", reason="revoked")
@@ -62,7 +62,7 @@ async def select_page(
 async def select_events(
     database: Database, after: Mapping[UUID, int], most_events: int, most_bytes: int
 ) -> dict[UUID, list[Stored]]:
-    """What comes next in each of these users' streams; the bounds are for all of them together."""
+    """Read the next events of each of these streams; the bounds are for all of them together."""
     each = min(most_events, MORE_THAN_FAIR * most_events // max(1, len(after)) + 1)
     rows = await database.fetch(
         _NEXT, list(after), list(after.values()), most_events, most_bytes, each
@@ -73,9 +73,9 @@ async def select_events(
     return found
 
 
-# The text of `event_json` (relay/realtime/encoding.py) for the event e of a stream u.
-# Written here, it costs Relay's one thread nothing: who reads a thousand events gets bytes to send.
-# In groups, because every `||` copies all that stands to its left.
+# The JSON that `event_json` (relay/realtime/encoding.py) writes, for the event e of a stream u.
+# Built by Postgres, it costs Relay's thread nothing: the bytes are sent as they are.
+# The parts are grouped because every `||` copies everything to its left.
 _TEXT = r"""
     ('{"id":"' || replace(replace(e.event_id, '\', '\\'), '"', '\"') || '","seq":')
     || (e.seq || u.mark || e.seq || '","event_type":"' || e.event_type)
@@ -91,20 +91,20 @@ _TEXT = r"""
     || (e.payload || '}')
 """
 
-# What all texts of a stream u have in common. OFFSET 0 where it is made: once, not once an event.
+# The part that all texts of a stream u share. OFFSET 0 makes Postgres compute it only once.
 _MARK = """',"cursor":"' || epoch || '.' AS mark"""
 
-# What the rows before a row weigh. In integers, row by row: a sum of bigint is numeric, and a
-# frame that looks for peers is slow.
+# The bytes of the rows before a row. Cast to integer because a sum of bigint is numeric; by ROWS
+# because a RANGE frame has to look for peers. Both would be slower.
 _BYTES_BEFORE = """
     sum(event_bytes(s.payload)::integer) OVER (in_turn ROWS UNBOUNDED PRECEDING)
         - event_bytes(s.payload)::integer AS bytes_before
 """
 
-# One statement, so that the stream's head and its events are of one moment. A stream has no holes,
-# so its next events are a range of seqs; `ORDER BY … LIMIT` let the planner take another index,
-# read the whole stream and sort it. The page is cut by the bytes before a row, so that even a row
-# larger than the bound is read, alone. A line each: no event's text holds a line end.
+# One statement, so that the head and the events are of one snapshot. A stream has no holes, so its
+# next events are a range of seqs; with `ORDER BY … LIMIT` the planner took another index, read the
+# whole stream and sorted it. The page is bounded by the bytes before a row, so that a row larger
+# than the bound is still read, alone. One line for each event: no event's JSON has a line end.
 _PAGE = f"""
     SELECT u.epoch, u.oldest_seq, u.last_seq, page.first, page.lines
     FROM (SELECT *, {_MARK} FROM users WHERE user_id = $1 OFFSET 0) u
@@ -122,7 +122,8 @@ _PAGE = f"""
     ) page
 """
 
-# Everybody's next event comes before anybody's second, so that no long stream takes all the room.
+# The next event of every stream comes before the second of any, so that a long stream does not
+# use up the bounds.
 _NEXT = f"""
     WITH u AS MATERIALIZED (
         SELECT users.*, {_MARK}, greatest(asked.after, oldest_seq - 1) AS after

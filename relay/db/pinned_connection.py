@@ -1,7 +1,7 @@
-"""A connection kept between statements, for who has one after the other.
+"""A connection that is kept between statements, for a caller that has one after the other.
 
-To borrow a connection from the driver's pool and to give it back costs as much as a statement.
-Everything here runs in the driver's loop, where nothing comes between two awaits.
+Acquiring a connection from the driver's pool and releasing it costs as much as a statement.
+Everything here runs in the driver's event loop, so no lock is needed.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     Raw = asyncpg.Connection[asyncpg.Record]
 T = TypeVar("T")
 
-IDLE = 300.0  # seconds without use, after which a gateway may have forgotten it: as in the pool
+IDLE = 300.0  # without use: a gateway may have dropped the connection then; as in the pool
 
 
 class Steady:
-    """One statement at a time, on a connection that is made when there is none."""
+    """Runs one statement at a time, on a connection that is opened when there is none."""
 
     def __init__(self, connect: Callable[[], Awaitable["Raw"]]) -> None:
         self._connect = connect
@@ -32,7 +32,10 @@ class Steady:
         return self._connection is not None and not self._connection.is_closed()
 
     async def run(self, work: Callable[["Raw"], Awaitable[T]], timeout: float) -> T:
-        """Raises what the driver does; the connection outlives nothing but refused data."""
+        """Run `work` with the connection. Raises the driver's errors.
+
+        Any error except refused data terminates the connection.
+        """
         self.busy, good = True, False
         try:
             async with asyncio.timeout(timeout):
@@ -40,7 +43,7 @@ class Steady:
                 result = await work(connection)
             good = True
             return result
-        except (asyncpg.DataError, ValueError):  # refused by the server, or by the driver itself
+        except (asyncpg.DataError, ValueError):  # data refused by the server or by the driver
             good = True
             raise
         finally:
@@ -56,7 +59,7 @@ class Steady:
         return self._connection
 
     def terminate(self) -> None:
-        """At once, without a farewell: the server notices."""
+        """Close the socket at once; the server notices."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None

@@ -1,7 +1,7 @@
-"""The database as the rest of Relay sees it; with pinned_connection.py all that knows asyncpg.
+"""The database interface; this module and `pinned_connection` are the only users of asyncpg.
 
-Every statement is its own transaction, bounded in time. What goes wrong because the database
-is not there comes out as DatabaseAway; what it refuses, as StatementFailed.
+Every statement is its own transaction, with a timeout. Errors because the database cannot be
+reached are raised as DatabaseAway; errors because it refuses a statement, as StatementFailed.
 """
 
 import asyncio
@@ -37,23 +37,23 @@ _AWAY = (
     asyncpg.PostgresSystemError,  # 58: its own input and output fail
     asyncpg.TransactionRollbackError,  # 40: try again
     asyncpg.ReadOnlySQLTransactionError,  # 25006: a standby, for the length of a fail-over
-    asyncpg.InvalidAuthorizationSpecificationError,  # 28: who we are changed under us
-    asyncpg.InvalidCatalogNameError,  # 3D000: the database itself is gone
+    asyncpg.InvalidAuthorizationSpecificationError,  # 28: the role or its password was changed
+    asyncpg.InvalidCatalogNameError,  # 3D000: the database does not exist (any more)
 )
 
-RELEASE = 1.0  # seconds the server may take to acknowledge that a statement was cancelled
+RELEASE = 1.0  # for the server to acknowledge that a statement was cancelled
 
 
 class StatementFailed(Exception):
-    """The database refuses a statement; it did nothing."""
+    """The database refused a statement, which had no effect."""
 
 
 class RowRefused(StatementFailed):
-    """It refuses a value in the statement's arguments."""
+    """The database or the driver refused a value in the statement's arguments."""
 
 
-# What background work waits out and tries again: an outage ends, and so does somebody's repair
-# of a table. Streams that stand and what memory knows are worth more than an early end.
+# Background tasks try again after these: outages end, and so does maintenance of a table. Ending
+# the process instead would close its streams and lose what it has in memory.
 UNANSWERED = (DatabaseAway, StatementFailed)
 
 
@@ -73,7 +73,7 @@ def _translated() -> Any:
 
 
 class Connection:
-    """One connection of its own, for what needs a session: migrations, locks, listening."""
+    """One connection outside the pool, for what needs a session: migrations, locks, LISTEN."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Connection:
         self._timeout = timeout
 
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> None:
-        """Run one statement, or without arguments a script of several."""
+        """Run one statement, or a script of several if there are no arguments."""
         with _translated():
             await self._bridge.run(
                 partial(self._connection.execute, sql, *args, timeout=timeout or self._timeout)
@@ -100,10 +100,9 @@ class Connection:
             return rows
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> trio.Event:
-        """Call `heard` with what is notified there from now on; the event says it is over.
+        """Call `heard` with each payload on the channel from now on, in order, in trio's thread.
 
-        Notifications are announced in their order, in trio's thread. They end with the
-        connection, and what was notified meanwhile is gone.
+        The returned event is set when the connection ends. Later notifications are lost then.
         """
         trio_token, lost = trio.lowlevel.current_trio_token(), trio.Event()
 
@@ -125,7 +124,7 @@ class Connection:
 
 @asynccontextmanager
 async def connect(dsn: str, *, timeout: float) -> AsyncIterator[Connection]:
-    """A connection for the length of the block. Raises DatabaseAway."""
+    """Open a connection for the length of the block. Raises DatabaseAway."""
     async with open_bridge() as bridge, _connected(bridge, dsn, timeout) as connection:
         yield connection
 
@@ -142,13 +141,16 @@ async def _connected(
     try:
         yield Connection(raw, bridge, timeout)
     finally:
-        # no farewell to wait for: the server notices a closed socket
+        # Without waiting for a clean end: the server notices the closed socket.
         with trio.CancelScope(shield=True):
             await bridge.run(_terminate, raw)
 
 
 class Database:
-    """A bounded pool. Every call raises DatabaseAway or StatementFailed, within its timeout."""
+    """A bounded pool of connections.
+
+    Every call ends within the timeout. It may raise DatabaseAway or StatementFailed.
+    """
 
     def __init__(
         self, pool: "asyncpg.Pool[Row]", steady: Steady, bridge: Bridge, timeout: float
@@ -160,20 +162,20 @@ class Database:
 
     @property
     def in_use(self) -> int:
-        """Connections busy now."""
+        """The number of connections in use now."""
         return self._pool.get_size() - self._pool.get_idle_size() + self._steady.busy
 
     @property
     def open(self) -> int:
-        """Connections there are, busy or not."""
+        """The number of open connections, in use or not."""
         return self._pool.get_size() + self._steady.is_open
 
     def connection(
         self, dsn: str, name: str, *, timeout: float
     ) -> AbstractAsyncContextManager[Connection]:
-        """A connection beside the pool, for what needs a session. Raises DatabaseAway.
+        """Open a connection outside the pool, for what needs a session. Raises DatabaseAway.
 
-        `name` is what the database's own list of connections calls it.
+        `name` is its `application_name` in `pg_stat_activity`.
         """
         return _connected(self._bridge, dsn, timeout, name)
 
@@ -181,7 +183,7 @@ class Database:
         return await self._run(lambda connection: connection.fetch(sql, *args))
 
     async def fetch_steadily(self, sql: str, *args: object) -> list[Row]:
-        """As `fetch`, for who does it all the time: on a connection kept for that, if free."""
+        """Like `fetch`, on the pinned connection if that is free. For frequent statements."""
         with _translated():
             return await self._bridge.run(
                 self._on_the_steady, lambda connection: connection.fetch(sql, *args)
@@ -209,14 +211,14 @@ class Database:
     async def _on_a_connection(
         self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]
     ) -> T:
-        """One deadline for everything: waiting for a connection, making it, and the work."""
+        """Run `work` with one timeout for all: waiting for a connection, opening it, the work."""
         async with asyncio.timeout(self._timeout) as patience:
             connection = await self._pool.acquire()
             try:
                 return await work(connection)
             finally:
                 if patience.expired():
-                    # a frozen server would not even acknowledge that we gave up
+                    # A frozen server would not acknowledge the cancellation either.
                     connection.terminate()
                 await self._pool.release(connection, timeout=RELEASE)
 
@@ -225,9 +227,10 @@ class Database:
 async def open_database(
     dsn: str, *, connections: int, timeout: float, pooled: bool = False
 ) -> AsyncIterator[Database]:
-    """A pool for the length of the block. Raises DatabaseAway when nobody answers.
+    """Open a pool for the length of the block. Raises DatabaseAway if the database does not answer.
 
-    `pooled`: a transaction pooler stands in between, so that no session outlives a statement.
+    `pooled`: the connection leads through a transaction pooler, where a session lasts for one
+    statement only.
     """
     async with open_bridge() as bridge:
         options = _options(timeout, pooled)
@@ -244,9 +247,9 @@ async def open_database(
 def _options(timeout: float, pooled: bool) -> dict[str, Any]:
     return {
         "timeout": timeout,
-        # the net under Database's own deadline: no statement waits for ever on a frozen server
+        # A second bound, in case the timeout of `Database` does not end a statement.
         "command_timeout": timeout * 2,
-        # poolers refuse what they do not know at a start, and forget prepared statements
+        # Poolers refuse unknown startup parameters and do not keep prepared statements.
         "server_settings": {"application_name": "relay", **({} if pooled else {"jit": "off"})},
         "statement_cache_size": 0 if pooled else 100,
     }
@@ -257,14 +260,14 @@ async def _create_pool(dsn: str, most: int, options: dict[str, Any]) -> "asyncpg
         dsn,
         min_size=min(2, most),
         max_size=most,
-        # statements leave no session state behind, so giving back costs no round trip
+        # Statements leave no session state, so a release needs no reset and no round trip.
         reset=_leave_as_is,
         **options,
     )
 
 
 async def _close(pool: "asyncpg.Pool[Row]", steady: Steady) -> None:
-    """close() waits for busy connections: for a moment, then they are cut."""
+    """Close the pool; connections still in use after a second are terminated."""
     steady.terminate()
     try:
         await asyncio.wait_for(pool.close(), 1)
@@ -281,7 +284,7 @@ async def _leave_as_is(_connection: "asyncpg.Connection[Row]") -> None:
 
 
 async def wait_until_reachable(dsn: str, *, within: float, timeout: float) -> None:
-    """Try to connect until it works. Raises DatabaseAway, with its cause, after `within` s."""
+    """Try to connect until it works. Raises DatabaseAway, with a cause, after `within` seconds."""
     deadline = trio.current_time() + within
     while True:
         try:

@@ -1,17 +1,17 @@
-"""Who else serves this database, and how many live streams of whom they have."""
+"""The tables of serving processes and of their users' live streams."""
 
 from collections.abc import Mapping
 from uuid import UUID
 
 from relay.db.pool import Database
 
-ALIVE = 5  # seconds since a process was last seen in which it counts
+ALIVE = 5  # a process counts as alive for this long after its last write
 
 
 async def tell_presence(database: Database, process_id: UUID, changed: Mapping[UUID, int]) -> bool:
-    """I am here, and these users have so many streams here now (0: none is left).
+    """Record that this process is alive, and its changed numbers of streams by user (0: none).
 
-    False when I was not known: all that was told before is gone, too.
+    Returns False if the process had no row: then the numbers written before are lost, too.
     """
     known: bool = await database.fetchval(
         """
@@ -38,7 +38,7 @@ async def tell_presence(database: Database, process_id: UUID, changed: Mapping[U
 
 
 async def select_others(database: Database, process_id: UUID) -> tuple[set[UUID], dict[UUID, int]]:
-    """The other processes alive, and the live streams they have, by user."""
+    """The other processes that are alive, and the number of their live streams by user."""
     rows = await database.fetch(
         """
         SELECT p.process_id, w.user_id, w.streams
@@ -56,5 +56,5 @@ async def select_others(database: Database, process_id: UUID) -> tuple[set[UUID]
 
 
 async def leave(database: Database, process_id: UUID) -> None:
-    """I am gone, and so are my streams."""
+    """Delete this process and its numbers of streams."""
     await database.execute("DELETE FROM processes WHERE process_id = $1", process_id)

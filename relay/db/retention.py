@@ -1,4 +1,4 @@
-"""What is kept, and for how long. Every statement here is small, so that none is in the way."""
+"""Statements that trim streams and delete expired rows, in small batches to hold locks briefly."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,13 +6,13 @@ from uuid import UUID
 
 from relay.db.pool import Database
 
-TRIM_BATCH = 500  # events a statement trims: a few milliseconds under the user's row lock
-SWEEP_BATCH = 1_000
+TRIM_BATCH = 500  # events: a few milliseconds under the user's row lock
+SWEEP_BATCH = 1_000  # rows
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a stream may hold: so many events, so many bytes, nothing received before."""
+    """What a stream may hold: its most events and bytes, and the oldest time of receipt."""
 
     most_events: int
     most_bytes: int
@@ -20,7 +20,7 @@ class Bounds:
 
 
 async def select_overfull(database: Database, bounds: Bounds) -> list[UUID]:
-    """Users whose streams hold more, or older events, than they may."""
+    """Users with streams that exceed the bounds."""
     rows = await database.fetch(
         """
         SELECT u.user_id FROM users u
@@ -38,7 +38,7 @@ async def select_overfull(database: Database, bounds: Bounds) -> list[UUID]:
 
 
 async def trim_stream(database: Database, user_id: UUID, bounds: Bounds) -> int:
-    """Trim at most TRIM_BATCH events of one stream; returns how many."""
+    """Trim at most `TRIM_BATCH` events of one stream; returns how many."""
     trimmed: int = await database.fetchval(
         "SELECT trim_stream($1, $2, $3, $4, $5)",
         user_id,
@@ -51,7 +51,7 @@ async def trim_stream(database: Database, user_id: UUID, bounds: Bounds) -> int:
 
 
 async def sweep(database: Database, *, audit_days: float) -> None:
-    """Forget spent idempotency keys, ended credentials, gone processes, old audit rows."""
+    """Delete expired idempotency keys, credentials, links, processes and audit rows."""
     for statement in (
         """
         DELETE FROM processes WHERE process_id IN (
@@ -98,7 +98,7 @@ async def sweep(database: Database, *, audit_days: float) -> None:
 
 
 async def select_idle_users(database: Database, *, idle_days: float) -> list[UUID]:
-    """Users nobody can speak for any more, and whose streams have been silent so long."""
+    """Users without a live session or token, idle for at least `idle_days`."""
     rows = await database.fetch(
         """
         SELECT u.user_id FROM users u
@@ -115,7 +115,7 @@ async def select_idle_users(database: Database, *, idle_days: float) -> list[UUI
 
 
 async def delete_user(database: Database, user_id: UUID, *, idle_days: float) -> None:
-    """Delete a user whose stream is empty, unless somebody came back meanwhile."""
+    """Delete a user with an empty stream, unless the user became active meanwhile."""
     await database.execute(
         """
         WITH gone AS (
@@ -134,7 +134,7 @@ async def delete_user(database: Database, user_id: UUID, *, idle_days: float) ->
 
 
 async def renew_epochs(database: Database) -> int:
-    """Give every stream a new epoch: cursors from before count as another stream's."""
+    """Give every stream a new epoch, so that old cursors are not accepted as positions in it."""
     tag = await database.execute(
         "UPDATE users SET epoch = replace(gen_random_uuid()::text, '-', '')"
     )

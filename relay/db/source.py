@@ -1,4 +1,4 @@
-"""Which database, and which signing keys belong to it: the operator's, or our own embedded one."""
+"""Chooses the database, the operator's or the embedded one, and the signing keys for it."""
 
 import os
 import secrets
@@ -19,33 +19,34 @@ from relay.db.migrate import pending as pending_migrations
 from relay.db.pool import StatementFailed, connect, wait_until_reachable
 from relay.errors import DatabaseAway
 
-REACHABLE_WITHIN = 10.0  # seconds a database may take to come up beside us
-FEWEST_CONNECTIONS = 60  # our own Postgres takes: one process, others started by hand beside it
-BESIDE_THE_POOL = 2  # connections of a process that are not in its pool
-SPARE_CONNECTIONS = 8  # for migrations, `relay` commands beside, and a look inside
-STOP_PATIENCE = 2.0  # seconds for each way of stopping it: a frozen one loses nothing by force
-RESTART_PAUSE = 5.0  # seconds at most between two tries to restart our own Postgres
+REACHABLE_WITHIN = 10.0  # for a database that starts at the same time as Relay
+FEWEST_CONNECTIONS = 60  # of the embedded Postgres: for one process, and others started by hand
+BESIDE_THE_POOL = 2  # connections of a process outside its pool
+SPARE_CONNECTIONS = 8  # for migrations, `relay` commands and psql
+STOP_PATIENCE = 2.0  # for each stop signal; even SIGKILL loses no commit
+RESTART_PAUSE = 5.0  # at most between two tries to restart the embedded Postgres
 
 log = structlog.get_logger("relay.database")
 
 
 class NoDatabase(Exception):
-    """There is no usable database; the message is one line for whoever started us."""
+    """There is no usable database. The message is one line for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`dsn` and `direct` hold a password: never shown.
+    """A database to connect to, and its signing keys.
 
-    `direct` is the same database without a pooler in between: for migrations and LISTEN.
+    `dsn` and `direct` contain the password, so `repr` leaves them out. `direct` leads to the same
+    database without a transaction pooler: for migrations and LISTEN.
     """
 
     dsn: str = field(repr=False)
     direct: str = field(repr=False)
     keys: tuple[SigningKey, ...]
     description: str
-    folder: Path | None  # where our own Postgres lives
-    shared: bool  # whether other processes may serve it, too
+    folder: Path | None  # the data folder of the embedded Postgres
+    shared: bool  # whether other processes may serve this database, too
 
     @property
     def pooled(self) -> bool:
@@ -54,17 +55,17 @@ class Source:
 
 @asynccontextmanager
 async def open_source(settings: Settings, *, beside: bool = False) -> AsyncIterator[Source]:
-    """The database for the length of the block, reachable at its start.
+    """Provide the database for the length of the block; it is reachable at the start.
 
-    An embedded one is restarted when it dies, for as long as the block runs. With `beside`, one
-    that a serving Relay runs is used as it is. Raises NoDatabase, EmbeddedError.
+    An embedded one is started here, and restarted if it ends. With `beside`, one that a running
+    Relay has started is used instead. Raises NoDatabase, EmbeddedError.
     """
     if settings.database_url is not None:
         given, direct = settings.database_url, settings.database_direct_url
         await reachable("DATABASE_URL", given, settings.database_timeout)
         if direct is not None:
             await reachable("RELAY_DATABASE_DIRECT_URL", direct, settings.database_timeout)
-        told = "with the given Postgres"
+        told = "with the Postgres at DATABASE_URL"
         yield Source(given, direct or given, settings.signing_keys, told, None, shared=True)
         return
     folder = settings.data_dir
@@ -83,15 +84,15 @@ async def open_source(settings: Settings, *, beside: bool = False) -> AsyncItera
 
 
 def connections_wanted(settings: Settings) -> int:
-    """What the workers take at most, one more of them included: it is replaced before it goes."""
+    """The connections that all workers may open, with one more worker during a replacement."""
     processes = settings.workers + (settings.workers > 1)
     return processes * (settings.database_connections + BESIDE_THE_POOL) + SPARE_CONNECTIONS
 
 
 async def note_lack_of_connections(dsn: str, settings: Settings) -> None:
-    """Say so in the log where a database allows fewer connections than the workers may want.
+    """Log a warning if the database allows fewer connections than the workers may open.
 
-    No more than that: a pooler in front of it makes its number mean nothing. Raises DatabaseAway.
+    It is only a warning because the limit does not apply behind a pooler. Raises DatabaseAway.
     """
     async with connect(dsn, timeout=settings.database_timeout) as connection:
         rows = await connection.fetch("SELECT current_setting('max_connections')::int AS allowed")
@@ -101,7 +102,7 @@ async def note_lack_of_connections(dsn: str, settings: Settings) -> None:
 
 
 async def reachable(setting: str, dsn: str, timeout: float) -> None:
-    """Wait until the database answers. Raises NoDatabase after REACHABLE_WITHIN seconds."""
+    """Wait until the database answers. Raises NoDatabase after `REACHABLE_WITHIN`."""
     try:
         await wait_until_reachable(dsn, within=REACHABLE_WITHIN, timeout=timeout)
     except DatabaseAway as error:
@@ -109,7 +110,7 @@ async def reachable(setting: str, dsn: str, timeout: float) -> None:
         reason = str(cause) or type(cause).__name__
         raise NoDatabase(f"{setting}: the database does not answer: {reason}") from error
     except (StatementFailed, ValueError) as error:
-        raise NoDatabase(f"{setting} is not one the driver understands: {error}") from error
+        raise NoDatabase(f"{setting} is not a valid database URL: {error}") from error
 
 
 async def _keep_running(
@@ -117,7 +118,7 @@ async def _keep_running(
     connections: int,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run our Postgres; the first start must work, later ones are tried until they do."""
+    """Run the embedded Postgres. The first start must succeed; later ones are tried again."""
     started, pause = False, 0.1
     while True:
         try:
@@ -139,7 +140,7 @@ async def _keep_running(
 
 
 def _kept_keys(folder: Path) -> tuple[SigningKey, ...]:
-    """The keys made for this data folder, once."""
+    """Read the data folder's signing keys; create them the first time."""
     path = folder / "signing.keys"
     if not path.exists():
         temporary = path.with_suffix(".new")
@@ -155,7 +156,7 @@ def _kept_keys(folder: Path) -> tuple[SigningKey, ...]:
 
 
 async def bring_up_to_date(dsn: str, *, apply: bool, timeout: float) -> list[Migration]:
-    """Apply pending migrations, or with `apply` off insist that there are none.
+    """Apply pending migrations; with `apply` off, raise MigrationError if there are any.
 
     Raises MigrationError, DatabaseAway.
     """

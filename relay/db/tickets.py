@@ -1,4 +1,4 @@
-"""Tickets: single use, seconds long, for URLs that a browser opens without headers."""
+"""Tickets: single-use credentials for URLs that a browser opens without headers."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,9 +9,10 @@ from relay.db.pool import Database
 
 
 class SpentTicket(msgspec.Struct, frozen=True):
-    """A ticket and what its minter's credential still is: `expires_at` None if that ended.
+    """A spent ticket, with the state of the credential that requested it.
 
-    `ends_at` is what no use of the credential moves. `scopes` is None for a session.
+    `expires_at` is None if that credential has ended. `ends_at` is its last possible expiry,
+    which no use extends. `scopes` is None for a session.
     """
 
     user_id: UUID
@@ -31,7 +32,7 @@ async def insert_ticket(
     origin: str | None,
     seconds: int,
 ) -> None:
-    """Keep a ticket's hash; tickets that ran out are swept on the way."""
+    """Store a ticket's hash, and delete some expired tickets."""
     await database.execute(
         """
         WITH swept AS (
@@ -54,9 +55,9 @@ async def insert_ticket(
 async def spend_ticket(
     database: Database, ticket_hash: bytes, session_lifetime: int
 ) -> SpentTicket | None:
-    """Take a ticket out, for ever and for one caller only; None if spent, late or unknown.
+    """Spend a ticket, which works once; None if it is spent, expired or unknown.
 
-    `session_lifetime` is the seconds a session may last however much it is used.
+    `session_lifetime` is how many seconds a session may last at most.
     """
     row = await database.fetchrow(
         """

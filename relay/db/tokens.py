@@ -1,4 +1,4 @@
-"""Hook tokens, and the revocations that every process must hear of."""
+"""Hook tokens, and the revocations that every process polls."""
 
 from datetime import datetime
 from uuid import UUID
@@ -18,7 +18,7 @@ class StoredToken(msgspec.Struct, frozen=True):
 
 
 class LiveToken(msgspec.Struct, frozen=True):
-    """What the database adds to a token's own claims."""
+    """What the database stores of a token beside its claims."""
 
     user_id: UUID
     expires_at: datetime
@@ -38,7 +38,7 @@ async def insert_token(
     kid: str,
     at_most: int,
 ) -> bool:
-    """Keep a new token; False, and nothing kept, when the user has `at_most` active ones."""
+    """Store a new token. Returns False, and stores nothing, if the user has `at_most` already."""
     tag = await database.execute(
         """
         WITH kept AS (
@@ -66,7 +66,7 @@ async def insert_token(
 
 
 async def select_live_tokens(database: Database, token_ids: list[UUID]) -> dict[UUID, LiveToken]:
-    """Those of these tokens that neither expired nor were revoked."""
+    """Those of the tokens that are neither expired nor revoked."""
     rows = await database.fetch(
         """
         SELECT token_id, user_id, expires_at, signed, kid FROM tokens
@@ -93,7 +93,7 @@ async def select_tokens(database: Database, user_id: UUID, limit: int) -> list[S
 
 
 async def revoke_token(database: Database, token_id: UUID, user_id: UUID) -> bool:
-    """End a token of this user's; True also when it already was. False: no such token."""
+    """Revoke a token of this user. True also if it already was; False if there is no such token."""
     found: bool = await database.fetchval(
         """
         WITH revoked AS (
@@ -113,7 +113,7 @@ async def revoke_token(database: Database, token_id: UUID, user_id: UUID) -> boo
 
 
 async def touch_tokens(database: Database, token_ids: list[UUID]) -> None:
-    """Note that tokens were used, unless somebody just did."""
+    """Record the use of tokens, at most every 15 seconds."""
     await database.execute(
         """
         UPDATE tokens SET last_used_at = now()
@@ -125,9 +125,9 @@ async def touch_tokens(database: Database, token_ids: list[UUID]) -> None:
 
 
 async def select_revoked(database: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
-    """Tokens and sessions revoked since, by the database's clock, and what that clock says now.
+    """Tokens and sessions revoked since then, by the database's clock, and its present time.
 
-    Looks fifteen seconds further back: a revocation is stamped before it is committed.
+    The query looks 15 seconds further back, because a revocation gets its time before its commit.
     """
     rows = await database.fetch(
         """

@@ -16,7 +16,7 @@ class UserOverview(msgspec.Struct, frozen=True):
 
 
 class LiveSession(msgspec.Struct, frozen=True):
-    """What the database adds to a session token's own claims."""
+    """What the database stores of a session beside its token's claims."""
 
     user_id: UUID
     expires_at: datetime
@@ -25,7 +25,7 @@ class LiveSession(msgspec.Struct, frozen=True):
 async def insert_user(
     database: Database, user_id: UUID, epoch: str, session_id: UUID, session_days: float
 ) -> datetime:
-    """A new user with a first session; returns when that session expires."""
+    """Create a user with a first session; returns when that session expires."""
     expires_at: datetime = await database.fetchval(
         """
         WITH made AS (
@@ -55,7 +55,7 @@ async def select_user(database: Database, user_id: UUID) -> UserOverview | None:
 async def select_live_sessions(
     database: Database, session_ids: list[UUID]
 ) -> dict[UUID, LiveSession]:
-    """Those of these sessions that neither expired nor were ended."""
+    """Those of the sessions that have neither expired nor ended."""
     rows = await database.fetch(
         """
         SELECT session_id, user_id, expires_at FROM sessions
@@ -67,7 +67,7 @@ async def select_live_sessions(
 
 
 async def touch_sessions(database: Database, session_ids: list[UUID], session_days: float) -> None:
-    """Sessions in use live on: their end moves to `session_days` from now."""
+    """Record the use of sessions: they now expire `session_days` from now."""
     await database.execute(
         """
         WITH used AS (
@@ -101,7 +101,7 @@ async def end_session(database: Database, session_id: UUID, user_id: UUID) -> No
 
 
 async def end_other_sessions(database: Database, session_id: UUID, user_id: UUID) -> list[UUID]:
-    """End every session of the user but this one; returns which ended."""
+    """End every session of the user except this one; returns the ids of those that ended."""
     rows = await database.fetch(
         """
         WITH ended AS (

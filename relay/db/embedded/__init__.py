@@ -1,13 +1,13 @@
-"""Relay's own Postgres, for whoever sets no DATABASE_URL: a real one, private to a data folder.
+"""The embedded Postgres, used when DATABASE_URL is not set. It is private to a data folder.
 
-A data folder holds everything there is to keep or to delete:
+The data folder holds all of its files:
 
     .relay/
-    ├── lock                one Relay at a time; names the process that holds it
+    ├── lock                held by one Relay at a time; contains its process id
     ├── postgres/           the cluster and, while it runs, its socket
-    ├── postgres.password   of the role `relay`
-    ├── postgres.log        of this run; `postgres.log.1` is of the one before
-    └── socket              only when the path above is too long for a socket: where it is instead
+    ├── postgres.password   the password of the role `relay`
+    ├── postgres.log        the log of this run; `postgres.log.1` is that of the run before
+    └── socket              the path of the socket's folder, if `postgres/` is too long for one
 """
 
 from .accounts import Account

@@ -1,4 +1,4 @@
-"""A Postgres cluster on disk: made whole or not at all, its settings, what it says of itself."""
+"""A Postgres cluster on disk: its atomic creation, its settings, and whether it is ready."""
 
 import os
 import secrets
@@ -14,28 +14,28 @@ from .programs import Programs
 
 ROLE = DATABASE = "relay"
 
-# Given as flags at every start, so they follow Relay's version and not the cluster's age.
+# Passed as flags at every start, so that they are those of this version of Relay.
 SETTINGS = {
-    # An acknowledged event outlives any crash. These are the defaults and must stay so.
+    # An acknowledged event survives any crash. These are the defaults and must stay on.
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    # One tenant, one machine: a journal that is mostly appended to and read at its end.
-    "superuser_reserved_connections": "0",  # nobody connects as superuser
+    # For one application on one machine: a journal that is mostly appended to and read at its end.
+    "superuser_reserved_connections": "0",  # no superuser connects
     "shared_buffers": "64MB",  # the recent end of the journal; the kernel caches the rest
     "max_wal_size": "512MB",  # a busy hour between checkpoints, yet seconds of crash recovery
-    "checkpoint_timeout": "15min",  # fewer checkpoints, fewer full pages written to the log
-    "backend_flush_after": "256kB",  # or a flood's pages hold up the journal at a checkpoint
-    "io_method": "sync",  # three reader processes less; reads come from the cache
-    "max_logical_replication_workers": "0",  # no replication, no launcher process for it
+    "checkpoint_timeout": "15min",  # fewer checkpoints write fewer full pages to the WAL
+    "backend_flush_after": "256kB",  # else a checkpoint after many writes delays commits
+    "io_method": "sync",  # saves three I/O worker processes; most reads come from the cache
+    "max_logical_replication_workers": "0",  # saves the launcher process; there is no replication
     "jit": "off",  # compiling a query costs more than any of Relay's queries
     "timezone": "UTC",
-    # A transaction forgotten half-way holds its user's row lock: other writers wait for it.
+    # An abandoned transaction holds its user's row lock, and other writers wait for that.
     "idle_in_transaction_session_timeout": "30s",
-    # A query whose asker is gone ends by itself, even a long one.
+    # A long query ends when its client has disconnected.
     "client_connection_check_interval": "10s",
-    # The log is for what ends or hinders the server. A failed statement is Relay's to report;
-    # here it would bring what users sent, and the file would grow with their mistakes.
+    # The log is for problems of the server. Relay reports failed statements itself; here they
+    # would log what users sent, and let users grow the file.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_checkpoints": "off",
@@ -45,20 +45,20 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """The cluster at `path`, inside the data folder that `programs` work in."""
+    """The cluster at `path`, in the data folder of `programs`."""
 
     path: Path
     programs: Programs
 
     async def ensure(self) -> str:
-        """Make the cluster if there is none; returns the password of the role `relay`.
+        """Create the cluster if there is none; returns the password of the role `relay`.
 
-        Raises EmbeddedError if there is one that these programs cannot serve.
+        Raises EmbeddedError if these programs cannot serve an existing one.
         """
         secret = self.programs.folder / "postgres.password"
         if not self.path.exists():
             password = secrets.token_urlsafe(32)
-            write_secret(secret, password)  # first: no cluster is ever without its password
+            write_secret(secret, password)  # first, so that no cluster is without its password
             await self._create(password)
             return password
         await self._check_version()
@@ -68,25 +68,25 @@ class Cluster:
         return secret.read_text().strip()
 
     async def _create(self, password: str) -> None:
-        """Make the cluster in a folder of its own, and move it to its place when it is whole."""
+        """Create the cluster in a temporary folder, and rename it when it is complete."""
         folder = self.programs.folder
         for abandoned in folder.glob("postgres.new-*"):
             shutil.rmtree(abandoned, ignore_errors=True)
-        # A new name each time: the initdb of a killed run may still be writing to an old one.
+        # A new name each time: the initdb of a killed run may still write to an old one.
         work = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=folder))
         try:
-            write_secret(work / "superuser", secrets.token_urlsafe(32))  # not kept: nobody's way in
+            write_secret(work / "superuser", secrets.token_urlsafe(32))  # discarded: never used
             self.programs.account.own(work)
             await self.programs.run(
                 "initdb",
                 *("-D", str(work / "cluster"), "--username=postgres"),
                 *(f"--pwfile={work / 'superuser'}", "--auth=scram-sha-256"),
-                # Sorted alike on every machine, whatever its C library is or becomes.
+                # The same sort order on every machine, with any version of its C library.
                 *("--encoding=UTF8", "--no-locale", "--locale-provider=builtin"),
                 "--builtin-locale=C.UTF-8",
             )
-            # Relay's role owns its database and may make more, for its tests. It is no superuser:
-            # those read files and run programs, and as root in a namespace the files are root's.
+            # Relay's role owns its database and may create more, for its tests. It is no superuser:
+            # a superuser may read files and run programs, in a user namespace with root's files.
             await self.programs.run(
                 *("postgres", "--single", "-D", str(work / "cluster")),
                 *(*_flags(SETTINGS | {"exit_on_error": "on"}), "postgres"),
@@ -110,12 +110,12 @@ class Cluster:
         if ours != theirs:
             raise EmbeddedError(
                 f"{self.path} was made by Postgres {ours} and this is Postgres {theirs}: dump it "
-                f"with Relay's earlier version (pg_dump), move the data folder away, start anew "
-                "and restore the dump (psql)"
+                f"with Relay's earlier version (pg_dump), move the data folder away, start Relay "
+                "again and restore the dump (psql)"
             )
 
     def launch(self, sockets: Path, log: int, connections: int) -> subprocess.Popen[bytes]:
-        """Start the server, reachable through a socket in `sockets` and by nothing else."""
+        """Start the server. It listens only on a socket in the folder `sockets`."""
         return self.programs.launch(
             *("postgres", "-D", str(self.path)),
             *_flags(
@@ -132,13 +132,13 @@ class Cluster:
         )
 
     def is_ready(self, pid: int) -> bool:
-        """Whether the server with this process id accepts connections, as `pg_ctl` knows it."""
+        """Whether the server with this process id accepts connections, found as `pg_ctl` does."""
         try:
             text = (self.path / "postmaster.pid").read_text(errors="replace")
         except FileNotFoundError:
             return False
         lines = text.splitlines()
-        # Lines are added as the start goes on: the first is the process id, the eighth the state.
+        # Postgres adds lines as it starts: the first is its process id, the eighth its state.
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
 
@@ -147,7 +147,7 @@ def _flags(settings: dict[str, str]) -> list[str]:
 
 
 def _sync(folder: Path) -> None:
-    """Put a folder's list of names on disk."""
+    """Sync a folder's entries to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

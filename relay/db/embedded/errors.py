@@ -1,5 +1,5 @@
-"""What the person who starts Relay is told when there is no database to be had."""
+"""The error of the embedded Postgres, with a message for the operator."""
 
 
 class EmbeddedError(Exception):
-    """The embedded Postgres cannot serve: one clear line, shown as it is."""
+    """The embedded Postgres cannot run. The message is one line, which is shown as it is."""

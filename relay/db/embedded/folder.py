@@ -1,4 +1,4 @@
-"""Relay's data folder: held by one Relay, its secrets private, its log that of two runs."""
+"""Relay's data folder: its lock, its secrets, its log files and the folder of the socket."""
 
 import fcntl
 import hashlib
@@ -14,27 +14,28 @@ from typing import IO
 from .accounts import Account
 from .errors import EmbeddedError
 
-PORT = 5432  # no port at all: the suffix of the socket's name
+PORT = 5432  # not a TCP port: only the suffix of the socket's name
 SOCKET_NAMES = (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock")
-SHORTEST = "/tmp"  # where a socket's path surely fits
+SHORTEST = "/tmp"  # short enough for a socket's path
 AWAY = re.compile(r"relay-[0-9a-f]{16}")
 
 
 class FolderInUse(EmbeddedError):
-    """Another Relay holds the data folder."""
+    """Another Relay uses the data folder."""
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[Path]:
-    """Hold a data folder for this process, made (0700) if absent; yields its absolute path.
+    """Lock a data folder for the length of the block; yields its absolute path.
 
-    Raises EmbeddedError if it cannot be used or another Relay holds it. The lock is the kernel's:
-    it goes with the process however that ends, and no program started here inherits it.
+    The folder is created (mode 0700) if there is none. The kernel releases the lock when the
+    process ends, however that happens, and programs started here do not inherit it. Raises
+    EmbeddedError if the folder cannot be used or another Relay has locked it.
     """
     folder = folder.resolve()
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        # Not truncated before it is ours: it names the holder.
+        # Not truncated before it is locked: it contains the process id of the holder.
         file = os.fdopen(os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
     except FileNotFoundError:
         raise EmbeddedError(f"data folder {folder}: its parent folder does not exist") from None
@@ -60,15 +61,15 @@ def held(folder: Path) -> Iterator[Path]:
 
 
 def write_secret(path: Path, secret: str) -> None:
-    """Write a file that only this user can read, on disk when this returns."""
-    path.unlink(missing_ok=True)  # never into a file whose mode somebody widened
+    """Write a file that only this user can read, and sync it to disk."""
+    path.unlink(missing_ok=True)  # an existing file may have a wider mode
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         print(secret, file=file, flush=True)
         os.fsync(file.fileno())
 
 
 def fresh_log(path: Path) -> IO[bytes]:
-    """Open an empty log to append to; the one of the run before is kept beside it."""
+    """Open an empty log file for appending; the previous one is renamed to `.1`."""
     if path.exists():
         path.replace(path.with_name(f"{path.name}.1"))
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), "wb")
@@ -76,11 +77,11 @@ def fresh_log(path: Path) -> IO[bytes]:
 
 @contextmanager
 def socket_folder(folder: Path, cluster: Path, account: Account, secret: str) -> Iterator[Path]:
-    """The private directory of the socket: the cluster's own, if a socket can be made there.
+    """Provide a private folder for the socket: the cluster's own, if a socket fits there.
 
-    Else one in the system's folder for temporary files, or in /tmp where that one's path is too
-    long. It is removed in the end, or by the next run: `folder/socket` says where it is, before it
-    is made. Nothing may run on the cluster.
+    Otherwise it is one in the system's temporary folder, or in /tmp if that path is too long, too.
+    Its path is written to `folder/socket` before it is created, so that the next run can remove it
+    if this one cannot. No server may be running on the cluster.
     """
     note = folder / "socket"
     _remove_away(note)
@@ -90,8 +91,8 @@ def socket_folder(folder: Path, cluster: Path, account: Account, secret: str) ->
         finally:
             _clear(cluster)
         return
-    # the same at every start, so that those who were told of it find a restarted server, and
-    # unguessable, so that nobody else can make it first
+    # The same at every start, so that a restarted server is found at the same path, and
+    # unguessable, so that no other user can create it first.
     name = hashlib.sha256(f"{folder} {secret}".encode()).hexdigest()[:16]
     places = [Path(place, f"relay-{name}") for place in (tempfile.gettempdir(), SHORTEST)]
     try:
@@ -113,13 +114,13 @@ def socket_folder(folder: Path, cluster: Path, account: Account, secret: str) ->
 
 
 def socket_in_use(folder: Path, cluster: Path) -> Path:
-    """Where the socket of a running server is: what `socket_folder` yielded to its Relay."""
+    """The folder of a running server's socket, as `socket_folder` yielded it to its Relay."""
     note = folder / "socket"
     return Path(note.read_text().strip()) if note.exists() else cluster.resolve()
 
 
 def _makes_and_takes_socket(directory: Path) -> bool:
-    """Make a folder of this user's own; whether a socket can be made in it."""
+    """Create a private folder; returns whether a socket can be created in it."""
     try:
         directory.mkdir(mode=0o700)
     except OSError:
@@ -128,11 +129,11 @@ def _makes_and_takes_socket(directory: Path) -> bool:
 
 
 def _takes_socket(directory: Path) -> bool:
-    """Whether a socket can be made here, found out by making one.
+    """Whether a socket can be created in this folder, found out by creating one.
 
-    Its path may have 107 bytes, or 103 on some systems, and not every file system knows sockets.
+    Its path may have 107 bytes, or 103 on some systems, and some file systems have no sockets.
     """
-    if "," in str(directory):  # libpq would read a list of hosts
+    if "," in str(directory):  # libpq would parse it as a list of hosts
         return False
     _clear(directory)
     place = directory / SOCKET_NAMES[0]
@@ -148,19 +149,19 @@ def _takes_socket(directory: Path) -> bool:
 def _clear(directory: Path) -> None:
     """Remove the socket and its lock file, which a killed Postgres leaves behind.
 
-    Postgres would take any live process with the number in that file for its owner.
+    Postgres would refuse to start if any live process has the process id in that file.
     """
     for name in SOCKET_NAMES:
         (directory / name).unlink(missing_ok=True)
 
 
 def _remove_away(note: Path) -> None:
-    """Remove the socket directory that a note names; nothing but what we put there."""
+    """Remove the socket folder named in a note file, and nothing that Relay did not create."""
     if not note.exists():
         return
     away = Path(note.read_text().strip())
     if AWAY.fullmatch(away.name) and not away.is_symlink():
         _clear(away)
-        with suppress(OSError):  # gone, or not empty: then it is not only ours
+        with suppress(OSError):  # removed already, or not empty: then others have used it
             away.rmdir()
     note.unlink()

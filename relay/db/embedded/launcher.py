@@ -1,16 +1,17 @@
-"""Take an identity, promise to die with Relay, become a program of Postgres.
+"""Switches to another user, asks the kernel to end it with Relay, and executes a program.
 
     python -IS launcher.py PARENT IDENTITY PROGRAM [ARGUMENT ...]
 
-All of this has to happen after the fork and before the exec. A `preexec_fn` would run it in a
-copy of a process that has threads, where any lock may be held for ever; a process of its own has
-none. PARENT is Relay's process id; IDENTITY is one of
+All of this has to happen between fork and exec. A `preexec_fn` would run in the copy of a process
+with threads, where any lock may be held for ever; a new process has none. PARENT is Relay's
+process id; IDENTITY is one of
 
-    same            this very user
-    map:UID:GID     UID and GID in a user namespace, this very user to everybody else
-    drop:UID:GID    that user and group, for good; needs root
+    same            the current user
+    map:UID:GID     UID and GID in a user namespace; outside it, the current user
+    drop:UID:GID    that user and group, irreversibly; needs root
 
-Standard library only, no import of Relay: it must run where only Python can be read.
+It imports only the standard library and nothing of Relay, because the new user may be able to
+read nothing else.
 """
 
 import ctypes
@@ -25,12 +26,12 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def map_into_namespace(uid: int, gid: int) -> None:
     """Become `uid` and `gid` inside a new user namespace; outside, nothing changes.
 
-    After the exec no capability is left: Postgres owns what the caller owns and nothing else.
+    After the exec it has no capabilities: Postgres can access what the caller owns, nothing else.
     """
     outer_uid, outer_gid = os.getuid(), os.getgid()
     _system_call("unshare", CLONE_NEWUSER)
     for name, text in (
-        ("setgroups", "deny"),  # what the kernel asks for before a gid may be mapped
+        ("setgroups", "deny"),  # the kernel requires this before a gid may be mapped
         ("uid_map", f"{uid} {outer_uid} 1"),
         ("gid_map", f"{gid} {outer_gid} 1"),
     ):
@@ -49,7 +50,7 @@ def die_with(parent: int) -> None:
     """Have SIGINT, Postgres's fast shutdown, sent here when the parent dies (Linux only)."""
     if sys.platform == "linux":
         _system_call("prctl", PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the promise was made
+        if os.getppid() != parent:  # the parent ended before the system call
             sys.exit("Relay is gone")
 
 
@@ -68,12 +69,12 @@ def main(parent: str, identity: str, *command: str) -> None:
                 map_into_namespace(uid, gid)
             case "drop", [uid, gid]:
                 drop_to(uid, gid)
-        # Proves that this identity reaches the folder: a working directory is inherited
-        # even by those who could not have entered it.
+        # Check that this user can enter the folder: a working directory is inherited even by a
+        # user that has no access to it.
         os.chdir(os.getcwd())
-        # Last before the exec: a change of identity takes the promise back.
+        # After the change of user, which resets the death signal.
         die_with(int(parent))
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec keeps that
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; exec would inherit that
         os.execv(command[0], command)
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))

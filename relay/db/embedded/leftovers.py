@@ -1,7 +1,7 @@
-"""Postgres processes of an earlier run that still hold the cluster.
+"""Ends Postgres processes of an earlier run that still use the cluster.
 
-They are known by what they are, never by a number in a file: a `postmaster.pid` survives a crash,
-and the number in it may be anybody's by now.
+They are found by program and working directory, never by the process id in `postmaster.pid` alone:
+that file survives a crash, and another process may have the id by now.
 """
 
 import os
@@ -15,14 +15,14 @@ import trio
 
 from .errors import EmbeddedError
 
-# How Postgres is ended, each signal with its patience before the next: fast shutdown, immediate
-# shutdown, force. None of them loses a commit; after the last two the next start replays the log.
+# The signals that end Postgres, in order: fast shutdown, immediate shutdown, kill. None of them
+# loses a commit; after the last two the next start replays the WAL.
 STOP = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
-FORCED = 60.0  # seconds at least that force is given: who cannot refuse may only be slow
+FORCED = 60.0  # at least, after SIGKILL: a process that does not end yet is only slow
 
 
 def holders(cluster: Path) -> set[int]:
-    """Every live Postgres process at work in this data directory."""
+    """Find every live Postgres process that uses this data directory."""
     if sys.platform != "linux":
         return _listed(cluster)
     try:
@@ -35,20 +35,20 @@ def holders(cluster: Path) -> set[int]:
 def _at_work(pid: str, home: os.stat_result) -> bool:
     """Whether this process is a Postgres with this directory as its working directory.
 
-    Postgres enters its data directory at start and stays there, backends included.
+    All Postgres processes, backends included, have the data directory as working directory.
     """
     try:
         return os.path.samestat(os.stat(f"/proc/{pid}/cwd"), home) and os.path.basename(
             os.readlink(f"/proc/{pid}/exe")
-        ).startswith("postgres")  # followed by " (deleted)" when it was upgraded meanwhile
-    except OSError:  # it ended just now, is a zombie, or is somebody else's
+        ).startswith("postgres")  # followed by " (deleted)" if the file was replaced meanwhile
+    except OSError:  # the process has just ended, is a zombie, or belongs to another user
         return False
 
 
 def _listed(cluster: Path) -> set[int]:
-    """The same without /proc: the postmaster, by the command that `programs` gave it.
+    """Find the postmaster without /proc, by the command line that `programs` gave it.
 
-    Its children rename themselves and are missed; Postgres then refuses to start beside them.
+    Its children change theirs and are not found; Postgres then refuses to start beside them.
     """
     listing = subprocess.run(
         ["ps", "-A", "-ww", "-o", "pid=,command="], capture_output=True, check=True
@@ -63,16 +63,16 @@ def _listed(cluster: Path) -> set[int]:
 
 
 async def end_leftovers(cluster: Path, patience: float) -> None:
-    """End whatever Postgres still holds the cluster, then remove its pid file.
+    """End all Postgres processes that use the cluster, then remove its pid file.
 
-    Each signal is given `patience` seconds, force at least FORCED. Raises EmbeddedError if
-    somebody outlives the last.
+    After each signal, wait `patience` seconds; after SIGKILL at least `FORCED`. Raises
+    EmbeddedError if a process still runs after that.
     """
     for number in STOP:
         living = holders(cluster)
         postmaster = living & _named(cluster)
-        # A live postmaster ends its children in the right order; children without one only
-        # have to leave, and must not be sent SIGINT, which means "checkpoint" to one of them.
+        # A live postmaster ends its children in the right order. Orphaned children get no SIGINT:
+        # it makes one of them, the checkpointer, start a checkpoint.
         if number is signal.SIGKILL or (number is signal.SIGQUIT and not postmaster):
             targets = living
         else:
@@ -83,20 +83,20 @@ async def end_leftovers(cluster: Path, patience: float) -> None:
         if number is signal.SIGKILL:
             patience = max(patience, FORCED)
         with trio.move_on_after(patience if targets else 0):
-            while holders(cluster):  # noqa: ASYNC110 - no child of ours, so nobody tells us
+            while holders(cluster):  # noqa: ASYNC110 - not child processes, so they are polled
                 await trio.sleep(0.05)
             break
     if survivors := holders(cluster):
         raise EmbeddedError(
-            f"a Postgres still holds {cluster} and cannot be ended "
+            f"a Postgres still uses {cluster} and cannot be ended "
             f"(process {', '.join(map(str, sorted(survivors)))})"
         )
-    # Postgres itself would take any live process of this number for a running server.
+    # Postgres would refuse to start if any live process has the id in this file.
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _named(cluster: Path) -> set[int]:
-    """The process id in the cluster's pid file, if there is one; negative for a lone backend."""
+    """The process id in the cluster's pid file, if any; single-user mode writes it negated."""
     try:
         first, *_ = (cluster / "postmaster.pid").read_text(errors="replace").splitlines()
         return {abs(int(first))}

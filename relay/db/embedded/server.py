@@ -1,4 +1,4 @@
-"""The embedded Postgres as a block of code: running inside it, gone after it."""
+"""Runs the embedded Postgres for the length of a block."""
 
 import signal
 import subprocess
@@ -20,7 +20,7 @@ from .programs import choose, ended, last_words
 
 @dataclass(frozen=True)
 class EmbeddedPostgres:
-    """A running server and how to connect to it; `host` is the directory of its socket."""
+    """A running server and how to connect to it; `host` is the folder of its socket."""
 
     host: str
     port: int
@@ -33,14 +33,11 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """The same as a URL that libpq and asyncpg take. It holds the password: never log it."""
+        """The URL for libpq and asyncpg. It contains the password: never log it."""
         return _url(self.host, self.password)
 
     async def died(self) -> str:
-        """Wait until the server has ended, and return why in one line.
-
-        Inside the block that only happens against our will: Relay has lost its database.
-        """
+        """Wait until the server has ended unexpectedly, and return the reason in one line."""
         return _obituary(await ended(self._process), self._log)
 
 
@@ -50,9 +47,9 @@ def _url(host: str, password: str) -> str:
 
 
 def running_beside(folder: Path) -> str | None:
-    """The dsn of the server that another Relay runs on this data folder; None if none does.
+    """The DSN of the server that another Relay runs on this data folder; None if none does.
 
-    For commands that look or help beside a serving Relay, which holds the folder.
+    For commands that use the database of a running Relay, which has locked the folder.
     """
     try:
         with held(folder):
@@ -71,13 +68,13 @@ async def running_postgres(
     connections: int = 60,
     accounts: Sequence[Account] | None = None,
 ) -> AsyncIterator[EmbeddedPostgres]:
-    """Run Relay's own Postgres on the data in `folder`, both made if absent.
+    """Run the embedded Postgres on the data in `folder`; both are created if there are none.
 
-    `connections` is how many it takes at most. Whatever held the cluster before and outlived its
-    Relay is ended first. When the block ends, in whichever way, so does the server: asked, then
-    pressed, then forced, with `stop_patience` seconds for each. `accounts` are those it may run
-    as, the best first; by default the current user or, for root, what stands in for it. Times
-    are in seconds.
+    Postgres processes that are left from an earlier run are ended first. At the end of the block
+    the server gets the stop signals one after the other, with `stop_patience` seconds for each.
+    It accepts at most `connections`. `accounts` are those that it may run as, in order of
+    preference; by default the current user, or for root those in `accounts.py`. Times are in
+    seconds.
 
     Raises EmbeddedError if the server does not accept connections within `start_timeout`.
     """
@@ -115,7 +112,7 @@ async def running_postgres(
 
 @contextmanager
 def _starting(folder: Path, deadline: float) -> Iterator[None]:
-    """A part of the start: what goes wrong is told in terms of the data folder."""
+    """Turn a timeout or an OSError during the start into an EmbeddedError naming the folder."""
     try:
         with trio.fail_at(deadline):
             yield
@@ -126,7 +123,7 @@ def _starting(folder: Path, deadline: float) -> Iterator[None]:
 
 
 async def _ready(process: subprocess.Popen[bytes], cluster: Cluster, log: Path) -> None:
-    """Wait until connections are accepted; raises EmbeddedError if the server ends instead."""
+    """Wait until the server accepts connections. Raises EmbeddedError if it ends instead."""
     while not cluster.is_ready(process.pid):
         if (status := process.poll()) is not None:
             raise EmbeddedError(f"Postgres did not start: {_obituary(status, log)} (see {log})")
@@ -134,7 +131,7 @@ async def _ready(process: subprocess.Popen[bytes], cluster: Cluster, log: Path) 
 
 
 async def _stop(process: subprocess.Popen[bytes], patience: float) -> None:
-    """End the server and reap it; its children are another matter when it took force."""
+    """End the server and reap it. After SIGKILL its children may still run."""
     for number in STOP:
         process.send_signal(number)
         forced = number is signal.SIGKILL
