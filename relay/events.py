@@ -1,6 +1,6 @@
-"""The values Relay is about: what a producer hands in, what the journal stored, where a reader is.
+"""The core values: new and stored events, receipts, cursors and stream heads.
 
-They validate themselves and are frozen: one that exists is valid.
+They are immutable, and made from validated input only.
 """
 
 import re
@@ -22,11 +22,11 @@ _CURSOR = re.compile(r"([0-9A-Za-z_-]{1,64})\.(0|[1-9][0-9]{0,18})", re.ASCII)
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
-    """A validated event on its way into the journal.
+    """A validated event that is not stored yet.
 
-    `payload` is JSON text exactly as sent, but for raw CR and LF between tokens (now spaces).
-    `received_at` is when its request was read, in UTC. `made`: Relay gave it its id, so that no
-    other event can have that.
+    `payload` is JSON text exactly as sent, except that raw CR and LF between tokens are spaces.
+    `received_at` is when its request was read, in UTC. `made` is true if Relay generated the id,
+    which no other event has then.
     """
 
     id: str
@@ -39,7 +39,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """A committed event: immutable, numbered 1, 2, 3 … without holes in its user's stream."""
+    """A committed event. Seqs are 1, 2, 3 … without holes in each user's stream."""
 
     epoch: str
     seq: int
@@ -52,9 +52,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """What the journal answers for one event after its commit.
+    """The journal's result for one event after its commit.
 
-    For a duplicate, `seq` is the first one's.
+    For a duplicate, `seq` is that of the event stored first.
     """
 
     id: str
@@ -64,7 +64,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cursor(msgspec.Struct, frozen=True, gc=False):
-    """A position: everything of this epoch up to and including `seq` has been seen."""
+    """A reader's position: it has every event of this epoch up to and including `seq`."""
 
     epoch: str
     seq: int
@@ -82,7 +82,10 @@ class Cursor(msgspec.Struct, frozen=True, gc=False):
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """Where a stream stands; `oldest` is `last + 1` when nothing is stored."""
+    """The ends of a stream: its oldest stored seq and its last seq.
+
+    `oldest` is `last + 1` when no event is stored.
+    """
 
     epoch: str
     oldest: int
@@ -90,7 +93,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 def new_epoch() -> str:
-    """A random mark for a stream: 80 bits, so that nobody's cursor fits another's stream."""
+    """A random id for a stream's numbering: 80 bits, so that a cursor fits no other stream."""
     return secrets.token_hex(10)
 
 
@@ -98,7 +101,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@lru_cache(maxsize=16)  # all events of a request were received at one moment
+@lru_cache(maxsize=16)  # all events of one request have the same `received_at`
 def rfc3339(moment: datetime) -> str:
     """A UTC moment as RFC 3339 text with milliseconds and `Z`."""
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"

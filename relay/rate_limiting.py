@@ -1,9 +1,9 @@
 """Rate limits by the generic cell rate algorithm (GCRA), in bounded memory.
 
-GCRA keeps one number a key: the theoretical arrival time (TAT), when everything taken so far
-will have been paid for at the steady rate. One more may come as long as that lies no further
-ahead than a burst. (ITU-T I.371, annex A; the virtual scheduling form.) Nothing here waits, so
-limits are exact however many ask at once, and clocks are monotonic.
+GCRA keeps one number a key, the theoretical arrival time (TAT): the time at which all that was
+taken so far is paid for at the steady rate. A request is allowed while its TAT is at most one
+burst ahead of now. (ITU-T I.371, annex A; the virtual scheduling form.) No function here waits, so
+limits are exact under concurrency. Clocks are monotonic.
 """
 
 import heapq
@@ -20,15 +20,15 @@ from relay.errors import RateLimited
 from relay.observability import metrics
 from relay.observability.logs import know
 
-MOST_KEYS = 100_000  # remembered at once, about 20 MiB: users and addresses of a busy minute
-ROUNDING = 1e-9  # seconds that sums of intervals may be off
-SHED = 0.1  # the share of keys that is dropped past that: those that owe least
+MOST_KEYS = 100_000  # about 20 MiB: the users and addresses of a busy minute
+ROUNDING = 1e-9  # the error that sums of intervals may have
+SHED = 0.1  # the share of keys dropped when there are too many: those that owe least
 
 Clock = Callable[[], float]
 
 
 class Allowances:
-    """What each key has taken, as its TAT on a monotonic clock; forgotten once it is past."""
+    """Stores each key's TAT, on a monotonic clock, until it is past."""
 
     def __init__(self, most: int = MOST_KEYS, clock: Clock = time.monotonic) -> None:
         self.clock = clock
@@ -39,11 +39,11 @@ class Allowances:
         return len(self._arrivals)
 
     def get(self, key: Hashable, now: float) -> float:
-        """The key's TAT; `now` where it owes nothing."""
+        """The key's TAT; `now` if the key owes nothing."""
         return max(self._arrivals.get(key, now), now)
 
     def set(self, key: Hashable, arrival: float) -> None:
-        """Remember the key's TAT. Among too many keys, those that owe least are dropped."""
+        """Store the key's TAT. If there are too many keys, those that owe least are dropped."""
         if len(self._arrivals) >= self._most and key not in self._arrivals:
             self._make_room()
         self._arrivals[key] = arrival
@@ -59,17 +59,17 @@ class Allowances:
 
 
 class Charge(NamedTuple):
-    """What something costs against one limit."""
+    """The cost of one request against one limit."""
 
     limit: str
     key: Hashable
     rate: Rate
     cost: int
-    what: str  # what is counted, in the words of a refusal
+    what: str  # what is counted, for the text of a refusal
 
 
 class Quota(NamedTuple):
-    """What is left of the tightest limit: the RateLimit-* fields. `reset` is in seconds."""
+    """What is left of a limit, for the RateLimit-* header fields. `reset` is in seconds."""
 
     limit: int
     remaining: int
@@ -77,7 +77,7 @@ class Quota(NamedTuple):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The RateLimit-* fields of an answer."""
+        """The RateLimit-* header fields of a response."""
         return [
             (b"ratelimit-limit", b"%d" % self.limit),
             (b"ratelimit-remaining", b"%d" % self.remaining),
@@ -93,8 +93,8 @@ class OverLimit(RateLimited):
         self.quota = quota
         if charge.cost > charge.rate.burst:
             detail = (
-                f"No more than {charge.rate.burst} {charge.what} may ever come at once,"
-                f" and these are {charge.cost}: send fewer at a time."
+                f"At most {charge.rate.burst} {charge.what} are allowed at once,"
+                f" and this request has {charge.cost}: send fewer at a time."
             )
         else:
             detail = f"More than {charge.rate} {charge.what}: try again in {retry_after} s."
@@ -102,14 +102,14 @@ class OverLimit(RateLimited):
 
 
 class Limits:
-    """The limits of what no extension counts: events, and handshakes of streams."""
+    """The rate limits on events and on stream handshakes, which no Quart extension counts."""
 
     def __init__(self, settings: Settings, clock: Clock = time.monotonic) -> None:
         self._settings = settings
         self.allowances = Allowances(clock=clock)
 
     def publish(self, token_id: UUID, address: str, events: int) -> Quota | None:
-        """Charge so many events to a hook token and its address. Raises OverLimit."""
+        """Charge this many events to a hook token and its address. Raises OverLimit."""
         token = self._settings.rate_events_per_token
         block = self._settings.rate_events_per_address
         return self._take(
@@ -130,7 +130,7 @@ class Limits:
     def _take(self, *charges: Charge) -> Quota | None:
         """Take all charges, or none. Raises OverLimit.
 
-        Returns the quota that has the least left; None where limits are off.
+        Returns the quota with the fewest left; None if rate limits are off.
         """
         if not self._settings.rate_limits:
             return None
@@ -156,13 +156,13 @@ class Limits:
 
 
 def _quota(rate: Rate, owed: float) -> Quota:
-    """`owed` seconds of the burst are taken."""
+    """The quota left of a rate when `owed` seconds of its burst are taken."""
     remaining = rate.burst - math.ceil(owed / rate.interval - 1e-6)
     return Quota(rate.burst, max(0, remaining), math.ceil(owed))
 
 
 def address_block(address: str) -> str:
-    """What is counted as one address: an IPv4 address, or the /64 that an IPv6 subscriber holds."""
+    """The key for an address: an IPv4 address, or the /64 block that an IPv6 subscriber gets."""
     if ":" not in address:
         return address
     try:

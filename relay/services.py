@@ -1,4 +1,4 @@
-"""What a serving process holds while it serves, opened and closed in one block."""
+"""Builds the services of a serving process, and runs their background tasks."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,12 +28,12 @@ from relay.realtime.notification import News
 from relay.realtime.postgres_backplane import PostgresBackplane
 from relay.realtime.remote_reader import LOOK, LOOK_ALONE, Follower
 
-LAST_COMMITS = 3.0  # seconds for the last commits; what takes longer is answered with an error
+LAST_COMMITS = 3.0  # for commits at shutdown; requests that wait longer get an error
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the handlers of one process work with."""
+    """The objects that the handlers of one process use."""
 
     settings: Settings
     base_url: str
@@ -51,12 +51,12 @@ class Services:
     vitals: Vitals
 
     def watchers(self, user_id: UUID) -> int:
-        """The user's live streams: exactly those here, and what is known of other processes."""
+        """The user's live streams: the exact number here, plus the last known one elsewhere."""
         return self.hub.watchers(user_id) + self.backplane.watchers(user_id)
 
     @property
     def secure(self) -> bool:
-        """Whether clients reach Relay by https."""
+        """Whether clients reach Relay over HTTPS."""
         return self.base_url.startswith("https://")
 
 
@@ -70,11 +70,11 @@ async def open_services(
     patience: float = 0.0,
     all_serve: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Services]:
-    """Everything a process needs to serve, running for the length of the block.
+    """Connect to the database, then build and run the services for the length of the block.
 
-    `patience` is as in `run_services`. Of several processes on one machine, one keeps house.
-    `all_serve` tells whether the processes that share this one's address serve. Raises
-    DatabaseAway, or what a task died of.
+    `patience` is as in `run_services`. `keeps_house` is on for one of several processes: retention
+    runs there. `all_serve` returns whether all processes that share this one's address serve.
+    Raises DatabaseAway, or the error of a background task.
     """
     async with open_database(
         source.dsn,
@@ -90,7 +90,7 @@ async def open_services(
 def build_services(
     settings: Settings, source: Source, base_url: str, database: Database, health: Health
 ) -> Services:
-    """The services, wired to each other. Nothing runs yet."""
+    """Create the services and connect them. No task runs yet."""
     hub = Hub(
         most=settings.max_connections,
         most_per_user=settings.max_connections_per_user,
@@ -128,11 +128,11 @@ def build_services(
 async def run_services(
     services: Services, source: Source, *, keeps_house: bool, patience: float
 ) -> AsyncIterator[None]:
-    """Run the tasks behind the services, in a nursery around the block.
+    """Run the background tasks of the services in a nursery around the block.
 
-    The journal's writers end last: what was accepted is committed. A task that dies sets
-    `health.leaving`. The block ends with the task's error when it has not left within `patience`
-    seconds after that: no process serves with dead work behind it.
+    The journal's writers end last, so that accepted events are committed. A task that fails sets
+    `health.leaving`. If the block has not ended `patience` seconds later, it is cancelled with the
+    task's error: a process must not serve without its background tasks.
     """
     health, settings, database = services.health, services.settings, services.database
     journal = services.publisher.journal
@@ -157,7 +157,7 @@ async def run_services(
 
 
 def _on_news(services: Services, news: News) -> None:
-    """Pass on what other processes announce."""
+    """Handle an announcement of another process: revoked credentials and new events."""
     for credential_id in news.ended:
         services.access.heard_revoked(credential_id)
     if news.everything:

@@ -1,1 +1,1 @@
-"""Work beside requests: retention, process metrics, and whether a process is healthy."""
+"""Background tasks: retention, process metrics, and the health of these tasks."""

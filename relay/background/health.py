@@ -1,4 +1,4 @@
-"""Whether a process is fit to be spoken to: is its background work alive, is it about to leave?"""
+"""Tracks whether a process can serve: its critical background tasks run, and it is not leaving."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,35 +10,35 @@ log = structlog.get_logger("relay.background.health")
 
 
 class Health:
-    """Tasks without which nobody should serve are started through it.
+    """Starts the critical tasks, without which the process must not serve.
 
-    One that dies takes nothing with it at once: `leaving` is set, so that whoever serves can say
-    goodbye, and `check()` raises in the end what it died of.
+    The failure of one does not cancel the others. It sets `leaving`, so that the server can close
+    its streams, and `check()` raises the error in the end.
     """
 
     def __init__(self, all_serve: Callable[[], bool] = lambda: True) -> None:
-        self.all_serve = all_serve  # whether those who share this address do, too
+        self.all_serve = all_serve  # whether all processes that share this address serve
         self.leaving = trio.Event()
-        self.dead: str | None = None  # the work that died first
+        self.dead: str | None = None  # the task that failed first
         self._failure: Exception | None = None
 
     async def start(self, nursery: trio.Nursery, task: Callable[..., Any], *args: Any) -> None:
-        """Start a task and wait until it says that it stands; what fails before is raised."""
+        """Start a task and wait until it calls `task_status.started`. Raises its error before."""
         await nursery.start(self._run, task, args)
 
     def start_soon(self, nursery: trio.Nursery, task: Callable[..., Any], *args: Any) -> None:
-        """Start a task that stands from its first moment."""
+        """Start a task that needs no start-up."""
         nursery.start_soon(self._run_at_once, task, args)
 
     async def insist(self, patience: float) -> None:
-        """Raise what a task died of when nobody has left for it within `patience` seconds."""
+        """After a failure, give the process `patience` seconds to leave; then raise the error."""
         await self.leaving.wait()
         if self._failure is not None:
             await trio.sleep(patience)
             self.check()
 
     def check(self) -> None:
-        """Raise what a task died of, if one did."""
+        """Raise the error of the first failed task, if one failed."""
         if self._failure is not None:
             raise self._failure
 
@@ -70,7 +70,7 @@ class Health:
 
 
 class _Standing:
-    """A task's word that it stands, passed on and remembered."""
+    """A task status that passes `started` on and remembers it."""
 
     def __init__(self, task_status: trio.TaskStatus[Any]) -> None:
         self.reached = False

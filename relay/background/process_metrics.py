@@ -1,4 +1,4 @@
-"""A process looks at itself once a second, so that any worker's scrape has everybody's numbers."""
+"""Updates this process's gauges once a second, so that a scrape of one worker has those of all."""
 
 import os
 import resource
@@ -13,15 +13,15 @@ from relay.db.journal import Journal
 from relay.db.pool import Database
 from relay.observability import metrics
 
-LOOK = 1.0  # seconds: how old another worker's gauges may be
-COUNT_EVERY = 10  # looks between two counts of descriptors, a few ms with ten thousand of them
+LOOK = 1.0  # seconds between two updates: how old another worker's gauges may be
+COUNT_EVERY = 10  # updates; counting ten thousand descriptors takes a few milliseconds
 
 _PROC = Path("/proc/self")
-_LINUX = _PROC.exists()  # elsewhere memory and descriptors are not known
+_LINUX = _PROC.exists()  # elsewhere memory and descriptors are not measured
 
 
 class Vitals:
-    """What the gauges of this process are read from."""
+    """Reads the gauges of this process from its database pool, its journal and the kernel."""
 
     def __init__(self, database: Database, journal: Journal, settings: Settings) -> None:
         self._database = database
@@ -33,7 +33,7 @@ class Vitals:
         metrics.process_max_fds.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     async def run(self) -> None:
-        """For as long as the process serves."""
+        """Update the gauges until cancelled, and measure how late the event loop is."""
         looks = 0
         while True:
             if looks % COUNT_EVERY == 0 and _LINUX:
@@ -47,18 +47,18 @@ class Vitals:
     async def _count_descriptors(self) -> None:
         try:
             open_now = len(await trio.to_thread.run_sync(os.listdir, _PROC / "fd"))
-        except OSError:  # to look takes one, and there is none: no reason to end
+        except OSError:  # no descriptor is free to read the folder: all are in use
             open_now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         metrics.process_fds.set(open_now)
 
     def look(self) -> None:
-        """Bring the gauges up to now."""
+        """Update the gauges."""
         metrics.journal_waiting.set(self._journal.waiting_events)
         metrics.readers_waiting.set(self._journal.waiting_readers)
         metrics.database_in_use.set(self._database.in_use)
         metrics.database_open.set(self._database.open)
         if _LINUX:
-            with suppress(OSError):  # out of descriptors: what was known stays
+            with suppress(OSError):  # no descriptor is free: the last value stays
                 pages = int((_PROC / "statm").read_text().split()[1])
                 metrics.process_memory.set(pages * resource.getpagesize())
         cpu = time.process_time()

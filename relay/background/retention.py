@@ -1,4 +1,4 @@
-"""What goes on in the background so that nothing grows without end."""
+"""Background tasks that bound what is stored: retention, expiry and the free disk space."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -21,14 +21,14 @@ from relay.db.retention import (
 )
 from relay.observability import metrics
 
-BREATH = 0.005  # seconds between two trims of a stream, for its producers to get their turn
-DISK_LOOK = 1.0  # seconds between two looks at the free space
+BREATH = 0.005  # between two trims of a stream, so that its producers get the row lock
+DISK_LOOK = 1.0  # seconds between two checks of the free space
 
 log = structlog.get_logger("relay.background.retention")
 
 
 async def keep_house(database: Database, settings: Settings) -> None:
-    """Trim, sweep and expire, for as long as the process serves."""
+    """Trim streams, expire idle users and delete expired rows, at intervals, until cancelled."""
     while True:
         try:
             await trim_streams(database, settings)
@@ -41,7 +41,7 @@ async def keep_house(database: Database, settings: Settings) -> None:
 
 
 async def trim_streams(database: Database, settings: Settings) -> None:
-    """Bring every stream back within its bounds."""
+    """Trim every stream that exceeds its bounds."""
     bounds = Bounds(
         most_events=settings.retention_events,
         most_bytes=settings.retention_bytes,
@@ -52,7 +52,7 @@ async def trim_streams(database: Database, settings: Settings) -> None:
 
 
 async def expire_idle_users(database: Database, settings: Settings) -> None:
-    """Delete users nobody can speak for any more: first their streams, then themselves."""
+    """Delete idle users without a live credential: first their streams, then the users."""
     nothing = Bounds(most_events=0, most_bytes=0, before=datetime.now(UTC))
     for user_id in await select_idle_users(database, idle_days=settings.idle_user_days):
         await _trim(database, user_id, nothing)
@@ -60,14 +60,17 @@ async def expire_idle_users(database: Database, settings: Settings) -> None:
 
 
 async def _trim(database: Database, user_id: UUID, bounds: Bounds) -> None:
-    """One stream, a small batch at a time."""
+    """Trim one stream in small batches."""
     while trimmed := await trim_stream(database, user_id, bounds):
         metrics.events_trimmed.inc(trimmed)
         await trio.sleep(BREATH)
 
 
 async def watch_disk(journal: Journal, folder: Path, min_free: int) -> None:
-    """Stop taking events before the disk under our own Postgres is full: that would end it."""
+    """Refuse events while the disk of the embedded Postgres is nearly full.
+
+    A full disk would end Postgres.
+    """
     metrics.disk_needed.set(min_free)
     while True:
         free = (await trio.to_thread.run_sync(shutil.disk_usage, folder)).free
