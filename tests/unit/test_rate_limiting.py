@@ -53,7 +53,7 @@ def test_events_count_not_calls_and_a_refusal_takes_nothing() -> None:
 
 def test_a_request_larger_than_the_burst_is_refused_as_such() -> None:
     limits = limits_at(Clock(), events_per_token="5/s")
-    with pytest.raises(OverLimit, match="No more than 5 events of this token may ever come"):
+    with pytest.raises(OverLimit, match="At most 5 events of this token are allowed at once"):
         limits.publish(TOKEN, "192.0.2.1", 6)
 
 
