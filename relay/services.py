@@ -158,7 +158,7 @@ async def run_services(
 
 def _on_news(services: Services, news: News) -> None:
     """Handle an announcement of another process: revoked credentials and new events."""
-    for credential_id in news.ended:
+    for credential_id in news.revoked:
         services.access.heard_revoked(credential_id)
     if news.everything:
         services.access.look()

@@ -56,12 +56,12 @@ class LocalBackplane:
 
     def grew(self, user_id: UUID, seq: int) -> None:
         news = News(self._id)
-        news.grew(user_id, seq)
+        news.add_head(user_id, seq)
         self._send(news)
 
     def ended(self, credential_id: UUID) -> None:
         news = News(self._id)
-        news.end(credential_id)
+        news.add_revoked(credential_id)
         self._send(news)
 
     def watchers(self, user_id: UUID) -> int:

@@ -10,39 +10,42 @@ import msgspec
 
 MOST = 128  # users and credentials in one message, 59 bytes each at most: NOTIFY carries 8 000
 
+# the names in the message's JSON, which processes of other versions read
+_WIRE_NAMES = {"sender": "by", "everything": "all", "revoked": "ended"}
 
-class News(msgspec.Struct, omit_defaults=True, rename={"sender": "by", "everything": "all"}):
+
+class News(msgspec.Struct, omit_defaults=True, rename=_WIRE_NAMES):
     """Announcements of one process, collected until they are sent.
 
-    `heads` are the last seqs of users' streams, `ended` the ids of revoked credentials.
+    `heads` are the last seqs of users' streams, `revoked` the ids of revoked credentials.
     `everything`: there were more than `MOST` of them, so all streams and credentials have to be
     looked up.
     """
 
     sender: UUID
     heads: dict[UUID, int] = {}
-    ended: set[UUID] = set()
+    revoked: set[UUID] = set()
     everything: bool = False
 
-    def grew(self, user_id: UUID, seq: int) -> None:
+    def add_head(self, user_id: UUID, seq: int) -> None:
         """Add a user's stream that now goes up to this seq or further."""
         if seq > self.heads.get(user_id, 0):
             self.heads[user_id] = seq
             self._bound()
 
-    def end(self, credential_id: UUID) -> None:
+    def add_revoked(self, credential_id: UUID) -> None:
         """Add a revoked credential."""
-        self.ended.add(credential_id)
+        self.revoked.add(credential_id)
         self._bound()
 
     def _bound(self) -> None:
-        if self.everything or len(self.heads) + len(self.ended) > MOST:
+        if self.everything or len(self.heads) + len(self.revoked) > MOST:
             self.heads.clear()
-            self.ended.clear()
+            self.revoked.clear()
             self.everything = True
 
     def __bool__(self) -> bool:
-        return bool(self.heads or self.ended or self.everything)
+        return bool(self.heads or self.revoked or self.everything)
 
     def encode(self) -> str:
         """The payload for NOTIFY, as JSON; `decode` reads it."""

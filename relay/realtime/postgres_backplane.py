@@ -38,12 +38,12 @@ class PostgresBackplane:
 
     def grew(self, user_id: UUID, seq: int) -> None:
         if not self._presence.alone:
-            self._news.grew(user_id, seq)
+            self._news.add_head(user_id, seq)
             self._woken.set()
 
     def ended(self, credential_id: UUID) -> None:
         if not self._presence.alone:
-            self._news.end(credential_id)
+            self._news.add_revoked(credential_id)
             self._woken.set()
 
     def watchers(self, user_id: UUID) -> int:

@@ -35,25 +35,25 @@ class SseDoor:
     `write` sends body bytes through ASGI; `left` returns when the client has disconnected.
     """
 
-    __slots__ = ("_chunked", "_left", "_sent_at", "_transport", "_write", "heartbeat")
+    __slots__ = ("_chunked", "_handle", "_left", "_sent_at", "_write", "heartbeat")
 
     name = "sse"
 
     def __init__(
-        self, write: Write, left: Left, transport: Transport | None, *, heartbeat: float
+        self, write: Write, left: Left, handle: Transport | None, *, heartbeat: float
     ) -> None:
         self.heartbeat = min(heartbeat, HEARTBEAT)
         self._write = write
         self._left = left
-        self._transport = transport
-        self._chunked = transport is not None and transport.framing == "chunked"
+        self._handle = handle
+        self._chunked = handle is not None and handle.framing == "chunked"
         self._sent_at = trio.current_time()
 
     def direct(self, frames: Sequence[Frame]) -> bool:
-        if self._transport is None:
+        if self._handle is None:
             return False
         body = b"".join([frame.sse for frame in frames])
-        written = self._transport.try_send(chunk(body) if self._chunked else body)
+        written = self._handle.try_send(chunk(body) if self._chunked else body)
         if written:
             self._sent_at = trio.current_time()
         return written
@@ -66,10 +66,10 @@ class SseDoor:
         await self._send(SSE_RETRY + block if kind == "hello" else block)
 
     async def _send(self, body: bytes) -> None:
-        if self._transport is None:
+        if self._handle is None:
             await self._write(body)
         else:
-            await self._transport.send_raw(chunk(body) if self._chunked else body)
+            await self._handle.send_raw(chunk(body) if self._chunked else body)
         self._sent_at = trio.current_time()
 
     def next_beat(self) -> float:
@@ -92,8 +92,8 @@ class SseDoor:
         """Do nothing: the `close` message was the last event, and the response ends by itself."""
 
     def cut(self) -> Close:
-        if self._transport is None:
+        if self._handle is None:
             return Close.GONE
-        stalled = self._transport.stalled
-        self._transport.abort()
+        stalled = self._handle.stalled
+        self._handle.abort()
         return Close.STALLED if stalled else Close.GONE

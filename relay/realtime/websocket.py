@@ -38,10 +38,10 @@ class WebSocketDoor:
         "_allowance",
         "_asked_at",
         "_batched",
+        "_handle",
         "_idle_timeout",
         "_judged_at",
         "_sent_at",
-        "_transport",
         "_unanswered_since",
         "_websocket",
         "heartbeat",
@@ -52,7 +52,7 @@ class WebSocketDoor:
     def __init__(
         self,
         websocket: Socket,
-        transport: Transport | None,
+        handle: Transport | None,
         *,
         batched: bool,
         heartbeat: float,
@@ -60,7 +60,7 @@ class WebSocketDoor:
     ) -> None:
         self.heartbeat = heartbeat
         self._websocket = websocket
-        self._transport = transport
+        self._handle = handle
         self._batched = batched  # the client offered the subprotocol `relay.v1`
         self._idle_timeout = idle_timeout
         self._asked_at = self._sent_at = self._judged_at = trio.current_time()
@@ -68,20 +68,20 @@ class WebSocketDoor:
         self._unanswered_since = float("-inf")  # time of the first ping without an answer
 
     def direct(self, frames: Sequence[Frame]) -> bool:
-        if self._transport is None:
+        if self._handle is None:
             return False
-        written = self._transport.try_send(self._message(frames))
+        written = self._handle.try_send(self._message(frames))
         if written:
             self._sent_at = trio.current_time()
         return written
 
     async def send(self, stretch: Stretch) -> None:
-        if self._transport is None:
+        if self._handle is None:
             for text in stretch.texts:
                 await self._websocket.send(text.decode())
         else:
             data = stretch.array if self._batched else stretch.messages
-            await self._transport.send_raw(data)
+            await self._handle.send_raw(data)
         self._sent_at = trio.current_time()
 
     def _message(self, frames: Sequence[Frame]) -> bytes:
@@ -94,15 +94,15 @@ class WebSocketDoor:
 
     async def control(self, kind: str, **fields: Any) -> None:
         body = control_json(kind, fields)
-        if self._transport is None:
+        if self._handle is None:
             await self._websocket.send(body.decode())
         else:
-            await self._transport.send_raw(text_frame(body))
+            await self._handle.send_raw(text_frame(body))
         self._sent_at = trio.current_time()
 
     def _silent_since(self) -> float:
         """When the client last sent bytes, or was last pinged if that is later."""
-        heard = 0.0 if self._transport is None else self._transport.last_received
+        heard = 0.0 if self._handle is None else self._handle.last_received
         return max(self._asked_at, heard)
 
     def next_beat(self) -> float:
@@ -118,22 +118,22 @@ class WebSocketDoor:
             await self.control("ping", ts=rfc3339(utc_now()))
         if now >= self._silent_since() + self.heartbeat:
             self._asked_at = now
-            if self._transport is not None:
-                if self._transport.last_received >= self._unanswered_since:
+            if self._handle is not None:
+                if self._handle.last_received >= self._unanswered_since:
                     self._unanswered_since = now
-                await self._transport.ping()
+                await self._handle.ping()
 
     def idle_at(self) -> float:
-        if self._transport is None:
+        if self._handle is None:
             return float("inf")
-        heard = self._transport.last_received
+        heard = self._handle.last_received
         if heard >= self._unanswered_since:
             return float("inf")  # every ping was answered; a long write may delay the next one
         answer_by = self._unanswered_since + self._idle_timeout - self.heartbeat
         return max(heard + self._idle_timeout, answer_by)
 
     def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
-        if self._transport is None or not self._transport.hear(partial(self._hear, end)):
+        if self._handle is None or not self._handle.hear(partial(self._hear, end)):
             nursery.start_soon(self._listen, end)
 
     def _hear(self, end: Callable[[Close], None], event: Any) -> None:
@@ -169,10 +169,10 @@ class WebSocketDoor:
                 await self._websocket.receive()
 
     def cut(self) -> Close:
-        if self._transport is None:
+        if self._handle is None:
             return Close.GONE
-        stalled = self._transport.stalled
-        self._transport.abort()
+        stalled = self._handle.stalled
+        self._handle.abort()
         return Close.STALLED if stalled else Close.GONE
 
 

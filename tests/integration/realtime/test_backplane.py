@@ -24,12 +24,12 @@ class Member:
         self.hub = hub
         self.backplane = backplane
         self.heads: dict[UUID, int] = {}
-        self.ended: set[UUID] = set()
+        self.revoked: set[UUID] = set()
         self.everything = False
 
     def hear(self, news: News) -> None:
         self.heads |= news.heads
-        self.ended |= news.ended
+        self.revoked |= news.revoked
         self.everything |= news.everything
 
 
@@ -124,10 +124,10 @@ async def test_a_notification_reaches_every_other_process_and_not_its_sender(joi
         one.backplane.grew(user_id, 7)
         one.backplane.ended(credential_id)
         await all_find(others, lambda member: member.heads.get(user_id) == 7)
-        await all_find(others, lambda member: credential_id in member.ended)
+        await all_find(others, lambda member: credential_id in member.revoked)
         await met(others[0], one)  # what one told would have come before this
         assert user_id not in one.heads
-        assert credential_id not in one.ended
+        assert credential_id not in one.revoked
 
 
 async def test_every_process_sends_and_receives(join: Join) -> None:
@@ -198,6 +198,6 @@ async def test_a_single_process_sends_no_notification(join: Join, told: list[New
         async with join() as other:
             await met(one, other)  # what one told would have come before this
             assert len(other.heads) == 1
-            assert other.ended == set()
-        assert (one.heads, one.ended) == ({}, set())
-    assert not any(news.everything or news.ended or len(news.heads) > 1 for news in told)
+            assert other.revoked == set()
+        assert (one.heads, one.revoked) == ({}, set())
+    assert not any(news.everything or news.revoked or len(news.heads) > 1 for news in told)

@@ -1,5 +1,6 @@
 """What processes tell each other is bounded, and never less than what happened."""
 
+import json
 from uuid import UUID, uuid4
 
 import pytest
@@ -22,9 +23,9 @@ def test_every_change_is_named_or_covered_by_everything(
 ) -> None:
     news = News(ME)
     for user_id, seq in grown:
-        news.grew(user_id, seq)
+        news.add_head(user_id, seq)
     for credential_id in ended:
-        news.end(credential_id)
+        news.add_revoked(credential_id)
     text = news.encode()
     assert len(text.encode()) < POSTGRES_REFUSES
     told = News.decode(text)
@@ -34,7 +35,7 @@ def test_every_change_is_named_or_covered_by_everything(
     for user_id, seq in grown:
         assert told.everything or told.heads[user_id] >= seq
     for credential_id in ended:
-        assert told.everything or credential_id in told.ended
+        assert told.everything or credential_id in told.revoked
     if len({user_id for user_id, _ in grown}) + len(set(ended)) <= MOST:
         assert not told.everything
 
@@ -42,17 +43,25 @@ def test_every_change_is_named_or_covered_by_everything(
 def test_a_notification_never_exceeds_its_size() -> None:
     news = News(ME)
     for _ in range(MOST):
-        news.grew(uuid4(), MAX_SEQ)
+        news.add_head(uuid4(), MAX_SEQ)
     assert not news.everything
     assert len(news.encode()) < POSTGRES_REFUSES
-    news.end(uuid4())
-    assert (news.everything, news.heads, news.ended) == (True, {}, set())
+    news.add_revoked(uuid4())
+    assert (news.everything, news.heads, news.revoked) == (True, {}, set())
+
+
+def test_messages_keep_their_field_names() -> None:
+    """Processes of two versions share a database during an upgrade."""
+    news = News(ME, heads={ME: 7}, revoked={ME})
+    assert json.loads(news.encode()) == {"by": str(ME), "heads": {str(ME): 7}, "ended": [str(ME)]}
+    full = News(ME, everything=True)
+    assert json.loads(full.encode()) == {"by": str(ME), "all": True}
 
 
 def test_an_older_seq_does_not_replace_a_newer() -> None:
     user_id, news = uuid4(), News(ME)
     for seq in (3, 7, 5):
-        news.grew(user_id, seq)
+        news.add_head(user_id, seq)
     assert news.heads == {user_id: 7}
 
 
