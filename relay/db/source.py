@@ -14,8 +14,14 @@ from relay.config.parsers import SigningKey, signing_keys
 from relay.config.resources import packaged
 from relay.config.settings import Settings
 from relay.db.embedded import EmbeddedError, running_beside, running_postgres
-from relay.db.migrate import Migration, MigrationError, applied_migrations, load_migrations, migrate
-from relay.db.migrate import pending as pending_migrations
+from relay.db.migrate import (
+    Migration,
+    MigrationError,
+    applied_migrations,
+    load_migrations,
+    migrate,
+    pending,
+)
 from relay.db.pool import StatementFailed, connect, wait_until_reachable
 from relay.errors import DatabaseAway
 
@@ -164,7 +170,7 @@ async def bring_up_to_date(dsn: str, *, apply: bool, timeout: float) -> list[Mig
     async with connect(dsn, timeout=timeout) as connection:
         if apply:
             return await migrate(connection, migrations)
-        if todo := pending_migrations(migrations, await applied_migrations(connection)):
+        if todo := pending(migrations, await applied_migrations(connection)):
             raise MigrationError(
                 f"{len(todo)} migrations are pending and RELAY_AUTO_MIGRATE is off:"
                 " run `relay migrate`"
