@@ -28,7 +28,7 @@ from relay.realtime.notification import News
 from relay.realtime.postgres_backplane import PostgresBackplane
 from relay.realtime.remote_reader import LOOK, LOOK_ALONE, Follower
 
-LAST_COMMITS = 3.0  # for commits at shutdown; requests that wait longer get an error
+LAST_COMMITS = 3.0  # at shutdown; requests that wait longer get an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,9 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Connect to the database, then build and run the services for the length of the block.
 
-    `patience` is as in `run_services`. `keeps_house` is on for one of several processes: retention
-    runs there. `all_serve` returns whether all processes that share this one's address serve.
-    Raises DatabaseAway, or the error of a background task.
+    `patience` is as in `run_services`. `keeps_house` is on for one of several processes:
+    retention runs there. `all_serve` returns whether all processes that share this one's address
+    serve. Raises DatabaseAway, or the error of a background task.
     """
     async with open_database(
         source.dsn,
@@ -131,8 +131,8 @@ async def run_services(
     """Run the background tasks of the services in a nursery around the block.
 
     The journal's writers end last, so that accepted events are committed. A task that fails sets
-    `health.leaving`. If the block has not ended `patience` seconds later, it is cancelled with the
-    task's error: a process must not serve without its background tasks.
+    `health.leaving`. If the block has not ended `patience` seconds later, it is cancelled
+    with the task's error: a process must not serve without its background tasks.
     """
     health, settings, database = services.health, services.settings, services.database
     journal = services.publisher.journal

@@ -31,7 +31,7 @@ class Health:
         nursery.start_soon(self._run_at_once, task, args)
 
     async def insist(self, patience: float) -> None:
-        """After a failure, give the process `patience` seconds to leave; then raise the error."""
+        """After a failure, wait `patience` seconds for the end; then raise the error."""
         await self.leaving.wait()
         if self._failure is not None:
             await trio.sleep(patience)

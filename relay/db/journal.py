@@ -2,9 +2,9 @@
 
 Group commit: all requests that wait when a commit ends go into the next one, in one statement.
 No request waits for a batch to fill; the next batch gathers while a commit is under way. A slow
-commit (a lock, a slow disk, a far database) delays the others for `PATIENCE` only: then the next
-starts beside it. That one leaves out the users of the first, so that a user's commits end in the
-order of their seqs.
+commit (a lock, a slow disk, a far database) delays the others for `PATIENCE` only:
+then the next starts beside it. That one leaves out the users of the first, so that a user's
+commits end in the order of their seqs.
 
 A request that arrives while the journal is idle is committed at once, in its own task.
 """
@@ -30,8 +30,10 @@ from relay.events import Event, Head, NewEvent, Receipt
 from relay.observability import metrics
 
 COMMITS = 4  # each on a connection of the pool
-PATIENCE = 0.01  # most commits end sooner, and few large commits cost less than many small ones
-LARGE = 64  # beside a commit this large the next one starts at once: it adds little cost
+# Most commits end sooner, and few large commits cost less than many small ones.
+PATIENCE = 0.01
+# Beside a commit this large the next one starts at once: it adds little cost.
+LARGE = 64
 PAGE_EVENTS = 256  # in one read: as many as an inbox holds, so that no reader needs more memory
 PAGE_BYTES = 2**20
 
@@ -146,7 +148,7 @@ class Journal:
         return self._latest
 
     async def _carry_out(self, batch: list[Waiting], commit: "_Commit") -> None:
-        """Run one commit, then release the place of the `COMMITS` that was acquired for it."""
+        """Run one commit, then release the place that was acquired for it in `_free`."""
         try:
             await self._commit(batch)
         finally:

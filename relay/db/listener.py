@@ -14,7 +14,7 @@ from relay.db.pool import UNANSWERED, Connection, Database
 from relay.observability import metrics
 
 NAME = "relay listening"
-PROBE = 2.0  # seconds between two probes: a broken network path does not close the connection
+PROBE = 2.0  # seconds; a broken network path does not close the connection
 ANSWER = 2.0  # for the answer to a probe, and for a new connection
 PAUSE = 0.1, 2.0  # between two tries to connect, at first and at most
 

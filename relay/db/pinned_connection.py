@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Raw = asyncpg.Connection[asyncpg.Record]
 T = TypeVar("T")
 
-IDLE = 300.0  # without use: a gateway may have dropped the connection then; as in the pool
+IDLE = 300.0  # as in the pool: a gateway may drop an idle connection
 
 
 class Steady:

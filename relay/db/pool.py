@@ -100,9 +100,9 @@ class Connection:
             return rows
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> trio.Event:
-        """Call `heard` with each payload on the channel from now on, in order, in trio's thread.
+        """Call `heard` with each payload on the channel, in order, in trio's thread.
 
-        The returned event is set when the connection ends. Later notifications are lost then.
+        The returned event is set when the connection ends. Later notifications are lost.
         """
         trio_token, lost = trio.lowlevel.current_trio_token(), trio.Event()
 

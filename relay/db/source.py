@@ -26,7 +26,7 @@ from relay.db.pool import StatementFailed, connect, wait_until_reachable
 from relay.errors import DatabaseAway
 
 REACHABLE_WITHIN = 10.0  # for a database that starts at the same time as Relay
-FEWEST_CONNECTIONS = 60  # of the embedded Postgres: for one process, and others started by hand
+FEWEST_CONNECTIONS = 60  # for one process, and others started by hand
 BESIDE_THE_POOL = 2  # connections of a process outside its pool
 SPARE_CONNECTIONS = 8  # for migrations, `relay` commands and psql
 STOP_PATIENCE = 2.0  # for each stop signal; even SIGKILL loses no commit
@@ -63,8 +63,8 @@ class Source:
 async def open_source(settings: Settings, *, beside: bool = False) -> AsyncIterator[Source]:
     """Provide the database for the length of the block; it is reachable at the start.
 
-    An embedded one is started here, and restarted if it ends. With `beside`, one that a running
-    Relay has started is used instead. Raises NoDatabase, EmbeddedError.
+    An embedded one is started here, and restarted if it ends. With `beside`, one that
+    a running Relay has started is used instead. Raises NoDatabase, EmbeddedError.
     """
     if settings.database_url is not None:
         given, direct = settings.database_url, settings.database_direct_url

@@ -96,7 +96,7 @@ def _line_ids(batch_id: str, body: bytes) -> list[str]:
 
 
 async def _refusal(body: bytes, received_at: datetime) -> Invalid:
-    """Name the faults of each bad line. Other tasks run after every `LINES_AT_ONCE` lines."""
+    """Name the faults of each bad line, with a checkpoint after every `LINES_AT_ONCE`."""
     errors: list[FieldError] = []
     for index, (number, line) in enumerate(_numbered(body), 1):
         if not index % LINES_AT_ONCE:

@@ -18,7 +18,7 @@ from relay.ingest.values import is_identifier, is_time
 
 NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_FLAT = 2 * MAX_NESTING  # characters; a payload this short is neither too deep nor too large
+_FLAT = 2 * MAX_NESTING  # characters; such a payload is neither too deep nor too large
 
 
 def parse_event(body: bytes, received_at: datetime, default_id: str | None = None) -> NewEvent:

@@ -35,9 +35,9 @@ class Backplane(Protocol):
     async def run(self, hear: Hear, task_status: trio.TaskStatus[None]) -> None:
         """Send and receive announcements until cancelled.
 
-        `hear` is called with each announcement of another process, and must not raise. When
-        announcements are known to be lost, one with `everything` set follows. A loss that stays
-        unnoticed is found by the poll each second.
+        `hear` is called with each announcement of another process, and must not
+        raise. When announcements are known to be lost, one with `everything` set follows. A loss
+        that stays unnoticed is found by the poll each second.
         """
         ...
 

@@ -30,8 +30,8 @@ from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Gap, Position, Start, locate
 from relay.realtime.transport import Door
 
-GOODBYE = 0.4  # for the `close` message: a revoked stream is over within one second
-AGES = 0.2  # the part of `max_age` that is random: streams opened together end at different times
+GOODBYE = 0.4  # short: a revoked stream is over within one second
+AGES = 0.2  # a share of `max_age`: streams opened together end at different times
 CLOSE_HANDSHAKE = 2.0  # for the client's answer to a WebSocket close
 FIRST_PAUSE = 0.1  # after a read that the database did not answer; doubled each time
 LONGEST_PAUSE = 1.0
@@ -181,7 +181,7 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
         pause = FIRST_PAUSE
         metrics.journal_reads.inc()
         if page.head.epoch != inbox.epoch:
-            await _end(inbox, Close.RESTART)  # a new epoch: the client's cursor does not match it
+            await _end(inbox, Close.RESTART)  # the client's cursor does not match the new epoch
             return
         if page.head.oldest > inbox.position + 1:
             gap = Gap(inbox.position + 1, page.head.oldest - 1)

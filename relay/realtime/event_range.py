@@ -1,7 +1,7 @@
 """Encodes successive events for one reader: read from the journal or taken from its inbox.
 
-An event that many readers get at once is a `Frame`, which is encoded once for all of them. A range
-is joined for one reader, a thousand events in a few calls.
+An event that many readers get at once is encoded once for all of them, as one `Frame`. A
+range is joined for one reader, a thousand events in a few calls.
 """
 
 from collections.abc import Iterator, Sequence

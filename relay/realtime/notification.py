@@ -18,8 +18,8 @@ class News(msgspec.Struct, omit_defaults=True, rename=_WIRE_NAMES):
     """Announcements of one process, collected until they are sent.
 
     `heads` are the last seqs of users' streams, `revoked` the ids of revoked credentials.
-    `everything`: there were more than `MOST` of them, so all streams and credentials have to be
-    looked up.
+    `everything`: there were more than `MOST` of them, so all streams and credentials have
+    to be looked up.
     """
 
     sender: UUID

@@ -20,8 +20,8 @@ from relay.realtime.hub import Hub
 from relay.realtime.notification import News
 
 LOOK = 1.0  # seconds between two polls of all streams with readers here
-LOOK_ALONE = 5.0  # where no other process stores: only the result of an own commit can be lost
-SOON = 0.1  # seconds between two polls at least, however often `everything` is announced
+LOOK_ALONE = 5.0  # if no other process stores: an own commit's result may be lost
+SOON = 0.1  # seconds at least, however often `everything` is announced
 RETRY = 0.2  # seconds after a poll that failed
 MOST_USERS = 256  # streams of one query
 

@@ -32,7 +32,8 @@ Left = Callable[[], Awaitable[None]]
 class SseDoor:
     """Writes to a started HTTP response.
 
-    `write` sends body bytes through ASGI; `left` returns when the client has disconnected.
+    `write` sends body bytes through ASGI. `left` returns when the client has
+    disconnected.
     """
 
     __slots__ = ("_chunked", "_handle", "_left", "_sent_at", "_write", "heartbeat")

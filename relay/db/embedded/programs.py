@@ -22,7 +22,7 @@ from .errors import EmbeddedError
 # none of Relay's secrets.
 ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
-REASON = re.compile(".*?(FATAL:  |PANIC:  |error: )")  # from the server, or from another program
+REASON = re.compile(".*?(FATAL:  |PANIC:  |error: )")  # from the server, or another program
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -41,9 +41,9 @@ class Programs:
     ) -> subprocess.Popen[bytes]:
         """Start a program in a session of its own, so that Ctrl-C reaches Relay only.
 
-        The caller ends it and awaits `ended()`. On Linux the program gets SIGINT when the thread
-        that started it ends. So `trio.lowlevel.open_process` cannot be used: it forks in a worker
-        thread, which ends after ten idle seconds. Forking blocks trio's own thread for
+        The caller ends it and awaits `ended()`. On Linux the program gets SIGINT when the
+        thread that started it ends. So `trio.lowlevel.open_process` cannot be used: it forks in
+        a worker thread, which ends after ten idle seconds. Forking blocks trio's own thread for
         milliseconds, at start only.
         """
         return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""One reader's events -> bytes: what each door writes is what `Frame` would, in parts that fit."""
+"""A transport writes the bytes of each event as `Frame` does, in parts that fit."""
 
 import json
 from collections.abc import Sequence
