@@ -25,8 +25,8 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """A validated event that is not stored yet.
 
     `payload` is JSON text exactly as sent, except that raw CR and LF between tokens are spaces.
-    `received_at` is when its request was read, in UTC. `made` is true if Relay generated
-    the id, which no other event has then.
+    `received_at` is when its request was read, in UTC. `made` is true if Relay
+    generated the id, which no other event has then.
     """
 
     id: str

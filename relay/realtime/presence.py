@@ -16,7 +16,7 @@ from relay.observability import metrics
 from relay.realtime.hub import Hub
 
 TELL = 1.0  # seconds between two writes of this process's changes
-BEAT = 2.0  # seconds between two reads of the others, which are heartbeats, too
+BEAT = 2.0  # seconds between two reads of the others, each with a heartbeat write
 MOST_CHANGES = 2_000  # users in one write; the others follow in the next
 GOODBYE = 1.0  # to delete this process's row, which expires anyway
 
