@@ -1,5 +1,5 @@
-# Two commands: `make run` shows Relay at work, `make test` shows that it works; `make help` lists the rest.
-# Nothing is needed first but Python 3.11 or later and make.
+# `make run` starts Relay with a demo, `make test` runs every test, `make help` lists the other targets.
+# The only requirements are Python 3.11 or later and make.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -7,12 +7,12 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := .venv-bench
 
-# one process more than cores: some tests wait for others' processes
+# one process more than cores, because some tests wait for processes that they start
 CORES  := $(shell getconf _NPROCESSORS_ONLN)
 PYTEST := PYTHONUTF8=1 $(BIN)/python -m pytest
 BESIDE := -n $(shell expr $(CORES) + 1) --dist worksteal
 
-# what tells soonest whether Relay still works: parts by themselves, and one event's whole way
+# the tests that find most regressions soonest: single parts, and one event from POST to delivery
 QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_rfc9112.py \
 	tests/integration/server/test_rfc6455.py tests/integration/db/test_journal.py \
 	tests/integration/runner tests/e2e/test_one_event.py tests/e2e/test_ingestion.py
@@ -20,62 +20,62 @@ RUNS   := 10
 
 .PHONY: run test quick pythons shake soak check format schema licences pictures audit bench bench-docs wheel clean help
 
-run: $(READY)  ## server, embedded database, migrations, a demo stream
+run: $(READY)  ## start the server with its embedded Postgres and a demo stream
 	@$(BIN)/relay serve --demo
 
-test: $(READY)  ## every test, on a real Postgres and real sockets
+test: $(READY)  ## run every test, on a real Postgres and real sockets
 	$(PYTEST) $(BESIDE)
 
-quick: $(READY)  ## the tests that tell soonest, in about a minute
+quick: $(READY)  ## run a selection of the tests, in about a minute
 	$(PYTEST) $(BESIDE) $(QUICK)
 
-pythons:  ## make quick with each Python from 3.11 up that this machine has
+pythons:  ## run `make quick` with each installed Python from 3.11 on
 	@.ci/pythons
 
-shake: $(READY)  ## every test RUNS times, in random order, each second time on a starved machine
+shake: $(READY)  ## run every test RUNS times in random order, every second time with little CPU
 	$(BIN)/python -m tests.support.shake --runs $(RUNS) -- $(BESIDE)
 
-soak: $(READY)  ## the long tests: churn for minutes, a thousand readers
+soak: $(READY)  ## run the long tests: minutes of reconnects, a thousand readers
 	$(PYTEST) -m soak
 
-check: $(READY)  ## lint, format, types
+check: $(READY)  ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY)  ## the code as `make check` wants it
+format: $(READY)  ## format the code as `make check` expects
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: $(READY)  ## sql/schema.sql, from the migrations
+schema: $(READY)  ## write sql/schema.sql from the migrations
 	$(BIN)/python -m tests.support.schema > sql/schema.new
 	@mv sql/schema.new sql/schema.sql
 
-licences: $(READY)  ## docs/reference/licences.md, from the packages' own metadata
+licences: $(READY)  ## write docs/reference/licences.md from the packages' metadata
 	$(BIN)/python -m tests.support.licences
 
-pictures: $(READY)  ## docs/images, of a running Relay; needs chromium, and Noto's fonts for the same look
+pictures: $(READY)  ## write docs/images from a running Relay; needs chromium and the Noto fonts
 	$(BIN)/python -m tests.support.pictures
 
-audit:  ## the pinned packages against the database of known vulnerabilities
+audit:  ## check the pinned packages for known vulnerabilities
 	@.ci/audit
 
-bench: $(READY) $(PEERS)/.ready  ## how fast, beside others: make bench BENCH='w1 --quick'; BENCH=--help
+bench: $(READY) $(PEERS)/.ready  ## measure Relay and its peers: make bench BENCH='w1 --quick'; BENCH=--help
 	@$(BIN)/python -m bench $(BENCH)
 
-bench-docs: $(READY)  ## tables and plots in docs/explanation/performance.md; RUN=FILE takes another run's
+bench-docs: $(READY)  ## write the tables and plots of docs/explanation/performance.md; RUN=FILE: of another run
 	@$(BIN)/python -m bench.page $(RUN)
 
-wheel: $(READY)  ## dist/relay-….whl, which installs elsewhere
+wheel: $(READY)  ## build dist/relay-….whl, to install elsewhere
 	$(BIN)/python -m build --wheel
 
-clean:  ## all that make put here; events and keys stay, in .relay
+clean:  ## delete what make created; events and keys in .relay stay
 	rm -rf $(VENV) $(VENV)-3.* $(PEERS) .audit .shake dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-help:  ## this list
+help:  ## show this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The environment is made again whenever what it is made from changes.
+# The environment is rebuilt when its definition changes.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Relay needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) -V)."; exit 1; }
@@ -84,7 +84,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# what Relay is measured beside, apart from Relay's own packages
+# the peers of `make bench`, in an environment of their own
 $(PEERS)/.ready: bench/requirements.txt bench/install
 	@echo "Setting up $(PEERS) (once, about a minute) ..."
 	@PYTHON=$(PYTHON) bench/install

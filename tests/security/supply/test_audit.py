@@ -93,4 +93,4 @@ def test_a_missing_npm_is_reported(tmp_path: Path) -> None:
         (tools / name).symlink_to(program(name))
     done = audited(tmp_path, "http://127.0.0.1:1/", path=str(tools))
     assert done.returncode == 2
-    assert "there is no npm here" in done.stderr
+    assert "npm is not installed" in done.stderr
