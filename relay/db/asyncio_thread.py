@@ -3,7 +3,7 @@
 Inside trio (trio-asyncio) a query takes five passes of trio's scheduler: to its loop, to its
 socket, back to its loop, to its task, to its caller. With hundreds of concurrent requests each
 pass takes a millisecond or more, so a commit of two milliseconds takes twenty. In a thread it
-takes two, however busy trio is. See docs/explanation/decisions.md for the measurement.
+takes two, however busy trio is. Decision 9 in docs/explanation has the figures.
 """
 
 import asyncio
