@@ -18,7 +18,7 @@ QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_
 	tests/integration/runner tests/e2e/test_one_event.py tests/e2e/test_ingestion.py
 RUNS   := 10
 
-.PHONY: run test quick pythons shake soak check format schema licences pictures audit bench bench-docs wheel clean help
+.PHONY: run test quick pythons shake soak check format schema licences pictures drawings docs audit bench bench-docs wheel clean help
 
 run: $(READY)  ## start the server with its embedded Postgres and a demo stream
 	@$(BIN)/relay serve --demo
@@ -56,6 +56,13 @@ licences: $(READY)  ## write docs/reference/licences.md from the packages' metad
 
 pictures: $(READY)  ## write docs/images from a running Relay; needs chromium and the Noto fonts
 	$(BIN)/python -m tests.support.pictures
+
+drawings: $(READY)  ## write the two drawings of the code into docs/images
+	$(BIN)/python -m tests.support.pictures.rooms relay > docs/images/rooms.svg
+	$(BIN)/python -m tests.support.pictures.event_way > docs/images/event-way.svg
+
+docs: $(READY)  ## build the documentation as a site in build/site; a broken link fails
+	$(BIN)/python -m tests.docs.site build/site
 
 audit:  ## check the pinned packages for known vulnerabilities
 	@.ci/audit
