@@ -23,7 +23,7 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = [
     *sorted(DOCS.rglob("*.md")),
-    *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md")),
 ]
 
 _SUFFIX = {"counter": "_total"}
@@ -231,6 +231,7 @@ def test_every_attack_names_an_existing_test() -> None:
 
 def test_every_page_is_linked_from_the_index() -> None:
     pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"README.md"}
+    pages -= {page for page in pages if re.search(r"/decisions/\d", page)}  # on a map of their own
     linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (DOCS / "README.md").read_text()))
     assert pages <= linked
 
