@@ -54,6 +54,8 @@ def licence(package: str) -> str:
     ]
     said = (metadata.get(key) for key in ("License-Expression", "License"))
     for words in (*said, " OR ".join(_SPDX.get(line, line) for line in classified)):
+        if words == "UNKNOWN":  # setuptools once wrote that for no licence
+            continue
         if words and (spdx := _SPDX.get(words, words)) and _SPDX_WORDS.fullmatch(spdx):
             return spdx
     raise LookupError(f"{package} does not say its licence: {classified}")
