@@ -2,7 +2,7 @@
 
 Group commit: all requests that wait when a commit ends go into the next one, in one statement.
 No request waits for a batch to fill; the next batch gathers while a commit is under way. A slow
-commit (a lock, a slow disk, a far database) delays the others for `PATIENCE` only:
+commit (a lock, a slow disk, a far database) delays the others for `OVERLAP_AFTER_SECONDS` only:
 then the next starts beside it. That one leaves out the users of the first, so that a user's
 commits end in the order of their seqs.
 
@@ -31,7 +31,7 @@ from relay.observability import metrics
 
 COMMITS = 4  # each on a connection of the pool
 # Most commits end sooner, and few large commits cost less than many small ones.
-PATIENCE = 0.01
+OVERLAP_AFTER_SECONDS = 0.01
 # Beside a commit this large the next one starts at once: it adds little cost.
 LARGE = 64
 PAGE_EVENTS = 256  # in one read: as many as an inbox holds, so that no reader needs more memory
@@ -251,7 +251,7 @@ class _Commit:
         large = sum([len(waiting.events) for waiting in batch]) >= LARGE
         self.of_one = len(batch) == 1
         self.over = trio.Event()
-        self._long_at = trio.current_time() + (0.0 if large else PATIENCE)
+        self._long_at = trio.current_time() + (0.0 if large else OVERLAP_AFTER_SECONDS)
 
     async def over_or_long(self) -> None:
         """Wait until the next commit may begin: this one has ended, or takes long."""

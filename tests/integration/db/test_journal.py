@@ -156,7 +156,7 @@ async def test_a_slow_commit_delays_only_its_own_users(database_url: str) -> Non
 async def test_a_large_commit_delays_no_other_user(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "PATIENCE", 3600.0)
+    monkeypatch.setattr(journal, "OVERLAP_AFTER_SECONDS", 3600.0)
     async with desk(database_url) as here, trio.open_nursery() as nursery:
         slow, quick = USERS[:2]
         async with locked(here, database_url, slow):
@@ -172,9 +172,10 @@ async def test_concurrent_commits_are_bounded(database_url: str) -> None:
         async with locked(here, database_url, *slow):
             for number, user_id in enumerate(slow):
                 nursery.start_soon(here.post, str(number), user_id, event())
-                await trio.testing.wait_all_tasks_blocked(journal.PATIENCE * 2)  # each by itself
+                # each in a commit by itself
+                await trio.testing.wait_all_tasks_blocked(journal.OVERLAP_AFTER_SECONDS * 2)
             nursery.start_soon(here.post, "quick", quick, event())
-            await trio.testing.wait_all_tasks_blocked(journal.PATIENCE * 2)
+            await trio.testing.wait_all_tasks_blocked(journal.OVERLAP_AFTER_SECONDS * 2)
             assert here.outcomes == {}
             assert here.journal.waiting_events == len(USERS)
     assert set(here.outcomes) == {*map(str, range(len(slow))), "quick"}
