@@ -45,7 +45,7 @@ class Backplane(Protocol):
 class LocalBackplane:
     """A backplane for a process that shares its database with no other; it sends nothing.
 
-    Tests connect several hubs in one process by giving their backplanes one `room`.
+    Tests connect several hubs in one process by giving their backplanes the same `room`.
     """
 
     def __init__(self, hub: Hub, room: "set[LocalBackplane] | None" = None) -> None:

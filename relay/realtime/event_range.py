@@ -41,7 +41,7 @@ class Stretch(NamedTuple):
         return b"".join([b"id: %s.%d\ndata: %s\n\n" % (epoch, seq, text) for seq, text in numbered])
 
     def parts(self) -> Iterator["Stretch"]:
-        """Split so that each part's JSON is at most `MAX_MESSAGE` bytes, or one event."""
+        """Split so that each part's JSON is at most `MAX_MESSAGE`, or one event."""
         if sum(map(len, self.texts)) + len(self.texts) + 1 <= MAX_MESSAGE:
             yield self
             return

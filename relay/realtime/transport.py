@@ -25,7 +25,7 @@ class Door(Protocol):
         ...
 
     async def send(self, stretch: Stretch) -> None:
-        """Write a range of at most `MAX_MESSAGE` bytes, or of one event."""
+        """Write a range of at most `MAX_MESSAGE`, or of one event."""
         ...
 
     async def control(self, kind: str, **fields: Any) -> None:
