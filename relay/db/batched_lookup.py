@@ -71,9 +71,9 @@ class SharedQuery(Generic[Key, Found]):
 
     async def _answer(self, asked: dict[Key, _Asked[Found]], done: trio.Event) -> None:
         failure: Exception | None = None
-        found: dict[Key, Found] = {}
+        results: dict[Key, Found] = {}
         try:
-            found = await self._select(list(asked))
+            results = await self._select(list(asked))
         except UNANSWERED as error:
             # Lookups that came meanwhile fail, too, rather than wait for a second timeout.
             failure, asked, self._asked = error, asked | self._asked, {}
@@ -81,5 +81,5 @@ class SharedQuery(Generic[Key, Found]):
             self._free.release()
             done.set()
         for key, one in asked.items():
-            one.found, one.failure = found.get(key), failure
+            one.found, one.failure = results.get(key), failure
             one.answered.set()

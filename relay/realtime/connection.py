@@ -181,7 +181,8 @@ async def _catch_up(door: Door, inbox: Inbox, journal: Journal) -> None:
         pause = FIRST_PAUSE
         metrics.journal_reads.inc()
         if page.head.epoch != inbox.epoch:
-            await _end(inbox, Close.RESTART)  # the client's cursor does not match the new epoch
+            # A new epoch: the client's cursor does not match it.
+            await _end(inbox, Close.RESTART)
             return
         if page.head.oldest > inbox.position + 1:
             gap = Gap(inbox.position + 1, page.head.oldest - 1)
