@@ -1,10 +1,10 @@
-"""Every way Relay says no, as one tree (RFC 9457).
+"""All problems that Relay answers with, as one tree (RFC 9457).
 
     Problem
     ├── BadRequest 400            malformed JSON, cursor, header
     │   └── BadCursor
     ├── Unauthorized 401          no credential was sent
-    │   └── InvalidToken          one was sent and does not count
+    │   └── InvalidToken          one was sent and is refused
     ├── Forbidden 403
     │   ├── InsufficientScope
     │   │   └── SessionRequired
@@ -14,7 +14,7 @@
     ├── RequestTimeout 408        the body came too slowly
     ├── PayloadTooLarge 413
     ├── UnsupportedMediaType 415
-    ├── Invalid 422               readable, but a field is not what it must be
+    ├── Invalid 422               valid JSON with an invalid field
     ├── TooManyConnections 429
     ├── RateLimited 429
     ├── Internal 500
@@ -25,8 +25,8 @@
         ├── DiskFull
         └── Draining
 
-A problem carries its status, a stable `code` that programs may compare, a title that never
-changes and a detail that says what to fix. It never carries a payload, a token or a query.
+A problem has a status, a stable `code` that programs may compare, a constant title, and a detail
+that explains what to fix. It never contains a payload, a token or a query.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,19 +38,19 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One thing wrong with the input: `where` it stands and what is the matter."""
+    """One fault of the input: the field, and what is wrong with it."""
 
     where: str
     message: str
 
 
-MAX_NAME = 32  # characters of a strange name that are repeated; no secret of ours is as short
+MAX_NAME = 32  # characters of an unknown name that an answer repeats; all our secrets are longer
 
 
 def named(name: str) -> str:
-    """A name that a stranger chose, fit for an answer: ASCII, one line, and no token.
+    """Make a name from the input safe for an answer: printable ASCII, and no secret.
 
-    A secret may stand where a field's name should; of a long one only the beginning is repeated.
+    A secret may have been sent in place of a field's name, so a long name is cut.
     """
     text = name.encode("ascii", "backslashreplace").decode()
     text = "".join(character if character.isprintable() else "?" for character in text)
@@ -58,7 +58,7 @@ def named(name: str) -> str:
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of every refusal (RFC 9457, with `code`, `request_id` and `errors`)."""
+    """The body of every error (RFC 9457, with `code`, `request_id` and `errors`)."""
 
     type: str
     title: str
@@ -70,12 +70,13 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Problem(Exception):
-    """A refusal that is rendered as a problem document."""
+    """An error that is answered as a problem document."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
-    hint: ClassVar[str] = "Something failed on our side; the request id finds it in the log."
+    hint: ClassVar[str] = "Relay failed unexpectedly. The log has the cause under the request id."
+    former_code: ClassVar[str | None] = None  # a renamed problem sends this for one more version
 
     def __init__(
         self,
@@ -89,6 +90,11 @@ class Problem(Exception):
         self.headers: dict[str, str] = dict(headers or {})
         super().__init__(self.detail)
 
+    @classmethod
+    def sent_code(cls) -> str:
+        """The document's `code`: the former one, as long as clients may know no other."""
+        return cls.former_code or cls.code
+
     def document(self, request_id: str) -> bytes:
         """The problem as JSON bytes."""
         return msgspec.json.encode(
@@ -97,7 +103,7 @@ class Problem(Exception):
                 title=self.title,
                 status=self.status,
                 detail=self.detail,
-                code=self.code,
+                code=self.sent_code(),
                 request_id=request_id,
                 errors=self.errors,
             )
@@ -111,30 +117,30 @@ class BadRequest(Problem):
 
 class BadCursor(BadRequest):
     code, title = "bad_cursor", "Malformed cursor"
-    hint = "A cursor is `<epoch>.<seq>` as sent by Relay, or `oldest`."
+    hint = "A cursor must be `<epoch>.<seq>` as sent by Relay, or `oldest`."
 
 
 class Unauthorized(Problem):
-    """No credential was sent: the challenge names no error (RFC 6750, section 3.1)."""
+    """No credential was sent. The challenge has no error code (RFC 6750, section 3.1)."""
 
     status, code, title = 401, "unauthorized", "Credential required"
     hint = "Send `Authorization: Bearer <token>`."
 
 
 class InvalidToken(Unauthorized):
-    """A credential was sent and is broken, expired, revoked or spent."""
+    """A credential was sent that is malformed, expired, revoked or spent."""
 
     code, title = "invalid_token", "Credential refused"
-    hint = "The credential is broken, expired or revoked; get a new one."
+    hint = "The credential is malformed, expired or revoked. Get a new one."
 
     def __init__(self, detail: str | None = None, *, reason: str = "invalid") -> None:
         super().__init__(detail)
-        self.reason = reason  # for the metric: a word of a closed list, never the token
+        self.reason = reason  # a label of the metric, from a closed list
 
 
 class Forbidden(Problem):
     status, code, title = 403, "forbidden", "Not allowed"
-    hint = "This credential may not do that."
+    hint = "This credential does not permit that."
 
 
 class InsufficientScope(Forbidden):
@@ -146,26 +152,26 @@ class InsufficientScope(Forbidden):
 
 
 class SessionRequired(InsufficientScope):
-    """A hook token came where only a person's session counts."""
+    """A hook token was sent where a user's session is needed."""
 
     def __init__(self, detail: str | None = None) -> None:
-        hint = "This takes a session; a hook token publishes and watches only."
+        hint = "This needs a session. A hook token can only publish and watch."
         super().__init__(detail or hint, scope=None)
 
 
 class ForeignOrigin(Forbidden):
     code, title = "foreign_origin", "Origin not allowed"
-    hint = "This Origin is neither Relay's own nor listed in CORS."
+    hint = "This Origin is neither Relay's own nor listed in the setting CORS."
 
 
 class NotFound(Problem):
     status, code, title = 404, "not_found", "Not found"
-    hint = "There is nothing here."
+    hint = "This address does not exist."
 
 
 class MethodNotAllowed(Problem):
     status, code, title = 405, "method_not_allowed", "Method not allowed"
-    hint = "This address does not answer that method; see the Allow header."
+    hint = "This address does not support that method. The Allow header lists those it does."
 
 
 class RequestTimeout(Problem):
@@ -185,20 +191,20 @@ class UnsupportedMediaType(Problem):
 
 class Invalid(Problem):
     status, code, title = 422, "invalid", "Invalid input"
-    hint = "Some fields are not what they must be."
+    hint = "Some fields are invalid."
 
 
 class TooManyConnections(Problem):
     status, code, title = 429, "too_many_connections", "Too many connections"
-    hint = "This user or address has as many live streams as it may have."
+    hint = "This user or address has reached its limit of live streams."
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 10) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
 class RateLimited(Problem):
-    status, code, title = 429, "rate_limited", "Too fast"
-    hint = "This comes more often than it may; try again later."
+    status, code, title = 429, "rate_limited", "Too many requests"
+    hint = "Too many requests. Wait for the seconds in Retry-After."
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
@@ -210,7 +216,7 @@ class Internal(Problem):
 
 class Unavailable(Problem):
     status, code, title = 503, "unavailable", "Unavailable"
-    hint = "Relay cannot take this now; try again."
+    hint = "Relay cannot do this now. Try again."
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
@@ -218,25 +224,25 @@ class Unavailable(Problem):
 
 class ProcessFull(Unavailable):
     code, title = "process_full", "Too many streams"
-    hint = "This process has as many live streams as it may have."
+    hint = "This process has reached its limit of live streams."
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, retry_after=10)
 
 
 class DatabaseAway(Unavailable):
-    code, title = "database_away", "Database away"
-    hint = "The database does not answer; try again, an event with the same event_id."
+    code, title = "database_away", "Database unreachable"
+    hint = "The database does not answer. Try again; send an event with the same event_id."
 
 
 class JournalFull(Unavailable):
-    code, title = "journal_full", "Too much waiting"
-    hint = "More events wait for their commit than the bound allows; try again."
+    code, title = "journal_full", "Journal full"
+    hint = "Too many events are waiting to be stored. Try again."
 
 
 class DiskFull(Unavailable):
     code, title = "disk_full", "Disk full"
-    hint = "The disk under the database is nearly full; nothing was stored."
+    hint = "The database's disk is nearly full. Nothing was stored."
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, retry_after=30)
@@ -244,4 +250,4 @@ class DiskFull(Unavailable):
 
 class Draining(Unavailable):
     code, title = "draining", "Restarting"
-    hint = "This process is stopping; try again, another takes over."
+    hint = "This process is stopping. Try again; another one takes over."

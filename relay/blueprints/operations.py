@@ -23,13 +23,13 @@ from relay.web.routes import needs
 
 operations = Blueprint("operations", __name__)
 
-_scrapes = trio.CapacityLimiter(1)  # two at once would only take the processor from each other
+_scrapes = trio.CapacityLimiter(1)  # two at once would only slow each other down
 
-READY_WITHIN = 1.0  # seconds the database may take: a probe gives up soon after
+READY_WITHIN = 1.0  # seconds for the database's answer: many probes time out soon after
 
 
 class Health(msgspec.Struct):
-    """All is well."""
+    """The check passed."""
 
     ok: bool = True
 
@@ -40,7 +40,7 @@ class NotReady(Unavailable):
 
 class Failing(Unavailable):
     code, title = "failing", "Failing"
-    hint = "Background work has died; this process says goodbye and ends."
+    hint = "A background task has failed. This process closes its streams and exits."
 
 
 @operations.get("/healthz")
@@ -48,9 +48,9 @@ class Failing(Unavailable):
 @unlimited("a probe that is refused takes the process out of service")
 @needs(NOTHING)
 async def healthz(request: HTTPRequest) -> Answer:
-    """Whether the process lives, its background work included. When that has died it soon ends."""
+    """Check that the process and its background tasks run."""
     if (work := request.services.health.dead) is not None:
-        raise Failing(f"Background work has died ({work}); this process says goodbye and ends.")
+        raise Failing(f"A background task has failed ({work}). This process is exiting.")
     return json_answer(Health())
 
 
@@ -59,21 +59,23 @@ async def healthz(request: HTTPRequest) -> Answer:
 @unlimited("a probe that is refused takes the process out of service")
 @needs(NOTHING)
 async def readyz(request: HTTPRequest) -> Answer:
-    """Whether to send work here: all workers serve, none is stopping, the database answers."""
+    """Check that requests may be sent here: all workers serve, none stops, the database answers."""
     services = request.services
     if services.health.leaving.is_set() or services.hub.draining:
         raise NotReady("This process is stopping.")
     if not services.health.all_serve():
-        raise NotReady("Other workers do not serve yet.")
+        raise NotReady("Other workers are still starting.")
     try:
         with trio.move_on_after(READY_WITHIN):
             applied = await applied_migrations(services.database)
             todo = pending(services.migrations, applied, newer=True)
             if todo:
-                raise NotReady(f"Migrations are pending, from {todo[0].file} on: `relay migrate`.")
+                raise NotReady(
+                    f"Migrations are pending, from {todo[0].file} on. Run `relay migrate`."
+                )
             return json_answer(Health())
     except (MigrationError, StatementFailed):
-        raise NotReady("The database was migrated to something else than this version.") from None
+        raise NotReady("The database's migrations do not match this version.") from None
     except DatabaseAway:
         pass
     raise NotReady("The database does not answer.")
@@ -82,24 +84,24 @@ async def readyz(request: HTTPRequest) -> Answer:
 @operations.get("/metrics")
 @described(
     "operations",
-    needs=("metrics", ""),
-    answers={200: Text("Every metric.", ("text/plain", "application/openmetrics-text"))},
+    security=("metrics", ""),
+    answers={200: Text("All metrics.", ("text/plain", "application/openmetrics-text"))},
     refuses=(Unauthorized, InvalidToken, Forbidden),
 )
 @limited(PAGES)
 @needs(NOTHING)
 async def scrape(request: HTTPRequest) -> Answer:
-    """Prometheus' text, or OpenMetrics if asked for."""
+    """Read the metrics, in Prometheus' text format, or OpenMetrics by `Accept`."""
     _check_scraper(request)
     request.services.vitals.look()
     make, content_type = metrics.exposition(request.headers.get("Accept", ""))
-    # some ten milliseconds of work, in which streams want to go on
+    # in a thread: it takes some ten milliseconds
     text = await trio.to_thread.run_sync(make, limiter=_scrapes)
     return text_answer(text, content_type)
 
 
 def _check_scraper(request: HTTPRequest) -> None:
-    """Admit the metrics token where one is set, else only a peer on loopback and no proxy's client.
+    """Admit the metrics token if one is set, else only direct clients on loopback.
 
     Raises Unauthorized, InvalidToken, Forbidden.
     """
@@ -112,22 +114,22 @@ def _check_scraper(request: HTTPRequest) -> None:
             raise InvalidToken("This is not the metrics token.", reason="metrics")
         return
     forwarded = any(_FORWARDED.fullmatch(name) for name in request.headers)
-    # a name that strangers point at loopback (DNS rebinding) makes any page of theirs our origin
+    # the Host must be local, too, against DNS rebinding: another site's name may mean loopback
     named = _local(f"http://{request.headers.get('Host', '')}") and _local(
         request.services.base_url
     )
     if forwarded or not named or not _on_loopback(request.address):
-        raise Forbidden("Set RELAY_METRICS_TOKEN to read metrics from elsewhere.")
+        raise Forbidden("Set RELAY_METRICS_TOKEN to read metrics from other hosts.")
 
 
-# what proxies add, each in its own fashion
+# headers that proxies add
 _FORWARDED = re.compile(r"Forwarded|Via|X-Real-IP|X-Forwarded-.*", re.IGNORECASE)
 
 
 def _local(base_url: str) -> bool:
     try:
         host = urlsplit(base_url).hostname or ""
-    except ValueError:  # brackets around no address
+    except ValueError:  # brackets without an IPv6 address
         return False
     return host == "localhost" or _on_loopback(host)
 

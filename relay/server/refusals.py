@@ -1,4 +1,4 @@
-"""How the server refuses: by the same problem documents that the application writes."""
+"""The server's own error answers: problem documents like the application's."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,39 +11,39 @@ from .request_id import request_id_of
 
 Headers = Iterable[tuple[bytes, bytes]]
 ExtraHeaders = Callable[[Headers], list[tuple[bytes, bytes]]]
-"""A request's headers -> more headers for its refusal."""
+"""Takes a request's headers, and returns headers to add to its refusal."""
 
 
 class UriTooLong(Problem):
     status, code, title = 414, "uri_too_long", "Address too long"
-    hint = "The request's target is longer than this server reads."
+    hint = "The request's address is longer than Relay accepts."
 
 
 class HeadersTooLarge(Problem):
     status, code, title = 431, "headers_too_large", "Headers too large"
-    hint = "The request's headers are larger than this server reads."
+    hint = "The request's headers are larger than Relay accepts."
 
 
 class NotImplementedHere(Problem):
     status, code, title = 501, "not_implemented", "Not implemented"
-    hint = "Of the transfer codings only `chunked` is understood."
+    hint = "The only supported Transfer-Encoding is `chunked`."
 
 
 class VersionNotSupported(Problem):
     status, code, title = 505, "version_not_supported", "HTTP version not supported"
-    hint = "This server speaks HTTP/1.1 and HTTP/1.0; HTTP/2 belongs to a proxy in front."
+    hint = "Relay speaks HTTP/1.1 and HTTP/1.0. Put a proxy in front for HTTP/2."
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A problem as the answer that goes over the wire, the last one on its connection."""
+    """A problem as an HTTP answer, which is the last one on its connection."""
 
     problem: Problem
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
     def raw(self) -> bytes:
-        """The whole HTTP/1.1 response, for connections that were not read from."""
+        """The whole HTTP/1.1 response in bytes."""
         status = HTTPStatus(self.problem.status)
         lines = [b"HTTP/1.1 %d %s" % (status, status.phrase.encode())]
         lines += [name + b": " + value for name, value in self.headers]
@@ -53,8 +53,8 @@ class Refusal:
 class Refusals:
     """Makes refusals, and notifies the observer.
 
-    `extra_headers` takes a request's headers and returns those that the application would add to
-    its answer: a refusal has them as well.
+    `extra_headers` takes a request's headers, and returns the headers that the application's
+    middleware would add to its answer.
     """
 
     def __init__(self, observer: Observer, extra_headers: ExtraHeaders = lambda _: []) -> None:
@@ -62,15 +62,15 @@ class Refusals:
         self._extra_headers = extra_headers
 
     def of(self, problem: Problem, headers: Headers = ()) -> Refusal:
-        """The refusal of a request with these headers, as far as they were read."""
+        """The refusal of a request with these headers, if they could be parsed."""
         request_id = request_id_of(headers)
         self._observer.request_refused(problem.status, problem.code, request_id)
         return self._refusal(problem, headers, request_id)
 
     def overloaded(self, retry_after: int) -> bytes:
-        """The whole answer to a connection over the cap."""
+        """The response to a connection over the cap, in bytes."""
         problem = Unavailable(
-            "This process has as many connections as it may have; try again.",
+            "This process has reached its limit of connections. Try again.",
             retry_after=retry_after,
         )
         return self._refusal(problem, (), request_id_of(())).raw()

@@ -1,4 +1,4 @@
-"""Sessions: the answers that open one, and the one-time links that open one on another device."""
+"""Open sessions, and make and redeem the one-time links that open one on another device."""
 
 import secrets
 import time
@@ -15,13 +15,13 @@ from relay.events import rfc3339
 from relay.schema_types import Moment, Uuid
 from relay.services import Services
 
-LINK_SECONDS = 300  # time to fetch a phone and point it, not to pass a link around
-LINK_BYTES = 16  # 128 bits: beyond guessing in five minutes, and a QR code that a phone reads
-MAX_SESSIONS = 100  # live ones of one user: devices a person can have, many times over
+LINK_SECONDS = 300  # enough to fetch a phone and scan the code, too short to share the link
+LINK_BYTES = 16  # 128 bits: not to be guessed in five minutes, and a QR code that phones can read
+MAX_SESSIONS = 100  # live sessions of one user: many times the devices of a person
 
 
 class NewSession(msgspec.Struct):
-    """A session, just opened. Its token is shown here only; browsers also get it as a cookie."""
+    """A new session. Its token is shown only once; browsers also get it as a cookie."""
 
     user_id: Uuid
     session_token: str
@@ -29,7 +29,7 @@ class NewSession(msgspec.Struct):
 
 
 class KnownSession(msgspec.Struct):
-    """The user the request came with; nothing new was made."""
+    """The user of the session that was sent. No new session was made."""
 
     user_id: Uuid
     expires_at: Moment
@@ -37,21 +37,22 @@ class KnownSession(msgspec.Struct):
 
 class TooManySessions(Problem):
     status, code, title = 409, "too_many_sessions", "Too many sessions"
-    hint = f"This user has {MAX_SESSIONS} live sessions; end the others first."
+    hint = f"This user has {MAX_SESSIONS} live sessions. End some of them first."
 
 
 class LinkGone(Problem):
     status, code, title = 410, "link_gone", "Link gone"
-    hint = "The link was used, replaced by a newer one, or is older than five minutes."
+    hint = "The link was used or replaced by a newer one, or has expired after five minutes."
 
 
 class AlreadySomebody(Problem):
-    status, code, title = 409, "already_somebody", "Already somebody else"
-    hint = "You are another user here, whose session ends when this link is opened."
+    status, code, title = 409, "already_signed_in", "Already signed in as another user"
+    hint = "You are signed in as another user. Opening this link ends that session."
+    former_code = "already_somebody"
 
 
 def known_session(credential: Credential) -> KnownSession:
-    """The session of a request that could have made one. Raises SessionRequired."""
+    """Describe the session that a request for a new one was sent with. Raises SessionRequired."""
     if credential.kind is not Kind.SESSION:
         raise SessionRequired()
     expires_at = datetime.fromtimestamp(credential.slid(time.time()), tz=UTC)
@@ -59,7 +60,7 @@ def known_session(credential: Credential) -> KnownSession:
 
 
 async def make_link(services: Services, credential: Credential) -> str:
-    """A one-time link to this user. Its secret stands in the fragment, which no server sees.
+    """Make a one-time link to this user. Its secret is in the fragment, which is never sent.
 
     Raises TooManySessions.
     """
@@ -78,14 +79,14 @@ async def make_link(services: Services, credential: Credential) -> str:
 
 
 async def link_user(services: Services, code: str) -> UUID:
-    """The user that a link opens; the link stays unspent. Raises LinkGone."""
+    """The user of a link, which stays unspent. Raises LinkGone."""
     if (user_id := await select_link(services.database, hash_secret(code))) is None:
         raise LinkGone()
     return user_id
 
 
 async def open_link(services: Services, code: str, user_id: UUID) -> NewSession:
-    """A new session of the link's user, for one caller only. Raises LinkGone."""
+    """Spend the link, and open a session of its user. Raises LinkGone."""
     session_id = uuid4()
     expires_at = await spend_link(
         services.database, hash_secret(code), user_id, session_id, SESSION_DAYS, MAX_SESSIONS

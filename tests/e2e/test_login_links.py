@@ -107,7 +107,9 @@ async def test_another_user_must_confirm_the_switch(relay: Relay) -> None:
     user, other = await relay.user(), await relay.user()
     code = await code_of(user)
     refused = await redeem(relay, code, other.session)
-    assert (refused.status_code, refused.json()["code"]) == (409, "already_somebody")
+    problem = refused.json()
+    assert (refused.status_code, problem["code"]) == (409, "already_somebody")
+    assert problem["type"] == "urn:relay:problem:already_signed_in"  # the code of the next version
     assert (await other.call("GET", "/api/me")).status_code == 200
     assert (await redeem(relay, code, await other.hook(), replace=True)).status_code == 403
     async with other.sse() as stream:

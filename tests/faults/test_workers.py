@@ -150,7 +150,7 @@ async def test_no_worker_is_ready_before_all_serve(tmp_path: Path, database_url:
                     while len(seen) < 3:
                         nursery.start_soon(look)
                         await trio.sleep(0.05)
-                assert set(seen) == {(503, "Other workers do not serve yet.")}
+                assert set(seen) == {(503, "Other workers are still starting.")}
                 send(stopped, signal.SIGCONT)
                 await program.ready()
             await look()

@@ -1,7 +1,7 @@
-"""OpenAPI 3.1, from the URL map: quart-schema walks the routes, their descriptions fill them in.
+"""The OpenAPI 3.1 document: quart-schema walks the URL map, each route's description fills it in.
 
-What a route's credential, body and rate limit may refuse is added from `rules`, so a route declares
-only what is its own.
+The problems of a route's credential, body and rate limit are added from `rules`, so a route
+declares only its own.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,22 +26,22 @@ TITLE = "Relay"
 ABOUT = """\
 Durable, private event streams: webhooks in, WebSocket and SSE out.
 
-Every refusal is a problem document (RFC 9457); compare its `code`. Every answer carries
-`X-Request-ID`. The two streaming doors are described in full by `/asyncapi.json`."""
+Every error is a problem document (RFC 9457); compare its `code`. Every answer has an
+`X-Request-ID`. `/asyncapi.json` describes the messages of the WebSocket and SSE streams."""
 
 TAGS = {
-    "users": "Become somebody, look at yourself, leave.",
-    "tokens": "What producers publish with.",
-    "events": "Events in: one by one, or many at once.",
-    "streams": "Events out: live over two doors, or as plain pages.",
-    "operations": "For those who run Relay.",
-    "reference": "This reference, for machines and for people.",
-    "page": "The live page.",
+    "users": "Users, their sessions, and links that sign in another device.",
+    "tokens": "Hook tokens, with which producers publish.",
+    "events": "Publish events, one by one or in batches.",
+    "streams": "Read events: live over WebSocket or SSE, or page by page.",
+    "operations": "Health checks and metrics.",
+    "reference": "This reference, as JSON and as a page.",
+    "page": "The live page and its files.",
 }
 
 
 class RouteProvider(OpenAPIProvider):
-    """quart-schema's provider, for routes that describe themselves."""
+    """quart-schema's provider, which reads the routes' descriptions."""
 
     def schema(self) -> dict[str, Any]:
         self._schemas = Schemas()
@@ -60,7 +60,7 @@ class RouteProvider(OpenAPIProvider):
         return document
 
     def generate_rules(self) -> Iterable[Rule]:
-        """All of them, the WebSocket's handshake too, in the order of the tags."""
+        """All rules, WebSockets included, in the order of TAGS."""
         order = list(TAGS)
         return sorted(
             self._app.url_map.iter_rules(),
@@ -101,7 +101,7 @@ class RouteProvider(OpenAPIProvider):
         if described.links:
             first = operation["responses"][str(next(iter(described.answers)))]
             first["links"] = {link.to: _link(link) for link in described.links}
-        if 101 not in described.answers:  # curl opens no WebSocket
+        if 101 not in described.answers:  # a WebSocket, which curl cannot open
             operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": curl(call)}]
 
     def _parameter(self, given: Parameter) -> dict[str, Any]:
@@ -129,7 +129,9 @@ class RouteProvider(OpenAPIProvider):
         schema = self._schemas.any_of(type(specimen) for specimen in several)
         if media_type == NDJSON:
             lines = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_BATCH_EVENTS}
-            lines["description"] = "One a line, in text; no JSON array stands around them."
+            lines["description"] = (
+                "In the body these are lines, one JSON object each, not an array."
+            )
             return {"schema": lines, "example": [json_of(specimen) for specimen in several]}
         return {"schema": schema, **_examples(several)}
 
@@ -171,7 +173,10 @@ class RouteProvider(OpenAPIProvider):
     def _refusal(
         self, status: int, kinds: Sequence[type[Problem]], call: Operation | None = None
     ) -> dict[str, Any]:
-        shape = {"status": {"const": status}, "code": {"enum": [kind.code for kind in kinds]}}
+        shape = {
+            "status": {"const": status},
+            "code": {"enum": [kind.sent_code() for kind in kinds]},
+        }
         names = [REQUEST_ID]
         if status in (401, 403):
             names.append("WWW-Authenticate")
@@ -180,26 +185,28 @@ class RouteProvider(OpenAPIProvider):
         if status == 429 and call is not None and call.limited:
             names.extend(RATE_LIMIT)
         return {
-            "description": "\n".join(f"- `{kind.code}`: {kind.hint}" for kind in kinds),
+            "description": "\n".join(f"- `{kind.sent_code()}`: {kind.hint}" for kind in kinds),
             "headers": refer(*names),
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"allOf": [self._schemas.of(ProblemDocument), {"properties": shape}]},
-                    "examples": {kind.code: {"value": problem_example(kind)} for kind in kinds},
+                    "examples": {
+                        kind.sent_code(): {"value": problem_example(kind)} for kind in kinds
+                    },
                 }
             },
         }
 
 
 def problem_example(kind: type[Problem]) -> Any:
-    """The document that this problem is without a detail of its own."""
+    """The problem's document with its default detail."""
     return json_of(
         ProblemDocument(
             type=f"urn:relay:problem:{kind.code}",
             title=kind.title,
             status=kind.status,
             detail=kind.hint,
-            code=kind.code,
+            code=kind.sent_code(),
             request_id=Somebody.REQUEST,
         )
     )
