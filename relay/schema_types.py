@@ -1,11 +1,11 @@
-"""Types of strings and numbers with their JSON Schemas, for the reference. They check nothing."""
+"""Types with JSON Schemas, for the OpenAPI and AsyncAPI documents. They validate nothing."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-# Relay's own times, and those of producers, which may be any of RFC 3339
+# Moment: Relay's own times. Timestamp: a producer's, in any form of RFC 3339.
 Moment = Annotated[
     str,
     Meta(
@@ -27,21 +27,22 @@ Timestamp = Annotated[
         }
     ),
 ]
-Identifier = Annotated[str, Meta(extra_json_schema={"pattern": r"^[\x21-\x7e]{1,128}$"})]
+IDENTIFIER_PATTERN = r"[\x21-\x7e]{1,128}"  # of event and task ids: printable ASCII without spaces
+Identifier = Annotated[str, Meta(extra_json_schema={"pattern": f"^{IDENTIFIER_PATTERN}$"})]
 CursorText = Annotated[
     str,
     Meta(
         extra_json_schema={
             "pattern": r"^[0-9A-Za-z_-]{1,64}\.(0|[1-9][0-9]{0,17})$",
-            "description": "`<epoch>.<seq>`: everything up to and including this was seen.",
+            "description": "`<epoch>.<seq>`: a position in the stream, after the event `seq`.",
         }
     ),
 ]
-Seq = Annotated[int, Meta(ge=1, description="Place in the stream: 1, 2, 3 … without holes.")]
+Seq = Annotated[int, Meta(ge=1, description="Position in the stream: 1, 2, 3 … without gaps.")]
 
 
 class Somebody:
-    """Values of the reference's examples: a user, its tokens, its cursors, and times."""
+    """Values for examples in the documents: a user, its tokens, its cursors, and times."""
 
     USER = "0199b1f2-6a5e-7c30-9d2b-8f4e1a6c7d05"
     TOKEN_ID = "5f0c8a8e-1d37-4c52-b7a4-2f6f1be0a913"

@@ -1,1 +1,1 @@
-"""Users, credentials and origins: what a request may do. No module here knows a web framework."""
+"""Users, credentials and origins: what a request may do. Independent of web frameworks."""

@@ -1,10 +1,10 @@
-"""Tokens and tickets -> Credential, remembered so that most requests need no query.
+"""Authenticate tokens and tickets, with a cache so that most requests need no query.
 
-A credential is trusted from memory only while this process learns of revocations: one small
-query a second asks the database what was revoked anywhere. A revoke done here counts at once,
-and on other processes as soon as the backplane announces it.
-While that query fails every request is refused with 503, at once. While it is late, because this
-process or the database had no time for it, requests wait for its answer.
+A process trusts its cache only while it learns of revocations: once a second it polls the database
+for what was revoked anywhere. A revocation takes effect at once in the process that makes it, and
+elsewhere as soon as the backplane announces it.
+While the poll fails, requests are refused with 503 at once. While the poll is late, because the
+process or the database was too busy, requests wait for its answer.
 """
 
 import hashlib
@@ -28,25 +28,25 @@ from relay.db.users import LiveSession, select_live_sessions, touch_sessions
 from relay.errors import DatabaseAway, InvalidToken
 from relay.observability import metrics
 
-SESSION_DAYS = 30.0  # a session slides this far with every use
-TICKET_SECONDS = 30  # time to open a URL, not to pass it around
+SESSION_DAYS = 30.0  # each use moves a session's end this far ahead
+TICKET_SECONDS = 30  # enough to open a URL, too short to share it
 
-POLL = 1.0  # seconds between looks for revocations: what a revoke may take elsewhere
-SOON = 0.1  # seconds between two looks at least, however often `look` is called
-RETRY = 0.2  # seconds after a look that failed: all requests are refused until one succeeds
-TRUST = 2.5  # seconds memory is trusted after the last good look: two may be slow
-LATE_LOOKS = 2  # that a request waits for; a stalled process or a slow database is late, not away
-NOTED = 45.0  # seconds that a note of a credential's use is good for
-WATCHING = 60.0  # seconds between two notes that open streams use their credentials
-REMEMBERED = 20_000  # credentials kept, about 1 KiB each; beyond, the oldest are asked for again
+POLL = 1.0  # seconds between polls for revocations: the longest a revoke takes elsewhere
+SOON = 0.1  # seconds between two polls at least, however often `look` is called
+RETRY = 0.2  # seconds after a failed poll: all requests are refused until one succeeds
+TRUST = 2.5  # seconds the cache is trusted after a successful poll: two polls may be slow
+LATE_LOOKS = 2  # late polls that a request waits for: a stalled process is not an outage
+NOTED = 45.0  # seconds between two updates of a credential's last use
+WATCHING = 60.0  # seconds between two updates for the credentials of open streams
+REMEMBERED = 20_000  # cached credentials, about 1 KiB each; past it the oldest are evicted
 
 log = structlog.get_logger("relay.auth.credentials")
 
 
 class Credential(msgspec.Struct, frozen=True, gc=False):
-    """A live session or hook token: its user, its scopes, and its end (seconds since 1970).
+    """A live session or hook token. Times are in seconds since 1970.
 
-    A session's `expires_at` is where its use has moved it; `ends_at` is what no use moves.
+    Using a session moves `expires_at` ahead, up to `ends_at`.
     """
 
     user_id: UUID
@@ -55,10 +55,10 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
     scopes: tuple[Scope, ...]
     expires_at: float
     ends_at: float
-    signing_kid: str | None = None  # set: requests must be signed with this key's secret
+    signing_kid: str | None = None  # if set, requests must be signed with a secret derived from it
 
     def get_scope(self) -> str:
-        """Its scopes for Authlib's validator, as RFC 6749 (3.3) writes them."""
+        """For Authlib's validator: the scopes, separated by spaces (RFC 6749, 3.3)."""
         return " ".join(self.scopes) if self.kind is Kind.HOOK else self.kind
 
     def is_expired(self) -> bool:
@@ -66,22 +66,22 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
         return self.expires_at <= time.time()
 
     def is_revoked(self) -> bool:
-        """For Authlib's validator: `Access` hands out live credentials alone."""
+        """For Authlib's validator: `Access` returns only live credentials."""
         return False
 
     def slid(self, now: float) -> float:
-        """When it expires after this use of it."""
+        """The new `expires_at` when the credential is used now."""
         if self.kind is Kind.HOOK:
             return self.expires_at
         return min(now + SESSION_DAYS * 86_400, self.ends_at)
 
 
 class Access:
-    """Verified credentials of one process.
+    """Authenticates the requests of one process.
 
-    `on_revoked` is called with the id of each credential that ended, wherever it was revoked;
-    `tell` announces those that were revoked here to other processes. `watching` returns the ids
-    of the credentials that open streams use.
+    `on_revoked` is called with the id of each revoked credential, wherever it was revoked. `tell`
+    announces the ids revoked here to other processes. `watching` returns the ids of the
+    credentials that open streams use.
     """
 
     def __init__(
@@ -107,12 +107,12 @@ class Access:
         self._known: dict[str, Credential] = {}
         self._tokens_of: dict[UUID, str] = {}
         self._used: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
-        self._noted: dict[UUID, float] = {}  # uses in the database, and until when that will do
-        self._revoked = 0  # how often that was heard
+        self._noted: dict[UUID, float] = {}  # id -> when its last use is to be stored again
+        self._revoked = 0  # revocations seen so far
         self._note_watching_at = 0.0
         self._trusted_until = 0.0
-        self._away = False  # whether the last look failed
-        self._looked = trio.Event()  # set when the look that is due, or under way, has its answer
+        self._away = False  # whether the last poll failed
+        self._looked = trio.Event()  # set when the poll that is due or running has its answer
         self._seen: datetime | None = None
         self._woken = trio.Event()
 
@@ -120,27 +120,27 @@ class Access:
         """The token's credential. Raises InvalidToken, DatabaseAway. `now`: seconds since 1970."""
         await self._wait_until_trusted()
         credential = self.remembered(token, now)
-        if credential is None:  # never seen, or expired; but a session may have slid on
+        if credential is None:  # not cached, or expired; a session's end may have moved
             credential = await self._ask(token)
         self._use(credential, trio.current_time())
         return credential
 
     async def _wait_until_trusted(self) -> None:
-        """Wait until memory may be trusted.
+        """Wait until the cache may be trusted. Raises DatabaseAway.
 
-        A look that is late, but has not failed, is waited for; so is the one after it. Each ends
-        by the database's deadline. Raises DatabaseAway.
+        Waits for up to LATE_LOOKS late polls, but not after one that failed. The database timeout
+        bounds each.
         """
         for _ in range(LATE_LOOKS + 1):
             if trio.current_time() <= self._trusted_until:
                 return
             if self._away:
-                break  # refuse at once: the next good look, within a second or so, ends this
+                break  # refuse at once until the next successful poll
             await self._looked.wait()
         raise DatabaseAway()
 
     def remembered(self, token: str, now: float) -> Credential | None:
-        """The token's credential if it is remembered and unexpired; None: ask the database."""
+        """The token's credential if it is cached and has not expired."""
         credential = self._known.get(token)
         return None if credential is None or credential.expires_at <= now else credential
 
@@ -168,12 +168,12 @@ class Access:
             claims.expires_at,
             live.kid if isinstance(live, LiveToken) and live.signed else None,
         )
-        if revoked == self._revoked:  # else it may be the one revoked while we asked
+        if revoked == self._revoked:  # else this one may have been revoked during the query
             self._remember(token, credential)
         return credential
 
     async def mint_ticket(self, credential: Credential, origin: str | None) -> str:
-        """A ticket for the credential, bound to the page of this Origin. Raises DatabaseAway."""
+        """Make a ticket for the credential, bound to this Origin. Raises DatabaseAway."""
         ticket = secrets.token_urlsafe(32)
         await insert_ticket(
             self._database,
@@ -186,18 +186,20 @@ class Access:
         return ticket
 
     async def redeem_ticket(self, ticket: str, here: Callable[[str], bool]) -> Credential:
-        """The credential that the ticket was made for, once. Raises InvalidToken, DatabaseAway.
+        """Spend the ticket, and return its credential. Raises InvalidToken, DatabaseAway.
 
-        A ticket of a page counts on that page only: `here` returns whether the request comes from
-        a page of that Origin.
+        A ticket is valid only for requests of its Origin: `here` returns whether the request
+        comes from the given Origin.
         """
         spent = await spend_ticket(self._database, hash_secret(ticket), MAX_LIFETIME)
         if spent is None:
-            raise InvalidToken("The ticket was spent, is late or unknown.", reason="ticket")
+            raise InvalidToken("The ticket is unknown, expired or already used.", reason="ticket")
         if spent.expires_at is None or spent.ends_at is None:
-            raise InvalidToken("The ticket's credential has ended.", reason="revoked")
+            raise InvalidToken(
+                "The ticket's credential was revoked or has expired.", reason="revoked"
+            )
         if spent.origin is not None and not here(spent.origin):
-            raise InvalidToken("The ticket belongs to another page.", reason="ticket")
+            raise InvalidToken("The ticket was made for another Origin.", reason="ticket")
         return Credential(
             spent.user_id,
             spent.credential_id,
@@ -208,18 +210,18 @@ class Access:
         )
 
     def revoked(self, credential_id: UUID) -> None:
-        """A request here ended the credential: end what it opened, on every process."""
+        """Apply a revocation made by this process, and announce it to the others."""
         self.heard_revoked(credential_id)
         self._tell(credential_id)
 
     def heard_revoked(self, credential_id: UUID) -> None:
-        """The credential ended, here or elsewhere: forget it, and end what it opened here."""
+        """Apply a revocation: evict the credential, and end the streams it opened here."""
         self._revoked += 1
         self._drop(credential_id)
         self._on_revoked(credential_id)
 
     def look(self) -> None:
-        """Ask the database soon: a notification of a revoke may have been lost."""
+        """Poll soon: an announcement of a revocation may have been lost."""
         self._woken.set()
 
     def _drop(self, credential_id: UUID) -> None:
@@ -234,7 +236,7 @@ class Access:
         self._tokens_of[credential.id] = token
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Answer lookups, look for revocations, note which credentials are used; never returns."""
+        """Run lookups, poll for revocations, store uses of credentials. Never returns."""
         async with trio.open_nursery() as asking:
             asking.start_soon(self._live_tokens.run)
             asking.start_soon(self._live_sessions.run)
@@ -257,7 +259,7 @@ class Access:
                 self._away = False
             except UNANSWERED as error:
                 metrics.database_away.set(1)
-                if not self._away:  # once an outage, not five times a second
+                if not self._away:  # once an outage
                     log.warning("database_away", error=repr(error.__cause__)[:300])
                 self._away, pause = True, RETRY
             self._looked.set()
@@ -276,7 +278,7 @@ class Access:
             self._noted = {used: until for used, until in self._noted.items() if until > now}
             watching = [used for used in self._watching() if used not in self._noted]
             for used in self._used.values():
-                used.update(watching)  # of either kind: the other's ids match nothing
+                used.update(watching)  # ids of the other kind match no row
         hooks, sessions = list(self._used[Kind.HOOK]), list(self._used[Kind.SESSION])
         if hooks:
             await touch_tokens(self._database, hooks)
@@ -288,5 +290,5 @@ class Access:
 
 
 def hash_secret(secret: str) -> bytes:
-    """How a ticket or a link is stored: random secrets need no salt and no stretching."""
+    """The stored form of a ticket or a link. Random secrets need neither salt nor stretching."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

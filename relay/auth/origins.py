@@ -1,4 +1,4 @@
-"""Which pages may talk to Relay: its own, and those the operator lists. Pure."""
+"""Which origins may use Relay: its own, and those that the operator lists. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Listed:
-    """The origins of the CORS setting; compared whole, never by their beginning.
+    """The origins of the CORS setting, compared as a whole.
 
-    A pattern `https://*.example.app` stands for exactly one label, as in a certificate.
+    In a pattern like `https://*.example.app`, `*` matches exactly one label, as in a certificate.
     """
 
     def __init__(self, origins: Sequence[str]) -> None:
@@ -38,12 +38,12 @@ class Origins:
         return origin in self.own
 
     def allows(self, origin: str) -> bool:
-        """Whether pages of this origin may act and watch: Relay's own, and listed ones."""
+        """Whether pages of this origin may use Relay: its own, and listed ones."""
         return self.is_own(origin) or origin in self._listed
 
 
 def _own(base_url: str) -> frozenset[str]:
-    """The origin of the base address; on loopback under each of its names."""
+    """The base URL's origin; on loopback, one for each name of the host."""
     parts = urlsplit(base_url)
     host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc
     if host not in _LOOPBACK:
@@ -53,6 +53,6 @@ def _own(base_url: str) -> frozenset[str]:
 
 
 def _pattern(origin: str) -> re.Pattern[str]:
-    """Anchored at both ends: `match` must not be content with a beginning."""
+    """Compile a pattern, anchored at both ends."""
     before, after = map(re.escape, origin.split("*"))
     return re.compile(rf"\A{before}[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?{after}\Z")

@@ -1,7 +1,7 @@
-"""Issue and verify Relay's tokens: JWTs (RFC 7519), HS256. The only file that knows joserfc.
+"""Issue and verify Relay's tokens: JWTs (RFC 7519) with HS256. Only this file uses joserfc.
 
-The algorithm is fixed here and never read from a token; `kid` only chooses among our own keys,
-so that keys rotate: the first signs, all verify.
+The algorithm is fixed, and never taken from a token. `kid` chooses among our own keys, for
+rotation: the first signs, all verify.
 """
 
 import base64
@@ -25,9 +25,10 @@ ALGORITHM = "HS256"
 _ONE_ALGORITHM = jws.JWSRegistry(algorithms=[ALGORITHM])
 AUDIENCE = "relay"
 TYPE = "JWT"
-MAX_TOKEN = 4096  # characters: ours have about 400; longer ones are not worth a hash
-MAX_LIFETIME = 400 * 86_400  # seconds: what browsers allow a cookie, and enough for a year's token
-CLOCK_LEEWAY = 86_400  # seconds a clock may have been stepped since a token's lifetime was bounded
+MAX_TOKEN = 4096  # characters: ours have about 400, and longer ones need not be hashed
+MAX_LIFETIME = 400 * 86_400  # seconds: browsers keep a cookie no longer
+MAX_ACTIVE_TOKENS = 1_000  # hook tokens of one user: more than a person can keep apart
+CLOCK_LEEWAY = 86_400  # seconds the clock may have been set back since a token was issued
 
 
 class Kind(StrEnum):
@@ -36,7 +37,7 @@ class Kind(StrEnum):
 
 
 class Scope(StrEnum):
-    """A closed list. `webhook` is publish and watch."""
+    """What a hook token may do. `webhook` is publish and watch."""
 
     WEBHOOK = "webhook"
     PUBLISH = "publish"
@@ -44,7 +45,7 @@ class Scope(StrEnum):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a token holds. `id` is its own; times are in seconds since 1970."""
+    """A token's claims. `id` is the token's own; times are in seconds since 1970."""
 
     user_id: UUID
     id: UUID
@@ -55,7 +56,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class _Payload(msgspec.Struct):
-    """The claims on the wire; a missing or mistyped one is refused."""
+    """The claims as encoded. All are required."""
 
     iss: str
     aud: str
@@ -68,7 +69,7 @@ class _Payload(msgspec.Struct):
 
 
 class Keyring:
-    """The keys of one issuer."""
+    """The signing keys of one issuer."""
 
     def __init__(self, keys: Sequence[SigningKey], issuer: str) -> None:
         self.issuer = issuer
@@ -77,7 +78,7 @@ class Keyring:
         self._keys = {key.kid: OctKey.import_key(key.secret) for key in keys}
 
     def issue(self, claims: Claims) -> str:
-        """The claims as a token, signed with the first key."""
+        """Encode the claims as a token, signed with the first key."""
         payload = _Payload(
             iss=self.issuer,
             aud=AUDIENCE,
@@ -93,9 +94,10 @@ class Keyring:
         return jwt.encode(header, msgspec.to_builtins(payload), key, algorithms=[ALGORITHM])
 
     def issue_session(self, user_id: UUID, session_id: UUID) -> str:
-        """The token of a session that the database has.
+        """Issue the token of a stored session.
 
-        It outlives the session's thirty days, because those slide: the database ends it.
+        It is valid for longer than SESSION_DAYS, because using a session moves its end. The
+        database decides when it ends.
         """
         now = int(time.time())
         claims = Claims(user_id, session_id, Kind.SESSION, (), now, now + MAX_LIFETIME)
@@ -104,8 +106,8 @@ class Keyring:
     def verify(self, token: str, *, expired_too: bool = False) -> Claims:
         """The claims of a token that Relay issued and that has not expired. Raises InvalidToken.
 
-        Whether it was revoked, only the database knows. `expired_too` admits expired ones, for
-        requests that only name a token.
+        It does not check for revocation. `expired_too` admits expired tokens, for requests that
+        only name a token.
         """
         if len(token) > MAX_TOKEN:
             raise InvalidToken(reason="malformed")
@@ -122,19 +124,21 @@ class Keyring:
     def _checked(self, payload: _Payload, now: float) -> Claims:
         user_id, token_id = parse_uuid(payload.sub), parse_uuid(payload.jti)
         if payload.iss != self.issuer or payload.aud != AUDIENCE:
-            raise InvalidToken("The credential was not issued here for this.", reason="issuer")
+            raise InvalidToken("The credential was issued for another address.", reason="issuer")
         if user_id is None or token_id is None:
             raise InvalidToken(reason="malformed")
         if payload.exp <= now:
             raise InvalidToken("The credential has expired.", reason="expired")
         if max(payload.exp - payload.iat, payload.exp - time.time() - CLOCK_LEEWAY) > MAX_LIFETIME:
-            raise InvalidToken("The credential runs longer than any we issue.", reason="lifetime")
+            raise InvalidToken(
+                "The credential's lifetime is longer than Relay allows.", reason="lifetime"
+            )
         return Claims(user_id, token_id, payload.type, payload.scopes, payload.iat, payload.exp)
 
     def signing_secret(self, token_id: UUID, kid: str) -> str:
-        """A signed token's secret (`whsec_…`, Standard Webhooks), derived and never stored.
+        """A token's signing secret (`whsec_…`, Standard Webhooks), derived and never stored.
 
-        Raises InvalidToken when its key has left the keyring.
+        Raises InvalidToken if the keyring does not have its key any more.
         """
         if (secret := self._secrets.get(kid)) is None:
             raise InvalidToken(reason="unknown_key")
@@ -143,7 +147,7 @@ class Keyring:
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
-    """Exactly the header we write: no `crit`, no embedded key, no other type."""
+    """The header that Relay writes. Others are refused: no `crit`, no embedded key."""
 
     alg: str
     typ: str

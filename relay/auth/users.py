@@ -1,4 +1,4 @@
-"""Makes users: over HTTP and by the operator's command alike."""
+"""Create users, for the HTTP route and the operator's command."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from relay.events import new_epoch
 
 
 async def make_user(database: Database, keyring: Keyring) -> tuple[UUID, str, datetime]:
-    """A new user's id, session token, and when that session expires unless it is used."""
+    """Create a user. Returns its id, its session's token, and when the session expires unused."""
     user_id, session_id = UUID(str(uuid_utils.uuid7())), uuid4()
     expires_at = await insert_user(database, user_id, new_epoch(), session_id, SESSION_DAYS)
     return user_id, keyring.issue_session(user_id, session_id), expires_at

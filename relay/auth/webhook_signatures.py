@@ -1,4 +1,4 @@
-"""Signed requests (Standard Webhooks 1.0): check that the sender of a body has the secret.
+"""Verify signed requests (Standard Webhooks 1.0): the sender of a body has the secret.
 
 webhook-id: <idempotency key>    webhook-timestamp: <seconds since 1970>
 webhook-signature: v1,<base64 of HMAC-SHA256(secret, "id.timestamp.body")> [v1,… …]
@@ -12,17 +12,18 @@ import re
 from collections.abc import Mapping
 
 from relay.errors import Unauthorized
+from relay.schema_types import IDENTIFIER_PATTERN
 
-TOLERANCE = 300  # seconds either way: what Standard Webhooks asks; older ones are replays
-MAX_SIGNATURES = 8  # in one header: rotation needs two
+TOLERANCE = 300  # seconds either way, as Standard Webhooks recommends against replays
+MAX_SIGNATURES = 8  # in one header; key rotation needs two
 
-_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_ID = re.compile(IDENTIFIER_PATTERN)
 
 
 class BadSignature(Unauthorized):
     code, title = "bad_signature", "Signature refused"
     hint = (
-        "This token takes signed requests only: send webhook-id, webhook-timestamp and"
+        "This token accepts only signed requests: send webhook-id, webhook-timestamp and"
         " webhook-signature (Standard Webhooks), made with its signing secret."
     )
 
@@ -30,7 +31,7 @@ class BadSignature(Unauthorized):
 
 
 def verify_signature(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> str:
-    """The request's `webhook-id`, if one signature fits. Raises BadSignature."""
+    """The request's `webhook-id`, if one signature is valid. Raises BadSignature."""
     message_id = headers.get("webhook-id", "")
     stamp = headers.get("webhook-timestamp", "")
     given = headers.get("webhook-signature", "")
@@ -39,19 +40,21 @@ def verify_signature(headers: Mapping[str, str], body: bytes, secret: str, now: 
     if not _ID.fullmatch(message_id) or not re.fullmatch(r"[0-9]{1,12}", stamp, re.ASCII):
         raise BadSignature("webhook-id or webhook-timestamp is malformed.")
     if abs(now - int(stamp)) > TOLERANCE:
-        raise BadSignature("webhook-timestamp is more than five minutes away from our clock.")
+        raise BadSignature(
+            "webhook-timestamp differs from Relay's clock by more than five minutes."
+        )
     key = base64.b64decode(secret.removeprefix("whsec_"))
     content = b".".join((message_id.encode(), stamp.encode(), body))
     expected = hmac.digest(key, content, hashlib.sha256)
-    # every signature is compared, in constant time: the time taken tells nothing
+    # all signatures are compared, in constant time, so that the time reveals nothing
     fits = [hmac.compare_digest(expected, candidate) for candidate in _candidates(given)]
     if not any(fits):
-        raise BadSignature("No webhook-signature fits the body.")
+        raise BadSignature("No webhook-signature matches the body.")
     return message_id
 
 
 def _candidates(header: str) -> list[bytes]:
-    """The v1 signatures of the header; other versions and broken ones are passed over."""
+    """The header's v1 signatures. Other versions and malformed ones are ignored."""
     found: list[bytes] = []
     for part in header.split(" ")[:MAX_SIGNATURES]:
         version, _, encoded = part.partition(",")

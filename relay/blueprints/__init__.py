@@ -1,1 +1,1 @@
-"""The routes: one blueprint a module. No blueprint imports another."""
+"""The routes, one blueprint a module. Blueprints do not import each other."""

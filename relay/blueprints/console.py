@@ -1,4 +1,4 @@
-"""The live page: static files, read once, served from memory."""
+"""The live page's files, read once and served from memory."""
 
 from pathlib import Path
 
@@ -25,12 +25,12 @@ CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
-    ".ts": "text/plain; charset=utf-8",  # the types of relay-stream.js, for people to read
+    ".ts": "text/plain; charset=utf-8",  # type declarations of relay-stream.js
 }
 
 
 def _read(path: Path) -> bytes:
-    """The file; a module with a folder of its name is joined with its parts, which lie there."""
+    """Read a file. A module with a folder of the same name is joined with its parts from there."""
     return join_modules(path) if path.with_suffix("").is_dir() else path.read_bytes()
 
 
@@ -43,13 +43,13 @@ def _load(folder: Path) -> dict[str, File]:
 
 
 _FILES = _load(Path(relay.__file__).parent / "console")
-_NOWHERE = _FILES.pop("nowhere.html")  # it has no address of its own
+_NOWHERE = _FILES.pop("nowhere.html")  # served at unknown addresses only
 
 
 def nowhere_answer(request: Request, problem: Answer) -> Answer:
-    """The answer to an address that does not exist: a page for a person, else the problem.
+    """The 404 of an unknown address: an HTML page for a browser, else the problem.
 
-    A browser that opens an address asks for HTML before all else.
+    A browser that opens an address prefers HTML in its Accept header.
     """
     wanted = parse_accept_header(request.headers.get("Accept"), MIMEAccept)
     answer = problem
@@ -65,7 +65,7 @@ def nowhere_answer(request: Request, problem: Answer) -> Answer:
 @console.get("/")
 @described(
     "page",
-    answers={200: Text("The page.", ("text/html",)), 304: UNCHANGED},
+    answers={200: Text("The live page.", ("text/html",)), 304: UNCHANGED},
     headers=FILE_HEADERS,
 )
 @limited(PAGES)
@@ -86,7 +86,7 @@ async def page(request: HTTPRequest) -> Answer:
 @limited(PAGES)
 @needs(NOTHING)
 async def asset(request: HTTPRequest) -> Answer:
-    """One of the page's files; nothing else has a name here."""
+    """A file of the live page."""
     if (found := _FILES.get(request.path_args["name"])) is None:
         raise NotFound()
     return file_answer(request, found)

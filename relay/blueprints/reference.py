@@ -1,4 +1,4 @@
-"""The reference, for machines and for people, made once from the running program."""
+"""The OpenAPI and AsyncAPI documents and their page, made on the first request."""
 
 from functools import partial
 from typing import cast
@@ -31,7 +31,7 @@ reference = Blueprint("reference", __name__)
 @limited(PAGES)
 @needs(NOTHING)
 async def openapi(request: HTTPRequest) -> Answer:
-    """The calls, for machines."""
+    """The OpenAPI document of all calls."""
     return file_answer(request, await _made(request, "openapi"))
 
 
@@ -44,32 +44,32 @@ async def openapi(request: HTTPRequest) -> Answer:
 @limited(PAGES)
 @needs(NOTHING)
 async def asyncapi(request: HTTPRequest) -> Answer:
-    """The two doors of a stream, for machines."""
+    """The AsyncAPI document of a stream's messages."""
     return file_answer(request, await _made(request, "asyncapi"))
 
 
 @reference.get("/docs")
 @described(
     "reference",
-    answers={200: Text("The page.", ("text/html",)), 304: UNCHANGED},
+    answers={200: Text("The reference.", ("text/html",)), 304: UNCHANGED},
     headers=FILE_HEADERS,
 )
 @limited(PAGES)
 @needs(NOTHING)
 async def docs(request: HTTPRequest) -> Answer:
-    """Both documents, for people."""
+    """The API reference, as a page."""
     return file_answer(request, await _made(request, "docs"))
 
 
 class Made:
-    """The documents of one app, each made when it is first asked for, one after the other."""
+    """The documents of one app, each made on its first request."""
 
     def __init__(self) -> None:
         self._files: dict[str, File] = {}
         self._making = trio.Lock()
 
     async def get(self, name: str, base_url: str) -> File:
-        """One document, made in a thread: that takes a tenth of a second, too long for the loop."""
+        """The document. It is made in a thread, because that takes a tenth of a second."""
         async with self._making:
             if name not in self._files:
                 make = partial(_MAKERS[name], _provider(), base_url)
@@ -95,7 +95,7 @@ def _asyncapi(_provider: RouteProvider, base_url: str) -> File:
 
 
 def _docs(provider: RouteProvider, base_url: str) -> File:
-    """Made of the documents as they are sent."""
+    """Make the page from the documents as they are sent."""
     calls, streams = _openapi(provider, base_url), _asyncapi(provider, base_url)
     html = page(msgspec.json.decode(calls.body), msgspec.json.decode(streams.body), base_url)
     return File.of(html.encode(), "text/html; charset=utf-8")

@@ -1,4 +1,4 @@
-"""Sessions: one a device, opened by a one-time link of another, ended each by itself."""
+"""Sessions: one a device, opened by a one-time link, ended one by one or all others at once."""
 
 from typing import Annotated
 
@@ -41,7 +41,7 @@ sessions = Blueprint("sessions", __name__)
 
 
 class NewLink(msgspec.Struct):
-    """A link that opens this user on another device, once. `qr` is an image of it, as a URL."""
+    """A link that signs in another device, once. `qr` is its QR code as a data URI."""
 
     link: str
     expires_in: int
@@ -49,14 +49,14 @@ class NewLink(msgspec.Struct):
 
 
 class LinkToOpen(msgspec.Struct, forbid_unknown_fields=True):
-    """What stands in the link after `#link=`; `replace` to stop being who the session says."""
+    """`code`: the link's part after `#link=`. `replace`: end a session of another user."""
 
     code: Annotated[str, Meta(min_length=1, max_length=64)]
     replace: bool = False
 
 
 class Ended(msgspec.Struct):
-    """How many sessions ended."""
+    """How many sessions were ended."""
 
     ended: int
 
@@ -76,16 +76,16 @@ class Ended(msgspec.Struct):
 @limited(TOKENS)
 @needs(SESSION)
 async def create_link(request: HTTPRequest) -> Answer:
-    """Make a one-time link for a second device; it replaces the session's last one."""
+    """Make a one-time link for another device. It replaces the session's previous link."""
     link = await make_link(request.services, request.credential)
-    picture = await trio.to_thread.run_sync(qr_image, link)  # milliseconds that streams go on
+    picture = await trio.to_thread.run_sync(qr_image, link)  # takes milliseconds
     return json_answer(NewLink(link, LINK_SECONDS, picture), 201)
 
 
 @sessions.post("/api/session/link/redeem")
 @described(
     "users",
-    needs=("", "session", "cookie"),
+    security=("", "session", "cookie"),
     body={JSON: LinkToOpen(Somebody.LINK)},
     answers={
         201: NewSession(Somebody.USER, Somebody.SESSION, Somebody.LATER),
@@ -99,7 +99,7 @@ async def create_link(request: HTTPRequest) -> Answer:
 @limited(SIGNUPS)
 @needs(NOTHING)
 async def redeem_link(request: HTTPRequest) -> Answer:
-    """Open a link: become its user, with a session of one's own. Who is that user stays so."""
+    """Redeem a link for a new session of its user. A session of that user is kept as it is."""
     credential = await credential_if_given(request)
     wanted = await read_json(request, LinkToOpen)
     user_id = await link_user(request.services, wanted.code)
@@ -117,11 +117,11 @@ async def redeem_link(request: HTTPRequest) -> Answer:
 
 
 @sessions.delete("/api/session")
-@described("users", answers={204: Text("The session is over.")}, headers={204: ("Set-Cookie",)})
+@described("users", answers={204: Text("The session has ended.")}, headers={204: ("Set-Cookie",)})
 @limited(TOKENS)
 @needs(SESSION)
 async def delete_session(request: HTTPRequest) -> Answer:
-    """Log out: the session and every stream it opened end."""
+    """Log out: end the session and all its streams."""
     await _end(request.services, request.credential)
     headers = [delete_cookie(request)] if keeps_cookies(request) else []
     return Answer(204, headers, b"")
@@ -132,7 +132,7 @@ async def delete_session(request: HTTPRequest) -> Answer:
 @limited(TOKENS)
 @needs(SESSION)
 async def delete_other_sessions(request: HTTPRequest) -> Answer:
-    """End every session of this user but this one, with their streams and links."""
+    """End all other sessions of this user, with their streams and links."""
     services, credential = request.services, request.credential
     ended = await end_other_sessions(services.database, credential.id, credential.user_id)
     for session_id in ended:

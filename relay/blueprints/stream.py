@@ -1,4 +1,4 @@
-"""The two doors to a user's stream, the same stream as plain pages, and tickets."""
+"""A user's stream over WebSocket and SSE, stored events page by page, and tickets."""
 
 from typing import Annotated, Any, Literal, cast
 
@@ -40,25 +40,25 @@ from relay.web.routes import direct, needs
 stream = Blueprint("stream", __name__)
 
 MAX_PAGE = 1_000  # events of one GET
-MAX_PAGE_BYTES = 8 * 2**20  # of one GET; a page cut by bytes goes on from its cursor
+MAX_PAGE_BYTES = 8 * 2**20  # of one GET; the next one starts at the cursor of the last event
 
 
 class Ticket(msgspec.Struct):
-    """Goes into a URL once, within so many seconds."""
+    """A credential for a URL, valid once within `expires_in` seconds."""
 
     ticket: str
     expires_in: int
 
 
 class Trimmed(msgspec.Struct):
-    """Seqs, both inclusive, that are no longer stored."""
+    """Events from one `seq` to another, both inclusive, that are no longer stored."""
 
     first: int = field(name="from")
     last: int = field(name="to")
 
 
 class Page(msgspec.Struct):
-    """Stored events. `cursor` stands behind the last one: ask with it for the next page."""
+    """Stored events. `cursor` is the position after the last one: send it as `after`."""
 
     events: list[StreamEvent]
     cursor: CursorText
@@ -68,7 +68,9 @@ class Page(msgspec.Struct):
     gap: Trimmed | UnsetType = UNSET
 
 
-_LIMIT = Parameter("limit", Annotated[int, Meta(ge=1, le=MAX_PAGE)], "At most so many.", 100)
+_LIMIT = Parameter(
+    "limit", Annotated[int, Meta(ge=1, le=MAX_PAGE)], "At most this many events.", 100
+)
 _FULL = (TooManyConnections, ProcessFull, Draining)
 
 
@@ -80,7 +82,7 @@ _FULL = (TooManyConnections, ProcessFull, Draining)
 @limited(TOKENS)
 @needs(WATCHER)
 async def mint_ticket(request: HTTPRequest) -> Answer:
-    """A single use, 30 seconds credential for a URL that a browser opens without headers."""
+    """Make a ticket: a single-use credential for a URL, valid for 30 seconds."""
     ticket = await request.services.access.mint_ticket(request.credential, request.origin)
     return json_answer(Ticket(ticket, TICKET_SECONDS), 201)
 
@@ -96,7 +98,7 @@ async def mint_ticket(request: HTTPRequest) -> Answer:
 @limited(READS)
 @needs(WATCHER)
 async def list_events(request: HTTPRequest) -> Answer:
-    """A page of stored events, from the oldest or from a cursor on."""
+    """Read a page of stored events, from the oldest or from a cursor."""
     services, user_id = request.services, request.credential.user_id
     limit = parse_count("limit", request.args.get("limit", str(MAX_PAGE)), MAX_PAGE)
     start = parse_start(request.args)
@@ -106,11 +108,11 @@ async def list_events(request: HTTPRequest) -> Answer:
         page = await services.publisher.journal.read(user_id, position.seq, limit, MAX_PAGE_BYTES)
         if page.head.epoch == head.epoch and page.head.oldest <= position.seq + 1:
             break
-        head = page.head  # trimmed between the two looks: the gap must be in the answer
+        head = page.head  # trimmed between the two queries, so the answer needs the gap
     gap = position.gap
     return json_answer(
         Page(
-            cast("Any", [msgspec.Raw(text) for text in page.texts]),  # encoded as they are
+            cast("Any", [msgspec.Raw(text) for text in page.texts]),  # they are JSON already
             cursor=page.cursor if page.texts else position.cursor,
             resumed=position.resumed,
             oldest=page.head.oldest,
@@ -132,7 +134,7 @@ async def list_events(request: HTTPRequest) -> Answer:
 @limited_by_handler
 @needs(VIEWER)
 async def sse(request: HTTPRequest) -> Answer | None:
-    """The stream as server-sent events."""
+    """Open the stream as server-sent events."""
     refuse_foreign_origin(request, reading=True)
     services = request.services
     credential, start = await _admit(request, request.headers.get("Last-Event-ID"))
@@ -160,7 +162,7 @@ async def sse(request: HTTPRequest) -> Answer | None:
 @limited_by_handler
 @needs(VIEWER)
 async def rt(request: WebSocketRequest) -> None:
-    """The stream as WebSocket messages."""
+    """Open the stream as a WebSocket."""
     refuse_foreign_origin(request, reading=True)
     services = request.services
     subprotocol = SUBPROTOCOL if SUBPROTOCOL in request.scope["subprotocols"] else None
@@ -182,13 +184,13 @@ async def rt(request: WebSocketRequest) -> None:
             await run_connection(door, inbox, reader, position, services.publisher.journal)
     except Problem as problem:
         if request.origin is None:
-            raise  # it becomes an HTTP answer, which a page could not read
+            raise  # an HTTP answer, which a page's script could not read
         await request.accept(subprotocol)
         await refuse(door, problem)
 
 
 async def _admit(request: Request, last_event_id: str | None) -> tuple[Credential, Start]:
-    """The reader's credential, and where it asks to start. The hub's bounds come after this.
+    """Check rate limits and credential, and parse where to start. The hub checks its bounds later.
 
     Raises RateLimited, BadCursor, BadRequest, and what `viewer` raises.
     """

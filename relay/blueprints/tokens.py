@@ -1,4 +1,4 @@
-"""Hook tokens, with which producers publish."""
+"""Create and revoke hook tokens, with which producers publish."""
 
 import time
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
-from relay.auth.tokens import MAX_LIFETIME, Claims, Kind, Scope
+from relay.auth.tokens import MAX_ACTIVE_TOKENS, MAX_LIFETIME, Claims, Kind, Scope
 from relay.db.tokens import insert_token, revoke_token
 from relay.errors import (
     FieldError,
@@ -32,12 +32,11 @@ from relay.web.routes import needs
 
 tokens = Blueprint("tokens", __name__)
 
-DEFAULT_LIFETIME = 90 * 86_400  # seconds: a project's season; a forgotten token ends by itself
-MAX_TOKENS = 1_000  # active ones of one user: what a person can keep apart, many times over
+DEFAULT_LIFETIME = 90 * 86_400  # seconds: a forgotten token expires within a quarter
 
 
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
-    """What the new token is to be; all of it optional. `expires_in` is seconds."""
+    """The new token's properties, all optional. `expires_in` is in seconds."""
 
     name: Annotated[str, Meta(max_length=100, pattern=r"\A[^\x00-\x1f\x7f]+\Z")] | None = None
     expires_in: Annotated[int, Meta(ge=1, le=MAX_LIFETIME)] | None = None
@@ -46,7 +45,7 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class MadeToken(msgspec.Struct, omit_defaults=True):
-    """The token, shown this once. `exp` is seconds since 1970."""
+    """The token, shown only once. `exp` is in seconds since 1970."""
 
     token: str
     token_id: Uuid
@@ -58,7 +57,7 @@ class MadeToken(msgspec.Struct, omit_defaults=True):
 
 
 class TokenToRevoke(msgspec.Struct, forbid_unknown_fields=True):
-    """Which token: by its id, or itself."""
+    """The token, by its id or by itself."""
 
     SCHEMA: ClassVar = {"not": {"required": ["token_id", "token"]}}
 
@@ -67,14 +66,14 @@ class TokenToRevoke(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Done(msgspec.Struct):
-    """It is so, now or already."""
+    """The token is revoked, now or already."""
 
     ok: bool = True
 
 
 class TooManyTokens(Problem):
     status, code, title = 409, "too_many_tokens", "Too many tokens"
-    hint = f"This user has {MAX_TOKENS} active tokens; revoke one first."
+    hint = f"This user has {MAX_ACTIVE_TOKENS} active tokens. Revoke one first."
 
 
 @tokens.post("/api/token")
@@ -98,7 +97,7 @@ class TooManyTokens(Problem):
 @limited(TOKENS)
 @needs(SESSION)
 async def create_token(request: HTTPRequest) -> Answer:
-    """Make a hook token for a producer."""
+    """Create a hook token for a producer."""
     wanted = await read_json(request, NewToken, optional=True)
     services, user_id = request.services, request.credential.user_id
     keyring = services.access.keyring
@@ -115,7 +114,7 @@ async def create_token(request: HTTPRequest) -> Answer:
         expires_at=datetime.fromtimestamp(expires_at, tz=UTC),
         signed=wanted.signed,
         kid=keyring.kid,
-        at_most=MAX_TOKENS,
+        at_most=MAX_ACTIVE_TOKENS,
     )
     if not kept:
         raise TooManyTokens()
@@ -147,11 +146,11 @@ async def create_token(request: HTTPRequest) -> Answer:
 @limited(TOKENS)
 @needs(ANY_OR_REVOKED)
 async def revoke(request: HTTPRequest) -> Answer:
-    """End a token, now: nothing more is taken from it, and its streams close."""
+    """Revoke a token: it can publish no more, and its streams close."""
     services, credential = request.services, request.credential
     named = _named(request, await read_json(request, TokenToRevoke, optional=True))
     if credential.kind is Kind.HOOK and named != credential.id:
-        raise SessionRequired("A hook token may revoke itself only.")
+        raise SessionRequired("A hook token can revoke only itself.")
     if not await revoke_token(services.database, named, credential.user_id):
         raise NotFound("There is no such token.")
     services.access.revoked(named)
@@ -161,7 +160,7 @@ async def revoke(request: HTTPRequest) -> Answer:
 def _named(request: HTTPRequest, body: TokenToRevoke) -> UUID:
     """The id of the token to revoke. Raises Invalid, NotFound."""
     if body.token_id is not UNSET and body.token is not UNSET:
-        raise Invalid("Name the token once, by `token_id` or by `token`.")
+        raise Invalid("Send either `token_id` or `token`, not both.")
     if body.token_id is not UNSET:
         if (token_id := parse_uuid(body.token_id)) is None:
             raise NotFound("There is no such token.")

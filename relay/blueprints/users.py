@@ -1,9 +1,9 @@
-"""Users: one POST makes an anonymous user, with a stream and a session."""
+"""Create anonymous users, and describe the current one."""
 
 import msgspec
 from quart import Blueprint
 
-from relay.auth.tokens import Scope
+from relay.auth.tokens import MAX_ACTIVE_TOKENS, Scope
 from relay.auth.users import make_user
 from relay.db.tokens import select_tokens
 from relay.db.users import select_user
@@ -22,11 +22,9 @@ from relay.web.sessions import KnownSession, NewSession, known_session
 
 users = Blueprint("users", __name__)
 
-MAX_LISTED_TOKENS = 1_000
-
 
 class TokenInfo(msgspec.Struct):
-    """An active hook token; `last_used_at` is exact to a minute."""
+    """An active hook token. `last_used_at` is accurate to a minute."""
 
     token_id: Uuid
     name: str | None
@@ -37,7 +35,7 @@ class TokenInfo(msgspec.Struct):
 
 
 class Me(msgspec.Struct):
-    """The user, where their stream ends, how many watch it here, and their active tokens."""
+    """The user, the end of their stream, how many streams are live, and the active tokens."""
 
     user_id: Uuid
     created_at: Moment
@@ -48,13 +46,13 @@ class Me(msgspec.Struct):
 
 class SignupClosed(Forbidden):
     code, title = "signup_closed", "Signup closed"
-    hint = "Users are made by the operator here (`relay user create`)."
+    hint = "Only the operator creates users here (`relay user create`)."
 
 
 @users.post("/api/user")
 @described(
     "users",
-    needs=("", "session", "cookie"),
+    security=("", "session", "cookie"),
     answers={
         201: NewSession(Somebody.USER, Somebody.SESSION, Somebody.LATER),
         200: KnownSession(Somebody.USER, Somebody.LATER),
@@ -65,7 +63,7 @@ class SignupClosed(Forbidden):
 @limited(SIGNUPS)
 @needs(NOTHING)
 async def create_user(request: HTTPRequest) -> Answer:
-    """Become somebody: an anonymous user, or the one the session sent along belongs to."""
+    """Create an anonymous user with a session. A session that is sent along is returned instead."""
     credential = await credential_if_given(request)
     if credential is not None:
         return json_answer(known_session(credential))
@@ -102,12 +100,12 @@ async def create_user(request: HTTPRequest) -> Answer:
 @limited(READS)
 @needs(SESSION)
 async def me(request: HTTPRequest) -> Answer:
-    """Who am I, where does my stream stand, and which tokens are active?"""
+    """Describe the current user: the stream's end, and the active tokens."""
     services, user_id = request.services, request.credential.user_id
     user = await select_user(services.database, user_id)
     if user is None:
-        raise InvalidToken("The user is gone.", reason="revoked")
-    tokens = await select_tokens(services.database, user_id, MAX_LISTED_TOKENS)
+        raise InvalidToken("The user was deleted.", reason="revoked")
+    tokens = await select_tokens(services.database, user_id, MAX_ACTIVE_TOKENS)
     return json_answer(
         Me(
             user_id=str(user.user_id),

@@ -1,4 +1,4 @@
-"""The one route that takes events, single or in batches."""
+"""The route that takes events, one or a batch."""
 
 import time
 
@@ -38,7 +38,7 @@ _DONE = Envelope(
     task_id="build-17",
 )
 _SIGNED = (
-    Parameter("webhook-id", str, "Of a signed request: its event's id.", "build-17", "header"),
+    Parameter("webhook-id", str, "Of a signed request: the event's id.", "build-17", "header"),
     Parameter("webhook-timestamp", str, "Seconds since 1970.", "1769860800", "header"),
     Parameter("webhook-signature", str, "`v1,` and the signature.", "v1,c2lnbmVk", "header"),
 )
@@ -69,7 +69,7 @@ _SIGNED = (
 @limited_by_handler
 @needs(PUBLISHER)
 async def ingest(request: HTTPRequest) -> Answer:
-    """Store one event (JSON) or many (NDJSON, one a line, all or none), then answer."""
+    """Store one event (JSON), or all of a batch or none (NDJSON, one a line), then answer."""
     kind = media_type(request, JSON, NDJSON)
     body = await request.body.read()
     lines = count_lines(body) if kind == NDJSON else 1
@@ -87,7 +87,7 @@ async def ingest(request: HTTPRequest) -> Answer:
 
 
 def _signed_id(request: HTTPRequest, body: bytes) -> str | None:
-    """The `webhook-id` of a request that must be signed, after its signature was verified."""
+    """Verify the request's signature if its token requires one, and return its `webhook-id`."""
     credential = request.credential
     if credential.signing_kid is None:
         return None

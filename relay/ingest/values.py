@@ -6,6 +6,8 @@ Many values are checked in two calls, with the same result as one check each.
 import re
 from collections.abc import Collection, Sequence
 
+from relay.schema_types import IDENTIFIER_PATTERN
+
 _COMMON_YEAR_DAY = (
     r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
     r"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
@@ -18,12 +20,11 @@ _TIME = (
     r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 )
 _RFC_3339 = rf"{_DATE}{_TIME}"
-_TEXT = r"[\x21-\x7e]{1,128}"
 
 _A_TIME = re.compile(_RFC_3339, re.ASCII)
-_AN_IDENTIFIER = re.compile(_TEXT)
+_AN_IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
 _TIMES = re.compile(rf"(?:{_RFC_3339}\n)*+", re.ASCII)
-_IDENTIFIERS = re.compile(rf"(?:{_TEXT}\n)*+")
+_IDENTIFIERS = re.compile(rf"(?:{IDENTIFIER_PATTERN}\n)*+")
 
 
 def is_time(text: str) -> bool:

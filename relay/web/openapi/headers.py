@@ -1,44 +1,49 @@
-"""The headers of answers, described once."""
+"""Descriptions of response headers."""
 
 from typing import Any
 
 from relay.schema_types import Somebody
+from relay.server.request_id import REQUEST_ID_PATTERN
 
 REQUEST_ID = "X-Request-ID"
 
 HEADERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     REQUEST_ID: (
-        "Yours, if you sent a sane one, else a new one; it is in the log and in problems.",
-        {"type": "string", "pattern": "^[A-Za-z0-9._:/+=@-]{1,128}$"},
+        "The request's own if it is well-formed, else a new one; also in problems and the log.",
+        {"type": "string", "pattern": f"^{REQUEST_ID_PATTERN}$"},
         Somebody.REQUEST,
     ),
-    "Retry-After": ("Seconds until it is worth trying again.", {"type": "integer"}, 1),
+    "Retry-After": ("Seconds to wait before trying again.", {"type": "integer"}, 1),
     "WWW-Authenticate": (
-        "What to do about it (RFC 6750); no error code when no credential was sent.",
+        "The challenge of RFC 6750; without an error code when no credential was sent.",
         {"type": "string"},
         'Bearer realm="relay"',
     ),
     "Set-Cookie": (
-        "The session for Relay's own page, HttpOnly; not for pages elsewhere.",
+        "The session, HttpOnly. Not sent to pages of other origins.",
         {"type": "string"},
         "relay_session=eyJ…; HttpOnly; Path=/; SameSite=Lax",
     ),
     "ETag": ("Send it back as If-None-Match.", {"type": "string"}, '"d41d8cd98f00b204e9800998"'),
-    "Cache-Control": ("Who may keep the answer.", {"type": "string"}, "no-store"),
+    "Cache-Control": ("Whether caches may store the answer.", {"type": "string"}, "no-store"),
     "RateLimit-Limit": ("Requests allowed in the window.", {"type": "integer"}, 60),
     "RateLimit-Remaining": ("Requests left.", {"type": "integer"}, 59),
-    "RateLimit-Reset": ("Seconds until all of them are.", {"type": "integer"}, 1),
+    "RateLimit-Reset": (
+        "Seconds until the whole limit is available again.",
+        {"type": "integer"},
+        1,
+    ),
 }
 
 RATE_LIMIT = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 def refer(*names: str) -> dict[str, Any]:
-    """References to these headers, by name, for an answer."""
+    """References to these headers, by name."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys(names)}
 
 
 def header(name: str) -> dict[str, Any]:
-    """The header's own object in the document's components."""
+    """The header's object in `components`."""
     says, schema, example = HEADERS[name]
     return {"description": says, "schema": schema, "example": example}
