@@ -1,4 +1,4 @@
-"""An answer as it goes to the client: a status, headers and a small body."""
+"""An HTTP response that is sent whole: a status, headers and a small body."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ NO_STORE = (b"cache-control", b"no-store")
 
 
 class Answer(NamedTuple):
-    """Header names are in lower case. The body is sent whole, and not at all to HEAD."""
+    """Header names are in lower case. The body is not sent to HEAD."""
 
     status: int
     headers: Headers
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 def data_headers(media_type: str, body: bytes) -> Headers:
-    """The headers of a body that no cache keeps."""
+    """The headers of a body that no cache may store."""
     return [
         (b"content-type", media_type.encode()),
         (b"content-length", b"%d" % len(body)),
@@ -32,7 +32,7 @@ def data_headers(media_type: str, body: bytes) -> Headers:
 def json_answer(
     body: msgspec.Struct, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> Answer:
-    """A JSON body that no cache keeps."""
+    """A JSON body that no cache may store."""
     data = msgspec.json.encode(body)
     return Answer(status, [*data_headers(JSON, data), *headers], data)
 
@@ -45,5 +45,5 @@ def text_answer(text: bytes, content_type: str) -> Answer:
 
 
 def varies(answer: Answer, name: str) -> None:
-    """Tell caches that the answer depends on this request header."""
+    """Add a Vary header: the answer depends on this request header."""
     answer.headers.append((b"vary", name.encode()))

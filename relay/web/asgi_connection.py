@@ -1,10 +1,9 @@
-"""One request between the server and the application, through Quart's own extension points.
+"""Run one ASGI request: handle direct routes here, and pass all others to Quart.
 
-The connection looks at the table of direct routes first, and asks Quart for all others. Nearly
-every request is a small body and a small answer, and its handler never waits for the client to
-leave: it runs in the task that the server gave it, without a nursery or helpers. A stream pushes,
-top to bottom, until it ends. (Quart's own streaming pulls from a generator, which must not yield
-inside a nursery or a cancel scope.)
+Both classes plug into Quart's own extension points. A request runs in the task that the server
+gave it, without a nursery: nearly all have a small body and a small answer, and their handlers
+need not watch for a disconnect. A stream's handler writes until the stream ends. (Quart's own
+streaming pulls from a generator, which must not yield inside a nursery or a cancel scope.)
 """
 
 from collections.abc import Iterator
@@ -22,9 +21,9 @@ from relay.web.routes import WEBSOCKET, answer_direct
 
 
 class HTTPConnection(TrioASGIHTTPConnection):
-    """quart-trio's connection, for small bodies and for streams."""
+    """quart-trio's HTTP connection, without its nursery and its body queue."""
 
-    app: Any  # a Quart app with its services, its intake and its direct routes
+    app: Any  # relay.app.Relay, which imports this module
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         app, scope = self.app, self.scope
@@ -48,13 +47,13 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
 
 class WebSocketConnection(TrioASGIWebsocketConnection):
-    """quart-trio's WebSocket, in the one task that the server gave it.
+    """quart-trio's WebSocket connection, in the one task that the server gave it.
 
-    No helper task reads ahead, and no channel keeps messages. A handler learns of the disconnect
-    only while it receives, so it must always receive.
+    No task reads ahead and no channel buffers messages. A handler sees the disconnect only while
+    it receives, so it must always receive.
     """
 
-    app: Any  # a Quart app with its services and its direct routes
+    app: Any  # relay.app.Relay, which imports this module
 
     def __init__(self, app: Any, scope: WebsocketScope) -> None:
         self.app = app
@@ -71,7 +70,7 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
             await request.send(answer)
 
     async def _ask_quart(self, request: WebSocketRequest, send: ASGISendCallable) -> Answer | None:
-        self.receive_channel: Any = request.socket  # Quart's websocket would receive from it
+        self.receive_channel: Any = request.socket  # where Quart's `websocket` reads from
         with _in_scope(request):
             quart_websocket = self._create_websocket_from_scope(send)
             response = await self.app.handle_websocket(quart_websocket)
@@ -80,9 +79,10 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
 
 @contextmanager
 def _in_scope(request: Request) -> Iterator[None]:
-    """Put the request into its scope, where `current_request` finds it, for the block only.
+    """Put the request into its scope for the block, so that `current_request` finds it.
 
-    Left there, scope and request would refer to each other, and wait for the garbage collector.
+    It is removed again: scope and request would refer to each other, and only the garbage
+    collector would free them.
     """
     request.scope[REQUEST] = request
     try:
@@ -92,6 +92,6 @@ def _in_scope(request: Request) -> Iterator[None]:
 
 
 async def _answer_of(response: Any) -> Answer:
-    """A response of Quart's as our answer: its body is small, and in memory."""
+    """Convert Quart's response, whose body is small and in memory."""
     body = await response.get_data(as_text=False)
     return Answer(response.status_code, encode_headers(response.headers), body)

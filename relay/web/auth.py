@@ -1,7 +1,7 @@
-"""The credential of a request: read, looked up, and held against what its route needs.
+"""Authenticate a request, and check that its credential is what the route needs.
 
-Authlib reads the Authorization header and judges expiry and scopes (RFC 6750); `Access` knows
-which credentials are live.
+Authlib parses the Authorization header and checks expiry and scopes (RFC 6750). `Access` looks
+up which credentials are live.
 """
 
 import time
@@ -22,7 +22,7 @@ from relay.web.request import SAFE_METHODS, Request, WebSocketRequest
 
 
 class _Validator(BearerTokenValidator):  # type: ignore[misc]  # Authlib has no types
-    """Authlib's, with a cache: it would split the same few scopes for each request."""
+    """Authlib's validator, with a cache: it splits the same few scopes for each request."""
 
     scope_insufficient = staticmethod(
         lru_cache(maxsize=64)(BearerTokenValidator.scope_insufficient)
@@ -35,7 +35,7 @@ _protector.register_token_validator(_validator)
 
 
 async def credential_for(request: Request, need: Need) -> Credential:
-    """The request's credential. Raises Unauthorized, InvalidToken, DatabaseAway, or a refusal."""
+    """The request's credential. Raises Unauthorized, InvalidToken, DatabaseAway, need.refusal."""
     try:
         credential = await credential_if_given(request)
     except InvalidToken as problem:
@@ -49,9 +49,9 @@ async def credential_for(request: Request, need: Need) -> Credential:
 
 
 async def credential_if_given(request: Request) -> Credential | None:
-    """The request's credential, or None where it brings none. Raises like `credential_for`.
+    """The request's credential, or None if it has none. Raises InvalidToken, DatabaseAway.
 
-    It is looked up once for a request: a rate limit may ask before the route does.
+    It is looked up once a request: a rate limit may ask before the route does.
     """
     if request.credential_problem is not None:
         raise request.credential_problem
@@ -68,7 +68,7 @@ async def credential_if_given(request: Request) -> Credential | None:
 
 
 async def viewer(request: Request) -> Credential:
-    """The credential of a stream's reader: a bearer, else `?ticket=`, else the cookie.
+    """The credential of a stream's reader: a bearer token, else `?ticket=`, else the cookie.
 
     Raises like `credential_for`.
     """
@@ -77,7 +77,7 @@ async def viewer(request: Request) -> Credential:
         return await credential_for(request, WATCHER)
 
     def comes_from(page: str) -> bool:
-        """Whether the page sent this. Relay's own page sends no Origin when it reads."""
+        """Whether this page sent the request. Relay's own page sends no Origin with a GET."""
         if request.origin is None:
             return request.services.origins.is_own(page) and _is_own_page(request)
         return request.origin == page
@@ -88,10 +88,10 @@ async def viewer(request: Request) -> Credential:
 
 
 def presented_token(request: Request) -> str | None:
-    """The bearer of a request, or its session cookie where that counts.
+    """The request's bearer token, or its session cookie if Relay's own page sent it.
 
-    Raises Unauthorized for an Authorization header that is no bearer, InvalidToken for an empty
-    bearer.
+    Raises Unauthorized for an Authorization header of another scheme, InvalidToken for a
+    malformed bearer token.
     """
     authorization = request.headers.get("Authorization")
     if authorization is not None:
@@ -105,7 +105,7 @@ def bearer(authorization: str) -> str:
     """The token of an Authorization header. Raises like `presented_token`."""
     carrier = SimpleNamespace(headers={"Authorization": authorization})
     try:
-        if not authorization.isascii():  # Authlib takes two characters of latin-1 for blanks
+        if not authorization.isascii():  # Authlib splits at two latin-1 characters, too
             raise UnsupportedTokenTypeError()
         token: str = _protector.parse_request_authorization(carrier)[1]
     except OAuth2Error:
@@ -118,21 +118,21 @@ def bearer(authorization: str) -> str:
 
 
 def cookie_name(secure: bool) -> str:
-    """On https the `__Host-` prefix keeps sibling hosts from planting one (RFC 6265bis)."""
+    """The session cookie's name. `__Host-` keeps sibling hosts from setting it (RFC 6265bis)."""
     return "__Host-relay_session" if secure else "relay_session"
 
 
 def came_by_cookie(request: Request) -> bool:
-    """Whether the credential that was looked up is the cookie; a ticket is not looked up."""
+    """Whether the credential that was looked up came in the cookie. Tickets are not looked up."""
     looked_up = request.found_credential is not None or request.credential_problem is not None
     return looked_up and "Authorization" not in request.headers
 
 
 def refuse_foreign_origin(request: Request, *, reading: bool = False) -> None:
-    """Refuse a page that is not listed. Raises ForeignOrigin.
+    """Refuse requests of pages whose Origin is not allowed. Raises ForeignOrigin.
 
-    Requests with safe methods are refused only with `reading`, for streams. Whether a page may
-    read an ordinary answer is decided by the browser, from CORS headers.
+    Safe methods are refused only with `reading`, for streams. Other answers to safe methods are
+    protected by the browser, which reads the CORS headers.
     """
     judged = reading or request.method not in SAFE_METHODS
     if (
@@ -153,7 +153,7 @@ def _require(request: Request, credential: Credential, need: Need) -> None:
 
 
 def _is_own_page(request: Request) -> bool:
-    """Whether Relay's own page sends this: the cookie counts for no other."""
+    """Whether Relay's own page sent the request: the cookie is ignored for all others."""
     if request.origin is not None:
         return request.services.origins.is_own(request.origin)
     return (
@@ -164,9 +164,9 @@ def _is_own_page(request: Request) -> bool:
 
 
 def _revoked_hook(request: Request, problem: InvalidToken) -> Credential:
-    """The hook token that the problem is about, if it is valid but for its revocation.
+    """The credential of a hook token that is revoked, and valid otherwise.
 
-    Raises the problem for any other.
+    Raises the problem for any other token.
     """
     token = presented_token(request)
     if problem.reason != "revoked" or token is None:
@@ -181,6 +181,6 @@ def _revoked_hook(request: Request, problem: InvalidToken) -> Credential:
 
 
 def _noted(credential: Credential) -> Credential:
-    """Have the request's later lines in the log name its user."""
+    """Add the user to the request's later log lines."""
     know(user_id=credential.user_id, token_id=credential.id)
     return credential

@@ -1,4 +1,4 @@
-"""What a 401 or 403 tells a client to do about it (RFC 6750, section 3), written by Authlib."""
+"""The WWW-Authenticate header of a 401 or 403 (RFC 6750, section 3), formatted by Authlib."""
 
 from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
 
@@ -8,7 +8,7 @@ REALM = "relay"
 
 
 def challenge(problem: Problem) -> str | None:
-    """The WWW-Authenticate header, where one is due; no error code when nothing was sent."""
+    """The problem's WWW-Authenticate header, if any; without an error code for Unauthorized."""
     if isinstance(problem, InsufficientScope):
         scope = {} if problem.scope is None else {"scope": problem.scope}
         return _bearer(InsufficientScopeError.error, problem.detail, **scope)
@@ -20,7 +20,7 @@ def challenge(problem: Problem) -> str | None:
 
 
 def _bearer(error: str, description: str, **attributes: str) -> str:
-    """Authlib's 403 class offers no header of its own, so its 401 class writes both."""
+    """Format with Authlib's 401 class: its 403 class formats no header."""
     refusal = InvalidTokenError(
         description=description.replace("\\", "").replace('"', "'"),
         realm=REALM,

@@ -1,7 +1,7 @@
-"""A request's body, read when a handler asks for it.
+"""Read a request's body when a handler asks for it.
 
-The server sends `100 Continue` when the first read waits. So a client that announces a body with
-`Expect: 100-continue` (RFC 9110, 10.1.1) sends it only after its credential was checked.
+The server sends `100 Continue` when the handler first waits for the body. A client that sent
+`Expect: 100-continue` (RFC 9110, 10.1.1) is therefore authenticated before it sends the body.
 """
 
 from contextlib import suppress
@@ -21,7 +21,7 @@ _TOO_LARGE = f"The body is too large: {MAX_BODY} bytes are allowed, {MAX_BATCH_B
 
 
 class ClientGone(Exception):
-    """The client left before its request was complete, so there is nothing to answer."""
+    """The client disconnected before its request was complete. No answer is sent."""
 
 
 class _Extent(Enum):
@@ -29,14 +29,14 @@ class _Extent(Enum):
 
     NOTHING = auto()
     WHOLE = auto()
-    PART = auto()  # too large, or too slow; the rest is not read any more
-    ABANDONED = auto()  # the client left
+    PART = auto()  # too large or too slow; the rest is not read
+    ABANDONED = auto()  # the client disconnected
 
 
 class RequestBody:
     """The body of one request. `timeout` is in seconds, for the whole body.
 
-    `transport` is None where another server than Relay's is around the application.
+    `transport` is None under another server than Relay's.
     """
 
     __slots__ = ("_extent", "_headers", "_intake", "_receive", "_timeout", "_transport")
@@ -57,7 +57,7 @@ class RequestBody:
         self._extent = _Extent.NOTHING
 
     async def read(self) -> bytes:
-        """All of it, once. Raises PayloadTooLarge, RequestTimeout, ClientGone."""
+        """Read the whole body, once. Raises PayloadTooLarge, RequestTimeout, ClientGone."""
         if self._came_with_head:
             message: Any = await self._receive()
             self._extent = _Extent.WHOLE
@@ -83,10 +83,10 @@ class RequestBody:
         raise RequestTimeout()
 
     async def pass_over(self, *, waiting: bool) -> None:
-        """Read what was not read, if the client sends it. Raises ClientGone.
+        """Read and drop a body that the handler did not read. Raises ClientGone.
 
-        Without `waiting` only what came with the head is read. A sender that waits for
-        `100 Continue` is left without it. What is too large or too slow is left unread.
+        Without `waiting`, only a body that came with the head is read. A client that waits for
+        `100 Continue` does not get it. A body that is too large or too slow is left unread.
         """
         expects = self._transport is not None and self._transport.waits_for_continue
         if self._extent is _Extent.NOTHING and (self._came_with_head or (waiting and not expects)):
@@ -97,11 +97,11 @@ class RequestBody:
 
     @property
     def _came_with_head(self) -> bool:
-        """Whether the whole body came with the request's head: it is little then."""
+        """Whether the whole body came with the request's head, and is small therefore."""
         return self._transport is not None and self._transport.body_is_here
 
 
 def _max_bytes(content_type: str) -> int:
-    """The bound of a body with this Content-Type."""
+    """The most bytes that a body of this Content-Type may have."""
     batch = content_type.partition(";")[0].strip().lower() == NDJSON
     return MAX_BATCH_BODY if batch else MAX_BODY

@@ -1,7 +1,7 @@
-"""Request bodies that are being read, bounded together: past the bound the oldest is given up.
+"""A bound on the memory of all request bodies that are being read.
 
-A body is small, but ten thousand connections may each bring one. An honest one arrives within a
-moment, so the one that has taken longest makes room for the others.
+A body is small, but ten thousand connections may each send one. Past the bound the body that has
+taken longest is cancelled with 408: an ordinary body arrives within a moment.
 """
 
 from collections.abc import Iterator
@@ -11,29 +11,29 @@ import trio
 
 from relay.observability import metrics
 
-MOST = 64 * 2**20  # bytes of all bodies that are being read: sixty-four of the largest at one time
+MOST = 64 * 2**20  # bytes: sixty-four of the largest bodies at a time
 
 
 class Body:
-    """A body that is being read: the `data` that has come, and the scope in which it is awaited."""
+    """A body that is being read: the data so far, and the cancel scope of the read."""
 
     __slots__ = ("data", "patience")
 
     def __init__(self, patience: trio.CancelScope) -> None:
-        self.data = bytearray()  # however small the pieces, none is copied twice
+        self.data = bytearray()  # appending copies each piece once, however small the pieces are
         self.patience = patience
 
 
 class Intake:
-    """The bodies of one app that are being read, at most `most` bytes in all."""
+    """The bodies that an app is reading, at most `most` bytes together."""
 
     def __init__(self, most: int = MOST) -> None:
         self._left = most
-        self._coming: dict[Body, None] = {}  # in the order in which they began
+        self._coming: dict[Body, None] = {}  # oldest first
 
     @contextmanager
     def body(self, timeout: float) -> Iterator[Body]:
-        """Read a body in the block, which is cancelled after `timeout` seconds, or to make room."""
+        """A block that reads a body; cancelled after `timeout` seconds, or to make room."""
         with trio.move_on_after(timeout) as patience:
             body = Body(patience)
             self._coming[body] = None
@@ -43,9 +43,9 @@ class Intake:
                 self._forget(body)
 
     def add(self, body: Body, piece: bytes) -> None:
-        """Add a piece to a body. Past the bound the bodies that began first are given up."""
+        """Add a piece to a body. Past the bound, the oldest bodies are cancelled."""
         if body not in self._coming:
-            return  # it was given up, and its block is about to be cancelled
+            return  # it was cancelled to make room
         body.data += piece
         self._left -= len(piece)
         while self._left < 0:

@@ -1,4 +1,4 @@
-"""The session's cookie: where it is set and taken away, and for which pages."""
+"""Set and delete the session cookie."""
 
 from werkzeug.http import dump_cookie
 
@@ -10,17 +10,17 @@ Header = tuple[bytes, bytes]
 
 
 def keeps_cookies(request: Request) -> bool:
-    """Relay's own page does, and a client that is no page at all; no page elsewhere."""
+    """Whether to send cookies: to Relay's own page and to programs, not to other pages."""
     return request.origin is None or request.services.origins.is_own(request.origin)
 
 
 def set_cookie(request: Request, token: str) -> list[Header]:
-    """The header that hands out a session, where the client keeps cookies."""
+    """The Set-Cookie header of a new session; none where the client gets no cookies."""
     return [_header(request, token, MAX_LIFETIME)] if keeps_cookies(request) else []
 
 
 def delete_cookie(request: Request) -> Header:
-    """The header that takes the session away."""
+    """The Set-Cookie header that deletes the session cookie."""
     return _header(request, "", 0)
 
 

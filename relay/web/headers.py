@@ -1,11 +1,11 @@
-"""Header fields of a request, by name."""
+"""Look up the header fields of a request by name."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 
 class RequestHeaders(Mapping[str, str]):
-    """Header fields by name, in any case. Of several with one name the first counts."""
+    """Header fields by case-insensitive name. Of repeated fields the first counts."""
 
     __slots__ = ("_all", "_fields")
 
@@ -20,7 +20,7 @@ class RequestHeaders(Mapping[str, str]):
         return isinstance(name, str) and name.lower().encode() in self._fields
 
     def get(self, name: str, default: Any = None) -> Any:
-        """As Mapping's, which would raise and catch for each field that is missing."""
+        """Like Mapping.get, without its exception for each missing field."""
         value = self._fields.get(name.lower().encode())
         return default if value is None else value.decode("latin-1")
 
@@ -31,7 +31,7 @@ class RequestHeaders(Mapping[str, str]):
         return len(self._fields)
 
     def joined(self, name: bytes) -> str | None:
-        """All fields of a name in one (RFC 9110, 5.3); `name` is in lower case."""
+        """All fields of a name, joined by commas (RFC 9110, 5.3); `name` is in lower case."""
         if name not in self._fields:
             return None
         return b", ".join([text for field, text in self._all if field == name]).decode("latin-1")

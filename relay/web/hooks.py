@@ -1,4 +1,4 @@
-"""The checks before every handler, on both ways to it: the table of direct routes, and Quart."""
+"""Checks that run before every handler, on direct routes and on Quart's routes alike."""
 
 from relay.errors import NotFound
 from relay.web.auth import refuse_foreign_origin
@@ -7,9 +7,10 @@ from relay.web.request import Request
 
 
 def run_hooks(request: Request, rule: str | None) -> None:
-    """Name the route, refuse foreign pages and other spellings. Raises ForeignOrigin, NotFound.
+    """Set the route's name for logs and metrics, and check Origin and path.
 
-    `rule` is the route's address in the URL map; None where no route has the request's path.
+    `rule` is the route's rule in the URL map; None if no route matches the path. Raises
+    ForeignOrigin, NotFound.
     """
     if rule is not None:
         request.scope[ROUTE] = rule
@@ -18,7 +19,7 @@ def run_hooks(request: Request, rule: str | None) -> None:
 
 
 def _refuse_other_spellings(request: Request) -> None:
-    """Refuse `//path` and `%2Fpath`: a proxy's rule on `/path` must hold, and Quart routes both."""
+    """Refuse `//path` and `%2Fpath`: Quart routes both, past a proxy's rule on `/path`."""
     raw: bytes = request.scope.get("raw_path", b"")
     if raw.startswith(b"//") or (b"%" in raw and b"%2f" in raw.lower()):
         raise NotFound()

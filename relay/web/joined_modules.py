@@ -1,8 +1,8 @@
-"""Several JavaScript modules joined into one: one address, so one version and one file to copy.
+"""Join JavaScript modules into one file, so that a page loads and copies a single module.
 
-The parts stay ordinary modules, which Node and editors read as they are. Joining asks three things
-of them: each import is one line that names what it takes, each export stands before a class, a
-function or a constant, and no name stands at the top level of two parts.
+The parts stay ordinary modules that Node and editors can read. They must follow three rules: each
+import is one line with its names, each export precedes a class, a function or a constant, and no
+top-level name occurs in two parts.
 """
 
 import re
@@ -11,15 +11,15 @@ from pathlib import Path
 _IMPORT = re.compile(r"import \{ \w+(?:, \w+)* \} from '(\./[\w./-]+\.js)';")
 _RE_EXPORT = re.compile(r"(export \{ \w+(?:, \w+)* \}) from '(\./[\w./-]+\.js)';")
 _EXPORT = re.compile(r"export (?=(?:async function|class|const|function) \w)")
-_TYPE_IMPORT = re.compile(r"/\*\* @typedef \{import\(.+\*/")  # its path holds for the part alone
+_TYPE_IMPORT = re.compile(r"/\*\* @typedef \{import\(.+\*/")  # relative to the part, so dropped
 _OTHER = re.compile(r"(?:import|export)\b")
 
 
 def join_modules(entry: Path) -> bytes:
-    """The module at `entry` with all that it imports before it; it exports what it did.
+    """The module at `entry`, after all modules that it imports. Its exports stay the same.
 
-    Each module stands once, below a line with its path. Raises ValueError for an import or an
-    export of another form, OSError for a module that is not there.
+    Each module occurs once, below a comment with its path. Raises ValueError for an import or an
+    export of another form, OSError for a missing module.
     """
     entry = entry.resolve()
     texts = [f"// {entry.name} and its parts, joined; what a page imports stands last.\n"]

@@ -1,4 +1,4 @@
-"""Request bodies as models: strict JSON."""
+"""Decode JSON request bodies into models, strictly."""
 
 import re
 from functools import lru_cache
@@ -28,14 +28,14 @@ _UNKNOWN = re.compile(r"unknown field `([^`]+)`")
 def media_type(request: Request, *allowed: str) -> str:
     """The request's media type, one of these. Raises UnsupportedMediaType."""
     if request.headers.get("Content-Encoding"):
-        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
+        raise UnsupportedMediaType("Send the body uncompressed, without a Content-Encoding.")
     given, charset = _media_type(request.headers.get("Content-Type", ""))
     if given not in allowed or charset not in ("utf-8", "utf8"):
         raise UnsupportedMediaType(f"Send `Content-Type: {' or '.join(allowed)}`, in UTF-8.")
     return given
 
 
-@lru_cache(maxsize=64)  # clients of one Relay spell it in a few ways
+@lru_cache(maxsize=64)  # clients spell it in a few ways
 def _media_type(content_type: str) -> tuple[str, str]:
     """The media type and the charset, in lower case."""
     given, parameters = parse_options_header(content_type)
@@ -43,7 +43,7 @@ def _media_type(content_type: str) -> tuple[str, str]:
 
 
 async def read_json(request: HTTPRequest, model: type[T], *, optional: bool = False) -> T:
-    """The JSON body as a model. With `optional`, no body is an empty object.
+    """Decode the JSON body. With `optional`, an empty body counts as `{}`.
 
     Raises BadRequest, Invalid, UnsupportedMediaType, and what RequestBody.read raises.
     """
@@ -61,7 +61,7 @@ async def read_json(request: HTTPRequest, model: type[T], *, optional: bool = Fa
 
 
 def field_error(message: str) -> FieldError:
-    """msgspec's sentence, with the field it is about named apart."""
+    """Split msgspec's message into the field and what is wrong with it."""
     path = _PATH.search(message)
     text = message[: path.start()] if path else message
     for pattern, plain in ((_MISSING, "is missing"), (_UNKNOWN, "is not a field here")):
@@ -69,5 +69,5 @@ def field_error(message: str) -> FieldError:
             prefix = f"{path[1]}." if path else ""
             return FieldError(f"{prefix}{named(match[1])}", plain)
     where = path[1] if path else "body"
-    # the value itself is not repeated: it may be a secret that was put in the wrong place
+    # the value is not repeated: it may be a secret in the wrong place
     return FieldError(where, _VALUE.sub("", text[:1].lower() + text[1:]))

@@ -1,7 +1,7 @@
-"""Which credential a route needs, as data: what is admitted, what is refused, how it is told.
+"""Which credential a route needs, as data.
 
-A route declares its need with `@needs` (relay/web/routes.py); relay/web/auth.py keeps it, and the
-reference is made of it.
+A route declares its need with `@needs` (relay/web/routes.py). relay/web/auth.py enforces it, and
+relay/web/openapi/ documents it.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,10 @@ _REFUSALS = (Unauthorized, InvalidToken, DatabaseAway)
 class Need:
     """The credential that a route needs.
 
-    `accepts` are security schemes of the reference, and `refuses` what the need may refuse. One of
-    `scopes` is enough; without any, every live credential is admitted. `refusal` makes the problem
-    for a credential that has none of them. `revoked`: a revoked hook token is admitted, too.
-    `by_handler`: the handler reads the credential by itself.
+    `accepts`: security schemes of the OpenAPI document. `refuses`: the problems it may raise.
+    `scopes`: one of them is enough; if empty, every live credential is admitted. `refusal` makes
+    the problem for a credential that has none of them. `revoked`: a revoked hook token is admitted
+    as well. `by_handler`: the handler checks the credential, if any, by itself.
     """
 
     accepts: tuple[str, ...] = ()
@@ -40,15 +40,19 @@ class Need:
 
 
 def _may_not_publish() -> Problem:
-    return InsufficientScope("Publishing takes a hook token that may.", scope=Scope.PUBLISH)
+    return InsufficientScope(
+        "This token is watch-only. Use one that can publish.", scope=Scope.PUBLISH
+    )
 
 
 def _may_not_watch() -> Problem:
-    return InsufficientScope("This token may publish only, not watch.", scope=Scope.WATCH)
+    return InsufficientScope(
+        "This token is publish-only. Use one that can watch.", scope=Scope.WATCH
+    )
 
 
 NOTHING = Need(by_handler=True)
-"""Open to every client that can reach Relay."""
+"""No credential: open to every client that can reach Relay."""
 
 SESSION = Need(
     accepts=("session", "cookie"), refuses=(*_REFUSALS, SessionRequired), scopes=(Kind.SESSION,)
@@ -72,11 +76,11 @@ WATCHER = Need(
 """A session, or a hook token that may watch."""
 
 ANY_OR_REVOKED = Need(accepts=("session", "hook", "cookie"), refuses=_REFUSALS, revoked=True)
-"""A session or a hook token, revoked or not: a repeated revocation gets the same answer."""
+"""A session or a hook token. A revoked token may revoke itself again, with the same answer."""
 
 VIEWER = Need(
     accepts=("session", "hook", "ticket", "cookie"),
     refuses=(*_REFUSALS, InsufficientScope, ForeignOrigin),
     by_handler=True,
 )
-"""What opens a stream: a bearer, a ticket or the cookie; the handler calls `viewer`."""
+"""What opens a stream: a bearer token, a ticket or the cookie. The handler calls `viewer`."""

@@ -1,4 +1,4 @@
-"""A problem, or a failure of ours, as the answer to the request."""
+"""Turn problems and unexpected exceptions into answers."""
 
 import structlog
 import trio
@@ -12,15 +12,15 @@ from relay.web.bearer_challenges import challenge
 from relay.web.cookies import delete_cookie
 from relay.web.request import Request
 
-RATE_LIMITED_DELAY_SECONDS = 0.25  # a client that floods Relay does not set the pace
+RATE_LIMITED_DELAY_SECONDS = 0.25  # slows down clients that retry at once
 
 log = structlog.get_logger("relay.app")
 
 
 async def problem_answer(problem: Problem, request: Request) -> Answer:
-    """The problem document, counted and noted for the log.
+    """The answer with the problem document. Counts the problem, and adds it to the log line.
 
-    RateLimited is answered RATE_LIMITED_DELAY_SECONDS late.
+    RateLimited is delayed by RATE_LIMITED_DELAY_SECONDS.
     """
     metrics.problems.labels(problem.code).inc()
     know(problem=problem.code)
@@ -36,11 +36,11 @@ async def problem_answer(problem: Problem, request: Request) -> Answer:
     if (header := challenge(problem)) is not None:
         headers.append((b"www-authenticate", header.encode()))
     if isinstance(problem, InvalidToken) and came_by_cookie(request):
-        headers.append(delete_cookie(request))  # or the page would send it for ever
+        headers.append(delete_cookie(request))  # the page would go on sending it
     return Answer(problem.status, headers, body)
 
 
 async def fault_answer(error: Exception, request: Request) -> Answer:
-    """A 500 without details. The log has them, under the request id that the answer names."""
+    """A 500 without details. They are in the log, under the answer's request id."""
     log.error("request_failed", exc_info=error)
     return await problem_answer(Internal(), request)

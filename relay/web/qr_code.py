@@ -1,9 +1,9 @@
-"""A link as a picture for the camera of a phone."""
+"""QR codes of links."""
 
 import segno
 
 
 def qr_image(text: str) -> str:
-    """Its QR code as the address of an image: dark on light with its quiet zone, in any theme."""
+    """The text's QR code as a data URI: dark on light with a quiet zone, in any theme."""
     code = segno.make(text, micro=False)
     return code.svg_data_uri(border=4, dark="#000", light="#fff", omitsize=True, nl=False)

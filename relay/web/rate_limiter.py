@@ -1,4 +1,4 @@
-"""Keeps the limits that routes declare: quart-rate-limiter counts, in the memory of `Limits`."""
+"""Enforce the rate limits of routes with quart-rate-limiter, which counts in `Limits`."""
 
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -19,7 +19,7 @@ from relay.web.request import Request, current_request
 
 
 def keep_limits(app: Quart, settings: Settings) -> None:
-    """Keep the declared limits of an app; call it when every route is registered."""
+    """Enforce the declared limits of an app. Call it after every route is registered."""
     RateLimiter(
         app,
         key_function=_counted,
@@ -33,18 +33,18 @@ def keep_limits(app: Quart, settings: Settings) -> None:
 
 
 def _under(rate: Rate, view: Any) -> Any:
-    """The view, under this app's own rate: the declared function belongs to every app."""
+    """Wrap the view with this app's rate. The declared function is shared by all apps."""
 
     @wraps(view)
     async def limited_view(*args: Any, **kwargs: Any) -> Any:
         return await view(*args, **kwargs)
 
-    # a burst at once, then one an interval: the extension's count in its period
+    # the extension takes a count and a period: a burst at once, then one each interval
     return rate_limit(rate.burst, timedelta(seconds=rate.burst * rate.interval))(limited_view)
 
 
 def rate_limited(error: RateLimitExceeded, request: Request) -> RateLimited:
-    """The extension's refusal as our problem."""
+    """Convert the extension's exception into a problem."""
     limit = _current_limit()
     metrics.rate_limited.labels(limit.name).inc()
     know(limit=limit.name)
@@ -61,15 +61,15 @@ def _current_limit() -> Limit:
 
 
 async def _is_preflight() -> bool:
-    """Preflights are not counted: only the call after one is."""
+    """Preflights are not counted; the call after one is."""
     return request.method == "OPTIONS"
 
 
 async def _counted() -> str:
     """The key that is counted: the user where the limit is per user, else the address.
 
-    Without a valid credential it is the address. The credential is kept with the request, so
-    nothing waits between the extension's `get` and its `set`, and its limits are exact.
+    Without a valid credential it is the address. The credential is looked up here, before the
+    extension's `get` and `set`: nothing waits between those two, so the limits are exact.
     """
     asked = current_request()
     if _current_limit().per_user:
@@ -77,12 +77,12 @@ async def _counted() -> str:
             if (credential := await credential_if_given(asked)) is not None:
                 return str(credential.user_id)
         except Unauthorized:
-            pass  # the route will say so
+            pass  # the route raises it again
     return asked.address_block
 
 
 class Store(RateLimiterStoreABC):
-    """The extension's memory: the allowances of the app's own limits, on a monotonic clock."""
+    """The extension's store, backed by the app's `Limits`, on a monotonic clock."""
 
     async def before_serving(self) -> None:
         """Nothing to open."""
@@ -91,13 +91,13 @@ class Store(RateLimiterStoreABC):
         """Nothing to close."""
 
     async def get(self, key: str, default: datetime) -> datetime:
-        """`default` is the extension's now."""
+        """The key's TAT. `default` is the extension's current time."""
         allowances = current_request().services.limits.allowances
         now = allowances.clock()
         return default + timedelta(seconds=allowances.get(key, now) - now)
 
     async def set(self, key: str, tat: datetime) -> None:
-        """`tat` is the key's theoretical arrival time (relay/rate_limiting.py)."""
+        """Store the key's TAT, its theoretical arrival time (relay/rate_limiting.py)."""
         allowances = current_request().services.limits.allowances
         ahead = (tat - datetime.now(UTC)).total_seconds()
         allowances.set(key, allowances.clock() + ahead)

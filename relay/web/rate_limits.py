@@ -1,9 +1,9 @@
-"""Which rate limit a route has, declared beside the route.
+"""Declare each route's rate limit beside the route, and charge events and handshakes.
 
-`@limited` counts a route's requests; relay/web/rate_limiter.py keeps it, with quart-rate-limiter.
-Events and handshakes are charged by their handlers: the extension counts requests, not events, and
-does not see WebSockets. Every route declares which it is, and a test walks the URL map for routes
-that do not.
+`@limited` counts a route's requests; relay/web/rate_limiter.py enforces it with
+quart-rate-limiter. The extension counts requests, not events, and does not see WebSockets, so
+handlers charge events and handshakes. Every route must declare one of the three; a test walks the
+URL map.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 class Limit:
     """A limit's name in the metric, and the setting that holds its rate.
 
-    `per_user`: it counts the calls of a user, else those of an address.
+    `per_user`: it counts calls per user, else per address.
     """
 
     name: str
@@ -40,7 +40,7 @@ PAGES = Limit("pages", "rate_pages")
 
 
 def limited(limit: Limit) -> Callable[[Handler], Handler]:
-    """Count the route's calls against this limit."""
+    """Count the route's requests against this limit."""
 
     def declare(handler: Handler) -> Handler:
         return _declared(handler, limit, RateLimited)
@@ -49,12 +49,12 @@ def limited(limit: Limit) -> Callable[[Handler], Handler]:
 
 
 def limited_by_handler(handler: Handler) -> Handler:
-    """The handler charges by itself: events, or handshakes."""
+    """The handler charges what it takes: events or handshakes."""
     return rate_exempt(_declared(handler, "by the handler", RateLimited))
 
 
 def unlimited(why: str) -> Callable[[Handler], Handler]:
-    """The route may be called without end, for this reason."""
+    """The route has no rate limit, for this reason."""
 
     def declare(handler: Handler) -> Handler:
         return rate_exempt(_declared(handler, f"none: {why}"))
@@ -69,23 +69,23 @@ def _declared(handler: Handler, limit: Limit | str, *refuses: type[Problem]) -> 
 
 
 def charge_events(request: Request, events: int) -> None:
-    """Charge what a request publishes, to its token and its address. Raises RateLimited."""
+    """Charge published events to the request's token and address. Raises RateLimited."""
     limits, token_id = request.services.limits, request.credential.id
     _charge(request, lambda: limits.publish(token_id, request.address_block, events))
 
 
 def charge_handshake(request: Request) -> None:
-    """Charge a new stream to the address that opens it. Raises RateLimited."""
+    """Charge a new stream to its address. Raises RateLimited."""
     _charge(request, lambda: request.services.limits.connect_from(request.address_block))
 
 
 def charge_viewer(request: Request, user_id: UUID) -> None:
-    """Charge a new stream to the user it is for. Raises RateLimited."""
+    """Charge a new stream to its user. Raises RateLimited."""
     _charge(request, lambda: request.services.limits.connect_as(user_id))
 
 
 def _charge(request: Request, take: Callable[[], Quota | None]) -> None:
-    """Charge, and put what is left of the quota into the answer's headers. Raises RateLimited."""
+    """Charge, and put the quota into the answer's RateLimit headers. Raises RateLimited."""
     try:
         quota = take()
     except OverLimit as refused:

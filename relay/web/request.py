@@ -1,7 +1,7 @@
-"""A request as the server hands it over: the scope of ASGI, and its events when they are needed.
+"""The request objects that all handlers use, made from the ASGI scope.
 
-Handlers work on these objects, whichever way the request took to them. Quart's own request is
-made only where Quart routes; `current_request` is the way back from it.
+Quart's own request object is made only for the routes that Quart handles. `current_request` finds
+ours from there.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ from relay.web.body_budget import Intake
 from relay.web.headers import RequestHeaders
 from relay.web.middleware.access_log import request_id
 
-REQUEST = "relay.request"  # the request's key in its scope, while Quart handles it
+REQUEST = "relay.request"  # the key of our request in the scope, while Quart handles it
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 
 
 class Request:
-    """What an HTTP request and a WebSocket's handshake have in common."""
+    """What HTTP requests and WebSocket handshakes have in common."""
 
     __slots__ = (
         *("_args", "credential_problem", "found_credential", "headers"),
@@ -42,15 +42,15 @@ class Request:
         self.services = services
         self.headers = RequestHeaders(list(scope["headers"]))
         self.path_args: Mapping[str, str] = {}
-        self.started = False  # the answer
+        self.started = False  # whether the answer has begun
         self._args: dict[str, str] | None = None
-        # once it was looked for: the credential, or the problem with it
+        # after the lookup: the credential, or the problem with it
         self.found_credential: Credential | None = None
         self.credential_problem: Problem | None = None
 
     @property
     def method(self) -> str:
-        """A handshake is a GET (RFC 6455, 4.1)."""
+        """The method. A WebSocket handshake is a GET (RFC 6455, 4.1)."""
         method: str = self.scope.get("method", "GET")
         return method
 
@@ -61,12 +61,12 @@ class Request:
 
     @property
     def origin(self) -> str | None:
-        """The page that sends this, where a browser says so; of two, both, which is no page."""
+        """The Origin header, if any. Two of them are joined, and match no allowed origin."""
         return self.headers.joined(b"origin")
 
     @property
     def args(self) -> Mapping[str, str]:
-        """The query's parameters. Of several with one name the first counts."""
+        """The query parameters. Of repeated names the first counts."""
         if self._args is None:
             query = self.scope["query_string"].decode("utf-8", "replace")
             pairs = parse_qsl(query, keep_blank_values=True) if query else []
@@ -75,36 +75,36 @@ class Request:
 
     @property
     def cookies(self) -> Mapping[str, str]:
-        """The cookies; HTTP/2 may spread them over several headers."""
+        """The cookies. HTTP/2 may split them over several headers."""
         found = [value for name, value in self.scope["headers"] if name == b"cookie"]
         return parse_cookie(b"; ".join(found).decode("latin-1"))
 
     @property
     def address(self) -> str:
-        """The peer's address, or the one that the trusted proxies name."""
+        """The client's address: the peer's, or the one that trusted proxies report."""
         client = self.scope.get("client")
         return client[0] if client else "local"
 
     @property
     def address_block(self) -> str:
-        """What rate limits and bounds count as one address."""
+        """The address, or its IPv6 /64: what limits count as one client."""
         return address_block(self.address)
 
     @property
     def credential(self) -> Credential:
-        """The credential that the route needs; not for a route that needs none."""
+        """The credential that the route's need has admitted. For routes that need one."""
         assert self.found_credential is not None, "the route needs no credential"
         return self.found_credential
 
     @property
     def transport(self) -> Transport | None:
-        """The connection, where Relay's own server is around the application."""
+        """The connection under Relay's own server; None under another server."""
         extensions: dict[str, Any] = self.scope.get("extensions") or {}
         return extensions.get(EXTENSION)
 
 
 class HTTPRequest(Request):
-    """An HTTP request, and the way for its answer."""
+    """An HTTP request, with methods that send its answer."""
 
     __slots__ = ("_receive", "_send", "body")
 
@@ -128,40 +128,40 @@ class HTTPRequest(Request):
         self._send = send
 
     async def pass_over_body(self) -> None:
-        """Read what is left of the body, so that the next request may follow. Raises ClientGone.
+        """Read and drop an unread body, so that the connection can go on. Raises ClientGone.
 
-        A body has no meaning for a safe method (RFC 9110, 9.3.1): it is not waited for.
+        It does not wait for the body of a safe method, which has no meaning (RFC 9110, 9.3.1).
         """
         await self.body.pass_over(waiting=self.method not in SAFE_METHODS)
 
     async def send(self, answer: Answer) -> None:
-        """Send the whole answer. The server ends the connection if the body was not all read."""
+        """Send the whole answer. The server closes the connection if body bytes are unread."""
         without_body = self.method == "HEAD" or answer.status in (204, 304)
         await self.start(answer.status, answer.headers)
         await self._send(_part(b"" if without_body else answer.body, more=False))
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Begin an answer that `write` continues and `end` ends."""
+        """Start a streamed answer, for `write` and `end`."""
         self.started = True
         start: Any = {"type": "http.response.start", "status": status, "headers": headers}
         await self._send(start)
 
     async def write(self, part: bytes) -> None:
-        """Send a part of the answer's body."""
+        """Send a part of the streamed body."""
         await self._send(_part(part, more=True))
 
     async def end(self) -> None:
-        """End the answer."""
+        """End the streamed body."""
         await self._send(_part(b"", more=False))
 
     async def left(self) -> None:
-        """Wait until the client has left. Body bytes that come until then are dropped."""
+        """Wait for the client's disconnect, and drop body bytes until then."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
 
 class WebSocketRequest(Request):
-    """A WebSocket's handshake, and the socket that it asks for."""
+    """A WebSocket's handshake, and the socket that it opens."""
 
     __slots__ = ("socket",)
 
@@ -172,22 +172,22 @@ class WebSocketRequest(Request):
         self.socket = Socket(receive, send)
 
     async def accept(self, subprotocol: str | None) -> None:
-        """Open the WebSocket."""
+        """Accept the handshake."""
         self.started = True
         await self.socket.accept(subprotocol)
 
     async def send(self, answer: Answer) -> None:
-        """Refuse the handshake with this answer."""
+        """Reject the handshake with this answer."""
         self.started = True
         await self.socket.refuse(answer.status, answer.headers, answer.body)
 
 
 def current_request() -> Request:
-    """The request that Quart handles in this task."""
+    """Our request object for the one that Quart handles in this task."""
     scope: Any = request.scope if has_request_context() else websocket.scope
     return cast("Request", scope[REQUEST])
 
 
 def _part(body: bytes, *, more: bool) -> Any:
-    """A part of an answer's body, as ASGI has it."""
+    """ASGI's `http.response.body` event."""
     return {"type": "http.response.body", "body": body, "more_body": more}

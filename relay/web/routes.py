@@ -1,9 +1,9 @@
-"""One handler for each route, and the two ways to it.
+"""Connect each route to its handler, through Quart or directly.
 
-`@needs` makes a handler's Quart view: the declaration that the URL map, quart-schema and
-quart-rate-limiter read. Most requests take Quart's way to it. A route marked `@direct` is in the
-table that the connection looks at first, so that its requests pass Quart by; the handler, the
-hooks and the answer are the same.
+`@needs` makes the Quart view of a handler, which the URL map, quart-schema and quart-rate-limiter
+read. Quart routes most requests to that view. Routes marked `@direct` are also in a table that the
+ASGI connection consults first, to save the time that Quart takes. Hooks, handler and answer are
+the same on both paths.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,13 +23,13 @@ from relay.web.rate_limits import Limit
 from relay.web.request import HTTPRequest, Request, WebSocketRequest, current_request
 
 Handler = Callable[[Any], Awaitable[Answer | None]]
-"""Takes an HTTPRequest or a WebSocketRequest. None: it has answered by itself."""
+"""Takes an HTTPRequest or a WebSocketRequest. Returns None if it has sent its answer itself."""
 
-WEBSOCKET = "WEBSOCKET"  # stands for the method in the table
+WEBSOCKET = "WEBSOCKET"  # the table's method of WebSocket routes
 
 
 class Route(NamedTuple):
-    """A route as its blueprint declares it. `rule` is its address in the URL map."""
+    """A declared route. `rule` is its rule in the URL map."""
 
     rule: str
     need: Need
@@ -38,7 +38,7 @@ class Route(NamedTuple):
 
     @classmethod
     def of(cls, rule: str, view: Any) -> Self:
-        """The route of a view that `@needs` has made."""
+        """The route of a view made by `@needs`."""
         return cls(rule, view.need, view.handler, bool(view.described.body))
 
 
@@ -64,9 +64,9 @@ def needs(need: Need) -> Callable[[Handler], Any]:
 
 
 def direct(view: Any) -> Any:
-    """Have the connection look for this route before it asks Quart.
+    """Serve this route without Quart.
 
-    The route's handler charges its own limits: quart-rate-limiter counts Quart's requests only.
+    Its handler must charge its own limit: quart-rate-limiter sees only requests that Quart routes.
     """
     view.direct = True
     return view
@@ -75,7 +75,7 @@ def direct(view: Any) -> Any:
 def direct_routes(app: Quart) -> DirectRoutes:
     """The table of the routes marked `@direct`, from the URL map.
 
-    Raises TypeError for one with a limit that would not be kept.
+    Raises TypeError for one whose limit would not be enforced.
     """
     found: DirectRoutes = {}
     for rule in app.url_map.iter_rules():
@@ -90,7 +90,7 @@ def direct_routes(app: Quart) -> DirectRoutes:
 
 
 async def answer_direct(request: HTTPRequest | WebSocketRequest, route: Route) -> Answer | None:
-    """The answer of a route in the table, as Quart's way would give it."""
+    """Answer a request of a direct route: hooks, then the handler."""
     try:
         run_hooks(request, route.rule)
     except Problem as problem:
@@ -99,11 +99,11 @@ async def answer_direct(request: HTTPRequest | WebSocketRequest, route: Route) -
 
 
 async def answer(request: Request, route: Route) -> Answer | None:
-    """What the handler answers, or the problem that refuses the request.
+    """Check the credential and run the handler. Problems and failures become answers.
 
-    A body that the handler does not read is passed over first: a request whose body is malformed,
-    or whose client leaves before its end, has no effect. A body that is too large or too slow is
-    left unread, and the handler answers.
+    A body that the handler does not read is read and dropped before: a request with a malformed or
+    incomplete body must have no effect. A body that is too large or too slow stays unread, and the
+    handler runs.
     """
     try:
         if not route.need.by_handler:
@@ -117,18 +117,18 @@ async def answer(request: Request, route: Route) -> Answer | None:
         return None
     except Exception as error:
         if request.started:
-            raise  # the server cuts the connection: the answer cannot be taken back
+            raise  # the answer has begun, so the server can only cut the connection
         return await fault_answer(error, request)
 
 
 class _Handed(Response):
-    """A handler's answer on its way through Quart, which adds no header of its own."""
+    """A handler's answer as Quart's response, without Quart's default headers."""
 
-    default_mimetype = None  # type: ignore[assignment]  # the handler gives the type
+    default_mimetype = None  # type: ignore[assignment]  # the handler sets it
 
 
 def quart_response(answer: Answer | None) -> Response:
-    """An answer as Quart has it; an empty one where the handler has answered by itself."""
+    """Convert an answer to Quart's response; an empty one if the handler has sent its own."""
     if answer is None:
         return _Handed(b"", 204)
     response = _Handed(answer.body, answer.status)

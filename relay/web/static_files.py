@@ -1,4 +1,4 @@
-"""Small files for browsers: kept in memory, sent again only when they changed."""
+"""Serve small files from memory, with ETags."""
 
 from hashlib import sha256
 
@@ -9,16 +9,16 @@ from relay.web.answers import Answer
 from relay.web.openapi.describe import Text
 from relay.web.request import Request
 
-# asked for every time, sent only when changed: a page never meets scripts of another version
+# browsers revalidate every time, so a page never loads scripts of another version
 CACHING = b"no-cache"
 
-# What the reference says of all files: the answer to a client that has the file, and the headers.
-UNCHANGED = Text("You have it already.")
+# for the OpenAPI descriptions of routes that serve files
+UNCHANGED = Text("Not modified: your copy is current.")
 FILE_HEADERS = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
 
 
 class File(msgspec.Struct, frozen=True):
-    """One file, as it is sent."""
+    """A file as it is sent."""
 
     body: bytes
     content_type: str
@@ -26,15 +26,15 @@ class File(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, body: bytes, content_type: str) -> "File":
-        """A file with its ETag, which is made from the body."""
+        """Make a file, with an ETag that is a hash of its body."""
         return cls(body, content_type, sha256(body).hexdigest()[:32])
 
 
 def file_answer(request: Request, file: File) -> Answer:
-    """The file, or 304 to a client that has it already.
+    """The file, or 304 if the client has this version.
 
-    A 304 has the file's type, too: the security headers depend on it, and a browser takes those of
-    the 304 for its copy.
+    A 304 has a Content-Type, too: the security headers depend on it, and a browser replaces those
+    of its copy with those of the 304.
     """
     headers = [
         (b"content-type", file.content_type.encode()),

@@ -1,1 +1,1 @@
-"""Rings of plain ASGI around the application: proxy headers, access log, CORS, security headers."""
+"""ASGI middleware around the application: proxy headers, access log, CORS, security headers."""

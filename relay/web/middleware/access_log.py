@@ -1,7 +1,7 @@
-"""The ring that gives every request an id, and counts, times and logs it once.
+"""Middleware that gives every request an id, and counts, times and logs it.
 
-Plain ASGI, so that it also sees what Quart never does: handshakes refused before a handler,
-and responses that fail half-way.
+It is plain ASGI, so that it also sees handshakes that are refused before a handler runs, and
+responses that fail half-way. Quart's own hooks do not.
 """
 
 import logging
@@ -18,12 +18,12 @@ from relay.server.request_id import request_id_of
 
 # Keys of the scope.
 REQUEST_ID = "relay.request_id"
-QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set where the request is charged
+QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set when the request is charged
 ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
-_STRAY = frozenset({404, 405})  # mostly scanners: nothing that an operator wants to read
+_STRAY = frozenset({404, 405})  # mostly scanners, so not logged at `info`
 
 _NAME = "relay.request"
 _level_of = logging.getLogger(_NAME)
@@ -31,12 +31,12 @@ log = get_logger(_NAME)
 
 
 def request_id(scope: Any) -> str:
-    """The id of the request this scope belongs to."""
+    """The id of this scope's request."""
     return str(scope.get(REQUEST_ID, ""))
 
 
 class Observed:
-    """The ring. Inside it `request_id` works on the scope, and lines of the log carry the id."""
+    """The middleware. Inside it, `request_id` works and log lines have the request id."""
 
     def __init__(self, app: ASGIFramework) -> None:
         self._app = app
@@ -71,7 +71,7 @@ class Observed:
                 seconds.observe(time.perf_counter() - started)
             await send(message)
 
-        # Not forgotten when the app raises: the server's line about that names the request too.
+        # kept when the app raises: the server logs that, and its line needs the request id
         token = about(request_id=identifier)
         try:
             await self._app(scope, receive, observed_send)
@@ -92,7 +92,7 @@ def _series(route: str, method: str, status: int) -> Any:
 
 
 def _tell_end(route: str, method: str, status: int, seconds: float) -> None:
-    """Write the one line at the end. A close code in the log's context shows a stream."""
+    """Log the request's end. A close code in the log context means that it was a stream."""
     streamed = "code" in known()
     level = _weight_of_stream(known()["code"]) if streamed else _weight(status)
     if not _level_of.isEnabledFor(level):
@@ -107,7 +107,7 @@ def _tell_end(route: str, method: str, status: int, seconds: float) -> None:
 
 
 def _weight(status: int) -> int:
-    """The level of an answer's line. At `info` ordinary answers have none: metrics count them."""
+    """The line's level. Ordinary answers are below `info`: metrics count them."""
     if status >= 500:
         return logging.WARNING
     if status >= 400 and status not in _STRAY:

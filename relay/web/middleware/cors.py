@@ -1,7 +1,7 @@
-"""Which pages elsewhere may read an answer (CORS). All answers get these headers from here.
+"""Middleware that adds CORS headers: pages of the listed origins may read answers.
 
-Never `*`, and never `Access-Control-Allow-Credentials`: across origins a page brings a bearer or
-a ticket, and a cookie counts for nothing.
+It never sends `*` nor `Access-Control-Allow-Credentials`. Pages of other origins authenticate with
+a bearer token or a ticket; the cookie is ignored for them.
 """
 
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ READABLE = (
     *("X-Request-ID", "Retry-After", "WWW-Authenticate"),
     *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
 )
-MAX_AGE = 7200  # seconds a preflight's answer is kept: the most that Chromium grants
+MAX_AGE = 7200  # seconds: Chromium caches a preflight no longer
 
-_VARY = (b"vary", b"Origin")  # a cache must not hand the answer for one page to another
+_VARY = (b"vary", b"Origin")  # a cache must not serve one origin's answer to another
 _EXPOSED = (b"access-control-expose-headers", ", ".join(READABLE).encode())
 _GRANTED = [
     (b"access-control-allow-methods", ", ".join(METHODS).encode()),
@@ -35,9 +35,9 @@ _GRANTED = [
 def cors_headers(
     listed: Listed, fields: Iterable[tuple[bytes, bytes]], method: str = ""
 ) -> Headers:
-    """The headers for the answer to a request with these fields; names in lower case.
+    """The CORS headers of an answer to a request with these fields; names in lower case.
 
-    A request with two Origins is treated as one of no listed page.
+    A request with two Origin headers counts as unlisted.
     """
     if not listed:
         return []
@@ -53,7 +53,7 @@ def cors_headers(
 
 
 class CORS:
-    """The ring that lets listed pages read every answer of the application."""
+    """The middleware. It adds the headers to every HTTP answer of the application."""
 
     def __init__(self, app: ASGIFramework, listed: Listed) -> None:
         self._app = app

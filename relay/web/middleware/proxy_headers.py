@@ -1,6 +1,6 @@
-"""The client's address behind trusted proxies, from X-Forwarded-For.
+"""Middleware that takes the client's address from X-Forwarded-For, behind trusted proxies.
 
-Nothing else is taken from proxies' headers: BASE_URL has the scheme and the host.
+No other proxy header is used: BASE_URL has the scheme and the host.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallabl
 
 
 class Forwarded:
-    """The ring that puts the client's address, behind `hops` trusted proxies, into the scope."""
+    """The middleware. It puts the address that `forwarded_for` finds into the scope."""
 
     def __init__(self, app: ASGIFramework, hops: int) -> None:
         self._app = app
@@ -29,10 +29,10 @@ class Forwarded:
 
 
 def forwarded_for(headers: Iterable[tuple[bytes, bytes]], hops: int) -> str | None:
-    """The address that the outermost of `hops` trusted proxies saw; None where there is none.
+    """The peer's address that the outermost of `hops` trusted proxies added, or None.
 
-    Each proxy adds its peer at the right of X-Forwarded-For; what stands further left was sent by
-    the client, and may be forged. Header names in lower case.
+    Each proxy appends its peer to X-Forwarded-For. Entries further left came from the client, and
+    may be forged. Header names in lower case.
     """
     values = [value for name, value in headers if name == b"x-forwarded-for"]
     addresses = b",".join(values).decode("latin-1").split(",")
@@ -42,7 +42,7 @@ def forwarded_for(headers: Iterable[tuple[bytes, bytes]], hops: int) -> str | No
 
 
 def _address(text: str) -> str | None:
-    """The address alone, in its one spelling; some proxies add a port. None: it is no address."""
+    """Normalize an address, without the port that some proxies add; None if it is invalid."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,7 +1,6 @@
-"""The headers that restrict what a browser does with a response.
+"""Middleware that adds the headers which restrict what browsers do with a response.
 
-A page (anything `text/html`) gets PAGE, every other response DATA. No route sets these headers by
-itself.
+A `text/html` response gets PAGE, every other response DATA. No route sets these headers itself.
 """
 
 from typing import Any
@@ -12,13 +11,13 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 _ALWAYS: Headers = (
     (b"x-content-type-options", b"nosniff"),
-    # an address may hold a ticket
+    # a URL may contain a ticket
     (b"referrer-policy", b"no-referrer"),
-    # for images, scripts and the like of pages elsewhere; what CORS grants is not touched by it
+    # other sites must not embed responses as images or scripts; this does not affect CORS requests
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
-# no inline code, nothing from elsewhere; `data:` is the favicon that shows counts
+# no inline code and no other hosts; `data:` is for the favicon, which shows counts
 _PAGE_CSP = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     b"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -37,22 +36,22 @@ PAGE: Headers = (
 )
 DATA: Headers = (
     *_ALWAYS,
-    # what is opened by its address shows, and does nothing
+    # opened as a page, it shows and runs nothing
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-# A year, for this host alone: others below it are not ours to bind.
+# a year, without includeSubDomains: other services may be below this host
 HSTS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
 
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
 
 def security_headers(*, page: bool, secure: bool) -> Headers:
-    """The headers of a page or of any other response; `secure`: clients reach Relay by https."""
+    """The headers of a page or of any other response; `secure`: clients use https."""
     return (PAGE if page else DATA) + (HSTS if secure else ())
 
 
 class SecurityHeaders:
-    """The ring that adds them; `secure` as in `security_headers`."""
+    """The middleware; `secure` is as in `security_headers`."""
 
     def __init__(self, app: ASGIFramework, *, secure: bool) -> None:
         self._app = app

@@ -1,1 +1,1 @@
-"""OpenAPI and AsyncAPI documents, made from the routes and the models of a running Relay."""
+"""The OpenAPI and AsyncAPI documents and their page, made from the routes and the models."""

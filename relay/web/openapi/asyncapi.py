@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0: the two doors of a stream, described with their own constants and models."""
+"""The AsyncAPI 3.0 document: a stream's two transports, from the code's constants and models."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,26 +16,26 @@ from relay.web.openapi.rules import SECURITY
 from relay.web.openapi.schemas import Schemas, json_of, paragraphs
 
 ABOUT = f"""\
-One private stream a user, two doors to it. Both say the same events in the same order with the
-same cursor; leave by one and go on by the other, or by `GET /api/events`.
+Each user has one private stream, over WebSocket or server-sent events. Both send the same events in
+the same order with the same cursors, so a client may switch between them and `GET /api/events`.
 
-A stream starts with `hello`. Every event, `hello` and `gap` carries a cursor: keep the last one,
-come back with it, and nothing is lost and nothing comes twice. A payload has at most
-{MAX_PAYLOAD} bytes."""
+A stream starts with `hello`. Every event, `hello` and `gap` has a cursor. Keep the last one and
+reconnect with it: no event is lost and none comes twice. A payload has at most {MAX_PAYLOAD}
+bytes."""
 
 WEBSOCKET = f"""\
-Text messages, one JSON object each. Who offers the subprotocol `{websocket.SUBPROTOCOL}` also gets
-`ping`, and may get several events as one JSON array of at most {MAX_MESSAGE} bytes. What a client
-says is a sign of life and otherwise ignored: messages of up to {websocket.MAX_CLIENT_MESSAGE}
-bytes, {websocket.MAX_CLIENT_MESSAGES} a second; past either the socket closes. Whenever nothing
-was heard of the client for `heartbeat_s`, Relay sends a ping frame, which clients answer by
-themselves."""
+Text messages, one JSON object each. With the subprotocol `{websocket.SUBPROTOCOL}` a client also
+gets `ping`, and may get several events as one JSON array of at most {MAX_MESSAGE} bytes. A client's
+messages count as signs of life and are otherwise ignored. More than
+{websocket.MAX_CLIENT_MESSAGES} a second, or one of more than {websocket.MAX_CLIENT_MESSAGE} bytes,
+closes the socket. When the client was silent for `heartbeat_s`, Relay sends a ping frame, which
+WebSocket libraries answer by themselves."""
 
 SSE = f"""\
-Server-sent events. Events are unnamed, so that `onmessage` sees them, and have their cursor as
-`id`; controls are named, `hello` and `gap` with their cursor as `id`. The first block says
-`{SSE_RETRY.decode().strip()}`. When nothing was sent for {sse.HEARTBEAT:.0f} s, the comment
-`{SSE_HEARTBEAT.decode().strip()}` is."""
+Server-sent events. Events are unnamed, so that `onmessage` receives them. Other messages are named
+by their type. The `id` of an event, a `hello` and a `gap` is its cursor. The first block is
+`{SSE_RETRY.decode().strip()}`. After {sse.HEARTBEAT:.0f} s of silence Relay sends the comment
+`{SSE_HEARTBEAT.decode().strip()}`."""
 
 _ON_BOTH = ("event", "hello", "gap", "close")
 _SPECIMENS: dict[str, msgspec.Struct] = {
@@ -49,7 +49,7 @@ _AS_A_BATCH = "events"
 
 
 def asyncapi(base_url: str) -> dict[str, Any]:
-    """The document of a Relay at this address."""
+    """The document of a Relay at this base URL."""
     schemas = Schemas()
     described = {name: _message(schemas, name, one) for name, one in _SPECIMENS.items()}
     described[_AS_A_BATCH] = _batch(schemas)
@@ -83,7 +83,7 @@ def asyncapi(base_url: str) -> dict[str, Any]:
 
 
 def close_codes() -> list[dict[str, Any]]:
-    """Why a stream ends, from the table that ends it; what is never sent is left out."""
+    """The close codes that are sent to clients."""
     return [
         {"code": close.code, "reason": close.reason, "retry_after_ms": close.retry_after_ms}
         for close in Close
@@ -171,14 +171,14 @@ def _message(schemas: Schemas, name: str, specimen: msgspec.Struct) -> dict[str,
 def _batch(schemas: Schemas) -> dict[str, Any]:
     return {
         "name": _AS_A_BATCH,
-        "summary": f"Several events at once; only with the subprotocol `{websocket.SUBPROTOCOL}`.",
+        "summary": f"Several events; only with the subprotocol `{websocket.SUBPROTOCOL}`.",
         "payload": schemas.of(list[stream_messages.StreamEvent]),
         "examples": [{"name": _AS_A_BATCH, "payload": [json_of(stream_messages.EVENT)]}],
     }
 
 
 def _security() -> dict[str, Any]:
-    """OpenAPI's schemes in AsyncAPI's words: a key in a URL or a cookie is `httpApiKey` here."""
+    """OpenAPI's security schemes, converted: AsyncAPI calls the type `apiKey` `httpApiKey`."""
     return {
         name: {**scheme, "type": "httpApiKey" if scheme["type"] == "apiKey" else scheme["type"]}
         for name, scheme in SECURITY.items()

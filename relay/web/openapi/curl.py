@@ -1,4 +1,4 @@
-"""A call as a line of curl, for people to paste: the same facts as the document's."""
+"""Format a call as a curl command, from the data of the OpenAPI document."""
 
 import shlex
 
@@ -7,12 +7,12 @@ import msgspec
 from relay.web.openapi.describe import Events
 from relay.web.openapi.rules import Operation
 
-# the variables of the examples, which a reader has set, by what a call accepts
+# the shell variables that hold a credential in the examples, by security scheme
 _VARIABLES = {"session": "$SESSION", "hook": "$HOOK", "metrics": "$METRICS"}
 
 
 def curl(call: Operation) -> str:
-    """The call with its first credential and its first body, one option a line."""
+    """The curl command with the first accepted credential and the first example body."""
     described = call.described
     options = ["curl -sS"]
     path = call.path

@@ -1,7 +1,7 @@
-"""What a route declares for the reference. Tests hold the route's real answers to it.
+"""What a route declares for the OpenAPI document. Tests check real answers against it.
 
-An answer is declared as an instance of its model, so every answer has an example, and no example
-has another shape than the program's.
+An answer is declared as an instance of its model, so every answer has an example of the right
+shape.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """An answer that is no model: in these media types, or without a body when there are none."""
+    """An answer without a model, in these media types; without any it has no body."""
 
     says: str
     media_types: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """An answer that goes on: server-sent events, each like this one."""
+    """An answer that is a stream of server-sent events, each like this one."""
 
     says: str
     one: msgspec.Struct
@@ -37,18 +37,18 @@ Answer = Specimens | Text | Events
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Something that goes into the URL or a header; `type` is read by msgspec."""
+    """A parameter in the URL or a header; msgspec makes its schema from `type`."""
 
     name: str
     type: Any
     says: str
-    example: Any = None  # none where two examples would contradict each other
+    example: Any = None  # None where it would contradict another parameter's
     where: Literal["query", "header", "path"] = "query"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where an answer leads: these of its fields go into that call, as parameters or as body."""
+    """An OpenAPI link: fields of an answer that are parameters or body of another call."""
 
     to: str
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -57,11 +57,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a route declares itself. What its credential, body and limit refuse is added from them.
+    """What a route declares. The problems of its credential, body and limit are added to it.
 
-    `refuses` is what this route refuses besides. `body` names the media types it reads. `headers`
-    are an answer's own, by status. `needs` replaces the security that the credential implies.
-    `links` start from the first answer.
+    `refuses`: the route's other problems. `body`: examples by media type. `headers`: an answer's
+    own headers, by status. `security` replaces the security schemes of the route's need. `links`
+    start from the first answer.
     """
 
     tag: str
@@ -71,14 +71,14 @@ class Description:
     body_optional: bool = False
     parameters: tuple[Parameter, ...] = ()
     headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    needs: tuple[str, ...] | None = None
+    security: tuple[str, ...] | None = None
     links: tuple[Link, ...] = ()
 
 
 def described(
     tag: str, *, answers: Mapping[int, Answer], **more: Any
 ) -> Callable[[Handler], Handler]:
-    """Say what the route below answers and refuses; its docstring is the summary."""
+    """Describe a route's answers and problems. Its docstring is the summary."""
     description = Description(tag, answers, **more)
 
     def declare(handler: Handler) -> Handler:

@@ -1,4 +1,4 @@
-"""Both documents as one page for people: made on the server, without a script or another host."""
+"""Render both documents as one HTML page, without scripts or other hosts."""
 
 import re
 from html import escape
@@ -15,16 +15,16 @@ _FOLDER = Path(__file__).parent
 
 
 class Field(NamedTuple):
-    """One row of a model: what it is called, what it is and what it means."""
+    """One row of a model's table."""
 
     name: str
     kind: str
     optional: bool
-    says: str
+    description: str
 
 
 def page(openapi: dict[str, Any], asyncapi: dict[str, Any], base_url: str) -> str:
-    """The HTML. Everything on it stands in one of the documents."""
+    """Render the page from the two documents."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -40,14 +40,14 @@ def page(openapi: dict[str, Any], asyncapi: dict[str, Any], base_url: str) -> st
         anywhere=sorted((kind.status, kind.code) for kind in ANYWHERE),
         problems=_problems(openapi),
         fields=lambda schema: _fields(openapi, schema),
-        told=lambda schema: _fields(asyncapi, schema),
+        message_fields=lambda schema: _fields(asyncapi, schema),
         resolved=lambda value: _resolved(openapi, value),
         base_url=base_url,
     )
 
 
 def prose(text: str) -> Markup:
-    """Text with `code`, links to calls and paragraphs; everything else is escaped."""
+    """Render `code` and paragraphs as HTML, and escape everything else."""
     paragraphs = [_words(part) for part in text.split("\n\n")]
     return Markup("</p><p>").join(paragraphs)
 
@@ -57,7 +57,7 @@ def _words(text: str) -> Markup:
 
 
 def _groups(document: dict[str, Any]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Each tag with its calls, in the document's order."""
+    """The tags with their calls, in the document's order."""
     calls = [
         {**operation, "method": method.upper(), "path": path}
         for path, item in document["paths"].items()
@@ -69,7 +69,7 @@ def _groups(document: dict[str, Any]) -> list[tuple[dict[str, Any], list[dict[st
 
 
 def _problems(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every problem of every call, once."""
+    """The problems of all calls, each once."""
     found = {
         code: example["value"]
         for item in document["paths"].values()
@@ -92,7 +92,7 @@ def _resolved(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]
 
 
 def _fields(document: dict[str, Any], schema: dict[str, Any]) -> list[list[Field]]:
-    """The rows of a model, or of each model that may stand here; none for what is no object."""
+    """The rows of the schema's models; none for other types."""
     schema = _resolved(document, schema)
     if "anyOf" in schema:
         return [rows for either in schema["anyOf"] for rows in _fields(document, either)]
@@ -110,7 +110,7 @@ def _fields(document: dict[str, Any], schema: dict[str, Any]) -> list[list[Field
 
 
 def _kind(document: dict[str, Any], schema: dict[str, Any]) -> str:
-    """A type in a few words: what a person has to know to write one."""
+    """A short name of a schema's type."""
     schema = _resolved(document, schema)
     if "const" in schema:
         return f"`{schema['const']}`"

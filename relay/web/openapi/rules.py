@@ -1,4 +1,4 @@
-"""What a call accepts and refuses: by its route's declaration, its credential and its body."""
+"""The credentials that a call accepts and the problems that it may answer, for the documents."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ SECURITY = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A person's session token, from `POST /api/user`.",
+        "description": "A user's session token, from `POST /api/user`.",
     },
     "hook": {
         "type": "http",
@@ -41,27 +41,27 @@ SECURITY = {
         "in": "cookie",
         "name": "relay_session",
         "description": (
-            "The session of Relay's own page; `__Host-relay_session` on https. It counts on GET"
-            " with `Sec-Fetch-Site: same-origin` or the own Origin, elsewhere with the own Origin."
+            "The session of Relay's own page; `__Host-relay_session` on https. Accepted only with"
+            " Relay's own Origin, or on GET and HEAD with `Sec-Fetch-Site: same-origin`."
         ),
     },
     "ticket": {
         "type": "apiKey",
         "in": "query",
         "name": "ticket",
-        "description": "Single use, 30 seconds, from `POST /api/rt/ticket`.",
+        "description": "Valid once, for 30 seconds, from `POST /api/rt/ticket`.",
     },
     "metrics": {
         "type": "http",
         "scheme": "bearer",
-        "description": "`RELAY_METRICS_TOKEN`. Without that setting: only from loopback.",
+        "description": "`RELAY_METRICS_TOKEN`. Without that setting, only from loopback.",
     },
 }
 
 
 BODY_REFUSES = (BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Invalid)
 
-# what the server itself may say to any request, before or after the application
+# problems that any call may answer, mostly from the server
 ANYWHERE = (
     BadRequest,
     UriTooLong,
@@ -74,7 +74,7 @@ ANYWHERE = (
 
 
 class Operation(NamedTuple):
-    """One call: where, how, and what its route declared."""
+    """One call, and what its route declares."""
 
     method: str
     path: str
@@ -92,18 +92,18 @@ class Operation(NamedTuple):
 
     @property
     def accepts(self) -> tuple[str, ...]:
-        own = self.described.needs
+        own = self.described.security
         return self.need.accepts if own is None else own
 
     @property
     def limited(self) -> tuple[type[Problem], ...]:
-        """What its rate limit refuses, if it has one."""
+        """The problems of its rate limit, if it has one."""
         refuses: tuple[type[Problem], ...] = getattr(self.handler, "limit_refuses", ())
         return refuses
 
     @property
     def refuses(self) -> list[type[Problem]]:
-        """Every problem it may answer, each code once, by status."""
+        """All problems it may answer, each code once, by status."""
         acting = (ForeignOrigin,) if self.method not in ("GET", "HEAD") else ()
         body = BODY_REFUSES if self.described.body else ()
         all_of_them = (

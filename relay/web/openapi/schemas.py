@@ -1,4 +1,4 @@
-"""JSON Schemas of our models, as msgspec writes them, in the dialect that the documents speak."""
+"""JSON Schemas of the models, made by msgspec and adapted to the documents."""
 
 import re
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ PREFIX = "#/components/schemas/"
 
 
 class Schemas:
-    """The components of one document: a model is described once and referred to by name.
+    """The schema components of one document: each model occurs once, and is referred to by name.
 
-    What msgspec has no words for a model says in a `SCHEMA` of its own.
+    A model's class attribute `SCHEMA` is added to what msgspec generates.
     """
 
     def __init__(self) -> None:
@@ -30,13 +30,13 @@ class Schemas:
         return dict(_plain(schema))
 
     def any_of(self, kinds: Iterable[Any]) -> dict[str, Any]:
-        """Either of some models; one alone needs no choice."""
+        """The schema of a choice of models; that of the model if there is only one."""
         schemas = [self.of(kind) for kind in dict.fromkeys(kinds)]
         return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
 def _plain(schema: Any) -> Any:
-    """Python's anchors as ECMA-262 writes them; a model is titled by its name already."""
+    """Rewrite a schema: ECMA-262 anchors, no titles (models have names), no line breaks."""
     if isinstance(schema, list):
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
@@ -56,15 +56,15 @@ def _plain(schema: Any) -> Any:
 
 
 def json_of(value: Any) -> Any:
-    """A specimen as a reader of JSON sees it."""
+    """A value as JSON types."""
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def paragraphs(text: str) -> str:
-    """Text of a docstring without the line ends that stand for width only."""
+    """Join a docstring's lines to paragraphs."""
     return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
 
 
 def pretty(value: Any) -> str:
-    """JSON for people."""
+    """Indented JSON."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

@@ -1,4 +1,4 @@
-"""Models of a stream's messages, for the reference. Tests hold real messages to them."""
+"""Models of a stream's messages, for the documents. Tests check real messages against them."""
 
 from typing import Annotated, Any, Literal
 
@@ -16,38 +16,40 @@ CODES = sorted({close.code for close in Close if close is not Close.GONE})
 
 
 class StreamEvent(msgspec.Struct):
-    """One event as readers see it, in `seq` order, none twice, none missing."""
+    """An event. Events come in `seq` order, none twice, none missing."""
 
     id: Annotated[str, Meta(description="The producer's `event_id`, or a UUIDv7.")]
     seq: Seq
     cursor: CursorText
     event_type: EventType
-    ts: Annotated[Timestamp, Meta(description="The producer's, as sent.")]
-    received_at: Annotated[Moment, Meta(description="Relay's own.")]
+    ts: Annotated[Timestamp, Meta(description="The producer's time, as sent.")]
+    received_at: Annotated[Moment, Meta(description="When Relay received it.")]
     payload: Annotated[Any, Meta(description="Any JSON, as sent.")]
     task_id: Annotated[str, Meta(description="The task this belongs to.")] | UnsetType = UNSET
 
 
 class Hello(msgspec.Struct):
-    """First on every stream: where it starts, and how it stays alive."""
+    """The first message of every stream: where it starts, and its heartbeat."""
 
     type: Literal["hello"]
-    cursor: Annotated[CursorText, Meta(description="Just before the first event to come.")]
-    resumed: Annotated[bool, Meta(description="Whether it goes on where the cursor was.")]
-    oldest: Annotated[int, Meta(ge=1, description="The oldest stored seq.")]
-    heartbeat_s: Annotated[float, Meta(gt=0, description="Seconds of silence before a sign.")]
+    cursor: Annotated[CursorText, Meta(description="Just before the first event that follows.")]
+    resumed: Annotated[
+        bool, Meta(description="Whether the stream continues from the given cursor.")
+    ]
+    oldest: Annotated[int, Meta(ge=1, description="The `seq` of the oldest stored event.")]
+    heartbeat_s: Annotated[float, Meta(gt=0, description="Seconds of silence before a heartbeat.")]
     token_ttl_s: Annotated[int, Meta(ge=0, description="Seconds until the credential expires.")]
     reason: (
         Annotated[
             Literal["epoch", "ahead"],
-            Meta(description="Why it could not go on: another epoch, or ahead of the stream."),
+            Meta(description="Why not resumed: cursor of another epoch, or ahead of the stream."),
         ]
         | UnsetType
     ) = UNSET
 
 
 class Gap(msgspec.Struct):
-    """These seqs, both inclusive, were trimmed before they could be sent."""
+    """Events from one `seq` to another, both inclusive, that were deleted before being sent."""
 
     type: Literal["gap"]
     first: Annotated[int, Meta(ge=1)] = field(name="from")
@@ -56,18 +58,21 @@ class Gap(msgspec.Struct):
 
 
 class Goodbye(msgspec.Struct):
-    """Right before every close that Relay can still announce."""
+    """The last message before Relay closes the stream."""
 
     type: Literal["close"]
     code: Annotated[int, Meta(extra_json_schema={"enum": CODES})]
-    reason: Annotated[str, Meta(description="A word of the table of close codes, or a problem's.")]
+    reason: Annotated[
+        str, Meta(description="A reason of the close code table, or a problem's code.")
+    ]
     retry_after_ms: (
-        Annotated[int, Meta(ge=0, description="When to come back; null: not like this.")] | None
+        Annotated[int, Meta(ge=0, description="When to reconnect; null: not with this request.")]
+        | None
     )
 
 
 class Ping(msgspec.Struct):
-    """Nothing was sent for `heartbeat_s`; WebSockets with the subprotocol only."""
+    """A heartbeat after `heartbeat_s` of silence; WebSockets with the subprotocol only."""
 
     type: Literal["ping"]
     ts: Moment
@@ -97,14 +102,14 @@ PING = Ping("ping", ts=Somebody.NOW)
 
 
 class ServerSentEvent(msgspec.Struct, omit_defaults=True):
-    """One block of the stream; `data` is JSON: a message of /asyncapi.json."""
+    """One server-sent event; `data` is JSON: a message of /asyncapi.json."""
 
     data: Annotated[str, Meta(extra_json_schema={"contentMediaType": "application/json"})]
     id: CursorText | UnsetType = UNSET
     event: (
         Annotated[
             Literal["message", "hello", "gap", "close"],
-            Meta(description="Which control; absent for events, which readers see as `message`."),
+            Meta(description="The message type; absent for events, which `onmessage` receives."),
         ]
         | UnsetType
     ) = UNSET
@@ -115,7 +120,7 @@ SSE_EVENT = ServerSentEvent(msgspec.json.encode(EVENT).decode(), id=EVENT.cursor
 
 
 def sse_example() -> str:
-    """How a stream begins, in the very bytes of the door."""
+    """How an SSE stream begins, made by the code that writes it."""
     hello = sse_control("hello", msgspec.json.encode(HELLO), HELLO.cursor)
     data = f"id: {SSE_EVENT.id}\ndata: {SSE_EVENT.data}\n\n"
     return (SSE_RETRY + hello).decode() + data

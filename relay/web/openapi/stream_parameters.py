@@ -1,4 +1,4 @@
-"""What a reader may ask for in its URL or headers, for the reference; resume.py reads it."""
+"""The parameters that choose where a stream starts, for the documents; resume.py parses them."""
 
 from typing import Annotated
 
@@ -15,14 +15,19 @@ KnownCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR})?$
 Last = Annotated[int, Meta(ge=1, le=MAX_LAST)]
 
 AFTER = Parameter("after", AfterCursor, "A cursor, or `oldest`.", Somebody.CURSOR)
-LAST = Parameter("last", Last, "The newest so many; not together with `after`.")
+LAST = Parameter(
+    "last", Last, "Start with this many of the newest events; not together with `after`."
+)
 LAST_EVENT_ID = Parameter(
-    "lastEventId", KnownCursor, "A cursor; goes before `after` and `last`.", Somebody.CURSOR
+    "lastEventId",
+    KnownCursor,
+    "A cursor; takes precedence over `after` and `last`.",
+    Somebody.CURSOR,
 )
 LAST_EVENT_ID_HEADER = Parameter(
     "Last-Event-ID",
     KnownCursor,
-    "A cursor, as EventSource sends it; goes before everything else.",
+    "A cursor, as EventSource sends it; takes precedence over all others.",
     Somebody.CURSOR,
     "header",
 )
