@@ -1,10 +1,9 @@
-"""One connection, from the accepted socket to its end. Read top to bottom.
+"""Serve one connection, from the accepted socket to its close.
 
-HTTP/1.1 and 1.0 and the upgrade to a WebSocket, nothing else: HTTP/2 belongs to a proxy. A
-request's head is parsed, the application runs in the connection's own task, what it asks for is
-read and what it sends is written; then comes the next request, or the end. No task, nursery or
-queue is made for a request, and no more is read than the application asked for. What fails ends
-its own connection, and no other.
+It speaks HTTP/1.1, HTTP/1.0 and the upgrade to a WebSocket; HTTP/2 is left to a proxy. For each
+request it parses the head and runs the application in the connection's own task, without a
+nursery or a queue. It reads from the socket only when the application receives. A failure ends
+its own connection and no other.
 """
 
 from collections.abc import Awaitable
@@ -26,14 +25,14 @@ from .websocket import WebSocket
 from .wire import Stream, Wire, lingering_close, plain_socket
 
 UNREADABLE = Head(b"GET", b"/", b"1.1", [])
-"""Stands for a request that could not be parsed, where it is answered."""
+"""The head that is assumed when an unparsable request is answered."""
 
 
 def serve_connection(server: ServerContext, stream: Stream) -> Awaitable[None]:
-    """Serve one accepted connection until its end, or refuse it where there are too many.
+    """Serve an accepted connection until its end, or refuse it if there are too many.
 
-    What is returned raises nothing but cancellations. The caller closes the socket, if it still is
-    open then.
+    The returned awaitable raises nothing but cancellations. The caller closes the socket if it is
+    still open then.
     """
     if server.connections.make_room():
         return Connection(server, stream).run()
@@ -41,7 +40,7 @@ def serve_connection(server: ServerContext, stream: Stream) -> Awaitable[None]:
 
 
 async def _reject_over_capacity(server: ServerContext, stream: Stream) -> None:
-    """Answer 503; in bounded time, and for a bounded number of connections at once."""
+    """Answer 503, in bounded time and for a bounded number of connections at a time."""
     server.observer.connection_refused()
     if isinstance(stream, trio.SSLStream) or not server.connections.begin_refusal():
         return
@@ -53,13 +52,13 @@ async def _reject_over_capacity(server: ServerContext, stream: Stream) -> None:
                 stream, timeout=limits.refusal_timeout, max_discarded=limits.max_discarded
             )
     except trio.BrokenResourceError:
-        pass  # the client did not wait for the answer
+        pass  # the client left before the answer
     finally:
         server.connections.end_refusal()
 
 
 class Connection:
-    """A connection that was admitted."""
+    """An admitted connection."""
 
     __slots__ = ("_lingers", "_reader", "_served", "_server", "_stream", "_wire")
 
@@ -69,7 +68,7 @@ class Connection:
         self._wire = Wire(stream, server.limits.send_timeout, server.connections.spawn)
         self._reader = Reader(stream, self._wire)
         self._served = 0  # requests
-        self._lingers = False  # the last answer is on its way, and the client may still be sending
+        self._lingers = False  # True: the last answer is being sent, and the client may be sending
 
     async def run(self) -> None:
         """Serve it until its end. Raises nothing but cancellations."""
@@ -89,15 +88,15 @@ class Connection:
         return self._served > 0 and not self._reader.has_input()
 
     def close(self) -> None:
-        """End it while it waits for a request."""
+        """Close the connection while it waits for a request."""
         self._wire.close()
 
     def abort(self) -> None:
-        """Drop it at once; pending writes return, the application sees the disconnect."""
+        """Reset the connection. Pending writes return; the application sees the disconnect."""
         self._wire.abort()
 
     async def _shake_hands(self) -> bool:
-        """Whether there was nothing to do, or TLS was agreed on in time."""
+        """Do the TLS handshake, if there is one. Returns whether it succeeded in time."""
         if isinstance(self._stream, trio.SSLStream):
             try:
                 with trio.fail_after(self._server.config.ssl_handshake_timeout):
@@ -107,7 +106,7 @@ class Connection:
         return True
 
     async def _serve(self) -> None:
-        """Requests one after the other, then perhaps a WebSocket, then the close."""
+        """Serve requests one after the other, then a WebSocket if one is opened, then close."""
         try:
             addresses = self._addresses()
             if addresses is None:
@@ -121,7 +120,7 @@ class Connection:
             self._close_socket()
 
     def _addresses(self) -> tuple[Address, Address] | None:
-        """The client's address and ours; None where the client has left already."""
+        """The client's address and ours; None if the client has disconnected already."""
         socket = plain_socket(self._stream)
         try:
             client = parse_socket_addr(socket.family, socket.getpeername())
@@ -135,7 +134,7 @@ class Connection:
         return Scopes(client, address, server.lifespan_state, root_path=root_path, secure=is_tls)
 
     async def _serve_requests(self, scopes: Scopes) -> WebSocket | None:
-        """In the order they came; returns at the end, or with a WebSocket that was asked for."""
+        """Serve requests in order, until the end (None) or the handshake of a WebSocket."""
         server = self._server
         server.connections.start_waiting(self)
         while (head := await self._admitted_head()) is not None:
@@ -152,7 +151,7 @@ class Connection:
         return None
 
     async def _admitted_head(self) -> Head | None:
-        """The next request that the application may see; None: there is none, or it was refused."""
+        """The next request for the application; None if there is none, or it was refused."""
         server, head = self._server, None
         max_head = server.config.h11_max_incomplete_size
         try:
@@ -168,7 +167,7 @@ class Connection:
         return head
 
     async def _refuse(self, problem: Problem, head: Head) -> None:
-        """Answer in the application's place, and for the last time here."""
+        """Answer in place of the application. This answer is the connection's last."""
         self._server.connections.stop_waiting(self)
         self._lingers = True
         transport = WireTransport(self._wire, "close")

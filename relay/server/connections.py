@@ -1,4 +1,4 @@
-"""The live connections of one server: the cap, those that wait for a request, the end of all."""
+"""Track a server's live connections: cap them, time out idle ones, and end all of them."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -8,28 +8,28 @@ import trio
 from .limits import ConnectionLimits
 from .observer import Observer
 
-SWEPT = 50  # waiting connections closed in one turn of the loop: some ten milliseconds of work
+SWEPT = 50  # idle connections closed in one turn of the loop: some ten milliseconds of work
 
 
 class Live(Protocol):
-    """A connection, as far as the others are concerned."""
+    """What Connections calls on a connection."""
 
     @property
     def is_idle(self) -> bool:
         """Whether it is between two requests, and nothing of the next one has come."""
 
     def close(self) -> None:
-        """End it, for no request has come."""
+        """Close it while it waits for a request."""
 
     def abort(self) -> None:
-        """Drop it at once, whatever it does."""
+        """Reset it at once, whatever it does."""
 
 
 class Connections:
-    """Counts connections, and ends those that wait too long.
+    """Counts connections, and closes those that wait too long for a request.
 
-    `keep_alive_timeout`: seconds a connection may wait for a request. `nursery` runs what a
-    connection leaves to be finished, as it runs the connections themselves.
+    `keep_alive_timeout`: seconds a connection may wait for a request. `nursery` runs the
+    connections, and the jobs of `spawn`.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Connections:
         self._nursery = nursery
         self._keep_alive_timeout = keep_alive_timeout
         self._live: set[Live] = set()
-        self._waiting: dict[Live, float] = {}  # until when, in trio's time; the longest one first
+        self._waiting: dict[Live, float] = {}  # deadlines in trio's time, the earliest first
         self._refusing = 0
         self._none_may_wait = False
         self._emptied = trio.Event()
 
     def make_room(self) -> bool:
-        """Whether one more may come. At the cap the one that has waited longest has to go.
+        """Whether one more may be added. At the cap, the one that has waited longest is closed.
 
-        Sending nothing is cheap: silent sockets, however many, must not keep others out.
+        Idle sockets cost a client nothing, so they must not keep others out.
         """
         full = len(self._live) >= self._limits.max_connections
         if full and self._waiting:
@@ -63,14 +63,14 @@ class Connections:
         return not full
 
     def begin_refusal(self) -> bool:
-        """Whether one more connection over the cap may be answered; `end_refusal` goes with it."""
+        """Whether one more connection over the cap may be answered. Pairs with `end_refusal`."""
         if self._refusing >= self._limits.max_refusals:
             return False
         self._refusing += 1
         return True
 
     def end_refusal(self) -> None:
-        """The connection over the cap was answered."""
+        """Count the end of a refusal."""
         self._refusing -= 1
 
     def add(self, connection: Live) -> None:
@@ -79,14 +79,14 @@ class Connections:
         self._observer.connection_opened()
 
     def start_waiting(self, connection: Live) -> None:
-        """It waits for a request from now on, and not for ever."""
+        """Start the keep-alive timeout, or close the connection when the server stops."""
         if self._none_may_wait:
             connection.close()
             return
         self._waiting[connection] = trio.current_time() + self._keep_alive_timeout
 
     def stop_waiting(self, connection: Live) -> None:
-        """A request has come, or will not."""
+        """Stop the keep-alive timeout."""
         self._waiting.pop(connection, None)
 
     def remove(self, connection: Live) -> None:
@@ -98,15 +98,14 @@ class Connections:
             self._emptied.set()
 
     def spawn(self, job: Callable[[], Awaitable[None]]) -> None:
-        """Run what outlives the call that began it; whatever goes wrong with it ends there."""
+        """Run a job that outlives its caller. Its exceptions are reported to the observer."""
         self._nursery.start_soon(self._run, job)
 
     async def sweep(self) -> None:
-        """For ever end those that have waited for a request as long as they may.
+        """Close connections whose keep-alive timeout has passed. Never returns.
 
-        All may wait equally long, so the longest waiting one is the first to go, and no timer of
-        its own is needed for each. A crowd is ended a few at a time, with other tasks' turns
-        between them.
+        All have the same timeout, so one timer for the earliest deadline is enough. Many are
+        closed SWEPT at a time, and other tasks run between.
         """
         while True:
             now = trio.current_time()
@@ -121,7 +120,7 @@ class Connections:
             await trio.sleep_until(until)
 
     async def wait_none(self) -> None:
-        """Return when there is no live connection."""
+        """Wait until there is no live connection."""
         while self._live:
             self._emptied = trio.Event()
             await self._emptied.wait()
@@ -136,13 +135,13 @@ class Connections:
             self._close(connection)
 
     def close_waiting(self) -> None:
-        """End the connections that wait between two requests, or for their first; now and later."""
+        """Close the connections that wait for a request, and those that would wait later."""
         self._none_may_wait = True
         for connection in tuple(self._waiting):
             self._close(connection)
 
     def abort(self) -> None:
-        """Drop all of them. Their writes are shielded: cancelling alone would wait for those."""
+        """Reset all connections. Cancelling would wait for their shielded writes."""
         for connection in tuple(self._live):
             connection.abort()
 

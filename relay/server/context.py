@@ -15,7 +15,7 @@ from .stamp import Stamp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerContext:
-    """One for each server; made when its application has started."""
+    """One a server, made when its application has started."""
 
     app: ASGIFramework
     config: Config  # Hypercorn's
@@ -26,4 +26,4 @@ class ServerContext:
     connections: Connections
     lifespan_state: LifespanState
     stopping: trio.Event
-    """Set when the server stops: from then on no connection waits for another request."""
+    """Set when the server stops: then no connection waits for another request."""

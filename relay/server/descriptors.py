@@ -1,4 +1,4 @@
-"""How many connections the operating system lets a process have."""
+"""Fit the connection limits to the process's limit of file descriptors."""
 
 import resource
 from dataclasses import replace
@@ -6,14 +6,14 @@ from dataclasses import replace
 from .limits import ConnectionLimits
 
 ELSEWHERE = 64
-"""Descriptors for all but the server's connections: the database's, pipes, files, listeners."""
+"""Descriptors reserved for everything but the server's connections: database, pipes, files."""
 
 
 def fitted(limits: ConnectionLimits) -> ConnectionLimits:
-    """The limits, lowered to the descriptors this process may open; raises its soft limit first.
+    """Raise the soft limit of descriptors if needed, and lower the limits to what it allows.
 
-    A process out of descriptors can accept no connection, not even to refuse it, and reaches no
-    database.
+    A process without free descriptors cannot accept connections, not even to refuse them, and
+    cannot connect to the database.
     """
     wanted = limits.max_connections + limits.max_refusals + ELSEWHERE
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)

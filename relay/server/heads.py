@@ -1,8 +1,8 @@
-"""The head of a request: bytes in, its parts out, or the problem with it. Pure.
+"""Parse the head of a request. No I/O.
 
-Strict, because a server that reads a request differently from the proxy in front of it can be made
-to read another request. The request line is read here; of the fields llhttp judges every byte:
-names, values, line ends, folding, and lengths that contradict each other.
+It is strict, against request smuggling: a server that reads a request differently from the proxy
+in front of it can be made to see another request. The request line is parsed here. llhttp parses
+and checks the fields: names, values, line ends, folding, and contradicting lengths.
 """
 
 import re
@@ -19,19 +19,19 @@ Headers = list[tuple[bytes, bytes]]
 END = b"\r\n\r\n"
 
 MAX_LENGTH_DIGITS = 20
-"""Of a Content-Length, zeros in front included: what 64 bits need. Others read no more either."""
+"""Digits of a Content-Length, leading zeros included: enough for 64 bits."""
 
 _TOKEN = rb"[!#-'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rb"(%s) ([!-~]+) HTTP/([0-9]\.[0-9])(?=\r\n)" % _TOKEN)
 TOKEN = re.compile(_TOKEN)
-# llhttp knows some methods and not others; which there are is for the application to say
+# in place of the request line: llhttp refuses methods that it does not know
 _ANY_LINE = b"POST / HTTP/1.1"
 
 
 class Head:
-    """A request line and its fields: names in lower case, values without the space around.
+    """A request line and its fields: names in lower case, values without surrounding space.
 
-    `size` is what the fields take, or a little more.
+    `size` is the fields' size in bytes, or a little more.
     """
 
     __slots__ = (
@@ -55,30 +55,30 @@ class Head:
         self.size = size
         self.is_ascii = is_ascii
         self._last_of = dict(headers)
-        self._repeats = len(self._last_of) < len(headers)  # some name stands twice
+        self._repeats = len(self._last_of) < len(headers)  # whether a name occurs twice
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._last_of
 
     def get(self, name: bytes) -> bytes | None:
-        """The field's value; the last one, should there be several."""
+        """The field's value; the last one of repeated fields."""
         return self._last_of.get(name)
 
     def all_of(self, name: bytes) -> bytes:
-        """The field's values as one list, empty when there is none."""
+        """The field's values, joined by commas; empty if there are none."""
         if self._repeats:
             return b",".join([value for key, value in self.headers if key == name])
         return self._last_of.get(name, b"")
 
     def is_repeated(self, name: bytes) -> bool:
-        """Whether the field stands more than once."""
+        """Whether the field occurs more than once."""
         return self._repeats and [key for key, _ in self.headers].count(name) > 1
 
     @property
     def is_last(self) -> bool:
-        """Whether the client wants the connection to end behind this (RFC 9112, 9.3).
+        """Whether the connection must close after this request (RFC 9112, 9.3).
 
-        HTTP/1.0 always does here; what its `keep-alive` meant was never quite agreed on.
+        Always for HTTP/1.0: its `keep-alive` was never standardized.
         """
         if self.version == b"1.0":
             return True
@@ -89,7 +89,7 @@ class Head:
 
 
 class _Fields:
-    """Takes llhttp's callbacks while it parses."""
+    """Receives llhttp's callbacks."""
 
     __slots__ = ("complete", "headers")
 
@@ -105,7 +105,7 @@ class _Fields:
 
 
 def parse_head(raw: bytes) -> Head:
-    """The head, from its request line to the empty line that ends it. Raises Problem."""
+    """Parse a head, from the request line to the empty line. Raises Problem."""
     line = _REQUEST_LINE.match(raw)
     if line is None:
         raise BadRequest("The request line is not `METHOD target HTTP/1.1`.")
@@ -114,11 +114,11 @@ def parse_head(raw: bytes) -> Head:
         raise VersionNotSupported()
     lines = raw[line.end() :]
     fields = _Fields()
-    failure = "It goes on behind its end."
+    failure = "Bytes follow the end of the head."
     try:
         httptools.HttpRequestParser(fields).feed_data(_ANY_LINE + lines)
     except httptools.HttpParserUpgrade:
-        pass  # an upgrade is offered; whether it is taken is not the parser's to say
+        pass  # the connection decides about upgrades
     except httptools.HttpParserError as error:
         failure, fields.complete = f"{error}.", False
     size, is_ascii = len(lines), lines.isascii()
@@ -127,7 +127,7 @@ def parse_head(raw: bytes) -> Head:
     if not fields.complete:
         raise BadRequest(f"The request's headers are not HTTP: {failure}")
     if len(head.get(b"content-length") or b"") > MAX_LENGTH_DIGITS:
-        raise BadRequest("The header Content-Length has more digits than a length.")
+        raise BadRequest("The header Content-Length has too many digits.")
     if b"host" not in head and version == b"1.1":
         raise BadRequest("The header Host is missing.")
     if head.is_repeated(b"host"):
@@ -136,11 +136,11 @@ def parse_head(raw: bytes) -> Head:
 
 
 def check_unfinished(unread: bytes, max_head: int, limits: ConnectionLimits) -> None:
-    """Raises Problem where these bytes can no longer become a head, whatever follows."""
+    """Raise Problem if these bytes cannot become a head, whatever follows."""
     if unread and unread[0] <= 0x20 and not b"\r\n".startswith(unread[:2]):
         raise BadRequest("This is not HTTP.")
     if unread.count(b"\n") != unread.count(b"\r\n"):
-        raise BadRequest("A line ends with CR and LF.")
+        raise BadRequest("Lines must end with CR and LF.")
     if len(unread) > limits.max_target and b"\r\n" not in unread:
         raise UriTooLong()
     if len(unread) > max_head:
@@ -148,7 +148,7 @@ def check_unfinished(unread: bytes, max_head: int, limits: ConnectionLimits) -> 
 
 
 def _check_coding(head: Head) -> None:
-    """Of the transfer codings only `chunked` is known, and HTTP/1.0 knows none."""
+    """Refuse transfer codings other than `chunked`, and all of them in HTTP/1.0."""
     if b"transfer-encoding" in head:
         if head.version == b"1.0":
             raise BadRequest("HTTP/1.0 has no transfer codings.")

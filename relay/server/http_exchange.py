@@ -1,4 +1,4 @@
-"""One request and its response, between a connection and an ASGI application."""
+"""Run the ASGI application for one request, and write its response."""
 
 from contextlib import suppress
 from typing import Any
@@ -24,9 +24,8 @@ DISCONNECT = {"type": "http.disconnect"}
 class HTTPExchange:
     """Runs the application for one request, in the connection's own task.
 
-    Nothing is read from the socket but what the application asks for: its body, and behind that
-    the disconnect, which ends its wait at once. Nothing it writes is kept: `send` returns when
-    the socket took it.
+    It reads from the socket only when the application receives: the body, and after that until
+    the disconnect. It buffers no writes: `send` returns when the socket has taken the bytes.
     """
 
     __slots__ = (
@@ -56,12 +55,14 @@ class HTTPExchange:
             wire, framing, body_is_here=whole, waits_for_continue=self._continue
         )
         self._response = ResponseWriter(server, head, wire, self._transport, last=last)
-        self._scope: Any = scopes.http(head, self._transport)  # a dict; Hypercorn types it closer
+        self._scope: Any = scopes.http(
+            head, self._transport
+        )  # a dict, where Hypercorn has TypedDicts
         self._body_delivered = False  # the application has received its last event
         self._listening: trio.CancelScope | None = None
 
     async def run(self) -> bool:
-        """Have the application answer; whether the connection can serve another request."""
+        """Run the application. Returns whether the connection can serve another request."""
         server, response = self._server, self._response
         try:
             await server.app(self._scope, self._receive, self._send)
@@ -69,7 +70,7 @@ class HTTPExchange:
             server.observer.application_failed(failures)
         finally:
             self._transport.release()
-        gone = self._reader.ended or self._wire.ended  # then silence is no failure
+        gone = self._reader.ended or self._wire.ended  # then no response is needed
         if not (response.written or gone):
             await response.refuse(server.refusals.of(Internal(), self._head.headers))
         return response.done and not response.last and self._body.complete
@@ -87,7 +88,9 @@ class HTTPExchange:
                     return {"type": "http.request", "body": data, "more_body": more}
                 if self._continue:
                     self._continue = False
-                    if not self._response.written:  # within an answer it would be part of it
+                    if (
+                        not self._response.written
+                    ):  # after the response's head it would be part of the body
                         await self._wire.send(CONTINUE)
                 if not await self._more():
                     return DISCONNECT.copy()
@@ -100,24 +103,28 @@ class HTTPExchange:
         return DISCONNECT.copy()
 
     async def _more(self) -> bool:
-        """Wait for more; False when the client is gone, or the response complete."""
+        """Wait for bytes; False if the client disconnects, or the response is completed."""
         with trio.CancelScope() as self._listening:
             if self._reader.unread >= MAX_RECV:
-                await trio.sleep_forever()  # with so much behind this request, a write must show it
+                await (
+                    trio.sleep_forever()
+                )  # the pipelined bytes are bounded; writes detect a disconnect
             return await self._reader.more()
         return False
 
     def _take(self) -> bytes:
-        """What has come of the body."""
+        """Take the body's bytes that have arrived."""
         body = self._reader.take_body(self._body)
         if body:
-            self._continue = False  # it did not wait for leave
+            self._continue = False  # the client did not wait for `100 Continue`
         return body
 
     async def _send(self, event: Event) -> None:
         response = self._response
         if response.done or self._wire.ended:
-            await trio.lowlevel.checkpoint()  # a loop that only sends must not hold others up
+            await (
+                trio.lowlevel.checkpoint()
+            )  # other tasks must run, even if the application only sends
         elif event["type"] == "http.response.body":
             more = event.get("more_body", False)
             if not (more or self._body.complete):
@@ -131,7 +138,7 @@ class HTTPExchange:
             raise OutOfTurn(f"{event['type']} is not part of a response")
 
     def _skip_the_rest(self) -> None:
-        """The answer is complete: unless the body is, too, nothing can follow it here."""
+        """After the response: drop the body's bytes. If more are to come, close the connection."""
         with suppress(BadRequest):
             self._take()
         if not self._body.complete:

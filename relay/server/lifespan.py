@@ -1,4 +1,4 @@
-"""The application's startup and shutdown, around the serving."""
+"""Run the application's startup and shutdown around the server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,14 +11,14 @@ from hypercorn.typing import ASGIFramework, LifespanState
 
 
 class StartupFailed(Exception):
-    """The application refused to start, or did not in time."""
+    """The application did not start, or not in time."""
 
 
 class LifespanEnded(Exception):
     """The application's lifespan ended while connections were served.
 
-    Under quart-trio that is a background task that raised: to go on would be to answer requests
-    while the work behind them is dead.
+    Under quart-trio a background task has raised. The server stops, because it must not answer
+    requests without its background tasks.
     """
 
 
@@ -26,18 +26,18 @@ class LifespanEnded(Exception):
 async def running_lifespan(
     app: ASGIFramework, config: Config, state: LifespanState
 ) -> AsyncIterator[None]:
-    """The application's startup, its shutdown, and between them the block.
+    """Start the application, run the block, and shut the application down.
 
-    When the lifespan ends before its time the block is cancelled, and LifespanEnded raised.
-    Raises StartupFailed, or Hypercorn's own errors of a startup or shutdown that failed or took
-    too long; possibly in a group.
+    If the lifespan ends early, the block is cancelled and LifespanEnded is raised. Raises
+    StartupFailed, or Hypercorn's errors for a startup or shutdown that failed or took too long;
+    possibly in a group.
     """
     lifespan = Lifespan(ASGIWrapper(app), config, state)
     ended = trio.Event()
     async with trio.open_nursery() as nursery:
         await nursery.start(_run_lifespan, lifespan, ended)
         await lifespan.wait_for_startup()
-        if lifespan.supported and lifespan.shutdown.is_set():  # it is ending already
+        if lifespan.supported and lifespan.shutdown.is_set():  # it has begun to end
             await ended.wait()
             raise StartupFailed("the application's lifespan ended before it had started")
         async with trio.open_nursery() as watching:

@@ -1,4 +1,4 @@
-"""The sockets a server listens on, opened from Hypercorn's configuration."""
+"""Open the sockets a server listens on, from Hypercorn's configuration."""
 
 import copy
 import os
@@ -10,18 +10,18 @@ from hypercorn.config import Config, Sockets
 from hypercorn.utils import repr_socket_addr
 
 USER_TIMEOUT = 30_000
-"""Milliseconds sent bytes may stay unacknowledged before the kernel gives a peer up: it notices
-peers that vanished without a word, which no write of ours would for a quarter of an hour."""
+"""Milliseconds that sent bytes may stay unacknowledged before the kernel closes the connection.
+Without it a vanished peer would be noticed after a quarter of an hour."""
 
 
 AT_ONCE = 16
-"""Connections taken in before others have their turn: each then runs up to its first wait."""
+"""Connections accepted in one turn of the scheduler. Each then runs up to its first wait."""
 
 
 class CrowdListener(trio.abc.Listener[trio.SocketStream]):
-    """Takes in what waits, several at once; trio's own takes one each turn of the scheduler.
+    """Accepts several connections at once; trio's own listener accepts one a scheduler turn.
 
-    A crowd is then served as one: read, looked up and answered in common turns.
+    Connections that arrive together are then read, authenticated and answered in common turns.
     """
 
     def __init__(self, listening: socket.socket) -> None:
@@ -30,7 +30,7 @@ class CrowdListener(trio.abc.Listener[trio.SocketStream]):
         self._taken: deque[trio.SocketStream] = deque()
 
     async def accept(self) -> trio.SocketStream:
-        """No checkpoint where one is at hand. Raises as trio's own."""
+        """Accept a connection, without a checkpoint if one is queued. Raises as trio's own."""
         if not self._taken:
             self._taken.append(await self._listener.accept())
             try:
@@ -38,7 +38,7 @@ class CrowdListener(trio.abc.Listener[trio.SocketStream]):
                     accepted = trio.socket.from_stdlib_socket(self._listening.accept()[0])
                     self._taken.append(trio.SocketStream(accepted))
             except OSError:
-                pass  # none waits any more, or the next call meets what is wrong
+                pass  # no more are waiting; another error is raised by the next call
         return self._taken.popleft()
 
     async def aclose(self) -> None:
@@ -48,11 +48,11 @@ class CrowdListener(trio.abc.Listener[trio.SocketStream]):
 
 
 class ListenError(Exception):
-    """An address cannot be listened on; the message is one line for people."""
+    """Listening on an address failed. The message is one line for the operator."""
 
 
 def open_sockets(config: Config) -> Sockets:
-    """Bind and listen on everything the configuration names. Raises ListenError."""
+    """Listen on all addresses of the configuration. Raises ListenError."""
     opened = Sockets([], [], [])
     try:
         for bind in config.bind:
@@ -68,13 +68,15 @@ def open_sockets(config: Config) -> Sockets:
 
 
 def open_for_workers(config: Config, workers: int) -> list[Sockets]:
-    """Listening sockets for each of several processes, on the same addresses. Raises ListenError.
+    """Open listening sockets for each of several processes, on the same addresses.
 
-    The kernel spreads connections over them (SO_REUSEPORT); a socket in the file system is one
-    for all. What is accepted late is not refused: a process that holds these sockets while another
-    one is replaced keeps its queue.
+    The kernel spreads connections over them (SO_REUSEPORT). A Unix socket is shared by all. The
+    supervisor keeps them open while it replaces a worker, so that queued connections are not lost.
+    Raises ListenError.
     """
-    alone = open_sockets(config)  # sharing is for us: another server's address stays refused
+    alone = open_sockets(
+        config
+    )  # without SO_REUSEPORT first: fails if another server has the address
     sets: list[Sockets] = []
     try:
         main = [_place(sock) for sock in alone.secure_sockets or alone.insecure_sockets]
@@ -103,7 +105,7 @@ def inherited(config: Config, sockets: Sockets) -> tuple[list[str], list[str]]:
 
 
 def addresses(sockets: Sockets) -> list[str]:
-    """Where the sockets can be reached, with the port the system chose where 0 was asked."""
+    """The sockets' URLs, with the actual port where the configuration has 0."""
     return [
         f"{scheme}://{repr_socket_addr(sock.family, sock.getsockname())}"
         for scheme, group in (("https", sockets.secure_sockets), ("http", sockets.insecure_sockets))
@@ -112,13 +114,13 @@ def addresses(sockets: Sockets) -> list[str]:
 
 
 def close_sockets(sockets: Sockets) -> None:
-    """Close all of them."""
+    """Close all the sockets."""
     for sock in (*sockets.secure_sockets, *sockets.insecure_sockets):
         sock.close()
 
 
 def _place(sock: socket.socket) -> str | socket.socket:
-    """Where to listen again: the address of a socket, which is closed then, or a Unix socket."""
+    """The address to listen on again, after closing the socket; a Unix socket itself, kept open."""
     if sock.family == socket.AF_UNIX:
         return sock
     with sock:
@@ -151,11 +153,11 @@ def _opened(config: Config, bind: str, *, secure: bool = True) -> Sockets:
         else:
             return sockets
     why = f"{failure[:1].lower()}{failure[1:]}"
-    raise ListenError(f"cannot listen on {bind}: {why} (RELAY_BIND says where)")
+    raise ListenError(f"cannot listen on {bind}: {why} (set RELAY_BIND)")
 
 
 def _listen(sock: socket.socket, backlog: int) -> None:
-    """Start listening. What is set here, accepted connections inherit."""
+    """Start listening. Accepted connections inherit the options set here."""
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux

@@ -1,4 +1,4 @@
-"""ASGI events that wait for the application."""
+"""A queue of ASGI events for the application."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,10 @@ OnEvent = Callable[[ASGIReceiveEvent], None]
 
 
 class Mailbox:
-    """A WebSocket's events for the application: bounded, in order, ended by a disconnect.
+    """A bounded queue of a WebSocket's events, which ends with the disconnect.
 
-    Two things must never wait for an application that does not receive: the disconnect itself,
-    and any event when the application has returned. Either would keep the connection's task, and
-    with it the socket, for ever.
+    `put` never waits with the disconnect, nor after the application has returned. Otherwise an
+    application that does not receive would keep the connection's task and socket for ever.
     """
 
     __slots__ = ("_changed", "_closed", "_disconnect", "_events", "_on_event", "_size")
@@ -24,10 +23,10 @@ class Mailbox:
         self._disconnect: ASGIReceiveEvent | None = None
         self._closed = False
         self._on_event: OnEvent | None = None
-        self._changed: trio.Event | None = None  # while a task waits for a change
+        self._changed: trio.Event | None = None  # set while a task waits for a change
 
     async def put(self, event: ASGIReceiveEvent) -> None:
-        """Wait until there is room. After the end of either side events are dropped."""
+        """Add an event, and wait for room if full. Dropped after the disconnect or `close`."""
         if event["type"] == "websocket.disconnect":
             self._disconnect = event
             self._change()
@@ -42,7 +41,7 @@ class Mailbox:
             self._change()
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The next event; once disconnected, the disconnect again and again."""
+        """The next event. After the disconnect it is returned each time."""
         await trio.lowlevel.checkpoint()
         while not self._events:
             if self._disconnect is not None:
@@ -53,9 +52,9 @@ class Mailbox:
         return event
 
     def forward(self, on_event: OnEvent) -> None:
-        """Call `on_event` with all events that came and come, in the task that puts them here.
+        """Pass all queued and later events to `on_event`, in the task that calls `put`.
 
-        `receive` is left the disconnect.
+        `receive` then returns only the disconnect.
         """
         events, self._events = self._events, []
         for event in events:
@@ -67,7 +66,7 @@ class Mailbox:
         self._change()
 
     def close(self) -> None:
-        """The application has returned: nothing will be received again."""
+        """Drop later events: the application has returned."""
         self._closed = True
         self._on_event = None
         self._change()

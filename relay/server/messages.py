@@ -1,4 +1,4 @@
-"""WebSocket messages put together from their fragments, bounded in bytes and in frames."""
+"""Assemble WebSocket messages from fragments, bounded in bytes and in frames."""
 
 import trio
 from hypercorn.typing import WebsocketReceiveEvent
@@ -7,16 +7,16 @@ from wsproto.events import BytesMessage, TextMessage
 from .limits import ConnectionLimits
 
 FRAMES_AT_ONCE = 50
-"""Frames parsed before others get their turn: half a millisecond. Each of a hostile crowd takes
-that long, one after the other; with 500 apiece, fifty held the loop for 100 ms."""
+"""Frames parsed before other tasks run: half a millisecond of work. With 500, fifty hostile sockets
+held the loop for 100 ms."""
 
 
 class MessageTooBig(Exception):
-    """The message under way is larger than a message may be."""
+    """The message is larger than the limit."""
 
 
 class FrameRate:
-    """How many frames a client may still send: so many at once, and so many a second."""
+    """A token bucket of the frames that a client may send."""
 
     __slots__ = ("_counted_at", "_left", "_limits")
 
@@ -26,7 +26,7 @@ class FrameRate:
         self._counted_at = trio.current_time()
 
     def admits(self) -> bool:
-        """Count one more frame, or part of one; False when they come too fast."""
+        """Count one more frame, or part of one. False if they come too fast."""
         now, limits = trio.current_time(), self._limits
         regained = (now - self._counted_at) * limits.frame_rate
         self._left = min(limits.max_frames, self._left + regained) - 1
@@ -35,10 +35,9 @@ class FrameRate:
 
 
 class MessageBuffer:
-    """Gathers one message at a time.
+    """Assembles one message at a time.
 
-    Counts and keeps bytes: text as a list of pieces, or as characters, would hold up to four
-    times what was sent.
+    It keeps and counts encoded bytes: a list of strings would take up to four times the memory.
     """
 
     __slots__ = ("_gathered", "_max_size")
@@ -48,7 +47,7 @@ class MessageBuffer:
         self._gathered: bytearray | None = None
 
     def add(self, event: TextMessage | BytesMessage) -> WebsocketReceiveEvent | None:
-        """One more fragment; the whole message when it was the last. Raises MessageTooBig."""
+        """Add a fragment. Returns the message if it was the last. Raises MessageTooBig."""
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         gathered = len(self._gathered) if self._gathered is not None else 0
         if gathered + len(data) > self._max_size:

@@ -1,4 +1,4 @@
-"""What comes in on one connection, read when it is asked for."""
+"""Read a connection's incoming bytes on demand."""
 
 import os
 import re
@@ -11,14 +11,14 @@ from .heads import END, check_unfinished
 from .limits import ConnectionLimits
 from .wire import MAX_RECV, Stream, Wire, plain_socket
 
-MOST_BETWEEN = 16  # requests, until others are given a turn again although the last did not pay
-EMPTY_LINES = re.compile(rb"(\r\n)+")  # tolerated in front of a request (RFC 9112, 2.2)
+MOST_BETWEEN = 16  # requests at most between two checkpoints that found no new bytes
+EMPTY_LINES = re.compile(rb"(\r\n)+")  # allowed before a request (RFC 9112, 2.2)
 
 
 class Reader:
-    """The bytes that have come and were not taken yet, and more of them.
+    """A buffer of received bytes, and the reads that fill it.
 
-    Its user bounds them, by not asking for more. `ended`: there will be no more.
+    The caller bounds it by not reading more. `ended`: no more bytes will come.
     """
 
     __slots__ = (*("_between", "_fresh", "_since", "_socket", "_tls", "_unread", "_wire", "ended"),)
@@ -27,22 +27,22 @@ class Reader:
         self._tls = stream if isinstance(stream, trio.SSLStream) else None
         self._socket = plain_socket(stream)
         self._wire = wire
-        self._fresh = True  # nothing was asked for yet: what made the peer connect is mostly here
-        self._between = MOST_BETWEEN  # requests from one turn that others are given to the next
+        self._fresh = True  # no read yet: the first request has mostly arrived already
+        self._between = MOST_BETWEEN  # requests from one checkpoint to the next
         self._since = 0
         self._unread = b""
         self.ended = False
 
     @property
     def unread(self) -> int:
-        """How many bytes have come and were not taken yet."""
+        """How many bytes are buffered."""
         return len(self._unread)
 
     async def take_head(self, max_head: int, limits: ConnectionLimits) -> bytes | None:
-        """The next request's head, to the empty line that ends it; None when there is none.
+        """Read the next request's head, up to its empty line; None at the end of the connection.
 
-        What has come of it does not make the wait longer: a slow head is as bad as none. Raises
-        Problem for what will never be a head, or one of more than `max_head` bytes.
+        Receiving a part of the head does not extend the keep-alive timeout. Raises Problem for
+        bytes that cannot become a head, and for more than `max_head` bytes.
         """
         searched = 0
         while self._unread or await self.more():
@@ -67,26 +67,26 @@ class Reader:
         return bool(look.poll(0))
 
     def has_whole(self, body: Body) -> bool:
-        """Whether the body has come to its end, as far as that can be seen at a glance."""
+        """Whether the body is known to be buffered to its end, without parsing it."""
         return body.is_in(self._unread)
 
     def take_body(self, body: Body) -> bytes:
-        """What has come of the body. Raises BadRequest where it is not framed as it says."""
+        """Take the buffered bytes of the body. Raises BadRequest for malformed chunks."""
         data, self._unread = body.take(self._unread)
         return data
 
     def take_all(self) -> bytes:
-        """Everything that has come."""
+        """Take all buffered bytes."""
         data, self._unread = self._unread, b""
         return data
 
     async def give_way(self) -> None:
-        """Between two requests: let others have their turn, where that is fair or pays.
+        """Between two requests: run other tasks if that is fair, or likely to save a wait.
 
-        With more unread it is fair: a client that sends many at once must not hold others up. It
-        pays among many quick clients: the next request has come meanwhile, and to wait for it would
-        cost twice as much. Only a turn can show that: after one that paid comes the next, after
-        others ever fewer.
+        It is fair if more bytes are buffered: a client that pipelines must not hold others up. It
+        saves a wait if the next request arrives during the checkpoint, as among many fast clients:
+        waiting for readability would cost twice as much. After a checkpoint that found new bytes
+        comes one after each request; after others they become rarer, up to MOST_BETWEEN.
         """
         self._since += 1
         if self._unread:
@@ -97,7 +97,7 @@ class Reader:
             self._between = 1 if self._look() else min(2 * self._between, MOST_BETWEEN)
 
     async def more(self) -> bool:
-        """Wait for more; False at the end, theirs or ours. Cancelled, nothing is lost."""
+        """Wait for bytes. False at the end of the connection. No bytes are lost by cancelling."""
         data = b""
         try:
             if self._tls is not None:
@@ -106,11 +106,11 @@ class Reader:
                 if self._fresh:
                     self._fresh = False
                     await trio.lowlevel.checkpoint_if_cancelled()
-                else:  # mostly nothing has come yet, and asking for it would be in vain
+                else:  # mostly nothing has arrived yet, and a read would be wasted
                     await trio.lowlevel.wait_readable(self._socket)
                 data = os.read(self._socket.fileno(), MAX_RECV)
         except BlockingIOError:
-            return True  # a false alarm
+            return True  # a spurious wake-up
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         if not data:
@@ -122,7 +122,7 @@ class Reader:
         return True
 
     def _look(self) -> bool:
-        """Take what has come already, if anything has; the end is left for `more` to find."""
+        """Read bytes that have arrived, without waiting. `more` detects the end."""
         if self._tls is not None:
             return False
         try:

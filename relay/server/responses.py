@@ -1,4 +1,4 @@
-"""A response on its way out: ASGI's events in, HTTP/1.1 bytes out, framed so that it ends."""
+"""Write a response: ASGI's events in, HTTP/1.1 bytes out."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -17,16 +17,15 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class OutOfTurn(Exception):
-    """The application sent what cannot follow what it sent before."""
+    """The application sent an event that is not allowed in the current state."""
 
 
 class ResponseWriter:
-    """One response.
+    """Writes one response.
 
-    Its head waits for the first of a body that is counted, to be one write with it. Until then
-    `be_last` has an effect: the connection ends after this response, which says so, as it does
-    when the server stops. `written`: its head is; until then it may still be refused instead.
-    `done`: all of it is written.
+    With a Content-Length, the head is written together with the first bytes of the body. Until
+    then `be_last` can add `Connection: close`, as a stopping server does. `written`: the head was
+    written; until then `refuse` can replace the response. `done`: all of it was written.
     """
 
     __slots__ = (
@@ -48,8 +47,8 @@ class ResponseWriter:
         self._framing: Framing = "chunked" if request.version == b"1.1" else "close"
         self._wire = wire
         self._transport = transport
-        self._lines: list[bytes] = []  # of the head, while it waits
-        self._left: int | None = None  # bytes that were promised and have not come yet
+        self._lines: list[bytes] = []  # of the head, until it is written
+        self._left: int | None = None  # bytes of the Content-Length still to be written
         self._bodiless = False
         self._begun = False
         self.written = False
@@ -57,11 +56,11 @@ class ResponseWriter:
         self.last = last
 
     def be_last(self) -> None:
-        """End the connection behind it."""
+        """Close the connection after this response."""
         self.last = True
 
     async def start(self, status: int, headers: Headers) -> None:
-        """How it begins; a head without a length goes out at once. Raises OutOfTurn, ValueError."""
+        """Start it; a head without Content-Length is written. Raises OutOfTurn, ValueError."""
         if self._begun:
             raise OutOfTurn("a response starts once")
         lines = [_status_line(status)]
@@ -76,7 +75,7 @@ class ResponseWriter:
                 self.last = self.last or b"close" in value.lower()
                 continue
             elif lowered == b"transfer-encoding":
-                continue  # how a body is framed is ours to say
+                continue  # the server decides about the framing
             lines.append(header_line(name, value))
         self._bodiless = self._method == b"HEAD" or status in (204, 304)
         self._begun, self._lines, self._left = True, lines, left
@@ -87,7 +86,7 @@ class ResponseWriter:
             self._transport.open()
 
     async def body(self, data: bytes, *, more: bool) -> None:
-        """The next of its body. Raises OutOfTurn, also for more than its Content-Length."""
+        """Write a part of the body. Raises OutOfTurn, also if it contradicts the Content-Length."""
         if not self._begun or self.done:
             raise OutOfTurn("a body follows the start of its response")
         if self._bodiless:
@@ -110,7 +109,7 @@ class ResponseWriter:
         self.done = True
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Answer this instead; the last on its connection."""
+        """Write a refusal in place of the response, as the last one on its connection."""
         self._transport.shut()
         self._begun = self.last = True
         self._lines = [_status_line(refusal.problem.status)]
@@ -122,7 +121,7 @@ class ResponseWriter:
         self.done = True
 
     def _head(self) -> bytes:
-        """The head, which goes out now."""
+        """Build the head, to be written now."""
         lines, self._lines = self._lines, []
         self.written = True
         if self.last or self._server.stopping.is_set():
@@ -134,7 +133,7 @@ class ResponseWriter:
 
 
 def _chunks(data: bytes, *, more: bool) -> bytes:
-    """The data as a chunk, and the end of the body if this was the last of it."""
+    """Encode the data as a chunk, with the end of the body unless there is more."""
     end = b"" if more else b"0\r\n\r\n"
     return b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
 

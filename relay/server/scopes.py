@@ -1,4 +1,4 @@
-"""ASGI scopes of requests, as Hypercorn makes them."""
+"""Build the ASGI scopes of requests, like Hypercorn's."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -12,7 +12,7 @@ Scope = dict[str, Any]
 
 
 class Scopes:
-    """The scopes of one connection's requests, which must have been screened."""
+    """Builds the scopes of one connection's requests, which must have passed `screen`."""
 
     __slots__ = ("_client", "_root_path", "_secure", "_server", "_state")
 
@@ -69,6 +69,6 @@ class Scopes:
 
 
 def subprotocols(head: Head) -> list[str]:
-    """Those the client offers, the one it likes best first."""
+    """The subprotocols that the client offers, in its order of preference."""
     offered = head.all_of(b"sec-websocket-protocol").decode().split(",")
     return [name for name in map(str.strip, offered) if name]

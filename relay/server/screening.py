@@ -1,7 +1,7 @@
-"""Which requests never reach the application. Pure: a parsed request in, a problem out.
+"""Decide which parsed requests must not reach the application. No I/O.
 
-Everything refused here once ended a whole process, hung a connection or confused what reads it
-behind us; what is merely wrong is left for the application to refuse.
+Each of these has crashed a process, hung a connection or confused code behind this. Requests that
+are merely wrong are left to the application.
 """
 
 import re
@@ -16,12 +16,12 @@ from .heads import Head
 from .limits import ConnectionLimits
 from .refusals import HeadersTooLarge, UriTooLong
 
-# Decoded as ASCII further in: by wsproto's handshake, by the framework, by virtual hosts.
+# later decoded as ASCII by wsproto's handshake, the framework and `server_names`
 _ASCII_HEADERS = (
     *(b"host", b"connection", b"upgrade"),
     *(b"sec-websocket-protocol", b"sec-websocket-extensions"),
 )
-# RFC 3986, 3.2.2, and a port; in labels as the framework's router needs them: it fails on others
+# RFC 3986, 3.2.2, and a port; with labels of at most 63 bytes, as the framework's router needs them
 _LABEL = rb"[0-9A-Za-z\-_~%!$&'()*+,;=:\[\]]"
 _HOST = re.compile(rb"(%b{1,63}\.)*%b{0,63}(:[0-9]*)?" % (_LABEL, _LABEL))
 _KEY = re.compile(rb"[0-9A-Za-z+/]{22}==")
@@ -32,18 +32,18 @@ def screen(request: Head, config: Config, limits: ConnectionLimits) -> Problem |
     """Why this request is refused, or None."""
     if len(request.target) > limits.max_target:
         return UriTooLong()
-    # the reader bounds only what is incomplete; headers that came in one piece may be larger
+    # the reader bounds incomplete heads only; one that arrived in one piece may be larger
     if request.size > config.h11_max_incomplete_size:
         return HeadersTooLarge()
     if len(request.headers) > limits.max_headers:
         return HeadersTooLarge("The request has more headers than this server reads.")
     if origin_form(request.method, request.target) is None:
-        return BadRequest("The request's target is neither a path nor an http address.")
+        return BadRequest("The request's target is neither a path nor an http URL.")
     for name in () if request.is_ascii else _ASCII_HEADERS:
         if not request.all_of(name).isascii():
             return BadRequest(f"The header {name.decode()} must be ASCII.")
     if not _is_host(request.all_of(b"host")):
-        return BadRequest("The header host is no host.")
+        return BadRequest("The header Host is malformed.")
     if config.server_names and request.all_of(b"host").decode() not in config.server_names:
         return NotFound()
     if wants_websocket(request):
@@ -57,7 +57,7 @@ def _is_host(name: bytes) -> bool:
 
 
 def wants_websocket(request: Head) -> bool:
-    """Whether this asks for a WebSocket (RFC 6455, 4.1), well or badly."""
+    """Whether this is a WebSocket handshake (RFC 6455, 4.1), valid or not."""
     if request.method != b"GET" or request.all_of(b"upgrade").lower() != b"websocket":
         return False
     tokens = request.all_of(b"connection").lower().split(b",")
@@ -65,7 +65,7 @@ def wants_websocket(request: Head) -> bool:
 
 
 def origin_form(method: bytes, target: bytes) -> bytes | None:
-    """The target as path and query (RFC 9112, 3.2), or None when it is no address here."""
+    """The target as path and query (RFC 9112, 3.2), or None if it is not supported."""
     if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
         return target
     absolute = _ABSOLUTE.match(target)
@@ -79,11 +79,11 @@ def _screen_handshake(request: Head) -> Problem | None:
     if request.version != b"1.1":
         return BadRequest("A WebSocket handshake needs HTTP/1.1.")
     if _KEY.fullmatch(request.all_of(b"sec-websocket-key")) is None:
-        return BadRequest("The header sec-websocket-key is not 16 bytes in base64.")
+        return BadRequest("The header Sec-WebSocket-Key is not 16 bytes in base64.")
     if request.all_of(b"sec-websocket-version") != WEBSOCKET_VERSION:
-        problem = BadRequest("Only WebSocket version 13 is spoken.")
+        problem = BadRequest("Only WebSocket version 13 is supported.")
         problem.headers["Sec-WebSocket-Version"] = WEBSOCKET_VERSION.decode()
         return problem
     if b"transfer-encoding" in request or request.all_of(b"content-length") not in (b"", b"0"):
-        return BadRequest("A WebSocket handshake has no body.")
+        return BadRequest("A WebSocket handshake must not have a body.")
     return None

@@ -1,4 +1,4 @@
-"""One server, from its application's startup to its shutdown."""
+"""Run one server, from its application's startup to its shutdown."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,11 +26,11 @@ Listener = CrowdListener | trio.SSLListener[trio.SocketStream]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """How a server serves.
+    """A server's configuration.
 
-    `hypercorn` is Hypercorn's configuration: timeouts, TLS, bounds. `refusal_headers` takes the
-    headers of a request that the server refuses, and returns headers for the refusal. `drain` lets
-    the application end its streams when the server stops.
+    `hypercorn` is Hypercorn's: timeouts, TLS, bounds. `refusal_headers` takes the headers of a
+    request that the server refuses, and returns headers for the refusal. `drain` is awaited when
+    the server stops, and ends the application's streams.
     """
 
     hypercorn: Config
@@ -48,13 +48,13 @@ async def serve(
     shutdown_trigger: Callable[[], Awaitable[None]],
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` on listening `sockets`, and close them, until `shutdown_trigger` returns.
+    """Serve `app` on listening `sockets` until `shutdown_trigger` returns; then close them.
 
     Reports the addresses through `task_status` once the application has started and connections
-    are accepted. On the trigger nothing more is accepted, idle connections end, streams are
-    drained, the first request of each accepted connection is answered, and what is left may
-    finish; all of that within Hypercorn's `graceful_timeout` seconds, whatever readers do. Then
-    the application shuts down, within its `shutdown_timeout`.
+    are accepted. After the trigger it accepts no more, closes idle connections, drains streams,
+    answers the first request of each accepted connection, and lets the rest finish, all within
+    Hypercorn's `graceful_timeout` seconds. Then the application shuts down, within its
+    `shutdown_timeout`.
 
     Raises StartupFailed, LifespanEnded, or whatever the trigger, the drain or the application's
     shutdown raised: one exception, never a group.
@@ -128,7 +128,7 @@ def _listeners(config: Config, sockets: Sockets) -> list[Listener]:
 
 
 def _first(group: BaseExceptionGroup) -> BaseException:
-    """The failure that says most: not a cancellation, which is its consequence elsewhere."""
+    """The group's first failure that is not a cancellation, which is only its consequence."""
     return min(_leaves(group), key=lambda leaf: isinstance(leaf, trio.Cancelled))
 
 

@@ -1,4 +1,4 @@
-"""Header lines: what may stand in one, and those that every response carries."""
+"""Encode header lines, and those that every response has."""
 
 import re
 from functools import lru_cache
@@ -12,7 +12,7 @@ _UNFIT = re.compile(rb"[\r\n\0]")
 
 
 class Stamp:
-    """The header lines that the configuration adds to every response; made once a second."""
+    """Hypercorn's headers for every response, such as Date; encoded once a second."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -20,7 +20,7 @@ class Stamp:
         self._lines = b""
 
     def lines(self) -> bytes:
-        """The header lines, each with its line end."""
+        """The encoded lines, each with its line end."""
         if (second := int(time())) != self._second:
             self._second = second
             added = self._config.response_headers("h11")
@@ -29,9 +29,9 @@ class Stamp:
 
 
 def header_line(name: bytes, value: bytes) -> bytes:
-    """A header line; nothing in it may begin another one."""
+    """Encode a header line. Raises ValueError for a malformed name or value."""
     if not _is_token(name) or _UNFIT.search(value):
-        raise ValueError(f"{name!r} is no header, or its value none")
+        raise ValueError(f"the header {name!r} has a malformed name or value")
     return b"%b: %b\r\n" % (name, value)
 
 

@@ -1,4 +1,4 @@
-"""What ASGI cannot say about one connection, offered to the application."""
+"""An ASGI extension: direct access to the connection, for applications that write many frames."""
 
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
@@ -8,7 +8,7 @@ import trio
 from .wire import Wire
 
 EXTENSION = "relay.transport"
-"""The key in `scope["extensions"]` under which an application finds its Transport."""
+"""The key of the Transport in `scope["extensions"]`."""
 
 Framing = Literal["websocket", "chunked", "close"]
 Heard = Callable[[Any], None]
@@ -18,71 +18,70 @@ MAX_CONTROL_PAYLOAD = 125  # bytes (RFC 6455, 5.5)
 
 
 class Transport(Protocol):
-    """The connection behind one request or WebSocket, for writers of ready bytes.
+    """The connection of one request or WebSocket, to which framed bytes can be written.
 
-    Open from the moment the WebSocket is accepted or the response started, until either ends;
-    for HTTP only when the response has no Content-Length, since then nothing counts its bytes.
+    It is open from the accepted handshake, or the start of the response, to the end of either. For
+    HTTP only responses without a Content-Length open it, since no one counts its bytes.
     """
 
     @property
     def framing(self) -> Framing:
-        """How ready bytes must be framed: WebSocket frames; HTTP/1.1 chunks; raw until close."""
+        """How written bytes must be framed: WebSocket frames, HTTP/1.1 chunks, or not at all."""
 
     @property
     def last_received(self) -> float:
-        """Trio clock seconds of the last bytes from the client, pongs included."""
+        """When the client last sent bytes, pongs included, in seconds of trio's clock."""
 
     @property
     def stalled(self) -> bool:
-        """Whether the connection was cut because no write progressed for the send timeout."""
+        """Whether the connection was cut because a write made no progress for the send timeout."""
 
     @property
     def body_is_here(self) -> bool:
-        """Whether the next `receive` gives the request's whole body, without waiting for it.
+        """Whether the next `receive` returns the request's whole body at once.
 
-        It came with the head then, so it is no longer than one read of the socket. False where
-        the server did not look.
+        The body arrived with the head then, so it is no larger than one read of the socket. False
+        if this is not known.
         """
 
     @property
     def waits_for_continue(self) -> bool:
-        """Whether the client sends the request's body only after `100 Continue`.
+        """Whether the client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
 
-        (RFC 9110, 10.1.1.) The server says it when the body is received.
+        The server sends it when the application receives the body.
         """
 
     def try_send(self, data: bytes) -> bool:
-        """Write ready bytes at once, if nothing else is being written and the socket takes it.
+        """Write framed bytes without waiting, if no other write is running.
 
-        What the socket did not take of them is kept and written before anything else. Never
-        blocks, never reorders. False: nothing was written, send them through the ordinary way.
-        Always False under TLS and while the transport is not open.
+        If the socket takes only a part, the rest is written before anything else. Returns False if
+        nothing was written; then use `send_raw`. Always False under TLS and while not open.
         """
 
     async def send_raw(self, data: bytes) -> None:
-        """Write ready bytes in order, as long as the reader makes progress.
+        """Write framed bytes after all earlier ones, as long as the reader makes progress.
 
-        Does nothing after the end; raises RuntimeError when not opened yet.
+        Does nothing after the end. Raises RuntimeError before it is open.
         """
 
     async def ping(self, payload: bytes = b"") -> None:
         """Write a WebSocket ping frame. Raises RuntimeError on HTTP."""
 
     def hear(self, heard: Heard) -> bool:
-        """Have a WebSocket's ASGI events given to `heard` as they come, from the first one on.
+        """Pass all of a WebSocket's ASGI events to `heard` from now on, queued ones first.
 
-        It is called where the socket is read, so it must be quick and raise nothing. `receive`
-        then returns the disconnect alone. False on HTTP: receive them.
+        It is called in the task that reads the socket, so it must be quick and must not raise.
+        `receive` then returns only the disconnect. Returns False for HTTP, which has to `receive`.
         """
 
     def abort(self) -> None:
-        """Drop the connection at once; pending writes return, the app sees the disconnect."""
+        """Reset the connection. Pending writes return; the application sees the disconnect."""
 
 
 class WireTransport(Transport):
-    """A Transport on a Wire, for one exchange.
+    """A Transport on a Wire, for one request.
 
-    One each request: an application that outlives its response must not touch the next.
+    Each request has its own, so that an application cannot write into the next response.
     """
 
     __slots__ = (
@@ -127,20 +126,20 @@ class WireTransport(Transport):
         return self._wire.stalled
 
     def open(self) -> None:
-        """From now on the application may write ready bytes."""
+        """Allow the application to write."""
         if self._opened is None:
             self._opened = True
 
     def let_hear(self, forward: Callable[[Heard], None]) -> None:
-        """There are events to be heard; `forward` takes the function that `hear` was given."""
+        """Enable `hear`, which calls `forward` with the function it is given."""
         self._forward = forward
 
     def shut(self) -> None:
-        """No more of them: the message that ends the exchange is about to be written."""
+        """Allow no more writes: the end of the response or WebSocket is about to be written."""
         self._opened = False
 
     def release(self) -> None:
-        """The exchange is over, and the connection another one's."""
+        """Detach from the connection: the request has ended."""
         self._opened = False
         self._released = True
         self._forward = None
@@ -150,7 +149,7 @@ class WireTransport(Transport):
 
     async def send_raw(self, data: bytes) -> None:
         if self._opened is None:
-            raise RuntimeError("ready bytes before the start of a stream they could be part of")
+            raise RuntimeError("the response or WebSocket has not started")
         if self._opened:
             await self._wire.send(data)
         else:

@@ -1,8 +1,8 @@
-"""One WebSocket, from its handshake to its close, between a connection and an ASGI application.
+"""Serve one WebSocket, from its handshake to its close.
 
-The application runs in the connection's task; a second task reads, so that pings and closes are
-answered in time whatever the application does. `websocket_states` says what follows on what,
-`websocket_handshake`, `websocket_frames` and `websocket_close` how each part is read and written.
+The application runs in the connection's task. A second task reads, so that pings and close frames
+are answered in time. `websocket_states` has the state machine; `websocket_handshake`,
+`websocket_frames` and `websocket_close` read and write the parts of the protocol.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ SLICE = 4_096
 
 
 class WebSocket:
-    """Bounded in bytes and frames, and ended as RFC 6455 says."""
+    """A WebSocket on a connection, bounded in bytes and frames."""
 
     __slots__ = (
         *("_close_handshake", "_decided", "_frames", "_handshake", "_lingers", "_mailbox"),
@@ -54,11 +54,15 @@ class WebSocket:
         self._mailbox = Mailbox(server.config.max_app_queue_size)
         transport.let_hear(self._mailbox.forward)
         self._state = State.CONNECTING
-        self._decided = trio.Event()  # the handshake was accepted, or the connection has ended
-        self._lingers = False  # the last bytes are on their way, and the client may be sending
+        self._decided = (
+            trio.Event()
+        )  # set when the handshake was accepted or the connection has ended
+        self._lingers = (
+            False  # the last bytes are being sent, and the client may be sending as well
+        )
 
     async def run(self) -> None:
-        """Serve it; returns when the application has, and the connection is closed."""
+        """Serve it until the application has returned and the connection is closed."""
         await self._mailbox.put({"type": "websocket.connect"})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive)
@@ -77,7 +81,7 @@ class WebSocket:
     # -- from the client
 
     async def _receive(self) -> None:
-        """Read until one side, or a deadline, comes to the end; then close the socket."""
+        """Read until either side closes or a deadline passes; then close the socket."""
         with self._wire.reading:
             while self._reader.unread or await self._reader.more():
                 if not await self._take():
@@ -91,9 +95,8 @@ class WebSocket:
         self._wire.close()
 
     async def _take(self) -> bool:
-        """Handle the bytes that have come; False when they end it."""
-        # A client that does not wait for the answer to its handshake waits here, and with it
-        # its connection's reading, so that nothing piles up.
+        """Handle the received bytes. False if they end the WebSocket."""
+        # bytes sent before the handshake's answer wait here, and no more are read meanwhile
         await self._decided.wait()
         data = self._reader.take_all()
         for start in range(0, len(data), SLICE):
@@ -105,7 +108,7 @@ class WebSocket:
         return True
 
     async def _take_frames(self, data: bytes) -> bool:
-        """Handle the frames that are whole; False when they end it."""
+        """Handle the complete frames. False if they end the WebSocket."""
         for number, received in enumerate(self._frames.receive(data), 1):
             match received:
                 case None:
@@ -119,7 +122,7 @@ class WebSocket:
                     await self._close_handshake.answer(received)
                     return False
                 case Violation(code):
-                    # RFC 6455, 7.1.7: say why, and end it without waiting for an answer
+                    # RFC 6455, 7.1.7: send the code, and close without waiting for an answer
                     self._advance(Step.END)
                     self._lingers = True
                     await self._close_handshake.start(code)
@@ -131,16 +134,18 @@ class WebSocket:
     # -- from the application
 
     async def _send(self, event: Event) -> None:
-        """ASGI's `send`. Raises OutOfTurn for what cannot follow what was sent before.
+        """ASGI's `send`. Raises OutOfTurn for an event that the state does not allow.
 
-        What ends the connection is done whole, even when the application is cancelled meanwhile,
-        as frameworks are by the disconnect that the end brings.
+        Events that end the connection are shielded from cancellation: the resulting disconnect
+        makes frameworks cancel the sending task.
         """
         match self._state, event["type"]:
             case State.OPEN, "websocket.send":
                 await self._wire.send(self._frames.message(event))
             case State.CLOSING | State.CLOSED, _:
-                await trio.lowlevel.checkpoint()  # a loop that only sends must not hold others up
+                await (
+                    trio.lowlevel.checkpoint()
+                )  # other tasks must run, even if the application only sends
             case State.CONNECTING, "websocket.accept":
                 await self._accept(event)
             case State.CONNECTING, "websocket.close":
@@ -166,19 +171,19 @@ class WebSocket:
     async def _accept(self, event: Event) -> None:
         answer = self._handshake.acceptance(event.get("subprotocol"), event.get("headers", ()))
         self._advance(Step.ACCEPT)
-        del self._handshake  # nothing of it is needed any more, and idle WebSockets are many
+        del self._handshake  # saves memory: idle WebSockets are many
         await self._wire.finish(answer)
         self._transport.open()
         self._decided.set()
 
     async def _reject(self, problem: Problem) -> None:
-        """Answer the handshake in the application's place."""
+        """Answer the handshake in place of the application."""
         self._advance(Step.REJECT)
         await self._handshake.reject(problem)
         self._end_response()
 
     def _end_response(self) -> None:
-        """The HTTP answer is complete, and the last one."""
+        """Close the connection after a rejection."""
         self._lingers = True
         self._wire.hang_up()
 
@@ -187,7 +192,7 @@ class WebSocket:
         await self._close_handshake.start(code, reason)
 
     async def _application_returned(self) -> None:
-        """Finish what it has left unfinished, or cut it."""
+        """Finish the handshake or the close if the application has not."""
         if self._state is State.OPEN:
             await self._start_close(CloseReason.INTERNAL_ERROR)
         elif self._state is State.CONNECTING or (

@@ -1,4 +1,4 @@
-"""How a WebSocket ends: the two close frames, and the time between them (RFC 6455, 7)."""
+"""A WebSocket's closing handshake: its two close frames (RFC 6455, 7)."""
 
 from hypercorn.typing import WebsocketDisconnectEvent
 from wsproto.frame_protocol import CloseReason
@@ -10,7 +10,7 @@ from .wire import Wire
 
 
 class CloseHandshake:
-    """Writes our close frame, or the answer to the client's; remembers the code of the end."""
+    """Writes our close frame, or the answer to the client's, and keeps the close code."""
 
     __slots__ = ("_code", "_discarded", "_frames", "_limits", "_transport", "_wire")
 
@@ -25,22 +25,22 @@ class CloseHandshake:
         self._discarded = 0
 
     def disconnect(self) -> WebsocketDisconnectEvent:
-        """ASGI's event for the end, with its code: 1006 when no close frame was seen."""
+        """ASGI's disconnect event with the close code; 1006 if there was no close frame."""
         return {"type": "websocket.disconnect", "code": self._code}
 
     async def start(self, code: int, reason: str | None = None) -> None:
-        """Send our close frame, and give the client a moment to answer it.
+        """Send our close frame, and read on for `close_timeout` until the client answers it.
 
-        Closing the socket over unread bytes would reset it, and the code might never arrive.
+        Closing the socket with unread bytes would reset it, and the client might lose the code.
         """
         self._transport.shut()
         self._code = int(code)
-        self._wire.hang_up(within=self._limits.close_timeout)  # also if the frame does not go out
+        self._wire.hang_up(within=self._limits.close_timeout)  # even if the frame cannot be sent
         if frame := self._frames.close(code, reason):
             await self._wire.finish(frame)
 
     async def answer(self, close: PeerClose) -> None:
-        """Send the answer to the client's close frame; nothing where that was an answer itself."""
+        """Answer the client's close frame, unless it was an answer itself."""
         self._wire.note_peer_finished()
         if close.frame is not None:
             self._transport.shut()
@@ -48,6 +48,6 @@ class CloseHandshake:
             await self._wire.finish(close.frame)
 
     def may_discard(self, size: int) -> bool:
-        """Whether so many bytes more may come between our close frame and the client's."""
+        """Whether this many more bytes may be dropped between our close frame and the client's."""
         self._discarded += size
         return self._discarded <= self._limits.max_discarded

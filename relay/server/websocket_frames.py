@@ -1,6 +1,6 @@
-"""A WebSocket's frames, read and written (RFC 6455, 5). No I/O.
+"""Parse and make a WebSocket's frames (RFC 6455, 5). No I/O.
 
-wsproto parses them; how many there may be, and how large a message, is bounded here.
+wsproto does both. This adds the bounds on frames and message sizes.
 """
 
 from collections.abc import Iterator
@@ -19,21 +19,21 @@ from .messages import FrameRate, MessageBuffer, MessageTooBig
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that is whole, as ASGI's event."""
+    """A complete message, as ASGI's event."""
 
     event: WebsocketReceiveEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """A ping came; `frame` is its answer, ready to be sent."""
+    """The answer to a ping; `frame` is to be sent."""
 
     frame: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class PeerClose:
-    """The client's close frame. `frame`: the answer to it; None where it answers ours."""
+    """The client's close frame. `frame` is the answer to send; None if it answers ours."""
 
     code: int
     frame: bytes | None
@@ -41,7 +41,7 @@ class PeerClose:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """The client broke a rule, or a bound; the connection is to be failed with this code."""
+    """The client violated the protocol or a bound. Close the connection with this code."""
 
     code: CloseReason
 
@@ -50,7 +50,7 @@ Received = Message | Pong | PeerClose | Violation | None
 
 
 class Frames:
-    """Both directions of one WebSocket, behind its handshake. No extension is spoken."""
+    """Both directions of one WebSocket after its handshake, without extensions."""
 
     __slots__ = ("_connection", "_message", "_rate")
 
@@ -60,7 +60,7 @@ class Frames:
         self._rate = FrameRate(limits)
 
     def message(self, event: dict[str, Any]) -> bytes:
-        """The frame of ASGI's `websocket.send`. Raises TypeError for one without a message."""
+        """The frame of ASGI's `websocket.send`. Raises TypeError if that has no message."""
         if event.get("bytes") is not None:
             return self._connection.send(BytesMessage(data=bytes(event["bytes"])))
         if isinstance(event.get("text"), str):
@@ -68,17 +68,17 @@ class Frames:
         raise TypeError("a message has bytes, or text that is a str")
 
     def close(self, code: int, reason: str | None) -> bytes:
-        """A close frame; empty where one was sent before."""
+        """A close frame; empty if one was sent before."""
         try:
             return self._connection.send(CloseConnection(int(code), reason))
         except LocalProtocolError:
             return b""
 
     def receive(self, data: bytes) -> Iterator[Received]:
-        """What the client's bytes bring, frame by frame; None for one that asks for nothing.
+        """Parse the client's bytes, frame by frame; None for a frame that needs no action.
 
-        Behind a PeerClose or a Violation nothing is to be read any more. When our close frame was
-        sent before, only these two are reported.
+        After a PeerClose or a Violation the caller must stop reading. After our own close frame,
+        only these two are returned.
         """
         self._connection.receive_data(data)
         for event in self._connection.events():
@@ -107,4 +107,4 @@ class Frames:
             return PeerClose(int(event.code), None)
         if state is ConnectionState.REMOTE_CLOSING:
             return PeerClose(int(event.code), self._connection.send(event.response()))
-        return Violation(CloseReason(event.code))  # so wsproto reports bytes that are no frames
+        return Violation(CloseReason(event.code))  # this is how wsproto reports malformed frames

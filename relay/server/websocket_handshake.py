@@ -1,4 +1,4 @@
-"""The answer to a request for a WebSocket: 101, or an ordinary response (RFC 6455, 4.2.2)."""
+"""Answer a WebSocket handshake: 101, or an ordinary response (RFC 6455, 4.2.2)."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from .wire import Wire
 
 
 class Handshake:
-    """One that was screened, with the subprotocols that the client offers."""
+    """A handshake that has passed `screen`."""
 
     __slots__ = ("_headers", "_response", "_server", "_subprotocols", "_token", "_wire")
 
@@ -40,10 +40,10 @@ class Handshake:
         return self._response.written
 
     def acceptance(self, subprotocol: str | None, headers: Headers) -> bytes:
-        """The bytes that open the WebSocket. No extension is ever agreed on.
+        """The 101 response, without extensions.
 
-        Raises ValueError for a subprotocol that was not offered, and for headers that are none,
-        or not the application's to choose.
+        Raises ValueError for a subprotocol that was not offered, for malformed headers, and for
+        headers that the server sets.
         """
         fields = [
             (b"upgrade", b"websocket"),
@@ -52,24 +52,24 @@ class Handshake:
         ]
         if subprotocol is not None:
             if subprotocol not in self._subprotocols:
-                raise ValueError("a subprotocol is accepted that the client did not offer")
+                raise ValueError("the client did not offer this subprotocol")
             fields.append((b"sec-websocket-protocol", subprotocol.encode()))
         for name, value in headers:
             if name.lower() in (b"sec-websocket-protocol", b"sec-websocket-extensions"):
-                raise ValueError(f"{name!r} is not for the application to choose")
+                raise ValueError(f"the application must not set {name!r}")
             fields.append((name, value))
         lines = [header_line(name, value) for name, value in fields]
         stamp = self._server.stamp.lines()
         return b"".join([b"HTTP/1.1 101 Switching Protocols\r\n", *lines, stamp, b"\r\n"])
 
     async def reject(self, problem: Problem) -> None:
-        """Answer in the application's place."""
+        """Answer in place of the application."""
         await self._response.refuse(self._server.refusals.of(problem, self._headers))
 
     async def start_response(self, status: int, headers: Headers) -> None:
-        """The application's own rejection. Raises OutOfTurn, ValueError."""
+        """Start the application's rejection. Raises OutOfTurn, ValueError."""
         await self._response.start(status, headers)
 
     async def response_body(self, data: bytes, *, more: bool) -> None:
-        """The next of its body. Raises OutOfTurn."""
+        """Write a part of its body. Raises OutOfTurn."""
         await self._response.body(data, more=more)

@@ -1,4 +1,4 @@
-"""One connection's socket: the only way bytes leave it, and the only way it ends."""
+"""Write to one connection's socket, and close it. No other code does either."""
 
 import os
 import socket
@@ -15,24 +15,23 @@ TLSStream = trio.SSLStream[trio.SocketStream]
 Stream = trio.SocketStream | TLSStream
 
 MAX_RECV = 16_384
-"""Bytes taken from the socket at one time. A head that comes in one piece is parsed in one piece,
-and 64 KiB of the shortest headers would hold the loop for 90 ms."""
-TLS_PIECE = 16_384  # bytes: one TLS record, the smallest progress that can be seen there
-FINISH_SECONDS = 0.4  # to finish a write that its task no longer waits for
+"""Bytes of one read. A head that arrives in one read is parsed at once: 64 KiB of the shortest
+headers would hold the loop for 90 ms."""
+TLS_PIECE = 16_384  # bytes: one TLS record, so that progress can be seen
+FINISH_SECONDS = 0.4  # to finish a write whose task was cancelled
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, keep no unsent bytes
 
 
 class Wire:
-    """Writes in order, whole, and never longer than its reader makes progress.
+    """Writes in order and completely, as long as the reader makes progress.
 
-    A write is bounded by a deadline that every byte the socket takes moves on; when it passes,
-    the reader has stalled and the connection is dropped. A cancelled write that has begun is
-    finished within FINISH_SECONDS, or the connection dropped, for half a frame would garble what
-    follows; one that has not begun leaves nothing behind. Writing to a wire that has ended does
-    nothing: the application learns of the end from its disconnect, not from an error in a place
-    that cannot help it.
+    A write has a deadline that moves whenever the socket takes bytes. When it passes, the reader
+    has stalled and the connection is reset. A cancelled write that has begun is finished within
+    FINISH_SECONDS, or the connection is reset, because half a frame would garble what follows. One
+    that has not begun writes nothing. Writes after the end do nothing: the application learns of
+    the end from its disconnect event, not from an error.
 
-    `reading` is the scope in which a WebSocket reads. Its end is the connection's end.
+    `reading` is the cancel scope in which a WebSocket reads. When it ends, the connection ends.
     """
 
     __slots__ = (
@@ -70,15 +69,15 @@ class Wire:
         self.ended = False
 
     def note_received(self) -> None:
-        """Bytes of the client have come."""
+        """Record that the client has sent bytes."""
         self.last_received = trio.current_time()
 
     def note_peer_finished(self) -> None:
-        """The client has sent its last byte: closing now can lose nothing."""
+        """Record that the client has sent its last byte, so that closing loses nothing."""
         self._peer_finished = True
 
     async def send(self, data: bytes) -> None:
-        """Write `data` after everything before it; return when the socket took it all."""
+        """Write `data` after all earlier writes. Returns when the socket has taken it."""
         if self.ended:
             await trio.lowlevel.checkpoint()
             return
@@ -90,17 +89,14 @@ class Wire:
             await self._write_on(data, sent)
 
     async def finish(self, data: bytes) -> None:
-        """Like `send`, but whole even when the task is cancelled meanwhile.
-
-        No checkpoint when the socket takes it at once.
-        """
+        """Like `send`, but shielded from cancellation; no checkpoint if the socket takes it."""
         sent = self._write_now(data)
         if sent < len(data):
             with trio.CancelScope(shield=True):
                 await self._write_on(data, sent)
 
     def try_send(self, data: bytes) -> bool:
-        """Write at once or not at all; see `Transport.try_send`."""
+        """Write without waiting; see `Transport.try_send`."""
         sent = self._write_now(data)
         if 0 < sent < len(data):
             self._remainder = data[sent:]
@@ -108,19 +104,19 @@ class Wire:
         return sent > 0
 
     def hang_up(self, *, within: float = 0.0) -> None:
-        """Stop reading, at the latest in so many seconds; the connection ends after that."""
+        """Stop reading within this many seconds. The connection ends after that."""
         deadline = trio.current_time() + within
         self.reading.deadline = min(self.reading.deadline, deadline)
 
     def abort(self) -> None:
-        """Drop the connection at once, unsent bytes included; pending writes return."""
+        """Reset the connection, and drop unsent bytes. Pending writes return."""
         if not self.ended:
-            with suppress(OSError):  # the kernel may have given it up already
+            with suppress(OSError):  # the kernel may have closed it already
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.close()
 
     async def lingering_close(self, limits: ConnectionLimits) -> None:
-        """Close, but only when the client has taken in what was written, or had time to."""
+        """Close after the client has received what was written, or had time to."""
         if not (self.ended or self._peer_finished):
             await lingering_close(
                 self._stream, timeout=limits.close_timeout, max_discarded=limits.max_discarded
@@ -128,14 +124,14 @@ class Wire:
         self.close()
 
     def close(self) -> None:
-        """Close the socket; what it took before is still delivered."""
+        """Close the socket. The kernel still delivers what it has taken."""
         self.ended = True
         self._remainder = b""
         self._socket.close()
         self.reading.cancel()
 
     def _write_now(self, data: bytes) -> int:
-        """How much of it the socket took at once: none while something else is on its way."""
+        """Write without waiting. Returns how many bytes were taken; 0 while another write runs."""
         if self.ended or self._tls is not None or self._remainder or self._lock.locked():
             return 0
         try:
@@ -147,9 +143,9 @@ class Wire:
             return 0
 
     async def _write_on(self, data: bytes, sent: int) -> None:
-        """Write what the socket did not take at once, or all of it behind what is on its way."""
+        """Write the rest of `data`, or all of it after the writes that are running."""
         if sent:
-            self._lock.acquire_nowait()  # it is free, or nothing had been taken
+            self._lock.acquire_nowait()  # free, since bytes were taken
         else:
             await self._lock.acquire()
         try:
@@ -186,7 +182,7 @@ class Wire:
             self.abort()
 
     async def _finish_begun(self, unsent: memoryview) -> None:
-        """Finish what was begun although its task is cancelled, or drop the connection."""
+        """Finish a cancelled write, or reset the connection."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_SECONDS):
             try:
                 while unsent and self._tls is None:
@@ -205,11 +201,11 @@ class Wire:
 
 
 async def lingering_close(stream: Stream, *, timeout: float, max_discarded: int) -> None:
-    """Send the end of our side, and read on until the client has taken in what came before it.
+    """Shut down our side, and read until the client closes its own (nginx's lingering close).
 
-    Closing over unread bytes would reset the connection, and the client might lose the last
-    answer to the reset. For the same reason this reads, and drops, `max_discarded` bytes at most.
-    Returns after `timeout` seconds at the latest; the socket is still to be closed.
+    Closing with unread bytes would reset the connection, and the client might lose the last answer.
+    Reads and drops at most `max_discarded` bytes, for at most `timeout` seconds. The caller then
+    closes the socket.
     """
     with trio.move_on_after(timeout):
         try:
@@ -222,10 +218,10 @@ async def lingering_close(stream: Stream, *, timeout: float, max_discarded: int)
                 data = await stream.receive_some(MAX_RECV)
                 left = left - len(data) if data else 0
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client was quicker, or a write that failed
+            pass  # closed by the client, or by a failed write
 
 
 def plain_socket(stream: Stream) -> trio.socket.SocketType:
-    """The socket below a stream, TLS or not."""
+    """The TCP socket of a stream, with TLS or without."""
     transport = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
     return transport.socket
