@@ -1,1 +1,1 @@
-"""Several serving processes under one supervisor."""
+"""Several server processes under one supervisor."""

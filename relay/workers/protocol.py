@@ -1,4 +1,4 @@
-"""What a supervisor and its workers tell each other, over pipes that nobody else reads."""
+"""The messages between the supervisor and its workers, over pipes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from relay.config.settings import Settings
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Everything a worker needs: one line on its standard input. It holds every secret.
+    """A worker's configuration, secrets included: one line on its standard input.
 
-    The pipe stays open behind it for as long as the supervisor lives; its end is the order to go.
-    Fields a worker of another version does not know are passed over, missing ones their default.
+    The pipe stays open as long as the supervisor lives; its end makes the worker exit. A worker of
+    another version ignores unknown fields, and uses the defaults of missing ones.
     """
 
     number: int
     settings: dict[str, str]
     bind: list[str]
     insecure_bind: list[str]
-    others: list[int]  # descriptors that were inherited and are not for this one
+    others: list[int]  # inherited descriptors of other workers, to be closed
     base_url: str
     dsn: str
     direct: str
@@ -29,28 +29,25 @@ class Order(msgspec.Struct, frozen=True):
     database: str
     folder: str | None
     keeps_house: bool
-    after: str = ""  # how the one before it went, when it is to replace one
+    after: str = ""  # how the worker that it replaces ended; empty if none
 
 
 ALL_SERVE = b"all serve\n"
-"""What a worker is told behind its order, once, when there is nobody left to wait for."""
+"""Sent to each worker after its configuration, once, when all workers serve."""
 
 BEAT = 1.0
-"""Seconds between two signs of life of a worker that serves."""
+"""Seconds between two `alive` reports of a worker that serves."""
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a worker says of itself, a line each: that it serves, lives, goes, why it cannot."""
+    """A worker's report to the supervisor, one line each."""
 
     state: Literal["serving", "alive", "leaving", "failed"]
     reason: str = ""
 
 
 def spelled_out(environ: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[str, str]:
-    """The variables from which `Settings.load`, in another process, makes the same settings.
-
-    Secrets are among them.
-    """
+    """Environment variables from which `Settings.load` makes the same settings. Has secrets."""
     names = {field.name: field.metadata["name"] for field in dataclasses.fields(Settings)}
     known = {*names.values(), "PORT"}
     given = {name: text for name, text in environ.items() if name in known}

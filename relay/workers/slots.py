@@ -1,4 +1,4 @@
-"""Where a worker works: what stays when it goes."""
+"""Slots for workers, which stay when a worker is replaced."""
 
 import trio
 
@@ -6,23 +6,24 @@ from relay.workers.protocol import Order
 
 
 class Place:
-    """Where one worker works, and after it the next, by the same order."""
+    """A slot for one worker at a time, and its configuration."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self.renewing: trio.Event | None = None  # asked for; set when it is done
+        self.renewing: trio.Event | None = None  # while a reload is requested; set when it is done
         self._stirred = trio.Event()
 
     def stir(self) -> None:
-        """Something happened that whoever keeps this place should look at."""
+        """Wake up the task that waits in `stirred`."""
         self._stirred.set()
 
     async def stirred(self) -> None:
+        """Wait for `stir`."""
         await self._stirred.wait()
         self._stirred = trio.Event()
 
     def renewed(self) -> None:
-        """What was asked for is done, or was tried in vain; whoever waits for it goes on."""
+        """Report that the reload is done or has failed."""
         if self.renewing is not None:
             self.renewing.set()
             self.renewing = None

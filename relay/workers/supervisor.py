@@ -1,7 +1,7 @@
-"""Several worker processes as one service: started, replaced, renewed and stopped together.
+"""Start, replace, reload and stop several worker processes as one service.
 
-The supervisor serves nobody. It holds what outlives a worker: the listening sockets, whose queues
-a replacement picks up, and our own Postgres, where there is one.
+The supervisor serves no requests. It owns what must outlive a worker: the listening sockets, whose
+queued connections a replacement accepts, and the embedded Postgres if there is one.
 """
 
 import os
@@ -23,10 +23,10 @@ from relay.workers.protocol import Order
 from relay.workers.slots import Place
 from relay.workers.worker_process import Worker, WorkerFailed, environment
 
-START_WITHIN = 60.0  # seconds a worker may take until it serves, its database away for a while
-YOUNG = 10.0  # seconds: a worker that dies younger has probably met what its successor will
-SLOWEST = 5.0  # seconds at most between two tries to replace a worker
-ENDING = 2.0  # seconds for a process to end by itself that has said why it will not serve
+START_WITHIN = 60.0  # seconds until a worker serves, even if the database is away for a while
+YOUNG = 10.0  # seconds: a worker that dies sooner has a fault that its successor probably shares
+SLOWEST = 5.0  # seconds at most between two attempts to replace a worker
+ENDING = 2.0  # seconds for a worker to exit by itself after it has reported its failure
 
 log = structlog.get_logger("relay.workers")
 
@@ -43,9 +43,9 @@ async def supervise(
 ) -> None:
     """Serve with `settings.workers` processes of `command` until `stop`, then end them gracefully.
 
-    `given` is what the workers load the same settings from. Each item of `reloads` renews the
-    workers, one after the other. Raises what `serve_relay` does, and WorkerFailed when a worker
-    cannot start at all, or did not end as it was told to.
+    `given` has the variables from which the workers load the same settings. For each item of
+    `reloads`, all workers are replaced one after the other. Raises what `serve_relay` does, and
+    WorkerFailed if a worker cannot start at first, or does not end properly.
     """
     sets = open_for_workers(config, settings.workers)
     try:
@@ -108,11 +108,11 @@ def _descriptors(sets: Sequence[Sockets]) -> list[int]:
 
 
 class Crew:
-    """The workers, a place each, and a spare one.
+    """The workers, one in each slot, and a spare one.
 
-    The spare has imported everything and waits for its order: most of the time until a
-    replacement serves goes by before anybody needs it. Who is to serve has `start_within` seconds
-    for it, who is to go `grace`, who serves `silence` from one sign of life to the next.
+    The spare has imported everything and waits for its configuration, which saves most of a
+    replacement's start-up time. A worker has `start_within` seconds to start serving and `grace`
+    seconds to stop. It is killed after `silence` seconds without a report.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Crew:
         self._grace = grace
         self._start_within = start_within
         self._metrics = metrics
-        # the spare has numbers, too, all of them 0: a minimum over all must not see them
+        # the spare's metrics are all 0; in a folder of their own they do not affect minima
         waiting = os.path.join(metrics, "waiting")
         os.mkdir(waiting)
         self._spawn = partial(
@@ -147,9 +147,9 @@ class Crew:
         self._processes: trio.Nursery
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep every place taken until `end()`; reports when all of them serve.
+        """Keep every slot filled until `end()`. Reports through `task_status` when all serve.
 
-        Raises WorkerFailed when one cannot start to begin with.
+        Raises WorkerFailed if a worker cannot start at first.
         """
         async with trio.open_nursery() as self._processes:
             try:
@@ -164,17 +164,17 @@ class Crew:
                         await self._stock()
                         task_status.started()
             except* WorkerFailed:
-                await self._dismiss(list(self._living))  # some of them may serve people by now
+                await self._dismiss(list(self._living))  # some of them may be serving already
                 raise
 
     async def end(self) -> None:
-        """Tell all workers to go, at once, and wait until they have; raises WorkerFailed."""
+        """Stop all workers at once, and wait until they have ended. Raises WorkerFailed."""
         self._keeping.cancel()
         workers = list(self._living)
         await self._dismiss(workers)
         if failed := [worker for worker in workers if not worker.clean]:
             numbers = ", ".join(str(worker.number) for worker in failed)
-            raise WorkerFailed(f"worker {numbers} did not end as told: {failed[0].failure}")
+            raise WorkerFailed(f"worker {numbers} did not end properly: {failed[0].failure}")
 
     async def _dismiss(self, workers: Sequence[Worker]) -> None:
         async with trio.open_nursery() as going:
@@ -183,17 +183,17 @@ class Crew:
                 going.start_soon(self._see_off, worker)
 
     async def _see_off(self, worker: Worker) -> None:
-        """Wait until a worker has gone; its grace bounds that."""
+        """Wait until a worker has ended, and kill it after its grace."""
         with trio.move_on_after(self._grace):
             await worker.ended.wait()
         worker.kill()
         await worker.ended.wait()
 
     async def renew_on(self, reloads: "trio.MemoryReceiveChannel[None]") -> None:
-        """Renew all workers for each item, one after the other, so that most serve at any time."""
+        """For each item, replace all workers one after the other, so that most keep serving."""
         async for _ in reloads:
             log.info("reloading", workers=len(self._places))
-            if self._spare is not None:  # of the old code
+            if self._spare is not None:  # it has imported the old code
                 self._spare.terminate()
                 self._spare = None
             for place in self._places:
@@ -204,7 +204,7 @@ class Crew:
             log.info("reloaded")
 
     async def _keep(self, place: Place, task_status: trio.TaskStatus[None]) -> None:
-        """See to it that somebody works here."""
+        """Keep a worker in this slot: replace it when it ends, and reload it on request."""
         worker = await self._begin(place)
         task_status.started()
         early = 0
@@ -219,7 +219,7 @@ class Crew:
                 place.renewed()
 
     async def _replace(self, place: Place, early: int, after: str) -> Worker:
-        """Somebody new; at once, but not again and again at once."""
+        """Start a replacement: at once for the first failure, then with growing delays."""
         while True:
             if early > 1:
                 await trio.sleep(min(2.0 ** (early - 3), SLOWEST))
@@ -230,10 +230,10 @@ class Crew:
             except WorkerFailed as error:
                 log.error("worker_not_replaced", worker=place.order.number, reason=str(error))
                 early += 1
-                place.renewed()  # whoever serves here next is new, and others can be renewed now
+                place.renewed()  # the next worker is new anyway, so a reload can go on
 
     async def _renew(self, place: Place, old: Worker) -> Worker:
-        """The old one goes when the new one serves; if that cannot, the old one stays."""
+        """Replace a worker after the new one serves. If that one fails, the old one stays."""
         try:
             new = await self._begin(place)
         except WorkerFailed as error:
@@ -244,7 +244,7 @@ class Crew:
         return new
 
     async def _begin(self, place: Place, after: str = "") -> Worker:
-        """Have a worker begin here and wait until it serves. Raises WorkerFailed."""
+        """Start a worker in this slot, and wait until it serves. Raises WorkerFailed."""
         worker, self._spare = self._spare, None
         if worker is None or worker.leaving:
             worker = await self._fresh()
@@ -269,7 +269,7 @@ class Crew:
                 self._spare = await self._fresh()
 
     async def _fresh(self) -> Worker:
-        """A process that waits for its order."""
+        """Start a process that waits for its configuration."""
         taken = {worker.mark for worker in self._living}
         worker = Worker(next(n for n in range(len(taken) + 1) if n not in taken))
         self._living.add(worker)
@@ -280,7 +280,7 @@ class Crew:
         try:
             await self._spawn(worker, task_status=task_status)
         finally:
-            # its mark is used again: counters go on, what it gauged is over
+            # the mark is reused: counters continue, live gauges are removed
             mark_process_dead(worker.mark, self._metrics)  # type: ignore[no-untyped-call]
             self._living.discard(worker)
             worker.ended.set()

@@ -1,4 +1,4 @@
-"""A worker's own side: serve what was ordered, report, and never outlive the supervisor."""
+"""Run a worker process: serve, report, and never outlive the supervisor."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ from relay.server.listeners import open_sockets
 from relay.serving import ProcessConfig, freeze_startup_objects, serve_source, server_config
 from relay.workers.protocol import BEAT, Order, Report
 
-ORPHANED = 1.0  # seconds for goodbyes when the supervisor is gone: its Postgres went, too
-ORPHANED_MOST = 1.5  # seconds for everything then
+ORPHANED = 1.0  # seconds to drain when the supervisor has died, and its Postgres with it
+ORPHANED_MOST = 1.5  # seconds until the worker ends then
 
 log = structlog.get_logger("relay.workers")
 
 
 def read_order() -> Order | None:
-    """The order on standard input; None when the supervisor ended before it was given."""
+    """Read the configuration from standard input; None if the supervisor ended before."""
     line = b""
     while not line.endswith(b"\n"):
         if not (data := os.read(0, 65_536)):
@@ -32,15 +32,15 @@ def read_order() -> Order | None:
 
 
 class Reports:
-    """The line to the supervisor. What else would print there goes to stderr."""
+    """Writes reports to the supervisor's pipe. Other output to stdout is redirected to stderr."""
 
     def __init__(self) -> None:
         self._descriptor = os.dup(1)
-        os.set_blocking(self._descriptor, False)  # a supervisor that is stuck must not stick us
+        os.set_blocking(self._descriptor, False)  # a stuck supervisor must not block the worker
         os.dup2(2, 1)
 
     def send(self, report: Report) -> None:
-        # broken: nobody is left to be told, the other pipe says so, too; full: nobody listens
+        # broken: the supervisor has died, which `mind_the_supervisor` handles; full: it is stuck
         with suppress(BrokenPipeError, BlockingIOError):
             os.write(self._descriptor, msgspec.json.encode(report) + b"\n")
 
@@ -50,7 +50,7 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
     structlog.contextvars.bind_contextvars(worker=order.number)
     config = server_config(settings, Path.cwd())
     if order.insecure_bind and not config.ssl_enabled:
-        raise SettingError("hypercorn.toml: TLS cannot be switched off by a reload; restart Relay")
+        raise SettingError("hypercorn.toml: a reload cannot switch TLS off; restart Relay")
     config.bind, config.insecure_bind = order.bind, order.insecure_bind
     for descriptor in order.others:
         os.close(descriptor)
@@ -64,7 +64,7 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
         serving = True
         freeze_startup_objects()
         reports.send(Report("serving"))
-        while True:  # from this loop, which serves: if it sticks, so does this
+        while True:  # in the serving loop, so that a stuck loop sends no reports
             await trio.sleep(BEAT)
             reports.send(Report("alive"))
 
@@ -79,7 +79,7 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
     async def mind_the_supervisor() -> None:
         pipe = trio.lowlevel.FdStream(os.dup(0))
         async with pipe:
-            while await pipe.receive_some():  # there is but one thing it says
+            while await pipe.receive_some():  # ALL_SERVE is the only message
                 all_serve.set()
         log.error("supervisor_gone")
         config.graceful_timeout = min(config.graceful_timeout, ORPHANED)

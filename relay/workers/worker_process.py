@@ -1,4 +1,4 @@
-"""One worker as its supervisor sees it: a process, what it reports, how it ends."""
+"""A worker's process, from the supervisor's side: start it, read its reports, end it."""
 
 import logging
 import os
@@ -17,19 +17,19 @@ log = structlog.get_logger("relay.workers")
 
 
 class WorkerFailed(Exception):
-    """A worker could not start, or did not end as it should; one line that says why."""
+    """A worker could not start, or did not end properly. The message is one line."""
 
 
 class Worker:
-    """A fresh process that waits for an order, and carries that one out."""
+    """A new process that waits for its configuration, and then serves."""
 
     def __init__(self, mark: int) -> None:
         self.mark = mark
-        self.number = 0  # none yet
+        self.number = 0  # until it is configured
         self.serving = False
         self.leaving = False
-        self.silent = False  # it ended because it gave no sign of life
-        self.settled = trio.Event()  # it serves, or it never will
+        self.silent = False  # it was killed because it sent no reports
+        self.settled = trio.Event()  # set when it serves, or when it cannot
         self.ended = trio.Event()
         self.told_to_go = False
         self.failure = ""
@@ -41,19 +41,19 @@ class Worker:
 
     @property
     def how_it_went(self) -> str:
-        """One word, of it that is leaving."""
+        """One word for how it ended: `silent`, `died` or `left`."""
         if self.silent:
             return "silent"
         return "died" if self.ended.is_set() else "left"
 
     @property
     def age(self) -> float:
-        """Seconds since it got its order."""
+        """Seconds since it got its configuration."""
         return trio.current_time() - self._ordered
 
     @property
     def clean(self) -> bool:
-        """Whether it ended as it was told to; while starting, or without an order, that is easy."""
+        """Whether its exit code is as expected after SIGTERM, or after SIGKILL if unconfigured."""
         if self._process is None:
             return True
         code = self._process.returncode
@@ -67,11 +67,11 @@ class Worker:
         silence: float,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """The whole life of the process, which does not outlive this.
+        """Start the process, read its reports, and wait for its end. Kills it if cancelled.
 
-        While it serves it is killed when it gives no sign of life for `silence` seconds.
+        A serving worker is killed after `silence` seconds without a report.
         """
-        with trio.CancelScope(shield=True):  # a process nobody knows of would stay
+        with trio.CancelScope(shield=True):  # a cancelled start could leave an unknown process
             process = await trio.lowlevel.open_process(
                 [*command, f"--mark={self.mark}"],
                 stdin=subprocess.PIPE,
@@ -96,17 +96,17 @@ class Worker:
             self._gone(process)
 
     async def begin(self, order: Order, stir: Callable[[], None]) -> None:
-        """Give it its order. `stir` is called when it starts to go."""
+        """Send it its configuration. `stir` is called when it starts to leave."""
         assert self._process is not None
         assert self._process.stdin is not None
         self.number, self._stir, self._ordered = order.number, stir, trio.current_time()
         log.info("worker_started", worker=self.number, pid=self._process.pid)
-        # broken: it ended already, closed: that was noticed already; its exit code tells why
+        # broken or closed: it has ended already, and its exit code is handled elsewhere
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._process.stdin.send_all(msgspec.json.encode(order) + b"\n")
 
     async def tell_all_serve(self) -> None:
-        """Once it serves: so do all others, and whoever asks may hear that Relay is ready."""
+        """Tell a serving worker that all others serve, so that /readyz may succeed."""
         if self._knows_all_serve:
             return
         self._knows_all_serve = True
@@ -116,10 +116,10 @@ class Worker:
             await self._process.stdin.send_all(ALL_SERVE)
 
     async def _mind(self, silence: float) -> None:
-        """Kill it when its loop is stuck or it is stopped; who is told to go has its grace.
+        """Kill it when its loop is stuck or the process is stopped, unless it is leaving.
 
-        Counted in looks of ours, not by the clock: who was paused together with us, by a debugger
-        or a frozen container, could not speak.
+        It counts its own sleeps instead of reading a clock: a worker that was paused together with
+        the supervisor, by a debugger or a frozen container, is not silent.
         """
         while self._silence <= silence:
             await trio.sleep(BEAT)
@@ -130,12 +130,12 @@ class Worker:
         self.kill()
 
     async def _hear(self, reports: trio.abc.ReceiveStream) -> None:
-        """Take in its reports until it has closed them, which the end of the process does."""
+        """Read its reports until the pipe is closed, at the latest by the end of the process."""
         unread = b""
         async for data in reports:
             *lines, unread = (unread + data).split(b"\n")
             for line in lines:
-                with suppress(msgspec.MsgspecError):  # printed before it knew where to report
+                with suppress(msgspec.MsgspecError):  # printed before stdout was redirected
                     self._heard(msgspec.json.decode(line, type=Report))
 
     def _heard(self, report: Report) -> None:
@@ -150,7 +150,7 @@ class Worker:
             self._stir()
         elif report.state == "failed":
             self.failure = report.reason
-            self.settled.set()  # its end may take longer than anybody should wait
+            self.settled.set()  # its exit may take a while
 
     def _gone(self, process: trio.Process) -> None:
         code = process.returncode
@@ -166,11 +166,12 @@ class Worker:
         self._stir()
 
     def terminate(self) -> None:
-        """Have it drain and end. Once: a host may tell every process by itself, too."""
+        """Send SIGTERM, to drain and end. Some hosts also signal every process by themselves."""
         self.told_to_go = True
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
+        """Send SIGKILL."""
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
@@ -181,11 +182,11 @@ class Worker:
 def _obituary(code: int | None) -> str:
     if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    return f"it ended with exit code {code}"
+    return f"exit code {code}"
 
 
 def environment(metrics: str) -> dict[str, str]:
-    """A worker's environment: the supervisor's without settings, which hold secrets."""
+    """A worker's environment: the supervisor's without settings, which may be secret."""
     ours = {*spelled_out(os.environ, {}), "NOTIFY_SOCKET"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return {**kept, "PROMETHEUS_MULTIPROC_DIR": metrics}
