@@ -1,1 +1,1 @@
-"""What Relay tells of itself: metrics, logs, and failures in words that are safe to keep."""
+"""Metrics, logs, and reports of exceptions without private data."""

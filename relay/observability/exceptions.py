@@ -1,21 +1,21 @@
-"""What failed and where, in words that are safe to keep.
+"""Describe exceptions without private data.
 
-Types and places only: a message may quote what a stranger sent, or a secret.
+Only types and source locations are kept: a message may quote a request or a secret.
 """
 
 import traceback
 from collections.abc import Iterator
 
-FRAMES = 4  # the innermost calls name the place; all of them would flood the log
+FRAMES = 4  # the innermost calls are enough; whole tracebacks would flood the log
 
 
 def describe(failure: BaseException) -> str:
-    """The failure in one line: each of a group, with what caused it."""
+    """The exception in one line; all of a group, each with its cause."""
     return "; ".join(_because(leaf) for leaf in leaves(failure))
 
 
 def leaves(failure: BaseException) -> Iterator[BaseException]:
-    """The failures of a group, or the one there is."""
+    """The exceptions of a group, nested ones included, or the exception itself."""
     if isinstance(failure, BaseExceptionGroup):
         for part in failure.exceptions:
             yield from leaves(part)

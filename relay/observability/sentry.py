@@ -1,7 +1,7 @@
-"""Errors reported to Sentry, for those who want that: what failed and where, nobody's data.
+"""Report errors to Sentry, if configured, without private data.
 
-Each line that the log has at `error` is one report. What may be in it is listed here, word by
-word; everything else, and whatever the library would add, stays out.
+Each log line at `error` is one report. TAGS and KEPT list what a report may contain; everything
+else, and what the library would add, is dropped.
 """
 
 import atexit
@@ -14,8 +14,8 @@ from relay import __version__
 from relay.config.settings import SettingError, Settings
 from relay.observability.exceptions import leaves
 
-WAITING = 100  # reports on their way; what comes when Sentry is slower is dropped
-PARTING = 1.0  # seconds for the last of them at the end of the process
+WAITING = 100  # reports waiting to be sent; more are dropped
+PARTING = 1.0  # seconds to send the last reports at the end of the process
 
 TAGS = ("request_id", "connection_id", "transport", "route", "method", "status", "code", "worker")
 KEPT = frozenset(
@@ -27,9 +27,9 @@ KEPT = frozenset(
 
 
 def configure_reports(settings: Settings) -> None:
-    """Report what the log has at `error`, if a DSN says to. After `configure_logs`.
+    """Report log lines at `error`, if a DSN is set. Call it after `configure_logs`.
 
-    Raises SettingError when the library is not there.
+    Raises SettingError if the library is not installed.
     """
     if settings.sentry_dsn is None:
         return
@@ -44,7 +44,7 @@ def configure_reports(settings: Settings) -> None:
         release=f"relay@{__version__}",
         server_name="",
         before_send=_only_what_is_kept,
-        # nothing is gathered, wrapped or traced: no request, no argument, no module of ours
+        # the library must collect nothing by itself: no request, argument or source
         default_integrations=False,
         auto_enabling_integrations=False,
         auto_session_tracking=False,
@@ -60,7 +60,7 @@ def configure_reports(settings: Settings) -> None:
 
 
 class Reporter(logging.Handler):
-    """Hands errors to the library, which sends them from a thread of its own."""
+    """Passes errors to the library, which sends them in its own thread."""
 
     def __init__(self, client: Any) -> None:
         super().__init__(logging.ERROR)
@@ -68,7 +68,7 @@ class Reporter(logging.Handler):
         atexit.register(self.close)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not record.name.startswith("sentry_sdk"):  # its own troubles are for the log alone
+        if not record.name.startswith("sentry_sdk"):  # its own errors are only logged
             self._client.capture_event(_report(record))
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class Reporter(logging.Handler):
 
 
 def _report(record: logging.LogRecord) -> dict[str, Any]:
-    # a library's own words may quote anything: only that it said something is told
+    # a library's message may quote anything, so it is not reported
     line = record.msg if isinstance(record.msg, dict) else {"event": "library_failed"}
     failure = line.get("exc_info") or record.exc_info
     if failure is True:
@@ -97,7 +97,7 @@ def _report(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _exception(failure: BaseException) -> dict[str, Any]:
-    """Its type and its places: no message, no variable, no source."""
+    """Its type and traceback, without message, variables and source."""
     frames = [
         {
             "filename": frame.filename,

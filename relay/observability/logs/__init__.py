@@ -1,4 +1,4 @@
-"""Structured logs: what every line says, where it goes, and how many there may be."""
+"""Structured logs: their context, format, output and rate limit."""
 
 from relay.observability.logs.configure import configure_logs
 from relay.observability.logs.context import about, forget, know, known

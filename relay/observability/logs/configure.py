@@ -1,7 +1,7 @@
-"""One shape for every line, ours and the libraries': JSON off a terminal, readable on one.
+"""Configure the format of all log lines, ours and the libraries': JSON, or text on a terminal.
 
-Three things stand in none: an exception's message (it may quote a secret), the query of a
-request, and a path that no route matched.
+No line contains an exception's message (it may quote a secret), the query of a request, or a path
+that no route matches.
 """
 
 import logging
@@ -19,19 +19,19 @@ from relay.observability.logs.rate_limit import Budget
 from relay.observability.logs.writer import LineWriter
 
 STDERR = 2
-MAX_TEXT = 1_000  # characters of one field; a line then stays below what a pipe takes whole
-# What these say below that level is a line a request of our own, or a try of many while the
-# database is away, of which our own lines tell the beginning and the end.
+MAX_TEXT = 1_000  # characters of one field, so that a pipe takes a line in one piece
+# Below these levels the libraries log each request that Relay makes, and each attempt to connect
+# while the database is away.
 QUIET = {"httpx": "WARNING", "httpcore": "WARNING", "urllib3": "WARNING", "asyncpg": "ERROR"}
 
 Event = MutableMapping[str, Any]
 
 
 def configure_logs(level: str, descriptor: int = STDERR) -> None:
-    """Send everything to stderr in one shape. At `debug` nothing is left out."""
+    """Send all lines to stderr. At `debug` there is no rate limit."""
     budget = None if level == "debug" else Budget(_skipped)
     shared: Sequence[Any] = (
-        structlog.contextvars.merge_contextvars,  # of the whole process: which worker
+        structlog.contextvars.merge_contextvars,  # of the whole process: the worker's number
         _merge_known,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -74,7 +74,7 @@ def configure_logs(level: str, descriptor: int = STDERR) -> None:
 
 
 def _merge_known(_logger: Any, _method: str, event: Event) -> Event:
-    """What a line says itself stands over what is known around it."""
+    """Add the context to a line. The line's own fields take precedence."""
     for name, value in known().items():
         event.setdefault(name, value if isinstance(value, int | float) else str(value))
     event.setdefault("pid", os.getpid())
@@ -82,7 +82,7 @@ def _merge_known(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def _name_failure(_logger: Any, _method: str, event: Event) -> Event:
-    """An exception as its types and places."""
+    """Replace an exception by its types and source locations."""
     failure = event.pop("exc_info", None)
     if failure is True:
         failure = sys.exc_info()

@@ -1,8 +1,8 @@
-"""What is known of the request or connection that a task serves, for the lines it writes.
+"""The log context: fields of a task's request or connection, which are added to its log lines.
 
-One context variable that holds a dictionary, rather than a variable a field: it is set for
-every request and read only when a line is written. A request's tasks share its dictionary; its
-connection's stays as it was.
+structlog's contextvars use one variable a field. This is one variable with a dictionary, because
+it is set for every request and read only when a line is written. A request's tasks share its
+dictionary, and the connection's dictionary stays unchanged.
 """
 
 from collections.abc import Mapping
@@ -17,21 +17,22 @@ _known: ContextVar[Known] = ContextVar("relay_log", default=_NOTHING)
 
 
 def about(**facts: Any) -> Token[Known]:
-    """From here on, lines of this task and its children carry what they did, and this."""
+    """Add fields to the lines of this task and its children. Undo with the returned token."""
     return _known.set({**_known.get(), **facts})
 
 
 def forget(token: Token[Known]) -> None:
-    """Back to what was known before the `about` that gave the token."""
+    """Restore the context from before the `about` that returned the token."""
     _known.reset(token)
 
 
 def know(**facts: Any) -> None:
-    """One thing more about what `about` began; nothing where it did not begin anything."""
+    """Add fields to the context of the innermost `about`; does nothing without one."""
     known = _known.get()
     if isinstance(known, dict):
         known.update(facts)
 
 
 def known() -> Known:
+    """The current context."""
     return _known.get()

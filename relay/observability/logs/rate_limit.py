@@ -1,4 +1,4 @@
-"""How many lines one kind of event may write: enough to see it, never enough to be the load."""
+"""Limit how many log lines of one kind are written a second."""
 
 import logging
 import time
@@ -7,17 +7,17 @@ from typing import Any
 
 import structlog
 
-LINES = 10  # of one kind, in each second: a person reads less, and a flood costs next to nothing
-KINDS = 500  # kinds told apart; a library that writes each message differently shares one more
+LINES = 10  # of one kind, each second: more than a person reads, and cheap in a flood
+KINDS = 500  # tracked kinds; all further ones count as one, as some libraries vary each message
 
 _OTHER: tuple[Any, ...] = ("other",)
 
 
 class Budget:
-    """Ten lines a second of one event with one outcome; the next one says how many were skipped.
+    """Limits lines of one event and outcome. The next line after a gap has the field `skipped`.
 
-    An outcome is a status, a close code or a problem's code: a flood of 401 must not hide the
-    one 500. A structlog processor for our own lines, `admits` a filter for the libraries'.
+    The outcome is a status, a close code or a problem's code: many 401s must not hide a 500. It is
+    a structlog processor for our own lines, and `admits` is a logging filter for the libraries'.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Budget:
         return event
 
     def admits(self, record: logging.LogRecord) -> bool:
-        """Whether a library's line is written; ours have been judged already."""
+        """Whether to write a library's line. Ours have passed `__call__` already."""
         if isinstance(record.msg, dict):
             return True
         return self._take((record.name, record.msg)) is not None
 
     def _take(self, kind: tuple[Any, ...]) -> int | None:
-        """How many of its kind were skipped before this line; None: skip this one, too."""
+        """How many lines of this kind were skipped before this one; None to skip this one."""
         if kind not in self._second and len(self._second) >= KINDS:
             kind = _OTHER
         now = int(self._clock())

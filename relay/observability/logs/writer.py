@@ -1,7 +1,6 @@
-"""Lines on their way to a file descriptor that may block: a pipe nobody reads, a slow disk.
+"""Write log lines in a thread, because the file descriptor may block: a full pipe, a slow disk.
 
-Whoever logs never waits for it. A thread writes; what it has not written yet is bounded, and
-what finds no room is dropped and counted.
+Logging never waits. The queue is bounded, and lines that do not fit are dropped and counted.
 """
 
 import atexit
@@ -12,11 +11,11 @@ import threading
 from collections.abc import Callable
 
 WAITING = 2_000  # lines: about a megabyte
-PARTING = 0.5  # seconds for the last lines at the end of the process
+PARTING = 0.5  # seconds to write the last lines at the end of the process
 
 
 class LineWriter(logging.Handler):
-    """Formats in the caller's thread, writes in its own. `on_lost` hears of each line dropped."""
+    """Formats in the caller's thread, writes in its own. Calls `on_lost` for each dropped line."""
 
     def __init__(self, descriptor: int, *, on_lost: Callable[[], None]) -> None:
         super().__init__()
@@ -32,24 +31,24 @@ class LineWriter(logging.Handler):
         try:
             line = self.format(record) + "\n"
             self._lines.put_nowait(line.encode("utf-8", "backslashreplace"))
-        except Exception:  # no room, or a line that cannot be rendered
+        except Exception:  # the queue is full, or the line cannot be formatted
             self._on_lost()
 
     def close(self) -> None:
-        """Write what waits, for a moment at most."""
+        """Write the queued lines, within PARTING seconds."""
         atexit.unregister(self.close)
         super().close()
         if self._thread.is_alive():
             try:
                 self._lines.put(None, timeout=PARTING)
             except queue.Full:
-                return  # nobody reads: there is nobody to tell
+                return  # the thread is blocked, and the lines are lost
             self._thread.join(PARTING)
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
             try:
-                while line:  # in one piece while it is below PIPE_BUF, 4 KiB
+                while line:  # one write is atomic below PIPE_BUF, 4 KiB
                     line = line[os.write(self._descriptor, line) :]
-            except OSError:  # the reader is gone, the disk is full
+            except OSError:  # the pipe is closed, or the disk full
                 self._on_lost()
