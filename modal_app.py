@@ -1,8 +1,7 @@
-"""Relay on Modal: `modal deploy modal_app.py`, with any Postgres that can be reached from there.
+"""Deploy Relay on Modal: `modal deploy modal_app.py`, with a Postgres that Modal can reach.
 
-Modal's own ASGI runner is asyncio, so each container starts the same `relay serve` as any other
-host and Modal forwards to its port. What to prepare, and what to expect, is told in
-docs/how-to/deploy-on-modal.md.
+Modal's own ASGI runner uses asyncio, so each container starts `relay serve` as on any other host,
+and Modal forwards requests to its port. See docs/how-to/deploy-on-modal.md for what to prepare.
 """
 
 import os
@@ -14,16 +13,16 @@ import modal
 
 HERE = Path(__file__).parent
 PORT = 8000
-MAX_INPUTS = 1000  # requests of one container at a time, as many as Modal lets in
-STOPS_WITHIN = 20  # seconds; Relay drains for 8, and Modal grants 30
+MAX_INPUTS = 1000  # requests of one container at a time: Modal's maximum
+STOPS_WITHIN = 20  # seconds; Relay drains for 8, and Modal allows 30
 
 SETTINGS = {
-    # Modal ends a request after 150 s: a stream that ends itself first resumes by its cursor
+    # Modal ends a request after 150 s; a stream that ends before resumes by its cursor
     "RELAY_STREAM_MAX_AGE": "140s",
-    # a stream is a request for as long as it is open; a tenth stays free for the others
+    # each open stream is a request; a tenth is reserved for other requests
     "RELAY_MAX_CONNECTIONS": str(MAX_INPUTS * 9 // 10),
-    # Modal says whom it forwards for, but not on WebSockets, which thus share one address: its
-    # bounds are those of the container, and a container's streams all come back within two minutes
+    # Modal sends X-Forwarded-For, but not for WebSockets. These share one address, so its limits
+    # are the container's, and allow all its streams to reconnect within two minutes.
     "RELAY_TRUSTED_PROXIES": "1",
     "RELAY_MAX_CONNECTIONS_PER_ADDRESS": str(MAX_INPUTS * 9 // 10),
     "RELAY_RATE_HANDSHAKES": "2000/min",
@@ -45,12 +44,12 @@ app = modal.App("relay")
 
 
 def command(port: int) -> list[str]:
-    """How Relay is started: as everywhere."""
+    """The command that starts Relay."""
     return ["relay", "serve", "--bind", f"0.0.0.0:{port}"]
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """What Relay is told of Modal; whatever the secret says goes before it."""
+    """Relay's environment: SETTINGS, overridden by the secret's variables."""
     return {**SETTINGS, **given}
 
 
@@ -64,12 +63,12 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
     cpu=1.0,  # one process
     memory=1024,  # MiB: a thousand streams, 64 MiB of waiting events, and room
     min_containers=1,  # streams are held open, and a cold start would make them wait
-    max_containers=4,  # times RELAY_DATABASE_CONNECTIONS is what the database must have
-    timeout=300,  # seconds of one request: above what Modal and Relay let any of them last
+    max_containers=4,  # the database needs RELAY_DATABASE_CONNECTIONS for each
+    timeout=300,  # seconds of one request: above Modal's and Relay's own limits
 )
 @modal.concurrent(max_inputs=MAX_INPUTS, target_inputs=MAX_INPUTS * 7 // 10)
 class Server:
-    """One container: one Relay, from before its first request until after its last."""
+    """One container, which runs one Relay."""
 
     @modal.enter()
     def start(self) -> None:
@@ -77,11 +76,11 @@ class Server:
 
     @modal.web_server(PORT, startup_timeout=60)
     def serve(self) -> None:
-        """Nothing to do: Modal waits for the port and forwards to it."""
+        """Modal waits for the port, and forwards requests to it."""
 
     @modal.exit()
     def stop(self) -> None:
-        """Modal signals this process alone, so Relay is told here; streams hear of it."""
+        """Stop Relay, which ends its streams. Modal signals only this process."""
         self.relay.terminate()
         try:
             self.relay.wait(STOPS_WITHIN)

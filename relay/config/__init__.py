@@ -1,1 +1,1 @@
-"""What an operator sets: settings, how their text is read, and the files beside the code."""
+"""Configuration: settings and their parsers, Hypercorn's file, and packaged files."""

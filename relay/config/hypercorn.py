@@ -1,4 +1,4 @@
-"""`hypercorn.toml`, read strictly: Hypercorn itself passes over whatever it does not know."""
+"""Read `hypercorn.toml` strictly: Hypercorn itself ignores unknown keys."""
 
 import tomllib
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ _KNOWN = {*_DEFAULTS, *_SET_BY_CODE, *_ANNOTATED}
 
 
 def read_strictly(path: Path) -> Config:
-    """Hypercorn's configuration. Raises OSError, or ValueError that says what is wrong."""
+    """Read Hypercorn's configuration. Raises OSError, or ValueError that explains what is wrong."""
     given = tomllib.loads(path.read_text(encoding="utf-8"))
     for key, value in given.items():
         if key not in _KNOWN:
@@ -31,7 +31,7 @@ def read_strictly(path: Path) -> Config:
 
 
 def _check(key: str, value: Any, default: Any) -> None:
-    """A value is of its default's kind, where there is a default."""
+    """Check that a value has its default's type, if there is a default."""
     match default:
         case bool():
             kinds: tuple[type, ...] = (bool,)
@@ -39,7 +39,7 @@ def _check(key: str, value: Any, default: Any) -> None:
         case int() | float():
             kinds, kind = (int, float), "a number"
         case str():
-            kinds, kind = (str,), "a text"
+            kinds, kind = (str,), "a string"
         case list():
             kinds, kind = (list,), "a list"
         case _:

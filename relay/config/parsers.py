@@ -1,6 +1,6 @@
-"""How a setting is declared, read, and how its text becomes its value.
+"""Declare settings, read them, and parse their values.
 
-Each parser raises ValueError saying what it must be.
+A parser raises ValueError with what the value must be.
 """
 
 import re
@@ -13,19 +13,19 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
-MIN_SECRET = 32  # bytes: what HS256 asks of its key (RFC 7518, section 3.2)
+MIN_SECRET = 32  # bytes: HS256 requires them of its key (RFC 7518, section 3.2)
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A named secret that signs or verifies tokens; never shown."""
+    """A named secret that signs and verifies tokens; never shown."""
 
     kid: str
     secret: bytes = field(repr=False)
 
 
 class SettingError(Exception):
-    """A setting is missing or cannot be what it is; the message names it and says what can."""
+    """A setting is missing or invalid. The message names it and what it must be."""
 
 
 def setting(
@@ -38,7 +38,7 @@ def setting(
     shown: str,
     secret: bool = False,
 ) -> T:
-    """Declare one setting; `shown` is how the reference spells its default."""
+    """Declare a setting. `shown` is its default as the reference writes it."""
     metadata = {"name": name, "parse": parse, "unit": unit, "why": why, "shown": shown}
     return field(default=default, metadata=metadata, repr=not secret)
 
@@ -46,7 +46,7 @@ def setting(
 def read(
     declared: "Sequence[Field[Any]]", environ: Mapping[str, str], chosen: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The values that are given, by field; `chosen` goes before `environ`. Raises SettingError."""
+    """Read the given values, by field. `chosen` overrides `environ`. Raises SettingError."""
     fields = {it.name: it for it in declared}
     values: dict[str, Any] = {}
     for it in declared:
@@ -54,7 +54,7 @@ def read(
         if text := environ.get(name, ""):
             values[it.name] = _parsed(it, text, name)
     if "bind" not in values and (port := environ.get("PORT", "")):
-        # hosts that hand out a port mean "be reachable there"
+        # hosting platforms set PORT, and connect from outside
         values["bind"] = _parsed(fields["bind"], f"0.0.0.0:{port}", "PORT")
     for key, value in chosen.items():
         if value is not None:
@@ -137,7 +137,7 @@ class Rate:
 
     @property
     def interval(self) -> float:
-        """Seconds that one costs."""
+        """Seconds between two at the steady rate."""
         return self.period / self.count
 
     def __str__(self) -> str:
@@ -151,7 +151,7 @@ _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)(?:\s+burst\s+([1-9][0-9]{0,8}))
 
 
 def rate(text: str) -> Rate:
-    """Without a burst, a whole period's worth may come at once."""
+    """Parse a rate. Without a burst, the count of a whole period may come at once."""
     match = _RATE.fullmatch(text.strip().lower())
     if match is None:
         raise ValueError("must be a rate like 50/s, 10/min, 600/h or 50/s burst 2000")
@@ -163,12 +163,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def base_url(text: str) -> str:
-    """An origin as browsers spell it: no path, no default port."""
+    """Parse an origin as browsers write it: no path, no default port."""
     match = _BASE_URL.fullmatch(text.strip().lower())
     if match is None or int(match[3] or 0) > 65_535:
         raise ValueError("must be an http or https address like https://relay.example.app")
     if (match[4] or "/") != "/":
-        raise ValueError("must have no path; Relay is served at the root of its host")
+        raise ValueError("must have no path: Relay is served at the root of its host")
     scheme, host, port = match[1], match[2], int(match[3] or 0)
     return f"{scheme}://{host}" + (f":{port}" if port not in (0, _DEFAULT_PORTS[scheme]) else "")
 
@@ -178,7 +178,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Origins as browsers spell them, patterns likewise: no default port, the shortest address."""
+    """Parse origins and patterns into browsers' form: no default port, short IPv6 addresses."""
     return tuple(_origin(part.strip().lower()) for part in text.split(",") if part.strip())
 
 
@@ -201,7 +201,7 @@ def _origin(text: str) -> str:
 
 
 def _host(text: str) -> str | None:
-    """A host as a browser spells it in an Origin, or None where it could not be one."""
+    """Normalize a host to a browser's form; None if it is invalid."""
     try:
         if text.startswith("["):
             return f"[{IPv6Address(text[1:-1]).compressed}]"
@@ -214,11 +214,11 @@ def _host(text: str) -> str | None:
 
 
 def folder(text: str) -> Path:
-    """`~` is home here, too: in a unit, a compose file or after an `=` no shell has made it so."""
+    """Parse a path. `~` is expanded here, as no shell does it in a unit or a compose file."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError("begins with ~, and whose home that is nobody knows") from None
+        raise ValueError("begins with ~, but there is no such home directory") from None
 
 
 def signing_keys(text: str) -> tuple[SigningKey, ...]:
@@ -231,7 +231,7 @@ def signing_keys(text: str) -> tuple[SigningKey, ...]:
             raise ValueError(f"has a secret ({kid}) shorter than {MIN_SECRET} bytes")
         keys.append(SigningKey(kid, secret.encode()))
     if not keys:
-        raise ValueError("holds no key")
+        raise ValueError("contains no key")
     if len({key.kid for key in keys}) < len(keys):
         raise ValueError("names the same kid twice")
     return tuple(keys)
@@ -250,7 +250,7 @@ def bind(text: str) -> str:
 
 def postgres_address(text: str) -> str:
     if urlsplit(text.strip()).scheme not in ("postgres", "postgresql"):
-        raise ValueError("must be an address like postgresql://user:password@host/database")
+        raise ValueError("must be a URL like postgresql://user:password@host/database")
     return text.strip()
 
 
@@ -262,5 +262,5 @@ def bearer(text: str) -> str:
 
 def sentry_dsn(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/@:]+(:[^\s/@]+)?@[^\s/@]+/(\S+/)?[0-9]+", text.strip()):
-        raise ValueError("must be an address like https://key@sentry.example.com/1")
+        raise ValueError("must be a URL like https://key@sentry.example.com/1")
     return text.strip()

@@ -1,4 +1,4 @@
-"""Where the files that ride along with the code are: in the package, or in a checkout beside it."""
+"""Find files that are shipped with the code: in the package, or beside it in a checkout."""
 
 from pathlib import Path
 
@@ -8,6 +8,6 @@ _PACKAGE = Path(relay.__file__).parent
 
 
 def packaged(name: str) -> Path:
-    """The file or folder of that name that belongs to this version of Relay."""
+    """The path of a shipped file or folder."""
     inside = _PACKAGE / name
     return inside if inside.exists() else _PACKAGE.parent / name

@@ -1,7 +1,7 @@
-"""Every setting, once: its name, its unit, its default and the reason of the default.
+"""All settings: name, unit, default, and the reason of the default.
 
-Settings come from the environment alone and are read once, at the start; the object is frozen.
-An invalid one stops the start with a message that names it.
+Settings are read once at the start, from the environment only; the object is frozen. An invalid
+one prevents the start, with a message that names it.
 """
 
 import dataclasses
@@ -39,94 +39,95 @@ __all__ = ["SettingError", "Settings"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What an operator decides. Seconds are floats, sizes are bytes."""
+    """The operator's settings. Times are floats in seconds, sizes are in bytes."""
 
-    # -- where
+    # -- addresses and processes
     bind: str = _setting(
         "RELAY_BIND", bind, "127.0.0.1:8000", "address",
-        "loopback: nobody else reaches a Relay that was only tried out", shown="127.0.0.1:8000",
+        "loopback: other machines cannot reach a Relay that is only being tried",
+        shown="127.0.0.1:8000",
     )  # fmt: skip
     base_url: str | None = _setting(
         "BASE_URL", base_url, None, "address",
-        "the issuer of the tokens and the page's own Origin; changing it voids all tokens",
+        "the issuer of the tokens and the page's own Origin; changing it invalidates all tokens",
         shown="the bound address",
     )  # fmt: skip
     data_dir: Path = _setting(
         "RELAY_DATA_DIR", folder, Path(".relay"), "folder",
-        "embedded database and made signing keys, beside what one works on", shown=".relay",
+        "embedded database and generated signing keys, in the working folder", shown=".relay",
     )  # fmt: skip
     workers: int = _setting(
         "RELAY_WORKERS", integer(1, 64), 1, "processes",
-        "one process serves thousands of streams; more use more cores, under a supervisor",
+        "one process serves thousands of streams; several use several cores, under a supervisor",
         shown="1",
     )  # fmt: skip
     cors: tuple[str, ...] = _setting(
         "CORS", origins, (), "origins",
-        "pages elsewhere that may use Relay, by bearer or ticket; nobody unless listed",
+        "other sites' pages that may use Relay, by bearer token or ticket",
         shown="none",
     )  # fmt: skip
     trusted_proxies: int = _setting(
         "RELAY_TRUSTED_PROXIES", integer(0, 16), 0, "hops",
-        "forwarding headers are a stranger's word unless that many proxies stand in front",
+        "X-Forwarded-For can be forged, except for the entries of this many proxies in front",
         shown="0",
     )  # fmt: skip
 
-    # -- who
+    # -- credentials
     signing_keys: tuple[SigningKey, ...] = _setting(
         "RELAY_SIGNING_KEYS", signing_keys, (), "kid:secret, …",
-        "the first signs, all verify; made once and kept (0600) with the embedded database only",
-        shown="made once", secret=True,
+        "the first signs, all verify; generated and stored (0600) only with the embedded database",
+        shown="generated", secret=True,
     )  # fmt: skip
     open_signup: bool = _setting(
         "RELAY_OPEN_SIGNUP", on_off, True, "on or off",
-        "anyone who reaches Relay may start a stream; off: `relay user create`", shown="on",
+        "anyone who can reach Relay may create a user; off: only `relay user create`", shown="on",
     )  # fmt: skip
     metrics_token: str | None = _setting(
         "RELAY_METRICS_TOKEN", bearer, None, "bearer token",
-        "without one, only a peer on loopback reads /metrics", shown="none", secret=True,
+        "without it, only clients on loopback may read /metrics", shown="none", secret=True,
     )  # fmt: skip
 
     # -- the database
     database_url: str | None = _setting(
         "DATABASE_URL", postgres_address, None, "address",
-        "without one, Relay runs its own Postgres in its data folder", shown="embedded",
+        "without it, Relay runs its own Postgres in its data folder", shown="embedded",
         secret=True,
     )  # fmt: skip
     database_direct_url: str | None = _setting(
         "RELAY_DATABASE_DIRECT_URL", postgres_address, None, "address",
-        "where DATABASE_URL leads to a transaction pooler: migrations and LISTEN need a session",
+        "if DATABASE_URL is a transaction pooler: migrations and LISTEN need a direct connection",
         shown="DATABASE_URL", secret=True,
     )  # fmt: skip
     auto_migrate: bool = _setting(
         "RELAY_AUTO_MIGRATE", on_off, True, "on or off",
-        "a new version serves without a step by hand; off: `relay migrate` first", shown="on",
+        "a new version starts without a manual step; off: run `relay migrate` first", shown="on",
     )  # fmt: skip
     database_connections: int = _setting(
         "RELAY_DATABASE_CONNECTIONS", integer(4, 200), 12, "connections",
-        "journal writers, readers that catch up and account calls of one process", shown="12",
+        "shared by one process's commits, readers that catch up, and other requests", shown="12",
     )  # fmt: skip
     database_timeout: float = _setting(
         "RELAY_DATABASE_TIMEOUT", duration(0.1, 60), 5.0, "seconds",
-        "a database that takes longer is as good as away: 503, and the producer tries again",
+        "a slower database counts as away: requests get 503, and producers try again",
         shown="5 s",
     )  # fmt: skip
     queue_events: int = _setting(
         "RELAY_QUEUE_EVENTS", integer(1, 1_000_000), 20_000, "events",
-        "events waiting for their commit; beyond it 503 at once rather than late", shown="20 000",
+        "events waiting for their commit; more are refused with 503 at once", shown="20 000",
     )  # fmt: skip
     queue_bytes: int = _setting(
         "RELAY_QUEUE_BYTES", size(65_536, 2**32), 64 * 2**20, "bytes",
-        "memory that waiting events may take", shown="64 MiB",
+        "memory of the events waiting for their commit", shown="64 MiB",
     )  # fmt: skip
 
-    # -- how long things are kept
+    # -- retention
     retention_days: float = _setting(
         "RELAY_RETENTION_DAYS", days(0.0001, 36_500), 7.0, "days",
         "long enough to look at last week's run", shown="7",
     )  # fmt: skip
     retention_events: int = _setting(
         "RELAY_RETENTION_EVENTS", integer(1, 10**9), 100_000, "events a user",
-        "a noisy producer trims its own history, nobody else's", shown="100 000",
+        "past it a user's oldest events are deleted, and no other user's", shown="100 000",
     )  # fmt: skip
     retention_bytes: int = _setting(
         "RELAY_RETENTION_BYTES", size(1, 2**50), 256 * 2**20, "bytes a user",
@@ -134,38 +135,39 @@ class Settings:
     )  # fmt: skip
     idle_user_days: float = _setting(
         "RELAY_IDLE_USER_DAYS", days(0.0001, 36_500), 30.0, "days",
-        "an anonymous user nobody can log in as any more is gone after that", shown="30",
+        "after that, users without a live credential are deleted", shown="30",
     )  # fmt: skip
     audit_days: float = _setting(
         "RELAY_AUDIT_DAYS", days(0.0001, 36_500), 90.0, "days",
-        "who made and revoked what, for a quarter", shown="90",
+        "a quarter of records of created and revoked credentials", shown="90",
     )  # fmt: skip
     housekeeping_every: float = _setting(
         "RELAY_HOUSEKEEPING_EVERY", duration(0.1, 60), 30.0, "seconds",
-        "trimming in small steps, at least once a minute", shown="30 s",
+        "deletes old events in small steps, at least once a minute", shown="30 s",
     )  # fmt: skip
     min_free_disk: int = _setting(
         "RELAY_MIN_FREE_DISK", size(0, 2**50), 64 * 2**20, "bytes",
-        "a full disk ends Postgres; below this the embedded one takes no more events",
+        "a full disk crashes Postgres; below this, events are refused (embedded database only)",
         shown="64 MiB",
     )  # fmt: skip
 
-    # -- a stream's life
+    # -- streams
     heartbeat: float = _setting(
         "RELAY_HEARTBEAT", duration(0.1, 3600), 25.0, "seconds",
-        "common proxies cut silence at 30 to 60 s; at most half the idle timeout", shown="25 s",
+        "common proxies cut silent connections after 30 to 60 s; at most half the idle timeout",
+        shown="25 s",
     )  # fmt: skip
     idle_timeout: float = _setting(
         "RELAY_IDLE_TIMEOUT", duration(0.2, 86_400), 60.0, "seconds",
-        "two heartbeats may get lost before a client counts as gone", shown="60 s",
+        "two heartbeats may be lost before a client counts as gone", shown="60 s",
     )  # fmt: skip
     send_timeout: float = _setting(
         "RELAY_SEND_TIMEOUT", duration(0.1, 3600), 30.0, "seconds",
-        "a reader that takes nothing for so long is stalled", shown="30 s",
+        "a reader that takes no bytes for this long is cut", shown="30 s",
     )  # fmt: skip
     stream_max_age: float | None = _setting(
         "RELAY_STREAM_MAX_AGE", optional_duration(1, 30 * 86_400), None, "seconds",
-        "for hosts that cap a response's life: streams end themselves first", shown="off",
+        "for hosts that limit a response's duration: streams end before, and resume", shown="off",
     )  # fmt: skip
     max_connections: int = _setting(
         "RELAY_MAX_CONNECTIONS", integer(1, 1_000_000), 10_000, "streams",
@@ -173,21 +175,21 @@ class Settings:
     )  # fmt: skip
     max_connections_per_user: int = _setting(
         "RELAY_MAX_CONNECTIONS_PER_USER", integer(1, 1_000_000), 32, "streams",
-        "a person's tabs, phones and terminals; one user cannot take the process", shown="32",
+        "a person's tabs, phones and terminals; one user cannot use up the process", shown="32",
     )  # fmt: skip
     max_connections_per_address: int = _setting(
         "RELAY_MAX_CONNECTIONS_PER_ADDRESS", integer(1, 1_000_000), 256, "streams",
-        "an office behind one address, not a flood", shown="256",
+        "an office behind one address, but not a flood", shown="256",
     )  # fmt: skip
 
-    # -- how often; all of it a process
+    # -- rate limits, each counted per process
     rate_limits: bool = _setting(
         "RELAY_RATE_LIMITS", on_off, True, "on or off",
-        "nobody takes what is everybody's; off: benchmarks and trusted networks", shown="on",
+        "one client cannot use up a shared service; off: benchmarks, trusted networks", shown="on",
     )  # fmt: skip
     rate_events_per_token: Rate = _setting(
         "RELAY_RATE_EVENTS_PER_TOKEN", rate, Rate(50, 1, 2_000), "events",
-        "a chatty build with room for its outbursts; a line of a batch is an event",
+        "a talkative build with bursts; each line of a batch counts as an event",
         shown="50/s burst 2000",
     )  # fmt: skip
     rate_events_per_address: Rate = _setting(
@@ -196,16 +198,16 @@ class Settings:
     )  # fmt: skip
     rate_signups: Rate = _setting(
         "RELAY_RATE_SIGNUPS", rate, Rate(10, 60, 10), "calls an address",
-        "people become somebody once; a machine would fill the database", shown="10/min",
+        "people create a user once; a program could fill the database", shown="10/min",
     )  # fmt: skip
     rate_tokens: Rate = _setting(
         "RELAY_RATE_TOKENS", rate, Rate(60, 60, 60), "calls a user",
-        "tokens, tickets and revocations, each: a page that reconnects a lot still gets tickets",
+        "tokens, tickets and revocations, each; enough tickets for a page that reconnects often",
         shown="60/min",
     )  # fmt: skip
     rate_handshakes: Rate = _setting(
         "RELAY_RATE_HANDSHAKES", rate, Rate(120, 60, 120), "streams, a user and an address",
-        "many tabs after a restart; not a client that reconnects in a tight loop",
+        "many tabs after a restart, but not a client that reconnects in a tight loop",
         shown="120/min",
     )  # fmt: skip
     rate_reads: Rate = _setting(
@@ -221,42 +223,42 @@ class Settings:
     # -- the server
     body_timeout: float = _setting(
         "RELAY_BODY_TIMEOUT", duration(0.1, 600), 10.0, "seconds",
-        "1 MiB over a slow line; slower ones hold a place for nothing", shown="10 s",
+        "1 MiB over a slow line", shown="10 s",
     )  # fmt: skip
     drain_timeout: float = _setting(
         "RELAY_DRAIN_TIMEOUT", duration(0.1, 600), 8.0, "seconds",
-        "goodbyes and last commits, within the 10 s that common hosts grant", shown="8 s",
+        "ending streams and last commits, within the 10 s that common hosts grant", shown="8 s",
     )  # fmt: skip
     drain_delay: float = _setting(
         "RELAY_DRAIN_DELAY", duration(0, 600), 0.0, "seconds",
-        "how long /readyz fails before a stop closes the door, where a balancer looks for that",
+        "how long /readyz fails before connections are refused, for load balancers that poll it",
         shown="0 s",
     )  # fmt: skip
     worker_silence: float = _setting(
         "RELAY_WORKER_SILENCE", duration(2, 600), 20.0, "seconds",
-        "a worker that gives no sign of life is replaced: longer than a starved machine's stalls,"
-        " shorter than the 30 s after which proxies cut silence", shown="20 s",
+        "a worker that sends no report is replaced: longer than stalls of an overloaded machine,"
+        " shorter than the 30 s after which proxies cut silent connections", shown="20 s",
     )  # fmt: skip
     log_level: str = _setting(
         "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info",
-        "debug, info, warning, error", "what an operator wants to see on a quiet day", shown="info",
+        "debug, info, warning, error", "changes and problems, but not each request", shown="info",
     )  # fmt: skip
     sentry_dsn: str | None = _setting(
         "RELAY_SENTRY_DSN", sentry_dsn, None, "address",
-        "nobody else is told of errors unless somebody wants that; takes `relay[sentry]`",
+        "errors are reported to no other service by default; needs `relay[sentry]`",
         shown="none", secret=True,
     )  # fmt: skip
 
     @property
     def beat(self) -> float:
-        """Seconds of silence before a client is asked; the default makes way for the timeout."""
+        """The heartbeat in seconds; the default is lowered to half the idle timeout."""
         return min(self.heartbeat, self.idle_timeout / 2)
 
     @classmethod
     def load(cls, environ: Mapping[str, str], **chosen: Any) -> Self:
         """Read the environment; `chosen` (by field) overrides it. Raises SettingError.
 
-        An empty variable counts as absent: that is how most hosts spell "unset".
+        An empty variable counts as unset, because some hosts cannot unset one.
         """
         values = read(dataclasses.fields(cls), environ, chosen)
         settings = cls(**values)
@@ -269,7 +271,7 @@ class Settings:
         return settings
 
     def _check(self) -> None:
-        """What no setting can say alone."""
+        """Check settings that depend on each other."""
         if self.database_direct_url and not self.database_url:
             raise SettingError(
                 "DATABASE_URL is missing: RELAY_DATABASE_DIRECT_URL is the same database without"

@@ -1,4 +1,4 @@
-"""Logs, at the start, the environment variables that look like settings and have no effect."""
+"""Log the environment variables that look like settings but have no effect."""
 
 import dataclasses
 import re
@@ -11,9 +11,9 @@ from relay.config.settings import Settings
 
 THE_CLIENTS = frozenset({"RELAY_URL", "RELAY_TOKEN"})
 RETIRED = frozenset({"RELAY_HTTP1"})
-"""Settings of the version before: accepted, whatever their value, until the next one."""
+"""Settings of the previous version: accepted with any value, until the next version."""
 
-# set by Kubernetes in every container beside a service that is called relay
+# set by Kubernetes in containers of a namespace with a service called relay
 _LINKED = re.compile(r"RELAY_(PORT|PORT_[0-9]+_.+|SERVICE_(HOST|PORT).*)")
 _KNOWN = [field.metadata["name"] for field in dataclasses.fields(Settings)]
 
@@ -21,14 +21,16 @@ log = structlog.get_logger("relay.config.settings")
 
 
 def note_misspelt(environ: Mapping[str, str]) -> None:
-    """Name in the log the variables that no setting reads, and the settings that may be meant."""
+    """Log unknown variables with the setting that may be meant, and retired ones."""
     if found := [
         _suggested(name) for name in sorted(environ) if environ[name] and _is_strange(name)
     ]:
         log.warning("settings_unknown", variables=", ".join(found))
     if retired := sorted(name for name in RETIRED if environ.get(name)):
         log.warning(
-            "settings_retired", variables=", ".join(retired), hint="no effect any more: remove them"
+            "settings_retired",
+            variables=", ".join(retired),
+            hint="they have no effect any more; remove them",
         )
 
 
