@@ -1,4 +1,4 @@
-"""The application: blueprints on a Quart app, and the rings around it."""
+"""Build the application: blueprints on a Quart app, and the middleware around it."""
 
 from typing import Any, cast
 
@@ -45,7 +45,7 @@ EXTENSION = "relay"  # the services' key in `app.extensions`
 
 
 class Relay(QuartTrio):
-    """The Quart app, with what its connections need: direct routes, the intake, services."""
+    """The Quart app, with what its connections use: direct routes, the intake, services."""
 
     asgi_http_class = HTTPConnection
     asgi_websocket_class = WebSocketConnection
@@ -57,7 +57,7 @@ class Relay(QuartTrio):
 
     @property
     def services(self) -> Services:
-        """The services. The process that serves this app opens them and sets them here."""
+        """The services, which the serving process opens and sets."""
         return cast("Services", self.extensions[EXTENSION])
 
     @services.setter
@@ -66,15 +66,15 @@ class Relay(QuartTrio):
 
 
 def create_app(settings: Settings) -> Relay:
-    """The app without its services: the process that serves it opens and sets `app.services`."""
+    """Build the app. The serving process sets `app.services`."""
     app = Relay()
-    app.url_map.merge_slashes = False  # a redirect would name a host of the client's choosing
+    app.url_map.merge_slashes = False  # a redirect would contain the client's Host header
     for blueprint in (users, sessions, tokens, webhook, stream, operations, console, reference):
         app.register_blueprint(blueprint)
     QuartSchema(
         app,
         info=Info(title=TITLE, version=__version__),
-        openapi_path=None,  # and no page of its own: those load scripts from elsewhere
+        openapi_path=None,  # nor quart-schema's pages, which load scripts from other hosts
         openapi_provider_class=RouteProvider,
         conversion_preference="msgspec",
     )
@@ -90,7 +90,7 @@ def create_app(settings: Settings) -> Relay:
 
 
 def with_rings(app: Relay, settings: Settings, base_url: str) -> ASGIFramework:
-    """The app in its rings, from the inside: security headers, CORS, access log, proxy headers."""
+    """Wrap the app in middleware, inside out: security headers, CORS, access log, proxy headers."""
     ring: ASGIFramework = SecurityHeaders(app, secure=base_url.startswith("https:"))
     if settings.cors:
         ring = CORS(ring, Listed(settings.cors))
@@ -101,7 +101,7 @@ def with_rings(app: Relay, settings: Settings, base_url: str) -> ASGIFramework:
 
 
 def refusal_headers(settings: Settings, base_url: str) -> ExtraHeaders:
-    """The headers that the app's rings add to an answer, for the server's own refusals."""
+    """The middleware's response headers, for the server's own refusals."""
     listed = Listed(settings.cors)
     always = security_headers(page=False, secure=base_url.startswith("https:"))
     return lambda headers: [*always, *cors_headers(listed, headers)]
@@ -126,7 +126,7 @@ async def _render_fault(error: Exception) -> Response:
 
 
 async def _render_http(error: HTTPException) -> Response:
-    """Quart's own refusals as problems: unknown addresses, wrong methods, malformed requests."""
+    """Convert Quart's own errors to problems: unknown paths, wrong methods, malformed requests."""
     request = current_request()
     if isinstance(error, HTTPNotFound) and isinstance(request, HTTPRequest):
         return quart_response(nowhere_answer(request, await problem_answer(NotFound(), request)))

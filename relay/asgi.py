@@ -1,7 +1,7 @@
-"""The app for any ASGI server that runs trio: `hypercorn -c hypercorn.toml relay.asgi:app`.
+"""The app for other ASGI servers that run trio: `hypercorn -c hypercorn.toml relay.asgi:app`.
 
-Without Relay's own server around it connections have none of its bounds, a stop drains no streams,
-and a lost client cannot be told from a silent one. `relay serve` is how Relay is meant to run.
+Prefer `relay serve`. Other servers do not bound connections as Relay's own does, do not drain
+streams when they stop, and cannot distinguish a lost client from a silent one.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What bodies say they are."""
+"""Media types of bodies."""
 
 JSON = "application/json"
-NDJSON = "application/x-ndjson"  # one JSON object a line: many events in one request
+NDJSON = "application/x-ndjson"  # one JSON object a line

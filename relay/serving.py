@@ -1,4 +1,4 @@
-"""One serving process, from its sockets to its last commit. Read top to bottom."""
+"""Run one server process, from its sockets to its last commit."""
 
 import gc
 import logging
@@ -30,10 +30,10 @@ from relay.server.observer import Observer
 from relay.server.serve import ServerConfig, serve
 from relay.services import open_services
 
-ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full house still answers
-FAILING_SHOWN = 1.0  # seconds a process with dead work still answers, so that probes see it fail
+ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full process still answers
+FAILING_SHOWN = 1.0  # seconds a process with a failed task still answers, so that probes see it
 UNWINDING = 5.0  # seconds after the drain, for last commits and closing the pool
-HERD = 1.0  # seconds over which streams end, so that their clients do not all come back at once
+HERD = 1.0  # seconds over which streams end, so that clients do not all reconnect at once
 
 log = structlog.get_logger("relay.serving")
 
@@ -42,10 +42,10 @@ Announce = Callable[[str, str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessConfig:
-    """What one process serves by, alone or as one of several workers.
+    """The configuration of one process, alone or as one of several workers.
 
-    `on_leaving` is called when the process begins to go, for whatever reason. `all_serve`
-    returns whether the workers that share its address serve, too: until then it is not ready.
+    `on_leaving` is called when the process begins to stop, for whatever reason. `all_serve`
+    returns whether all workers that share the address serve; until then /readyz fails.
     """
 
     settings: Settings
@@ -57,20 +57,20 @@ class ProcessConfig:
 
 
 def server_config(settings: Settings, folder: Path) -> Config:
-    """Hypercorn's configuration: `hypercorn.toml` of the working folder, or the packaged one.
+    """Read `hypercorn.toml` from the working folder, or else the packaged one.
 
-    Raises SettingError for a file, or a certificate it names, that cannot be read or is wrong.
+    Raises SettingError if the file, or a certificate that it names, is missing or invalid.
     """
     own = folder / "hypercorn.toml"
     path = own if own.exists() else packaged("hypercorn.toml")
     try:
         config = read_strictly(path)
         config.create_ssl_context()
-    except (OSError, ValueError) as error:  # also what is no TOML
+    except (OSError, ValueError) as error:  # TOMLDecodeError is a ValueError
         raise SettingError(f"{path}: {error}") from None
     config.bind = [settings.bind]
     config.graceful_timeout = settings.drain_timeout
-    # no address book of clients is kept; errors go where all logs go
+    # no log of clients' addresses; errors go to Relay's log
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     return config
@@ -79,11 +79,11 @@ def server_config(settings: Settings, folder: Path) -> Config:
 async def serve_relay(
     settings: Settings, config: Config, *, announce: Announce, stop: trio.Event
 ) -> None:
-    """Serve until `stop`, then say goodbye and commit what was accepted.
+    """Serve until `stop`, then end all streams and commit accepted events.
 
-    `announce(base_url, database)` runs beside the server once it listens, for as long.
-    Raises ListenError, EmbeddedError, NoDatabase, MigrationError, DatabaseAway, or whatever
-    ended a task the service cannot do without; possibly in a group.
+    `announce(base_url, database)` runs beside the server from when it listens until it stops.
+    Raises ListenError, EmbeddedError, NoDatabase, MigrationError, DatabaseAway, or what a
+    background task failed with; possibly in a group.
     """
     sockets = open_sockets(config)
     try:
@@ -105,7 +105,7 @@ async def serve_source(
     announce: Announce,
     stop: trio.Event,
 ) -> None:
-    """The same with a database that another process keeps running, and sockets already open."""
+    """Like `serve_relay`, with open sockets and a database that the caller keeps running."""
     settings, base_url = process.settings, process.base_url
     applied = await bring_up_to_date(
         source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
@@ -149,7 +149,7 @@ async def serve_source(
 
 
 def _limits(settings: Settings) -> ConnectionLimits:
-    """The limits that the settings ask for, lowered to what the operating system allows."""
+    """The limits from the settings, lowered to what the operating system allows."""
     asked = ConnectionLimits(
         max_connections=settings.max_connections + ROOM_FOR_REQUESTS,
         send_timeout=settings.send_timeout,
@@ -160,7 +160,7 @@ def _limits(settings: Settings) -> ConnectionLimits:
             "descriptors_short",
             connections=limits.max_connections,
             wanted=asked.max_connections,
-            hint="raise RLIMIT_NOFILE (ulimit -n) or lower RELAY_MAX_CONNECTIONS",
+            hint="raise RLIMIT_NOFILE (ulimit -n), or lower RELAY_MAX_CONNECTIONS",
         )
     return limits
 
@@ -171,7 +171,7 @@ async def _leave_on(stop: trio.Event, health: Health) -> None:
 
 
 async def _start_server(beside: trio.Nursery, server: partial[Any]) -> None:
-    """Start the server; what runs beside it ends with it."""
+    """Start the server in the nursery, and cancel the nursery when the server ends."""
 
     async def run(task_status: trio.TaskStatus[Any]) -> None:
         await server(task_status=task_status)
@@ -181,7 +181,7 @@ async def _start_server(beside: trio.Nursery, server: partial[Any]) -> None:
 
 
 async def say_goodbye(hub: Hub) -> None:
-    """End every stream with RESTART, spread over HERD seconds, and wait until they are gone.
+    """End every stream with RESTART, spread over HERD seconds, and wait until they have ended.
 
     The server's `graceful_timeout` bounds the wait.
     """
@@ -195,11 +195,11 @@ async def say_goodbye(hub: Hub) -> None:
 
 
 class Measured(Observer):
-    """Counts what the server observes, and gives each connection an id for its lines in the log."""
+    """Counts the server's events, and gives each connection an id for its log lines."""
 
     def connection_opened(self) -> None:
         metrics.connections.inc()
-        about(connection_id=f"{random.getrandbits(32):08x}")  # a name, no secret
+        about(connection_id=f"{random.getrandbits(32):08x}")  # not a secret
         super().connection_opened()
 
     def connection_closed(self) -> None:
@@ -227,14 +227,14 @@ class Measured(Observer):
         super().connection_displaced()
 
 
-COLLECT_EVERY = 10_000  # new objects: those of some forty streams, looked through in half a ms
+COLLECT_EVERY = 10_000  # new objects: those of some forty streams, collected in half a ms
 
 
 def freeze_startup_objects() -> None:
-    """Freeze startup objects (gc.freeze), and have the garbage collector run seldom.
+    """Freeze startup objects (gc.freeze), and run the garbage collector less often.
 
-    Modules, routes and schemas live until the end, and looking through them holds the loop for
-    70 ms, again and again. What streams hold is freed by its reference counts. Call it once, when
+    Modules, routes and schemas live until the process ends. Traversing them would block the loop
+    for 70 ms each time. Objects of streams are freed by reference counting. Call it once, when
     serving has begun.
     """
     gc.collect()
@@ -243,7 +243,7 @@ def freeze_startup_objects() -> None:
 
 
 def reachable_as(sockets: Sockets) -> str:
-    """The bound address as a client beside us would write it."""
+    """The URL by which a client on the same machine can reach the first socket."""
     address = addresses(sockets)[0]
     if address.startswith("http://unix:"):
         return "http://localhost"
