@@ -49,7 +49,7 @@ def command(port: int) -> list[str]:
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Relay's environment: SETTINGS, overridden by the secret's variables."""
+    """Relay's environment: `SETTINGS`, overridden by the secret's variables."""
     return {**SETTINGS, **given}
 
 

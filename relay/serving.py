@@ -181,7 +181,7 @@ async def _start_server(beside: trio.Nursery, server: partial[Any]) -> None:
 
 
 async def say_goodbye(hub: Hub) -> None:
-    """End every stream with RESTART, spread over HERD seconds, and wait until they have ended.
+    """End every stream with RESTART, spread over `HERD` seconds, and wait until they have ended.
 
     The server's `graceful_timeout` bounds the wait.
     """

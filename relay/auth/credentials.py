@@ -108,7 +108,7 @@ class Access:
         self._tokens_of: dict[UUID, str] = {}
         self._used: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
         self._noted: dict[UUID, float] = {}  # id -> when its last use is to be stored again
-        self._revoked = 0  # revocations seen so far
+        self._revocations = 0  # revocations seen so far
         self._note_watching_at = 0.0
         self._trusted_until = 0.0
         self._away = False  # whether the last poll failed
@@ -128,7 +128,7 @@ class Access:
     async def _wait_until_trusted(self) -> None:
         """Wait until the cache may be trusted. Raises DatabaseAway.
 
-        Waits for up to LATE_LOOKS late polls, but not after one that failed. The database timeout
+        Waits for up to `LATE_LOOKS` late polls, but not after one that failed. The database timeout
         bounds each.
         """
         for _ in range(LATE_LOOKS + 1):
@@ -150,7 +150,7 @@ class Access:
 
     async def _ask(self, token: str) -> Credential:
         claims = self.keyring.verify(token)
-        revoked = self._revoked
+        seen = self._revocations
         live: LiveToken | LiveSession | None
         if claims.kind is Kind.HOOK:
             live = await self._live_tokens.find(claims.id)
@@ -168,7 +168,7 @@ class Access:
             claims.expires_at,
             live.kid if isinstance(live, LiveToken) and live.signed else None,
         )
-        if revoked == self._revoked:  # else this one may have been revoked during the query
+        if seen == self._revocations:  # else this one may have been revoked during the query
             self._remember(token, credential)
         return credential
 
@@ -216,7 +216,7 @@ class Access:
 
     def heard_revoked(self, credential_id: UUID) -> None:
         """Apply a revocation: evict the credential, and end the streams it opened here."""
-        self._revoked += 1
+        self._revocations += 1
         self._drop(credential_id)
         self._on_revoked(credential_id)
 

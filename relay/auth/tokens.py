@@ -96,7 +96,7 @@ class Keyring:
     def issue_session(self, user_id: UUID, session_id: UUID) -> str:
         """Issue the token of a stored session.
 
-        It is valid for longer than SESSION_DAYS, because using a session moves its end. The
+        It is valid for longer than `SESSION_DAYS`, because using a session moves its end. The
         database decides when it ends.
         """
         now = int(time.time())

@@ -105,7 +105,7 @@ class Connections:
         """Close connections whose keep-alive timeout has passed. Never returns.
 
         All have the same timeout, so one timer for the earliest deadline is enough. Many are
-        closed SWEPT at a time, and other tasks run between.
+        closed `SWEPT` at a time, and other tasks run between.
         """
         while True:
             now = trio.current_time()

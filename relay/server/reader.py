@@ -86,7 +86,7 @@ class Reader:
         It is fair if more bytes are buffered: a client that pipelines must not hold others up. It
         saves a wait if the next request arrives during the checkpoint, as among many fast clients:
         waiting for readability would cost twice as much. After a checkpoint that found new bytes
-        comes one after each request; after others they become rarer, up to MOST_BETWEEN.
+        comes one after each request; after others they become rarer, up to `MOST_BETWEEN`.
         """
         self._since += 1
         if self._unread:

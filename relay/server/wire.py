@@ -27,7 +27,7 @@ class Wire:
 
     A write has a deadline that moves whenever the socket takes bytes. When it passes, the reader
     has stalled and the connection is reset. A cancelled write that has begun is finished within
-    FINISH_SECONDS, or the connection is reset, because half a frame would garble what follows. One
+    `FINISH_SECONDS`, or the connection is reset, because half a frame would garble what follows. One
     that has not begun writes nothing. Writes after the end do nothing: the application learns of
     the end from its disconnect event, not from an error.
 

@@ -20,7 +20,7 @@ log = structlog.get_logger("relay.app")
 async def problem_answer(problem: Problem, request: Request) -> Answer:
     """The answer with the problem document. Counts the problem, and adds it to the log line.
 
-    RateLimited is delayed by RATE_LIMITED_DELAY_SECONDS.
+    RateLimited is delayed by `RATE_LIMITED_DELAY_SECONDS`.
     """
     metrics.problems.labels(problem.code).inc()
     know(problem=problem.code)

@@ -79,7 +79,7 @@ async def work(order: Order, settings: Settings, reports: Reports) -> None:
     async def mind_the_supervisor() -> None:
         pipe = trio.lowlevel.FdStream(os.dup(0))
         async with pipe:
-            while await pipe.receive_some():  # ALL_SERVE is the only message
+            while await pipe.receive_some():  # `ALL_SERVE` is the only message
                 all_serve.set()
         log.error("supervisor_gone")
         config.graceful_timeout = min(config.graceful_timeout, ORPHANED)

@@ -60,7 +60,7 @@ class RouteProvider(OpenAPIProvider):
         return document
 
     def generate_rules(self) -> Iterable[Rule]:
-        """All rules, WebSockets included, in the order of TAGS."""
+        """All rules, WebSockets included, in the order of `TAGS`."""
         order = list(TAGS)
         return sorted(
             self._app.url_map.iter_rules(),
