@@ -1,13 +1,13 @@
-"""How fast Relay is, beside what people would use instead, on the same work.
+"""Measure Relay and its peers on the same workloads.
 
-Each peer is started by itself for each round of each workload, on a core of its own; the load
-and Postgres have the other one. Peers take turns, so that a machine's moods hit all of them.
-Every event is numbered, and every socket's bytes are checked: a figure counts only if each event
-reached each socket of its user once, in order, and nobody else's.
+For each round of each workload one peer is started at a time, on a core of its own; the load
+generator and Postgres use the other core. Peers take turns, so that changes in the machine's speed
+affect all of them. Every event is numbered and every socket's bytes are checked: a figure counts
+only if each event reached each socket of its user once, in order, and no other user's socket.
 
 \b
-  make bench                                     everything: an hour and a half
-  make bench BENCH='--quick'                     everything, small: ten minutes
+  make bench                                     all workloads: an hour and a half
+  make bench BENCH='--quick'                     all workloads, small: ten minutes
   make bench BENCH='w1 w2 --peers relay,fastapi --rounds 5'
   make bench BENCH='w1 --against main~20'        two commits of Relay, side by side
   make bench BENCH='w1 --variant RELAY_RATE_LIMITS=on'
@@ -29,70 +29,80 @@ from typing import Any
 
 from bench import headroom
 from bench.catalogue import CATALOGUE, relay
-from bench.generator import Failed
-from bench.machine import OTHER_CORES, SERVER_CORES, described, pin, raise_limits
-from bench.peer import Ask, Peer
-from bench.processes import ROOT, Absent
+from bench.generator import BenchFailed
+from bench.machine import OTHER_CORES, SERVER_CORES, describe_machine, pin, raise_descriptor_limit
+from bench.peer import Peer, StartOptions
+from bench.processes import ROOT, PeerUnavailable
 from bench.results import Results, plain, table
-from bench.workloads import WORKLOADS, Order, Workload
+from bench.workloads import WORKLOADS, RunConfig, Workload
 
-KEPT = ROOT / ".bench"  # a file a run
+RUNS_FOLDER = ROOT / ".bench"  # one file per run
 
 
 def main() -> int:
-    wanted = arguments(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped
-    raise_limits()
+    options = arguments(sys.argv[1:])
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that context managers stop the peers
+    raise_descriptor_limit()
     pin(os.getpid(), OTHER_CORES)
-    picked = workloads(wanted.workloads)
-    order = Order.quick() if wanted.quick else Order()
-    if wanted.seconds:
-        order = replace(order, seconds=wanted.seconds, steady=wanted.seconds)
+    picked = workloads(options.workloads)
+    config = RunConfig.quick() if options.quick else RunConfig()
+    if options.seconds:
+        config = replace(config, seconds=options.seconds, steady=options.seconds)
     with contextlib.ExitStack() as stack:
-        peers = stack.enter_context(chosen(wanted))
-        path = Path(wanted.out) if wanted.out else KEPT / time.strftime("%Y-%m-%d-%H%M%S.jsonl")
+        peers = stack.enter_context(selected_peers(options))
+        path = (
+            Path(options.out)
+            if options.out
+            else RUNS_FOLDER / time.strftime("%Y-%m-%d-%H%M%S.jsonl")
+        )
         path.parent.mkdir(exist_ok=True)
         file = stack.enter_context(path.open("w"))
 
-        def tell(**record: Any) -> None:
+        def write_record(**record: Any) -> None:
             print(json.dumps(record), file=file, flush=True)
 
-        tell(
-            machine=described(path.parent),
+        write_record(
+            machine=describe_machine(path.parent),
             commit=commit(),
             at=time.strftime("%F %R %Z"),
-            order=asdict(order),
+            config=asdict(config),
         )
-        if not all(workload.asked for workload in picked):
-            tell(headroom=headroom.measure(1.0 if wanted.quick else 3.0))
+        if not all(workload.only_by_name for workload in picked):
+            write_record(headroom=headroom.measure(1.0 if options.quick else 3.0))
         absent: set[str] = set()
         for workload in picked:
-            for number in range(wanted.rounds):
-                for peer in turned(peers, number):
-                    if peer.name in absent or not workload.fits(peer):
+            for number in range(options.rounds):
+                for peer in rotated(peers, number):
+                    if peer.name in absent or not workload.applies_to(peer):
                         continue
                     try:
-                        one_round(workload, peer, order, number + 1, tell)
-                    except Absent as error:
+                        one_round(workload, peer, config, number + 1, write_record)
+                    except PeerUnavailable as error:
                         absent.add(peer.name)
-                        print(f"{peer.name} is left out: {error}")
-                        tell(absent=peer.name, why=str(error))
-                    except (Failed, RuntimeError, OSError) as error:
+                        print(f"{peer.name} is skipped: {error}")
+                        write_record(absent=peer.name, why=str(error))
+                    except (BenchFailed, RuntimeError, OSError) as error:
                         print(f"{workload.name} {peer.name} failed: {error}")
-                        tell(failed=workload.name, peer=peer.name, round=number + 1, why=str(error))
+                        write_record(
+                            failed=workload.name, peer=peer.name, round=number + 1, why=str(error)
+                        )
     results = Results.read(path)
     for workload_name, case in results.cases():
         print(f"\n{workload_name}, {case}")
         print(plain(table(results, workload_name, case)))
-    print(f"\n{headroom.said(results)}kept in {os.path.relpath(path)}")
+    print(f"\n{headroom.summary(results)}results in {os.path.relpath(path)}")
     return 0 if results.delivered else 1
 
 
-def one_round(workload: Workload, peer: Peer, order: Order, number: int, tell: Any) -> None:
+def one_round(
+    workload: Workload, peer: Peer, config: RunConfig, number: int, write_record: Any
+) -> None:
     cores = SERVER_CORES if workload.workers == 1 else SERVER_CORES | OTHER_CORES
-    with peer.start(Ask(workload.workers, cores, workload.environ)) as scene:
-        for record in workload.run(peer, scene, order):
-            tell(workload=workload.name, peer=peer.name, round=number, **record)
+    with peer.start(StartOptions(workload.workers, cores, workload.environ)) as instance:
+        for record in workload.run(peer, instance, config):
+            write_record(workload=workload.name, peer=peer.name, round=number, **record)
             figures = {
                 name: record[name]
                 for name in ("rate", "unit", "latency_ms", "kib_each", "connects_per_second")
@@ -106,8 +116,8 @@ def one_round(workload: Workload, peer: Peer, order: Order, number: int, tell: A
             )
 
 
-def turned(peers: Sequence[Peer], number: int) -> list[Peer]:
-    """Each round begins with another one."""
+def rotated(peers: Sequence[Peer], number: int) -> list[Peer]:
+    """The peers, beginning with a different one in each round."""
     at = number % len(peers)
     return [*peers[at:], *peers[:at]]
 
@@ -116,26 +126,26 @@ def workloads(names: Sequence[str]) -> list[Workload]:
     return [
         workload
         for workload in WORKLOADS
-        if workload.name in names or (not names and not workload.asked)
+        if workload.name in names or (not names and not workload.only_by_name)
     ]
 
 
 @contextlib.contextmanager
-def chosen(wanted: argparse.Namespace) -> Iterator[list[Peer]]:
-    """The peers asked for, other commits and variants of Relay after Relay itself."""
-    environ = pairs(wanted.relay_env)
+def selected_peers(options: argparse.Namespace) -> Iterator[list[Peer]]:
+    """The selected peers; variants and other commits of Relay follow Relay itself."""
+    environ = pairs(options.relay_env)
     ours = [relay(environ=environ)]
-    ours += [relay(f"relay+{text}", environ | pairs(text.split(","))) for text in wanted.variant]
+    ours += [relay(f"relay+{text}", environ | pairs(text.split(","))) for text in options.variant]
     with contextlib.ExitStack() as stack:
-        for name in wanted.against:
+        for name in options.against:
             checkout = stack.enter_context(worktree(name))
             ours.append(relay(f"relay@{name}", environ, checkout))
         known = {peer.name: peer for peer in CATALOGUE}
-        names = wanted.peers.split(",") if wanted.peers else ["relay", *known]
+        names = options.peers.split(",") if options.peers else ["relay", *known]
         if unknown := set(names) - known.keys() - {"relay"}:
             raise SystemExit(f"no such peer: {', '.join(unknown)}; there are {', '.join(known)}")
-        if wanted.against and not wanted.peers:
-            names = ["relay"]  # two commits are compared with each other
+        if options.against and not options.peers:
+            names = ["relay"]  # compare two commits of Relay only
         found = ours if "relay" in names else []
         yield [*found, *(known[name] for name in names if name in known)]
 
@@ -149,7 +159,7 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def worktree(name: str) -> Iterator[Path]:
-    """A checkout of another commit, for as long as the block takes."""
+    """A checkout of another commit, removed when the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "relay"
         git = ["git", "-C", str(ROOT), "worktree"]
@@ -161,7 +171,7 @@ def worktree(name: str) -> Iterator[Path]:
 
 
 def commit() -> str:
-    """Of this checkout; unknown where it is none."""
+    """The commit of this checkout; "unknown" outside a Git checkout."""
     found = subprocess.run(
         ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"],
         capture_output=True,
@@ -174,41 +184,52 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     titles: dict[str, list[str]] = {}
     for workload in WORKLOADS:
         titles.setdefault(workload.name, []).append(workload.title)
-    told = "\n".join(f"  {name:6} {'; '.join(of_name)}" for name, of_name in titles.items())
+    descriptions = "\n".join(f"  {name:6} {'; '.join(of_name)}" for name, of_name in titles.items())
     peers = "\n".join(f"  {peer.name:16} {peer.title}" for peer in CATALOGUE)
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=(__doc__ or "").replace("\b\n", ""),
-        epilog=f"workloads:\n{told}\n\npeers, beside relay:\n{peers}",
+        epilog=f"workloads:\n{descriptions}\n\npeers, besides relay:\n{peers}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("workloads", nargs="*", metavar="WORKLOAD", help="which ones; all if none is named")
-    add("--peers", metavar="NAME,...", help="which ones; all that can run here if none is named")
-    add("--rounds", type=int, default=3, help="of which medians are made (%(default)s)")
-    add("--seconds", type=float, help="of posting in each case (5; 10 at the fixed rate)")
-    add("--quick", action="store_true", help="short and small: figures to look at, not to quote")
-    add("--against", action="append", default=[], metavar="COMMIT", help="another commit of Relay")
+    add("workloads", nargs="*", metavar="WORKLOAD", help="workloads to run; default: all")
+    add("--peers", metavar="NAME,...", help="peers to measure; default: all that can run here")
+    add(
+        "--rounds",
+        type=int,
+        default=3,
+        help="rounds per workload; figures are their medians (%(default)s)",
+    )
+    add("--seconds", type=float, help="seconds of posting in each case (5; 10 at the fixed rate)")
+    add("--quick", action="store_true", help="short and small: the figures are too noisy to quote")
+    add(
+        "--against",
+        action="append",
+        default=[],
+        metavar="COMMIT",
+        help="also measure this commit of Relay",
+    )
     add(
         *("--relay-env",),
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of every Relay that is measured",
+        help="a setting for every Relay that is measured",
     )
     add(
         *("--variant",),
         action="append",
         default=[],
         metavar="NAME=VALUE,...",
-        help="Relay once more, with these settings",
+        help="also measure Relay with these settings",
     )
-    add("--out", metavar="FILE", help="where the JSON lines go (.bench/TIME.jsonl)")
+    add("--out", metavar="FILE", help="file for the results as JSON lines (.bench/TIME.jsonl)")
     found = parser.parse_args(given)
     if unknown := set(found.workloads) - titles.keys():
         parser.error(f"no such workload: {', '.join(unknown)}; there are {', '.join(titles)}")
     if found.rounds < 1:
-        parser.error("at least one round")
+        parser.error("--rounds must be at least 1")
     return found
 
 

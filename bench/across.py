@@ -1,10 +1,11 @@
-"""How long news takes from one Relay to another one on the same database.
+"""Measure the delay between two Relay processes on the same database.
 
     python -m bench.across [--seconds 10] [--rate 50] [--revokes 50]
 
-Events are posted at one Relay, at a steady rate, and watched at the other, which hears of them by
-notification. So it does of tokens that are revoked at the first one: a stream that one of them
-opened is watched until it says why it ends. By looks alone half of all would take half a second.
+Events are posted to one Relay at a fixed rate and watched on the other, which learns of them by
+notification. Then tokens are revoked on the first one, and the time is measured until a stream that
+such a token opened on the other one reports the revocation. Without notifications, by polling once
+a second, the median would be half a second.
 """
 
 import argparse
@@ -18,18 +19,26 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from bench.catalogue import RELAY
-from bench.generator import PATIENCE, Generator, Poster, Watcher, clock, generator, open_watchers
-from bench.judging import arrivals
-from bench.machine import OTHER_CORES, pin, raise_limits
+from bench.catalogue import RELAY_SETTINGS
+from bench.clients import JSON, await_marks, milliseconds
+from bench.generator import (
+    TIMEOUT_SECONDS,
+    Generator,
+    Poster,
+    Watcher,
+    clock,
+    generator,
+    open_watchers,
+)
+from bench.machine import OTHER_CORES, pin, raise_descriptor_limit
 from bench.marks import Lane
-from bench.peer import Door
+from bench.peer import Endpoint
 from bench.postgres import postgres
-from bench.posting import post_steadily
+from bench.posting import post_at_fixed_rate
 from bench.processes import free_port, running
-from bench.stage import JSON, await_marks, milliseconds
+from bench.verification import arrivals
 
-IN_TOUCH = 5.0  # seconds until each has seen the other in the database
+DISCOVERY_SECONDS = 5.0  # until each process has found the other in the database
 
 Ports = tuple[int, int]
 
@@ -41,27 +50,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=float, default=50, help="events a second (%(default)s)")
     parser.add_argument("--revokes", type=int, default=50)
-    wanted = parser.parse_args()
-    raise_limits()
+    options = parser.parse_args()
+    raise_descriptor_limit()
     pin(os.getpid(), OTHER_CORES)
     with two_relays() as ports:
-        session = ask(ports[0], "/api/user")["session_token"]
-        time.sleep(IN_TOUCH)
+        session = post(ports[0], "/api/user")["session_token"]
+        time.sleep(DISCOVERY_SECONDS)
         with generator() as load:
-            found = {"events": events(load, ports, session, wanted.rate, wanted.seconds)}
+            found = {"events": events(load, ports, session, options.rate, options.seconds)}
         with generator() as load:
-            found["revokes"] = revokes(load, ports, session, wanted.revokes)
+            found["revokes"] = revokes(load, ports, session, options.revokes)
     for what, seconds in found.items():
         print(f"{what:8} {json.dumps(milliseconds(seconds))} ms, of {len(seconds)}")
 
 
 @contextmanager
 def two_relays() -> Iterator[Ports]:
-    """The ports of two that are one service."""
+    """Start two Relay processes on one database; yields their ports."""
     with postgres() as (dsn, pid):
         here, there = free_port(), free_port()
         given = {
-            **RELAY,
+            **RELAY_SETTINGS,
             "DATABASE_URL": dsn,
             "RELAY_SIGNING_KEYS": "bench:" + os.urandom(32).hex(),
             "BASE_URL": f"http://127.0.0.1:{here}",
@@ -76,15 +85,15 @@ def two_relays() -> Iterator[Ports]:
 
 
 def events(load: Generator, ports: Ports, session: str, rate: float, seconds: float) -> list[float]:
-    """Of each event, the seconds from when it was due here to its last byte there."""
-    token = ask(ports[0], "/api/token", session)["token"]
-    here, there = (Door(port, headers=(f"Authorization: Bearer {token}",)) for port in ports)
-    watcher = Watcher(load, ports[1], 0, there.watching("ws"))
+    """For each event, the seconds from its due time on one to its last byte from the other."""
+    token = post(ports[0], "/api/token", session)["token"]
+    here, there = (Endpoint(port, headers=(f"Authorization: Bearer {token}",)) for port in ports)
+    watcher = Watcher(load, ports[1], 0, there.stream_request("ws"))
     open_watchers(load, [watcher])
-    lane = Lane(0, 0, here.posting(JSON))
+    lane = Lane(0, 0, here.post_head(JSON))
     poster = Poster(load, ports[0], [lane])
     poster.connect()
-    span = post_steadily(load, [poster], [lane], rate, seconds)
+    span = post_at_fixed_rate(load, [poster], [lane], rate, seconds)
     await_marks(load, [watcher], [[lane.last_mark()]])
     found = [when - (span.began + number / rate) for (_, number), when in arrivals(watcher)]
     poster.close()
@@ -92,21 +101,25 @@ def events(load: Generator, ports: Ports, session: str, rate: float, seconds: fl
 
 
 def revokes(load: Generator, ports: Ports, session: str, times: int) -> list[float]:
-    """Of each revoke, the seconds from its request here to the word of it there."""
+    """For each revocation, the seconds from its request on one to its `close` from the other."""
     found = []
     for _ in range(times):
-        token = ask(ports[0], "/api/token", session)["token"]
-        door = Door(ports[1], headers=(f"Authorization: Bearer {token}",))
-        watcher = Watcher(load, ports[1], 0, door.watching("ws"))
+        token = post(ports[0], "/api/token", session)["token"]
+        endpoint = Endpoint(ports[1], headers=(f"Authorization: Bearer {token}",))
+        watcher = Watcher(load, ports[1], 0, endpoint.stream_request("ws"))
         open_watchers(load, [watcher])
         asked = clock()
-        ask(ports[0], "/api/token/revoke", token)
-        load.until(lambda data=watcher.data: b"revoked" in data, PATIENCE, "a word of the revoke")
+        post(ports[0], "/api/token/revoke", token)
+        load.run_until(
+            lambda data=watcher.data: b"revoked" in data,
+            TIMEOUT_SECONDS,
+            "the close of a revoked stream",
+        )
         found.append(clock() - asked)
     return found
 
 
-def ask(port: int, path: str, token: str | None = None) -> dict[str, Any]:
+def post(port: int, path: str, token: str | None = None) -> dict[str, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     connection.request("POST", path, headers=headers)

@@ -1,4 +1,4 @@
-"""Who is measured: Relay, and what people would use instead."""
+"""The programs that are measured: Relay and its peers."""
 
 import base64
 import hmac
@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from bench import wire
-from bench.peer import Ask, Door, Peer, Scene, Start
+from bench.peer import Endpoint, Peer, PeerInstance, Start, StartOptions
 from bench.postgres import postgres
-from bench.processes import ROOT, Absent, free_port, running
+from bench.processes import ROOT, PeerUnavailable, free_port, running
 
 PEERS = ROOT / "bench" / "peers"
-OWN = ROOT / ".venv-bench"  # the peers' packages, away from Relay's
-NODE = OWN / "node/node_modules"
-NCHAN = OWN / "nchan/usr/lib/nginx/modules/ngx_nchan_module.so"
-# Everybody on loopback is one address, and one user has a thousand sockets: these limits would
-# be what is measured. All else is as it comes.
-RELAY = {
+PEERS_ENVIRONMENT = ROOT / ".venv-bench"  # the peers' packages, separate from Relay's
+NODE_MODULES = PEERS_ENVIRONMENT / "node/node_modules"
+NCHAN_MODULE = PEERS_ENVIRONMENT / "nchan/usr/lib/nginx/modules/ngx_nchan_module.so"
+# All clients share the loopback address, and one user has a thousand sockets: with these limits the
+# benchmark would measure the limits. All other settings keep their defaults.
+RELAY_SETTINGS = {
     "RELAY_RATE_LIMITS": "off",
     "RELAY_MAX_CONNECTIONS_PER_USER": "100000",
     "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
@@ -40,34 +40,41 @@ RELAY = {
 def relay(
     name: str = "relay", environ: Mapping[str, str] | None = None, checkout: Path = ROOT
 ) -> Peer:
-    """`relay serve` of a checkout, durable, with a database of its own."""
+    """`relay serve` of a checkout, with its embedded database."""
 
     @contextmanager
-    def start(ask: Ask) -> Iterator[Scene]:
+    def start(options: StartOptions) -> Iterator[PeerInstance]:
         port = free_port()
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "relay.cli.main", "serve"]
             command += ["--bind", f"127.0.0.1:{port}", "--data-dir", f"{folder}/data"]
-            command += ["--workers", str(ask.workers)] if ask.workers > 1 else []
-            given = {**RELAY, "PYTHONPATH": str(checkout), **ask.environ, **(environ or {})}
-            with running(command, port, given, cwd=checkout, cores=ask.cores) as program:
+            command += ["--workers", str(options.workers)] if options.workers > 1 else []
+            given = {
+                **RELAY_SETTINGS,
+                "PYTHONPATH": str(checkout),
+                **options.environ,
+                **(environ or {}),
+            }
+            with running(command, port, given, cwd=checkout, cores=options.cores) as program:
                 _await_ready(port)
-                program.settle()
-                yield Scene(program, lambda count, posting: _relay_users(port, count, posting))
+                program.pin_processes()
+                yield PeerInstance(
+                    program, lambda count, posting: _relay_users(port, count, posting)
+                )
 
     return Peer(
         name=name,
         title="Relay" if name == "relay" else name.replace("relay", "Relay", 1),
         start=start,
         resumes=True,
-        several=True,
+        multi_process=True,
         durable=True,
         checkout=checkout,
     )
 
 
 def _await_ready(port: int) -> None:
-    """Several workers: the first one answers before all do."""
+    """Wait until all workers serve; the first one answers earlier."""
     deadline = time.monotonic() + 30
     while _call(port, "GET", "/readyz")[0] != 200:
         if time.monotonic() > deadline:
@@ -75,22 +82,22 @@ def _await_ready(port: int) -> None:
         time.sleep(0.1)
 
 
-def _relay_users(port: int, count: int, posting: bool) -> list[Door]:
-    """Users made over HTTP, as any client would."""
-    doors = []
+def _relay_users(port: int, count: int, posting: bool) -> list[Endpoint]:
+    """Create users over HTTP, as any client would."""
+    endpoints = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for _ in range(count):
         token = _ask(connection, "POST", "/api/user")["session_token"]
         if posting:
             token = _ask(connection, "POST", "/api/token", token)["token"]
-            # where a stream starts that was there before the first event
+            # the cursor before the first event
             epoch = _ask(connection, "GET", "/api/events?limit=1", token)["cursor"].split(".")[0]
             missed = f"after={epoch}.0"
         else:
             missed = ""
-        doors.append(Door(port, headers=(f"Authorization: Bearer {token}",), missed=missed))
+        endpoints.append(Endpoint(port, headers=(f"Authorization: Bearer {token}",), missed=missed))
     connection.close()
-    return doors
+    return endpoints
 
 
 def _ask(
@@ -113,68 +120,70 @@ def _call(port: int, method: str, path: str) -> tuple[int, bytes]:
     return answer.status, answer.read()
 
 
-# -- the others --------------------------------------------------------------------------------
+# -- the peers --------------------------------------------------------------------------------
 
 
-def _own_python() -> str:
-    path = OWN / "bin" / "python"
+def _peers_python() -> str:
+    path = PEERS_ENVIRONMENT / "bin" / "python"
     if not path.exists():
-        raise Absent("its packages are not installed: `make bench` does that, in .venv-bench")
+        raise PeerUnavailable(
+            "its packages are not installed; `make bench` does that, in .venv-bench"
+        )
     return str(path)
 
 
-Users = Callable[[int, int, bool], list[Door]]  # port, how many, whether they post
+Users = Callable[[int, int, bool], list[Endpoint]]  # port, number of users, whether they post
 
 
-def _named(port: int, count: int, _posting: bool) -> list[Door]:
-    """Users who are whoever they say they are."""
-    return [Door(port, query=f"user=u{number}") for number in range(count)]
+def _users_by_query(port: int, count: int, _posting: bool) -> list[Endpoint]:
+    """Users that are named by the query, without a credential."""
+    return [Endpoint(port, query=f"user=u{number}") for number in range(count)]
 
 
 def _program(
     command: Callable[[int], list[str]],
-    users: Users = _named,
+    users: Users = _users_by_query,
     environ: Callable[[], Mapping[str, str]] = dict,
 ) -> Start:
     @contextmanager
-    def start(ask: Ask) -> Iterator[Scene]:
+    def start(options: StartOptions) -> Iterator[PeerInstance]:
         port = free_port()
-        with running(command(port), port, environ(), cores=ask.cores) as program:
-            yield Scene(program, lambda count, posting: users(port, count, posting))
+        with running(command(port), port, environ(), cores=options.cores) as program:
+            yield PeerInstance(program, lambda count, posting: users(port, count, posting))
 
     return start
 
 
-def _rooms(port: int, count: int, posting: bool) -> list[Door]:
+def _socketio_users(port: int, count: int, posting: bool) -> list[Endpoint]:
     path = "/socket.io/?EIO=4&transport=websocket"
-    return [replace(door, ws=path) for door in _named(port, count, posting)]
+    return [replace(endpoint, ws=path) for endpoint in _users_by_query(port, count, posting)]
 
 
-def _python(file: str, users: Users = _named) -> Start:
-    return _program(lambda port: [_own_python(), str(PEERS / file), str(port)], users)
+def _python(file: str, users: Users = _users_by_query) -> Start:
+    return _program(lambda port: [_peers_python(), str(PEERS / file), str(port)], users)
 
 
-def _beside_relay(file: str) -> Start:
-    """One that needs no package but Relay's own."""
+def _with_relay_packages(file: str) -> Start:
+    """A peer that needs only packages that Relay has, too."""
     return _program(lambda port: [sys.executable, str(PEERS / file), str(port)])
 
 
 @contextmanager
-def _fastapi(ask: Ask) -> Iterator[Scene]:
-    python, port, secret = _own_python(), free_port(), secrets.token_hex(32)
+def _fastapi(options: StartOptions) -> Iterator[PeerInstance]:
+    python, port, secret = _peers_python(), free_port(), secrets.token_hex(32)
     with postgres() as (dsn, pid):
         command = [python, str(PEERS / "fastapi_durable.py"), str(port)]
         given = {"DATABASE_URL": dsn, "JWT_SECRET": secret}
-        with running(command, port, given, cores=ask.cores, database=pid) as program:
+        with running(command, port, given, cores=options.cores, database=pid) as program:
 
-            def doors(count: int, _posting: bool) -> list[Door]:
+            def endpoints(count: int, _posting: bool) -> list[Endpoint]:
                 tokens = (_jwt(secret, f"u{number}") for number in range(count))
                 return [
-                    Door(port, headers=(f"Authorization: Bearer {token}",), missed="after=0")
+                    Endpoint(port, headers=(f"Authorization: Bearer {token}",), missed="after=0")
                     for token in tokens
                 ]
 
-            yield Scene(program, doors)
+            yield PeerInstance(program, endpoints)
 
 
 def _jwt(secret: str, user: str) -> str:
@@ -188,39 +197,42 @@ def _jwt(secret: str, user: str) -> str:
 def _node(port: int) -> list[str]:
     node = shutil.which("node")
     if node is None:
-        raise Absent("there is no node here")
-    if not (NODE / "ws").exists():
-        raise Absent("its package is not installed: `make bench` does that, with npm")
+        raise PeerUnavailable("there is no node here")
+    if not (NODE_MODULES / "ws").exists():
+        raise PeerUnavailable("its package is not installed: `make bench` does that, with npm")
     return [node, str(PEERS / "node_ws.cjs"), str(port)]
 
 
 @contextmanager
-def _nchan(ask: Ask) -> Iterator[Scene]:
+def _nchan(options: StartOptions) -> Iterator[PeerInstance]:
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
-    if nginx is None or not NCHAN.exists():
-        raise Absent("it takes Debian's nginx and libnginx-mod-nchan")
+    if nginx is None or not NCHAN_MODULE.exists():
+        raise PeerUnavailable("it takes Debian's nginx and libnginx-mod-nchan")
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o711)  # its workers are nobody
+        os.chmod(folder, 0o711)  # nginx workers run as `nobody`
         text = (PEERS / "nchan.conf").read_text()
         for name, value in (
-            ("module", NCHAN), ("workers", ask.workers), ("folder", folder), ("port", port),
-        ):  # fmt: skip
+            ("module", NCHAN_MODULE),
+            ("workers", options.workers),
+            ("folder", folder),
+            ("port", port),
+        ):
             text = text.replace(f"{{{name}}}", str(value))
         path = Path(folder) / "nginx.conf"
         path.write_text(text)
-        with running([nginx, "-c", str(path)], port, {}, cores=ask.cores) as program:
+        with running([nginx, "-c", str(path)], port, {}, cores=options.cores) as program:
 
-            def doors(count: int, _posting: bool) -> list[Door]:
+            def endpoints(count: int, _posting: bool) -> list[Endpoint]:
                 named = (f"user=u{number}" for number in range(count))
-                return [Door(port, sse="/api/rt", query=name) for name in named]
+                return [Endpoint(port, sse="/api/rt", query=name) for name in named]
 
-            yield Scene(program, doors)
+            yield PeerInstance(program, endpoints)
 
 
-NULL = Peer(name="null", title="no service", start=_beside_relay("null.py"))
+NULL = Peer(name="null", title="no service", start=_with_relay_packages("null.py"))
 
-NO_PROMISE = "no credential, no validation beyond JSON, nothing stored, no numbering, no resume"
+NO_GUARANTEES = "no credential, no validation beyond JSON, nothing stored, no numbering, no resume"
 
 CATALOGUE = (
     Peer(
@@ -229,61 +241,62 @@ CATALOGUE = (
         start=_fastapi,
         resumes=True,
         durable=True,
-        lacks="no revocation, no idempotency keys, no limits; ids are no order of commits, so a"
-        " resume can miss an event; one process only; a page of history at a time, in order",
+        limitations="no revocation, no idempotency keys, no limits; ids are not in commit order, so"
+        " a resume can miss an event; one process only; history is sent page by page, in order",
     ),
     Peer(
         name="starlette",
         title="Starlette + uvicorn, in memory",
         start=_python("starlette_memory.py"),
-        lacks=f"{NO_PROMISE}; queues without bound",
+        limitations=f"{NO_GUARANTEES}; unbounded queues",
     ),
     Peer(
         name="litestar",
         title="Litestar channels on uvicorn, in memory",
         start=_python("litestar_channels.py"),
-        lacks=f"{NO_PROMISE}; backlogs without bound",
+        limitations=f"{NO_GUARANTEES}; unbounded backlogs",
     ),
     Peer(
         name="django",
         title="Django Channels on uvicorn, in memory",
         start=_python("django_channels.py"),
         streams=("ws",),
-        lacks=f"{NO_PROMISE}; SSE; beyond its capacity the layer drops messages silently",
+        limitations=f"{NO_GUARANTEES}, no SSE; above its capacity the layer silently drops"
+        " messages",
     ),
     Peer(
         name="socketio",
         title="python-socketio on uvicorn, in memory",
-        start=_python("socketio_rooms.py", _rooms),
+        start=_python("socketio_rooms.py", _socketio_users),
         streams=("ws",),
-        greeting=wire.masked(wire.TEXT, b"40"),  # "connect me", in its own protocol
-        lacks=f"{NO_PROMISE}; SSE; only its own clients understand it",
+        greeting=wire.masked(wire.TEXT, b"40"),  # the CONNECT packet of its protocol
+        limitations=f"{NO_GUARANTEES}, no SSE; works only with its own clients",
     ),
     Peer(
         name="node",
         title="Node's ws, in memory",
-        start=_program(_node, environ=lambda: {"NODE_PATH": str(NODE)}),
-        lacks=f"{NO_PROMISE}; buffers without bound",
+        start=_program(_node, environ=lambda: {"NODE_PATH": str(NODE_MODULES)}),
+        limitations=f"{NO_GUARANTEES}; unbounded buffers",
     ),
     Peer(
         name="nchan",
         title="nginx with nchan, in memory",
         start=_nchan,
         batches=False,
-        several=True,
-        lacks="no credential, no validation, nothing stored; a message is whatever was posted, one"
-        " a POST",
+        multi_process=True,
+        limitations="no credential, no validation, nothing stored; a message is the posted body,"
+        " one per POST",
     ),
     Peer(
         name="hypercorn",
         title="bare ASGI on Hypercorn's trio worker, in memory",
-        start=_beside_relay("hypercorn_bare.py"),
-        lacks=f"{NO_PROMISE}; queues without bound",
+        start=_with_relay_packages("hypercorn_bare.py"),
+        limitations=f"{NO_GUARANTEES}; unbounded queues",
     ),
     Peer(
         name="quart-hypercorn",
         title="Quart on Hypercorn's trio worker, in memory",
-        start=_beside_relay("quart_hypercorn.py"),
-        lacks=f"{NO_PROMISE}; queues without bound",
+        start=_with_relay_packages("quart_hypercorn.py"),
+        limitations=f"{NO_GUARANTEES}; unbounded queues",
     ),
 )

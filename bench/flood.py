@@ -1,8 +1,8 @@
-"""What one user's flood does to another's latency: alone, then beside it, in one run.
+"""Measure one user's latency alone and during another user's flood, in one run.
 
-Somebody posts at a steady rate and watches. Meanwhile a flooder, at another address and in a
-process of low priority, posts as fast as answers come over as many connections as all the
-producers of the other workloads have. Rate limits are off, unless a variant switches them on:
+One user posts at a fixed rate and watches. The flooding user has another address and runs in a
+process of low priority; it posts as fast as answers arrive, over as many connections as all
+producers of the other workloads together. Rate limits are off unless a variant enables them:
 
     make bench BENCH='flood --peers relay --variant RELAY_RATE_LIMITS=on'
 """
@@ -17,40 +17,42 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from bench.clients import CONNECTIONS, JSON, NDJSON, Clients, milliseconds, wait_for_subscriptions
 from bench.generator import Poster, generator
 from bench.marks import Lane
-from bench.peer import Door, Peer, Scene
-from bench.posting import post_madly, post_steadily
+from bench.peer import Endpoint, Peer, PeerInstance
+from bench.posting import post_at_fixed_rate, post_at_full_rate
 from bench.processes import ROOT
-from bench.stage import CONNECTIONS, JSON, NDJSON, Stage, milliseconds, settle
 
-RATE = 50.0  # events a second of whom is measured
-ENVIRON = {"RELAY_TRUSTED_PROXIES": "1"}  # so that the two come from different addresses
-# what is posted: events of one POST, and bytes that each has beside the usual
+RATE = 50.0  # events a second of the measured user
+ENVIRON = {"RELAY_TRUSTED_PROXIES": "1"}  # so that the two users have different addresses
+# events per POST, and additional bytes of each event
 FLOODS = {"single events": (1, 0), "64 KiB payloads": (1, 60_000), "batches of 1000": (1_000, 0)}
 
 
-def flood(peer: Peer, scene: Scene, order: Any) -> Iterator[dict[str, Any]]:
-    """The one who is measured, beside each kind of flood and alone before each."""
-    ours, theirs = scene.doors(2, True)
+def flood(peer: Peer, instance: PeerInstance, config: Any) -> Iterator[dict[str, Any]]:
+    """Measure the user before and during each kind of flood."""
+    ours, theirs = instance.endpoints(2, True)
     ours = replace(ours, headers=(*ours.headers, "X-Forwarded-For: 192.0.2.1"))
     theirs = replace(theirs, headers=(*theirs.headers, "X-Forwarded-For: 198.51.100.1"))
     with generator() as load:
-        stage = Stage(load, peer, scene, [ours])
-        with closing(stage):
-            stage.watch()
-            stage.produce(lanes_each=8)
-            settle(load)
-            steady = partial(post_steadily, load, stage.posters, stage.lanes, RATE, order.steady)
+        clients = Clients(load, peer, instance, [ours])
+        with closing(clients):
+            clients.watch()
+            clients.produce(lanes_each=8)
+            wait_for_subscriptions(load)
+            steady = partial(
+                post_at_fixed_rate, load, clients.posters, clients.lanes, RATE, config.steady
+            )
             for name in FLOODS:
-                alone = stage.phase(steady)
-                before = milliseconds(stage.latencies(alone, RATE))
-                with _flooding(theirs, name, order.steady + 1):
-                    load.rest(0.3)  # it is under way
-                    phase = stage.phase(steady)
-                after = milliseconds(stage.latencies(phase, RATE))
+                alone = clients.phase(steady)
+                before = milliseconds(clients.latencies(alone, RATE))
+                with _flooding(theirs, name, config.steady + 1):
+                    load.keep_reading(0.3)  # until the flood has started
+                    phase = clients.phase(steady)
+                after = milliseconds(clients.latencies(phase, RATE))
                 yield phase.record() | {
-                    "case": f"beside {name}",
+                    "case": f"during {name}",
                     "latency_ms": after,
                     "alone_ms": before,
                     "times": round(after["p99"] / before["p99"], 2),
@@ -60,11 +62,11 @@ def flood(peer: Peer, scene: Scene, order: Any) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _flooding(door: Door, name: str, seconds: float) -> Iterator[None]:
-    """A flooder for as long as the block takes at least."""
+def _flooding(endpoint: Endpoint, name: str, seconds: float) -> Iterator[None]:
+    """Flood for at least as long as the block runs."""
     batch, extra = FLOODS[name]
-    head = door.posting(JSON if batch == 1 else NDJSON)
-    command = [sys.executable, "-m", "bench.flood", str(door.port), head.hex()]
+    head = endpoint.post_head(JSON if batch == 1 else NDJSON)
+    command = [sys.executable, "-m", "bench.flood", str(endpoint.port), head.hex()]
     command += [str(batch), str(extra), str(seconds)]
     process = subprocess.Popen(command, cwd=ROOT)
     try:
@@ -80,7 +82,7 @@ def _flood(port: int, head: bytes, batch: int, extra: int, seconds: float) -> No
         posters = [Poster(load, port, [lane]) for lane in lanes]
         for poster in posters:
             poster.connect()
-        post_madly(load, posters, seconds)
+        post_at_full_rate(load, posters, seconds)
 
 
 if __name__ == "__main__":

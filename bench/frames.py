@@ -1,5 +1,7 @@
-"""How the live page draws a flood: the time between its frames, while ten thousand lines a second
-come in. A page that stands still has one long frame."""
+"""Measure the live page during a flood of ten thousand lines a second: the time between two frames.
+
+A page that freezes has one long frame.
+"""
 
 import http.client
 import json
@@ -10,15 +12,15 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from bench.generator import PATIENCE
-from bench.peer import Peer, Scene
+from bench.generator import TIMEOUT_SECONDS
+from bench.peer import Peer, PeerInstance
 from tests.support import programs
 
-LINES = 10  # of an event, as `relay run` batches them
-BATCH = 100  # events of a request
-EVERY = 0.1  # seconds between two requests
+LINES = 10  # per event, as `relay run` batches them
+BATCH = 100  # events per request
+REQUEST_INTERVAL_SECONDS = 0.1
 BATCHES = 50
-FIRST_WORDS = "Start something in a terminal."
+WELCOME_TEXT = "Start something in a terminal."
 
 RECORD = """() => {
   window.frames = [];
@@ -33,27 +35,27 @@ RECORD = """() => {
 MAKE_TOKEN = "fetch('/api/token', {method: 'POST'}).then((answer) => answer.json())"
 
 
-def frames(_peer: Peer, scene: Scene, _order: Any) -> Iterator[dict[str, Any]]:
-    """A real Chromium, without a head, at Relay's own page."""
-    (door,) = scene.doors(1, True)
+def frames(_peer: Peer, instance: PeerInstance, _config: Any) -> Iterator[dict[str, Any]]:
+    """Open Relay's page in a headless Chromium and record its frames."""
+    (endpoint,) = instance.endpoints(1, True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=programs.chromium(), args=["--no-sandbox"]
         )
         page = browser.new_page()
-        page.set_default_timeout(PATIENCE * 1000)
-        page.goto(f"http://127.0.0.1:{door.port}/")
-        page.get_by_text(FIRST_WORDS).first.wait_for()
+        page.set_default_timeout(TIMEOUT_SECONDS * 1000)
+        page.goto(f"http://127.0.0.1:{endpoint.port}/")
+        page.get_by_text(WELCOME_TEXT).first.wait_for()
         token = page.evaluate(MAKE_TOKEN)["token"]
-        _pour(door.port, token, range(1))
-        page.get_by_text(_words(BATCH * LINES - 1)).first.wait_for()
+        _post_batches(endpoint.port, token, range(1))
+        page.get_by_text(_line(BATCH * LINES - 1)).first.wait_for()
         page.evaluate(RECORD)
-        _pour(door.port, token, range(1, BATCHES))
-        page.get_by_text(_words(BATCHES * BATCH * LINES - 1)).first.wait_for()
+        _post_batches(endpoint.port, token, range(1, BATCHES))
+        page.get_by_text(_line(BATCHES * BATCH * LINES - 1)).first.wait_for()
         found = page.evaluate("window.frames")
         browser.close()
     yield {
-        "case": f"{round(BATCH * LINES / EVERY)} lines a second",
+        "case": f"{round(BATCH * LINES / REQUEST_INTERVAL_SECONDS)} lines a second",
         "rate": round(1000 / median(found)),
         "unit": "frames/s",
         "frame_ms": {
@@ -66,20 +68,22 @@ def frames(_peer: Peer, scene: Scene, _order: Any) -> Iterator[dict[str, Any]]:
     }
 
 
-def _words(number: int) -> str:
+def _line(number: int) -> str:
     return f"step {number:06} and so on to the end of the line"
 
 
-def _pour(port: int, token: str, batches: range) -> None:
+def _post_batches(port: int, token: str, batches: range) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-ndjson"}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     event = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "task_id": "train"}
     begun = time.monotonic()
     for batch in batches:
-        time.sleep(max(0, begun + (batch - batches.start) * EVERY - time.monotonic()))
+        time.sleep(
+            max(0, begun + (batch - batches.start) * REQUEST_INTERVAL_SECONDS - time.monotonic())
+        )
         first = batch * BATCH * LINES
         texts = (
-            "\n".join(map(_words, range(at, at + LINES)))
+            "\n".join(map(_line, range(at, at + LINES)))
             for at in range(first, first + BATCH * LINES, LINES)
         )
         body = "\n".join(json.dumps({**event, "payload": {"message": text}}) for text in texts)

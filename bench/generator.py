@@ -1,7 +1,7 @@
-"""The load: posters and watchers on one epoll, in this process, on bare sockets.
+"""The load generator: posters and watchers on plain sockets and one epoll, in this process.
 
-Nothing is parsed while it runs but the answers to posts; what watchers get is kept as it came,
-with its time, and judged afterwards. So an event costs a few system calls and little else.
+While it runs, it parses only the answers to posts. What watchers receive is stored with its arrival
+times and verified afterwards, so an event costs little more than a few system calls.
 """
 
 import select
@@ -16,65 +16,65 @@ from dataclasses import dataclass, field
 from bench import wire
 from bench.marks import Lane
 
-PATIENCE = 60.0  # seconds for whatever was posted to arrive
-BEAT = 15.0  # seconds between signs of life: a minute without one may end a stream
-HANDSHAKES = 64  # under way at once
+TIMEOUT_SECONDS = 60.0  # for all posted events to arrive
+HEARTBEAT_SECONDS = 15.0  # servers may close a WebSocket after a minute without a frame
+HANDSHAKES = 64  # in progress at once
 _BLOCK = bytearray(2**18)
 _VIEW = memoryview(_BLOCK)
 
 clock = time.perf_counter
 
 
-class Failed(Exception):
-    """A server did not do what it is measured at; the message says what."""
+class BenchFailed(Exception):
+    """A server did not do its work; the message says what went wrong."""
 
 
 class Generator:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._ready: dict[int, Callable[[], None]] = {}
-        self._next_beat = clock() + BEAT
+        self._next_heartbeat = clock() + HEARTBEAT_SECONDS
         self.watchers: list[Watcher] = []
 
     def add(self, sock: socket.socket, ready: Callable[[], None]) -> None:
         self._ready[sock.fileno()] = ready
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
-    def drop(self, sock: socket.socket) -> None:
+    def remove(self, sock: socket.socket) -> None:
         if self._ready.pop(sock.fileno(), None):
             self._epoll.unregister(sock.fileno())
             sock.close()
 
-    def turn(self, until: float) -> None:
-        """Serve what is ready; wait for it until that time at most, to some 50 microseconds."""
-        # epoll itself counts in whole milliseconds; select on it does not
+    def run_once(self, until: float) -> None:
+        """Handle ready sockets; wait for them until `until` at most, exact to some 50 µs."""
+        # epoll's own timeout has a resolution of milliseconds; select's is finer
         wait = until - clock()
         if wait > 0:
             select.select([self._epoll.fileno()], [], [], wait)
-        if clock() > self._next_beat:
-            self.beat()
+        if clock() > self._next_heartbeat:
+            self.send_heartbeat()
         for fd, _ in self._epoll.poll(0):
             if (ready := self._ready.get(fd)) is not None:
                 ready()
 
-    def beat(self) -> None:
-        """Show a sign of life on every WebSocket, and again a while later."""
-        self._next_beat = clock() + BEAT
+    def send_heartbeat(self) -> None:
+        """Send a heartbeat on every WebSocket, and schedule the next one."""
+        self._next_heartbeat = clock() + HEARTBEAT_SECONDS
         for watcher in self.watchers:
-            watcher.beat()
+            watcher.send_heartbeat()
 
-    def until(self, done: Callable[[], bool], patience: float, what: str) -> None:
+    def run_until(self, done: Callable[[], bool], patience: float, what: str) -> None:
         deadline = clock() + patience
         while not done():
             if clock() > deadline:
-                raise Failed(f"{what}: not within {patience:.0f} s")
-            self.turn(min(deadline, clock() + 0.05))
+                raise BenchFailed(f"{what}: not within {patience:.0f} s")
+            self.run_once(min(deadline, clock() + 0.05))
 
-    def rest(self, seconds: float) -> None:
-        """Go on reading for so long."""
+    def keep_reading(self, seconds: float) -> None:
+        """Keep reading for this time."""
         end = clock() + seconds
         while clock() < end:
-            self.turn(end)
+            self.run_once(end)
 
     def close(self) -> None:
         self._epoll.close()
@@ -89,7 +89,7 @@ def generator() -> Iterator[Generator]:
         load.close()
 
 
-def connected(port: int) -> socket.socket:
+def open_socket(port: int) -> socket.socket:
     sock = socket.create_connection(("127.0.0.1", port), timeout=10)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setblocking(False)
@@ -97,7 +97,7 @@ def connected(port: int) -> socket.socket:
 
 
 def _received(sock: socket.socket) -> int | None:
-    """How much came into the block; None: nothing yet; 0: the end, by a reset, too."""
+    """The number of bytes received; None if there are none yet, 0 at the end or after a reset."""
     try:
         return sock.recv_into(_BLOCK)
     except BlockingIOError:
@@ -108,16 +108,18 @@ def _received(sock: socket.socket) -> int | None:
 
 @dataclass(eq=False, slots=True)
 class Watcher:
-    """One stream, of one user. `data` is what came after the answer's head."""
+    """One stream of one user. `data` is what arrived after the response head."""
 
     load: Generator
     port: int
     user: int
     request: bytes
-    greeting: bytes = b""  # a protocol's own first words
+    greeting: bytes = b""  # what the peer's protocol requires the client to send first
     keep: bool = True
     data: bytearray = field(default_factory=bytearray)
-    lengths: list[int] = field(default_factory=list)  # of `data`, each time it grew
+    lengths: list[int] = field(
+        default_factory=list
+    )  # the length of `data` after each read; `times` has the times
     times: list[float] = field(default_factory=list)
     open: bool = False
     ended: bool = False
@@ -129,7 +131,7 @@ class Watcher:
     def connect(self) -> None:
         self.sse = b"\r\nUpgrade: websocket" not in self.request
         self.began = clock()
-        self.sock = connected(self.port)
+        self.sock = open_socket(self.port)
         self.sock.send(self.request)
         self.load.add(self.sock, self._ready)
         self.load.watchers.append(self)
@@ -139,7 +141,7 @@ class Watcher:
             return
         if not size:
             self.ended = True
-            self.load.drop(self.sock)
+            self.load.remove(self.sock)
         elif self.open:
             if self.keep:
                 self.data += _VIEW[:size]
@@ -155,7 +157,7 @@ class Watcher:
             return
         head = bytes(self.data[:end])
         if int(head[9:12]) not in (101, 200):
-            raise Failed(f"a stream was refused: {bytes(self.data[:600])!r}")
+            raise BenchFailed(f"a stream was refused: {bytes(self.data[:600])!r}")
         self.chunked = b"chunked" in head.lower()
         del self.data[: end + 4]
         self.lengths.append(len(self.data))
@@ -164,30 +166,30 @@ class Watcher:
         if self.greeting:
             self.sock.send(self.greeting)
 
-    def beat(self) -> None:
-        """Show a sign of life: an unasked pong."""
+    def send_heartbeat(self) -> None:
+        """Send an unsolicited pong as a sign of life."""
         if self.open and not self.ended and not self.sse:
             self.sock.send(wire.masked(wire.PONG))
 
-    def came(self, end: int) -> float:
-        """When so many bytes were here."""
+    def arrival_time(self, end: int) -> float:
+        """When the first `end` bytes had arrived."""
         return self.times[bisect_left(self.lengths, end)]
 
-    def forget(self) -> None:
-        """Start over, between two messages."""
+    def clear(self) -> None:
+        """Forget the received data; call it between two messages."""
         self.data.clear()
         self.lengths.clear()
         self.times.clear()
 
     def close(self) -> None:
         if self.sock is not None and not self.ended:
-            self.load.drop(self.sock)
+            self.load.remove(self.sock)
 
 
 def open_watchers(
-    load: Generator, watchers: Sequence[Watcher], patience: float = PATIENCE
+    load: Generator, watchers: Sequence[Watcher], patience: float = TIMEOUT_SECONDS
 ) -> float:
-    """Open them all, some at a time; seconds until the last one was."""
+    """Open all of them, HANDSHAKES at a time; returns the seconds until the last was open."""
     began = clock()
     waiting = deque(watchers)
     under_way: list[Watcher] = []
@@ -197,18 +199,18 @@ def open_watchers(
             watcher = waiting.popleft()
             watcher.connect()
             under_way.append(watcher)
-        load.turn(clock() + 0.05)
+        load.run_once(clock() + 0.05)
         under_way = [watcher for watcher in under_way if not watcher.open]
         if any(watcher.ended for watcher in under_way):
-            raise Failed("a stream ended in its handshake")
+            raise BenchFailed("a stream ended in its handshake")
         if clock() > deadline:
-            raise Failed(f"{len(waiting) + len(under_way)} streams did not open")
+            raise BenchFailed(f"{len(waiting) + len(under_way)} streams did not open")
     return clock() - began
 
 
 @dataclass(eq=False, slots=True)
 class Poster:
-    """One keep-alive connection and the lanes it posts: the next POST leaves after the answer."""
+    """One keep-alive connection that posts its lanes, one POST after the other."""
 
     load: Generator
     port: int
@@ -216,36 +218,38 @@ class Poster:
     sock: socket.socket | None = None
     busy: bool = False
     until: float = 0.0
-    waits: deque[tuple[Lane, float]] = field(default_factory=deque)
-    answers: list[float] = field(default_factory=list)  # seconds each took, since it was due
+    queue: deque[tuple[Lane, float]] = field(default_factory=deque)
+    answers: list[float] = field(default_factory=list)  # seconds of each, since the due time
     late: list[float] = field(
         default_factory=list
     )  # seconds an idle poster sent after the due time
-    refused: list[tuple[int, Lane, range]] = field(default_factory=list)  # status and numbers
+    refused: list[tuple[int, Lane, range]] = field(
+        default_factory=list
+    )  # status, lane and event numbers
     _buffer: bytes = b""
     _due: float = 0.0
     _lane: Lane = field(init=False)
     _turn: int = 0
 
     def connect(self) -> None:
-        self.sock = connected(self.port)
+        self.sock = open_socket(self.port)
         self.load.add(self.sock, self._ready)
 
     def begin(self, until: float) -> None:
-        """Post one after the other, each lane in turn, until that time."""
+        """Post without pauses until this time, each lane in turn."""
         self.until = until
         self._next()
 
-    def due(self, lane: Lane, when: float) -> None:
-        """Post this now, or as soon as what was due before is answered."""
-        self.waits.append((lane, when))
+    def schedule(self, lane: Lane, when: float) -> None:
+        """Post one request now, or after those that were due earlier."""
+        self.queue.append((lane, when))
         if not self.busy:
             self.late.append(clock() - when)
             self._next()
 
     def _next(self) -> None:
-        if self.waits:
-            self._lane, self._due = self.waits.popleft()
+        if self.queue:
+            self._lane, self._due = self.queue.popleft()
         elif (now := clock()) < self.until:
             self._lane, self._due = self.lanes[self._turn % len(self.lanes)], now
             self._turn += 1
@@ -258,7 +262,7 @@ class Poster:
         assert self.sock is not None
         request = self._lane.request()
         sent = self.sock.send(request)
-        if sent < len(request):  # a large batch: loopback takes the rest soon
+        if sent < len(request):  # a large batch: the loopback accepts the rest soon
             self.sock.setblocking(True)
             self.sock.sendall(memoryview(request)[sent:])
             self.sock.setblocking(False)
@@ -268,8 +272,8 @@ class Poster:
             return
         if not size:
             if self.busy:
-                raise Failed("a keep-alive connection was closed under a POST")
-            self.close()  # idle for too long; another one is made when there is something to post
+                raise BenchFailed("a keep-alive connection was closed under a POST")
+            self.close()  # idle for too long; `_next` opens another one
             return
         data = self._buffer + _VIEW[:size] if self._buffer else bytes(_VIEW[:size])
         if (found := wire.answer(data)) is None:
@@ -281,11 +285,11 @@ class Poster:
         if not 200 <= status < 300:
             lane = self._lane
             self.refused.append((status, lane, range(lane.sent - lane.batch, lane.sent)))
-        if last:  # a server ends a connection after so many requests, and says so
+        if last:  # the server announced that it closes the connection
             self.close()
         self._next()
 
     def close(self) -> None:
         if self.sock is not None:
-            self.load.drop(self.sock)
+            self.load.remove(self.sock)
             self.sock = None

@@ -1,22 +1,22 @@
-"""What the load generator can do: against a server that does nothing, it is the one measured."""
+"""Measure the load generator itself, against a server that does nothing."""
 
 from dataclasses import replace
 
 from bench.catalogue import NULL
-from bench.peer import Ask
+from bench.peer import StartOptions
 from bench.results import Results, number
-from bench.workloads import Order, fan_out, one_by_one
+from bench.workloads import RunConfig, fan_out, one_by_one
 
 
 def measure(seconds: float) -> dict[str, dict[str, float]]:
-    """Its rates, and how busy both sides were."""
-    order = replace(Order(), seconds=seconds, steady=0.0, fans=(100,))
+    """The generator's rates, and the CPU use of both sides."""
+    config = replace(RunConfig(), seconds=seconds, steady=0.0, fans=(100,))
     found = {}
     for name, workload in (("w1", one_by_one), ("w2", fan_out)):
-        with NULL.start(Ask()) as scene:
-            (record,) = workload(NULL, scene, order)
+        with NULL.start(StartOptions()) as instance:
+            (record,) = workload(NULL, instance, config)
             if not record["good"]:
-                raise RuntimeError(f"the generator itself is wrong: {record['wrong']}")
+                raise RuntimeError(f"the load generator is faulty: {record['wrong']}")
             found[name] = {
                 "rate": record["rate"],
                 "generator": record["load"]["generator"],
@@ -25,12 +25,12 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
     return found
 
 
-def said(results: Results) -> str:
-    """A line; nothing where it was not measured."""
-    told = results.told("headroom")
-    if not told:
+def summary(results: Results) -> str:
+    """One line about the headroom; empty if it was not measured."""
+    records_with = results.records_with("headroom")
+    if not records_with:
         return ""
-    parts, (record,) = [], told
+    parts, (record,) = [], records_with
     for name, unit in (("w1", "events/s in W1"), ("w2", "deliveries/s in W2")):
         each = record["headroom"][name]
         share = max(each["generator"], 0.001)
@@ -38,4 +38,4 @@ def said(results: Results) -> str:
             f"{number(each['rate'] / share)} {unit} (it did {number(each['rate'])} with"
             f" {share:.0%} of a core, the null server with {each['server']:.0%})"
         )
-    return f"The load generator can do, on a core of its own, about {' and '.join(parts)}.\n"
+    return f"On a core of its own, the load generator can do about {' and '.join(parts)}.\n"

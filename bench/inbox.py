@@ -1,10 +1,10 @@
-"""What a reader's inbox costs: its list, and a trio memory channel in its place, side by side.
+"""Compare two implementations of a reader's inbox: Relay's list, and a trio memory channel.
 
     python -m bench.inbox [--rounds 5] [--readers 10000]
 
-Both keep the same promises behind the same `Inbox`. Times are of the processor, for one event
-offered to one reader, medians over rounds that take turns; memory is Python's, for one reader
-at rest, its task included.
+Both behave the same behind the interface of `Inbox`. The times are CPU times for one event offered
+to one reader: medians over alternating rounds. The memory is what Python allocates for one idle
+reader, its task included.
 """
 
 import argparse
@@ -28,29 +28,29 @@ from relay.realtime.inbox_states import RESTING, Trigger
 USER = UUID(int=1)
 EPOCH = "e" * 20
 FANS = (1, 100, 1000)
-OFFERS = 100_000  # of one measurement, to all readers together
-DRAIN_EVERY = 100  # events that a busy reader finds waiting
+OFFERS = 100_000  # per measurement, to all readers together
+DRAIN_EVERY = 100  # events between two reads of a busy reader
 
 REST, WAKE = Trigger.REST, Trigger.WAKE
-Make = Callable[[], Inbox]
+InboxFactory = Callable[[], Inbox]
 
 
 class ChannelInbox(Inbox):
-    """The same on a trio memory channel: an item an event, so that its bound counts events.
+    """The inbox on a trio memory channel with one item per event, so that its bound counts events.
 
-    The channel has no bound in bytes, takes no batch as a whole, gives no items all at once, and
-    drops none. An event that is sent to a task that waits is in no buffer any more: it counts
-    for no bound, and has to be remembered until the task runs.
+    A channel has no bound in bytes, and cannot take or return several items at once or drop any.
+    An event that is sent to a waiting task is no longer in the channel's buffer: it does not
+    count towards the bound, and the inbox has to remember it until the task runs.
     """
 
-    __slots__ = ("_buffered", "_flying", "_receive", "_send", "_waiting")
+    __slots__ = ("_buffered", "_in_flight", "_receive", "_send", "_waiting")
 
     def __init__(self, user_id: UUID) -> None:
         super().__init__(user_id)
         self._send, self._receive = trio.open_memory_channel[Frame | None](INBOX_EVENTS)
         self._buffered = 0  # events in the channel
-        self._waiting = False  # a task waits, and nothing was sent to it
-        self._flying = False  # an event was sent to a task that did not run yet
+        self._waiting = False  # a task waits in receive, and nothing was sent to it yet
+        self._in_flight = False  # an event was sent to a task that has not run yet
 
     async def take(self) -> list[Frame]:
         if self._buffered or self.behind:
@@ -60,10 +60,10 @@ class ChannelInbox(Inbox):
         handed: list[Frame] = []
         try:
             frame = await self._receive.receive()
-            if frame is not None and self._flying:
+            if frame is not None and self._in_flight:
                 handed.append(frame)
         finally:
-            self._waiting = self._flying = False
+            self._waiting = self._in_flight = False
             if self._state is RESTING:
                 self._fire(WAKE)
         return handed + self._drain()
@@ -76,14 +76,14 @@ class ChannelInbox(Inbox):
             for frame in frames:
                 self._send.send_nowait(frame)
                 if self._waiting:
-                    self._waiting, self._flying = False, True
+                    self._waiting, self._in_flight = False, True
                 else:
                     self._buffered += 1
         except trio.WouldBlock:
             metrics.inbox_overflows.inc()
             self.fall_behind()
         else:
-            if self._flying and self._state is RESTING:
+            if self._in_flight and self._state is RESTING:
                 self._fire(WAKE)
 
     def _drain(self) -> list[Frame]:
@@ -94,7 +94,7 @@ class ChannelInbox(Inbox):
 
     def _clear(self) -> None:
         self._drain()
-        self._flying = False
+        self._in_flight = False
 
     def _fire(self, trigger: Trigger) -> None:
         super()._fire(trigger)
@@ -103,32 +103,36 @@ class ChannelInbox(Inbox):
             self._waiting = False
 
 
-CONTENDERS: dict[str, Make] = {
+IMPLEMENTATIONS: dict[str, InboxFactory] = {
     "list": lambda: Inbox(USER),
     "channel": lambda: ChannelInbox(USER),
 }
 
 
 async def main(rounds: int, readers: int) -> None:
-    cases: dict[str, Callable[[Make], Awaitable[float]]] = {
+    cases: dict[str, Callable[[InboxFactory], Awaitable[float]]] = {
         f"{kind}, {fan} reader{'s' * (fan > 1)}": partial(measure, fan=fan)
         for kind, measure in {"at rest": at_rest, "busy": busy, "woken": woken}.items()
         for fan in FANS
     }
     for case, measure in cases.items():
-        compare(case, "ns", await in_turn(measure, rounds))
-    compare(f"memory, {readers} readers", "bytes", await in_turn(partial(memory, count=readers), 1))
+        compare(case, "ns", await measure_alternating(measure, rounds))
+    compare(
+        f"memory, {readers} readers",
+        "bytes",
+        await measure_alternating(partial(memory, count=readers), 1),
+    )
 
 
-async def in_turn(
-    measure: Callable[[Make], Awaitable[float]], rounds: int
+async def measure_alternating(
+    measure: Callable[[InboxFactory], Awaitable[float]], rounds: int
 ) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    found: dict[str, list[float]] = {name: [] for name in IMPLEMENTATIONS}
     for number in range(rounds):
-        names = list(CONTENDERS)
+        names = list(IMPLEMENTATIONS)
         for name in names if number % 2 else reversed(names):
             gc.collect()
-            found[name].append(await measure(CONTENDERS[name]))
+            found[name].append(await measure(IMPLEMENTATIONS[name]))
     return found
 
 
@@ -143,23 +147,23 @@ def compare(case: str, unit: str, found: dict[str, list[float]]) -> None:
         )
 
 
-async def at_rest(make: Make, fan: int) -> float:
-    """Readers that wait, and whose socket takes the event at once."""
-    async with reading(make, fan) as inboxes:
+async def at_rest(create: InboxFactory, fan: int) -> float:
+    """Waiting readers whose socket accepts the event at once."""
+    async with reading_inboxes(create, fan) as inboxes:
         for inbox in inboxes:
             inbox.use_direct_write(bool)
         seconds = 0.0
         for frames in events(OFFERS // fan):
-            seconds += offered(inboxes, frames)
+            seconds += offer_to_all(inboxes, frames)
     return seconds / OFFERS * 1e9
 
 
-async def busy(make: Make, fan: int) -> float:
-    """Readers that write, and find a hundred events when they look again."""
-    inboxes = [live(make()) for _ in range(fan)]
+async def busy(create: InboxFactory, fan: int) -> float:
+    """Readers that are writing, and find a hundred events at their next read."""
+    inboxes = [started(create()) for _ in range(fan)]
     seconds = 0.0
     for number, frames in enumerate(events(OFFERS // fan), 1):
-        seconds += offered(inboxes, frames)
+        seconds += offer_to_all(inboxes, frames)
         if number % DRAIN_EVERY == 0:
             began = time.thread_time()
             for inbox in inboxes:
@@ -168,32 +172,32 @@ async def busy(make: Make, fan: int) -> float:
     return seconds / OFFERS * 1e9
 
 
-async def woken(make: Make, fan: int) -> float:
-    """Readers that wait, and have to run for each event: their turn counts as well."""
-    async with reading(make, fan) as inboxes:
+async def woken(create: InboxFactory, fan: int) -> float:
+    """Waiting readers that have to run for each event; the time of that run counts, too."""
+    async with reading_inboxes(create, fan) as inboxes:
         began = time.thread_time()
         for frames in events(OFFERS // 10 // fan):
-            offered(inboxes, frames)
-            for _ in range(2):  # within two turns each reader had its own
+            offer_to_all(inboxes, frames)
+            for _ in range(2):  # every reader has run after two checkpoints
                 await trio.lowlevel.checkpoint()
         seconds = time.thread_time() - began
         assert {inbox.position for inbox in inboxes} == {OFFERS // 10 // fan}
     return seconds / (OFFERS // 10) * 1e9
 
 
-async def memory(make: Make, count: int) -> float:
-    """Readers at rest: what Python has allocated more for each of them."""
+async def memory(create: InboxFactory, count: int) -> float:
+    """Idle readers: the memory that Python allocates for each."""
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    async with reading(make, count):
+    async with reading_inboxes(create, count):
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return (after - before) / count
 
 
-def offered(inboxes: Sequence[Inbox], frames: Sequence[Frame]) -> float:
-    """Offer it to each, as `Hub.publish` does. Returns the processor's seconds."""
+def offer_to_all(inboxes: Sequence[Inbox], frames: Sequence[Frame]) -> float:
+    """Offer the events to each inbox, as `Hub.publish` does. Returns the CPU seconds."""
     began = time.thread_time()
     size = frames[0].size
     for inbox in inboxes:
@@ -205,15 +209,15 @@ def events(count: int) -> Iterator[Sequence[Frame]]:
     return ([Frame(EPOCH, seq, b"{}" * 100)] for seq in range(1, count + 1))
 
 
-def live(inbox: Inbox) -> Inbox:
+def started(inbox: Inbox) -> Inbox:
     inbox.start(EPOCH, 0, 0)
     return inbox
 
 
 @asynccontextmanager
-async def reading(make: Make, count: int) -> AsyncIterator[list[Inbox]]:
-    """Live inboxes, with a task each that takes what comes."""
-    inboxes = [live(make()) for _ in range(count)]
+async def reading_inboxes(create: InboxFactory, count: int) -> AsyncIterator[list[Inbox]]:
+    """Live inboxes, each with a task that takes its events."""
+    inboxes = [started(create()) for _ in range(count)]
     async with trio.open_nursery() as nursery:
         for inbox in inboxes:
             nursery.start_soon(read, inbox)
@@ -234,5 +238,5 @@ if __name__ == "__main__":
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--readers", type=int, default=10_000)
-    wanted = parser.parse_args()
-    trio.run(main, wanted.rounds, wanted.readers)
+    options = parser.parse_args()
+    trio.run(main, options.rounds, options.readers)

@@ -1,4 +1,4 @@
-"""This machine: its cores and who may use which, what processes take, what it is."""
+"""This machine: which cores are used for what, what processes use, and its description."""
 
 import os
 import platform
@@ -20,15 +20,15 @@ _TICK = os.sysconf("SC_CLK_TCK")
 POSTGRES = "postgres"
 
 
-def raise_limits() -> None:
-    """As many sockets as this user may have; what is started inherits it."""
+def raise_descriptor_limit() -> None:
+    """Raise the limit of open files to the hard limit; child processes inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager
 def on_cores(cores: frozenset[int]) -> Iterator[None]:
-    """What starts inside runs there."""
+    """Processes that start inside the block run on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -38,15 +38,15 @@ def on_cores(cores: frozenset[int]) -> Iterator[None]:
 
 
 def pin(pid: int, cores: frozenset[int]) -> None:
-    """A process with all its threads; it may be gone."""
+    """Pin a process with all its threads; one that has ended is ignored."""
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with suppress(OSError):
                 os.sched_setaffinity(int(thread), cores)
 
 
-def tree(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+def process_tree(pid: int) -> list[int]:
+    """A process and all its descendants."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -67,14 +67,14 @@ def is_postgres(pid: int) -> bool:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process took so far, its ended children included; 0 when it is gone."""
+    """The CPU seconds of a process, its ended children included; 0 if it has ended."""
     with suppress(OSError):
         return sum(int(ticks) for ticks in _stat(pid)[11:15]) / _TICK
     return 0.0
 
 
 def memory_kib(pid: int) -> int:
-    """Its share of memory: pages that several processes have count for each in part."""
+    """The proportional set size (PSS): shared pages count in proportion."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -83,22 +83,22 @@ def memory_kib(pid: int) -> int:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields behind the name: state, parent and so on."""
+    """The fields of /proc/PID/stat after the name: state, parent and so on."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy things were, in cores."""
+    """CPU use, in cores."""
 
     server: float
     postgres: float
     generator: float
-    others: float  # what is none of ours: the noise
+    others: float  # all other programs: noise
 
 
 class Meter:
-    """Who takes how much of the cores, from the making of this to `read`."""
+    """Measures CPU use from its creation until `read`."""
 
     def __init__(self, server: list[int], postgres: list[int]) -> None:
         self._server, self._postgres = server, postgres
@@ -120,14 +120,14 @@ class Meter:
 
 
 def _busy() -> float:
-    """Seconds all cores together were not idle, those stolen by a host included."""
+    """The busy seconds of all cores together, including time stolen by the hypervisor."""
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     user, nice, system, _idle, _wait, hard, soft, stolen = fields[:8]
     return (user + nice + system + hard + soft + stolen) / _TICK
 
 
-def described(folder: Path) -> dict[str, object]:
-    """What a reader of figures wants to know of where they come from."""
+def describe_machine(folder: Path) -> dict[str, object]:
+    """The machine's properties that the figures depend on."""
     return {
         "cores": os.cpu_count(),
         "processor": _processor(),
@@ -146,7 +146,7 @@ def _processor() -> str:
 
 
 def _flushes(folder: Path, count: int = 200) -> int:
-    """How often a second this disk has 8 KiB for certain: what a commit waits for."""
+    """How many writes of 8 KiB this disk flushes per second, which bounds the commits."""
     path = folder / "flushes"
     file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:

@@ -1,8 +1,8 @@
-"""What goes in and what must come out: numbered events, and the verdict on a socket's bytes.
+"""Numbered events, and the verdict on what a socket received of them.
 
-Every event carries a mark, `@lane-number@`. A lane is what one producer sends to one user, over
-one connection, one after the other: its numbers must arrive on each of that user's sockets, each
-once, in order, and nowhere else.
+Every event contains a mark, `@lane-number@`. A lane is the sequence of events that one producer
+sends to one user over one connection. Its numbers must arrive on each socket of that user, each
+once and in order, and on no other socket.
 """
 
 import re
@@ -21,13 +21,13 @@ Mark = tuple[int, int]
 
 @dataclass(slots=True)
 class Lane:
-    """`head` is its POST's request line and headers, without the length; `user` an index."""
+    """`head` is the POST's request line and headers, without the length; `user` is an index."""
 
     number: int
     user: int
     head: bytes
-    batch: int = 1  # events of one POST; more than one: a line each
-    extra: int = 0  # bytes that an event has beyond the usual
+    batch: int = 1  # events per POST; several are sent as lines
+    extra: int = 0  # additional bytes per event
     sent: int = 0
     _template: bytes = field(init=False, repr=False)
 
@@ -39,7 +39,7 @@ class Lane:
         self._template = head + b"Content-Length: %d\r\n\r\n" % length + body
 
     def request(self) -> bytes:
-        """The next POST; its events count as sent."""
+        """The next POST; its events then count as sent."""
         first = self.sent
         self.sent += self.batch
         return self._template % tuple(range(first, self.sent))
@@ -58,15 +58,15 @@ def marks(data: bytes | bytearray | memoryview) -> list[Mark]:
 
 @dataclass(slots=True)
 class Verdict:
-    """What is wrong with deliveries; `right` are the good ones."""
+    """How many deliveries were correct, and how many had which fault."""
 
-    right: int = 0
+    correct: int = 0
     lost: int = 0
-    doubled: int = 0
-    strayed: int = 0  # on a socket of somebody else
-    disordered: int = 0
-    malformed: int = 0  # sockets with bytes that are no message
-    unlike: int = 0  # sockets with another order than their user's other ones
+    duplicated: int = 0
+    misdelivered: int = 0  # on a socket of another user
+    reordered: int = 0
+    malformed: int = 0  # sockets with invalid messages
+    inconsistent: int = 0  # sockets whose order differs from the user's other sockets
 
     @property
     def good(self) -> bool:
@@ -79,33 +79,36 @@ class Verdict:
 
     def __str__(self) -> str:
         wrong = {each.name: getattr(self, each.name) for each in fields(self)[1:]}
-        return ", ".join(f"{count} {name}" for name, count in wrong.items() if count) or "all right"
+        return (
+            ", ".join(f"{count} {name}" for name, count in wrong.items() if count) or "all correct"
+        )
 
 
 def judge(
     seen: Iterable[Mark], due: Mapping[int, range], refused: Set[Mark] = frozenset()
 ) -> Verdict:
-    """Hold what one socket got, in order, against the numbers due of each of its user's lanes.
+    """Compare what one socket received, in order, with the numbers due on its user's lanes.
 
-    What a server refused may come all the same: it may have been too late to say that it was in.
+    An event of a refused POST may arrive nevertheless: a server may answer with an error after it
+    has already stored the event.
     """
     verdict = Verdict()
     had: dict[int, set[int]] = {lane: set() for lane in due}
     highest = {lane: numbers.start - 1 for lane, numbers in due.items()}
     for lane, number in seen:
         if lane not in due:
-            verdict.strayed += 1
+            verdict.misdelivered += 1
         elif number in had[lane] or number < due[lane].start:
-            verdict.doubled += 1
+            verdict.duplicated += 1
         elif number >= due[lane].stop:
-            verdict.strayed += 1  # nobody sent it
+            verdict.misdelivered += 1  # never sent
         else:
             had[lane].add(number)
             if number < highest[lane]:
-                verdict.disordered += 1
+                verdict.reordered += 1
             else:
                 highest[lane] = number
-                verdict.right += 1
+                verdict.correct += 1
     verdict.lost = sum(len(numbers) - len(had[lane]) for lane, numbers in due.items())
     for lane, number in refused:
         if lane in due and number in due[lane] and number not in had[lane]:

@@ -1,9 +1,10 @@
-"""The tables and plots of docs/explanation/performance.md, made from one run's JSON lines.
+"""Write the tables and plots of docs/explanation/performance.md from one run's JSON lines.
 
     python -m bench.page [FILE]
 
-With a file, its figures become the page's; without, the page is made anew from those it has.
-What stands between `<!-- bench: NAME -->` and `<!-- bench -->` is written here, the rest by hand.
+With a file, its run replaces the one behind the page; without, the page is written again from the
+current run. The text between `<!-- bench: NAME -->` and `<!-- bench -->` is generated, the rest is
+written by hand.
 """
 
 import re
@@ -20,56 +21,58 @@ from bench.processes import ROOT
 from bench.results import (
     Results,
     Row,
+    cell_text,
     columns,
     heading,
     is_relay,
     number,
-    said,
     saturated,
     sorted_rows,
 )
 from bench.workloads import WORKLOADS
 
 PAGE = ROOT / "docs/explanation/performance.md"
-DRAWN = ROOT / "docs/explanation/performance"
-MEASURED = DRAWN / "measured.jsonl"
-PART = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- bench -->)", re.DOTALL)
+PLOTS = ROOT / "docs/explanation/performance"
+MEASURED = PLOTS / "measured.jsonl"
+GENERATED_PART = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- bench -->)", re.DOTALL)
 
 TITLES = {peer.name: peer.title for peer in CATALOGUE} | {"relay": "**Relay**"}
 DURABLE = {peer.name for peer in CATALOGUE if peer.durable}
-BESIDE = ("fastapi", "starlette", "node", "nchan", "quart-hypercorn")  # in the summary
+COMPARED_PEERS = ("fastapi", "starlette", "node", "nchan", "quart-hypercorn")  # in the summary
 ALT = {
-    "throughput": "Throughput of Relay and its peers, a bar each",
+    "throughput": "Throughput of Relay and its peers, one bar each",
     "latency-w1": "Percentiles of latency at 500 events a second over WebSocket",
     "latency-w5": "Percentiles of latency at 500 events a second over SSE",
     "memory": "Memory of an idle stream",
 }
-BUSY = 0.2  # cores that others may take while anything is measured
-MARKS = ("p50", "p90", "p99", "p999")
+BUSY = 0.2  # cores that other programs may use during a run
+PERCENTILES = ("p50", "p90", "p99", "p999")
 
 
 def main(given: Sequence[str]) -> None:
-    DRAWN.mkdir(exist_ok=True)
-    for drawing in DRAWN.glob("*.svg"):
-        drawing.unlink()  # of a run that had more
+    PLOTS.mkdir(exist_ok=True)
+    for drawing in PLOTS.glob("*.svg"):
+        drawing.unlink()  # left by a run with more plots
     if given and Path(given[0]).resolve() != MEASURED:
         shutil.copyfile(given[0], MEASURED)
-    for path, text in made(Results.read(MEASURED)).items():
+    for path, text in render(Results.read(MEASURED)).items():
         path.write_text(text)
 
 
-def made(results: Results) -> dict[Path, str]:
-    """Every file that is made, and what it holds."""
-    drawn = dict(_drawings(results))
+def render(results: Results) -> dict[Path, str]:
+    """Every generated file with its content."""
+    plots = dict(_drawings(results))
     parts = {
         "machine": _machine(results),
         "summary": _summary(results),
         "peers": _peers(),
-        "plots": "\n\n".join(f"![{ALT[name]}]({DRAWN.name}/{name}.svg)" for name in drawn),
+        "plots": "\n\n".join(f"![{ALT[name]}]({PLOTS.name}/{name}.svg)" for name in plots),
         **{name: _workload(results, name) for name in dict.fromkeys(w.name for w in WORKLOADS)},
     }
-    page = PART.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", PAGE.read_text())
-    return {PAGE: page} | {DRAWN / f"{name}.svg": text for name, text in drawn.items()}
+    page = GENERATED_PART.sub(
+        lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", PAGE.read_text()
+    )
+    return {PAGE: page} | {PLOTS / f"{name}.svg": text for name, text in plots.items()}
 
 
 def _machine(results: Results) -> str:
@@ -85,11 +88,11 @@ def _machine(results: Results) -> str:
         f" Linux {machine['kernel']}, Python {machine['python']}; the disk flushes"
         f" {number(machine['flushes_per_second'])} times a second.",
         _noise([record["load"]["others"] for record in results.records if "load" in record]),
-        headroom.said(results).strip(),
+        headroom.summary(results).strip(),
     ]  # fmt: skip
     lines += [
-        f"Left out, for it could not run here: {record['absent']} ({record['why']})."
-        for record in results.told("absent")
+        f"Skipped, because it could not run: {record['absent']} ({record['why']})."
+        for record in results.records_with("absent")
     ]
     return "\n\n".join(line for line in lines if line)
 
@@ -97,34 +100,32 @@ def _machine(results: Results) -> str:
 def _noise(others: Sequence[float]) -> str:
     if not others:
         return ""
-    found = f"Other programs took {median(others):.2f} cores meanwhile, in the median."
+    found = f"Other programs used {median(others):.2f} cores during the run (median)."
     if median(others) > BUSY:
-        found += (
-            " **That is a busy machine: these figures show that the programs run, not how fast.**"
-        )
+        found += " **The machine was busy: these figures do not show how fast the programs are.**"
     return found
 
 
 def _peers() -> str:
-    rows = [["who", "what it does not do of what Relay does"]]
-    rows += [[peer.title, peer.lacks] for peer in CATALOGUE]
+    rows = [["peer", "what Relay does and it does not"]]
+    rows += [[peer.title, peer.limitations] for peer in CATALOGUE]
     return markdown(rows)
 
 
 def _summary(results: Results) -> str:
-    """Relay's figures, and how often as good as each peer's they are."""
-    rows = [["work", "Relay", *(f"beside {TITLES[name]}" for name in BESIDE)]]
+    """Relay's figures with their ratios to each peer."""
+    rows = [["work", "Relay", *(f"vs {TITLES[name]}" for name in COMPARED_PEERS)]]
     for workload, case in results.cases():
         found = {row.peer: row for row in results.rows(workload, case)}
         if "relay" not in found:
             continue
         for column in columns(workload, case):
             ours = found["relay"].figure(*column.path)
-            if ours is None or not column.counts:
+            if ours is None or not column.in_summary:
                 continue
             ratios = [
-                found["relay"].beside(found[name], column) if name in found else None
-                for name in BESIDE
+                found["relay"].advantage_over(found[name], column) if name in found else None
+                for name in COMPARED_PEERS
             ]
             work = f"{workload.capitalize()} {case}, {heading(column, found['relay'])}"
             rows.append(
@@ -138,7 +139,7 @@ def _workload(results: Results, name: str) -> str:
     for workload, case in results.cases():
         if workload == name:
             parts += [f"**{case[0].upper()}{case[1:]}**", _table(results, workload, case)]
-    for record in results.told("failed"):
+    for record in results.records_with("failed"):
         if record["failed"] == name:
             parts.append(f"{record['peer']} failed in round {record['round']}: {record['why']}")
     return "\n\n".join(parts) if parts else "Not measured in this run."
@@ -149,15 +150,15 @@ def _table(results: Results, workload: str, case: str) -> str:
     rows = sorted_rows(results, workload, case)
     ours = next((row for row in rows if row.peer == "relay"), None)
     headings = [heading(column, rows[0]) for column in wanted]
-    lines = [["", *headings, "Relay beside it", "server and load, cores"]]
+    lines = [["", *headings, "ratio", "CPU of server, load (cores)"]]
     for row in rows:
-        ratio = ours.beside(row, wanted[0]) if ours else None
+        ratio = ours.advantage_over(row, wanted[0]) if ours else None
         shares = [row.figure("load", share) for share in ("server", "generator")]
         mark = "" if row.good else f" (wrong: {row.wrong})"
         lines.append(
             [
                 TITLES.get(row.peer, row.peer) + mark,
-                *(said(row, column) for column in wanted),
+                *(cell_text(row, column) for column in wanted),
                 number(ratio.middle) if ratio else "",
                 ", ".join(f"{share.middle:.2f}" for share in shares if share),
             ]
@@ -174,8 +175,8 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 def _drawings(results: Results) -> Iterator[tuple[str, str]]:
     rated = [case for case in results.cases() if case[0] in ("w1", "w2", "w4", "w5")]
     titles = dict(
-        w1="One event a POST, WebSocket", w2="One user's events", w4="Batches",
-        w5="One event a POST, SSE",
+        w1="One event per POST, WebSocket", w2="One user's events", w4="Batches",
+        w5="One event per POST, SSE",
     )  # fmt: skip
     panels = [
         panel
@@ -185,15 +186,15 @@ def _drawings(results: Results) -> Iterator[tuple[str, str]]:
     ]
     if panels:
         yield "throughput", bars("Throughput", panels)
-    for workload, door in (("w1", "WebSocket"), ("w5", "SSE")):
+    for workload, transport in (("w1", "WebSocket"), ("w5", "SSE")):
         rows = [
             Range(_name(row), _kind(row), [figure.middle for figure in points if figure])
             for steady in (c for w, c in results.cases() if w == workload and c.endswith("/s"))
             for row in sorted_rows(results, workload, steady)
-            if all(points := [row.figure("latency_ms", mark) for mark in MARKS])
+            if all(points := [row.figure("latency_ms", mark) for mark in PERCENTILES])
         ]
         if rows:
-            title = f"From due to delivered, 500 events a second, {door}"
+            title = f"Time from due to delivered, 500 events a second, {transport}"
             yield f"latency-{workload}", ranges(title, "ms", ("p50", "p90", "p99", "p99.9"), rows)
     memory = [
         panel

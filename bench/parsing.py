@@ -1,9 +1,9 @@
-"""What reading an event costs, by how it is written: tidy forms beside odd ones that are as valid.
+"""Measure the parsing of events that are written in different valid ways.
 
     python -m bench.parsing [--rounds 20]
 
-In each round every form has its turn, so that a machine's moods hit all of them. A form's figure
-is its best round; its ratio is to the tidy form of the same size.
+In each round every form is measured in turn, so that changes in the machine's speed affect all of
+them. A form's figure is its best round; its ratio compares it with the tidy form.
 """
 
 import argparse
@@ -18,12 +18,12 @@ import trio
 
 from relay.ingest.ingest import parse_batch, parse_event
 
-EVENTS = 50  # of a batch
-REPEATS = 4  # of each batch in a round
+EVENTS = 50  # per batch
+REPEATS = 4  # of each batch per round
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 Form = Callable[[int], bytes]
-Figures = dict[str, float]  # microseconds an event
+Figures = dict[str, float]  # microseconds per event
 
 
 def event(number: int, payload: object, **fields: str) -> dict[str, object]:
@@ -33,7 +33,7 @@ def event(number: int, payload: object, **fields: str) -> dict[str, object]:
 
 
 def tidy(number: int, **fields: str) -> bytes:
-    """As `json.dumps` has it."""
+    """As `json.dumps` writes it."""
     message = f"step {number} of the build, which compiles the file named below and links"
     payload = {"progress": 0.5, "message": message, "work": "build", "path": "/srv/build/lib/a.c"}
     return json.dumps(event(number, payload, **fields)).encode()
@@ -44,24 +44,24 @@ def compact(number: int) -> bytes:
 
 
 def names(number: int) -> bytes:
-    """The envelope's names in the payload, as names and as values."""
+    """The payload contains the envelope's field names, as names and as values."""
     payload = {"task_id": "build", "ts": "12:00", "payload": {"event_type": "event_id"}}
     return json.dumps(event(number, {**payload, "message": f"step {number} of it"})).encode()
 
 
 def escapes(number: int) -> bytes:
-    r"""`\u00e9`, a pair of surrogates, quotes and a path with backslashes in the payload."""
+    r"""The payload contains `\u00e9`, a surrogate pair, quotes and backslashes."""
     payload = {"message": f'"étape" {number} \U0001f600', "path": "C:\\users\\uma\\build"}
     return json.dumps(event(number, {**payload, "progress": 0.5})).encode()
 
 
 def slashes(number: int) -> bytes:
-    r"""Identifiers with escapes, as encoders that write `\/` have them."""
+    r"""Identifiers contain `\/`, as some encoders write slashes."""
     return tidy(number, task_id="builds/17/main", event_id=f'"{number}"/a').replace(b"/", b"\\/")
 
 
 def html_safe(number: int) -> bytes:
-    r"""An identifier with `\u0026`, as encoders that keep HTML safe write `&`."""
+    r"""An identifier contains `\u0026`, as HTML-safe encoders write `&`."""
     return tidy(number, task_id="build&test").replace(b"&", rb"\u0026")
 
 
@@ -74,17 +74,17 @@ def blank_lines(number: int) -> bytes:
 
 
 def leap(number: int) -> bytes:
-    """Times on a 29 February, in a leap second, spelled in small letters."""
+    """The time is a leap second on 29 February, with lower-case `t` and `z`."""
     return tidy(number, ts="2024-02-29t23:59:60.123456z")
 
 
 def mixed(number: int) -> bytes:
-    """A different producer each line."""
+    """Each line has another form."""
     return EACH[number % len(EACH)](number)
 
 
 def worst(number: int) -> bytes:
-    """All of these at once."""
+    """Several of these forms in one event."""
     nested = json.loads(names(number))["payload"] | json.loads(escapes(number))["payload"]
     line = json.dumps(event(number, nested, task_id="builds/17", ts="2024-02-29T23:59:60+00:00"))
     return line.encode().replace(b"/", b"\\/") + b"\r\n"
@@ -131,7 +131,7 @@ def main() -> None:
             for way, figure in found.items():
                 of_form = best[form.__name__]
                 of_form[way] = min(figure, of_form.get(way, figure))
-    print(f"{'µs an event':18} {'single':>7} {'of tidy':>8}  {'batch':>7} {'of tidy':>8}  bytes")
+    print(f"{'µs per event':18} {'single':>7} {'of tidy':>8}  {'batch':>7} {'of tidy':>8}  bytes")
     for form in FORMS:
         figures = best[form.__name__]
         shares = {way: best["tidy"][way] / figure for way, figure in figures.items()}

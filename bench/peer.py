@@ -1,4 +1,4 @@
-"""What a peer is: how it is started, where its doors are, and what it does not do."""
+"""A peer: how it is started, its endpoints, and what it does not do."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -11,8 +11,8 @@ from bench.processes import Program
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """Where one user's events go in and come out. `missed` asks for all that are stored."""
+class Endpoint:
+    """Where one user posts and watches. The query `missed` requests all stored events."""
 
     port: int
     post: str = "/api/webhook/cli"
@@ -22,11 +22,11 @@ class Door:
     headers: tuple[str, ...] = ()
     missed: str = ""
 
-    def posting(self, content_type: str) -> bytes:
+    def post_head(self, content_type: str) -> bytes:
         path = _with(self.post, self.query)
         return wire.head("POST", path, self.port, [*self.headers, f"Content-Type: {content_type}"])
 
-    def watching(self, kind: str, *, missed: bool = False) -> bytes:
+    def stream_request(self, kind: str, *, missed: bool = False) -> bytes:
         query = "&".join(part for part in (self.query, self.missed if missed else "") if part)
         if kind == "ws":
             return wire.upgrade(_with(self.ws, query), self.port, self.headers)
@@ -39,23 +39,23 @@ def _with(path: str, query: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A peer that runs. `doors(count, posting)` makes so many users and tells their doors."""
+class PeerInstance:
+    """A running peer. `endpoints(count, posting)` creates users, with one endpoint each."""
 
     program: Program
-    doors: Callable[[int, bool], list[Door]]
+    endpoints: Callable[[int, bool], list[Endpoint]]
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """How a workload wants its peer started. `environ` is for Relay."""
+class StartOptions:
+    """How a workload starts its peer. Only Relay uses `environ`."""
 
     workers: int = 1
     cores: frozenset[int] = SERVER_CORES
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
-Start = Callable[[Ask], AbstractContextManager[Scene]]
+Start = Callable[[StartOptions], AbstractContextManager[PeerInstance]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +66,8 @@ class Peer:
     streams: tuple[str, ...] = ("ws", "sse")
     batches: bool = True
     resumes: bool = False
-    several: bool = False  # whether two processes of it serve the same users
-    greeting: bytes = b""  # what its clients say first
+    multi_process: bool = False  # whether several processes of it serve the same users
+    greeting: bytes = b""  # what its protocol requires clients to send first
     durable: bool = False
-    checkout: Path | None = None  # of Relay: where its other commands are
-    lacks: str = ""  # of what Relay does, in words
+    checkout: Path | None = None  # Relay only: the checkout with its other commands
+    limitations: str = ""  # what Relay does and it does not

@@ -1,4 +1,4 @@
-"""Plots as plain SVG: they read well on light and on dark pages, and need nothing to be drawn."""
+"""Plots as plain SVG, for light and dark pages, without a plotting library."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ VALUES = 96  # for the figures, on the right
 BAR, STEP = 14, 24
 PANEL = 44  # above a panel's first bar
 
-# who is who: Relay, what else keeps its events, what forgets them
+# colours: Relay, other durable peers, in-memory peers
 STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2933; }
   .title { font-weight: 600; }
@@ -39,7 +39,7 @@ class Bar:
     name: str
     kind: str  # relay, durable or memory
     figure: Figure
-    note: str = ""  # stands before the figure
+    note: str = ""  # shown before the figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One peer's percentiles, from the middle outwards."""
+    """One peer's percentiles, in ascending order."""
 
     name: str
     kind: str
@@ -58,7 +58,7 @@ class Range:
 
 
 def bars(title: str, panels: Sequence[Panel]) -> str:
-    """A panel below the other, each with a scale of its own that starts at nothing."""
+    """Panels below each other, each with its own scale that starts at zero."""
     parts, top = [], 0
     room = WIDTH - NAMES - VALUES
     for panel in panels:
@@ -76,14 +76,14 @@ def bars(title: str, panels: Sequence[Panel]) -> str:
             if bar.figure.most > bar.figure.least:
                 left, end = (room * edge / most for edge in (bar.figure.least, bar.figure.most))
                 parts.append(_line(NAMES + left, y + BAR / 2, NAMES + end, y + BAR / 2, "spread"))
-            said = bar.note + number(bar.figure.middle)
-            parts.append(_text(NAMES + max(end, width) + 8, y + BAR - 3, said, "value"))
+            label = bar.note + number(bar.figure.middle)
+            parts.append(_text(NAMES + max(end, width) + 8, y + BAR - 3, label, "value"))
         top += PANEL + len(panel.bars) * STEP
     return _drawing(title, [*parts, *_legend(top + 22)], top + 32)
 
 
 def ranges(title: str, unit: str, marks: Sequence[str], rows: Sequence[Range]) -> str:
-    """On one logarithmic scale: from each row's first point to its last, with the marks named."""
+    """Rows on one logarithmic scale, each from its first point to its last."""
     least = min(row.points[0] for row in rows)
     most = max(row.points[-1] for row in rows)
     low, high = math.floor(math.log10(least)), math.ceil(math.log10(most))
@@ -116,17 +116,16 @@ def ranges(title: str, unit: str, marks: Sequence[str], rows: Sequence[Range]) -
 
 def _legend(y: float) -> list[str]:
     parts, x = [], 0.0
-    for kind, said in (("relay", "Relay"), ("durable", "keeps events"), ("memory", "in memory")):
+    for kind, label in (("relay", "Relay"), ("durable", "stores events"), ("memory", "in memory")):
         parts.append(f'<rect class="{kind}" x="{x}" y="{y - 9}" width="10" height="10" rx="2"/>')
-        parts.append(_text(x + 16, y, said, "faint"))
-        x += 36 + 7 * len(said)
+        parts.append(_text(x + 16, y, label, "faint"))
+        x += 36 + 7 * len(label)
     return parts
 
 
-def _text(x: float, y: float, said: str, kind: str = "", anchor: str = "start") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(said)}</text>'
-    )
+def _text(x: float, y: float, label: str, kind: str = "", anchor: str = "start") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}"'
+    return f'<text {place} class="{kind}" text-anchor="{anchor}">{escape(label)}</text>'
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""A Postgres for durable peers: the programs and the settings that Relay's own has."""
+"""A Postgres for durable peers, with the programs and the settings of Relay's embedded one."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from relay.db.embedded import running_postgres
 
 @contextmanager
 def postgres() -> Iterator[tuple[str, int]]:
-    """Its DSN and process, in a folder of its own, until the block ends."""
+    """Start a Postgres in a temporary folder; yields its DSN and process id."""
     with tempfile.TemporaryDirectory() as folder, on_cores(OTHER_CORES):
         process = subprocess.Popen(
             [sys.executable, "-m", "bench.postgres", folder],
@@ -30,7 +30,7 @@ def postgres() -> Iterator[tuple[str, int]]:
                 raise RuntimeError("Postgres did not start")
             yield dsn, int(pid)
         finally:
-            process.communicate()  # the end of its input ends it
+            process.communicate()  # closes its stdin, which ends it
 
 
 async def _keep(folder: Path) -> None:

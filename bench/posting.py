@@ -1,56 +1,59 @@
-"""When posts are sent: as fast as the answers come, at a fixed rate, or so many of each."""
+"""Ways to post: as fast as answers arrive, at a fixed rate, or a fixed number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.generator import PATIENCE, Generator, Poster, clock
+from bench.generator import TIMEOUT_SECONDS, Generator, Poster, clock
 from bench.marks import Lane
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When posts were sent: the first, and when the last answer was in."""
+    """When the first POST was sent, and when the last answer had arrived."""
 
     began: float
     answered: float
 
 
-def post_madly(load: Generator, posters: Sequence[Poster], seconds: float) -> Span:
-    """As fast as the answers come, for so long."""
+def post_at_full_rate(load: Generator, posters: Sequence[Poster], seconds: float) -> Span:
+    """Post as fast as answers arrive, for `seconds`."""
     began = clock()
     for poster in posters:
         poster.begin(began + seconds)
-    load.until(lambda: not any(poster.busy for poster in posters), seconds + PATIENCE, "answers")
+    load.run_until(
+        lambda: not any(poster.busy for poster in posters), seconds + TIMEOUT_SECONDS, "answers"
+    )
     return Span(began, clock())
 
 
-def post_steadily(
+def post_at_fixed_rate(
     load: Generator, posters: Sequence[Poster], lanes: Sequence[Lane], rate: float, seconds: float
 ) -> Span:
-    """At a fixed rate, each lane in turn, whatever became of the posts before.
+    """Post at a fixed rate, each lane in turn, regardless of earlier answers.
 
-    The k-th is due at `began + k / rate` and counts from then, however late it could be sent.
+    The k-th post is due at `began + k / rate`. Its latency counts from then, even if it is sent
+    later.
     """
     owner = {lane.number: poster for poster in posters for lane in poster.lanes}
     began = clock() + 0.01
     for k in range(int(rate * seconds)):
         due = began + k / rate
         while clock() < due:
-            load.turn(due)
+            load.run_once(due)
         lane = lanes[k % len(lanes)]
-        owner[lane.number].due(lane, due)
+        owner[lane.number].schedule(lane, due)
         if not k % 8:
-            load.turn(0)  # answers are read even when everything is late
-    load.until(lambda: not any(poster.busy for poster in posters), PATIENCE, "answers")
+            load.run_once(0)  # read answers even if all posts are late
+    load.run_until(lambda: not any(poster.busy for poster in posters), TIMEOUT_SECONDS, "answers")
     return Span(began, clock())
 
 
-def post_each(load: Generator, posters: Sequence[Poster], times: int) -> Span:
-    """So many POSTs of every lane."""
+def post_count(load: Generator, posters: Sequence[Poster], times: int) -> Span:
+    """Post `times` requests of every lane."""
     began = clock()
     for poster in posters:
         for lane in poster.lanes:
-            poster.waits.extend([(lane, began)] * times)
+            poster.queue.extend([(lane, began)] * times)
         poster.begin(0)
-    load.until(lambda: not any(poster.busy for poster in posters), 600, "answers")
+    load.run_until(lambda: not any(poster.busy for poster in posters), 600, "answers")
     return Span(began, clock())

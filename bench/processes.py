@@ -1,4 +1,4 @@
-"""Programs that are measured: started on the server's cores, known by their processes, stopped."""
+"""Start the measured programs on the server's cores, find their processes, and stop them."""
 
 import os
 import socket
@@ -19,33 +19,33 @@ from bench.machine import (
     memory_kib,
     on_cores,
     pin,
-    tree,
+    process_tree,
 )
 
-START = 60.0  # seconds a program may take until it answers
-STOP = 20.0  # seconds it may take to end
+START_SECONDS = 60.0  # until the program answers
+STOP_SECONDS = 20.0  # until the program has ended
 ROOT = Path(__file__).parents[1]
 
 
-class Absent(Exception):
-    """This machine lacks what a peer needs; the message says what."""
+class PeerUnavailable(Exception):
+    """This machine lacks something that a peer needs; the message names it."""
 
 
 @dataclass(slots=True)
 class Program:
-    """A server that answers on `port`; what it started counts as its own, but for Postgres."""
+    """A server on `port`, with its child processes; Postgres is counted separately."""
 
     port: int
     process: "subprocess.Popen[bytes]"
     cores: frozenset[int]
-    database: int | None = None  # of a Postgres beside it
+    database: int | None = None  # process id of its separate Postgres
 
     def _all(self) -> list[int]:
-        beside = tree(self.database) if self.database else []
-        return tree(self.process.pid) + beside
+        beside = process_tree(self.database) if self.database else []
+        return process_tree(self.process.pid) + beside
 
-    def settle(self) -> None:
-        """The server's threads on its cores, Postgres on the other ones."""
+    def pin_processes(self) -> None:
+        """Pin the server's threads to its cores, and Postgres to the others."""
         for pid in self._all():
             pin(pid, OTHER_CORES if is_postgres(pid) else self.cores)
 
@@ -55,7 +55,9 @@ class Program:
         return Meter([pid for pid in found if pid not in postgres], postgres)
 
     def memory_kib(self) -> int:
-        return sum(memory_kib(pid) for pid in tree(self.process.pid) if not is_postgres(pid))
+        return sum(
+            memory_kib(pid) for pid in process_tree(self.process.pid) if not is_postgres(pid)
+        )
 
 
 def free_port() -> int:
@@ -74,25 +76,25 @@ def running(
     cores: frozenset[int] = SERVER_CORES,
     database: int | None = None,
 ) -> Iterator[Program]:
-    """The program until the block ends. Raises RuntimeError when it does not start."""
-    with tempfile.TemporaryFile() as said:
+    """Run a program until the block ends. Raises RuntimeError if it does not start."""
+    with tempfile.TemporaryFile() as output:
         with on_cores(cores):
             process = subprocess.Popen(
                 command,
                 cwd=cwd,
                 env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
         try:
             if not _answers(port, process):
-                said.seek(0)
+                output.seek(0)
                 raise RuntimeError(
-                    f"{command[0]} did not start: {said.read()[-2000:].decode(errors='replace')}"
+                    f"{command[0]} did not start: {output.read()[-2000:].decode(errors='replace')}"
                 )
             program = Program(port, process, cores, database)
-            program.settle()
+            program.pin_processes()
             yield program
         finally:
             _stop(process)
@@ -101,16 +103,16 @@ def running(
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     try:
-        process.wait(STOP)
+        process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        print(f"process {process.pid} does not stop: killed", file=sys.stderr)
+        print(f"process {process.pid} does not stop and is killed", file=sys.stderr)
         process.kill()
         process.wait()
 
 
 def _answers(port: int, process: "subprocess.Popen[bytes]") -> bool:
-    """Whether it answers HTTP, whatever it says, before it ends and within START."""
-    deadline = time.monotonic() + START
+    """Whether it gives any HTTP answer within START_SECONDS."""
+    deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=2) as sock:

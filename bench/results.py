@@ -1,4 +1,4 @@
-"""What runs say: a file of JSON lines, and from it medians, spreads and tables."""
+"""Read the results of a run (a file of JSON lines); compute medians, ranges and tables."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The median of the rounds, and the least and the most of them."""
+    """Median, minimum and maximum of the rounds."""
 
     middle: float
     least: float
@@ -29,7 +29,7 @@ class Figure:
 
 
 def number(value: float) -> str:
-    """Three digits that count; thousands apart."""
+    """Three significant digits, with spaces between thousands."""
     if value >= 100:
         return f"{round(value, 3 - len(str(int(value)))):,.0f}".replace(",", " ")
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"
@@ -37,7 +37,7 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One peer at one case, all rounds."""
+    """One peer in one case, over all rounds."""
 
     peer: str
     records: tuple[Record, ...]
@@ -55,7 +55,7 @@ class Row:
         return str(self.records[0].get("unit", ""))
 
     def by_round(self, *path: str) -> dict[int, float]:
-        """A value in the records, by the names that lead there, in the rounds that have it."""
+        """A value of the records, found by its path of names, for the rounds that have it."""
         values: dict[int, float] = {}
         for record in self.records:
             found: Any = record
@@ -70,14 +70,14 @@ class Row:
         return Figure.of(list(values.values())) if values else None
 
     def ratio(self, other: "Row", column: "Column") -> Figure | None:
-        """This to the other, each round by itself."""
+        """The ratio of this row to the other, computed for each round."""
         ours, theirs = self.by_round(*column.path), other.by_round(*column.path)
         ratios = [value / theirs[at] for at, value in ours.items() if theirs.get(at)]
         return Figure.of(ratios) if ratios else None
 
-    def beside(self, other: "Row", column: "Column") -> Figure | None:
-        """How many times as good this is as the other."""
-        return other.ratio(self, column) if column.less else self.ratio(other, column)
+    def advantage_over(self, other: "Row", column: "Column") -> Figure | None:
+        """How many times as good this row is as the other."""
+        return other.ratio(self, column) if column.lower_is_better else self.ratio(other, column)
 
 
 class Results:
@@ -94,12 +94,12 @@ class Results:
     def machine(self) -> Record:
         return next((each["machine"] for each in self.records if "machine" in each), {})
 
-    def told(self, kind: str) -> list[Record]:
-        """Records that are about something else than a case: `absent`, `failed`, `headroom`."""
+    def records_with(self, kind: str) -> list[Record]:
+        """Records of another kind than a case: `absent`, `failed`, `headroom`."""
         return [record for record in self.records if kind in record]
 
     def cases(self) -> list[tuple[str, str]]:
-        """Workload and case, in the order they were run."""
+        """Each workload and case, in the order of the run."""
         return list(
             dict.fromkeys(
                 (record["workload"], record["case"]) for record in self.records if "case" in record
@@ -115,8 +115,8 @@ class Results:
 
     @property
     def delivered(self) -> bool:
-        """Whether each Relay got through it all, and delivered what it had accepted."""
-        failed = [record for record in self.told("failed") if is_relay(record["peer"])]
+        """Whether every Relay completed all workloads and delivered the events it accepted."""
+        failed = [record for record in self.records_with("failed") if is_relay(record["peer"])]
         wrong = [
             record
             for record in self.records
@@ -131,41 +131,43 @@ def is_relay(peer: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A value of a case. One without a name is called by the case's own unit."""
+    """A value of a case. Without a name, its heading is the case's unit."""
 
     name: str
     path: tuple[str, ...]
     unit: str = ""
-    less: bool = False  # is better
-    counts: bool = True  # when peers are compared in one look
+    lower_is_better: bool = False
+    in_summary: bool = True
 
 
 RATE = Column("", ("rate",))
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "steady": (
-        Column("p50", ("latency_ms", "p50"), "ms", less=True),
-        Column("p99", ("latency_ms", "p99"), "ms", less=True),
-        Column("p99.9", ("latency_ms", "p999"), "ms", less=True, counts=False),
-        Column("answer p50", ("answer_ms", "p50"), "ms", less=True, counts=False),
+        Column("p50", ("latency_ms", "p50"), "ms", lower_is_better=True),
+        Column("p99", ("latency_ms", "p99"), "ms", lower_is_better=True),
+        Column("p99.9", ("latency_ms", "p999"), "ms", lower_is_better=True, in_summary=False),
+        Column("response p50", ("answer_ms", "p50"), "ms", lower_is_better=True, in_summary=False),
     ),
     "idle": (
-        Column("each", ("kib_each",), "KiB", less=True),
-        Column("connects a second", ("connects_per_second",)),
-        Column("CPU while idle", ("idle_cpu",), "cores", less=True, counts=False),
+        Column("memory per stream", ("kib_each",), "KiB", lower_is_better=True),
+        Column("connections/s", ("connects_per_second",)),
+        Column("CPU while idle", ("idle_cpu",), "cores", lower_is_better=True, in_summary=False),
     ),
     "storm": (
-        Column("all caught up", ("seconds",), "s", less=True),
-        Column("p50", ("caught_up_ms", "p50"), "ms", less=True, counts=False),
-        Column("events a second", ("rate",), counts=False),
+        Column("all caught up", ("seconds",), "s", lower_is_better=True),
+        Column("p50", ("caught_up_ms", "p50"), "ms", lower_is_better=True, in_summary=False),
+        Column("events/s", ("rate",), in_summary=False),
     ),
     "flood": (
-        Column("p99, times", ("times",), less=True),
-        Column("p99 alone", ("alone_ms", "p99"), "ms", less=True, counts=False),
-        Column("p99 beside it", ("latency_ms", "p99"), "ms", less=True, counts=False),
+        Column("p99 ratio", ("times",), lower_is_better=True),
+        Column("p99 alone", ("alone_ms", "p99"), "ms", lower_is_better=True, in_summary=False),
+        Column(
+            "p99 during it", ("latency_ms", "p99"), "ms", lower_is_better=True, in_summary=False
+        ),
     ),
-    "rate": (RATE, Column("a CPU second of the server", ("per_cpu_second",), counts=False)),
+    "rate": (RATE, Column("per CPU second of the server", ("per_cpu_second",), in_summary=False)),
 }
-SATURATED = 0.9  # of its core that the generator has: what is measured may be the generator
+SATURATED = 0.9  # of the generator's core; above, the figure may be the generator's limit
 
 
 def columns(workload: str, case: str) -> tuple[Column, ...]:
@@ -175,30 +177,30 @@ def columns(workload: str, case: str) -> tuple[Column, ...]:
 
 
 def saturated(row: Row) -> bool:
-    """Whether the generator, with Postgres, had all of its core: then it could be more."""
+    """Whether the generator and Postgres used their whole core; the server may then be faster."""
     shares = [row.figure("load", name) for name in ("generator", "postgres")]
     return sum(share.middle for share in shares if share) >= SATURATED
 
 
 def sorted_rows(results: Results, workload: str, case: str) -> list[Row]:
-    """The best first, by the case's first column."""
+    """Rows sorted by the case's first column, the best first."""
     column = columns(workload, case)[0]
     found = [
         (figure.middle, row)
         for row in results.rows(workload, case)
         if (figure := row.figure(*column.path))
     ]
-    found.sort(key=lambda pair: pair[0], reverse=not column.less)
+    found.sort(key=lambda pair: pair[0], reverse=not column.lower_is_better)
     return [row for _, row in found]
 
 
 def table(results: Results, workload: str, case: str) -> list[list[str]]:
-    """A row a peer, each beside Relay; headings on top."""
+    """A heading and one row per peer, with its ratio to Relay."""
     wanted = columns(workload, case)
     rows = sorted_rows(results, workload, case)
     ours = next((row for row in rows if row.peer == "relay"), None)
     headings = [heading(column, rows[0]) for column in wanted]
-    found = [["", *headings, "Relay beside it", "cores: server, load, Postgres, others"]]
+    found = [["", *headings, "ratio", "cores: server, load, Postgres, others"]]
     for row in rows:
         shares = [
             row.figure("load", name) for name in ("server", "generator", "postgres", "others")
@@ -207,8 +209,8 @@ def table(results: Results, workload: str, case: str) -> list[list[str]]:
         found.append(
             [
                 row.peer + mark,
-                *(said(row, column) for column in wanted),
-                str(ours.beside(row, wanted[0]) or "") if ours else "",
+                *(cell_text(row, column) for column in wanted),
+                str(ours.advantage_over(row, wanted[0]) or "") if ours else "",
                 " ".join(f"{share.middle:.2f}" for share in shares if share),
             ]
         )
@@ -220,8 +222,8 @@ def heading(column: Column, row: Row) -> str:
     return f"{column.name} ({unit})" if column.name and unit else column.name or unit
 
 
-def said(row: Row, column: Column) -> str:
-    """A figure, as far as the generator could tell."""
+def cell_text(row: Row, column: Column) -> str:
+    """A figure, marked ≥ if the generator was saturated."""
     figure = row.figure(*column.path)
     least = "≥ " if column is RATE and saturated(row) else ""
     return f"{least}{figure}" if figure else ""

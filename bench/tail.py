@@ -1,4 +1,4 @@
-"""How fast `relay tail` draws a flood in a terminal: from the first POST to the last line."""
+"""Measure how fast `relay tail` shows a flood: from the first POST to the last line."""
 
 import http.client
 import json
@@ -13,27 +13,27 @@ import termios
 from collections.abc import Iterator
 from typing import Any
 
-from bench.generator import PATIENCE, clock
-from bench.peer import Door, Peer, Scene
+from bench.generator import TIMEOUT_SECONDS, clock
+from bench.peer import Endpoint, Peer, PeerInstance
 
 LINES = 20_000
 BATCH = 1_000
-WARM = "warm"  # what is posted before the clock runs
+WARM = "warm"  # posted before the measurement
 FLOOD = "a line of a build"
 
 
-def tail(peer: Peer, scene: Scene, _order: Any) -> Iterator[dict[str, Any]]:
-    """One user's events, posted in batches, in a terminal that takes all it is given."""
+def tail(peer: Peer, instance: PeerInstance, _config: Any) -> Iterator[dict[str, Any]]:
+    """Post one user's events in batches, and read them from a pseudo-terminal."""
     assert peer.checkout is not None
-    (door,) = scene.doors(1, True)
+    (endpoint,) = instance.endpoints(1, True)
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (30, 100))
     with tempfile.TemporaryDirectory() as home:
         environ = {
             **os.environ,
             "PYTHONPATH": str(peer.checkout),
-            "RELAY_URL": f"http://127.0.0.1:{door.port}",
-            "RELAY_TOKEN": door.headers[0].split()[-1],
+            "RELAY_URL": f"http://127.0.0.1:{endpoint.port}",
+            "RELAY_TOKEN": endpoint.headers[0].split()[-1],
             "HOME": home,
             "TERM": "xterm-256color",
         }
@@ -43,10 +43,10 @@ def tail(peer: Peer, scene: Scene, _order: Any) -> Iterator[dict[str, Any]]:
         )
         os.close(theirs)
         try:
-            _post(door, WARM, BATCH)
+            _post(endpoint, WARM, BATCH)
             _shown(ours, WARM, BATCH)
             began = clock()
-            _post(door, FLOOD, LINES)
+            _post(endpoint, FLOOD, LINES)
             found = _shown(ours, FLOOD, LINES)
             seconds = clock() - began
         finally:
@@ -61,14 +61,14 @@ def tail(peer: Peer, scene: Scene, _order: Any) -> Iterator[dict[str, Any]]:
         "seconds": round(seconds, 3),
         "good": good,
         "delivered": good,
-        **({} if good else {"wrong": "other lines than were posted"}),
+        **({} if good else {"wrong": "the lines differ from those that were posted"}),
     }
 
 
-def _post(door: Door, message: str, count: int) -> None:
-    headers = dict(header.split(": ", 1) for header in door.headers)
+def _post(endpoint: Endpoint, message: str, count: int) -> None:
+    headers = dict(header.split(": ", 1) for header in endpoint.headers)
     headers["Content-Type"] = "application/x-ndjson"
-    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=TIMEOUT_SECONDS)
     event = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "task_id": "t"}
     for first in range(0, count, BATCH):
         payloads = ({"message": f"{message} {n}"} for n in range(first, first + BATCH))
@@ -82,11 +82,11 @@ def _post(door: Door, message: str, count: int) -> None:
 
 
 def _shown(terminal: int, message: str, count: int) -> list[int]:
-    """The numbers of the lines that it shows, until the last one."""
+    """The numbers of the lines that the terminal shows, up to the last one."""
     shown, last = bytearray(), b"%s %d\r" % (message.encode(), count - 1)
-    deadline = clock() + PATIENCE
+    deadline = clock() + TIMEOUT_SECONDS
     while shown.find(last, max(0, len(shown) - 70_000)) < 0:
         if not select.select([terminal], [], [], deadline - clock())[0]:
-            raise RuntimeError(f"{message!r} is not shown to its end")
+            raise RuntimeError(f"{message!r} was not shown completely")
         shown += os.read(terminal, 65_536)
     return [int(number) for number in re.findall(rb"%s (\d+)\r" % message.encode(), shown)]

@@ -1,6 +1,6 @@
-"""Bytes to write and bytes that came, without any library: HTTP, WebSocket and SSE as a client.
+"""HTTP, WebSocket and SSE of a client, without I/O and without libraries.
 
-It reads what servers on loopback write and no more: unmasked frames, answers with a length or in
+It parses only what the measured servers send: unmasked frames, and responses with a length or in
 chunks.
 """
 
@@ -17,11 +17,11 @@ TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
 
 
 class Malformed(Exception):
-    """These bytes are not what a server may write."""
+    """The bytes are not valid for a server to send."""
 
 
 def head(method: str, path: str, port: int, headers: Sequence[str]) -> bytes:
-    """A request's head, open for more header lines."""
+    """A request's head without the final empty line, so that headers can be added."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *headers, ""]
     return "\r\n".join(lines).encode()
 
@@ -37,12 +37,12 @@ def upgrade(path: str, port: int, headers: Sequence[str]) -> bytes:
 
 
 def masked(opcode: int, payload: bytes = b"") -> bytes:
-    """A client's frame; the mask is zero, which leaves the bytes as they are."""
+    """A client's frame; the mask is zero, which leaves the payload unchanged."""
     return bytes([opcode, 0x80 | len(payload)]) + bytes(4) + payload
 
 
 def answer(data: bytes) -> tuple[int, int, bool] | None:
-    """An answer's status, its length in bytes and whether it is the last, when it is here whole."""
+    """A complete response's status, length, and whether it is the last; None if incomplete."""
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
         return None
@@ -51,13 +51,15 @@ def answer(data: bytes) -> tuple[int, int, bool] | None:
         length = end + int(found[1])
         return (status, length, last) if len(data) >= length else None
     if _CHUNKED.search(data, 0, end):
-        chunk = data.find(b"0\r\n\r\n", end)  # answers to posts are short: one chunk and its end
+        chunk = data.find(
+            b"0\r\n\r\n", end
+        )  # responses to posts are short: one chunk and the last one
         return (status, chunk + 5, last) if chunk >= 0 else None
     return status, end, last
 
 
 def frames(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
-    """Each whole frame's first byte, and where its payload starts and ends."""
+    """Each complete frame's first byte, and the start and end of its payload."""
     at, size = 0, len(data)
     while at + 2 <= size:
         first, length, start = data[at], data[at + 1], at + 2
@@ -72,7 +74,7 @@ def frames(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
 
 
 def messages(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """Where each WebSocket text message starts and ends. Raises Malformed."""
+    """The start and end of each WebSocket text message. Raises Malformed."""
     for first, start, end in frames(data):
         if first == TEXT:
             yield start, end
@@ -81,7 +83,7 @@ def messages(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
 
 
 def unchunked(data: bytes | bytearray) -> bytes:
-    """The content of a chunked body so far. Raises Malformed."""
+    """The content of the complete chunks so far. Raises Malformed."""
     parts, at = [], 0
     while (line := data.find(b"\r\n", at)) >= 0:
         try:
@@ -96,5 +98,5 @@ def unchunked(data: bytes | bytearray) -> bytes:
 
 
 def blocks(content: bytes) -> Iterable[bytes]:
-    """The whole blocks of an event stream."""
+    """The complete blocks of an event stream."""
     return content.replace(b"\r\n", b"\n").split(b"\n\n")[:-1]

@@ -1,4 +1,4 @@
-"""The work: each takes a running peer and yields what it measured, a record a case."""
+"""The workloads: each takes a running peer and yields one record per case."""
 
 import dataclasses
 import json
@@ -13,23 +13,23 @@ from functools import partial
 from typing import Any
 
 from bench import wire
+from bench.clients import Clients, Phase, milliseconds, wait_for_subscriptions
 from bench.flood import ENVIRON as FLOOD_ENVIRON
 from bench.flood import flood
 from bench.frames import frames
-from bench.generator import PATIENCE, Watcher, clock, generator, open_watchers
-from bench.peer import Peer, Scene
-from bench.posting import Span, post_each, post_madly, post_steadily
-from bench.stage import Phase, Stage, milliseconds, settle
+from bench.generator import TIMEOUT_SECONDS, Watcher, clock, generator, open_watchers
+from bench.peer import Peer, PeerInstance
+from bench.posting import Span, post_at_fixed_rate, post_at_full_rate, post_count
 from bench.tail import tail
 
 USERS = 64
-RATE = 500.0  # events a second, where latency is looked at
+RATE = 500.0  # events a second, to measure latency
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """How long and how large. The defaults are a full run's."""
+class RunConfig:
+    """The length and size of a run. The defaults are those of a full run."""
 
     seconds: float = 5.0
     steady: float = 10.0  # seconds at the fixed rate
@@ -42,7 +42,7 @@ class Order:
     batches: tuple[int, ...] = (50, 500)
 
     @classmethod
-    def quick(cls) -> "Order":
+    def quick(cls) -> "RunConfig":
         return cls(seconds=2.0, steady=3.0, idle=1_000, idle_seconds=3.0, resumes=200, lines=50_000)
 
 
@@ -50,167 +50,190 @@ class Order:
 class Workload:
     name: str
     title: str
-    run: Callable[[Peer, Scene, Order], Iterator[Record]]
-    fits: Callable[[Peer], bool] = lambda peer: True
+    run: Callable[[Peer, PeerInstance, RunConfig], Iterator[Record]]
+    applies_to: Callable[[Peer], bool] = lambda peer: True
     workers: int = 1
     environ: Mapping[str, str] = field(default_factory=dict)
-    asked: bool = False  # run only when it is named
+    only_by_name: bool = False  # run only if it is named on the command line
 
 
-def one_by_one(peer: Peer, scene: Scene, order: Order, kind: str = "ws") -> Iterator[Record]:
-    """One event a POST, 64 users with a stream each: at most, and at a fixed rate."""
+def one_by_one(
+    peer: Peer, instance: PeerInstance, config: RunConfig, kind: str = "ws"
+) -> Iterator[Record]:
+    """One event per POST, 64 users with a stream each: at the maximum rate, and at a fixed rate."""
     with generator() as load:
-        stage = Stage(load, peer, scene, scene.doors(USERS, True), kind)
-        with closing(stage):
-            stage.watch()
-            stage.produce()
-            settle(load)
-            warm(stage)
-            phase = stage.phase(partial(post_madly, load, stage.posters, order.seconds))
-            yield rate("at most", phase, phase.posted, "events/s")
-            if order.steady:
-                phase = stage.phase(
-                    partial(post_steadily, load, stage.posters, stage.lanes, RATE, order.steady)
+        clients = Clients(load, peer, instance, instance.endpoints(USERS, True), kind)
+        with closing(clients):
+            clients.watch()
+            clients.produce()
+            wait_for_subscriptions(load)
+            warm_up(clients)
+            phase = clients.phase(partial(post_at_full_rate, load, clients.posters, config.seconds))
+            yield rate("maximum rate", phase, phase.posted, "events/s")
+            if config.steady:
+                phase = clients.phase(
+                    partial(
+                        post_at_fixed_rate,
+                        load,
+                        clients.posters,
+                        clients.lanes,
+                        RATE,
+                        config.steady,
+                    )
                 )
                 yield phase.record() | {
                     "case": f"{RATE:.0f}/s",
-                    "latency_ms": milliseconds(stage.latencies(phase, RATE)),
+                    "latency_ms": milliseconds(clients.latencies(phase, RATE)),
                     "late_ms": milliseconds(phase.late),
                 }
 
 
-def fan_out(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
-    """One user's events on so many sockets."""
-    for sockets in order.fans:
+def fan_out(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
+    """One user's events on many sockets."""
+    for sockets in config.fans:
         with generator() as load:
-            stage = Stage(load, peer, scene, scene.doors(1, True))
-            with closing(stage):
-                stage.watch(sockets)
-                stage.produce(lanes_each=16)
-                settle(load)
-                warm(stage)
-                phase = stage.phase(partial(post_madly, load, stage.posters, order.seconds))
+            clients = Clients(load, peer, instance, instance.endpoints(1, True))
+            with closing(clients):
+                clients.watch(sockets)
+                clients.produce(lanes_each=16)
+                wait_for_subscriptions(load)
+                warm_up(clients)
+                phase = clients.phase(
+                    partial(post_at_full_rate, load, clients.posters, config.seconds)
+                )
                 yield rate(f"{sockets} sockets", phase, phase.posted * sockets, "deliveries/s")
 
 
-def idle(peer: Peer, scene: Scene, order: Order, kind: str) -> Iterator[Record]:
-    """Streams that wait: what one takes, and how fast they come. In the end some are tried."""
-    program = scene.program
+def idle(peer: Peer, instance: PeerInstance, config: RunConfig, kind: str) -> Iterator[Record]:
+    """Idle streams: the memory of each, and how fast they open. At the end some are tested."""
+    program = instance.program
     with generator() as load:
-        stage = Stage(load, peer, scene, scene.doors(USERS, True), kind)
-        with closing(stage):
-            stage.watch()
-            stage.produce()
-            settle(load)
-            warm(stage)  # what is made once is made now
+        clients = Clients(load, peer, instance, instance.endpoints(USERS, True), kind)
+        with closing(clients):
+            clients.watch()
+            clients.produce()
+            wait_for_subscriptions(load)
+            warm_up(clients)  # so that one-time allocations do not count
             others = [
-                Watcher(load, door.port, -1, door.watching(kind), peer.greeting, keep=False)
-                for door in scene.doors(order.idle, False)
+                Watcher(
+                    load,
+                    endpoint.port,
+                    -1,
+                    endpoint.stream_request(kind),
+                    peer.greeting,
+                    keep=False,
+                )
+                for endpoint in instance.endpoints(config.idle, False)
             ]
-            load.rest(1)
+            load.keep_reading(1)
             before = program.memory_kib()
             meter = program.meter()
             seconds = open_watchers(load, others)
             busy = meter.read()
-            load.beat()  # and none while they are idle
-            load.rest(1)
+            load.send_heartbeat()  # so that none is sent while they are idle
+            load.keep_reading(1)
             after = program.memory_kib()
             meter = program.meter()
-            load.rest(order.idle_seconds)
+            load.keep_reading(config.idle_seconds)
             resting = meter.read()
-            # nobody was dropped, and the first ones still get what is theirs
+            # no stream was closed, and the first ones still get their events
             gone = sum(watcher.ended for watcher in others)
-            phase = stage.phase(partial(post_each, load, stage.posters, 1))
+            phase = clients.phase(partial(post_count, load, clients.posters, 1))
             for watcher in others:
                 watcher.close()
             yield phase.record() | {
-                "case": f"{order.idle} {'WebSockets' if kind == 'ws' else 'SSE streams'}",
-                "kib_each": round((after - before) / order.idle, 1),
-                "connects_per_second": round(order.idle / seconds),
+                "case": f"{config.idle} {'WebSockets' if kind == 'ws' else 'SSE streams'}",
+                "kib_each": round((after - before) / config.idle, 1),
+                "connects_per_second": round(config.idle / seconds),
                 "idle_cpu": resting.server,
                 "load": dataclasses.asdict(busy),
                 "good": phase.good and not gone,
                 "delivered": phase.verdict.good and not gone,
-                **({"wrong": f"{gone} streams were dropped"} if gone else {}),
+                **({"wrong": f"{gone} streams were closed"} if gone else {}),
             }
 
 
-def batches(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
-    """Many events a POST, a line each."""
-    for size in order.batches:
+def batches(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
+    """Many events per POST, as NDJSON."""
+    for size in config.batches:
         with generator() as load:
-            stage = Stage(load, peer, scene, scene.doors(USERS, True))
-            with closing(stage):
-                stage.watch()
-                stage.produce(batch=size)
-                settle(load)
-                warm(stage)
-                phase = stage.phase(partial(post_madly, load, stage.posters, order.seconds))
-                yield rate(f"{size} a POST", phase, phase.posted, "events/s")
+            clients = Clients(load, peer, instance, instance.endpoints(USERS, True))
+            with closing(clients):
+                clients.watch()
+                clients.produce(batch=size)
+                wait_for_subscriptions(load)
+                warm_up(clients)
+                phase = clients.phase(
+                    partial(post_at_full_rate, load, clients.posters, config.seconds)
+                )
+                yield rate(f"{size} per POST", phase, phase.posted, "events/s")
 
 
-def storm(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
-    """Everybody comes back at once, each with so many events missed."""
+def reconnect_storm(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
+    """All users reconnect at once, each with `missed` events to catch up."""
     with generator() as load:
-        stage = Stage(load, peer, scene, scene.doors(order.resumes, True))
-        with closing(stage):
-            batch = min(500, order.missed)
-            stage.produce(batch=batch)
-            post_each(load, stage.posters, order.missed // batch)
+        clients = Clients(load, peer, instance, instance.endpoints(config.resumes, True))
+        with closing(clients):
+            batch = min(500, config.missed)
+            clients.produce(batch=batch)
+            post_count(load, clients.posters, config.missed // batch)
 
             def come_back() -> Span:
                 began = clock()
-                stage.watch(missed=True)
+                clients.watch(missed=True)
                 return Span(began, clock())
 
-            phase = stage.phase(come_back, stored=True)
-            found = rate(f"{order.resumes} resumes", phase, phase.posted, "events/s")
+            phase = clients.phase(come_back, stored=True)
+            found = rate(f"{config.resumes} resumes", phase, phase.posted, "events/s")
             took = [
-                watcher.came(len(watcher.data)) - phase.span.began for watcher in stage.watchers
+                watcher.arrival_time(len(watcher.data)) - phase.span.began
+                for watcher in clients.watchers
             ]
             yield found | {"answer_ms": None, "caught_up_ms": milliseconds(took)}
 
 
-def watched_command(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
-    """`relay run -- seq N`, from the start of the process until the last line is on a socket."""
+def watched_command(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
+    """`relay run -- seq N`, from the start of the process to the last line on a socket."""
     assert peer.checkout is not None
-    (door,) = scene.doors(1, True)
+    (endpoint,) = instance.endpoints(1, True)
     with generator() as load, tempfile.TemporaryDirectory() as home:
-        watcher = Watcher(load, door.port, 0, door.watching("ws"))
+        watcher = Watcher(load, endpoint.port, 0, endpoint.stream_request("ws"))
         open_watchers(load, [watcher])
         environ = {
             **os.environ,
             "PYTHONPATH": str(peer.checkout),
-            "RELAY_URL": f"http://127.0.0.1:{door.port}",
-            "RELAY_TOKEN": door.headers[0].split()[-1],
+            "RELAY_URL": f"http://127.0.0.1:{endpoint.port}",
+            "RELAY_TOKEN": endpoint.headers[0].split()[-1],
             "XDG_STATE_HOME": home,
         }
-        meter = scene.program.meter()
+        meter = instance.program.meter()
         began = clock()
-        command = [sys.executable, "-m", "relay.cli.main", "run", "--", "seq", str(order.lines)]
+        command = [sys.executable, "-m", "relay.cli.main", "run", "--", "seq", str(config.lines)]
         process = subprocess.Popen(
             command, cwd=peer.checkout, env=environ, stdout=subprocess.DEVNULL
         )
-        load.until(lambda: b'"task_succeeded"' in watcher.data[-2_000:], PATIENCE, "the last line")
+        load.run_until(
+            lambda: b'"task_succeeded"' in watcher.data[-2_000:], TIMEOUT_SECONDS, "the last line"
+        )
         seconds = clock() - began
         busy = meter.read()
-        code = process.wait(PATIENCE)
-        good = code == 0 and _lines(watcher) == [str(n) for n in range(1, order.lines + 1)]
+        code = process.wait(TIMEOUT_SECONDS)
+        good = code == 0 and _lines(watcher) == [str(n) for n in range(1, config.lines + 1)]
         watcher.close()
         yield {
-            "case": f"seq {order.lines}",
-            "rate": round(order.lines / seconds),
+            "case": f"seq {config.lines}",
+            "rate": round(config.lines / seconds),
             "unit": "lines/s",
             "seconds": round(seconds, 3),
             "load": dataclasses.asdict(busy),
             "good": good,
             "delivered": good,
-            **({} if good else {"wrong": "other lines than were printed"}),
+            **({} if good else {"wrong": "the lines differ from those that were printed"}),
         }
 
 
 def _lines(watcher: Watcher) -> list[str]:
-    """What the command printed, from the events."""
+    """The command's output, as contained in the events."""
     found: list[str] = []
     for start, end in wire.messages(watcher.data):
         event = json.loads(watcher.data[start:end])
@@ -219,32 +242,32 @@ def _lines(watcher: Watcher) -> list[str]:
     return found
 
 
-def both(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
-    """One event a POST, and one user's events, as fast as can be."""
-    yield from one_by_one(peer, scene, dataclasses.replace(order, steady=0.0))
-    yield from fan_out(peer, scene, order)
+def throughput(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
+    """One event per POST, and one user's events, both at the maximum rate."""
+    yield from one_by_one(peer, instance, dataclasses.replace(config, steady=0.0))
+    yield from fan_out(peer, instance, config)
 
 
-def short(peer: Peer, scene: Scene, order: Order) -> Iterator[Record]:
-    yield from both(peer, scene, dataclasses.replace(order, seconds=1.0, fans=(100,)))
+def short(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
+    yield from throughput(peer, instance, dataclasses.replace(config, seconds=1.0, fans=(100,)))
 
 
-def warm(stage: Stage) -> None:
-    """Posting that does not count, but for its deliveries."""
-    phase = stage.phase(partial(post_madly, stage.load, stage.posters, 0.5))
+def warm_up(clients: Clients) -> None:
+    """Post without measuring, but verify the deliveries."""
+    phase = clients.phase(partial(post_at_full_rate, clients.load, clients.posters, 0.5))
     if not phase.verdict.good:
         raise RuntimeError(f"while warming up: {phase.record()['wrong']}")
 
 
 def rate(case: str, phase: Phase, count: int, unit: str) -> Record:
-    """So many in the time from the first POST to the last arrival."""
+    """A record of the rate from the first POST to the last arrival."""
     seconds = phase.ended - phase.span.began
     return phase.record() | {
         "case": case,
         "rate": round(count / seconds) if seconds > 0 else 0,
         "unit": unit,
         "seconds": round(seconds, 3),
-        # what a busy machine changes least
+        # the figure that a busy machine affects least
         "per_cpu_second": round(count / seconds / phase.load.server) if phase.load.server else 0,
     }
 
@@ -254,7 +277,7 @@ def has_sse(peer: Peer) -> bool:
 
 
 WORKLOADS = (
-    Workload("w1", "one event a POST, 64 users, WebSocket", one_by_one),
+    Workload("w1", "one event per POST, 64 users, WebSocket", one_by_one),
     Workload("w2", "one user's events to many sockets", fan_out),
     Workload("w3", "idle WebSockets", partial(idle, kind="ws")),
     Workload(
@@ -263,17 +286,17 @@ WORKLOADS = (
     Workload("w4", "NDJSON batches", batches, lambda peer: peer.batches),
     Workload(
         "w5",
-        "one event a POST, 64 users, SSE",
+        "one event per POST, 64 users, SSE",
         partial(one_by_one, kind="sse"),
         has_sse,
     ),
-    Workload("w6", "everybody comes back", storm, lambda peer: peer.resumes),
+    Workload("w6", "all users reconnect at once", reconnect_storm, lambda peer: peer.resumes),
     Workload("w7", "a watched command", watched_command, lambda peer: peer.checkout is not None),
-    Workload("w8", "two workers", both, lambda peer: peer.several, workers=2),
-    Workload("short", "one event a POST, and fan-out: what CI runs", short, asked=True),
+    Workload("w8", "two workers", throughput, lambda peer: peer.multi_process, workers=2),
+    Workload("short", "one event per POST, and fan-out: for CI", short, only_by_name=True),
     Workload(
         "flood",
-        "somebody's latency beside another's flood",
+        "one user's latency during another user's flood",
         flood,
         lambda peer: peer.checkout is not None,
         environ=FLOOD_ENVIRON,
@@ -283,13 +306,13 @@ WORKLOADS = (
         "a flood in a terminal",
         tail,
         lambda peer: peer.checkout is not None,
-        asked=True,
+        only_by_name=True,
     ),
     Workload(
         "frames",
         "a flood on the live page",
         frames,
         lambda peer: peer.checkout is not None,
-        asked=True,
+        only_by_name=True,
     ),
 )

@@ -2,7 +2,7 @@
 
     python bare.py hypercorn|relay PORT
 
-It reads a POST's body and answers; there is nothing to measure but the server.
+It reads a POST's body and answers, so that only the server is measured.
 """
 
 import sys

@@ -2,8 +2,8 @@
 
     python django_channels.py PORT
 
-The layer drops what a socket does not take in time beyond its capacity, 100 by default, without
-a word: here it is so large that nothing is lost.
+Above its capacity (100 by default) the layer silently drops messages that a socket does not read in
+time. Here the capacity is large enough to lose none.
 """
 
 import json
@@ -63,6 +63,6 @@ app = ProtocolTypeRouter(
 )
 
 if __name__ == "__main__":
-    # the load gives signs of life unasked, and answers no pings
+    # the load generator sends pongs unasked and does not answer pings
     quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
     uvicorn.run(app, port=int(sys.argv[1]), lifespan="off", **quiet)

@@ -1,10 +1,10 @@
-"""FastAPI + uvicorn + asyncpg: JWT, validation, one durable insert a POST, a queue a stream.
+"""FastAPI + uvicorn + asyncpg: JWT, validation, a durable insert per POST, a queue per stream.
 
     python fastapi_durable.py PORT      (DATABASE_URL, JWT_SECRET)
 
-What a good team would write in a week. One process: a second one would need a broker between
-them. It numbers by `bigserial`, which is no order of commits, and a stream that falls behind is
-closed, to come back with `after`.
+This is what a good team could write in a week. It runs as one process, because several would need a
+broker. It numbers events by `bigserial`, which is not the commit order. A stream that falls behind
+is closed, and its client reconnects with `after`.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, TypeAdapter
 
 SECRET = os.environ["JWT_SECRET"]
-QUEUE = 10_000  # events a stream may lag behind
+QUEUE = 10_000  # events that a stream may be behind
 PAGE = 1_000
 TABLE = """
 CREATE TABLE IF NOT EXISTS events (
@@ -84,7 +84,7 @@ async def current(given: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBea
 User = Annotated[str, Depends(current)]
 
 
-def told(id: int, event_type: str, task_id: str | None, ts: datetime, payload: str) -> str:
+def encode(id: int, event_type: str, task_id: str | None, ts: datetime, payload: str) -> str:
     head = {"id": id, "event_type": event_type, "task_id": task_id, "ts": ts.isoformat()}
     return f'{json.dumps(head)[:-1]}, "payload": {payload}}}'
 
@@ -115,12 +115,12 @@ async def accept(request: Request, user: User) -> dict[str, Any]:
         rows = await pool.fetch(INSERT_MANY, user, *map(list, columns), payloads)
         ids = [row["id"] for row in rows]
     for id, event, payload in zip(ids, events, payloads, strict=True):
-        publish(user, id, told(id, event.event_type, event.task_id, event.ts, payload))
+        publish(user, id, encode(id, event.event_type, event.task_id, event.ts, payload))
     return {"ok": True, "id": ids[-1]}
 
 
 async def following(user: str, after: int | None):
-    """The user's events from there on, stored ones first."""
+    """The user's events after `after`: stored ones first, then live ones."""
     stream = Stream()
     streams[user].add(stream)
     try:
@@ -128,7 +128,9 @@ async def following(user: str, after: int | None):
         while after is not None:
             rows = await app.state.pool.fetch(MISSED, user, last, PAGE)
             for row in rows:
-                yield told(row["id"], row["event_type"], row["task_id"], row["ts"], row["payload"])
+                yield encode(
+                    row["id"], row["event_type"], row["task_id"], row["ts"], row["payload"]
+                )
                 last = row["id"]
             if len(rows) < PAGE:
                 break
@@ -171,6 +173,6 @@ async def sse(user: User, after: int | None = None) -> StreamingResponse:
 
 
 if __name__ == "__main__":
-    # the load gives signs of life unasked, and answers no pings
+    # the load generator sends pongs unasked and does not answer pings
     quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
     uvicorn.run(app, port=int(sys.argv[1]), **quiet)

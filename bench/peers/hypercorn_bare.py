@@ -1,4 +1,4 @@
-"""A bare ASGI app on Hypercorn's trio worker, in memory: the server without a framework.
+"""A bare ASGI app on Hypercorn's trio worker, in memory, without a framework.
 
 python hypercorn_bare.py PORT
 """

@@ -52,6 +52,6 @@ async def sse(user: str) -> ServerSentEvent:
 app = Litestar([accept, watch, sse], plugins=[channels], openapi_config=None)
 
 if __name__ == "__main__":
-    # the load gives signs of life unasked, and answers no pings
+    # the load generator sends pongs unasked and does not answer pings
     quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
     uvicorn.run(app, port=int(sys.argv[1]), **quiet)

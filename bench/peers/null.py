@@ -1,10 +1,10 @@
-"""No service at all: it answers each POST and passes its body on to one user's sockets, unread.
+"""A null server: it answers each POST and forwards the body, unread, to the user's sockets.
 
     python null.py PORT [lose|double|stray|swap]
 
-What the load generator is tried against. One process on bare sockets: what it does with an event
-is two system calls, so that the generator is the slower of the two. With a fault, each user's
-fifth event suffers it: tests see that the verdict tells.
+It measures the load generator: it uses plain sockets and two system calls per event, so that the
+generator is the slower of the two. With a fault, it mishandles each user's fifth event; tests check
+that the verdict reports it.
 """
 
 import base64
@@ -61,17 +61,17 @@ def main(port: int, fault: str = "") -> None:
             elif data.startswith(b"POST"):
                 head, _, body = data.partition(b"\r\n\r\n")
                 sock.send(ANSWER)
-                user, told = USER.search(head)[1], frame(body)
-                told += held.pop(user, b"")
-                everybody = watchers[user]
+                user, message = USER.search(head)[1], frame(body)
+                message += held.pop(user, b"")
+                receivers = watchers[user]
                 if fault and FIFTH in body:
                     if fault == "swap":
-                        held[user] = told
+                        held[user] = message
                     if fault == "stray":
-                        everybody = [each for group in watchers.values() for each in group]
-                    told *= {"lose": 0, "swap": 0, "double": 2, "stray": 1}[fault]
-                for watcher in everybody:
-                    watcher.send(told)
+                        receivers = [each for group in watchers.values() for each in group]
+                    message *= {"lose": 0, "swap": 0, "double": 2, "stray": 1}[fault]
+                for watcher in receivers:
+                    watcher.send(message)
             elif key := KEY.search(data):
                 accept = base64.b64encode(hashlib.sha1(key[1] + GUID).digest())
                 sock.send(

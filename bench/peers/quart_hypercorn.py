@@ -1,4 +1,4 @@
-"""Quart-trio on an unmodified Hypercorn, in memory: the stack Relay stands on, bare.
+"""Quart-trio on an unmodified Hypercorn, in memory: the stack that Relay is built on.
 
 python quart_hypercorn.py PORT
 """

@@ -1,4 +1,4 @@
-"""python-socketio on uvicorn, in memory: a room a user. Its protocol, not plain WebSocket.
+"""python-socketio on uvicorn, in memory: one room per user, with its own protocol.
 
 python socketio_rooms.py PORT
 """
@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-# the load answers no pings: none come before it is over
+# the load generator does not answer pings, so none are sent during a run
 server = socketio.AsyncServer(async_mode="asgi", ping_interval=3_600)
 
 

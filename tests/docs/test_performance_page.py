@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bench.page import MEASURED, made
+from bench.page import MEASURED, render
 from bench.results import RATE, Results, columns, number, saturated, sorted_rows
 
 
@@ -18,7 +18,7 @@ def record(peer: str, turn: int, rate: float, **more: object) -> dict[str, objec
 
 def test_the_page_and_its_plots_are_made_from_the_run() -> None:
     """`make bench-docs` makes them."""
-    for path, text in made(Results.read(MEASURED)).items():
+    for path, text in render(Results.read(MEASURED)).items():
         assert path.read_text() == text, path
 
 
@@ -30,7 +30,7 @@ def test_ratios_are_computed_within_each_round() -> None:
     )
     first, second = sorted_rows(results, "w1", "at most")
     assert (first.peer, second.peer) == ("relay", "other")
-    ratio = first.beside(second, RATE)
+    ratio = first.advantage_over(second, RATE)
     assert ratio is not None
     assert (ratio.least, ratio.middle, ratio.most) == (2, 2, 2)
 
@@ -41,7 +41,7 @@ def test_the_ratio_says_where_less_is_better() -> None:
         for peer, p50 in (("relay", 2.0), ("other", 5.0))
     ]
     ours, theirs = sorted_rows(Results(steady), "w1", "500/s")
-    ratio = ours.beside(theirs, columns("w1", "500/s")[0])
+    ratio = ours.advantage_over(theirs, columns("w1", "500/s")[0])
     assert ratio is not None
     assert ratio.middle == 2.5
 

@@ -8,14 +8,14 @@ from functools import partial
 import pytest
 
 from bench.catalogue import PEERS
+from bench.clients import Clients, wait_for_subscriptions
 from bench.generator import Generator, Watcher, generator
-from bench.judging import arrivals, judge_all
 from bench.machine import SERVER_CORES
 from bench.marks import Lane, Verdict, judge, mark
-from bench.peer import Door, Peer, Scene
-from bench.posting import post_each
+from bench.peer import Endpoint, Peer, PeerInstance
+from bench.posting import post_count
 from bench.processes import free_port, running
-from bench.stage import Stage, settle
+from bench.verification import arrivals, judge_all
 
 DUE = {7: range(0, 4), 8: range(10, 12)}
 RIGHT = [(7, 0), (8, 10), (7, 1), (7, 2), (8, 11), (7, 3)]
@@ -29,7 +29,7 @@ def load() -> Iterator[Generator]:
 
 def test_complete_and_ordered_deliveries_are_right() -> None:
     verdict = judge(RIGHT, DUE)
-    assert verdict == Verdict(right=6)
+    assert verdict == Verdict(correct=6)
     assert verdict.good
 
 
@@ -38,11 +38,11 @@ def test_complete_and_ordered_deliveries_are_right() -> None:
     [
         ([each for each in RIGHT if each != (7, 2)], "1 lost"),
         (RIGHT[:-1], "1 lost"),
-        ([*RIGHT, (7, 1)], "1 doubled"),
-        ([(7, 0), (7, 2), (7, 1), (7, 3), (8, 10), (8, 11)], "1 disordered"),
-        ([*RIGHT, (9, 0)], "1 strayed"),  # of a lane that is another user's
-        ([*RIGHT, (7, 4)], "1 strayed"),  # of this user, and nobody sent it
-        ([*RIGHT, (8, 9)], "1 doubled"),  # of an earlier phase, which had it
+        ([*RIGHT, (7, 1)], "1 duplicated"),
+        ([(7, 0), (7, 2), (7, 1), (7, 3), (8, 10), (8, 11)], "1 reordered"),
+        ([*RIGHT, (9, 0)], "1 misdelivered"),  # of a lane that is another user's
+        ([*RIGHT, (7, 4)], "1 misdelivered"),  # of this user, and nobody sent it
+        ([*RIGHT, (8, 9)], "1 duplicated"),  # of an earlier phase, which had it
         ([], "6 lost"),
     ],
 )
@@ -68,19 +68,19 @@ def test_sockets_of_one_user_must_agree(load: Generator) -> None:
     whole = b"".join(frames)
     other = b"".join([frames[0], frames[2], frames[1], *frames[3:]])  # right, yet another order
     due = {0: DUE}
-    assert judge_all([watcher(load, whole), watcher(load, whole)], due) == Verdict(right=12)
+    assert judge_all([watcher(load, whole), watcher(load, whole)], due) == Verdict(correct=12)
     assert judge_all([watcher(load, whole), watcher(load, other)], due) == Verdict(
-        right=12, unlike=1
+        correct=12, inconsistent=1
     )
     assert judge_all([watcher(load, whole), watcher(load, whole[:-40])], due) == Verdict(
-        right=11, lost=1, unlike=1
+        correct=11, lost=1, inconsistent=1
     )
 
 
 def test_bytes_that_are_no_message_are_reported(load: Generator) -> None:
     data = frame(mark(7, 0)) + b"\x42\x00" + frame(mark(7, 1))
     verdict = judge_all([watcher(load, data)], {0: {7: range(2)}})
-    assert verdict == Verdict(right=2, malformed=1)
+    assert verdict == Verdict(correct=2, malformed=1)
 
 
 def test_an_event_stream_is_read_through_its_chunks(load: Generator) -> None:
@@ -88,7 +88,7 @@ def test_an_event_stream_is_read_through_its_chunks(load: Generator) -> None:
     cut = len(text) - 30  # within an event
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (text[:cut], text[cut:]))
     stream = watcher(load, chunks, sse=True, chunked=True)
-    assert judge_all([stream], {0: {7: range(4)}}) == Verdict(right=4)
+    assert judge_all([stream], {0: {7: range(4)}}) == Verdict(correct=4)
     stream = watcher(load, text, sse=True)
     assert [at for _, at in arrivals(stream)] == [1.0, 2.0, 2.0, 2.0]
 
@@ -106,11 +106,11 @@ def test_a_mark_goes_from_the_request_into_the_message() -> None:
 @pytest.mark.parametrize(
     ("fault", "wrong"),
     [
-        ("", "all right"),
+        ("", "all correct"),
         ("lose", "4 lost"),
-        ("double", "4 doubled"),
-        ("stray", "12 strayed"),
-        ("swap", "4 disordered"),
+        ("double", "4 duplicated"),
+        ("stray", "12 misdelivered"),
+        ("swap", "4 reordered"),
     ],
 )
 def test_a_faulty_server_fails_the_verdict(load: Generator, fault: str, wrong: str) -> None:
@@ -118,13 +118,13 @@ def test_a_faulty_server_fails_the_verdict(load: Generator, fault: str, wrong: s
     port = free_port()
     command = [sys.executable, str(PEERS / "null.py"), str(port), *([fault] if fault else [])]
     with running(command, port, {}, cores=SERVER_CORES) as program:
-        doors = [Door(port, query=f"user=u{number}") for number in range(4)]
+        endpoints = [Endpoint(port, query=f"user=u{number}") for number in range(4)]
         peer = Peer(name="null", title="", start=lambda *_: closing(None))  # type: ignore[arg-type]
-        stage = Stage(load, peer, Scene(program, lambda *_: doors), doors)
-        with closing(stage):
-            stage.watch()
-            stage.produce()
-            settle(load)
-            phase = stage.phase(partial(post_each, load, stage.posters, 8))
+        clients = Clients(load, peer, PeerInstance(program, lambda *_: endpoints), endpoints)
+        with closing(clients):
+            clients.watch()
+            clients.produce()
+            wait_for_subscriptions(load)
+            phase = clients.phase(partial(post_count, load, clients.posters, 8))
     assert str(phase.verdict) == wrong
     assert phase.good is not bool(fault)

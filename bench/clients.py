@@ -1,4 +1,4 @@
-"""A peer's users, their streams and their producers: what a workload posts on, phase by phase."""
+"""The clients of a workload: a peer's users with their streams and producers."""
 
 import gc
 from collections import Counter
@@ -8,31 +8,31 @@ from dataclasses import asdict, dataclass, field
 from statistics import quantiles
 from typing import Any
 
-from bench.generator import PATIENCE, Generator, Poster, Watcher, clock, open_watchers
-from bench.judging import arrivals, judge_all, last_arrival
+from bench.generator import TIMEOUT_SECONDS, Generator, Poster, Watcher, clock, open_watchers
 from bench.machine import Load
 from bench.marks import Lane, Verdict, mark
-from bench.peer import Door, Peer, Scene
+from bench.peer import Endpoint, Peer, PeerInstance
 from bench.posting import Span
+from bench.verification import arrivals, judge_all, last_arrival
 
-CONNECTIONS = 16  # of producers, kept alive
-LINGER = 0.2  # seconds in which a doubled event would still come
+CONNECTIONS = 16  # keep-alive connections of producers
+LINGER_SECONDS = 0.2  # time for a duplicate to arrive
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One stretch of posting and what came of it."""
+    """One period of posting and its results."""
 
     span: Span
-    ended: float  # when the last event was on its last socket
-    first: dict[int, int]  # of each lane, its first number
+    ended: float  # when the last event had arrived on its last socket
+    first: dict[int, int]  # the first event number of each lane
     posted: int
     answers: list[float]
     late: list[float]
     verdict: Verdict
-    refused: Mapping[int, int]  # how many POSTs by their status
+    refused: Mapping[int, int]  # number of POSTs by status
     load: Load
     memory_kib: int
 
@@ -41,7 +41,7 @@ class Phase:
         return self.verdict.good and not self.refused
 
     def record(self) -> dict[str, Any]:
-        """What every workload tells."""
+        """The values that every workload records."""
         found: dict[str, Any] = {
             "posted": self.posted,
             "answer_ms": milliseconds(self.answers),
@@ -59,7 +59,7 @@ class Phase:
 
 
 def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
-    """The middle and the slow end; nothing of fewer than two."""
+    """Percentiles in milliseconds; empty for fewer than two values."""
     if len(seconds) < 2:
         return {}
     cuts = quantiles(seconds, n=1000, method="inclusive")
@@ -70,36 +70,36 @@ def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
 
 
 @dataclass(eq=False, slots=True)
-class Stage:
+class Clients:
     load: Generator
     peer: Peer
-    scene: Scene
-    doors: Sequence[Door]
+    instance: PeerInstance
+    endpoints: Sequence[Endpoint]
     kind: str = "ws"
     watchers: list[Watcher] = field(default_factory=list)
     posters: list[Poster] = field(default_factory=list)
     lanes: list[Lane] = field(default_factory=list)
 
     def watch(self, each: int = 1, *, missed: bool = False) -> float:
-        """So many more streams of every user; seconds until they stood."""
+        """Open `each` more streams of every user; returns the seconds until all are open."""
         fresh = [
             Watcher(
                 self.load,
-                door.port,
+                endpoint.port,
                 user,
-                door.watching(self.kind, missed=missed),
+                endpoint.stream_request(self.kind, missed=missed),
                 self.peer.greeting,
             )
             for _ in range(each)
-            for user, door in enumerate(self.doors)
+            for user, endpoint in enumerate(self.endpoints)
         ]
         self.watchers += fresh
         return open_watchers(self.load, fresh)
 
     def produce(self, lanes_each: int = 1, batch: int = 1) -> None:
-        """Producers of every user, on CONNECTIONS connections."""
+        """Add producers of every user, on CONNECTIONS connections."""
         kind = JSON if batch == 1 else NDJSON
-        heads = [door.posting(kind) for door in self.doors]
+        heads = [endpoint.post_head(kind) for endpoint in self.endpoints]
         start = len(self.lanes)
         fresh = [
             Lane(start + number * len(heads) + user, user, head, batch)
@@ -108,25 +108,25 @@ class Stage:
         ]
         self.lanes += fresh
         for number in range(min(CONNECTIONS, len(fresh))):
-            poster = Poster(self.load, self.doors[0].port, fresh[number::CONNECTIONS])
+            poster = Poster(self.load, self.endpoints[0].port, fresh[number::CONNECTIONS])
             poster.connect()
             self.posters.append(poster)
 
     def phase(self, post: Callable[[], Span], *, stored: bool = False) -> Phase:
-        """Post, wait until all of it arrived, judge it; with `stored` all from the first event."""
+        """Post, wait for all events, and verify them; with `stored`, from the first one on."""
         first = {lane.number: 0 if stored else lane.sent for lane in self.lanes}
         for watcher in self.watchers:
-            watcher.forget()
+            watcher.clear()
         for poster in self.posters:
             poster.answers, poster.late, poster.refused = [], [], []
-        with undisturbed():
-            self.scene.program.settle()
-            meter = self.scene.program.meter()
+        with gc_paused():
+            self.instance.program.pin_processes()
+            meter = self.instance.program.meter()
             span = post()
             self.arrived(first)
             found = meter.read()
-        memory = self.scene.program.memory_kib()
-        self.load.rest(LINGER)
+        memory = self.instance.program.memory_kib()
+        self.load.keep_reading(LINGER_SECONDS)
         due: dict[int, dict[int, range]] = {}
         for lane in self.lanes:
             due.setdefault(lane.user, {})[lane.number] = range(first[lane.number], lane.sent)
@@ -146,7 +146,7 @@ class Stage:
         )
 
     def arrived(self, first: Mapping[int, int]) -> None:
-        """Read on until every socket has the last event of each of its lanes, or time is up."""
+        """Read until every socket has the last event of each of its lanes, or until the timeout."""
         last: dict[int, list[bytes]] = {}
         for lane in self.lanes:
             if lane.sent > first[lane.number]:
@@ -156,7 +156,7 @@ class Stage:
         )
 
     def latencies(self, phase: Phase, rate: float) -> list[float]:
-        """From when each event was due, at a steady rate, to its last byte on the socket."""
+        """The time of each event from its due time, at a fixed rate, to its last byte."""
         places = {lane.number: place for place, lane in enumerate(self.lanes)}
         found = []
         for watcher in self.watchers:
@@ -170,15 +170,15 @@ class Stage:
             connection.close()
 
 
-def settle(load: Generator) -> None:
-    """Streams that stand are subscribed a moment later."""
+def wait_for_subscriptions(load: Generator) -> None:
+    """Wait until open streams are subscribed, which takes a moment."""
     end = clock() + 0.5
-    load.rest(end - clock())
+    load.keep_reading(end - clock())
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """No garbage collection in between: it would pause the clock's reader."""
+def gc_paused() -> Iterator[None]:
+    """Disable garbage collection, which would delay the reading of the clock."""
     gc.collect()
     gc.disable()
     try:
@@ -190,11 +190,11 @@ def undisturbed() -> Iterator[None]:
 def await_marks(
     load: Generator, watchers: Sequence[Watcher], wanted: Sequence[Sequence[bytes]]
 ) -> None:
-    """Read on until each watcher has all its marks; they may be far from the end."""
-    deadline = clock() + PATIENCE
+    """Read until each watcher has all its marks, which may be far from the end."""
+    deadline = clock() + TIMEOUT_SECONDS
     for watcher, last in zip(watchers, wanted, strict=True):
         for each in last:
             while watcher.data.rfind(each) < 0:
                 if watcher.ended or clock() > deadline:
-                    return  # the verdict will tell what is missing
-                load.turn(clock() + 0.02)
+                    return  # the verdict reports what is missing
+                load.run_once(clock() + 0.02)

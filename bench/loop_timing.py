@@ -1,8 +1,8 @@
-"""`relay serve` with an eye on its loop: `python -m bench.watched serve`.
+"""Run `relay serve` and record what holds its event loop: `python -m bench.loop_timing serve`.
 
-Whatever takes long is written, a line each, to the file that `RELAY_BENCH_WATCH` names: `step`
-for one step of one task, `turn` for everything between two looks at the sockets. Both count the
-thread's own processor time, so that neighbours on a busy machine do not.
+Long steps and turns are written, one per line, to the file that `RELAY_BENCH_WATCH` names: `step`
+is one step of one task, `turn` is the time between two polls of the sockets. Both are CPU times of
+the thread, so other programs on a busy machine do not affect them.
 """
 
 import os
@@ -16,12 +16,12 @@ from typing import Any
 
 import trio
 
-WATCH = "RELAY_BENCH_WATCH"
-WORTH_A_LINE = 0.01  # seconds
+TIMING_FILE = "RELAY_BENCH_WATCH"
+MIN_LOGGED_SECONDS = 0.01
 
 
-class Watch(trio.abc.Instrument):
-    """Times the loop from inside."""
+class LoopTimer(trio.abc.Instrument):
+    """A trio instrument that times the steps and turns of the loop."""
 
     def __init__(self, path: Path) -> None:
         self._lines = path.open("a", buffering=1)
@@ -41,13 +41,13 @@ class Watch(trio.abc.Instrument):
 
     def _note(self, what: str, since: float, name: str) -> None:
         spent = thread_time() - since
-        if spent >= WORTH_A_LINE:
+        if spent >= MIN_LOGGED_SECONDS:
             print(what, f"{spent:.4f}", name, file=self._lines)
 
 
 @dataclass
 class Longest:
-    """Seconds of processor time: one task's longest step, and the loop's longest turn."""
+    """CPU seconds of the longest step of a task and of the longest turn of the loop."""
 
     step: float = 0.0
     turn: float = 0.0
@@ -55,8 +55,8 @@ class Longest:
 
 
 @contextmanager
-def watching(path: Path) -> Iterator[Longest]:
-    """What took longest while the block ran; read it after the block."""
+def longest_times(path: Path) -> Iterator[Longest]:
+    """The longest step and turn during the block; valid after the block."""
     path.touch()
     start = path.stat().st_size
     longest = Longest()
@@ -72,8 +72,8 @@ def watching(path: Path) -> Iterator[Longest]:
 def main() -> None:
     from relay.cli.main import main as relay
 
-    watch = Watch(Path(os.environ[WATCH]))
-    trio.run = partial(trio.run, instruments=[watch])
+    timer = LoopTimer(Path(os.environ[TIMING_FILE]))
+    trio.run = partial(trio.run, instruments=[timer])
     relay()
 
 
