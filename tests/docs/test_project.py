@@ -11,15 +11,18 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
-YAML = [
-    *FORMS,
-    *sorted((ROOT / ".github/workflows").glob("*.yml")),
-    ROOT / ".pre-commit-config.yaml",
-    ROOT / "mkdocs.yml",
-]
+HOST = ROOT / ".github"
+RECIPE = ROOT / "examples/github-actions"
+SCHEMAS = {
+    "github-workflows": [*sorted((HOST / "workflows").iterdir()), RECIPE / "workflow.yml"],
+    "github-actions": [RECIPE / "action.yml"],
+    "github-issue-config": [HOST / "ISSUE_TEMPLATE/config.yml"],
+    "github-issue-forms": [
+        form for form in sorted((HOST / "ISSUE_TEMPLATE").iterdir()) if form.stem != "config"
+    ],
+    "compose-spec": [ROOT / "ops/container/compose.yaml"],
+}
 FULL_VERSION = re.compile(r"[\w./-]+@v\d+\.\d+\.\d+")
-FIELDS = {"markdown", "input", "textarea", "dropdown", "checkboxes"}
 
 
 def load(path: Path) -> Any:
@@ -33,27 +36,18 @@ HOOKS = {
 }
 
 
-@pytest.mark.parametrize("path", YAML, ids=lambda path: path.name)
-def test_it_is_yaml(path: Path) -> None:
-    assert isinstance(load(path), dict)
-
-
-@pytest.mark.parametrize(
-    "path", [form for form in FORMS if form.stem != "config"], ids=lambda path: path.name
-)
-def test_an_issue_form_has_what_the_host_asks_for(path: Path) -> None:
-    form = load(path)
-    assert form["name"]
-    assert form["description"]
-    fields = [field for field in form["body"] if field["type"] != "markdown"]
-    assert {field["type"] for field in form["body"]} <= FIELDS
-    assert len({field["id"] for field in fields}) == len(fields) > 0
-    assert all(field["attributes"]["label"] for field in fields)
-    assert any(field.get("validations", {}).get("required") for field in fields)
+@pytest.mark.parametrize(("schema", "paths"), SCHEMAS.items(), ids=str)
+def test_a_file_is_what_the_code_host_reads(schema: str, paths: list[Path]) -> None:
+    """By the published schemas, which the checker has with it."""
+    assert paths
+    checker = Path(sys.executable).with_name("check-jsonschema")
+    command = [checker, "--builtin-schema", f"vendor.{schema}", *paths]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_the_workflow_runs_the_script_of_ci_with_the_least_permissions() -> None:
-    workflow = load(ROOT / ".github/workflows/ci.yml")
+    workflow = load(HOST / "workflows/ci.yml")
     (job,) = workflow["jobs"].values()
     assert workflow["permissions"] == {"contents": "read"}
     assert "permissions" not in job
