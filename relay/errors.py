@@ -44,7 +44,7 @@ class FieldError(msgspec.Struct, frozen=True):
     message: str
 
 
-MAX_NAME = 32  # characters of an unknown name that an answer repeats; all our secrets are longer
+MAX_NAME = 32  # of an unknown name that an answer repeats; our secrets are longer
 
 
 def named(name: str) -> str:

@@ -33,7 +33,7 @@ from relay.services import open_services
 ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full process still answers
 FAILING_SHOWN = 1.0  # seconds a process with a failed task still answers, so that probes see it
 UNWINDING = 5.0  # seconds after the drain, for last commits and closing the pool
-HERD = 1.0  # seconds over which streams end, so that clients do not all reconnect at once
+HERD = 1.0  # streams end spread over this, so that clients do not all reconnect at once
 
 log = structlog.get_logger("relay.serving")
 
@@ -181,9 +181,9 @@ async def _start_server(beside: trio.Nursery, server: partial[Any]) -> None:
 
 
 async def say_goodbye(hub: Hub) -> None:
-    """End every stream with RESTART, spread over `HERD` seconds, and wait until they have ended.
+    """End every stream with RESTART, and wait until they have ended.
 
-    The server's `graceful_timeout` bounds the wait.
+    The ends are spread over `HERD`. The server's `graceful_timeout` bounds the wait.
     """
     inboxes = hub.drain()
     log.info("draining", streams=len(inboxes))

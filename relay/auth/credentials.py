@@ -31,14 +31,14 @@ from relay.observability import metrics
 SESSION_DAYS = 30.0  # each use moves a session's end this far ahead
 TICKET_SECONDS = 30  # enough to open a URL, too short to share it
 
-POLL = 1.0  # seconds between polls for revocations: the longest a revoke takes elsewhere
+POLL = 1.0  # seconds: the longest that a revocation takes elsewhere
 SOON = 0.1  # seconds between two polls at least, however often `look` is called
 RETRY = 0.2  # seconds after a failed poll: all requests are refused until one succeeds
 TRUST = 2.5  # seconds the cache is trusted after a successful poll: two polls may be slow
 LATE_LOOKS = 2  # late polls that a request waits for: a stalled process is not an outage
 NOTED = 45.0  # seconds between two updates of a credential's last use
 WATCHING = 60.0  # seconds between two updates for the credentials of open streams
-REMEMBERED = 20_000  # cached credentials, about 1 KiB each; past it the oldest are evicted
+REMEMBERED = 20_000  # about 1 KiB each; past it the oldest are evicted
 
 log = structlog.get_logger("relay.auth.credentials")
 
@@ -79,8 +79,8 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
 class Access:
     """Authenticates the requests of one process.
 
-    `on_revoked` is called with the id of each revoked credential, wherever it was revoked. `tell`
-    announces the ids revoked here to other processes. `watching` returns the ids of the
+    `on_revoked` is called with the id of each revoked credential, wherever it was revoked.
+    `tell` announces the ids revoked here to other processes. `watching` returns the ids of the
     credentials that open streams use.
     """
 
@@ -128,8 +128,8 @@ class Access:
     async def _wait_until_trusted(self) -> None:
         """Wait until the cache may be trusted. Raises DatabaseAway.
 
-        Waits for up to `LATE_LOOKS` late polls, but not after one that failed. The database timeout
-        bounds each.
+        Waits for up to `LATE_LOOKS` late polls, but not after one that failed. The database
+        timeout bounds each.
         """
         for _ in range(LATE_LOOKS + 1):
             if trio.current_time() <= self._trusted_until:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from relay.errors import Unauthorized
 from relay.schema_types import IDENTIFIER_PATTERN
 
-TOLERANCE = 300  # seconds either way, as Standard Webhooks recommends against replays
+TOLERANCE = 300  # either way, against replays, as Standard Webhooks recommends
 MAX_SIGNATURES = 8  # in one header; key rotation needs two
 
 _ID = re.compile(IDENTIFIER_PATTERN)

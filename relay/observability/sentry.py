@@ -1,7 +1,7 @@
 """Report errors to Sentry, if configured, without private data.
 
-Each log line at `error` is one report. `TAGS` and `KEPT` list what a report may contain; everything
-else, and what the library would add, is dropped.
+Each log line at `error` is one report. `TAGS` and `KEPT` list what a report may contain.
+Everything else, and what the library would add, is dropped.
 """
 
 import atexit

@@ -8,7 +8,7 @@ import trio
 from .limits import ConnectionLimits
 from .observer import Observer
 
-SWEPT = 50  # idle connections closed in one turn of the loop: some ten milliseconds of work
+SWEPT = 50  # idle connections closed in one turn of the loop: some ten ms of work
 
 
 class Live(Protocol):
@@ -45,7 +45,7 @@ class Connections:
         self._nursery = nursery
         self._keep_alive_timeout = keep_alive_timeout
         self._live: set[Live] = set()
-        self._waiting: dict[Live, float] = {}  # deadlines in trio's time, the earliest first
+        self._waiting: dict[Live, float] = {}  # deadlines, the earliest first
         self._refusing = 0
         self._none_may_wait = False
         self._emptied = trio.Event()

@@ -28,7 +28,7 @@ class Reader:
         self._socket = plain_socket(stream)
         self._wire = wire
         self._fresh = True  # no read yet: the first request has mostly arrived already
-        self._between = MOST_BETWEEN  # requests from one checkpoint to the next
+        self._between = MOST_BETWEEN
         self._since = 0
         self._unread = b""
         self.ended = False
@@ -85,8 +85,9 @@ class Reader:
 
         It is fair if more bytes are buffered: a client that pipelines must not hold others up. It
         saves a wait if the next request arrives during the checkpoint, as among many fast clients:
-        waiting for readability would cost twice as much. After a checkpoint that found new bytes
-        comes one after each request; after others they become rarer, up to `MOST_BETWEEN`.
+        waiting for readability would cost twice as much. After a checkpoint that found new bytes,
+        the next one follows after one request; after others it follows later and later, at most
+        after `MOST_BETWEEN` requests.
         """
         self._since += 1
         if self._unread:

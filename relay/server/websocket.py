@@ -54,9 +54,7 @@ class WebSocket:
         self._mailbox = Mailbox(server.config.max_app_queue_size)
         transport.let_hear(self._mailbox.forward)
         self._state = State.CONNECTING
-        self._decided = (
-            trio.Event()
-        )  # set when the handshake was accepted or the connection has ended
+        self._decided = trio.Event()  # handshake accepted, or connection ended
         self._lingers = (
             False  # the last bytes are being sent, and the client may be sending as well
         )

@@ -35,7 +35,7 @@ class CloseHandshake:
         """
         self._transport.shut()
         self._code = int(code)
-        self._wire.hang_up(within=self._limits.close_timeout)  # even if the frame cannot be sent
+        self._wire.hang_up(within=self._limits.close_timeout)  # even without the frame
         if frame := self._frames.close(code, reason):
             await self._wire.finish(frame)
 

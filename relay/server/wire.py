@@ -27,9 +27,9 @@ class Wire:
 
     A write has a deadline that moves whenever the socket takes bytes. When it passes, the reader
     has stalled and the connection is reset. A cancelled write that has begun is finished within
-    `FINISH_SECONDS`, or the connection is reset, because half a frame would garble what follows. One
-    that has not begun writes nothing. Writes after the end do nothing: the application learns of
-    the end from its disconnect event, not from an error.
+    `FINISH_SECONDS`, or the connection is reset, because half a frame would garble what follows.
+    One that has not begun writes nothing. Writes after the end do nothing: the application learns
+    of the end from its disconnect event, not from an error.
 
     `reading` is the cancel scope in which a WebSocket reads. When it ends, the connection ends.
     """

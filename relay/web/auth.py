@@ -1,7 +1,7 @@
 """Authenticate a request, and check that its credential is what the route needs.
 
-Authlib parses the Authorization header and checks expiry and scopes (RFC 6750). `Access` looks
-up which credentials are live.
+Authlib parses the Authorization header and checks expiry and scopes (RFC 6750). `Access`
+looks up which credentials are live.
 """
 
 import time

@@ -10,7 +10,7 @@ class Place:
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self.renewing: trio.Event | None = None  # while a reload is requested; set when it is done
+        self.renewing: trio.Event | None = None  # while a reload is requested
         self._stirred = trio.Event()
 
     def stir(self) -> None:

@@ -23,10 +23,10 @@ from relay.workers.protocol import Order
 from relay.workers.slots import Place
 from relay.workers.worker_process import Worker, WorkerFailed, environment
 
-START_WITHIN = 60.0  # seconds until a worker serves, even if the database is away for a while
-YOUNG = 10.0  # seconds: a worker that dies sooner has a fault that its successor probably shares
-SLOWEST = 5.0  # seconds at most between two attempts to replace a worker
-ENDING = 2.0  # seconds for a worker to exit by itself after it has reported its failure
+START_WITHIN = 60.0  # until a worker serves, even if the database is away for a while
+YOUNG = 10.0  # a worker that ends sooner has a fault that its successor shares
+SLOWEST = 5.0  # between two attempts to replace a worker
+ENDING = 2.0  # for a worker to exit by itself after it has reported its failure
 
 log = structlog.get_logger("relay.workers")
 
@@ -164,7 +164,7 @@ class Crew:
                         await self._stock()
                         task_status.started()
             except* WorkerFailed:
-                await self._dismiss(list(self._living))  # some of them may be serving already
+                await self._dismiss(list(self._living))  # some may be serving already
                 raise
 
     async def end(self) -> None:

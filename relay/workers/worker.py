@@ -15,8 +15,8 @@ from relay.server.listeners import open_sockets
 from relay.serving import ProcessConfig, freeze_startup_objects, serve_source, server_config
 from relay.workers.protocol import BEAT, Order, Report
 
-ORPHANED = 1.0  # seconds to drain when the supervisor has died, and its Postgres with it
-ORPHANED_MOST = 1.5  # seconds until the worker ends then
+ORPHANED = 1.0  # to drain when the supervisor has died, and its Postgres with it
+ORPHANED_MOST = 1.5  # until the worker ends then
 
 log = structlog.get_logger("relay.workers")
 

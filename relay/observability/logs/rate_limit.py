@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-LINES = 10  # of one kind, each second: more than a person reads, and cheap in a flood
+LINES = 10  # of one kind: more than a person reads, and cheap in a flood
 KINDS = 500  # tracked kinds; all further ones count as one, as some libraries vary each message
 
 _OTHER: tuple[Any, ...] = ("other",)

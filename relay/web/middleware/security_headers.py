@@ -1,6 +1,7 @@
 """Middleware that adds the headers which restrict what browsers do with a response.
 
-A `text/html` response gets `PAGE`, every other response `DATA`. No route sets these headers itself.
+A `text/html` response gets `PAGE`, every other response `DATA`. No route sets
+these headers itself.
 """
 
 from typing import Any
