@@ -183,7 +183,8 @@ async def _start_server(beside: trio.Nursery, server: partial[Any]) -> None:
 async def say_goodbye(hub: Hub) -> None:
     """End every stream with RESTART, and wait until they have ended.
 
-    The ends are spread over `HERD`. The server's `graceful_timeout` bounds the wait.
+    The ends are spread over `HERD`.
+    The server's `graceful_timeout` bounds the wait.
     """
     inboxes = hub.drain()
     log.info("draining", streams=len(inboxes))

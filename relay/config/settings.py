@@ -265,8 +265,8 @@ class Settings:
         settings._check()
         if "heartbeat" in values and settings.beat < settings.heartbeat:
             raise SettingError(
-                f"RELAY_HEARTBEAT must be at most half of RELAY_IDLE_TIMEOUT, {settings.beat:g} s:"
-                " clients need time to answer"
+                "RELAY_HEARTBEAT must be at most half of RELAY_IDLE_TIMEOUT,"
+                f" {settings.beat:g} s: clients need time to answer"
             )
         return settings
 
