@@ -196,7 +196,10 @@ async def test_gaps_and_new_epochs_are_shown(
         await database.execute(
             "SELECT trim_stream($1::uuid, 1, 1000000, '1970-01-01', 500)", user.user_id
         )
-    for cursor, told in ((f"{epoch}.0", "2 events are no longer stored"), ("other.7", "starts over")):
+    for cursor, told in (
+        (f"{epoch}.0", "2 events are no longer stored"),
+        ("other.7", "starts over"),
+    ):
         async with tailing(user, tmp_path, "--json", "--after", cursor) as tail:
             assert json.loads((await lines(tail, 1))[0])["seq"] == 3
         assert told in (tmp_path / "stderr.log").read_text()
