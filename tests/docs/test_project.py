@@ -84,3 +84,9 @@ def test_a_hook_passes_on_a_tidy_file_and_fails_on_another(name: str, tmp_path: 
 
     assert exit_code(tidy) == 0
     assert exit_code(untidy) == 1
+
+
+def test_the_tests_that_newcomers_are_shown_are_there() -> None:
+    shown = re.findall(r"pytest .*?(tests/\S+)", (ROOT / "CONTRIBUTING.md").read_text())
+    assert shown
+    assert [path for path in shown if not (ROOT / path).exists()] == []

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -26,17 +27,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_every_page_of_the_documentation_is_built(site: Path) -> None:
+def test_every_page_and_every_linked_source_file_is_built(site: Path) -> None:
     names = [page.relative_to(ROOT) for page in (ROOT / "docs").rglob("*.md")]
     pages = [
         name.with_name("index.html") if name.name == "README.md" else name.with_suffix(".html")
         for name in names
     ]
     assert [name for name in pages if not (site / name).is_file()] == []
-
-
-def test_source_files_that_pages_link_to_are_shown(site: Path) -> None:
     assert "proxy_pass" in (site / "ops/nginx/relay.conf.html").read_text()
+
+
+def test_every_address_in_the_site_leads_to_a_file(site: Path) -> None:
+    """Those in HTML tags, too, which MkDocs does not look at."""
+    addresses = re.compile(r'(?:src|href|srcset)="(?!\w+:|#)([^"#?]+)')
+    for page in site.rglob("*.html"):
+        folder = site if page.name == "404.html" else page.parent
+        named = {unquote(name) for name in addresses.findall(page.read_text())}
+        found = {name for name in named if (folder / name.lstrip("/")).exists()}
+        assert named == found, page
 
 
 def test_no_page_loads_anything_from_another_host(site: Path) -> None:
