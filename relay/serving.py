@@ -33,7 +33,7 @@ from relay.services import open_services
 ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full process still answers
 FAILING_SHOWN = 1.0  # seconds a process with a failed task still answers, so that probes see it
 UNWINDING = 5.0  # seconds after the drain, for last commits and closing the pool
-HERD = 1.0  # streams end spread over this, so that clients do not all reconnect at once
+HERD = 1.0  # streams end spread over this, so that clients reconnect spread
 
 log = structlog.get_logger("relay.serving")
 

@@ -80,7 +80,7 @@ class Access:
     """Authenticates the requests of one process.
 
     `on_revoked` is called with the id of each revoked credential, wherever it was revoked.
-    `tell` announces the ids revoked here to other processes.
+    `tell` is called with each id revoked here, for other processes.
     `watching` returns the ids of the credentials that open streams use.
     """
 

@@ -46,7 +46,7 @@ def setting(
 def read(
     declared: "Sequence[Field[Any]]", environ: Mapping[str, str], chosen: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Read the given values, by field. `chosen` overrides `environ`. Raises SettingError."""
+    """Read the given values, by field. `chosen` takes precedence. Raises SettingError."""
     fields = {it.name: it for it in declared}
     values: dict[str, Any] = {}
     for it in declared:

@@ -256,7 +256,7 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str], **chosen: Any) -> Self:
-        """Read the environment; `chosen` (by field) overrides it. Raises SettingError.
+        """Read the environment; `chosen` (by field) takes precedence. Raises SettingError.
 
         An empty variable counts as unset, because some hosts cannot unset one.
         """

@@ -35,7 +35,14 @@ class Head:
     """
 
     __slots__ = (
-        *("_last_of", "_repeats", "headers", "is_ascii", "method", "size", "target", "version"),
+        "_last_of",
+        "_repeats",
+        "headers",
+        "is_ascii",
+        "method",
+        "size",
+        "target",
+        "version",
     )
 
     def __init__(

@@ -29,8 +29,17 @@ class HTTPExchange:
     """
 
     __slots__ = (
-        *("_body", "_body_delivered", "_continue", "_head", "_listening", "_reader", "_response"),
-        *("_scope", "_server", "_transport", "_wire"),
+        "_body",
+        "_body_delivered",
+        "_continue",
+        "_head",
+        "_listening",
+        "_reader",
+        "_response",
+        "_scope",
+        "_server",
+        "_transport",
+        "_wire",
     )
 
     def __init__(

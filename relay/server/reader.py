@@ -21,7 +21,16 @@ class Reader:
     The caller bounds it by not reading more. `ended`: no more bytes will come.
     """
 
-    __slots__ = (*("_between", "_fresh", "_since", "_socket", "_tls", "_unread", "_wire", "ended"),)
+    __slots__ = (
+        "_between",
+        "_fresh",
+        "_since",
+        "_socket",
+        "_tls",
+        "_unread",
+        "_wire",
+        "ended",
+    )
 
     def __init__(self, stream: Stream, wire: Wire) -> None:
         self._tls = stream if isinstance(stream, trio.SSLStream) else None

@@ -29,8 +29,18 @@ class ResponseWriter:
     """
 
     __slots__ = (
-        *("_begun", "_bodiless", "_framing", "_left", "_lines", "_method", "_server"),
-        *("_transport", "_wire", "done", "last", "written"),
+        "_begun",
+        "_bodiless",
+        "_framing",
+        "_left",
+        "_lines",
+        "_method",
+        "_server",
+        "_transport",
+        "_wire",
+        "done",
+        "last",
+        "written",
     )
 
     def __init__(

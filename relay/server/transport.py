@@ -85,8 +85,13 @@ class WireTransport(Transport):
     """
 
     __slots__ = (
-        *("_forward", "_framing", "_opened", "_released"),
-        *("_waits_for_continue", "_whole", "_wire"),
+        "_forward",
+        "_framing",
+        "_opened",
+        "_released",
+        "_waits_for_continue",
+        "_whole",
+        "_wire",
     )
 
     def __init__(

@@ -36,8 +36,18 @@ class WebSocket:
     """A WebSocket on a connection, bounded in bytes and frames."""
 
     __slots__ = (
-        *("_close_handshake", "_decided", "_frames", "_handshake", "_lingers", "_mailbox"),
-        *("_reader", "_scope", "_server", "_state", "_transport", "_wire"),
+        "_close_handshake",
+        "_decided",
+        "_frames",
+        "_handshake",
+        "_lingers",
+        "_mailbox",
+        "_reader",
+        "_scope",
+        "_server",
+        "_state",
+        "_transport",
+        "_wire",
     )
 
     def __init__(

@@ -33,8 +33,14 @@ class Request:
     """What HTTP requests and WebSocket handshakes have in common."""
 
     __slots__ = (
-        *("_args", "credential_problem", "found_credential", "headers"),
-        *("path_args", "scope", "services", "started"),
+        "_args",
+        "credential_problem",
+        "found_credential",
+        "headers",
+        "path_args",
+        "scope",
+        "services",
+        "started",
     )
 
     def __init__(self, scope: Any, services: Services) -> None:

@@ -35,7 +35,7 @@ class LineWriter(logging.Handler):
             self._on_lost()
 
     def close(self) -> None:
-        """Write the queued lines, within `PARTING` seconds."""
+        """Write the queued lines, within `PARTING`."""
         atexit.unregister(self.close)
         super().close()
         if self._thread.is_alive():
