@@ -41,9 +41,8 @@ RUNS_FOLDER = ROOT / ".bench"  # one file per run
 
 def main() -> int:
     options = arguments(sys.argv[1:])
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(143)
-    )  # so that context managers stop the peers
+    # end by an exception, so that context managers stop the peers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     raise_descriptor_limit()
     pin(os.getpid(), OTHER_CORES)
     picked = workloads(options.workloads)

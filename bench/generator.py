@@ -117,9 +117,8 @@ class Watcher:
     greeting: bytes = b""  # what the peer's protocol requires the client to send first
     keep: bool = True
     data: bytearray = field(default_factory=bytearray)
-    lengths: list[int] = field(
-        default_factory=list
-    )  # the length of `data` after each read; `times` has the times
+    # the length of `data` after each read, and the times of the reads
+    lengths: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     open: bool = False
     ended: bool = False
@@ -220,12 +219,10 @@ class Poster:
     until: float = 0.0
     queue: deque[tuple[Lane, float]] = field(default_factory=deque)
     answers: list[float] = field(default_factory=list)  # seconds of each, since the due time
-    late: list[float] = field(
-        default_factory=list
-    )  # seconds an idle poster sent after the due time
-    refused: list[tuple[int, Lane, range]] = field(
-        default_factory=list
-    )  # status, lane and event numbers
+    # for each POST of an idle poster, seconds from its due time to its sending
+    late: list[float] = field(default_factory=list)
+    # status, lane and event numbers of each refused POST
+    refused: list[tuple[int, Lane, range]] = field(default_factory=list)
     _buffer: bytes = b""
     _due: float = 0.0
     _lane: Lane = field(init=False)

