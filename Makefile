@@ -73,7 +73,7 @@ bench: $(READY) $(PEERS)/.ready  ## measure Relay and its peers: make bench BENC
 bench-docs: $(READY)  ## write the tables and plots of docs/explanation/performance.md; RUN=FILE: of another run
 	@$(BIN)/python -m bench.page $(RUN)
 
-wheel: $(READY)  ## build dist/relay-….whl, to install elsewhere
+wheel: $(READY)  ## build dist/relay_streams-….whl, to install elsewhere
 	$(BIN)/python -m build --wheel
 
 clean:  ## delete what make created; events and keys in .relay stay

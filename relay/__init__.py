@@ -7,7 +7,9 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["__version__", "task"]
+__all__ = ["DISTRIBUTION", "__version__", "task"]
+
+DISTRIBUTION = "relay-streams"  # the name that pip knows; `relay` is another project's there
 
 
 def __getattr__(name: str) -> Any:
@@ -19,5 +21,5 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("relay")
+        return version(DISTRIBUTION)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

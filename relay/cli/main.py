@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from relay import DISTRIBUTION
 from relay.cli.exits import INTERRUPTED
 
 # httpx would import its command line, with rich and pygments: it is not needed here
@@ -25,7 +26,7 @@ class Listed(NamedTuple):
     @property
     def said(self) -> str:
         lacking = self.extra and importlib.util.find_spec(PROOF[self.extra]) is None
-        return f"(needs relay[{self.extra}])" if lacking else self.does
+        return f"(needs {DISTRIBUTION}[{self.extra}])" if lacking else self.does
 
 
 class Commands(click.Group):
@@ -86,7 +87,7 @@ def _missing(name: str, extra: str, module: str) -> click.Command:
     def explain() -> None:
         raise click.ClickException(
             f"`relay {name}` needs the packages of the extra `{extra}` ({module} is missing):"
-            f" install relay[{extra}]"
+            f" install {DISTRIBUTION}[{extra}]"
         )
 
     return click.Command(
@@ -98,7 +99,7 @@ def _missing(name: str, extra: str, module: str) -> click.Command:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="relay", prog_name="relay")
+@click.version_option(package_name=DISTRIBUTION, prog_name="relay")
 def main() -> None:
     """Watch long-running work live: events from your programs, on a private stream.
 

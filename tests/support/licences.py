@@ -71,10 +71,10 @@ def is_allowed(spdx: str) -> bool:
 
 def page() -> str:
     """The whole page: a package stands once, where it is first needed."""
-    asked = {"relay": PROJECT["dependencies"], **{name: EXTRAS[name] for name in EXTRAS}}
+    asked = {"": PROJECT["dependencies"], **EXTRAS}
     text, told = _HEAD, set[str]()
     for name, requirements in asked.items():
-        title = "relay" if name == "relay" else f"relay[{name}]"
+        title = PROJECT["name"] + (f"[{name}]" if name else "")
         text += f"\n## {title}\n\n| package | licence |\n|---|---|\n"
         needed = closure(requirements) - told
         text += "".join(f"| {package} | {licence(package)} |\n" for package in sorted(needed))

