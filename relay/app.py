@@ -17,6 +17,7 @@ from werkzeug.exceptions import NotFound as HTTPNotFound
 from relay import __version__
 from relay.auth.origins import Listed
 from relay.blueprints.console import console, nowhere_answer
+from relay.blueprints.install import install
 from relay.blueprints.operations import operations
 from relay.blueprints.reference import reference
 from relay.blueprints.sessions import sessions
@@ -69,7 +70,9 @@ def create_app(settings: Settings) -> Relay:
     """Build the app. The serving process sets `app.services`."""
     app = Relay()
     app.url_map.merge_slashes = False  # a redirect would contain the client's Host header
-    for blueprint in (users, sessions, tokens, webhook, stream, operations, console, reference):
+    for blueprint in (users, sessions, tokens, webhook, stream, operations):
+        app.register_blueprint(blueprint)
+    for blueprint in (console, install, reference):
         app.register_blueprint(blueprint)
     QuartSchema(
         app,

@@ -1,6 +1,6 @@
 """A program that uses logging. Relay shows its log records with their levels.
 
-pip install relay-0.1.0-py3-none-any.whl
+pip install https://relay.example.com/install/relay_streams-0.1.0-py3-none-any.whl
 python with_logging.py
 """
 

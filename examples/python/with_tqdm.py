@@ -1,6 +1,6 @@
 """A loop with a progress bar: in the terminal by tqdm, and on Relay's page.
 
-pip install relay-0.1.0-py3-none-any.whl tqdm
+pip install https://relay.example.com/install/relay_streams-0.1.0-py3-none-any.whl tqdm
 python with_tqdm.py
 """
 

@@ -13,6 +13,7 @@ from relay.web.answers import NO_STORE, Answer, text_answer, varies
 from relay.web.joined_modules import join_modules
 from relay.web.needs import NOTHING
 from relay.web.openapi.describe import Parameter, Text, described
+from relay.web.own_wheel import wheel_name
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest, Request
 from relay.web.routes import needs
@@ -34,6 +35,11 @@ def _read(path: Path) -> bytes:
     return join_modules(path) if path.with_suffix("").is_dir() else path.read_bytes()
 
 
+def _naming_the_wheel(page: bytes) -> bytes:
+    """The page with the address that pip needs, which carries the version."""
+    return page.replace(b"install/relay.whl", f"install/{wheel_name()}".encode())
+
+
 def _load(folder: Path) -> dict[str, File]:
     return {
         path.name: File.of(_read(path), content_type)
@@ -43,6 +49,8 @@ def _load(folder: Path) -> dict[str, File]:
 
 
 _FILES = _load(Path(relay.__file__).parent / "console")
+_PAGE = _FILES["index.html"]
+_FILES["index.html"] = File.of(_naming_the_wheel(_PAGE.body), _PAGE.content_type)
 _NOWHERE = _FILES.pop("nowhere.html")  # served at unknown addresses only
 
 

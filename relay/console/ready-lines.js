@@ -2,10 +2,11 @@
 
 import { el } from './dom.js';
 
-/** @typedef {{ title: string, hint: string, text: string, without?: string }} ReadyLine */
+/** @typedef {{ summary: string, label: string, text: string }} Without */
+/** @typedef {{ title: string, hint: string, text: string, without?: Without[] }} ReadyLine */
 
-/** @param {string} url @param {string} token @returns {ReadyLine[]} */
-export function readyLines(url, token) {
+/** @param {string} url @param {string} token @param {string} wheel @returns {ReadyLine[]} */
+export function readyLines(url, token, wheel) {
   return [
     {
       title: 'Connect this terminal',
@@ -26,7 +27,14 @@ export function readyLines(url, token) {
       title: 'Run a command of your own',
       hint: 'Put your command in place of “make test”. Its output, progress and result appear here.',
       text: 'relay run -- make test',
-      without: `relay_send() {
+      without: [{
+        summary: 'No relay command there? Install it with pip.',
+        label: 'install',
+        text: `pip install ${url}/${wheel}`,
+      }, {
+        summary: 'No Python there? Use curl.',
+        label: 'with curl',
+        text: `relay_send() {
   curl -sS "$RELAY_URL/api/webhook/cli" -o /dev/null \\
     -H "Authorization: Bearer $RELAY_TOKEN" \\
     -H "Content-Type: application/json" \\
@@ -37,6 +45,7 @@ relay_send task_started '"title": "make"'
 make; code=$?
 [ $code -eq 0 ] && end=task_succeeded || end=task_failed
 relay_send $end "\\"exit_code\\": $code"`,
+      }],
     },
   ];
 }
@@ -44,26 +53,27 @@ relay_send $end "\\"exit_code\\": $code"`,
 /** @param {string} token @returns {HTMLElement} */
 export function readyLinesView(token) {
   const url = document.baseURI.replace(/[?#].*$/, '').replace(/\/+$/, '');
+  const wheel = document.querySelector('meta[name=relay-wheel]')?.getAttribute('content') ?? '';
   return el('div', { class: 'ready' },
     el('p', { class: 'once' },
       el('span', {}, el('strong', { text: 'This token is shown once. ' }), 'Anyone who has it can publish to your stream: treat it like a password.'),
       copyButton(token, 'token', 'Copy token')),
-    el('ol', { class: 'steps' }, ...readyLines(url, token).map(step)),
+    el('ol', { class: 'steps' }, ...readyLines(url, token, wheel).map(step)),
     // a new tab: this one shows the token, once
     el('p', { class: 'more' }, 'Python, Node, CI, an agent’s hooks? ',
       el('a', { href: 'docs', target: '_blank', rel: 'noopener', text: 'See the API reference' }), '.'));
 }
 
 /** @param {ReadyLine} line */
-function step({ title, hint, text, without }) {
+function step({ title, hint, text, without = [] }) {
   return el('li', { class: 'step' },
     el('div', { class: 'step-head' },
       el('h3', { text: title }), el('p', { text: hint }),
       copyButton(text, title)),
     code(text, title),
-    ...(without ? [el('details', { class: 'without' },
-      el('summary', { text: 'No relay command there? Use curl.' }),
-      copyButton(without, `${title}, with curl`), code(without, `${title}, with curl`))] : []));
+    ...without.map((other) => el('details', { class: 'without' },
+      el('summary', { text: other.summary }),
+      copyButton(other.text, `${title}, ${other.label}`), code(other.text, `${title}, ${other.label}`))));
 }
 
 /** @param {string} text @param {string} what */

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from relay.web.own_wheel import wheel_name
 from tests.support.browser.chromium import Chromium
 from tests.support.browser.visits import first_visit
 from tests.support.commands import environment, run_command
@@ -27,9 +28,10 @@ async def test_offered_commands_work_when_pasted(
         await tab.do(lambda page: page.click("#first-token"))
         await tab.do(lambda page: page.locator("#first-lines pre").first.wait_for())
         code = tab.do(lambda page: page.locator("#first-lines pre").all_text_contents())
-        connect, hello, run, without = await code
+        connect, hello, run, install, without = await code
         assert run == "relay run -- make test"
         assert "curl" in hello
+        assert install == f"pip install {relay.url}/install/{wheel_name()}"
         assert "curl" in without
 
         script = "\n".join([INSTALLED, "set -e", connect, hello, run, without])

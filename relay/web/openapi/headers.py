@@ -26,6 +26,7 @@ HEADERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     ),
     "ETag": ("Send it back as If-None-Match.", {"type": "string"}, '"d41d8cd98f00b204e9800998"'),
     "Cache-Control": ("Whether caches may store the answer.", {"type": "string"}, "no-store"),
+    "Location": ("The address to go on to.", {"type": "string"}, "/install/…"),
     "RateLimit-Limit": ("Requests allowed in the window.", {"type": "integer"}, 60),
     "RateLimit-Remaining": ("Requests left.", {"type": "integer"}, 59),
     "RateLimit-Reset": (

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from relay import DISTRIBUTION
 from tests.support.commands import complaints, environment, run_command, running
 from tests.support.packages import closure
 from tests.support.patience import PATIENCE
@@ -25,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     build = (sys.executable, "-m", "build", "--wheel", "--no-isolation")
     subprocess.run([*build, "--outdir", folder, ROOT], check=True, capture_output=True)
-    (wheel,) = folder.glob("relay-*.whl")
+    (wheel,) = folder.glob("relay_streams-*.whl")
     return wheel
 
 
@@ -45,18 +46,18 @@ def install(wheel: Path, folder: Path, packages: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def full(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `pip install 'relay[server]'` makes: everything that is installed here is there."""
+    """What `pip install 'relay-streams[server]'` makes: all that is installed here is there."""
     folder = tmp_path_factory.mktemp("full") / "venv"
     return install(wheel, folder, Path(sysconfig.get_path("purelib")))
 
 
 @pytest.fixture(scope="session")
 def light(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `pip install relay` makes: the packages that relay itself asks for, and theirs."""
+    """What `pip install relay-streams` makes: the packages that Relay asks for, and theirs."""
     folder = tmp_path_factory.mktemp("light")
     packages = folder / "packages"
     packages.mkdir()
-    for name in closure(["relay"]):
+    for name in closure([DISTRIBUTION]):
         distribution = importlib.metadata.distribution(name)
         files = distribution.files or []
         for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
@@ -116,8 +117,9 @@ async def test_without_the_servers_packages_the_command_line_still_helps(
     helped = await run_command((light / "relay", "--help"), tmp_path)
     assert (helped.returncode, helped.stderr) == (0, b"")
     assert {"serve", "migrate", "user", "epoch"} <= set(helped.stdout.decode().split())
-    version = await run_command((light / "relay", "--version"), tmp_path)
-    assert version.stdout.decode().strip().endswith(importlib.metadata.version("relay"))
+    for name in ("relay", DISTRIBUTION):  # `uvx` and `pipx run` look for the distribution's name
+        version = await run_command((light / name, "--version"), tmp_path)
+        assert version.stdout.decode().strip().endswith(importlib.metadata.version(DISTRIBUTION))
 
 
 async def test_a_light_install_sends_runs_and_reports(
@@ -151,5 +153,5 @@ async def test_without_the_servers_packages_a_command_names_the_missing_extra(
     assert line.startswith(
         f"Error: `relay {arguments[0]}` needs the packages of the extra `server`"
     )
-    assert line.endswith("install relay[server]")
+    assert line.endswith("install relay-streams[server]")
     assert os.listdir(tmp_path) == []
