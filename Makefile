@@ -6,6 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := .venv-bench
+TOOLS  := .venv-release
 
 # one process more than cores, because some tests wait for processes that they start
 CORES  := $(shell getconf _NPROCESSORS_ONLN)
@@ -18,7 +19,7 @@ QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_
 	tests/integration/runner tests/e2e/test_one_event.py tests/e2e/test_ingestion.py
 RUNS   := 10
 
-.PHONY: run test quick pythons shake soak check format schema licences pictures drawings docs audit bench bench-docs wheel clean help
+.PHONY: run test quick pythons shake soak check format schema licences pictures drawings docs audit bench bench-docs wheel release clean help
 
 run: $(READY)  ## start the server with its embedded Postgres and a demo stream
 	@$(BIN)/relay serve --demo
@@ -76,8 +77,12 @@ bench-docs: $(READY)  ## write the tables and plots of docs/explanation/performa
 wheel: $(READY)  ## build dist/relay_streams-….whl, to install elsewhere
 	$(BIN)/python -m build --wheel
 
+# REHEARSAL=--rehearsal accepts an uncommitted tree and notes under Unreleased
+release: $(READY) $(TOOLS)/.ready  ## build and check all that a release publishes; publish nothing
+	@$(BIN)/python -m release $(REHEARSAL)
+
 clean:  ## delete what make created; events and keys in .relay stay
-	rm -rf $(VENV) $(VENV)-3.* $(PEERS) .audit .shake dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(TOOLS) .audit .shake dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help:  ## show this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +94,13 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# the tools that check a release, in an environment of their own
+$(TOOLS)/.ready: release/requirements.txt
+	@echo "Setting up $(TOOLS) (once, about ten seconds) ..."
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check -r release/requirements.txt
 	@touch $@
 
 # the peers of `make bench`, in an environment of their own

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from tests.ground.commands import RELAY, environment, run_command, running
+from tests.support.commands import RELAY, environment, run_command, running
 
 STEPS = (
     ("send", "log", "--message", "sent"),

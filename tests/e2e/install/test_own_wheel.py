@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.ground.commands import run_command
-from tests.ground.test_wheel import full, wheel  # noqa: F401 - fixtures
-from tests.live import Relay
+from tests.support.commands import run_command
+from tests.e2e.install.test_wheel import full, wheel  # noqa: F401 - fixtures
+from tests.support.relay_server import Relay
 
 from relay.web.own_wheel import make_wheel, wheel_name
 from tests.support.client_tour import tour

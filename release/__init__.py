@@ -1,0 +1,1 @@
+"""Making a release: everything is built and checked here, and nothing is published."""
