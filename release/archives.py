@@ -7,7 +7,7 @@ from pathlib import Path
 
 # at the top of the checkout, inside the package
 _MOVED = {"sql": "relay/sql", "hypercorn.toml": "relay/hypercorn.toml"}
-# what somebody who builds or packages Relay from the archive must find there
+# what building or packaging Relay from the archive needs
 _SOURCE = ("LICENSE", "README.md", "CHANGELOG.md", "constraints.txt", "Makefile", "pyproject.toml")
 
 
