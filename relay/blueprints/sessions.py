@@ -76,7 +76,10 @@ class Ended(msgspec.Struct):
 @limited(TOKENS)
 @needs(SESSION)
 async def create_link(request: HTTPRequest) -> Answer:
-    """Make a one-time link for another device. It replaces the session's previous link."""
+    """Make a one-time link for another device.
+
+    It replaces the session's previous link.
+    """
     link = await make_link(request.services, request.credential)
     picture = await trio.to_thread.run_sync(qr_image, link)  # takes milliseconds
     return json_answer(NewLink(link, LINK_SECONDS, picture), 201)
@@ -99,7 +102,10 @@ async def create_link(request: HTTPRequest) -> Answer:
 @limited(SIGNUPS)
 @needs(NOTHING)
 async def redeem_link(request: HTTPRequest) -> Answer:
-    """Redeem a link for a new session of its user. A session of that user is kept as it is."""
+    """Redeem a link for a new session of its user.
+
+    A session of the same user that is sent along is kept as it is, and the link is not spent.
+    """
     credential = await credential_if_given(request)
     wanted = await read_json(request, LinkToOpen)
     user_id = await link_user(request.services, wanted.code)

@@ -146,7 +146,10 @@ async def create_token(request: HTTPRequest) -> Answer:
 @limited(TOKENS)
 @needs(ANY_OR_REVOKED)
 async def revoke(request: HTTPRequest) -> Answer:
-    """Revoke a token: it can publish no more, and its streams close."""
+    """Revoke a token.
+
+    It can publish no more, and its streams close.
+    """
     services, credential = request.services, request.credential
     named = _named(request, await read_json(request, TokenToRevoke, optional=True))
     if credential.kind is Kind.HOOK and named != credential.id:

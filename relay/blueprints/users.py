@@ -63,7 +63,10 @@ class SignupClosed(Forbidden):
 @limited(SIGNUPS)
 @needs(NOTHING)
 async def create_user(request: HTTPRequest) -> Answer:
-    """Create an anonymous user with a session. A session that is sent along is returned instead."""
+    """Create an anonymous user.
+
+    A request with a session creates none, and is answered with the session's user.
+    """
     credential = await credential_if_given(request)
     if credential is not None:
         return json_answer(known_session(credential))

@@ -102,7 +102,7 @@ class Connections:
         self._nursery.start_soon(self._run, job)
 
     async def sweep(self) -> None:
-        """Close connections whose keep-alive timeout has passed. Never returns.
+        """Close connections after their keep-alive timeout. Never returns.
 
         All have the same timeout, so one timer for the earliest deadline is enough. Many are
         closed `SWEPT` at a time, and other tasks run between.

@@ -18,7 +18,7 @@ MAX_RECV = 16_384
 """Bytes of one read. A head that arrives in one read is parsed at once: 64 KiB of the shortest
 headers would hold the loop for 90 ms."""
 TLS_PIECE = 16_384  # bytes: one TLS record, so that progress can be seen
-FINISH_SECONDS = 0.4  # to finish a write whose task was cancelled
+FINISH_SECONDS = 0.4  # to finish a write after its task was cancelled
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, keep no unsent bytes
 
 

@@ -92,6 +92,6 @@ def _in_scope(request: Request) -> Iterator[None]:
 
 
 async def _answer_of(response: Any) -> Answer:
-    """Convert Quart's response, whose body is small and in memory."""
+    """Convert Quart's response. Its body is small and in memory."""
     body = await response.get_data(as_text=False)
     return Answer(response.status_code, encode_headers(response.headers), body)

@@ -129,7 +129,7 @@ def came_by_cookie(request: Request) -> bool:
 
 
 def refuse_foreign_origin(request: Request, *, reading: bool = False) -> None:
-    """Refuse requests of pages whose Origin is not allowed. Raises ForeignOrigin.
+    """Refuse requests of pages with an Origin that is not allowed. Raises ForeignOrigin.
 
     Safe methods are refused only with `reading`, for streams. Other answers to safe methods are
     protected by the browser, which reads the CORS headers.

@@ -75,7 +75,7 @@ def direct(view: Any) -> Any:
 def direct_routes(app: Quart) -> DirectRoutes:
     """The table of the routes marked `@direct`, from the URL map.
 
-    Raises TypeError for one whose limit would not be enforced.
+    Raises TypeError for one with a limit that would not be enforced.
     """
     found: DirectRoutes = {}
     for rule in app.url_map.iter_rules():

@@ -1,7 +1,7 @@
 """Start, replace, reload and stop several worker processes as one service.
 
-The supervisor serves no requests. It owns what must outlive a worker: the listening sockets, whose
-queued connections a replacement accepts, and the embedded Postgres if there is one.
+The supervisor serves no requests. It owns what must outlive a worker: the listening sockets with
+their queued connections, and the embedded Postgres if there is one.
 """
 
 import os
