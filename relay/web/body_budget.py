@@ -17,11 +17,11 @@ MOST = 64 * 2**20  # bytes: sixty-four of the largest bodies at a time
 class Body:
     """A body that is being read: the data so far, and the cancel scope of the read."""
 
-    __slots__ = ("data", "patience")
+    __slots__ = ("data", "scope")
 
-    def __init__(self, patience: trio.CancelScope) -> None:
+    def __init__(self, scope: trio.CancelScope) -> None:
         self.data = bytearray()  # appending copies each piece once, however small the pieces are
-        self.patience = patience
+        self.scope = scope
 
 
 class Intake:
@@ -34,8 +34,8 @@ class Intake:
     @contextmanager
     def body(self, timeout: float) -> Iterator[Body]:
         """A block that reads a body; cancelled after `timeout` seconds, or to make room."""
-        with trio.move_on_after(timeout) as patience:
-            body = Body(patience)
+        with trio.move_on_after(timeout) as scope:
+            body = Body(scope)
             self._coming[body] = None
             try:
                 yield body
@@ -51,7 +51,7 @@ class Intake:
         while self._left < 0:
             slowest = next(iter(self._coming))
             metrics.bodies_displaced.inc()
-            slowest.patience.cancel()
+            slowest.scope.cancel()
             self._forget(slowest)
 
     def _forget(self, body: Body) -> None:

@@ -14,16 +14,16 @@ async def test_the_slowest_body_is_dropped_to_make_room() -> None:
     with intake.body(60) as slow, intake.body(60) as quick:
         intake.add(slow, b"12345")
         intake.add(quick, b"12345")
-        assert not slow.patience.cancel_called
+        assert not slow.scope.cancel_called
         intake.add(quick, b"6")
-        assert (slow.patience.cancel_called, quick.patience.cancel_called) == (True, False)
+        assert (slow.scope.cancel_called, quick.scope.cancel_called) == (True, False)
         intake.add(slow, b"late")
         assert (slow.data, quick.data) == (b"12345", b"123456")
     with intake.body(60) as other:  # all of it was given back
         intake.add(other, b"1234567890")
-        assert not other.patience.cancel_called
+        assert not other.scope.cancel_called
         intake.add(other, b"1")
-        assert other.patience.cancel_called  # also of one that is too large alone
+        assert other.scope.cancel_called  # also of one that is too large alone
 
 
 async def test_a_slow_body_is_refused_when_others_need_its_room(
