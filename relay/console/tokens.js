@@ -46,7 +46,7 @@ export class TokensDialog {
       el('select', { name }, ...options.map(([text, value]) => el('option', { value, text, selected: text === chosen })));
     const form = el('form', { class: 'make' },
       el('label', { class: 'grow' }, el('span', { text: 'Name' }), el('input', { name: 'name', maxlength: 100, required: true, autocomplete: 'off', placeholder: 'laptop, ci, trainer-2 …' })),
-      el('label', {}, el('span', { text: 'Expires after' }), choice('expires_in', LIFETIMES, '90 days')),
+      el('label', {}, el('span', { text: 'Expires in' }), choice('expires_in', LIFETIMES, '90 days')),
       el('label', {}, el('span', { text: 'Permission' }), choice('scopes', SCOPES, 'publish and watch')),
       this.#submit);
     form.addEventListener('submit', (event) => {
