@@ -20,8 +20,8 @@ MAX_CONTROL_PAYLOAD = 125  # bytes (RFC 6455, 5.5)
 class Transport(Protocol):
     """The connection of one request or WebSocket, to which framed bytes can be written.
 
-    It is open from the accepted handshake, or the start of the response, to the end of either. For
-    HTTP only responses without a Content-Length open it, since no one counts its bytes.
+    It is open from the accepted handshake, or the start of the response, to the end of either. A
+    response with a Content-Length does not open it: its bytes are counted.
     """
 
     @property

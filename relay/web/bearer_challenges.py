@@ -8,7 +8,7 @@ REALM = "relay"
 
 
 def challenge(problem: Problem) -> str | None:
-    """The problem's WWW-Authenticate header, if any; without an error code for Unauthorized."""
+    """The problem's WWW-Authenticate header; without an error if no credential was sent."""
     if isinstance(problem, InsufficientScope):
         scope = {} if problem.scope is None else {"scope": problem.scope}
         return _bearer(InsufficientScopeError.error, problem.detail, **scope)
