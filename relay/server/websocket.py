@@ -65,9 +65,7 @@ class WebSocket:
         transport.let_hear(self._mailbox.forward)
         self._state = State.CONNECTING
         self._decided = trio.Event()  # handshake accepted, or connection ended
-        self._lingers = (
-            False  # the last bytes are being sent, and the client may be sending as well
-        )
+        self._lingers = False  # the last bytes are being sent, and the client may still send
 
     async def run(self) -> None:
         """Serve it until the application has returned and the connection is closed."""
