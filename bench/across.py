@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from operator import contains
 from typing import Any
 
 from bench.catalogue import RELAY_SETTINGS
@@ -111,7 +112,7 @@ def revokes(load: Generator, ports: Ports, session: str, times: int) -> list[flo
         asked = clock()
         post(ports[0], "/api/token/revoke", token)
         load.run_until(
-            lambda data=watcher.data: b"revoked" in data,
+            partial(contains, watcher.data, b"revoked"),
             TIMEOUT_SECONDS,
             "the close of a revoked stream",
         )

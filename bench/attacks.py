@@ -21,11 +21,11 @@ from statistics import median
 import trio
 
 from bench.loop_timing import TIMING_FILE, longest_times
+from tests.support import attacks
+from tests.support.attackers import Attacked, dialled, for_ever, post, said
+from tests.support.client.caller import Caller
 from tests.support.ledger import Account, Ledger
 from tests.support.relay_process import running
-from tests.support.streams import Caller
-from tests.support import attacks
-from tests.support.attackers import Attacked, dialled, for_ever, heard, post, said
 
 MAX_TURN_SECONDS = 0.1  # CPU time
 MAX_MEDIAN_WAIT_SECONDS = 1.0
@@ -93,9 +93,9 @@ async def _send_bad_tokens(port: int, account: Account) -> None:
 
 async def _send_head_slowly(port: int, account: Account) -> None:
     async with dialled(port) as tcp, trio.open_nursery() as nursery:
-        await tcp.send_all(b"GET / HTTP/1.1\r\nHost: relay\r\nX-Slow: ")
+        await tcp.send(b"GET / HTTP/1.1\r\nHost: relay\r\nX-Slow: ")
         nursery.start_soon(for_ever, tcp, b"x", 0.1)
-        await heard(tcp)
+        await tcp.rest()
         nursery.cancel_scope.cancel()
 
 
@@ -106,11 +106,11 @@ async def _send_incomplete_request(
     async with dialling:
         opened = dialled(port)
         tcp = await opened.__aenter__()
-        await tcp.send_all(words[next(number) % len(words)])
+        await tcp.send(words[next(number) % len(words)])
     try:
-        await heard(tcp)
+        await tcp.rest()
     finally:
-        await trio.aclose_forcefully(tcp)
+        await tcp.aclose()
 
 
 async def measure(program: TimedRelay, account: Account, name: str, seconds: float) -> bool:

@@ -166,8 +166,10 @@ class Clients:
         return found
 
     def close(self) -> None:
-        for connection in (*self.watchers, *self.posters):
-            connection.close()
+        for watcher in self.watchers:
+            watcher.close()
+        for poster in self.posters:
+            poster.close()
 
 
 def wait_for_subscriptions(load: Generator) -> None:

@@ -136,6 +136,7 @@ class Watcher:
         self.load.watchers.append(self)
 
     def _ready(self) -> None:
+        assert self.sock is not None
         if (size := _received(self.sock)) is None:
             return
         if not size:
@@ -162,12 +163,12 @@ class Watcher:
         self.lengths.append(len(self.data))
         self.times.append(clock())
         self.open = True
-        if self.greeting:
+        if self.greeting and self.sock is not None:
             self.sock.send(self.greeting)
 
     def send_heartbeat(self) -> None:
         """Send an unsolicited pong as a sign of life."""
-        if self.open and not self.ended and not self.sse:
+        if self.open and not self.ended and not self.sse and self.sock is not None:
             self.sock.send(wire.masked(wire.PONG))
 
     def arrival_time(self, end: int) -> float:
@@ -265,6 +266,7 @@ class Poster:
             self.sock.setblocking(False)
 
     def _ready(self) -> None:
+        assert self.sock is not None
         if (size := _received(self.sock)) is None:
             return
         if not size:

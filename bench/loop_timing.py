@@ -73,7 +73,7 @@ def main() -> None:
     from relay.cli.main import main as relay
 
     timer = LoopTimer(Path(os.environ[TIMING_FILE]))
-    trio.run = partial(trio.run, instruments=[timer])
+    vars(trio)["run"] = partial(trio.run, instruments=[timer])
     relay()
 
 

@@ -16,7 +16,8 @@ from uuid import UUID
 
 import trio
 
-from relay.ingest.ingest import parse_batch, parse_event
+from relay.ingest.ndjson import parse_batch
+from relay.ingest.parsing import parse_event
 
 EVENTS = 50  # per batch
 REPEATS = 4  # of each batch per round

@@ -7,6 +7,8 @@ import json
 import math
 import sys
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import parse_qs
 
 import trio
@@ -16,7 +18,7 @@ from hypercorn.trio import serve
 channels: dict[str, set[trio.MemorySendChannel[str]]] = defaultdict(set)
 
 
-async def app(scope, receive, send) -> None:
+async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
@@ -31,7 +33,7 @@ async def app(scope, receive, send) -> None:
         await accept(user, dict(scope["headers"]), receive, send)
 
 
-async def accept(user, headers, receive, send) -> None:
+async def accept(user: str, headers: dict[bytes, bytes], receive: Any, send: Any) -> None:
     body, more = b"", True
     while more:
         message = await receive()
@@ -47,7 +49,9 @@ async def accept(user, headers, receive, send) -> None:
     await send({"type": "http.response.body", "body": b'{"ok":true}'})
 
 
-async def following(user, write, ended) -> None:
+async def following(
+    user: str, write: Callable[[str], Awaitable[None]], ended: Callable[[], Awaitable[None]]
+) -> None:
     """Write what comes until the client has ended it."""
     sending, receiving = trio.open_memory_channel[str](math.inf)
     channels[user].add(sending)
@@ -65,7 +69,7 @@ async def following(user, write, ended) -> None:
         channels[user].discard(sending)
 
 
-async def watch(user, receive, send) -> None:
+async def watch(user: str, receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
 
@@ -73,12 +77,15 @@ async def watch(user, receive, send) -> None:
         while (await receive())["type"] != "websocket.disconnect":
             pass
 
-    await following(user, lambda text: send({"type": "websocket.send", "text": text}), ended)
+    async def write(text: str) -> None:
+        await send({"type": "websocket.send", "text": text})
+
+    await following(user, write, ended)
 
 
-async def sse(user, receive, send) -> None:
-    def part(text):
-        return send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+async def sse(user: str, receive: Any, send: Any) -> None:
+    async def part(text: str) -> None:
+        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
     async def ended() -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -22,6 +22,12 @@ LENGTH = re.compile(rb"Content-Length: (\d+)")
 KEY = re.compile(rb"Sec-WebSocket-Key: (\S+)")
 
 
+def user_of(head: bytes) -> bytes:
+    found = USER.search(head)
+    assert found is not None
+    return found[1]
+
+
 def frame(body: bytes) -> bytes:
     size = len(body)
     if size < 126:
@@ -61,7 +67,7 @@ def main(port: int, fault: str = "") -> None:
             elif data.startswith(b"POST"):
                 head, _, body = data.partition(b"\r\n\r\n")
                 sock.send(ANSWER)
-                user, message = USER.search(head)[1], frame(body)
+                user, message = user_of(head), frame(body)
                 message += held.pop(user, b"")
                 receivers = watchers[user]
                 if fault and FIFTH in body:
@@ -78,7 +84,7 @@ def main(port: int, fault: str = "") -> None:
                     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                     b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
                 )
-                watchers[USER.search(data)[1]].append(sock)
+                watchers[user_of(data)].append(sock)
             elif data.startswith(b"GET"):
                 sock.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 

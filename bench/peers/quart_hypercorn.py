@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections import defaultdict
+from collections.abc import AsyncIterator
 
 import trio
 from hypercorn.config import Config
@@ -54,7 +55,7 @@ async def sse() -> Response:
     user = request.args["user"]
     channels[user].add(sending)
 
-    async def body():
+    async def body() -> AsyncIterator[bytes]:
         try:
             yield b"retry: 2000\n\n"
             async for text in receiving:

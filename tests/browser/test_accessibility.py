@@ -30,7 +30,7 @@ async def profile(chromium: Chromium) -> AsyncIterator[Profile]:
 async def keys(tab: Tab, *names: str) -> str:
     """Press them; which element has the focus then, by its id or its words."""
     for name in names:
-        await tab.do(lambda page, name=name: page.keyboard.press(name))
+        await tab.do(lambda page, name: page.keyboard.press(name), name)
     focused: str = await tab.run(
         "document.activeElement.id || document.activeElement.textContent.trim()"
     )

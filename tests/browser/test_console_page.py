@@ -1,6 +1,7 @@
 """Relay's own page in a real browser, as a person meets it."""
 
 import trio
+from playwright.sync_api import Position
 
 from tests.support.browser.axe import DESKTOP, PHONE, faults
 from tests.support.browser.chromium import Chromium, Profile, Tab
@@ -238,14 +239,14 @@ async def test_a_long_line_scrolls_in_the_log_and_unfolds_where_it_is_pressed(
         shown = "document.querySelector('.unfolded .words')?.textContent ?? ''"
 
         async def click(text: str) -> str:
-            where = {"x": 200, "y": 8}
+            where: Position = {"x": 200, "y": 8}
             await tab.do(lambda page: page.locator(".row", has_text=text).click(position=where))
             await tab.run("new Promise((drawn) => setTimeout(drawn, 100))")
             unfolded: str = await tab.run(shown)
             return unfolded
 
         for size in (PHONE, DESKTOP):
-            await tab.do(lambda page, size=size: page.set_viewport_size(size))
+            await tab.do(lambda page, size: page.set_viewport_size(size), size)
             if size is PHONE:
                 await press(tab, "Log")
             with trio.fail_after(PATIENCE):  # until it is drawn

@@ -19,7 +19,7 @@ SESSION = "localStorage.getItem('relay session')"
 async def token_shown(tab: Tab) -> str:
     await tab.do(lambda page: page.click("#producer"))
     await tab.shows("Authorization: Bearer ")
-    line = await tab.do(lambda page: page.inner_text("#line"))
+    line: str = await tab.do(lambda page: page.inner_text("#line"))
     return line.partition("Bearer ")[2].partition("'")[0]
 
 

@@ -43,9 +43,10 @@ async def test_offered_commands_work_when_pasted(
         done = "li[data-state=succeeded]"
         for title in ("Hello from my terminal", "make test", "make"):
             card = tab.do(
-                lambda page, title=title: (
+                lambda page, title: (
                     page.locator(done).get_by_role("button", name=title, exact=True).wait_for()
-                )
+                ),
+                title,
             )
             await card
         title = "document.title === 'Relay'"  # nothing runs, nothing failed

@@ -52,7 +52,7 @@ async def test_a_signed_in_browser_is_asked_before_it_switches_users(
             await opens.goto(link)
             await opens.shows("Open the other stream here?")
             await opens.do(
-                lambda page, choice=choice: page.get_by_role("button", name=choice).click()
+                lambda page, choice: page.get_by_role("button", name=choice).click(), choice
             )
             await opens.shows(FIRST_WORDS)
             assert await user_of(relay, other) == whose

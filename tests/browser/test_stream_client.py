@@ -10,12 +10,12 @@ import pytest
 import trio
 from playwright.sync_api import Page
 
-from tests.e2e.test_cursors import trim
 from tests.support.browser.chromium import Chromium, Profile
 from tests.support.browser.foreign_site import elsewhere
 from tests.support.browser.middlebox import Middlebox, relay_behind
 from tests.support.browser.readers import Reader, reader
 from tests.support.browser.visits import watchers
+from tests.support.databases import trim
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, User
 
@@ -118,7 +118,7 @@ async def test_reconnect_delays_double_with_jitter(scene: Scene) -> None:
         told = (await reads.seen("states"))[-1]
         wait, backoff = told["retryAt"] - told["at"], min(30_000, 250 * 2**attempt)
         shares.append(wait / backoff)
-        await reads.tab.do(lambda page, wait=wait: page.clock.fast_forward(wait + 1))
+        await reads.tab.do(lambda page, wait: page.clock.fast_forward(wait + 1), wait)
     assert all(0.49 <= share <= 1.01 for share in shares)
     assert max(shares) - min(shares) > 0.01
     last = await scene.publish(2)

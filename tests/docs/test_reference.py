@@ -14,9 +14,9 @@ import relay.serving  # noqa: F401 - brings every refusal into being: the app's 
 from relay.app import create_app
 from relay.cli.main import main
 from relay.config.settings import Settings
-from relay.errors import Problem
 from relay.observability import metrics
 from relay.realtime.close_codes import Close
+from tests.support.problems import PROBLEMS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -39,12 +39,6 @@ def rows(page: str) -> list[list[str]]:
     ]
 
 
-def subclasses(kind: type[Problem]) -> Iterator[type[Problem]]:
-    yield kind
-    for below in kind.__subclasses__():
-        yield from subclasses(below)
-
-
 def commands(command: click.Command, words: str = "relay") -> Iterator[tuple[str, click.Command]]:
     """Every command under its whole name; groups are passed through."""
     if not isinstance(command, click.Group):
@@ -64,7 +58,6 @@ def exposed(metric: MetricWrapperBase) -> str:
 
 
 SETTINGS = [field.metadata for field in dataclasses.fields(Settings)]
-PROBLEMS = {kind.code: kind for kind in subclasses(Problem) if kind.__module__.startswith("relay.")}
 METRICS = {
     exposed(metric): metric
     for metric in vars(metrics).values()
@@ -113,7 +106,8 @@ def test_no_unknown_close_code_is_documented() -> None:
 def test_every_metric_is_documented_with_its_type_and_labels(name: str) -> None:
     metric = METRICS[name]
     (row,) = [cells for cells in rows("metrics.md") if cells[0] == f"`{name}`"]
-    kind = metric.describe()[0].type
+    (family,) = metric.describe()
+    kind = family.type
     assert row[1] == kind
     assert re.findall(r"`(\w+)`", row[2].partition(":")[0]) == list(metric._labelnames)
 
@@ -140,7 +134,7 @@ def logged_events() -> Iterator[tuple[str, set[str]]]:
                     fields = {keyword.arg for keyword in node.keywords if keyword.arg}
                     if level == "exception" or "exc_info" in fields:
                         fields = fields - {"exc_info"} | {"failure"}
-                    yield event.value, fields
+                    yield str(event.value), fields
 
 
 @pytest.mark.parametrize(("event", "fields"), sorted(logged_events(), key=str))

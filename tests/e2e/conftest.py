@@ -5,6 +5,9 @@ from functools import partial
 import pytest
 
 from relay.rate_limiting import Limits
+from tests.support.stream_answers import lines
+
+__all__ = ["lines", "one_moment"]
 
 
 @pytest.fixture

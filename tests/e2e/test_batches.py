@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.raw_client import head, raw_http
-from tests.support.relay_server import Relay, User, bearer
+from tests.support.client.protocol import head
+from tests.support.relay_server import Relay, User, bearer, raw_http
 
 NDJSON = "application/x-ndjson"
 

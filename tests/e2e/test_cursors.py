@@ -6,10 +6,8 @@ from typing import Any
 import pytest
 import trio
 
-from relay.db.pool import connect
-from tests.support.patience import PATIENCE
-from tests.support.raw_client import handshake
-from tests.support.relay_server import Relay, User, bearer, open_stream
+from tests.support.databases import trim
+from tests.support.relay_server import Relay, User, bearer, handshake, open_stream
 
 DOORS = ("websocket", "sse", "page")
 
@@ -36,17 +34,6 @@ async def started(
             else:
                 seqs.append(message["seq"])
         return told, seqs
-
-
-async def trim(database_url: str, user: User, oldest: int) -> None:
-    """As retention does it: what is older is gone, and the stream knows."""
-    async with connect(database_url, timeout=PATIENCE) as database:
-        await database.execute(
-            "DELETE FROM events WHERE user_id = $1::text::uuid AND seq < $2", user.user_id, oldest
-        )
-        await database.execute(
-            "UPDATE users SET oldest_seq = $2 WHERE user_id = $1::text::uuid", user.user_id, oldest
-        )
 
 
 @pytest.mark.parametrize("door", DOORS)

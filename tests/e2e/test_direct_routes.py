@@ -16,10 +16,10 @@ from relay.web.needs import NOTHING
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, direct_routes, needs
-from tests.e2e.test_ingestion import MAX_BODY, MAX_PAYLOAD, envelope
-from tests.e2e.test_stream_opening import DOORS, Lines, answered
-from tests.e2e.test_stream_opening import lines as lines  # a fixture
+from tests.support.bodies import MAX_BODY, MAX_PAYLOAD, envelope
 from tests.support.relay_server import Relay, User, bearer
+from tests.support.stream_answers import DOORS, Lines, answered
+from tests.support.stream_answers import lines as lines  # a fixture
 
 ONE_REQUESTS_OWN = {"x-request-id", "date"}
 ONE_EVENTS_OWN = {"id", "seq", "first_seq", "last_seq", "cursor", "request_id"}
@@ -151,7 +151,8 @@ async def test_stream_routes_answer_alike_with_and_without_the_table(
 ) -> None:
     user = await relay.user()
     cursor = (await user.publish(3))[-1]["cursor"]
-    token, more = bearer(user.session), ()
+    token = bearer(user.session)
+    more: tuple[str, ...] = ()
     for query, until in STARTS.items():
         asks = query.replace("CURSOR", cursor).replace("EPOCH", cursor.partition(".")[0])
         for more in ((), ("Last-Event-ID: " + cursor,), ("Sec-WebSocket-Protocol: relay.v1",)):

@@ -50,7 +50,7 @@ async def test_readiness_fails_before_the_listener_closes(
     database_url: str, clock: MockClock
 ) -> None:
     stop = trio.Event()
-    async with running_relay(database_url, stop=stop, RELAY_DRAIN_DELAY="600") as relay:
+    async with running_relay(database_url, stop, RELAY_DRAIN_DELAY="600") as relay:
         user = await relay.user()
         async with user.websocket() as stream:
             await stream.hello()

@@ -10,20 +10,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.support.bodies import MAX_BODY, MAX_PAYLOAD, TS, envelope
+from tests.support.client.protocol import head
 from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
-from tests.support.raw_client import head, raw_http
-from tests.support.relay_server import Relay, User, bearer, open_stream, running_relay
-
-TS = "2026-01-31T12:00:00Z"
-MAX_BODY = 131_072
-MAX_PAYLOAD = 65_536
-
-
-def envelope(**fields: str) -> bytes:
-    """An event whose fields are JSON texts, so that a test decides about every byte."""
-    members = {"event_type": '"log"', "ts": f'"{TS}"', "payload": "{}", **fields}
-    return ("{" + ",".join(f'"{name}":{text}' for name, text in members.items()) + "}").encode()
+from tests.support.relay_server import Relay, User, bearer, open_stream, raw_http, running_relay
 
 
 async def send(user: User, body: Any, **headers: str) -> httpx.Response:
@@ -196,7 +187,7 @@ async def test_expect_100_continue_is_answered_with_100(relay: Relay) -> None:
             )
         )
         with trio.fail_after(PATIENCE):
-            assert (await connection.tcp.receive_some()).startswith(b"HTTP/1.1 100")
+            assert (await connection.receive()).startswith(b"HTTP/1.1 100")
         await connection.send(envelope())
         assert (await connection.answer()).status_code == 200
 
@@ -231,7 +222,7 @@ async def test_expect_100_continue_is_refused_before_the_body(
             )
         )
         with trio.fail_after(PATIENCE):
-            assert not (first := await connection.tcp.receive_some()).startswith(b"HTTP/1.1 100")
+            assert not (first := await connection.receive()).startswith(b"HTTP/1.1 100")
         assert first.startswith(b"HTTP/1.1 %d" % status)
         assert b"\r\nconnection: close\r\n" in first.lower()  # the body may come or not
 
@@ -252,7 +243,7 @@ async def test_a_missing_body_after_100_continue_is_refused_with_408(
                 )
             )
             with trio.fail_after(PATIENCE):
-                assert (await connection.tcp.receive_some()).startswith(b"HTTP/1.1 100")
+                assert (await connection.receive()).startswith(b"HTTP/1.1 100")
             await pass_by(clock, 600)
             assert (await connection.answer()).json()["code"] == "request_timeout"
 
@@ -457,7 +448,7 @@ async def test_a_payload_arrives_byte_for_byte_on_every_transport(relay: Relay) 
         for payload in AS_SENT:
             member = f'"payload":{payload}}}'
             with trio.fail_after(PATIENCE):
-                assert (await websocket.connection.get_message()).endswith(member)
+                assert (await websocket.text()).endswith(member)
                 lines = await sse.block()
             assert [line.partition(":")[0] for line in lines] == ["id", "data"]
             assert lines[1].endswith(member)

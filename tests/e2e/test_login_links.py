@@ -16,7 +16,8 @@ async def code_of(user: User) -> str:
     assert answer.status_code == 201, answer.text
     link = urlsplit(answer.json()["link"])
     assert (link.path, link.query) == ("/", "")  # the secret never reaches a server
-    return link.fragment.removeprefix("link=")
+    code: str = link.fragment.removeprefix("link=")
+    return code
 
 
 async def redeem(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +13,15 @@ from trio.testing import MockClock
 from relay.db.pool import connect
 from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
-from tests.support.ports import HeldPort
-from tests.support.raw_client import handshake
-from tests.support.relay_server import Relay, User, bearer, open_stream, running_relay
+from tests.support.relay_server import (
+    Relay,
+    User,
+    bearer,
+    behind_https,
+    handshake,
+    open_stream,
+    running_relay,
+)
 
 LISTED = "https://app.example.com"
 CORS = f"{LISTED}, https://*.example.app, http://127.0.0.1:1234"
@@ -447,18 +452,6 @@ async def test_a_ticket_is_for_streams_only(relay: Relay) -> None:
 # -- https
 
 
-@asynccontextmanager
-async def behind_https(database_url: str, base_url: str, **environ: str) -> AsyncIterator[Relay]:
-    """Relay as it stands behind a proxy that speaks https for it."""
-    port = HeldPort()
-    bind = f"127.0.0.1:{port.number}"
-    async with (
-        running_relay(database_url, BASE_URL=base_url, RELAY_BIND=bind, **environ),
-        httpx.AsyncClient(base_url=f"http://{bind}", timeout=PATIENCE) as http,
-    ):
-        yield Relay(f"http://{bind}", http)
-
-
 async def test_on_https_the_cookie_is_bound_to_its_host(database_url: str) -> None:
     own = {"Origin": "https://relay.example"}
     async with behind_https(database_url, "https://relay.example") as relay:
@@ -492,7 +485,7 @@ async def test_refusals_in_band_are_json_objects_with_every_field(relay: Relay) 
     async with open_stream(
         relay, "websocket", None, headers={"Origin": LISTED}, subprotocols=["relay.v1"]
     ) as stream:
-        message = json.loads(await stream.connection.get_message())
+        message = json.loads(await stream.text())
     assert message == {
         "type": "close",
         "code": 4401,

@@ -1,19 +1,17 @@
 """One shape for every refusal, and what those who run Relay may ask it."""
 
 import json
-from typing import Any
 
-import httpx
 import pytest
 import trio
 
 from relay.db.pool import connect
+from tests.support.client.protocol import HANDSHAKE, head
 from tests.support.patience import LOOK_EVERY, PATIENCE
-from tests.support.raw_client import HANDSHAKE, handshake, head, raw_http
-from tests.support.relay_server import Relay, bearer, running_relay
+from tests.support.problems import check
+from tests.support.relay_server import Relay, bearer, handshake, raw_http, running_relay
 from tests.support.tokens import claims_of
 
-MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 METRICS = [
     "relay_http_requests_total",
     "relay_http_request_duration_seconds_bucket",
@@ -26,26 +24,6 @@ METRICS = [
     "relay_auth_failures_total",
     "relay_build_info",
 ]
-
-
-def check(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
-    """Hold an answer to the one shape."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
-    assert set(problem) | {"errors"} == MEMBERS | {"errors"}
-    assert problem["status"] == status
-    assert all(problem[name] for name in ("type", "title", "detail"))
-    assert problem["request_id"] == answer.headers["X-Request-ID"]
-    assert problem["code"].replace("_", "").isalpha()
-    assert code in (None, problem["code"])
-    if status in (401, 403):
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
-    if status in (429, 503):
-        assert int(answer.headers["Retry-After"]) > 0
-    if "errors" in problem:
-        assert all(set(error) == {"where", "message"} for error in problem["errors"])
-    return problem
 
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -176,7 +154,7 @@ async def test_a_response_that_ends_its_connection_says_close(relay: Relay) -> N
             await connection.send(head("/api/token", *fixed, length) + body)
             answer = await connection.answer()
             assert answer.status_code == 413
-            assert await connection.tcp.receive_some() == b""  # it ends
+            assert await connection.receive() == b""  # it ends
             assert answer.headers.get("Connection") == "close"
 
 
@@ -252,7 +230,7 @@ async def test_every_response_has_a_request_id_and_keeps_a_valid_one(relay: Rela
         assert check(refused, 401)["request_id"] == given
     seen = set()
     for insane in ("", "x" * 129, "a b", 'a"b', "<script>", "a\tb", "{}", "a;b", "é"):
-        sent = [("X-Request-ID", insane.encode())]
+        sent = [(b"X-Request-ID", insane.encode())]
         answer = await relay.http.get("/nowhere", headers=sent)
         made = check(answer, 404)["request_id"]
         assert made not in ("", insane)

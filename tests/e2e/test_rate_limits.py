@@ -10,9 +10,8 @@ from relay.app import create_app
 from relay.config.settings import Settings
 from relay.web.needs import Need
 from relay.web.rate_limits import Limit
-from tests.e2e.test_problem_responses import check
-from tests.support.raw_client import handshake
-from tests.support.relay_server import Relay, User, bearer, open_stream, running_relay
+from tests.support.problems import check
+from tests.support.relay_server import Relay, User, bearer, handshake, open_stream, running_relay
 
 LEFT = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 

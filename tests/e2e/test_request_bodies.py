@@ -5,9 +5,9 @@ import trio
 
 from relay.errors import Unauthorized
 from relay.web.auth import bearer
+from tests.support.client.protocol import head
 from tests.support.patience import PATIENCE
-from tests.support.raw_client import head, raw_http
-from tests.support.relay_server import Relay
+from tests.support.relay_server import Relay, raw_http
 
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -40,9 +40,9 @@ async def test_a_request_whose_client_leaves_before_its_end_has_no_effect(relay:
             )
             async with raw_http(relay) as connection:
                 await connection.send(asked + b"ab")
-                await connection.tcp.send_eof()
+                await connection.send_eof()
                 with trio.fail_after(PATIENCE):
-                    said = await connection.tcp.receive_some()
+                    said = await connection.receive()
                 assert said.startswith(b"HTTP/1.1 204") == (length == 2)
     assert await is_live(relay, user.session)
     assert not await is_live(relay, other.session)

@@ -13,8 +13,7 @@ from joserfc.jwk import RSAKey
 
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
-from tests.support.raw_client import handshake
-from tests.support.relay_server import Relay, User, bearer, open_stream, running_relay
+from tests.support.relay_server import Relay, User, bearer, handshake, open_stream, running_relay
 from tests.support.tokens import HEADER, KID, claims_of, encoded, forged, minted
 
 DAY = 86_400
@@ -40,7 +39,7 @@ async def watch(relay: Relay, token: str) -> list[int]:
 
 async def revoke(relay: Relay, credential: str, body: dict[str, Any] | None) -> int:
     """The status of a revoke; None sends no body at all."""
-    content = {} if body is None else {"json": body}
+    content: dict[str, Any] = {} if body is None else {"json": body}
     answer = await relay.http.post("/api/token/revoke", headers=bearer(credential), **content)
     if answer.status_code == 200:
         assert answer.json() == {"ok": True}

@@ -5,8 +5,9 @@ import time
 import pytest
 import trio
 
+from tests.support.client.streams import SseStream
 from tests.support.patience import PATIENCE
-from tests.support.relay_server import SseStream, open_stream, running_relay
+from tests.support.relay_server import open_stream, running_relay
 
 HOUR = 3600
 BEATS = 3  # heartbeats that come after the step: timers that took notice would wait, or be over

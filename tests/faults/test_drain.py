@@ -1,16 +1,16 @@
 """SIGTERM with a house full of readers, some of whom never read."""
 
-import json
 import signal
 from pathlib import Path
 
 import pytest
 import trio
 
+from tests.support.backlog import stuff
+from tests.support.client.streams import TRANSPORTS, Ended, stream
 from tests.support.ledger import Account, Ledger, load
 from tests.support.patience import eventually
 from tests.support.relay_process import Program, copy_data, running, send
-from tests.support.streams import DOORS, Caller, Ended, stream
 
 READERS = 1000  # that read, half of them on each door
 AT_ONCE = 50  # that open their stream: this is no test of a rush
@@ -30,7 +30,7 @@ async def attend(
     async with stream(program.port, door, account.session, insist=True) as opened:
         try:
             while True:
-                for last in await opened.next():
+                for last in await opened.read():
                     if last.get("type") == "hello":
                         task_status.started()
         except Ended as ended:
@@ -45,20 +45,6 @@ async def stall(
     async with stream(program.port, door, account.session, query, window=4096, insist=True):
         task_status.started()
         await trio.sleep_forever()
-
-
-async def stuff(program: Program, account: Account) -> None:
-    """More than the buffers between here and there hold, so that a write to them must wait."""
-    async with Caller(program.port) as caller:
-        line = json.dumps(
-            {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": "x" * 60_000}
-        ).encode()
-        for _ in range(8):
-            answer = await caller.insist(
-                *("POST", "/api/webhook/cli", account.hook),
-                *(b"\n".join([line] * 16), "application/x-ndjson"),
-            )
-            assert answer.status == 200
 
 
 async def test_sigterm_closes_every_reader_and_stalled_ones_do_not_use_up_the_grace(
@@ -78,12 +64,17 @@ async def everybody_leaves(program: Program) -> None:
     goodbyes: list[tuple[str, dict[str, object], int | None]] = []
     async with load(program, users=2, steady=1, hopping=0) as book, trio.open_nursery() as nursery:
         for n in range(STALLED):
-            await nursery.start(stall, program, deaf, DOORS[n % 2])
+            await nursery.start(stall, program, deaf, TRANSPORTS[n % 2])
         for first in range(0, READERS, AT_ONCE):
             async with trio.open_nursery() as opening:
                 for n in range(first, first + AT_ONCE):
                     opening.start_soon(
-                        nursery.start, attend, program, accounts[n % USERS], DOORS[n % 2], goodbyes
+                        nursery.start,
+                        attend,
+                        program,
+                        accounts[n % USERS],
+                        TRANSPORTS[n % 2],
+                        goodbyes,
                     )
         await book.goes_on()
         processes = program.postgres()

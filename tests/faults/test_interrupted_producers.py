@@ -13,10 +13,12 @@ from relay.db.append import settle, statement
 from relay.db.append_queue import Waiting
 from relay.db.pool import Connection, connect
 from relay.events import NewEvent, utc_now
+from tests.support.client.caller import Caller
+from tests.support.client.connection import connected
+from tests.support.client.streams import TRANSPORTS, Stream, stream
 from tests.support.ledger import Account, Ledger, load
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
-from tests.support.streams import DOORS, Caller, Stream, connected, stream
 
 CUTS = 40  # posts that are cut, at a random byte each
 WAITS_FOR_A_LOCK = """
@@ -85,7 +87,7 @@ async def received(opened: Stream, count: int) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     with trio.fail_after(PATIENCE):
         while len(events) < count:
-            events += [message for message in await opened.next() if "event_type" in message]
+            events += [message for message in await opened.read() if "event_type" in message]
     return events
 
 
@@ -94,16 +96,16 @@ async def test_a_late_commit_never_makes_a_reader_skip_a_seq(
 ) -> None:
     ledger = Ledger(plain_program)
     account, other = await ledger.enrol("one", []), await ledger.enrol("other", [])
-    seen: dict[str, list[int]] = {door: [] for door in DOORS}
+    seen: dict[str, list[int]] = {door: [] for door in TRANSPORTS}
 
     async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
         async with stream(
             plain_program.port, door, account.session, "?after=oldest", insist=True
         ) as opened:
-            await opened.next()
+            await opened.read()
             task_status.started()
             while len(seen[door]) < 4:
-                seen[door] += [m["seq"] for m in await opened.next() if "seq" in m]
+                seen[door] += [m["seq"] for m in await opened.read() if "seq" in m]
 
     async with (
         connect(database_url, timeout=PATIENCE) as slow,
@@ -112,8 +114,8 @@ async def test_a_late_commit_never_makes_a_reader_skip_a_seq(
         stream(plain_program.port, "sse", other.session, insist=True) as others,
         trio.open_nursery() as nursery,
     ):
-        await others.next()
-        for door in DOORS:
+        await others.read()
+        for door in TRANSPORTS:
             await nursery.start(watch, door)
         await slow.execute("BEGIN")
         assert (await append(slow, [account.user_id], ["first"]))[0] == 1
@@ -140,7 +142,7 @@ async def test_a_late_commit_never_makes_a_reader_skip_a_seq(
                 "untold",
             ]
             assert not second
-            assert seen == {door: [] for door in DOORS}
+            assert seen == {door: [] for door in TRANSPORTS}
             await slow.execute("COMMIT")
         assert second == [2]
         # one that is rolled back leaves no hole
@@ -150,7 +152,7 @@ async def test_a_late_commit_never_makes_a_reader_skip_a_seq(
         assert (await append(quick, [account.user_id], ["third"]))[0] == 3
         assert await append(slow, [account.user_id] * 2, ["first", "fourth"]) == [1, 4]
         await eventually(lambda: all(len(seqs) == 4 for seqs in seen.values()))
-    assert seen == {door: [1, 2, 3, 4] for door in DOORS}
+    assert seen == {door: [1, 2, 3, 4] for door in TRANSPORTS}
 
 
 async def test_concurrent_batches_never_deadlock(plain_program: Program, database_url: str) -> None:

@@ -8,11 +8,13 @@ import psutil
 import pytest
 import trio
 
+from tests.support.client.caller import Caller
+from tests.support.client.connection import Lost
+from tests.support.client.streams import TRANSPORTS, Ended, Refused, Stream, stream
 from tests.support.ledger import Account, Ledger, load
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
 from tests.support.relay_server import running_relay
-from tests.support.streams import DOORS, Caller, Ended, Lost, Refused, Stream, stream
 
 RESUMES = 800  # streams that come back at once; the soak has more
 MANY_RESUMES = 2000
@@ -55,12 +57,12 @@ async def restart(program: Program, resumes: int) -> None:
         while True:
             try:
                 async with stream(
-                    program.port, DOORS[n % 2], account.session, f"?after={cursor}"
+                    program.port, TRANSPORTS[n % 2], account.session, f"?after={cursor}"
                 ) as opened:
                     statuses[200] += 1
                     seqs: list[int] = []
                     while len(seqs) < 5:
-                        seqs += [m["seq"] for m in await opened.next() if "event_type" in m]
+                        seqs += [m["seq"] for m in await opened.read() if "event_type" in m]
                     missed.append(seqs)
                     return
             except Refused as refused:
@@ -97,7 +99,7 @@ async def come_and_go(program: Program, accounts: list[Account], seed: int, visi
     """Open a stream on some door, from somewhere, leave it in some way; again and again."""
     rng = random.Random(seed)
     for _ in range(visits):
-        account, door = rng.choice(accounts), rng.choice(DOORS)
+        account, door = rng.choice(accounts), rng.choice(TRANSPORTS)
         query = rng.choice(("", "?after=oldest", "?last=3"))
         try:
             with trio.move_on_after(rng.random() * 0.2):  # also within the handshake
@@ -109,7 +111,7 @@ async def come_and_go(program: Program, accounts: list[Account], seed: int, visi
 
 async def _read_on(opened: Stream) -> None:
     while True:
-        await opened.next()
+        await opened.read()
 
 
 async def churn(program: Program, visits: int, residents: int = 0) -> None:

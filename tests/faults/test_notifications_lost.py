@@ -4,7 +4,9 @@ How quick the line is, is measured by `python -m bench.across`: here it is shown
 the news, a notification or a look.
 """
 
+import operator
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,9 @@ import trio
 
 from relay.db.listener import NAME
 from relay.db.pool import connect
+from tests.support.client.streams import TRANSPORTS
 from tests.support.database_proxy import Line, line_to
 from tests.support.patience import PATIENCE
-from tests.support.streams import DOORS
 from tests.support.two_relays import BY_WORD_ALONE, pair_of
 
 
@@ -40,10 +42,10 @@ async def test_notifications_alone_carry_events_revokes_and_stream_counts(
         assert (cut["code"], cut["reason"]) == (4401, "revoked")
         assert await pair.there.metric('relay_streams_cut_total{reason="revoked"}') == 1
         with trio.fail_after(PATIENCE):
-            while (await pair.post()).json["watchers"] != len(DOORS):
+            while (await pair.post()).json["watchers"] != len(TRANSPORTS):
                 pass
         me = await pair.here.ask("/api/me", pair.account.session)
-        assert me.json["connections"] == len(DOORS)
+        assert me.json["connections"] == len(TRANSPORTS)
         assert await pair.there.metric("relay_backplane_processes") == 2
         await pair.everything_arrived()
 
@@ -70,7 +72,7 @@ async def test_a_terminated_listener_is_replaced_and_nothing_is_missed(
             for program in (pair.here, pair.there):
                 await program.shows(
                     "relay_backplane_reconnects_total",
-                    lambda reconnects, times=times: reconnects == times,
+                    partial(operator.eq, times),
                 )
                 assert await program.metric("relay_backplane_up") == 1
         await pair.are_in_touch()

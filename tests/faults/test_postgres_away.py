@@ -10,10 +10,12 @@ import trio
 
 from relay.db.embedded import running_postgres
 from relay.db.pool import connect
+from tests.support.client.caller import Caller
+from tests.support.client.protocol import Answer
+from tests.support.client.streams import stream
 from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program, copy_data, dsn, running, send
-from tests.support.streams import Answer, Caller, stream
 from tests.support.two_relays import HOUR
 
 TRUST = 2.5  # seconds that memory says who somebody is while no database does
@@ -194,7 +196,7 @@ async def test_what_a_timed_out_commit_stored_reaches_readers_when_it_is_repeate
         account = await Ledger(program).enrol("late", [])
         post = partial(producer.call, "POST", "/api/webhook/cli", account.hook, event)
         async with stream(program.port, "sse", account.session, insist=True) as reader:
-            assert (await reader.next())[0]["type"] == "hello"
+            assert (await reader.read())[0]["type"] == "hello"
             async with connect(dsn(program), timeout=PATIENCE) as elsewhere:
                 await elsewhere.execute("BEGIN")
                 await elsewhere.execute(
@@ -210,4 +212,4 @@ async def test_what_a_timed_out_commit_stored_reaches_readers_when_it_is_repeate
                     await trio.sleep(0.1)
                 again = json.loads(answer.body)
                 assert again["duplicate"]
-                assert [message["seq"] for message in await reader.next()] == [again["seq"]]
+                assert [message["seq"] for message in await reader.read()] == [again["seq"]]

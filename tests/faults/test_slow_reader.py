@@ -6,11 +6,12 @@ from functools import partial
 import psutil
 import trio
 
-from tests.faults.test_drain import stuff
+from tests.support.backlog import stuff
+from tests.support.client.caller import Caller
+from tests.support.client.streams import TRANSPORTS, stream
 from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
-from tests.support.streams import DOORS, Caller, stream
 
 BACKLOG = 20_000  # events stored before the reader comes
 PIECE, PAUSE = 8192, 0.003  # bytes it reads at a time, seconds it rests before
@@ -22,7 +23,7 @@ async def test_slow_readers_catch_up_to_the_last_event_while_live_goes_on(
 ) -> None:
     account = await Ledger(plain_program).enrol("u", [])
     process = psutil.Process(plain_program.pid)
-    last, reading = BACKLOG, len(DOORS)
+    last, reading = BACKLOG, len(TRANSPORTS)
     line = json.dumps(
         {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": "x" * 200}
     ).encode()
@@ -46,7 +47,7 @@ async def test_slow_readers_catch_up_to_the_last_event_while_live_goes_on(
             insist=True,
         ) as opened:
             while seq < last:
-                for message in await opened.next():
+                for message in await opened.read():
                     if "event_type" in message:
                         seq += 1
                         assert message["seq"] == seq
@@ -64,7 +65,7 @@ async def test_slow_readers_catch_up_to_the_last_event_while_live_goes_on(
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(publish)
-                for door in DOORS:
+                for door in TRANSPORTS:
                     nursery.start_soon(read, door)
     assert process.memory_info().rss - memory < ROOM
 
@@ -72,13 +73,13 @@ async def test_slow_readers_catch_up_to_the_last_event_while_live_goes_on(
 async def test_a_stalled_reader_ends_when_its_token_is_revoked(program: Program) -> None:
     account = await Ledger(program).enrol("u", [])
     await stuff(program, account)
-    for door in DOORS:
+    for door in TRANSPORTS:
         async with Caller(program.port) as caller:
             made = (await caller.insist("POST", "/api/token", account.session)).json
             async with stream(
                 *(program.port, door, made["token"], "?after=oldest"), window=4096, insist=True
             ) as opened:
-                client = opened.tcp.socket.getsockname()[1]
+                client = opened.connection.port
                 await eventually(partial(is_stuck, program.port, client))
                 assert await program.metric("relay_connected_sockets") == 1
                 answer = await caller.insist(

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.faults.test_workers import NONSENSE, Workers, statement
+from tests.support.client.connection import Lost
+from tests.support.databases import NONSENSE, statement
 from tests.support.ledger import load
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.relay_process import Program, copy_data, dsn, running
-from tests.support.streams import Lost
 from tests.support.two_relays import HOUR
+from tests.support.workers import Workers
 
 
 async def refusal(program: Program) -> str:

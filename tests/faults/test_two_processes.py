@@ -8,10 +8,11 @@ import httpx
 import pytest
 import trio
 
+from tests.support.client.caller import Caller
+from tests.support.client.streams import TRANSPORTS, Ended, stream
 from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE
 from tests.support.relay_process import Program, running
-from tests.support.streams import DOORS, Caller, Ended, stream
 
 
 @pytest.fixture
@@ -29,18 +30,18 @@ async def test_events_posted_on_one_reach_readers_on_the_other(
 ) -> None:
     here, there = pair
     account = await Ledger(here).enrol("u", [])
-    seen: dict[str, list[int]] = {door: [] for door in DOORS}
+    seen: dict[str, list[int]] = {door: [] for door in TRANSPORTS}
 
     async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
         async with stream(there.port, door, account.session, insist=True) as opened:
-            await opened.next()
+            await opened.read()
             task_status.started()
             while len(seen[door]) < 10:
-                seen[door] += [message["seq"] for message in await opened.next()]
+                seen[door] += [message["seq"] for message in await opened.read()]
 
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery, Caller(here.port) as caller:
-            for door in DOORS:
+            for door in TRANSPORTS:
                 await nursery.start(watch, door)
             for n in range(10):
                 body = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": n}
@@ -48,7 +49,7 @@ async def test_events_posted_on_one_reach_readers_on_the_other(
                     "POST", "/api/webhook/cli", account.hook, json.dumps(body).encode()
                 )
                 assert answer.status == 200
-    assert seen == {door: list(range(1, 11)) for door in DOORS}
+    assert seen == {door: list(range(1, 11)) for door in TRANSPORTS}
 
 
 async def test_a_revoke_on_one_closes_streams_on_the_other(
@@ -59,18 +60,18 @@ async def test_a_revoke_on_one_closes_streams_on_the_other(
 
     async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
         async with stream(there.port, door, account.hook, insist=True) as opened:
-            (hello,) = await opened.next()
+            (hello,) = await opened.read()
             assert hello["type"] == "hello"
             task_status.started()
-            (close,) = await opened.next()
+            (close,) = await opened.read()
             with pytest.raises(Ended) as ended:
-                await opened.next()
+                await opened.read()
         assert (close["type"], close["code"], close["reason"]) == ("close", 4401, "revoked")
         assert ended.value.code == 4401
 
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery, Caller(here.port) as caller:
-            for door in DOORS:
+            for door in TRANSPORTS:
                 await nursery.start(watch, door)
             answer = await caller.insist("POST", "/api/token/revoke", account.hook)
             assert answer.status == 200

@@ -1,52 +1,28 @@
 """Several workers under a supervisor: killed, failing, renewed, stopped, orphaned."""
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import psutil
 import pytest
 import trio
 
+from tests.support.client.caller import Caller
+from tests.support.client.connection import Lost
+from tests.support.client.streams import TRANSPORTS, Ended, stream
 from tests.support.commands import RELAY, complaints, environment
 from tests.support.commands import running as command
 from tests.support.database_proxy import line_to
+from tests.support.databases import NONSENSE, SENSE, statement
 from tests.support.ledger import Account, Ledger, load
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program, copy_data, dsn, lives, running, send
-from tests.support.streams import DOORS, Caller, Ended, Lost, stream
+from tests.support.workers import Workers
 
 MANY = 12  # streams at least, on both of two workers
-
-
-class Workers(Program):
-    """A Relay with two workers."""
-
-    def __init__(self, folder: Path, database_url: str | None = None, **settings: str) -> None:
-        super().__init__(folder, database_url, RELAY_WORKERS="2", TMPDIR=str(folder), **settings)
-
-    async def ready(self) -> None:
-        """All of them serve: one that starts reads its files later than another answers."""
-        await super().ready()
-        await self.says("worker_serves", 2)
-
-    def workers(self) -> list[psutil.Process]:
-        """The worker processes alive now that have an order."""
-        ordered = {line["pid"] for line in self.logged("worker_started")}
-        children = psutil.Process(self.pid).children()
-        return [child for child in children if child.pid in ordered and lives(child)]
-
-    def spare(self) -> int | None:
-        """The worker that has imported everything and waits for its order, once there is one."""
-        children = psutil.Process(self.pid).children()
-        return next((child.pid for child in children if child.name() == "relay spare"), None)
-
-    def metrics_folders(self) -> list[Path]:
-        return list(self.folder.glob("relay-metrics-*"))
 
 
 @pytest.fixture
@@ -63,14 +39,14 @@ class Seat:
 
     def __init__(self, opened: Any) -> None:
         self._opened = opened
-        self.port = opened.tcp.socket.getsockname()[1]
+        self.port = opened.connection.port
         self.last: dict[str, Any] = {}
         self.end: Ended | None = None
 
     async def watch(self) -> None:
         try:
             while True:
-                self.last = (await self._opened.next())[-1]
+                self.last = (await self._opened.read())[-1]
         except Ended as ended:
             self.end = ended
 
@@ -89,11 +65,11 @@ async def seated(program: Workers, account: Account) -> AsyncIterator[list[Seat]
         seats: list[Seat] = []
         workers = program.workers()
         while len(seats) < MANY or not all(any(map(at(worker), seats)) for worker in workers):
-            door = DOORS[len(seats) % 2]
+            door = TRANSPORTS[len(seats) % 2]
             opened = await stack.enter_async_context(
                 stream(program.port, door, account.session, insist=True)
             )
-            await opened.next()  # hello
+            await opened.read()  # hello
             seats.append(Seat(opened))
             nursery.start_soon(seats[-1].watch)
         yield seats
@@ -261,35 +237,12 @@ async def test_a_failed_reload_leaves_the_old_workers_serving(pair: Workers) -> 
     assert await pair.is_ready()
 
 
-async def statement(url: str, sql: str) -> None:
-    async def run() -> None:
-        connection = await asyncpg.connect(url)
-        await connection.execute(sql)
-        await connection.close()
-
-    await trio.to_thread.run_sync(asyncio.run, run())
-
-
-# a statement that is refused is waited out: what kills is an answer that nobody foresaw
-_TRIM = "trim_stream(uuid, bigint, bigint, timestamptz, integer)"
-NONSENSE = f"""
-    ALTER FUNCTION {_TRIM} RENAME TO real_trim_stream;
-    CREATE FUNCTION {_TRIM} RETURNS bigint LANGUAGE sql AS 'SELECT -1::bigint';
-    INSERT INTO users (user_id, epoch, active_at)
-        VALUES (gen_random_uuid(), 'e', now() - interval '100 days')
-"""
-SENSE = f"""
-    DROP FUNCTION {_TRIM};
-    ALTER FUNCTION real_{_TRIM} RENAME TO trim_stream
-"""
-
-
 async def test_a_worker_with_a_dead_background_task_is_replaced(
     pair: Workers,
 ) -> None:
     """Only one of them keeps house: what it trims is, for a while, less than nothing."""
     victim, other = sorted(pair.workers(), key=lambda worker: worker.create_time())
-    health: list[tuple[int, str]] = []
+    health: list[tuple[int, str | None]] = []
     async with trio.open_nursery() as nursery:
 
         async def look() -> None:

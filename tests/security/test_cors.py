@@ -1,23 +1,17 @@
 """What a page elsewhere may read: every answer where it is listed, none where it is not."""
 
-import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
 
 from relay.db.pool import connect
 from relay.web.middleware.cors import MAX_AGE, METHODS, READABLE, SENT
+from tests.support.all_answers import everything
+from tests.support.client.protocol import head
+from tests.support.origins import CORS, LISTED, SENDABLE
 from tests.support.patience import PATIENCE
-from tests.support.raw_client import head, raw_http
-from tests.support.relay_server import Relay, bearer, open_stream, running_relay
-from tests.unit.auth.test_origins import FOREIGN
-
-LISTED = ("https://app.example.com", "https://a.example.app", "http://127.0.0.1:1234")
-CORS = "https://app.example.com:443, https://*.example.app, http://127.0.0.1:1234"
-EVENT = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": {}}
-SENDABLE = [origin for origin in FOREIGN if re.fullmatch(r"[\x21-\x7e]*", origin)]
+from tests.support.relay_server import Relay, bearer, open_stream, raw_http, running_relay
 
 
 @pytest.fixture
@@ -42,40 +36,6 @@ def assert_readable(answer: httpx.Response, origin: str) -> None:
 def assert_closed(answer: httpx.Response) -> None:
     told = [name for name in answer.headers if name.lower().startswith("access-control-")]
     assert told == []
-
-
-async def everything(relay: Relay, headers: dict[str, str]) -> list[tuple[str, int, Any]]:
-    """Each kind of answer there is, and the status it must have."""
-    user = await relay.user()
-    mine, hook = bearer(user.session), bearer(await user.hook())
-    calls: list[tuple[int, str, str, dict[str, str], Any]] = [
-        (200, "GET", "/healthz", {}, None),
-        (200, "GET", "/", {}, None),
-        (200, "GET", "/console/relay-stream.js", {}, None),
-        (200, "GET", "/openapi.json", {}, None),
-        (200, "GET", "/docs", {}, None),
-        (200, "GET", "/api/me", mine, None),
-        (200, "GET", "/api/events", mine, None),
-        (200, "HEAD", "/api/sse", mine, None),
-        (201, "POST", "/api/rt/ticket", mine, {}),
-        (200, "POST", "/api/webhook/cli", hook, EVENT),
-        (400, "GET", "/api/events?after=nonsense", mine, None),
-        (401, "GET", "/api/me", {}, None),
-        (401, "GET", "/api/sse", bearer("broken"), None),
-        (403, "POST", "/api/webhook/cli", mine, EVENT),
-        (404, "GET", "/nowhere", {}, None),
-        (405, "PUT", "/api/me", {}, None),
-        (413, "POST", "/api/webhook/cli", hook, "x" * 200_000),
-        (415, "POST", "/api/webhook/cli", hook, None),
-        (422, "POST", "/api/webhook/cli", hook, {}),
-        (204, "DELETE", "/api/session", mine, None),
-    ]
-    found = []
-    for status, method, path, credential, body in calls:
-        given = {} if body is None else {"json": body}
-        answer = await relay.http.request(method, path, headers={**headers, **credential}, **given)
-        found.append((f"{method} {path}", status, answer))
-    return found
 
 
 @pytest.mark.parametrize("origin", LISTED)

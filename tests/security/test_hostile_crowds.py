@@ -1,8 +1,6 @@
 """Strangers by the thousand: they hold what they can, and others do not notice."""
 
 import resource
-import socket
-import struct
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,37 +11,37 @@ from tests.support.attackers import (
     Attacked,
     crowd,
     dialled,
-    heard,
     highest,
     others_are_served,
     post,
     unharmed,
 )
 from tests.support.attacks import ASKING, GUESSES, HALVES, guess
+from tests.support.client.caller import Caller
+from tests.support.client.connection import ClientConnection, connected
+from tests.support.client.protocol import head
+from tests.support.client.streams import Refused, stream
 from tests.support.ledger import Account, Ledger
 from tests.support.patience import eventually
-from tests.support.raw_client import head
 from tests.support.relay_process import Program, running
-from tests.support.streams import Caller, Refused, connected, stream
 
 THOUSANDS = 2_000
 AT_ONCE = 100  # of them that dial at one time
 PER_CONNECTION = 50 * 1024  # bytes that a silent one may cost
-LINGER = struct.pack("ii", 1, 0)
 
 
-async def hold_thousands(port: int) -> list[trio.SocketStream]:
+async def hold_thousands(port: int) -> list[ClientConnection]:
     """Connections that have said half a word each."""
     words = list(HALVES.values())
-    held: list[trio.SocketStream] = []
+    held: list[ClientConnection] = []
     dialling = trio.CapacityLimiter(AT_ONCE)
 
     async def dial(word: bytes) -> None:
         async with dialling:
-            tcp = await connected(port)
+            tcp = ClientConnection(await connected(port))
             held.append(tcp)
             if word:
-                await tcp.send_all(word)
+                await tcp.send(word)
 
     async with trio.open_nursery() as nursery:
         for n in range(THOUSANDS):
@@ -71,7 +69,7 @@ async def test_thousands_of_partial_requests_are_ended_and_leave_nothing(
         held = await hold_thousands(short_of_heads.port)
         async with trio.open_nursery() as nursery:
             for tcp in held:  # each is ended, though it says nothing more
-                nursery.start_soon(heard, tcp)
+                nursery.start_soon(tcp.rest)
         for tcp in held:
             await tcp.aclose()
 
@@ -88,9 +86,9 @@ async def test_resets_at_any_moment_leave_nothing(attacked: Attacked, victim: Ac
 
     async def reset(n: int) -> None:
         async with dialled(attacked.port) as tcp:
-            await tcp.send_all(said[n % len(said)])
+            await tcp.send(said[n % len(said)])
             await trio.sleep(n % 7 * 0.01)
-            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
+            tcp.reset_when_closed()
 
     async with unharmed(attacked), trio.open_nursery() as nursery:
         for n in range(500):
@@ -121,10 +119,10 @@ async def test_a_request_pipelined_behind_a_stream_ends_with_it(
 
             async def ask_on() -> None:
                 async with dialled(program.port) as tcp:
-                    await tcp.send_all(behind)
+                    await tcp.send(behind)
                     received = b""
                     while b"event: hello" not in received:
-                        received += await tcp.receive_some()
+                        received += await tcp.receive()
                     assert await live(program) > 0
                     assert received.count(b"HTTP/1.1 ") == 1  # the next one's turn has not come
 
@@ -165,13 +163,13 @@ async def test_a_process_out_of_descriptors_waits_and_recovers(attacked: Attacke
         Caller(attacked.port) as known,
         Caller(attacked.port) as newcomer,
     ):
-        await reader.next()
+        await reader.read()
         await post(known, account)
-        assert (await reader.next())[0]["seq"] == 1
+        assert (await reader.read())[0]["seq"] == 1
         most = attacked.itself.num_fds() + 20
         resource.prlimit(attacked.pid, resource.RLIMIT_NOFILE, (most, before[1]))
         try:
-            held = [await connected(attacked.port) for _ in range(60)]
+            held = [ClientConnection(await connected(attacked.port)) for _ in range(60)]
             await eventually(lambda: attacked.itself.num_fds() >= most)
             came_in = trio.Event()
 
@@ -183,7 +181,7 @@ async def test_a_process_out_of_descriptors_waits_and_recovers(attacked: Attacke
                 nursery.start_soon(come_in)
                 for seq in range(2, 12):  # who is in already is served
                     await post(known, account)
-                    assert (await reader.next())[0]["seq"] == seq
+                    assert (await reader.read())[0]["seq"] == seq
                 assert not came_in.is_set()  # it is in the queue, not refused and not lost
                 for tcp in held:
                     await tcp.aclose()
@@ -191,7 +189,7 @@ async def test_a_process_out_of_descriptors_waits_and_recovers(attacked: Attacke
         finally:
             resource.prlimit(attacked.pid, resource.RLIMIT_NOFILE, before)
         await others_are_served(attacked, account)
-        assert (await reader.next())[0]["seq"] == 12
+        assert (await reader.read())[0]["seq"] == 12
 
 
 async def test_with_few_descriptors_excess_connections_get_503(

@@ -12,7 +12,6 @@ from tests.support.attackers import (
     crowd,
     dialled,
     for_ever,
-    heard,
     highest,
     others_are_served,
     post,
@@ -20,9 +19,9 @@ from tests.support.attackers import (
     unharmed,
 )
 from tests.support.attacks import BOMBS, CHUNK, CHUNKED, ENDLESS, JSON, shout
+from tests.support.client.caller import Caller
+from tests.support.client.protocol import head
 from tests.support.ledger import Account
-from tests.support.raw_client import head
-from tests.support.streams import Caller
 
 CROWD = 200  # strangers at one time
 ENOUGH = 64 * MIB  # of a body that nobody reads
@@ -31,7 +30,7 @@ ENOUGH = 64 * MIB  # of a body that nobody reads
 async def test_slowloris_headers_block_no_other_client(attacked: Attacked, victim: Account) -> None:
     async def drip() -> None:
         async with dialled(attacked.port) as tcp:
-            await tcp.send_all(b"GET / HTTP/1.1\r\nHost: relay\r\nX-Slow: ")
+            await tcp.send(b"GET / HTTP/1.1\r\nHost: relay\r\nX-Slow: ")
             dripping.release()
             await for_ever(tcp, b"x", 0.1)
 
@@ -48,9 +47,9 @@ async def test_slowloris_headers_block_no_other_client(attacked: Attacked, victi
 async def test_slowloris_headers_are_ended_by_the_timeout(short_of_heads: Attacked) -> None:
     async def drip() -> None:
         async with dialled(short_of_heads.port) as tcp, trio.open_nursery() as nursery:
-            await tcp.send_all(b"GET / HTTP/1.1\r\nHost: relay\r\nX-Slow: ")
+            await tcp.send(b"GET / HTTP/1.1\r\nHost: relay\r\nX-Slow: ")
             nursery.start_soon(for_ever, tcp, b"x", 0.1)
-            assert await heard(tcp) == b""
+            assert await tcp.rest() == b""
             nursery.cancel_scope.cancel()
 
     async with unharmed(short_of_heads):
@@ -67,10 +66,10 @@ async def test_dripping_bodies_are_refused_with_408(
 
     async def drip() -> None:
         async with dialled(short_of_bodies.port) as tcp:
-            await tcp.send_all(asked)
+            await tcp.send(asked)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(for_ever, tcp, piece, 0.1)
-                answers.append(await heard(tcp))
+                answers.append(await tcp.rest())
                 nursery.cancel_scope.cancel()
 
     async with unharmed(short_of_bodies):
@@ -106,7 +105,7 @@ async def test_an_endless_body_behind_a_stream_costs_no_memory(
     async def shout_on() -> None:
         nonlocal sent
         while True:
-            await tcp.send_all(CHUNK)
+            await tcp.send(CHUNK)
             sent += len(CHUNK)
 
     async with (
@@ -115,8 +114,8 @@ async def test_an_endless_body_behind_a_stream_costs_no_memory(
         Caller(attacked.port) as caller,
         trio.open_nursery() as nursery,
     ):
-        await tcp.send_all(asked)
-        while b"event: hello" not in await tcp.receive_some():
+        await tcp.send(asked)
+        while b"event: hello" not in await tcp.receive():
             pass
         was = attacked.memory()
         nursery.start_soon(shout_on)
@@ -126,7 +125,7 @@ async def test_an_endless_body_behind_a_stream_costs_no_memory(
                 before = sent
                 for _ in range(20):  # each time its loop has turned
                     await post(caller, victim)
-                    while b'"event_type":"log"' not in await tcp.receive_some():
+                    while b'"event_type":"log"' not in await tcp.receive():
                         pass
             assert memory() - was < 8 * MIB
         nursery.cancel_scope.cancel()

@@ -9,7 +9,6 @@ from tests.support.attackers import (
     besieged,
     crowd,
     dialled,
-    heard,
     highest,
     others_are_served,
     unharmed,
@@ -19,11 +18,11 @@ from tests.support.attacks import (
     ENDINGS,
     FIN_CLOSE,
     FLOODS,
-    frame,
     handshake,
     pour,
     talk,
 )
+from tests.support.client.protocol import masked
 from tests.support.ledger import Account
 
 AT_ONCE = 50
@@ -49,8 +48,8 @@ async def test_hostile_messages_end_with_their_close_code_and_cost_no_memory(
 
 async def test_offered_compression_is_never_negotiated(attacked: Attacked, victim: Account) -> None:
     async with unharmed(attacked), dialled(attacked.port) as tcp:
-        await tcp.send_all(handshake(victim, COMPRESSED) + frame(FIN_CLOSE, b""))
-        answer = await heard(tcp)
+        await tcp.send(handshake(victim, COMPRESSED) + masked(FIN_CLOSE, b""))
+        answer = await tcp.rest()
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert b"sec-websocket-extensions" not in answer.lower()
 

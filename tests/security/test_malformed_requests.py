@@ -8,34 +8,17 @@ import trio
 import trio.testing
 from quart_trio import QuartTrio
 
+from tests.support.client.connection import ClientConnection
+from tests.support.client.protocol import masked
 from tests.support.server.echo import quart_echo
-from tests.support.server.frames import masked
-from tests.support.server.stage import Client, Server, get, serving
+from tests.support.server.mutations import CHUNKED, HANDSHAKE, POST, mutated, replaced
+from tests.support.server.stage import Server, get, serving
 
 SEED = 6455
 MUTATIONS = 3_000  # about ten seconds on a slow core
 AT_ONCE = 50
 
-HANDSHAKE = get(
-    "/ws",
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Protocol: relay.v1",
-    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
-)
-POST = b"POST /echo HTTP/1.1\r\nHost: relay\r\nContent-Length: 4\r\n\r\nbody"
-CHUNKED = (
-    b"POST /echo HTTP/1.1\r\nHost: relay\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"4\r\nbody\r\n0\r\n\r\n"
-)
 FRAMES = masked(0x01, b"he") + masked(0x89, b"ping") + masked(0x80, b"llo") + masked(0x82, b"\x00")
-
-
-def replaced(old: bytes, new: bytes) -> bytes:
-    assert old in HANDSHAKE
-    return HANDSHAKE.replace(old, new)
 
 
 KILLERS = {
@@ -118,7 +101,7 @@ def app() -> QuartTrio:
 
 async def probe(server: Server, said: bytes, *, half_close: bool = True) -> None:
     """Say something and hang up, whatever is answered."""
-    client = Client(await trio.open_tcp_stream("127.0.0.1", server.port))
+    client = ClientConnection(await trio.open_tcp_stream("127.0.0.1", server.port))
     async with client.stream:
         try:
             await client.send(said)
@@ -162,23 +145,3 @@ async def test_no_random_mutation_ends_the_server(app: QuartTrio) -> None:
                     nursery.start_soon(probe, server, one)
         await assert_well(server, "mutations")
         await server.observer.until(lambda: server.observer.live == 0)
-
-
-def mutated(original: bytes, random: Random) -> bytes:
-    """The original with a few bytes changed, removed, repeated or put in."""
-    said = bytearray(original)
-    for _ in range(random.randint(1, 6)):
-        at = random.randrange(len(said) + 1)
-        span = slice(at, at + random.choice((1, 1, 1, 2, 8, 64)))
-        kind = random.randrange(5)
-        if kind == 0:
-            said[at:at] = random.randbytes(random.choice((1, 1, 2, 8)))
-        elif kind == 1:
-            said[span] = random.randbytes(len(said[span]))
-        elif kind == 2:
-            del said[span]
-        elif kind == 3:
-            said[at:at] = said[span]
-        elif said[span]:
-            said[span.start] ^= 1 << random.randrange(8)
-    return bytes(said)

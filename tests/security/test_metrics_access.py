@@ -3,8 +3,7 @@
 import pytest
 
 from tests.support.ports import HeldPort
-from tests.support.raw_client import raw_http
-from tests.support.relay_server import Relay, bearer, running_relay
+from tests.support.relay_server import Relay, bearer, raw_http, running_relay
 
 TOKEN = "metrics-token-0123456789"
 FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")

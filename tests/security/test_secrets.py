@@ -12,14 +12,14 @@ import trio
 from standardwebhooks import Webhook
 
 from relay.db.pool import connect
-from tests.security.test_webhook_signatures import signed_headers
 from tests.support.attackers import dialled, said
+from tests.support.client.protocol import HANDSHAKE, head
+from tests.support.client.streams import stream
 from tests.support.database_proxy import Line, line_to
 from tests.support.patience import PATIENCE
-from tests.support.raw_client import HANDSHAKE, head
 from tests.support.relay_process import Program, running
 from tests.support.relay_server import bearer
-from tests.support.streams import stream
+from tests.support.webhook_signatures import signed_headers
 
 EVENT = '{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":%s}'
 FORGED = '{"event":"forged","level":"error"}'
@@ -75,10 +75,10 @@ class Everybody:
         """A request that opens a stream; it is left once that has greeted."""
         answer = b""
         async with dialled(self.program.port) as tcp:
-            await tcp.send_all(request)
+            await tcp.send(request)
             with trio.fail_after(PATIENCE):
                 while b'"type":"hello"' not in answer:
-                    more = await tcp.receive_some()
+                    more = await tcp.receive()
                     assert more, answer
                     answer += more
         self._note(request, answer)
@@ -176,7 +176,7 @@ async def everything_right(e: Everybody, session: str, hook: str, signer: str, s
     for door in ("websocket", "sse"):
         async with stream(e.program.port, door, hook, "?after=oldest") as reader:
             with trio.fail_after(PATIENCE):
-                while not any(payload in str(message) for message in await reader.next()):
+                while not any(payload in str(message) for message in await reader.read()):
                     pass
     for path, more in (("/api/rt", HANDSHAKE), ("/api/sse", {"Connection": "close"})):
         minted = await e.ask("POST", "/api/rt/ticket", status=201, **bearer(session))
@@ -199,7 +199,9 @@ async def everything_wrong(e: Everybody, session: str, hook: str) -> None:
         await e.ask("GET", f"/{token}", status=404)
         await e.ask("GET", f"/api/token/{token}", status=404)
         await e.ask("GET", f"/console/{token}", status=404)
-        await e.ask("GET", "/", **{"User-Agent": token, "Referer": f"{e.program.url}/?t={token}"})
+        await e.ask(
+            "GET", "/", "", None, **{"User-Agent": token, "Referer": f"{e.program.url}/?t={token}"}
+        )
         await e.ask("POST", "/api/user", status=403, Origin=f"https://{token[-40:]}.example")
         await e.ask("GET", "/api/me", status=401, Authorization=f"Basic {token}")
         await e.ask("GET", "/api/me", status=401, Authorization=f"Token {token}")
@@ -267,7 +269,7 @@ async def our_own_faults(e: Everybody, session: str, hook: str) -> None:
         await e.ask("GET", f"/api/sse?ticket={ticket}", status=500)
         body = json.dumps({"name": name})
         await e.ask("POST", "/api/token", body, 500, **bearer(session))
-        await e.ask("POST", "/api/webhook/cli", EVENT % f'"{payload}"', **bearer(hook))
+        await e.ask("POST", "/api/webhook/cli", EVENT % f'"{payload}"', None, **bearer(hook))
         for table in ("tickets", "tokens", "trimmed_events"):
             await database.execute(f"ALTER TABLE elsewhere_{table} RENAME TO {table}")
 
@@ -283,5 +285,5 @@ async def an_outage(e: Everybody, session: str, hook: str) -> None:
     e.line.flow()
 
     with trio.fail_after(PATIENCE):
-        while (await e.ask("GET", "/api/me", **bearer(session))).status_code == 503:
+        while (await e.ask("GET", "/api/me", "", None, **bearer(session))).status_code == 503:
             pass

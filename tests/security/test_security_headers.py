@@ -3,10 +3,9 @@
 import httpx
 
 from relay.web.middleware.security_headers import DATA, HSTS, PAGE, Headers
-from tests.e2e.test_page_credentials import behind_https
-from tests.security.test_cors import everything
-from tests.support.raw_client import handshake, head, raw_http
-from tests.support.relay_server import Relay, bearer, open_stream
+from tests.support.all_answers import everything
+from tests.support.client.protocol import head
+from tests.support.relay_server import Relay, bearer, behind_https, handshake, open_stream, raw_http
 
 NAMES = {name for name, _ in (*PAGE, *DATA, *HSTS)}
 

@@ -1,8 +1,6 @@
 """Signed requests on a running server, made by Standard Webhooks' own library."""
 
 import json
-import time
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -10,22 +8,13 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.support.relay_server import Relay, User, bearer
+from tests.support.webhook_signatures import signed_headers
 
 BODY = json.dumps({"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": {"ü": 1}})
 LINES = "".join(
     json.dumps({"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": n}) + "\n"
     for n in range(3)
 )
-
-
-def signed_headers(webhook: Any, message_id: str, body: str, *, age: float = 0) -> dict[str, str]:
-    """The three headers, as the library makes them."""
-    then = datetime.fromtimestamp(int(time.time() - age), UTC)
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(int(then.timestamp())),
-        "webhook-signature": webhook.sign(message_id, then, body),
-    }
 
 
 class Producer:

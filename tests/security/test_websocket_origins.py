@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.security.test_cors import CORS, LISTED, SENDABLE
-from tests.support.raw_client import handshake
-from tests.support.relay_server import Relay, User, bearer, running_relay
+from tests.support.origins import CORS, LISTED, SENDABLE
+from tests.support.relay_server import Relay, User, bearer, handshake, running_relay
 
 
 @pytest.fixture

@@ -8,18 +8,21 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 
 ALTERED = "TEST_ALTERED"  # JSON: names of constants with their modules, and what they are to be
 
 
-def main() -> None:
+def run() -> None:
     if sys.argv[1] == "serve":
-        from relay.cli import serve
-        from relay.cli.main import main as start
+        from relay.cli import main, serve
 
-        serve.WORKER = (sys.executable, "-m", "tests.support.altered_relay")
+        vars(serve)["WORKER"] = (sys.executable, "-m", "tests.support.altered_relay")
+        start: Callable[[], None] = main.main
     else:
-        from relay.cli.worker import main as start
+        from relay.cli import worker
+
+        start = worker.main
     for name, value in json.loads(os.environ[ALTERED]).items():
         module, _, constant = name.rpartition(".")
         found = importlib.import_module(module)
@@ -29,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -8,14 +8,14 @@ import psutil
 import trio
 import trio.lowlevel
 
+from tests.support.client.caller import Caller
+from tests.support.client.connection import BROKEN, ClientConnection, connected
 from tests.support.ledger import Account
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
-from tests.support.streams import Caller, connected
 
 NEVER = 600.0  # seconds: a timeout that no test waits for, and that no slow machine reaches
 SERVED = 5  # requests of somebody else that are answered while an attack goes on
-OPEN_FAILED = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 MIB = 2**20
 EVENT = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":{}}'
@@ -127,35 +127,26 @@ async def besieged(count: int, stranger: Callable[[], Awaitable[object]]) -> Asy
 
 
 @asynccontextmanager
-async def dialled(port: int) -> AsyncIterator[trio.SocketStream]:
-    async with await connected(port) as tcp:
-        yield tcp
-
-
-async def heard(tcp: trio.SocketStream) -> bytes:
-    """Everything until the end, by a reset, too."""
-    said = bytearray()
-    with suppress(*OPEN_FAILED):
-        while data := await tcp.receive_some(65_536):
-            said += data
-    return bytes(said)
+async def dialled(port: int) -> AsyncIterator[ClientConnection]:
+    async with ClientConnection(await connected(port)) as connection:
+        yield connection
 
 
 async def said(port: int, *pieces: bytes) -> bytes:
     """What is answered to so many bytes, until the end."""
     async with dialled(port) as tcp:
-        with suppress(*OPEN_FAILED):
+        with suppress(*BROKEN):
             for piece in pieces:
-                await tcp.send_all(piece)
+                await tcp.send(piece)
                 await trio.lowlevel.checkpoint()
-        return await heard(tcp)
+        return await tcp.rest()
 
 
-async def for_ever(tcp: trio.SocketStream, piece: bytes, pause: float = 0.0) -> None:
+async def for_ever(tcp: ClientConnection, piece: bytes, pause: float = 0.0) -> None:
     """Say the same again and again until the other side has enough."""
-    with suppress(*OPEN_FAILED):
+    with suppress(*BROKEN):
         while True:
-            await tcp.send_all(piece)
+            await tcp.send(piece)
             await trio.sleep(pause)
 
 

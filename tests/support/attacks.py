@@ -7,10 +7,9 @@ import random
 
 import trio
 
-from tests.support.attackers import dialled, for_ever, heard
+from tests.support.attackers import dialled, for_ever
+from tests.support.client.protocol import HANDSHAKE, head, masked
 from tests.support.ledger import Account
-from tests.support.raw_client import HANDSHAKE, head
-from tests.support.server.frames import masked
 
 JSON = "Content-Type: application/json"
 CHUNKED = "Transfer-Encoding: chunked"
@@ -45,11 +44,9 @@ async def shout(port: int, account: Account, where: str) -> bytes:
     method, path, _ = ENDLESS[where]
     token = account.hook if "webhook" in path else account.session
     async with dialled(port) as tcp, trio.open_nursery() as nursery:
-        await tcp.send_all(
-            head(path, f"Authorization: Bearer {token}", JSON, CHUNKED, method=method)
-        )
+        await tcp.send(head(path, f"Authorization: Bearer {token}", JSON, CHUNKED, method=method))
         nursery.start_soon(for_ever, tcp, CHUNK)
-        answer = await heard(tcp)
+        answer = await tcp.rest()
         nursery.cancel_scope.cancel()
     return await shout(port, account, where) if answer.startswith(AWAY) else answer
 
@@ -92,27 +89,16 @@ def close_code(received: bytes) -> int:
     return int.from_bytes(received[at + 2 : at + 4], "big")
 
 
-def frame(first: int, payload: bytes) -> bytes:
-    """A client's frame of any size, masked with zeros."""
-    if len(payload) < 126:
-        return masked(first, payload)
-    size = len(payload)
-    length = (
-        b"\xfe" + size.to_bytes(2, "big") if size < 2**16 else b"\xff" + size.to_bytes(8, "big")
-    )
-    return bytes((first,)) + length + bytes(4) + payload
-
-
 ENDINGS = {
-    "fragments without end": (frame(0x01, b"x" * 4000), frame(0x00, b"x" * 4000), 1009),
+    "fragments without end": (masked(0x01, b"x" * 4000), masked(0x00, b"x" * 4000), 1009),
     "a frame without end": (b"\x82\xff" + (2**62).to_bytes(8, "big") + bytes(4), b"x" * 4096, 1009),
-    "a frame over the limit": (frame(0x81, b"x" * 200_000), b"", 1009),
-    "messages without end": (frame(0x81, b"x"), frame(0x81, b"x"), 4429),
-    "empty messages": (frame(0x82, b""), frame(0x82, b""), 4429),
-    "text that is none": (frame(0x81, b"\xff\xfe"), b"", 1007),
-    "half a character for ever": (frame(0x01, b"\xe2\x82"), frame(0x00, b"\xe2"), 1007),
+    "a frame over the limit": (masked(0x81, b"x" * 200_000), b"", 1009),
+    "messages without end": (masked(0x81, b"x"), masked(0x81, b"x"), 4429),
+    "empty messages": (masked(0x82, b""), masked(0x82, b""), 4429),
+    "text that is none": (masked(0x81, b"\xff\xfe"), b"", 1007),
+    "half a character for ever": (masked(0x01, b"\xe2\x82"), masked(0x00, b"\xe2"), 1007),
     "a length that cannot be": (b"\x82\xff" + b"\xff" * 8, b"", 1002),
-    "a bomb though nothing was agreed on": (frame(0xC1, bytes(117)), b"", 1002),
+    "a bomb though nothing was agreed on": (masked(0xC1, bytes(117)), b"", 1002),
     "rubbish": (random.Random(7).randbytes(5_000), b"", 1002),
 }
 
@@ -121,10 +107,10 @@ async def talk(port: int, account: Account, ending: str) -> int:
     """Frames that may not be, until the end; the code it ends with."""
     first, then, _ = ENDINGS[ending]
     async with dialled(port) as tcp, trio.open_nursery() as nursery:
-        await tcp.send_all(handshake(account, COMPRESSED) + first)
+        await tcp.send(handshake(account, COMPRESSED) + first)
         if then:
             nursery.start_soon(for_ever, tcp, then)
-        received = await heard(tcp)
+        received = await tcp.rest()
         nursery.cancel_scope.cancel()
     if received.startswith(AWAY):
         return await talk(port, account, ending)
@@ -132,20 +118,20 @@ async def talk(port: int, account: Account, ending: str) -> int:
 
 
 FLOODS = {
-    "pings": frame(0x89, b"x" * 125),
-    "empty pings": frame(0x89, b""),
-    "pongs": frame(0x8A, b""),
-    "empty fragments": frame(0x00, b""),
+    "pings": masked(0x89, b"x" * 125),
+    "empty pings": masked(0x89, b""),
+    "pongs": masked(0x8A, b""),
+    "empty fragments": masked(0x00, b""),
 }
 
 
 async def pour(port: int, account: Account, flood: str, *, listens: bool) -> None:
     """Frames that cost their sender nothing, until the connection is cut."""
     async with dialled(port) as tcp, trio.open_nursery() as nursery:
-        await tcp.send_all(handshake(account) + frame(0x01, b""))
+        await tcp.send(handshake(account) + masked(0x01, b""))
         if listens:
             nursery.start_soon(for_ever, tcp, FLOODS[flood] * 1_000)
-            received = await heard(tcp)
+            received = await tcp.rest()
             assert received.startswith(AWAY) or close_code(received) == 1008
             nursery.cancel_scope.cancel()
         else:
@@ -165,8 +151,8 @@ async def guess(port: int, account: Account, first: int) -> int:
     ]
     asked.append(head("/nowhere", CLOSE, method="GET"))
     async with dialled(port) as tcp, trio.open_nursery() as nursery:
-        nursery.start_soon(tcp.send_all, b"".join(asked))
-        return (await heard(tcp)).count(b"HTTP/1.1 401 ")
+        nursery.start_soon(tcp.send, b"".join(asked))
+        return (await tcp.rest()).count(b"HTTP/1.1 401 ")
 
 
 def _bad(good: str, n: int) -> str:

@@ -1,19 +1,22 @@
-"""Databases of one Postgres, each a test's own for as long as it runs.
+"""Databases for tests: made, opened, changed behind Relay's back.
 
-To empty a migrated database takes a tenth of the time that a new one takes. So it serves one test
-after another, as long as the tests leave nothing behind in it but rows, and few of them.
+Each belongs to one test for as long as it runs. To empty a migrated database takes a tenth of the
+time that a new one takes, so it serves one test after another, as long as the tests leave nothing
+in it but rows, and few of them.
 """
 
 import asyncio
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import asyncpg
 import trio
 
+from relay.db.pool import Database, connect, open_database
 from relay.db.source import bring_up_to_date
 from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.relay_server import User
 
 TEMPLATE = "relay_template"
 FEW_ROWS = 500  # so many dead ones may lie on the pages that the next test reads
@@ -63,7 +66,7 @@ class Databases:
 
     def prepare(self) -> None:
         """Make the migrated database that the others are copies of."""
-        asyncio.run(_statement(self._dsn, f"CREATE DATABASE {TEMPLATE}"))
+        asyncio.run(execute(self._dsn, f"CREATE DATABASE {TEMPLATE}"))
         template = self._address(TEMPLATE)
         trio.run(lambda: bring_up_to_date(template, apply=True, timeout=10))
         self._schema = asyncio.run(_value(template, SCHEMA))
@@ -94,7 +97,7 @@ class Databases:
 
     def _create(self, options: str = "") -> str:
         name = f"test_{secrets.token_hex(6)}"
-        asyncio.run(_statement(self._dsn, f"CREATE DATABASE {name} {options}"))
+        asyncio.run(execute(self._dsn, f"CREATE DATABASE {name} {options}"))
         return name
 
     async def _emptied(self, name: str) -> bool:
@@ -124,12 +127,50 @@ class Databases:
         async with asyncio.timeout(PATIENCE):
             while True:
                 with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
-                    await _statement(self._dsn, f"DROP DATABASE {name} WITH (FORCE)")
+                    await execute(self._dsn, f"DROP DATABASE {name} WITH (FORCE)")
                     return
                 await asyncio.sleep(LOOK_EVERY)
 
 
-async def _statement(dsn: str, sql: str) -> None:
+@asynccontextmanager
+async def database_of(url: str) -> AsyncIterator[Database]:
+    async with open_database(url, connections=2, timeout=PATIENCE) as database:
+        yield database
+
+
+async def trim(database_url: str, user: User, oldest: int) -> None:
+    """As retention does it: what is older is gone, and the stream knows."""
+    async with connect(database_url, timeout=PATIENCE) as database:
+        await database.execute(
+            "DELETE FROM events WHERE user_id = $1::text::uuid AND seq < $2", user.user_id, oldest
+        )
+        await database.execute(
+            "UPDATE users SET oldest_seq = $2 WHERE user_id = $1::text::uuid", user.user_id, oldest
+        )
+
+
+async def statement(url: str, sql: str) -> None:
+    """Execute a statement from trio."""
+    await trio.to_thread.run_sync(asyncio.run, execute(url, sql))
+
+
+# Relay waits out a refused statement; an answer that no code expects ends its process
+_TRIM = "trim_stream(uuid, bigint, bigint, timestamptz, integer)"
+
+NONSENSE = f"""
+    ALTER FUNCTION {_TRIM} RENAME TO real_trim_stream;
+    CREATE FUNCTION {_TRIM} RETURNS bigint LANGUAGE sql AS 'SELECT -1::bigint';
+    INSERT INTO users (user_id, epoch, active_at)
+        VALUES (gen_random_uuid(), 'e', now() - interval '100 days')
+"""
+
+SENSE = f"""
+    DROP FUNCTION {_TRIM};
+    ALTER FUNCTION real_{_TRIM} RENAME TO trim_stream
+"""
+
+
+async def execute(dsn: str, sql: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(sql)

@@ -14,9 +14,12 @@ from typing import Any
 
 import trio
 
+from tests.support.client.caller import RETRY_INTERVAL, Caller
+from tests.support.client.connection import Lost
+from tests.support.client.protocol import Answer
+from tests.support.client.streams import TRANSPORTS, Ended, Refused, stream
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
-from tests.support.streams import AGAIN, DOORS, Answer, Caller, Ended, Lost, Refused, stream
 
 PAUSE = 0.02  # seconds between two posts of one producer: a load, not a benchmark
 IN_A_ROW = 20  # posts alike, after which another kind is not expected
@@ -174,7 +177,7 @@ class Ledger:
             if attempt.status is not None:
                 self._check_refusal(answer)
                 doubtful = True
-            await trio.sleep(AGAIN)
+            await trio.sleep(RETRY_INTERVAL)
 
     def _check_refusal(self, answer: Answer) -> None:
         if answer.status != 503:
@@ -226,13 +229,13 @@ class Ledger:
             except Refused as refused:
                 reader.refusals.append(refused.answer.status)
                 self._check_refusal(refused.answer)
-                await trio.sleep(AGAIN)
+                await trio.sleep(RETRY_INTERVAL)
             except Lost:
-                await trio.sleep(AGAIN)
+                await trio.sleep(RETRY_INTERVAL)
             except Ended as ended:
                 reader.ends.append(ended.code)
             if reader.hops:
-                reader.door = DOORS[1 - DOORS.index(reader.door)]
+                reader.door = TRANSPORTS[1 - TRANSPORTS.index(reader.door)]
                 at = rng.choice(self.programs)
 
     async def _watch(
@@ -240,7 +243,7 @@ class Ledger:
     ) -> None:
         asked, greeted, start = reader.cursor, False, len(reader.seen)
         while patience is None or len(reader.seen) < start + patience:
-            for message in await opened.next():
+            for message in await opened.read():
                 if not greeted:
                     greeted = True
                     self._check_hello(account, asked, message)
@@ -371,8 +374,8 @@ async def load(
     ledger = Ledger(*programs, fill=fill)
     async with trio.open_nursery() as nursery:
         for n in range(users):
-            readers = [Reader(DOORS[m % 2], hops=False) for m in range(steady)]
-            readers += [Reader(DOORS[m % 2], hops=True) for m in range(hopping)]
+            readers = [Reader(TRANSPORTS[m % 2], hops=False) for m in range(steady)]
+            readers += [Reader(TRANSPORTS[m % 2], hops=True) for m in range(hopping)]
             account = await ledger.enrol(f"user{n}", readers)
             for reader in readers:
                 nursery.start_soon(ledger.read, account, reader)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+from collections.abc import Iterator
 
 from tests.support.packages import EXTRAS, PROJECT, ROOT, closure
 
@@ -53,7 +54,9 @@ def licence(package: str) -> str:
         for line in metadata.get_all("Classifier") or []
         if line.startswith("License :: ")
     ]
-    said = (metadata.get(key) for key in ("License-Expression", "License"))
+    said: Iterator[str] = (
+        (metadata.get_all(key) or [""])[0] for key in ("License-Expression", "License")
+    )
     for words in (*said, " OR ".join(_SPDX.get(line, line) for line in classified)):
         if words == "UNKNOWN":  # setuptools once wrote that for no licence
             continue

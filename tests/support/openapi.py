@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 from jsonschema import Draft202012Validator, FormatChecker
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from relay.app import create_app
@@ -50,7 +50,7 @@ def resolved(value: dict[str, Any], root: dict[str, Any] | None = None) -> dict[
 
 def validator(schema: dict[str, Any], root: dict[str, Any] | None = None) -> Draft202012Validator:
     """A validator of a schema that points into the document."""
-    whole = Resource(contents=document() if root is None else root, specification=DRAFT202012)
+    whole = DRAFT202012.create_resource(document() if root is None else root)
     registry: Registry[Any] = Registry().with_resource(ROOT, whole)
     return Draft202012Validator(
         # times have a pattern; the checker's own idea of them knows no leap second

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -15,9 +15,11 @@ import psutil
 import trio
 
 from tests.support.altered_relay import ALTERED
+from tests.support.client.caller import Caller
+from tests.support.client.connection import Lost
+from tests.support.client.protocol import Answer
 from tests.support.patience import PATIENCE, eventually
 from tests.support.ports import HeldPort
-from tests.support.streams import Answer, Caller, Lost
 
 ROOT = Path(__file__).parents[2]
 KEYS = "test:" + "0123456789abcdef" * 3
@@ -68,7 +70,7 @@ class Program:
             **({"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}),
             **settings,
         }
-        self.altered: dict[str, object] = {}  # constants, named with their modules
+        self.altered: Mapping[str, object] = {}  # constants, named with their modules
         self.starts = 0
         self._process: trio.Process | None = None
         self._output: IO[bytes] | None = None

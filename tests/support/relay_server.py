@@ -1,21 +1,22 @@
 """A serving Relay and people who use it, for tests that go over real sockets."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import h11
 import httpx
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
 from relay.auth import credentials
 from relay.config.settings import Settings
 from relay.serving import serve_relay, server_config
+from tests.support.client.connection import ClientConnection, connected
+from tests.support.client.protocol import HANDSHAKE, head
+from tests.support.client.streams import WebSocketStream, stream
 from tests.support.openapi import documented
 from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 
 KEYS = "test:" + "0123456789abcdef" * 3
 
@@ -30,6 +31,16 @@ class Relay:
         self.url = url
         self.http = http
 
+    @property
+    def host(self) -> str:
+        return httpx.URL(self.url).host
+
+    @property
+    def port(self) -> int:
+        port = httpx.URL(self.url).port
+        assert port is not None
+        return port
+
     async def user(self) -> "User":
         answer = await self.http.post("/api/user")
         assert answer.status_code == 201, answer.text
@@ -39,7 +50,7 @@ class Relay:
 
 @asynccontextmanager
 async def running_relay(
-    database_url: str | None, *, stop: trio.Event | None = None, **environ: str
+    database_url: str | None, stop: trio.Event | None = None, /, **environ: str
 ) -> AsyncIterator[Relay]:
     """Relay in this process, on port 0, until the block ends or `stop`."""
     given = {"DATABASE_URL": database_url or "", "RELAY_SIGNING_KEYS": KEYS}
@@ -125,120 +136,54 @@ def bearer(token: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def open_stream(
-    relay: Relay, door: str, token: str | None, query: str = "", **kwargs: Any
-) -> "AsyncIterator[Stream]":
-    """A stream over either door; both are read in the same way."""
-    headers = {**(bearer(token) if token else {}), **kwargs.pop("headers", {})}
-    if door == "websocket":
-        url = relay.url.replace("http", "ws", 1) + f"/api/rt{query}"
-        pairs = [(name, value.encode()) for name, value in headers.items()]
-        async with open_websocket_url(url, extra_headers=pairs, **kwargs) as connection:
-            try:
-                yield WebSocketStream(connection)
-            finally:
-                # the client library waits for somebody to read what came last, and forgets
-                # its socket when the server closed first
-                await connection._recv_channel.aclose()
-                await connection._stream.aclose()
-    else:
-        host, _, port = relay.url.removeprefix("http://").rpartition(":")
-        async with await trio.open_tcp_stream(host, int(port)) as tcp:
-            stream = SseStream(tcp)
-            await stream.request(f"/api/sse{query}", {"Host": host, **headers})
-            yield stream
+    relay: Relay, transport: str, token: str | None, query: str = "", **how: Any
+) -> AsyncIterator[Any]:
+    """A stream over either transport, as `stream` opens it; a WebSocket is attended."""
+    async with stream(relay.port, transport, token, query, host=relay.host, **how) as opened:
+        if not isinstance(opened, WebSocketStream):
+            yield opened
+            return
+        async with trio.open_nursery() as nursery:
+            await nursery.start(opened.attend)
+            yield opened
+            nursery.cancel_scope.cancel()
 
 
-class Stream:
-    """What a reader sees: controls and events, one at a time, within PATIENCE."""
-
-    async def _next(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    async def next(self) -> dict[str, Any]:
-        with trio.fail_after(PATIENCE):
-            return await self._next()
-
-    async def hello(self) -> dict[str, Any]:
-        message = await self.next()
-        assert message["type"] == "hello", message
-        return message
-
-    async def events(self, count: int) -> list[dict[str, Any]]:
-        """The next events, controls passed over."""
-        found: list[dict[str, Any]] = []
-        while len(found) < count:
-            message = await self.next()
-            if "event_type" in message:
-                found.append(message)
-        return found
-
-    async def control(self, kind: str) -> dict[str, Any]:
-        while (message := await self.next()).get("type") != kind:
-            pass
-        return message
+@asynccontextmanager
+async def raw_http(relay: Relay) -> AsyncIterator[ClientConnection]:
+    async with ClientConnection(await connected(relay.port, host=relay.host)) as connection:
+        yield connection
 
 
-class WebSocketStream(Stream):
-    def __init__(self, connection: WebSocketConnection) -> None:
-        self.connection = connection
-        self._waiting: list[dict[str, Any]] = []
-
-    async def _next(self) -> dict[str, Any]:
-        if not self._waiting:
-            message = json.loads(await self.connection.get_message())
-            self._waiting = message if isinstance(message, list) else [message]
-        return self._waiting.pop(0)
-
-    async def close_code(self) -> int:
-        """Read to the end and tell how it was closed."""
-        with trio.fail_after(PATIENCE):
-            while True:
-                try:
-                    await self.connection.get_message()
-                except ConnectionClosed as closed:
-                    return int(closed.reason.code) if closed.reason else 1006
+@asynccontextmanager
+async def raw_websocket(
+    relay: Relay, headers: dict[str, str], query: str = "", *subprotocols: str
+) -> AsyncIterator[ClientConnection]:
+    """A WebSocket that does nothing by itself: no pong, no answer to a close."""
+    async with raw_http(relay) as connection:
+        await connection.open_websocket(f"/api/rt{query}", headers.items(), *subprotocols)
+        yield connection
 
 
-class SseStream(Stream):
-    """Server-sent events over a bare connection: it reads when asked to, and not before."""
+async def handshake(relay: Relay, query: str = "", **headers: str) -> httpx.Response:
+    """How a WebSocket handshake is answered; an accepted one is closed at once."""
+    asked = {**HANDSHAKE, **headers}
+    lines = [f"{name}: {value}" for name, value in asked.items()]
+    async with raw_http(relay) as connection:
+        await connection.send(head(f"/api/rt{query}", *lines, method="GET"))
+        answer = await connection.answer("GET", **asked)
+    answer.request = httpx.Request("GET", f"{relay.url}/api/rt{query}")
+    await documented(answer)
+    return answer
 
-    def __init__(self, tcp: trio.SocketStream) -> None:
-        self.tcp = tcp
-        self.last_id: str | None = None
-        self.headers: dict[str, str] = {}
-        self._http = h11.Connection(h11.CLIENT)
-        self._text = b""
 
-    async def request(self, target: str, headers: dict[str, str]) -> None:
-        asked = h11.Request(method="GET", target=target, headers=list(headers.items()))
-        await self.tcp.send_all(self._http.send(asked) + self._http.send(h11.EndOfMessage()))
-        with trio.fail_after(PATIENCE):
-            response = await self._event()
-        assert isinstance(response, h11.Response)
-        assert response.status_code == 200
-        self.headers = {name.decode(): value.decode() for name, value in response.headers}
-
-    async def block(self) -> list[str]:
-        """The lines of the next block, heartbeats included."""
-        while b"\n\n" not in self._text:
-            event = await self._event()
-            if isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
-                raise EOFError("the stream has ended")
-            assert isinstance(event, h11.Data)
-            self._text += event.data
-        block, _, self._text = self._text.partition(b"\n\n")
-        return block.decode().split("\n")
-
-    async def _event(self) -> Any:
-        while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(await self.tcp.receive_some())
-        return event
-
-    async def _next(self) -> dict[str, Any]:
-        while True:
-            lines = await self.block()
-            fields = dict(line.split(": ", 1) for line in lines if not line.startswith(":"))
-            self.last_id = fields.get("id", self.last_id)
-            if "data" in fields:
-                message: dict[str, Any] = json.loads(fields["data"])
-                return message
+@asynccontextmanager
+async def behind_https(database_url: str, base_url: str, **environ: str) -> AsyncIterator[Relay]:
+    """Relay as it stands behind a proxy that speaks https for it."""
+    port = HeldPort()
+    bind = f"127.0.0.1:{port.number}"
+    async with (
+        running_relay(database_url, BASE_URL=base_url, RELAY_BIND=bind, **environ),
+        httpx.AsyncClient(base_url=f"http://{bind}", timeout=PATIENCE) as http,
+    ):
+        yield Relay(f"http://{bind}", http)

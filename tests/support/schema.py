@@ -35,7 +35,13 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 
 async def dump_schema(dsn: str) -> str:
     """What stands in a database: its schema, and which migrations made it."""
-    program = [find_binaries() / "pg_dump", "--schema-only", "--no-owner", "--no-privileges", dsn]
+    program = [
+        str(find_binaries() / "pg_dump"),
+        "--schema-only",
+        "--no-owner",
+        "--no-privileges",
+        dsn,
+    ]
     found = await trio.run_process(program, capture_stdout=True)
     schema = _NOISE.sub("", found.stdout.decode())
     async with connect(dsn, timeout=PATIENCE) as connection:

@@ -1,17 +1,19 @@
 """Two Relays on one database, and what is seen of one at the other."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
 
+from tests.support.client.caller import Caller
+from tests.support.client.protocol import Answer
+from tests.support.client.streams import TRANSPORTS, Ended, stream
 from tests.support.ledger import Account, Ledger
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program, running
-from tests.support.streams import DOORS, Answer, Caller, Ended, stream
 
 HOUR = 3600.0  # seconds: as good as never
 BY_WORD_ALONE = {
@@ -36,7 +38,7 @@ class Pair:
         self.there = there
         self.account = account
         self._posted = 0
-        self._arrived = dict.fromkeys(DOORS, 0)
+        self._arrived = dict.fromkeys(TRANSPORTS, 0)
 
     async def call(self, path: str, token: str, **body: object) -> Answer:
         async with Caller(self.here.port) as caller:
@@ -59,10 +61,10 @@ class Pair:
     ) -> None:
         """Everything arrives, in order and once, on a stream that stays."""
         async with stream(self.there.port, door, self.account.session, insist=True) as opened:
-            await opened.next()
+            await opened.read()
             task_status.started()
             while True:
-                for message in await opened.next():
+                for message in await opened.read():
                     assert message["seq"] == self._arrived[door] + 1, message
                     self._arrived[door] += 1
 
@@ -79,13 +81,13 @@ class Pair:
         """A token revoked here: what it had opened there ends, and says why."""
         token = (await self.call("/api/token", self.account.session)).json["token"]
         async with stream(self.there.port, "websocket", token, insist=True) as opened:
-            await opened.next()
+            await opened.read()
             await self.call("/api/token/revoke", token)
             with trio.fail_after(PATIENCE):
-                (close,) = await opened.next()
+                (close,) = await opened.read()
                 assert (close["code"], close["reason"]) == (4401, "revoked")
                 with pytest.raises(Ended):
-                    await opened.next()
+                    await opened.read()
 
     async def told(self) -> float:
         """How many notifications there have come from here."""
@@ -105,7 +107,7 @@ class Pair:
 
 @asynccontextmanager
 async def pair_of(
-    folder: Path, url: str, altered: dict[str, object] | None = None, **there: str
+    folder: Path, url: str, altered: Mapping[str, object] | None = None, /, **there: str
 ) -> AsyncIterator[Pair]:
     """`there` are the settings of the process there beyond those both have."""
     programs = [Program(folder / name, url) for name in ("here", "there")]
@@ -116,7 +118,7 @@ async def pair_of(
     programs[1].settings |= there
     async with running(*programs), trio.open_nursery() as nursery:
         pair = Pair(programs[0], programs[1], await Ledger(programs[0]).enrol("u", []))
-        for door in DOORS:
+        for door in TRANSPORTS:
             await nursery.start(pair.watch, door)
         yield pair
         nursery.cancel_scope.cancel()

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.examples.conftest import EXAMPLES, Machine
+from tests.support.recipes import EXAMPLES, Machine
 
 RECIPE = EXAMPLES / "github-actions"
 ACTION = "./.github/actions/relay"

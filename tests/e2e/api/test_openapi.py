@@ -11,8 +11,8 @@ from relay.errors import MEDIA_TYPE
 from relay.web.needs import Need
 from relay.web.openapi.describe import Description
 from relay.web.openapi.rules import SECURITY
-from tests.docs.test_reference import PROBLEMS
 from tests.support.openapi import document, operations, resolved, validator
+from tests.support.problems import PROBLEMS
 from tests.support.relay_server import Relay
 
 APP = create_app(Settings())

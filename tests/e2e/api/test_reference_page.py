@@ -9,9 +9,9 @@ import pytest
 import trio
 from playwright.sync_api import sync_playwright
 
-from tests.docs.test_reference import PROBLEMS
-from tests.e2e.api.test_asyncapi import DOCUMENT, MESSAGES
+from tests.support.asyncapi import DOCUMENT, MESSAGES
 from tests.support.openapi import operations
+from tests.support.problems import PROBLEMS
 from tests.support.programs import chromium
 from tests.support.relay_server import Relay, running_relay
 

@@ -108,6 +108,8 @@ async def test_a_line_is_sent_when_it_comes_not_when_stdin_ends(relay: Relay) ->
         start_new_session=True,
     )
     with trio.fail_after(PATIENCE):
+        assert process.stdin is not None
+        assert process.stdout is not None
         async with process.stdin, process.stdout:
             for number in (1, 2):
                 line = b'{"event_type":"log","payload":%d,"event_id":"e-%d"}\n' % (number, number)

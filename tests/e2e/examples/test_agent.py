@@ -10,9 +10,9 @@ import httpx
 import pytest
 import trio
 
-from tests.e2e.examples.conftest import EXAMPLES, Machine
 from tests.support.commands import running
 from tests.support.patience import PATIENCE
+from tests.support.recipes import EXAMPLES, Machine
 
 AGENT = EXAMPLES / "agent"
 SESSION = "0b6f5a3e-6a3f-4a0e-9a53-6d2b7f3c1e55"
@@ -128,7 +128,7 @@ async def test_command_hooks_report_the_session(machine: Machine, home: Path) ->
 
 async def test_http_hooks_report_the_session(machine: Machine, home: Path) -> None:
     assert handlers("settings-http.json").keys() == NAMES
-    command = ["python3", home / ".claude" / "relay_hook.py", "--listen", "0"]
+    command = ["python3", str(home / ".claude" / "relay_hook.py"), "--listen", "0"]
     async with (
         machine.user.sse() as stream,
         running(command, home, machine.env) as listener,
@@ -150,8 +150,8 @@ async def test_http_hooks_report_the_session(machine: Machine, home: Path) -> No
             answer = await agent.post(url, content=body, headers={"Content-Type": kind})
             assert answer.status_code == status
         async with await trio.open_tcp_stream("127.0.0.1", httpx.URL(url).port or 0) as tcp:
-            kind = b"Content-Type: application/json\r\nContent-Length: 8388609"
-            await tcp.send_all(b"POST / HTTP/1.1\r\n" + kind + b"\r\n\r\n")
+            lines = b"Content-Type: application/json\r\nContent-Length: 8388609"
+            await tcp.send_all(b"POST / HTTP/1.1\r\n" + lines + b"\r\n\r\n")
             assert (await tcp.receive_some()).startswith(b"HTTP/1.0 413 ")
         listener.process.terminate()
         assert await listener.ended() == 0

@@ -7,9 +7,9 @@ import subprocess
 import pytest
 import trio
 
-from tests.e2e.examples.conftest import EXAMPLES, Machine, said
 from tests.support.commands import RELAY
 from tests.support.patience import PATIENCE
+from tests.support.recipes import EXAMPLES, Machine, said
 from tests.support.relay_server import Relay, User
 
 LINES = (EXAMPLES / "cron" / "crontab").read_text().splitlines()

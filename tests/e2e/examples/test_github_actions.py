@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.e2e.examples.conftest import Machine
 from tests.support.programs import program
+from tests.support.recipes import Machine
 from tests.support.relay_server import Relay
 from tests.support.stand_in import StandIn
 from tests.support.workflow_runner import Job

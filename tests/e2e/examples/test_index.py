@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.examples.conftest import EXAMPLES
+from tests.support.recipes import EXAMPLES
 
 HERE = Path(__file__).parent
 CALLS = {"curl", "page"}  # tests/docs and tests/browser run these

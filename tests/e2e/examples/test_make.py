@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.e2e.examples.conftest import EXAMPLES, Machine, said
 from tests.support.programs import program
+from tests.support.recipes import EXAMPLES, Machine, said
 
 MAKEFILE = f"""
 include {EXAMPLES}/make/watched.mk

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.e2e.examples.conftest import EXAMPLES
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.programs import lacking, program
+from tests.support.recipes import EXAMPLES
 from tests.support.relay_server import Relay, User, running_relay
 
 AWAY = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")  # npm's words

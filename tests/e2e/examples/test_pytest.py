@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.examples.conftest import EXAMPLES, Machine, said, shape
 from tests.support.commands import run_command
+from tests.support.recipes import EXAMPLES, Machine, said, shape
 
 SUITE = """
 import pytest

@@ -1,6 +1,6 @@
 """`examples/python`: tqdm and logging, run as they stand."""
 
-from tests.e2e.examples.conftest import EXAMPLES, Machine, said, shape
+from tests.support.recipes import EXAMPLES, Machine, said, shape
 
 PYTHON = EXAMPLES / "python"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.examples.conftest import EXAMPLES, Machine
 from tests.support.patience import PATIENCE
 from tests.support.programs import program
+from tests.support.recipes import EXAMPLES, Machine
 from tests.support.stand_in import TOKEN, StandIn, busy
 
 WATCHED = EXAMPLES / "shell" / "watched.sh"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.examples.conftest import EXAMPLES, Machine
 from tests.support.commands import run_command
 from tests.support.programs import program
+from tests.support.recipes import EXAMPLES, Machine
 
 UNITS = EXAMPLES / "systemd"
 SERVICES = ["backup.service", "relay-failed@.service"]

@@ -10,12 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.support.commands import run_command
-from tests.e2e.install.test_wheel import full, wheel  # noqa: F401 - fixtures
-from tests.support.relay_server import Relay
 
 from relay.web.own_wheel import make_wheel, wheel_name
+from tests.e2e.install.test_wheel import full, wheel  # noqa: F401 - fixtures
 from tests.support.client_tour import tour
+from tests.support.commands import run_command
+from tests.support.relay_server import Relay
 
 ROOT = Path(__file__).parents[2]
 INSTALLED_WHEEL = """\

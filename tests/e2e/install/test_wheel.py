@@ -16,6 +16,7 @@ from tests.support.commands import complaints, environment, run_command, running
 from tests.support.packages import closure
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay
+from tests.support.wheels import install
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,20 +29,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*build, "--outdir", folder, ROOT], check=True, capture_output=True)
     (wheel,) = folder.glob("relay_streams-*.whl")
     return wheel
-
-
-def install(wheel: Path, folder: Path, packages: Path) -> Path:
-    """A fresh environment with the wheel and, beside it, what `packages` holds; its programs."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    python = folder / "bin" / "python"
-    pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
-    offline = ("--no-deps", "--no-index", "--quiet", "--no-compile")
-    subprocess.run([*pip, "install", *offline, wheel], check=True)
-    (own,) = folder.glob("lib/python*/site-packages")
-    # a folder named here is looked into, but its own .pth files are not read: an editable
-    # install of this checkout stays unseen
-    (own / "beside.pth").write_text(f"{packages}\n")
-    return folder / "bin"
 
 
 @pytest.fixture(scope="session")

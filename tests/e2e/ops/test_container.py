@@ -19,10 +19,10 @@ import trio
 import yaml
 
 from relay.config.settings import Settings
-from tests.e2e.install.test_wheel import install
 from tests.support.commands import environment, run_command, running
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
+from tests.support.wheels import install
 
 ROOT = Path(__file__).parents[3]
 CONTAINER = ROOT / "ops" / "container"

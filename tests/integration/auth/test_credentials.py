@@ -16,7 +16,7 @@ from relay.config.parsers import signing_keys
 from relay.db.pool import Database
 from relay.db.tokens import LiveToken, select_revoked, touch_tokens
 from relay.errors import DatabaseAway, InvalidToken
-from tests.integration.db.test_retention import database_of
+from tests.support.databases import database_of
 from tests.support.patience import eventually
 from tests.support.relay_server import KEYS, Relay, User
 

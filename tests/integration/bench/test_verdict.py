@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def frame(text: bytes) -> bytes:
     return b"\x81\x7e" + len(text).to_bytes(2, "big") + text
 
 
-def watcher(load: Generator, data: bytes, **kind: bool) -> Watcher:
+def watcher(load: Generator, data: bytes, **kind: Any) -> Watcher:
     found = Watcher(load, 0, 0, b"", **kind)
     found.data += data
     found.lengths, found.times = [len(data) // 2, len(data)], [1.0, 2.0]
@@ -119,7 +120,7 @@ def test_a_faulty_server_fails_the_verdict(load: Generator, fault: str, wrong: s
     command = [sys.executable, str(PEERS / "null.py"), str(port), *([fault] if fault else [])]
     with running(command, port, {}, cores=SERVER_CORES) as program:
         endpoints = [Endpoint(port, query=f"user=u{number}") for number in range(4)]
-        peer = Peer(name="null", title="", start=lambda *_: closing(None))  # type: ignore[arg-type]
+        peer = Peer(name="null", title="", start=lambda *_: closing(None))
         clients = Clients(load, peer, PeerInstance(program, lambda *_: endpoints), endpoints)
         with closing(clients):
             clients.watch()

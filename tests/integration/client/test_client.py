@@ -54,7 +54,7 @@ def test_events_made_together_are_sent_as_one_batch_in_order(stand_in: StandIn) 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 def test_retryable_failures_are_retried(stand_in: StandIn, status: int) -> None:
     stand_in.script += [busy(status=status)] * 3
-    with client(stand_in, told := []) as producer:
+    with client(stand_in, told := list[str]()) as producer:
         producer.log("kept")
     assert (stand_in.said(), stand_in.requests, told) == (["kept"], 4, [])
 
@@ -76,7 +76,7 @@ def test_permanent_failures_are_reported_once_and_not_retried(
     stand_in: StandIn, status: int
 ) -> None:
     stand_in.always = status, {"detail": "The credential is revoked."}, {}
-    producer = client(stand_in, told := [])
+    producer = client(stand_in, told := list[str]())
     producer.log("first")
     stand_in.was_asked()
     for number in range(3):
@@ -90,7 +90,7 @@ def test_permanent_failures_are_reported_once_and_not_retried(
 
 def test_a_refused_event_holds_back_no_other(stand_in: StandIn) -> None:
     stand_in.refuses = "bad-id"
-    with client(stand_in, told := []) as producer:
+    with client(stand_in, told := list[str]()) as producer:
         for number in range(40):
             producer.publish("log", {"n": number}, "bad-id" if number == 17 else "good")
     assert [e["payload"]["n"] for e in stand_in.events] == [n for n in range(40) if n != 17]
@@ -98,7 +98,7 @@ def test_a_refused_event_holds_back_no_other(stand_in: StandIn) -> None:
 
 
 def test_a_payload_that_is_too_large_is_dropped_and_reported(stand_in: StandIn) -> None:
-    with client(stand_in, told := []) as producer:
+    with client(stand_in, told := list[str]()) as producer:
         producer.publish("log", {"data": "x" * 70_000})
         producer.publish("log", {"data": "small"})
     assert [event["payload"] for event in stand_in.events] == [{"data": "small"}]
@@ -147,7 +147,7 @@ def test_progress_is_throttled_and_the_last_value_always_sent(
 
 def test_while_relay_is_down_nothing_blocks_and_the_next_start_delivers(stand_in: StandIn) -> None:
     stand_in.always = busy(str(HOUR))
-    producer = client(stand_in, told := [])
+    producer = client(stand_in, told := list[str]())
     for number in range(2_000):
         producer.log(f"first {number}", "t-1")
     stand_in.was_asked()
@@ -169,14 +169,14 @@ def test_spooled_events_go_to_their_own_user_alone(stand_in: StandIn, away: str)
     with client(away) as producer:
         producer.log("elsewhere")
         producer.close(timeout=0.2)
-    with Client(stand_in.url, "another-token", tell=[].append) as other:
+    with Client(stand_in.url, "another-token", tell=list[str]().append) as other:
         other.log("mine")
     assert (stand_in.said(), len(spools())) == (["mine"], 1)
 
 
 def test_a_relay_that_never_answers_blocks_no_producer(stand_in: StandIn) -> None:
     stand_in.open.clear()
-    producer = client(stand_in, told := [])
+    producer = client(stand_in, told := list[str]())
     for number in range(20_000):
         producer.log(f"line {number}")
     assert not producer.close(timeout=0.3).delivered
@@ -201,7 +201,7 @@ def test_memory_and_disk_are_bounded_and_the_end_of_a_task_is_kept(
 
 def test_without_a_writable_disk_memory_is_the_bound(home: Path, away: str) -> None:
     (home / "state").write_text("not a folder")
-    with client(away, told := []) as producer:
+    with client(away, told := list[str]()) as producer:
         for _ in range(200):
             producer.log(os.urandom(25_000).hex())
         outcome = producer.close(timeout=0.2)

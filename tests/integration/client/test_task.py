@@ -41,6 +41,7 @@ async def test_a_task_that_succeeds_is_reported(relay: Relay) -> None:
                 task.log(f"letter {item}", level="debug")
 
     await trio.to_thread.run_sync(work)
+    assert task.outcome is not None
     assert (task.task_id[:6], task.outcome.delivered) == ("train-", True)
     events = await told(user)
     assert events[0] == ("task_started", {"title": "train the model"})

@@ -8,7 +8,7 @@ import trio
 from relay.db.heads import Heads
 from relay.errors import InvalidToken
 from relay.events import Head
-from tests.integration.db.test_retention import database_of
+from tests.support.databases import database_of
 from tests.support.relay_server import Relay
 
 

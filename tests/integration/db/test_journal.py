@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -59,7 +60,7 @@ async def desk(url: str, queue_events: int = 1000, queue_bytes: int = 2**20) -> 
             nursery.cancel_scope.cancel()
 
 
-def event(payload: str = "{}", **fields: str) -> NewEvent:
+def event(payload: str = "{}", **fields: Any) -> NewEvent:
     given = {"id": str(uuid4()), "event_type": "log", "ts": "2026-01-31T12:00:00Z", **fields}
     return NewEvent(task_id=None, payload=payload, received_at=utc_now(), **given)
 

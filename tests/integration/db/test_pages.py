@@ -14,7 +14,7 @@ from relay.db.journal import Journal
 from relay.db.pages import select_events, select_page
 from relay.events import EVENT_TYPES, NewEvent
 from relay.realtime.encoding import event_json
-from tests.integration.db.test_retention import database_of
+from tests.support.databases import database_of
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay
 
@@ -105,8 +105,8 @@ async def test_events_read_back_equal_events_delivered_live(
         await database.execute("INSERT INTO users (user_id, epoch) VALUES ($1, 'e-_9')", user_id)
         journal = Journal(
             database,
-            lambda _, committed: live.extend([event_json(event) for event in committed]),
-            lambda _: None,
+            lambda *of: live.extend([event_json(event) for event in of[1]]),
+            lambda *_: None,
             queue_events=1_000,
             queue_bytes=2**24,
             readers=1,

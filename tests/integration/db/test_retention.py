@@ -1,24 +1,16 @@
 """What is kept, for how long, and what readers are told of what went."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
 
 from relay.background.retention import expire_idle_users, trim_streams
 from relay.config.settings import Settings
-from relay.db.pool import Database, open_database
+from relay.db.pool import Database
 from relay.db.retention import renew_epochs, sweep
-from tests.support.patience import PATIENCE
+from tests.support.databases import database_of
 from tests.support.relay_server import Relay, User
-
-
-@asynccontextmanager
-async def database_of(url: str) -> AsyncIterator[Database]:
-    async with open_database(url, connections=2, timeout=PATIENCE) as database:
-        yield database
 
 
 def settings(**kept: str) -> Settings:

@@ -1,47 +1,11 @@
 """The log of this process, where a test can read it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from relay.observability.logs import configure_logs
-from tests.support.patience import eventually
-
-
-class LogFile:
-    """What was logged since `at`; lines are written by a thread, so they are waited for."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("wb")
-
-    def at(self, level: str) -> None:
-        configure_logs(level, self._file.fileno())
-
-    @property
-    def text(self) -> str:
-        """Whole lines: of the last, a part may be written yet."""
-        return "".join(self._path.read_text().rpartition("\n")[:2])
-
-    def lines(self, event: str) -> list[dict[str, Any]]:
-        found = [json.loads(line) for line in self.text.splitlines()]
-        return [line for line in found if line["event"] == event]
-
-    async def line(self, event: str, **fields: Any) -> dict[str, Any]:
-        """The first line of this event with these fields."""
-
-        def found() -> list[dict[str, Any]]:
-            return [line for line in self.lines(event) if fields.items() <= line.items()]
-
-        await eventually(lambda: bool(found()))
-        return found()[0]
-
-    def close(self) -> None:
-        configure_logs("error")  # as the rest of the session has it
-        self._file.close()
+from tests.support.log_file import LogFile
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from relay.observability.logs import about, know
 from relay.observability.logs.rate_limit import LINES, Budget
 from relay.server.observer import Observer
 from relay.web.middleware.access_log import Observed
-from tests.integration.observability.conftest import LogFile
+from tests.support.log_file import LogFile
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, bearer, running_relay
 

@@ -107,7 +107,10 @@ def test_every_event_has_its_own_budget() -> None:
 
     def says(**fields: object) -> dict[str, object] | None:
         try:
-            return budget(logger, "info", {"event": "request_ended", **fields})
+            written: dict[str, object] = budget(
+                logger, "info", {"event": "request_ended", **fields}
+            )
+            return written
         except structlog.DropEvent:
             return None
 

@@ -17,8 +17,8 @@ from relay.observability.logs import about
 from relay.observability.sentry import configure_reports
 from relay.server.observer import Observer
 from relay.web.middleware.access_log import Observed
-from tests.integration.observability.conftest import LogFile
 from tests.support.commands import environment, run_command
+from tests.support.log_file import LogFile
 from tests.support.patience import eventually
 
 CANARY = "canary-7f3a"

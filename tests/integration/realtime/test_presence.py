@@ -17,7 +17,7 @@ from relay.realtime.hub import Hub
 from relay.realtime.notification import News
 from relay.realtime.postgres_backplane import CHANNEL, PostgresBackplane
 from relay.realtime.presence import Presence
-from tests.integration.db.test_retention import database_of
+from tests.support.databases import database_of
 from tests.support.patience import PATIENCE, eventually
 
 ME, YOU = uuid4(), uuid4()

@@ -261,7 +261,7 @@ async def test_typed_keys_and_the_window_size_reach_the_command(stand_in: StandI
 async def test_typed_keys_are_not_logged_as_output(stand_in: StandIn, tmp_path: Path) -> None:
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
     with (tmp_path / "log").open("wb") as log:
-        given = {"stdout": log, "stderr": subprocess.DEVNULL}
+        given: dict[str, Any] = {"stdout": log, "stderr": subprocess.DEVNULL}
         async with terminal(run("head", "-n", "1"), env, **given) as person:
             await person.types(b"hello\r")
             await person.sees(b"hello\r\n")  # the echo
@@ -341,6 +341,8 @@ async def test_secrets_are_masked_in_events_only(relay: Relay) -> None:
             process = await trio.lowlevel.open_process(
                 run("sh", "-c", script), env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
+            assert process.stdin is not None
+            assert process.stdout is not None
             async with process.stdin, process.stdout:
                 # half a line, and half a secret in it: nothing more came for a while
                 started, begun = await stream.events(2)
@@ -406,6 +408,8 @@ async def test_an_unreachable_relay_does_not_affect_the_command(
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        assert process.stdout is not None
+        assert process.stderr is not None
         async with process.stdout, process.stderr:
             shown = b""
             # all of it is there while nothing is told, and would not be for an hour

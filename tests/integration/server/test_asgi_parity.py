@@ -13,11 +13,12 @@ import trio
 import trio.testing
 from hypercorn.trio import serve as unmodified
 
-from tests.security.test_malformed_requests import HANDSHAKE
+from tests.support.client.connection import ClientConnection
+from tests.support.client.protocol import masked
 from tests.support.patience import PATIENCE, eventually
 from tests.support.server.echo import Echo
-from tests.support.server.frames import masked
-from tests.support.server.stage import Client, configuration, get, serving
+from tests.support.server.mutations import HANDSHAKE
+from tests.support.server.stage import configuration, get, serving
 
 POST = get("/path/%c3%a9?200", "Content-Length: 4", "X-Own: One", "x-own: two")
 REQUESTS = {
@@ -97,7 +98,7 @@ def _events(heard: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 async def _ask(port: int, request: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
     """Status, headers and body of the answer."""
-    client = Client(await trio.open_tcp_stream("127.0.0.1", port))
+    client = ClientConnection(await trio.open_tcp_stream("127.0.0.1", port))
     async with client.stream:
         await client.send(request)
         method = request.split(b" ", 1)[0].decode()
@@ -107,7 +108,7 @@ async def _ask(port: int, request: bytes) -> tuple[int, dict[bytes, bytes], byte
         body, head = b"", None
         while not isinstance(event := answer.next_event(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
-                answer.receive_data(await client.stream.receive_some())
+                answer.receive_data(await client.receive())
             elif isinstance(event, h11.Response):
                 head = event
             elif isinstance(event, h11.Data):
@@ -150,7 +151,7 @@ async def test_a_websocket_has_the_scope_and_messages_of_hypercorn(name: str) ->
     for server in SERVERS:
         echo = Echo()
         async with under(server, echo) as port:
-            client = Client(await trio.open_tcp_stream("127.0.0.1", port))
+            client = ClientConnection(await trio.open_tcp_stream("127.0.0.1", port))
             async with client.stream:
                 await client.send(handshake)
                 answer = b""
@@ -186,7 +187,7 @@ def _handshake(answer: bytes) -> tuple[bytes, dict[bytes, bytes]]:
 @pytest.mark.parametrize("server", SERVERS)
 async def test_the_comparison_runs_two_different_servers(server: str) -> None:
     async with under(server, Echo()) as port:
-        client = Client(await trio.open_tcp_stream("127.0.0.1", port))
+        client = ClientConnection(await trio.open_tcp_stream("127.0.0.1", port))
         async with client.stream:
             await client.send(b"GET / HTTP/1.1\r\nHost: a\nX: b\r\nConnection: close\r\n\r\n")
             problem = b"The request's headers are not HTTP" in await client.rest()

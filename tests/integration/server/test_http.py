@@ -1,6 +1,8 @@
 """HTTP: every request has an answer, every connection an end."""
 
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import trio
@@ -20,7 +22,7 @@ def problem(answer: bytes) -> dict[str, object]:
     assert headers[b"content-type"] == b"application/problem+json"
     assert headers[b"connection"] == b"close"
     assert int(headers[b"content-length"]) == len(body)
-    document = json.loads(body)
+    document: dict[str, Any] = json.loads(body)
     assert document["request_id"] == headers[b"x-request-id"].decode()
     assert answer.startswith(b"HTTP/1.1 %d " % document["status"])
     return document
@@ -292,7 +294,7 @@ async def test_an_application_error_before_the_response_is_a_500(method: str) ->
 
 
 async def test_an_application_error_within_the_response_truncates_it() -> None:
-    async def dies(scope: object, receive: object, send: object) -> None:
+    async def dies(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
         raise LookupError
@@ -321,7 +323,7 @@ async def test_a_disconnect_ends_a_quart_stream_at_once() -> None:
 
     @app.get("/")
     async def events() -> Response:
-        async def body() -> object:
+        async def body() -> AsyncIterator[bytes]:
             try:
                 yield b"data: first\n\n"
                 await trio.sleep_forever()

@@ -2,7 +2,7 @@
 
 import itertools
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from random import Random
 
 import pytest
@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from wsproto.events import BytesMessage, CloseConnection, Pong, TextMessage
 
 from relay.server.limits import ConnectionLimits
-from tests.security.test_malformed_requests import HANDSHAKE, mutated, replaced
+from tests.support.client.connection import ClientConnection
+from tests.support.client.protocol import masked
 from tests.support.server.echo import Echo
-from tests.support.server.frames import close_code, masked, opened
-from tests.support.server.stage import Client, Server, Stage, serving
+from tests.support.server.mutations import HANDSHAKE, mutated, replaced
+from tests.support.server.stage import Server, Stage, opened, serving
 
 EURO = "€".encode()
 MASK = b"\x12\x34\x56\x78"
@@ -40,7 +41,7 @@ def close(code: int, reason: bytes = b"") -> bytes:
 
 
 @pytest.fixture
-async def client() -> "Iterator[Client]":
+async def client() -> AsyncIterator[ClientConnection]:
     """One whose messages come back as they were."""
     async with serving(Echo()) as server:
         client = await server.websocket()
@@ -48,14 +49,14 @@ async def client() -> "Iterator[Client]":
         yield client
 
 
-async def messages(client: Client, count: int) -> list[str | bytes]:
+async def messages(client: ClientConnection, count: int) -> list[str | bytes]:
     """So many whole messages, as the client's parser puts them together."""
     found: list[str | bytes] = []
     parts: list[str | bytes] = []
     while len(found) < count:
         event = await client.frame()
         assert isinstance(event, TextMessage | BytesMessage), event
-        parts.append(event.data)
+        parts.append(event.data if isinstance(event.data, str) else bytes(event.data))
         if event.message_finished:
             found.append(type(parts[0])().join(parts))  # type: ignore[arg-type]
             parts.clear()
@@ -63,14 +64,14 @@ async def messages(client: Client, count: int) -> list[str | bytes]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 100_000])
-async def test_every_payload_length_has_its_encoding(client: Client, size: int) -> None:
+async def test_every_payload_length_has_its_encoding(client: ClientConnection, size: int) -> None:
     body = bytes(at % 251 for at in range(size))
     await client.send(frame(0x82, body))
     assert await messages(client, 1) == [body]
 
 
 @pytest.mark.parametrize("mask", [bytes(4), MASK, b"\xff\xff\xff\xff", b"\x00\xff\x00\x01"])
-async def test_every_mask_is_removed(client: Client, mask: bytes) -> None:
+async def test_every_mask_is_removed(client: ClientConnection, mask: bytes) -> None:
     await client.send(frame(0x81, b"hello, " + EURO, mask=mask))
     assert await messages(client, 1) == ["hello, €"]
 
@@ -93,7 +94,9 @@ FRAGMENTS: dict[str, tuple[list[bytes], list[str | bytes]]] = {
 
 @pytest.mark.parametrize("name", FRAGMENTS)
 @pytest.mark.parametrize("bytewise", [False, True])
-async def test_fragments_become_one_message(client: Client, name: str, bytewise: bool) -> None:
+async def test_fragments_become_one_message(
+    client: ClientConnection, name: str, bytewise: bool
+) -> None:
     frames, expected = FRAGMENTS[name]
     said = b"".join(frames)
     for at in range(0, len(said), 1 if bytewise else len(said)):
@@ -102,7 +105,7 @@ async def test_fragments_become_one_message(client: Client, name: str, bytewise:
     assert await messages(client, len(expected)) == expected
 
 
-async def test_control_frames_stand_between_fragments(client: Client) -> None:
+async def test_control_frames_stand_between_fragments(client: ClientConnection) -> None:
     await client.send(frame(0x01, b"he") + frame(0x89, b"there?") + frame(0x8A, b"unasked"))
     assert await client.frame() == Pong(b"there?")
     await client.send(frame(0x80, b"llo"))
@@ -110,7 +113,7 @@ async def test_control_frames_stand_between_fragments(client: Client) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"x" * 125])
-async def test_a_pong_echoes_the_pings_payload(client: Client, payload: bytes) -> None:
+async def test_a_pong_echoes_the_pings_payload(client: ClientConnection, payload: bytes) -> None:
     await client.send(frame(0x89, payload))
     assert await client.frame() == Pong(payload)
 
@@ -143,11 +146,13 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_protocol_violation_ends_with_its_close_code(client: Client, name: str) -> None:
+async def test_a_protocol_violation_ends_with_its_close_code(
+    client: ClientConnection, name: str
+) -> None:
     said, code = BROKEN[name]
     # the payload of a length never comes: it is judged by its header
     await client.send(said)
-    assert await close_code(client) == code
+    assert await client.close_code() == code
     assert await client.rest() == b""
 
 
@@ -162,16 +167,16 @@ async def test_a_close_is_answered_with_its_code(code: int) -> None:
         client = await server.websocket()
         await client.accepted()
         await client.send(close(code, b"bye"))
-        assert await close_code(client) == code
+        assert await client.close_code() == code
         assert await client.rest() == b""
         await server.observer.until(lambda: server.observer.live == 0)
     assert echo.heard[0][-1] == {"type": "websocket.disconnect", "code": code}
 
 
 @pytest.mark.parametrize("code", UNFAIR)
-async def test_a_reserved_close_code_is_an_error(client: Client, code: int) -> None:
+async def test_a_reserved_close_code_is_an_error(client: ClientConnection, code: int) -> None:
     await client.send(close(code))
-    assert await close_code(client) == 1002
+    assert await client.close_code() == 1002
 
 
 async def test_a_close_without_a_code_is_answered_and_reported_as_1005() -> None:
@@ -192,7 +197,7 @@ async def test_data_after_a_close_is_ignored() -> None:
         client = await server.websocket()
         await client.accepted()
         await client.send(close(1000) + frame(0x81, b"too late") + frame(0x89, b"too late"))
-        assert await close_code(client) == 1000
+        assert await client.close_code() == 1000
         assert await client.rest() == b""
     assert [event["type"] for event in echo.heard[0][1:]] == ["websocket.disconnect"]
 
@@ -259,7 +264,7 @@ async def test_a_flood_of_frames_is_cut_and_others_are_served_meanwhile(stage: S
     async with serving(stage, limits=ConnectionLimits(max_frames=100, close_timeout=0.2)) as server:
         client, visit = await opened(server, stage)
         await client.send(masked(0x8A, b"") * 200)
-        assert await close_code(client) == 1008
+        assert await client.close_code() == 1008
         assert await visit.receive() == {"type": "websocket.disconnect", "code": 1008}
         visit.leave()
 
@@ -302,7 +307,7 @@ async def test_mutated_frames_harm_no_other_connection(count: int) -> None:
     async with serving(Echo(), limits=limits, errorlog=None) as server:
 
         async def speak(said: bytes) -> None:
-            client = Client(await trio.open_tcp_stream("127.0.0.1", server.port))
+            client = ClientConnection(await trio.open_tcp_stream("127.0.0.1", server.port))
             async with client.stream:
                 try:
                     await client.send(HANDSHAKE + said)

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 from random import Random
+from typing import Any
 
 import h11
 import pytest
@@ -19,8 +20,8 @@ from hypothesis import strategies as st
 from relay.errors import Problem
 from relay.server.framing import MAX_LINE, Chunked, Counted
 from relay.server.heads import parse_head
-from tests.security.test_malformed_requests import CHUNKED, HANDSHAKE, POST, mutated
 from tests.support.server.echo import Echo
+from tests.support.server.mutations import CHUNKED, HANDSHAKE, POST, mutated
 from tests.support.server.stage import Stage, get, serving
 
 
@@ -259,7 +260,7 @@ async def test_head_is_get_without_the_body(method: bytes) -> None:
     assert answer.count(b"HTTP/1.1 200 ") == 2
 
 
-BAD_STARTS = {
+BAD_STARTS: dict[str, dict[str, Any]] = {
     "a newline in a value": {"headers": [(b"x", b"a\r\nset-cookie: b")]},
     "a newline in a name": {"headers": [(b"x: a\r\ny", b"b")]},
     "NUL in a value": {"headers": [(b"x", b"a\0")]},
@@ -272,8 +273,8 @@ BAD_STARTS = {
 
 @pytest.mark.parametrize("name", BAD_STARTS)
 async def test_an_invalid_response_of_the_application_is_refused(name: str) -> None:
-    async def app(scope: object, receive: object, send: object) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": []}
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        start: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
         await send(start | BAD_STARTS[name])
         await send({"type": "http.response.body", "body": b"x"})
 

@@ -1,6 +1,7 @@
 """The same promises under TLS, where bytes cannot be written past the encryption."""
 
 import ssl
+from typing import Any
 
 import pytest
 import trio
@@ -17,14 +18,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return self_signed(tmp_path_factory.mktemp("tls"))
 
 
-def trusting(certificate: dict[str, str]) -> ssl.SSLContext:
+def trusting(certificate: dict[str, Any]) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=certificate["certfile"])
     context.set_alpn_protocols(["h2", "http/1.1"])
     return context
 
 
 async def test_http_is_served_and_http_2_not_negotiated(
-    stage: Stage, certificate: dict[str, str]
+    stage: Stage, certificate: dict[str, Any]
 ) -> None:
     async with serving(stage, **certificate) as server:
         client = await server.connect()
@@ -39,7 +40,7 @@ async def test_http_is_served_and_http_2_not_negotiated(
         assert (await client.rest()).endswith(b"secure")
 
 
-async def test_ready_frames_go_the_ordinary_way(stage: Stage, certificate: dict[str, str]) -> None:
+async def test_ready_frames_go_the_ordinary_way(stage: Stage, certificate: dict[str, Any]) -> None:
     async with serving(stage, **certificate) as server:
         client = await server.connect()
         client.secure(trusting(certificate))
@@ -55,7 +56,7 @@ async def test_ready_frames_go_the_ordinary_way(stage: Stage, certificate: dict[
         assert await client.frame() == CloseConnection(4401, "")
 
 
-async def test_a_reader_that_stalls_is_cut(stage: Stage, certificate: dict[str, str]) -> None:
+async def test_a_reader_that_stalls_is_cut(stage: Stage, certificate: dict[str, Any]) -> None:
     limits = ConnectionLimits(send_timeout=0.2, close_timeout=0.2)
     async with serving(stage, limits=limits, **certificate) as server:
         client = await server.connect()
@@ -70,7 +71,7 @@ async def test_a_reader_that_stalls_is_cut(stage: Stage, certificate: dict[str, 
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"", b"\x16\x03\x01\x00\x05hello"])
 async def test_a_client_without_tls_harms_no_other(
-    stage: Stage, certificate: dict[str, str], said: bytes
+    stage: Stage, certificate: dict[str, Any], said: bytes
 ) -> None:
     async with serving(stage, ssl_handshake_timeout=0.1, **certificate) as server:
         await server.ask(said)

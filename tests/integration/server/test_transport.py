@@ -11,38 +11,25 @@ from wsproto.events import CloseConnection, Ping, TextMessage
 from relay.server import wire
 from relay.server.limits import ConnectionLimits
 from relay.server.wire import Wire
+from tests.support.client.connection import ClientConnection
 from tests.support.patience import eventually
-from tests.support.server.frames import opened
-from tests.support.server.stage import HOUR, Client, Server, Stage, Visit, get, serving
+from tests.support.server.stage import HOUR, Server, Stage, Visit, get, opened, serving
+from tests.support.server.writes import MUCH, fill, frame
 
 HELLO = b"\x81\x05hello"  # a server's text frame
-MUCH = 1_000_000  # bytes: more than a socket takes at once
 
 IMPATIENT = ConnectionLimits(send_timeout=0.2, close_timeout=0.2)
-
-
-def frame(payload: bytes) -> bytes:
-    """A server's binary frame of any size."""
-    return b"\x82\x7f" + len(payload).to_bytes(8, "big") + payload
 
 
 def chunk(payload: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(payload), payload)
 
 
-async def streaming(server: Server, stage: Stage, request: bytes) -> tuple[Client, Visit]:
+async def streaming(server: Server, stage: Stage, request: bytes) -> tuple[ClientConnection, Visit]:
     client = await server.connect()
     await client.send(request)
     visit = await stage.visit()
     return client, visit
-
-
-async def fill(visit: Visit) -> int:
-    """Write frames at once until the socket takes no more; how many it took."""
-    count = 0
-    while visit.transport.try_send(frame(bytes([count % 256]) * MUCH)):
-        count += 1
-    return count
 
 
 async def test_the_framing_tells_how_ready_bytes_are_framed(server: Server, stage: Stage) -> None:
@@ -328,9 +315,10 @@ async def test_a_close_frame_is_written_though_its_writer_is_cancelled(
     visit.leave()
 
 
-async def _while_shielded(client: Client, size: int) -> bytes:
+async def _while_shielded(client: ClientConnection, size: int) -> bytes:
     with trio.CancelScope(shield=True):
-        return await client.exactly(size)
+        received = await client.exactly(size)
+    return received
 
 
 async def test_the_answer_to_a_head_request_has_no_place_for_ready_bytes(

@@ -1,6 +1,7 @@
 """WebSockets: handshakes, bounds, endings."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import trio
@@ -20,13 +21,14 @@ from wsproto.events import (
 
 from relay.server.limits import ConnectionLimits
 from relay.server.messages import FRAMES_AT_ONCE
-from tests.support.server.frames import close_code, masked, opened
-from tests.support.server.stage import HOUR, Client, Server, Stage, serving
+from tests.support.client.connection import ClientConnection
+from tests.support.client.protocol import masked
+from tests.support.server.stage import HOUR, Server, Stage, opened, serving
 
 CLOSE_FRAME = 0x88
 
 
-async def say_on_until_cut(client: Client, event: TextMessage | BytesMessage) -> None:
+async def say_on_until_cut(client: ClientConnection, event: TextMessage | BytesMessage) -> None:
     try:
         while True:
             await client.put(event)
@@ -113,7 +115,7 @@ async def test_an_application_error_in_the_handshake_is_a_500(server: Server) ->
 
 
 async def test_accepting_with_a_foreign_subprotocol_is_a_500() -> None:
-    async def accepts_wrongly(scope: object, receive: object, send: object) -> None:
+    async def accepts_wrongly(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.accept", "subprotocol": "nobody-asked", "headers": []})
 
     async with serving(accepts_wrongly) as broken:
@@ -143,7 +145,7 @@ async def test_a_message_limit_counts_bytes_not_characters(stage: Stage) -> None
         await client.put(TextMessage("é" * 5))
         assert (await visit.receive())["text"] == "é" * 5
         await client.put(TextMessage("é" * 6))
-        assert await close_code(client) == 1009
+        assert await client.close_code() == 1009
         assert await visit.receive() == {"type": "websocket.disconnect", "code": 1009}
         visit.leave()
 
@@ -177,7 +179,7 @@ async def test_an_invalid_frame_ends_the_connection_with_its_close_code(
 ) -> None:
     client, visit = await opened(server, stage)
     await client.send(frame)
-    assert await close_code(client) == code
+    assert await client.close_code() == code
     assert await client.rest() == b""
     assert await visit.receive() == {"type": "websocket.disconnect", "code": code}
     visit.leave()
@@ -211,7 +213,7 @@ async def test_a_close_that_is_not_answered_ends_within_the_close_timeout(
         await visit.close(1012)
         if returned:
             visit.leave()
-        assert await close_code(client) == 1012
+        assert await client.close_code() == 1012
         assert await client.rest() == b""
         if not returned:
             assert await visit.receive() == {"type": "websocket.disconnect", "code": 1012}
@@ -229,7 +231,7 @@ async def test_the_close_code_survives_a_client_that_keeps_sending(stage: Stage)
         visit.leave()
         for _ in range(100):
             await client.put(TextMessage("still talking"))
-        assert await close_code(client) == 4429
+        assert await client.close_code() == 4429
         await client.put(CloseConnection(4429))
         assert await client.rest() == b""
         await server.observer.until(lambda: server.observer.live == 0)
@@ -249,7 +251,7 @@ async def test_an_application_that_returns_without_closing_is_a_1011(
 ) -> None:
     client, visit = await opened(server, stage)
     visit.leave()
-    assert await close_code(client) == 1011
+    assert await client.close_code() == 1011
 
 
 async def test_messages_sent_after_a_close_are_dropped(server: Server, stage: Stage) -> None:
@@ -309,7 +311,7 @@ async def test_a_quart_handler_that_returns_with_unread_messages_frees_its_conne
         await client.accepted()
         for _ in range(100):
             await client.put(TextMessage("unread"))
-        assert await close_code(client) == 1000
+        assert await client.close_code() == 1000
         await client.put(CloseConnection(1000))
         await server.observer.until(lambda: server.observer.live == 0)
 
@@ -380,4 +382,4 @@ async def test_messages_sent_during_the_clients_close_are_dropped(
             pass
         nursery.cancel_scope.cancel()
     visit.leave()
-    assert await close_code(client) == 1005
+    assert await client.close_code() == 1005

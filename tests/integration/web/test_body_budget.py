@@ -3,10 +3,10 @@
 import pytest
 
 from relay.web.body_budget import Intake
-from tests.e2e.test_ingestion import envelope
+from tests.support.bodies import envelope
+from tests.support.client.protocol import head
 from tests.support.patience import eventually
-from tests.support.raw_client import head, raw_http
-from tests.support.relay_server import bearer, running_relay
+from tests.support.relay_server import bearer, raw_http, running_relay
 
 
 async def test_the_slowest_body_is_dropped_to_make_room() -> None:
@@ -18,7 +18,7 @@ async def test_the_slowest_body_is_dropped_to_make_room() -> None:
         intake.add(quick, b"6")
         assert (slow.scope.cancel_called, quick.scope.cancel_called) == (True, False)
         intake.add(slow, b"late")
-        assert (slow.data, quick.data) == (b"12345", b"123456")
+        assert (bytes(slow.data), bytes(quick.data)) == (b"12345", b"123456")
     with intake.body(60) as other:  # all of it was given back
         intake.add(other, b"1234567890")
         assert not other.scope.cancel_called

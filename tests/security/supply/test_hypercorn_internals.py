@@ -1,8 +1,10 @@
 """What the server relies on in Hypercorn and wsproto. When a version moves, this fails first."""
 
 import inspect
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import wsproto.connection
@@ -12,7 +14,7 @@ from hypercorn.trio import lifespan
 
 PINS = Path(__file__).parents[3] / "constraints.txt"
 
-SIGNATURES = {
+SIGNATURES: dict[Callable[..., Any], str] = {
     app_wrappers.ASGIWrapper.__init__: "app",
     app_wrappers.ASGIWrapper.__call__: "scope receive send sync_spawn call_soon",
     config.Config.create_sockets: "",
@@ -41,7 +43,7 @@ READ_FROM_CONFIG = (
 
 
 @pytest.mark.parametrize("function", SIGNATURES, ids=lambda function: function.__qualname__)
-def test_signatures_are_as_expected(function: object) -> None:
+def test_signatures_are_as_expected(function: Callable[..., Any]) -> None:
     names = [name for name in inspect.signature(function).parameters if name != "self"]
     assert " ".join(names) == SIGNATURES[function]
 

@@ -3,8 +3,10 @@ first.
 """
 
 import inspect
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import quart
@@ -17,7 +19,7 @@ from quart_rate_limiter.store import RateLimiterStoreABC
 
 PINS = Path(__file__).parents[3] / "constraints.txt"
 
-SIGNATURES = {
+SIGNATURES: dict[Callable[..., Any], str] = {
     quart_trio.asgi.TrioASGIHTTPConnection.__init__: "app scope",
     quart_trio.asgi.TrioASGIHTTPConnection._create_request_from_scope: "send",
     quart_trio.asgi.TrioASGIWebsocketConnection._create_websocket_from_scope: "send",
@@ -33,7 +35,7 @@ SIGNATURES = {
 
 
 @pytest.mark.parametrize("function", SIGNATURES, ids=lambda function: function.__qualname__)
-def test_signatures_are_as_expected(function: object) -> None:
+def test_signatures_are_as_expected(function: Callable[..., Any]) -> None:
     names = [name for name in inspect.signature(function).parameters if name != "self"]
     assert " ".join(names) == SIGNATURES[function]
 

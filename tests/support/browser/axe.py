@@ -1,21 +1,21 @@
 """What axe-core finds wrong with a page: contrast, names, roles, order, the size of targets."""
 
-from typing import Any
+from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 from tests.support.browser.chromium import Tab
 
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 # all that axe judges unasked, and the one rule of WCAG 2.2 AA that it leaves off
 EVERYTHING = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 COLOURS = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]}
 
 
 # a scheme changes colours and nothing else: the other rules need no second look
-LOOKS = (
+LOOKS: tuple[tuple[ViewportSize, Literal["light", "dark"], dict[str, Any]], ...] = (
     (PHONE, "light", EVERYTHING),
     (PHONE, "dark", COLOURS),
     (DESKTOP, "light", EVERYTHING),

@@ -39,9 +39,9 @@ class Tab:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
 
-    async def do(self, what: Callable[[Page], T]) -> T:
-        """Anything Playwright can."""
-        return await self._chromium.call(what, self._page)
+    async def do(self, what: Callable[..., T], *arguments: Any) -> T:
+        """Anything Playwright can: a call with the page and these arguments."""
+        return await self._chromium.call(what, self._page, *arguments)
 
     async def goto(self, url: str) -> None:
         await self.do(lambda page: page.goto(url))
@@ -122,7 +122,9 @@ def running_chromium(*arguments: str) -> Iterator[Chromium]:
                 timeout=PATIENCE * 1000,
                 # CI runs as root, and loads nothing but its own pages
                 args=["--no-sandbox", *arguments],
-                **dict.fromkeys(("handle_sigint", "handle_sigterm", "handle_sighup"), False),
+                handle_sigint=False,
+                handle_sigterm=False,
+                handle_sighup=False,
             ).result()
             yield Chromium(thread, browser)
             thread.submit(browser.close).result()

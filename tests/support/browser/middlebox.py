@@ -108,6 +108,6 @@ async def relay_behind(
         ) as relay,
     ):
         nursery.start_soon(box.run)
-        relay.http.base_url = f"http://127.0.0.1:{port}"  # type: ignore[assignment]
+        relay.http.base_url = f"http://127.0.0.1:{port}"
         yield box, relay
         nursery.cancel_scope.cancel()

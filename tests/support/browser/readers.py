@@ -52,7 +52,8 @@ class Reader:
     async def has(self, last: int) -> list[int]:
         """Every seq it told, once it told this one."""
         await self.until("seen.events.includes(it)", last)
-        return await self.seen("events")
+        seen: list[int] = await self.seen("events")
+        return seen
 
     async def seen(self, what: str) -> Any:
         return await self.tab.run(f"seen.{what}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from tests.support.model.wire import Message
+from tests.support.model.messages import Message
 
 CLOCKS = 0.002  # seconds: times on the wire are cut to milliseconds
 TICKET_LIFE = 30.0  # seconds

@@ -23,6 +23,8 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.support.client.blocking import Call
+from tests.support.client.protocol import NDJSON
 from tests.support.model.book import Asked, Credential, Event, Standing, Ticket, User
 from tests.support.model.drawn import (
     BAD_LINES,
@@ -40,7 +42,6 @@ from tests.support.model.publishing import Publishing
 from tests.support.model.reader import Reader
 from tests.support.model.scene import excused
 from tests.support.model.watching import Watching
-from tests.support.model.wire import NDJSON, Call
 from tests.support.patience import PATIENCE
 
 MOST_USERS = 4
@@ -524,7 +525,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
                 self.the_end()
         finally:
             for reader in self.came:
-                reader.stream.bye(politely=False)
+                reader.stream.leave(politely=False)
 
     @told
     def the_end(self) -> None:

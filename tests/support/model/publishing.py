@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from tests.support.client.blocking import Call
+from tests.support.client.protocol import JSON, Answer
 from tests.support.model.book import Credential, Event, User
 from tests.support.model.drawn import Draft
 from tests.support.model.scene import Scene
-from tests.support.model.wire import JSON, Answer, Call
 
 
 class Publishing(Scene):

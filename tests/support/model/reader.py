@@ -5,8 +5,9 @@ from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from tests.support.client.blocking import SseStream, Stream, WebSocketStream
 from tests.support.model.book import Asked, Credential, Standing, User
-from tests.support.model.wire import Message, SseStream, Stream, WebSocketStream
+from tests.support.model.messages import Message, Messages
 from tests.support.patience import PATIENCE
 
 EARLY = 0.01  # seconds: clocks of a timer and of the day, read one after the other
@@ -55,11 +56,11 @@ class Reader:
         headers = {**headers, **asked.headers}
         self.stream: Stream
         if door == "websocket":
-            self.stream = WebSocketStream(
-                house.port, target, headers, narrow=narrow, batched=batched
-            )
+            offered = ("relay.v1",) if batched else ()
+            self.stream = WebSocketStream(house.port, target, headers, *offered, narrow=narrow)
         else:
             self.stream = SseStream(house.port, target, headers, narrow=narrow)
+        self._messages = Messages(self.stream, batched=batched)
         self.next: int | None = None  # the seq to come; None before the hello
         self.gap_told: tuple[int, int] | None = None  # by the hello: must come at once
         self.cursor = ""
@@ -120,8 +121,8 @@ class Reader:
         return came
 
     def look(self) -> None:
-        while self.stream.messages:
-            self._see(self.stream.messages.popleft())
+        for message in self._messages.take():
+            self._see(message)
         if self.stream.end is not None and self.over_at is None:
             self._ended()
 
@@ -143,13 +144,13 @@ class Reader:
         """Let go; politely means with a close handshake, whose answer comes in time."""
         if self.over_at is not None:
             return
-        self.stream.bye(politely=politely)
+        self.stream.leave(politely=politely)
         deadline = time.time() + PATIENCE
         while self.stream.end is None:
             assert time.time() < deadline, f"{self}: its close was not answered"
             self.stream.receive(0.5)
-            while self.stream.messages:
-                self._see(self.stream.messages.popleft())
+            for message in self._messages.take():
+                self._see(message)
         self.over_at = time.time()
 
     # -- what may come

@@ -5,9 +5,10 @@ import time
 from collections import Counter
 from typing import Any
 
+from tests.support.client.blocking import Call
+from tests.support.client.protocol import Answer
 from tests.support.model.book import Credential, Standing, Ticket, User
 from tests.support.model.reader import House, Reader
-from tests.support.model.wire import Answer, Call
 from tests.support.patience import PATIENCE
 
 

@@ -4,11 +4,12 @@ import time
 
 import msgspec
 
+from tests.support.client.protocol import Answer
 from tests.support.model.book import Asked, Credential, Standing, Ticket, User
 from tests.support.model.drawn import Start
+from tests.support.model.messages import Fields, Message
 from tests.support.model.reader import Reader
 from tests.support.model.scene import Scene
-from tests.support.model.wire import Answer, Fields, Message
 
 MAX_PAGE_BYTES = 7 * 2**20  # a page of so many bytes may be cut short
 

@@ -137,8 +137,11 @@ class Studio:
         async with httpx.AsyncClient(base_url=self._relay.url) as http:
             session = (await _post(http, "/api/user"))["session_token"]
             http.headers.update(bearer(session))
-            cookie = {"name": COOKIE, "value": session, "url": ADDRESS}
-            await profile.do(lambda context: context.add_cookies([cookie]))
+            await profile.do(
+                lambda context: context.add_cookies(
+                    [{"name": COOKIE, "value": session, "url": ADDRESS}]
+                )
+            )
             hooks = [(await _post(http, "/api/token", name=name))["token"] for name in PLACES]
             reference = await profile.open(f"{ADDRESS}/docs")
             beats = await story.beats(reference)

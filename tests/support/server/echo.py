@@ -75,7 +75,9 @@ def quart_echo() -> QuartTrio:
 
     @app.post("/echo")
     async def echo() -> bytes:
-        return await request.get_data()
+        body = await request.get_data()
+        assert isinstance(body, bytes)
+        return body
 
     @app.websocket("/ws")
     async def chat() -> None:

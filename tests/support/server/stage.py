@@ -4,25 +4,20 @@ The server is the real one on a real socket. The application is a stage: each re
 `Visit` whose receive and send the test itself calls, so that nothing happens unasked for.
 """
 
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import h11
 import trio
 from hypercorn.config import Config
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, Request
-from wsproto.events import Event as FrameEvent
-from wsproto.extensions import PerMessageDeflate
 
 from relay.server.limits import ConnectionLimits
 from relay.server.listeners import open_sockets
 from relay.server.observer import Observer
 from relay.server.serve import ServerConfig, serve
 from relay.server.transport import EXTENSION, Transport
+from tests.support.client.connection import ClientConnection, connected
 from tests.support.patience import PATIENCE
 
 HOUR = 3600.0  # seconds: what must not be waited for in a test, nor end anything by accident
@@ -94,7 +89,8 @@ class Visit:
 
     @property
     def transport(self) -> Transport:
-        return self.scope["extensions"][EXTENSION]
+        transport: Transport = self.scope["extensions"][EXTENSION]
+        return transport
 
     def leave(self) -> None:
         self.left.set()
@@ -149,10 +145,10 @@ class Server:
     observer: Recorder
     stop: trio.Event
     stopped: trio.Event
-    clients: list["Client"] = field(default_factory=list)
+    clients: list[ClientConnection] = field(default_factory=list)
 
-    async def connect(self) -> "Client":
-        client = Client(await trio.open_tcp_stream("127.0.0.1", self.port))
+    async def connect(self) -> ClientConnection:
+        client = ClientConnection(await connected(self.port))
         self.clients.append(client)
         return client
 
@@ -164,94 +160,11 @@ class Server:
         client.drop()
         return answer
 
-    async def websocket(self, *, head: bytes | None = None, extra: bytes = b"") -> "Client":
+    async def websocket(self, *, head: bytes | None = None, extra: bytes = b"") -> ClientConnection:
         """A connection that has asked for a WebSocket, but not read the answer."""
         client = await self.connect()
         await client.send((head or client.handshake()) + extra)
         return client
-
-
-class Client:
-    """A raw connection, with parsers at hand."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] = stream
-        self._socket = stream.socket
-        self.ws = WSConnection(ConnectionType.CLIENT)
-        self._http = h11.Connection(h11.CLIENT)
-        self._events: list[FrameEvent] = []
-
-    def secure(self, trusting: ssl.SSLContext) -> None:
-        """Speak TLS from now on."""
-        assert isinstance(self.stream, trio.SocketStream)
-        self.stream = trio.SSLStream(
-            self.stream, trusting, server_hostname="127.0.0.1", https_compatible=True
-        )
-
-    def drop(self) -> None:
-        self._socket.close()
-
-    async def send(self, data: bytes) -> None:
-        await self.stream.send_all(data)
-
-    async def rest(self) -> bytes:
-        """Everything until the connection ends, by a reset, too."""
-        received = bytearray()
-        try:
-            async for data in self.stream:
-                received += data
-        except trio.BrokenResourceError:
-            pass
-        return bytes(received)
-
-    async def exactly(self, size: int) -> bytes:
-        received = bytearray()
-        while len(received) < size:
-            data = await self.stream.receive_some(size - len(received))
-            assert data, f"the connection ended after {received!r}"
-            received += data
-        return bytes(received)
-
-    def handshake(self, path: str = "/") -> bytes:
-        """A WebSocket request that offers compression, as browsers do."""
-        request = Request(host="relay", target=path, extensions=[PerMessageDeflate()])
-        return self.ws.send(request)
-
-    async def accepted(self) -> AcceptConnection:
-        event = await self.frame()
-        assert isinstance(event, AcceptConnection), event
-        return event
-
-    async def frame(self) -> FrameEvent:
-        """The next WebSocket event."""
-        while not self._events:
-            data = await self.stream.receive_some(65_536)
-            self.ws.receive_data(data or None)
-            self._events += self.ws.events()
-        return self._events.pop(0)
-
-    async def put(self, event: FrameEvent) -> None:
-        await self.send(self.ws.send(event))
-
-    async def response(self, *, method: str = "GET") -> tuple[h11.Response, bytes]:
-        """The next HTTP response on this connection, which must have been asked for raw."""
-        if self._http.our_state is h11.DONE:
-            self._http.start_next_cycle()
-        self._http.send(h11.Request(method=method, target="/", headers=[("Host", "relay")]))
-        self._http.send(h11.EndOfMessage())
-        head: h11.Response | None = None
-        body = bytearray()
-        while True:
-            event = self._http.next_event()
-            if event is h11.NEED_DATA:
-                self._http.receive_data(await self.stream.receive_some(65_536))
-            elif isinstance(event, h11.Response):
-                head = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                assert head is not None
-                return head, bytes(body)
 
 
 def get(path: str = "/", *headers: str, version: str = "1.1") -> bytes:
@@ -304,3 +217,12 @@ async def serving(
                     client.drop()
             server.stop.set()
     assert server.observer.failures == []
+
+
+async def opened(server: Server, stage: Stage) -> tuple[ClientConnection, Visit]:
+    """A WebSocket that the application has accepted."""
+    client = await server.websocket()
+    visit = await stage.visit()
+    await visit.accept()
+    await client.accepted()
+    return client, visit

@@ -13,7 +13,6 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from werkzeug.datastructures import Headers
 
 from relay.auth.webhook_signatures import MAX_SIGNATURES, TOLERANCE, BadSignature, verify_signature
 from relay.errors import BadRequest, Invalid, PayloadTooLarge, Problem, named
@@ -194,14 +193,14 @@ def test_a_surrogate_pair_is_accepted() -> None:
 
 # -- the envelope, against a slow reading of it
 
-GOOD = {
+GOOD: dict[str, st.SearchStrategy[Any]] = {
     "event_type": st.sampled_from(EVENT_TYPES),
     "ts": st.sampled_from(["2026-01-31T12:00:00Z", "2026-01-31t12:00:00.123456+05:30"]),
     "payload": st.sampled_from([{}, [], None, 7, {"ts": "x", "event_id": "y"}, "event_type"]),
     "event_id": st.sampled_from(["e", "!" * 128, "a/b:c~"]),
     "task_id": st.sampled_from(["build", "x" * 128]),
 }
-BAD = {
+BAD: dict[str, st.SearchStrategy[Any]] = {
     "event_type": st.sampled_from(["", "Log", "done", 7, None, ["log"]]),
     "ts": st.sampled_from(["", "2026-01-31", "2026-02-30T12:00:00Z", "2026-01-31T12:00:00", 7]),
     "payload": st.nothing(),
@@ -219,7 +218,7 @@ def envelopes(draw: st.DrawFn) -> tuple[str, list[tuple[str, Any]]]:
     names += draw(st.lists(STRANGE, max_size=1))
     pairs = []
     for name in draw(st.permutations(names)):
-        values = GOOD.get(name, st.just(1))
+        values: st.SearchStrategy[Any] = GOOD.get(name, st.just(1))
         if draw(st.integers(0, 9)) == 0:
             values = BAD.get(name, st.just(1)) | values
         pairs.append((name, draw(values)))
@@ -380,21 +379,23 @@ def signature(
     return "v1," + base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
 
 
-def signed(*, message_id: str = "msg_1", stamp: object = TIME, given: str | None = None) -> Headers:
+def signed(
+    *, message_id: str = "msg_1", stamp: object = TIME, given: str | None = None
+) -> dict[str, str]:
     own = signature(message_id=message_id, stamp=stamp) if given is None else given
-    return Headers(
-        {"webhook-id": message_id, "webhook-timestamp": str(stamp), "webhook-signature": own}
-    )
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(stamp),
+        "webhook-signature": own,
+    }
 
 
 def test_the_published_example_of_the_standard_is_valid() -> None:
-    headers = Headers(
-        {
-            "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            "webhook-timestamp": "1614265330",
-            "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
-        }
-    )
+    headers = {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     body = b'{"test": 2432232314}'
     assert verify_signature(headers, body, secret, 1614265330) == "msg_p5jXN8AQM9LWM0D4loKWxJek"

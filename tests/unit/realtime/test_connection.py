@@ -428,7 +428,8 @@ class Streams(RuleBasedStateMachine):
             reader.covered()
             if not reader.door.gate.shut:  # else it was cut, without a word
                 assert reader.door.closed is Close.REVOKED
-                kind, told = reader.door.seen[-1]  # type: ignore[misc]
+                kind, told = reader.door.seen[-1]
+                assert isinstance(told, dict)
                 assert (kind, told["code"]) == ("close", 4401)
         self.readers = [one for one in self.readers if one not in ended]
 

@@ -1,16 +1,13 @@
 """Event -> bytes: what any WebSocket client and any EventSource reads back is the event."""
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from wsproto.frame_protocol import FrameProtocol, Opcode
 
-from relay.events import MAX_SEQ, Cursor, Event
+from relay.events import MAX_SEQ, Cursor
 from relay.realtime.encoding import (
     SSE_HEARTBEAT,
     SSE_RETRY,
@@ -22,49 +19,7 @@ from relay.realtime.encoding import (
     sse_control,
     text_frame,
 )
-
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-EPOCH = "0123456789abcdef0123"
-NOON = datetime(2026, 1, 31, 12, 0, 0, 7_000, UTC)
-
-
-def an_event(seq: int = 1, payload: str = "{}", **other: str | None) -> Event:
-    values: dict[str, str | None] = {"id": f"e{seq}", "task_id": None, **other}
-    return Event(
-        epoch=EPOCH,
-        seq=seq,
-        id=str(values["id"]),
-        event_type="log",
-        task_id=values["task_id"],
-        ts="2026-01-31T12:00:00Z",
-        payload=payload,
-        received_at=NOON,
-    )
-
-
-def frames(sizes: Sequence[int]) -> list[Frame]:
-    """Frames whose JSON has exactly these sizes."""
-    least = [len(event_json(an_event(seq, '""'))) for seq in range(1, len(sizes) + 1)]
-    return [
-        Frame.of(an_event(seq, f'"{"x" * (size - least[seq - 1])}"'))
-        for seq, size in enumerate(sizes, 1)
-    ]
-
-
-def messages(data: bytes) -> list[bytes]:
-    """What a client of another make reads: whole text messages, nothing left over."""
-    client = FrameProtocol(client=True, extensions=[])
-    client.receive_bytes(data)
-    found: list[bytes] = []
-    text = ""
-    for frame in client.received_frames():
-        assert frame.opcode is Opcode.TEXT
-        text += str(frame.payload)
-        if frame.message_finished:
-            found.append(text.encode())
-            text = ""
-    assert text == ""
-    return found
+from tests.support.encoded_events import EPOCH, UNHURRIED, an_event, frames, messages
 
 
 def dispatched(stream: bytes) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.realtime.encoding import MAX_MESSAGE
 from relay.realtime.event_range import Stretch
-from tests.unit.realtime.test_encoding import EPOCH, UNHURRIED, frames, messages
+from tests.support.encoded_events import EPOCH, UNHURRIED, frames, messages
 
 
 def stretch_of(sizes: Sequence[int]) -> Stretch:

@@ -1,6 +1,6 @@
 """The hub: one user's events to that user's readers and no others, within bounds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from uuid import UUID, uuid4
 
@@ -27,7 +27,7 @@ def hub() -> Hub:
 
 
 @pytest.fixture
-def stack() -> ExitStack:
+def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
 

@@ -1,6 +1,6 @@
 """What other processes stored finds its way to the readers here: once, in order, by one read."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from uuid import UUID, uuid4
 
@@ -78,7 +78,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(nursery: trio.Nursery, autojump_clock: MockClock) -> Scene:
+async def scene(nursery: trio.Nursery, autojump_clock: MockClock) -> AsyncIterator[Scene]:
     autojump_clock.autojump_threshold = float("inf")
     with ExitStack() as stack:
         scene = Scene(stack)
