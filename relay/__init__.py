@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from relay.client import task
+    from relay.client.task import task
 
     __version__: str
 
