@@ -5,7 +5,7 @@ from playwright.sync_api import Position
 
 from tests.support.browser.axe import DESKTOP, PHONE, faults
 from tests.support.browser.chromium import Chromium, Profile, Tab
-from tests.support.browser.middlebox import relay_behind
+from tests.support.browser.page_proxy import relay_behind
 from tests.support.browser.visits import (
     FIRST_WORDS,
     first_visit,

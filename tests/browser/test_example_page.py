@@ -7,7 +7,7 @@ import pytest
 from tests.support.browser.axe import faults
 from tests.support.browser.chromium import Chromium, Tab
 from tests.support.browser.foreign_site import elsewhere
-from tests.support.browser.middlebox import relay_behind
+from tests.support.browser.page_proxy import relay_behind
 from tests.support.browser.visits import hook_for, say
 from tests.support.relay_server import Relay, bearer, running_relay
 

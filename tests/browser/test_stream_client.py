@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 
 from tests.support.browser.chromium import Chromium, Profile
 from tests.support.browser.foreign_site import elsewhere
-from tests.support.browser.middlebox import Middlebox, relay_behind
+from tests.support.browser.page_proxy import PageProxy, relay_behind
 from tests.support.browser.readers import Reader, reader
 from tests.support.browser.visits import watchers
 from tests.support.databases import trim
@@ -25,7 +25,7 @@ class Scene:
     """A page elsewhere, a box on the way, a Relay, and a user whose stream is read."""
 
     page: str
-    box: Middlebox
+    box: PageProxy
     relay: Relay
     user: User
     profile: Profile
@@ -108,7 +108,7 @@ async def test_a_proxy_that_accepts_and_forwards_nothing_leads_to_sse(scene: Sce
 async def test_reconnect_delays_double_with_jitter(scene: Scene) -> None:
     reads = await scene.reads(clock=True)
     await reads.live()
-    scene.box.away = True
+    scene.box.refusing = True
     await scene.box.cut()
     shares = []
     for attempt in range(1, 9):
@@ -122,7 +122,7 @@ async def test_reconnect_delays_double_with_jitter(scene: Scene) -> None:
     assert all(0.49 <= share <= 1.01 for share in shares)
     assert max(shares) - min(shares) > 0.01
     last = await scene.publish(2)
-    scene.box.away = False
+    scene.box.refusing = False
     await reads.tab.run("stream.reconnect()")
     assert await reads.has(last) == upto(2)
     await reads.live()
@@ -197,12 +197,12 @@ async def test_a_page_shown_again_reconnects_at_once(scene: Scene) -> None:
     """Headless every tab is in sight, so the page is told otherwise."""
     reads = await scene.reads(clock=True)
     await reads.has(await scene.publish(1))
-    scene.box.away = True
+    scene.box.refusing = True
     await scene.box.cut()
     await reads.until("stream.state.state === 'waiting'")
     await reads.tab.do(lambda page: page.clock.pause_at(page.evaluate("Date.now() + 5000")))
     await reads.until("stream.state.state === 'waiting'")
-    scene.box.away = False
+    scene.box.refusing = False
     last = await scene.publish(2)
     asked = len(scene.box.streams)
     await reads.tab.run(SHOW, False)

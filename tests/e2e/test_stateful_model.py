@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.model.machine import Machine
 from tests.support.model.reader import House
-from tests.support.model.service import serving
+from tests.support.relay_server import relay_in_thread
 
 HEARTBEAT = 0.2  # seconds: pings and comments between everything else
 ENVIRON = {
@@ -45,7 +45,7 @@ def run(database_url: str, retention: int, seeds: Iterable[int], given: settings
     """
     tally: Counter[str] = Counter()
     environ = {**ENVIRON, "RELAY_RETENTION_EVENTS": str(retention)}
-    with serving(database_url, **environ) as port:
+    with relay_in_thread(database_url, **environ) as port:
         for number in seeds:
 
             @seed(number)

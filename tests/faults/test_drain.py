@@ -10,7 +10,8 @@ from tests.support.backlog import stuff
 from tests.support.client.streams import TRANSPORTS, Ended, stream
 from tests.support.ledger import Account, Ledger, load
 from tests.support.patience import eventually
-from tests.support.relay_process import Program, copy_data, running, send
+from tests.support.processes import send
+from tests.support.relay_process import Program, copy_data, running
 
 READERS = 1000  # that read, half of them on each door
 AT_ONCE = 50  # that open their stream: this is no test of a rush

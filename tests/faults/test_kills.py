@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.support.ledger import load
 from tests.support.patience import eventually
-from tests.support.relay_process import Program, copy_data, lives, running, send
+from tests.support.processes import lives, send
+from tests.support.relay_process import Program, copy_data, running
 
 
 async def test_relay_killed_and_started_again_has_lost_nothing(program: Program) -> None:

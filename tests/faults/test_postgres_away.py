@@ -15,7 +15,8 @@ from tests.support.client.protocol import Answer
 from tests.support.client.streams import stream
 from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE, eventually
-from tests.support.relay_process import Program, copy_data, dsn, running, send
+from tests.support.processes import send
+from tests.support.relay_process import Program, copy_data, dsn, running
 from tests.support.two_relays import HOUR
 
 TRUST = 2.5  # seconds that memory says who somebody is while no database does

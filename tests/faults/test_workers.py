@@ -19,7 +19,8 @@ from tests.support.database_proxy import line_to
 from tests.support.databases import NONSENSE, SENSE, statement
 from tests.support.ledger import Account, Ledger, load
 from tests.support.patience import PATIENCE, eventually
-from tests.support.relay_process import Program, copy_data, dsn, lives, running, send
+from tests.support.processes import lives, send
+from tests.support.relay_process import Program, copy_data, dsn, running
 from tests.support.workers import Workers
 
 MANY = 12  # streams at least, on both of two workers

@@ -12,7 +12,7 @@ import httpx
 import trio
 
 from tests.support.patience import LOOK_EVERY, PATIENCE
-from tests.support.relay_server import KEYS
+from tests.support.tokens import KEYS
 
 RELAY = (sys.executable, "-m", "relay.cli.main")
 

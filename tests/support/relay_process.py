@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,9 +20,10 @@ from tests.support.client.connection import Lost
 from tests.support.client.protocol import Answer
 from tests.support.patience import PATIENCE, eventually
 from tests.support.ports import HeldPort
+from tests.support.processes import postgres_in, send
+from tests.support.tokens import KEYS
 
 ROOT = Path(__file__).parents[2]
-KEYS = "test:" + "0123456789abcdef" * 3
 
 # Nothing of the tester's own settings may reach the program under test.
 FOREIGN = ("RELAY_", "DATABASE_URL", "BASE_URL", "CORS", "LOG_LEVEL", "PORT")
@@ -222,42 +223,6 @@ def dsn(program: Program) -> str:
     """The address of a program's own Postgres."""
     password = (program.data / "postgres.password").read_text().strip()
     return f"postgresql://relay:{password}@/relay?host={program.data}/postgres&port=5432"
-
-
-def postgres_in(data: Path) -> list[psutil.Process]:
-    """The Postgres processes at work in a data folder: it is their working directory."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.name().startswith("postgres") and process.cwd() == str(data / "postgres"):
-                found.append(process)
-        except psutil.Error:
-            continue  # it ended just now
-    return found
-
-
-def send(processes: list[psutil.Process], number: signal.Signals) -> None:
-    """Signal processes; one that ended just now needs none."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether it still runs; an orphan that nobody has reaped yet does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-_ports: list[HeldPort] = []
-
-
-def free_port() -> int:
-    """A port nobody listens on, and nobody else is given for the rest of this run."""
-    _ports.append(HeldPort())
-    return _ports[-1].number
 
 
 def copy_data(source: Path, target: Path) -> None:

@@ -1,7 +1,8 @@
-"""A serving Relay and people who use it, for tests that go over real sockets."""
+"""A Relay that serves in this process, and its users, for tests over real sockets."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,7 @@ from tests.support.client.streams import WebSocketStream, stream
 from tests.support.openapi import documented
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
-
-KEYS = "test:" + "0123456789abcdef" * 3
+from tests.support.tokens import KEYS
 
 # a starved machine looks for revocations late, and its database is not away for that
 credentials.TRUST = PATIENCE
@@ -187,3 +187,41 @@ async def behind_https(database_url: str, base_url: str, **environ: str) -> Asyn
         httpx.AsyncClient(base_url=f"http://{bind}", timeout=PATIENCE) as http,
     ):
         yield Relay(f"http://{bind}", http)
+
+
+@contextmanager
+def relay_in_thread(database_url: str, **environ: str) -> Iterator[int]:
+    """The port of a Relay that serves as long as the block; an error of its own ends the test."""
+    started = threading.Event()
+    ports: list[int] = []
+    failed: list[BaseException] = []
+    stop: list[trio.lowlevel.TrioToken] = []
+    stopping = trio.Event()
+
+    async def run() -> None:
+        async with running_relay(database_url, **environ) as relay:
+            ports.append(int(relay.url.rpartition(":")[2]))
+            stop.append(trio.lowlevel.current_trio_token())
+            started.set()
+            await stopping.wait()
+
+    def serve() -> None:
+        try:
+            trio.run(run)
+        except BaseException as error:  # for the test's own thread to raise
+            failed.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=serve, name="relay")
+    thread.start()
+    try:
+        assert started.wait(PATIENCE), "Relay did not start"
+        if ports:
+            yield ports[0]
+    finally:
+        if stop and thread.is_alive():
+            stop[0].run_sync_soon(stopping.set)
+        thread.join()
+        if failed:
+            raise failed[0]

@@ -9,7 +9,8 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from tests.support.relay_server import KEYS
+KEYS = "test:" + "0123456789abcdef" * 3
+"""The signing keys of every Relay under test."""
 
 KID, _, SECRET = KEYS.partition(":")
 HEADER = {"alg": "HS256", "typ": "JWT", "kid": KID}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.relay_process import Program, lives
+from tests.support.processes import lives
+from tests.support.relay_process import Program
 
 
 class Workers(Program):

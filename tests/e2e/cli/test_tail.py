@@ -25,7 +25,7 @@ from relay.cli.screen import Screen
 from relay.client.credentials import Credentials
 from relay.client.watching import Break, Said, Stream
 from relay.db.pool import connect
-from tests.support.browser.middlebox import relay_behind
+from tests.support.browser.page_proxy import relay_behind
 from tests.support.commands import RELAY, Command, environment, running
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort

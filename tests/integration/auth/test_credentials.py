@@ -18,7 +18,8 @@ from relay.db.tokens import LiveToken, select_revoked, touch_tokens
 from relay.errors import DatabaseAway, InvalidToken
 from tests.support.databases import database_of
 from tests.support.patience import eventually
-from tests.support.relay_server import KEYS, Relay, User
+from tests.support.relay_server import Relay, User
+from tests.support.tokens import KEYS
 
 
 @pytest.fixture

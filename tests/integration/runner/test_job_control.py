@@ -14,6 +14,7 @@ import trio
 
 from tests.support.commands import RELAY, environment
 from tests.support.patience import PATIENCE, eventually
+from tests.support.processes import lives
 from tests.support.programs import program
 from tests.support.stand_in import TOKEN, StandIn
 from tests.support.terminals import HEARS, Person, heard, piped, terminal
@@ -346,13 +347,6 @@ async def test_with_ctrl_z_ignored_sigcont_reaches_the_command_once(
 
 async def gone(processes: list[psutil.Process]) -> None:
     """Wait until none of them runs; one that nobody has reaped yet does not."""
-
-    def lives(process: psutil.Process) -> bool:
-        try:
-            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-
     await eventually(lambda: not any(lives(process) for process in processes))
 
 

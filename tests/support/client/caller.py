@@ -1,12 +1,12 @@
 """Requests one after the other, in trio."""
 
-from typing import Self
+from typing import Any, Self
 
 import h11
 import trio
 
 from tests.support.client.connection import ClientConnection, Lost, connected
-from tests.support.client.protocol import JSON, Answer
+from tests.support.client.protocol import JSON, Answer, answer_of, request_headers
 from tests.support.patience import PATIENCE
 
 RETRY_INTERVAL = 0.1  # seconds until a refused or lost request is tried again
@@ -43,8 +43,11 @@ class Caller:
             with trio.fail_after(PATIENCE):
                 if self._connection is None:
                     self._connection = ClientConnection(await connected(self._port))
-                answer = await self._connection.call(method, path, token, body, content_type)
-            self._connection.http.end_cycle()
+                http = self._connection.http
+                headers = request_headers(token, body, content_type)
+                await self._connection.send(http.request(method, path, headers, body))
+                answer = answer_of(*await self._connection.next_response())
+            http.end_cycle()
             return answer
         except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError, EOFError) as error:
             raise Lost(repr(error)) from error
@@ -52,21 +55,14 @@ class Caller:
             if self._connection is not None and not self._connection.http.is_idle:
                 await self._drop()
 
-    async def insist(
-        self,
-        method: str,
-        path: str,
-        token: str | None = None,
-        body: bytes = b"",
-        content_type: str = JSON,
-    ) -> Answer:
-        """The same, tried again while the answer is 503, as clients should.
+    async def insist(self, method: str, path: str, *more: Any) -> Answer:
+        """The same call, tried again while the answer is 503, as clients should.
 
         A machine that stands still for a few seconds makes Relay report its database as away.
         """
         with trio.fail_after(PATIENCE):
             while True:
-                answer = await self.call(method, path, token, body, content_type)
+                answer = await self.call(method, path, *more)
                 if answer.status != 503:
                     return answer
                 await trio.sleep(RETRY_INTERVAL)

@@ -25,14 +25,10 @@ from wsproto.extensions import PerMessageDeflate
 
 from tests.support.client.protocol import (
     HOST,
-    JSON,
-    Answer,
     Headers,
     HttpParser,
     Response,
     WebSocketParser,
-    answer_of,
-    request_headers,
 )
 from tests.support.patience import PATIENCE
 
@@ -141,25 +137,13 @@ class ClientConnection:
 
     # -- HTTP
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        token: str | None = None,
-        body: bytes = b"",
-        content_type: str = JSON,
-    ) -> Answer:
-        headers = request_headers(token, body, content_type)
-        await self.send(self.http.request(method, path, headers, body))
-        return answer_of(*await self._response())
-
     async def response(self, method: str = "GET", headers: Headers = ()) -> tuple[Response, bytes]:
         """The next response to bytes sent with `send`; `method` and `headers` are the request's.
 
         They decide whether the response has a body, or switches the protocol.
         """
         self.http.request(method, "/", [("Host", "relay"), *headers])
-        return await self._response()
+        return await self.next_response()
 
     async def answer(self, method: str = "POST", **headers: str) -> httpx.Response:
         """The same, as httpx has it."""
@@ -172,7 +156,8 @@ class ClientConnection:
             self.http.receive(await self.receive())
         return event
 
-    async def _response(self) -> tuple[Response, bytes]:
+    async def next_response(self) -> tuple[Response, bytes]:
+        """The next response to a request made by `http`."""
         with trio.fail_after(PATIENCE):
             while (response := self.http.response()) is None:
                 self.http.receive(await self.receive())
