@@ -41,7 +41,7 @@ def test_a_file_is_what_the_code_host_reads(schema: str, paths: list[Path]) -> N
     """By the published schemas, which the checker has with it."""
     assert paths
     checker = Path(sys.executable).with_name("check-jsonschema")
-    command = [checker, "--builtin-schema", f"vendor.{schema}", *paths]
+    command = [str(checker), "--builtin-schema", f"vendor.{schema}", *map(str, paths)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 

@@ -32,7 +32,7 @@ esac
 
 
 def run_build(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [CONTAINER / "build", *arguments]
+    command = [str(CONTAINER / "build"), *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 

@@ -89,7 +89,7 @@ def packed(tmp_path: Path) -> Path:
     """What `npm pack` makes of the package, unpacked where Node looks for it."""
     npm = program("npm")
     make_npm_package(tmp_path / "npm")
-    command = [npm, "pack", "--json", "--pack-destination", tmp_path]
+    command = [npm, "pack", "--json", "--pack-destination", str(tmp_path)]
     ran = subprocess.run(
         command, cwd=tmp_path / "npm", capture_output=True, timeout=PATIENCE, check=True
     )
