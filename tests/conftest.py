@@ -12,6 +12,7 @@ import trio
 import trio.testing
 from hypothesis import HealthCheck, settings
 
+import tests.rewriting  # noqa: F401 - before the modules that it is about
 from relay.db.embedded import running_postgres
 from relay.observability.logs import configure_logs
 from tests.support.databases import Databases

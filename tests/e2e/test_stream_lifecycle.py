@@ -452,9 +452,11 @@ async def test_streams_are_counted_by_user_address_and_process(crowded: Relay) -
             assert (await one.call("GET", "/api/me")).json()["connections"] == 2
             assert (await one.posted())["watchers"] == 2  # and everything else still works
         # a place that is left is free again
-        async with open_stream(
-            crowded, "websocket", other.session, headers=behind("192.0.2.2")
-        ) as stream:
+        returning: dict[str, Any] = {
+            "headers": behind("192.0.2.2"),
+            "insist": True,
+        }  # until it is noticed
+        async with open_stream(crowded, "websocket", other.session, **returning) as stream:
             await stream.hello()
             await one.posted()
             assert len(await first.events(2)) == len(await second.events(2)) == 2
