@@ -23,7 +23,7 @@ from relay.observability import metrics
 from relay.observability.logs import about
 from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
-from relay.server.descriptors import fitted
+from relay.server.descriptors import fit_to_descriptor_limit
 from relay.server.limits import ConnectionLimits
 from relay.server.listeners import addresses, close_sockets, open_sockets
 from relay.server.observer import Observer
@@ -154,7 +154,7 @@ def _limits(settings: Settings) -> ConnectionLimits:
         max_connections=settings.max_connections + ROOM_FOR_REQUESTS,
         send_timeout=settings.send_timeout,
     )
-    limits = fitted(asked)
+    limits = fit_to_descriptor_limit(asked)
     if limits.max_connections < asked.max_connections:
         log.warning(
             "descriptors_short",

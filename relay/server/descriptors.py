@@ -9,7 +9,7 @@ ELSEWHERE = 64
 """Descriptors reserved for everything but the server's connections: database, pipes, files."""
 
 
-def fitted(limits: ConnectionLimits) -> ConnectionLimits:
+def fit_to_descriptor_limit(limits: ConnectionLimits) -> ConnectionLimits:
     """Raise the soft limit of descriptors if needed, and lower the limits to what it allows.
 
     A process without free descriptors cannot accept connections, not even to refuse them, and

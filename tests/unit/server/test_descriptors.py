@@ -17,8 +17,8 @@ CASES = [
 SCRIPT = """
 import resource
 from relay.server.limits import ConnectionLimits
-from relay.server.descriptors import fitted
-limits = fitted(ConnectionLimits(max_connections=1_000, max_refusals=100))
+from relay.server.descriptors import fit_to_descriptor_limit
+limits = fit_to_descriptor_limit(ConnectionLimits(max_connections=1_000, max_refusals=100))
 allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 print(limits.max_connections, limits.max_refusals, allowed)
 """
