@@ -1,4 +1,4 @@
-"""What a real browser lets pages elsewhere do with Relay, with a visitor's cookie in its jar."""
+"""What a real browser lets cross-origin pages do with Relay while it holds a visitor's cookie."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

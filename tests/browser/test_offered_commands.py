@@ -1,4 +1,4 @@
-"""The lines that the page offers work as they stand: pasted into a shell, seen on the page."""
+"""The commands that the page offers work when they are pasted into a shell."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`/docs` in a real browser: complete without a script, a complaint or another host."""
+"""`/docs` in a real browser: it needs no script and no other host, and logs no error."""
 
 from tests.support.browser.chromium import Chromium
 from tests.support.relay_server import Relay

@@ -1,4 +1,4 @@
-"""`relay-stream.js` in a real browser: each thing it promises, through a network that breaks."""
+"""`relay-stream.js` in a real browser, over a network that breaks."""
 
 import re
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What ships for operators fits the program: rules, their tests, their runbook, the dashboard."""
+"""The alert rules, their tests, their runbook and the dashboard agree with the program."""
 
 import json
 import re

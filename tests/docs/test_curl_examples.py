@@ -1,4 +1,4 @@
-"""Every example and every line of curl that the reference shows does what it says."""
+"""Every curl script and every curl line of the reference works."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The page on performance says what its run measured, and a run's figures are read rightly."""
+"""The performance page is made from its benchmark run, and the figures are computed right."""
 
 import json
 from pathlib import Path

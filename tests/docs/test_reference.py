@@ -1,4 +1,4 @@
-"""The reference is complete: what the program has stands in its docs, spelled as it is."""
+"""The reference documents everything the program has, under the same names."""
 
 import ast
 import dataclasses

@@ -1,4 +1,4 @@
-"""Many events in one request: newline-delimited JSON, all of it or nothing."""
+"""Many events in one request: newline-delimited JSON, stored whole or not at all."""
 
 import json
 from typing import Any

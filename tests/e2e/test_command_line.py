@@ -1,4 +1,4 @@
-"""The command line as people meet it: real processes, real signals, what they print really works.
+"""The command line: real processes, real signals, and printed commands that work.
 
 What keeps a Relay from starting at all is in tests/faults/test_startup_failures.py.
 """

@@ -1,4 +1,4 @@
-"""Where a stream starts: every row of the cursor table, at every door."""
+"""Where a stream starts: every row of the cursor table, on every route."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The table of direct routes makes requests quicker, and nothing else: Quart routes to the same."""
+"""The table of direct routes changes the speed of requests and nothing else."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What /readyz and /healthz say, and why: for whoever sends work here or restarts what is ill."""
+"""When /readyz and /healthz fail, and with which code."""
 
 import httpx
 import trio

@@ -1,4 +1,4 @@
-"""What the ingestion route takes, byte for byte, and how it refuses everything else."""
+"""What the ingestion route accepts, byte for byte, and how it refuses everything else."""
 
 import json
 from collections.abc import AsyncIterator

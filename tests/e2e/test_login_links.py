@@ -1,4 +1,4 @@
-"""The one-time link: another device becomes the same user, once, and ends by itself."""
+"""The one-time link: it signs in another device as the same user, once, and expires."""
 
 from urllib.parse import urlsplit
 

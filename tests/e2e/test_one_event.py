@@ -1,4 +1,4 @@
-"""The way of one event, over both doors, on a real server."""
+"""The way of one event, on both transports, through a real server."""
 
 import pytest
 

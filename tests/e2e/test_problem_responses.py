@@ -1,4 +1,4 @@
-"""One shape for every refusal, and what those who run Relay may ask it."""
+"""Every refusal has one shape; health, readiness and metrics."""
 
 import json
 

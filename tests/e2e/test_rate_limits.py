@@ -1,4 +1,4 @@
-"""Rate limits on a running Relay: who is counted, for what, and what a refusal says."""
+"""Rate limits on a running Relay: what is counted by which key, and what a refusal contains."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""When a request's body is read, and what becomes of one that no handler reads."""
+"""When a request's body is read, and what happens to a body that no handler reads."""
 
 import pytest
 import trio

@@ -1,4 +1,4 @@
-"""Isolation, order, exactly once, gaps told, revoked means gone: whatever people do."""
+"""A model checks random sequences of operations: isolation, order, exactly once, gaps, revokes."""
 
 import random
 from collections import Counter

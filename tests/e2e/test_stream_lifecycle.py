@@ -1,4 +1,4 @@
-"""How a stream lives and ends: signs of life, what a client may say, and every way to close."""
+"""How a stream lives and ends: heartbeats, limits on client messages, and every way to close."""
 
 import gc
 import json

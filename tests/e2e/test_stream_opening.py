@@ -1,4 +1,4 @@
-"""Opening a stream: where it starts, what refuses it, what is counted and logged of it."""
+"""Opening a stream: where it starts, why it is refused, what is counted and logged."""
 
 from typing import Any, NamedTuple
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Who may what: tokens that count, tokens that do not, and what a revoke means."""
+"""What tokens allow: valid and invalid ones, scopes, and the effect of a revoke."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Programs to break: one made data folder, copied for each test that needs one of its own."""
+"""Relay processes to break; one data folder is made once and copied for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

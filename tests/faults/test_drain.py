@@ -1,4 +1,4 @@
-"""SIGTERM with a house full of readers, some of whom never read."""
+"""SIGTERM with many readers, some of which never read."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Producers that leave in the middle of a post, and commits that come out of order."""
+"""Producers that disconnect within a post, and commits that finish out of order."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Many at once: everybody back after a restart, and a house whose door never stands still."""
+"""Many clients at once: all reconnect after a restart, or connect and disconnect all the time."""
 
 import random
 from collections import Counter

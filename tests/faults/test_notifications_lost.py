@@ -1,4 +1,4 @@
-"""What happens to the line between two Relays happens to nobody's events and to no revoke.
+"""A lost, silent or cut connection between processes loses no event and no revoke.
 
 How quick the line is, is measured by `python -m bench.across`: here it is shown what brought
 the news, a notification or a look.

@@ -1,4 +1,4 @@
-"""A Relay behind a transaction pooler: no session outlives a statement there."""
+"""Relay behind a transaction pooler, where no session outlives a statement."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What ends a Relay, or keeps it from starting: one clear line and an exit code."""
+"""What ends a Relay or keeps it from starting: one clear line and an exit code."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Several workers under a supervisor: killed, failing, renewed, stopped, orphaned."""
+"""Several workers under a supervisor: killed, failing, replaced, stopped, orphaned."""
 
 import signal
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""One Relay that strangers attack, test after test: whatever one leaves behind harms the next.
+"""One Relay that all attacks share, so that a leak of one harms the next.
 
 Beside it stand two whose timeouts are short, each for the tests that are about that one.
 """

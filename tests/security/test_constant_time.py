@@ -1,4 +1,4 @@
-"""The time a comparison takes must not tell how much of a guess was right: read from the code."""
+"""Secrets are compared in constant time: read from the code."""
 
 import ast
 import inspect

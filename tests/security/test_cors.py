@@ -1,4 +1,4 @@
-"""What a page elsewhere may read: every answer where it is listed, none where it is not."""
+"""What cross-origin pages may read: every response if listed, none if not."""
 
 from collections.abc import AsyncIterator
 

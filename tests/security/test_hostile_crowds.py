@@ -1,4 +1,4 @@
-"""Strangers by the thousand: they hold what they can, and others do not notice."""
+"""Thousands of attackers hold what they can, and other clients are served."""
 
 import resource
 from contextlib import AsyncExitStack

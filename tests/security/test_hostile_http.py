@@ -1,4 +1,4 @@
-"""HTTP by strangers who mean it, on a Relay in a process of its own."""
+"""Hostile HTTP against a Relay in a process of its own."""
 
 from functools import partial
 

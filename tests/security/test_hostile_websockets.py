@@ -1,4 +1,4 @@
-"""WebSockets of strangers who have a token and no manners."""
+"""Hostile WebSocket clients with a valid token."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""No stranger ends the server, whatever the bytes: known killers, odd requests, random ones."""
+"""No bytes end the server: known killers, odd requests, random mutations."""
 
 from functools import partial
 from random import Random

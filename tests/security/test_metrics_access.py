@@ -1,4 +1,4 @@
-"""Who reads the metrics: nobody from elsewhere, by whatever name or way."""
+"""The metrics are closed to other hosts, by any name and through any proxy."""
 
 import pytest
 

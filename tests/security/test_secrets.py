@@ -1,4 +1,4 @@
-"""Secrets stay secret: everybody's traffic, well-meant and not, and then a look everywhere."""
+"""No secret and no payload is found in logs, metrics and answers after every kind of traffic."""
 
 import json
 import secrets

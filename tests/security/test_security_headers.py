@@ -1,4 +1,4 @@
-"""What every response tells a browser not to do, whoever wrote the response."""
+"""The security headers of every response, whichever layer writes it."""
 
 import httpx
 

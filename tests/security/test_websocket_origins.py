@@ -1,4 +1,4 @@
-"""WebSocket handshakes of pages that are not ours: refused, whatever they carry.
+"""WebSocket handshakes of foreign pages are refused with any credential.
 
 Browsers let any page open a WebSocket anywhere and send the cookie along; only the Origin tells.
 """

@@ -1,4 +1,4 @@
-"""Strangers at work: bare sockets that say what they like to a Relay in a process of its own."""
+"""Attackers: connections that send any bytes to a Relay in a process of its own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress

@@ -1,4 +1,4 @@
-"""What strangers do to a Relay: each coroutine is one of them, from the first byte to the end.
+"""Attacks: each coroutine is one attacker, from the first byte to the end.
 
 `python -m bench.attacks` measures what the same ones cost others.
 """

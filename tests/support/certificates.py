@@ -1,4 +1,4 @@
-"""Certificates that vouch for themselves, for servers under test."""
+"""Self-signed certificates for servers under test."""
 
 import datetime
 import ipaddress

@@ -1,4 +1,4 @@
-"""A home of the test's own: nothing of the tester's settings is read, and nothing is left there."""
+"""A home of the test's own: none of the tester's settings is read or changed."""
 
 from collections.abc import Iterator
 from pathlib import Path

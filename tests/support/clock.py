@@ -1,4 +1,4 @@
-"""Time that goes on by itself, as it does, and that a test moves on by hours."""
+"""A virtual clock that runs by itself and that a test moves on by hours."""
 
 from trio.testing import MockClock, wait_all_tasks_blocked
 

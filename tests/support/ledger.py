@@ -1,4 +1,4 @@
-"""The checker: a load of producers and readers, and a book of everything they were told.
+"""The checker: a load of producers and readers, and a record of every response they got.
 
 Producers know what was acknowledged, readers what they saw; in the end both are held against
 what the service says it has stored. Nothing here trusts the program under test.

@@ -1,4 +1,4 @@
-"""Relay's own OpenAPI document, and whether an answer is what it says."""
+"""Relay's own OpenAPI document, and whether a response agrees with it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What Relay brings along: every package its extras ask for, and whom those ask for in turn."""
+"""Relay's dependencies: those of every extra, and theirs in turn."""
 
 import importlib.metadata
 import re

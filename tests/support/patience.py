@@ -1,4 +1,4 @@
-"""How long a test waits for something that must come: one number, the same for all of them.
+"""How long a test waits for something that must come: one number for all tests.
 
 It is no measurement. What is right comes within milliseconds on a quiet machine, and within
 seconds beside three other tests and a starved processor; only what never comes reaches the end

@@ -1,4 +1,4 @@
-"""A real Prometheus, configured by the example that operators get, asked over its own API."""
+"""A real Prometheus with the configuration of `ops/`, queried over its API."""
 
 import json
 import subprocess

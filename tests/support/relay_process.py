@@ -1,4 +1,4 @@
-"""`relay serve` as people run it: a process of its own, its Postgres beside it, signals and all."""
+"""`relay serve` as a process, with its own Postgres and real signals."""
 
 import json
 import os

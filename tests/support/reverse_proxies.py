@@ -1,4 +1,4 @@
-"""The proxies of `ops/`, started with the very files that operators copy.
+"""The proxies of `ops/`, started with the files that operators copy.
 
 Only what must differ in a test is replaced: names, addresses, folders. Whatever is to be
 replaced and is not there fails the test, so the files cannot drift away from what is tested.

@@ -1,4 +1,4 @@
-"""What of the API Schemathesis cannot know from OpenAPI, as its hooks."""
+"""Hooks of Schemathesis: what OpenAPI cannot express."""
 
 import json
 from typing import Any

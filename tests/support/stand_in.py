@@ -1,4 +1,4 @@
-"""A Relay that answers as it is told to: for what a real one does only on its worst days."""
+"""A Relay with scripted answers, for what a real one does rarely."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""One state that every test begins in, however the run itself was started.
+"""The known state that every test starts in, however the run was started.
 
 `nohup` leaves SIGHUP ignored and a shell's `&` SIGINT; both are inherited through exec, so that a
 command under test would be deaf to them. The same holds for blocked signals, the umask, the time

@@ -1,4 +1,4 @@
-"""Commands in a real terminal, with somebody who reads and types, and in none."""
+"""Commands in a real terminal, with a person who reads and types, and without one."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""Tokens made outside of Relay: by somebody who holds its key, and by those who do not."""
+"""Tokens made outside of Relay, with its signing key and without."""
 
 import base64
 import hashlib

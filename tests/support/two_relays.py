@@ -1,4 +1,4 @@
-"""Two Relays on one database, and what is seen of one at the other."""
+"""Two Relays on one database, and what one shows of the other."""
 
 import json
 from collections.abc import AsyncIterator, Mapping

@@ -1,4 +1,4 @@
-"""What a run left out, in one line at its end, with the way to have it."""
+"""The line at the end of a run that names what was skipped, and how to run it."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Runs a job of a workflow as GitHub's runner does, as far as the recipe goes; else it refuses."""
+"""Runs a job of a workflow as GitHub's runner does, as far as the recipe goes."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What may import what in relay/: downward only, read from the code itself.
+"""Which imports relay/ may have: downward only, read from the code.
 
 Every import counts, wherever it stands, for the type checker alone (`if TYPE_CHECKING:`) too.
 """

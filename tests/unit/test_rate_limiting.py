@@ -1,4 +1,4 @@
-"""GCRA against the plainest statement of it, and a memory that stays bounded."""
+"""GCRA compared with a leaky bucket, and a store that stays bounded."""
 
 from uuid import UUID, uuid4
 

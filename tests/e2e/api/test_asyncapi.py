@@ -1,4 +1,4 @@
-"""The AsyncAPI document is whole, and what really comes over both doors is of its shapes."""
+"""The AsyncAPI document is complete, and messages on both transports match it."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Properties of what a stranger writes into headers and URLs: read as meant, or refused."""
+"""Properties of headers and URLs that clients send: parsed as documented, or refused."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""The OpenAPI document is one, is whole, and its examples are of the shape they explain."""
+"""The OpenAPI document is valid and complete, and its examples match their schemas."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""/docs says all of both documents, to everybody, with nothing but itself."""
+"""/docs shows both documents completely, without a credential or a script."""
 
 import re
 from html.parser import HTMLParser

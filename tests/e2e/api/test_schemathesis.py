@@ -1,4 +1,4 @@
-"""Schemathesis along Relay's own document: what it sends and what it gets must be as told there.
+"""Schemathesis drives a running Relay along its own OpenAPI document.
 
 It runs as a program of its own against a running Relay, with every check on, the same requests
 every time, and a credential of each kind, so that it gets past the door.

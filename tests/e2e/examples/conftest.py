@@ -1,4 +1,4 @@
-"""A machine where recipes are tried: a home, a token, programs; and what Relay was told."""
+"""A machine where recipes are run."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`examples/agent`: hooks as their reference documents them, by both doors."""
+"""`examples/agent`: hooks as their reference documents them, by command and over HTTP."""
 
 import json
 import re

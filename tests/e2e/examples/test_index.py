@@ -1,4 +1,4 @@
-"""Every recipe stands in the index, says what one sees, and is run by a test."""
+"""Every recipe is in the index, says what the page shows, and is run by a test."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`examples/node`: both doors from Node, over a restart and to the token's end."""
+"""`examples/node`: both transports from Node, over a restart, until the token ends."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`examples/pytest`: a run of pytest is one task, with workers and without, and runs as always."""
+"""`examples/pytest`: a pytest run is one task, with and without workers, and runs unchanged."""
 
 import os
 import re

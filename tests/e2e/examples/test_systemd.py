@@ -1,4 +1,4 @@
-"""`examples/systemd`: systemd reads the units, and what they start tells of one task."""
+"""`examples/systemd`: systemd reads the units, and what they start is reported as one task."""
 
 import configparser
 import os

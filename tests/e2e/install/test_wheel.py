@@ -1,4 +1,4 @@
-"""What is built is all that is needed: a wheel serves from an empty folder, and sends from less."""
+"""A wheel is complete: it serves from an empty folder, and sends without the server's packages."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""The container files, as far as they show without a container engine.
+"""The container files, as far as they can be tested without a container engine.
 
 No image is built here. What the Dockerfile would copy is copied, what it would build is built,
 and what it would run is run with the environment it sets.

@@ -1,4 +1,4 @@
-"""The Modal deployment, as far as it shows without an account.
+"""The Modal deployment, as far as it can be tested without an account.
 
 It imports, Modal takes its declarations, they say what we mean, and what it starts serves.
 """

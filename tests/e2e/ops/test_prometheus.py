@@ -1,4 +1,4 @@
-"""What a scrape says, told by a real Prometheus: of one process, and of two workers."""
+"""What a real Prometheus scrapes from one process and from two workers."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path

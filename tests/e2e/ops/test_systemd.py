@@ -1,4 +1,4 @@
-"""The systemd unit: systemd itself reads it, and what it starts is started as it says."""
+"""The systemd unit: systemd reads it, and its command serves and stops."""
 
 import configparser
 import re

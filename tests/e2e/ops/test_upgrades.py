@@ -1,4 +1,4 @@
-"""What the how-to says of upgrades and rollbacks: a schema newer than the program."""
+"""Upgrades and rollbacks as the how-to describes them: a schema newer than the program."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Revocations reach who must act on them: at once when told, by a look soon after."""
+"""Revocations reach open streams: at once when announced, otherwise by the next poll."""
 
 import time
 from collections.abc import AsyncIterator

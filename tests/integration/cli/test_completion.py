@@ -1,4 +1,4 @@
-"""Tab, in real shells: set up as the reference says, pressed in a real terminal."""
+"""Tab completion in real shells, set up as the reference says."""
 
 import os
 import re

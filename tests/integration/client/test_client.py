@@ -1,4 +1,4 @@
-"""A producer's work never waits for Relay, and what it said arrives: once, and in order."""
+"""The client never blocks a producer, and delivers its events once and in order."""
 
 import os
 import signal

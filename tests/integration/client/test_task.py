@@ -1,4 +1,4 @@
-"""`with relay.task(…)` against a real Relay: what a program says is what its people see."""
+"""`with relay.task(…)`: what a program reports is what its stream shows."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""The statement that appends, held against a plain dictionary."""
+"""The appending statement, compared with a dictionary model."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The embedded Postgres, with real ones: every test has a cluster of its own."""
+"""The embedded Postgres: every test has a real cluster of its own."""
 
 # ruff: noqa: ASYNC240 - a look at a small file keeps nobody waiting here
 

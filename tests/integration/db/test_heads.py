@@ -1,4 +1,4 @@
-"""Where streams stand is what the database says."""
+"""The cached heads of streams match the database."""
 
 from uuid import UUID, uuid4
 

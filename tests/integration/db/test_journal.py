@@ -1,4 +1,4 @@
-"""The journal by itself: group commits, their bounds, and whose fault costs whom."""
+"""The journal by itself: group commits, their bounds, and which request a failure fails."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

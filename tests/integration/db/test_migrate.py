@@ -1,4 +1,4 @@
-"""Migrations: forward, in order, once; whatever does not add up stops before it does harm."""
+"""Migrations: applied in order and once; an inconsistency stops before anything changes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

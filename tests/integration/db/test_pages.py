@@ -1,4 +1,4 @@
-"""Reading back: the right stretches, within their bounds, and the bytes that went out live."""
+"""Reading back: the right range of events, within bounds, byte for byte as delivered live."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The connection kept for commits: the same one as long as it is good, and never one too many."""
+"""The connection kept for commits: reused while it works, and never more than one."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

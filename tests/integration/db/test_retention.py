@@ -1,4 +1,4 @@
-"""What is kept, for how long, and what readers are told of what went."""
+"""What is kept, for how long, and which gap readers are told of."""
 
 import json
 from uuid import UUID

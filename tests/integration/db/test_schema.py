@@ -1,4 +1,4 @@
-"""sql/schema.sql shows the database as the migrations make it, to the letter."""
+"""sql/schema.sql is exactly the schema that the migrations make."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What every line says of the request or connection it belongs to, and what none ever says."""
+"""The fields of every log line, and what no line contains."""
 
 import logging
 import os

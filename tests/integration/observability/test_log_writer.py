@@ -1,4 +1,4 @@
-"""Whoever logs never waits: not for a pipe nobody reads, not for a flood of its own."""
+"""Logging never blocks: not on an unread pipe, not in a flood of lines."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Reports to Sentry, received by a server of the test's own: what failed, and nobody's data."""
+"""Reports to Sentry, received by a local server: the failure, and no user data."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""One contract for every backplane: what one process tells, the others hear."""
+"""One contract for every backplane: what one process announces, the others receive."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

@@ -1,4 +1,4 @@
-"""Who is there is known a few seconds late at most, whatever happens to the tables or to them."""
+"""Counts of remote streams are a few seconds late at most, whatever happens to their tables."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""A home of the test's own, and a Relay that answers as it is told to."""
+"""A home of the test's own, and a Relay with scripted answers."""
 
 from tests.support.client_fixtures import _patient, away, home, stand_in
 

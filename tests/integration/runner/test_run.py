@@ -1,4 +1,4 @@
-"""`relay run`: the command is as it would be without, and Relay knows how it goes."""
+"""`relay run`: the command behaves as without it, and Relay is told of it."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""One application under Hypercorn itself and under our server: the same scopes, event by event.
+"""Hypercorn and Relay's server give an application the same scopes and events.
 
 Where ours is better than Hypercorn, the difference is written down here, and nowhere else.
 """

@@ -1,4 +1,4 @@
-"""Many connections: the cap, and that none leaves anything behind."""
+"""Many connections: the cap holds, and none leaves anything behind."""
 
 import gc
 import os

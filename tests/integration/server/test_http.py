@@ -1,4 +1,4 @@
-"""HTTP: every request has an answer, every connection an end."""
+"""HTTP: every request gets a response, every connection ends."""
 
 import json
 from collections.abc import AsyncIterator

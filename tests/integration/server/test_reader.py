@@ -1,4 +1,4 @@
-"""When a connection waits for its next request, and when it lets others go first and looks."""
+"""When a connection waits for its next request, and when it yields to others first."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""WebSockets by their book (RFC 6455): frames, fragments, masks, codes, UTF-8."""
+"""WebSockets by RFC 6455: frames, fragments, masks, close codes, UTF-8."""
 
 import itertools
 import struct

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by its book (RFC 9112): what is read, what is not, what comes out.
+"""HTTP/1.1 by RFC 9112: what is read, what is refused, what is written.
 
 A server that reads a request differently from the proxy in front can be made to read another one.
 So a table of all looseness that was ever used for that, each with its answer.

@@ -1,4 +1,4 @@
-"""Programs that others wrote: curl, httpx, aiohttp, websockets, Node and more.
+"""Third-party clients: curl, httpx, aiohttp, websockets, Node and more.
 
 Each posts bodies of every framing and talks over a WebSocket, as its own users would have it.
 """

@@ -1,4 +1,4 @@
-"""The same promises under TLS, where bytes cannot be written past the encryption."""
+"""The same behaviour under TLS, where no bytes can bypass the encryption."""
 
 import ssl
 from typing import Any

@@ -1,4 +1,4 @@
-"""The transport offered to the application: ready bytes, in order, never for ever."""
+"""The transport offered to the application: ready bytes, in order, with bounded waits."""
 
 import os
 

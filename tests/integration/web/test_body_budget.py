@@ -1,4 +1,4 @@
-"""Bodies on their way in are bounded together, and the slowest makes room."""
+"""Request bodies share one budget, and the slowest is dropped to make room."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The crew and its places, with workers that only talk: what goes wrong, goes wrong at will."""
+"""The worker pool and its slots, with workers that follow the protocol and do what a test says."""
 
 import os
 import signal

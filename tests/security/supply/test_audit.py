@@ -1,4 +1,4 @@
-"""`make audit` tells three things apart: nothing known, something known, nobody asked."""
+"""`make audit` distinguishes no advisory, some advisories, and unanswered questions."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What Relay brings along is pinned, is what was pinned, and may be used."""
+"""Every dependency is pinned, installed as pinned, and under a compatible licence."""
 
 import importlib.metadata
 import re

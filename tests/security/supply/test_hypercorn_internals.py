@@ -1,4 +1,4 @@
-"""What the server relies on in Hypercorn and wsproto. When a version moves, this fails first."""
+"""The internals of Hypercorn and wsproto that the server uses. A new version fails here first."""
 
 import inspect
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What may stand between a browser and Relay: a proxy that passes on, refuses, swallows, breaks."""
+"""A proxy between a browser and Relay that passes on, refuses, swallows or breaks."""
 
 import re
 from collections.abc import AsyncIterator

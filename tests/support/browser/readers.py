@@ -1,4 +1,4 @@
-"""Pages elsewhere that each hold one RelayStream and note all it tells."""
+"""Cross-origin pages that each hold one RelayStream and record all it reports."""
 
 from typing import Any
 

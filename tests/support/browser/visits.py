@@ -1,4 +1,4 @@
-"""Visits to Relay's own page: who somebody has become there, and what their producer tells."""
+"""Visits to Relay's own page: its user, and events of that user's producer."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is known of users, credentials and events: everything was acknowledged, nothing is guessed.
+"""What the model knows of users, credentials and events; every fact was acknowledged.
 
 Where a clock decides (an expiry, a trim), the book knows bounds and takes whatever lies within.
 """

@@ -1,4 +1,4 @@
-"""What Hypothesis may come up with: starts, events, batches. No secrets, and easy to read."""
+"""What Hypothesis draws: starts, events, batches."""
 
 import json
 from dataclasses import dataclass

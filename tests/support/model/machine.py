@@ -1,4 +1,4 @@
-"""The machine: what users, producers and viewers may do to a running Relay, in any order.
+"""The state machine: what users, producers and viewers may do to a running Relay, in any order.
 
 Every rule does something and holds the answer against the book; what goes on by itself
 meanwhile (trims, heartbeats, expiries) is Relay's own. In the end every reader that lives has

@@ -1,4 +1,4 @@
-"""One reader: whatever it is sent is held against what its user's book says must come next."""
+"""One reader: every message is checked against what the book says must come next."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Who there is and what they hold; what Relay says of it is held against the book."""
+"""The users and what they hold; what Relay says of them is checked against the book."""
 
 import json
 import time

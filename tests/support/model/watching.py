@@ -1,4 +1,4 @@
-"""Readers on their way in, and pages: who is let in, where they go on, what they are told."""
+"""Readers that open streams and read pages: admitted or refused, and where they start."""
 
 import time
 

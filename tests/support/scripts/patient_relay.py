@@ -1,4 +1,4 @@
-"""`relay` as it is, but that it waits at the end until Relay has all, however slow the machine."""
+"""The `relay` command, with a final wait long enough for slow machines."""
 
 from relay.cli import run, send
 from relay.cli.main import main

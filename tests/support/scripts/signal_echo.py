@@ -1,4 +1,4 @@
-"""A command that says which signals it hears, each as often as it comes; SIGUSR1 ends it."""
+"""A command that prints each signal it receives; SIGUSR1 ends it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A worker that keeps to the supervisor's protocol and serves nobody.
+"""A worker that follows the supervisor's protocol and serves nothing.
 
 python stand_in.py FOLDER --mark=MARK: the file of its place's number there says what it does.
 """

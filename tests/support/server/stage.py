@@ -1,4 +1,4 @@
-"""What the tests of the server layer play with: a server, an application they direct, clients.
+"""What tests of the server layer use: a server, an application that they direct, clients.
 
 The server is the real one on a real socket. The application is a stage: each request becomes a
 `Visit` whose receive and send the test itself calls, so that nothing happens unasked for.

@@ -1,4 +1,4 @@
-"""Which Origins count."""
+"""Which Origins are accepted."""
 
 import re
 import string

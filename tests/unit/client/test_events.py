@@ -1,4 +1,4 @@
-"""Events before they are sent: one id each, payloads that fit, nothing lost in the cutting."""
+"""Events before they are sent: ids, payloads that fit, logs cut without loss."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""The settings: what they are when nobody says anything, and what stops the start."""
+"""The settings: their defaults, and which values stop the start."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the page's modules are cut: short, and without circles, type-only imports counted."""
+"""The page's modules are short and have no import circles."""
 
 import graphlib
 import re

@@ -1,4 +1,4 @@
-"""The queue before the commits: what wakes who takes from it, and when it is over."""
+"""The queue before the commits: what wakes its workers, and when it ends."""
 
 from uuid import UUID, uuid4
 

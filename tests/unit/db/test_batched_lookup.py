@@ -1,4 +1,4 @@
-"""A shared query: one answer each, few queries for many, and one outage for who waits."""
+"""A batched lookup: one result each, few queries for many, one failure for all that wait."""
 
 import pytest
 import trio

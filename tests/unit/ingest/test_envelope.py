@@ -1,4 +1,4 @@
-"""From bytes to an event: strict about the envelope, and not a byte of the payload is ours."""
+"""From bytes to an event: a strict envelope, an untouched payload."""
 
 import base64
 import hashlib

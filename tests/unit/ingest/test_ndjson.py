@@ -1,4 +1,4 @@
-"""NDJSON: an object a line, all or none. How lines are written is in test_structure.py."""
+"""NDJSON: one object a line, all or none. Line endings are in test_structure.py."""
 
 from contextlib import suppress
 

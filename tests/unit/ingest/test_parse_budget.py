@@ -1,4 +1,4 @@
-"""Batches are read at a pace: whoever waits beside them gets a turn every LINES lines."""
+"""Batches are parsed in steps of LINES lines, with the loop free in between."""
 
 from itertools import pairwise
 

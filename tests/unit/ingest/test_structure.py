@@ -1,4 +1,4 @@
-"""The fast pass and the slow diagnosis agree on every text, one by one and in batches.
+"""The fast pass and the slow diagnosis agree on every text, singly and in batches.
 
 The pass finds a doubled field by the length of its envelope; the diagnosis by reading the names.
 """

@@ -1,4 +1,4 @@
-"""A user has so many turns at a time; nobody waits for another user's."""
+"""The limit on a user's concurrent requests; no user waits for another."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

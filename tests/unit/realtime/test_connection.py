@@ -1,4 +1,4 @@
-"""Every interleaving of publishing, reading, stalling, trimming, revoking and leaving, modelled.
+"""A model of every interleaving of publishing, reading, stalling, trimming, revoking and leaving.
 
 The hub and the connections are the real ones; the journal is a list and the doors are lists with
 a gate, so that the machine decides who waits for what. Whatever it does, a reader sees its own

@@ -1,4 +1,4 @@
-"""Event -> bytes: what any WebSocket client and any EventSource reads back is the event."""
+"""Events to bytes: any WebSocket client and any EventSource reads the event back."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A transport writes the bytes of each event as `Frame` does, in parts that fit."""
+"""A range of events to bytes: the same as its single events, in parts that fit."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A reader's inbox: events in order, once, without a hole, within bounds; else the journal."""
+"""A reader's inbox: events in order, once, without a gap, within bounds; else from the journal."""
 
 import functools
 import weakref

@@ -1,4 +1,4 @@
-"""What processes tell each other is bounded, and never less than what happened."""
+"""Notifications between processes are bounded, and cover every change."""
 
 import json
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""What other processes stored finds its way to the readers here: once, in order, by one read."""
+"""Events stored by other processes reach the readers here: once, in order, by one read."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Where a stream starts: every case of the contract's table, one by one."""
+"""Where a stream starts: every case of the documented table."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""What becomes of a command that the system refuses to execute."""
+"""What happens to a command that the system refuses to execute."""
 
 import errno
 import os

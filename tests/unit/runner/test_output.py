@@ -1,4 +1,4 @@
-"""What a command prints, read: lines, bars, progress, and secrets that stay in the terminal."""
+"""Reading a command's output: lines, bars, progress, and masked secrets."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""The states of a watched command: whatever the kernel reports of it has its transition."""
+"""The states of a watched command: every report of the kernel has its transition."""
 
 import pytest
 

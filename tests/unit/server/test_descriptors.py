@@ -1,4 +1,4 @@
-"""A house is no larger than the operating system lets it be."""
+"""The connection cap fits the limit on open files."""
 
 import resource
 import subprocess

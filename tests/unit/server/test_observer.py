@@ -1,4 +1,4 @@
-"""What the server writes to the log. How it is written is the log's own matter."""
+"""What the server logs, not how it is written."""
 
 import logging
 

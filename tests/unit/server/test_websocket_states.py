@@ -1,4 +1,4 @@
-"""The table of a WebSocket's states: what can follow on what, and that every way ends."""
+"""The transition table of a WebSocket: what may follow, and that every path ends."""
 
 import itertools
 

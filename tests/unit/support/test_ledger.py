@@ -1,4 +1,4 @@
-"""The checker itself: whatever is wrong, it says so."""
+"""The checker itself: it finds every kind of fault."""
 
 from collections.abc import Callable
 from typing import Any

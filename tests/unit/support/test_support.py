@@ -1,4 +1,4 @@
-"""The known start, held ports, what is told of what a machine lacks, and shaking."""
+"""The known start, held ports, skipped programs, and `make shake`."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Modules joined into one: each once, after what it imports; what cannot be joined is refused."""
+"""Modules joined into one: each once, after its imports; unsupported syntax is refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which address counts, and which is only a client's own word."""
+"""Which forwarded address is trusted."""
 
 import pytest
 
