@@ -14,7 +14,7 @@ import modal
 HERE = Path(__file__).parent
 PORT = 8000
 MAX_INPUTS = 1000  # requests of one container at a time: Modal's maximum
-STOPS_WITHIN = 20  # seconds; Relay drains for 8, and Modal allows 30
+STOP_TIMEOUT_SECONDS = 20  # seconds; Relay drains for 8, and Modal allows 30
 
 SETTINGS = {
     # Modal ends a request after 150 s; a stream that ends before resumes by its cursor
@@ -83,7 +83,7 @@ class Server:
         """Stop Relay, which ends its streams. Modal signals only this process."""
         self.relay.terminate()
         try:
-            self.relay.wait(STOPS_WITHIN)
+            self.relay.wait(STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self.relay.kill()
             self.relay.wait()

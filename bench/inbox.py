@@ -21,7 +21,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from relay.observability import metrics
-from relay.realtime.encoding import Frame
+from relay.realtime.encoding import EncodedEvent
 from relay.realtime.inbox import INBOX_BYTES, INBOX_EVENTS, Inbox
 from relay.realtime.inbox_states import RESTING, Trigger
 
@@ -47,17 +47,17 @@ class ChannelInbox(Inbox):
 
     def __init__(self, user_id: UUID) -> None:
         super().__init__(user_id)
-        self._send, self._receive = trio.open_memory_channel[Frame | None](INBOX_EVENTS)
+        self._send, self._receive = trio.open_memory_channel[EncodedEvent | None](INBOX_EVENTS)
         self._buffered = 0  # events in the channel
         self._waiting = False  # a task waits in receive, and nothing was sent to it yet
         self._in_flight = False  # an event was sent to a task that has not run yet
 
-    async def take(self) -> list[Frame]:
+    async def take(self) -> list[EncodedEvent]:
         if self._buffered or self.behind:
             return self._drain()
         self._fire(REST)
         self._waiting = True
-        handed: list[Frame] = []
+        handed: list[EncodedEvent] = []
         try:
             frame = await self._receive.receive()
             if frame is not None and self._in_flight:
@@ -68,7 +68,7 @@ class ChannelInbox(Inbox):
                 self._fire(WAKE)
         return handed + self._drain()
 
-    def _enqueue(self, frames: Sequence[Frame], size: int) -> None:
+    def _enqueue(self, frames: Sequence[EncodedEvent], size: int) -> None:
         self._bytes += size
         try:
             if self._bytes > INBOX_BYTES:
@@ -86,7 +86,7 @@ class ChannelInbox(Inbox):
             if self._in_flight and self._state is RESTING:
                 self._fire(WAKE)
 
-    def _drain(self) -> list[Frame]:
+    def _drain(self) -> list[EncodedEvent]:
         receive = self._receive.receive_nowait
         frames = [frame for _ in range(self._buffered) if (frame := receive()) is not None]
         self._buffered = self._bytes = 0
@@ -196,7 +196,7 @@ async def memory(create: InboxFactory, count: int) -> float:
     return (after - before) / count
 
 
-def offer_to_all(inboxes: Sequence[Inbox], frames: Sequence[Frame]) -> float:
+def offer_to_all(inboxes: Sequence[Inbox], frames: Sequence[EncodedEvent]) -> float:
     """Offer the events to each inbox, as `Hub.publish` does. Returns the CPU seconds."""
     began = time.thread_time()
     size = frames[0].size
@@ -205,8 +205,8 @@ def offer_to_all(inboxes: Sequence[Inbox], frames: Sequence[Frame]) -> float:
     return time.thread_time() - began
 
 
-def events(count: int) -> Iterator[Sequence[Frame]]:
-    return ([Frame(EPOCH, seq, b"{}" * 100)] for seq in range(1, count + 1))
+def events(count: int) -> Iterator[Sequence[EncodedEvent]]:
+    return ([EncodedEvent(EPOCH, seq, b"{}" * 100)] for seq in range(1, count + 1))
 
 
 def started(inbox: Inbox) -> Inbox:

@@ -15,8 +15,8 @@ from werkzeug.exceptions import MethodNotAllowed as HTTPMethodNotAllowed
 from werkzeug.exceptions import NotFound as HTTPNotFound
 
 from relay import __version__
-from relay.auth.origins import Listed
-from relay.blueprints.console import console, nowhere_answer
+from relay.auth.origins import OriginList
+from relay.blueprints.console import console, not_found_answer
 from relay.blueprints.install import install
 from relay.blueprints.operations import operations
 from relay.blueprints.reference import reference
@@ -30,19 +30,19 @@ from relay.errors import BadRequest, Internal, MethodNotAllowed, NotFound, Probl
 from relay.server.refusals import ExtraHeaders
 from relay.services import Services
 from relay.web.asgi_connection import HTTPConnection, WebSocketConnection
-from relay.web.body_budget import Intake
+from relay.web.body_budget import BodyBudget
 from relay.web.hooks import run_hooks
-from relay.web.middleware.access_log import Observed
+from relay.web.middleware.access_log import AccessLog
 from relay.web.middleware.cors import CORS, cors_headers
-from relay.web.middleware.proxy_headers import Forwarded
+from relay.web.middleware.proxy_headers import ProxyHeaders
 from relay.web.middleware.security_headers import SecurityHeaders, security_headers
 from relay.web.openapi.openapi import TITLE, RouteProvider
 from relay.web.problem_responses import fault_answer, problem_answer
-from relay.web.rate_limiter import keep_limits, rate_limited
+from relay.web.rate_limiter import enforce_limits, rate_limited
 from relay.web.request import HTTPRequest, current_request
 from relay.web.routes import DirectRoutes, direct_routes, quart_response
 
-EXTENSION = "relay"  # the services' key in `app.extensions`
+SERVICES_KEY = "relay"  # the services' key in `app.extensions`
 
 
 class Relay(QuartTrio):
@@ -54,16 +54,16 @@ class Relay(QuartTrio):
 
     def __init__(self) -> None:
         super().__init__("relay", static_folder=None, template_folder=None)
-        self.intake = Intake()
+        self.body_budget = BodyBudget()
 
     @property
     def services(self) -> Services:
         """The services, which the serving process opens and sets."""
-        return cast("Services", self.extensions[EXTENSION])
+        return cast("Services", self.extensions[SERVICES_KEY])
 
     @services.setter
     def services(self, opened: Services) -> None:
-        self.extensions[EXTENSION] = opened
+        self.extensions[SERVICES_KEY] = opened
 
 
 def create_app(settings: Settings) -> Relay:
@@ -84,7 +84,7 @@ def create_app(settings: Settings) -> Relay:
     app.direct_routes = direct_routes(app)
     app.before_request(_run_hooks)
     app.before_websocket(_run_hooks)
-    keep_limits(app, settings)
+    enforce_limits(app, settings)
     app.register_error_handler(Problem, _render)
     app.register_error_handler(HTTPException, _render_http)
     app.register_error_handler(RateLimitExceeded, _render_limited)
@@ -92,20 +92,20 @@ def create_app(settings: Settings) -> Relay:
     return app
 
 
-def with_rings(app: Relay, settings: Settings, base_url: str) -> ASGIFramework:
+def with_middleware(app: Relay, settings: Settings, base_url: str) -> ASGIFramework:
     """Wrap the app in middleware, inside out: security headers, CORS, access log, proxy headers."""
-    ring: ASGIFramework = SecurityHeaders(app, secure=base_url.startswith("https:"))
+    wrapped: ASGIFramework = SecurityHeaders(app, secure=base_url.startswith("https:"))
     if settings.cors:
-        ring = CORS(ring, Listed(settings.cors))
-    ring = Observed(ring)
+        wrapped = CORS(wrapped, OriginList(settings.cors))
+    wrapped = AccessLog(wrapped)
     if settings.trusted_proxies:
-        ring = Forwarded(ring, settings.trusted_proxies)
-    return ring
+        wrapped = ProxyHeaders(wrapped, settings.trusted_proxies)
+    return wrapped
 
 
 def refusal_headers(settings: Settings, base_url: str) -> ExtraHeaders:
     """The middleware's response headers, for the server's own refusals."""
-    listed = Listed(settings.cors)
+    listed = OriginList(settings.cors)
     always = security_headers(page=False, secure=base_url.startswith("https:"))
     return lambda headers: [*always, *cors_headers(listed, headers)]
 
@@ -132,7 +132,7 @@ async def _render_http(error: HTTPException) -> Response:
     """Convert Quart's own errors to problems: unknown paths, wrong methods, malformed requests."""
     request = current_request()
     if isinstance(error, HTTPNotFound) and isinstance(request, HTTPRequest):
-        return quart_response(nowhere_answer(request, await problem_answer(NotFound(), request)))
+        return quart_response(not_found_answer(request, await problem_answer(NotFound(), request)))
     if isinstance(error, HTTPNotFound):
         return await _render(NotFound())
     if isinstance(error, HTTPMethodNotAllowed):

@@ -7,9 +7,9 @@ streams when they stop, and cannot distinguish a lost client from a silent one.
 import os
 from collections.abc import AsyncGenerator
 
-from relay.app import create_app, with_rings
+from relay.app import create_app, with_middleware
 from relay.config.settings import Settings
-from relay.config.unknown_variables import note_misspelt
+from relay.config.unknown_variables import log_unknown_variables
 from relay.db.source import bring_up_to_date, open_source
 from relay.observability.logs import configure_logs
 from relay.observability.sentry import configure_reports
@@ -23,7 +23,7 @@ _relay = create_app(_settings)
 @_relay.while_serving
 async def _serving() -> AsyncGenerator[None, None]:
     configure_logs(_settings.log_level)
-    note_misspelt(os.environ)
+    log_unknown_variables(os.environ)
     configure_reports(_settings)
     async with open_source(_settings) as source:
         await bring_up_to_date(
@@ -33,4 +33,4 @@ async def _serving() -> AsyncGenerator[None, None]:
             yield
 
 
-app = with_rings(_relay, _settings, _base_url)
+app = with_middleware(_relay, _settings, _base_url)

@@ -44,17 +44,17 @@ class FieldError(msgspec.Struct, frozen=True):
     message: str
 
 
-MAX_NAME = 32  # of an unknown name that an answer repeats; our secrets are longer
+MAX_NAME_CHARACTERS = 32  # of an unknown name that an answer repeats; our secrets are longer
 
 
-def named(name: str) -> str:
+def safe_name(name: str) -> str:
     """Make a name from the input safe for an answer: printable ASCII, and no secret.
 
     A secret may have been sent in place of a field's name, so a long name is cut.
     """
     text = name.encode("ascii", "backslashreplace").decode()
     text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= MAX_NAME else text[:8] + "..."
+    return text if len(text) <= MAX_NAME_CHARACTERS else text[:8] + "..."
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):

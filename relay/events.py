@@ -25,7 +25,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """A validated event that is not stored yet.
 
     `payload` is JSON text exactly as sent, except that raw CR and LF between tokens are spaces.
-    `received_at` is when its request was read, in UTC. `made` is true if Relay
+    `received_at` is when its request was read, in UTC. `has_generated_id` is true if Relay
     generated the id, which no other event has then.
     """
 
@@ -35,7 +35,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     ts: str
     payload: str
     received_at: datetime
-    made: bool = False
+    has_generated_id: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -81,7 +81,7 @@ class Cursor(msgspec.Struct, frozen=True, gc=False):
         return f"{self.epoch}.{self.seq}"
 
 
-class Head(msgspec.Struct, frozen=True, gc=False):
+class StreamHead(msgspec.Struct, frozen=True, gc=False):
     """The ends of a stream: its oldest stored seq and its last seq.
 
     `oldest` is `last + 1` when no event is stored.

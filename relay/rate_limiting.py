@@ -18,11 +18,11 @@ from relay.config.parsers import Rate
 from relay.config.settings import Settings
 from relay.errors import RateLimited
 from relay.observability import metrics
-from relay.observability.logs import know
+from relay.observability.logs import extend_log_context
 
-MOST_KEYS = 100_000  # about 20 MiB: the users and addresses of a busy minute
-ROUNDING = 1e-9  # the error that sums of intervals may have
-SHED = 0.1  # the share of keys dropped when there are too many: those that owe least
+MAX_KEYS = 100_000  # about 20 MiB: the users and addresses of a busy minute
+ROUNDING_ERROR_SECONDS = 1e-9  # the error that sums of intervals may have
+EVICTED_SHARE = 0.1  # the share of keys dropped when there are too many: those that owe least
 
 Clock = Callable[[], float]
 
@@ -30,9 +30,9 @@ Clock = Callable[[], float]
 class Allowances:
     """Stores each key's TAT, on a monotonic clock, until it is past."""
 
-    def __init__(self, most: int = MOST_KEYS, clock: Clock = time.monotonic) -> None:
+    def __init__(self, max_keys: int = MAX_KEYS, clock: Clock = time.monotonic) -> None:
         self.clock = clock
-        self._most = most
+        self._max_keys = max_keys
         self._arrivals: dict[Hashable, float] = {}
 
     def __len__(self) -> int:
@@ -44,16 +44,16 @@ class Allowances:
 
     def set(self, key: Hashable, arrival: float) -> None:
         """Store the key's TAT. If there are too many keys, those that owe least are dropped."""
-        if len(self._arrivals) >= self._most and key not in self._arrivals:
-            self._make_room()
+        if len(self._arrivals) >= self._max_keys and key not in self._arrivals:
+            self._evict()
         self._arrivals[key] = arrival
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         now = self.clock()
         self._arrivals = {key: at for key, at in self._arrivals.items() if at > now}
-        surplus = len(self._arrivals) - int(self._most * (1 - SHED))
+        surplus = len(self._arrivals) - int(self._max_keys * (1 - EVICTED_SHARE))
         if surplus > 0:
-            metrics.allowances_evicted.inc(surplus)
+            metrics.rate_limit_keys_evicted.inc(surplus)
             for key in heapq.nsmallest(surplus, self._arrivals, key=self._arrivals.__getitem__):
                 del self._arrivals[key]
 
@@ -141,9 +141,9 @@ class Limits:
             arrival = self.allowances.get(key, now)
             paid_at = arrival + charge.cost * rate.interval
             wait = paid_at - rate.burst * rate.interval - now
-            if wait > ROUNDING:
+            if wait > ROUNDING_ERROR_SECONDS:
                 metrics.rate_limited.labels(charge.limit).inc()
-                know(limit=charge.limit)
+                extend_log_context(limit=charge.limit)
                 raise OverLimit(charge, wait, _quota(rate, arrival - now))
             paid.append((key, paid_at, rate))
         tightest: Quota | None = None

@@ -41,7 +41,7 @@ CursorText = Annotated[
 Seq = Annotated[int, Meta(ge=1, description="Position in the stream: 1, 2, 3 … without gaps.")]
 
 
-class Somebody:
+class Examples:
     """Values for examples in the documents: a user, its tokens, its cursors, and times."""
 
     USER = "0199b1f2-6a5e-7c30-9d2b-8f4e1a6c7d05"

@@ -8,27 +8,27 @@ from uuid import UUID
 
 import trio
 
-from relay.auth.credentials import Access
+from relay.auth.credentials import CredentialStore
 from relay.auth.origins import Origins
 from relay.auth.tokens import Keyring
-from relay.background.health import Health
-from relay.background.process_metrics import Vitals
-from relay.background.retention import keep_house, watch_disk
+from relay.background.health import ProcessHealth
+from relay.background.process_metrics import ProcessMetrics
+from relay.background.retention import run_retention, watch_disk
 from relay.config.resources import packaged
 from relay.config.settings import Settings
-from relay.db.heads import Heads
 from relay.db.migrate import Migration, load_migrations
 from relay.db.pool import Database, open_database
 from relay.db.source import Source
+from relay.db.stream_heads import HeadLookup
 from relay.ingest.publisher import Publisher
 from relay.rate_limiting import Limits
 from relay.realtime.backplane import Backplane, LocalBackplane
 from relay.realtime.hub import Hub
-from relay.realtime.notification import News
+from relay.realtime.notification import Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
-from relay.realtime.remote_reader import LOOK, LOOK_ALONE, Follower
+from relay.realtime.remote_reader import POLL_INTERVAL, POLL_INTERVAL_ALONE, RemoteEventReader
 
-LAST_COMMITS = 3.0  # at shutdown; requests that wait longer get an error
+LAST_COMMITS_TIMEOUT_SECONDS = 3.0  # at shutdown; requests that wait longer get an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,18 @@ class Services:
 
     settings: Settings
     base_url: str
-    health: Health
+    health: ProcessHealth
     migrations: list[Migration]
     origins: Origins
     database: Database
-    access: Access
+    credentials: CredentialStore
     limits: Limits
     hub: Hub
-    heads: Heads
+    heads: HeadLookup
     publisher: Publisher
     backplane: Backplane
-    remote_reader: Follower
-    vitals: Vitals
+    remote_reader: RemoteEventReader
+    process_metrics: ProcessMetrics
 
     def watchers(self, user_id: UUID) -> int:
         """The user's live streams: the exact number here, plus the last known one elsewhere."""
@@ -66,13 +66,13 @@ async def open_services(
     source: Source,
     base_url: str,
     *,
-    keeps_house: bool = True,
-    patience: float = 0.0,
+    runs_housekeeping: bool = True,
+    failure_grace: float = 0.0,
     all_serve: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Services]:
     """Connect to the database, then build and run the services for the length of the block.
 
-    `patience` is as in `run_services`. `keeps_house` is on for one of several processes:
+    `failure_grace` is as in `run_services`. `runs_housekeeping` is on for one of several processes:
     retention runs there. `all_serve` returns whether all processes that share this one's address
     serve. Raises DatabaseAway, or the error of a background task.
     """
@@ -82,19 +82,21 @@ async def open_services(
         timeout=settings.database_timeout,
         pooled=source.pooled,
     ) as database:
-        services = build_services(settings, source, base_url, database, Health(all_serve))
-        async with run_services(services, source, keeps_house=keeps_house, patience=patience):
+        services = build_services(settings, source, base_url, database, ProcessHealth(all_serve))
+        async with run_services(
+            services, source, runs_housekeeping=runs_housekeeping, failure_grace=failure_grace
+        ):
             yield services
 
 
 def build_services(
-    settings: Settings, source: Source, base_url: str, database: Database, health: Health
+    settings: Settings, source: Source, base_url: str, database: Database, health: ProcessHealth
 ) -> Services:
     """Create the services and connect them. No task runs yet."""
     hub = Hub(
-        most=settings.max_connections,
-        most_per_user=settings.max_connections_per_user,
-        most_per_address=settings.max_connections_per_address,
+        max_streams=settings.max_connections,
+        max_streams_per_user=settings.max_connections_per_user,
+        max_streams_per_address=settings.max_connections_per_address,
     )
     backplane: Backplane = (
         PostgresBackplane(database, source.direct, hub) if source.shared else LocalBackplane(hub)
@@ -107,59 +109,61 @@ def build_services(
         migrations=load_migrations(packaged("sql")),
         origins=Origins(base_url, settings.cors),
         database=database,
-        access=Access(
+        credentials=CredentialStore(
             Keyring(source.keys, base_url),
             database,
             on_revoked=hub.end_credential,
-            tell=backplane.ended,
-            watching=hub.credentials,
+            announce=backplane.announce_revoked,
+            ids_in_use=hub.credentials,
         ),
         limits=Limits(settings),
         hub=hub,
-        heads=Heads(database),
+        heads=HeadLookup(database),
         publisher=publisher,
         backplane=backplane,
-        remote_reader=Follower(hub, publisher.journal, LOOK if source.shared else LOOK_ALONE),
-        vitals=Vitals(database, publisher.journal, settings),
+        remote_reader=RemoteEventReader(
+            hub, publisher.journal, POLL_INTERVAL if source.shared else POLL_INTERVAL_ALONE
+        ),
+        process_metrics=ProcessMetrics(database, publisher.journal, settings),
     )
 
 
 @asynccontextmanager
 async def run_services(
-    services: Services, source: Source, *, keeps_house: bool, patience: float
+    services: Services, source: Source, *, runs_housekeeping: bool, failure_grace: float
 ) -> AsyncIterator[None]:
     """Run the background tasks of the services in a nursery around the block.
 
     The journal's writers end last, so that accepted events are committed. A task that fails sets
-    `health.leaving`. If the block has not ended `patience` seconds later, it is cancelled
+    `health.leaving`. If the block has not ended `failure_grace` seconds later, it is cancelled
     with the task's error: a process must not serve without its background tasks.
     """
     health, settings, database = services.health, services.settings, services.database
     journal = services.publisher.journal
     async with trio.open_nursery() as critical:
-        critical.start_soon(health.insist, patience)
-        await health.start(critical, services.access.run)
+        critical.start_soon(health.raise_after, failure_grace)
+        await health.start(critical, services.credentials.run)
         health.start_soon(critical, services.remote_reader.run)
         health.start_soon(critical, services.heads.run)
-        await health.start(critical, services.backplane.run, partial(_on_news, services))
-        if keeps_house:
-            health.start_soon(critical, keep_house, database, settings)
-        health.start_soon(critical, services.vitals.run)
+        await health.start(critical, services.backplane.run, partial(_on_notification, services))
+        if runs_housekeeping:
+            health.start_soon(critical, run_retention, database, settings)
+        health.start_soon(critical, services.process_metrics.run)
         if source.folder is not None:
             health.start_soon(critical, watch_disk, journal, source.folder, settings.min_free_disk)
         async with trio.open_nursery() as writers:
             await health.start(writers, journal.run)
             yield
             journal.close()
-            writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS
+            writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS_TIMEOUT_SECONDS
         critical.cancel_scope.cancel()
     health.check()
 
 
-def _on_news(services: Services, news: News) -> None:
+def _on_notification(services: Services, notification: Notification) -> None:
     """Handle an announcement of another process: revoked credentials and new events."""
-    for credential_id in news.revoked:
-        services.access.heard_revoked(credential_id)
-    if news.everything:
-        services.access.look()
-    services.remote_reader.hear(news)
+    for credential_id in notification.revoked:
+        services.credentials.end_here(credential_id)
+    if notification.everything:
+        services.credentials.poll_soon()
+    services.remote_reader.on_notification(notification)

@@ -13,14 +13,14 @@ import structlog
 import trio
 from hypercorn.config import Config, Sockets
 
-from relay.app import create_app, refusal_headers, with_rings
-from relay.background.health import Health
-from relay.config.hypercorn import read_strictly
+from relay.app import create_app, refusal_headers, with_middleware
+from relay.background.health import ProcessHealth
+from relay.config.hypercorn import read_hypercorn_config
 from relay.config.resources import packaged
 from relay.config.settings import SettingError, Settings
-from relay.db.source import Source, bring_up_to_date, note_lack_of_connections, open_source
+from relay.db.source import Source, bring_up_to_date, open_source, warn_about_few_connections
 from relay.observability import metrics
-from relay.observability.logs import about
+from relay.observability.logs import bind_log_context
 from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
 from relay.server.descriptors import fit_to_descriptor_limit
@@ -30,10 +30,10 @@ from relay.server.observer import Observer
 from relay.server.serve import ServerConfig, serve
 from relay.services import open_services
 
-ROOM_FOR_REQUESTS = 256  # connections beside the streams, so that a full process still answers
-FAILING_SHOWN = 1.0  # seconds a process with a failed task still answers, so that probes see it
-UNWINDING = 5.0  # seconds after the drain, for last commits and closing the pool
-HERD = 1.0  # streams end spread over this, so that clients reconnect spread
+REQUEST_CONNECTIONS = 256  # connections beside the streams, so that a full process still answers
+FAILING_SECONDS = 1.0  # seconds a process with a failed task still answers, so that probes see it
+UNWIND_SECONDS = 5.0  # seconds after the drain, for last commits and closing the pool
+DRAIN_SPREAD_SECONDS = 1.0  # streams end spread over this, so that clients reconnect spread
 
 log = structlog.get_logger("relay.serving")
 
@@ -51,7 +51,7 @@ class ProcessConfig:
     settings: Settings
     server: Config
     base_url: str
-    keeps_house: bool = True
+    runs_housekeeping: bool = True
     on_leaving: Callable[[], None] = lambda: None
     all_serve: Callable[[], bool] = lambda: True
 
@@ -64,7 +64,7 @@ def server_config(settings: Settings, folder: Path) -> Config:
     own = folder / "hypercorn.toml"
     path = own if own.exists() else packaged("hypercorn.toml")
     try:
-        config = read_strictly(path)
+        config = read_hypercorn_config(path)
         config.create_ssl_context()
     except (OSError, ValueError) as error:  # TOMLDecodeError is a ValueError
         raise SettingError(f"{path}: {error}") from None
@@ -87,10 +87,10 @@ async def serve_relay(
     """
     sockets = open_sockets(config)
     try:
-        base_url = settings.base_url or reachable_as(sockets)
+        base_url = settings.base_url or client_url(sockets)
         async with open_source(settings) as source:
             if source.folder is None:
-                await note_lack_of_connections(source.direct, settings)
+                await warn_about_few_connections(source.direct, settings)
             process = ProcessConfig(settings=settings, server=config, base_url=base_url)
             await serve_source(process, sockets, source, announce=announce, stop=stop)
     finally:
@@ -118,8 +118,8 @@ async def serve_source(
         settings,
         source,
         base_url,
-        keeps_house=process.keeps_house,
-        patience=FAILING_SHOWN + settings.drain_timeout + UNWINDING,
+        runs_housekeeping=process.runs_housekeeping,
+        failure_grace=FAILING_SECONDS + settings.drain_timeout + UNWIND_SECONDS,
         all_serve=process.all_serve,
     ) as app.services:
         health = app.services.health
@@ -127,63 +127,63 @@ async def serve_source(
         async def wait_to_leave() -> None:
             await health.leaving.wait()
             process.on_leaving()
-            await trio.sleep(FAILING_SHOWN if health.dead else settings.drain_delay)
+            await trio.sleep(FAILING_SECONDS if health.failed_task else settings.drain_delay)
 
         server = partial(
             serve,
-            with_rings(app, settings, base_url),
+            with_middleware(app, settings, base_url),
             sockets,
             ServerConfig(
                 hypercorn=process.server,
                 limits=_limits(settings),
-                observer=Measured(),
+                observer=MetricsObserver(),
                 refusal_headers=refusal_headers(settings, base_url),
-                drain=partial(say_goodbye, app.services.hub),
+                drain=partial(drain_streams, app.services.hub),
             ),
             shutdown_trigger=wait_to_leave,
         )
-        async with trio.open_nursery() as beside:
-            beside.start_soon(_leave_on, stop, health)
-            await _start_server(beside, server)
-            beside.start_soon(announce, base_url, source.description)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_leave_after, stop, health)
+            await _start_server(nursery, server)
+            nursery.start_soon(announce, base_url, source.description)
 
 
 def _limits(settings: Settings) -> ConnectionLimits:
     """The limits from the settings, lowered to what the operating system allows."""
-    asked = ConnectionLimits(
-        max_connections=settings.max_connections + ROOM_FOR_REQUESTS,
+    wanted_limits = ConnectionLimits(
+        max_connections=settings.max_connections + REQUEST_CONNECTIONS,
         send_timeout=settings.send_timeout,
     )
-    limits = fit_to_descriptor_limit(asked)
-    if limits.max_connections < asked.max_connections:
+    limits = fit_to_descriptor_limit(wanted_limits)
+    if limits.max_connections < wanted_limits.max_connections:
         log.warning(
             "descriptors_short",
             connections=limits.max_connections,
-            wanted=asked.max_connections,
+            wanted=wanted_limits.max_connections,
             hint="raise RLIMIT_NOFILE (ulimit -n), or lower RELAY_MAX_CONNECTIONS",
         )
     return limits
 
 
-async def _leave_on(stop: trio.Event, health: Health) -> None:
+async def _leave_after(stop: trio.Event, health: ProcessHealth) -> None:
     await stop.wait()
     health.leaving.set()
 
 
-async def _start_server(beside: trio.Nursery, server: partial[Any]) -> None:
+async def _start_server(nursery: trio.Nursery, server: partial[Any]) -> None:
     """Start the server in the nursery, and cancel the nursery when the server ends."""
 
     async def run(task_status: trio.TaskStatus[Any]) -> None:
         await server(task_status=task_status)
-        beside.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
 
-    await beside.start(run)
+    await nursery.start(run)
 
 
-async def say_goodbye(hub: Hub) -> None:
+async def drain_streams(hub: Hub) -> None:
     """End every stream with RESTART, and wait until they have ended.
 
-    The ends are spread over `HERD`.
+    The ends are spread over `DRAIN_SPREAD_SECONDS`.
     The server's `graceful_timeout` bounds the wait.
     """
     inboxes = hub.drain()
@@ -191,16 +191,16 @@ async def say_goodbye(hub: Hub) -> None:
     random.shuffle(inboxes)
     for inbox in inboxes:
         inbox.end(Close.RESTART)
-        await trio.sleep(HERD / len(inboxes))
+        await trio.sleep(DRAIN_SPREAD_SECONDS / len(inboxes))
     await hub.drained.wait()
 
 
-class Measured(Observer):
+class MetricsObserver(Observer):
     """Counts the server's events, and gives each connection an id for its log lines."""
 
     def connection_opened(self) -> None:
         metrics.connections.inc()
-        about(connection_id=f"{random.getrandbits(32):08x}")  # not a secret
+        bind_log_context(connection_id=f"{random.getrandbits(32):08x}")  # not a secret
         super().connection_opened()
 
     def connection_closed(self) -> None:
@@ -228,7 +228,7 @@ class Measured(Observer):
         super().connection_displaced()
 
 
-COLLECT_EVERY = 10_000  # new objects: those of some forty streams, collected in half a ms
+GC_THRESHOLD = 10_000  # new objects: those of some forty streams, collected in half a ms
 
 
 def freeze_startup_objects() -> None:
@@ -240,10 +240,10 @@ def freeze_startup_objects() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_EVERY, *gc.get_threshold()[1:])
+    gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
 
 
-def reachable_as(sockets: Sockets) -> str:
+def client_url(sockets: Sockets) -> str:
     """The URL by which a client on the same machine can reach the first socket."""
     address = addresses(sockets)[0]
     if address.startswith("http://unix:"):

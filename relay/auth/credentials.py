@@ -19,9 +19,9 @@ import msgspec
 import structlog
 import trio
 
-from relay.auth.tokens import MAX_LIFETIME, Keyring, Kind, Scope
-from relay.db.batched_lookup import SharedQuery
-from relay.db.pool import UNANSWERED, Database
+from relay.auth.tokens import MAX_LIFETIME_SECONDS, Keyring, Kind, Scope
+from relay.db.batched_lookup import BatchedLookup
+from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.tickets import insert_ticket, spend_ticket
 from relay.db.tokens import LiveToken, select_live_tokens, select_revoked, touch_tokens
 from relay.db.users import LiveSession, select_live_sessions, touch_sessions
@@ -31,14 +31,14 @@ from relay.observability import metrics
 SESSION_DAYS = 30.0  # each use moves a session's end this far ahead
 TICKET_SECONDS = 30  # enough to open a URL, too short to share it
 
-POLL = 1.0  # seconds: the longest that a revocation takes elsewhere
-SOON = 0.1  # seconds between two polls at least, however often `look` is called
-RETRY = 0.2  # seconds after a failed poll: all requests are refused until one succeeds
-TRUST = 2.5  # seconds the cache is trusted after a successful poll: two polls may be slow
-LATE_LOOKS = 2  # late polls that a request waits for: a stalled process is not an outage
-NOTED = 45.0  # seconds between two updates of a credential's last use
-WATCHING = 60.0  # seconds between two updates for the credentials of open streams
-REMEMBERED = 20_000  # about 1 KiB each; past it the oldest are evicted
+REVOCATION_POLL_INTERVAL = 1.0  # seconds: the longest that a revocation takes elsewhere
+MIN_POLL_INTERVAL = 0.1  # seconds between two polls at least, however often `poll_soon` is called
+RETRY_INTERVAL = 0.2  # seconds after a failed poll: all requests are refused until one succeeds
+TRUST_SECONDS = 2.5  # seconds the cache is trusted after a successful poll: two polls may be slow
+MAX_LATE_POLLS = 2  # late polls that a request waits for: a stalled process is not an outage
+TOUCH_INTERVAL = 45.0  # seconds between two updates of a credential's last use
+STREAM_TOUCH_INTERVAL = 60.0  # seconds between two updates for the credentials of open streams
+MAX_CACHED_CREDENTIALS = 20_000  # about 1 KiB each; past it the oldest are evicted
 
 log = structlog.get_logger("relay.auth.credentials")
 
@@ -66,22 +66,22 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
         return self.expires_at <= time.time()
 
     def is_revoked(self) -> bool:
-        """For Authlib's validator: `Access` returns only live credentials."""
+        """For Authlib's validator: `CredentialStore` returns only live credentials."""
         return False
 
-    def slid(self, now: float) -> float:
+    def expiry_after_use(self, now: float) -> float:
         """The new `expires_at` when the credential is used now."""
         if self.kind is Kind.HOOK:
             return self.expires_at
         return min(now + SESSION_DAYS * 86_400, self.ends_at)
 
 
-class Access:
+class CredentialStore:
     """Authenticates the requests of one process.
 
     `on_revoked` is called with the id of each revoked credential, wherever it was revoked.
-    `tell` is called with each id revoked here, for other processes.
-    `watching` returns the ids of the credentials that open streams use.
+    `announce` is called with each id revoked here, for other processes.
+    `ids_in_use` returns the ids of the credentials that open streams use.
     """
 
     def __init__(
@@ -90,65 +90,65 @@ class Access:
         database: Database,
         *,
         on_revoked: Callable[[UUID], None],
-        tell: Callable[[UUID], None],
-        watching: Callable[[], Iterable[UUID]],
+        announce: Callable[[UUID], None],
+        ids_in_use: Callable[[], Iterable[UUID]],
     ) -> None:
         self.keyring = keyring
         self._database = database
         self._on_revoked = on_revoked
-        self._tell = tell
-        self._watching = watching
-        self._live_tokens: SharedQuery[UUID, LiveToken] = SharedQuery(
+        self._announce = announce
+        self._ids_in_use = ids_in_use
+        self._live_tokens: BatchedLookup[UUID, LiveToken] = BatchedLookup(
             partial(select_live_tokens, database)
         )
-        self._live_sessions: SharedQuery[UUID, LiveSession] = SharedQuery(
+        self._live_sessions: BatchedLookup[UUID, LiveSession] = BatchedLookup(
             partial(select_live_sessions, database)
         )
-        self._known: dict[str, Credential] = {}
-        self._tokens_of: dict[UUID, str] = {}
-        self._used: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
-        self._noted: dict[UUID, float] = {}  # id -> when its last use is to be stored again
+        self._cache: dict[str, Credential] = {}
+        self._token_by_id: dict[UUID, str] = {}
+        self._uses: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
+        self._touched_until: dict[UUID, float] = {}  # id -> when its last use is to be stored again
         self._revocations = 0  # revocations seen so far
-        self._note_watching_at = 0.0
+        self._touch_streams_at = 0.0
         self._trusted_until = 0.0
-        self._away = False  # whether the last poll failed
-        self._looked = trio.Event()  # set when the poll that is due or running has its answer
-        self._seen: datetime | None = None
-        self._woken = trio.Event()
+        self._poll_failed = False  # whether the last poll failed
+        self._polled = trio.Event()  # set when the poll that is due or running has its answer
+        self._seen_until: datetime | None = None
+        self._wake_up = trio.Event()
 
     async def authenticate(self, token: str, now: float) -> Credential:
         """The token's credential. Raises InvalidToken, DatabaseAway. `now`: seconds since 1970."""
         await self._wait_until_trusted()
-        credential = self.remembered(token, now)
+        credential = self.cached(token, now)
         if credential is None:  # not cached, or expired; a session's end may have moved
-            credential = await self._ask(token)
-        self._use(credential, trio.current_time())
+            credential = await self._look_up(token)
+        self._mark_used(credential, trio.current_time())
         return credential
 
     async def _wait_until_trusted(self) -> None:
         """Wait until the cache may be trusted. Raises DatabaseAway.
 
-        Waits for up to `LATE_LOOKS` late polls, but not after one that failed. The database
+        Waits for up to `MAX_LATE_POLLS` late polls, but not after one that failed. The database
         timeout bounds each.
         """
-        for _ in range(LATE_LOOKS + 1):
+        for _ in range(MAX_LATE_POLLS + 1):
             if trio.current_time() <= self._trusted_until:
                 return
-            if self._away:
+            if self._poll_failed:
                 break  # refuse at once until the next successful poll
-            await self._looked.wait()
+            await self._polled.wait()
         raise DatabaseAway()
 
-    def remembered(self, token: str, now: float) -> Credential | None:
+    def cached(self, token: str, now: float) -> Credential | None:
         """The token's credential if it is cached and has not expired."""
-        credential = self._known.get(token)
+        credential = self._cache.get(token)
         return None if credential is None or credential.expires_at <= now else credential
 
-    def _use(self, credential: Credential, at: float) -> None:
-        if self._noted.get(credential.id, 0.0) <= at:
-            self._used[credential.kind].add(credential.id)
+    def _mark_used(self, credential: Credential, at: float) -> None:
+        if self._touched_until.get(credential.id, 0.0) <= at:
+            self._uses[credential.kind].add(credential.id)
 
-    async def _ask(self, token: str) -> Credential:
+    async def _look_up(self, token: str) -> Credential:
         claims = self.keyring.verify(token)
         seen = self._revocations
         live: LiveToken | LiveSession | None
@@ -157,7 +157,7 @@ class Access:
         else:
             live = await self._live_sessions.find(claims.id)
         if live is None or live.user_id != claims.user_id:
-            self._drop(claims.id)
+            self._evict(claims.id)
             raise InvalidToken("The credential was revoked or has expired.", reason="revoked")
         credential = Credential(
             claims.user_id,
@@ -169,7 +169,7 @@ class Access:
             live.kid if isinstance(live, LiveToken) and live.signed else None,
         )
         if seen == self._revocations:  # else this one may have been revoked during the query
-            self._remember(token, credential)
+            self._add_to_cache(token, credential)
         return credential
 
     async def mint_ticket(self, credential: Credential, origin: str | None) -> str:
@@ -185,20 +185,20 @@ class Access:
         )
         return ticket
 
-    async def redeem_ticket(self, ticket: str, here: Callable[[str], bool]) -> Credential:
+    async def redeem_ticket(self, ticket: str, comes_from: Callable[[str], bool]) -> Credential:
         """Spend the ticket, and return its credential. Raises InvalidToken, DatabaseAway.
 
-        A ticket is valid only for requests of its Origin: `here` returns whether the request
+        A ticket is valid only for requests of its Origin: `comes_from` returns whether the request
         comes from the given Origin.
         """
-        spent = await spend_ticket(self._database, hash_secret(ticket), MAX_LIFETIME)
+        spent = await spend_ticket(self._database, hash_secret(ticket), MAX_LIFETIME_SECONDS)
         if spent is None:
             raise InvalidToken("The ticket is unknown, expired or already used.", reason="ticket")
         if spent.expires_at is None or spent.ends_at is None:
             raise InvalidToken(
                 "The ticket's credential was revoked or has expired.", reason="revoked"
             )
-        if spent.origin is not None and not here(spent.origin):
+        if spent.origin is not None and not comes_from(spent.origin):
             raise InvalidToken("The ticket was made for another Origin.", reason="ticket")
         return Credential(
             spent.user_id,
@@ -209,84 +209,86 @@ class Access:
             spent.ends_at.timestamp(),
         )
 
-    def revoked(self, credential_id: UUID) -> None:
+    def end_everywhere(self, credential_id: UUID) -> None:
         """Apply a revocation made by this process, and announce it to the others."""
-        self.heard_revoked(credential_id)
-        self._tell(credential_id)
+        self.end_here(credential_id)
+        self._announce(credential_id)
 
-    def heard_revoked(self, credential_id: UUID) -> None:
+    def end_here(self, credential_id: UUID) -> None:
         """Apply a revocation: evict the credential, and end the streams it opened here."""
         self._revocations += 1
-        self._drop(credential_id)
+        self._evict(credential_id)
         self._on_revoked(credential_id)
 
-    def look(self) -> None:
+    def poll_soon(self) -> None:
         """Poll soon: an announcement of a revocation may have been lost."""
-        self._woken.set()
+        self._wake_up.set()
 
-    def _drop(self, credential_id: UUID) -> None:
-        if (token := self._tokens_of.pop(credential_id, None)) is not None:
-            self._known.pop(token, None)
+    def _evict(self, credential_id: UUID) -> None:
+        if (token := self._token_by_id.pop(credential_id, None)) is not None:
+            self._cache.pop(token, None)
 
-    def _remember(self, token: str, credential: Credential) -> None:
-        while len(self._known) >= REMEMBERED:
-            self._drop(next(iter(self._known.values())).id)
-        self._known.pop(self._tokens_of.get(credential.id, ""), None)
-        self._known[token] = credential
-        self._tokens_of[credential.id] = token
+    def _add_to_cache(self, token: str, credential: Credential) -> None:
+        while len(self._cache) >= MAX_CACHED_CREDENTIALS:
+            self._evict(next(iter(self._cache.values())).id)
+        self._cache.pop(self._token_by_id.get(credential.id, ""), None)
+        self._cache[token] = credential
+        self._token_by_id[credential.id] = token
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run lookups, poll for revocations, store uses of credentials. Never returns."""
-        async with trio.open_nursery() as asking:
-            asking.start_soon(self._live_tokens.run)
-            asking.start_soon(self._live_sessions.run)
-            await self._watch(task_status)
+        async with trio.open_nursery() as lookups:
+            lookups.start_soon(self._live_tokens.run)
+            lookups.start_soon(self._live_sessions.run)
+            await self._poll_revocations(task_status)
 
-    async def _watch(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _poll_revocations(self, task_status: trio.TaskStatus[None]) -> None:
         started = False
         while True:
-            asked_at, pause = trio.current_time(), POLL
-            self._woken = trio.Event()
+            polled_at, interval = trio.current_time(), REVOCATION_POLL_INTERVAL
+            self._wake_up = trio.Event()
             try:
-                ids, self._seen = await select_revoked(self._database, self._seen)
+                ids, self._seen_until = await select_revoked(self._database, self._seen_until)
                 for credential_id in ids:
-                    self.heard_revoked(credential_id)
-                self._trusted_until = asked_at + TRUST
-                await self._note_use()
+                    self.end_here(credential_id)
+                self._trusted_until = polled_at + TRUST_SECONDS
+                await self._store_uses()
                 metrics.database_away.set(0)
-                if self._away:
+                if self._poll_failed:
                     log.warning("database_back")
-                self._away = False
-            except UNANSWERED as error:
+                self._poll_failed = False
+            except DATABASE_ERRORS as error:
                 metrics.database_away.set(1)
-                if not self._away:  # once an outage
+                if not self._poll_failed:  # once an outage
                     log.warning("database_away", error=repr(error.__cause__)[:300])
-                self._away, pause = True, RETRY
-            self._looked.set()
-            self._looked = trio.Event()
+                self._poll_failed, interval = True, RETRY_INTERVAL
+            self._polled.set()
+            self._polled = trio.Event()
             if not started:
                 task_status.started()
                 started = True
-            await trio.sleep(SOON)
-            with trio.move_on_at(asked_at + pause):
-                await self._woken.wait()
+            await trio.sleep(MIN_POLL_INTERVAL)
+            with trio.move_on_at(polled_at + interval):
+                await self._wake_up.wait()
 
-    async def _note_use(self) -> None:
+    async def _store_uses(self) -> None:
         now = trio.current_time()
-        if now >= self._note_watching_at:
-            self._note_watching_at = now + WATCHING
-            self._noted = {used: until for used, until in self._noted.items() if until > now}
-            watching = [used for used in self._watching() if used not in self._noted]
-            for used in self._used.values():
-                used.update(watching)  # ids of the other kind match no row
-        hooks, sessions = list(self._used[Kind.HOOK]), list(self._used[Kind.SESSION])
+        if now >= self._touch_streams_at:
+            self._touch_streams_at = now + STREAM_TOUCH_INTERVAL
+            self._touched_until = {
+                used: until for used, until in self._touched_until.items() if until > now
+            }
+            ids_in_use = [used for used in self._ids_in_use() if used not in self._touched_until]
+            for used in self._uses.values():
+                used.update(ids_in_use)  # ids of the other kind match no row
+        hooks, sessions = list(self._uses[Kind.HOOK]), list(self._uses[Kind.SESSION])
         if hooks:
             await touch_tokens(self._database, hooks)
-            self._used[Kind.HOOK].difference_update(hooks)
+            self._uses[Kind.HOOK].difference_update(hooks)
         if sessions:
             await touch_sessions(self._database, sessions, SESSION_DAYS)
-            self._used[Kind.SESSION].difference_update(sessions)
-        self._noted.update(dict.fromkeys([*hooks, *sessions], now + NOTED))
+            self._uses[Kind.SESSION].difference_update(sessions)
+        self._touched_until.update(dict.fromkeys([*hooks, *sessions], now + TOUCH_INTERVAL))
 
 
 def hash_secret(secret: str) -> bytes:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-class Listed:
+class OriginList:
     """The origins of the CORS setting, compared as a whole.
 
     In a pattern like `https://*.example.app`, `*` matches exactly one label, as in a certificate.
@@ -15,7 +15,7 @@ class Listed:
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._exact = frozenset(origin for origin in origins if "*" not in origin)
-        self._patterns = [_pattern(origin) for origin in origins if "*" in origin]
+        self._patterns = [_compile_pattern(origin) for origin in origins if "*" in origin]
 
     def __len__(self) -> int:
         return len(self._exact) + len(self._patterns)
@@ -30,8 +30,8 @@ class Origins:
     """Relay's own origins and the listed ones."""
 
     def __init__(self, base_url: str, listed: Sequence[str]) -> None:
-        self.own = _own(base_url)
-        self._listed = Listed(listed)
+        self.own = _own_origins(base_url)
+        self._listed = OriginList(listed)
 
     def is_own(self, origin: str) -> bool:
         """Whether it is the origin of Relay's own page."""
@@ -42,7 +42,7 @@ class Origins:
         return self.is_own(origin) or origin in self._listed
 
 
-def _own(base_url: str) -> frozenset[str]:
+def _own_origins(base_url: str) -> frozenset[str]:
     """The base URL's origin; on loopback, one for each name of the host."""
     parts = urlsplit(base_url)
     host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc
@@ -52,7 +52,7 @@ def _own(base_url: str) -> frozenset[str]:
     return frozenset(f"{parts.scheme}://{name}{port}" for name in _LOOPBACK)
 
 
-def _pattern(origin: str) -> re.Pattern[str]:
+def _compile_pattern(origin: str) -> re.Pattern[str]:
     """Compile a pattern, anchored at both ends."""
     before, after = map(re.escape, origin.split("*"))
     return re.compile(rf"\A{before}[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?{after}\Z")

@@ -22,13 +22,13 @@ from relay.errors import InvalidToken
 from relay.events import parse_uuid
 
 ALGORITHM = "HS256"
-_ONE_ALGORITHM = jws.JWSRegistry(algorithms=[ALGORITHM])
+_REGISTRY = jws.JWSRegistry(algorithms=[ALGORITHM])
 AUDIENCE = "relay"
 TYPE = "JWT"
-MAX_TOKEN = 4096  # characters: ours have about 400, and longer ones need not be hashed
-MAX_LIFETIME = 400 * 86_400  # seconds: browsers keep a cookie no longer
+MAX_TOKEN_CHARACTERS = 4096  # characters: ours have about 400, and longer ones need not be hashed
+MAX_LIFETIME_SECONDS = 400 * 86_400  # seconds: browsers keep a cookie no longer
 MAX_ACTIVE_TOKENS = 1_000  # hook tokens of one user: more than a person can keep apart
-CLOCK_LEEWAY = 86_400  # seconds the clock may have been set back since a token was issued
+CLOCK_LEEWAY_SECONDS = 86_400  # seconds the clock may have been set back since a token was issued
 
 
 class Kind(StrEnum):
@@ -100,26 +100,26 @@ class Keyring:
         database decides when it ends.
         """
         now = int(time.time())
-        claims = Claims(user_id, session_id, Kind.SESSION, (), now, now + MAX_LIFETIME)
+        claims = Claims(user_id, session_id, Kind.SESSION, (), now, now + MAX_LIFETIME_SECONDS)
         return self.issue(claims)
 
-    def verify(self, token: str, *, expired_too: bool = False) -> Claims:
+    def verify(self, token: str, *, allow_expired: bool = False) -> Claims:
         """The claims of a token that Relay issued and that has not expired. Raises InvalidToken.
 
-        It does not check for revocation. `expired_too` admits expired tokens, for requests that
+        It does not check for revocation. `allow_expired` admits expired tokens, for requests that
         only name a token.
         """
-        if len(token) > MAX_TOKEN:
+        if len(token) > MAX_TOKEN_CHARACTERS:
             raise InvalidToken(reason="malformed")
         try:
             kid = msgspec.json.decode(_header(token), type=_Header).kid
-            signed = jws.deserialize_compact(token, self._keys[kid], registry=_ONE_ALGORITHM)
+            signed = jws.deserialize_compact(token, self._keys[kid], registry=_REGISTRY)
             payload = msgspec.json.decode(signed.payload, type=_Payload)
         except KeyError:
             raise InvalidToken(reason="unknown_key") from None
         except (JoseError, ValueError):  # msgspec's errors and UnicodeError are ValueErrors
             raise InvalidToken(reason="malformed") from None
-        return self._checked(payload, 0.0 if expired_too else time.time())
+        return self._checked(payload, 0.0 if allow_expired else time.time())
 
     def _checked(self, payload: _Payload, now: float) -> Claims:
         user_id, token_id = parse_uuid(payload.sub), parse_uuid(payload.jti)
@@ -129,7 +129,10 @@ class Keyring:
             raise InvalidToken(reason="malformed")
         if payload.exp <= now:
             raise InvalidToken("The credential has expired.", reason="expired")
-        if max(payload.exp - payload.iat, payload.exp - time.time() - CLOCK_LEEWAY) > MAX_LIFETIME:
+        if (
+            max(payload.exp - payload.iat, payload.exp - time.time() - CLOCK_LEEWAY_SECONDS)
+            > MAX_LIFETIME_SECONDS
+        ):
             raise InvalidToken(
                 "The credential's lifetime is longer than Relay allows.", reason="lifetime"
             )

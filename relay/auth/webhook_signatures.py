@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from relay.errors import Unauthorized
 from relay.schema_types import IDENTIFIER_PATTERN
 
-TOLERANCE = 300  # either way, against replays, as Standard Webhooks recommends
+TIMESTAMP_TOLERANCE_SECONDS = 300  # either way, against replays, as Standard Webhooks recommends
 MAX_SIGNATURES = 8  # in one header; key rotation needs two
 
 _ID = re.compile(IDENTIFIER_PATTERN)
@@ -33,22 +33,22 @@ class BadSignature(Unauthorized):
 def verify_signature(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> str:
     """The request's `webhook-id`, if one signature is valid. Raises BadSignature."""
     message_id = headers.get("webhook-id", "")
-    stamp = headers.get("webhook-timestamp", "")
-    given = headers.get("webhook-signature", "")
-    if not (message_id and stamp and given):
+    timestamp = headers.get("webhook-timestamp", "")
+    signatures = headers.get("webhook-signature", "")
+    if not (message_id and timestamp and signatures):
         raise BadSignature()
-    if not _ID.fullmatch(message_id) or not re.fullmatch(r"[0-9]{1,12}", stamp, re.ASCII):
+    if not _ID.fullmatch(message_id) or not re.fullmatch(r"[0-9]{1,12}", timestamp, re.ASCII):
         raise BadSignature("webhook-id or webhook-timestamp is malformed.")
-    if abs(now - int(stamp)) > TOLERANCE:
+    if abs(now - int(timestamp)) > TIMESTAMP_TOLERANCE_SECONDS:
         raise BadSignature(
             "webhook-timestamp differs from Relay's clock by more than five minutes."
         )
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    content = b".".join((message_id.encode(), stamp.encode(), body))
+    content = b".".join((message_id.encode(), timestamp.encode(), body))
     expected = hmac.digest(key, content, hashlib.sha256)
     # all signatures are compared, in constant time, so that the time reveals nothing
-    fits = [hmac.compare_digest(expected, candidate) for candidate in _candidates(given)]
-    if not any(fits):
+    matches = [hmac.compare_digest(expected, candidate) for candidate in _candidates(signatures)]
+    if not any(matches):
         raise BadSignature("No webhook-signature matches the body.")
     return message_id
 

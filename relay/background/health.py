@@ -9,7 +9,7 @@ import trio
 log = structlog.get_logger("relay.background.health")
 
 
-class Health:
+class ProcessHealth:
     """Starts the critical tasks, without which the process must not serve.
 
     The failure of one does not cancel the others. It sets `leaving`, so that the server can close
@@ -19,7 +19,7 @@ class Health:
     def __init__(self, all_serve: Callable[[], bool] = lambda: True) -> None:
         self.all_serve = all_serve  # whether all processes that share this address serve
         self.leaving = trio.Event()
-        self.dead: str | None = None  # the task that failed first
+        self.failed_task: str | None = None  # the task that failed first
         self._failure: Exception | None = None
 
     async def start(self, nursery: trio.Nursery, task: Callable[..., Any], *args: Any) -> None:
@@ -30,11 +30,11 @@ class Health:
         """Start a task that needs no start-up."""
         nursery.start_soon(self._run_at_once, task, args)
 
-    async def insist(self, patience: float) -> None:
-        """After a failure, wait `patience` seconds for the end; then raise the error."""
+    async def raise_after(self, failure_grace: float) -> None:
+        """After a failure, wait `failure_grace` seconds for the end; then raise the error."""
         await self.leaving.wait()
         if self._failure is not None:
-            await trio.sleep(patience)
+            await trio.sleep(failure_grace)
             self.check()
 
     def check(self) -> None:
@@ -45,13 +45,13 @@ class Health:
     async def _run(
         self, task: Callable[..., Any], args: tuple[Any, ...], task_status: trio.TaskStatus[Any]
     ) -> None:
-        standing = _Standing(task_status)
+        status = _TrackedStatus(task_status)
         try:
-            await task(*args, task_status=standing)
+            await task(*args, task_status=status)
         except Exception as error:
-            if not standing.reached:
+            if not status.has_started:
                 raise
-            self._mourn(task, error)
+            self._record_failure(task, error)
 
     async def _run_at_once(
         self, task: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
@@ -59,23 +59,23 @@ class Health:
         try:
             await task(*args)
         except Exception as error:
-            self._mourn(task, error)
+            self._record_failure(task, error)
 
-    def _mourn(self, task: Callable[..., Any], error: Exception) -> None:
+    def _record_failure(self, task: Callable[..., Any], error: Exception) -> None:
         name = task.__qualname__
         log.error("background_work_died", work=name, exc_info=error)
         if self._failure is None:
-            self.dead, self._failure = name, error
+            self.failed_task, self._failure = name, error
         self.leaving.set()
 
 
-class _Standing:
+class _TrackedStatus:
     """A task status that passes `started` on and remembers it."""
 
     def __init__(self, task_status: trio.TaskStatus[Any]) -> None:
-        self.reached = False
+        self.has_started = False
         self._task_status = task_status
 
     def started(self, value: Any = None) -> None:
-        self.reached = True
+        self.has_started = True
         self._task_status.started(value)

@@ -13,14 +13,14 @@ from relay.db.journal import Journal
 from relay.db.pool import Database
 from relay.observability import metrics
 
-LOOK = 1.0  # seconds between two updates: how old another worker's gauges may be
-COUNT_EVERY = 10  # updates; counting ten thousand descriptors takes a few milliseconds
+UPDATE_INTERVAL = 1.0  # seconds between two updates: how old another worker's gauges may be
+UPDATES_PER_COUNT = 10  # updates; counting ten thousand descriptors takes a few milliseconds
 
 _PROC = Path("/proc/self")
-_LINUX = _PROC.exists()  # elsewhere memory and descriptors are not measured
+_IS_LINUX = _PROC.exists()  # elsewhere memory and descriptors are not measured
 
 
-class Vitals:
+class ProcessMetrics:
     """Reads the gauges of this process from its database pool, its journal and the kernel."""
 
     def __init__(self, database: Database, journal: Journal, settings: Settings) -> None:
@@ -34,13 +34,13 @@ class Vitals:
 
     async def run(self) -> None:
         """Update the gauges until cancelled, and measure how late the event loop is."""
-        looks = 0
+        updates = 0
         while True:
-            if looks % COUNT_EVERY == 0 and _LINUX:
+            if updates % UPDATES_PER_COUNT == 0 and _IS_LINUX:
                 await self._count_descriptors()
-            looks += 1
-            self.look()
-            due = trio.current_time() + LOOK
+            updates += 1
+            self.update()
+            due = trio.current_time() + UPDATE_INTERVAL
             await trio.sleep_until(due)
             metrics.loop_lag.observe(trio.current_time() - due)
 
@@ -51,13 +51,13 @@ class Vitals:
             open_now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         metrics.process_fds.set(open_now)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Update the gauges."""
         metrics.journal_waiting.set(self._journal.waiting_events)
         metrics.readers_waiting.set(self._journal.waiting_readers)
         metrics.database_in_use.set(self._database.in_use)
         metrics.database_open.set(self._database.open)
-        if _LINUX:
+        if _IS_LINUX:
             with suppress(OSError):  # no descriptor is free: the last value stays
                 pages = int((_PROC / "statm").read_text().split()[1])
                 metrics.process_memory.set(pages * resource.getpagesize())

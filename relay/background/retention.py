@@ -10,9 +10,9 @@ import trio
 
 from relay.config.settings import Settings
 from relay.db.journal import Journal
-from relay.db.pool import UNANSWERED, Database
+from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.retention import (
-    Bounds,
+    StreamBounds,
     delete_user,
     select_idle_users,
     select_overfull,
@@ -21,13 +21,13 @@ from relay.db.retention import (
 )
 from relay.observability import metrics
 
-BREATH = 0.005  # between two trims of a stream, so that its producers get the row lock
-DISK_LOOK = 1.0  # seconds between two checks of the free space
+TRIM_PAUSE_SECONDS = 0.005  # between two trims of a stream, so that its producers get the row lock
+DISK_CHECK_INTERVAL = 1.0  # seconds between two checks of the free space
 
 log = structlog.get_logger("relay.background.retention")
 
 
-async def keep_house(database: Database, settings: Settings) -> None:
+async def run_retention(database: Database, settings: Settings) -> None:
     """Trim streams, expire idle users and delete expired rows, at intervals, until cancelled."""
     while True:
         try:
@@ -35,16 +35,16 @@ async def keep_house(database: Database, settings: Settings) -> None:
             await expire_idle_users(database, settings)
             await sweep(database, audit_days=settings.audit_days)
             metrics.housekeeping_done.set_to_current_time()
-        except UNANSWERED as error:
+        except DATABASE_ERRORS as error:
             log.debug("housekeeping_waits", error=type(error).__name__)
         await trio.sleep(settings.housekeeping_every)
 
 
 async def trim_streams(database: Database, settings: Settings) -> None:
     """Trim every stream that exceeds its bounds."""
-    bounds = Bounds(
-        most_events=settings.retention_events,
-        most_bytes=settings.retention_bytes,
+    bounds = StreamBounds(
+        max_events=settings.retention_events,
+        max_bytes=settings.retention_bytes,
         before=datetime.now(UTC) - timedelta(days=settings.retention_days),
     )
     for user_id in await select_overfull(database, bounds):
@@ -53,17 +53,17 @@ async def trim_streams(database: Database, settings: Settings) -> None:
 
 async def expire_idle_users(database: Database, settings: Settings) -> None:
     """Delete idle users without a live credential: first their streams, then the users."""
-    nothing = Bounds(most_events=0, most_bytes=0, before=datetime.now(UTC))
+    empty = StreamBounds(max_events=0, max_bytes=0, before=datetime.now(UTC))
     for user_id in await select_idle_users(database, idle_days=settings.idle_user_days):
-        await _trim(database, user_id, nothing)
+        await _trim(database, user_id, empty)
         await delete_user(database, user_id, idle_days=settings.idle_user_days)
 
 
-async def _trim(database: Database, user_id: UUID, bounds: Bounds) -> None:
+async def _trim(database: Database, user_id: UUID, bounds: StreamBounds) -> None:
     """Trim one stream in small batches."""
     while trimmed := await trim_stream(database, user_id, bounds):
         metrics.events_trimmed.inc(trimmed)
-        await trio.sleep(BREATH)
+        await trio.sleep(TRIM_PAUSE_SECONDS)
 
 
 async def watch_disk(journal: Journal, folder: Path, min_free: int) -> None:
@@ -78,4 +78,4 @@ async def watch_disk(journal: Journal, folder: Path, min_free: int) -> None:
         if journal.disk_full != (free < min_free):
             journal.disk_full = free < min_free
             log.warning("disk", free_bytes=free, taking_events=not journal.disk_full)
-        await trio.sleep(DISK_LOOK)
+        await trio.sleep(DISK_CHECK_INTERVAL)

@@ -9,7 +9,7 @@ from werkzeug.http import parse_accept_header
 import relay
 from relay.errors import MEDIA_TYPE, NotFound
 from relay.media_types import JSON
-from relay.web.answers import NO_STORE, Answer, text_answer, varies
+from relay.web.answers import NO_STORE, Answer, add_vary, text_answer
 from relay.web.joined_modules import join_modules
 from relay.web.needs import NOTHING
 from relay.web.openapi.describe import Parameter, Text, described
@@ -17,7 +17,7 @@ from relay.web.own_wheel import wheel_name
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest, Request
 from relay.web.routes import needs
-from relay.web.static_files import FILE_HEADERS, UNCHANGED, File, file_answer
+from relay.web.static_files import FILE_HEADER_NAMES, NOT_MODIFIED, File, file_answer
 
 console = Blueprint("console", __name__)
 
@@ -51,10 +51,10 @@ def _load(folder: Path) -> dict[str, File]:
 _FILES = _load(Path(relay.__file__).parent / "console")
 _PAGE = _FILES["index.html"]
 _FILES["index.html"] = File.of(_naming_the_wheel(_PAGE.body), _PAGE.content_type)
-_NOWHERE = _FILES.pop("nowhere.html")  # served at unknown addresses only
+_NOT_FOUND_PAGE = _FILES.pop("nowhere.html")  # served at unknown addresses only
 
 
-def nowhere_answer(request: Request, problem: Answer) -> Answer:
+def not_found_answer(request: Request, problem: Answer) -> Answer:
     """The 404 of an unknown address: an HTML page for a browser, else the problem.
 
     A browser that opens an address prefers HTML in its Accept header.
@@ -64,17 +64,17 @@ def nowhere_answer(request: Request, problem: Answer) -> Answer:
     if request.method in ("GET", "HEAD") and wanted["text/html"] > max(
         wanted[JSON], wanted[MEDIA_TYPE]
     ):
-        page = text_answer(_NOWHERE.body, _NOWHERE.content_type)
+        page = text_answer(_NOT_FOUND_PAGE.body, _NOT_FOUND_PAGE.content_type)
         answer = Answer(problem.status, [*page.headers, NO_STORE], page.body)
-    varies(answer, "Accept")
+    add_vary(answer, "Accept")
     return answer
 
 
 @console.get("/")
 @described(
     "page",
-    answers={200: Text("The live page.", ("text/html",)), 304: UNCHANGED},
-    headers=FILE_HEADERS,
+    answers={200: Text("The live page.", ("text/html",)), 304: NOT_MODIFIED},
+    headers=FILE_HEADER_NAMES,
 )
 @limited(PAGES)
 @needs(NOTHING)
@@ -87,8 +87,8 @@ async def page(request: HTTPRequest) -> Answer:
 @described(
     "page",
     parameters=(Parameter("name", str, "A file of the page.", "favicon.svg", "path"),),
-    answers={200: Text("The file.", ("*/*",)), 304: UNCHANGED},
-    headers=FILE_HEADERS,
+    answers={200: Text("The file.", ("*/*",)), 304: NOT_MODIFIED},
+    headers=FILE_HEADER_NAMES,
     refuses=(NotFound,),
 )
 @limited(PAGES)

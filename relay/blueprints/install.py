@@ -13,7 +13,7 @@ from relay.web.own_wheel import make_wheel, wheel_name
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
-from relay.web.static_files import CACHING, FILE_HEADERS, UNCHANGED, File, file_answer
+from relay.web.static_files import CACHE_CONTROL, FILE_HEADER_NAMES, NOT_MODIFIED, File, file_answer
 
 install = Blueprint("install", __name__)
 
@@ -33,15 +33,15 @@ _making = trio.CapacityLimiter(1)  # requests that come together wait for one wh
 async def newest(request: HTTPRequest) -> Answer:
     """Where this Relay's wheel is. pip needs that address: it reads the version from it."""
     location = (b"location", f"/install/{_WHEEL_NAME}".encode())
-    return Answer(302, [location, (b"cache-control", CACHING)], b"")
+    return Answer(302, [location, (b"cache-control", CACHE_CONTROL)], b"")
 
 
 @install.get("/install/<name>")
 @described(
     "page",
     parameters=(Parameter("name", str, "The wheel's file name.", _WHEEL_NAME, "path"),),
-    answers={200: Text("The wheel.", (MEDIA_TYPE,)), 304: UNCHANGED},
-    headers=FILE_HEADERS,
+    answers={200: Text("The wheel.", (MEDIA_TYPE,)), 304: NOT_MODIFIED},
+    headers=FILE_HEADER_NAMES,
     refuses=(NotFound,),
 )
 @limited(PAGES)

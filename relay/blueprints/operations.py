@@ -9,12 +9,12 @@ import msgspec
 import trio
 from quart import Blueprint
 
-from relay.db.migrate import MigrationError, applied_migrations, pending
+from relay.db.migrate import MigrationError, applied_migrations, pending_migrations
 from relay.db.pool import StatementFailed
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
 from relay.observability import metrics
 from relay.web.answers import Answer, json_answer, text_answer
-from relay.web.auth import bearer
+from relay.web.auth import parse_bearer
 from relay.web.needs import NOTHING
 from relay.web.openapi.describe import Text, described
 from relay.web.rate_limits import PAGES, limited, unlimited
@@ -23,9 +23,9 @@ from relay.web.routes import needs
 
 operations = Blueprint("operations", __name__)
 
-_scrapes = trio.CapacityLimiter(1)  # two at once would only slow each other down
+_scrape_limiter = trio.CapacityLimiter(1)  # two at once would only slow each other down
 
-READY_WITHIN = 1.0  # seconds for the database's answer: many probes time out soon after
+READY_TIMEOUT_SECONDS = 1.0  # seconds for the database's answer: many probes time out soon after
 
 
 class Health(msgspec.Struct):
@@ -49,7 +49,7 @@ class Failing(Unavailable):
 @needs(NOTHING)
 async def healthz(request: HTTPRequest) -> Answer:
     """Check that the process and its background tasks run."""
-    if (work := request.services.health.dead) is not None:
+    if (work := request.services.health.failed_task) is not None:
         raise Failing(f"A background task has failed ({work}). This process is exiting.")
     return json_answer(Health())
 
@@ -66,12 +66,12 @@ async def readyz(request: HTTPRequest) -> Answer:
     if not services.health.all_serve():
         raise NotReady("Other workers are still starting.")
     try:
-        with trio.move_on_after(READY_WITHIN):
+        with trio.move_on_after(READY_TIMEOUT_SECONDS):
             applied = await applied_migrations(services.database)
-            todo = pending(services.migrations, applied, newer=True)
-            if todo:
+            unapplied = pending_migrations(services.migrations, applied, newer=True)
+            if unapplied:
                 raise NotReady(
-                    f"Migrations are pending, from {todo[0].file} on. Run `relay migrate`."
+                    f"Migrations are pending, from {unapplied[0].file} on. Run `relay migrate`."
                 )
             return json_answer(Health())
     except (MigrationError, StatementFailed):
@@ -93,10 +93,10 @@ async def readyz(request: HTTPRequest) -> Answer:
 async def scrape(request: HTTPRequest) -> Answer:
     """Read the metrics, in Prometheus' text format, or OpenMetrics by `Accept`."""
     _check_scraper(request)
-    request.services.vitals.look()
+    request.services.process_metrics.update()
     make, content_type = metrics.exposition(request.headers.get("Accept", ""))
     # in a thread: it takes some ten milliseconds
-    text = await trio.to_thread.run_sync(make, limiter=_scrapes)
+    text = await trio.to_thread.run_sync(make, limiter=_scrape_limiter)
     return text_answer(text, content_type)
 
 
@@ -109,24 +109,24 @@ def _check_scraper(request: HTTPRequest) -> None:
     if expected is not None:
         if "Authorization" not in request.headers:
             raise Unauthorized()
-        given = bearer(request.headers["Authorization"])
+        given = parse_bearer(request.headers["Authorization"])
         if not hmac.compare_digest(given.encode(), expected.encode()):
             raise InvalidToken("This is not the metrics token.", reason="metrics")
         return
-    forwarded = any(_FORWARDED.fullmatch(name) for name in request.headers)
+    via_proxy = any(_PROXY_HEADER.fullmatch(name) for name in request.headers)
     # the Host must be local, too, against DNS rebinding: another site's name may mean loopback
-    named = _local(f"http://{request.headers.get('Host', '')}") and _local(
+    host_is_local = _is_local_url(f"http://{request.headers.get('Host', '')}") and _is_local_url(
         request.services.base_url
     )
-    if forwarded or not named or not _on_loopback(request.address):
+    if via_proxy or not host_is_local or not _on_loopback(request.address):
         raise Forbidden("Set RELAY_METRICS_TOKEN to read metrics from other hosts.")
 
 
 # headers that proxies add
-_FORWARDED = re.compile(r"Forwarded|Via|X-Real-IP|X-Forwarded-.*", re.IGNORECASE)
+_PROXY_HEADER = re.compile(r"Forwarded|Via|X-Real-IP|X-Forwarded-.*", re.IGNORECASE)
 
 
-def _local(base_url: str) -> bool:
+def _is_local_url(base_url: str) -> bool:
     try:
         host = urlsplit(base_url).hostname or ""
     except ValueError:  # brackets without an IPv6 address

@@ -17,7 +17,7 @@ from relay.web.openapi.page import page
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
-from relay.web.static_files import FILE_HEADERS, UNCHANGED, File, file_answer
+from relay.web.static_files import FILE_HEADER_NAMES, NOT_MODIFIED, File, file_answer
 
 reference = Blueprint("reference", __name__)
 
@@ -25,61 +25,63 @@ reference = Blueprint("reference", __name__)
 @reference.get("/openapi.json")
 @described(
     "reference",
-    answers={200: Text("OpenAPI 3.1.", ("application/json",)), 304: UNCHANGED},
-    headers=FILE_HEADERS,
+    answers={200: Text("OpenAPI 3.1.", ("application/json",)), 304: NOT_MODIFIED},
+    headers=FILE_HEADER_NAMES,
 )
 @limited(PAGES)
 @needs(NOTHING)
 async def openapi(request: HTTPRequest) -> Answer:
     """The OpenAPI document of all calls."""
-    return file_answer(request, await _made(request, "openapi"))
+    return file_answer(request, await _document(request, "openapi"))
 
 
 @reference.get("/asyncapi.json")
 @described(
     "reference",
-    answers={200: Text("AsyncAPI 3.0.", ("application/json",)), 304: UNCHANGED},
-    headers=FILE_HEADERS,
+    answers={200: Text("AsyncAPI 3.0.", ("application/json",)), 304: NOT_MODIFIED},
+    headers=FILE_HEADER_NAMES,
 )
 @limited(PAGES)
 @needs(NOTHING)
 async def asyncapi(request: HTTPRequest) -> Answer:
     """The AsyncAPI document of a stream's messages."""
-    return file_answer(request, await _made(request, "asyncapi"))
+    return file_answer(request, await _document(request, "asyncapi"))
 
 
 @reference.get("/docs")
 @described(
     "reference",
-    answers={200: Text("The reference.", ("text/html",)), 304: UNCHANGED},
-    headers=FILE_HEADERS,
+    answers={200: Text("The reference.", ("text/html",)), 304: NOT_MODIFIED},
+    headers=FILE_HEADER_NAMES,
 )
 @limited(PAGES)
 @needs(NOTHING)
 async def docs(request: HTTPRequest) -> Answer:
     """The API reference, as a page."""
-    return file_answer(request, await _made(request, "docs"))
+    return file_answer(request, await _document(request, "docs"))
 
 
-class Made:
+class DocumentCache:
     """The documents of one app, each made on its first request."""
 
     def __init__(self) -> None:
         self._files: dict[str, File] = {}
-        self._making = trio.Lock()
+        self._lock = trio.Lock()
 
     async def get(self, name: str, base_url: str) -> File:
         """The document. It is made in a thread, because that takes a tenth of a second."""
-        async with self._making:
+        async with self._lock:
             if name not in self._files:
                 make = partial(_MAKERS[name], _provider(), base_url)
                 self._files[name] = await trio.to_thread.run_sync(make)
         return self._files[name]
 
 
-async def _made(request: HTTPRequest, name: str) -> File:
-    made: Made = current_app.extensions.setdefault("relay.web.openapi", Made())
-    return await made.get(name, request.services.base_url)
+async def _document(request: HTTPRequest, name: str) -> File:
+    documents: DocumentCache = current_app.extensions.setdefault(
+        "relay.web.openapi", DocumentCache()
+    )
+    return await documents.get(name, request.services.base_url)
 
 
 def _provider() -> RouteProvider:

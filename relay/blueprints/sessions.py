@@ -12,7 +12,7 @@ from relay.auth.tokens import Kind
 from relay.db.users import end_other_sessions, end_session
 from relay.errors import DatabaseAway, InvalidToken, SessionRequired, Unauthorized
 from relay.media_types import JSON
-from relay.schema_types import Somebody
+from relay.schema_types import Examples
 from relay.services import Services
 from relay.web.answers import Answer, json_answer
 from relay.web.auth import credential_if_given
@@ -26,7 +26,7 @@ from relay.web.request import HTTPRequest
 from relay.web.routes import needs
 from relay.web.sessions import (
     LINK_SECONDS,
-    AlreadySomebody,
+    AlreadySignedIn,
     KnownSession,
     LinkGone,
     NewSession,
@@ -66,7 +66,7 @@ class Ended(msgspec.Struct):
     "users",
     answers={
         201: NewLink(
-            f"https://relay.example/#link={Somebody.LINK}",
+            f"https://relay.example/#link={Examples.LINK}",
             expires_in=LINK_SECONDS,
             qr="data:image/svg+xml;charset=utf-8,%3Csvg…",
         )
@@ -89,14 +89,14 @@ async def create_link(request: HTTPRequest) -> Answer:
 @described(
     "users",
     security=("", "session", "cookie"),
-    body={JSON: LinkToOpen(Somebody.LINK)},
+    body={JSON: LinkToOpen(Examples.LINK)},
     answers={
-        201: NewSession(Somebody.USER, Somebody.SESSION, Somebody.LATER),
-        200: KnownSession(Somebody.USER, Somebody.LATER),
+        201: NewSession(Examples.USER, Examples.SESSION, Examples.LATER),
+        200: KnownSession(Examples.USER, Examples.LATER),
     },
     headers={201: ("Set-Cookie",)},
     refuses=(
-        *(Unauthorized, InvalidToken, SessionRequired, AlreadySomebody, LinkGone, DatabaseAway),
+        *(Unauthorized, InvalidToken, SessionRequired, AlreadySignedIn, LinkGone, DatabaseAway),
     ),
 )
 @limited(SIGNUPS)
@@ -115,7 +115,7 @@ async def redeem_link(request: HTTPRequest) -> Answer:
         if credential.user_id == user_id:
             return json_answer(known_session(credential))
         if not wanted.replace:
-            raise AlreadySomebody()
+            raise AlreadySignedIn()
     made = await open_link(request.services, wanted.code, user_id)
     if credential is not None:
         await _end(request.services, credential)
@@ -142,10 +142,10 @@ async def delete_other_sessions(request: HTTPRequest) -> Answer:
     services, credential = request.services, request.credential
     ended = await end_other_sessions(services.database, credential.id, credential.user_id)
     for session_id in ended:
-        services.access.revoked(session_id)
+        services.credentials.end_everywhere(session_id)
     return json_answer(Ended(len(ended)))
 
 
 async def _end(services: Services, credential: Credential) -> None:
     await end_session(services.database, credential.id, credential.user_id)
-    services.access.revoked(credential.id)
+    services.credentials.end_everywhere(credential.id)

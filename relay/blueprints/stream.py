@@ -15,13 +15,13 @@ from relay.errors import (
     ProcessFull,
     TooManyConnections,
 )
-from relay.realtime.connection import Viewer, find_start, refuse, run_connection
 from relay.realtime.resume import Start, locate, parse_count, parse_start
-from relay.realtime.sse import HEADERS, SseDoor
-from relay.realtime.websocket import SUBPROTOCOL, WebSocketDoor
-from relay.schema_types import CursorText, Somebody
+from relay.realtime.sse import HEADERS, SseTransport
+from relay.realtime.stream_connection import Viewer, find_start, refuse, run_connection
+from relay.realtime.websocket import SUBPROTOCOL, WebSocketTransport
+from relay.schema_types import CursorText, Examples
 from relay.web.answers import Answer, json_answer
-from relay.web.auth import refuse_foreign_origin, viewer
+from relay.web.auth import authenticate_viewer, refuse_foreign_origin
 from relay.web.needs import VIEWER, WATCHER
 from relay.web.openapi.describe import Events, Link, Parameter, Text, described
 from relay.web.openapi.stream_messages import EVENT, SSE_EVENT, StreamEvent
@@ -39,7 +39,7 @@ from relay.web.routes import direct, needs
 
 stream = Blueprint("stream", __name__)
 
-MAX_PAGE = 1_000  # events of one GET
+MAX_PAGE_EVENTS = 1_000  # events of one GET
 MAX_PAGE_BYTES = 8 * 2**20  # of one GET; the next one starts at the cursor of the last event
 
 
@@ -69,7 +69,7 @@ class Page(msgspec.Struct):
 
 
 _LIMIT = Parameter(
-    "limit", Annotated[int, Meta(ge=1, le=MAX_PAGE)], "At most this many events.", 100
+    "limit", Annotated[int, Meta(ge=1, le=MAX_PAGE_EVENTS)], "At most this many events.", 100
 )
 _FULL = (TooManyConnections, ProcessFull, Draining)
 
@@ -83,7 +83,7 @@ _FULL = (TooManyConnections, ProcessFull, Draining)
 @needs(WATCHER)
 async def mint_ticket(request: HTTPRequest) -> Answer:
     """Make a ticket: a single-use credential for a URL, valid for 30 seconds."""
-    ticket = await request.services.access.mint_ticket(request.credential, request.origin)
+    ticket = await request.services.credentials.mint_ticket(request.credential, request.origin)
     return json_answer(Ticket(ticket, TICKET_SECONDS), 201)
 
 
@@ -91,7 +91,7 @@ async def mint_ticket(request: HTTPRequest) -> Answer:
 @described(
     "streams",
     parameters=(*WHERE_TO_START, _LIMIT),
-    answers={200: Page([EVENT], Somebody.NEXT, resumed=True, oldest=1)},
+    answers={200: Page([EVENT], Examples.NEXT, resumed=True, oldest=1)},
     links=(Link("list_events", parameters={"after": "cursor"}),),
     refuses=(BadCursor, BadRequest),
 )
@@ -100,7 +100,7 @@ async def mint_ticket(request: HTTPRequest) -> Answer:
 async def list_events(request: HTTPRequest) -> Answer:
     """Read a page of stored events, from the oldest or from a cursor."""
     services, user_id = request.services, request.credential.user_id
-    limit = parse_count("limit", request.args.get("limit", str(MAX_PAGE)), MAX_PAGE)
+    limit = parse_count("limit", request.args.get("limit", str(MAX_PAGE_EVENTS)), MAX_PAGE_EVENTS)
     start = parse_start(request.args)
     head = await services.heads.head(user_id)
     while True:
@@ -135,7 +135,7 @@ async def list_events(request: HTTPRequest) -> Answer:
 @needs(VIEWER)
 async def sse(request: HTTPRequest) -> Answer | None:
     """Open the stream as server-sent events."""
-    refuse_foreign_origin(request, reading=True)
+    refuse_foreign_origin(request, for_stream=True)
     services = request.services
     credential, start = await _admit(request, request.headers.get("Last-Event-ID"))
     with services.hub.subscribe(credential.user_id, credential.id, request.address_block) as inbox:
@@ -143,10 +143,12 @@ async def sse(request: HTTPRequest) -> Answer | None:
         if request.method == "HEAD":
             return Answer(200, [*HEADERS], b"")
         await request.start(200, [*HEADERS])
-        beat = services.settings.beat
-        door = SseDoor(request.write, request.left, request.transport, heartbeat=beat)
+        heartbeat_interval = services.settings.heartbeat_interval
+        transport = SseTransport(
+            request.write, request.wait_for_disconnect, request.handle, heartbeat=heartbeat_interval
+        )
         reader = Viewer(credential, services.settings.stream_max_age)
-        await run_connection(door, inbox, reader, position, services.publisher.journal)
+        await run_connection(transport, inbox, reader, position, services.publisher.journal)
         await request.end()
     return None
 
@@ -163,14 +165,14 @@ async def sse(request: HTTPRequest) -> Answer | None:
 @needs(VIEWER)
 async def rt(request: WebSocketRequest) -> None:
     """Open the stream as a WebSocket."""
-    refuse_foreign_origin(request, reading=True)
+    refuse_foreign_origin(request, for_stream=True)
     services = request.services
     subprotocol = SUBPROTOCOL if SUBPROTOCOL in request.scope["subprotocols"] else None
-    door = WebSocketDoor(
+    transport = WebSocketTransport(
         request.socket,
-        request.transport,
+        request.handle,
         batched=subprotocol is not None,
-        heartbeat=services.settings.beat,
+        heartbeat=services.settings.heartbeat_interval,
         idle_timeout=services.settings.idle_timeout,
     )
     try:
@@ -181,20 +183,20 @@ async def rt(request: WebSocketRequest) -> None:
             position = await find_start(inbox, start, services.heads)
             await request.accept(subprotocol)
             reader = Viewer(credential, services.settings.stream_max_age)
-            await run_connection(door, inbox, reader, position, services.publisher.journal)
+            await run_connection(transport, inbox, reader, position, services.publisher.journal)
     except Problem as problem:
         if request.origin is None:
             raise  # an HTTP answer, which a page's script could not read
         await request.accept(subprotocol)
-        await refuse(door, problem)
+        await refuse(transport, problem)
 
 
 async def _admit(request: Request, last_event_id: str | None) -> tuple[Credential, Start]:
     """Check rate limits and credential, and parse where to start. The hub checks its bounds later.
 
-    Raises RateLimited, BadCursor, BadRequest, and what `viewer` raises.
+    Raises RateLimited, BadCursor, BadRequest, and what `authenticate_viewer` raises.
     """
     charge_handshake(request)
-    credential = await viewer(request)
+    credential = await authenticate_viewer(request)
     charge_viewer(request, credential.user_id)
     return credential, parse_start(request.args, last_event_id)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
-from relay.auth.tokens import MAX_ACTIVE_TOKENS, MAX_LIFETIME, Claims, Kind, Scope
+from relay.auth.tokens import MAX_ACTIVE_TOKENS, MAX_LIFETIME_SECONDS, Claims, Kind, Scope
 from relay.db.tokens import insert_token, revoke_token
 from relay.errors import (
     FieldError,
@@ -21,7 +21,7 @@ from relay.errors import (
 )
 from relay.events import parse_uuid
 from relay.media_types import JSON
-from relay.schema_types import Somebody, Uuid
+from relay.schema_types import Examples, Uuid
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
 from relay.web.needs import ANY_OR_REVOKED, SESSION
@@ -32,14 +32,14 @@ from relay.web.routes import needs
 
 tokens = Blueprint("tokens", __name__)
 
-DEFAULT_LIFETIME = 90 * 86_400  # seconds: a forgotten token expires within a quarter
+DEFAULT_LIFETIME_SECONDS = 90 * 86_400  # seconds: a forgotten token expires within a quarter
 
 
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     """The new token's properties, all optional. `expires_in` is in seconds."""
 
     name: Annotated[str, Meta(max_length=100, pattern=r"\A[^\x00-\x1f\x7f]+\Z")] | None = None
-    expires_in: Annotated[int, Meta(ge=1, le=MAX_LIFETIME)] | None = None
+    expires_in: Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)] | None = None
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=3)] | None = None
     signed: bool = False
 
@@ -83,9 +83,9 @@ class TooManyTokens(Problem):
     body_optional=True,
     answers={
         201: MadeToken(
-            Somebody.HOOK,
-            token_id=Somebody.TOKEN_ID,
-            user_id=Somebody.USER,
+            Examples.HOOK,
+            token_id=Examples.TOKEN_ID,
+            user_id=Examples.USER,
             type="hook",
             scopes=[Scope.WEBHOOK],
             exp=1_769_947_200,
@@ -100,12 +100,12 @@ async def create_token(request: HTTPRequest) -> Answer:
     """Create a hook token for a producer."""
     wanted = await read_json(request, NewToken, optional=True)
     services, user_id = request.services, request.credential.user_id
-    keyring = services.access.keyring
+    keyring = services.credentials.keyring
     token_id = uuid4()
     scopes = tuple(dict.fromkeys(wanted.scopes or [Scope.WEBHOOK]))
     issued_at = int(time.time())
-    expires_at = issued_at + (wanted.expires_in or DEFAULT_LIFETIME)
-    kept = await insert_token(
+    expires_at = issued_at + (wanted.expires_in or DEFAULT_LIFETIME_SECONDS)
+    inserted = await insert_token(
         services.database,
         token_id=token_id,
         user_id=user_id,
@@ -116,7 +116,7 @@ async def create_token(request: HTTPRequest) -> Answer:
         kid=keyring.kid,
         at_most=MAX_ACTIVE_TOKENS,
     )
-    if not kept:
+    if not inserted:
         raise TooManyTokens()
     claims = Claims(user_id, token_id, Kind.HOOK, scopes, issued_at, expires_at)
     return json_answer(
@@ -138,7 +138,7 @@ async def create_token(request: HTTPRequest) -> Answer:
 @tokens.post("/api/token/revoke")
 @described(
     "tokens",
-    body={JSON: (TokenToRevoke(token_id=Somebody.TOKEN_ID), TokenToRevoke(token=Somebody.HOOK))},
+    body={JSON: (TokenToRevoke(token_id=Examples.TOKEN_ID), TokenToRevoke(token=Examples.HOOK))},
     body_optional=True,
     answers={200: Done()},
     refuses=(SessionRequired, NotFound),
@@ -151,16 +151,16 @@ async def revoke(request: HTTPRequest) -> Answer:
     It can publish no more, and its streams close.
     """
     services, credential = request.services, request.credential
-    named = _named(request, await read_json(request, TokenToRevoke, optional=True))
-    if credential.kind is Kind.HOOK and named != credential.id:
+    revoked_id = _requested_id(request, await read_json(request, TokenToRevoke, optional=True))
+    if credential.kind is Kind.HOOK and revoked_id != credential.id:
         raise SessionRequired("A hook token can revoke only itself.")
-    if not await revoke_token(services.database, named, credential.user_id):
+    if not await revoke_token(services.database, revoked_id, credential.user_id):
         raise NotFound("There is no such token.")
-    services.access.revoked(named)
+    services.credentials.end_everywhere(revoked_id)
     return json_answer(Done())
 
 
-def _named(request: HTTPRequest, body: TokenToRevoke) -> UUID:
+def _requested_id(request: HTTPRequest, body: TokenToRevoke) -> UUID:
     """The id of the token to revoke. Raises Invalid, NotFound."""
     if body.token_id is not UNSET and body.token is not UNSET:
         raise Invalid("Send either `token_id` or `token`, not both.")
@@ -170,7 +170,7 @@ def _named(request: HTTPRequest, body: TokenToRevoke) -> UUID:
         return token_id
     if body.token is not UNSET:
         try:
-            return request.services.access.keyring.verify(body.token, expired_too=True).id
+            return request.services.credentials.keyring.verify(body.token, allow_expired=True).id
         except InvalidToken:
             raise NotFound("There is no such token.") from None
     if request.credential.kind is Kind.HOOK:

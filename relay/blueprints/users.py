@@ -9,7 +9,7 @@ from relay.db.tokens import select_tokens
 from relay.db.users import select_user
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, SessionRequired, Unauthorized
 from relay.events import rfc3339
-from relay.schema_types import CursorText, Moment, Somebody, Uuid
+from relay.schema_types import CursorText, Examples, Moment, Uuid
 from relay.web.answers import Answer, json_answer
 from relay.web.auth import credential_if_given
 from relay.web.cookies import set_cookie
@@ -54,8 +54,8 @@ class SignupClosed(Forbidden):
     "users",
     security=("", "session", "cookie"),
     answers={
-        201: NewSession(Somebody.USER, Somebody.SESSION, Somebody.LATER),
-        200: KnownSession(Somebody.USER, Somebody.LATER),
+        201: NewSession(Examples.USER, Examples.SESSION, Examples.LATER),
+        200: KnownSession(Examples.USER, Examples.LATER),
     },
     headers={201: ("Set-Cookie",)},
     refuses=(Unauthorized, InvalidToken, SessionRequired, SignupClosed, DatabaseAway),
@@ -73,7 +73,7 @@ async def create_user(request: HTTPRequest) -> Answer:
     services = request.services
     if not services.settings.open_signup:
         raise SignupClosed()
-    user_id, token, expires_at = await make_user(services.database, services.access.keyring)
+    user_id, token, expires_at = await make_user(services.database, services.credentials.keyring)
     made = NewSession(str(user_id), token, rfc3339(expires_at))
     return json_answer(made, 201, set_cookie(request, token))
 
@@ -83,17 +83,17 @@ async def create_user(request: HTTPRequest) -> Answer:
     "users",
     answers={
         200: Me(
-            Somebody.USER,
-            created_at=Somebody.NOW,
-            cursor=Somebody.CURSOR,
+            Examples.USER,
+            created_at=Examples.NOW,
+            cursor=Examples.CURSOR,
             connections=1,
             tokens=[
                 TokenInfo(
-                    Somebody.TOKEN_ID,
+                    Examples.TOKEN_ID,
                     name="laptop",
                     scopes=[Scope.WEBHOOK],
-                    created_at=Somebody.NOW,
-                    expires_at=Somebody.LATER,
+                    created_at=Examples.NOW,
+                    expires_at=Examples.LATER,
                     last_used_at=None,
                 )
             ],

@@ -8,10 +8,10 @@ from quart import Blueprint
 from relay.auth.webhook_signatures import BadSignature, verify_signature
 from relay.errors import DiskFull, Draining, JournalFull
 from relay.ingest.envelope import Envelope
-from relay.ingest.ingest import Accepted, BatchAccepted, take_batch, take_one
+from relay.ingest.ingest import Accepted, BatchAccepted, ingest_batch, ingest_event
 from relay.ingest.ndjson import count_lines
 from relay.media_types import JSON, NDJSON
-from relay.schema_types import Somebody
+from relay.schema_types import Examples
 from relay.web.answers import Answer, json_answer
 from relay.web.json import media_type
 from relay.web.needs import PUBLISHER
@@ -52,13 +52,13 @@ _SIGNED = (
     body={JSON: _STARTED, NDJSON: (_STARTED, _DONE)},
     answers={
         200: (
-            Accepted("build-17-start", 41, Somebody.CURSOR, duplicate=False, watchers=1),
+            Accepted("build-17-start", 41, Examples.CURSOR, duplicate=False, watchers=1),
             BatchAccepted(
                 accepted=1,
                 duplicates=1,
                 first_seq=42,
                 last_seq=42,
-                cursor=Somebody.NEXT,
+                cursor=Examples.NEXT,
                 watchers=1,
             ),
         )
@@ -77,12 +77,12 @@ async def ingest(request: HTTPRequest) -> Answer:
     default_id = _signed_id(request, body)
     services, user_id = request.services, request.credential.user_id
     if kind == NDJSON:
-        accepted = await take_batch(
+        accepted = await ingest_batch(
             services.publisher, services.watchers, user_id, body, lines, default_id
         )
         return json_answer(accepted)
     return json_answer(
-        await take_one(services.publisher, services.watchers, user_id, body, default_id)
+        await ingest_event(services.publisher, services.watchers, user_id, body, default_id)
     )
 
 
@@ -91,6 +91,6 @@ def _signed_id(request: HTTPRequest, body: bytes) -> str | None:
     credential = request.credential
     if credential.signing_kid is None:
         return None
-    keyring = request.services.access.keyring
+    keyring = request.services.credentials.keyring
     secret = keyring.signing_secret(credential.id, credential.signing_kid)
     return verify_signature(request.headers, body, secret, time.time())

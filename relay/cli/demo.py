@@ -9,30 +9,32 @@ from typing import Any
 import httpx
 import trio
 
-PAUSE = 0.7  # between two events, on average: slow enough to read
-DAY = 86_400
+PAUSE_SECONDS = 0.7  # between two events, on average: slow enough to read
+DAY_SECONDS = 86_400
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 Step = tuple[str, dict[str, Any]]
 
 
-async def play_demo(base_url: str, say: Say) -> None:
+async def play_demo(base_url: str, print_line: PrintLine) -> None:
     """Create a user, print how to watch it, and publish events until cancelled."""
     async with httpx.AsyncClient(base_url=base_url, timeout=10) as client:
         session = (await _post(client, "/api/user"))["session_token"]
         headers = {"Authorization": f"Bearer {session}"}
         watch, publish = [
-            (await _post(client, "/api/token", headers, scopes=[scope], expires_in=DAY))["token"]
+            (await _post(client, "/api/token", headers, scopes=[scope], expires_in=DAY_SECONDS))[
+                "token"
+            ]
             for scope in ("watch", "publish")
         ]
-        say(f"\n  Open {base_url} in a browser ({base_url}/?demo plays a demo there),")
-        say("  or watch the stream of this demo here:\n")
-        say(f"    curl -N -H 'Authorization: Bearer {watch}' '{base_url}/api/sse?last=20'\n")
-        say("  Ctrl-C stops.\n")
+        print_line(f"\n  Open {base_url} in a browser ({base_url}/?demo plays a demo there),")
+        print_line("  or watch the stream of this demo here:\n")
+        print_line(f"    curl -N -H 'Authorization: Bearer {watch}' '{base_url}/api/sse?last=20'\n")
+        print_line("  Ctrl-C stops.\n")
         headers = {"Authorization": f"Bearer {publish}"}
         for number in count(1):
             task_id = f"demo-{number}"
-            for event_type, payload in _story(number):
+            for event_type, payload in _training_run(number):
                 await _post(
                     client,
                     "/api/webhook/cli",
@@ -42,7 +44,7 @@ async def play_demo(base_url: str, say: Say) -> None:
                     task_id=task_id,
                     payload=payload,
                 )
-                await trio.sleep(PAUSE * random.uniform(0.5, 1.5))
+                await trio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))
 
 
 async def _post(
@@ -62,7 +64,7 @@ async def _post(
         await trio.sleep(float(response.headers.get("Retry-After", "1")))
 
 
-def _story(number: int) -> Iterator[Step]:
+def _training_run(number: int) -> Iterator[Step]:
     """The events of a training run: epochs with a falling loss. Every fourth run fails."""
     epochs = random.randint(6, 12)
     fails_at = random.randint(2, epochs - 1) if number % 4 == 0 else None
@@ -76,7 +78,7 @@ def _story(number: int) -> Iterator[Step]:
             yield "log", {"level": "error", "message": "loss is NaN after a bad batch"}
             yield (
                 "task_failed",
-                {"exit_code": 1, "message": "diverged", "duration_s": epoch * PAUSE},
+                {"exit_code": 1, "message": "diverged", "duration_s": epoch * PAUSE_SECONDS},
             )
             return
         yield "task_progress", {"progress": round(epoch / epochs, 2), "message": line}

@@ -5,9 +5,9 @@ import os
 import click
 import trio
 
-from relay.cli.failures import told_clearly
+from relay.cli.failures import report_known_failures
 from relay.config.settings import Settings
-from relay.config.unknown_variables import note_misspelt
+from relay.config.unknown_variables import log_unknown_variables
 from relay.db.pool import open_database
 from relay.db.retention import renew_epochs
 from relay.db.source import bring_up_to_date, open_source
@@ -28,16 +28,16 @@ def command(renew: bool, data_dir: str | None) -> None:
     Example:
       relay epoch --renew
     """
-    with told_clearly():
+    with report_known_failures():
         settings = Settings.load(os.environ, data_dir=data_dir)
         configure_logs("warning")
-        note_misspelt(os.environ)
+        log_unknown_variables(os.environ)
         renewed = trio.run(_renew, settings)
     click.echo(f"Streams with a new epoch: {renewed}.")
 
 
 async def _renew(settings: Settings) -> int:
-    async with open_source(settings, beside=True) as source:
+    async with open_source(settings, use_running=True) as source:
         await bring_up_to_date(
             source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
         )

@@ -14,7 +14,7 @@ from relay.server.listeners import ListenError
 from relay.server.serve import LifespanEnded, StartupFailed
 from relay.workers.worker_process import WorkerFailed
 
-KNOWN = (
+KNOWN_FAILURES = (
     EmbeddedError,
     LifespanEnded,
     ListenError,
@@ -28,15 +28,15 @@ KNOWN = (
 
 
 @contextmanager
-def told_clearly() -> Iterator[None]:
+def report_known_failures() -> Iterator[None]:
     """Turn known failures, alone or in an exception group, into a ClickException."""
     try:
         yield
-    except KNOWN as error:
+    except KNOWN_FAILURES as error:
         raise click.ClickException(_line(error)) from error
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))
-        known = [leaf for leaf in leaves if isinstance(leaf, KNOWN)]
+        known = [leaf for leaf in leaves if isinstance(leaf, KNOWN_FAILURES)]
         if known and len(known) == len(leaves):
             raise click.ClickException(_line(known[0])) from group
         raise

@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 
 
-def tell_init(state: str) -> None:
+def notify_init_system(state: str) -> None:
     """Send `READY=1` or `STOPPING=1`. Errors are ignored: they must not stop the server."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:

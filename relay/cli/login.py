@@ -8,21 +8,21 @@ from typing import Any
 
 import click
 
-from relay.cli.asked import asking, save, told
-from relay.cli.completing import known_relays
-from relay.cli.exits import NOT_AUTHORISED, Failed
+from relay.cli.api_calls import open_api, report_refusals, store_credentials
+from relay.cli.completion import known_relays
+from relay.cli.exit_codes import NOT_AUTHORISED, Failed
 from relay.cli.link import show_link
-from relay.client.asking import Asking, Refused
+from relay.client.api_client import ApiClient, ApiError
 from relay.client.credentials import (
-    Known,
+    RelayTokens,
     claim,
-    clean_url,
     credentials_path,
     load_credentials,
+    normalize_url,
 )
 
-HERE = "http://127.0.0.1:8000"  # that of `relay serve`
-MARK = "#link="
+DEFAULT_URL = "http://127.0.0.1:8000"  # that of `relay serve`
+LINK_FRAGMENT = "#link="
 ALREADY_SIGNED_IN = ("already_signed_in", "already_somebody")  # the second: of older versions
 
 
@@ -47,145 +47,145 @@ def command(address: str | None, link: bool, with_token: bool, replace: bool) ->
     if link:
         if address is not None or with_token or replace:
             raise click.UsageError("--link cannot be combined with other arguments")
-        with asking(None, None) as (relay, _):
+        with open_api(None, None) as (relay, _):
             show_link(relay)
         return
-    with told():
-        given = sys.stdin.readline().strip() if with_token else ""
-        if MARK in given:
-            address, given = given, ""
-        base, _, code = (address or "").partition(MARK)
-        kept = load_credentials()
-        url = clean_url(base or os.environ.get("RELAY_URL") or kept.url or HERE)
-        known = kept.relays.get(url, Known())
-        if given:
-            news = _adopted(url, given, known)
+    with report_refusals():
+        from_stdin = sys.stdin.readline().strip() if with_token else ""
+        if LINK_FRAGMENT in from_stdin:
+            address, from_stdin = from_stdin, ""
+        base, _, code = (address or "").partition(LINK_FRAGMENT)
+        stored = load_credentials()
+        url = normalize_url(base or os.environ.get("RELAY_URL") or stored.url or DEFAULT_URL)
+        tokens = stored.relays.get(url, RelayTokens())
+        if from_stdin:
+            result = _use_token(url, from_stdin, tokens)
         elif with_token and not code:
             raise Failed("there is no token on stdin", NOT_AUTHORISED)
         elif code:
-            news = _redeemed(url, code, known, replace=replace)
+            result = _open_link(url, code, tokens, replace=replace)
         else:
-            news = _entered(url, known)
-        _keep(url, known)
-        if known.session_token is not None and not _may_publish(url, known.hook_token):
-            _give_hook_token(url, known)
-            _keep(url, known)
-    click.echo(f"{news} at {url}.")
+            result = _sign_in(url, tokens)
+        _save(url, tokens)
+        if tokens.session_token is not None and not _is_valid_hook_token(url, tokens.hook_token):
+            _create_hook_token(url, tokens)
+            _save(url, tokens)
+    click.echo(f"{result} at {url}.")
     click.echo(f"The credentials are in {credentials_path()}, readable only by you.")
     click.echo("\n  relay run -- make test    run a command and watch it")
     click.echo("  relay tail                watch your stream here")
-    if known.session_token is not None and sys.stdout.isatty():
+    if tokens.session_token is not None and sys.stdout.isatty():
         click.echo("\nTo watch in a browser or on your phone:\n")
-        with told(), Asking(url, known.session_token) as relay:
+        with report_refusals(), ApiClient(url, tokens.session_token) as relay:
             show_link(relay)
 
 
-def _entered(url: str, known: Known) -> str:
+def _sign_in(url: str, tokens: RelayTokens) -> str:
     """Check the session that is known, or create a user if there is none."""
-    if known.session_token is not None:
+    if tokens.session_token is not None:
         try:
-            with Asking(url, known.session_token) as relay:
-                return f"You are still user {relay.ask('GET', '/api/me')['user_id']}"
-        except Refused as error:
+            with ApiClient(url, tokens.session_token) as relay:
+                return f"You are still user {relay.call('GET', '/api/me')['user_id']}"
+        except ApiError as error:
             if error.status != 401:
                 raise
         click.echo("Your session there has ended. A new user is created.", err=True)
-    with Asking(url) as relay:
+    with ApiClient(url) as relay:
         try:
-            made = relay.ask("POST", "/api/user")
-        except Refused as error:
+            created = relay.call("POST", "/api/user")
+        except ApiError as error:
             if error.code != "signup_closed":
                 raise
             raise Failed(
                 f"{error} With a session token: relay login {url} --with-token",
                 NOT_AUTHORISED,
             ) from error
-    _become(known, made)
-    return f"You are user {made['user_id']}"
+    _set_session(tokens, created)
+    return f"You are user {created['user_id']}"
 
 
-def _adopted(url: str, token: str, known: Known) -> str:
+def _use_token(url: str, token: str, tokens: RelayTokens) -> str:
     """Save a token that was created elsewhere, if it is valid."""
-    with Asking(url, token) as relay:
+    with ApiClient(url, token) as relay:
         if claim(token, "type") == "hook":
             _check_hook_token(relay)
-            known.hook_token = token
+            tokens.hook_token = token
             return f"You publish as user {claim(token, 'sub')}"
-        user_id = relay.ask("GET", "/api/me")["user_id"]
-    _become(known, {"user_id": user_id, "session_token": token})
+        user_id = relay.call("GET", "/api/me")["user_id"]
+    _set_session(tokens, {"user_id": user_id, "session_token": token})
     return f"You are user {user_id}"
 
 
-def _redeemed(url: str, code: str, known: Known, *, replace: bool) -> str:
+def _open_link(url: str, code: str, tokens: RelayTokens, *, replace: bool) -> str:
     """Open a one-time link: create a session of the link's user for this machine."""
     try:
-        made = _redeem(url, known.session_token, code, replace)
-    except Refused as error:
+        created = _redeem(url, tokens.session_token, code, replace)
+    except ApiError as error:
         if error.code in ALREADY_SIGNED_IN:
             if not sys.stdin.isatty():
                 raise Failed(f"{error} To open it, add --replace.", NOT_AUTHORISED) from error
             click.confirm(f"{error} Continue?", abort=True)
-            made = _redeem(url, known.session_token, code, True)
+            created = _redeem(url, tokens.session_token, code, True)
         elif error.status == 401:
-            made = _redeem(url, None, code, False)  # our session has ended
+            created = _redeem(url, None, code, False)  # our session has ended
         else:
             raise
-    if "session_token" not in made:
-        return f"You are still user {made['user_id']}"
-    _become(known, made)
-    return f"You are user {made['user_id']}"
+    if "session_token" not in created:
+        return f"You are still user {created['user_id']}"
+    _set_session(tokens, created)
+    return f"You are user {created['user_id']}"
 
 
 def _redeem(url: str, session: str | None, code: str, replace: bool) -> dict[str, Any]:
-    with Asking(url, session) as relay:
-        return relay.ask("POST", "/api/session/link/redeem", {"code": code, "replace": replace})
+    with ApiClient(url, session) as relay:
+        return relay.call("POST", "/api/session/link/redeem", {"code": code, "replace": replace})
 
 
-def _become(known: Known, made: dict[str, Any]) -> None:
+def _set_session(tokens: RelayTokens, created: dict[str, Any]) -> None:
     """Save a session. A hook token of another user is forgotten: its stream is another one."""
-    if known.hook_token is not None and claim(known.hook_token, "sub") != made["user_id"]:
-        known.hook_token = None
-    known.session_token = made["session_token"]
+    if tokens.hook_token is not None and claim(tokens.hook_token, "sub") != created["user_id"]:
+        tokens.hook_token = None
+    tokens.session_token = created["session_token"]
 
 
-def _may_publish(url: str, hook_token: str | None) -> bool:
+def _is_valid_hook_token(url: str, hook_token: str | None) -> bool:
     """Whether this machine's hook token is still valid."""
     if hook_token is None:
         return False
     try:
-        with Asking(url, hook_token) as relay:
+        with ApiClient(url, hook_token) as relay:
             _check_hook_token(relay)
-    except Refused as error:
+    except ApiError as error:
         if error.status != 401:
             raise
         return False
     return True
 
 
-def _check_hook_token(relay: Asking) -> None:
+def _check_hook_token(relay: ApiClient) -> None:
     try:
-        relay.ask("GET", "/api/events?last=1")
-    except Refused as error:
+        relay.call("GET", "/api/events?last=1")
+    except ApiError as error:
         if error.code != "insufficient_scope":  # it is valid, but can only publish
             raise
 
 
-def _give_hook_token(url: str, known: Known) -> None:
+def _create_hook_token(url: str, tokens: RelayTokens) -> None:
     """Create the hook token with which `relay run` and `relay send` publish."""
-    with Asking(url, known.session_token) as relay:
-        taken = {one["name"] for one in relay.ask("GET", "/api/me")["tokens"]}
-        name = _free(f"relay on {socket.gethostname()}", taken)
-        known.hook_token = relay.ask("POST", "/api/token", {"name": name})["token"]
+    with ApiClient(url, tokens.session_token) as relay:
+        used_names = {one["name"] for one in relay.call("GET", "/api/me")["tokens"]}
+        name = _unused_name(f"relay on {socket.gethostname()}", used_names)
+        tokens.hook_token = relay.call("POST", "/api/token", {"name": name})["token"]
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _unused_name(name: str, used_names: set[str]) -> str:
     """The name, with a number if another token has it: names identify tokens."""
     numbered = (f"{name[:90]} ({number})" for number in itertools.count(2))
-    return next(one for one in itertools.chain((name[:100],), numbered) if one not in taken)
+    return next(one for one in itertools.chain((name[:100],), numbered) if one not in used_names)
 
 
-def _keep(url: str, known: Known) -> None:
-    kept = load_credentials()
-    kept.url = url
-    kept.relays[url] = known
-    save(kept)
+def _save(url: str, tokens: RelayTokens) -> None:
+    stored = load_credentials()
+    stored.url = url
+    stored.relays[url] = tokens
+    store_credentials(stored)

@@ -2,10 +2,10 @@
 
 import click
 
-from relay.cli.asked import save, told
-from relay.cli.completing import known_relays
-from relay.client.asking import Asking, Refused
-from relay.client.credentials import clean_url, load_credentials
+from relay.cli.api_calls import report_refusals, store_credentials
+from relay.cli.completion import known_relays
+from relay.client.api_client import ApiClient, ApiError
+from relay.client.credentials import load_credentials, normalize_url
 
 
 @click.command("logout")
@@ -21,35 +21,35 @@ def command(address: str | None, others: bool) -> None:
       relay logout
       relay logout --others       after you lost a device: end all sessions but this one
     """
-    with told():
-        kept = load_credentials()
-        url = clean_url(address) if address else kept.url
-        known = kept.relays.get(url or "")
-        if url is None or known is None:
+    with report_refusals():
+        stored = load_credentials()
+        url = normalize_url(address) if address else stored.url
+        tokens = stored.relays.get(url or "")
+        if url is None or tokens is None:
             click.echo("You are not signed in there.", err=True)
             return
-        with Asking(url, known.session_token) as relay:
+        with ApiClient(url, tokens.session_token) as relay:
             if others:
-                ended = relay.ask("DELETE", "/api/session/others")["ended"]
+                ended = relay.call("DELETE", "/api/session/others")["ended"]
                 click.echo(f"{ended} other {'session' if ended == 1 else 'sessions'} ended.")
                 return
             try:
-                if known.session_token is not None:
-                    if known.hook_token is not None:
-                        _revoke(relay, known.hook_token)
-                    relay.ask("DELETE", "/api/session")
-            except Refused as error:
+                if tokens.session_token is not None:
+                    if tokens.hook_token is not None:
+                        _revoke(relay, tokens.hook_token)
+                    relay.call("DELETE", "/api/session")
+            except ApiError as error:
                 if error.status != 401:  # it had ended already
                     raise
-        del kept.relays[url]
-        kept.url = None if kept.url == url else kept.url
-        save(kept)
+        del stored.relays[url]
+        stored.url = None if stored.url == url else stored.url
+        store_credentials(stored)
     click.echo(f"You are signed out of {url}.")
 
 
-def _revoke(relay: Asking, hook_token: str) -> None:
+def _revoke(relay: ApiClient, hook_token: str) -> None:
     try:
-        relay.ask("POST", "/api/token/revoke", {"token": hook_token})
-    except Refused as error:
+        relay.call("POST", "/api/token/revoke", {"token": hook_token})
+    except ApiError as error:
         if error.status != 404:  # another user's, saved with --with-token
             raise

@@ -9,50 +9,50 @@ import click
 from click.shell_completion import CompletionItem
 
 from relay import DISTRIBUTION
-from relay.cli.exits import INTERRUPTED
+from relay.cli.exit_codes import INTERRUPTED
 
 # httpx would import its command line, with rich and pygments: it is not needed here
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
-PROOF = {"server": "quart"}  # extra: a package that is installed with it
+PROBE_PACKAGES = {"server": "quart"}  # extra: a package that is installed with it
 
 
-class Listed(NamedTuple):
+class CommandSummary(NamedTuple):
     """A command in the list, described without importing it."""
 
-    does: str
+    summary: str
     extra: str = ""  # the extra with the packages that it needs
 
     @property
-    def said(self) -> str:
-        lacking = self.extra and importlib.util.find_spec(PROOF[self.extra]) is None
-        return f"(needs {DISTRIBUTION}[{self.extra}])" if lacking else self.does
+    def shown_summary(self) -> str:
+        is_missing = self.extra and importlib.util.find_spec(PROBE_PACKAGES[self.extra]) is None
+        return f"(needs {DISTRIBUTION}[{self.extra}])" if is_missing else self.summary
 
 
-class Commands(click.Group):
+class LazyGroup(click.Group):
     """Loads the module of a command when it is used. Some need an extra."""
 
-    listed: ClassVar[dict[str, Listed]] = {
-        "run": Listed("Run a command and publish its output and progress."),
-        "send": Listed("Publish events."),
-        "serve": Listed("Run a Relay server.", "server"),
-        "migrate": Listed("Apply pending database migrations.", "server"),
-        "epoch": Listed("Give every stream a new epoch after a restore.", "server"),
-        "user": Listed("Create users as the operator.", "server"),
-        "login": Listed("Create your stream or connect to it."),
-        "logout": Listed("End your session at a Relay."),
-        "tail": Listed("Follow your stream."),
-        "whoami": Listed("Show your user and your tokens."),
-        "token": Listed("Manage your tokens."),
+    summaries: ClassVar[dict[str, CommandSummary]] = {
+        "run": CommandSummary("Run a command and publish its output and progress."),
+        "send": CommandSummary("Publish events."),
+        "serve": CommandSummary("Run a Relay server.", "server"),
+        "migrate": CommandSummary("Apply pending database migrations.", "server"),
+        "epoch": CommandSummary("Give every stream a new epoch after a restore.", "server"),
+        "user": CommandSummary("Create users as the operator.", "server"),
+        "login": CommandSummary("Create your stream or connect to it."),
+        "logout": CommandSummary("End your session at a Relay."),
+        "tail": CommandSummary("Follow your stream."),
+        "whoami": CommandSummary("Show your user and your tokens."),
+        "token": CommandSummary("Manage your tokens."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.listed)
+        return list(self.summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.listed:
+        if cmd_name not in self.summaries:
             return None
-        extra = self.listed[cmd_name].extra
+        extra = self.summaries[cmd_name].extra
         try:
             loaded = importlib.import_module(f"relay.cli.{cmd_name}")
         except ModuleNotFoundError as error:
@@ -71,12 +71,12 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing their modules."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, one.said) for name, one in self.listed.items()])
+            formatter.write_dl([(name, one.shown_summary) for name, one in self.summaries.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [name for name in self.listed if name.startswith(incomplete)]
+        names = [name for name in self.summaries if name.startswith(incomplete)]
         return [
-            *(CompletionItem(name, help=self.listed[name].said) for name in names),
+            *(CompletionItem(name, help=self.summaries[name].shown_summary) for name in names),
             *click.Command.shell_complete(self, ctx, incomplete),
         ]
 
@@ -98,7 +98,7 @@ def _missing(name: str, extra: str, module: str) -> click.Command:
     )
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=DISTRIBUTION, prog_name="relay")
 def main() -> None:
     """Watch long-running work live: events from your programs, on a private stream.

@@ -5,11 +5,11 @@ import os
 import click
 import trio
 
-from relay.cli.failures import told_clearly
+from relay.cli.failures import report_known_failures
 from relay.config.resources import packaged
 from relay.config.settings import Settings
-from relay.config.unknown_variables import note_misspelt
-from relay.db.migrate import applied_migrations, load_migrations, pending
+from relay.config.unknown_variables import log_unknown_variables
+from relay.db.migrate import applied_migrations, load_migrations, pending_migrations
 from relay.db.pool import connect
 from relay.db.source import bring_up_to_date, open_source
 from relay.observability.logs import configure_logs
@@ -26,17 +26,17 @@ def command(status: bool, data_dir: str | None) -> None:
       DATABASE_URL=postgresql://… relay migrate
       relay migrate --status        exit code 3 if some are pending
     """
-    with told_clearly():
+    with report_known_failures():
         settings = Settings.load(os.environ, data_dir=data_dir)
         configure_logs("warning")
-        note_misspelt(os.environ)
+        log_unknown_variables(os.environ)
         todo = trio.run(_status if status else _apply, settings)
     if status and todo:
         raise SystemExit(3)
 
 
 async def _apply(settings: Settings) -> int:
-    async with open_source(settings, beside=True) as source:
+    async with open_source(settings, use_running=True) as source:
         done = await bring_up_to_date(source.direct, apply=True, timeout=settings.database_timeout)
     for migration in done:
         click.echo(f"applied {migration.file}")
@@ -47,11 +47,11 @@ async def _apply(settings: Settings) -> int:
 async def _status(settings: Settings) -> int:
     migrations = load_migrations(packaged("sql"))
     async with (
-        open_source(settings, beside=True) as source,
+        open_source(settings, use_running=True) as source,
         connect(source.direct, timeout=settings.database_timeout) as connection,
     ):
         applied = await applied_migrations(connection)
-        todo = pending(migrations, applied)
+        todo = pending_migrations(migrations, applied)
     for migration, before in zip(migrations, applied, strict=False):
         click.echo(f"applied  {before.applied_at:%Y-%m-%d %H:%M}  {migration.file}")
     for migration in todo:

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from relay.cli.completing import known_relays
-from relay.cli.exits import lacking
+from relay.cli.completion import known_relays
+from relay.cli.exit_codes import credentials_missing
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 
 
@@ -31,4 +31,4 @@ def credentials(url: str | None, token: str | None) -> Credentials:
     try:
         return find_credentials(url, token)
     except NoCredentials as error:
-        raise lacking(error) from error
+        raise credentials_missing(error) from error

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import click
 
-from relay.cli.completing import command_words
+from relay.cli.completion import command_words
 from relay.cli.options import relay_options
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
-from relay.client.events import clean_id, task_name
+from relay.client.drafts import clean_id, new_task_id
 from relay.runner.command import WatchedCommand
 from relay.runner.recorder import Recorder
 from relay.runner.redaction import Mask, secrets_of
@@ -97,7 +97,7 @@ def _run(
         secrets = Mask({*secrets_of(os.environ), credentials.token})
         words = title or shlex.join(command)
         recorder = Recorder(
-            credentials, words, task_id or task_name(command[0]), secrets, notes.append
+            credentials, words, task_id or new_task_id(command[0]), secrets, notes.append
         )
     fill_standard_files()
     blocked = block_signals()

@@ -14,14 +14,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-ROWS = 8  # running tasks that are shown; the others are counted
-TASKS = 1_000  # running tasks kept; beyond, the oldest is dropped
-REFRESH = 4  # times a second, for the elapsed times
-LINES = 200  # shown of one log event
+MAX_ROWS = 8  # running tasks that are shown; the others are counted
+MAX_TASKS = 1_000  # running tasks kept; beyond, the oldest is dropped
+REFRESHES_PER_SECOND = 4  # times a second, for the elapsed times
+MAX_LOG_LINES = 200  # shown of one log event
 
 # Colours are kept. Other control sequences (titles, clipboard, cursor) are removed: a log is text.
 _COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
-_ORDERS = re.compile(
+_CONTROL_SEQUENCES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[P^_X][^\x1b]*(?:\x1b\\)?"
     r"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b."
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
@@ -30,7 +30,7 @@ _LEVELS = {"error": "red", "critical": "red", "warning": "yellow", "warn": "yell
 _ENDS = {"task_succeeded": ("✓", "green"), "task_failed": ("✗", "red")}
 
 
-class Task:
+class RunningTask:
     """A running task. `began` is in seconds, by the server's clock."""
 
     def __init__(self, title: str, began: float) -> None:
@@ -45,13 +45,13 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, emoji=False)
-        self._tasks: dict[str, Task] = {}
-        self._ahead = 0.0  # seconds that the server's clock is ahead of ours, at least
+        self._tasks: dict[str, RunningTask] = {}
+        self._clock_ahead = 0.0  # seconds that the server's clock is ahead of ours, at least
         self.status = "connecting"
         self._live = Live(
             console=self._console,
-            get_renderable=self._below,
-            refresh_per_second=REFRESH,
+            get_renderable=self._render_tasks,
+            refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
         )
 
@@ -68,7 +68,7 @@ class Screen:
     ) -> None:
         self._live.stop()
 
-    def begin_anew(self) -> None:
+    def forget_tasks(self) -> None:
         """Forget the running tasks: the stream starts over."""
         self._tasks.clear()
 
@@ -80,62 +80,66 @@ class Screen:
 
     def _lines(self, event: dict[str, Any]) -> Iterator[Text]:
         kind, key = event["event_type"], event.get("task_id") or ""
-        given = event["payload"] if isinstance(event["payload"], dict) else {}
-        message = given.get("message") if isinstance(given.get("message"), str) else None
-        title = given.get("title")
-        head = Text(f"{_clock(event)} ", style="dim")
+        payload = event["payload"] if isinstance(event["payload"], dict) else {}
+        message = payload.get("message") if isinstance(payload.get("message"), str) else None
+        title = payload.get("title")
+        prefix = Text(f"{_clock(event)} ", style="dim")
         if kind == "log":
-            text = message if message is not None else _shown(event["payload"])
-            style = _LEVELS.get(str(given.get("level", "")).lower(), "")
-            who = self._tasks[key].title if key in self._tasks else clean(key)
-            for line in text.splitlines()[:LINES]:
-                name = (f"{who}  " if who else "", "cyan")
-                yield Text.assemble(head, name, coloured(line, style))
+            text = message if message is not None else _payload_text(event["payload"])
+            style = _LEVELS.get(str(payload.get("level", "")).lower(), "")
+            task_title = self._tasks[key].title if key in self._tasks else clean(key)
+            for line in text.splitlines()[:MAX_LOG_LINES]:
+                name = (f"{task_title}  " if task_title else "", "cyan")
+                yield Text.assemble(prefix, name, coloured(line, style))
             return
-        received = self._received(event)
+        received = self._received_at(event)
         key = key or f"untitled {title}"  # a task without an id is identified by its title
-        task = self._tasks.pop(key, None) or Task(clean(event.get("task_id") or "task"), received)
+        task = self._tasks.pop(key, None) or RunningTask(
+            clean(event.get("task_id") or "task"), received
+        )
         if isinstance(title, str) and title:
             task.title = clean(title)
         if kind in _ENDS:
             sign, style = _ENDS[kind]
-            yield Text.assemble(head, (f"{sign} {task.title}", style), f"  {_end(given)}".rstrip())
+            yield Text.assemble(
+                prefix, (f"{sign} {task.title}", style), f"  {_result(payload)}".rstrip()
+            )
             return
-        while len(self._tasks) >= TASKS:
+        while len(self._tasks) >= MAX_TASKS:
             del self._tasks[next(iter(self._tasks))]
         self._tasks[key] = task
         if kind == "task_started":
             task.began = received
-            yield Text.assemble(head, (f"▶ {task.title}", "bold"))
-        progress = given.get("progress")
+            yield Text.assemble(prefix, (f"▶ {task.title}", "bold"))
+        progress = payload.get("progress")
         if isinstance(progress, int | float):
             task.progress = min(1.0, max(0.0, float(progress)))
         task.message = clean(message or "")
         if kind == "task_progress" and not self._console.is_terminal:
             share = "" if task.progress is None else f"{task.progress:4.0%}  "
-            yield Text.assemble(head, f"{task.title}  {share}{task.message}".rstrip())
+            yield Text.assemble(prefix, f"{task.title}  {share}{task.message}".rstrip())
 
-    def _received(self, event: dict[str, Any]) -> float:
+    def _received_at(self, event: dict[str, Any]) -> float:
         """When the server received it. A future time shows that the server's clock is ahead."""
         received = datetime.fromisoformat(event["received_at"]).timestamp()
-        self._ahead = max(self._ahead, received - time.time())
+        self._clock_ahead = max(self._clock_ahead, received - time.time())
         return received
 
-    def _below(self) -> Group:
+    def _render_tasks(self) -> Group:
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(no_wrap=True, ratio=3)
         grid.add_column(width=24)
         grid.add_column(justify="right", width=5)
         grid.add_column(justify="right", width=8)
         grid.add_column(no_wrap=True, ratio=4, style="dim")
-        rows = max(1, min(ROWS, self._console.height // 3))
+        rows = max(1, min(MAX_ROWS, self._console.height // 3))
         tasks = list(self._tasks.values())
         for task in tasks[-rows:]:
             grid.add_row(
                 Text(task.title, style="bold", overflow="ellipsis"),
                 ProgressBar(1.0, task.progress or 0.0, pulse=task.progress is None),
                 "" if task.progress is None else f"{task.progress:.0%}",
-                _duration(max(0.0, time.time() + self._ahead - task.began)),
+                _duration(max(0.0, time.time() + self._clock_ahead - task.began)),
                 Text(task.message, overflow="ellipsis"),
             )
         more = f"  and {len(tasks) - rows} more running" if len(tasks) > rows else ""
@@ -144,21 +148,22 @@ class Screen:
 
 def clean(text: str) -> str:
     """The text as one line without control characters."""
-    return _ORDERS.sub("", text.replace("\n", " ")).expandtabs(4)
+    return _CONTROL_SEQUENCES.sub("", text.replace("\n", " ")).expandtabs(4)
 
 
 def coloured(line: str, style: str) -> Text:
     """The line with its colours, and without other control sequences."""
-    kept = [
-        part if _COLOURS.fullmatch(part) else _ORDERS.sub("", part) for part in _COLOURS.split(line)
+    parts = [
+        part if _COLOURS.fullmatch(part) else _CONTROL_SEQUENCES.sub("", part)
+        for part in _COLOURS.split(line)
     ]
-    text = Text.from_ansi("".join(kept).expandtabs(4)) if "\x1b" in line else Text("".join(kept))
+    text = Text.from_ansi("".join(parts).expandtabs(4)) if "\x1b" in line else Text("".join(parts))
     if style:
         text.stylize_before(style)
     return text
 
 
-def _shown(payload: Any) -> str:
+def _payload_text(payload: Any) -> str:
     return payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
 
 
@@ -172,8 +177,8 @@ def _clock(event: dict[str, Any]) -> str:
     return "--:--:--"
 
 
-def _end(given: dict[str, Any]) -> str:
-    seconds, code, message = (given.get(key) for key in ("duration_s", "exit_code", "message"))
+def _result(payload: dict[str, Any]) -> str:
+    seconds, code, message = (payload.get(key) for key in ("duration_s", "exit_code", "message"))
     words = [_duration(seconds)] if isinstance(seconds, int | float) else []
     words += [f"exit code {code}"] if isinstance(code, int) and code else []
     words += [clean(message)] if isinstance(message, str) else []

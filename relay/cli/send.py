@@ -10,15 +10,15 @@ from typing import Any
 import click
 import msgspec
 
-from relay.cli.exits import AWAY, NOT_AUTHORISED, Failed
-from relay.cli.lines import batches
+from relay.cli.exit_codes import NOT_AUTHORISED, RELAY_AWAY, Failed
 from relay.cli.options import credentials, relay_options
-from relay.client.events import encoded, new_id, now
-from relay.client.posting import Away, Posting, Stored, pause_before
+from relay.cli.stdin_batches import read_batches
+from relay.client.drafts import encode_json, new_id, now
+from relay.client.posting import EventPoster, RetryLater, Stored, pause_before
 from relay.events import EVENT_TYPES
 
 
-class Share(click.FloatRange):
+class ProgressType(click.FloatRange):
     """A progress from 0 to 1."""
 
     def convert(
@@ -34,7 +34,7 @@ class Share(click.FloatRange):
 @click.argument("what", metavar="EVENT_TYPE | -", type=click.Choice((*EVENT_TYPES, "-")))
 @click.option("--task-id", metavar="ID", help="Id of the task.")
 @click.option("--title", metavar="TEXT", help="Title of the task.")
-@click.option("--progress", type=Share(0, 1), metavar="0-1", help="Progress of the task.")
+@click.option("--progress", type=ProgressType(0, 1), metavar="0-1", help="Progress of the task.")
 @click.option("--message", metavar="TEXT", help="Message, or text of a log.")
 @click.option("--level", metavar="WORD", help="Level of a log: debug, info, warning, error.")
 @click.option("--exit-code", type=int, metavar="N", help="Exit code of the task.")
@@ -91,12 +91,12 @@ def command(
             if value is not None:
                 option = f"--{name.replace('_', '-')}"
                 raise click.UsageError(f"{option} cannot be used with -: put it into the events.")
-        bodies = _read(sys.stdin.fileno())
+        bodies = _read_stdin(sys.stdin.fileno())
     else:
         keys["duration_s"] = keys.pop("duration")
         body = {"event_type": what, **given, "payload": _payload(payload, keys)}
         bodies = iter([{0: {name: value for name, value in body.items() if value is not None}}])
-    with Posting(credentials(url, token)) as posting:
+    with EventPoster(credentials(url, token)) as posting:
         for events in bodies:
             _show(_deliver(posting, events, wait), as_json)
 
@@ -117,21 +117,21 @@ def _payload(text: str | None, keys: dict[str, Any]) -> Any:
     return {**payload, **given}
 
 
-def _complete(event: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(event: dict[str, Any]) -> dict[str, Any]:
     """Add `ts` and `event_id` if they are missing. A retry sends the same event."""
     return {**event, "ts": event.get("ts") or now(), "event_id": event.get("event_id") or new_id()}
 
 
-def _read(descriptor: int) -> Iterator[dict[int, dict[str, Any]]]:
+def _read_stdin(descriptor: int) -> Iterator[dict[int, dict[str, Any]]]:
     """The events on stdin by line number; those that arrive together are one batch."""
     numbers = itertools.count(1)
-    for lines in batches(descriptor):
+    for lines in read_batches(descriptor):
         numbered = zip(lines, numbers, strict=False)
-        if events := {at: _object(line, at) for line, at in numbered if line.strip()}:
+        if events := {at: _decode_event(line, at) for line, at in numbered if line.strip()}:
             yield events
 
 
-def _object(text: bytes, number: int) -> dict[str, Any]:
+def _decode_event(text: bytes, number: int) -> dict[str, Any]:
     """Decode one event; its payload is kept byte for byte."""
     try:
         fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
@@ -146,9 +146,11 @@ def _object(text: bytes, number: int) -> dict[str, Any]:
         ) from error
 
 
-def _deliver(posting: Posting, events: dict[int, dict[str, Any]], wait: float) -> dict[str, Any]:
+def _deliver(
+    posting: EventPoster, events: dict[int, dict[str, Any]], wait: float
+) -> dict[str, Any]:
     """Send the events, with retries for `wait` seconds. Raises Failed."""
-    lines = [encoded(_complete(event)) for event in events.values()]
+    lines = [encode_json(_with_defaults(event)) for event in events.values()]
     until = time.monotonic() + wait
     attempt = 0
     while True:
@@ -158,18 +160,18 @@ def _deliver(posting: Posting, events: dict[int, dict[str, Any]], wait: float) -
             answer = posting.many(line + b"\n" for line in lines)
         if isinstance(answer, Stored):
             return answer.receipt
-        if not isinstance(answer, Away):
-            if answer.of_the_token:
+        if not isinstance(answer, RetryLater):
+            if answer.is_authorization_error:
                 raise Failed(answer.why, NOT_AUTHORISED)
-            raise Failed(_in_their_lines(answer.why, list(events)))
-        pause = pause_before(attempt, answer.after)
+            raise Failed(_with_stdin_lines(answer.why, list(events)))
+        pause = pause_before(attempt, answer.retry_after)
         if time.monotonic() + pause >= until:
-            raise Failed(f"not stored: {answer.why}", AWAY)
+            raise Failed(f"not stored: {answer.why}", RELAY_AWAY)
         time.sleep(pause)
         attempt += 1
 
 
-def _in_their_lines(why: str, numbers: list[int]) -> str:
+def _with_stdin_lines(why: str, numbers: list[int]) -> str:
     """Replace line numbers of the request by line numbers of stdin."""
     if len(numbers) == 1:
         return f"line {numbers[0]} of stdin: {why}" if numbers[0] else why
@@ -185,12 +187,12 @@ def _show(receipt: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(receipt))
     elif "id" in receipt:
-        known = "  duplicate, not stored again" if receipt["duplicate"] else ""
-        click.echo(f"seq {receipt['seq']}  id {receipt['id']}{known}")
+        note = "  duplicate, not stored again" if receipt["duplicate"] else ""
+        click.echo(f"seq {receipt['seq']}  id {receipt['id']}{note}")
     else:
-        told = f"{receipt['accepted']} stored"
+        text = f"{receipt['accepted']} stored"
         if receipt["duplicates"]:
-            told += f", already stored: {receipt['duplicates']}"
+            text += f", already stored: {receipt['duplicates']}"
         if receipt["accepted"]:
-            told += f"  seq {receipt['first_seq']} to {receipt['last_seq']}"
-        click.echo(told)
+            text += f"  seq {receipt['first_seq']} to {receipt['last_seq']}"
+        click.echo(text)

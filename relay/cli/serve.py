@@ -13,17 +13,17 @@ from hypercorn.config import Config
 
 from relay import __version__
 from relay.cli.demo import play_demo
-from relay.cli.failures import told_clearly
-from relay.cli.init_system import tell_init
+from relay.cli.failures import report_known_failures
+from relay.cli.init_system import notify_init_system
 from relay.config.settings import Settings
-from relay.config.unknown_variables import note_misspelt
+from relay.config.unknown_variables import log_unknown_variables
 from relay.observability.logs import configure_logs
 from relay.observability.sentry import configure_reports
 from relay.serving import freeze_startup_objects, serve_relay, server_config
-from relay.workers.protocol import spelled_out
+from relay.workers.protocol import settings_environment
 from relay.workers.supervisor import supervise
 
-WORKER = (sys.executable, "-P", "-m", "relay.cli.worker")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "relay.cli.worker")
 
 log = structlog.get_logger("relay.serve")
 
@@ -49,12 +49,12 @@ def command(bind: str | None, workers: int | None, data_dir: str | None, demo: b
     Ctrl-C or SIGTERM stops it: accepted events are committed and streams are closed. With several
     workers, SIGHUP replaces them one after the other.
     """
-    with told_clearly():
+    with report_known_failures():
         chosen = {"bind": bind, "workers": workers, "data_dir": data_dir}
         settings = Settings.load(os.environ, **chosen)
-        given = spelled_out(os.environ, chosen)
+        given = settings_environment(os.environ, chosen)
         configure_logs(settings.log_level)
-        note_misspelt(os.environ)
+        log_unknown_variables(os.environ)
         configure_reports(settings)
         config = server_config(settings, Path.cwd())
         trio.run(_serve, settings, given, config, demo)
@@ -68,23 +68,29 @@ async def _serve(settings: Settings, given: dict[str, str], config: Config, demo
 
     async def announce(base_url: str, database: str) -> None:
         listening.set()
-        tell_init("READY=1")
+        notify_init_system("READY=1")
         freeze_startup_objects()
         await _announce(demo, settings.bind, base_url, database)
 
     async with trio.open_nursery() as process:
-        await process.start(_heed_signals, listening, stop, reload, process.cancel_scope)
+        await process.start(_handle_signals, listening, stop, reload, process.cancel_scope)
         if settings.workers == 1:
-            process.start_soon(_decline, reloads)
+            process.start_soon(_ignore_reloads, reloads)
             await serve_relay(settings, config, announce=announce, stop=stop)
         else:
             await supervise(
-                settings, given, config, WORKER, announce=announce, stop=stop, reloads=reloads
+                settings,
+                given,
+                config,
+                WORKER_COMMAND,
+                announce=announce,
+                stop=stop,
+                reloads=reloads,
             )
         process.cancel_scope.cancel()
 
 
-async def _heed_signals(
+async def _handle_signals(
     listening: trio.Event,
     stop: trio.Event,
     reload: "trio.MemorySendChannel[None]",
@@ -101,10 +107,10 @@ async def _heed_signals(
             if stop.is_set() or not listening.is_set():
                 everything.cancel()
             stop.set()
-            tell_init("STOPPING=1")
+            notify_init_system("STOPPING=1")
 
 
-async def _decline(reloads: "trio.MemoryReceiveChannel[None]") -> None:
+async def _ignore_reloads(reloads: "trio.MemoryReceiveChannel[None]") -> None:
     """Log that a reload is ignored: a single process cannot be replaced while it serves."""
     async for _ in reloads:
         log.warning("reload_ignored", why="there is one process: restart it, or use --workers")
@@ -113,16 +119,18 @@ async def _decline(reloads: "trio.MemoryReceiveChannel[None]") -> None:
 async def _announce(demo: bool, bind: str, base_url: str, database: str) -> None:
     """Print where Relay listens and how to try it."""
     path = bind.removeprefix("unix:") if bind.startswith("unix:") else None
-    say(f"Relay {__version__} listens on {click.style(path or base_url, bold=True)}, {database}.")
+    print_line(
+        f"Relay {__version__} listens on {click.style(path or base_url, bold=True)}, {database}."
+    )
     if path is not None:
-        say(f"\n    curl --unix-socket {path} -X POST {base_url}/api/user\n")
+        print_line(f"\n    curl --unix-socket {path} -X POST {base_url}/api/user\n")
     elif demo:
-        await play_demo(base_url, say)
+        await play_demo(base_url, print_line)
     else:
-        say(f"\n  Open {base_url} in a browser, or create a user with curl:\n")
-        say(f"    curl -X POST {base_url}/api/user\n")
+        print_line(f"\n  Open {base_url} in a browser, or create a user with curl:\n")
+        print_line(f"    curl -X POST {base_url}/api/user\n")
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line to stdout; with colours only if it is a terminal."""
     click.echo(line)

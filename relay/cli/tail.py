@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from relay.cli.asked import told
+from relay.cli.api_calls import report_refusals
 from relay.cli.options import relay_options
-from relay.cli.reader import while_read
 from relay.cli.screen import Screen
+from relay.cli.unread_output import exit_when_unread
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
-from relay.client.watching import Break, Said, Stream
+from relay.client.stream_reader import ConnectionLost, StreamMessage, StreamReader
 
-LAST = 10  # events shown at the start in a terminal
+DEFAULT_LAST = 10  # events shown at the start in a terminal
 
 
 @click.command("tail")
@@ -22,7 +22,7 @@ LAST = 10  # events shown at the start in a terminal
     "--last",
     type=click.IntRange(1, 1000),
     metavar="N",
-    help=f"Start N events back [{LAST}; with --json, 0].",
+    help=f"Start N events back [{DEFAULT_LAST}; with --json, 0].",
 )
 @click.option("--after", metavar="CURSOR", help="Start after this cursor, or at `oldest`.")
 @click.option("--task", metavar="ID", help="Only events of this task.")
@@ -48,39 +48,39 @@ def command(
     """
     if last is not None and after is not None:
         raise click.UsageError("--last and --after cannot be used together")
-    start = {"after": after} if after else {"last": str(last or LAST)}
+    start = {"after": after} if after else {"last": str(last or DEFAULT_LAST)}
     if as_json and last is None and after is None:
         start = {}  # new events only, for programs
-    with told(), while_read():
-        stream = Stream(_credentials(url, token), start)
+    with report_refusals(), exit_when_unread():
+        stream = StreamReader(_credentials(url, token), start)
         follow(stream, task, as_json=as_json)
 
 
-def follow(stream: Stream, task: str | None, *, as_json: bool) -> None:
+def follow(stream: StreamReader, task: str | None, *, as_json: bool) -> None:
     """Show the stream until it is interrupted or refused."""
     with ExitStack() as stack:
         screen = None if as_json else stack.enter_context(Screen())
         broken = False
-        for heard in stream.read():
-            if isinstance(heard, Break):
+        for received in stream.read():
+            if isinstance(received, ConnectionLost):
                 if not broken:  # once per break, not once per attempt
-                    _say(f"{heard.why}; trying again")
+                    _print_note(f"{received.why}; trying again")
                 broken = True
                 if screen is not None:
-                    screen.status = f"not connected: {heard.why}"
+                    screen.status = f"not connected: {received.why}"
                 continue
             if broken:
-                _say("reconnected")
+                _print_note("reconnected")
             broken = False
-            for note in _notes(heard):
-                _say(note)
-            wanted = [one for one in heard if not one.control and _belongs(one, task)]
+            for note in _notes(received):
+                _print_note(note)
+            wanted = [one for one in received if not one.control and _belongs(one, task)]
             if screen is None:
                 sys.stdout.buffer.write(b"".join(one.raw + b"\n" for one in wanted))
                 sys.stdout.buffer.flush()
             else:
-                if any(one.control == "hello" and one.fields.get("reason") for one in heard):
-                    screen.begin_anew()
+                if any(one.control == "hello" and one.fields.get("reason") for one in received):
+                    screen.forget_tasks()
                 screen.status = f"live at {stream.cursor}"
                 screen.show([one.fields for one in wanted])
 
@@ -93,13 +93,13 @@ def _credentials(url: str | None, token: str | None) -> Credentials:
         return find_credentials(url, token)
 
 
-def _belongs(one: Said, task: str | None) -> bool:
+def _belongs(one: StreamMessage, task: str | None) -> bool:
     return task is None or one.fields.get("task_id") == task
 
 
-def _notes(heard: list[Said]) -> Iterator[str]:
+def _notes(received: list[StreamMessage]) -> Iterator[str]:
     """Notes about missing events, and about a stream that starts over."""
-    for one in heard:
+    for one in received:
         fields: dict[str, Any] = one.fields
         if one.control == "gap":
             missing = fields["to"] - fields["from"] + 1
@@ -108,5 +108,5 @@ def _notes(heard: list[Said]) -> Iterator[str]:
             yield f"the stream starts over at the oldest stored event ({fields['reason']})"
 
 
-def _say(note: str) -> None:
+def _print_note(note: str) -> None:
     click.echo(f"relay: {note}", err=True)

@@ -7,13 +7,13 @@ from uuid import UUID
 import click
 import msgspec
 
-from relay.cli.asked import asking
+from relay.cli.api_calls import open_api
 from relay.cli.options import relay_options
 from relay.cli.table import table
-from relay.client.asking import Asking
+from relay.client.api_client import ApiClient
 
-HEADS = ("NAME", "PERMISSION", "CREATED", "LAST USED", "EXPIRES", "TOKEN_ID")
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+COLUMNS = ("NAME", "PERMISSION", "CREATED", "LAST USED", "EXPIRES", "TOKEN_ID")
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Lifetime(click.ParamType[int]):
@@ -25,7 +25,7 @@ class Lifetime(click.ParamType[int]):
         found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", str(value))
         if found is None:
             self.fail(f"{value!r} is not like 90d, 12h, 30m or 45s", param, ctx)
-        return int(found[1]) * SECONDS[found[2]]
+        return int(found[1]) * UNIT_SECONDS[found[2]]
 
 
 @click.group("token")
@@ -72,17 +72,17 @@ def create(
     wanted |= {} if name is None else {"name": name}
     wanted |= {} if expires is None else {"expires_in": expires}
     wanted |= {"scopes": list(scopes)} if scopes else {}
-    with asking(url, token) as (relay, found):
-        made = relay.ask("POST", "/api/token", wanted)
+    with open_api(url, token) as (relay, found):
+        created = relay.call("POST", "/api/token", wanted)
     if as_json:
-        click.echo(msgspec.json.encode(made))
+        click.echo(msgspec.json.encode(created))
         return
-    click.echo(made["token"])
-    can = permission(made["scopes"])
-    click.echo(f"Token {made['token_id']} can {can} at {found.url}.", err=True)
+    click.echo(created["token"])
+    permissions = permission(created["scopes"])
+    click.echo(f"Token {created['token_id']} can {permissions} at {found.url}.", err=True)
     click.echo("It is not shown again.", err=True)
     if signed:
-        click.echo(f"Signing secret: {made['signing_secret']}", err=True)
+        click.echo(f"Signing secret: {created['signing_secret']}", err=True)
 
 
 @command.command("list", short_help="List the active tokens.")
@@ -96,12 +96,12 @@ def show(as_json: bool, url: str | None, token: str | None) -> None:
       relay token list
       relay token list --json | jq -r '.[] | select(.last_used_at == null) | .token_id'
     """
-    with asking(url, token) as (relay, _):
-        tokens = relay.ask("GET", "/api/me")["tokens"]
+    with open_api(url, token) as (relay, _):
+        tokens = relay.call("GET", "/api/me")["tokens"]
     if as_json:
         click.echo(msgspec.json.encode(tokens))
     elif tokens:
-        for line in table(HEADS, [row(one) for one in tokens]):
+        for line in table(COLUMNS, [row(one) for one in tokens]):
             click.echo(line)
     else:
         click.echo("No tokens yet. Create one: relay token create --name laptop", err=True)
@@ -118,25 +118,27 @@ def revoke(tokens: tuple[str, ...], url: str | None, token: str | None) -> None:
       relay token revoke laptop
       relay token revoke 5f0c8a8e-1d37-4c52-b7a4-2f6f1be0a913
     """
-    with asking(url, token) as (relay, _):
-        ids = [_id_of(relay, named) for named in tokens]
-        for named, token_id in zip(tokens, ids, strict=True):
-            relay.ask("POST", "/api/token/revoke", {"token_id": token_id})
-            click.echo(f"{named} is revoked.", err=True)
+    with open_api(url, token) as (relay, _):
+        ids = [_find_id(relay, name_or_id) for name_or_id in tokens]
+        for name_or_id, token_id in zip(tokens, ids, strict=True):
+            relay.call("POST", "/api/token/revoke", {"token_id": token_id})
+            click.echo(f"{name_or_id} is revoked.", err=True)
 
 
-def _id_of(relay: Asking, named: str) -> str:
+def _find_id(relay: ApiClient, name_or_id: str) -> str:
     """The id of the token with this id or name. Raises ClickException if the name is not unique."""
     try:
-        return str(UUID(named))
+        return str(UUID(name_or_id))
     except ValueError:
-        tokens = relay.ask("GET", "/api/me")["tokens"]
-    ids = [one["token_id"] for one in tokens if one["name"] == named]
+        tokens = relay.call("GET", "/api/me")["tokens"]
+    ids = [one["token_id"] for one in tokens if one["name"] == name_or_id]
     if len(ids) == 1:
         return str(ids[0])
     if ids:
-        raise click.ClickException(f"{len(ids)} tokens are named {named!r}; use the id instead")
-    raise click.ClickException(f"no active token is named {named!r}")
+        raise click.ClickException(
+            f"{len(ids)} tokens are named {name_or_id!r}; use the id instead"
+        )
+    raise click.ClickException(f"no active token is named {name_or_id!r}")
 
 
 def row(token: dict[str, Any]) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ import trio
 
 from relay.auth.tokens import Keyring
 from relay.auth.users import make_user
-from relay.cli.failures import told_clearly
+from relay.cli.failures import report_known_failures
 from relay.config.settings import Settings
-from relay.config.unknown_variables import note_misspelt
+from relay.config.unknown_variables import log_unknown_variables
 from relay.db.pool import open_database
 from relay.db.source import bring_up_to_date, open_source
 from relay.observability.logs import configure_logs
@@ -31,17 +31,17 @@ def create(data_dir: str | None) -> None:
     Example:
       BASE_URL=https://relay.example.com DATABASE_URL=postgresql://… relay user create
     """
-    with told_clearly():
+    with report_known_failures():
         settings = Settings.load(os.environ, data_dir=data_dir)
         configure_logs("warning")
-        note_misspelt(os.environ)
+        log_unknown_variables(os.environ)
         user_id, token = trio.run(partial(_create, settings))
     click.echo(f"user_id        {user_id}\nsession_token  {token}")
 
 
 async def _create(settings: Settings) -> tuple[str, str]:
     base_url = settings.base_url or f"http://{settings.bind}"
-    async with open_source(settings, beside=True) as source:
+    async with open_source(settings, use_running=True) as source:
         await bring_up_to_date(
             source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
         )

@@ -3,10 +3,10 @@
 import click
 import msgspec
 
-from relay.cli.asked import asking
+from relay.cli.api_calls import open_api
 from relay.cli.options import relay_options
 from relay.cli.table import table
-from relay.cli.token import HEADS, row
+from relay.cli.token import COLUMNS, row
 
 
 @click.command("whoami")
@@ -20,8 +20,8 @@ def command(as_json: bool, url: str | None, token: str | None) -> None:
       relay whoami
       relay whoami --json | jq -r .user_id
     """
-    with asking(url, token) as (relay, found):
-        me = relay.ask("GET", "/api/me")
+    with open_api(url, token) as (relay, found):
+        me = relay.call("GET", "/api/me")
     if as_json:
         click.echo(msgspec.json.encode(me))
         return
@@ -36,5 +36,5 @@ def command(as_json: bool, url: str | None, token: str | None) -> None:
         click.echo(f"{name:14}{value}")
     if me["tokens"]:
         click.echo("")
-        for line in table(HEADS, [row(one) for one in me["tokens"]]):
+        for line in table(COLUMNS, [row(one) for one in me["tokens"]]):
             click.echo(line)

@@ -24,24 +24,24 @@ values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
 import click  # noqa: E402
 import trio  # noqa: E402
 
-from relay.cli.failures import told_clearly  # noqa: E402
+from relay.cli.failures import report_known_failures  # noqa: E402
 from relay.config.settings import Settings  # noqa: E402
 from relay.observability import metrics  # noqa: E402
 from relay.observability.logs import configure_logs  # noqa: E402
 from relay.observability.sentry import configure_reports  # noqa: E402
 from relay.workers.protocol import Report  # noqa: E402
-from relay.workers.worker import Reports, read_order, work  # noqa: E402
+from relay.workers.worker import Reports, read_worker_config, run_worker  # noqa: E402
 
 
-def count() -> None:
+def join_service_metrics() -> None:
     """Add this worker's metrics to those of the service: write them to the file of its mark."""
     global mark
     mark = MARK
     os.environ[FOLDER] = str(Path(os.environ[FOLDER]).parent)
-    metrics.say_what_runs()
+    metrics.set_build_info()
 
 
-def call_itself(name: str) -> None:
+def set_process_name(name: str) -> None:
     """Set the name that `top` and `ps -o comm` show, on Linux; 15 characters at most."""
     with suppress(OSError):
         Path("/proc/self/comm").write_text(name)
@@ -52,19 +52,19 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor handles Ctrl-C
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     reports = Reports()
-    call_itself("relay spare")
-    if (order := read_order()) is None:
+    set_process_name("relay spare")
+    if (worker_config := read_worker_config()) is None:
         return
-    call_itself(f"relay worker {order.number}")
-    count()
-    if order.after:
-        metrics.workers_replaced.labels(order.after).inc()
+    set_process_name(f"relay worker {worker_config.number}")
+    join_service_metrics()
+    if worker_config.predecessor_end:
+        metrics.workers_replaced.labels(worker_config.predecessor_end).inc()
     try:
-        with told_clearly():
-            settings = Settings.load(order.settings)
+        with report_known_failures():
+            settings = Settings.load(worker_config.settings)
             configure_logs(settings.log_level)
             configure_reports(settings)
-            trio.run(work, order, settings, reports)
+            trio.run(run_worker, worker_config, settings, reports)
     except click.ClickException as error:
         reports.send(Report("failed", error.message))
         raise SystemExit(1) from None

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
-from relay.client.events import Draft, event, logs
+from relay.client.drafts import Draft, event, log_drafts
 from relay.client.outbox import Outbox
 from relay.client.sender import Sender, Tell
 from relay.client.spool import Owner, new_spool
 
-CLOSE_TIMEOUT = 5.0  # long enough for a restart of Relay, short enough to wait for
+CLOSE_TIMEOUT_SECONDS = 5.0  # long enough for a restart of Relay, short enough to wait for
 
-people = logging.getLogger("relay.client")
+logger = logging.getLogger("relay.client")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ class Client:
     ) -> None:
         self._strict = strict
         self._process = os.getpid()
-        self._tell = tell or _log_it
+        self._tell = tell or _log_warning
         self._oversized = 0
         self._outcome: Outcome | None = None
         self._sender: Sender | None = None
@@ -114,7 +114,7 @@ class Client:
 
     def log(self, text: str, task_id: str | None = None, **keys: Any) -> None:
         """Send lines of a log. Lines that are close in time are joined into one event."""
-        for draft in logs(text, task_id, **keys):
+        for draft in log_drafts(text, task_id, **keys):
             self._put(draft)
 
     def _put(self, draft: Draft) -> None:
@@ -126,7 +126,7 @@ class Client:
         """Whether this is a copy in a forked child: thread, locks and file belong to the parent."""
         return os.getpid() != self._process
 
-    def flush(self, timeout: float = CLOSE_TIMEOUT) -> bool:
+    def flush(self, timeout: float = CLOSE_TIMEOUT_SECONDS) -> bool:
         """Wait until all events so far are delivered; returns False after `timeout` seconds."""
         if self._outbox is None or self._forked:
             return True
@@ -141,7 +141,7 @@ class Client:
         if self._sender is not None:
             self._sender.hurry(time.monotonic())
 
-    def close(self, timeout: float = CLOSE_TIMEOUT) -> Outcome:
+    def close(self, timeout: float = CLOSE_TIMEOUT_SECONDS) -> Outcome:
         """Deliver waiting events within `timeout` seconds; the others are kept on disk.
 
         Returns the outcome. Further calls return the same one.
@@ -182,8 +182,8 @@ class Client:
             self._tell(str(error))
 
 
-def _log_it(line: str) -> None:
-    people.warning("%s", line)
+def _log_warning(line: str) -> None:
+    logger.warning("%s", line)
 
 
 def _events(count: int) -> str:

@@ -21,18 +21,18 @@ from urllib.parse import urlsplit
 import msgspec
 import platformdirs
 
-HOW = "run `relay login`, or set RELAY_URL and RELAY_TOKEN"
+HOW_TO_CONNECT = "run `relay login`, or set RELAY_URL and RELAY_TOKEN"
 
 
 class NoCredentials(Exception):
     """There is no address or token. The message explains what to do."""
 
 
-class NoAddress(NoCredentials):
+class InvalidAddress(NoCredentials):
     """A Relay's address is invalid."""
 
 
-class Known(msgspec.Struct, omit_defaults=True):
+class RelayTokens(msgspec.Struct, omit_defaults=True):
     """The tokens for one Relay: a hook token to publish, a session to manage and watch."""
 
     hook_token: str | None = None
@@ -43,7 +43,7 @@ class CredentialsFile(msgspec.Struct):
     """The content of the credentials file."""
 
     url: str | None = None
-    relays: dict[str, Known] = msgspec.field(default_factory=dict)
+    relays: dict[str, RelayTokens] = msgspec.field(default_factory=dict)
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -83,19 +83,19 @@ def find_credentials(
             raise NoCredentials("the token does not name its Relay: set RELAY_URL")
         if not token.isascii() or not token.isprintable() or " " in token:
             raise NoCredentials("the token is invalid: it contains spaces or special characters")
-        return Credentials(clean_url(url), token)
-    kept = load_credentials()
-    url = clean_url(url) if url else kept.url
-    known = kept.relays.get(url or "", Known())
-    found = known.session_token if session else known.hook_token
+        return Credentials(normalize_url(url), token)
+    stored = load_credentials()
+    url = normalize_url(url) if url else stored.url
+    tokens = stored.relays.get(url or "", RelayTokens())
+    found = tokens.session_token if session else tokens.hook_token
     if url is None or found is None:
         missing = f"no token for {url}" if url else "not connected to a Relay"
-        raise NoCredentials(f"{missing}; {HOW}")
+        raise NoCredentials(f"{missing}; {HOW_TO_CONNECT}")
     return Credentials(url, found)
 
 
-def clean_url(url: str) -> str:
-    """Normalise an address, as it is written in the file. Raises `NoAddress`."""
+def normalize_url(url: str) -> str:
+    """Normalise an address, as it is written in the file. Raises `InvalidAddress`."""
     url = url.strip()
     try:
         split = urlsplit(url)
@@ -103,11 +103,11 @@ def clean_url(url: str) -> str:
     except ValueError:  # such as an unclosed bracket or an invalid port
         split, port = urlsplit(""), 0
     if split.username is not None or split.password is not None:
-        raise NoAddress("a Relay's address must not contain a user or a password")
+        raise InvalidAddress("a Relay's address must not contain a user or a password")
     is_web = split.scheme in ("http", "https") and split.hostname and port != 0
     if not is_web or split.query or split.fragment or not url.isprintable() or " " in url:
         like = "https://relay.example or http://127.0.0.1:8000"
-        raise NoAddress(f"{url!r} is not the address of a Relay, like {like}")
+        raise InvalidAddress(f"{url!r} is not the address of a Relay, like {like}")
     return f"{split.scheme}://{split.netloc.lower()}{split.path.rstrip('/')}"
 
 
@@ -128,7 +128,7 @@ def load_credentials(path: Path | None = None) -> CredentialsFile:
         raise NoCredentials(f"{path} is damaged: {error}") from error
 
 
-def save_credentials(kept: CredentialsFile, path: Path | None = None) -> None:
+def save_credentials(stored: CredentialsFile, path: Path | None = None) -> None:
     """Replace the file atomically, with read access for its owner only. Raises OSError."""
     path = path or credentials_path()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def save_credentials(kept: CredentialsFile, path: Path | None = None) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
+            file.write(msgspec.json.format(msgspec.json.encode(stored)) + b"\n")
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 import logging
 
-from relay.client.sender import THREAD
+from relay.client.sender import THREAD_NAME
 from relay.client.task import Task
 
 
@@ -17,7 +17,7 @@ class LogHandler(logging.Handler):
         self._task = task
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.threadName == THREAD or record.name == "relay.client":
+        if record.threadName == THREAD_NAME or record.name == "relay.client":
             return
         try:
             self._task.log(self.format(record), level=record.levelname.lower())

@@ -11,17 +11,17 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from relay.client.events import ENDINGS, MILESTONES, Draft, logs
+from relay.client.drafts import ENDINGS, MILESTONES, Draft, log_drafts
 from relay.client.spool import Spool
 
-MEMORY_MOST = 4 * 2**20  # beyond, events are moved to disk
+MAX_MEMORY_BYTES = 4 * 2**20  # beyond, events are moved to disk
 BATCH_LINES = 1_000  # Relay's limit for one request
 BATCH_BYTES = 512 * 2**10  # half of Relay's limit, so that a slow connection sends it in time
-FULL = 64 * 2**10  # events of this size together are sent at once
-OLD = 0.05  # events that have waited so long are sent, however few
-STALE = 1.0  # while Relay is away, older events are moved to disk
-PROGRESS_EVERY = 0.25  # seconds between two progress events of a task
-TASKS_MOST = 1_000  # tasks for which the time of the last progress is kept
+SEND_AT_BYTES = 64 * 2**10  # events of this size together are sent at once
+SEND_AFTER_SECONDS = 0.05  # events that have waited so long are sent, however few
+SPILL_AFTER_SECONDS = 1.0  # while Relay is away, older events are moved to disk
+PROGRESS_INTERVAL = 0.25  # seconds between two progress events of a task
+MAX_TASKS = 1_000  # tasks for which the time of the last progress is kept
 
 
 class Outbox:
@@ -32,10 +32,10 @@ class Outbox:
         self._make_spool = make_spool
         self._changed = threading.Condition()
         self._spool: Spool | None = None
-        self._taken: list[bytes] = []  # the batch that `head` returned
+        self._sending: list[bytes] = []  # the batch that `head` returned
         self._drafts: deque[Draft] = deque()
-        self._held: dict[str | None, Draft] = {}  # progress that is not due yet
-        self._told: dict[str | None, float] = {}  # when a task's progress was last queued
+        self._held_progress: dict[str | None, Draft] = {}  # progress that is not due yet
+        self._progress_times: dict[str | None, float] = {}  # when a task's progress was last queued
         self._size = 0
         self._urgent = False
         self._gap = 0  # events lost since the last one that was queued
@@ -48,66 +48,66 @@ class Outbox:
     def put(self, draft: Draft) -> None:
         """Add an event, without waiting. One that exceeds all limits is counted as lost."""
         with self._changed:
-            if draft.event_type == "task_progress" and not self._due(draft):
-                self._held[draft.task_id] = draft
+            if draft.event_type == "task_progress" and not self._try_start_interval(draft):
+                self._held_progress[draft.task_id] = draft
             else:
                 if draft.event_type in MILESTONES:
-                    self._let_through(draft.task_id)
+                    self._queue_progress(draft.task_id)
                     if draft.event_type in ENDINGS:
-                        self._told.pop(draft.task_id, None)
+                        self._progress_times.pop(draft.task_id, None)
                 self._append(draft)
             self._changed.notify_all()
 
-    def _due(self, draft: Draft) -> bool:
+    def _try_start_interval(self, draft: Draft) -> bool:
         """Start a task's next interval, if the last one is over and no progress is held."""
-        if draft.task_id in self._held:
+        if draft.task_id in self._held_progress:
             return False
-        if draft.made - self._told.get(draft.task_id, 0) < PROGRESS_EVERY:
+        if draft.created - self._progress_times.get(draft.task_id, 0) < PROGRESS_INTERVAL:
             return False
-        if len(self._told) >= TASKS_MOST:
-            self._told.clear()
-        self._told[draft.task_id] = draft.made
+        if len(self._progress_times) >= MAX_TASKS:
+            self._progress_times.clear()
+        self._progress_times[draft.task_id] = draft.created
         return True
 
-    def _let_through(self, task_id: str | None) -> None:
-        if (draft := self._held.pop(task_id, None)) is not None:
-            self._told[task_id] = time.monotonic()
+    def _queue_progress(self, task_id: str | None) -> None:
+        if (draft := self._held_progress.pop(task_id, None)) is not None:
+            self._progress_times[task_id] = time.monotonic()
             self._append(draft)
 
     def _append(self, draft: Draft) -> None:
-        if draft.key is not None and self._joined(draft):
+        if draft.key is not None and self._join(draft):
             return
-        if self._size + draft.size > MEMORY_MOST:
+        if self._size + draft.size > MAX_MEMORY_BYTES:
             self._spill()
-        if self._size + draft.size > MEMORY_MOST and draft.event_type not in MILESTONES:
-            self._lose()
+        if self._size + draft.size > MAX_MEMORY_BYTES and draft.event_type not in MILESTONES:
+            self._count_lost()
             return
         if self._gap and draft.event_type not in ENDINGS:
-            self._tell_of_gap(draft.task_id)
+            self._queue_gap_note(draft.task_id)
         self._drafts.append(draft)
         self._size += draft.size
 
-    def _joined(self, draft: Draft) -> bool:
+    def _join(self, draft: Draft) -> bool:
         """Join a log to the last event, or to the last but one if stdout and stderr alternate."""
         candidates = [self._drafts[-1]] if self._drafts else []
         if len(self._drafts) > 1 and self._drafts[-1].key not in (None, draft.key):
             candidates.append(self._drafts[-2])
         for back, other in enumerate(candidates):
-            if back == 0 or draft.made - other.made <= OLD:
+            if back == 0 or draft.created - other.created <= SEND_AFTER_SECONDS:
                 before = other.size
                 if other.join(draft):
                     self._size += other.size - before
                     return True
         return False
 
-    def _lose(self) -> None:
+    def _count_lost(self) -> None:
         self.lost += 1
         self._gap += 1
 
-    def _tell_of_gap(self, task_id: str | None) -> None:
+    def _queue_gap_note(self, task_id: str | None) -> None:
         count, self._gap = self._gap, 0
         note = f"… {count} events are missing here: Relay was away, and the buffer was full"
-        for draft in logs(note, task_id, level="warning"):
+        for draft in log_drafts(note, task_id, level="warning"):
             self._drafts.append(draft)
             self._size += draft.size
 
@@ -121,7 +121,12 @@ class Outbox:
     def waiting(self) -> int:
         """How many events are neither delivered nor lost, without those of earlier processes."""
         with self._changed:
-            return self.kept_on_disk + len(self._taken) + len(self._drafts) + len(self._held)
+            return (
+                self.kept_on_disk
+                + len(self._sending)
+                + len(self._drafts)
+                + len(self._held_progress)
+            )
 
     @property
     def _on_disk(self) -> bool:
@@ -148,19 +153,22 @@ class Outbox:
         """Wait until all events are delivered; returns False after `seconds`."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: not (self._on_disk or self._taken or self._drafts or self._held), seconds
+                lambda: not (self._on_disk or self._sending or self._drafts or self._held_progress),
+                seconds,
             )
 
     def _pause(self) -> float:
         """Seconds until an event is due."""
-        if self._on_disk or self._taken or self._size >= FULL:
+        if self._on_disk or self._sending or self._size >= SEND_AT_BYTES:
             return 0
-        if self._urgent and (self._drafts or self._held):
+        if self._urgent and (self._drafts or self._held_progress):
             return 0
         now = time.monotonic()
-        dues = [self._told.get(task, 0) + PROGRESS_EVERY for task in self._held]
+        dues = [
+            self._progress_times.get(task, 0) + PROGRESS_INTERVAL for task in self._held_progress
+        ]
         if self._drafts:
-            dues.append(self._drafts[0].made + OLD)
+            dues.append(self._drafts[0].created + SEND_AFTER_SECONDS)
         return max(0, min(dues) - now) if dues else 3600
 
     def head(self, most_lines: int = BATCH_LINES, most_bytes: int = BATCH_BYTES) -> list[bytes]:
@@ -168,21 +176,21 @@ class Outbox:
         with self._changed:
             if self._spool is not None and self._spool.waiting:
                 return self._spool.head(most_lines, most_bytes)
-            if not self._taken:
+            if not self._sending:
                 now = time.monotonic()
-                for task, draft in list(self._held.items()):
-                    if self._urgent or now - self._told.get(task, 0) >= PROGRESS_EVERY:
-                        self._let_through(draft.task_id)
+                for task, draft in list(self._held_progress.items()):
+                    if self._urgent or now - self._progress_times.get(task, 0) >= PROGRESS_INTERVAL:
+                        self._queue_progress(draft.task_id)
                 self._take(most_lines, most_bytes)
-            return self._taken[:most_lines]
+            return self._sending[:most_lines]
 
     def _take(self, most_lines: int, most_bytes: int) -> None:
         size = 0
-        while self._drafts and len(self._taken) < most_lines:
+        while self._drafts and len(self._sending) < most_lines:
             size += self._drafts[0].size + 1
-            if size > most_bytes and self._taken:
+            if size > most_bytes and self._sending:
                 break
-            self._taken.append(self._drafts.popleft().line())
+            self._sending.append(self._drafts.popleft().line())
 
     def drop(self, lines: list[bytes]) -> None:
         """Remove lines that `head` returned, also if they have been moved to disk since."""
@@ -198,15 +206,17 @@ class Outbox:
                 self._spool.drop(lines[:on_disk])
                 self.kept_on_disk -= on_disk
             if on_disk < len(lines):
-                del self._taken[: len(lines) - on_disk]
-                if not self._taken:
+                del self._sending[: len(lines) - on_disk]
+                if not self._sending:
                     self._size = sum(draft.size for draft in self._drafts)
             self._changed.notify_all()
 
-    def age(self) -> None:
-        """While Relay is away: move events to disk that are older than `STALE`."""
+    def spill_old(self) -> None:
+        """While Relay is away: move events to disk that are older than `SPILL_AFTER_SECONDS`."""
         with self._changed:
-            if self._taken or (self._drafts and time.monotonic() - self._drafts[0].made > STALE):
+            if self._sending or (
+                self._drafts and time.monotonic() - self._drafts[0].created > SPILL_AFTER_SECONDS
+            ):
                 self._spill()
 
     # -- disk
@@ -214,8 +224,8 @@ class Outbox:
     def spill(self) -> None:
         """Move all events to disk, as far as there is room."""
         with self._changed:
-            for task in list(self._held):
-                self._let_through(task)
+            for task in list(self._held_progress):
+                self._queue_progress(task)
             self._spill()
 
     def _spill(self) -> None:
@@ -228,23 +238,23 @@ class Outbox:
         if self._spool is None:
             return
         try:
-            while self._taken:
-                self._keep(self._taken[0], important=True)
-                del self._taken[0]
+            while self._sending:
+                self._write(self._sending[0], important=True)
+                del self._sending[0]
             while self._drafts:
                 draft = self._drafts[0]
-                self._keep(draft.line(), important=draft.event_type in MILESTONES)
+                self._write(draft.line(), important=draft.event_type in MILESTONES)
                 self._drafts.popleft()
         except OSError as error:
             self.spool_error = error
-        self._size = sum(map(len, self._taken)) + sum(draft.size for draft in self._drafts)
+        self._size = sum(map(len, self._sending)) + sum(draft.size for draft in self._drafts)
 
-    def _keep(self, line: bytes, *, important: bool) -> None:
+    def _write(self, line: bytes, *, important: bool) -> None:
         assert self._spool is not None
         if self._spool.add(line, important=important):
             self.kept_on_disk += 1
         else:
-            self._lose()
+            self._count_lost()
 
     def close(self) -> None:
         """Close the file. It is deleted if empty, else left for a later process."""

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from relay.client.credentials import Credentials
 from relay.client.outbox import BATCH_BYTES, BATCH_LINES, Outbox
-from relay.client.spool import Owner, Spool, left_over
+from relay.client.spool import Owner, Spool, open_left_over
 
 if TYPE_CHECKING:
-    from relay.client.posting import Posting, Refused
+    from relay.client.posting import EventPoster, Refused
 
-THREAD = "relay-sender"  # its name
-HEAD_START = 2.0  # at the start, for events that earlier processes left over
-TICK = 0.5  # between two looks at left-over files and the deadline
-LOOK = 0.05  # seconds between two looks at a deadline that may be moved forward
+THREAD_NAME = "relay-sender"  # its name
+LEFT_OVER_SECONDS = 2.0  # at the start, for events that earlier processes left over
+TICK_SECONDS = 0.5  # between two looks at left-over files and the deadline
+LOOK_INTERVAL = 0.05  # seconds between two looks at a deadline that may be moved forward
 
 Tell = Callable[[str], None]
 
 
-class Queue(Protocol):
+class EventQueue(Protocol):
     """A queue of events: an outbox or a spool."""
 
     def head(self, most_lines: int, most_bytes: int) -> list[bytes]: ...
@@ -37,16 +37,16 @@ class Sender:
         self._outbox = outbox
         self._credentials = credentials
         self._tell = tell
-        self._most = BATCH_LINES
-        self._left: Iterator[Spool] = iter(())
-        self._old: Spool | None = None
+        self._batch_lines = BATCH_LINES
+        self._left_over: Iterator[Spool] = iter(())
+        self._current: Spool | None = None
         self._closing = threading.Event()
         self._deadline = float("inf")
         self.refused = 0
         self.trouble: str | None = None  # why the last attempt failed
         self.stopped = False  # refused for good: the token or the address is wrong
-        self._told_of_events = False
-        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
+        self._event_refusal_reported = False
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -60,18 +60,18 @@ class Sender:
     def wait(self) -> None:
         """After `hurry`: wait for the thread until its deadline, which may be moved forward."""
         while self._thread.is_alive() and (left := self._deadline - time.monotonic()) > 0:
-            self._thread.join(min(left, LOOK))
+            self._thread.join(min(left, LOOK_INTERVAL))
 
     def _run(self) -> None:
         # imported here, so that the program does not wait for the HTTP library
-        from relay.client.posting import Posting
+        from relay.client.posting import EventPoster
 
-        _hush()
-        with Posting(self._credentials) as posting:
-            self._left = left_over(Owner.of(self._credentials))
-            self._send_left_over(posting, HEAD_START)
+        _silence_http_logs()
+        with EventPoster(self._credentials) as posting:
+            self._left_over = open_left_over(Owner.of(self._credentials))
+            self._send_left_over(posting, LEFT_OVER_SECONDS)
             while not self.stopped:
-                if self._outbox.wait(0 if self._closing.is_set() else TICK):
+                if self._outbox.wait(0 if self._closing.is_set() else TICK_SECONDS):
                     if not self._send(posting, self._outbox) and self._closing.is_set():
                         break
                 elif self._closing.is_set():
@@ -80,69 +80,73 @@ class Sender:
                     self._send_left_over(posting, 0)
                 if time.monotonic() >= self._deadline:
                     break
-        if self._old is not None:
-            self._old.close()
+        if self._current is not None:
+            self._current.close()
 
-    def _send_left_over(self, posting: "Posting", seconds: float) -> None:
+    def _send_left_over(self, posting: "EventPoster", seconds: float) -> None:
         """Send left-over events: one batch, or as many as fit into `seconds`."""
         until = time.monotonic() + seconds
         while not self.stopped:
-            if self._old is None and (spool := next(self._left, None)) is not None:
-                self._old = spool
-            if self._old is None:
+            if self._current is None and (spool := next(self._left_over, None)) is not None:
+                self._current = spool
+            if self._current is None:
                 return
             with suppress(OSError):
-                sent = self._send(posting, self._old, tries=1)
-                if not sent and self._old.waiting:
+                sent = self._send(posting, self._current, max_attempts=1)
+                if not sent and self._current.waiting:
                     return  # Relay is away: new events are next
                 if sent and time.monotonic() >= min(until, self._deadline):
                     return
                 if sent:
                     continue
-            self._old.close()
-            self._old = None
+            self._current.close()
+            self._current = None
 
-    def _send(self, posting: "Posting", queue: Queue, tries: int | None = None) -> bool:
+    def _send(
+        self, posting: "EventPoster", queue: EventQueue, max_attempts: int | None = None
+    ) -> bool:
         """Send the next batch, with retries. Returns False if there is none or it was given up."""
-        from relay.client.posting import Away, Refused, pause_before
+        from relay.client.posting import Refused, RetryLater, pause_before
 
         attempt = 0
-        while lines := queue.head(self._most, BATCH_BYTES):
+        while lines := queue.head(self._batch_lines, BATCH_BYTES):
             answer = posting.many(lines)
-            if isinstance(answer, Away):
+            if isinstance(answer, RetryLater):
                 self.trouble = answer.why
                 attempt += 1
-                if tries is not None and attempt >= tries:
+                if max_attempts is not None and attempt >= max_attempts:
                     return False
                 closing = self._closing.is_set()
-                if not self._sleep(pause_before(attempt - 1, answer.after), answer.after is None):
+                if not self._sleep(
+                    pause_before(attempt - 1, answer.retry_after), answer.retry_after is None
+                ):
                     return False
                 if not closing and self._closing.is_set():
                     attempt = 0  # the last attempts begin with short pauses again
                 continue
-            if isinstance(answer, Refused) and not self._sift(answer, lines):
+            if isinstance(answer, Refused) and not self._handle_refusal(answer, lines):
                 return False
             if isinstance(answer, Refused) and len(lines) > 1:
                 continue
             queue.drop(lines)
             self.trouble = None
-            self._most = min(BATCH_LINES, self._most * 2)
+            self._batch_lines = min(BATCH_LINES, self._batch_lines * 2)
             return True
         return False
 
-    def _sift(self, answer: "Refused", lines: list[bytes]) -> bool:
+    def _handle_refusal(self, answer: "Refused", lines: list[bytes]) -> bool:
         """Handle a refusal: halve the batch, drop a single event, or stop for good."""
-        if not answer.of_the_events:
+        if not answer.is_event_error:
             self.stopped = True
             self.trouble = answer.why
             self._tell(answer.why)
             return False
         if len(lines) > 1:
-            self._most = max(1, len(lines) // 2)
+            self._batch_lines = max(1, len(lines) // 2)
             return True
         self.refused += 1
-        if not self._told_of_events:
-            self._told_of_events = True
+        if not self._event_refusal_reported:
+            self._event_refusal_reported = True
             self._tell(answer.why)
         return True
 
@@ -151,7 +155,7 @@ class Sender:
         until = time.monotonic() + seconds
         closing = self._closing.is_set()
         while (left := until - time.monotonic()) > 0:
-            self._outbox.age()
+            self._outbox.spill_old()
             if self._closing.is_set():
                 if not closing and may_end_early:
                     return True
@@ -159,19 +163,19 @@ class Sender:
                     return False
                 time.sleep(left)
             else:
-                self._closing.wait(min(left, TICK))
+                self._closing.wait(min(left, TICK_SECONDS))
         return True
 
 
-class _NotOurs(logging.Filter):
+class _WithoutSenderThread(logging.Filter):
     """Drops log records of this thread's HTTP client: LogHandler would send them without end."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.threadName != THREAD
+        return record.threadName != THREAD_NAME
 
 
-def _hush() -> None:
+def _silence_http_logs() -> None:
     for name in ("httpx", "httpcore"):
         logger = logging.getLogger(name)
-        if not any(isinstance(known, _NotOurs) for known in logger.filters):
-            logger.addFilter(_NotOurs())
+        if not any(isinstance(known, _WithoutSenderThread) for known in logger.filters):
+            logger.addFilter(_WithoutSenderThread())

@@ -19,12 +19,12 @@ import platformdirs
 
 from relay.client.credentials import Credentials
 
-FILE_MOST = 64 * 2**20  # a few hours of a build with much output
-FOLDER_MOST = 256 * 2**20  # of all files together
-RESERVE = 2**20  # beyond `FILE_MOST`, for starts and ends of tasks
-KEPT_FOR = 30 * 86_400  # older files are deleted
+MAX_FILE_BYTES = 64 * 2**20  # a few hours of a build with much output
+MAX_FOLDER_BYTES = 256 * 2**20  # of all files together
+RESERVE_BYTES = 2**20  # beyond `MAX_FILE_BYTES`, for starts and ends of tasks
+MAX_AGE_SECONDS = 30 * 86_400  # older files are deleted
 
-_PLACE = 20  # the first line: nineteen digits and a newline
+_POSITION_BYTES = 20  # the first line: nineteen digits and a newline
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class Spool:
 
     def add(self, line: bytes, *, important: bool = False) -> bool:
         """Append an event; returns False if the file is full. On OSError nothing is appended."""
-        if self._end + len(line) > self._room + (RESERVE if important else 0):
+        if self._end + len(line) > self._room + (RESERVE_BYTES if important else 0):
             return False
         written = os.pwrite(self._descriptor, line, self._end)
         if written < len(line):
@@ -101,21 +101,26 @@ def new_spool(owner: Owner, folder: Path | None = None) -> Spool:
     """Create a file for this process. Raises OSError."""
     folder = folder or spool_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    taken = sum(_size(path) for path in folder.glob("*.ndjson"))
+    used_bytes = sum(_size(path) for path in folder.glob("*.ndjson"))
     path = folder / f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.ndjson"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         head = msgspec.json.encode(owner) + b"\n"
-        os.pwrite(descriptor, b"%019d\n" % (_PLACE + len(head)) + head, 0)
+        os.pwrite(descriptor, b"%019d\n" % (_POSITION_BYTES + len(head)) + head, 0)
     except OSError:
         path.unlink(missing_ok=True)
         os.close(descriptor)
         raise
-    return Spool(path, descriptor, _PLACE + len(head), max(0, min(FILE_MOST, FOLDER_MOST - taken)))
+    return Spool(
+        path,
+        descriptor,
+        _POSITION_BYTES + len(head),
+        max(0, min(MAX_FILE_BYTES, MAX_FOLDER_BYTES - used_bytes)),
+    )
 
 
-def left_over(owner: Owner, folder: Path | None = None) -> Iterator[Spool]:
+def open_left_over(owner: Owner, folder: Path | None = None) -> Iterator[Spool]:
     """Open the files that ended processes left for this owner, the oldest first. Close each."""
     for path in sorted((folder or spool_folder()).glob("*.ndjson")):
         with suppress(OSError):
@@ -125,24 +130,24 @@ def left_over(owner: Owner, folder: Path | None = None) -> Iterator[Spool]:
 
 def _adopt(path: Path, owner: Owner) -> Spool | None:
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-    ours = False
+    adopted = False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: in use
         status = os.fstat(descriptor)
         if status.st_nlink == 0 or status.st_uid != os.getuid():
             return None  # just delivered by another process, or another user's
-        if time.time() - status.st_mtime > KEPT_FOR:
+        if time.time() - status.st_mtime > MAX_AGE_SECONDS:
             path.unlink(missing_ok=True)
             return None
-        place, head, *_ = os.pread(descriptor, 4096, 0).split(b"\n", 2)
+        position, head, *_ = os.pread(descriptor, 4096, 0).split(b"\n", 2)
         if msgspec.json.decode(head, type=Owner) != owner:
             return None
-        ours = True
-        return Spool(path, descriptor, max(int(place), _PLACE + len(head) + 1))
+        adopted = True
+        return Spool(path, descriptor, max(int(position), _POSITION_BYTES + len(head) + 1))
     except (ValueError, msgspec.MsgspecError):
         return None  # another kind of file, or not completely written
     finally:
-        if not ours:
+        if not adopted:
             os.close(descriptor)
 
 

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from relay.client.client import Client, NotDelivered, Outcome
-from relay.client.events import clean_id, task_name
+from relay.client.drafts import clean_id, new_task_id
 
-MESSAGE_MOST = 4_000  # characters of an exception's message: it is shown on a card
+MAX_MESSAGE = 4_000  # characters of an exception's message: it is shown on a card
 
 T = TypeVar("T")
 
@@ -33,7 +33,11 @@ class Task:
 
     def progress(self, fraction: float, message: str | None = None, **keys: Any) -> None:
         """Report progress from 0 to 1. Call it as often as you like: the rate is limited here."""
-        payload = {"progress": min(1.0, max(0.0, float(fraction))), **_said(message), **keys}
+        payload = {
+            "progress": min(1.0, max(0.0, float(fraction))),
+            **_message_field(message),
+            **keys,
+        }
         self._client.publish("task_progress", payload, self.task_id)
 
     def log(self, message: object, level: str | None = None, **keys: Any) -> None:
@@ -70,16 +74,16 @@ class Task:
         took = round(time.monotonic() - self._started, 3)
         self._client.publish(
             event_type,
-            {"title": self.title, **_said(message), "duration_s": took, **keys},
+            {"title": self.title, **_message_field(message), "duration_s": took, **keys},
             self.task_id,
         )
 
-    def _ended_with(self, exception: BaseException | None) -> None:
+    def _report_end(self, exception: BaseException | None) -> None:
         if exception is None or (isinstance(exception, SystemExit) and not exception.code):
             self.succeed()
         else:
-            said = f"{type(exception).__name__}: {exception}".removesuffix(": ")
-            self.fail(said[:MESSAGE_MOST])
+            text = f"{type(exception).__name__}: {exception}".removesuffix(": ")
+            self.fail(text[:MAX_MESSAGE])
 
     def _close(self, exception: BaseException | None) -> None:
         if not self._owns_client:
@@ -100,7 +104,7 @@ class Task:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._ended_with(exception)
+        self._report_end(exception)
         self._close(exception)
 
     async def __aenter__(self) -> "Task":
@@ -115,7 +119,7 @@ class Task:
         """Close the client in a thread, for a bounded time, also when cancelled."""
         import anyio
 
-        self._ended_with(exception)
+        self._report_end(exception)
         if self._owns_client:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._close, exception)
@@ -137,11 +141,11 @@ def task(
     """
     return Task(
         title,
-        clean_id(task_id) if task_id else task_name(title),
+        clean_id(task_id) if task_id else new_task_id(title),
         client or Client(url, token, strict=strict),
         owns_client=client is None,
     )
 
 
-def _said(message: str | None) -> dict[str, str]:
+def _message_field(message: str | None) -> dict[str, str]:
     return {} if message is None else {"message": str(message)}

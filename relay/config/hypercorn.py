@@ -16,16 +16,16 @@ _SET_BY_CODE = {
     name for name, it in vars(Config).items() if isinstance(it, property) and it.fset is not None
 }
 _ANNOTATED = {name for name in Config.__annotations__ if not name.startswith("_")}
-_KNOWN = {*_DEFAULTS, *_SET_BY_CODE, *_ANNOTATED}
+_KNOWN_KEYS = {*_DEFAULTS, *_SET_BY_CODE, *_ANNOTATED}
 
 
-def read_strictly(path: Path) -> Config:
+def read_hypercorn_config(path: Path) -> Config:
     """Read Hypercorn's configuration. Raises OSError, or ValueError that explains what is wrong."""
     given = tomllib.loads(path.read_text(encoding="utf-8"))
     for key, value in given.items():
-        if key not in _KNOWN:
-            near = get_close_matches(key, _KNOWN, 1)
-            raise ValueError(f"unknown key {key}" + (f" (meant: {near[0]}?)" if near else ""))
+        if key not in _KNOWN_KEYS:
+            matches = get_close_matches(key, _KNOWN_KEYS, 1)
+            raise ValueError(f"unknown key {key}" + (f" (meant: {matches[0]}?)" if matches else ""))
         _check(key, value, _DEFAULTS.get(key))
     return Config.from_mapping(given)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
-MIN_SECRET = 32  # bytes: HS256 requires them of its key (RFC 7518, section 3.2)
+MIN_SECRET_BYTES = 32  # bytes: HS256 requires them of its key (RFC 7518, section 3.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ def setting(
     return field(default=default, metadata=metadata, repr=not secret)
 
 
-def read(
-    declared: "Sequence[Field[Any]]", environ: Mapping[str, str], chosen: Mapping[str, Any]
+def read_settings(
+    declared: "Sequence[Field[Any]]", environ: Mapping[str, str], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Read the given values, by field. `chosen` takes precedence. Raises SettingError."""
+    """Read the given values, by field. `overrides` takes precedence. Raises SettingError."""
     fields = {it.name: it for it in declared}
     values: dict[str, Any] = {}
     for it in declared:
@@ -56,7 +56,7 @@ def read(
     if "bind" not in values and (port := environ.get("PORT", "")):
         # hosting platforms set PORT, and connect from outside
         values["bind"] = _parsed(fields["bind"], f"0.0.0.0:{port}", "PORT")
-    for key, value in chosen.items():
+    for key, value in overrides.items():
         if value is not None:
             values[key] = _parsed(fields[key], str(value), f"--{key.replace('_', '-')}")
     return values
@@ -69,7 +69,7 @@ def _parsed(declared: "Field[Any]", text: str, name: str) -> Any:
         raise SettingError(f"{name} {error}") from None
 
 
-def one_of(*words: str) -> Callable[[str], str]:
+def choice(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if (word := text.strip().lower()) not in words:
             raise ValueError(f"must be one of {', '.join(words)}")
@@ -78,8 +78,8 @@ def one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
-def on_off(text: str) -> bool:
-    return one_of("on", "off")(text) == "on"
+def boolean(text: str) -> bool:
+    return choice("on", "off")(text) == "on"
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -227,8 +227,8 @@ def signing_keys(text: str) -> tuple[SigningKey, ...]:
         kid, separator, secret = part.partition(":")
         if not separator or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", kid):
             raise ValueError("must be kid:secret pairs separated by commas")
-        if len(secret.encode()) < MIN_SECRET:
-            raise ValueError(f"has a secret ({kid}) shorter than {MIN_SECRET} bytes")
+        if len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"has a secret ({kid}) shorter than {MIN_SECRET_BYTES} bytes")
         keys.append(SigningKey(kid, secret.encode()))
     if not keys:
         raise ValueError("contains no key")
@@ -254,7 +254,7 @@ def postgres_address(text: str) -> str:
     return text.strip()
 
 
-def bearer(text: str) -> str:
+def bearer_token(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]{16,512}", text):
         raise ValueError("must be 16 to 512 printable characters without spaces")
     return text

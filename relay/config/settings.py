@@ -15,19 +15,19 @@ from relay.config.parsers import (
     SettingError,
     SigningKey,
     base_url,
-    bearer,
+    bearer_token,
     bind,
+    boolean,
+    choice,
     days,
     duration,
     folder,
     integer,
-    on_off,
-    one_of,
     optional_duration,
     origins,
     postgres_address,
     rate,
-    read,
+    read_settings,
     sentry_dsn,
     signing_keys,
     size,
@@ -79,11 +79,11 @@ class Settings:
         shown="generated", secret=True,
     )  # fmt: skip
     open_signup: bool = _setting(
-        "RELAY_OPEN_SIGNUP", on_off, True, "on or off",
+        "RELAY_OPEN_SIGNUP", boolean, True, "on or off",
         "anyone who can reach Relay may create a user; off: only `relay user create`", shown="on",
     )  # fmt: skip
     metrics_token: str | None = _setting(
-        "RELAY_METRICS_TOKEN", bearer, None, "bearer token",
+        "RELAY_METRICS_TOKEN", bearer_token, None, "bearer token",
         "without it, only clients on loopback may read /metrics", shown="none", secret=True,
     )  # fmt: skip
 
@@ -99,7 +99,7 @@ class Settings:
         shown="DATABASE_URL", secret=True,
     )  # fmt: skip
     auto_migrate: bool = _setting(
-        "RELAY_AUTO_MIGRATE", on_off, True, "on or off",
+        "RELAY_AUTO_MIGRATE", boolean, True, "on or off",
         "a new version starts without a manual step; off: run `relay migrate` first", shown="on",
     )  # fmt: skip
     database_connections: int = _setting(
@@ -184,7 +184,7 @@ class Settings:
 
     # -- rate limits, each counted per process
     rate_limits: bool = _setting(
-        "RELAY_RATE_LIMITS", on_off, True, "on or off",
+        "RELAY_RATE_LIMITS", boolean, True, "on or off",
         "one client cannot use up a shared service; off: benchmarks, trusted networks", shown="on",
     )  # fmt: skip
     rate_events_per_token: Rate = _setting(
@@ -240,7 +240,7 @@ class Settings:
         " shorter than the 30 s after which proxies cut silent connections", shown="20 s",
     )  # fmt: skip
     log_level: str = _setting(
-        "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info",
+        "LOG_LEVEL", choice("debug", "info", "warning", "error"), "info",
         "debug, info, warning, error", "changes and problems, but not each request", shown="info",
     )  # fmt: skip
     sentry_dsn: str | None = _setting(
@@ -250,23 +250,23 @@ class Settings:
     )  # fmt: skip
 
     @property
-    def beat(self) -> float:
+    def heartbeat_interval(self) -> float:
         """The heartbeat in seconds; the default is lowered to half the idle timeout."""
         return min(self.heartbeat, self.idle_timeout / 2)
 
     @classmethod
-    def load(cls, environ: Mapping[str, str], **chosen: Any) -> Self:
-        """Read the environment; `chosen` (by field) takes precedence. Raises SettingError.
+    def load(cls, environ: Mapping[str, str], **overrides: Any) -> Self:
+        """Read the environment; `overrides` (by field) takes precedence. Raises SettingError.
 
         An empty variable counts as unset, because some hosts cannot unset one.
         """
-        values = read(dataclasses.fields(cls), environ, chosen)
+        values = read_settings(dataclasses.fields(cls), environ, overrides)
         settings = cls(**values)
         settings._check()
-        if "heartbeat" in values and settings.beat < settings.heartbeat:
+        if "heartbeat" in values and settings.heartbeat_interval < settings.heartbeat:
             raise SettingError(
                 "RELAY_HEARTBEAT must be at most half of RELAY_IDLE_TIMEOUT,"
-                f" {settings.beat:g} s: clients need time to answer"
+                f" {settings.heartbeat_interval:g} s: clients need time to answer"
             )
         return settings
 

@@ -13,7 +13,7 @@ MAX_COMMIT_EVENTS = 1_000  # in one commit: about 10 ms of the database's time
 MAX_COMMIT_BYTES = 4 * 2**20  # payload bytes in one commit
 
 
-class Waiting:
+class AppendRequest:
     """One request's events until their commit, and its outcome: receipts or a problem."""
 
     __slots__ = ("done", "events", "problem", "receipts", "size", "user_id")
@@ -27,89 +27,89 @@ class Waiting:
         self.problem: Problem | None = None
 
 
-class Queue:
+class AppendQueue:
     """`events` and payload `bytes` count all requests that wait or are being committed."""
 
-    def __init__(self, most_events: int, most_bytes: int) -> None:
-        self._most_events = most_events
-        self._most_bytes = most_bytes
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
         self.events = 0
         self.bytes = 0
-        self._waiting: dict[Waiting, None] = {}
+        self._pending: dict[AppendRequest, None] = {}
         self._committing: set[UUID] = set()
-        self._news = trio.Event()
+        self._changed = trio.Event()
         self._closed = False
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether no request waits and none is being committed."""
-        return not (self._waiting or self._committing)
+        return not (self._pending or self._committing)
 
-    def enter(self, waiting: Waiting) -> None:
-        """Reserve space for a request until `leave`. Raises JournalFull or Draining."""
+    def reserve(self, request: AppendRequest) -> None:
+        """Reserve space for a request until `release`. Raises JournalFull or Draining."""
         if self._closed:
             raise Draining()
-        events, size = self.events + len(waiting.events), self.bytes + waiting.size
-        if events > self._most_events or size > self._most_bytes:
+        events, size = self.events + len(request.events), self.bytes + request.size
+        if events > self._max_events or size > self._max_bytes:
             metrics.journal_full.inc()
             raise JournalFull()
         self.events, self.bytes = events, size
 
-    def put(self, waiting: Waiting) -> None:
-        """Queue a request, after `enter`, for the next commit."""
-        self._waiting[waiting] = None
-        self._news.set()
+    def put(self, request: AppendRequest) -> None:
+        """Queue a request, after `reserve`, for the next commit."""
+        self._pending[request] = None
+        self._changed.set()
 
-    def leave(self, waiting: Waiting) -> None:
+    def release(self, request: AppendRequest) -> None:
         """Release a request's space. A request that no commit has taken yet is dropped."""
-        self.events -= len(waiting.events)
-        self.bytes -= waiting.size
-        self._waiting.pop(waiting, None)
-        if self._closed:  # `ready` may wait for the last request
-            self._news.set()
+        self.events -= len(request.events)
+        self.bytes -= request.size
+        self._pending.pop(request, None)
+        if self._closed:  # `wait_for_batch` may wait for the last request
+            self._changed.set()
 
     def close(self) -> None:
         """Refuse new requests; those that wait can still be taken."""
         self._closed = True
-        self._news.set()
+        self._changed.set()
 
-    async def ready(self) -> bool:
+    async def wait_for_batch(self) -> bool:
         """Wait until there is a batch to take. Returns False once closed and all is committed."""
-        while not any(waiting.user_id not in self._committing for waiting in self._waiting):
-            if self._closed and self.idle:
+        while not any(request.user_id not in self._committing for request in self._pending):
+            if self._closed and self.is_idle:
                 return False
-            self._news = trio.Event()
-            await self._news.wait()
+            self._changed = trio.Event()
+            await self._changed.wait()
         return True
 
-    def take(self) -> list[Waiting]:
-        """Take the requests for the next commit. Call `committed` when it has ended.
+    def take(self) -> list[AppendRequest]:
+        """Take the requests for the next commit. Call `finish` when it has ended.
 
         Requests of a user with a commit under way stay queued: a user's commits run one after the
         other, so that they end in the order of the events.
         """
-        batch: list[Waiting] = []
+        batch: list[AppendRequest] = []
         events = size = 0
-        for waiting in self._waiting:
-            if waiting.user_id in self._committing:
+        for request in self._pending:
+            if request.user_id in self._committing:
                 continue
-            batch.append(waiting)
-            events += len(waiting.events)
-            size += waiting.size
+            batch.append(request)
+            events += len(request.events)
+            size += request.size
             if events >= MAX_COMMIT_EVENTS or size >= MAX_COMMIT_BYTES:
                 break
-        for waiting in batch:
-            del self._waiting[waiting]
-        self._committing.update([waiting.user_id for waiting in batch])
+        for request in batch:
+            del self._pending[request]
+        self._committing.update([request.user_id for request in batch])
         return batch
 
-    def take_alone(self, waiting: Waiting) -> list[Waiting]:
-        """Take a request right after `enter`, without queueing it; only while `idle`."""
-        self._committing.add(waiting.user_id)
-        return [waiting]
+    def take_single(self, request: AppendRequest) -> list[AppendRequest]:
+        """Take a request right after `reserve`, without queueing it; only while `is_idle`."""
+        self._committing.add(request.user_id)
+        return [request]
 
-    def committed(self, batch: list[Waiting]) -> None:
+    def finish(self, batch: list[AppendRequest]) -> None:
         """Note that this batch's commit has ended, successfully or not."""
-        self._committing.difference_update([waiting.user_id for waiting in batch])
-        if self._waiting or self._closed:
-            self._news.set()
+        self._committing.difference_update([request.user_id for request in batch])
+        if self._pending or self._closed:
+            self._changed.set()

@@ -19,7 +19,7 @@ import uvloop
 
 T = TypeVar("T")
 
-PARTING = 1.0  # for the driver's own tasks to end when the loop does
+TASK_END_TIMEOUT_SECONDS = 1.0  # for the driver's own tasks to end when the loop does
 
 log = structlog.get_logger("relay.database")
 
@@ -115,7 +115,7 @@ async def _end_tasks() -> None:
     for task in others:
         task.cancel()
     if others:
-        await asyncio.wait(others, timeout=PARTING)
+        await asyncio.wait(others, timeout=TASK_END_TIMEOUT_SECONDS)
 
 
 def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

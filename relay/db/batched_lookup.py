@@ -9,77 +9,77 @@ from typing import Generic, TypeVar
 
 import trio
 
-from relay.db.pool import UNANSWERED
+from relay.db.pool import DATABASE_ERRORS
 from relay.errors import DatabaseAway
 
-QUERIES = 2  # so that a connection that hangs does not delay all lookups
-BESIDE = 0.01  # after this time the next query starts beside the one under way
-MOST_KEYS = 256  # in one query
+MAX_CONCURRENT_QUERIES = 2  # so that a connection that hangs does not delay all lookups
+OVERLAP_AFTER_SECONDS = 0.01  # after this time the next query starts beside the one under way
+MAX_KEYS = 256  # in one query
 
 Key = TypeVar("Key")
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
-class _Asked(Generic[Found]):
+class _PendingLookup(Generic[Value]):
     """The pending lookup of one key; `failure` is the error of its query."""
 
-    __slots__ = ("answered", "failure", "found")
+    __slots__ = ("done", "failure", "value")
 
     def __init__(self) -> None:
-        self.answered = trio.Event()
-        self.found: Found | None = None
+        self.done = trio.Event()
+        self.value: Value | None = None
         self.failure: Exception | None = None
 
 
-class SharedQuery(Generic[Key, Found]):
+class BatchedLookup(Generic[Key, Value]):
     """Looks up keys with `select`, while `run` runs.
 
     The bounds on streams and requests bound the number of pending lookups, too.
     """
 
-    def __init__(self, select: Callable[[list[Key]], Awaitable[dict[Key, Found]]]) -> None:
+    def __init__(self, select: Callable[[list[Key]], Awaitable[dict[Key, Value]]]) -> None:
         self._select = select
-        self._asked: dict[Key, _Asked[Found]] = {}
-        self._news = trio.Event()
-        self._free = trio.Semaphore(QUERIES)
+        self._pending: dict[Key, _PendingLookup[Value]] = {}
+        self._changed = trio.Event()
+        self._free = trio.Semaphore(MAX_CONCURRENT_QUERIES)
 
-    async def find(self, key: Key) -> Found | None:
+    async def find(self, key: Key) -> Value | None:
         """Look up one key, as of now or later; None if it does not exist. Raises DatabaseAway."""
-        asked = self._asked.get(key)
-        if asked is None:
-            asked = self._asked[key] = _Asked()
-            self._news.set()
-        await asked.answered.wait()
-        if asked.failure is not None:
-            raise DatabaseAway() from asked.failure
-        return asked.found
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._pending[key] = _PendingLookup()
+            self._changed.set()
+        await pending.done.wait()
+        if pending.failure is not None:
+            raise DatabaseAway() from pending.failure
+        return pending.value
 
     async def run(self) -> None:
         """Run queries for pending lookups until cancelled."""
         async with trio.open_nursery() as queries:
             while True:
                 await self._free.acquire()
-                while not self._asked:
-                    self._news = trio.Event()
-                    await self._news.wait()
-                keys = list(self._asked)[:MOST_KEYS]
+                while not self._pending:
+                    self._changed = trio.Event()
+                    await self._changed.wait()
+                keys = list(self._pending)[:MAX_KEYS]
                 done = trio.Event()
-                asked = {key: self._asked.pop(key) for key in keys}
-                queries.start_soon(self._answer, asked, done)
-                with trio.move_on_after(BESIDE):
+                pending = {key: self._pending.pop(key) for key in keys}
+                queries.start_soon(self._answer, pending, done)
+                with trio.move_on_after(OVERLAP_AFTER_SECONDS):
                     await done.wait()
 
-    async def _answer(self, asked: dict[Key, _Asked[Found]], done: trio.Event) -> None:
+    async def _answer(self, pending: dict[Key, _PendingLookup[Value]], done: trio.Event) -> None:
         failure: Exception | None = None
-        results: dict[Key, Found] = {}
+        results: dict[Key, Value] = {}
         try:
-            results = await self._select(list(asked))
-        except UNANSWERED as error:
+            results = await self._select(list(pending))
+        except DATABASE_ERRORS as error:
             # Lookups that came meanwhile fail, too, rather than wait for a second timeout.
-            failure, asked, self._asked = error, asked | self._asked, {}
+            failure, pending, self._pending = error, pending | self._pending, {}
         finally:
             self._free.release()
             done.set()
-        for key, one in asked.items():
-            one.found, one.failure = results.get(key), failure
-            one.answered.set()
+        for key, one in pending.items():
+            one.value, one.failure = results.get(key), failure
+            one.done.set()

@@ -15,9 +15,9 @@ from uuid import UUID
 import structlog
 import trio
 
-from relay.db.append import settle, statement
-from relay.db.append_queue import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, Queue, Waiting
-from relay.db.pages import Page, Stored, select_events, select_heads, select_page
+from relay.db.append import build_statement, record_outcome
+from relay.db.append_queue import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, AppendQueue, AppendRequest
+from relay.db.pages import EventPage, StoredEvent, select_events, select_heads, select_page
 from relay.db.pool import Database, Row, RowRefused, StatementFailed
 from relay.errors import (
     DatabaseAway,
@@ -26,14 +26,14 @@ from relay.errors import (
     Invalid,
     Problem,
 )
-from relay.events import Event, Head, NewEvent, Receipt
+from relay.events import Event, NewEvent, Receipt, StreamHead
 from relay.observability import metrics
 
-COMMITS = 4  # each on a connection of the pool
+MAX_CONCURRENT_COMMITS = 4  # each on a connection of the pool
 # Most commits end sooner, and few large commits cost less than many small ones.
 OVERLAP_AFTER_SECONDS = 0.01
 # Beside a commit this large the next one starts at once: it adds little cost.
-LARGE = 64
+LARGE_COMMIT_EVENTS = 64
 PAGE_EVENTS = 256  # in one read: as many as an inbox holds, so that no reader needs more memory
 PAGE_BYTES = 2**20
 
@@ -66,8 +66,8 @@ class Journal:
         self._recheck = recheck
         self._timeout = timeout
         self.disk_full = False  # set by `watch_disk`: events are refused while it is true
-        self._queue = Queue(queue_events, queue_bytes)
-        self._free = trio.Semaphore(COMMITS)
+        self._queue = AppendQueue(queue_events, queue_bytes)
+        self._free = trio.Semaphore(MAX_CONCURRENT_COMMITS)
         self._latest: _Commit | None = None
         self._readers = trio.CapacityLimiter(readers)
 
@@ -89,12 +89,12 @@ class Journal:
         try:
             async with trio.open_nursery() as commits:
                 task_status.started()
-                while await self._queue.ready():
+                while await self._queue.wait_for_batch():
                     if self._latest is not None:
-                        await self._latest.over_or_long()
+                        await self._latest.wait_until_ended_or_slow()
                     await self._free.acquire()
                     if batch := self._queue.take():
-                        commits.start_soon(self._carry_out, batch, self._begin(batch))
+                        commits.start_soon(self._run_commit, batch, self._begin(batch))
                     else:  # the requests that waited have been cancelled
                         self._free.release()
         finally:
@@ -114,111 +114,111 @@ class Journal:
         """
         if self.disk_full:
             raise DiskFull()
-        waiting = Waiting(user_id, events)
-        self._queue.enter(waiting)
+        request = AppendRequest(user_id, events)
+        self._queue.reserve(request)
         try:
-            if self._is_quiet():
-                batch = self._queue.take_alone(waiting)
+            if self._can_commit_alone():
+                batch = self._queue.take_single(request)
                 self._free.acquire_nowait()  # no commit is under way, so this does not block
                 with trio.CancelScope(shield=True):  # the statement has a timeout of its own
-                    await self._carry_out(batch, self._begin(batch))
+                    await self._run_commit(batch, self._begin(batch))
             else:
-                self._queue.put(waiting)
+                self._queue.put(request)
                 with trio.move_on_after(self._timeout):
-                    await waiting.done.wait()
+                    await request.done.wait()
         finally:
-            self._queue.leave(waiting)
-        if not waiting.done.is_set():
+            self._queue.release(request)
+        if not request.done.is_set():
             raise DatabaseAway()
-        if waiting.problem is not None:
-            raise waiting.problem
-        return waiting.receipts
+        if request.problem is not None:
+            raise request.problem
+        return request.receipts
 
-    def _is_quiet(self) -> bool:
+    def _can_commit_alone(self) -> bool:
         """Whether no request waits or commits, and the last commit had a single request.
 
         After a larger commit the next requests are likely to come together. If the first of them
         committed alone, the others would wait for its commit and its successor for theirs: two
         commits where one is enough.
         """
-        return self._queue.idle and (self._latest is None or self._latest.of_one)
+        return self._queue.is_idle and (self._latest is None or self._latest.is_single)
 
-    def _begin(self, batch: list[Waiting]) -> "_Commit":
+    def _begin(self, batch: list[AppendRequest]) -> "_Commit":
         self._latest = _Commit(batch)
         return self._latest
 
-    async def _carry_out(self, batch: list[Waiting], commit: "_Commit") -> None:
+    async def _run_commit(self, batch: list[AppendRequest], commit: "_Commit") -> None:
         """Run one commit, then release the place that was acquired for it in `_free`."""
         try:
             await self._commit(batch)
         finally:
-            self._queue.committed(batch)
+            self._queue.finish(batch)
             self._free.release()
-            commit.over.set()
+            commit.finished.set()
 
-    async def _commit(self, batch: list[Waiting]) -> None:
+    async def _commit(self, batch: list[AppendRequest]) -> None:
         started = trio.current_time()
         try:
             rows = await self._append_events(batch)
         except DatabaseAway:
             metrics.commit_failures.inc()
-            self._refuse(batch, DatabaseAway)
-            for user_id in {waiting.user_id for waiting in batch}:
+            self._fail(batch, DatabaseAway)
+            for user_id in {request.user_id for request in batch}:
                 self._recheck(user_id, None)
             return
         except RowRefused:
             # Commit each request by itself, so that only those with refused data fail.
             if len(batch) > 1:
-                for waiting in batch:
-                    await self._commit([waiting])
+                for request in batch:
+                    await self._commit([request])
                 return
             log.warning("row_refused")  # without the driver's message, which quotes the payload
-            self._refuse(batch, Invalid)
+            self._fail(batch, Invalid)
             return
         except StatementFailed as error:  # not the data: the schema or Relay's rights in it
             metrics.commit_failures.inc()
             log.error("commit_refused", error=type(error.__cause__).__name__)
-            self._refuse(batch, Internal)
+            self._fail(batch, Internal)
             return
         ended = trio.current_time()
-        self._hand_over(batch, rows)
+        self._deliver_new(batch, rows)
         metrics.commit_seconds.observe(ended - started)
-        metrics.commit_events.observe(sum([len(waiting.events) for waiting in batch]))
+        metrics.commit_events.observe(sum([len(request.events) for request in batch]))
 
-    async def _append_events(self, batch: list[Waiting]) -> list[Row]:
-        return await self._database.fetch_steadily(*statement(batch))
+    async def _append_events(self, batch: list[AppendRequest]) -> list[Row]:
+        return await self._database.fetch_pinned(*build_statement(batch))
 
-    def _hand_over(self, batch: list[Waiting], rows: list[Row]) -> None:
+    def _deliver_new(self, batch: list[AppendRequest], rows: list[Row]) -> None:
         """Deliver the new events of each user, then complete the requests."""
         fresh: dict[UUID, list[Event]] = {}
-        repeated: list[Waiting] = []
-        for waiting, row in zip(batch, rows, strict=True):
-            new = settle(waiting, row)
-            fresh.setdefault(waiting.user_id, []).extend(new)
-            if len(new) < len(waiting.receipts):
-                repeated.append(waiting)
+        repeated: list[AppendRequest] = []
+        for request, row in zip(batch, rows, strict=True):
+            new = record_outcome(request, row)
+            fresh.setdefault(request.user_id, []).extend(new)
+            if len(new) < len(request.receipts):
+                repeated.append(request)
         for user_id, events in fresh.items():
             if events:
                 self._deliver(user_id, events)
-        for waiting in repeated:
-            furthest = max([receipt.seq for receipt in waiting.receipts if receipt.duplicate])
-            self._recheck(waiting.user_id, furthest)
-        for waiting in batch:
-            waiting.done.set()
+        for request in repeated:
+            furthest = max([receipt.seq for receipt in request.receipts if receipt.duplicate])
+            self._recheck(request.user_id, furthest)
+        for request in batch:
+            request.done.set()
 
     @staticmethod
-    def _refuse(batch: list[Waiting], problem: type[Problem]) -> None:
-        for waiting in batch:
-            waiting.problem = problem()
-            waiting.done.set()
+    def _fail(batch: list[AppendRequest], problem: type[Problem]) -> None:
+        for request in batch:
+            request.problem = problem()
+            request.done.set()
 
-    async def heads(self, user_ids: list[UUID]) -> dict[UUID, Head]:
+    async def heads(self, user_ids: list[UUID]) -> dict[UUID, StreamHead]:
         """The heads of these users' streams; users that do not exist are left out."""
         return await select_heads(self._database, user_ids)
 
     async def read(
-        self, user_id: UUID, after: int, limit: int = PAGE_EVENTS, most_bytes: int = PAGE_BYTES
-    ) -> Page:
+        self, user_id: UUID, after: int, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> EventPage:
         """Read the next stored events after seq `after`: at least one if there is one.
 
         Only some readers read at a time, so that many that reconnect leave database connections
@@ -230,11 +230,11 @@ class Journal:
         if in_line.cancelled_caught:
             raise DatabaseAway()
         try:
-            return await select_page(self._database, user_id, after, limit, most_bytes)
+            return await select_page(self._database, user_id, after, limit, max_bytes)
         finally:
             self._readers.release()
 
-    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Stored]]:
+    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[StoredEvent]]:
         """Read the next events of each of these streams, in one query for all.
 
         They are at most as many together as one commit may hold. Raises DatabaseAway.
@@ -245,15 +245,15 @@ class Journal:
 class _Commit:
     """A commit under way."""
 
-    __slots__ = ("_long_at", "of_one", "over")
+    __slots__ = ("_slow_at", "finished", "is_single")
 
-    def __init__(self, batch: list[Waiting]) -> None:
-        large = sum([len(waiting.events) for waiting in batch]) >= LARGE
-        self.of_one = len(batch) == 1
-        self.over = trio.Event()
-        self._long_at = trio.current_time() + (0.0 if large else OVERLAP_AFTER_SECONDS)
+    def __init__(self, batch: list[AppendRequest]) -> None:
+        large = sum([len(request.events) for request in batch]) >= LARGE_COMMIT_EVENTS
+        self.is_single = len(batch) == 1
+        self.finished = trio.Event()
+        self._slow_at = trio.current_time() + (0.0 if large else OVERLAP_AFTER_SECONDS)
 
-    async def over_or_long(self) -> None:
+    async def wait_until_ended_or_slow(self) -> None:
         """Wait until the next commit may begin: this one has ended, or takes long."""
-        with trio.move_on_at(self._long_at):
-            await self.over.wait()
+        with trio.move_on_at(self._slow_at):
+            await self.finished.wait()

@@ -10,13 +10,13 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from relay.db.pool import UNANSWERED, Connection, Database
+from relay.db.pool import DATABASE_ERRORS, Database, DatabaseConnection
 from relay.observability import metrics
 
-NAME = "relay listening"
-PROBE = 2.0  # seconds; a broken network path does not close the connection
-ANSWER = 2.0  # for the answer to a probe, and for a new connection
-PAUSE = 0.1, 2.0  # between two tries to connect, at first and at most
+APPLICATION_NAME = "relay listening"
+PROBE_INTERVAL = 2.0  # seconds; a broken network path does not close the connection
+ANSWER_TIMEOUT_SECONDS = 2.0  # for the answer to a probe, and for a new connection
+RETRY_SECONDS = 0.1, 2.0  # between two tries to connect, at first and at most
 
 log = structlog.get_logger("relay.database")
 
@@ -26,30 +26,32 @@ async def listen(
     dsn: str,
     channel: str,
     *,
-    heard: Callable[[str], None],
-    standing: Callable[[], None],
+    on_payload: Callable[[str], None],
+    on_listening: Callable[[], None],
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Call `heard` with each payload, and `standing` each time LISTEN begins.
+    """Call `on_payload` with each payload, and `on_listening` each time LISTEN begins.
 
     Neither may raise. Runs until cancelled. It counts as started after the first try to connect,
     even if that failed.
     """
-    pause, outage, starting = PAUSE[0], False, True
+    pause, outage, starting = RETRY_SECONDS[0], False, True
     while True:
         try:
-            async with database.connection(dsn, NAME, timeout=ANSWER) as connection:
-                lost = await connection.listen(channel, heard)
+            async with database.connection(
+                dsn, APPLICATION_NAME, timeout=ANSWER_TIMEOUT_SECONDS
+            ) as connection:
+                lost = await connection.listen(channel, on_payload)
                 metrics.backplane_up.set(1)
-                standing()
+                on_listening()
                 if not starting:
                     metrics.backplane_reconnects.inc()
                     log.warning("listening_again")
                 else:
                     task_status.started()
-                pause, outage, starting = PAUSE[0], False, False
-                await _until_dead(connection, lost)
-        except UNANSWERED as error:
+                pause, outage, starting = RETRY_SECONDS[0], False, False
+                await _probe_until_lost(connection, lost)
+        except DATABASE_ERRORS as error:
             if not outage:  # logged once for each outage
                 log.warning("not_listening", error=repr(error.__cause__)[:300])
             outage = True
@@ -59,12 +61,12 @@ async def listen(
             task_status.started()
             starting = False
         await trio.sleep(pause * random.uniform(0.5, 1.5))
-        pause = min(pause * 2, PAUSE[1])
+        pause = min(pause * 2, RETRY_SECONDS[1])
 
 
-async def _until_dead(connection: Connection, lost: trio.Event) -> None:
+async def _probe_until_lost(connection: DatabaseConnection, lost: trio.Event) -> None:
     """Probe until the connection fails. Raises DatabaseAway then."""
     while True:
-        with trio.move_on_after(PROBE):
+        with trio.move_on_after(PROBE_INTERVAL):
             await lost.wait()
         await connection.fetch("SELECT 1")

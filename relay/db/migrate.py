@@ -12,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from relay.db.pool import Connection, Row, StatementFailed
+from relay.db.pool import DatabaseConnection, Row, StatementFailed
 
 # Any number that no other program uses for an advisory lock: "RELAY" in ASCII.
-_LOCK = 0x52_45_4C_41_59
+_ADVISORY_LOCK = 0x52_45_4C_41_59
 
-_TIMEOUT = 600  # seconds one migration, or the wait for another process's, may take
+_TIMEOUT_SECONDS = 600  # seconds one migration, or the wait for another process's, may take
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 
@@ -42,7 +42,7 @@ class Migration:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedMigration:
     version: int
     name: str
     checksum: str
@@ -62,11 +62,11 @@ def load_migrations(folder: Path) -> list[Migration]:
     return found
 
 
-class _Fetching(Protocol):
+class _CanFetch(Protocol):
     async def fetch(self, sql: str, *args: object) -> list[Row]: ...
 
 
-async def applied_migrations(connection: _Fetching) -> list[Applied]:
+async def applied_migrations(connection: _CanFetch) -> list[AppliedMigration]:
     """The applied migrations as the database records them, in order; none if it is empty."""
     present = await connection.fetch("SELECT to_regclass('schema_migrations') IS NOT NULL AS yes")
     if not present[0]["yes"]:
@@ -74,11 +74,11 @@ async def applied_migrations(connection: _Fetching) -> list[Applied]:
     rows = await connection.fetch(
         "SELECT version, name, checksum, applied_at FROM schema_migrations ORDER BY version"
     )
-    return [Applied(**row) for row in rows]
+    return [AppliedMigration(**row) for row in rows]
 
 
-def pending(
-    migrations: list[Migration], applied: list[Applied], *, newer: bool = False
+def pending_migrations(
+    migrations: list[Migration], applied: list[AppliedMigration], *, newer: bool = False
 ) -> list[Migration]:
     """The migrations still to be applied. Raises MigrationError if the history differs.
 
@@ -99,13 +99,13 @@ def pending(
     return migrations[len(applied) :]
 
 
-async def migrate(connection: Connection, migrations: list[Migration]) -> list[Migration]:
+async def migrate(connection: DatabaseConnection, migrations: list[Migration]) -> list[Migration]:
     """Apply the pending migrations and return them.
 
     A migration that fails changes nothing. Raises MigrationError.
     """
     # On any error the caller closes the connection, which releases the lock.
-    await connection.execute(f"SELECT pg_advisory_lock({_LOCK})", timeout=_TIMEOUT)
+    await connection.execute(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})", timeout=_TIMEOUT_SECONDS)
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations ("
         " version integer PRIMARY KEY,"
@@ -113,13 +113,13 @@ async def migrate(connection: Connection, migrations: list[Migration]) -> list[M
         " checksum text NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    todo = pending(migrations, await applied_migrations(connection))
+    todo = pending_migrations(migrations, await applied_migrations(connection))
     for migration in todo:
         try:
-            await connection.execute(_script(migration), timeout=_TIMEOUT)
+            await connection.execute(_script(migration), timeout=_TIMEOUT_SECONDS)
         except StatementFailed as error:
             raise MigrationError(f"{migration.file} failed, nothing changed: {error}") from error
-    await connection.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+    await connection.execute(f"SELECT pg_advisory_unlock({_ADVISORY_LOCK})")
     return todo
 
 

@@ -8,19 +8,19 @@ from uuid import UUID
 
 from relay.db.pool import Database
 from relay.errors import InvalidToken
-from relay.events import Cursor, Head
+from relay.events import Cursor, StreamHead
 
-MORE_THAN_FAIR = 4  # times its fair share that one of many users may get of one read
+MAX_FAIR_SHARES = 4  # times its fair share that one of many users may get of one read
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EventPage:
     """Successive events of a stream, and the stream's head in the same snapshot.
 
     `texts` are the JSON of the events with the seqs `first`, `first + 1`, ….
     """
 
-    head: Head
+    head: StreamHead
     first: int
     texts: list[bytes]
 
@@ -30,7 +30,7 @@ class Page:
         return str(Cursor(self.head.epoch, self.first + len(self.texts) - 1))
 
 
-class Stored(NamedTuple):
+class StoredEvent(NamedTuple):
     """One event read from the database; `text` is its JSON for readers."""
 
     epoch: str
@@ -39,37 +39,39 @@ class Stored(NamedTuple):
     received_at: datetime
 
 
-async def select_heads(database: Database, user_ids: list[UUID]) -> dict[UUID, Head]:
+async def select_heads(database: Database, user_ids: list[UUID]) -> dict[UUID, StreamHead]:
     """The heads of these users' streams; users that do not exist are left out."""
     rows = await database.fetch(
         "SELECT user_id, epoch, oldest_seq, last_seq FROM users WHERE user_id = ANY ($1)",
         user_ids,
     )
-    return {user_id: Head(*head) for user_id, *head in rows}
+    return {user_id: StreamHead(*head) for user_id, *head in rows}
 
 
 async def select_page(
-    database: Database, user_id: UUID, after: int, most_events: int, most_bytes: int
-) -> Page:
+    database: Database, user_id: UUID, after: int, max_events: int, max_bytes: int
+) -> EventPage:
     """Read the next events of one stream. Raises InvalidToken when the user no longer exists."""
-    row = await database.fetchrow(_PAGE, user_id, after, most_events, most_bytes)
+    row = await database.fetchrow(_PAGE, user_id, after, max_events, max_bytes)
     if row is None:
         raise InvalidToken("The user is gone.", reason="revoked")
     epoch, oldest, last, first, lines = row
-    return Page(Head(epoch, oldest, last), first or 0, lines.split(b"\n") if lines else [])
+    return EventPage(
+        StreamHead(epoch, oldest, last), first or 0, lines.split(b"\n") if lines else []
+    )
 
 
 async def select_events(
-    database: Database, after: Mapping[UUID, int], most_events: int, most_bytes: int
-) -> dict[UUID, list[Stored]]:
+    database: Database, after: Mapping[UUID, int], max_events: int, max_bytes: int
+) -> dict[UUID, list[StoredEvent]]:
     """Read the next events of each of these streams; the bounds are for all of them together."""
-    each = min(most_events, MORE_THAN_FAIR * most_events // max(1, len(after)) + 1)
+    each = min(max_events, MAX_FAIR_SHARES * max_events // max(1, len(after)) + 1)
     rows = await database.fetch(
-        _NEXT, list(after), list(after.values()), most_events, most_bytes, each
+        _NEXT, list(after), list(after.values()), max_events, max_bytes, each
     )
-    found: dict[UUID, list[Stored]] = {}
+    found: dict[UUID, list[StoredEvent]] = {}
     for user_id, *stored in rows:
-        found.setdefault(user_id, []).append(Stored(*stored))
+        found.setdefault(user_id, []).append(StoredEvent(*stored))
     return found
 
 

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     Raw = asyncpg.Connection[asyncpg.Record]
 T = TypeVar("T")
 
-IDLE = 300.0  # as in the pool: a gateway may drop an idle connection
+MAX_IDLE_SECONDS = 300.0  # as in the pool: a gateway may drop an idle connection
 
 
-class Steady:
+class PinnedConnection:
     """Runs one statement at a time, on a connection that is opened when there is none."""
 
     def __init__(self, connect: Callable[[], Awaitable["Raw"]]) -> None:
         self._connect = connect
         self._connection: Raw | None = None
         self._used_at = 0.0
-        self.busy = False
+        self.is_busy = False
 
     @property
     def is_open(self) -> bool:
@@ -36,23 +36,23 @@ class Steady:
 
         Any error except refused data terminates the connection.
         """
-        self.busy, good = True, False
+        self.is_busy, keep = True, False
         try:
             async with asyncio.timeout(timeout):
-                connection = self._connection = await self._standing()
+                connection = self._connection = await self._open_connection()
                 result = await work(connection)
-            good = True
+            keep = True
             return result
         except (asyncpg.DataError, ValueError):  # data refused by the server or by the driver
-            good = True
+            keep = True
             raise
         finally:
-            self.busy, self._used_at = False, time.monotonic()
-            if not good:
+            self.is_busy, self._used_at = False, time.monotonic()
+            if not keep:
                 self.terminate()
 
-    async def _standing(self) -> "Raw":
-        if self._connection is not None and time.monotonic() - self._used_at > IDLE:
+    async def _open_connection(self) -> "Raw":
+        if self._connection is not None and time.monotonic() - self._used_at > MAX_IDLE_SECONDS:
             self.terminate()
         if self._connection is None or self._connection.is_closed():
             return await self._connect()

@@ -17,14 +17,14 @@ import trio
 from asyncpg.pool import PoolConnectionProxy
 
 from relay.db.asyncio_thread import Bridge, open_bridge
-from relay.db.pinned_connection import Steady
+from relay.db.pinned_connection import PinnedConnection
 from relay.errors import DatabaseAway
 
 T = TypeVar("T")
 Row = asyncpg.Record
 log = structlog.get_logger("relay.database")
 
-_AWAY = (
+_UNAVAILABLE_ERRORS = (
     OSError,
     TimeoutError,
     EOFError,
@@ -41,7 +41,7 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,  # 3D000: the database does not exist (any more)
 )
 
-RELEASE = 1.0  # for the server to acknowledge that a statement was cancelled
+RELEASE_TIMEOUT_SECONDS = 1.0  # for the server to acknowledge that a statement was cancelled
 
 
 class StatementFailed(Exception):
@@ -54,16 +54,16 @@ class RowRefused(StatementFailed):
 
 # Background tasks try again after these: outages end, and so does maintenance of a table. Ending
 # the process instead would close its streams and lose what it has in memory.
-UNANSWERED = (DatabaseAway, StatementFailed)
+DATABASE_ERRORS = (DatabaseAway, StatementFailed)
 
 
 @contextmanager
-def _translated() -> Any:
+def _translate_errors() -> Any:
     try:
         yield
     except asyncpg.DataError as error:
         raise RowRefused(str(error)) from error
-    except (*_AWAY, asyncio.CancelledError) as error:
+    except (*_UNAVAILABLE_ERRORS, asyncio.CancelledError) as error:
         if isinstance(error, ValueError):  # the driver could not encode an argument
             raise RowRefused(str(error)) from error
         log.debug("database_away", error=f"{type(error).__name__}: {error}"[:300])
@@ -72,7 +72,7 @@ def _translated() -> Any:
         raise StatementFailed(str(error)) from error
 
 
-class Connection:
+class DatabaseConnection:
     """One connection outside the pool, for what needs a session: migrations, locks, LISTEN."""
 
     def __init__(
@@ -87,27 +87,27 @@ class Connection:
 
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> None:
         """Run one statement, or a script of several if there are no arguments."""
-        with _translated():
+        with _translate_errors():
             await self._bridge.run(
                 partial(self._connection.execute, sql, *args, timeout=timeout or self._timeout)
             )
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
-        with _translated():
+        with _translate_errors():
             rows: list[Row] = await self._bridge.run(
                 partial(self._connection.fetch, sql, *args, timeout=self._timeout)
             )
             return rows
 
-    async def listen(self, channel: str, heard: Callable[[str], None]) -> trio.Event:
-        """Call `heard` with each payload on the channel, in order, in trio's thread.
+    async def listen(self, channel: str, on_payload: Callable[[str], None]) -> trio.Event:
+        """Call `on_payload` with each payload on the channel, in order, in trio's thread.
 
         The returned event is set when the connection ends. Later notifications are lost.
         """
         trio_token, lost = trio.lowlevel.current_trio_token(), trio.Event()
 
-        def hear(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-            trio_token.run_sync_soon(heard, str(payload))
+        def forward(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            trio_token.run_sync_soon(on_payload, str(payload))
 
         def end(_connection: object) -> None:
             trio_token.run_sync_soon(lost.set)
@@ -115,15 +115,15 @@ class Connection:
         async def begin() -> None:
             self._connection.add_termination_listener(end)
             async with asyncio.timeout(self._timeout):
-                await self._connection.add_listener(channel, hear)
+                await self._connection.add_listener(channel, forward)
 
-        with _translated():
+        with _translate_errors():
             await self._bridge.run(begin)
         return lost
 
 
 @asynccontextmanager
-async def connect(dsn: str, *, timeout: float) -> AsyncIterator[Connection]:
+async def connect(dsn: str, *, timeout: float) -> AsyncIterator[DatabaseConnection]:
     """Open a connection for the length of the block. Raises DatabaseAway."""
     async with open_bridge() as bridge, _connected(bridge, dsn, timeout) as connection:
         yield connection
@@ -132,14 +132,14 @@ async def connect(dsn: str, *, timeout: float) -> AsyncIterator[Connection]:
 @asynccontextmanager
 async def _connected(
     bridge: Bridge, dsn: str, timeout: float, name: str = "relay"
-) -> AsyncIterator[Connection]:
+) -> AsyncIterator[DatabaseConnection]:
     server_settings = {"application_name": name}
-    with _translated():
+    with _translate_errors():
         raw = await bridge.run(
             partial(asyncpg.connect, dsn, timeout=timeout, server_settings=server_settings)
         )
     try:
-        yield Connection(raw, bridge, timeout)
+        yield DatabaseConnection(raw, bridge, timeout)
     finally:
         # Without waiting for a clean end: the server notices the closed socket.
         with trio.CancelScope(shield=True):
@@ -153,26 +153,26 @@ class Database:
     """
 
     def __init__(
-        self, pool: "asyncpg.Pool[Row]", steady: Steady, bridge: Bridge, timeout: float
+        self, pool: "asyncpg.Pool[Row]", pinned: PinnedConnection, bridge: Bridge, timeout: float
     ) -> None:
         self._pool = pool
-        self._steady = steady
+        self._pinned = pinned
         self._bridge = bridge
         self._timeout = timeout
 
     @property
     def in_use(self) -> int:
         """The number of connections in use now."""
-        return self._pool.get_size() - self._pool.get_idle_size() + self._steady.busy
+        return self._pool.get_size() - self._pool.get_idle_size() + self._pinned.is_busy
 
     @property
     def open(self) -> int:
         """The number of open connections, in use or not."""
-        return self._pool.get_size() + self._steady.is_open
+        return self._pool.get_size() + self._pinned.is_open
 
     def connection(
         self, dsn: str, name: str, *, timeout: float
-    ) -> AbstractAsyncContextManager[Connection]:
+    ) -> AbstractAsyncContextManager[DatabaseConnection]:
         """Open a connection outside the pool, for what needs a session. Raises DatabaseAway.
 
         `name` is its `application_name` in `pg_stat_activity`.
@@ -182,11 +182,11 @@ class Database:
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         return await self._run(lambda connection: connection.fetch(sql, *args))
 
-    async def fetch_steadily(self, sql: str, *args: object) -> list[Row]:
+    async def fetch_pinned(self, sql: str, *args: object) -> list[Row]:
         """Like `fetch`, on the pinned connection if that is free. For frequent statements."""
-        with _translated():
+        with _translate_errors():
             return await self._bridge.run(
-                self._on_the_steady, lambda connection: connection.fetch(sql, *args)
+                self._on_pinned_connection, lambda connection: connection.fetch(sql, *args)
             )
 
     async def fetchrow(self, sql: str, *args: object) -> Row | None:
@@ -200,27 +200,27 @@ class Database:
         return await self._run(lambda connection: connection.execute(sql, *args))
 
     async def _run(self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]) -> T:
-        with _translated():
-            return await self._bridge.run(self._on_a_connection, work)
+        with _translate_errors():
+            return await self._bridge.run(self._on_pool_connection, work)
 
-    async def _on_the_steady(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        if self._steady.busy:
-            return await self._on_a_connection(work)
-        return await self._steady.run(work, self._timeout)
+    async def _on_pinned_connection(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        if self._pinned.is_busy:
+            return await self._on_pool_connection(work)
+        return await self._pinned.run(work, self._timeout)
 
-    async def _on_a_connection(
+    async def _on_pool_connection(
         self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]
     ) -> T:
         """Run `work` with one timeout for all: waiting for a connection, opening it, the work."""
-        async with asyncio.timeout(self._timeout) as patience:
+        async with asyncio.timeout(self._timeout) as deadline:
             connection = await self._pool.acquire()
             try:
                 return await work(connection)
             finally:
-                if patience.expired():
+                if deadline.expired():
                     # A frozen server would not acknowledge the cancellation either.
                     connection.terminate()
-                await self._pool.release(connection, timeout=RELEASE)
+                await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
 
 
 @asynccontextmanager
@@ -234,14 +234,14 @@ async def open_database(
     """
     async with open_bridge() as bridge:
         options = _options(timeout, pooled)
-        steady = Steady(partial(asyncpg.connect, dsn, **options))
-        with _translated():
+        pinned = PinnedConnection(partial(asyncpg.connect, dsn, **options))
+        with _translate_errors():
             pool = await bridge.run(_create_pool, dsn, connections - 1, options)
         try:
-            yield Database(pool, steady, bridge, timeout)
+            yield Database(pool, pinned, bridge, timeout)
         finally:
             with trio.CancelScope(shield=True):
-                await bridge.run(_close, pool, steady)
+                await bridge.run(_close, pool, pinned)
 
 
 def _options(timeout: float, pooled: bool) -> dict[str, Any]:
@@ -255,23 +255,23 @@ def _options(timeout: float, pooled: bool) -> dict[str, Any]:
     }
 
 
-async def _create_pool(dsn: str, most: int, options: dict[str, Any]) -> "asyncpg.Pool[Row]":
+async def _create_pool(dsn: str, max_size: int, options: dict[str, Any]) -> "asyncpg.Pool[Row]":
     return await asyncpg.create_pool(
         dsn,
-        min_size=min(2, most),
-        max_size=most,
+        min_size=min(2, max_size),
+        max_size=max_size,
         # Statements leave no session state, so a release needs no reset and no round trip.
-        reset=_leave_as_is,
+        reset=_skip_reset,
         **options,
     )
 
 
-async def _close(pool: "asyncpg.Pool[Row]", steady: Steady) -> None:
+async def _close(pool: "asyncpg.Pool[Row]", pinned: PinnedConnection) -> None:
     """Close the pool; connections still in use after a second are terminated."""
-    steady.terminate()
+    pinned.terminate()
     try:
         await asyncio.wait_for(pool.close(), 1)
-    except (TimeoutError, *_AWAY):
+    except (TimeoutError, *_UNAVAILABLE_ERRORS):
         pool.terminate()
 
 
@@ -279,7 +279,7 @@ async def _terminate(connection: "asyncpg.Connection[Row]") -> None:
     connection.terminate()
 
 
-async def _leave_as_is(_connection: "asyncpg.Connection[Row]") -> None:
+async def _skip_reset(_connection: "asyncpg.Connection[Row]") -> None:
     pass
 
 

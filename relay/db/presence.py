@@ -5,10 +5,10 @@ from uuid import UUID
 
 from relay.db.pool import Database
 
-ALIVE = 5  # a process counts as alive for this long after its last write
+ALIVE_SECONDS = 5  # a process counts as alive for this long after its last write
 
 
-async def tell_presence(database: Database, process_id: UUID, changed: Mapping[UUID, int]) -> bool:
+async def write_presence(database: Database, process_id: UUID, changed: Mapping[UUID, int]) -> bool:
     """Record that this process is alive, and its changed numbers of streams by user (0: none).
 
     Returns False if the process had no row: then the numbers written before are lost, too.
@@ -46,7 +46,7 @@ async def select_others(database: Database, process_id: UUID) -> tuple[set[UUID]
         WHERE p.process_id <> $1 AND p.seen_at > now() - $2 * interval '1 second'
         """,
         process_id,
-        ALIVE,
+        ALIVE_SECONDS,
     )
     streams: dict[UUID, int] = {}
     for _, user_id, count in rows:
@@ -55,6 +55,6 @@ async def select_others(database: Database, process_id: UUID) -> tuple[set[UUID]
     return {row[0] for row in rows}, streams
 
 
-async def leave(database: Database, process_id: UUID) -> None:
+async def delete_presence(database: Database, process_id: UUID) -> None:
     """Delete this process and its numbers of streams."""
     await database.execute("DELETE FROM processes WHERE process_id = $1", process_id)

@@ -11,15 +11,15 @@ SWEEP_BATCH = 1_000  # rows
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class StreamBounds:
     """What a stream may hold: its most events and bytes, and the oldest time of receipt."""
 
-    most_events: int
-    most_bytes: int
+    max_events: int
+    max_bytes: int
     before: datetime
 
 
-async def select_overfull(database: Database, bounds: Bounds) -> list[UUID]:
+async def select_overfull(database: Database, bounds: StreamBounds) -> list[UUID]:
     """Users with streams that exceed the bounds."""
     rows = await database.fetch(
         """
@@ -30,20 +30,20 @@ async def select_overfull(database: Database, bounds: Bounds) -> list[UUID]:
         )
         LIMIT 10000
         """,
-        bounds.most_events,
-        bounds.most_bytes,
+        bounds.max_events,
+        bounds.max_bytes,
         bounds.before,
     )
     return [row["user_id"] for row in rows]
 
 
-async def trim_stream(database: Database, user_id: UUID, bounds: Bounds) -> int:
+async def trim_stream(database: Database, user_id: UUID, bounds: StreamBounds) -> int:
     """Trim at most `TRIM_BATCH` events of one stream; returns how many."""
     trimmed: int = await database.fetchval(
         "SELECT trim_stream($1, $2, $3, $4, $5)",
         user_id,
-        bounds.most_events,
-        bounds.most_bytes,
+        bounds.max_events,
+        bounds.max_bytes,
         bounds.before,
         TRIM_BATCH,
     )

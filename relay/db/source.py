@@ -13,24 +13,24 @@ import trio
 from relay.config.parsers import SigningKey, signing_keys
 from relay.config.resources import packaged
 from relay.config.settings import Settings
-from relay.db.embedded import EmbeddedError, running_beside, running_postgres
+from relay.db.embedded import EmbeddedError, find_running_dsn, running_postgres
 from relay.db.migrate import (
     Migration,
     MigrationError,
     applied_migrations,
     load_migrations,
     migrate,
-    pending,
+    pending_migrations,
 )
 from relay.db.pool import StatementFailed, connect, wait_until_reachable
 from relay.errors import DatabaseAway
 
-REACHABLE_WITHIN = 10.0  # for a database that starts at the same time as Relay
-FEWEST_CONNECTIONS = 60  # for one process, and others started by hand
-BESIDE_THE_POOL = 2  # connections of a process outside its pool
+REACHABLE_WITHIN_SECONDS = 10.0  # for a database that starts at the same time as Relay
+MIN_EMBEDDED_CONNECTIONS = 60  # for one process, and others started by hand
+CONNECTIONS_OUTSIDE_POOL = 2  # connections of a process outside its pool
 SPARE_CONNECTIONS = 8  # for migrations, `relay` commands and psql
-STOP_PATIENCE = 2.0  # for each stop signal; even SIGKILL loses no commit
-RESTART_PAUSE = 5.0  # at most between two tries to restart the embedded Postgres
+STOP_TIMEOUT_SECONDS = 2.0  # for each stop signal; even SIGKILL loses no commit
+MAX_RESTART_PAUSE_SECONDS = 5.0  # at most between two tries to restart the embedded Postgres
 
 log = structlog.get_logger("relay.database")
 
@@ -60,42 +60,44 @@ class Source:
 
 
 @asynccontextmanager
-async def open_source(settings: Settings, *, beside: bool = False) -> AsyncIterator[Source]:
+async def open_source(settings: Settings, *, use_running: bool = False) -> AsyncIterator[Source]:
     """Provide the database for the length of the block; it is reachable at the start.
 
-    An embedded one is started here, and restarted if it ends. With `beside`, one that
+    An embedded one is started here, and restarted if it ends. With `use_running`, one that
     a running Relay has started is used instead. Raises NoDatabase, EmbeddedError.
     """
     if settings.database_url is not None:
-        given, direct = settings.database_url, settings.database_direct_url
-        await reachable("DATABASE_URL", given, settings.database_timeout)
+        url, direct = settings.database_url, settings.database_direct_url
+        await require_reachable("DATABASE_URL", url, settings.database_timeout)
         if direct is not None:
-            await reachable("RELAY_DATABASE_DIRECT_URL", direct, settings.database_timeout)
-        told = "with the Postgres at DATABASE_URL"
-        yield Source(given, direct or given, settings.signing_keys, told, None, shared=True)
+            await require_reachable("RELAY_DATABASE_DIRECT_URL", direct, settings.database_timeout)
+        description = "with the Postgres at DATABASE_URL"
+        yield Source(url, direct or url, settings.signing_keys, description, None, shared=True)
         return
     folder = settings.data_dir
-    if beside and folder.exists() and (dsn := running_beside(folder)) is not None:
-        keys = settings.signing_keys or await trio.to_thread.run_sync(_kept_keys, folder)
-        told = f"beside a serving Relay in {folder}"
-        yield Source(dsn, dsn, keys, told, None, shared=True)
+    if use_running and folder.exists() and (dsn := find_running_dsn(folder)) is not None:
+        keys = settings.signing_keys or await trio.to_thread.run_sync(_load_or_create_keys, folder)
+        description = f"beside a serving Relay in {folder}"
+        yield Source(dsn, dsn, keys, description, None, shared=True)
         return
     async with trio.open_nursery() as nursery:
-        connections = max(FEWEST_CONNECTIONS, connections_wanted(settings))
+        connections = max(MIN_EMBEDDED_CONNECTIONS, connections_wanted(settings))
         dsn = await nursery.start(_keep_running, folder, connections)
-        keys = settings.signing_keys or await trio.to_thread.run_sync(_kept_keys, folder)
-        told = f"with an embedded Postgres in {folder}"
-        yield Source(dsn, dsn, keys, told, folder, shared=settings.workers > 1)
+        keys = settings.signing_keys or await trio.to_thread.run_sync(_load_or_create_keys, folder)
+        description = f"with an embedded Postgres in {folder}"
+        yield Source(dsn, dsn, keys, description, folder, shared=settings.workers > 1)
         nursery.cancel_scope.cancel()
 
 
 def connections_wanted(settings: Settings) -> int:
     """The connections that all workers may open, with one more worker during a replacement."""
     processes = settings.workers + (settings.workers > 1)
-    return processes * (settings.database_connections + BESIDE_THE_POOL) + SPARE_CONNECTIONS
+    return (
+        processes * (settings.database_connections + CONNECTIONS_OUTSIDE_POOL) + SPARE_CONNECTIONS
+    )
 
 
-async def note_lack_of_connections(dsn: str, settings: Settings) -> None:
+async def warn_about_few_connections(dsn: str, settings: Settings) -> None:
     """Log a warning if the database allows fewer connections than the workers may open.
 
     It is only a warning because the limit does not apply behind a pooler. Raises DatabaseAway.
@@ -107,10 +109,10 @@ async def note_lack_of_connections(dsn: str, settings: Settings) -> None:
         log.warning("database_connections_short", allowed=allowed, wanted=wanted)
 
 
-async def reachable(setting: str, dsn: str, timeout: float) -> None:
-    """Wait until the database answers. Raises NoDatabase after `REACHABLE_WITHIN`."""
+async def require_reachable(setting: str, dsn: str, timeout: float) -> None:
+    """Wait until the database answers. Raises NoDatabase after `REACHABLE_WITHIN_SECONDS`."""
     try:
-        await wait_until_reachable(dsn, within=REACHABLE_WITHIN, timeout=timeout)
+        await wait_until_reachable(dsn, within=REACHABLE_WITHIN_SECONDS, timeout=timeout)
     except DatabaseAway as error:
         cause = error.__cause__
         reason = str(cause) or type(cause).__name__
@@ -129,23 +131,23 @@ async def _keep_running(
     while True:
         try:
             async with running_postgres(
-                folder, stop_patience=STOP_PATIENCE, connections=connections
+                folder, stop_timeout=STOP_TIMEOUT_SECONDS, connections=connections
             ) as postgres:
                 if not started:
                     task_status.started(postgres.dsn)
                 else:
                     log.warning("postgres_back")
                 started, pause = True, 0.1
-                log.error("postgres_died", reason=await postgres.died())
+                log.error("postgres_died", reason=await postgres.wait_until_ended())
         except EmbeddedError as error:
             if not started:
                 raise
             log.error("postgres_restart_failed", reason=str(error))
         await trio.sleep(pause)
-        pause = min(pause * 2, RESTART_PAUSE)
+        pause = min(pause * 2, MAX_RESTART_PAUSE_SECONDS)
 
 
-def _kept_keys(folder: Path) -> tuple[SigningKey, ...]:
+def _load_or_create_keys(folder: Path) -> tuple[SigningKey, ...]:
     """Read the data folder's signing keys; create them the first time."""
     path = folder / "signing.keys"
     if not path.exists():
@@ -170,7 +172,7 @@ async def bring_up_to_date(dsn: str, *, apply: bool, timeout: float) -> list[Mig
     async with connect(dsn, timeout=timeout) as connection:
         if apply:
             return await migrate(connection, migrations)
-        if todo := pending(migrations, await applied_migrations(connection)):
+        if todo := pending_migrations(migrations, await applied_migrations(connection)):
             raise MigrationError(
                 f"{len(todo)} migrations are pending and RELAY_AUTO_MIGRATE is off:"
                 " run `relay migrate`"

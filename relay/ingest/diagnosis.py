@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Problem, named
+from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Problem, safe_name
 from relay.events import EVENT_TYPES
-from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD, Envelope, decode
+from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD_BYTES, Envelope, decode
 from relay.ingest.structure import nests_too_deep
 from relay.ingest.values import is_identifier, is_time
 
@@ -43,8 +43,8 @@ def diagnose(body: bytes) -> Problem | None:
         size = len(bytes(decode(body).payload))
     except msgspec.DecodeError as error:
         return Invalid(str(error))
-    if size > MAX_PAYLOAD:
-        return PayloadTooLarge(f"The payload has {size} bytes; {MAX_PAYLOAD} are allowed.")
+    if size > MAX_PAYLOAD_BYTES:
+        return PayloadTooLarge(f"The payload has {size} bytes; {MAX_PAYLOAD_BYTES} are allowed.")
     return None
 
 
@@ -62,7 +62,7 @@ def _find_faults(text: str) -> list[FieldError]:
     fields: dict[str, Any] = dict(document)
     errors = [FieldError(name, "is missing") for name in _REQUIRED if name not in fields]
     errors += [
-        FieldError(named(name), "is not a field of an event")
+        FieldError(safe_name(name), "is not a field of an event")
         for name in fields
         if name not in _FIELDS
     ]

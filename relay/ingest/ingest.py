@@ -43,7 +43,7 @@ class BatchAccepted(msgspec.Struct):
     ok: bool = True
 
 
-async def take_one(
+async def ingest_event(
     publisher: Publisher,
     watchers: CountWatchers,
     user_id: UUID,
@@ -53,17 +53,17 @@ async def take_one(
     """Parse, store and publish one event.
 
     `default_id` is the event's id if the body has none. Raises BadRequest, Invalid,
-    PayloadTooLarge, and what `Turns.turn` and `Publisher.publish` raise.
+    PayloadTooLarge, and what `UserConcurrencyLimit.slot` and `Publisher.publish` raise.
     """
     received_at = utc_now()
-    async with publisher.turns.turn(user_id, 1):
+    async with publisher.user_limit.slot(user_id, 1):
         event = parse_event(body, received_at, default_id)
         (receipt,) = await publisher.publish(user_id, (event,))
     cursor = f"{receipt.epoch}.{receipt.seq}"
     return Accepted(receipt.id, receipt.seq, cursor, receipt.duplicate, watchers(user_id))
 
 
-async def take_batch(
+async def ingest_batch(
     publisher: Publisher,
     watchers: CountWatchers,
     user_id: UUID,
@@ -71,10 +71,10 @@ async def take_batch(
     lines: int,
     default_id: str | None = None,
 ) -> BatchAccepted:
-    """Parse, store and publish an NDJSON batch, all events or none. Raises like `take_one`."""
+    """Parse, store and publish an NDJSON batch, all events or none. Raises like `ingest_event`."""
     received_at = utc_now()
-    async with publisher.turns.turn(user_id, lines):
-        await publisher.pace.keep(lines)
+    async with publisher.user_limit.slot(user_id, lines):
+        await publisher.parse_budget.spend(lines)
         events = await parse_batch(body, received_at, default_id)
         receipts = await publisher.publish(user_id, events)
     return _batch_accepted(receipts, watchers(user_id))

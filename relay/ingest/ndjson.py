@@ -15,14 +15,14 @@ from msgspec import UNSET
 from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Problem
 from relay.events import NewEvent
 from relay.ingest.envelope import decode
-from relay.ingest.parsing import NOT_DECODED, is_too_much, new_event, parse_event
+from relay.ingest.parsing import DECODE_ERRORS, exceeds_payload_limits, new_event, parse_event
 from relay.ingest.structure import has_doubled_fields, shortest_length
 from relay.ingest.values import are_identifiers, are_times
 
 MAX_BATCH_EVENTS = 1_000
-LINES_AT_ONCE = 100  # diagnosed before other tasks run
+LINES_PER_CHECKPOINT = 100  # diagnosed before other tasks run
 
-_LINES = uuid_utils.UUID("6f1c1c1e-5d0a-4b57-9d3b-0f4d6c1d2a11")  # for version 5 UUIDs
+_LINE_NAMESPACE = uuid_utils.UUID("6f1c1c1e-5d0a-4b57-9d3b-0f4d6c1d2a11")  # for version 5 UUIDs
 
 
 def count_lines(body: bytes) -> int:
@@ -50,7 +50,7 @@ async def parse_batch(
     default_ids = repeat(None) if batch_id is None else _line_ids(batch_id, body)
     events = parse_lines(lines, received_at, default_ids)
     if events is None:
-        raise await _refusal(body, received_at)
+        raise await _diagnose_lines(body, received_at)
     return events
 
 
@@ -64,7 +64,7 @@ def parse_lines(
     try:
         envelopes = [decode(line) for line in lines]
         payloads = [str(envelope.payload, "utf-8") for envelope in envelopes]
-    except NOT_DECODED:
+    except DECODE_ERRORS:
         return None
     event_types = [envelope.event_type for envelope in envelopes]
     times = [envelope.ts for envelope in envelopes]
@@ -75,7 +75,7 @@ def parse_lines(
     if (
         not are_times(times)
         or not are_identifiers([*event_ids, *set(task_ids)])
-        or any(map(is_too_much, payloads))
+        or any(map(exceeds_payload_limits, payloads))
         or has_doubled_fields(b"".join(lines), "".join(payloads).encode(), shortest)
     ):
         return None
@@ -85,21 +85,24 @@ def parse_lines(
     ]
 
 
-def _numbered(body: bytes) -> list[tuple[int, bytes]]:
+def _number_lines(body: bytes) -> list[tuple[int, bytes]]:
     """The lines that are not blank, each with its number among all lines, from 1."""
     return [line for line in enumerate(body.split(b"\n"), 1) if line[1].strip()]
 
 
 def _line_ids(batch_id: str, body: bytes) -> list[str]:
     """UUIDs from the batch's id and the line numbers, so that a repeated batch is a duplicate."""
-    return [str(uuid_utils.uuid5(_LINES, f"{batch_id}:{number}")) for number, _ in _numbered(body)]
+    return [
+        str(uuid_utils.uuid5(_LINE_NAMESPACE, f"{batch_id}:{number}"))
+        for number, _ in _number_lines(body)
+    ]
 
 
-async def _refusal(body: bytes, received_at: datetime) -> Invalid:
-    """Name the faults of each bad line, with a checkpoint after every `LINES_AT_ONCE`."""
+async def _diagnose_lines(body: bytes, received_at: datetime) -> Invalid:
+    """Name the faults of each bad line, with a checkpoint after every `LINES_PER_CHECKPOINT`."""
     errors: list[FieldError] = []
-    for index, (number, line) in enumerate(_numbered(body), 1):
-        if not index % LINES_AT_ONCE:
+    for index, (number, line) in enumerate(_number_lines(body), 1):
+        if not index % LINES_PER_CHECKPOINT:
             await trio.lowlevel.checkpoint()
         try:
             parse_event(line, received_at)

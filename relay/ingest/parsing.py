@@ -12,13 +12,13 @@ from msgspec import UNSET
 from relay.errors import Invalid, Problem
 from relay.events import NewEvent
 from relay.ingest.diagnosis import diagnose
-from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD, Envelope, decode
+from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD_BYTES, Envelope, decode
 from relay.ingest.structure import has_doubled_fields, nests_too_deep, shortest_length
 from relay.ingest.values import is_identifier, is_time
 
-NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_FLAT = 2 * MAX_NESTING  # characters; such a payload is neither too deep nor too large
+_SHORT_PAYLOAD = 2 * MAX_NESTING  # characters; such a payload is neither too deep nor too large
 
 
 def parse_event(body: bytes, received_at: datetime, default_id: str | None = None) -> NewEvent:
@@ -29,8 +29,8 @@ def parse_event(body: bytes, received_at: datetime, default_id: str | None = Non
     try:
         envelope = decode(body)
         payload = str(envelope.payload, "utf-8")
-    except NOT_DECODED:
-        raise _refusal(body) from None
+    except DECODE_ERRORS:
+        raise _diagnose(body) from None
     event_id, task_id = envelope.event_id, envelope.task_id
     identifiers = [text for text in (event_id, task_id) if text is not UNSET]
     values = "".join((envelope.event_type, envelope.ts, *identifiers))
@@ -38,10 +38,10 @@ def parse_event(body: bytes, received_at: datetime, default_id: str | None = Non
     if (
         not is_time(envelope.ts)
         or not all(map(is_identifier, identifiers))
-        or is_too_much(payload)
+        or exceeds_payload_limits(payload)
         or has_doubled_fields(body, payload.encode(), shortest)
     ):
-        raise _refusal(body)
+        raise _diagnose(body)
     return new_event(envelope, payload, received_at, default_id)
 
 
@@ -64,13 +64,13 @@ def new_event(
     )
 
 
-def is_too_much(payload: str) -> bool:
+def exceeds_payload_limits(payload: str) -> bool:
     """Whether a payload is too large or nested too deep."""
-    if len(payload) <= _FLAT:
+    if len(payload) <= _SHORT_PAYLOAD:
         return False
     raw = payload.encode()
-    return len(raw) > MAX_PAYLOAD or nests_too_deep(raw, MAX_NESTING)
+    return len(raw) > MAX_PAYLOAD_BYTES or nests_too_deep(raw, MAX_NESTING)
 
 
-def _refusal(body: bytes) -> Problem:
+def _diagnose(body: bytes) -> Problem:
     return diagnose(body) or Invalid("The body is not an event.")

@@ -9,19 +9,19 @@ from relay.config.settings import Settings
 from relay.db.journal import Journal
 from relay.db.pool import Database
 from relay.events import Event, NewEvent, Receipt
-from relay.ingest.fair_queue import Turns
-from relay.ingest.pacing import Pace
+from relay.ingest.fair_queue import UserConcurrencyLimit
+from relay.ingest.parse_budget import ParseBudget
 from relay.observability import metrics
 from relay.realtime.backplane import Backplane
 from relay.realtime.delivery import observe_delivery
-from relay.realtime.encoding import Frame
+from relay.realtime.encoding import EncodedEvent
 from relay.realtime.hub import Hub
 
-READERS_SHARE = 4  # one in four; commits and lookups use the others
+CONNECTIONS_PER_READER = 4  # one in four; commits and lookups use the others
 
 
 class Publisher:
-    """Stores and publishes events. `turns` and `pace` are the limits on publishing.
+    """Stores and publishes events. `user_limit` and `parse_budget` are the limits on publishing.
 
     The journal calls `_deliver` after each commit, so delivery order is commit order.
     """
@@ -31,15 +31,15 @@ class Publisher:
     ) -> None:
         self._hub = hub
         self._backplane = backplane
-        self.turns = Turns(settings.database_timeout)
-        self.pace = Pace()
+        self.user_limit = UserConcurrencyLimit(settings.database_timeout)
+        self.parse_budget = ParseBudget()
         self.journal = Journal(
             database,
             deliver=self._deliver,
             recheck=hub.recheck,
             queue_events=settings.queue_events,
             queue_bytes=settings.queue_bytes,
-            readers=max(1, settings.database_connections // READERS_SHARE),
+            readers=max(1, settings.database_connections // CONNECTIONS_PER_READER),
             timeout=settings.database_timeout,
         )
 
@@ -52,19 +52,19 @@ class Publisher:
             if not receipt.duplicate
         ]
         for event_type in set(types):
-            _ingested(event_type).inc(types.count(event_type))
+            _ingested_counter(event_type).inc(types.count(event_type))
         if len(types) < len(receipts):
             metrics.events_duplicate.inc(len(receipts) - len(types))
         return receipts
 
     def _deliver(self, user_id: UUID, events: list[Event]) -> None:
         if self._hub.watchers(user_id) and self._hub.publish(
-            user_id, [Frame.of(event) for event in events]
+            user_id, [EncodedEvent.from_event(event) for event in events]
         ):
             observe_delivery(events[0].received_at)
-        self._backplane.grew(user_id, events[-1].seq)
+        self._backplane.announce_head(user_id, events[-1].seq)
 
 
 @cache  # one counter for each of the five event types
-def _ingested(event_type: str) -> Any:
+def _ingested_counter(event_type: str) -> Any:
     return metrics.events_ingested.labels(event_type)

@@ -6,12 +6,12 @@ Only types and source locations are kept: a message may quote a request or a sec
 import traceback
 from collections.abc import Iterator
 
-FRAMES = 4  # the innermost calls are enough; whole tracebacks would flood the log
+MAX_FRAMES = 4  # the innermost calls are enough; whole tracebacks would flood the log
 
 
-def describe(failure: BaseException) -> str:
+def describe_failure(failure: BaseException) -> str:
     """The exception in one line; all of a group, each with its cause."""
-    return "; ".join(_because(leaf) for leaf in leaves(failure))
+    return "; ".join(_describe_one(leaf) for leaf in leaves(failure))
 
 
 def leaves(failure: BaseException) -> Iterator[BaseException]:
@@ -23,12 +23,12 @@ def leaves(failure: BaseException) -> Iterator[BaseException]:
         yield failure
 
 
-def _because(failure: BaseException) -> str:
-    words = f"{type(failure).__qualname__} at {_place(failure)}"
+def _describe_one(failure: BaseException) -> str:
+    description = f"{type(failure).__qualname__} at {_location(failure)}"
     cause = failure.__cause__
-    return words if cause is None else f"{words}, from {type(cause).__qualname__}"
+    return description if cause is None else f"{description}, from {type(cause).__qualname__}"
 
 
-def _place(failure: BaseException) -> str:
-    frames = traceback.extract_tb(failure.__traceback__)[-FRAMES:]
+def _location(failure: BaseException) -> str:
+    frames = traceback.extract_tb(failure.__traceback__)[-MAX_FRAMES:]
     return " > ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames) or "?"

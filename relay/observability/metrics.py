@@ -28,20 +28,20 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # multiprocess mode 
 _Mode = Literal["livesum", "livemin", "livemax", "liveall", "max"]
 
 
-def _gauge(name: str, what: str, mode: _Mode, *labels: str) -> Gauge:
-    return Gauge(name, what, labels, multiprocess_mode=mode)
+def _gauge(name: str, description: str, mode: _Mode, *labels: str) -> Gauge:
+    return Gauge(name, description, labels, multiprocess_mode=mode)
 
 
 # an Info would fit, but multiprocess mode does not support it
 build_info = _gauge("relay_build_info", "The running version.", "livemax", "version", "python")
 
 
-def say_what_runs() -> None:
+def set_build_info() -> None:
     """Set `build_info`. Call it again after a process switches to another metrics file."""
     build_info.labels(__version__, platform.python_version()).set(1)
 
 
-say_what_runs()
+set_build_info()
 
 # -- requests
 http_requests = Counter(
@@ -58,7 +58,7 @@ auth_failures = Counter("relay_auth_failures", "Refused credentials, by reason."
 rate_limited = Counter(
     "relay_rate_limited", "Requests, events and handshakes refused by a rate limit.", ["limit"]
 )
-allowances_evicted = Counter(
+rate_limit_keys_evicted = Counter(
     "relay_rate_limit_keys_evicted",
     "Rate limit keys dropped early because there were too many.",
 )

@@ -1,6 +1,6 @@
 """Report errors to Sentry, if configured, without private data.
 
-Each log line at `error` is one report. `TAGS` and `KEPT` list what a report may contain.
+Each log line at `error` is one report. `TAGS` and `KEPT_FIELDS` list what a report may contain.
 Everything else, and what the library would add, is dropped.
 """
 
@@ -14,11 +14,11 @@ from relay import __version__
 from relay.config.settings import SettingError, Settings
 from relay.observability.exceptions import leaves
 
-WAITING = 100  # reports waiting to be sent; more are dropped
-PARTING = 1.0  # seconds to send the last reports at the end of the process
+MAX_WAITING_REPORTS = 100  # reports waiting to be sent; more are dropped
+SHUTDOWN_TIMEOUT_SECONDS = 1.0  # seconds to send the last reports at the end of the process
 
 TAGS = ("request_id", "connection_id", "transport", "route", "method", "status", "code", "worker")
-KEPT = frozenset(
+KEPT_FIELDS = frozenset(
     {
         *("event_id", "timestamp", "level", "logger", "message", "exception", "fingerprint"),
         *("tags", "release", "platform", "environment", "sdk"),
@@ -43,7 +43,7 @@ def configure_reports(settings: Settings) -> None:
         dsn=settings.sentry_dsn,
         release=f"relay@{__version__}",
         server_name="",
-        before_send=_only_what_is_kept,
+        before_send=_drop_other_fields,
         # the library must collect nothing by itself: no request, argument or source
         default_integrations=False,
         auto_enabling_integrations=False,
@@ -53,8 +53,8 @@ def configure_reports(settings: Settings) -> None:
         include_source_context=False,
         max_breadcrumbs=0,
         propagate_traces=False,
-        transport_queue_size=WAITING,
-        shutdown_timeout=PARTING,
+        transport_queue_size=MAX_WAITING_REPORTS,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS,
     )
     logging.getLogger().addHandler(Reporter(client))
 
@@ -74,7 +74,7 @@ class Reporter(logging.Handler):
     def close(self) -> None:
         atexit.unregister(self.close)
         super().close()
-        self._client.close(timeout=PARTING)
+        self._client.close(timeout=SHUTDOWN_TIMEOUT_SECONDS)
 
 
 def _report(record: logging.LogRecord) -> dict[str, Any]:
@@ -111,5 +111,5 @@ def _exception(failure: BaseException) -> dict[str, Any]:
     return {"type": kind.__qualname__, "module": kind.__module__, "stacktrace": {"frames": frames}}
 
 
-def _only_what_is_kept(event: Any, _hint: Any) -> Any:
-    return {name: value for name, value in event.items() if name in KEPT}
+def _drop_other_fields(event: Any, _hint: Any) -> Any:
+    return {name: value for name, value in event.items() if name in KEPT_FIELDS}

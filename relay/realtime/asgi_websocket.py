@@ -9,7 +9,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 
-def message_in(event: Any) -> str | bytes | None:
+def message_of(event: Any) -> str | bytes | None:
     """The client's message in an ASGI event, or None. Raises ClientLeft on a disconnect."""
     if event["type"] == "websocket.disconnect":
         raise ClientLeft()
@@ -19,7 +19,7 @@ def message_in(event: Any) -> str | bytes | None:
     return message
 
 
-class Socket:
+class AsgiWebSocket:
     """One WebSocket connection, driven through ASGI's `receive` and `send`."""
 
     __slots__ = ("_receive", "_send")
@@ -45,7 +45,7 @@ class Socket:
     async def receive(self) -> str | bytes:
         """The next message. Raises ClientLeft."""
         while True:
-            if (message := message_in(await self._receive())) is not None:
+            if (message := message_of(await self._receive())) is not None:
                 return message
 
     async def close(self, code: int, reason: str) -> None:

@@ -14,12 +14,12 @@ import msgspec
 
 from relay.events import Event, rfc3339
 
-MAX_MESSAGE = 256 * 1024  # of one message or write, which several events may share
+MAX_MESSAGE_BYTES = 256 * 1024  # of one message or write, which several events may share
 
 _encode = msgspec.json.encode
 
 
-class Frame:
+class EncodedEvent:
     """One committed event with its bytes for each transport, shared by all its readers."""
 
     __slots__ = ("_sse", "_websocket", "epoch", "json", "received_at", "seq")
@@ -35,7 +35,7 @@ class Frame:
         self._sse: bytes | None = None
 
     @classmethod
-    def of(cls, event: Event) -> Self:
+    def from_event(cls, event: Event) -> Self:
         """Encode an event that this process has just committed."""
         return cls(event.epoch, event.seq, event_json(event), event.received_at)
 
@@ -71,16 +71,16 @@ def event_json(event: Event) -> bytes:
     """
     name, task = event.id, event.task_id or ""
     if "\\" in name or '"' in name or "\\" in task or '"' in task:
-        name, task = _escaped(name), _escaped(task)
-    of_task = f',"task_id":"{task}"' if task else ""
+        name, task = _escape(name), _escape(task)
+    task_field = f',"task_id":"{task}"' if task else ""
     return (
         f'{{"id":"{name}","seq":{event.seq},"cursor":"{event.epoch}.{event.seq}",'
-        f'"event_type":"{event.event_type}"{of_task},"ts":"{event.ts}",'
+        f'"event_type":"{event.event_type}"{task_field},"ts":"{event.ts}",'
         f'"received_at":"{rfc3339(event.received_at)}","payload":{event.payload}}}'
     ).encode()
 
 
-def _escaped(name: str) -> str:
+def _escape(name: str) -> str:
     """Escape printable ASCII for a JSON string: only backslash and quote need it."""
     return name.replace("\\", "\\\\").replace('"', '\\"')
 

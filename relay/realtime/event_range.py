@@ -1,16 +1,16 @@
 """Encodes successive events for one reader: read from the journal or taken from its inbox.
 
-An event that many readers get at once is encoded once for all of them, as one `Frame`. A
+An event that many readers get at once is encoded once for all of them, as one `EncodedEvent`. A
 range is joined for one reader, a thousand events in a few calls.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from relay.realtime.encoding import MAX_MESSAGE, array_frame, text_frame
+from relay.realtime.encoding import MAX_MESSAGE_BYTES, array_frame, text_frame
 
 
-class Stretch(NamedTuple):
+class EventRange(NamedTuple):
     """Events with the seqs `first`, `first + 1`, …, at least one; `texts` are their JSON."""
 
     epoch: str
@@ -40,18 +40,18 @@ class Stretch(NamedTuple):
         numbered, epoch = enumerate(self.texts, self.first), self.epoch.encode()
         return b"".join([b"id: %s.%d\ndata: %s\n\n" % (epoch, seq, text) for seq, text in numbered])
 
-    def parts(self) -> Iterator["Stretch"]:
-        """Split so that each part's JSON is at most `MAX_MESSAGE`, or one event."""
-        if sum(map(len, self.texts)) + len(self.texts) + 1 <= MAX_MESSAGE:
+    def parts(self) -> Iterator["EventRange"]:
+        """Split so that each part's JSON is at most `MAX_MESSAGE_BYTES`, or one event."""
+        if sum(map(len, self.texts)) + len(self.texts) + 1 <= MAX_MESSAGE_BYTES:
             yield self
             return
         start, size = 0, 2
         for index, text in enumerate(self.texts):
-            if index > start and size + len(text) + 1 > MAX_MESSAGE:
+            if index > start and size + len(text) + 1 > MAX_MESSAGE_BYTES:
                 yield self._part(start, index)
                 start, size = index, 2
             size += len(text) + 1
         yield self._part(start, len(self.texts))
 
-    def _part(self, start: int, end: int) -> "Stretch":
-        return Stretch(self.epoch, self.first + start, self.texts[start:end])
+    def _part(self, start: int, end: int) -> "EventRange":
+        return EventRange(self.epoch, self.first + start, self.texts[start:end])

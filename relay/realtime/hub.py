@@ -12,7 +12,7 @@ import trio
 
 from relay.errors import Draining, ProcessFull, TooManyConnections
 from relay.observability import metrics
-from relay.observability.logs import know
+from relay.observability.logs import extend_log_context
 from relay.realtime.close_codes import Close
 from relay.realtime.inbox import Batch, Inbox
 
@@ -20,10 +20,12 @@ from relay.realtime.inbox import Batch, Inbox
 class Hub:
     """The live streams of one process, within its bounds."""
 
-    def __init__(self, *, most: int, most_per_user: int, most_per_address: int) -> None:
-        self._most = most
-        self._most_per_user = most_per_user
-        self._most_per_address = most_per_address
+    def __init__(
+        self, *, max_streams: int, max_streams_per_user: int, max_streams_per_address: int
+    ) -> None:
+        self._max_streams = max_streams
+        self._max_streams_per_user = max_streams_per_user
+        self._max_streams_per_address = max_streams_per_address
         self._count = 0
         self._by_user: dict[UUID, set[Inbox]] = {}
         self._by_credential: dict[UUID, set[Inbox]] = {}
@@ -38,16 +40,16 @@ class Hub:
         """
         if self._draining:
             raise Draining()
-        if self._count >= self._most:
+        if self._count >= self._max_streams:
             metrics.streams_refused.labels("process").inc()
             raise ProcessFull()
-        if self.watchers(user_id) >= self._most_per_user:
+        if self.watchers(user_id) >= self._max_streams_per_user:
             metrics.streams_refused.labels("user").inc()
-            know(limit="streams_user")
+            extend_log_context(limit="streams_user")
             raise TooManyConnections("This user has as many live streams as it may have.")
-        if self._by_address.get(address, 0) >= self._most_per_address:
+        if self._by_address.get(address, 0) >= self._max_streams_per_address:
             metrics.streams_refused.labels("address").inc()
-            know(limit="streams_address")
+            extend_log_context(limit="streams_address")
             raise TooManyConnections("This address has as many live streams as it may have.")
 
     @contextmanager
@@ -63,22 +65,22 @@ class Hub:
             yield inbox
         finally:
             self._count -= 1
-            self._notice_drained()
+            self._check_drained()
             _discard(self._by_user, user_id, inbox)
             _discard(self._by_credential, credential_id, inbox)
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]
 
-    def publish(self, user_id: UUID, frames: Batch) -> bool:
+    def publish(self, user_id: UUID, events: Batch) -> bool:
         """Offer one user's new events, at least one, to that user's readers.
 
         Returns True when they were written to at least one reader at once.
         """
-        size = sum([frame.size for frame in frames])
+        size = sum([event.size for event in events])
         written = False
         for inbox in self._by_user.get(user_id, ()):
-            written |= inbox.offer(frames, size)
+            written |= inbox.offer(events, size)
         return written
 
     def recheck(self, user_id: UUID, last_seq: int | None = None) -> None:
@@ -106,7 +108,7 @@ class Hub:
     def drain(self) -> list[Inbox]:
         """Admit no new stream from now on; returns the inboxes of the open streams."""
         self._draining = True
-        self._notice_drained()
+        self._check_drained()
         return [inbox for inboxes in self._by_user.values() for inbox in inboxes]
 
     @property
@@ -119,7 +121,7 @@ class Hub:
         """Set when `drain` was called and the last stream has ended."""
         return self._drained
 
-    def _notice_drained(self) -> None:
+    def _check_drained(self) -> None:
         if self._draining and not self._count:
             self._drained.set()
 

@@ -7,7 +7,7 @@ import trio
 
 from relay.observability import metrics
 from relay.realtime.close_codes import Close
-from relay.realtime.encoding import MAX_MESSAGE, Frame
+from relay.realtime.encoding import MAX_MESSAGE_BYTES, EncodedEvent
 from relay.realtime.inbox_states import (
     BEHIND,
     BUSY,
@@ -15,18 +15,18 @@ from relay.realtime.inbox_states import (
     RESTING,
     STARTING,
     TRANSITIONS,
-    State,
+    InboxState,
     Trigger,
 )
 
 INBOX_EVENTS = 256  # queued events; a reader that is later than that reads the journal
 INBOX_BYTES = 2**20
 
-Batch = Sequence[Frame]
+Batch = Sequence[EncodedEvent]
 DirectWrite = Callable[[Batch], bool]
 """Write a batch to the socket at once and return True, or write nothing and return False."""
 
-_ANYWHERE = -1  # the journal is being read and nothing was offered: the next may have any seq
+_ANY_SEQ = -1  # the journal is being read and nothing was offered: the next may have any seq
 _WAKE, _REST = Trigger.WAKE, Trigger.REST  # fired for each event; looking up members is slow
 
 
@@ -44,15 +44,15 @@ class Inbox:
     __slots__ = (
         "_bytes",
         "_closing",
-        "_direct",
         "_epoch",
-        "_frames",
-        "_life",
+        "_events",
         "_offered",
         "_position",
+        "_scope",
         "_state",
         "_user_id",
-        "_woken",
+        "_wake_up",
+        "_write_now",
     )
 
     def __init__(self, user_id: UUID) -> None:
@@ -60,13 +60,13 @@ class Inbox:
         self._state = STARTING
         self._epoch = ""
         self._position = 0
-        self._offered = _ANYWHERE
-        self._frames: list[Frame] = []
+        self._offered = _ANY_SEQ
+        self._events: list[EncodedEvent] = []
         self._bytes = 0
-        self._woken: trio.Event | None = None  # while the reader waits
-        self._direct: DirectWrite | None = None
+        self._wake_up: trio.Event | None = None  # while the reader waits
+        self._write_now: DirectWrite | None = None
         self._closing: Close | None = None
-        self._life: trio.CancelScope | None = None
+        self._scope: trio.CancelScope | None = None
 
     @property
     def user_id(self) -> UUID:
@@ -74,7 +74,7 @@ class Inbox:
         return self._user_id
 
     @property
-    def state(self) -> State:
+    def state(self) -> InboxState:
         """The current state, one of `inbox_states.py`."""
         return self._state
 
@@ -110,7 +110,7 @@ class Inbox:
 
     # -- called by the hub
 
-    def offer(self, frames: Batch, size: int) -> bool:
+    def offer(self, events: Batch, size: int) -> bool:
         """Offer new events in seq order, `size` bytes in all. Returns True if they were written.
 
         Local commits and announcements of remote commits are not synchronised: events may be
@@ -121,34 +121,34 @@ class Inbox:
             if state is STARTING:
                 self.fall_behind()  # the head being looked up may not include these events
             return False  # the reader gets them from the journal
-        if frames[0].epoch != self._epoch:
+        if events[0].epoch != self._epoch:
             self.end(Close.RESTART)  # a new epoch: the client has to reconnect with its cursor
             return False
-        if frames[0].seq != self._offered + 1:
-            frames = self._unoffered(frames)
-            if not frames:
+        if events[0].seq != self._offered + 1:
+            events = self._without_offered(events)
+            if not events:
                 return False
-            size = sum([frame.size for frame in frames])
-        self._offered = frames[-1].seq
+            size = sum([event.size for event in events])
+        self._offered = events[-1].seq
         if (
             state is RESTING
-            and self._direct is not None
-            and size + len(frames) + 1 <= MAX_MESSAGE  # as an array: brackets and commas
-            and self._direct(frames)
+            and self._write_now is not None
+            and size + len(events) + 1 <= MAX_MESSAGE_BYTES  # as an array: brackets and commas
+            and self._write_now(events)
         ):
             self._position = self._offered
             return True
-        self._enqueue(frames, size)
+        self._enqueue(events, size)
         return False
 
-    def _unoffered(self, frames: Batch) -> Batch:
+    def _without_offered(self, events: Batch) -> Batch:
         """The events that were not offered before.
 
         If events are missing before them, the inbox becomes BEHIND and none are returned.
         """
         offered = self.offered_seq
-        new = [frame for frame in frames if frame.seq > offered]
-        if new and new[0].seq != offered + 1 and self._offered != _ANYWHERE:
+        new = [event for event in events if event.seq > offered]
+        if new and new[0].seq != offered + 1 and self._offered != _ANY_SEQ:
             self.fall_behind()
             return ()
         return new
@@ -162,10 +162,10 @@ class Inbox:
         """End the stream. The first reason is kept; from then on `offer` writes nothing."""
         if self._closing is None:
             self._closing = close
-            self._direct = None
+            self._write_now = None
             self._clear()
-            if self._life is not None:
-                self._life.cancel()
+            if self._scope is not None:
+                self._scope.cancel()
             self._fire(Trigger.END)
 
     # -- called by the reader's task
@@ -176,21 +176,21 @@ class Inbox:
         self._epoch = epoch
         self._position = self._offered = seq
 
-    def live_in(self, life: trio.CancelScope) -> None:
+    def bind_scope(self, scope: trio.CancelScope) -> None:
         """Make `end` cancel this scope; cancel it at once if the stream has already ended."""
-        self._life = life
+        self._scope = scope
         if self._closing is not None:
-            life.cancel()
+            scope.cancel()
 
-    def use_direct_write(self, direct: DirectWrite) -> None:
+    def use_direct_write(self, write_now: DirectWrite) -> None:
         """Let `offer` write with this function while the reader rests, without queueing."""
-        self._direct = direct
+        self._write_now = write_now
 
     def begin_read(self) -> None:
         """Note that the journal is being read from `position`; drop events that it has."""
         self._fire(Trigger.READ)
         self._clear()
-        self._offered = _ANYWHERE
+        self._offered = _ANY_SEQ
 
     def advance(self, seq: int) -> None:
         """Note that the reader has written or skipped everything up to `seq`."""
@@ -199,49 +199,49 @@ class Inbox:
     def finish_read(self) -> None:
         """Note that the journal is read to its end: go live, unless an event was missed since."""
         self._fire(Trigger.CATCH_UP)
-        frames = [frame for frame in self._drain() if frame.seq > self._position]
-        if frames and frames[0].seq != self._position + 1:
+        events = [event for event in self._drain() if event.seq > self._position]
+        if events and events[0].seq != self._position + 1:
             self.fall_behind()
         else:
-            self._offered = frames[-1].seq if frames else self._position
-            self._enqueue(frames, sum([frame.size for frame in frames]))
+            self._offered = events[-1].seq if events else self._position
+            self._enqueue(events, sum([event.size for event in events]))
 
-    async def take(self) -> list[Frame]:
+    async def take(self) -> list[EncodedEvent]:
         """Wait for queued events and return all of them, the next after the position first.
 
         Returns none if the reader is behind or falls behind meanwhile. After `end` it waits until
         it is cancelled.
         """
-        if not (self._frames or self._state is BEHIND):
+        if not (self._events or self._state is BEHIND):
             self._fire(_REST)
-            self._woken = trio.Event()
+            self._wake_up = trio.Event()
             try:
-                await self._woken.wait()
+                await self._wake_up.wait()
             finally:
-                self._woken = None
+                self._wake_up = None
                 if self._state is RESTING:
                     self._fire(_WAKE)
         return self._drain()
 
     # -- the queue and the state
 
-    def _enqueue(self, frames: Batch, size: int) -> None:
+    def _enqueue(self, events: Batch, size: int) -> None:
         """Queue the events, or fall behind if the queue would exceed its bounds."""
         self._bytes += size
-        if len(self._frames) + len(frames) > INBOX_EVENTS or self._bytes > INBOX_BYTES:
+        if len(self._events) + len(events) > INBOX_EVENTS or self._bytes > INBOX_BYTES:
             metrics.inbox_overflows.inc()
             self.fall_behind()
         else:
-            self._frames += frames
+            self._events += events
             if self._state is RESTING:
                 self._fire(_WAKE)
 
-    def _drain(self) -> list[Frame]:
-        frames, self._frames, self._bytes = self._frames, [], 0
-        return frames
+    def _drain(self) -> list[EncodedEvent]:
+        events, self._events, self._bytes = self._events, [], 0
+        return events
 
     def _clear(self) -> None:
-        self._frames.clear()
+        self._events.clear()
         self._bytes = 0
 
     def _fire(self, trigger: Trigger) -> None:
@@ -250,5 +250,5 @@ class Inbox:
             self._state = TRANSITIONS[self._state][trigger]
         except KeyError:
             raise RuntimeError(f"an inbox that is {self._state} cannot {trigger}") from None
-        if self._woken is not None:
-            self._woken.set()
+        if self._wake_up is not None:
+            self._wake_up.set()

@@ -10,7 +10,7 @@ has to read the journal.
 from enum import StrEnum
 
 
-class State(StrEnum):
+class InboxState(StrEnum):
     STARTING = "starting"  # the stream's head is being looked up: there is no position yet
     BEHIND = "behind"  # events are stored that the inbox does not hold
     READING = "reading"  # a journal page is being read; events offered meanwhile are queued
@@ -30,9 +30,9 @@ class Trigger(StrEnum):
     END = "end"  # the stream ends
 
 
-STARTING, BEHIND, READING, BUSY, RESTING, ENDED = State
+STARTING, BEHIND, READING, BUSY, RESTING, ENDED = InboxState
 
-TRANSITIONS: dict[State, dict[Trigger, State]] = {
+TRANSITIONS: dict[InboxState, dict[Trigger, InboxState]] = {
     STARTING: {
         Trigger.START_LIVE: BUSY,
         Trigger.START_EARLIER: BEHIND,

@@ -8,17 +8,17 @@ from uuid import UUID
 
 import msgspec
 
-MOST = 128  # users and credentials in one message, 59 bytes each at most: NOTIFY carries 8 000
+MAX_ITEMS = 128  # users and credentials in one message, 59 bytes each at most: NOTIFY carries 8 000
 
 # the names in the message's JSON, which processes of other versions read
 _WIRE_NAMES = {"sender": "by", "everything": "all", "revoked": "ended"}
 
 
-class News(msgspec.Struct, omit_defaults=True, rename=_WIRE_NAMES):
+class Notification(msgspec.Struct, omit_defaults=True, rename=_WIRE_NAMES):
     """Announcements of one process, collected until they are sent.
 
     `heads` are the last seqs of users' streams, `revoked` the ids of revoked credentials.
-    `everything`: there were more than `MOST` of them, so all streams and credentials have
+    `everything`: there were more than `MAX_ITEMS` of them, so all streams and credentials have
     to be looked up.
     """
 
@@ -31,15 +31,15 @@ class News(msgspec.Struct, omit_defaults=True, rename=_WIRE_NAMES):
         """Add a user's stream that now goes up to this seq or further."""
         if seq > self.heads.get(user_id, 0):
             self.heads[user_id] = seq
-            self._bound()
+            self._limit_size()
 
     def add_revoked(self, credential_id: UUID) -> None:
         """Add a revoked credential."""
         self.revoked.add(credential_id)
-        self._bound()
+        self._limit_size()
 
-    def _bound(self) -> None:
-        if self.everything or len(self.heads) + len(self.revoked) > MOST:
+    def _limit_size(self) -> None:
+        if self.everything or len(self.heads) + len(self.revoked) > MAX_ITEMS:
             self.heads.clear()
             self.revoked.clear()
             self.everything = True

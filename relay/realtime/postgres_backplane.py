@@ -12,15 +12,15 @@ import structlog
 import trio
 
 from relay.db.listener import listen
-from relay.db.pool import UNANSWERED, Database
+from relay.db.pool import DATABASE_ERRORS, Database
 from relay.observability import metrics
-from relay.realtime.backplane import Hear
+from relay.realtime.backplane import OnNotification
 from relay.realtime.hub import Hub
-from relay.realtime.notification import News
+from relay.realtime.notification import Notification
 from relay.realtime.presence import Presence
 
 CHANNEL = "relay"
-PAUSE = 0.2  # after a NOTIFY that failed
+RETRY_SECONDS = 0.2  # after a NOTIFY that failed
 
 log = structlog.get_logger("relay.backplane")
 
@@ -33,61 +33,63 @@ class PostgresBackplane:
         self._dsn = dsn
         self._id = uuid4()
         self._presence = Presence(database, self._id, hub)
-        self._news = News(self._id)
+        self._pending = Notification(self._id)
         self._woken = trio.Event()
 
-    def grew(self, user_id: UUID, seq: int) -> None:
-        if not self._presence.alone:
-            self._news.add_head(user_id, seq)
+    def announce_head(self, user_id: UUID, seq: int) -> None:
+        if not self._presence.is_alone:
+            self._pending.add_head(user_id, seq)
             self._woken.set()
 
-    def ended(self, credential_id: UUID) -> None:
-        if not self._presence.alone:
-            self._news.add_revoked(credential_id)
+    def announce_revoked(self, credential_id: UUID) -> None:
+        if not self._presence.is_alone:
+            self._pending.add_revoked(credential_id)
             self._woken.set()
 
     def watchers(self, user_id: UUID) -> int:
-        return self._presence.elsewhere(user_id)
+        return self._presence.streams_elsewhere(user_id)
 
     async def run(
-        self, hear: Hear, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        on_notification: OnNotification,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._presence.run)
-            nursery.start_soon(self._tell)
+            nursery.start_soon(self._send_notifications)
             await nursery.start(
                 partial(
                     listen,
                     self._database,
                     self._dsn,
                     CHANNEL,
-                    heard=partial(self._heard, hear),
-                    standing=partial(self._standing, hear),
+                    on_payload=partial(self._on_payload, on_notification),
+                    on_listening=partial(self._on_listening, on_notification),
                 )
             )
             task_status.started()
 
-    def _standing(self, hear: Hear) -> None:
+    def _on_listening(self, on_notification: OnNotification) -> None:
         """Handle the start of LISTEN: look up everything, since earlier announcements are lost.
 
         The notification that is sent next makes this process known to the others.
         """
-        hear(News(self._id, everything=True))
+        on_notification(Notification(self._id, everything=True))
         self._woken.set()
 
-    def _heard(self, hear: Hear, text: str) -> None:
-        news = News.decode(text)
-        if news is None:
+    def _on_payload(self, on_notification: OnNotification, text: str) -> None:
+        notification = Notification.decode(text)
+        if notification is None:
             log.warning("news_not_understood")
-            news = News(self._id, everything=True)
-        elif news.sender == self._id:
+            notification = Notification(self._id, everything=True)
+        elif notification.sender == self._id:
             return
         else:
-            self._presence.met(news.sender)
+            self._presence.mark_alive(notification.sender)
         metrics.backplane_received.inc()
-        hear(news)
+        on_notification(notification)
 
-    async def _tell(self) -> None:
+    async def _send_notifications(self) -> None:
         """Send collected announcements, one NOTIFY at a time.
 
         An empty one is sent at the start of LISTEN: it makes this process known to the others.
@@ -95,14 +97,16 @@ class PostgresBackplane:
         while True:
             await self._woken.wait()
             self._woken = trio.Event()
-            news, self._news = self._news, News(self._id)
-            if news.everything:
+            notification, self._pending = self._pending, Notification(self._id)
+            if notification.everything:
                 metrics.backplane_overflows.inc()
             try:
-                await self._database.execute("SELECT pg_notify($1, $2)", CHANNEL, news.encode())
+                await self._database.execute(
+                    "SELECT pg_notify($1, $2)", CHANNEL, notification.encode()
+                )
                 metrics.backplane_sent.inc()
-            except UNANSWERED:
+            except DATABASE_ERRORS:
                 metrics.backplane_send_failures.inc()
-                self._news.everything = True
+                self._pending.everything = True
                 self._woken.set()
-                await trio.sleep(PAUSE)
+                await trio.sleep(RETRY_SECONDS)

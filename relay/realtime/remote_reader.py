@@ -11,42 +11,42 @@ from uuid import UUID
 import trio
 
 from relay.db.journal import Journal
-from relay.db.pool import UNANSWERED
+from relay.db.pool import DATABASE_ERRORS
 from relay.events import utc_now
 from relay.observability import metrics
 from relay.realtime.delivery import observe_delivery
-from relay.realtime.encoding import Frame
+from relay.realtime.encoding import EncodedEvent
 from relay.realtime.hub import Hub
-from relay.realtime.notification import News
+from relay.realtime.notification import Notification
 
-LOOK = 1.0  # seconds between two polls of all streams with readers here
-LOOK_ALONE = 5.0  # if no other process stores: an own commit's result may be lost
-SOON = 0.1  # seconds at least, however often `everything` is announced
-RETRY = 0.2  # seconds after a poll that failed
-MOST_USERS = 256  # streams of one query
+POLL_INTERVAL = 1.0  # seconds between two polls of all streams with readers here
+POLL_INTERVAL_ALONE = 5.0  # if no other process stores: an own commit's result may be lost
+MIN_POLL_INTERVAL = 0.1  # seconds at least, however often `everything` is announced
+RETRY_INTERVAL = 0.2  # seconds after a poll that failed
+MAX_USERS = 256  # streams of one query
 
 
-class Follower:
+class RemoteEventReader:
     """Reads events that were not offered to all readers of a user, once for all of them."""
 
-    def __init__(self, hub: Hub, journal: Journal, look: float = LOOK) -> None:
-        self._look = look
+    def __init__(self, hub: Hub, journal: Journal, poll_interval: float = POLL_INTERVAL) -> None:
+        self._poll_interval = poll_interval
         self._hub = hub
         self._journal = journal
         self._heads: dict[UUID, int] = {}  # only users with readers here
         self._woken = trio.Event()
-        self._looked_at = self._look_at = 0.0
+        self._polled_at = self._poll_at = 0.0
 
-    def hear(self, news: News) -> None:
+    def on_notification(self, notification: Notification) -> None:
         """Have `run` read the streams that the notification names."""
-        for user_id, seq in news.heads.items():
+        for user_id, seq in notification.heads.items():
             if self._is_new(user_id, seq):
                 self._heads[user_id] = max(seq, self._heads.get(user_id, 0))
             else:
                 self._hub.recheck(user_id, seq)  # a starting reader may have an older head
-        if news.everything:
-            self._look_at = min(self._look_at, self._looked_at + SOON)
-        if self._heads or news.everything:
+        if notification.everything:
+            self._poll_at = min(self._poll_at, self._polled_at + MIN_POLL_INTERVAL)
+        if self._heads or notification.everything:
             self._woken.set()
 
     def _is_new(self, user_id: UUID, seq: int) -> bool:
@@ -56,38 +56,38 @@ class Follower:
     async def run(self) -> None:
         """Read and publish until cancelled."""
         while True:
-            with trio.move_on_at(self._look_at):
+            with trio.move_on_at(self._poll_at):
                 await self._woken.wait()
             self._woken = trio.Event()
             try:
-                if trio.current_time() >= self._look_at:
-                    await self._look_at_all()
+                if trio.current_time() >= self._poll_at:
+                    await self._poll_heads()
                 heads, self._heads = self._heads, {}
-                await self._hand_over(heads)
-            except UNANSWERED:  # the revocation poll logs it
-                self._look_at = trio.current_time() + RETRY
-                await trio.sleep(RETRY)
+                await self._publish(heads)
+            except DATABASE_ERRORS:  # the revocation poll logs it
+                self._poll_at = trio.current_time() + RETRY_INTERVAL
+                await trio.sleep(RETRY_INTERVAL)
 
-    async def _look_at_all(self) -> None:
+    async def _poll_heads(self) -> None:
         """Look up the heads of all streams with readers here."""
-        self._looked_at = trio.current_time()
-        self._look_at = self._looked_at + self._look
+        self._polled_at = trio.current_time()
+        self._poll_at = self._polled_at + self._poll_interval
         if users := self._hub.users():
             for user_id, head in (await self._journal.heads(users)).items():
                 if self._is_new(user_id, head.last):
                     self._heads[user_id] = head.last
 
-    async def _hand_over(self, heads: Mapping[UUID, int]) -> None:
+    async def _publish(self, heads: Mapping[UUID, int]) -> None:
         waiting = iter(heads)
-        while some := list(islice(waiting, MOST_USERS)):
-            offered = {user: self._hub.min_offered_seq(user) for user in some}
+        while user_ids := list(islice(waiting, MAX_USERS)):
+            offered = {user: self._hub.min_offered_seq(user) for user in user_ids}
             found = await self._journal.read_many(
                 {user: seq for user, seq in offered.items() if seq is not None}
             )
             for user_id, events in found.items():
                 oldest = events[0].received_at
                 metrics.backplane_lag.observe((utc_now() - oldest).total_seconds())
-                if self._hub.publish(user_id, [Frame(*event) for event in events]):
+                if self._hub.publish(user_id, [EncodedEvent(*event) for event in events]):
                     observe_delivery(oldest)
-            for user_id in some:  # a reader that was not offered all of it reads the journal
+            for user_id in user_ids:  # a reader that was not offered all of it reads the journal
                 self._hub.recheck(user_id, heads[user_id])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from relay.errors import BadRequest
-from relay.events import Cursor, Head
+from relay.events import Cursor, StreamHead
 
 MAX_LAST = 1000  # events that `last` may ask for: one page of history
 
@@ -21,7 +21,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class TrimmedRange:
     """Events that were trimmed, from seq `first` to seq `last` inclusive."""
 
     first: int
@@ -41,7 +41,7 @@ class Position:
     last: int
     resumed: bool
     reason: Literal["epoch", "ahead"] | None = None
-    gap: Gap | None = None
+    gap: TrimmedRange | None = None
 
     @property
     def cursor(self) -> str:
@@ -80,14 +80,14 @@ def parse_start(args: Mapping[str, str], last_event_id: str | None = None) -> St
     return starts[0] if starts else Start()
 
 
-def parse_count(name: str, text: str, most: int) -> int:
-    """Parse a whole number from 1 to `most`. Raises BadRequest."""
-    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not 1 <= int(text) <= most:
-        raise BadRequest(f"`{name}` must be a whole number from 1 to {most}.")
+def parse_count(name: str, text: str, maximum: int) -> int:
+    """Parse a whole number from 1 to `maximum`. Raises BadRequest."""
+    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not 1 <= int(text) <= maximum:
+        raise BadRequest(f"`{name}` must be a whole number from 1 to {maximum}.")
     return int(text)
 
 
-def locate(start: Start, head: Head, *, default_oldest: bool = False) -> Position:
+def locate(start: Start, head: StreamHead, *, default_oldest: bool = False) -> Position:
     """Compute the position for `start`, with the fields of the `hello` and `gap` messages."""
     before_oldest = head.oldest - 1
     if start.after is not None:
@@ -99,17 +99,17 @@ def locate(start: Start, head: Head, *, default_oldest: bool = False) -> Positio
     return _fresh(head, head.last)
 
 
-def _after(cursor: Cursor, head: Head) -> Position:
+def _after(cursor: Cursor, head: StreamHead) -> Position:
     before_oldest = head.oldest - 1
     if cursor.epoch != head.epoch:
         return Position(head.epoch, before_oldest, head.oldest, head.last, False, "epoch")
     if cursor.seq > head.last:
         return Position(head.epoch, before_oldest, head.oldest, head.last, False, "ahead")
     if cursor.seq < before_oldest:
-        gap = Gap(cursor.seq + 1, before_oldest)
+        gap = TrimmedRange(cursor.seq + 1, before_oldest)
         return Position(head.epoch, before_oldest, head.oldest, head.last, True, gap=gap)
     return Position(head.epoch, cursor.seq, head.oldest, head.last, True)
 
 
-def _fresh(head: Head, seq: int) -> Position:
+def _fresh(head: StreamHead, seq: int) -> Position:
     return Position(head.epoch, seq, head.oldest, head.last, False)

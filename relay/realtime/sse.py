@@ -9,15 +9,15 @@ from relay.realtime.close_codes import Close
 from relay.realtime.encoding import (
     SSE_HEARTBEAT,
     SSE_RETRY,
-    Frame,
+    EncodedEvent,
     chunk,
     control_json,
     sse_control,
 )
-from relay.realtime.event_range import Stretch
-from relay.server.transport import Transport
+from relay.realtime.event_range import EventRange
+from relay.server.handle import ConnectionHandle
 
-HEARTBEAT = 15.0  # common proxies close a silent connection after 30 to 60 seconds
+MAX_HEARTBEAT_SECONDS = 15.0  # common proxies close a silent connection after 30 to 60 seconds
 
 HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -26,43 +26,48 @@ HEADERS = (
 )
 
 Write = Callable[[bytes], Awaitable[None]]
-Left = Callable[[], Awaitable[None]]
+WaitForDisconnect = Callable[[], Awaitable[None]]
 
 
-class SseDoor:
+class SseTransport:
     """Writes to a started HTTP response.
 
-    `write` sends body bytes through ASGI. `left` returns when the client has
+    `write` sends body bytes through ASGI. `wait_for_disconnect` returns when the client has
     disconnected.
     """
 
-    __slots__ = ("_chunked", "_handle", "_left", "_sent_at", "_write", "heartbeat")
+    __slots__ = ("_chunked", "_handle", "_sent_at", "_wait_for_disconnect", "_write", "heartbeat")
 
     name = "sse"
 
     def __init__(
-        self, write: Write, left: Left, handle: Transport | None, *, heartbeat: float
+        self,
+        write: Write,
+        wait_for_disconnect: WaitForDisconnect,
+        handle: ConnectionHandle | None,
+        *,
+        heartbeat: float,
     ) -> None:
-        self.heartbeat = min(heartbeat, HEARTBEAT)
+        self.heartbeat = min(heartbeat, MAX_HEARTBEAT_SECONDS)
         self._write = write
-        self._left = left
+        self._wait_for_disconnect = wait_for_disconnect
         self._handle = handle
         self._chunked = handle is not None and handle.framing == "chunked"
         self._sent_at = trio.current_time()
 
-    def direct(self, frames: Sequence[Frame]) -> bool:
+    def try_write(self, events: Sequence[EncodedEvent]) -> bool:
         if self._handle is None:
             return False
-        body = b"".join([frame.sse for frame in frames])
+        body = b"".join([event.sse for event in events])
         written = self._handle.try_send(chunk(body) if self._chunked else body)
         if written:
             self._sent_at = trio.current_time()
         return written
 
-    async def send(self, stretch: Stretch) -> None:
-        await self._send(stretch.sse)
+    async def send(self, event_range: EventRange) -> None:
+        await self._send(event_range.sse)
 
-    async def control(self, kind: str, **fields: Any) -> None:
+    async def send_control(self, kind: str, **fields: Any) -> None:
         block = sse_control(kind, control_json(kind, fields), fields.get("cursor"))
         await self._send(SSE_RETRY + block if kind == "hello" else block)
 
@@ -73,26 +78,26 @@ class SseDoor:
             await self._handle.send_raw(chunk(body) if self._chunked else body)
         self._sent_at = trio.current_time()
 
-    def next_beat(self) -> float:
+    def next_heartbeat_at(self) -> float:
         return self._sent_at + self.heartbeat
 
-    async def beat(self) -> None:
+    async def send_heartbeat(self) -> None:
         await self._send(SSE_HEARTBEAT)
 
-    def idle_at(self) -> float:
+    def idle_deadline(self) -> float:
         return float("inf")
 
     def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
-        nursery.start_soon(self._listen, end)
+        nursery.start_soon(self._end_on_disconnect, end)
 
-    async def _listen(self, end: Callable[[Close], None]) -> None:
-        await self._left()  # an SSE client sends nothing
+    async def _end_on_disconnect(self, end: Callable[[Close], None]) -> None:
+        await self._wait_for_disconnect()  # an SSE client sends nothing
         end(Close.GONE)
 
     async def close(self, close: Close, reason: str) -> None:
         """Do nothing: the `close` message was the last event, and the response ends by itself."""
 
-    def cut(self) -> Close:
+    def abort(self) -> Close:
         if self._handle is None:
             return Close.GONE
         stalled = self._handle.stalled

@@ -6,41 +6,41 @@ from typing import Any, Protocol
 import trio
 
 from relay.realtime.close_codes import Close
-from relay.realtime.encoding import Frame
-from relay.realtime.event_range import Stretch
+from relay.realtime.encoding import EncodedEvent
+from relay.realtime.event_range import EventRange
 
 
 class ClientLeft(Exception):
     """The client has disconnected: no more messages can be received."""
 
 
-class Door(Protocol):
+class Transport(Protocol):
     """One reader's socket. Writes may wait, at most for the server's send timeout."""
 
     name: str  # the metric's label: websocket, sse
     heartbeat: float  # seconds, as in `hello`
 
-    def direct(self, frames: Sequence[Frame]) -> bool:
+    def try_write(self, events: Sequence[EncodedEvent]) -> bool:
         """Write all events without waiting and return True, or write nothing and return False."""
         ...
 
-    async def send(self, stretch: Stretch) -> None:
-        """Write a range of at most `MAX_MESSAGE`, or of one event."""
+    async def send(self, event_range: EventRange) -> None:
+        """Write a range of at most `MAX_MESSAGE_BYTES`, or of one event."""
         ...
 
-    async def control(self, kind: str, **fields: Any) -> None:
+    async def send_control(self, kind: str, **fields: Any) -> None:
         """Write a control message. A client keeps the last `cursor` among the fields."""
         ...
 
-    def next_beat(self) -> float:
+    def next_heartbeat_at(self) -> float:
         """When (trio's clock) the next heartbeat is due if nothing else is sent."""
         ...
 
-    async def beat(self) -> None:
+    async def send_heartbeat(self) -> None:
         """Send a heartbeat, a ping, or both."""
         ...
 
-    def idle_at(self) -> float:
+    def idle_deadline(self) -> float:
         """When (trio's clock) the client counts as idle unless it sends something before."""
         ...
 
@@ -55,6 +55,6 @@ class Door(Protocol):
         """End the stream on the wire, after the `close` message."""
         ...
 
-    def cut(self) -> Close:
+    def abort(self) -> Close:
         """Drop the connection at once. Returns STALLED or GONE."""
         ...

@@ -8,25 +8,25 @@ from typing import Any
 import trio
 
 from relay.events import rfc3339, utc_now
-from relay.realtime.asgi_websocket import Socket, message_in
+from relay.realtime.asgi_websocket import AsgiWebSocket, message_of
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import (
-    Frame,
+    EncodedEvent,
     array_frame,
     control_json,
     text_frame,
 )
-from relay.realtime.event_range import Stretch
+from relay.realtime.event_range import EventRange
 from relay.realtime.transport import ClientLeft
-from relay.server.transport import Transport
+from relay.server.handle import ConnectionHandle
 
 SUBPROTOCOL = "relay.v1"
 
-MAX_CLIENT_MESSAGE = 4096  # the protocol needs no client messages, so none is large
-MAX_CLIENT_MESSAGES = 10  # this many a second, and this many at once
+MAX_CLIENT_MESSAGE_BYTES = 4096  # the protocol needs no client messages, so none is large
+MAX_CLIENT_MESSAGES_PER_SECOND = 10  # this many a second, and this many at once
 
 
-class WebSocketDoor:
+class WebSocketTransport:
     """Writes to an accepted WebSocket.
 
     On Relay's own server, encoded frames are written directly and pongs show that the client is
@@ -36,11 +36,11 @@ class WebSocketDoor:
 
     __slots__ = (
         "_allowance",
-        "_asked_at",
+        "_allowance_at",
         "_batched",
         "_handle",
         "_idle_timeout",
-        "_judged_at",
+        "_pinged_at",
         "_sent_at",
         "_unanswered_since",
         "_websocket",
@@ -51,8 +51,8 @@ class WebSocketDoor:
 
     def __init__(
         self,
-        websocket: Socket,
-        handle: Transport | None,
+        websocket: AsgiWebSocket,
+        handle: ConnectionHandle | None,
         *,
         batched: bool,
         heartbeat: float,
@@ -63,36 +63,36 @@ class WebSocketDoor:
         self._handle = handle
         self._batched = batched  # the client offered the subprotocol `relay.v1`
         self._idle_timeout = idle_timeout
-        self._asked_at = self._sent_at = self._judged_at = trio.current_time()
-        self._allowance = float(MAX_CLIENT_MESSAGES)
+        self._pinged_at = self._sent_at = self._allowance_at = trio.current_time()
+        self._allowance = float(MAX_CLIENT_MESSAGES_PER_SECOND)
         self._unanswered_since = float("-inf")  # time of the first ping without an answer
 
-    def direct(self, frames: Sequence[Frame]) -> bool:
+    def try_write(self, events: Sequence[EncodedEvent]) -> bool:
         if self._handle is None:
             return False
-        written = self._handle.try_send(self._message(frames))
+        written = self._handle.try_send(self._message(events))
         if written:
             self._sent_at = trio.current_time()
         return written
 
-    async def send(self, stretch: Stretch) -> None:
+    async def send(self, event_range: EventRange) -> None:
         if self._handle is None:
-            for text in stretch.texts:
+            for text in event_range.texts:
                 await self._websocket.send(text.decode())
         else:
-            data = stretch.array if self._batched else stretch.messages
+            data = event_range.array if self._batched else event_range.messages
             await self._handle.send_raw(data)
         self._sent_at = trio.current_time()
 
-    def _message(self, frames: Sequence[Frame]) -> bytes:
+    def _message(self, events: Sequence[EncodedEvent]) -> bytes:
         """Several events as one JSON array for a `relay.v1` client, else one message each."""
-        if len(frames) == 1:
-            return frames[0].websocket
+        if len(events) == 1:
+            return events[0].websocket
         if self._batched:
-            return array_frame([frame.json for frame in frames])
-        return b"".join([frame.websocket for frame in frames])
+            return array_frame([event.json for event in events])
+        return b"".join([event.websocket for event in events])
 
-    async def control(self, kind: str, **fields: Any) -> None:
+    async def send_control(self, kind: str, **fields: Any) -> None:
         body = control_json(kind, fields)
         if self._handle is None:
             await self._websocket.send(body.decode())
@@ -102,61 +102,63 @@ class WebSocketDoor:
 
     def _silent_since(self) -> float:
         """When the client last sent bytes, or was last pinged if that is later."""
-        heard = 0.0 if self._handle is None else self._handle.last_received
-        return max(self._asked_at, heard)
+        received_at = 0.0 if self._handle is None else self._handle.last_received
+        return max(self._pinged_at, received_at)
 
-    def next_beat(self) -> float:
+    def next_heartbeat_at(self) -> float:
         silent_since = self._silent_since()
         if self._batched:
             silent_since = min(silent_since, self._sent_at)
         return silent_since + self.heartbeat
 
-    async def beat(self) -> None:
+    async def send_heartbeat(self) -> None:
         now = trio.current_time()
         if self._batched and now >= self._sent_at + self.heartbeat:
             # A script in a browser cannot see ping frames, so it gets a message.
-            await self.control("ping", ts=rfc3339(utc_now()))
+            await self.send_control("ping", ts=rfc3339(utc_now()))
         if now >= self._silent_since() + self.heartbeat:
-            self._asked_at = now
+            self._pinged_at = now
             if self._handle is not None:
                 if self._handle.last_received >= self._unanswered_since:
                     self._unanswered_since = now
                 await self._handle.ping()
 
-    def idle_at(self) -> float:
+    def idle_deadline(self) -> float:
         if self._handle is None:
             return float("inf")
-        heard = self._handle.last_received
-        if heard >= self._unanswered_since:
+        received_at = self._handle.last_received
+        if received_at >= self._unanswered_since:
             return float("inf")  # every ping was answered; a long write may delay the next one
         answer_by = self._unanswered_since + self._idle_timeout - self.heartbeat
-        return max(heard + self._idle_timeout, answer_by)
+        return max(received_at + self._idle_timeout, answer_by)
 
     def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
-        if self._handle is None or not self._handle.hear(partial(self._hear, end)):
-            nursery.start_soon(self._listen, end)
+        if self._handle is None or not self._handle.forward_events(
+            partial(self._on_asgi_event, end)
+        ):
+            nursery.start_soon(self._receive_messages, end)
 
-    def _hear(self, end: Callable[[Close], None], event: Any) -> None:
+    def _on_asgi_event(self, end: Callable[[Close], None], event: Any) -> None:
         try:
-            if (message := message_in(event)) is not None:
-                self._judge(message, end)
+            if (message := message_of(event)) is not None:
+                self._check_message(message, end)
         except ClientLeft:
             end(Close.GONE)
 
-    async def _listen(self, end: Callable[[Close], None]) -> None:
+    async def _receive_messages(self, end: Callable[[Close], None]) -> None:
         try:
             while True:
-                self._judge(await self._websocket.receive(), end)
+                self._check_message(await self._websocket.receive(), end)
         except ClientLeft:
             end(Close.GONE)
 
-    def _judge(self, message: str | bytes, end: Callable[[Close], None]) -> None:
+    def _check_message(self, message: str | bytes, end: Callable[[Close], None]) -> None:
         """Discard a client's message; end the stream if it is too large or exceeds the rate."""
         now = trio.current_time()
-        regained = (now - self._judged_at) * MAX_CLIENT_MESSAGES
-        self._allowance = min(MAX_CLIENT_MESSAGES, self._allowance + regained)
-        self._judged_at = now
-        if len(_bytes(message)) > MAX_CLIENT_MESSAGE:
+        regained = (now - self._allowance_at) * MAX_CLIENT_MESSAGES_PER_SECOND
+        self._allowance = min(MAX_CLIENT_MESSAGES_PER_SECOND, self._allowance + regained)
+        self._allowance_at = now
+        if len(_bytes(message)) > MAX_CLIENT_MESSAGE_BYTES:
             end(Close.MESSAGE_TOO_BIG)
         if self._allowance < 1:
             end(Close.TOO_MANY_MESSAGES)
@@ -168,7 +170,7 @@ class WebSocketDoor:
             while True:  # until the client answers the close frame
                 await self._websocket.receive()
 
-    def cut(self) -> Close:
+    def abort(self) -> Close:
         if self._handle is None:
             return Close.GONE
         stalled = self._handle.stalled

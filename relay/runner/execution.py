@@ -52,7 +52,7 @@ def _execute(command: Sequence[str]) -> NoReturn:
         os.execvp(command[0], list(command))
     except PermissionError:
         # A PATH folder without search permission causes this for every name. Shells skip it.
-        if _is_name(command[0]) and not _stands_on_path(command[0]):
+        if _is_name(command[0]) and not _is_on_path(command[0]):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
         raise
     except OSError as error:
@@ -68,6 +68,6 @@ def _is_name(program: str) -> bool:
     return os.sep not in program
 
 
-def _stands_on_path(name: str) -> bool:
+def _is_on_path(name: str) -> bool:
     """Whether a folder of PATH contains a file of this name, executable or not."""
     return any(os.path.isfile(os.path.join(folder, name)) for folder in os.get_exec_path())

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from relay.runner.execution import Execution, execute
-from relay.runner.leader_protocol import Report, ReportKind, Request
+from relay.runner.leader_protocol import LeaderReport, LeaderRequest, ReportKind
 from relay.runner.states import TRANSITIONS, Change, CommandState
 
 
@@ -58,20 +58,20 @@ class LeaderProcess:
 
         `group_signals` are reported as well: this process gets them with its whole group only.
         """
-        awaited = {signal.SIGCHLD, *Request, *group_signals}
+        awaited = {signal.SIGCHLD, *LeaderRequest, *group_signals}
         while self._state is not CommandState.ENDED:
             number = signal.sigwait(awaited)
             if number in group_signals:
                 self._report(ReportKind.GROUP_SIGNAL, number)
-            elif number == Request.REPORT_SIGNALS:
+            elif number == LeaderRequest.REPORT_SIGNALS:
                 while pending := signal.sigpending() & group_signals:
                     self._report(ReportKind.GROUP_SIGNAL, signal.sigwait(pending))
                 self._report(ReportKind.SIGNALS_REPORTED)
             else:
                 self._collect_changes()  # before a request, which depends on the current state
-                if number == Request.STOP_RUNNER:
+                if number == LeaderRequest.STOP_RUNNER:
                     self._stop_runner()
-                elif number == Request.CONTINUE_COMMAND:
+                elif number == LeaderRequest.CONTINUE_COMMAND:
                     self._continue_command()
 
     def _collect_changes(self) -> None:
@@ -144,4 +144,4 @@ class LeaderProcess:
         self._state = TRANSITIONS[self._state][change]
 
     def _report(self, kind: ReportKind, number: int = 0) -> None:
-        os.write(self._reports, Report(kind, number).encode())
+        os.write(self._reports, LeaderReport(kind, number).encode())

@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 from typing import NamedTuple, Self
 
 
-class Request(IntEnum):
+class LeaderRequest(IntEnum):
     """Signals from the runner to the session leader. Nothing else sends it these."""
 
     REPORT_SIGNALS = signal.SIGALRM
@@ -26,7 +26,7 @@ class ReportKind(StrEnum):
     NOT_STOPPED = "not-stopped"  # 0; the other one: the command continues already
 
 
-class Report(NamedTuple):
+class LeaderReport(NamedTuple):
     """One line of the pipe from the session leader to the runner."""
 
     kind: ReportKind

@@ -12,7 +12,7 @@ _RETURNS = re.compile(r"\r+\n")
 _ALTERNATE = re.compile(r"\x1b\[\?(?:1049|1047|47)([hl])")
 
 
-class Lines:
+class LineSplitter:
     """One stream's lines. Secrets are masked before anything is cut."""
 
     def __init__(self, mask: Mask) -> None:
@@ -69,7 +69,7 @@ class Lines:
     def _take_piece(self) -> str:
         """The line so far, except the part that may be the beginning of a secret."""
         self._rest = self._mask(self._rest)
-        cut = len(self._rest) - self._mask.unsure(self._rest)
+        cut = len(self._rest) - self._mask.possible_prefix_length(self._rest)
         piece, self._rest = self._rest[:cut], self._rest[cut:]
         self._continued = self._continued or bool(piece)
         return piece

@@ -11,14 +11,14 @@ _CONTROL = re.compile(
 )
 
 _PERCENT = re.compile(r"(?<![\w.,%/-])(\d{1,3}(?:[.,]\d{1,3})?)\s?%")
-_OF = re.compile(r"(?<![\w./:-])(\d{1,9})\s?/\s?(\d{1,9})(?![\w/.-])")
+_FRACTION = re.compile(r"(?<![\w./:-])(\d{1,9})\s?/\s?(\d{1,9})(?![\w/.-])")
 
 # In an ordinary line a number can mean anything. It counts only in the usual forms of progress:
 # [ 42%] at either end; 3/10 or [3/10] at the start, or after a word or two (Epoch 3/10).
 _PERCENT_IN_LINE = re.compile(
     r"^\s*\[?\s*(\d{1,3}(?:\.\d{1,3})?)\s?%(?:\]|[\s|:]|$)|\[\s*(\d{1,3})%\]\s*$"
 )
-_OF_IN_LINE = re.compile(
+_FRACTION_IN_LINE = re.compile(
     r"^\W{0,3}(?:(?:epoch|step|batch|iteration|iter|chunk|part|file|test|round|task|stage|fold|page"
     r"|progress|processing|downloading|building|compiling|copying|uploading)\W{1,3}){0,2}"
     r"(\d{1,9})\s?/\s?(\d{1,9})(?=[\]\s):,|]|$)",
@@ -33,36 +33,38 @@ class Progress(NamedTuple):
     message: str
 
 
-def from_bar(text: str) -> Progress | None:
+def progress_of_bar(text: str) -> Progress | None:
     """Read a line that was overwritten: nearly every number there is progress."""
-    line = shown(text)
-    return _read(line, _PERCENT.search(line), _OF.search(line))
+    line = visible_text(text)
+    return _read(line, _PERCENT.search(line), _FRACTION.search(line))
 
 
-def from_lines(text: str) -> Progress | None:
+def progress_of_lines(text: str) -> Progress | None:
     """Read the newest line that is certainly about progress."""
     if "%" not in text and "/" not in text:
         return None
     for line in reversed(text.rsplit("\n", LINES_SEARCHED)[-LINES_SEARCHED:]):
         if "%" in line or "/" in line:
-            clean = shown(line)
-            found = _read(clean, _PERCENT_IN_LINE.search(clean), _OF_IN_LINE.search(clean))
+            clean = visible_text(line)
+            found = _read(clean, _PERCENT_IN_LINE.search(clean), _FRACTION_IN_LINE.search(clean))
             if found is not None:
                 return found
     return None
 
 
-def shown(text: str) -> str:
+def visible_text(text: str) -> str:
     """The line without control characters and escape sequences."""
     return _CONTROL.sub("", text[:4096]).strip()
 
 
-def _read(line: str, percent: re.Match[str] | None, of: re.Match[str] | None) -> Progress | None:
+def _read(
+    line: str, percent: re.Match[str] | None, fraction_match: re.Match[str] | None
+) -> Progress | None:
     fraction = None
     if percent is not None:
         fraction = float(next(filter(None, percent.groups())).replace(",", ".")) / 100
-    elif of is not None:
-        done, total = int(of[1]), int(of[2])
+    elif fraction_match is not None:
+        done, total = int(fraction_match[1]), int(fraction_match[2])
         fraction = done / total if total > 1 else None
     if fraction is None or fraction > 1:
         return None

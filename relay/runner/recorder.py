@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from relay.client.credentials import Credentials
-from relay.runner.lines import QUIET_SECONDS, Lines
-from relay.runner.progress import from_bar, from_lines
+from relay.runner.lines import QUIET_SECONDS, LineSplitter
+from relay.runner.progress import progress_of_bar, progress_of_lines
 from relay.runner.redaction import Mask
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Recorder:
         self._task_id = task_id
         self._mask = mask
         self._on_note = on_note
-        self._lines: dict[str, Lines] = {}
+        self._lines: dict[str, LineSplitter] = {}
         self._blocks: deque[tuple[str, bytes]] = deque()
         self._size = 0
         self._dropped = 0
@@ -119,12 +119,12 @@ class Recorder:
     def _record(self, client: "Client", stream: str, block: bytes) -> None:
         lines = self._lines.get(stream)
         if lines is None:
-            lines = self._lines[stream] = Lines(self._mask)
+            lines = self._lines[stream] = LineSplitter(self._mask)
         text, bar = lines.feed(block, time.monotonic())
         self._log(client, stream, text)
-        found = from_bar(bar) if bar is not None else None
+        found = progress_of_bar(bar) if bar is not None else None
         if found is None and text is not None:
-            found = from_lines(text)
+            found = progress_of_lines(text)
         if found is not None:
             payload = {"progress": found.fraction, "message": found.message}
             client.publish("task_progress", payload, self._task_id)

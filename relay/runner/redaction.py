@@ -56,7 +56,7 @@ class Mask:
                 text = text.replace(secret, MASK)
         return text
 
-    def unsure(self, text: str) -> int:
+    def possible_prefix_length(self, text: str) -> int:
         """How many characters at the end of the text may be the beginning of a secret."""
         longest = max((len(secret) for secret in self._secrets), default=1) - 1
         for size in range(min(longest, len(text)), 0, -1):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from relay.runner.execution import Execution
 from relay.runner.leader_process import LeaderProcess
-from relay.runner.leader_protocol import Report, ReportKind, Request
+from relay.runner.leader_protocol import LeaderReport, LeaderRequest, ReportKind
 from relay.runner.signal_forwarding import FORWARDED
 
 
@@ -42,25 +42,25 @@ class SessionLeader:
         os.close(held)
         self._reports = os.fdopen(reports, "rb")
 
-    def next_report(self) -> Report:
+    def next_report(self) -> LeaderReport:
         """Wait for its next report.
 
         When the leader itself has been killed, the command counts as killed: ENDED by SIGKILL.
         """
         line = self._reports.readline()
-        return Report.decode(line) if line else Report(ReportKind.ENDED, signal.SIGKILL)
+        return LeaderReport.decode(line) if line else LeaderReport(ReportKind.ENDED, signal.SIGKILL)
 
     def request_signals(self) -> None:
         """Request reports of all signals that it got until now, followed by SIGNALS_REPORTED."""
-        os.kill(self._process, Request.REPORT_SIGNALS)
+        os.kill(self._process, LeaderRequest.REPORT_SIGNALS)
 
-    def stop_runner(self) -> Report:
+    def stop_runner(self) -> LeaderReport:
         """Request that it stops the runner, unless the command continues already; wait for it.
 
         The leader stops the runner and continues it, so that both come in the order in which the
         command stopped and continued. Returns RUNNER_STOPPED, NOT_STOPPED, or the command's ENDED.
         """
-        os.kill(self._process, Request.STOP_RUNNER)
+        os.kill(self._process, LeaderRequest.STOP_RUNNER)
         while (report := self.next_report()).kind is ReportKind.STOPPED:
             pass  # it stopped once more before the leader read the request
         return report
@@ -71,7 +71,7 @@ class SessionLeader:
         Only the leader knows whether it is stopped, and has the permission: a process may continue
         another user's process only within its own session.
         """
-        os.kill(self._process, Request.CONTINUE_COMMAND)
+        os.kill(self._process, LeaderRequest.CONTINUE_COMMAND)
 
     def release(self) -> None:
         """Let it end and wait for it, so that the processor time of both counts as ours."""

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from relay.runner.execution import Execution
-from relay.runner.leader_protocol import Report, ReportKind
+from relay.runner.leader_protocol import LeaderReport, ReportKind
 from relay.runner.selectable_event import SelectableEvent
 from relay.runner.session_leader import SessionLeader
 from relay.runner.signal_forwarding import block_stop_key, unblock_stop_key
 from relay.runner.streams import Streams, open_streams
 
-NOT_FOUND, NOT_RUNNABLE = 127, 126  # as in shells
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as in shells
 
 
 class CannotStart(Exception):
@@ -59,9 +59,9 @@ def start_command(arguments: Sequence[str], blocked: frozenset[int]) -> StartedC
     return StartedCommand(report.number, leader, streams, end, blocked)
 
 
-def _cannot_start(program: str, report: Report) -> CannotStart:
+def _cannot_start(program: str, report: LeaderReport) -> CannotStart:
     # Any other report than the failure's: the session leader was killed.
     number = report.number if report.kind is ReportKind.FAILED_TO_START else errno.ECHILD
     if number == errno.ENOENT:
         return CannotStart(f"{program}: command not found", NOT_FOUND)
-    return CannotStart(f"{program}: {os.strerror(number)}", NOT_RUNNABLE)
+    return CannotStart(f"{program}: {os.strerror(number)}", NOT_EXECUTABLE)

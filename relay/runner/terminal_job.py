@@ -4,7 +4,7 @@ import signal
 import threading
 from types import FrameType
 
-from relay.runner.leader_protocol import Report, ReportKind
+from relay.runner.leader_protocol import LeaderReport, ReportKind
 from relay.runner.session_leader import SessionLeader
 from relay.runner.signal_forwarding import send_group_signal, send_signal
 from relay.runner.terminal import Terminal
@@ -21,7 +21,7 @@ class TerminalJob:
         self.stops_runner = signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN
         self._stopping = threading.Lock()  # held from the command's stop until both continue
 
-    def stop_runner(self) -> Report:
+    def stop_runner(self) -> LeaderReport:
         """The command has stopped: stop too, give the terminal to the shell, and continue with it.
 
         Returns the session leader's answer: RUNNER_STOPPED when both have continued, NOT_STOPPED

@@ -14,13 +14,13 @@ from hypercorn.utils import parse_socket_addr
 from relay.errors import Problem
 
 from .context import ServerContext
+from .handle import WireHandle
 from .heads import Head, parse_head
 from .http_exchange import HTTPExchange
 from .reader import Reader
 from .responses import ResponseWriter
 from .scopes import Address, Scopes
 from .screening import screen, wants_websocket
-from .transport import WireTransport
 from .websocket import WebSocket
 from .wire import Stream, Wire, lingering_close, plain_socket
 
@@ -147,7 +147,7 @@ class Connection:
                 self._lingers = True
                 return None
             server.connections.start_waiting(self)
-            await self._reader.give_way()
+            await self._reader.checkpoint_if_useful()
         return None
 
     async def _admitted_head(self) -> Head | None:
@@ -170,8 +170,8 @@ class Connection:
         """Answer in place of the application. This answer is the connection's last."""
         self._server.connections.stop_waiting(self)
         self._lingers = True
-        transport = WireTransport(self._wire, "close")
-        response = ResponseWriter(self._server, head, self._wire, transport, last=True)
+        handle = WireHandle(self._wire, "close")
+        response = ResponseWriter(self._server, head, self._wire, handle, last=True)
         await response.refuse(self._server.refusals.of(problem, head.headers))
 
     def _close_socket(self) -> None:

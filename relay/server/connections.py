@@ -8,10 +8,10 @@ import trio
 from .limits import ConnectionLimits
 from .observer import Observer
 
-SWEPT = 50  # idle connections closed in one turn of the loop: some ten ms of work
+SWEEP_BATCH_SIZE = 50  # idle connections closed in one turn of the loop: some ten ms of work
 
 
-class Live(Protocol):
+class ManagedConnection(Protocol):
     """What Connections calls on a connection."""
 
     @property
@@ -44,8 +44,8 @@ class Connections:
         self._observer = observer
         self._nursery = nursery
         self._keep_alive_timeout = keep_alive_timeout
-        self._live: set[Live] = set()
-        self._waiting: dict[Live, float] = {}  # deadlines, the earliest first
+        self._connections: set[ManagedConnection] = set()
+        self._waiting: dict[ManagedConnection, float] = {}  # deadlines, the earliest first
         self._refusing = 0
         self._none_may_wait = False
         self._emptied = trio.Event()
@@ -55,7 +55,7 @@ class Connections:
 
         Idle sockets cost a client nothing, so they must not keep others out.
         """
-        full = len(self._live) >= self._limits.max_connections
+        full = len(self._connections) >= self._limits.max_connections
         if full and self._waiting:
             self._close(next(iter(self._waiting)))
             self._observer.connection_displaced()
@@ -73,28 +73,28 @@ class Connections:
         """Count the end of a refusal."""
         self._refusing -= 1
 
-    def add(self, connection: Live) -> None:
+    def add(self, connection: ManagedConnection) -> None:
         """Count an admitted connection."""
-        self._live.add(connection)
+        self._connections.add(connection)
         self._observer.connection_opened()
 
-    def start_waiting(self, connection: Live) -> None:
+    def start_waiting(self, connection: ManagedConnection) -> None:
         """Start the keep-alive timeout, or close the connection when the server stops."""
         if self._none_may_wait:
             connection.close()
             return
         self._waiting[connection] = trio.current_time() + self._keep_alive_timeout
 
-    def stop_waiting(self, connection: Live) -> None:
+    def stop_waiting(self, connection: ManagedConnection) -> None:
         """Stop the keep-alive timeout."""
         self._waiting.pop(connection, None)
 
-    def remove(self, connection: Live) -> None:
+    def remove(self, connection: ManagedConnection) -> None:
         """Count a connection's end."""
         self._waiting.pop(connection, None)
-        self._live.remove(connection)
+        self._connections.remove(connection)
         self._observer.connection_closed()
-        if not self._live:
+        if not self._connections:
             self._emptied.set()
 
     def spawn(self, job: Callable[[], Awaitable[None]]) -> None:
@@ -105,23 +105,23 @@ class Connections:
         """Close connections after their keep-alive timeout. Never returns.
 
         All have the same timeout, so one timer for the earliest deadline is enough. Many are
-        closed `SWEPT` at a time, and other tasks run between.
+        closed `SWEEP_BATCH_SIZE` at a time, and other tasks run between.
         """
         while True:
             now = trio.current_time()
             until = now + self._keep_alive_timeout
-            for _ in range(SWEPT):
+            for _ in range(SWEEP_BATCH_SIZE):
                 if not self._waiting:
                     break
-                longest, until = next(iter(self._waiting.items()))
+                oldest, until = next(iter(self._waiting.items()))
                 if until > now:
                     break
-                self._close(longest)
+                self._close(oldest)
             await trio.sleep_until(until)
 
     async def wait_none(self) -> None:
         """Wait until there is no live connection."""
-        while self._live:
+        while self._connections:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
@@ -142,10 +142,10 @@ class Connections:
 
     def abort(self) -> None:
         """Reset all connections. Cancelling would wait for their shielded writes."""
-        for connection in tuple(self._live):
+        for connection in tuple(self._connections):
             connection.abort()
 
-    def _close(self, connection: Live) -> None:
+    def _close(self, connection: ManagedConnection) -> None:
         del self._waiting[connection]
         connection.close()
 

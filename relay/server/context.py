@@ -6,11 +6,11 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework, LifespanState
 
+from .common_headers import CommonHeaders
 from .connections import Connections
 from .limits import ConnectionLimits
 from .observer import Observer
 from .refusals import Refusals
-from .stamp import Stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class ServerContext:
     limits: ConnectionLimits
     observer: Observer
     refusals: Refusals
-    stamp: Stamp
+    common_headers: CommonHeaders
     connections: Connections
     lifespan_state: LifespanState
     stopping: trio.Event

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from .limits import ConnectionLimits
 
-ELSEWHERE = 64
+RESERVED_DESCRIPTORS = 64
 """Descriptors reserved for everything but the server's connections: database, pipes, files."""
 
 
@@ -15,14 +15,14 @@ def fit_to_descriptor_limit(limits: ConnectionLimits) -> ConnectionLimits:
     A process without free descriptors cannot accept connections, not even to refuse them, and
     cannot connect to the database.
     """
-    wanted = limits.max_connections + limits.max_refusals + ELSEWHERE
-    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if allowed == resource.RLIM_INFINITY or allowed >= wanted:
+    wanted = limits.max_connections + limits.max_refusals + RESERVED_DESCRIPTORS
+    soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft_limit == resource.RLIM_INFINITY or soft_limit >= wanted:
         return limits
-    raised = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-    if raised > allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, most))
-    left = max(raised, allowed) - ELSEWHERE
-    refusals = max(1, min(limits.max_refusals, left // 8))
-    connections = max(1, min(limits.max_connections, left - refusals))
+    raised = wanted if hard_limit == resource.RLIM_INFINITY else min(wanted, hard_limit)
+    if raised > soft_limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard_limit))
+    available = max(raised, soft_limit) - RESERVED_DESCRIPTORS
+    refusals = max(1, min(limits.max_refusals, available // 8))
+    connections = max(1, min(limits.max_connections, available - refusals))
     return replace(limits, max_connections=connections, max_refusals=refusals)

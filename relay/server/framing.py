@@ -7,114 +7,116 @@ from relay.errors import BadRequest
 
 from .heads import Head
 
-MAX_LINE = 1_024
+MAX_LINE_BYTES = 1_024
 """Bytes of a chunk's size and extensions, or of a trailer. Known clients send neither."""
 
-MAX_OVERHEAD = 16_384
+MAX_OVERHEAD_BYTES = 16_384
 """Bytes of extensions and trailers in one body, which are read and dropped."""
 
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})([ \t]*;[\t -~\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#-'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 
 
-class Body(Protocol):
+class BodyReader(Protocol):
     """Takes a request's body from the connection's bytes."""
 
     complete: bool
 
-    def is_in(self, unread: bytes) -> bool:
+    def is_complete_in(self, unread: bytes) -> bool:
         """Whether the body is known to end within these bytes, without parsing them."""
 
     def take(self, unread: bytes) -> tuple[bytes, bytes]:
         """Split the bytes into body data and the rest. Raises BadRequest."""
 
 
-class Counted:
+class ContentLengthReader:
     """A body with a Content-Length."""
 
-    __slots__ = ("_left", "complete")
+    __slots__ = ("_bytes_left", "complete")
 
     def __init__(self, length: int) -> None:
-        self._left = length
+        self._bytes_left = length
         self.complete = length == 0
 
-    def is_in(self, unread: bytes) -> bool:
-        return len(unread) >= self._left
+    def is_complete_in(self, unread: bytes) -> bool:
+        return len(unread) >= self._bytes_left
 
     def take(self, unread: bytes) -> tuple[bytes, bytes]:
-        body = unread[: self._left]
-        self._left -= len(body)
-        self.complete = self._left == 0
+        body = unread[: self._bytes_left]
+        self._bytes_left -= len(body)
+        self.complete = self._bytes_left == 0
         return body, unread[len(body) :]
 
 
-class Chunked:
+class ChunkedReader:
     """A chunked body (RFC 9112, 7.1). Extensions and trailers are checked and dropped."""
 
-    __slots__ = ("_ends", "_in_trailers", "_left", "_overhead", "complete")
+    __slots__ = ("_bytes_left", "_expects_chunk_end", "_in_trailers", "_overhead", "complete")
 
     def __init__(self) -> None:
         self.complete = False
-        self._left = 0
-        self._ends = False  # whether the CRLF after a chunk's data comes next
+        self._bytes_left = 0
+        self._expects_chunk_end = False  # whether the CRLF after a chunk's data comes next
         self._in_trailers = False
         self._overhead = 0
 
-    def is_in(self, unread: bytes) -> bool:
+    def is_complete_in(self, unread: bytes) -> bool:
         return False  # its end is found only by parsing
 
     def take(self, unread: bytes) -> tuple[bytes, bytes]:
         pieces: list[bytes] = []
-        at = 0
+        position = 0
         while not self.complete:
-            if self._left:
-                piece = unread[at : at + self._left]
+            if self._bytes_left:
+                piece = unread[position : position + self._bytes_left]
                 if not piece:
                     break
                 pieces.append(piece)
-                at += len(piece)
-                self._left -= len(piece)
-                self._ends = not self._left
+                position += len(piece)
+                self._bytes_left -= len(piece)
+                self._expects_chunk_end = not self._bytes_left
                 continue
-            end = unread.find(b"\r\n", at, at + MAX_LINE)
+            end = unread.find(b"\r\n", position, position + MAX_LINE_BYTES)
             if end < 0:
-                self._check_unfinished(unread[at : at + MAX_LINE])
+                self._check_unfinished(unread[position : position + MAX_LINE_BYTES])
                 break
-            self._take_line(unread[at:end])
-            at = end + 2
-        return b"".join(pieces), unread[at:]
+            self._take_line(unread[position:end])
+            position = end + 2
+        return b"".join(pieces), unread[position:]
 
     def _take_line(self, line: bytes) -> None:
-        if self._ends:
+        if self._expects_chunk_end:
             if line:
                 raise BadRequest("A chunk of the body is longer than its size.")
-            self._ends = False
+            self._expects_chunk_end = False
         elif self._in_trailers:
             if line and _TRAILER.fullmatch(line) is None:
                 raise BadRequest("A trailer of the body is malformed.")
             self.complete = not line
-            self._drop(len(line))
+            self._count_overhead(len(line))
         else:
             size = _CHUNK.fullmatch(line)
             if size is None:
                 raise BadRequest("A chunk of the body does not start with its size.")
-            self._left = int(size[1], 16)
-            self._in_trailers = not self._left
-            self._drop(len(size[2] or b""))
+            self._bytes_left = int(size[1], 16)
+            self._in_trailers = not self._bytes_left
+            self._count_overhead(len(size[2] or b""))
 
     def _check_unfinished(self, line: bytes) -> None:
-        too_long = len(line) == MAX_LINE or (self._ends and line not in (b"", b"\r"))
+        too_long = len(line) == MAX_LINE_BYTES or (
+            self._expects_chunk_end and line not in (b"", b"\r")
+        )
         if too_long or b"\n" in line or b"\r" in line[:-1]:
             raise BadRequest("A line of the chunked body has no end.")
 
-    def _drop(self, size: int) -> None:
+    def _count_overhead(self, size: int) -> None:
         self._overhead += size
-        if self._overhead > MAX_OVERHEAD:
+        if self._overhead > MAX_OVERHEAD_BYTES:
             raise BadRequest("The chunked body has too many extensions and trailers.")
 
 
-def body_of(head: Head) -> Body:
+def body_reader(head: Head) -> BodyReader:
     """The decoder of a request's body. llhttp has refused heads with contradicting lengths."""
     if b"transfer-encoding" in head:
-        return Chunked()
-    return Counted(int(head.get(b"content-length") or b"0"))
+        return ChunkedReader()
+    return ContentLengthReader(int(head.get(b"content-length") or b"0"))

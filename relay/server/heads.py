@@ -16,7 +16,7 @@ from .refusals import HeadersTooLarge, NotImplementedHere, UriTooLong, VersionNo
 
 Headers = list[tuple[bytes, bytes]]
 
-END = b"\r\n\r\n"
+HEAD_END = b"\r\n\r\n"
 
 MAX_LENGTH_DIGITS = 20
 """Digits of a Content-Length, leading zeros included: enough for 64 bits."""
@@ -25,7 +25,7 @@ _TOKEN = rb"[!#-'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rb"(%s) ([!-~]+) HTTP/([0-9]\.[0-9])(?=\r\n)" % _TOKEN)
 TOKEN = re.compile(_TOKEN)
 # in place of the request line: llhttp refuses methods that it does not know
-_ANY_LINE = b"POST / HTTP/1.1"
+_STAND_IN_LINE = b"POST / HTTP/1.1"
 
 
 class Head:
@@ -35,8 +35,8 @@ class Head:
     """
 
     __slots__ = (
-        "_last_of",
-        "_repeats",
+        "_by_name",
+        "_has_repeats",
         "headers",
         "is_ascii",
         "method",
@@ -61,25 +61,25 @@ class Head:
         self.headers = headers
         self.size = size
         self.is_ascii = is_ascii
-        self._last_of = dict(headers)
-        self._repeats = len(self._last_of) < len(headers)  # whether a name occurs twice
+        self._by_name = dict(headers)
+        self._has_repeats = len(self._by_name) < len(headers)  # whether a name occurs twice
 
     def __contains__(self, name: bytes) -> bool:
-        return name in self._last_of
+        return name in self._by_name
 
     def get(self, name: bytes) -> bytes | None:
         """The field's value; the last one of repeated fields."""
-        return self._last_of.get(name)
+        return self._by_name.get(name)
 
     def all_of(self, name: bytes) -> bytes:
         """The field's values, joined by commas; empty if there are none."""
-        if self._repeats:
+        if self._has_repeats:
             return b",".join([value for key, value in self.headers if key == name])
-        return self._last_of.get(name, b"")
+        return self._by_name.get(name, b"")
 
     def is_repeated(self, name: bytes) -> bool:
         """Whether the field occurs more than once."""
-        return self._repeats and [key for key, _ in self.headers].count(name) > 1
+        return self._has_repeats and [key for key, _ in self.headers].count(name) > 1
 
     @property
     def is_last(self) -> bool:
@@ -95,7 +95,7 @@ class Head:
         return b"close" in map(bytes.strip, options)
 
 
-class _Fields:
+class _ParserCallbacks:
     """Receives llhttp's callbacks."""
 
     __slots__ = ("complete", "headers")
@@ -120,10 +120,10 @@ def parse_head(raw: bytes) -> Head:
     if version not in (b"1.1", b"1.0"):
         raise VersionNotSupported()
     lines = raw[line.end() :]
-    fields = _Fields()
+    fields = _ParserCallbacks()
     failure = "Bytes follow the end of the head."
     try:
-        httptools.HttpRequestParser(fields).feed_data(_ANY_LINE + lines)
+        httptools.HttpRequestParser(fields).feed_data(_STAND_IN_LINE + lines)
     except httptools.HttpParserUpgrade:
         pass  # the connection decides about upgrades
     except httptools.HttpParserError as error:

@@ -8,13 +8,13 @@ import trio
 from relay.errors import BadRequest, Internal
 
 from .context import ServerContext
-from .framing import body_of
+from .framing import body_reader
+from .handle import Framing, WireHandle
 from .heads import Head
 from .reader import Reader
-from .responses import CONTINUE, OutOfTurn, ResponseWriter
+from .responses import CONTINUE, ResponseWriter, UnexpectedMessage
 from .scopes import Scopes
-from .transport import Framing, WireTransport
-from .wire import MAX_RECV, Wire
+from .wire import MAX_RECV_BYTES, Wire
 
 Event = Any  # ASGI's: a dict
 
@@ -31,14 +31,14 @@ class HTTPExchange:
     __slots__ = (
         "_body",
         "_body_delivered",
-        "_continue",
+        "_continue_due",
+        "_handle",
         "_head",
-        "_listening",
         "_reader",
+        "_receive_scope",
         "_response",
         "_scope",
         "_server",
-        "_transport",
         "_wire",
     )
 
@@ -57,18 +57,16 @@ class HTTPExchange:
         self._head = head
         self._reader = reader
         self._wire = wire
-        self._body = body = body_of(head)
+        self._body = body = body_reader(head)
         whole = reader.has_whole(body)
-        self._continue = not whole and _waits_for_continue(head)
-        self._transport = WireTransport(
-            wire, framing, body_is_here=whole, waits_for_continue=self._continue
+        self._continue_due = not whole and _waits_for_continue(head)
+        self._handle = WireHandle(
+            wire, framing, has_whole_body=whole, waits_for_continue=self._continue_due
         )
-        self._response = ResponseWriter(server, head, wire, self._transport, last=last)
-        self._scope: Any = scopes.http(
-            head, self._transport
-        )  # a dict, where Hypercorn has TypedDicts
+        self._response = ResponseWriter(server, head, wire, self._handle, last=last)
+        self._scope: Any = scopes.http(head, self._handle)  # a dict, where Hypercorn has TypedDicts
         self._body_delivered = False  # the application has received its last event
-        self._listening: trio.CancelScope | None = None
+        self._receive_scope: trio.CancelScope | None = None
 
     async def run(self) -> bool:
         """Run the application. Returns whether the connection can serve another request."""
@@ -78,7 +76,7 @@ class HTTPExchange:
         except* Exception as failures:
             server.observer.application_failed(failures)
         finally:
-            self._transport.release()
+            self._handle.release()
         gone = self._reader.ended or self._wire.ended  # then no response is needed
         if not (response.written or gone):
             await response.refuse(server.refusals.of(Internal(), self._head.headers))
@@ -95,26 +93,26 @@ class HTTPExchange:
                     self._body_delivered = self._body.complete
                     more = not self._body_delivered
                     return {"type": "http.request", "body": data, "more_body": more}
-                if self._continue:
-                    self._continue = False
+                if self._continue_due:
+                    self._continue_due = False
                     if (
                         not self._response.written
                     ):  # after the response's head it would be part of the body
                         await self._wire.send(CONTINUE)
-                if not await self._more():
+                if not await self._wait_for_bytes():
                     return DISCONNECT.copy()
         except BadRequest as problem:
             if not self._response.written:
                 await self._response.refuse(self._server.refusals.of(problem, self._head.headers))
             return DISCONNECT.copy()
-        while await self._more():
+        while await self._wait_for_bytes():
             pass
         return DISCONNECT.copy()
 
-    async def _more(self) -> bool:
+    async def _wait_for_bytes(self) -> bool:
         """Wait for bytes; False if the client disconnects, or the response is completed."""
-        with trio.CancelScope() as self._listening:
-            if self._reader.unread >= MAX_RECV:
+        with trio.CancelScope() as self._receive_scope:
+            if self._reader.unread >= MAX_RECV_BYTES:
                 await (
                     trio.sleep_forever()
                 )  # the pipelined bytes are bounded; writes detect a disconnect
@@ -125,7 +123,7 @@ class HTTPExchange:
         """Take the body's bytes that have arrived."""
         body = self._reader.take_body(self._body)
         if body:
-            self._continue = False  # the client did not wait for `100 Continue`
+            self._continue_due = False  # the client did not wait for `100 Continue`
         return body
 
     async def _send(self, event: Event) -> None:
@@ -137,21 +135,21 @@ class HTTPExchange:
         elif event["type"] == "http.response.body":
             more = event.get("more_body", False)
             if not (more or self._body.complete):
-                self._skip_the_rest()
+                self._discard_body()
             await response.body(event.get("body", b""), more=more)
-            if response.done and self._listening is not None:
-                self._listening.cancel()
+            if response.done and self._receive_scope is not None:
+                self._receive_scope.cancel()
         elif event["type"] == "http.response.start":
             await response.start(event["status"], event.get("headers", ()))
         else:
-            raise OutOfTurn(f"{event['type']} is not part of a response")
+            raise UnexpectedMessage(f"{event['type']} is not part of a response")
 
-    def _skip_the_rest(self) -> None:
+    def _discard_body(self) -> None:
         """After the response: drop the body's bytes. If more are to come, close the connection."""
         with suppress(BadRequest):
             self._take()
         if not self._body.complete:
-            self._response.be_last()
+            self._response.mark_last()
 
 
 def _waits_for_continue(head: Head) -> bool:

@@ -40,11 +40,11 @@ async def running_lifespan(
         if lifespan.supported and lifespan.shutdown.is_set():  # it has begun to end
             await ended.wait()
             raise StartupFailed("the application's lifespan ended before it had started")
-        async with trio.open_nursery() as watching:
+        async with trio.open_nursery() as watchers:
             if lifespan.supported:
-                watching.start_soon(_fail_when, ended)
+                watchers.start_soon(_fail_when, ended)
             yield
-            watching.cancel_scope.cancel()
+            watchers.cancel_scope.cancel()
         await lifespan.wait_for_shutdown()
         nursery.cancel_scope.cancel()
 

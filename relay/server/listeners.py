@@ -9,16 +9,16 @@ import trio
 from hypercorn.config import Config, Sockets
 from hypercorn.utils import repr_socket_addr
 
-USER_TIMEOUT = 30_000
+TCP_USER_TIMEOUT_MS = 30_000
 """Milliseconds that sent bytes may stay unacknowledged before the kernel closes the connection.
 Without it a vanished peer would be noticed after a quarter of an hour."""
 
 
-AT_ONCE = 16
+ACCEPT_BATCH_SIZE = 16
 """Connections accepted in one turn of the scheduler. Each then runs up to its first wait."""
 
 
-class CrowdListener(trio.abc.Listener[trio.SocketStream]):
+class BatchListener(trio.abc.Listener[trio.SocketStream]):
     """Accepts several connections at once; trio's own listener accepts one a scheduler turn.
 
     Connections that arrive together are then read, authenticated and answered in common turns.
@@ -27,23 +27,23 @@ class CrowdListener(trio.abc.Listener[trio.SocketStream]):
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-        self._taken: deque[trio.SocketStream] = deque()
+        self._accepted: deque[trio.SocketStream] = deque()
 
     async def accept(self) -> trio.SocketStream:
         """Accept a connection, without a checkpoint if one is queued. Raises as trio's own."""
-        if not self._taken:
-            self._taken.append(await self._listener.accept())
+        if not self._accepted:
+            self._accepted.append(await self._listener.accept())
             try:
-                while len(self._taken) < AT_ONCE:
+                while len(self._accepted) < ACCEPT_BATCH_SIZE:
                     accepted = trio.socket.from_stdlib_socket(self._listening.accept()[0])
-                    self._taken.append(trio.SocketStream(accepted))
+                    self._accepted.append(trio.SocketStream(accepted))
             except OSError:
                 pass  # no more are waiting; another error is raised by the next call
-        return self._taken.popleft()
+        return self._accepted.popleft()
 
     async def aclose(self) -> None:
-        while self._taken:
-            await trio.aclose_forcefully(self._taken.popleft())
+        while self._accepted:
+            await trio.aclose_forcefully(self._accepted.popleft())
         await self._listener.aclose()
 
 
@@ -56,11 +56,11 @@ def open_sockets(config: Config) -> Sockets:
     opened = Sockets([], [], [])
     try:
         for bind in config.bind:
-            one = _opened(config, bind)
+            one = _open(config, bind)
             opened.secure_sockets += one.secure_sockets
             opened.insecure_sockets += one.insecure_sockets
         for bind in config.insecure_bind if config.ssl_enabled else ():
-            opened.insecure_sockets += _opened(config, bind, secure=False).insecure_sockets
+            opened.insecure_sockets += _open(config, bind, secure=False).insecure_sockets
     except ListenError:
         close_sockets(opened)
         raise
@@ -74,29 +74,36 @@ def open_for_workers(config: Config, workers: int) -> list[Sockets]:
     supervisor keeps them open while it replaces a worker, so that queued connections are not lost.
     Raises ListenError.
     """
-    alone = open_sockets(
+    exclusive = open_sockets(
         config
     )  # without SO_REUSEPORT first: fails if another server has the address
-    sets: list[Sockets] = []
+    socket_sets: list[Sockets] = []
     try:
-        main = [_place(sock) for sock in alone.secure_sockets or alone.insecure_sockets]
-        plain = [_place(sock) for sock in alone.insecure_sockets if alone.secure_sockets]
+        main = [
+            _release_address(sock)
+            for sock in exclusive.secure_sockets or exclusive.insecure_sockets
+        ]
+        plain = [
+            _release_address(sock)
+            for sock in exclusive.insecure_sockets
+            if exclusive.secure_sockets
+        ]
         for _ in range(workers):
             shared = copy.copy(config)
             shared.workers = workers  # makes Hypercorn set SO_REUSEPORT
-            shared.bind = [_again(place) for place in main]
-            shared.insecure_bind = [_again(place) for place in plain]
-            sets.append(open_sockets(shared))
+            shared.bind = [_bind_string(address) for address in main]
+            shared.insecure_bind = [_bind_string(address) for address in plain]
+            socket_sets.append(open_sockets(shared))
     except ListenError:
-        for one in sets:
+        for one in socket_sets:
             close_sockets(one)
         raise
     finally:
-        close_sockets(alone)
-    return sets
+        close_sockets(exclusive)
+    return socket_sets
 
 
-def inherited(config: Config, sockets: Sockets) -> tuple[list[str], list[str]]:
+def inherited_binds(config: Config, sockets: Sockets) -> tuple[list[str], list[str]]:
     """`bind` and `insecure_bind` for a process that inherits these sockets' descriptors."""
     plain = [f"fd://{sock.fileno()}" for sock in sockets.insecure_sockets]
     if config.ssl_enabled:
@@ -119,7 +126,7 @@ def close_sockets(sockets: Sockets) -> None:
         sock.close()
 
 
-def _place(sock: socket.socket) -> str | socket.socket:
+def _release_address(sock: socket.socket) -> str | socket.socket:
     """The address to listen on again, after closing the socket; a Unix socket itself, kept open."""
     if sock.family == socket.AF_UNIX:
         return sock
@@ -127,11 +134,11 @@ def _place(sock: socket.socket) -> str | socket.socket:
         return repr_socket_addr(sock.family, sock.getsockname())
 
 
-def _again(place: str | socket.socket) -> str:
-    return place if isinstance(place, str) else f"fd://{os.dup(place.fileno())}"
+def _bind_string(address: str | socket.socket) -> str:
+    return address if isinstance(address, str) else f"fd://{os.dup(address.fileno())}"
 
 
-def _opened(config: Config, bind: str, *, secure: bool = True) -> Sockets:
+def _open(config: Config, bind: str, *, secure: bool = True) -> Sockets:
     one = copy.copy(config)
     one.bind, one.insecure_bind, one.quic_bind = [bind], [], []
     if not secure:
@@ -152,8 +159,8 @@ def _opened(config: Config, bind: str, *, secure: bool = True) -> Sockets:
             failure = error.strerror or str(error)
         else:
             return sockets
-    why = f"{failure[:1].lower()}{failure[1:]}"
-    raise ListenError(f"cannot listen on {bind}: {why} (set RELAY_BIND)")
+    reason = f"{failure[:1].lower()}{failure[1:]}"
+    raise ListenError(f"cannot listen on {bind}: {reason} (set RELAY_BIND)")
 
 
 def _listen(sock: socket.socket, backlog: int) -> None:
@@ -161,5 +168,5 @@ def _listen(sock: socket.socket, backlog: int) -> None:
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
     sock.listen(backlog)

@@ -15,10 +15,10 @@ class Mailbox:
     application that does not receive would keep the connection's task and socket for ever.
     """
 
-    __slots__ = ("_changed", "_closed", "_disconnect", "_events", "_on_event", "_size")
+    __slots__ = ("_changed", "_closed", "_disconnect", "_events", "_max_events", "_on_event")
 
     def __init__(self, size: int) -> None:
-        self._size = max(1, size)
+        self._max_events = max(1, size)
         self._events: list[ASGIReceiveEvent] = []
         self._disconnect: ASGIReceiveEvent | None = None
         self._closed = False
@@ -29,16 +29,16 @@ class Mailbox:
         """Add an event, and wait for room if full. Dropped after the disconnect or `close`."""
         if event["type"] == "websocket.disconnect":
             self._disconnect = event
-            self._change()
-            self._hand_over(event)
+            self._notify()
+            self._forward(event)
             self._on_event = None
             return
         await trio.lowlevel.checkpoint()
-        while len(self._events) >= self._size and not self._ended:
+        while len(self._events) >= self._max_events and not self._ended:
             await self._wait()
-        if not (self._ended or self._hand_over(event)):
+        if not (self._ended or self._forward(event)):
             self._events.append(event)
-            self._change()
+            self._notify()
 
     async def receive(self) -> ASGIReceiveEvent:
         """The next event. After the disconnect it is returned each time."""
@@ -48,7 +48,7 @@ class Mailbox:
                 return self._disconnect
             await self._wait()
         event = self._events.pop(0)
-        self._change()
+        self._notify()
         return event
 
     def forward(self, on_event: OnEvent) -> None:
@@ -63,19 +63,19 @@ class Mailbox:
             on_event(self._disconnect)
         elif not self._closed:
             self._on_event = on_event
-        self._change()
+        self._notify()
 
     def close(self) -> None:
         """Drop later events: the application has returned."""
         self._closed = True
         self._on_event = None
-        self._change()
+        self._notify()
 
     @property
     def _ended(self) -> bool:
         return self._closed or self._disconnect is not None
 
-    def _hand_over(self, event: ASGIReceiveEvent) -> bool:
+    def _forward(self, event: ASGIReceiveEvent) -> bool:
         if self._on_event is not None:
             self._on_event(event)
         return self._on_event is not None
@@ -85,7 +85,7 @@ class Mailbox:
             self._changed = trio.Event()
         await self._changed.wait()
 
-    def _change(self) -> None:
+    def _notify(self) -> None:
         if self._changed is not None:
             self._changed.set()
             self._changed = None

@@ -6,7 +6,7 @@ from wsproto.events import BytesMessage, TextMessage
 
 from .limits import ConnectionLimits
 
-FRAMES_AT_ONCE = 50
+FRAMES_PER_TURN = 50
 """Frames parsed before other tasks run: half a millisecond of work. With 500, fifty hostile sockets
 held the loop for 100 ms."""
 
@@ -15,23 +15,23 @@ class MessageTooBig(Exception):
     """The message is larger than the limit."""
 
 
-class FrameRate:
+class FrameRateLimit:
     """A token bucket of the frames that a client may send."""
 
-    __slots__ = ("_counted_at", "_left", "_limits")
+    __slots__ = ("_available", "_counted_at", "_limits")
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
-        self._left = float(limits.max_frames)
+        self._available = float(limits.max_frames)
         self._counted_at = trio.current_time()
 
     def admits(self) -> bool:
         """Count one more frame, or part of one. False if they come too fast."""
         now, limits = trio.current_time(), self._limits
         regained = (now - self._counted_at) * limits.frame_rate
-        self._left = min(limits.max_frames, self._left + regained) - 1
+        self._available = min(limits.max_frames, self._available + regained) - 1
         self._counted_at = now
-        return self._left >= 0
+        return self._available >= 0
 
 
 class MessageBuffer:
@@ -49,8 +49,8 @@ class MessageBuffer:
     def add(self, event: TextMessage | BytesMessage) -> WebsocketReceiveEvent | None:
         """Add a fragment. Returns the message if it was the last. Raises MessageTooBig."""
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
-        gathered = len(self._gathered) if self._gathered is not None else 0
-        if gathered + len(data) > self._max_size:
+        gathered_bytes = len(self._gathered) if self._gathered is not None else 0
+        if gathered_bytes + len(data) > self._max_size:
             self._gathered = None
             raise MessageTooBig
         if self._gathered is not None:

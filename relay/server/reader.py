@@ -6,13 +6,13 @@ import select
 
 import trio
 
-from .framing import Body
-from .heads import END, check_unfinished
+from .framing import BodyReader
+from .heads import HEAD_END, check_unfinished
 from .limits import ConnectionLimits
-from .wire import MAX_RECV, Stream, Wire, plain_socket
+from .wire import MAX_RECV_BYTES, Stream, Wire, plain_socket
 
-MOST_BETWEEN = 16  # requests at most between two checkpoints that found no new bytes
-EMPTY_LINES = re.compile(rb"(\r\n)+")  # allowed before a request (RFC 9112, 2.2)
+MAX_REQUESTS_PER_CHECKPOINT = 16  # requests at most between two checkpoints that found no new bytes
+_EMPTY_LINES = re.compile(rb"(\r\n)+")  # allowed before a request (RFC 9112, 2.2)
 
 
 class Reader:
@@ -22,9 +22,9 @@ class Reader:
     """
 
     __slots__ = (
-        "_between",
-        "_fresh",
-        "_since",
+        "_is_first_read",
+        "_requests_per_checkpoint",
+        "_since_checkpoint",
         "_socket",
         "_tls",
         "_unread",
@@ -36,9 +36,9 @@ class Reader:
         self._tls = stream if isinstance(stream, trio.SSLStream) else None
         self._socket = plain_socket(stream)
         self._wire = wire
-        self._fresh = True  # no read yet: the first request has mostly arrived already
-        self._between = MOST_BETWEEN
-        self._since = 0
+        self._is_first_read = True  # no read yet: the first request has mostly arrived already
+        self._requests_per_checkpoint = MAX_REQUESTS_PER_CHECKPOINT
+        self._since_checkpoint = 0
         self._unread = b""
         self.ended = False
 
@@ -55,9 +55,9 @@ class Reader:
         """
         searched = 0
         while self._unread or await self.more():
-            if empty := EMPTY_LINES.match(self._unread):
+            if empty := _EMPTY_LINES.match(self._unread):
                 self._unread, searched = self._unread[empty.end() :], 0
-            end = self._unread.find(END, searched)
+            end = self._unread.find(HEAD_END, searched)
             if end >= 0:
                 head, self._unread = self._unread[: end + 4], self._unread[end + 4 :]
                 return head
@@ -75,11 +75,11 @@ class Reader:
         look.register(self._socket.fileno(), select.POLLIN)
         return bool(look.poll(0))
 
-    def has_whole(self, body: Body) -> bool:
+    def has_whole(self, body: BodyReader) -> bool:
         """Whether the body is known to be buffered to its end, without parsing it."""
-        return body.is_in(self._unread)
+        return body.is_complete_in(self._unread)
 
-    def take_body(self, body: Body) -> bytes:
+    def take_body(self, body: BodyReader) -> bytes:
         """Take the buffered bytes of the body. Raises BadRequest for malformed chunks."""
         data, self._unread = body.take(self._unread)
         return data
@@ -89,36 +89,40 @@ class Reader:
         data, self._unread = self._unread, b""
         return data
 
-    async def give_way(self) -> None:
+    async def checkpoint_if_useful(self) -> None:
         """Between two requests: run other tasks if that is fair, or likely to save a wait.
 
         It is fair if more bytes are buffered: a client that pipelines must not hold others up. It
         saves a wait if the next request arrives during the checkpoint, as among many fast clients:
         waiting for readability would cost twice as much. After a checkpoint that found new bytes,
         the next one follows after one request; after others it follows later and later, at most
-        after `MOST_BETWEEN` requests.
+        after `MAX_REQUESTS_PER_CHECKPOINT` requests.
         """
-        self._since += 1
+        self._since_checkpoint += 1
         if self._unread:
             await trio.lowlevel.checkpoint()
-        elif self._since >= self._between:
-            self._since = 0
+        elif self._since_checkpoint >= self._requests_per_checkpoint:
+            self._since_checkpoint = 0
             await trio.lowlevel.checkpoint()
-            self._between = 1 if self._look() else min(2 * self._between, MOST_BETWEEN)
+            self._requests_per_checkpoint = (
+                1
+                if self._read_available()
+                else min(2 * self._requests_per_checkpoint, MAX_REQUESTS_PER_CHECKPOINT)
+            )
 
     async def more(self) -> bool:
         """Wait for bytes. False at the end of the connection. No bytes are lost by cancelling."""
         data = b""
         try:
             if self._tls is not None:
-                data = bytes(await self._tls.receive_some(MAX_RECV))
+                data = bytes(await self._tls.receive_some(MAX_RECV_BYTES))
             elif not self._wire.ended:
-                if self._fresh:
-                    self._fresh = False
+                if self._is_first_read:
+                    self._is_first_read = False
                     await trio.lowlevel.checkpoint_if_cancelled()
                 else:  # mostly nothing has arrived yet, and a read would be wasted
                     await trio.lowlevel.wait_readable(self._socket)
-                data = os.read(self._socket.fileno(), MAX_RECV)
+                data = os.read(self._socket.fileno(), MAX_RECV_BYTES)
         except BlockingIOError:
             return True  # a spurious wake-up
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -128,21 +132,21 @@ class Reader:
             self._wire.note_peer_finished()
             await trio.lowlevel.checkpoint()
             return False
-        self._keep(data)
+        self._append(data)
         return True
 
-    def _look(self) -> bool:
+    def _read_available(self) -> bool:
         """Read bytes that have arrived, without waiting. `more` detects the end."""
         if self._tls is not None:
             return False
         try:
-            data = os.read(self._socket.fileno(), MAX_RECV)
+            data = os.read(self._socket.fileno(), MAX_RECV_BYTES)
         except OSError:
             return False
         if data:
-            self._keep(data)
+            self._append(data)
         return bool(data)
 
-    def _keep(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         self._wire.note_received()
         self._unread = self._unread + data if self._unread else data

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
 
+from .common_headers import header_line
 from .context import ServerContext
+from .handle import Framing, WireHandle
 from .heads import Head
 from .refusals import Refusal
-from .stamp import header_line
-from .transport import Framing, WireTransport
 from .wire import Wire
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -16,7 +16,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class OutOfTurn(Exception):
+class UnexpectedMessage(Exception):
     """The application sent an event that is not allowed in the current state."""
 
 
@@ -24,19 +24,19 @@ class ResponseWriter:
     """Writes one response.
 
     With a Content-Length, the head is written together with the first bytes of the body. Until
-    then `be_last` can add `Connection: close`, as a stopping server does. `written`: the head was
+    then `mark_last` can add `Connection: close`, as a stopping server does. `written`: the head was
     written; until then `refuse` can replace the response. `done`: all of it was written.
     """
 
     __slots__ = (
-        "_begun",
-        "_bodiless",
+        "_bytes_left",
         "_framing",
-        "_left",
+        "_handle",
+        "_has_no_body",
+        "_has_started",
         "_lines",
         "_method",
         "_server",
-        "_transport",
         "_wire",
         "done",
         "last",
@@ -48,7 +48,7 @@ class ResponseWriter:
         server: ServerContext,
         request: Head,
         wire: Wire,
-        transport: WireTransport,
+        handle: WireHandle,
         *,
         last: bool,
     ) -> None:
@@ -56,29 +56,29 @@ class ResponseWriter:
         self._method = request.method.upper()  # as in the application's scope
         self._framing: Framing = "chunked" if request.version == b"1.1" else "close"
         self._wire = wire
-        self._transport = transport
+        self._handle = handle
         self._lines: list[bytes] = []  # of the head, until it is written
-        self._left: int | None = None  # bytes of the Content-Length still to be written
-        self._bodiless = False
-        self._begun = False
+        self._bytes_left: int | None = None  # bytes of the Content-Length still to be written
+        self._has_no_body = False
+        self._has_started = False
         self.written = False
         self.done = False
         self.last = last
 
-    def be_last(self) -> None:
+    def mark_last(self) -> None:
         """Close the connection after this response."""
         self.last = True
 
     async def start(self, status: int, headers: Headers) -> None:
         """Start it; a head without Content-Length is written. Raises OutOfTurn, ValueError."""
-        if self._begun:
-            raise OutOfTurn("a response starts once")
+        if self._has_started:
+            raise UnexpectedMessage("a response starts once")
         lines = [_status_line(status)]
-        left = None
+        content_length = None
         for name, value in headers:
             lowered = name.lower()
             if lowered == b"content-length":
-                left = int(value)
+                content_length = int(value)
                 if status == 204:
                     continue
             elif lowered == b"connection":
@@ -87,24 +87,24 @@ class ResponseWriter:
             elif lowered == b"transfer-encoding":
                 continue  # the server decides about the framing
             lines.append(header_line(name, value))
-        self._bodiless = self._method == b"HEAD" or status in (204, 304)
-        self._begun, self._lines, self._left = True, lines, left
-        if left is None and not self._bodiless:
+        self._has_no_body = self._method == b"HEAD" or status in (204, 304)
+        self._has_started, self._lines, self._bytes_left = True, lines, content_length
+        if content_length is None and not self._has_no_body:
             if self._framing == "chunked":
                 lines.append(b"transfer-encoding: chunked\r\n")
             await self._wire.send(self._head())
-            self._transport.open()
+            self._handle.open()
 
     async def body(self, data: bytes, *, more: bool) -> None:
         """Write a part of the body. Raises OutOfTurn, also if it contradicts the Content-Length."""
-        if not self._begun or self.done:
-            raise OutOfTurn("a body follows the start of its response")
-        if self._bodiless:
+        if not self._has_started or self.done:
+            raise UnexpectedMessage("a body follows the start of its response")
+        if self._has_no_body:
             data = b""
-        elif self._left is not None:
-            self._left -= len(data)
-            if self._left < 0:
-                raise OutOfTurn("the body is longer than its Content-Length")
+        elif self._bytes_left is not None:
+            self._bytes_left -= len(data)
+            if self._bytes_left < 0:
+                raise UnexpectedMessage("the body is longer than its Content-Length")
         elif self._framing == "chunked":
             data = _chunks(data, more=more)
         if self._lines:
@@ -112,16 +112,16 @@ class ResponseWriter:
         if more:
             await self._wire.send(data)
             return
-        self._transport.shut()
-        if self._left and not self._bodiless:
-            raise OutOfTurn("the body is shorter than its Content-Length")
+        self._handle.shut()
+        if self._bytes_left and not self._has_no_body:
+            raise UnexpectedMessage("the body is shorter than its Content-Length")
         await self._wire.finish(data)
         self.done = True
 
     async def refuse(self, refusal: Refusal) -> None:
         """Write a refusal in place of the response, as the last one on its connection."""
-        self._transport.shut()
-        self._begun = self.last = True
+        self._handle.shut()
+        self._has_started = self.last = True
         self._lines = [_status_line(refusal.problem.status)]
         for name, value in refusal.headers:
             if name != b"connection":
@@ -137,7 +137,7 @@ class ResponseWriter:
         if self.last or self._server.stopping.is_set():
             self.last = True
             lines.append(b"connection: close\r\n")
-        lines.append(self._server.stamp.lines())
+        lines.append(self._server.common_headers.lines())
         lines.append(b"\r\n")
         return b"".join(lines)
 

@@ -3,9 +3,9 @@
 from typing import Any
 from urllib.parse import unquote
 
+from .handle import HANDLE_EXTENSION, WireHandle
 from .heads import Head
 from .screening import origin_form
-from .transport import EXTENSION, WireTransport
 
 Address = tuple[str, int] | None
 Scope = dict[str, Any]
@@ -31,24 +31,24 @@ class Scopes:
         self._root_path = root_path
         self._secure = secure
 
-    def http(self, head: Head, transport: WireTransport) -> Scope:
+    def http(self, head: Head, handle: WireHandle) -> Scope:
         """The scope of an HTTP request."""
         scope = self._scope(head)
         scope["type"] = "http"
         scope["asgi"] = {"spec_version": "2.1", "version": "3.0"}
         scope["method"] = head.method.decode().upper()
         scope["scheme"] = "https" if self._secure else "http"
-        scope["extensions"] = {EXTENSION: transport}
+        scope["extensions"] = {HANDLE_EXTENSION: handle}
         return scope
 
-    def websocket(self, head: Head, transport: WireTransport) -> Scope:
+    def websocket(self, head: Head, handle: WireHandle) -> Scope:
         """The scope of a WebSocket's handshake."""
         scope = self._scope(head)
         scope["type"] = "websocket"
         scope["asgi"] = {"spec_version": "2.3", "version": "3.0"}
         scope["scheme"] = "wss" if self._secure else "ws"
         scope["subprotocols"] = subprotocols(head)
-        scope["extensions"] = {"websocket.http.response": {}, EXTENSION: transport}
+        scope["extensions"] = {"websocket.http.response": {}, HANDLE_EXTENSION: handle}
         return scope
 
     def _scope(self, head: Head) -> Scope:

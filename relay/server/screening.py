@@ -47,7 +47,7 @@ def screen(request: Head, config: Config, limits: ConnectionLimits) -> Problem |
     if config.server_names and request.all_of(b"host").decode() not in config.server_names:
         return NotFound()
     if wants_websocket(request):
-        return _screen_handshake(request)
+        return _check_handshake(request)
     return None
 
 
@@ -75,7 +75,7 @@ def origin_form(method: bytes, target: bytes) -> bytes | None:
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
-def _screen_handshake(request: Head) -> Problem | None:
+def _check_handshake(request: Head) -> Problem | None:
     if request.version != b"1.1":
         return BadRequest("A WebSocket handshake needs HTTP/1.1.")
     if _KEY.fullmatch(request.all_of(b"sec-websocket-key")) is None:

@@ -9,19 +9,19 @@ from hypercorn.config import Config, Sockets
 from hypercorn.typing import ASGIFramework, LifespanState
 from hypercorn.utils import LifespanFailureError, LifespanTimeoutError
 
+from .common_headers import CommonHeaders
 from .connection import serve_connection
 from .connections import Connections
 from .context import ServerContext
 from .lifespan import LifespanEnded, StartupFailed, running_lifespan
 from .limits import ConnectionLimits
-from .listeners import CrowdListener, addresses, close_sockets
+from .listeners import BatchListener, addresses, close_sockets
 from .observer import Observer
 from .refusals import ExtraHeaders, Refusals
-from .stamp import Stamp
 
 __all__ = ["LifespanEnded", "ServerConfig", "StartupFailed", "serve"]
 
-Listener = CrowdListener | trio.SSLListener[trio.SocketStream]
+Listener = BatchListener | trio.SSLListener[trio.SocketStream]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +64,13 @@ async def serve(
     try:
         async with running_lifespan(app, config.hypercorn, state):
             started = True
-            async with trio.open_nursery() as handlers:
-                server = _context(app, config, state, handlers)
+            async with trio.open_nursery() as nursery:
+                server = _context(app, config, state, nursery)
                 connections = server.connections
                 try:
-                    handlers.start_soon(connections.sweep)
+                    nursery.start_soon(connections.sweep)
                     async with trio.open_nursery() as accepting:
-                        accept = partial(trio.serve_listeners, handler_nursery=handlers)
+                        accept = partial(trio.serve_listeners, handler_nursery=nursery)
                         listeners = _listeners(config.hypercorn, sockets)
                         await accepting.start(accept, partial(serve_connection, server), listeners)
                         task_status.started(addresses(sockets))
@@ -86,9 +86,9 @@ async def serve(
                         await connections.wait_none()
                 finally:
                     connections.abort()
-                handlers.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        failure = _first(group)
+        failure = _first_failure(group)
         if isinstance(failure, (LifespanFailureError, LifespanTimeoutError)) and not started:
             raise StartupFailed(str(failure)) from failure
         raise failure from failure.__cause__
@@ -97,7 +97,7 @@ async def serve(
 
 
 def _context(
-    app: ASGIFramework, config: ServerConfig, state: LifespanState, handlers: trio.Nursery
+    app: ASGIFramework, config: ServerConfig, state: LifespanState, nursery: trio.Nursery
 ) -> ServerContext:
     limits, observer = config.limits, config.observer
     keep_alive_timeout = config.hypercorn.keep_alive_timeout
@@ -107,27 +107,27 @@ def _context(
         limits=limits,
         observer=observer,
         refusals=Refusals(observer, config.refusal_headers),
-        stamp=Stamp(config.hypercorn),
-        connections=Connections(limits, observer, handlers, keep_alive_timeout=keep_alive_timeout),
+        common_headers=CommonHeaders(config.hypercorn),
+        connections=Connections(limits, observer, nursery, keep_alive_timeout=keep_alive_timeout),
         lifespan_state=state,
         stopping=trio.Event(),
     )
 
 
 def _listeners(config: Config, sockets: Sockets) -> list[Listener]:
-    plain = [CrowdListener(sock) for sock in sockets.insecure_sockets]
+    plain = [BatchListener(sock) for sock in sockets.insecure_sockets]
     tls = config.create_ssl_context()
     if tls is None:
         return [*plain]
     tls.set_alpn_protocols(["http/1.1"])
     secure = [
-        trio.SSLListener(CrowdListener(sock), tls, https_compatible=True)
+        trio.SSLListener(BatchListener(sock), tls, https_compatible=True)
         for sock in sockets.secure_sockets
     ]
     return [*secure, *plain]
 
 
-def _first(group: BaseExceptionGroup) -> BaseException:
+def _first_failure(group: BaseExceptionGroup) -> BaseException:
     """The group's first failure that is not a cancellation, which is only its consequence."""
     return min(_leaves(group), key=lambda leaf: isinstance(leaf, trio.Cancelled))
 

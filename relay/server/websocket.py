@@ -13,22 +13,22 @@ from wsproto.frame_protocol import CloseReason
 from relay.errors import Forbidden, Internal, Problem
 
 from .context import ServerContext
+from .handle import WireHandle
 from .heads import Head
 from .mailbox import Mailbox
-from .messages import FRAMES_AT_ONCE
+from .messages import FRAMES_PER_TURN
 from .reader import Reader
-from .responses import OutOfTurn
+from .responses import UnexpectedMessage
 from .scopes import Scopes
-from .transport import WireTransport
 from .websocket_close import CloseHandshake
 from .websocket_frames import Frames, Message, PeerClose, Pong, Violation
 from .websocket_handshake import Handshake
-from .websocket_states import State, Step, advanced
+from .websocket_states import WebSocketState, WebSocketStep, next_state
 from .wire import Wire
 
 Event = Any  # ASGI's: a dict
 
-SLICE = 4_096
+SLICE_BYTES = 4_096
 """Bytes given to the parser before other tasks get their turn; tiny frames take several."""
 
 
@@ -37,16 +37,16 @@ class WebSocket:
 
     __slots__ = (
         "_close_handshake",
-        "_decided",
         "_frames",
+        "_handle",
         "_handshake",
+        "_handshake_done",
         "_lingers",
         "_mailbox",
         "_reader",
         "_scope",
         "_server",
         "_state",
-        "_transport",
         "_wire",
     )
 
@@ -56,15 +56,15 @@ class WebSocket:
         self._server = server
         self._reader = reader
         self._wire = wire
-        self._transport = transport = WireTransport(wire, "websocket")
-        self._scope: Any = scopes.websocket(head, transport)
-        self._handshake = Handshake(server, head, self._scope["subprotocols"], wire, transport)
+        self._handle = handle = WireHandle(wire, "websocket")
+        self._scope: Any = scopes.websocket(head, handle)
+        self._handshake = Handshake(server, head, self._scope["subprotocols"], wire, handle)
         self._frames = Frames(server.limits, server.config.websocket_max_message_size)
-        self._close_handshake = CloseHandshake(server.limits, self._frames, wire, transport)
+        self._close_handshake = CloseHandshake(server.limits, self._frames, wire, handle)
         self._mailbox = Mailbox(server.config.max_app_queue_size)
-        transport.let_hear(self._mailbox.forward)
-        self._state = State.CONNECTING
-        self._decided = trio.Event()  # handshake accepted, or connection ended
+        handle.enable_forwarding(self._mailbox.forward)
+        self._state = WebSocketState.CONNECTING
+        self._handshake_done = trio.Event()  # handshake accepted, or connection ended
         self._lingers = False  # the last bytes are being sent, and the client may still send
 
     async def run(self) -> None:
@@ -81,8 +81,8 @@ class WebSocket:
             with trio.CancelScope(shield=True):
                 await self._application_returned()
 
-    def _advance(self, step: Step) -> None:
-        self._state = advanced(self._state, step)
+    def _advance(self, step: WebSocketStep) -> None:
+        self._state = next_state(self._state, step)
 
     # -- from the client
 
@@ -90,30 +90,32 @@ class WebSocket:
         """Read until either side closes or a deadline passes; then close the socket."""
         with self._wire.reading:
             while self._reader.unread or await self._reader.more():
-                if not await self._take():
+                if not await self._handle_received():
                     break
-        self._advance(Step.END)
-        self._transport.release()
-        self._decided.set()
+        self._advance(WebSocketStep.END)
+        self._handle.release()
+        self._handshake_done.set()
         await self._mailbox.put(self._close_handshake.disconnect())
         if self._lingers:
             await self._wire.lingering_close(self._server.limits)
         self._wire.close()
 
-    async def _take(self) -> bool:
+    async def _handle_received(self) -> bool:
         """Handle the received bytes. False if they end the WebSocket."""
         # bytes sent before the handshake's answer wait here, and no more are read meanwhile
-        await self._decided.wait()
+        await self._handshake_done.wait()
         data = self._reader.take_all()
-        for start in range(0, len(data), SLICE):
-            if self._state is State.CLOSING and not self._close_handshake.may_discard(SLICE):
+        for start in range(0, len(data), SLICE_BYTES):
+            if self._state is WebSocketState.CLOSING and not self._close_handshake.may_discard(
+                SLICE_BYTES
+            ):
                 return False
-            if not await self._take_frames(data[start : start + SLICE]):
+            if not await self._handle_frames(data[start : start + SLICE_BYTES]):
                 return False
             await trio.lowlevel.checkpoint()
         return True
 
-    async def _take_frames(self, data: bytes) -> bool:
+    async def _handle_frames(self, data: bytes) -> bool:
         """Handle the complete frames. False if they end the WebSocket."""
         for number, received in enumerate(self._frames.receive(data), 1):
             match received:
@@ -124,16 +126,16 @@ class WebSocket:
                 case Pong(frame):
                     await self._wire.send(frame)
                 case PeerClose():
-                    self._advance(Step.END)
+                    self._advance(WebSocketStep.END)
                     await self._close_handshake.answer(received)
                     return False
                 case Violation(code):
                     # RFC 6455, 7.1.7: send the code, and close without waiting for an answer
-                    self._advance(Step.END)
+                    self._advance(WebSocketStep.END)
                     self._lingers = True
                     await self._close_handshake.start(code)
                     return False
-            if not number % FRAMES_AT_ONCE:
+            if not number % FRAMES_PER_TURN:
                 await trio.lowlevel.checkpoint()
         return True
 
@@ -146,64 +148,67 @@ class WebSocket:
         makes frameworks cancel the sending task.
         """
         match self._state, event["type"]:
-            case State.OPEN, "websocket.send":
+            case WebSocketState.OPEN, "websocket.send":
                 await self._wire.send(self._frames.message(event))
-            case State.CLOSING | State.CLOSED, _:
+            case WebSocketState.CLOSING | WebSocketState.CLOSED, _:
                 await (
                     trio.lowlevel.checkpoint()
                 )  # other tasks must run, even if the application only sends
-            case State.CONNECTING, "websocket.accept":
+            case WebSocketState.CONNECTING, "websocket.accept":
                 await self._accept(event)
-            case State.CONNECTING, "websocket.close":
+            case WebSocketState.CONNECTING, "websocket.close":
                 with trio.CancelScope(shield=True):
                     await self._reject(Forbidden())
-            case State.CONNECTING | State.REJECTING, "websocket.http.response.start":
-                self._advance(Step.REJECT)
+            case (
+                WebSocketState.CONNECTING | WebSocketState.REJECTING,
+                "websocket.http.response.start",
+            ):
+                self._advance(WebSocketStep.REJECT)
                 with trio.CancelScope(shield=True):
                     await self._handshake.start_response(event["status"], event.get("headers", ()))
-            case State.REJECTING, "websocket.http.response.body":
+            case WebSocketState.REJECTING, "websocket.http.response.body":
                 more = event.get("more_body", False)
                 with trio.CancelScope(shield=True):
                     await self._handshake.response_body(event.get("body", b""), more=more)
                 if not more:
                     self._end_response()
-            case State.OPEN, "websocket.close":
+            case WebSocketState.OPEN, "websocket.close":
                 code = event.get("code") or CloseReason.NORMAL_CLOSURE
                 with trio.CancelScope(shield=True):
                     await self._start_close(code, event.get("reason"))
             case state, kind:
-                raise OutOfTurn(f"{kind} while the WebSocket is {state.name}")
+                raise UnexpectedMessage(f"{kind} while the WebSocket is {state.name}")
 
     async def _accept(self, event: Event) -> None:
         answer = self._handshake.acceptance(event.get("subprotocol"), event.get("headers", ()))
-        self._advance(Step.ACCEPT)
+        self._advance(WebSocketStep.ACCEPT)
         del self._handshake  # saves memory: idle WebSockets are many
         await self._wire.finish(answer)
-        self._transport.open()
-        self._decided.set()
+        self._handle.open()
+        self._handshake_done.set()
 
     async def _reject(self, problem: Problem) -> None:
         """Answer the handshake in place of the application."""
-        self._advance(Step.REJECT)
+        self._advance(WebSocketStep.REJECT)
         await self._handshake.reject(problem)
         self._end_response()
 
     def _end_response(self) -> None:
         """Close the connection after a rejection."""
         self._lingers = True
-        self._wire.hang_up()
+        self._wire.stop_reading()
 
     async def _start_close(self, code: int, reason: str | None = None) -> None:
-        self._advance(Step.CLOSE)
+        self._advance(WebSocketStep.CLOSE)
         await self._close_handshake.start(code, reason)
 
     async def _application_returned(self) -> None:
         """Finish the handshake or the close if the application has not."""
-        if self._state is State.OPEN:
+        if self._state is WebSocketState.OPEN:
             await self._start_close(CloseReason.INTERNAL_ERROR)
-        elif self._state is State.CONNECTING or (
-            self._state is State.REJECTING and not self._handshake.answered
+        elif self._state is WebSocketState.CONNECTING or (
+            self._state is WebSocketState.REJECTING and not self._handshake.answered
         ):
             await self._reject(Internal())
-        elif self._state is State.REJECTING:
-            self._wire.hang_up()
+        elif self._state is WebSocketState.REJECTING:
+            self._wire.stop_reading()

@@ -3,8 +3,8 @@
 from hypercorn.typing import WebsocketDisconnectEvent
 from wsproto.frame_protocol import CloseReason
 
+from .handle import WireHandle
 from .limits import ConnectionLimits
-from .transport import WireTransport
 from .websocket_frames import Frames, PeerClose
 from .wire import Wire
 
@@ -12,15 +12,15 @@ from .wire import Wire
 class CloseHandshake:
     """Writes our close frame, or the answer to the client's, and keeps the close code."""
 
-    __slots__ = ("_code", "_discarded", "_frames", "_limits", "_transport", "_wire")
+    __slots__ = ("_code", "_discarded", "_frames", "_handle", "_limits", "_wire")
 
     def __init__(
-        self, limits: ConnectionLimits, frames: Frames, wire: Wire, transport: WireTransport
+        self, limits: ConnectionLimits, frames: Frames, wire: Wire, handle: WireHandle
     ) -> None:
         self._limits = limits
         self._frames = frames
         self._wire = wire
-        self._transport = transport
+        self._handle = handle
         self._code = int(CloseReason.ABNORMAL_CLOSURE)
         self._discarded = 0
 
@@ -33,9 +33,9 @@ class CloseHandshake:
 
         Closing the socket with unread bytes would reset it, and the client might lose the code.
         """
-        self._transport.shut()
+        self._handle.shut()
         self._code = int(code)
-        self._wire.hang_up(within=self._limits.close_timeout)  # even without the frame
+        self._wire.stop_reading(within=self._limits.close_timeout)  # even without the frame
         if frame := self._frames.close(code, reason):
             await self._wire.finish(frame)
 
@@ -43,7 +43,7 @@ class CloseHandshake:
         """Answer the client's close frame, unless it was an answer itself."""
         self._wire.note_peer_finished()
         if close.frame is not None:
-            self._transport.shut()
+            self._handle.shut()
             self._code = close.code
             await self._wire.finish(close.frame)
 

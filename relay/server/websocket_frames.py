@@ -14,7 +14,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
 from .limits import ConnectionLimits
-from .messages import FrameRate, MessageBuffer, MessageTooBig
+from .messages import FrameRateLimit, MessageBuffer, MessageTooBig
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Frames:
     def __init__(self, limits: ConnectionLimits, max_message: int) -> None:
         self._connection = Connection(ConnectionType.SERVER)
         self._message = MessageBuffer(max_message)
-        self._rate = FrameRate(limits)
+        self._rate = FrameRateLimit(limits)
 
     def message(self, event: dict[str, Any]) -> bytes:
         """The frame of ASGI's `websocket.send`. Raises TypeError if that has no message."""

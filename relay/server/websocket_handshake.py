@@ -6,11 +6,11 @@ from wsproto.utilities import generate_accept_token
 
 from relay.errors import Problem
 
+from .common_headers import header_line
 from .context import ServerContext
+from .handle import WireHandle
 from .heads import Head
 from .responses import Headers, ResponseWriter
-from .stamp import header_line
-from .transport import WireTransport
 from .wire import Wire
 
 
@@ -25,14 +25,14 @@ class Handshake:
         head: Head,
         subprotocols: Sequence[str],
         wire: Wire,
-        transport: WireTransport,
+        handle: WireHandle,
     ) -> None:
         self._server = server
         self._headers = head.headers
         self._token = generate_accept_token(head.all_of(b"sec-websocket-key"))
         self._subprotocols = subprotocols
         self._wire = wire
-        self._response = ResponseWriter(server, head, wire, transport, last=True)
+        self._response = ResponseWriter(server, head, wire, handle, last=True)
 
     @property
     def answered(self) -> bool:
@@ -59,8 +59,8 @@ class Handshake:
                 raise ValueError(f"the application must not set {name!r}")
             fields.append((name, value))
         lines = [header_line(name, value) for name, value in fields]
-        stamp = self._server.stamp.lines()
-        return b"".join([b"HTTP/1.1 101 Switching Protocols\r\n", *lines, stamp, b"\r\n"])
+        common_headers = self._server.common_headers.lines()
+        return b"".join([b"HTTP/1.1 101 Switching Protocols\r\n", *lines, common_headers, b"\r\n"])
 
     async def reject(self, problem: Problem) -> None:
         """Answer in place of the application."""

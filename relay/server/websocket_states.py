@@ -9,7 +9,7 @@ END leads from each state to CLOSED: the client may disconnect at any time.
 from enum import Enum, auto
 
 
-class State(Enum):
+class WebSocketState(Enum):
     CONNECTING = auto()  # the application has not answered the handshake yet
     REJECTING = auto()  # the answer to the handshake is an ordinary response
     OPEN = auto()
@@ -17,27 +17,33 @@ class State(Enum):
     CLOSED = auto()  # only the closing handshake may still be sent
 
 
-class Step(Enum):
+class WebSocketStep(Enum):
     ACCEPT = auto()  # the application accepts the handshake
     REJECT = auto()  # the application, or the server in its place, rejects it
     CLOSE = auto()  # the application closes, or returns
     END = auto()  # the client closes, violates the protocol or has disconnected
 
 
-TRANSITIONS: dict[State, dict[Step, State]] = {
-    State.CONNECTING: {
-        Step.ACCEPT: State.OPEN,
-        Step.REJECT: State.REJECTING,
-        Step.END: State.CLOSED,
+TRANSITIONS: dict[WebSocketState, dict[WebSocketStep, WebSocketState]] = {
+    WebSocketState.CONNECTING: {
+        WebSocketStep.ACCEPT: WebSocketState.OPEN,
+        WebSocketStep.REJECT: WebSocketState.REJECTING,
+        WebSocketStep.END: WebSocketState.CLOSED,
     },
     # the server may still replace a response that was never written
-    State.REJECTING: {Step.REJECT: State.REJECTING, Step.END: State.CLOSED},
-    State.OPEN: {Step.CLOSE: State.CLOSING, Step.END: State.CLOSED},
-    State.CLOSING: {Step.END: State.CLOSED},
-    State.CLOSED: {Step.END: State.CLOSED},
+    WebSocketState.REJECTING: {
+        WebSocketStep.REJECT: WebSocketState.REJECTING,
+        WebSocketStep.END: WebSocketState.CLOSED,
+    },
+    WebSocketState.OPEN: {
+        WebSocketStep.CLOSE: WebSocketState.CLOSING,
+        WebSocketStep.END: WebSocketState.CLOSED,
+    },
+    WebSocketState.CLOSING: {WebSocketStep.END: WebSocketState.CLOSED},
+    WebSocketState.CLOSED: {WebSocketStep.END: WebSocketState.CLOSED},
 }
 
 
-def advanced(state: State, step: Step) -> State:
+def next_state(state: WebSocketState, step: WebSocketStep) -> WebSocketState:
     """The state after a step. Raises KeyError for a step that is not allowed: a bug."""
     return TRANSITIONS[state][step]

@@ -14,12 +14,12 @@ from .limits import ConnectionLimits
 TLSStream = trio.SSLStream[trio.SocketStream]
 Stream = trio.SocketStream | TLSStream
 
-MAX_RECV = 16_384
+MAX_RECV_BYTES = 16_384
 """Bytes of one read. A head that arrives in one read is parsed at once: 64 KiB of the shortest
 headers would hold the loop for 90 ms."""
-TLS_PIECE = 16_384  # bytes: one TLS record, so that progress can be seen
+TLS_PIECE_BYTES = 16_384  # bytes: one TLS record, so that progress can be seen
 FINISH_SECONDS = 0.4  # to finish a write after its task was cancelled
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, keep no unsent bytes
+LINGER_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, keep no unsent bytes
 
 
 class Wire:
@@ -96,14 +96,14 @@ class Wire:
                 await self._write_on(data, sent)
 
     def try_send(self, data: bytes) -> bool:
-        """Write without waiting; see `Transport.try_send`."""
+        """Write without waiting; see `ConnectionHandle.try_send`."""
         sent = self._write_now(data)
         if 0 < sent < len(data):
             self._remainder = data[sent:]
             self._spawn(self._finish_remainder)
         return sent > 0
 
-    def hang_up(self, *, within: float = 0.0) -> None:
+    def stop_reading(self, *, within: float = 0.0) -> None:
         """Stop reading within this many seconds. The connection ends after that."""
         deadline = trio.current_time() + within
         self.reading.deadline = min(self.reading.deadline, deadline)
@@ -112,7 +112,7 @@ class Wire:
         """Reset the connection, and drop unsent bytes. Pending writes return."""
         if not self.ended:
             with suppress(OSError):  # the kernel may have closed it already
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
             self.close()
 
     async def lingering_close(self, limits: ConnectionLimits) -> None:
@@ -195,7 +195,7 @@ class Wire:
     async def _send_some(self, data: memoryview) -> int:
         if self._tls is None:
             return await self._socket.send(data)
-        piece = data[:TLS_PIECE]
+        piece = data[:TLS_PIECE_BYTES]
         await self._tls.send_all(piece)
         return len(piece)
 
@@ -215,7 +215,7 @@ async def lingering_close(stream: Stream, *, timeout: float, max_discarded: int)
             await stream.send_eof()
             left = max_discarded
             while left > 0:
-                data = await stream.receive_some(MAX_RECV)
+                data = await stream.receive_some(MAX_RECV_BYTES)
                 left = left - len(data) if data else 0
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # closed by the client, or by a failed write
@@ -223,5 +223,5 @@ async def lingering_close(stream: Stream, *, timeout: float, max_discarded: int)
 
 def plain_socket(stream: Stream) -> trio.socket.SocketType:
     """The TCP socket of a stream, with TLS or without."""
-    transport = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-    return transport.socket
+    handle = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+    return handle.socket

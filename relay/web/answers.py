@@ -44,6 +44,6 @@ def text_answer(text: bytes, content_type: str) -> Answer:
     return Answer(200, headers, text)
 
 
-def varies(answer: Answer, name: str) -> None:
+def add_vary(answer: Answer, name: str) -> None:
     """Add a Vary header: the answer depends on this request header."""
     answer.headers.append((b"vary", name.encode()))

@@ -27,23 +27,23 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         app, scope = self.app, self.scope
-        request = HTTPRequest(scope, receive, send, app.services, app.intake)
+        request = HTTPRequest(scope, receive, send, app.services, app.body_budget)
         route = app.direct_routes.get((scope["method"], scope["path"]))
         if route is not None:
             answer = await answer_direct(request, route)
         else:
-            answer = await self._ask_quart(request, send)
+            answer = await self._handle_with_quart(request, send)
         if answer is None or request.started:
             return
         with suppress(ClientGone):
-            await request.pass_over_body()
+            await request.discard_body()
             await request.send(answer)
 
-    async def _ask_quart(self, request: HTTPRequest, send: ASGISendCallable) -> Answer:
+    async def _handle_with_quart(self, request: HTTPRequest, send: ASGISendCallable) -> Answer:
         with _in_scope(request):
             quart_request = self._create_request_from_scope(send)
             quart_request.body.set_complete()  # handlers read the body from our request
-            return await _answer_of(await self.app.handle_request(quart_request))
+            return await _convert_response(await self.app.handle_request(quart_request))
 
 
 class WebSocketConnection(TrioASGIWebsocketConnection):
@@ -65,16 +65,18 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
         if route is not None:
             answer = await answer_direct(request, route)
         else:
-            answer = await self._ask_quart(request, send)
+            answer = await self._handle_with_quart(request, send)
         if answer is not None and not request.started:
             await request.send(answer)
 
-    async def _ask_quart(self, request: WebSocketRequest, send: ASGISendCallable) -> Answer | None:
+    async def _handle_with_quart(
+        self, request: WebSocketRequest, send: ASGISendCallable
+    ) -> Answer | None:
         self.receive_channel: Any = request.socket  # where Quart's `websocket` reads from
         with _in_scope(request):
             quart_websocket = self._create_websocket_from_scope(send)
             response = await self.app.handle_websocket(quart_websocket)
-        return None if response is None else await _answer_of(response)
+        return None if response is None else await _convert_response(response)
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def _in_scope(request: Request) -> Iterator[None]:
         del request.scope[REQUEST]
 
 
-async def _answer_of(response: Any) -> Answer:
+async def _convert_response(response: Any) -> Answer:
     """Convert Quart's response. Its body is small and in memory."""
     body = await response.get_data(as_text=False)
     return Answer(response.status_code, encode_headers(response.headers), body)

@@ -1,6 +1,6 @@
 """Authenticate a request, and check that its credential is what the route needs.
 
-Authlib parses the Authorization header and checks expiry and scopes (RFC 6750). `Access`
+Authlib parses the Authorization header and checks expiry and scopes (RFC 6750). `CredentialStore`
 looks up which credentials are live.
 """
 
@@ -15,7 +15,7 @@ from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError
 from relay.auth.credentials import Credential
 from relay.auth.tokens import Kind
 from relay.errors import ForeignOrigin, InvalidToken, Problem, Unauthorized
-from relay.observability.logs import know
+from relay.observability.logs import extend_log_context
 from relay.web.bearer_challenges import REALM
 from relay.web.needs import WATCHER, Need
 from relay.web.request import SAFE_METHODS, Request, WebSocketRequest
@@ -44,7 +44,7 @@ async def credential_for(request: Request, need: Need) -> Credential:
         credential = request.found_credential = _revoked_hook(request, problem)
     if credential is None:
         raise Unauthorized()
-    _require(request, credential, need)
+    _check_need(request, credential, need)
     return credential
 
 
@@ -59,15 +59,15 @@ async def credential_if_given(request: Request) -> Credential | None:
         try:
             token = presented_token(request)
             if token is not None:
-                credential = await request.services.access.authenticate(token, time.time())
-                request.found_credential = _noted(credential)
+                credential = await request.services.credentials.authenticate(token, time.time())
+                request.found_credential = _log_user(credential)
         except Problem as problem:
             request.credential_problem = problem
             raise
     return request.found_credential
 
 
-async def viewer(request: Request) -> Credential:
+async def authenticate_viewer(request: Request) -> Credential:
     """The credential of a stream's reader: a bearer token, else `?ticket=`, else the cookie.
 
     Raises like `credential_for`.
@@ -82,8 +82,8 @@ async def viewer(request: Request) -> Credential:
             return request.services.origins.is_own(page) and _is_own_page(request)
         return request.origin == page
 
-    credential = _noted(await request.services.access.redeem_ticket(ticket, comes_from))
-    _require(request, credential, WATCHER)
+    credential = _log_user(await request.services.credentials.redeem_ticket(ticket, comes_from))
+    _check_need(request, credential, WATCHER)
     return credential
 
 
@@ -95,13 +95,13 @@ def presented_token(request: Request) -> str | None:
     """
     authorization = request.headers.get("Authorization")
     if authorization is not None:
-        return bearer(authorization)
+        return parse_bearer(authorization)
     if not _is_own_page(request):
         return None
     return request.cookies.get(cookie_name(request.services.secure))
 
 
-def bearer(authorization: str) -> str:
+def parse_bearer(authorization: str) -> str:
     """The token of an Authorization header. Raises like `presented_token`."""
     carrier = SimpleNamespace(headers={"Authorization": authorization})
     try:
@@ -122,28 +122,28 @@ def cookie_name(secure: bool) -> str:
     return "__Host-relay_session" if secure else "relay_session"
 
 
-def came_by_cookie(request: Request) -> bool:
+def is_from_cookie(request: Request) -> bool:
     """Whether the credential that was looked up came in the cookie. Tickets are not looked up."""
     looked_up = request.found_credential is not None or request.credential_problem is not None
     return looked_up and "Authorization" not in request.headers
 
 
-def refuse_foreign_origin(request: Request, *, reading: bool = False) -> None:
+def refuse_foreign_origin(request: Request, *, for_stream: bool = False) -> None:
     """Refuse requests of pages with an Origin that is not allowed. Raises ForeignOrigin.
 
-    Safe methods are refused only with `reading`, for streams. Other answers to safe methods are
+    Safe methods are refused only with `for_stream`, for streams. Other answers to safe methods are
     protected by the browser, which reads the CORS headers.
     """
-    judged = reading or request.method not in SAFE_METHODS
+    is_checked = for_stream or request.method not in SAFE_METHODS
     if (
-        judged
+        is_checked
         and request.origin is not None
         and not request.services.origins.allows(request.origin)
     ):
         raise ForeignOrigin()
 
 
-def _require(request: Request, credential: Credential, need: Need) -> None:
+def _check_need(request: Request, credential: Credential, need: Need) -> None:
     try:
         _validator.validate_token(credential, need.scopes, request)
     except InsufficientScopeError:
@@ -171,16 +171,16 @@ def _revoked_hook(request: Request, problem: InvalidToken) -> Credential:
     token = presented_token(request)
     if problem.reason != "revoked" or token is None:
         raise problem
-    claims = request.services.access.keyring.verify(token)
+    claims = request.services.credentials.keyring.verify(token)
     if claims.kind is not Kind.HOOK:
         raise problem
     ends_at = claims.expires_at
-    return _noted(
+    return _log_user(
         Credential(claims.user_id, claims.id, claims.kind, claims.scopes, ends_at, ends_at)
     )
 
 
-def _noted(credential: Credential) -> Credential:
+def _log_user(credential: Credential) -> Credential:
     """Add the user to the request's later log lines."""
-    know(user_id=credential.user_id, token_id=credential.id)
+    extend_log_context(user_id=credential.user_id, token_id=credential.id)
     return credential

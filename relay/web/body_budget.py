@@ -11,10 +11,10 @@ import trio
 
 from relay.observability import metrics
 
-MOST = 64 * 2**20  # bytes: sixty-four of the largest bodies at a time
+MAX_BYTES = 64 * 2**20  # bytes: sixty-four of the largest bodies at a time
 
 
-class Body:
+class PendingBody:
     """A body that is being read: the data so far, and the cancel scope of the read."""
 
     __slots__ = ("data", "scope")
@@ -24,37 +24,37 @@ class Body:
         self.scope = scope
 
 
-class Intake:
-    """The bodies that an app is reading, at most `most` bytes together."""
+class BodyBudget:
+    """The bodies that an app is reading, at most `max_bytes` bytes together."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._left = most
-        self._coming: dict[Body, None] = {}  # oldest first
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._bytes_left = max_bytes
+        self._pending: dict[PendingBody, None] = {}  # oldest first
 
     @contextmanager
-    def body(self, timeout: float) -> Iterator[Body]:
+    def body(self, timeout: float) -> Iterator[PendingBody]:
         """A block that reads a body; cancelled after `timeout` seconds, or to make room."""
         with trio.move_on_after(timeout) as scope:
-            body = Body(scope)
-            self._coming[body] = None
+            body = PendingBody(scope)
+            self._pending[body] = None
             try:
                 yield body
             finally:
-                self._forget(body)
+                self._remove(body)
 
-    def add(self, body: Body, piece: bytes) -> None:
+    def add(self, body: PendingBody, piece: bytes) -> None:
         """Add a piece to a body. Past the bound, the oldest bodies are cancelled."""
-        if body not in self._coming:
+        if body not in self._pending:
             return  # it was cancelled to make room
         body.data += piece
-        self._left -= len(piece)
-        while self._left < 0:
-            slowest = next(iter(self._coming))
+        self._bytes_left -= len(piece)
+        while self._bytes_left < 0:
+            oldest = next(iter(self._pending))
             metrics.bodies_displaced.inc()
-            slowest.scope.cancel()
-            self._forget(slowest)
+            oldest.scope.cancel()
+            self._remove(oldest)
 
-    def _forget(self, body: Body) -> None:
-        if body in self._coming:
-            del self._coming[body]
-            self._left += len(body.data)
+    def _remove(self, body: PendingBody) -> None:
+        if body in self._pending:
+            del self._pending[body]
+            self._bytes_left += len(body.data)

@@ -2,7 +2,7 @@
 
 from werkzeug.http import dump_cookie
 
-from relay.auth.tokens import MAX_LIFETIME
+from relay.auth.tokens import MAX_LIFETIME_SECONDS
 from relay.web.auth import cookie_name
 from relay.web.request import Request
 
@@ -16,7 +16,7 @@ def keeps_cookies(request: Request) -> bool:
 
 def set_cookie(request: Request, token: str) -> list[Header]:
     """The Set-Cookie header of a new session; none where the client gets no cookies."""
-    return [_header(request, token, MAX_LIFETIME)] if keeps_cookies(request) else []
+    return [_header(request, token, MAX_LIFETIME_SECONDS)] if keeps_cookies(request) else []
 
 
 def delete_cookie(request: Request) -> Header:

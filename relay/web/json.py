@@ -12,7 +12,7 @@ from relay.errors import (
     FieldError,
     Invalid,
     UnsupportedMediaType,
-    named,
+    safe_name,
 )
 from relay.media_types import JSON
 from relay.web.request import HTTPRequest, Request
@@ -67,7 +67,7 @@ def field_error(message: str) -> FieldError:
     for pattern, plain in ((_MISSING, "is missing"), (_UNKNOWN, "is not a field here")):
         if match := pattern.search(text):
             prefix = f"{path[1]}." if path else ""
-            return FieldError(f"{prefix}{named(match[1])}", plain)
+            return FieldError(f"{prefix}{safe_name(match[1])}", plain)
     where = path[1] if path else "body"
     # the value is not repeated: it may be a secret in the wrong place
     return FieldError(where, _VALUE.sub("", text[:1].lower() + text[1:]))

@@ -83,4 +83,4 @@ VIEWER = Need(
     refuses=(*_REFUSALS, InsufficientScope, ForeignOrigin),
     by_handler=True,
 )
-"""What opens a stream: a bearer token, a ticket or the cookie. See `viewer`."""
+"""What opens a stream: a bearer token, a ticket or the cookie. See `authenticate_viewer`."""

@@ -5,9 +5,9 @@ import trio
 
 from relay.errors import MEDIA_TYPE, Internal, InvalidToken, Problem, RateLimited, Unauthorized
 from relay.observability import metrics
-from relay.observability.logs import know
+from relay.observability.logs import extend_log_context
 from relay.web.answers import Answer, data_headers
-from relay.web.auth import came_by_cookie
+from relay.web.auth import is_from_cookie
 from relay.web.bearer_challenges import challenge
 from relay.web.cookies import delete_cookie
 from relay.web.request import Request
@@ -23,11 +23,11 @@ async def problem_answer(problem: Problem, request: Request) -> Answer:
     RateLimited is delayed by `RATE_LIMITED_DELAY_SECONDS`.
     """
     metrics.problems.labels(problem.code).inc()
-    know(problem=problem.code)
+    extend_log_context(problem=problem.code)
     if isinstance(problem, Unauthorized):
         reason = getattr(problem, "reason", "missing")
         metrics.auth_failures.labels(reason).inc()
-        know(reason=reason)
+        extend_log_context(reason=reason)
     if isinstance(problem, RateLimited):
         await trio.sleep(RATE_LIMITED_DELAY_SECONDS)
     body = problem.document(request.id)
@@ -35,7 +35,7 @@ async def problem_answer(problem: Problem, request: Request) -> Answer:
     headers += [(name.lower().encode(), text.encode()) for name, text in problem.headers.items()]
     if (header := challenge(problem)) is not None:
         headers.append((b"www-authenticate", header.encode()))
-    if isinstance(problem, InvalidToken) and came_by_cookie(request):
+    if isinstance(problem, InvalidToken) and is_from_cookie(request):
         headers.append(delete_cookie(request))  # the page would go on sending it
     return Answer(problem.status, headers, body)
 

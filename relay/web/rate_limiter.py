@@ -12,27 +12,27 @@ from relay.config.parsers import Rate
 from relay.config.settings import Settings
 from relay.errors import RateLimited, Unauthorized
 from relay.observability import metrics
-from relay.observability.logs import know
+from relay.observability.logs import extend_log_context
 from relay.web.auth import credential_if_given
 from relay.web.rate_limits import Limit
 from relay.web.request import Request, current_request
 
 
-def keep_limits(app: Quart, settings: Settings) -> None:
+def enforce_limits(app: Quart, settings: Settings) -> None:
     """Enforce the declared limits of an app. Call it after every route is registered."""
     RateLimiter(
         app,
-        key_function=_counted,
+        key_function=_limit_key,
         skip_function=_is_preflight,
-        store=Store(),
+        store=AllowanceStore(),
         enabled=settings.rate_limits,
     )
     for endpoint, view in app.view_functions.items():
         if isinstance(limit := getattr(view, "limit", None), Limit):
-            app.view_functions[endpoint] = _under(getattr(settings, limit.setting), view)
+            app.view_functions[endpoint] = _with_rate(getattr(settings, limit.setting), view)
 
 
-def _under(rate: Rate, view: Any) -> Any:
+def _with_rate(rate: Rate, view: Any) -> Any:
     """Wrap the view with this app's rate. The declared function is shared by all apps."""
 
     @wraps(view)
@@ -47,7 +47,7 @@ def rate_limited(error: RateLimitExceeded, request: Request) -> RateLimited:
     """Convert the extension's exception into a problem."""
     limit = _current_limit()
     metrics.rate_limited.labels(limit.name).inc()
-    know(limit=limit.name)
+    extend_log_context(limit=limit.name)
     rate = getattr(request.services.settings, limit.setting)
     seconds = cast("int", error.retry_after)
     source = "user" if limit.per_user else "address"
@@ -65,23 +65,23 @@ async def _is_preflight() -> bool:
     return request.method == "OPTIONS"
 
 
-async def _counted() -> str:
+async def _limit_key() -> str:
     """The key that is counted: the user where the limit is per user, else the address.
 
     Without a valid credential it is the address. The credential is looked up here, before the
     extension's `get` and `set`: nothing waits between those two, so the limits are exact.
     """
-    asked = current_request()
+    current = current_request()
     if _current_limit().per_user:
         try:
-            if (credential := await credential_if_given(asked)) is not None:
+            if (credential := await credential_if_given(current)) is not None:
                 return str(credential.user_id)
         except Unauthorized:
             pass  # the route raises it again
-    return asked.address_block
+    return current.address_block
 
 
-class Store(RateLimiterStoreABC):
+class AllowanceStore(RateLimiterStoreABC):
     """The extension's store, backed by the app's `Limits`, on a monotonic clock."""
 
     async def before_serving(self) -> None:
@@ -99,5 +99,5 @@ class Store(RateLimiterStoreABC):
     async def set(self, key: str, tat: datetime) -> None:
         """Store the key's TAT, its theoretical arrival time (relay/rate_limiting.py)."""
         allowances = current_request().services.limits.allowances
-        ahead = (tat - datetime.now(UTC)).total_seconds()
-        allowances.set(key, allowances.clock() + ahead)
+        seconds_ahead = (tat - datetime.now(UTC)).total_seconds()
+        allowances.set(key, allowances.clock() + seconds_ahead)

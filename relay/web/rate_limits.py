@@ -43,26 +43,26 @@ def limited(limit: Limit) -> Callable[[Handler], Handler]:
     """Count the route's requests against this limit."""
 
     def declare(handler: Handler) -> Handler:
-        return _declared(handler, limit, RateLimited)
+        return _declare_limit(handler, limit, RateLimited)
 
     return declare
 
 
 def limited_by_handler(handler: Handler) -> Handler:
     """The handler charges what it takes: events or handshakes."""
-    return rate_exempt(_declared(handler, "by the handler", RateLimited))
+    return rate_exempt(_declare_limit(handler, "by the handler", RateLimited))
 
 
-def unlimited(why: str) -> Callable[[Handler], Handler]:
+def unlimited(reason: str) -> Callable[[Handler], Handler]:
     """The route has no rate limit, for this reason."""
 
     def declare(handler: Handler) -> Handler:
-        return rate_exempt(_declared(handler, f"none: {why}"))
+        return rate_exempt(_declare_limit(handler, f"none: {reason}"))
 
     return declare
 
 
-def _declared(handler: Handler, limit: Limit | str, *refuses: type[Problem]) -> Handler:
+def _declare_limit(handler: Handler, limit: Limit | str, *refuses: type[Problem]) -> Handler:
     handler.limit = limit  # type: ignore[attr-defined]
     handler.limit_refuses = refuses  # type: ignore[attr-defined]
     return handler
@@ -84,10 +84,10 @@ def charge_viewer(request: Request, user_id: UUID) -> None:
     _charge(request, lambda: request.services.limits.connect_as(user_id))
 
 
-def _charge(request: Request, take: Callable[[], Quota | None]) -> None:
+def _charge(request: Request, charge_limit: Callable[[], Quota | None]) -> None:
     """Charge, and put the quota into the answer's RateLimit headers. Raises RateLimited."""
     try:
-        quota = take()
+        quota = charge_limit()
     except OverLimit as refused:
         request.scope[QUOTA] = refused.quota.headers
         raise

@@ -16,12 +16,12 @@ from werkzeug.sansio.http import parse_cookie
 from relay.auth.credentials import Credential
 from relay.errors import Problem
 from relay.rate_limiting import address_block
-from relay.realtime.asgi_websocket import Socket
-from relay.server.transport import EXTENSION, Transport
+from relay.realtime.asgi_websocket import AsgiWebSocket
+from relay.server.handle import HANDLE_EXTENSION, ConnectionHandle
 from relay.services import Services
 from relay.web.answers import Answer, Headers
 from relay.web.body import RequestBody
-from relay.web.body_budget import Intake
+from relay.web.body_budget import BodyBudget
 from relay.web.headers import RequestHeaders
 from relay.web.middleware.access_log import request_id
 
@@ -103,10 +103,10 @@ class Request:
         return self.found_credential
 
     @property
-    def transport(self) -> Transport | None:
+    def handle(self) -> ConnectionHandle | None:
         """The connection under Relay's own server; None under another server."""
         extensions: dict[str, Any] = self.scope.get("extensions") or {}
-        return extensions.get(EXTENSION)
+        return extensions.get(HANDLE_EXTENSION)
 
 
 class HTTPRequest(Request):
@@ -120,25 +120,25 @@ class HTTPRequest(Request):
         receive: ASGIReceiveCallable,
         send: ASGISendCallable,
         services: Services,
-        intake: Intake,
+        body_budget: BodyBudget,
     ) -> None:
         super().__init__(scope, services)
         self.body = RequestBody(
             self.headers,
-            self.transport,
+            self.handle,
             receive,
-            intake,
+            body_budget,
             services.settings.body_timeout,
         )
         self._receive = receive
         self._send = send
 
-    async def pass_over_body(self) -> None:
+    async def discard_body(self) -> None:
         """Read and drop an unread body, so that the connection can go on. Raises ClientGone.
 
         It does not wait for the body of a safe method, which has no meaning (RFC 9110, 9.3.1).
         """
-        await self.body.pass_over(waiting=self.method not in SAFE_METHODS)
+        await self.body.discard_unread(wait=self.method not in SAFE_METHODS)
 
     async def send(self, answer: Answer) -> None:
         """Send the whole answer. The server closes the connection if body bytes are unread."""
@@ -160,7 +160,7 @@ class HTTPRequest(Request):
         """End the streamed body."""
         await self._send(_part(b"", more=False))
 
-    async def left(self) -> None:
+    async def wait_for_disconnect(self) -> None:
         """Wait for the client's disconnect, and drop body bytes until then."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -175,7 +175,7 @@ class WebSocketRequest(Request):
         self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable, services: Services
     ) -> None:
         super().__init__(scope, services)
-        self.socket = Socket(receive, send)
+        self.socket = AsgiWebSocket(receive, send)
 
     async def accept(self, subprotocol: str | None) -> None:
         """Accept the handshake."""

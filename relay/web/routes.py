@@ -109,7 +109,7 @@ async def answer(request: Request, route: Route) -> Answer | None:
         if not route.need.by_handler:
             await credential_for(request, route.need)
         if isinstance(request, HTTPRequest) and not route.reads_body:
-            await request.pass_over_body()
+            await request.discard_body()
         return await route.handler(request)
     except Problem as problem:
         return await problem_answer(problem, request)
@@ -121,7 +121,7 @@ async def answer(request: Request, route: Route) -> Answer | None:
         return await fault_answer(error, request)
 
 
-class _Handed(Response):
+class _HandlerResponse(Response):
     """A handler's answer as Quart's response, without Quart's default headers."""
 
     default_mimetype = None  # type: ignore[assignment]  # the handler sets it
@@ -130,8 +130,8 @@ class _Handed(Response):
 def quart_response(answer: Answer | None) -> Response:
     """Convert an answer to Quart's response; an empty one if the handler has sent its own."""
     if answer is None:
-        return _Handed(b"", 204)
-    response = _Handed(answer.body, answer.status)
+        return _HandlerResponse(b"", 204)
+    response = _HandlerResponse(answer.body, answer.status)
     response.headers.clear()
     for name, value in answer.headers:
         response.headers.add(name.decode(), value.decode("latin-1"))

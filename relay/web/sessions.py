@@ -45,7 +45,7 @@ class LinkGone(Problem):
     hint = "The link was used or replaced by a newer one, or has expired after five minutes."
 
 
-class AlreadySomebody(Problem):
+class AlreadySignedIn(Problem):
     status, code, title = 409, "already_signed_in", "Already signed in as another user"
     hint = "You are signed in as another user. Opening this link ends that session."
     former_code = "already_somebody"
@@ -55,7 +55,7 @@ def known_session(credential: Credential) -> KnownSession:
     """Describe the session that a request for a new one was sent with. Raises SessionRequired."""
     if credential.kind is not Kind.SESSION:
         raise SessionRequired()
-    expires_at = datetime.fromtimestamp(credential.slid(time.time()), tz=UTC)
+    expires_at = datetime.fromtimestamp(credential.expiry_after_use(time.time()), tz=UTC)
     return KnownSession(str(credential.user_id), rfc3339(expires_at))
 
 
@@ -65,7 +65,7 @@ async def make_link(services: Services, credential: Credential) -> str:
     Raises TooManySessions.
     """
     code = secrets.token_urlsafe(LINK_BYTES)
-    kept = await insert_link(
+    inserted = await insert_link(
         services.database,
         link_hash=hash_secret(code),
         session_id=credential.id,
@@ -73,9 +73,9 @@ async def make_link(services: Services, credential: Credential) -> str:
         seconds=LINK_SECONDS,
         sessions_at_most=MAX_SESSIONS,
     )
-    if not kept:
+    if not inserted:
         raise TooManySessions()
-    return f"{services.access.keyring.issuer}/#link={code}"
+    return f"{services.credentials.keyring.issuer}/#link={code}"
 
 
 async def link_user(services: Services, code: str) -> UUID:
@@ -93,5 +93,5 @@ async def open_link(services: Services, code: str, user_id: UUID) -> NewSession:
     )
     if expires_at is None:
         raise LinkGone()
-    token = services.access.keyring.issue_session(user_id, session_id)
+    token = services.credentials.keyring.issue_session(user_id, session_id)
     return NewSession(str(user_id), token, rfc3339(expires_at))

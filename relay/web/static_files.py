@@ -10,11 +10,11 @@ from relay.web.openapi.describe import Text
 from relay.web.request import Request
 
 # browsers revalidate every time, so a page never loads scripts of another version
-CACHING = b"no-cache"
+CACHE_CONTROL = b"no-cache"
 
 # for the OpenAPI descriptions of routes that serve files
-UNCHANGED = Text("Not modified: your copy is current.")
-FILE_HEADERS = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
+NOT_MODIFIED = Text("Not modified: your copy is current.")
+FILE_HEADER_NAMES = {200: ("ETag", "Cache-Control"), 304: ("ETag", "Cache-Control")}
 
 
 class File(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ def file_answer(request: Request, file: File) -> Answer:
     """
     headers = [
         (b"content-type", file.content_type.encode()),
-        (b"cache-control", CACHING),
+        (b"cache-control", CACHE_CONTROL),
         (b"etag", b'"%s"' % file.etag.encode()),
     ]
     if parse_etags(request.headers.get("If-None-Match")).contains(file.etag):

@@ -10,7 +10,7 @@ from relay.config.parsers import SigningKey
 from relay.config.settings import Settings
 
 
-class Order(msgspec.Struct, frozen=True):
+class WorkerConfig(msgspec.Struct, frozen=True):
     """A worker's configuration, secrets included: one line on its standard input.
 
     The pipe stays open as long as the supervisor lives; its end makes the worker exit. A worker of
@@ -21,21 +21,21 @@ class Order(msgspec.Struct, frozen=True):
     settings: dict[str, str]
     bind: list[str]
     insecure_bind: list[str]
-    others: list[int]  # inherited descriptors of other workers, to be closed
+    other_descriptors: list[int]  # inherited descriptors of other workers, to be closed
     base_url: str
     dsn: str
     direct: str
     keys: tuple[SigningKey, ...]
     database: str
     folder: str | None
-    keeps_house: bool
-    after: str = ""  # how the worker that it replaces ended; empty if none
+    runs_housekeeping: bool
+    predecessor_end: str = ""  # how the worker that it replaces ended; empty if none
 
 
-ALL_SERVE = b"all serve\n"
+ALL_SERVING_MESSAGE = b"all serve\n"
 """Sent to each worker after its configuration, once, when all workers serve."""
 
-BEAT = 1.0
+HEARTBEAT_INTERVAL = 1.0
 """Seconds between two `alive` reports of a worker that serves."""
 
 
@@ -46,9 +46,11 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-def spelled_out(environ: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[str, str]:
+def settings_environment(
+    environ: Mapping[str, str], overrides: Mapping[str, Any]
+) -> dict[str, str]:
     """Environment variables from which `Settings.load` makes the same settings. Has secrets."""
     names = {field.name: field.metadata["name"] for field in dataclasses.fields(Settings)}
     known = {*names.values(), "PORT"}
     given = {name: text for name, text in environ.items() if name in known}
-    return given | {names[key]: str(it) for key, it in chosen.items() if it is not None}
+    return given | {names[key]: str(it) for key, it in overrides.items() if it is not None}

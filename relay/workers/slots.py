@@ -2,28 +2,28 @@
 
 import trio
 
-from relay.workers.protocol import Order
+from relay.workers.protocol import WorkerConfig
 
 
-class Place:
+class WorkerSlot:
     """A slot for one worker at a time, and its configuration."""
 
-    def __init__(self, order: Order) -> None:
-        self.order = order
-        self.renewing: trio.Event | None = None  # while a reload is requested
-        self._stirred = trio.Event()
+    def __init__(self, worker_config: WorkerConfig) -> None:
+        self.worker_config = worker_config
+        self.reload_done: trio.Event | None = None  # while a reload is requested
+        self._changed = trio.Event()
 
-    def stir(self) -> None:
-        """Wake up the task that waits in `stirred`."""
-        self._stirred.set()
+    def notify(self) -> None:
+        """Wake up the task that waits in `wait_for_change`."""
+        self._changed.set()
 
-    async def stirred(self) -> None:
-        """Wait for `stir`."""
-        await self._stirred.wait()
-        self._stirred = trio.Event()
+    async def wait_for_change(self) -> None:
+        """Wait for `notify`."""
+        await self._changed.wait()
+        self._changed = trio.Event()
 
-    def renewed(self) -> None:
+    def finish_reload(self) -> None:
         """Report that the reload is done or has failed."""
-        if self.renewing is not None:
-            self.renewing.set()
-            self.renewing = None
+        if self.reload_done is not None:
+            self.reload_done.set()
+            self.reload_done = None

@@ -11,7 +11,13 @@ import msgspec
 import structlog
 import trio
 
-from relay.workers.protocol import ALL_SERVE, BEAT, Order, Report, spelled_out
+from relay.workers.protocol import (
+    ALL_SERVING_MESSAGE,
+    HEARTBEAT_INTERVAL,
+    Report,
+    WorkerConfig,
+    settings_environment,
+)
 
 log = structlog.get_logger("relay.workers")
 
@@ -31,16 +37,16 @@ class Worker:
         self.silent = False  # it was killed because it sent no reports
         self.settled = trio.Event()  # set when it serves, or when it cannot
         self.ended = trio.Event()
-        self.told_to_go = False
+        self.terminated = False
         self.failure = ""
-        self._stir: Callable[[], None] = lambda: None
-        self._ordered = trio.current_time()
+        self._notify: Callable[[], None] = lambda: None
+        self._configured_at = trio.current_time()
         self._process: trio.Process | None = None
-        self._knows_all_serve = False
+        self._all_serving_sent = False
         self._silence = 0.0  # seconds since its last sign of life
 
     @property
-    def how_it_went(self) -> str:
+    def end_reason(self) -> str:
         """One word for how it ended: `silent`, `died` or `left`."""
         if self.silent:
             return "silent"
@@ -49,10 +55,10 @@ class Worker:
     @property
     def age(self) -> float:
         """Seconds since it got its configuration."""
-        return trio.current_time() - self._ordered
+        return trio.current_time() - self._configured_at
 
     @property
-    def clean(self) -> bool:
+    def ended_cleanly(self) -> bool:
         """Whether its exit code is as expected after SIGTERM, or after SIGKILL if unconfigured."""
         if self._process is None:
             return True
@@ -84,61 +90,65 @@ class Worker:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            async with process.stdin, process.stdout, trio.open_nursery() as listening:
-                listening.start_soon(self._mind, silence)
-                await self._hear(process.stdout)
+            async with process.stdin, process.stdout, trio.open_nursery() as nursery:
+                nursery.start_soon(self._kill_when_silent, silence)
+                await self._read_reports(process.stdout)
                 await process.wait()
-                listening.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 self.kill()
                 await process.wait()
-            self._gone(process)
+            self._on_exit(process)
 
-    async def begin(self, order: Order, stir: Callable[[], None]) -> None:
-        """Send it its configuration. `stir` is called when it starts to leave."""
+    async def configure(self, worker_config: WorkerConfig, notify: Callable[[], None]) -> None:
+        """Send it its configuration. `notify` is called when it starts to leave."""
         assert self._process is not None
         assert self._process.stdin is not None
-        self.number, self._stir, self._ordered = order.number, stir, trio.current_time()
+        self.number, self._notify, self._configured_at = (
+            worker_config.number,
+            notify,
+            trio.current_time(),
+        )
         log.info("worker_started", worker=self.number, pid=self._process.pid)
         # broken or closed: it has ended already, and its exit code is handled elsewhere
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._process.stdin.send_all(msgspec.json.encode(order) + b"\n")
+            await self._process.stdin.send_all(msgspec.json.encode(worker_config) + b"\n")
 
-    async def tell_all_serve(self) -> None:
+    async def send_all_serving(self) -> None:
         """Tell a serving worker that all others serve, so that /readyz may succeed."""
-        if self._knows_all_serve:
+        if self._all_serving_sent:
             return
-        self._knows_all_serve = True
+        self._all_serving_sent = True
         assert self._process is not None
         assert self._process.stdin is not None
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._process.stdin.send_all(ALL_SERVE)
+            await self._process.stdin.send_all(ALL_SERVING_MESSAGE)
 
-    async def _mind(self, silence: float) -> None:
+    async def _kill_when_silent(self, silence: float) -> None:
         """Kill it when its loop is stuck or the process is stopped, unless it is leaving.
 
         It counts its own sleeps instead of reading a clock: a worker that was paused together with
         the supervisor, by a debugger or a frozen container, is not silent.
         """
         while self._silence <= silence:
-            await trio.sleep(BEAT)
-            if self.serving and not (self.leaving or self.told_to_go):
-                self._silence += BEAT
+            await trio.sleep(HEARTBEAT_INTERVAL)
+            if self.serving and not (self.leaving or self.terminated):
+                self._silence += HEARTBEAT_INTERVAL
         self.silent = True
         self.failure = f"no sign of life for {silence:g} s"
         self.kill()
 
-    async def _hear(self, reports: trio.abc.ReceiveStream) -> None:
+    async def _read_reports(self, reports: trio.abc.ReceiveStream) -> None:
         """Read its reports until the pipe is closed, at the latest by the end of the process."""
         unread = b""
         async for data in reports:
             *lines, unread = (unread + data).split(b"\n")
             for line in lines:
                 with suppress(msgspec.MsgspecError):  # printed before stdout was redirected
-                    self._heard(msgspec.json.decode(line, type=Report))
+                    self._on_report(msgspec.json.decode(line, type=Report))
 
-    def _heard(self, report: Report) -> None:
+    def _on_report(self, report: Report) -> None:
         self._silence = 0.0
         if report.state == "serving":
             assert self._process is not None
@@ -147,27 +157,27 @@ class Worker:
             self.settled.set()
         elif report.state == "leaving":
             self.leaving = True
-            self._stir()
+            self._notify()
         elif report.state == "failed":
             self.failure = report.reason
             self.settled.set()  # its exit may take a while
 
-    def _gone(self, process: trio.Process) -> None:
+    def _on_exit(self, process: trio.Process) -> None:
         code = process.returncode
-        self.failure = self.failure or _obituary(code)
-        told = {"worker": self.number, "pid": process.pid, "code": code}
-        if self.told_to_go and self.clean:
-            log.log(logging.INFO if self.number else logging.DEBUG, "worker_ended", **told)
+        self.failure = self.failure or _describe_exit(code)
+        log_fields = {"worker": self.number, "pid": process.pid, "code": code}
+        if self.terminated and self.ended_cleanly:
+            log.log(logging.INFO if self.number else logging.DEBUG, "worker_ended", **log_fields)
         else:
-            log.error("worker_died", **told, reason=self.failure)
+            log.error("worker_died", **log_fields, reason=self.failure)
         self.leaving = True
         self.settled.set()
         self.ended.set()
-        self._stir()
+        self._notify()
 
     def terminate(self) -> None:
         """Send SIGTERM, to drain and end. Some hosts also signal every process by themselves."""
-        self.told_to_go = True
+        self.terminated = True
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -179,7 +189,7 @@ class Worker:
             self._process.send_signal(number)
 
 
-def _obituary(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}"
@@ -187,6 +197,6 @@ def _obituary(code: int | None) -> str:
 
 def environment(metrics: str) -> dict[str, str]:
     """A worker's environment: the supervisor's without settings, which may be secret."""
-    ours = {*spelled_out(os.environ, {}), "NOTIFY_SOCKET"}
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    hidden = {*settings_environment(os.environ, {}), "NOTIFY_SOCKET"}
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
     return {**kept, "PROMETHEUS_MULTIPROC_DIR": metrics}

@@ -9,14 +9,14 @@ from quart import Quart
 
 from relay.app import create_app
 from relay.config.settings import Settings
-from relay.ingest.envelope import MAX_BATCH_BODY
+from relay.ingest.envelope import MAX_BATCH_BODY_BYTES
 from relay.ingest.ndjson import MAX_BATCH_EVENTS
 from relay.web.answers import Answer
 from relay.web.needs import NOTHING
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, direct_routes, needs
-from tests.support.bodies import MAX_BODY, MAX_PAYLOAD, envelope
+from tests.support.bodies import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, envelope
 from tests.support.relay_server import Relay, User, bearer
 from tests.support.stream_answers import DOORS, Lines, answered
 from tests.support.stream_answers import lines as lines  # a fixture
@@ -39,8 +39,8 @@ BODIES = {
     "a doubled field": envelope()[:-1] + b',"ts":"2026-01-31T12:00:00Z"}',
     "wrong fields": envelope(event_type='"no"', ts='"yesterday"', more="1"),
     "too deep": envelope(payload="[" * 70 + "]" * 70),
-    "too large a payload": envelope(payload='"' + "x" * MAX_PAYLOAD + '"'),
-    "as large as may be": envelope().ljust(MAX_BODY),
+    "too large a payload": envelope(payload='"' + "x" * MAX_PAYLOAD_BYTES + '"'),
+    "as large as may be": envelope().ljust(MAX_BODY_BYTES),
 }
 BATCHES = {
     "one event": envelope(),
@@ -51,7 +51,7 @@ BATCHES = {
     "too many": b"\n".join([envelope()] * (MAX_BATCH_EVENTS + 1)),
     "bad lines": b"\n".join([envelope(), b"hello", envelope(ts='"no"'), envelope(more="1")]),
     "not UTF-8": envelope() + b"\n" + envelope().replace(b"{}", b'"\xe9"'),
-    "as large as may be": envelope().ljust(MAX_BATCH_BODY),
+    "as large as may be": envelope().ljust(MAX_BATCH_BODY_BYTES),
 }
 STARTS = {
     "": b'"hello"',
@@ -139,7 +139,7 @@ async def test_a_body_of_unknown_length_is_bounded_alike(relay: Relay) -> None:
     async def chunks(size: int) -> AsyncIterator[bytes]:
         yield envelope().ljust(size)
 
-    for most, kind in ((MAX_BODY, JSON), (MAX_BATCH_BODY, NDJSON)):
+    for most, kind in ((MAX_BODY_BYTES, JSON), (MAX_BATCH_BODY_BYTES, NDJSON)):
         for size, status in ((most, 200), (most + 1, 413)):
             table, quart = await both_ways(lambda: send(user, chunks(size), kind))  # noqa: B023
             assert (table.status_code, quart.status_code) == (status, status)

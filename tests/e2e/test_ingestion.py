@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.support.bodies import MAX_BODY, MAX_PAYLOAD, TS, envelope
+from tests.support.bodies import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, TS, envelope
 from tests.support.client.protocol import head
 from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
@@ -102,10 +102,10 @@ async def test_publishing_needs_a_token_with_that_scope(relay: Relay) -> None:
 
 async def test_a_body_of_exactly_the_limit_is_read(relay: Relay) -> None:
     user = await relay.user()
-    assert (await send(user, envelope().ljust(MAX_BODY))).status_code == 200
-    answer = await send(user, envelope().ljust(MAX_BODY + 1))
+    assert (await send(user, envelope().ljust(MAX_BODY_BYTES))).status_code == 200
+    answer = await send(user, envelope().ljust(MAX_BODY_BYTES + 1))
     assert answer.status_code == 413
-    assert str(MAX_BODY) in answer.json()["detail"]
+    assert str(MAX_BODY_BYTES) in answer.json()["detail"]
 
 
 async def test_a_body_declared_too_large_is_refused_unread(relay: Relay) -> None:
@@ -139,7 +139,7 @@ async def test_a_body_too_large_in_chunks_is_read_no_further_than_needed(relay: 
             await connection.send(b"4000\r\n" + b" " * 0x4000 + b"\r\n")
         answer = await connection.answer()
     assert answer.status_code == 413
-    assert str(MAX_BODY) in answer.json()["detail"]
+    assert str(MAX_BODY_BYTES) in answer.json()["detail"]
 
 
 async def test_a_chunked_body_within_the_limit_is_an_event(relay: Relay) -> None:
@@ -367,21 +367,23 @@ async def test_a_payload_of_65_536_bytes_passes_and_of_65_537_does_not(relay: Re
     user = await relay.user()
     for filler in ("x", "é"):
         size = len(filler.encode())
-        exact = '"' + filler * ((MAX_PAYLOAD - 2) // size) + '"'
-        assert len(exact.encode()) == MAX_PAYLOAD
+        exact = '"' + filler * ((MAX_PAYLOAD_BYTES - 2) // size) + '"'
+        assert len(exact.encode()) == MAX_PAYLOAD_BYTES
         assert (await send(user, envelope(payload=exact))).status_code == 200
         answer = await send(user, envelope(payload="[" + exact[:-1] + '"'))
         assert answer.status_code == 400  # not even JSON
         answer = await send(user, envelope(payload='"x' + exact[1:]))
         assert answer.status_code == 413
-        assert str(MAX_PAYLOAD) in answer.json()["detail"]
+        assert str(MAX_PAYLOAD_BYTES) in answer.json()["detail"]
         assert answer.json()["code"] == "payload_too_large"
-    assert [len(event["payload"].encode()) for event in await stored(user)] == [MAX_PAYLOAD - 2] * 2
+    assert [len(event["payload"].encode()) for event in await stored(user)] == [
+        MAX_PAYLOAD_BYTES - 2
+    ] * 2
 
 
 async def test_white_space_around_a_payload_is_not_counted(relay: Relay) -> None:
     user = await relay.user()
-    exact = '"' + "x" * (MAX_PAYLOAD - 2) + '"'
+    exact = '"' + "x" * (MAX_PAYLOAD_BYTES - 2) + '"'
     assert (await send(user, envelope(payload=f"  {exact}\t "))).status_code == 200
 
 

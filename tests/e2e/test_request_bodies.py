@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from relay.errors import Unauthorized
-from relay.web.auth import bearer
+from relay.web.auth import parse_bearer
 from tests.support.client.protocol import head
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, raw_http
@@ -97,4 +97,4 @@ async def test_two_origin_headers_count_as_none(relay: Relay) -> None:
 def test_a_non_ascii_blank_is_no_white_space(blank: str) -> None:
     for header in (f"Bearer{blank}token", f"{blank}Bearer token", f"Bearer token{blank}"):
         with pytest.raises(Unauthorized):
-            bearer(header)
+            parse_bearer(header)

@@ -320,7 +320,9 @@ async def test_a_clients_close_is_answered_and_leaves_nothing(relay: Relay) -> N
 async def test_a_revoke_closes_the_tokens_streams_at_once(
     relay: Relay, door: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.auth.credentials.POLL", 3600)  # nobody looks for it
+    monkeypatch.setattr(
+        "relay.auth.credentials.REVOCATION_POLL_INTERVAL", 3600
+    )  # nobody looks for it
     user = await relay.user()
     made = await user.token()
     async with (
@@ -578,7 +580,9 @@ async def test_http_1_0_gets_server_sent_events_until_the_end(relay: Relay) -> N
 async def test_an_ended_stream_leaves_little_to_the_garbage_collector(
     relay: Relay, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.auth.credentials.POLL", 3600)  # which leaves something, too
+    monkeypatch.setattr(
+        "relay.auth.credentials.REVOCATION_POLL_INTERVAL", 3600
+    )  # which leaves something, too
     user = await relay.user()
     door = {"/api/rt": "websocket", "/api/sse": "sse"}[path]
     open_streams = metrics.connected_sockets.labels(door)._value

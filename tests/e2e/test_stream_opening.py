@@ -8,9 +8,9 @@ import trio
 
 import relay.auth.credentials
 import relay.web.middleware.access_log
-from relay.auth.credentials import Access
-from relay.db.heads import Heads
+from relay.auth.credentials import CredentialStore
 from relay.db.pool import Database
+from relay.db.stream_heads import HeadLookup
 from relay.errors import DatabaseAway, Draining, InvalidToken, ProcessFull, TooManyConnections
 from relay.realtime.hub import Hub
 from tests.support.databases import database_of
@@ -21,9 +21,9 @@ from tests.support.tokens import claims_of, minted
 
 OPENED = {"websocket": 101, "sse": 200}
 FAILURES = (
-    (Heads, "head", DatabaseAway()),
-    (Heads, "head", InvalidToken("The user is gone.", reason="revoked")),
-    (Heads, "head", RuntimeError("unforeseen")),
+    (HeadLookup, "head", DatabaseAway()),
+    (HeadLookup, "head", InvalidToken("The user is gone.", reason="revoked")),
+    (HeadLookup, "head", RuntimeError("unforeseen")),
     (Hub, "admit", Draining()),
     (Hub, "admit", ProcessFull()),
     (Hub, "admit", TooManyConnections("Too many.")),
@@ -52,7 +52,7 @@ async def test_a_failure_while_a_stream_opens_is_an_http_response(
     def fail_at_once(*_: Any) -> None:
         raise failure
 
-    monkeypatch.setattr(place, name, fail if place is Heads else fail_at_once)
+    monkeypatch.setattr(place, name, fail if place is HeadLookup else fail_at_once)
     _, (line,), moved = await answered(relay, lines, door, bearer(user.session))
     assert (line["route"], line["status"] >= 400) == (PATHS[door], True)
     assert moved, "nothing was counted"
@@ -160,14 +160,14 @@ async def unknown_credentials(user: User, database: Database) -> dict[str, Unkno
 def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Tokens that the database was asked for; nothing is remembered."""
     tokens: list[str] = []
-    inner = Access._ask
+    inner = CredentialStore._look_up
 
-    def noted(access: Access, token: str) -> Any:
+    def noted(access: CredentialStore, token: str) -> Any:
         tokens.append(token)
         return inner(access, token)
 
-    monkeypatch.setattr(Access, "_ask", noted)
-    monkeypatch.setattr(Access, "_remember", lambda *_: None)
+    monkeypatch.setattr(CredentialStore, "_look_up", noted)
+    monkeypatch.setattr(CredentialStore, "_add_to_cache", lambda *_: None)
     return tokens
 
 
@@ -202,7 +202,7 @@ async def test_no_stream_opens_while_the_database_is_away(
     trust: float,
 ) -> None:
     """As long as memory is trusted the question fails; then nobody asks any more."""
-    monkeypatch.setattr(relay.auth.credentials, "TRUST", trust)
+    monkeypatch.setattr(relay.auth.credentials, "TRUST_SECONDS", trust)
     async with running_relay(database_url) as server, database_of(database_url) as database:
         user = await server.user()
         await database.execute("ALTER TABLE sessions RENAME TO sessions_elsewhere")

@@ -502,7 +502,9 @@ async def test_a_session_must_name_what_it_revokes(relay: Relay) -> None:
 async def test_deleting_a_session_ends_it_and_every_stream_it_opened(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.auth.credentials.POLL", 3600)  # at once: nobody looks for it
+    monkeypatch.setattr(
+        "relay.auth.credentials.REVOCATION_POLL_INTERVAL", 3600
+    )  # at once: nobody looks for it
     user = await relay.user()
     hook = await user.hook()
     ticket = (await user.call("POST", "/api/rt/ticket")).json()["ticket"]

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import trio
 
-from relay.db.append import settle, statement
-from relay.db.append_queue import Waiting
-from relay.db.pool import Connection, connect
+from relay.db.append import build_statement, record_outcome
+from relay.db.append_queue import AppendRequest
+from relay.db.pool import DatabaseConnection, connect
 from relay.events import NewEvent, utc_now
 from tests.support.client.caller import Caller
 from tests.support.client.connection import connected
@@ -70,15 +70,17 @@ async def test_a_post_cut_half_way_is_all_or_nothing_and_its_retry_shows_which(
     assert len(outcomes) == CUTS // 2
 
 
-async def append(connection: Connection, user_ids: list[str], ids: list[str]) -> list[int]:
+async def append(connection: DatabaseConnection, user_ids: list[str], ids: list[str]) -> list[int]:
     """What the journal does, on a connection of the test's own: a request an event; their seqs."""
     batch = [
-        Waiting(UUID(user_id), [NewEvent(id, "log", None, "2026-01-31T12:00:00Z", "1", utc_now())])
+        AppendRequest(
+            UUID(user_id), [NewEvent(id, "log", None, "2026-01-31T12:00:00Z", "1", utc_now())]
+        )
         for user_id, id in zip(user_ids, ids, strict=True)
     ]
-    rows = await connection.fetch(*statement(batch))
+    rows = await connection.fetch(*build_statement(batch))
     for waiting, row in zip(batch, rows, strict=True):
-        settle(waiting, row)
+        record_outcome(waiting, row)
     return [waiting.receipts[0].seq for waiting in batch]
 
 

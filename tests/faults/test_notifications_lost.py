@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.db.listener import NAME
+from relay.db.listener import APPLICATION_NAME
 from relay.db.pool import connect
 from tests.support.client.streams import TRANSPORTS
 from tests.support.database_proxy import Line, line_to
@@ -60,12 +60,12 @@ async def test_a_terminated_listener_is_replaced_and_nothing_is_missed(
     ):
         await pair.are_in_touch()
         for times in (1, 2, 3):
-            ended = await admin.fetch(
+            announce_revoked = await admin.fetch(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = $1 AND datname = current_database()",
-                NAME,
+                APPLICATION_NAME,
             )
-            assert len(ended) == 2
+            assert len(announce_revoked) == 2
             await pair.post()
             await pair.post()
             await pair.everything_arrived()

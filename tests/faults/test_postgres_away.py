@@ -19,7 +19,7 @@ from tests.support.processes import send
 from tests.support.relay_process import Program, copy_data, dsn, running
 from tests.support.two_relays import HOUR
 
-TRUST = 2.5  # seconds that memory says who somebody is while no database does
+TRUST_SECONDS = 2.5  # seconds that memory says who somebody is while no database does
 DEADLINE = "1"  # seconds: RELAY_DATABASE_TIMEOUT where a database hangs
 LATE = "SELECT FROM events WHERE event_id = 'late'"
 REFUSED = "SELECT xact_rollback AS count FROM pg_stat_database WHERE datname = current_database()"
@@ -30,7 +30,7 @@ async def test_a_frozen_postgres_means_503_while_it_is_frozen_and_good_again(
     tmp_path: Path, made_data: Path
 ) -> None:
     program = Program(tmp_path, RELAY_DATABASE_TIMEOUT=DEADLINE)
-    program.altered = {"relay.auth.credentials.TRUST": TRUST}
+    program.altered = {"relay.auth.credentials.TRUST_SECONDS": TRUST_SECONDS}
     copy_data(made_data, program.data)
     statuses: list[int] = []
 
@@ -56,7 +56,7 @@ async def test_a_frozen_postgres_means_503_while_it_is_frozen_and_good_again(
             assert (await program.ask("/healthz")).status == 200
         await program.says("database_away")
         await ask_both()
-        await trio.sleep_until(frozen + TRUST)
+        await trio.sleep_until(frozen + TRUST_SECONDS)
         await ask_both()  # nobody is known from memory any more
         await eventually(lambda: len(ledger.since(mark)) > 10)
         refused = ledger.since(mark)
@@ -73,7 +73,7 @@ async def test_a_full_journal_refuses_at_once_while_others_wait_for_a_frozen_pos
     tmp_path: Path, made_data: Path
 ) -> None:
     program = Program(tmp_path, RELAY_QUEUE_EVENTS="5")
-    program.altered = {"relay.auth.credentials.TRUST": HOUR}  # the journal alone may refuse
+    program.altered = {"relay.auth.credentials.TRUST_SECONDS": HOUR}  # the journal alone may refuse
     copy_data(made_data, program.data)
     answers: list[Answer] = []
 
@@ -113,7 +113,7 @@ async def test_a_restarted_postgres_means_503_and_good_again(
         stop, gone = trio.Event(), trio.Event()
         dsn = await nursery.start(_postgres, elsewhere, stop, gone)
         program = Program(tmp_path, dsn)
-        program.altered = {"relay.auth.credentials.TRUST": TRUST}
+        program.altered = {"relay.auth.credentials.TRUST_SECONDS": TRUST_SECONDS}
         async with running(program), load(program) as ledger:
             pid = program.pid
             for long in (False, True):
@@ -123,7 +123,7 @@ async def test_a_restarted_postgres_means_503_and_good_again(
                 if long:
                     left = trio.current_time()
                     await ledger.answers(503)
-                    await trio.sleep_until(left + TRUST)
+                    await trio.sleep_until(left + TRUST_SECONDS)
                 stop, gone = trio.Event(), trio.Event()
                 assert await nursery.start(_postgres, elsewhere, stop, gone) == dsn
                 await ledger.answers(200)
@@ -190,7 +190,7 @@ async def test_what_a_timed_out_commit_stored_reaches_readers_when_it_is_repeate
 ) -> None:
     program = Program(tmp_path, RELAY_DATABASE_TIMEOUT=DEADLINE)
     # what brings it is the repetition, and not the look after it
-    program.altered = {"relay.services.LOOK_ALONE": HOUR}
+    program.altered = {"relay.services.POLL_INTERVAL_ALONE": HOUR}
     copy_data(made_data, program.data)
     event = b'{"event_id":"late",' + EVENT[1:]
     async with running(program), Caller(program.port) as producer:

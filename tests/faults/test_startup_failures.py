@@ -36,7 +36,7 @@ async def refusal(program: Program) -> str:
     return errors[0]
 
 
-IMPATIENT = {"relay.db.source.REACHABLE_WITHIN": 1.0}
+IMPATIENT = {"relay.db.source.REACHABLE_WITHIN_SECONDS": 1.0}
 SETTINGS = {
     "RELAY_HEARTBEAT": "never",
     "RELAY_QUEUE_EVENTS": "-1",
@@ -157,7 +157,7 @@ async def test_a_process_with_a_dead_background_task_reports_unhealthy(
     tmp_path: Path, made_data: Path
 ) -> None:
     program = Program(tmp_path, RELAY_HOUSEKEEPING_EVERY="0.2")
-    program.altered = {"relay.serving.FAILING_SHOWN": HOUR}
+    program.altered = {"relay.serving.FAILING_SECONDS": HOUR}
     copy_data(made_data, program.data)
     async with running(program):
         await statement(dsn(program), NONSENSE)

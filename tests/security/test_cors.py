@@ -6,7 +6,12 @@ import httpx
 import pytest
 
 from relay.db.pool import connect
-from relay.web.middleware.cors import MAX_AGE, METHODS, READABLE, SENT
+from relay.web.middleware.cors import (
+    ALLOWED_HEADERS,
+    ALLOWED_METHODS,
+    EXPOSED_HEADERS,
+    PREFLIGHT_MAX_AGE_SECONDS,
+)
 from tests.support.all_answers import everything
 from tests.support.client.protocol import head
 from tests.support.origins import CORS, LISTED, SENDABLE
@@ -30,7 +35,9 @@ def assert_readable(answer: httpx.Response, origin: str) -> None:
     assert answer.headers.get_list("Access-Control-Allow-Origin") == [origin]
     assert "origin" in words(answer, "Vary")
     assert "Access-Control-Allow-Credentials" not in answer.headers
-    assert words(answer, "Access-Control-Expose-Headers") == {name.lower() for name in READABLE}
+    assert words(answer, "Access-Control-Expose-Headers") == {
+        name.lower() for name in EXPOSED_HEADERS
+    }
 
 
 def assert_closed(answer: httpx.Response) -> None:
@@ -108,14 +115,20 @@ async def test_a_preflight_grants_exactly_what_the_api_accepts(relay: Relay, pat
         headers={
             "Origin": LISTED[1],
             "Access-Control-Request-Method": method,
-            "Access-Control-Request-Headers": ",".join([*map(str.lower, SENT), "cookie", "x-evil"]),
+            "Access-Control-Request-Headers": ",".join(
+                [*map(str.lower, ALLOWED_HEADERS), "cookie", "x-evil"]
+            ),
         },
     )
     assert answer.status_code == 200
     assert_readable(answer, LISTED[1])
-    assert words(answer, "Access-Control-Allow-Methods") == {name.lower() for name in METHODS}
-    assert words(answer, "Access-Control-Allow-Headers") == {name.lower() for name in SENT}
-    assert answer.headers["Access-Control-Max-Age"] == str(MAX_AGE)
+    assert words(answer, "Access-Control-Allow-Methods") == {
+        name.lower() for name in ALLOWED_METHODS
+    }
+    assert words(answer, "Access-Control-Allow-Headers") == {
+        name.lower() for name in ALLOWED_HEADERS
+    }
+    assert answer.headers["Access-Control-Max-Age"] == str(PREFLIGHT_MAX_AGE_SECONDS)
     assert answer.content == b""
     refused = await relay.http.options(
         path, headers={"Origin": LISTED[1], "Access-Control-Request-Method": "PATCH"}

@@ -1,8 +1,8 @@
 """Bodies of posts, with each byte decided by the test."""
 
 TS = "2026-01-31T12:00:00Z"
-MAX_BODY = 131_072
-MAX_PAYLOAD = 65_536
+MAX_BODY_BYTES = 131_072
+MAX_PAYLOAD_BYTES = 65_536
 
 
 def envelope(**fields: str) -> bytes:

@@ -8,7 +8,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from relay.events import Event
 from relay.realtime.encoding import (
-    Frame,
+    EncodedEvent,
     event_json,
 )
 
@@ -31,11 +31,11 @@ def an_event(seq: int = 1, payload: str = "{}", **other: str | None) -> Event:
     )
 
 
-def frames(sizes: Sequence[int]) -> list[Frame]:
+def frames(sizes: Sequence[int]) -> list[EncodedEvent]:
     """Frames whose JSON has exactly these sizes."""
     least = [len(event_json(an_event(seq, '""'))) for seq in range(1, len(sizes) + 1)]
     return [
-        Frame.of(an_event(seq, f'"{"x" * (size - least[seq - 1])}"'))
+        EncodedEvent.from_event(an_event(seq, f'"{"x" * (size - least[seq - 1])}"'))
         for seq, size in enumerate(sizes, 1)
     ]
 

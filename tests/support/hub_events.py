@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from relay.auth.credentials import Credential
 from relay.auth.tokens import Kind, Scope
 from relay.events import Event
-from relay.realtime.encoding import Frame
+from relay.realtime.encoding import EncodedEvent
 from relay.realtime.inbox import Inbox
 
 EPOCH = "e" * 20
@@ -27,11 +27,11 @@ def an_event(seq: int, payload: str = "0", epoch: str = EPOCH) -> Event:
     )
 
 
-def a_batch(*seqs: int, payload: str = "0", epoch: str = EPOCH) -> list[Frame]:
-    return [Frame.of(an_event(seq, payload, epoch)) for seq in seqs]
+def a_batch(*seqs: int, payload: str = "0", epoch: str = EPOCH) -> list[EncodedEvent]:
+    return [EncodedEvent.from_event(an_event(seq, payload, epoch)) for seq in seqs]
 
 
-def a_batch_of(total: int, first: int = 1, count: int = 2) -> list[Frame]:
+def a_batch_of(total: int, first: int = 1, count: int = 2) -> list[EncodedEvent]:
     """Frames whose JSON is exactly so large together."""
     small = a_batch(*range(first, first + count - 1))
     missing = total - sum(frame.size for frame in small)

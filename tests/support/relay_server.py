@@ -21,7 +21,7 @@ from tests.support.ports import HeldPort
 from tests.support.tokens import KEYS
 
 # a starved machine looks for revocations late, and its database is not away for that
-credentials.TRUST = PATIENCE
+credentials.TRUST_SECONDS = PATIENCE
 
 
 class Relay:

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 import relay.auth.credentials
 import relay.web.middleware.access_log
-from relay.observability.logs import known
+from relay.observability.logs import log_context
 from tests.support.client.connection import ClientConnection
 from tests.support.client.protocol import HANDSHAKE, head
 from tests.support.patience import PATIENCE
@@ -49,15 +49,17 @@ class Lines(list[dict[str, Any]]):
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     said = Lines()
-    inner = relay.web.middleware.access_log._tell_end
+    inner = relay.web.middleware.access_log._log_end
 
     def noted(route: str, method: str, status: int, seconds: float) -> None:
-        facts = {name: fact for name, fact in known().items() if name not in ONE_CONNECTIONS_OWN}
+        facts = {
+            name: fact for name, fact in log_context().items() if name not in ONE_CONNECTIONS_OWN
+        }
         said.append({"route": route, "method": method, "status": status, **facts})
         said.news.set()
         inner(route, method, status, seconds)
 
-    monkeypatch.setattr(relay.web.middleware.access_log, "_tell_end", noted)
+    monkeypatch.setattr(relay.web.middleware.access_log, "_log_end", noted)
     return said
 
 

@@ -18,14 +18,14 @@ from tests.support.relay_process import Program, running
 HOUR = 3600.0  # seconds: as good as never
 BY_WORD_ALONE = {
     # nobody looks by himself for what others stored and revoked
-    "relay.services.LOOK": HOUR,
-    "relay.auth.credentials.POLL": HOUR,
-    "relay.auth.credentials.TRUST": HOUR,
+    "relay.services.POLL_INTERVAL": HOUR,
+    "relay.auth.credentials.REVOCATION_POLL_INTERVAL": HOUR,
+    "relay.auth.credentials.TRUST_SECONDS": HOUR,
     # and whoever is slow is neither gone nor dead
-    "relay.db.presence.ALIVE": int(HOUR),
-    "relay.realtime.presence.ALIVE": int(HOUR),
-    "relay.db.listener.PROBE": HOUR,
-    "relay.db.listener.ANSWER": HOUR,
+    "relay.db.presence.ALIVE_SECONDS": int(HOUR),
+    "relay.realtime.presence.ALIVE_SECONDS": int(HOUR),
+    "relay.db.listener.PROBE_INTERVAL": HOUR,
+    "relay.db.listener.ANSWER_TIMEOUT_SECONDS": HOUR,
 }
 """Constants with which nothing is known of another process but what it told."""
 

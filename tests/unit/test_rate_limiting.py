@@ -90,7 +90,7 @@ def test_gcra_equals_a_leaky_bucket(count: int, burst: int, calls: list[tuple[in
 
 def test_the_store_evicts_idle_keys_first_and_then_the_least_loaded() -> None:
     clock = Clock()
-    memory = Allowances(most=100, clock=clock)
+    memory = Allowances(max_keys=100, clock=clock)
     for number in range(90):
         memory.set(number, clock.now + 1)
     clock.now += 2

@@ -12,6 +12,6 @@ The data folder holds all of its files:
 
 from .accounts import Account
 from .errors import EmbeddedError
-from .server import EmbeddedPostgres, running_beside, running_postgres
+from .server import EmbeddedPostgres, find_running_dsn, running_postgres
 
-__all__ = ["Account", "EmbeddedError", "EmbeddedPostgres", "running_beside", "running_postgres"]
+__all__ = ["Account", "EmbeddedError", "EmbeddedPostgres", "find_running_dsn", "running_postgres"]

@@ -20,12 +20,12 @@ class Account:
     gid: int
 
     @classmethod
-    def myself(cls) -> "Account":
+    def current_user(cls) -> "Account":
         """The user Relay runs as."""
         return cls("this user", "same", os.geteuid(), os.getegid())
 
     @classmethod
-    def namespaced(cls) -> "Account":
+    def mapped_user(cls) -> "Account":
         """The current user, mapped to another one in a user namespace (Linux).
 
         Relay keeps owning the files, no folder needs a wider mode and no account is created.
@@ -36,20 +36,20 @@ class Account:
         return cls("a user namespace", f"map:{uid}:{gid}", os.geteuid(), os.getegid())
 
     @classmethod
-    def dropped(cls, name: str) -> "Account":
+    def system_account(cls, name: str) -> "Account":
         """A system account that root switches to. Raises KeyError if there is no such account."""
         entry = pwd.getpwnam(name)
         uid, gid = entry.pw_uid, entry.pw_gid
         return cls(f"the account {name}", f"drop:{uid}:{gid}", uid, gid)
 
-    def admit(self, folder: Path) -> None:
+    def grant_entry(self, folder: Path) -> None:
         """Let this account enter Relay's data folder, without listing it."""
         status = folder.stat()
         if self.identity.startswith("drop:") and not status.st_mode & 0o001:
             os.chown(folder, -1, self.gid)
             folder.chmod(status.st_mode & 0o777 | 0o010)
 
-    def own(self, tree: Path) -> None:
+    def take_ownership(self, tree: Path) -> None:
         """Give a tree in the data folder to this account. Does nothing unless run as root."""
         if os.geteuid() != 0 or tree.stat().st_uid == self.uid:
             return
@@ -60,13 +60,13 @@ class Account:
             os.lchown(place, self.uid, self.gid)
 
 
-def suitable() -> tuple[Account, ...]:
+def list_accounts() -> tuple[Account, ...]:
     """The accounts that Postgres may run as here, in order of preference."""
     if os.geteuid() != 0:
-        return (Account.myself(),)
-    namespace = (Account.namespaced(),) if sys.platform == "linux" else ()
+        return (Account.current_user(),)
+    namespace = (Account.mapped_user(),) if sys.platform == "linux" else ()
     # That account is last: other programs may share it, and could then read the cluster.
     present = {entry.pw_name for entry in pwd.getpwall()}
     return namespace + tuple(
-        Account.dropped(name) for name in ("postgres", "nobody") if name in present
+        Account.system_account(name) for name in ("postgres", "nobody") if name in present
     )

@@ -64,7 +64,7 @@ class Cluster:
         await self._check_version()
         if not secret.exists():
             raise EmbeddedError(f"{secret} is missing: the database cannot be opened without it")
-        self.programs.account.own(self.path)
+        self.programs.account.take_ownership(self.path)
         return secret.read_text().strip()
 
     async def _create(self, password: str) -> None:
@@ -76,7 +76,7 @@ class Cluster:
         work = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=folder))
         try:
             write_secret(work / "superuser", secrets.token_urlsafe(32))  # discarded: never used
-            self.programs.account.own(work)
+            self.programs.account.take_ownership(work)
             await self.programs.run(
                 "initdb",
                 *("-D", str(work / "cluster"), "--username=postgres"),

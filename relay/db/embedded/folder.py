@@ -16,8 +16,8 @@ from .errors import EmbeddedError
 
 PORT = 5432  # not a TCP port: only the suffix of the socket's name
 SOCKET_NAMES = (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock")
-SHORTEST = "/tmp"  # short enough for a socket's path
-AWAY = re.compile(r"relay-[0-9a-f]{16}")
+SHORT_FOLDER = "/tmp"  # short enough for a socket's path
+SOCKET_FOLDER_NAME = re.compile(r"relay-[0-9a-f]{16}")
 
 
 class FolderInUse(EmbeddedError):
@@ -25,7 +25,7 @@ class FolderInUse(EmbeddedError):
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[Path]:
+def lock_folder(folder: Path) -> Iterator[Path]:
     """Lock a data folder for the length of the block; yields its absolute path.
 
     The folder is created (mode 0700) if there is none. The kernel releases the lock when the
@@ -68,7 +68,7 @@ def write_secret(path: Path, secret: str) -> None:
         os.fsync(file.fileno())
 
 
-def fresh_log(path: Path) -> IO[bytes]:
+def open_new_log(path: Path) -> IO[bytes]:
     """Open an empty log file for appending; the previous one is renamed to `.1`."""
     if path.exists():
         path.replace(path.with_name(f"{path.name}.1"))
@@ -84,33 +84,33 @@ def socket_folder(folder: Path, cluster: Path, account: Account, secret: str) ->
     if this one cannot. No server may be running on the cluster.
     """
     note = folder / "socket"
-    _remove_away(note)
-    if _takes_socket(cluster):
+    _remove_socket_folder(note)
+    if _can_hold_socket(cluster):
         try:
             yield cluster
         finally:
-            _clear(cluster)
+            _remove_socket(cluster)
         return
     # The same at every start, so that a restarted server is found at the same path, and
     # unguessable, so that no other user can create it first.
     name = hashlib.sha256(f"{folder} {secret}".encode()).hexdigest()[:16]
-    places = [Path(place, f"relay-{name}") for place in (tempfile.gettempdir(), SHORTEST)]
+    places = [Path(path, f"relay-{name}") for path in (tempfile.gettempdir(), SHORT_FOLDER)]
     try:
-        for away in places:
-            write_secret(note, str(away))
-            if _makes_and_takes_socket(away):
+        for outside in places:
+            write_secret(note, str(outside))
+            if _make_socket_folder(outside):
                 break
-            _remove_away(note)
+            _remove_socket_folder(note)
         else:
             tried = ", ".join(map(str, dict.fromkeys((cluster, *places))))
             raise EmbeddedError(
                 f"none of {tried} can hold a socket, their paths may be too long: "
                 "choose a shorter --data-dir or TMPDIR"
             )
-        account.own(away)
-        yield away
+        account.take_ownership(outside)
+        yield outside
     finally:
-        _remove_away(note)
+        _remove_socket_folder(note)
 
 
 def socket_in_use(folder: Path, cluster: Path) -> Path:
@@ -119,34 +119,34 @@ def socket_in_use(folder: Path, cluster: Path) -> Path:
     return Path(note.read_text().strip()) if note.exists() else cluster.resolve()
 
 
-def _makes_and_takes_socket(directory: Path) -> bool:
+def _make_socket_folder(directory: Path) -> bool:
     """Create a private folder; returns whether a socket can be created in it."""
     try:
         directory.mkdir(mode=0o700)
     except OSError:
         return False
-    return _takes_socket(directory)
+    return _can_hold_socket(directory)
 
 
-def _takes_socket(directory: Path) -> bool:
+def _can_hold_socket(directory: Path) -> bool:
     """Whether a socket can be created in this folder, found out by creating one.
 
     Its path may have 107 bytes, or 103 on some systems, and some file systems have no sockets.
     """
     if "," in str(directory):  # libpq would parse it as a list of hosts
         return False
-    _clear(directory)
-    place = directory / SOCKET_NAMES[0]
+    _remove_socket(directory)
+    path = directory / SOCKET_NAMES[0]
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.bind(os.fsencode(place))
+            probe.bind(os.fsencode(path))
         except OSError:
             return False
-    _clear(directory)
+    _remove_socket(directory)
     return True
 
 
-def _clear(directory: Path) -> None:
+def _remove_socket(directory: Path) -> None:
     """Remove the socket and its lock file, which a killed Postgres leaves behind.
 
     Postgres would refuse to start if any live process has the process id in that file.
@@ -155,13 +155,13 @@ def _clear(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
 
 
-def _remove_away(note: Path) -> None:
+def _remove_socket_folder(note: Path) -> None:
     """Remove the socket folder named in a note file, and nothing that Relay did not create."""
     if not note.exists():
         return
-    away = Path(note.read_text().strip())
-    if AWAY.fullmatch(away.name) and not away.is_symlink():
-        _clear(away)
+    outside = Path(note.read_text().strip())
+    if SOCKET_FOLDER_NAME.fullmatch(outside.name) and not outside.is_symlink():
+        _remove_socket(outside)
         with suppress(OSError):  # removed already, or not empty: then others have used it
-            away.rmdir()
+            outside.rmdir()
     note.unlink()

@@ -17,22 +17,22 @@ from .errors import EmbeddedError
 
 # The signals that end Postgres, in order: fast shutdown, immediate shutdown, kill. None of them
 # loses a commit; after the last two the next start replays the WAL.
-STOP = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
-FORCED = 60.0  # at least, after SIGKILL: a process that does not end yet is only slow
+STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+KILL_TIMEOUT_SECONDS = 60.0  # at least, after SIGKILL: a process that does not end yet is only slow
 
 
-def holders(cluster: Path) -> set[int]:
+def find_processes(cluster: Path) -> set[int]:
     """Find every live Postgres process that uses this data directory."""
     if sys.platform != "linux":
-        return _listed(cluster)
+        return _find_by_command(cluster)
     try:
         home = cluster.stat()
     except FileNotFoundError:
         return set()
-    return {int(name) for name in os.listdir("/proc") if name.isdigit() and _at_work(name, home)}
+    return {int(name) for name in os.listdir("/proc") if name.isdigit() and _works_in(name, home)}
 
 
-def _at_work(pid: str, home: os.stat_result) -> bool:
+def _works_in(pid: str, home: os.stat_result) -> bool:
     """Whether this process is a Postgres with this directory as its working directory.
 
     All Postgres processes, backends included, have the data directory as working directory.
@@ -45,7 +45,7 @@ def _at_work(pid: str, home: os.stat_result) -> bool:
         return False
 
 
-def _listed(cluster: Path) -> set[int]:
+def _find_by_command(cluster: Path) -> set[int]:
     """Find the postmaster without /proc, by the command line that `programs` gave it.
 
     Its children change theirs and are not found; Postgres then refuses to start beside them.
@@ -62,15 +62,15 @@ def _listed(cluster: Path) -> set[int]:
     return found
 
 
-async def end_leftovers(cluster: Path, patience: float) -> None:
+async def end_leftovers(cluster: Path, timeout: float) -> None:
     """End all Postgres processes that use the cluster, then remove its pid file.
 
-    After each signal, wait `patience` seconds; after SIGKILL at least `FORCED`. Raises
+    After each signal, wait `timeout` seconds; after SIGKILL at least `KILL_TIMEOUT_SECONDS`. Raises
     EmbeddedError if a process still runs after that.
     """
-    for number in STOP:
-        living = holders(cluster)
-        postmaster = living & _named(cluster)
+    for number in STOP_SIGNALS:
+        living = find_processes(cluster)
+        postmaster = living & _pid_file_process(cluster)
         # A live postmaster ends its children in the right order. Orphaned children get no SIGINT:
         # it makes one of them, the checkpointer, start a checkpoint.
         if number is signal.SIGKILL or (number is signal.SIGQUIT and not postmaster):
@@ -81,12 +81,12 @@ async def end_leftovers(cluster: Path, patience: float) -> None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
         if number is signal.SIGKILL:
-            patience = max(patience, FORCED)
-        with trio.move_on_after(patience if targets else 0):
-            while holders(cluster):  # noqa: ASYNC110 - not child processes, so they are polled
+            timeout = max(timeout, KILL_TIMEOUT_SECONDS)
+        with trio.move_on_after(timeout if targets else 0):
+            while find_processes(cluster):  # noqa: ASYNC110 - not child processes, so they are polled
                 await trio.sleep(0.05)
             break
-    if survivors := holders(cluster):
+    if survivors := find_processes(cluster):
         raise EmbeddedError(
             f"a Postgres still uses {cluster} and cannot be ended "
             f"(process {', '.join(map(str, sorted(survivors)))})"
@@ -95,7 +95,7 @@ async def end_leftovers(cluster: Path, patience: float) -> None:
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _named(cluster: Path) -> set[int]:
+def _pid_file_process(cluster: Path) -> set[int]:
     """The process id in the cluster's pid file, if any; single-user mode writes it negated."""
     try:
         first, *_ = (cluster / "postmaster.pid").read_text(errors="replace").splitlines()

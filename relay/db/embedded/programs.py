@@ -24,7 +24,7 @@ from .errors import EmbeddedError
 # none of Relay's secrets.
 ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
-REASON = re.compile(".*?(FATAL:  |PANIC:  |error: )")  # from the server, or another program
+ERROR_LINE = re.compile(".*?(FATAL:  |PANIC:  |error: )")  # from the server, or another program
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -43,7 +43,7 @@ class Programs:
     ) -> subprocess.Popen[bytes]:
         """Start a program in a session of its own, so that Ctrl-C reaches Relay only.
 
-        The caller ends it and awaits `ended()`. On Linux the program gets SIGINT when the
+        The caller ends it and awaits `wait_for_exit()`. On Linux the program gets SIGINT when the
         thread that started it ends. So `trio.lowlevel.open_process` cannot be used: it forks in
         a worker thread, which ends after ten idle seconds. Forking blocks trio's own thread for
         milliseconds, at start only.
@@ -56,7 +56,7 @@ class Programs:
             ],
             cwd=self.folder,
             env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-            | {"LC_ALL": "C"},  # untranslated messages, for `REASON`
+            | {"LC_ALL": "C"},  # untranslated messages, for `ERROR_LINE`
             stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -71,24 +71,24 @@ class Programs:
         pipe = subprocess.PIPE
         process = self.launch(program, *arguments, stdin=pipe, output=pipe)
         try:
-            said, _ = await _in_thread(process.communicate, stdin)
+            printed, _ = await _run_in_thread(process.communicate, stdin)
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)  # with the children of initdb
                 with trio.CancelScope(shield=True):
-                    await ended(process)
+                    await wait_for_exit(process)
         if process.returncode != 0:
-            raise EmbeddedError(f"{program} failed: {last_words(said)}")
-        return said.decode(errors="replace")
+            raise EmbeddedError(f"{program} failed: {failure_reason(printed)}")
+        return printed.decode(errors="replace")
 
 
-async def ended(process: subprocess.Popen[bytes]) -> int:
+async def wait_for_exit(process: subprocess.Popen[bytes]) -> int:
     """Wait for a process and reap it; several tasks may wait. Returns its exit status."""
-    return await _in_thread(process.wait)
+    return await _run_in_thread(process.wait)
 
 
-async def _in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+async def _run_in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
     """Wait in a thread. A cancelled wait leaves the thread, which ends with the process."""
     # With a limiter of its own, so that it does not queue behind other threads.
     return await trio.to_thread.run_sync(
@@ -96,20 +96,20 @@ async def _in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
     )
 
 
-def last_words(said: bytes) -> str:
+def failure_reason(printed: bytes) -> str:
     """Why a program failed: the last error line of its output, or the last line if none is one.
 
     A PANIC line is preferred: later errors are of clients refused while the server recovers.
     """
-    lines = said.decode(errors="replace").strip().splitlines()
-    reasons = [line for line in lines if REASON.match(line)]
+    lines = printed.decode(errors="replace").strip().splitlines()
+    reasons = [line for line in lines if ERROR_LINE.match(line)]
     reasons = [line for line in reasons if "PANIC" in line] or reasons
     if not lines:
         return "it printed no message (is the disk full?)"
-    return REASON.sub("", (reasons or lines)[-1])
+    return ERROR_LINE.sub("", (reasons or lines)[-1])
 
 
-async def choose(accounts: Sequence[Account], folder: Path) -> Programs:
+async def find_programs(accounts: Sequence[Account], folder: Path) -> Programs:
     """Find the programs, and the first account that can run them and enter the folder.
 
     Raises EmbeddedError, with what to do, if there is none.
@@ -117,7 +117,7 @@ async def choose(accounts: Sequence[Account], folder: Path) -> Programs:
     binaries = find_binaries()
     refusals = []
     for account in accounts:
-        account.admit(folder)
+        account.grant_entry(folder)
         programs = Programs(binaries, account, folder)
         try:
             await programs.run("postgres", "--version")

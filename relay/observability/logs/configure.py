@@ -13,26 +13,31 @@ from typing import Any
 import structlog
 
 from relay.observability import metrics
-from relay.observability.exceptions import describe
-from relay.observability.logs.context import known
-from relay.observability.logs.rate_limit import Budget
+from relay.observability.exceptions import describe_failure
+from relay.observability.logs.context import log_context
+from relay.observability.logs.rate_limit import LineRateLimit
 from relay.observability.logs.writer import LineWriter
 
 STDERR = 2
-MAX_TEXT = 1_000  # characters of one field, so that a pipe takes a line in one piece
+MAX_TEXT_CHARACTERS = 1_000  # characters of one field, so that a pipe takes a line in one piece
 # Below these levels the libraries log each request that Relay makes, and each attempt to connect
 # while the database is away.
-QUIET = {"httpx": "WARNING", "httpcore": "WARNING", "urllib3": "WARNING", "asyncpg": "ERROR"}
+LIBRARY_LEVELS = {
+    "httpx": "WARNING",
+    "httpcore": "WARNING",
+    "urllib3": "WARNING",
+    "asyncpg": "ERROR",
+}
 
 Event = MutableMapping[str, Any]
 
 
 def configure_logs(level: str, descriptor: int = STDERR) -> None:
     """Send all lines to stderr. At `debug` there is no rate limit."""
-    budget = None if level == "debug" else Budget(_skipped)
+    rate_limit = None if level == "debug" else LineRateLimit(_count_skipped)
     shared: Sequence[Any] = (
         structlog.contextvars.merge_contextvars,  # of the whole process: the worker's number
-        _merge_known,
+        _add_context,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -40,7 +45,7 @@ def configure_logs(level: str, descriptor: int = STDERR) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *([] if budget is None else [budget]),
+            *([] if rate_limit is None else [rate_limit]),
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -48,9 +53,9 @@ def configure_logs(level: str, descriptor: int = STDERR) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = LineWriter(descriptor, on_lost=_lost)
-    if budget is not None:
-        handler.addFilter(budget.admits)
+    handler = LineWriter(descriptor, on_lost=_count_lost)
+    if rate_limit is not None:
+        handler.addFilter(rate_limit.admits)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -69,13 +74,13 @@ def configure_logs(level: str, descriptor: int = STDERR) -> None:
         former.close()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name, least in QUIET.items():
-        logging.getLogger(name).setLevel(least)
+    for name, level_name in LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(level_name)
 
 
-def _merge_known(_logger: Any, _method: str, event: Event) -> Event:
+def _add_context(_logger: Any, _method: str, event: Event) -> Event:
     """Add the context to a line. The line's own fields take precedence."""
-    for name, value in known().items():
+    for name, value in log_context().items():
         event.setdefault(name, value if isinstance(value, int | float) else str(value))
     event.setdefault("pid", os.getpid())
     return event
@@ -89,20 +94,20 @@ def _name_failure(_logger: Any, _method: str, event: Event) -> Event:
     if isinstance(failure, tuple):
         failure = failure[1]
     if isinstance(failure, BaseException):
-        event["failure"] = describe(failure)
+        event["failure"] = describe_failure(failure)
     return event
 
 
 def _shorten(_logger: Any, _method: str, event: Event) -> Event:
     for name, value in event.items():
-        if isinstance(value, str) and len(value) > MAX_TEXT:
-            event[name] = value[:MAX_TEXT] + "…"
+        if isinstance(value, str) and len(value) > MAX_TEXT_CHARACTERS:
+            event[name] = value[:MAX_TEXT_CHARACTERS] + "…"
     return event
 
 
-def _skipped() -> None:
+def _count_skipped() -> None:
     metrics.log_lines_dropped.labels("skipped").inc()
 
 
-def _lost() -> None:
+def _count_lost() -> None:
     metrics.log_lines_dropped.labels("blocked").inc()

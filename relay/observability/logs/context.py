@@ -10,29 +10,29 @@ from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import Any
 
-Known = Mapping[str, Any]
+LogContext = Mapping[str, Any]
 
-_NOTHING: Known = MappingProxyType({})
-_known: ContextVar[Known] = ContextVar("relay_log", default=_NOTHING)
+_EMPTY: LogContext = MappingProxyType({})
+_context: ContextVar[LogContext] = ContextVar("relay_log", default=_EMPTY)
 
 
-def about(**facts: Any) -> Token[Known]:
+def bind_log_context(**fields: Any) -> Token[LogContext]:
     """Add fields to the lines of this task and its children. Undo with the returned token."""
-    return _known.set({**_known.get(), **facts})
+    return _context.set({**_context.get(), **fields})
 
 
-def forget(token: Token[Known]) -> None:
-    """Restore the context from before the `about` that returned the token."""
-    _known.reset(token)
+def reset_log_context(token: Token[LogContext]) -> None:
+    """Restore the context from before the `bind_log_context` that returned the token."""
+    _context.reset(token)
 
 
-def know(**facts: Any) -> None:
-    """Add fields to the context of the innermost `about`; does nothing without one."""
-    known = _known.get()
-    if isinstance(known, dict):
-        known.update(facts)
+def extend_log_context(**fields: Any) -> None:
+    """Add fields to the context of the innermost `bind_log_context`; does nothing without one."""
+    log_context = _context.get()
+    if isinstance(log_context, dict):
+        log_context.update(fields)
 
 
-def known() -> Known:
+def log_context() -> LogContext:
     """The current context."""
-    return _known.get()
+    return _context.get()

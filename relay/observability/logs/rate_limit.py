@@ -7,13 +7,13 @@ from typing import Any
 
 import structlog
 
-LINES = 10  # of one kind: more than a person reads, and cheap in a flood
-KINDS = 500  # tracked kinds; all further ones count as one, as some libraries vary each message
+MAX_LINES_PER_SECOND = 10  # of one kind: more than a person reads, and cheap in a flood
+MAX_KINDS = 500  # tracked kinds; all further ones count as one, as some libraries vary each message
 
 _OTHER: tuple[Any, ...] = ("other",)
 
 
-class Budget:
+class LineRateLimit:
     """Limits lines of one event and outcome. The next line after a gap has the field `skipped`.
 
     The outcome is a status, a close code or a problem's code: many 401s must not hide a 500. It is
@@ -46,14 +46,14 @@ class Budget:
 
     def _take(self, kind: tuple[Any, ...]) -> int | None:
         """How many lines of this kind were skipped before this one; None to skip this one."""
-        if kind not in self._second and len(self._second) >= KINDS:
+        if kind not in self._second and len(self._second) >= MAX_KINDS:
             kind = _OTHER
         now = int(self._clock())
         if self._second.get(kind) != now:
             self._second[kind] = now
             self._written[kind] = 0
         self._written[kind] += 1
-        if self._written[kind] > LINES:
+        if self._written[kind] > MAX_LINES_PER_SECOND:
             self._skipped[kind] = self._skipped.get(kind, 0) + 1
             self._on_skipped()
             return None

@@ -10,8 +10,8 @@ import queue
 import threading
 from collections.abc import Callable
 
-WAITING = 2_000  # lines: about a megabyte
-PARTING = 0.5  # seconds to write the last lines at the end of the process
+MAX_WAITING_LINES = 2_000  # lines: about a megabyte
+CLOSE_TIMEOUT_SECONDS = 0.5  # seconds to write the last lines at the end of the process
 
 
 class LineWriter(logging.Handler):
@@ -21,7 +21,7 @@ class LineWriter(logging.Handler):
         super().__init__()
         self._descriptor = descriptor
         self._on_lost = on_lost
-        self._lines: queue.Queue[bytes | None] = queue.Queue(WAITING)
+        self._lines: queue.Queue[bytes | None] = queue.Queue(MAX_WAITING_LINES)
         # a daemon: a write that never returns must not keep the process from ending
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
@@ -35,15 +35,15 @@ class LineWriter(logging.Handler):
             self._on_lost()
 
     def close(self) -> None:
-        """Write the queued lines, within `PARTING`."""
+        """Write the queued lines, within `CLOSE_TIMEOUT_SECONDS`."""
         atexit.unregister(self.close)
         super().close()
         if self._thread.is_alive():
             try:
-                self._lines.put(None, timeout=PARTING)
+                self._lines.put(None, timeout=CLOSE_TIMEOUT_SECONDS)
             except queue.Full:
                 return  # the thread is blocked, and the lines are lost
-            self._thread.join(PARTING)
+            self._thread.join(CLOSE_TIMEOUT_SECONDS)
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:

@@ -13,7 +13,7 @@ from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallabl
 from structlog import get_logger
 
 from relay.observability import metrics
-from relay.observability.logs import about, forget, known
+from relay.observability.logs import bind_log_context, log_context, reset_log_context
 from relay.server.request_id import request_id_of
 
 # Keys of the scope.
@@ -22,12 +22,14 @@ QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set when the reques
 ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
-_STRAY = frozenset({404, 405})  # mostly scanners, so not logged at `info`
+_START_MESSAGES = frozenset(
+    {"http.response.start", "websocket.http.response.start", "websocket.accept"}
+)
+_UNLOGGED_STATUSES = frozenset({404, 405})  # mostly scanners, so not logged at `info`
 
-_NAME = "relay.request"
-_level_of = logging.getLogger(_NAME)
-log = get_logger(_NAME)
+_LOGGER_NAME = "relay.request"
+_stdlib_logger = logging.getLogger(_LOGGER_NAME)
+log = get_logger(_LOGGER_NAME)
 
 
 def request_id(scope: Any) -> str:
@@ -35,7 +37,7 @@ def request_id(scope: Any) -> str:
     return str(scope.get(REQUEST_ID, ""))
 
 
-class Observed:
+class AccessLog:
     """The middleware. Inside it, `request_id` works and log lines have the request id."""
 
     def __init__(self, app: ASGIFramework) -> None:
@@ -47,41 +49,41 @@ class Observed:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        context: dict[str, Any] = scope  # type: ignore[assignment]
-        identifier = request_id_of(context["headers"])
-        context[REQUEST_ID] = identifier
+        scope_dict: dict[str, Any] = scope  # type: ignore[assignment]
+        identifier = request_id_of(scope_dict["headers"])
+        scope_dict[REQUEST_ID] = identifier
         header = (b"x-request-id", identifier.encode())
-        method = context.get("method", "GET")
+        method = scope_dict.get("method", "GET")
         if method not in _METHODS:
             method = "other"
         started = time.perf_counter()
         status = 0
 
-        async def observed_send(message: Any) -> None:
+        async def send_and_count(message: Any) -> None:
             nonlocal status
-            if message["type"] in _STARTS:
+            if message["type"] in _START_MESSAGES:
                 message["headers"] = [
                     *message.get("headers", ()),
                     header,
-                    *context.get(QUOTA, ()),
+                    *scope_dict.get(QUOTA, ()),
                 ]
                 status = message.get("status", 101)
-                counter, seconds = _series(_route(context), method, status)
+                counter, seconds = _series(_route(scope_dict), method, status)
                 counter.inc()
                 seconds.observe(time.perf_counter() - started)
             await send(message)
 
         # kept when the app raises: the server logs that, and its line needs the request id
-        token = about(request_id=identifier)
+        token = bind_log_context(request_id=identifier)
         try:
-            await self._app(scope, receive, observed_send)
+            await self._app(scope, receive, send_and_count)
         finally:
-            _tell_end(_route(context), method, status, time.perf_counter() - started)
-        forget(token)
+            _log_end(_route(scope_dict), method, status, time.perf_counter() - started)
+        reset_log_context(token)
 
 
-def _route(context: dict[str, Any]) -> str:
-    route: str = context.get(ROUTE, "unmatched")
+def _route(scope_dict: dict[str, Any]) -> str:
+    route: str = scope_dict.get(ROUTE, "unmatched")
     return route
 
 
@@ -91,29 +93,29 @@ def _series(route: str, method: str, status: int) -> Any:
     return metrics.http_requests.labels(*labels), metrics.http_seconds.labels(*labels)
 
 
-def _tell_end(route: str, method: str, status: int, seconds: float) -> None:
+def _log_end(route: str, method: str, status: int, seconds: float) -> None:
     """Log the request's end. A close code in the log context means that it was a stream."""
-    streamed = "code" in known()
-    level = _weight_of_stream(known()["code"]) if streamed else _weight(status)
-    if not _level_of.isEnabledFor(level):
+    is_stream = "code" in log_context()
+    level = _stream_level(log_context()["code"]) if is_stream else _answer_level(status)
+    if not _stdlib_logger.isEnabledFor(level):
         return
-    facts: dict[str, Any] = {"route": route, "method": method, "duration_s": round(seconds, 6)}
-    if streamed:
-        log.log(level, "stream_ended", code=known()["code"], **facts)
+    fields: dict[str, Any] = {"route": route, "method": method, "duration_s": round(seconds, 6)}
+    if is_stream:
+        log.log(level, "stream_ended", code=log_context()["code"], **fields)
     elif status:
-        log.log(level, "request_ended", status=status, **facts)
+        log.log(level, "request_ended", status=status, **fields)
     else:
-        log.log(level, "request_abandoned", **facts)
+        log.log(level, "request_abandoned", **fields)
 
 
-def _weight(status: int) -> int:
+def _answer_level(status: int) -> int:
     """The line's level. Ordinary answers are below `info`: metrics count them."""
     if status >= 500:
         return logging.WARNING
-    if status >= 400 and status not in _STRAY:
+    if status >= 400 and status not in _UNLOGGED_STATUSES:
         return logging.INFO
     return logging.DEBUG
 
 
-def _weight_of_stream(code: int) -> int:
+def _stream_level(code: int) -> int:
     return logging.WARNING if code == 1011 else logging.INFO

@@ -10,7 +10,7 @@ from typing import Any
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 
 
-class Forwarded:
+class ProxyHeaders:
     """The middleware. It puts the address that `forwarded_for` finds into the scope."""
 
     def __init__(self, app: ASGIFramework, hops: int) -> None:

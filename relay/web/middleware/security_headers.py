@@ -1,6 +1,6 @@
 """Middleware that adds the headers which restrict what browsers do with a response.
 
-A `text/html` response gets `PAGE`, every other response `DATA`. No route sets
+A `text/html` response gets `PAGE_HEADERS`, every other response `DATA_HEADERS`. No route sets
 these headers itself.
 """
 
@@ -10,7 +10,7 @@ from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallabl
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-_ALWAYS: Headers = (
+_COMMON_HEADERS: Headers = (
     (b"x-content-type-options", b"nosniff"),
     # a URL may contain a ticket
     (b"referrer-policy", b"no-referrer"),
@@ -24,31 +24,31 @@ _PAGE_CSP = (
     b"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
     b"frame-ancestors 'none'"
 )
-_UNNEEDED = (
+_DISABLED_FEATURES = (
     *("accelerometer", "camera", "display-capture", "geolocation", "gyroscope"),
     *("hid", "magnetometer", "microphone", "midi", "payment", "screen-wake-lock", "serial", "usb"),
 )  # fmt: skip
 
-PAGE: Headers = (
-    *_ALWAYS,
+PAGE_HEADERS: Headers = (
+    *_COMMON_HEADERS,
     (b"content-security-policy", _PAGE_CSP),
     (b"cross-origin-opener-policy", b"same-origin"),
-    (b"permissions-policy", ", ".join(f"{name}=()" for name in _UNNEEDED).encode()),
+    (b"permissions-policy", ", ".join(f"{name}=()" for name in _DISABLED_FEATURES).encode()),
 )
-DATA: Headers = (
-    *_ALWAYS,
+DATA_HEADERS: Headers = (
+    *_COMMON_HEADERS,
     # opened as a page, it shows and runs nothing
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 # a year, without includeSubDomains: other services may be below this host
-HSTS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
+HSTS_HEADERS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
 
-_STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
+_START_MESSAGES = frozenset({"http.response.start", "websocket.http.response.start"})
 
 
 def security_headers(*, page: bool, secure: bool) -> Headers:
     """The headers of a page or of any other response; `secure`: clients use https."""
-    return (PAGE if page else DATA) + (HSTS if secure else ())
+    return (PAGE_HEADERS if page else DATA_HEADERS) + (HSTS_HEADERS if secure else ())
 
 
 class SecurityHeaders:
@@ -62,13 +62,13 @@ class SecurityHeaders:
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        async def restricting_send(message: Any) -> None:
-            if message["type"] in _STARTS:
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] in _START_MESSAGES:
                 headers = message.get("headers", ())
                 message["headers"] = [*headers, *(self._page if _is_page(headers) else self._data)]
             await send(message)
 
-        await self._app(scope, receive, restricting_send)
+        await self._app(scope, receive, send_with_headers)
 
 
 def _is_page(headers: Any) -> bool:

@@ -6,75 +6,75 @@ from urllib.parse import urlsplit
 import msgspec
 
 from relay import __version__
-from relay.ingest.envelope import MAX_PAYLOAD
+from relay.ingest.envelope import MAX_PAYLOAD_BYTES
 from relay.realtime import sse, websocket
 from relay.realtime.close_codes import Close
-from relay.realtime.encoding import MAX_MESSAGE, SSE_HEARTBEAT, SSE_RETRY
+from relay.realtime.encoding import MAX_MESSAGE_BYTES, SSE_HEARTBEAT, SSE_RETRY
 from relay.web.openapi import stream_messages, stream_parameters
 from relay.web.openapi.describe import Parameter
 from relay.web.openapi.rules import SECURITY
 from relay.web.openapi.schemas import Schemas, json_of, paragraphs
 
-ABOUT = f"""\
+DESCRIPTION = f"""\
 Each user has one private stream, over WebSocket or server-sent events. Both send the same events in
 the same order with the same cursors, so a client may switch between them and `GET /api/events`.
 
 A stream starts with `hello`. Every event, `hello` and `gap` has a cursor. Keep the last one and
-reconnect with it: no event is lost and none comes twice. A payload has at most {MAX_PAYLOAD}
+reconnect with it: no event is lost and none comes twice. A payload has at most {MAX_PAYLOAD_BYTES}
 bytes."""
 
 WEBSOCKET = f"""\
 Text messages, one JSON object each. With the subprotocol `{websocket.SUBPROTOCOL}` a client also
-gets `ping`, and may get several events as one JSON array of at most {MAX_MESSAGE} bytes. A client's
+gets `ping`, and may get several events as one JSON array of at most {MAX_MESSAGE_BYTES} bytes. A client's
 messages count as signs of life and are otherwise ignored. More than
-{websocket.MAX_CLIENT_MESSAGES} a second, or one of more than {websocket.MAX_CLIENT_MESSAGE} bytes,
+{websocket.MAX_CLIENT_MESSAGES_PER_SECOND} a second, or one of more than {websocket.MAX_CLIENT_MESSAGE_BYTES} bytes,
 closes the socket. When the client was silent for `heartbeat_s`, Relay sends a ping frame, which
 WebSocket libraries answer by themselves."""
 
 SSE = f"""\
 Server-sent events. Events are unnamed, so that `onmessage` receives them. Other messages are named
 by their type. The `id` of an event, a `hello` and a `gap` is its cursor. The first block is
-`{SSE_RETRY.decode().strip()}`. After {sse.HEARTBEAT:.0f} s of silence Relay sends the comment
+`{SSE_RETRY.decode().strip()}`. After {sse.MAX_HEARTBEAT_SECONDS:.0f} s of silence Relay sends the comment
 `{SSE_HEARTBEAT.decode().strip()}`."""
 
 _ON_BOTH = ("event", "hello", "gap", "close")
-_SPECIMENS: dict[str, msgspec.Struct] = {
+_EXAMPLES: dict[str, msgspec.Struct] = {
     "event": stream_messages.EVENT,
     "hello": stream_messages.HELLO,
     "gap": stream_messages.GAP,
     "close": stream_messages.GOODBYE,
     "ping": stream_messages.PING,
 }
-_AS_A_BATCH = "events"
+_BATCH_NAME = "events"
 
 
 def asyncapi(base_url: str) -> dict[str, Any]:
     """The document of a Relay at this base URL."""
     schemas = Schemas()
-    described = {name: _message(schemas, name, one) for name, one in _SPECIMENS.items()}
-    described[_AS_A_BATCH] = _batch(schemas)
+    messages = {name: _message(schemas, name, one) for name, one in _EXAMPLES.items()}
+    messages[_BATCH_NAME] = _batch(schemas)
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Relay's streams",
             "version": __version__,
-            "description": paragraphs(ABOUT),
+            "description": paragraphs(DESCRIPTION),
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
         "servers": _servers(base_url),
         "channels": {
             "websocket": _channel(
-                schemas, "/api/rt", "websocket", WEBSOCKET, (*_ON_BOTH, "ping", _AS_A_BATCH)
+                schemas, "/api/rt", "websocket", WEBSOCKET, (*_ON_BOTH, "ping", _BATCH_NAME)
             ),
             "sse": _channel(schemas, "/api/sse", "sse", SSE, _ON_BOTH),
         },
         "operations": {
-            "watchByWebSocket": _operation("websocket", (*_ON_BOTH, "ping", _AS_A_BATCH)),
+            "watchByWebSocket": _operation("websocket", (*_ON_BOTH, "ping", _BATCH_NAME)),
             "watchBySse": _operation("sse", _ON_BOTH),
         },
         "components": {
-            "messages": described,
+            "messages": messages,
             "schemas": schemas.components,
             "securitySchemes": _security(),
         },
@@ -109,12 +109,12 @@ def _servers(base_url: str) -> dict[str, Any]:
 
 
 def _channel(
-    schemas: Schemas, address: str, server: str, says: str, names: tuple[str, ...]
+    schemas: Schemas, address: str, server: str, description: str, names: tuple[str, ...]
 ) -> dict[str, Any]:
     headers = {"Last-Event-ID": stream_parameters.LAST_EVENT_ID_HEADER} if server == "sse" else {}
     binding: dict[str, Any] = {
         "method": "GET",
-        "query": _asked(schemas, stream_parameters.WHERE_TO_START),
+        "query": _parameters_schema(schemas, stream_parameters.WHERE_TO_START),
         "bindingVersion": "0.1.0",
     }
     if server == "websocket":
@@ -125,10 +125,10 @@ def _channel(
             },
         }
     elif headers:
-        binding["headers"] = _asked(schemas, tuple(headers.values()))
+        binding["headers"] = _parameters_schema(schemas, tuple(headers.values()))
     channel: dict[str, Any] = {
         "address": address,
-        "description": paragraphs(says),
+        "description": paragraphs(description),
         "servers": [{"$ref": f"#/servers/{server}"}],
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
     }
@@ -140,11 +140,11 @@ def _channel(
     return channel
 
 
-def _asked(schemas: Schemas, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
+def _parameters_schema(schemas: Schemas, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            given.name: {**schemas.of(given.type), "description": given.says}
+            given.name: {**schemas.of(given.type), "description": given.description}
             for given in parameters
         },
     }
@@ -158,22 +158,22 @@ def _operation(channel: str, names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _message(schemas: Schemas, name: str, specimen: msgspec.Struct) -> dict[str, Any]:
-    about = paragraphs(type(specimen).__doc__ or "")
+def _message(schemas: Schemas, name: str, example: msgspec.Struct) -> dict[str, Any]:
+    summary = paragraphs(type(example).__doc__ or "")
     return {
         "name": name,
-        "summary": about,
-        "payload": schemas.of(type(specimen)),
-        "examples": [{"name": name, "payload": json_of(specimen)}],
+        "summary": summary,
+        "payload": schemas.of(type(example)),
+        "examples": [{"name": name, "payload": json_of(example)}],
     }
 
 
 def _batch(schemas: Schemas) -> dict[str, Any]:
     return {
-        "name": _AS_A_BATCH,
+        "name": _BATCH_NAME,
         "summary": f"Several events; only with the subprotocol `{websocket.SUBPROTOCOL}`.",
         "payload": schemas.of(list[stream_messages.StreamEvent]),
-        "examples": [{"name": _AS_A_BATCH, "payload": [json_of(stream_messages.EVENT)]}],
+        "examples": [{"name": _BATCH_NAME, "payload": [json_of(stream_messages.EVENT)]}],
     }
 
 

@@ -27,8 +27,8 @@ def curl(call: Operation) -> str:
     for name in call.accepts[:1]:
         if name in _VARIABLES:
             options.append(f'-H "Authorization: Bearer {_VARIABLES[name]}"')
-    for media_type, specimens in list(described.body.items())[:1]:
-        specimen = specimens[0] if isinstance(specimens, tuple) else specimens
+    for media_type, examples in list(described.body.items())[:1]:
+        example = examples[0] if isinstance(examples, tuple) else examples
         options.append(f"-H 'Content-Type: {media_type}'")
-        options.append(f"-d {shlex.quote(msgspec.json.encode(specimen).decode())}")
+        options.append(f"-d {shlex.quote(msgspec.json.encode(example).decode())}")
     return " \\\n  ".join(options)

@@ -19,7 +19,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 class Text:
     """An answer without a model, in these media types; without any it has no body."""
 
-    says: str
+    description: str
     media_types: tuple[str, ...] = ()
 
 
@@ -27,12 +27,12 @@ class Text:
 class Events:
     """An answer that is a stream of server-sent events, each like this one."""
 
-    says: str
+    description: str
     one: msgspec.Struct
 
 
-Specimens = msgspec.Struct | tuple[msgspec.Struct, ...]
-Answer = Specimens | Text | Events
+ExampleModels = msgspec.Struct | tuple[msgspec.Struct, ...]
+DeclaredAnswer = ExampleModels | Text | Events
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Parameter:
 
     name: str
     type: Any
-    says: str
+    description: str
     example: Any = None  # None where it would contradict another parameter's
     where: Literal["query", "header", "path"] = "query"
 
@@ -65,9 +65,9 @@ class Description:
     """
 
     tag: str
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, DeclaredAnswer]
     refuses: tuple[type[Problem], ...] = ()
-    body: Mapping[str, Specimens] = field(default_factory=dict)
+    body: Mapping[str, ExampleModels] = field(default_factory=dict)
     body_optional: bool = False
     parameters: tuple[Parameter, ...] = ()
     headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Description:
 
 
 def described(
-    tag: str, *, answers: Mapping[int, Answer], **more: Any
+    tag: str, *, answers: Mapping[int, DeclaredAnswer], **more: Any
 ) -> Callable[[Handler], Handler]:
     """Describe a route's answers and problems. Its docstring is the summary."""
     description = Description(tag, answers, **more)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from relay.schema_types import Somebody
+from relay.schema_types import Examples
 from relay.server.request_id import REQUEST_ID_PATTERN
 
 REQUEST_ID = "X-Request-ID"
@@ -11,7 +11,7 @@ HEADERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     REQUEST_ID: (
         "The request's own if it is well-formed, else a new one; also in problems and the log.",
         {"type": "string", "pattern": f"^{REQUEST_ID_PATTERN}$"},
-        Somebody.REQUEST,
+        Examples.REQUEST,
     ),
     "Retry-After": ("Seconds to wait before trying again.", {"type": "integer"}, 1),
     "WWW-Authenticate": (
@@ -39,12 +39,12 @@ HEADERS: dict[str, tuple[str, dict[str, Any], Any]] = {
 RATE_LIMIT = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
-def refer(*names: str) -> dict[str, Any]:
+def header_refs(*names: str) -> dict[str, Any]:
     """References to these headers, by name."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys(names)}
 
 
-def header(name: str) -> dict[str, Any]:
+def header_object(name: str) -> dict[str, Any]:
     """The header's object in `components`."""
-    says, schema, example = HEADERS[name]
-    return {"description": says, "schema": schema, "example": example}
+    description, schema, example = HEADERS[name]
+    return {"description": description, "schema": schema, "example": example}

@@ -15,15 +15,23 @@ from werkzeug.routing.rules import Rule
 from relay.errors import MEDIA_TYPE, Problem, ProblemDocument
 from relay.ingest.ndjson import MAX_BATCH_EVENTS
 from relay.media_types import JSON, NDJSON
-from relay.schema_types import Somebody
+from relay.schema_types import Examples
 from relay.web.openapi.curl import curl
-from relay.web.openapi.describe import Answer, Description, Events, Link, Parameter, Specimens, Text
-from relay.web.openapi.headers import HEADERS, RATE_LIMIT, REQUEST_ID, header, refer
-from relay.web.openapi.rules import ANYWHERE, SECURITY, Operation
+from relay.web.openapi.describe import (
+    DeclaredAnswer,
+    Description,
+    Events,
+    ExampleModels,
+    Link,
+    Parameter,
+    Text,
+)
+from relay.web.openapi.headers import HEADERS, RATE_LIMIT, REQUEST_ID, header_object, header_refs
+from relay.web.openapi.rules import COMMON_PROBLEMS, SECURITY, Operation
 from relay.web.openapi.schemas import Schemas, json_of, paragraphs
 
 TITLE = "Relay"
-ABOUT = """\
+DESCRIPTION = """\
 Durable, private event streams: webhooks in, WebSocket and SSE out.
 
 Every error is a problem document (RFC 9457); compare its `code`. Every answer has an
@@ -46,15 +54,20 @@ class RouteProvider(OpenAPIProvider):
     def schema(self) -> dict[str, Any]:
         self._schemas = Schemas()
         document = super().schema()
-        document["info"] |= {"description": ABOUT, "license": {"name": "MIT", "identifier": "MIT"}}
+        document["info"] |= {
+            "description": DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        }
         document["servers"] = [{"url": "/"}]
-        document["tags"] = [{"name": name, "description": says} for name, says in TAGS.items()]
-        common = {kind.__name__: self._refusal(kind.status, [kind]) for kind in ANYWHERE}
+        document["tags"] = [
+            {"name": name, "description": description} for name, description in TAGS.items()
+        ]
+        common = {kind.__name__: self._refusal(kind.status, [kind]) for kind in COMMON_PROBLEMS}
         document["components"] = {
             "schemas": dict(sorted(self._schemas.components.items())),
             "responses": common,
             "securitySchemes": SECURITY,
-            "headers": {name: header(name) for name in HEADERS},
+            "headers": {name: header_object(name) for name in HEADERS},
         }
         document["paths"] = dict(document["paths"])
         return document
@@ -108,7 +121,7 @@ class RouteProvider(OpenAPIProvider):
         parameter = {
             "name": given.name,
             "in": given.where,
-            "description": given.says,
+            "description": given.description,
             "schema": self._schemas.of(given.type),
         }
         if given.example is not None:
@@ -119,40 +132,40 @@ class RouteProvider(OpenAPIProvider):
         return {
             "required": not described.body_optional,
             "content": {
-                media_type: self._content(media_type, specimens)
-                for media_type, specimens in described.body.items()
+                media_type: self._content(media_type, examples)
+                for media_type, examples in described.body.items()
             },
         }
 
-    def _content(self, media_type: str, specimens: Specimens) -> dict[str, Any]:
-        several = specimens if isinstance(specimens, tuple) else (specimens,)
-        schema = self._schemas.any_of(type(specimen) for specimen in several)
+    def _content(self, media_type: str, examples: ExampleModels) -> dict[str, Any]:
+        several = examples if isinstance(examples, tuple) else (examples,)
+        schema = self._schemas.any_of(type(example) for example in several)
         if media_type == NDJSON:
             lines = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_BATCH_EVENTS}
             lines["description"] = (
                 "In the body these are lines, one JSON object each, not an array."
             )
-            return {"schema": lines, "example": [json_of(specimen) for specimen in several]}
+            return {"schema": lines, "example": [json_of(example) for example in several]}
         return {"schema": schema, **_examples(several)}
 
-    def _answer(self, call: Operation, status: int, answer: Answer) -> dict[str, Any]:
+    def _answer(self, call: Operation, status: int, answer: DeclaredAnswer) -> dict[str, Any]:
         own = call.described.headers.get(status, ())
-        headers = refer(REQUEST_ID, *own, *(RATE_LIMIT if call.limited else ()))
+        headers = header_refs(REQUEST_ID, *own, *(RATE_LIMIT if call.limited else ()))
         if isinstance(answer, Text):
-            response = {"description": answer.says, "headers": headers}
+            response = {"description": answer.description, "headers": headers}
             if answer.media_types:
                 response["content"] = {name: {"schema": _text(name)} for name in answer.media_types}
             return response
         if isinstance(answer, Events):
             content = self._content("text/event-stream", answer.one)
             return {
-                "description": answer.says,
+                "description": answer.description,
                 "headers": headers,
                 "content": {"text/event-stream": content},
             }
         several = answer if isinstance(answer, tuple) else (answer,)
         return {
-            "description": " Or: ".join(_summary(type(specimen)) for specimen in several),
+            "description": " Or: ".join(_summary(type(example)) for example in several),
             "headers": headers,
             "content": {JSON: self._content(JSON, answer)},
         }
@@ -164,7 +177,7 @@ class RouteProvider(OpenAPIProvider):
         return {
             str(status): (
                 {"$ref": f"#/components/responses/{kinds[0].__name__}"}
-                if len(kinds) == 1 and kinds[0] in ANYWHERE
+                if len(kinds) == 1 and kinds[0] in COMMON_PROBLEMS
                 else self._refusal(status, kinds, call)
             )
             for status, kinds in by_status.items()
@@ -186,7 +199,7 @@ class RouteProvider(OpenAPIProvider):
             names.extend(RATE_LIMIT)
         return {
             "description": "\n".join(f"- `{kind.sent_code()}`: {kind.hint}" for kind in kinds),
-            "headers": refer(*names),
+            "headers": header_refs(*names),
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"allOf": [self._schemas.of(ProblemDocument), {"properties": shape}]},
@@ -207,7 +220,7 @@ def problem_example(kind: type[Problem]) -> Any:
             status=kind.status,
             detail=kind.hint,
             code=kind.sent_code(),
-            request_id=Somebody.REQUEST,
+            request_id=Examples.REQUEST,
         )
     )
 
@@ -229,13 +242,13 @@ def _field(name: str) -> str:
     return f"$response.body#/{name}"
 
 
-def _examples(specimens: Sequence[msgspec.Struct]) -> dict[str, Any]:
-    if len(specimens) == 1:
-        return {"example": json_of(specimens[0])}
+def _examples(examples: Sequence[msgspec.Struct]) -> dict[str, Any]:
+    if len(examples) == 1:
+        return {"example": json_of(examples[0])}
     return {
         "examples": {
-            f"{type(specimen).__name__}{number}": {"value": json_of(specimen)}
-            for number, specimen in enumerate(specimens, 1)
+            f"{type(example).__name__}{number}": {"value": json_of(example)}
+            for number, example in enumerate(examples, 1)
         }
     }
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from relay.web.openapi.rules import ANYWHERE
+from relay.web.openapi.rules import COMMON_PROBLEMS
 from relay.web.openapi.schemas import pretty
 
 _FOLDER = Path(__file__).parent
@@ -37,7 +37,7 @@ def page(openapi: dict[str, Any], asyncapi: dict[str, Any], base_url: str) -> st
         openapi=openapi,
         asyncapi=asyncapi,
         groups=_groups(openapi),
-        anywhere=sorted((kind.status, kind.code) for kind in ANYWHERE),
+        anywhere=sorted((kind.status, kind.code) for kind in COMMON_PROBLEMS),
         problems=_problems(openapi),
         fields=lambda schema: _fields(openapi, schema),
         message_fields=lambda schema: _fields(asyncapi, schema),
@@ -121,7 +121,7 @@ def _kind(document: dict[str, Any], schema: dict[str, Any]) -> str:
     kind = str(schema.get("format") or schema.get("type", "any JSON"))
     if kind == "array":
         return f"list of {_kind(document, schema['items'])}"
-    least, most = schema.get("minimum"), schema.get("maximum")
-    if least is not None and most is not None:
-        return f"{kind}, {least} to {most}"
+    minimum, maximum = schema.get("minimum"), schema.get("maximum")
+    if minimum is not None and maximum is not None:
+        return f"{kind}, {minimum} to {maximum}"
     return kind

@@ -59,10 +59,10 @@ SECURITY = {
 }
 
 
-BODY_REFUSES = (BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Invalid)
+BODY_PROBLEMS = (BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, Invalid)
 
 # problems that any call may answer, mostly from the server
-ANYWHERE = (
+COMMON_PROBLEMS = (
     BadRequest,
     UriTooLong,
     HeadersTooLarge,
@@ -104,17 +104,17 @@ class Operation(NamedTuple):
     @property
     def refuses(self) -> list[type[Problem]]:
         """All problems it may answer, each code once, by status."""
-        acting = (ForeignOrigin,) if self.method not in ("GET", "HEAD") else ()
-        body = BODY_REFUSES if self.described.body else ()
-        all_of_them = (
+        origin = (ForeignOrigin,) if self.method not in ("GET", "HEAD") else ()
+        body = BODY_PROBLEMS if self.described.body else ()
+        problems = (
             *self.need.refuses,
-            *acting,
+            *origin,
             *body,
             *self.limited,
             *self.described.refuses,
-            *ANYWHERE,
+            *COMMON_PROBLEMS,
         )
-        return sorted({kind.code: kind for kind in all_of_them}.values(), key=_by_status)
+        return sorted({kind.code: kind for kind in problems}.values(), key=_by_status)
 
 
 def _by_status(kind: type[Problem]) -> tuple[int, str]:

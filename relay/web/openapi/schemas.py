@@ -24,10 +24,10 @@ class Schemas:
             [kind], ref_template=f"{PREFIX}{{name}}"
         )
         for name, component in components.items():
-            self.components[name] = _plain(component)
+            self.components[name] = _convert(component)
         if (rule := getattr(kind, "SCHEMA", None)) is not None:
             self.components[kind.__name__] |= rule
-        return dict(_plain(schema))
+        return dict(_convert(schema))
 
     def any_of(self, kinds: Iterable[Any]) -> dict[str, Any]:
         """The schema of a choice of models; that of the model if there is only one."""
@@ -35,14 +35,14 @@ class Schemas:
         return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
-def _plain(schema: Any) -> Any:
+def _convert(schema: Any) -> Any:
     """Rewrite a schema: ECMA-262 anchors, no titles (models have names), no line breaks."""
     if isinstance(schema, list):
-        return [_plain(item) for item in schema]
+        return [_convert(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     plain = {
-        name: _plain(value)
+        name: _convert(value)
         for name, value in schema.items()
         if name != "title" or not isinstance(value, str)  # a property may have that name
     }

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from relay.events import EVENT_TYPES
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import SSE_RETRY, sse_control
-from relay.schema_types import CursorText, Moment, Seq, Somebody, Timestamp
+from relay.schema_types import CursorText, Examples, Moment, Seq, Timestamp
 
 EventType = Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
 
@@ -81,24 +81,24 @@ class Ping(msgspec.Struct):
 EVENT = StreamEvent(
     id="build-17-done",
     seq=42,
-    cursor=Somebody.NEXT,
+    cursor=Examples.NEXT,
     event_type="task_succeeded",
     task_id="build-17",
     ts="2026-01-31T12:00:00Z",
-    received_at=Somebody.NOW,
+    received_at=Examples.NOW,
     payload={"title": "Build 17", "duration_s": 81.4},
 )
 HELLO = Hello(
-    "hello", cursor=Somebody.CURSOR, resumed=True, oldest=1, heartbeat_s=15.0, token_ttl_s=2_592_000
+    "hello", cursor=Examples.CURSOR, resumed=True, oldest=1, heartbeat_s=15.0, token_ttl_s=2_592_000
 )
-GAP = Gap("gap", first=12, last=41, cursor=Somebody.CURSOR)
+GAP = Gap("gap", first=12, last=41, cursor=Examples.CURSOR)
 GOODBYE = Goodbye(
     "close",
     code=Close.RESTART.code,
     reason=Close.RESTART.reason,
     retry_after_ms=Close.RESTART.retry_after_ms,
 )
-PING = Ping("ping", ts=Somebody.NOW)
+PING = Ping("ping", ts=Examples.NOW)
 
 
 class ServerSentEvent(msgspec.Struct, omit_defaults=True):

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from relay.realtime.resume import MAX_LAST
-from relay.schema_types import Somebody
+from relay.schema_types import Examples
 from relay.web.openapi.describe import Parameter
 
 _CURSOR = r"[0-9A-Za-z_-]{1,64}\.(0|[1-9][0-9]{0,17})"
@@ -14,7 +14,7 @@ AfterCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^(oldest|{_CUR
 KnownCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR})?$"})]
 Last = Annotated[int, Meta(ge=1, le=MAX_LAST)]
 
-AFTER = Parameter("after", AfterCursor, "A cursor, or `oldest`.", Somebody.CURSOR)
+AFTER = Parameter("after", AfterCursor, "A cursor, or `oldest`.", Examples.CURSOR)
 LAST = Parameter(
     "last", Last, "Start with this many of the newest events; not together with `after`."
 )
@@ -22,13 +22,13 @@ LAST_EVENT_ID = Parameter(
     "lastEventId",
     KnownCursor,
     "A cursor; takes precedence over `after` and `last`.",
-    Somebody.CURSOR,
+    Examples.CURSOR,
 )
 LAST_EVENT_ID_HEADER = Parameter(
     "Last-Event-ID",
     KnownCursor,
     "A cursor, as EventSource sends it; takes precedence over all others.",
-    Somebody.CURSOR,
+    Examples.CURSOR,
     "header",
 )
 

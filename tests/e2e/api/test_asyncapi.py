@@ -8,7 +8,7 @@ import pytest
 from trio.testing import MockClock
 
 from relay.realtime.close_codes import Close
-from relay.realtime.sse import HEARTBEAT
+from relay.realtime.sse import MAX_HEARTBEAT_SECONDS
 from relay.realtime.websocket import SUBPROTOCOL
 from relay.web.openapi.asyncapi import asyncapi
 from tests.support.asyncapi import DOCUMENT, MESSAGES
@@ -52,7 +52,7 @@ def test_both_transports_have_an_address_a_server_and_credentials() -> None:
             ("httpApiKey", "cookie"),
         }
     assert SUBPROTOCOL in json.dumps(DOCUMENT["channels"]["websocket"]["bindings"])
-    assert f"{HEARTBEAT:.0f} s" in DOCUMENT["channels"]["sse"]["description"]
+    assert f"{MAX_HEARTBEAT_SECONDS:.0f} s" in DOCUMENT["channels"]["sse"]["description"]
 
 
 def test_every_operation_sends_what_its_channel_carries() -> None:

@@ -12,7 +12,12 @@ import trio
 from click.testing import CliRunner
 
 from relay.cli.main import main
-from relay.client.credentials import CredentialsFile, Known, load_credentials, save_credentials
+from relay.client.credentials import (
+    CredentialsFile,
+    RelayTokens,
+    load_credentials,
+    save_credentials,
+)
 from tests.support.commands import RELAY, complaints, environment
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, User
@@ -187,7 +192,7 @@ async def test_a_token_alone_names_its_relay(relay: Relay) -> None:
 
 async def test_stored_credentials_are_the_default(relay: Relay, home: Path, away: str) -> None:
     user = await relay.user()
-    kept = CredentialsFile(relay.url, {relay.url: Known(hook_token=await user.hook())})
+    kept = CredentialsFile(relay.url, {relay.url: RelayTokens(hook_token=await user.hook())})
     save_credentials(kept)
     path = home / "config" / "relay" / "credentials.json"
     assert path.stat().st_mode & 0o777 == 0o600

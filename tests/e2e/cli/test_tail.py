@@ -23,7 +23,7 @@ from rich.console import Console
 
 from relay.cli.screen import Screen
 from relay.client.credentials import Credentials
-from relay.client.watching import Break, Said, Stream
+from relay.client.stream_reader import ConnectionLost, StreamMessage, StreamReader
 from relay.db.pool import connect
 from tests.support.browser.page_proxy import relay_behind
 from tests.support.commands import RELAY, Command, environment, running
@@ -113,7 +113,7 @@ async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
         user = await relay.user()
         epoch = (await user.call("GET", "/api/me")).json()["cursor"].partition(".")[0]
         await user.publish(1)
-        stream = Stream(Credentials(box.url, user.session), {}, silence=1.0)
+        stream = StreamReader(Credentials(box.url, user.session), {}, silence=1.0)
         # as if it had been connected before: a slow start is a break, too, and no end
         stream.cursor = f"{epoch}.0"
         seen: list[str] = []
@@ -122,7 +122,9 @@ async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
         def read() -> None:
             for heard in stream.read():
                 names = (
-                    ["break"] if isinstance(heard, Break) else [str(_name(one)) for one in heard]
+                    ["break"]
+                    if isinstance(heard, ConnectionLost)
+                    else [str(_name(one)) for one in heard]
                 )
                 for name in names:
                     trio.from_thread.run_sync(sender.send_nowait, name)
@@ -146,7 +148,7 @@ async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
         assert [name for name in seen if name.isdigit()] == ["1", "2", "3"]
 
 
-def _name(one: Said) -> object:
+def _name(one: StreamMessage) -> object:
     return one.control or one.fields["seq"]
 
 
@@ -318,7 +320,7 @@ def test_a_tasks_duration_counts_from_its_start_event(ahead: int) -> None:
     screen.show([told("task_started", server - timedelta(seconds=190), title="train it")])
     screen.show([told("task_progress", server, progress=0.4)])
     with seen.capture() as below:
-        seen.print(screen._below())  # what a refresh paints
+        seen.print(screen._render_tasks())  # what a refresh paints
     assert re.search(r"40%\x1b?\S* +3:1\d", below.get()) is not None, below.get()
 
 
@@ -338,7 +340,7 @@ def test_a_log_without_a_task_is_not_shown_under_one() -> None:
     said = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
     assert said == ["▶ one", "▶ two", "nobody's", "✓ one"]
     with seen.capture() as below:
-        seen.print(screen._below())
+        seen.print(screen._render_tasks())
     assert ("two" in below.get(), "one" in below.get()) == (True, False)
 
 

@@ -169,7 +169,7 @@ async def container(
     for name, value in {**secret, "PATH": programs, **settings}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(deployed, "PORT", port.number)
-    monkeypatch.setattr(deployed, "STOPS_WITHIN", PATIENCE)
+    monkeypatch.setattr(deployed, "STOP_TIMEOUT_SECONDS", PATIENCE)
     container = Container(deployed)
     container.call("start")
     try:
@@ -222,13 +222,13 @@ async def ready(http: httpx.AsyncClient) -> None:
 async def test_a_relay_that_does_not_end_is_ended_within_the_grace(
     deployed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert 2 * Settings().drain_timeout < deployed.STOPS_WITHIN < GRACE
+    assert 2 * Settings().drain_timeout < deployed.STOP_TIMEOUT_SECONDS < GRACE
     ready = tmp_path / "ready"
     deaf = (
         "import pathlib, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         f" pathlib.Path({str(ready)!r}).touch(); signal.pause()"
     )
-    monkeypatch.setattr(deployed, "STOPS_WITHIN", 0.2)
+    monkeypatch.setattr(deployed, "STOP_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(deployed, "command", lambda _: [sys.executable, "-c", deaf])
     container = Container(deployed)
     container.call("start")

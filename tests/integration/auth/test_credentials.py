@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from relay.auth.credentials import Access
+from relay.auth.credentials import CredentialStore
 from relay.auth.tokens import Claims, Keyring, Kind, Scope
 from relay.config.parsers import signing_keys
 from relay.db.pool import Database
@@ -29,16 +29,18 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def listening(database: Database) -> AsyncIterator[tuple[Access, list[UUID], list[UUID]]]:
+async def listening(
+    database: Database,
+) -> AsyncIterator[tuple[CredentialStore, list[UUID], list[UUID]]]:
     """Access at work, what it ended here, and what it told the others."""
     ended: list[UUID] = []
     told: list[UUID] = []
-    access = Access(
+    access = CredentialStore(
         Keyring(signing_keys(KEYS), "http://here"),
         database,
         on_revoked=ended.append,
-        tell=told.append,
-        watching=lambda: (),
+        announce=told.append,
+        ids_in_use=lambda: (),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(access.run)
@@ -51,22 +53,22 @@ async def test_a_local_revoke_is_announced_and_a_remote_one_is_not_repeated(
 ) -> None:
     mine, theirs = UUID(int=1), UUID(int=2)
     async with listening(database) as (access, ended, told):
-        access.revoked(mine)
-        access.heard_revoked(theirs)
+        access.end_everywhere(mine)
+        access.end_here(theirs)
         assert (ended, told) == ([mine, theirs], [mine])
 
 
 async def test_a_requested_poll_runs_at_once(
     relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.auth.credentials.POLL", 3600)
+    monkeypatch.setattr("relay.auth.credentials.REVOCATION_POLL_INTERVAL", 3600)
     tokens = [UUID((await (await relay.user()).token())["token_id"]) for _ in range(3)]
     async with listening(database) as (access, ended, told):
         for token_id in tokens:
             await database.execute(
                 "UPDATE tokens SET revoked_at = now() WHERE token_id = $1", token_id
             )
-            access.look()
+            access.poll_soon()
             await eventually(lambda: token_id in ended)  # noqa: B023
         assert told == []
 
@@ -87,7 +89,7 @@ async def test_last_used_is_recorded_once_a_minute(
         looked.set()
         return await select_revoked(database, since)
 
-    monkeypatch.setattr("relay.auth.credentials.NOTED", 3600)  # this minute lasts
+    monkeypatch.setattr("relay.auth.credentials.TOUCH_INTERVAL", 3600)  # this minute lasts
     monkeypatch.setattr("relay.auth.credentials.touch_tokens", touch)
     monkeypatch.setattr("relay.auth.credentials.select_revoked", select)
     async with listening(database) as (access, _, _):
@@ -96,11 +98,11 @@ async def test_last_used_is_recorded_once_a_minute(
         token = crowd.token(user, str(token_id))
         for use in range(3):
             if use == 2:
-                access._noted[token_id] = 0.0  # a minute later
+                access._touched_until[token_id] = 0.0  # a minute later
             await access.authenticate(token, time.time())
             for _ in range(2):  # the second begins after the first has noted what was used
                 looked = trio.Event()
-                access.look()
+                access.poll_soon()
                 await looked.wait()
     assert noted == [[token_id], [token_id]]
 
@@ -126,7 +128,7 @@ async def test_a_late_poll_is_waited_for_and_a_failed_one_is_not(
         crowd.answer.set()
         token = crowd.token(user, token_id)
         monkeypatch.setattr("relay.auth.credentials.select_revoked", select)
-        access.look()
+        access.poll_soon()
         await eventually(lambda: len(answers) == 1)
         for fails in (False, True):
             access._trusted_until = 0.0  # as if this process had stood still
@@ -145,7 +147,7 @@ async def test_a_late_poll_is_waited_for_and_a_failed_one_is_not(
                 answers[-1].set()
             assert refused.is_set() is fails
             if not fails:
-                access.look()
+                access.poll_soon()
                 await eventually(lambda: len(answers) == 2)
         with pytest.raises(DatabaseAway):  # at once
             await access.authenticate(token, time.time())
@@ -154,7 +156,7 @@ async def test_a_late_poll_is_waited_for_and_a_failed_one_is_not(
 class Crowd:
     """Users with a token each that `access` has never seen, and what the database was asked."""
 
-    def __init__(self, access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, access: CredentialStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.access = access
         self.asked: list[list[UUID]] = []
         self.answer = trio.Event()
@@ -181,7 +183,7 @@ class Crowd:
             return refused.reason
 
     def remembers(self, token: str) -> bool:
-        return self.access.remembered(token, time.time()) is not None
+        return self.access.cached(token, time.time()) is not None
 
 
 async def test_concurrent_lookups_share_queries_and_get_their_own_results(
@@ -189,7 +191,7 @@ async def test_concurrent_lookups_share_queries_and_get_their_own_results(
 ) -> None:
     users = [await relay.user() for _ in range(20)]
     rows = [(user, (await user.token())["token_id"]) for user in users]
-    monkeypatch.setattr("relay.auth.credentials.REMEMBERED", 15)
+    monkeypatch.setattr("relay.auth.credentials.MAX_CACHED_CREDENTIALS", 15)
     async with listening(database) as (access, _, _):
         crowd = Crowd(access, monkeypatch)
         tokens = [crowd.token(user, token_id) for user, token_id in rows]
@@ -225,7 +227,7 @@ async def test_a_credential_revoked_during_its_lookup_is_not_cached(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crowd.told, token)
             await eventually(lambda: bool(crowd.asked))
-            access.revoked(UUID(token_id) if ended == "it" else UUID(int=1))
+            access.end_everywhere(UUID(token_id) if ended == "it" else UUID(int=1))
             crowd.answer.set()
         assert not crowd.remembers(token)
         assert await crowd.told(token) == UUID(user.user_id)  # nobody has revoked it in truth

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.cli.main import main
-from relay.client.credentials import CredentialsFile, Known, save_credentials
+from relay.client.credentials import CredentialsFile, RelayTokens, save_credentials
 from tests.support.commands import environment
 from tests.support.patience import PATIENCE
 from tests.support.programs import program
@@ -55,7 +55,7 @@ async def test_tab_completes_commands_options_and_the_command_to_run(
 
 
 def test_fish_offers_the_same_with_what_each_is_for(home: Path) -> None:
-    save_credentials(CredentialsFile(None, {"https://relay.example": Known()}))
+    save_credentials(CredentialsFile(None, {"https://relay.example": RelayTokens()}))
     asked = ["relay t", "relay tail --url ", "relay run -- cat a-f"]
     script = "; ".join([set_up("fish"), *(f"complete -C '{line}'" for line in asked)])
     (home / "a-file.txt").touch()
@@ -85,5 +85,5 @@ def test_completion_loads_no_server_packages() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.findall(r"^  (\w+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE) == list(
-        main.listed
+        main.summaries
     )

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from relay.client import Client, NoCredentials, NotDelivered
-from relay.client.events import event
-from relay.client.outbox import PROGRESS_EVERY, Outbox
-from relay.client.spool import FILE_MOST, Spool, spool_folder
+from relay.client.drafts import event
+from relay.client.outbox import PROGRESS_INTERVAL, Outbox
+from relay.client.spool import MAX_FILE_BYTES, Spool, spool_folder
 from tests.support.patience import PATIENCE
 from tests.support.stand_in import TOKEN, StandIn, busy
 
@@ -120,7 +120,7 @@ def test_progress_is_throttled_and_the_last_value_always_sent(
     clock = SimpleNamespace(now=1_000.0)
     virtual = SimpleNamespace(monotonic=lambda: clock.now, time_ns=time.time_ns)
     monkeypatch.setattr("relay.client.outbox.time", virtual)
-    monkeypatch.setattr("relay.client.events.time", virtual)
+    monkeypatch.setattr("relay.client.drafts.time", virtual)
 
     def no_spool() -> Spool:
         raise OSError
@@ -136,7 +136,7 @@ def test_progress_is_throttled_and_the_last_value_always_sent(
         outbox.put(event("task_progress", {"progress": number / 1_000}, "t"))
         send()
         clock.now += 0.001
-    assert len(told) == 1 / PROGRESS_EVERY
+    assert len(told) == 1 / PROGRESS_INTERVAL
     outbox.put(event("task_progress", {"progress": 1.0}, "t"))
     outbox.put(event("task_succeeded", {}, "t"))
     outbox.hurry()
@@ -187,7 +187,7 @@ def test_a_relay_that_never_answers_blocks_no_producer(stand_in: StandIn) -> Non
 def test_memory_and_disk_are_bounded_and_the_end_of_a_task_is_kept(
     monkeypatch: pytest.MonkeyPatch, away: str
 ) -> None:
-    monkeypatch.setattr("relay.client.spool.FILE_MOST", 2**20)
+    monkeypatch.setattr("relay.client.spool.MAX_FILE_BYTES", 2**20)
     producer = client(away)
     for _ in range(200):
         producer.log(os.urandom(25_000).hex())
@@ -195,7 +195,7 @@ def test_memory_and_disk_are_bounded_and_the_end_of_a_task_is_kept(
     outcome = producer.close(timeout=0.2)
     assert outcome.lost > 50
     (left,) = spools()
-    assert left.stat().st_size < 2.1 * 2**20 < FILE_MOST
+    assert left.stat().st_size < 2.1 * 2**20 < MAX_FILE_BYTES
     assert '"exit_code":9' in left.read_text().splitlines()[-1]
 
 

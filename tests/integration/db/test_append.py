@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from relay.db.append import settle, statement
-from relay.db.append_queue import Waiting
+from relay.db.append import build_statement, record_outcome
+from relay.db.append_queue import AppendRequest
 from relay.db.pool import open_database
 from relay.events import Event, NewEvent, Receipt, utc_now
 from tests.support.patience import PATIENCE
@@ -46,7 +46,7 @@ def some_event(chance: Random, names: int, moment: datetime) -> NewEvent:
         ts="2026-01-31T12:00:00Z",
         payload=chance.choice(["1", '"ä\u2028\\n"', '{"progress":0.5}', '" "', '"\\u0000"']),
         received_at=moment,
-        made=not named,
+        has_generated_id=not named,
     )
 
 
@@ -71,10 +71,10 @@ async def test_appends_match_a_dictionary_model(database_url: str, seed: int, na
             for _ in range(chance.choice([1, 1, 1, 2, 3, 4, 5])):
                 moment, size = utc_now(), chance.choice([1, 1, 1, 2, 7, 40])
                 events = [some_event(chance, names, moment) for _ in range(size)]
-                batch.append(Waiting(chance.choice([*users, gone]), events))
-            rows = await database.fetch(*statement(batch))
+                batch.append(AppendRequest(chance.choice([*users, gone]), events))
+            rows = await database.fetch(*build_statement(batch))
             for waiting, row in zip(batch, rows, strict=True):
-                fresh: list[Event] = settle(waiting, row)
+                fresh: list[Event] = record_outcome(waiting, row)
                 if waiting.user_id == gone:
                     assert (waiting.problem is not None, waiting.receipts, fresh) == (True, [], [])
                     continue

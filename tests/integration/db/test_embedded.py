@@ -23,8 +23,8 @@ import trio.testing
 from relay.db import embedded
 from relay.db.embedded import Account, EmbeddedError, launcher, leftovers
 from relay.db.embedded.cluster import Cluster
-from relay.db.embedded.leftovers import holders
-from relay.db.embedded.programs import choose, find_binaries
+from relay.db.embedded.leftovers import find_processes
+from relay.db.embedded.programs import find_binaries, find_programs
 from tests.support.patience import PATIENCE, eventually
 from tests.support.programs import lacking
 
@@ -33,9 +33,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 ROOT = Path(__file__).parents[3]
 
-running_postgres = partial(
-    embedded.running_postgres, start_timeout=PATIENCE, stop_patience=PATIENCE
-)
+running_postgres = partial(embedded.running_postgres, start_timeout=PATIENCE, stop_timeout=PATIENCE)
 
 # A Relay, as far as its database goes: it says where Postgres is and waits for its end.
 RELAY = """
@@ -97,7 +95,7 @@ def nothing_left(folder: Path) -> bool:
     """Whether no process works on the cluster and no trace says that one does."""
     cluster = folder / "postgres"
     return (
-        not holders(cluster)
+        not find_processes(cluster)
         and not (cluster / "postmaster.pid").exists()
         and not list(folder.glob("postgres.new-*"))
         and not list(cluster.glob(".s.PGSQL*"))
@@ -134,7 +132,7 @@ async def orphan(folder: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
     """A Postgres on the folder's cluster that no Relay looks after."""
     async with running_postgres(folder):
         pass
-    cluster = Cluster(folder / "postgres", await choose(accounts(), folder))
+    cluster = Cluster(folder / "postgres", await find_programs(accounts(), folder))
     process = cluster.launch(cluster.path, subprocess.DEVNULL, connections=10)
     try:
         await eventually(lambda: cluster.is_ready(process.pid))
@@ -145,7 +143,7 @@ async def orphan(folder: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
 
 
 def accounts() -> list[Account]:
-    return [Account.myself() if os.geteuid() else Account.namespaced()]
+    return [Account.current_user() if os.geteuid() else Account.mapped_user()]
 
 
 # -- a database that is there -----------------------------------------------------------------
@@ -358,11 +356,11 @@ async def test_a_folder_that_cannot_be_used_is_refused_in_one_line(tmp_path: Pat
 async def test_killing_relay_ends_its_postgres(folder: Path) -> None:
     async with relay_process(folder) as (relay, line):
         pid, _, dsn = line.split()
-        assert int(pid) in holders(folder / "postgres")
+        assert int(pid) in find_processes(folder / "postgres")
         await sql(dsn, "create table kept as select 'still here' as text")
         relay.send_signal(signal.SIGKILL)
         await relay.wait()
-        await eventually(lambda: not holders(folder / "postgres"))
+        await eventually(lambda: not find_processes(folder / "postgres"))
     async with running_postgres(folder) as postgres:
         assert await sql(postgres.dsn, "select text from kept") == "still here"
 
@@ -377,7 +375,7 @@ async def test_an_orphaned_postgres_is_shut_down_first(folder: Path) -> None:
 async def test_an_orphan_that_does_not_answer_is_killed(folder: Path) -> None:
     async with orphan(folder) as old:
         old.send_signal(signal.SIGSTOP)
-        async with running_postgres(folder, stop_patience=0.2) as postgres:
+        async with running_postgres(folder, stop_timeout=0.2) as postgres:
             assert old.wait(PATIENCE) == -signal.SIGKILL
             assert await sql(postgres.dsn, "select 1") == "1"
 
@@ -385,13 +383,13 @@ async def test_an_orphan_that_does_not_answer_is_killed(folder: Path) -> None:
 @on_linux
 async def test_backends_that_outlive_their_server_are_ended(folder: Path) -> None:
     async with orphan(folder) as old:
-        (backend, *_) = holders(folder / "postgres") - {old.pid}
+        (backend, *_) = find_processes(folder / "postgres") - {old.pid}
         os.kill(backend, signal.SIGSTOP)
         old.kill()
         old.wait()
-        assert holders(folder / "postgres") >= {backend}
-        async with running_postgres(folder, stop_patience=0.2) as postgres:
-            assert backend not in holders(folder / "postgres")
+        assert find_processes(folder / "postgres") >= {backend}
+        async with running_postgres(folder, stop_timeout=0.2) as postgres:
+            assert backend not in find_processes(folder / "postgres")
             assert await sql(postgres.dsn, "select 1") == "1"
 
 
@@ -421,9 +419,9 @@ def _stranger(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 async def test_without_proc_the_server_is_found_by_its_command(folder: Path) -> None:
     async with running_postgres(folder) as postgres:
         # a child that was forked just now has its command for a moment, too
-        await eventually(lambda: leftovers._listed(folder / "postgres") == {postgres.pid})
-        assert leftovers._listed(folder / "post") == set()
-    assert leftovers._listed(folder / "postgres") == set()
+        await eventually(lambda: leftovers._find_by_command(folder / "postgres") == {postgres.pid})
+        assert leftovers._find_by_command(folder / "post") == set()
+    assert leftovers._find_by_command(folder / "postgres") == set()
 
 
 # -- its end ----------------------------------------------------------------------------------
@@ -464,7 +462,7 @@ async def _interrupted(dsn: str) -> None:
 
 
 async def test_a_frozen_server_is_forced_to_stop(folder: Path) -> None:
-    async with running_postgres(folder, stop_patience=0.2) as postgres:
+    async with running_postgres(folder, stop_timeout=0.2) as postgres:
         os.kill(postgres.pid, signal.SIGSTOP)
     assert is_gone(postgres.pid)
     assert nothing_left(folder)
@@ -479,13 +477,13 @@ async def test_a_dead_server_is_reported_with_its_reason(
 ) -> None:
     async with running_postgres(folder) as postgres:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(postgres.died)
+            nursery.start_soon(postgres.wait_until_ended)
             await trio.testing.wait_all_tasks_blocked()
             assert nursery.child_tasks  # it lives, and waiting for its death can be given up
             nursery.cancel_scope.cancel()
         os.kill(postgres.pid, number)
         with trio.fail_after(PATIENCE):
-            assert await postgres.died() == reason
+            assert await postgres.wait_until_ended() == reason
     assert nothing_left(folder)
 
 
@@ -575,7 +573,7 @@ def open_programs() -> None:
 @as_root
 @pytest.mark.usefixtures("open_programs")
 async def test_as_root_without_namespaces_it_runs_as_a_system_account(open_folder: Path) -> None:
-    nobody = Account.dropped("nobody")
+    nobody = Account.system_account("nobody")
     no_namespaces = Account("a user namespace", "map:-1:-1", 0, 0)  # the kernel refuses it
     async with running_postgres(open_folder, accounts=[no_namespaces, nobody]) as postgres:
         await sql(postgres.dsn, "create table kept as select 'still here' as text")
@@ -595,7 +593,7 @@ async def test_as_root_without_a_usable_account_the_error_explains_what_to_do(
 ) -> None:
     tmp_path.chmod(0o700)
     with pytest.raises(EmbeddedError, match=r"nobody: .*Permission denied.*DATABASE_URL"):
-        async with running_postgres(tmp_path / "data", accounts=[Account.dropped("nobody")]):
+        async with running_postgres(tmp_path / "data", accounts=[Account.system_account("nobody")]):
             pass
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
@@ -620,5 +618,5 @@ async def test_a_normal_user_gets_an_error_for_an_unwritable_folder(folder: Path
 def _as_normal_user() -> list[str]:
     return [
         *(sys.executable, "-IS", launcher.__file__, str(os.getpid())),
-        Account.namespaced().identity,
+        Account.mapped_user().identity,
     ]

@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 import pytest
 import trio
 
-from relay.db.heads import Heads
+from relay.db.stream_heads import HeadLookup
 from relay.errors import InvalidToken
-from relay.events import Head
+from relay.events import StreamHead
 from tests.support.databases import database_of
 from tests.support.relay_server import Relay
 
@@ -18,10 +18,10 @@ async def test_heads_match_the_database(
     user = await relay.user()
     *_, last = await user.publish(3)
     async with database_of(database_url) as database:
-        heads = Heads(database)
+        heads = HeadLookup(database)
         nursery.start_soon(heads.run)
         head = await heads.head(UUID(user.user_id))
-        assert (head, f"{head.epoch}.3") == (Head(head.epoch, 1, 3), last["cursor"])
+        assert (head, f"{head.epoch}.3") == (StreamHead(head.epoch, 1, 3), last["cursor"])
         with pytest.raises(InvalidToken):
             await heads.head(uuid4())
         nursery.cancel_scope.cancel()

@@ -10,14 +10,14 @@ import trio
 import trio.testing
 
 from relay.db import journal
-from relay.db.journal import COMMITS, LARGE, Journal
-from relay.db.pages import Page
+from relay.db.journal import LARGE_COMMIT_EVENTS, MAX_CONCURRENT_COMMITS, Journal
+from relay.db.pages import EventPage
 from relay.db.pool import Database, open_database
 from relay.errors import Draining, Internal, Invalid, InvalidToken, JournalFull, Problem
 from relay.events import Event, NewEvent, Receipt, utc_now
 from tests.support.patience import PATIENCE
 
-USERS = [uuid4() for _ in range(COMMITS + 2)]
+USERS = [uuid4() for _ in range(MAX_CONCURRENT_COMMITS + 2)]
 
 
 class Desk:
@@ -161,7 +161,9 @@ async def test_a_large_commit_delays_no_other_user(
     async with desk(database_url) as here, trio.open_nursery() as nursery:
         slow, quick = USERS[:2]
         async with locked(here, database_url, slow):
-            nursery.start_soon(here.post, "large", slow, *[event() for _ in range(LARGE)])
+            nursery.start_soon(
+                here.post, "large", slow, *[event() for _ in range(LARGE_COMMIT_EVENTS)]
+            )
             await trio.testing.wait_all_tasks_blocked()
             await here.post("quick", quick, event())
             assert set(here.outcomes) == {"quick"}
@@ -227,7 +229,7 @@ async def test_the_journal_closes_after_the_last_commit(
 
 async def test_concurrent_page_reads_are_bounded_and_fair(database_url: str) -> None:
     crowd = 8  # more than there are connections
-    pages: list[Page] = []
+    pages: list[EventPage] = []
 
     async def read() -> None:
         pages.append(await here.journal.read(USERS[0], 0))

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from relay.db.migrate import MigrationError, applied_migrations, load_migrations, migrate
-from relay.db.pool import Connection, connect
+from relay.db.pool import DatabaseConnection, connect
 from tests.support.commands import RELAY, complaints, environment, relay, running
 from tests.support.patience import PATIENCE
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def session(url: str) -> AsyncIterator[Connection]:
+async def session(url: str) -> AsyncIterator[DatabaseConnection]:
     async with connect(url, timeout=PATIENCE) as connection:
         yield connection
 

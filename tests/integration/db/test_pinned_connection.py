@@ -30,7 +30,7 @@ async def holding_up(database_url: str) -> AsyncIterator[Callable[[int], Awaitab
 
 
 async def pid(database: Database, sql: str = PID) -> int:
-    return int((await database.fetch_steadily(sql))[0][0])
+    return int((await database.fetch_pinned(sql))[0][0])
 
 
 async def test_statements_reuse_the_pinned_connection(database_url: str) -> None:
@@ -65,7 +65,7 @@ async def test_refused_data_keeps_the_connection_and_a_lost_one_fails_one_statem
         first = await pid(database)
         for wrong in ("\x00", 7):  # refused by the server, and by the driver itself
             with pytest.raises(RowRefused):
-                await database.fetch_steadily("SELECT $1::text", wrong)
+                await database.fetch_pinned("SELECT $1::text", wrong)
         assert await pid(database) == first
         await database.execute("SELECT pg_terminate_backend($1)", first)
         with trio.fail_after(PATIENCE):
@@ -88,7 +88,7 @@ async def test_an_unresponsive_connection_is_dropped_at_the_deadline(
         first = await pid(database)
         monkeypatch.setattr(database, "_timeout", 0.1)
         with pytest.raises(DatabaseAway):
-            await database.fetch_steadily(HELD_UP)
+            await database.fetch_pinned(HELD_UP)
         monkeypatch.undo()
         assert database.in_use == 0
         assert await pid(database) != first
@@ -101,7 +101,7 @@ async def test_a_cancelled_statement_closes_its_connection(database_url: str) ->
     ):
         first = await pid(database)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(database.fetch_steadily, HELD_UP)
+            nursery.start_soon(database.fetch_pinned, HELD_UP)
             await waiting(1)
             nursery.cancel_scope.cancel()
         assert await pid(database) != first

@@ -12,10 +12,10 @@ import httpx
 import pytest
 import structlog
 
-from relay.observability.logs import about, know
-from relay.observability.logs.rate_limit import LINES, Budget
+from relay.observability.logs import bind_log_context, extend_log_context
+from relay.observability.logs.rate_limit import MAX_LINES_PER_SECOND, LineRateLimit
 from relay.server.observer import Observer
-from relay.web.middleware.access_log import Observed
+from relay.web.middleware.access_log import AccessLog
 from tests.support.log_file import LogFile
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, bearer, running_relay
@@ -145,16 +145,16 @@ async def test_a_flood_of_bad_tokens_is_rate_limited_in_the_log(
     relay: Relay, log_file: LogFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = [0.0]
-    held = partial(Budget, clock=lambda: seconds[0])
-    monkeypatch.setattr("relay.observability.logs.configure.Budget", held)
+    held = partial(LineRateLimit, clock=lambda: seconds[0])
+    monkeypatch.setattr("relay.observability.logs.configure.LineRateLimit", held)
     log_file.at("info")
     for number in range(150):
         await relay.http.get("/api/me", headers=bearer(f"bad-{number}"))
     seconds[0] = 1.0
     await relay.http.get("/api/me", headers={**bearer("last"), "X-Request-ID": "last"})
     last = await log_file.line("request_ended", request_id="last")
-    assert len(log_file.lines("request_ended")) == LINES + 1
-    assert last["skipped"] == 150 - LINES
+    assert len(log_file.lines("request_ended")) == MAX_LINES_PER_SECOND + 1
+    assert last["skipped"] == 150 - MAX_LINES_PER_SECOND
 
 
 async def test_a_failure_is_logged_with_its_request_and_without_its_message(
@@ -163,13 +163,13 @@ async def test_a_failure_is_logged_with_its_request_and_without_its_message(
     log_file.at("info")
 
     async def app(_scope: Any, _receive: Any, _send: Any) -> None:
-        know(user_id="somebody")
+        extend_log_context(user_id="somebody")
         raise ValueError(CANARY)
 
-    about(connection_id="the-connection")
+    bind_log_context(connection_id="the-connection")
     scope: Any = {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"mine")]}
     try:
-        await Observed(app)(scope, _nothing, _nothing)  # type: ignore[arg-type]
+        await AccessLog(app)(scope, _nothing, _nothing)  # type: ignore[arg-type]
     except ValueError as failure:
         Observer().application_failed(failure)
     line = await log_file.line("application_failed")

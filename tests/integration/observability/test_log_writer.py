@@ -13,8 +13,8 @@ import structlog
 import trio
 
 from relay.observability.logs import writer as module
-from relay.observability.logs.rate_limit import KINDS, LINES, Budget
-from relay.observability.logs.writer import WAITING, LineWriter
+from relay.observability.logs.rate_limit import MAX_KINDS, MAX_LINES_PER_SECOND, LineRateLimit
+from relay.observability.logs.writer import MAX_WAITING_LINES, LineWriter
 from tests.support.commands import RELAY, environment
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import bearer
@@ -36,11 +36,13 @@ def test_an_unread_pipe_drops_lines_and_blocks_no_caller(pipe: tuple[int, int]) 
     reading, writing = pipe
     lost: list[None] = []
     writer = LineWriter(writing, on_lost=lambda: lost.append(None))
-    for _ in range(3 * WAITING):  # who waited for the pipe would wait for ever
+    for _ in range(3 * MAX_WAITING_LINES):  # who waited for the pipe would wait for ever
         writer.emit(record("x" * 99))
-    assert len(lost) > WAITING / 2  # 64 KiB in the pipe, WAITING lines here, the rest nowhere
+    assert (
+        len(lost) > MAX_WAITING_LINES / 2
+    )  # 64 KiB in the pipe, WAITING lines here, the rest nowhere
     taken = 0
-    while taken + len(lost) < 3 * WAITING:  # every line was either read or counted
+    while taken + len(lost) < 3 * MAX_WAITING_LINES:  # every line was either read or counted
         data = os.read(reading, 65_536)
         assert set(data.decode()) == {"x", "\n"}
         taken += data.count(b"\n")
@@ -52,7 +54,7 @@ def test_an_unread_pipe_drops_lines_and_blocks_no_caller(pipe: tuple[int, int]) 
 def test_the_last_lines_are_written_at_the_end(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PARTING", PATIENCE)
+    monkeypatch.setattr(module, "CLOSE_TIMEOUT_SECONDS", PATIENCE)
     writer = LineWriter(pipe[1], on_lost=lambda: None)
     for number in range(100):
         writer.emit(record(str(number)))
@@ -102,7 +104,7 @@ class Clock:
 
 def test_every_event_has_its_own_budget() -> None:
     clock, skipped = Clock(), list[None]()
-    budget = Budget(lambda: skipped.append(None), clock)
+    budget = LineRateLimit(lambda: skipped.append(None), clock)
     logger = logging.getLogger("relay.test")
 
     def says(**fields: object) -> dict[str, object] | None:
@@ -114,8 +116,8 @@ def test_every_event_has_its_own_budget() -> None:
         except structlog.DropEvent:
             return None
 
-    written = [says(status=401) for _ in range(LINES + 5)]
-    assert sum(line is not None for line in written) == LINES
+    written = [says(status=401) for _ in range(MAX_LINES_PER_SECOND + 5)]
+    assert sum(line is not None for line in written) == MAX_LINES_PER_SECOND
     assert len(skipped) == 5
     assert says(status=500) is not None
     clock.now = 1.0
@@ -124,6 +126,6 @@ def test_every_event_has_its_own_budget() -> None:
 
 
 def test_messages_of_libraries_share_a_budget() -> None:
-    budget = Budget(lambda: None, Clock())
-    admitted = sum(budget.admits(record(str(number))) for number in range(KINDS * 3))
-    assert admitted == KINDS + LINES
+    budget = LineRateLimit(lambda: None, Clock())
+    admitted = sum(budget.admits(record(str(number))) for number in range(MAX_KINDS * 3))
+    assert admitted == MAX_KINDS + MAX_LINES_PER_SECOND

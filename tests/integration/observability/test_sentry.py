@@ -13,10 +13,10 @@ import pytest
 import structlog
 
 from relay.config.settings import Settings
-from relay.observability.logs import about
+from relay.observability.logs import bind_log_context
 from relay.observability.sentry import configure_reports
 from relay.server.observer import Observer
-from relay.web.middleware.access_log import Observed
+from relay.web.middleware.access_log import AccessLog
 from tests.support.commands import environment, run_command
 from tests.support.log_file import LogFile
 from tests.support.patience import eventually
@@ -73,7 +73,7 @@ async def test_a_report_contains_the_failure_and_no_user_data(
 
     async def app(_scope: Any, _receive: Any, _send: Any) -> None:
         secret = {"token": CANARY}
-        about(user_id=f"user-{CANARY}")
+        bind_log_context(user_id=f"user-{CANARY}")
         raise ValueError(f"{secret} does not fit")
 
     scope: Any = {
@@ -83,7 +83,7 @@ async def test_a_report_contains_the_failure_and_no_user_data(
         "headers": [(b"x-request-id", b"find-me"), (b"authorization", CANARY.encode())],
     }
     try:
-        await Observed(app)(scope, _nothing, _nothing)  # type: ignore[arg-type]
+        await AccessLog(app)(scope, _nothing, _nothing)  # type: ignore[arg-type]
     except ValueError as failure:
         Observer().application_failed(failure)
     structlog.get_logger("relay.test").error("postgres_died", reason=CANARY)

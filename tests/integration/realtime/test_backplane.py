@@ -12,7 +12,7 @@ from relay.db.pool import Database, open_database
 from relay.realtime import presence
 from relay.realtime.backplane import Backplane, LocalBackplane
 from relay.realtime.hub import Hub
-from relay.realtime.notification import News
+from relay.realtime.notification import Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
 from tests.support.patience import PATIENCE, eventually
 
@@ -27,10 +27,10 @@ class Member:
         self.revoked: set[UUID] = set()
         self.everything = False
 
-    def hear(self, news: News) -> None:
-        self.heads |= news.heads
-        self.revoked |= news.revoked
-        self.everything |= news.everything
+    def on_notification(self, notification: Notification) -> None:
+        self.heads |= notification.heads
+        self.revoked |= notification.revoked
+        self.everything |= notification.everything
 
 
 Join = Callable[[], AbstractAsyncContextManager[Member]]
@@ -39,22 +39,22 @@ Join = Callable[[], AbstractAsyncContextManager[Member]]
 @pytest.fixture(autouse=True)
 def _counts_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers of streams are told and looked at without a second's pause."""
-    monkeypatch.setattr(presence, "TELL", 0.02)
-    monkeypatch.setattr(presence, "BEAT", 0.02)
-    monkeypatch.setattr(presence, "GOODBYE", PATIENCE)
+    monkeypatch.setattr(presence, "WRITE_INTERVAL", 0.02)
+    monkeypatch.setattr(presence, "READ_INTERVAL", 0.02)
+    monkeypatch.setattr(presence, "LEAVE_TIMEOUT_SECONDS", PATIENCE)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[News]:
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Notification]:
     """What is notified, from the moment that it is sent. In one memory nothing is."""
-    told: list[News] = []
+    told: list[Notification] = []
     execute = Database.execute
 
     async def recorded(database: Database, sql: str, *args: object) -> str:
         if "pg_notify" in sql:
-            news = News.decode(str(args[1]))
-            assert news is not None
-            told.append(news)
+            notification = Notification.decode(str(args[1]))
+            assert notification is not None
+            told.append(notification)
         return await execute(database, sql, *args)
 
     monkeypatch.setattr(Database, "execute", recorded)
@@ -64,18 +64,18 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[News]:
 @pytest.fixture(params=["local", "postgres"])
 def join(request: pytest.FixtureRequest) -> Join:
     """Joins one more to those that share a room, or a database."""
-    room: set[LocalBackplane] = set()
+    peers: set[LocalBackplane] = set()
     url = request.getfixturevalue("database_url") if request.param == "postgres" else ""
 
     @asynccontextmanager
     async def local() -> AsyncIterator[Member]:
-        hub = Hub(most=100, most_per_user=100, most_per_address=100)
-        async with running(Member(hub, LocalBackplane(hub, room))) as member:
+        hub = Hub(max_streams=100, max_streams_per_user=100, max_streams_per_address=100)
+        async with running(Member(hub, LocalBackplane(hub, peers))) as member:
             yield member
 
     @asynccontextmanager
     async def postgres() -> AsyncIterator[Member]:
-        hub = Hub(most=100, most_per_user=100, most_per_address=100)
+        hub = Hub(max_streams=100, max_streams_per_user=100, max_streams_per_address=100)
         async with (
             open_database(url, connections=4, timeout=PATIENCE) as database,
             running(Member(hub, PostgresBackplane(database, url, hub))) as member,
@@ -88,7 +88,7 @@ def join(request: pytest.FixtureRequest) -> Join:
 @asynccontextmanager
 async def running(member: Member) -> AsyncIterator[Member]:
     async with trio.open_nursery() as nursery:
-        await nursery.start(member.backplane.run, member.hear)
+        await nursery.start(member.backplane.run, member.on_notification)
         yield member
         nursery.cancel_scope.cancel()
 
@@ -107,7 +107,7 @@ async def met(teller: Member, *others: Member) -> None:
     user_id = uuid4()
 
     def heard() -> bool:
-        teller.backplane.grew(user_id, 1)
+        teller.backplane.announce_head(user_id, 1)
         return all(user_id in other.heads for other in others)
 
     await eventually(heard)
@@ -121,8 +121,8 @@ async def all_find(members: Iterable[Member], true: Callable[[Member], bool]) ->
 async def test_a_notification_reaches_every_other_process_and_not_its_sender(join: Join) -> None:
     async with three(join) as (one, *others):
         user_id, credential_id = uuid4(), uuid4()
-        one.backplane.grew(user_id, 7)
-        one.backplane.ended(credential_id)
+        one.backplane.announce_head(user_id, 7)
+        one.backplane.announce_revoked(credential_id)
         await all_find(others, lambda member: member.heads.get(user_id) == 7)
         await all_find(others, lambda member: credential_id in member.revoked)
         await met(others[0], one)  # what one told would have come before this
@@ -135,7 +135,7 @@ async def test_every_process_sends_and_receives(join: Join) -> None:
         grown = {member: uuid4() for member in members}
         for member, user_id in grown.items():
             for seq in range(1, 51):
-                member.backplane.grew(user_id, seq)
+                member.backplane.announce_head(user_id, seq)
         await all_find(
             members,
             lambda member: all(
@@ -145,16 +145,27 @@ async def test_every_process_sends_and_receives(join: Join) -> None:
         )
 
 
-async def test_a_flood_arrives_by_user_or_as_everything(join: Join, told: list[News]) -> None:
+async def test_a_flood_arrives_by_user_or_as_everything(
+    join: Join, told: list[Notification]
+) -> None:
     async with three(join) as (one, *others):
         told.clear()
         for member in others:
             member.everything = False  # that was for all they missed before they listened
         flood = {uuid4() for _ in range(5_000)}
         for user_id in flood:  # never waits, and keeps no more than one notification holds
-            one.backplane.grew(user_id, 1)
+            one.backplane.announce_head(user_id, 1)
         await all_find(others, lambda member: member.everything or flood <= member.heads.keys())
-        assert len([news for news in told if news.everything or news.heads.keys() & flood]) <= 1
+        assert (
+            len(
+                [
+                    notification
+                    for notification in told
+                    if notification.everything or notification.heads.keys() & flood
+                ]
+            )
+            <= 1
+        )
         await met(one, *others)  # afterwards names are heard again
 
 
@@ -184,20 +195,23 @@ async def test_a_new_subscriber_is_notified_and_a_closed_one_is_not(join: Join) 
         async with join() as newcomer:
             await met(one, newcomer)
         user_id = uuid4()
-        one.backplane.grew(user_id, 1)
+        one.backplane.announce_head(user_id, 1)
         async with join() as later:
             await met(one, later)
         assert user_id not in newcomer.heads
 
 
-async def test_a_single_process_sends_no_notification(join: Join, told: list[News]) -> None:
+async def test_a_single_process_sends_no_notification(join: Join, told: list[Notification]) -> None:
     async with join() as one:
         for _ in range(1_000):
-            one.backplane.grew(uuid4(), 1)
-            one.backplane.ended(uuid4())
+            one.backplane.announce_head(uuid4(), 1)
+            one.backplane.announce_revoked(uuid4())
         async with join() as other:
             await met(one, other)  # what one told would have come before this
             assert len(other.heads) == 1
             assert other.revoked == set()
         assert (one.heads, one.revoked) == ({}, set())
-    assert not any(news.everything or news.revoked or len(news.heads) > 1 for news in told)
+    assert not any(
+        notification.everything or notification.revoked or len(notification.heads) > 1
+        for notification in told
+    )

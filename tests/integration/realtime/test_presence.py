@@ -10,11 +10,11 @@ import trio.lowlevel
 
 from relay.db import presence as stored
 from relay.db.pool import Database, open_database
-from relay.db.presence import ALIVE, select_others, tell_presence
+from relay.db.presence import ALIVE_SECONDS, select_others, write_presence
 from relay.db.retention import sweep
 from relay.realtime import presence as running_presence
 from relay.realtime.hub import Hub
-from relay.realtime.notification import News
+from relay.realtime.notification import Notification
 from relay.realtime.postgres_backplane import CHANNEL, PostgresBackplane
 from relay.realtime.presence import Presence
 from tests.support.databases import database_of
@@ -26,11 +26,11 @@ ME, YOU = uuid4(), uuid4()
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause between two looks, and whoever was seen counts for the length of the test."""
-    monkeypatch.setattr(running_presence, "TELL", 0.02)
-    monkeypatch.setattr(running_presence, "BEAT", 0.02)
-    monkeypatch.setattr(running_presence, "GOODBYE", PATIENCE)
+    monkeypatch.setattr(running_presence, "WRITE_INTERVAL", 0.02)
+    monkeypatch.setattr(running_presence, "READ_INTERVAL", 0.02)
+    monkeypatch.setattr(running_presence, "LEAVE_TIMEOUT_SECONDS", PATIENCE)
     for module in (stored, running_presence):
-        monkeypatch.setattr(module, "ALIVE", 3600)
+        monkeypatch.setattr(module, "ALIVE_SECONDS", 3600)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 def a_hub() -> Hub:
-    return Hub(most=100, most_per_user=100, most_per_address=100)
+    return Hub(max_streams=100, max_streams_per_user=100, max_streams_per_address=100)
 
 
 @asynccontextmanager
@@ -54,9 +54,9 @@ async def running(database: Database, hub: Hub) -> AsyncIterator[Presence]:
 
 async def test_only_changes_are_announced_and_only_remote_streams_count(database: Database) -> None:
     one, two = uuid4(), uuid4()
-    assert await tell_presence(database, one, {ME: 2, YOU: 1}) is False  # not known before
-    assert await tell_presence(database, two, {ME: 3}) is False
-    assert await tell_presence(database, one, {YOU: 0}) is True
+    assert await write_presence(database, one, {ME: 2, YOU: 1}) is False  # not known before
+    assert await write_presence(database, two, {ME: 3}) is False
+    assert await write_presence(database, one, {YOU: 0}) is True
     assert await select_others(database, one) == ({two}, {ME: 3})
     assert await select_others(database, two) == ({one}, {ME: 2})
     assert await select_others(database, uuid4()) == ({one, two}, {ME: 5})
@@ -66,9 +66,9 @@ async def test_a_silent_process_is_not_counted_and_is_removed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = uuid4()
-    monkeypatch.setattr(stored, "ALIVE", ALIVE)
-    await tell_presence(database, gone, {ME: 2})
-    await silent_for(database, gone, ALIVE)
+    monkeypatch.setattr(stored, "ALIVE_SECONDS", ALIVE_SECONDS)
+    await write_presence(database, gone, {ME: 2})
+    await silent_for(database, gone, ALIVE_SECONDS)
     assert await select_others(database, uuid4()) == (set(), {})
     await sweep(database, audit_days=1)
     assert await rows(database) == (1, 1)  # it may only have been frozen
@@ -98,29 +98,29 @@ async def test_counts_return_after_a_crash_emptied_the_tables(
     hub, other = a_hub(), a_hub()
     with hub.subscribe(ME, uuid4(), "here"), other.subscribe(YOU, uuid4(), "here"):
         async with running(database, hub) as presence, running(database, other):
-            await eventually(lambda: presence.elsewhere(YOU) == 1)
+            await eventually(lambda: presence.streams_elsewhere(YOU) == 1)
             await database.execute("TRUNCATE processes, watching")  # as a crash does
             with trio.fail_after(PATIENCE):
                 while await rows(database) != (2, 2):  # noqa: ASYNC110 - the database tells nobody
                     await trio.sleep(0.05)
-            await eventually(lambda: presence.elsewhere(YOU) == 1)
+            await eventually(lambda: presence.streams_elsewhere(YOU) == 1)
     assert await rows(database) == (0, 0)  # they have left
 
 
 async def test_unconfirmed_counts_expire(database: Database) -> None:
-    await tell_presence(database, uuid4(), {ME: 2})
+    await write_presence(database, uuid4(), {ME: 2})
     presence = Presence(database, uuid4(), a_hub())
     async with trio.open_nursery() as nursery:
         await nursery.start(presence.run)
-        assert presence.elsewhere(ME) == 2
+        assert presence.streams_elsewhere(ME) == 2
         nursery.cancel_scope.cancel()
     await trio.lowlevel.checkpoint()
-    presence._good_until = trio.current_time() - 0.001
-    assert presence.elsewhere(ME) == 0
+    presence._fresh_until = trio.current_time() - 0.001
+    assert presence.streams_elsewhere(ME) == 0
 
 
 async def test_an_unknown_message_causes_a_full_poll(database: Database, database_url: str) -> None:
-    heard: list[News] = []
+    heard: list[Notification] = []
     backplane = PostgresBackplane(database, database_url, a_hub())
     async with trio.open_nursery() as nursery:
         await nursery.start(backplane.run, heard.append)
@@ -128,7 +128,7 @@ async def test_an_unknown_message_causes_a_full_poll(database: Database, databas
         for odd in ("", "of another version", '{"by": 1}'):
             await database.execute("SELECT pg_notify($1, $2)", CHANNEL, odd)
         await eventually(lambda: len(heard) == 3)
-        assert all(news.everything for news in heard)
+        assert all(notification.everything for notification in heard)
         nursery.cancel_scope.cancel()
 
 

@@ -78,7 +78,7 @@ def _scope(scope: dict[str, Any]) -> dict[str, Any]:
     kept["headers"] = [
         (name, value) for name, value in scope["headers"] if name != b"sec-websocket-extensions"
     ]
-    kept["extensions"] = sorted(set(scope["extensions"]) - {"relay.transport"})
+    kept["extensions"] = sorted(set(scope["extensions"]) - {"relay.handle"})
     kept["state"] = dict(scope["state"])
     assert scope["client"][0] == scope["server"][0] == "127.0.0.1"
     return kept

@@ -10,7 +10,7 @@ import trio.testing
 from quart import Response
 from quart_trio import QuartTrio
 
-from relay.server.connections import SWEPT
+from relay.server.connections import SWEEP_BATCH_SIZE
 from tests.support.server.echo import quart_echo
 from tests.support.server.stage import Recorder, Server, Stage, get, serving
 
@@ -88,15 +88,15 @@ async def test_idle_connections_are_ended_a_few_at_a_time(
     stage: Stage, mock_clock: trio.testing.MockClock
 ) -> None:
     async with serving(stage, keep_alive_timeout=15) as server:
-        for _ in range(3 * SWEPT):
+        for _ in range(3 * SWEEP_BATCH_SIZE):
             await server.connect()
-        await server.observer.until(lambda: server.observer.live == 3 * SWEPT)
+        await server.observer.until(lambda: server.observer.live == 3 * SWEEP_BATCH_SIZE)
         turns = Turns(server.observer)
         trio.lowlevel.add_instrument(turns)
         mock_clock.jump(16)
         await server.observer.until(lambda: server.observer.live == 0)
         trio.lowlevel.remove_instrument(turns)
-        assert turns.most <= SWEPT
+        assert turns.most <= SWEEP_BATCH_SIZE
 
 
 class Turns(trio.abc.Instrument):

@@ -11,13 +11,13 @@ from hypercorn.config import Config
 from trio.testing import assert_checkpoints, assert_no_checkpoints
 
 from relay.server.listeners import (
-    AT_ONCE,
-    USER_TIMEOUT,
-    CrowdListener,
+    ACCEPT_BATCH_SIZE,
+    TCP_USER_TIMEOUT_MS,
+    BatchListener,
     ListenError,
     addresses,
     close_sockets,
-    inherited,
+    inherited_binds,
     open_for_workers,
     open_sockets,
 )
@@ -59,12 +59,13 @@ async def test_waiting_connections_are_accepted_in_bounded_groups_in_order() -> 
     address = listening.getsockname()
     with ExitStack() as clients:
         came = [
-            clients.enter_context(socket.create_connection(address)) for _ in range(AT_ONCE + 3)
+            clients.enter_context(socket.create_connection(address))
+            for _ in range(ACCEPT_BATCH_SIZE + 3)
         ]
-        async with CrowdListener(listening) as listener:
+        async with BatchListener(listening) as listener:
             taken = [await listener.accept()]
             with assert_no_checkpoints():
-                taken += [await listener.accept() for _ in range(AT_ONCE - 1)]
+                taken += [await listener.accept() for _ in range(ACCEPT_BATCH_SIZE - 1)]
             with assert_checkpoints():
                 taken.append(await listener.accept())
             for one, client in zip(taken, came, strict=False):
@@ -84,7 +85,7 @@ async def test_accepted_connections_inherit_the_user_timeout() -> None:
         with accepted:
             assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             option = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-            assert option == USER_TIMEOUT
+            assert option == TCP_USER_TIMEOUT_MS
 
 
 def test_a_unix_socket_can_be_listened_on(tmp_path: object) -> None:
@@ -134,7 +135,7 @@ def test_a_worker_gets_tls_and_plain_listeners_apart(tmp_path: Path) -> None:
     config.insecure_bind = ["127.0.0.1:0"]
     (one, other) = open_for_workers(config, 2)
     assert [len(group) for group in (one.secure_sockets, one.insecure_sockets)] == [1, 1]
-    assert inherited(config, one) == (
+    assert inherited_binds(config, one) == (
         [f"fd://{one.secure_sockets[0].fileno()}"],
         [f"fd://{one.insecure_sockets[0].fileno()}"],
     )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pytest
 import trio
 
-from relay.server.reader import MOST_BETWEEN, Reader
+from relay.server.reader import MAX_REQUESTS_PER_CHECKPOINT, Reader
 from relay.server.wire import Wire
 
-MANY = 10 * MOST_BETWEEN
+MANY = 10 * MAX_REQUESTS_PER_CHECKPOINT
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Line:
         """A request behind another one's answer."""
         if self.is_quick:
             await self.peer.send(b"next")
-        await self.reader.give_way()
+        await self.reader.checkpoint_if_useful()
         while not self.reader.unread:
             assert await self.reader.more()
         assert self.reader.take_all() == b"next"
@@ -60,7 +60,9 @@ async def test_a_quick_peer_is_read_without_waiting(monkeypatch: pytest.MonkeyPa
     async with opened(monkeypatch) as line:
         for _ in range(MANY):
             await line.exchange()
-    assert line.waits == MOST_BETWEEN - 1  # until the first turn has shown that it pays
+    assert (
+        line.waits == MAX_REQUESTS_PER_CHECKPOINT - 1
+    )  # until the first turn has shown that it pays
 
 
 async def test_a_slow_peer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,14 +73,16 @@ async def test_a_slow_peer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
         turns += 1
 
     async with opened(monkeypatch) as line:
-        for _ in range(MOST_BETWEEN):
+        for _ in range(MAX_REQUESTS_PER_CHECKPOINT):
             await line.exchange()
         line.is_quick, line.waits = False, 0
         monkeypatch.setattr(trio.lowlevel, "checkpoint", turn)
         for _ in range(MANY):
             await line.exchange()
     assert line.waits == MANY
-    assert turns <= MANY / MOST_BETWEEN + 4  # it asks ever less often: 1, 2, 4, 8, 16, 16, ...
+    assert (
+        turns <= MANY / MAX_REQUESTS_PER_CHECKPOINT + 4
+    )  # it asks ever less often: 1, 2, 4, 8, 16, 16, ...
 
 
 async def test_a_pipelining_peer_yields_to_others(
@@ -94,7 +98,7 @@ async def test_a_pipelining_peer_yields_to_others(
 
         others.start_soon(other)
         for _ in range(2):  # in a round of the scheduler it may be the first, or the last
-            await line.reader.give_way()
+            await line.reader.checkpoint_if_useful()
         assert had_a_turn.is_set()
 
 
@@ -103,13 +107,13 @@ async def test_an_end_of_file_before_the_wait_is_seen(
     monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     async with opened(monkeypatch) as line:
-        for _ in range(MOST_BETWEEN):
+        for _ in range(MAX_REQUESTS_PER_CHECKPOINT):
             await line.exchange()
         if when == "the end":
             line.peer.close()
         else:
             line.reader._wire.close()
-        await line.reader.give_way()
+        await line.reader.checkpoint_if_useful()
         assert not line.reader.ended
         assert not await line.reader.more()
         assert line.reader.ended

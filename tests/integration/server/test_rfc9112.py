@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import Problem
-from relay.server.framing import MAX_LINE, Chunked, Counted
+from relay.server.framing import MAX_LINE_BYTES, ChunkedReader, ContentLengthReader
 from relay.server.heads import parse_head
 from tests.support.server.echo import Echo
 from tests.support.server.mutations import CHUNKED, HANDSHAKE, POST, mutated
@@ -413,18 +413,18 @@ def test_chunks_are_the_same_wherever_they_are_cut(
 ) -> None:
     wire = b"".join(b"%x%b\r\n%b\r\n" % (len(data), ext, data) for data, ext in chunks)
     wire += b"0\r\nX: a\r\n\r\nGET"
-    body, unread, got = Chunked(), b"", b""
+    body, unread, got = ChunkedReader(), b"", b""
     edges = sorted({0, len(wire), *(cut for cut in cuts if cut < len(wire))})
     for at, end in itertools.pairwise(edges):
         data, unread = body.take(unread + wire[at:end])
         got += data
-        assert len(unread) <= MAX_LINE or body.complete
+        assert len(unread) <= MAX_LINE_BYTES or body.complete
     assert (body.complete, got, unread) == (True, b"".join(data for data, _ in chunks), b"GET")
 
 
 @given(st.binary(max_size=100), st.integers(0, 200))
 def test_a_counted_body_ends_at_its_length(said: bytes, length: int) -> None:
-    body = Counted(length)
+    body = ContentLengthReader(length)
     assert body.take(said) == (said[:length], said[length:])
     assert body.complete is (len(said) >= length)
 
@@ -461,7 +461,7 @@ def test_ten_thousand_mutated_heads_are_heads_or_problems() -> None:
 def test_ten_thousand_mutated_bodies_end_or_are_refused() -> None:
     random = Random(9112)
     for _ in range(10_000):
-        body = Chunked()
+        body = ChunkedReader()
         unread = mutated(b"4;a=b\r\nbody\r\n5\r\nhello\r\n0\r\nX: a\r\n\r\n", random)
         try:
             got, unread = body.take(unread)

@@ -262,7 +262,7 @@ async def test_stopping_ends_in_time_with_readers_that_stalled(stage: Stage) -> 
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 _, visit = await opened(server, stage)
-                nursery.start_soon(visit.transport.send_raw, bytes(20_000_000))
+                nursery.start_soon(visit.handle.send_raw, bytes(20_000_000))
             _, visit = await opened(server, stage)
             await fill(visit)
             server.stop.set()
@@ -283,7 +283,7 @@ async def test_a_server_that_is_cancelled_does_not_wait_for_readers(stage: Stage
         async with serving(stage, limits=ConnectionLimits(send_timeout=HOUR)) as server:
             _, visit = await opened(server, stage)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(visit.transport.send_raw, bytes(20_000_000))
+                nursery.start_soon(visit.handle.send_raw, bytes(20_000_000))
                 await trio.testing.wait_all_tasks_blocked()
                 outer.cancel()
 

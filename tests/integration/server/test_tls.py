@@ -48,8 +48,8 @@ async def test_ready_frames_go_the_ordinary_way(stage: Stage, certificate: dict[
         visit = await stage.visit()
         await visit.accept()
         await client.accepted()
-        assert not visit.transport.try_send(b"\x81\x05hello")
-        await visit.transport.send_raw(b"\x81\x05hello")
+        assert not visit.handle.try_send(b"\x81\x05hello")
+        await visit.handle.send_raw(b"\x81\x05hello")
         await visit.close(4401)
         visit.leave()
         assert await client.frame() == TextMessage("hello")
@@ -65,7 +65,7 @@ async def test_a_reader_that_stalls_is_cut(stage: Stage, certificate: dict[str, 
         visit = await stage.visit()
         await visit.start()
         await visit.body(bytes(20_000_000), more=True)
-        assert visit.transport.stalled
+        assert visit.handle.stalled
         visit.leave()
 
 

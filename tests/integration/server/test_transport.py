@@ -34,11 +34,11 @@ async def streaming(server: Server, stage: Stage, request: bytes) -> tuple[Clien
 
 async def test_the_framing_tells_how_ready_bytes_are_framed(server: Server, stage: Stage) -> None:
     _, visit = await opened(server, stage)
-    assert visit.transport.framing == "websocket"
+    assert visit.handle.framing == "websocket"
     visit.leave()
     for version, framing in (("1.1", "chunked"), ("1.0", "close")):
         _, visit = await streaming(server, stage, get(version=version))
-        assert visit.transport.framing == framing
+        assert visit.handle.framing == framing
         await visit.respond()
         visit.leave()
 
@@ -46,8 +46,8 @@ async def test_the_framing_tells_how_ready_bytes_are_framed(server: Server, stag
 async def test_ready_frames_stand_between_ordinary_ones(server: Server, stage: Stage) -> None:
     client, visit = await opened(server, stage)
     await visit.send({"type": "websocket.send", "text": "one"})
-    assert visit.transport.try_send(HELLO)
-    await visit.transport.send_raw(HELLO)
+    assert visit.handle.try_send(HELLO)
+    await visit.handle.send_raw(HELLO)
     await visit.send({"type": "websocket.send", "text": "two"})
     texts = ("one", "hello", "hello", "two")
     assert [await client.frame() for _ in texts] == [TextMessage(text) for text in texts]
@@ -58,8 +58,8 @@ async def test_ready_chunks_stand_between_ordinary_ones(server: Server, stage: S
     client, visit = await streaming(server, stage, get())
     await visit.start((b"content-type", b"text/event-stream"))
     await visit.body(b"one ", more=True)
-    assert visit.transport.try_send(chunk(b"two "))
-    await visit.transport.send_raw(chunk(b"three "))
+    assert visit.handle.try_send(chunk(b"two "))
+    await visit.handle.send_raw(chunk(b"three "))
     await visit.body(b"four")
     visit.leave()
     assert (await client.response())[1] == b"one two three four"
@@ -68,8 +68,8 @@ async def test_ready_chunks_stand_between_ordinary_ones(server: Server, stage: S
 async def test_ready_bytes_are_the_body_itself_in_http_1_0(server: Server, stage: Stage) -> None:
     client, visit = await streaming(server, stage, get(version="1.0"))
     await visit.start()
-    assert visit.transport.try_send(b"data: one\n\n")
-    await visit.transport.send_raw(b"data: two\n\n")
+    assert visit.handle.try_send(b"data: one\n\n")
+    await visit.handle.send_raw(b"data: two\n\n")
     await visit.body()
     visit.leave()
     assert (await client.rest()).endswith(b"\r\n\r\ndata: one\n\ndata: two\n\n")
@@ -80,13 +80,13 @@ async def test_a_partial_write_is_finished_before_anything_else(
 ) -> None:
     client, visit = await opened(server, stage)
     count = 0
-    while visit.transport.try_send(frame(bytes([count]) * MUCH)):
+    while visit.handle.try_send(frame(bytes([count]) * MUCH)):
         count += 1
     assert count > 0
-    assert not visit.transport.try_send(HELLO)  # the remainder waits: nothing may pass it
+    assert not visit.handle.try_send(HELLO)  # the remainder waits: nothing may pass it
 
     async def write_on() -> None:
-        await visit.transport.send_raw(HELLO)
+        await visit.handle.send_raw(HELLO)
         await visit.send({"type": "websocket.send", "text": "last"})
 
     async with trio.open_nursery() as nursery:
@@ -96,7 +96,7 @@ async def test_a_partial_write_is_finished_before_anything_else(
             assert await client.exactly(len(whole)) == whole
         assert await client.exactly(len(HELLO)) == HELLO
         assert await client.exactly(6) == b"\x81\x04last"
-    assert visit.transport.try_send(HELLO)
+    assert visit.handle.try_send(HELLO)
     visit.leave()
 
 
@@ -104,7 +104,7 @@ async def test_a_partial_write_is_finished_without_a_further_write(
     server: Server, stage: Stage
 ) -> None:
     client, visit = await opened(server, stage)
-    assert visit.transport.try_send(frame(bytes(MUCH * 20)))
+    assert visit.handle.try_send(frame(bytes(MUCH * 20)))
     assert await client.exactly(MUCH * 20 + 10) == frame(bytes(MUCH * 20))
     visit.leave()
 
@@ -112,26 +112,26 @@ async def test_a_partial_write_is_finished_without_a_further_write(
 async def test_try_send_does_not_overtake_a_write_under_way(server: Server, stage: Stage) -> None:
     client, visit = await opened(server, stage)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
+        nursery.start_soon(visit.handle.send_raw, frame(bytes(MUCH * 20)))
         await trio.testing.wait_all_tasks_blocked()
         read = len(os.read(client.stream.socket.fileno(), MUCH))  # room, before the writer wakes
-        assert not visit.transport.try_send(HELLO)
+        assert not visit.handle.try_send(HELLO)
         await client.exactly(MUCH * 20 + 10 - read)
-    assert visit.transport.try_send(HELLO)
+    assert visit.handle.try_send(HELLO)
     visit.leave()
 
 
 async def test_ready_bytes_are_refused_outside_their_stream(server: Server, stage: Stage) -> None:
     client = await server.websocket()
     visit = await stage.visit()
-    assert not visit.transport.try_send(HELLO)
+    assert not visit.handle.try_send(HELLO)
     with pytest.raises(RuntimeError):
-        await visit.transport.send_raw(HELLO)
+        await visit.handle.send_raw(HELLO)
     await visit.accept()
-    assert visit.transport.try_send(HELLO)
+    assert visit.handle.try_send(HELLO)
     await visit.close()
-    assert not visit.transport.try_send(HELLO)
-    await visit.transport.send_raw(HELLO)  # silence, as with every message after the end
+    assert not visit.handle.try_send(HELLO)
+    await visit.handle.send_raw(HELLO)  # silence, as with every message after the end
     await client.accepted()
     assert await client.frame() == TextMessage("hello")
     assert isinstance(await client.frame(), CloseConnection)
@@ -141,7 +141,7 @@ async def test_ready_bytes_are_refused_outside_their_stream(server: Server, stag
 async def test_ready_bytes_cannot_break_a_counted_response(server: Server, stage: Stage) -> None:
     client, visit = await streaming(server, stage, get())
     await visit.start((b"Content-Length", b"2"))
-    assert not visit.transport.try_send(chunk(b"xx"))
+    assert not visit.handle.try_send(chunk(b"xx"))
     await visit.body(b"ok")
     visit.leave()
     assert (await client.response())[1] == b"ok"
@@ -156,8 +156,8 @@ async def test_a_finished_request_cannot_touch_the_next(server: Server, stage: S
     await client.send(get())
     second = await stage.visit()
     await second.start()
-    assert not first.transport.try_send(chunk(b"stray"))
-    first.transport.abort()
+    assert not first.handle.try_send(chunk(b"stray"))
+    first.handle.abort()
     await second.body(b"second")
     assert (await client.response())[1] == b"second"
     second.leave()
@@ -165,18 +165,18 @@ async def test_a_finished_request_cannot_touch_the_next(server: Server, stage: S
 
 async def test_a_ping_is_a_ping(server: Server, stage: Stage) -> None:
     client, visit = await opened(server, stage)
-    await visit.transport.ping(b"1")
+    await visit.handle.ping(b"1")
     ping = await client.frame()
     assert ping == Ping(b"1")
     with pytest.raises(ValueError, match="125"):
-        await visit.transport.ping(bytes(126))
+        await visit.handle.ping(bytes(126))
     visit.leave()
 
 
 async def test_http_cannot_be_pinged(server: Server, stage: Stage) -> None:
     _, visit = await streaming(server, stage, get())
     with pytest.raises(RuntimeError):
-        await visit.transport.ping()
+        await visit.handle.ping()
     await visit.respond()
     visit.leave()
 
@@ -185,9 +185,9 @@ async def test_abort_ends_the_connection_and_tells_the_application(
     server: Server, stage: Stage
 ) -> None:
     client, visit = await opened(server, stage)
-    visit.transport.abort()
+    visit.handle.abort()
     assert await visit.receive() == {"type": "websocket.disconnect", "code": 1006}
-    assert not visit.transport.stalled
+    assert not visit.handle.stalled
     assert await client.rest() == b""
     visit.leave()
 
@@ -195,9 +195,9 @@ async def test_abort_ends_the_connection_and_tells_the_application(
 async def test_abort_frees_a_write_under_way(server: Server, stage: Stage) -> None:
     _, visit = await opened(server, stage)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
+        nursery.start_soon(visit.handle.send_raw, frame(bytes(MUCH * 20)))
         await trio.testing.wait_all_tasks_blocked()
-        visit.transport.abort()
+        visit.handle.abort()
     visit.leave()
 
 
@@ -210,7 +210,7 @@ async def test_a_websocket_reader_that_stalls_is_cut_and_counted(stage: Stage, r
         else:
             await visit.send({"type": "websocket.send", "bytes": bytes(MUCH * 20)})
         assert (await visit.receive())["type"] == "websocket.disconnect"
-        assert visit.transport.stalled
+        assert visit.handle.stalled
         visit.leave()
         await server.observer.until(lambda: server.observer.stalled == 1)
 
@@ -220,7 +220,7 @@ async def test_an_sse_reader_that_stalls_is_cut_and_counted(stage: Stage) -> Non
         _, visit = await streaming(server, stage, get())
         await visit.start()
         await visit.body(bytes(MUCH * 20), more=True)
-        assert visit.transport.stalled
+        assert visit.handle.stalled
         assert (await visit.receive())["type"] == "http.request"
         assert (await visit.receive())["type"] == "http.disconnect"
         visit.leave()
@@ -244,7 +244,7 @@ async def test_a_reader_that_is_slow_but_reads_is_not_cut(
         client, visit = await opened(server, stage)
         whole = frame(bytes(MUCH * 40))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(visit.transport.send_raw, whole)
+            nursery.start_soon(visit.handle.send_raw, whole)
             await trio.testing.wait_all_tasks_blocked()
             left = len(whole)
             for _ in range(5):  # three times the send timeout in all
@@ -253,7 +253,7 @@ async def test_a_reader_that_is_slow_but_reads_is_not_cut(
                 while taken == before:  # until the socket has taken more
                     left -= len(await client.exactly(100_000))
             left -= len(await client.exactly(left))
-        assert not visit.transport.stalled
+        assert not visit.handle.stalled
         visit.leave()
 
 
@@ -268,11 +268,11 @@ async def test_a_cancelled_write_leaves_no_half_frame(server: Server, stage: Sta
     client, visit = await opened(server, stage)
     whole = frame(bytes(MUCH * 20))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit.transport.send_raw, whole)
+        nursery.start_soon(visit.handle.send_raw, whole)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
         assert await _while_shielded(client, len(whole)) == whole
-    await visit.transport.send_raw(HELLO)
+    await visit.handle.send_raw(HELLO)
     assert await client.exactly(len(HELLO)) == HELLO
     visit.leave()
 
@@ -284,7 +284,7 @@ async def test_the_end_of_a_response_is_written_though_its_writer_is_cancelled(
     client, visit = await streaming(server, stage, get())
     await visit.start()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit.transport.send_raw, chunk(bytes(MUCH * 20)))
+        nursery.start_soon(visit.handle.send_raw, chunk(bytes(MUCH * 20)))
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(visit.body, b"the end")
         await trio.testing.wait_all_tasks_blocked()
@@ -305,7 +305,7 @@ async def test_a_close_frame_is_written_though_its_writer_is_cancelled(
 ) -> None:
     client, visit = await opened(server, stage)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit.transport.send_raw, frame(bytes(MUCH * 20)))
+        nursery.start_soon(visit.handle.send_raw, frame(bytes(MUCH * 20)))
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(visit.close, 4408)
         await trio.testing.wait_all_tasks_blocked()
@@ -326,7 +326,7 @@ async def test_the_answer_to_a_head_request_has_no_place_for_ready_bytes(
 ) -> None:
     client, visit = await streaming(server, stage, get().replace(b"GET", b"HEAD"))
     await visit.start()
-    assert not visit.transport.try_send(chunk(b"body"))
+    assert not visit.handle.try_send(chunk(b"body"))
     await visit.body()
     visit.leave()
     response, body = await client.response(method="HEAD")
@@ -341,15 +341,15 @@ async def test_client_messages_are_received_where_they_are_read(
     heard: list[dict[str, object]] = []
     news, told = trio.open_memory_channel[None](10)
 
-    def hear(event: dict[str, object]) -> None:
+    def forward_events(event: dict[str, object]) -> None:
         heard.append(event)
         news.send_nowait(None)
 
-    last = visit.transport.last_received
+    last = visit.handle.last_received
     await client.put(TextMessage("before"))
-    await eventually(lambda: visit.transport.last_received > last)
+    await eventually(lambda: visit.handle.last_received > last)
     await trio.testing.wait_all_tasks_blocked()
-    assert visit.transport.hear(hear)
+    assert visit.handle.forward_events(forward_events)
     assert [event["text"] for event in heard] == ["before"]
     await client.put(TextMessage("after"))
     await told.receive()

@@ -20,7 +20,7 @@ from wsproto.events import (
 )
 
 from relay.server.limits import ConnectionLimits
-from relay.server.messages import FRAMES_AT_ONCE
+from relay.server.messages import FRAMES_PER_TURN
 from tests.support.client.connection import ClientConnection
 from tests.support.client.protocol import masked
 from tests.support.server.stage import HOUR, Server, Stage, opened, serving
@@ -127,15 +127,15 @@ async def test_a_ping_is_answered_and_every_frame_is_a_sign_of_life(
     server: Server, stage: Stage
 ) -> None:
     client, visit = await opened(server, stage)
-    before = visit.transport.last_received
+    before = visit.handle.last_received
     await client.put(Ping(b"are you there"))
     assert await client.frame() == Pong(b"are you there")
-    assert visit.transport.last_received > before
-    before = visit.transport.last_received
+    assert visit.handle.last_received > before
+    before = visit.handle.last_received
     await client.put(Pong(b""))
     await client.put(Ping(b""))  # its answer says that the pong before it was read
     await client.frame()
-    assert visit.transport.last_received > before
+    assert visit.handle.last_received > before
     visit.leave()
 
 
@@ -283,7 +283,7 @@ async def test_an_application_that_does_not_read_stops_the_reading(
         while said == stopped_at:  # and where it reads again, the client goes on
             assert (await visit.receive())["type"] == "websocket.receive"
         nursery.cancel_scope.cancel()
-    visit.transport.abort()
+    visit.handle.abort()
     visit.leave()
 
 
@@ -291,7 +291,7 @@ async def test_a_lost_client_is_reported_with_a_full_queue(server: Server, stage
     client, visit = await opened(server, stage)
     for number in range(50):
         await client.put(TextMessage(str(number)))
-    visit.transport.abort()
+    visit.handle.abort()
     received = [await visit.receive() for _ in range(11)]
     assert [event.get("text") for event in received[:10]] == [str(n) for n in range(10)]
     assert received[10]["type"] == "websocket.disconnect"
@@ -360,7 +360,7 @@ async def test_a_flood_of_tiny_frames_does_not_block_others(
     await client.rest()
     trio.lowlevel.remove_instrument(parsed)
     assert parsed.frames == 452
-    assert parsed.most <= FRAMES_AT_ONCE
+    assert parsed.most <= FRAMES_PER_TURN
     visit.leave()
 
 
@@ -377,7 +377,7 @@ async def test_messages_sent_during_the_clients_close_are_dropped(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send_on)
         # the close is the frame before which, or behind which, others get their turn
-        await client.send(masked(0x8A, b"") * (FRAMES_AT_ONCE - 1) + masked(CLOSE_FRAME, b""))
+        await client.send(masked(0x8A, b"") * (FRAMES_PER_TURN - 1) + masked(CLOSE_FRAME, b""))
         while (await visit.receive())["type"] != "websocket.disconnect":
             pass
         nursery.cancel_scope.cancel()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.web.body_budget import Intake
+from relay.web.body_budget import BodyBudget
 from tests.support.bodies import envelope
 from tests.support.client.protocol import head
 from tests.support.patience import eventually
@@ -10,7 +10,7 @@ from tests.support.relay_server import bearer, raw_http, running_relay
 
 
 async def test_the_slowest_body_is_dropped_to_make_room() -> None:
-    intake = Intake(most=10)
+    intake = BodyBudget(max_bytes=10)
     with intake.body(60) as slow, intake.body(60) as quick:
         intake.add(slow, b"12345")
         intake.add(quick, b"12345")
@@ -29,8 +29,8 @@ async def test_the_slowest_body_is_dropped_to_make_room() -> None:
 async def test_a_slow_body_is_refused_when_others_need_its_room(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    intake = Intake(100_000)
-    monkeypatch.setattr("relay.app.Intake", lambda: intake)
+    intake = BodyBudget(100_000)
+    monkeypatch.setattr("relay.app.BodyBudget", lambda: intake)
     async with running_relay(database_url, RELAY_BODY_TIMEOUT="600") as relay:
         user = await relay.user()
         asked = head(
@@ -41,7 +41,7 @@ async def test_a_slow_body_is_refused_when_others_need_its_room(
         )
         async with raw_http(relay) as slow:
             await slow.send(asked + b" " * 60_000)
-            await eventually(lambda: sum(len(body.data) for body in intake._coming) == 60_000)
+            await eventually(lambda: sum(len(body.data) for body in intake._pending) == 60_000)
             answer = await user.relay.http.post(
                 "/api/webhook/cli",
                 content=envelope().ljust(90_000),

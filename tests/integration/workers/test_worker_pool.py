@@ -15,9 +15,9 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from relay.workers import supervisor
-from relay.workers.protocol import BEAT, Order
-from relay.workers.slots import Place
-from relay.workers.supervisor import Crew
+from relay.workers.protocol import HEARTBEAT_INTERVAL, WorkerConfig
+from relay.workers.slots import WorkerSlot
+from relay.workers.supervisor import WorkerPool
 from relay.workers.worker_process import WorkerFailed
 from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
 from tests.support.scripts import stand_in_worker as stand_in
@@ -46,28 +46,36 @@ class Service:
         file = self._folder / f"{number} was told"
         return file.read_text() if file.exists() else ""
 
-    def crew(self, start_within: float = PATIENCE, silence: float = PATIENCE) -> Crew:
-        places = [
-            Place(Order(n, {}, [], [], [], "", "", "", (), "", None, keeps_house=False))
+    def pool(self, start_timeout: float = PATIENCE, silence: float = PATIENCE) -> WorkerPool:
+        slots = [
+            WorkerSlot(
+                WorkerConfig(n, {}, [], [], [], "", "", "", (), "", None, runs_housekeeping=False)
+            )
             for n in (1, 2)
         ]
         command = (sys.executable, str(stand_in.__file__), str(self._folder))
         metrics = str(self._folder / "metrics")
-        return Crew(
-            places, command, [], metrics, grace=PATIENCE, silence=silence, start_within=start_within
+        return WorkerPool(
+            slots,
+            command,
+            [],
+            metrics,
+            grace=PATIENCE,
+            silence=silence,
+            start_timeout=start_timeout,
         )
 
     @asynccontextmanager
-    async def at_work(self, **times: float) -> AsyncIterator[Crew]:
+    async def at_work(self, **times: float) -> AsyncIterator[WorkerPool]:
         """All serve; in the end they are told to go, and do."""
-        crew = self.crew(**times)
+        pool = self.pool(**times)
         async with trio.open_nursery() as nursery:
             with trio.fail_after(PATIENCE):
-                await nursery.start(crew.run)
-            nursery.start_soon(crew.renew_on, self._reloads)
-            yield crew
+                await nursery.start(pool.run)
+            nursery.start_soon(pool.reload_on, self._reloads)
+            yield pool
             with trio.fail_after(PATIENCE):
-                await crew.end()
+                await pool.end()
             nursery.cancel_scope.cancel()
 
     def renew(self) -> None:
@@ -99,7 +107,7 @@ async def test_a_reload_replaces_all_workers(service: Service) -> None:
 async def test_a_stuck_worker_does_not_block_a_reload(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "ENDING", 0.1)  # it is waited for in vain
+    monkeypatch.setattr(supervisor, "EXIT_TIMEOUT_SECONDS", 0.1)  # it is waited for in vain
     async with service.at_work():
         service.does(1, "fail and stay")
         service.renew()
@@ -128,7 +136,7 @@ async def test_a_worker_that_never_becomes_ready_is_given_up(service: Service) -
     service.does(1, "say nothing")
     service.does(2, "say nothing")
     with trio.fail_after(PATIENCE), pytest.raises(ExceptionGroup) as failed:
-        await service.crew(start_within=0.5).run()
+        await service.pool(start_timeout=0.5).run()
     said = "worker [12] did not start: it did not serve within 0.5 s"
     assert failed.group_contains(WorkerFailed, match=said)
 
@@ -145,12 +153,12 @@ async def test_a_worker_without_heartbeats_is_replaced(
     service: Service, mock_clock: trio.testing.MockClock
 ) -> None:
     service.does(1, "serve and fall silent")
-    async with service.at_work(silence=SILENCE) as crew:
+    async with service.at_work(silence=SILENCE) as pool:
         service.does(1, "serve")
-        (other,) = (worker for worker in crew._living if worker.number == 2)
+        (other,) = (worker for worker in pool._workers if worker.number == 2)
         while not service.logged("worker_died"):
             await really(lambda: other._silence == 0)  # it is heard from between two looks
-            mock_clock.jump(BEAT)
+            mock_clock.jump(HEARTBEAT_INTERVAL)
             await trio.testing.wait_all_tasks_blocked()
         await really(lambda: len(service.logged("worker_serves", worker=1)) == 2)
         (died,) = service.logged("worker_died")
@@ -160,9 +168,9 @@ async def test_a_worker_without_heartbeats_is_replaced(
 
 async def test_workers_learn_that_all_serve_when_all_do(service: Service) -> None:
     service.does(2, "serve when let")
-    crew = service.crew()
+    pool = service.pool()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(crew.run)
+        nursery.start_soon(pool.run)
         await service.says("worker_serves", worker=1)
         await trio.testing.wait_all_tasks_blocked()
         service.let()
@@ -171,7 +179,7 @@ async def test_workers_learn_that_all_serve_when_all_do(service: Service) -> Non
         (first,) = service.logged("worker_started", worker=1)
         os.kill(first["pid"], signal.SIGKILL)
         await service.says("worker_serves", times=2, worker=1)
-        await crew.end()
+        await pool.end()
 
 
 async def test_a_failed_start_lets_serving_workers_drain(service: Service) -> None:
@@ -183,7 +191,7 @@ async def test_a_failed_start_lets_serving_workers_drain(service: Service) -> No
             flatten_subgroups=True,
         ),
     ):
-        await service.crew().run()
+        await service.pool().run()
     assert [line["code"] for line in service.logged("worker_ended")] == [0]
 
 

@@ -70,30 +70,46 @@ class Link:
 _BACKPLANE = "realtime/postgres_backplane.py"
 STEPS = {
     "post": Step(A, 0, "blueprints/webhook.py", "ingest", "reads the body, charges the limits"),
-    "take": Step(A, 1, "ingest/ingest.py", "take_one", "waits for the user's turn"),
+    "take": Step(A, 1, "ingest/ingest.py", "ingest_event", "waits for a slot of the user"),
     "parse": Step(A, 2, "ingest/parsing.py", "parse_event", "decodes and checks the event"),
     "publish": Step(A, 3, "ingest/publisher.py", "publish", "stores it, then counts it"),
     "append": Step(A, 4, "db/journal.py", "append", "waits for the next commit"),
     "commit": Step(A, 5, "db/journal.py", "_commit", "one statement for all that waits"),
     "insert": Step(
-        POSTGRES, 5, "db/append.py", "statement", "numbers, inserts, commits", "append_requests"
+        POSTGRES,
+        5,
+        "db/append.py",
+        "build_statement",
+        "numbers, inserts, commits",
+        "append_requests",
     ),
-    "committed": Step(A, 6, "db/journal.py", "_hand_over", "after the commit, user by user"),
+    "committed": Step(A, 6, "db/journal.py", "_deliver_new", "after the commit, user by user"),
     "deliver": Step(A, 7, "ingest/publisher.py", "_deliver", "encodes it once for all readers"),
     "hub": Step(A, 8, "realtime/hub.py", "publish", "finds this user's readers"),
     "offer": Step(A, 9, "realtime/inbox.py", "offer", "a reader at rest: writes at once"),
-    "follow": Step(A, 10, "realtime/connection.py", "_follow", "a busy reader: takes what waits"),
+    "follow": Step(
+        A, 10, "realtime/stream_connection.py", "_follow", "a busy reader: takes what waits"
+    ),
     "send": Step(A, 11, "realtime/websocket.py", "send", "frames it (SSE: sse.py)"),
     "wire": Step(A, 12, "server/wire.py", "send", "writes to the socket, in order"),
-    "announce": Step(TASK, 7, _BACKPLANE, "grew", "notes the stream and its seq"),
-    "tell": Step(TASK, 8, _BACKPLANE, "_tell", "one notification at a time"),
+    "announce": Step(TASK, 7, _BACKPLANE, "announce_head", "notes the stream and its seq"),
+    "send_notifications": Step(
+        TASK, 8, _BACKPLANE, "_send_notifications", "one notification at a time"
+    ),
     "notify": Step(
-        POSTGRES, 8, _BACKPLANE, "_tell", "names the stream, not the event", "pg_notify"
+        POSTGRES,
+        8,
+        _BACKPLANE,
+        "_send_notifications",
+        "names the stream, not the event",
+        "pg_notify",
     ),
     "listen": Step(B, 8, "db/listener.py", "listen", "on a connection of its own"),
-    "heard": Step(B, 9, _BACKPLANE, "_heard", "decodes the notification"),
-    "news": Step(B, 10, "services.py", "_on_news", "streams, and revoked credentials"),
-    "remote": Step(B, 11, "realtime/remote_reader.py", "hear", "notes what to read"),
+    "received": Step(B, 9, _BACKPLANE, "_on_payload", "decodes the notification"),
+    "on_notification": Step(
+        B, 10, "services.py", "_on_notification", "streams, and revoked credentials"
+    ),
+    "remote": Step(B, 11, "realtime/remote_reader.py", "on_notification", "notes what to read"),
     "read": Step(B, 12, "realtime/remote_reader.py", "run", "reads once for all readers"),
     "many": Step(B, 13, "db/journal.py", "read_many", "one query for all streams"),
     "select": Step(
@@ -106,7 +122,7 @@ LINKS = (
     Link("take", "parse", "call"),
     Link("take", "publish", "call"),
     Link("publish", "append", "call"),
-    Link("append", "commit", "call", ("_carry_out",)),
+    Link("append", "commit", "call", ("_run_commit",)),
     Link("commit", "insert", "call", ("_append_events",)),
     Link("commit", "committed", "call"),
     Link("committed", "deliver", "call"),
@@ -116,16 +132,16 @@ LINKS = (
     Link("offer", "follow", "pull", ("take",)),
     Link("follow", "send", "call", ("_write",)),
     Link("send", "wire", "call"),
-    Link("announce", "tell", "attribute", ("_woken",)),
-    Link("tell", "notify", "same"),
+    Link("announce", "send_notifications", "attribute", ("_woken",)),
+    Link("send_notifications", "notify", "same"),
     Link("notify", "listen", "callback"),
-    Link("listen", "heard", "callback"),
-    Link("heard", "news", "callback"),
-    Link("news", "remote", "call"),
+    Link("listen", "received", "callback"),
+    Link("received", "on_notification", "callback"),
+    Link("on_notification", "remote", "call"),
     Link("remote", "read", "attribute", ("_woken",)),
-    Link("read", "many", "call", ("_hand_over",)),
+    Link("read", "many", "call", ("_publish",)),
     Link("many", "select", "call"),
-    Link("read", "there", "call", ("_hand_over",)),
+    Link("read", "there", "call", ("_publish",)),
 )
 
 

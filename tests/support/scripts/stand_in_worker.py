@@ -37,17 +37,17 @@ def serve(folder: Path, number: int) -> None:
 
 
 def main() -> None:
-    order = json.loads(sys.stdin.readline() or "null")
-    if order is None:
+    worker_config = json.loads(sys.stdin.readline() or "null")
+    if worker_config is None:
         return
     folder = Path(sys.argv[1])
-    match (folder / str(order["number"])).read_text():
+    match (folder / str(worker_config["number"])).read_text():
         case "serve":
-            serve(folder, order["number"])
+            serve(folder, worker_config["number"])
         case "serve when let":
             while not (folder / "let").exists():
                 time.sleep(0.01)
-            serve(folder, order["number"])
+            serve(folder, worker_config["number"])
         case "serve and fall silent":
             say("serving")
             wait_for_the_end()

@@ -33,12 +33,12 @@ class Echo:
 
 
 async def _echo_body(
-    scope: Any, receive: Any, send: Any, hear: Callable[[dict[str, Any]], None]
+    scope: Any, receive: Any, send: Any, forward_events: Callable[[dict[str, Any]], None]
 ) -> None:
     body = b""
     while True:
         event = await receive()
-        hear(event)
+        forward_events(event)
         if event["type"] == "http.disconnect":
             return
         body += event["body"]
@@ -54,12 +54,14 @@ async def _echo_body(
     await send({"type": "http.response.body", "body": body[half:], "more_body": False})
 
 
-async def _echo_messages(receive: Any, send: Any, hear: Callable[[dict[str, Any]], None]) -> None:
-    hear(await receive())
+async def _echo_messages(
+    receive: Any, send: Any, forward_events: Callable[[dict[str, Any]], None]
+) -> None:
+    forward_events(await receive())
     await send({"type": "websocket.accept", "subprotocol": None, "headers": [(b"x-e", b"o")]})
     while True:
         event = await receive()
-        hear(event)
+        forward_events(event)
         if event["type"] == "websocket.disconnect":
             return
         await send({"type": "websocket.send", "bytes": event["bytes"], "text": event["text"]})

@@ -12,11 +12,11 @@ from typing import Any
 import trio
 from hypercorn.config import Config
 
+from relay.server.handle import HANDLE_EXTENSION, ConnectionHandle
 from relay.server.limits import ConnectionLimits
 from relay.server.listeners import open_sockets
 from relay.server.observer import Observer
 from relay.server.serve import ServerConfig, serve
-from relay.server.transport import EXTENSION, Transport
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.patience import PATIENCE
 
@@ -88,9 +88,9 @@ class Visit:
     left: trio.Event = field(default_factory=trio.Event)
 
     @property
-    def transport(self) -> Transport:
-        transport: Transport = self.scope["extensions"][EXTENSION]
-        return transport
+    def handle(self) -> ConnectionHandle:
+        handle: ConnectionHandle = self.scope["extensions"][HANDLE_EXTENSION]
+        return handle
 
     def leave(self) -> None:
         self.left.set()

@@ -13,6 +13,6 @@ def frame(payload: bytes) -> bytes:
 async def fill(visit: Visit) -> int:
     """Write frames at once until the socket takes no more; how many it took."""
     count = 0
-    while visit.transport.try_send(frame(bytes([count % 256]) * MUCH)):
+    while visit.handle.try_send(frame(bytes([count % 256]) * MUCH)):
         count += 1
     return count

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.auth.origins import Listed, Origins
+from relay.auth.origins import OriginList, Origins
 from relay.config.parsers import origins
 from relay.web.middleware.cors import cors_headers
 from tests.support.origins import FOREIGN
 
-LISTED = Listed(
+LISTED = OriginList(
     origins(
         "https://app.example.com:443, https://*.example.app, http://127.0.0.1:1234,"
         " http://[0:0:0:0:0:0:0:1]:80, https://*.pages.example.org:8443, https://xn--bcher-kva.example"
@@ -44,7 +44,7 @@ def test_a_lookalike_origin_is_refused(origin: str) -> None:
 
 def test_no_origin_is_listed_by_default() -> None:
     for origin in (*COUNT, *FOREIGN):
-        assert origin not in Listed(())
+        assert origin not in OriginList(())
 
 
 _ONE_LABEL = re.compile(r"https://[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.example\.app")
@@ -85,7 +85,7 @@ def test_a_response_grants_only_the_listed_origin(origin: str) -> None:
 )
 def test_an_origin_is_kept_as_browsers_spell_it(text: str, spelled: str) -> None:
     assert origins(text) == (spelled,)
-    assert spelled.replace("*", "a") in Listed(origins(text))
+    assert spelled.replace("*", "a") in OriginList(origins(text))
 
 
 def test_loopback_names_are_own_on_the_same_port_only() -> None:

@@ -7,7 +7,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.client.events import LOG_MOST, PAYLOAD_MOST, Draft, clean_id, event, logs, new_id
+from relay.client.drafts import (
+    MAX_LOG_BYTES,
+    MAX_PAYLOAD_BYTES,
+    Draft,
+    clean_id,
+    event,
+    log_drafts,
+    new_id,
+)
 
 LETTERS = st.sampled_from(["a", "é", "😀", "\x00", "\x1b", '"', "\\", "\n", "\r", "\udcff"])
 RUNS = st.tuples(LETTERS, st.sampled_from([1, 100, 20_000, 61_000])).map(
@@ -21,7 +29,7 @@ def decoded(draft: Draft) -> dict[str, Any]:
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     found: dict[str, Any] = json.loads(line)
-    assert len(json.dumps(found["payload"], ensure_ascii=False).encode()) <= PAYLOAD_MOST * 1.1
+    assert len(json.dumps(found["payload"], ensure_ascii=False).encode()) <= MAX_PAYLOAD_BYTES * 1.1
     return found
 
 
@@ -35,8 +43,8 @@ def test_ids_are_uuids_of_version_7_and_follow_time() -> None:
 @settings(max_examples=25, deadline=None)
 @given(TEXTS)
 def test_a_log_is_cut_into_pieces_that_fit_and_lose_nothing(text: str) -> None:
-    drafts = list(logs(text, "t", stream="stdout"))
-    assert all(draft.text_size <= LOG_MOST for draft in drafts)
+    drafts = list(log_drafts(text, "t", stream="stdout"))
+    assert all(draft.text_size <= MAX_LOG_BYTES for draft in drafts)
     pieces = [decoded(draft)["payload"]["message"] for draft in drafts]
     clean = text.encode("utf-8", "replace").decode()
     # newlines where it was cut are the cut
@@ -46,7 +54,7 @@ def test_a_log_is_cut_into_pieces_that_fit_and_lose_nothing(text: str) -> None:
 
 def test_lines_are_cut_between_lines() -> None:
     lines = [f"line {number}" for number in range(50_000)]
-    pieces = [decoded(draft)["payload"]["message"] for draft in logs("\n".join(lines))]
+    pieces = [decoded(draft)["payload"]["message"] for draft in log_drafts("\n".join(lines))]
     assert "\n".join(pieces).split("\n") == lines
     assert len(pieces) < 15  # and no smaller than they need to be
 
@@ -54,7 +62,7 @@ def test_lines_are_cut_between_lines() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
 def test_joined_logs_read_like_one(texts: list[str]) -> None:
-    first, *rest = [draft for text in texts for draft in logs(text, "t")]
+    first, *rest = [draft for text in texts for draft in log_drafts(text, "t")]
     assert all(first.join(draft) for draft in rest)
     message = decoded(first)["payload"]["message"]
     assert message == "\n".join(text.encode("utf-8", "replace").decode() for text in texts)
@@ -62,7 +70,11 @@ def test_joined_logs_read_like_one(texts: list[str]) -> None:
 
 
 def test_logs_of_different_kinds_are_not_joined() -> None:
-    ((one,), (other,), (third,)) = (logs("a", "t"), logs("b", "u"), logs("c", "t", level="error"))
+    ((one,), (other,), (third,)) = (
+        log_drafts("a", "t"),
+        log_drafts("b", "u"),
+        log_drafts("c", "t", level="error"),
+    )
     assert not one.join(other)
     assert not one.join(third)
     assert not event("log", {"message": "x"}, "t").join(one)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from relay.config.hypercorn import read_strictly
+from relay.config.hypercorn import read_hypercorn_config
 from relay.config.parsers import SigningKey
 from relay.config.resources import packaged
 from relay.config.settings import SettingError, Settings
-from relay.config.unknown_variables import note_misspelt
+from relay.config.unknown_variables import log_unknown_variables
 
 SECRET = "0123456789abcdef" * 2  # 32 bytes: the least that is allowed
 POSTGRES = "postgresql://relay:hidden-password@db.example/relay"
@@ -255,9 +255,12 @@ def test_an_external_database_requires_explicit_keys() -> None:
 
 
 def test_a_heartbeat_leaves_time_to_answer_before_the_idle_timeout() -> None:
-    assert Settings.load({}).beat == 25.0
-    assert Settings.load({"RELAY_IDLE_TIMEOUT": "20"}).beat == 10.0
-    assert Settings.load({"RELAY_IDLE_TIMEOUT": "20", "RELAY_HEARTBEAT": "10"}).beat == 10.0
+    assert Settings.load({}).heartbeat_interval == 25.0
+    assert Settings.load({"RELAY_IDLE_TIMEOUT": "20"}).heartbeat_interval == 10.0
+    assert (
+        Settings.load({"RELAY_IDLE_TIMEOUT": "20", "RELAY_HEARTBEAT": "10"}).heartbeat_interval
+        == 10.0
+    )
     with pytest.raises(SettingError, match=r"^RELAY_HEARTBEAT .* 10 s"):
         Settings.load({"RELAY_IDLE_TIMEOUT": "20", "RELAY_HEARTBEAT": "11"})
 
@@ -275,9 +278,11 @@ def test_misspelt_settings_are_reported_once_with_a_suggestion() -> None:
         "RELAY_SERVICE_PORT_HTTP": "8000",
     }
     with capture_logs() as lines:
-        note_misspelt({**known, **others})
+        log_unknown_variables({**known, **others})
         assert lines == []
-        note_misspelt({**known, **others, "RELAY_HEARTBEET": "secret", "RELAY_COLOUR": "secret"})
+        log_unknown_variables(
+            {**known, **others, "RELAY_HEARTBEET": "secret", "RELAY_COLOUR": "secret"}
+        )
     (line,) = lines
     assert (line["event"], line["log_level"]) == ("settings_unknown", "warning")
     assert line["variables"] == "RELAY_COLOUR, RELAY_HEARTBEET (meant: RELAY_HEARTBEAT?)"
@@ -288,12 +293,12 @@ def test_a_retired_setting_is_accepted_and_reported(value: str) -> None:
     environ = {"RELAY_HTTP1": value}
     assert Settings.load(environ) == Settings.load({})
     with capture_logs() as lines:
-        note_misspelt(environ)
+        log_unknown_variables(environ)
     (line,) = lines
     assert (line["event"], line["log_level"]) == ("settings_retired", "warning")
     assert (line["variables"], "remove" in line["hint"]) == ("RELAY_HTTP1", True)
     with capture_logs() as lines:
-        note_misspelt({"RELAY_HTTP1": ""})
+        log_unknown_variables({"RELAY_HTTP1": ""})
     assert lines == []
 
 
@@ -319,7 +324,7 @@ def test_a_hypercorn_file_with_unused_options_is_refused(
     path = tmp_path / "hypercorn.toml"
     path.write_text(line)
     with pytest.raises(ValueError, match=told):
-        read_strictly(path)
+        read_hypercorn_config(path)
 
 
 def test_a_valid_hypercorn_file_is_read(tmp_path: Path) -> None:
@@ -327,7 +332,7 @@ def test_a_valid_hypercorn_file_is_read(tmp_path: Path) -> None:
     path.write_text(
         "bind = 'unix:x'\nuser = 3\nkeep_alive_timeout = 5\nverify_mode = 2\ncertfile = 'c'\n"
     )
-    config = read_strictly(path)
+    config = read_hypercorn_config(path)
     assert (config.bind, config.user, config.keep_alive_timeout) == (["unix:x"], 3, 5)
     assert (config.verify_mode, config.certfile) == (2, "c")
-    assert read_strictly(packaged("hypercorn.toml")).backlog == 1024
+    assert read_hypercorn_config(packaged("hypercorn.toml")).backlog == 1024

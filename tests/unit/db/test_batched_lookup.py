@@ -4,7 +4,12 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from relay.db.batched_lookup import BESIDE, MOST_KEYS, QUERIES, SharedQuery
+from relay.db.batched_lookup import (
+    MAX_CONCURRENT_QUERIES,
+    MAX_KEYS,
+    OVERLAP_AFTER_SECONDS,
+    BatchedLookup,
+)
 from relay.errors import DatabaseAway
 
 
@@ -29,7 +34,7 @@ class Crowd:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self.table = FakeTable()
-        self.query = SharedQuery(self.table.select)
+        self.query = BatchedLookup(self.table.select)
         self.told: list[int | str | None] = []
         self._nursery = nursery
         nursery.start_soon(self.query.run)
@@ -37,7 +42,7 @@ class Crowd:
     async def ask(self, *keys: int) -> None:
         for key in keys:
             await self.ask_at_once(key)
-            await trio.sleep(2 * BESIDE)
+            await trio.sleep(2 * OVERLAP_AFTER_SECONDS)
 
     async def ask_at_once(self, *keys: int) -> None:
         for key in keys:
@@ -62,7 +67,7 @@ def crowd(nursery: trio.Nursery, autojump_clock: object) -> Crowd:
 
 async def test_lookups_during_a_query_share_the_next_one(crowd: Crowd) -> None:
     await crowd.ask(1, 2, 3, 4, 4, 0)
-    assert [len(keys) for keys in crowd.table.asked] == [1] * QUERIES
+    assert [len(keys) for keys in crowd.table.asked] == [1] * MAX_CONCURRENT_QUERIES
     await crowd.answer()
     assert crowd.table.asked == [[1], [2], [3, 4, 0]]
     assert sorted(map(str, crowd.told)) == ["1", "2", "3", "4", "4", "None"]
@@ -78,12 +83,12 @@ async def test_a_quick_query_is_not_batched(crowd: Crowd) -> None:
 
 async def test_a_query_holds_a_bounded_number_of_lookups(crowd: Crowd) -> None:
     await crowd.ask(1, 2)
-    for key in range(3, MOST_KEYS + 13):
+    for key in range(3, MAX_KEYS + 13):
         crowd._nursery.start_soon(crowd._one, key)
     await wait_all_tasks_blocked()
     await crowd.answer()
-    assert [len(keys) for keys in crowd.table.asked] == [1, 1, MOST_KEYS, 10]
-    assert len(crowd.told) == MOST_KEYS + 12
+    assert [len(keys) for keys in crowd.table.asked] == [1, 1, MAX_KEYS, 10]
+    assert len(crowd.told) == MAX_KEYS + 12
 
 
 async def test_an_outage_fails_the_waiting_lookups_too(crowd: Crowd) -> None:

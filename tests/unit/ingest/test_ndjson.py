@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from relay.errors import BadRequest, Invalid, PayloadTooLarge, Problem
 from relay.events import NewEvent
-from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD
+from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD_BYTES
 from relay.ingest.ndjson import MAX_BATCH_EVENTS, parse_batch
 from relay.ingest.parsing import parse_event
 from tests.support.envelopes import HEAD, NOW, event
@@ -52,12 +52,12 @@ VALID = [
     *(event(b'"x","task_id":"b","event_id":"c"'), event(b'{"ts":1}'), event(b"1") + b"\r"),
     *(timed("2026-02-28t23:59:60.123456789+23:59"), timed("1999-12-31T00:00:00z")),
     *(timed("2024-02-29T12:00:00Z"), timed("0001-01-01T00:00:00Z"), b" " + event(b"1")),
-    event(b'"' + b"x" * (MAX_PAYLOAD - 2) + b'"'),
+    event(b'"' + b"x" * (MAX_PAYLOAD_BYTES - 2) + b'"'),
     event(b"[" * MAX_NESTING + b"]" * MAX_NESTING),
 ]
 # lines that are wrong, and pieces that look like lines where they are not
 WRONG = [
-    *(event(b"[" * 65 + b"]" * 65), event(b'"' + b"x" * MAX_PAYLOAD + b'"')),
+    *(event(b"[" * 65 + b"]" * 65), event(b'"' + b"x" * MAX_PAYLOAD_BYTES + b'"')),
     *(event(b'1,"payload":2'), event(b'1,"\\u0074s":2'), event(b'"\\ud800"')),
     *(event(b'1,"event_id":""'), event(b'1,"event_id":"a b"'), event(b'1,"event_id":null')),
     *(event(b'1,"task_id":"' + b"x" * 129 + b'"'), event('1,"task_id":"ä"'.encode())),
@@ -96,7 +96,7 @@ async def test_a_batch_equals_its_lines_parsed_one_by_one(lines: list[bytes], en
         assert sorted(set(named)) == wrong != []
     else:
         assert wrong == []
-        own = [one for one in found if not one.made]
+        own = [one for one in found if not one.has_generated_id]
         assert own == [one for one in events if one.id != "given"]
         assert [gist(one) for one in found] == [gist(one) for one in events]
 
@@ -122,6 +122,6 @@ async def test_lines_of_a_signed_batch_get_ids_by_their_places_among_all_lines()
     other = await parse_batch(b"\n".join([event(b"1"), own, event(b"2")]), NOW, "another")
     assert first == again
     assert first[1].id == "own"
-    assert [one.made for one in first] == [False] * 3
+    assert [one.has_generated_id for one in first] == [False] * 3
     assert moved[0].id == first[0].id
     assert len({moved[2].id, first[0].id, first[2].id, other[0].id, other[2].id, "own"}) == 6

@@ -5,19 +5,19 @@ from itertools import pairwise
 import pytest
 import trio
 
-from relay.ingest.pacing import LINES, Pace
+from relay.ingest.parse_budget import LINES_PER_PASS, ParseBudget
 from tests.support.patience import PATIENCE
 
 BATCHES = 40
 
 
-@pytest.mark.parametrize("lines", [1, LINES // 4, LINES, 5 * LINES])
+@pytest.mark.parametrize("lines", [1, LINES_PER_PASS // 4, LINES_PER_PASS, 5 * LINES_PER_PASS])
 async def test_the_loop_waits_for_a_bounded_number_of_lines(lines: int) -> None:
-    pace, read, passes = Pace(), 0, [0]
+    parse_budget, read, passes = ParseBudget(), 0, [0]
 
     async def batch() -> None:
         nonlocal read
-        await pace.keep(lines)
+        await parse_budget.spend(lines)
         read += lines
 
     async with trio.open_nursery() as nursery:
@@ -29,15 +29,15 @@ async def test_the_loop_waits_for_a_bounded_number_of_lines(lines: int) -> None:
             assert len(passes) < 20 * BATCHES
     # a pass in which one more was let in than there was room for, and its neighbour
     most = max(after - before for before, after in pairwise(passes))
-    assert most < 2 * (LINES + lines)
+    assert most < 2 * (LINES_PER_PASS + lines)
 
 
 async def test_a_cancelled_waiter_blocks_no_other() -> None:
-    pace = Pace()
-    await pace.keep(LINES)
+    parse_budget = ParseBudget()
+    await parse_budget.spend(LINES_PER_PASS)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(pace.keep, 1)
+        nursery.start_soon(parse_budget.spend, 1)
         await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
     with trio.fail_after(PATIENCE):
-        await pace.keep(1)
+        await parse_budget.spend(1)

@@ -141,5 +141,5 @@ async def test_a_valid_batch_needs_one_pass(end: bytes) -> None:
 
 def described(found: NewEvent) -> tuple[object, ...]:
     """All of it but an id that Relay made."""
-    own = None if found.made else found.id
+    own = None if found.has_generated_id else found.id
     return own, found.event_type, found.task_id, found.ts, found.payload, found.received_at

@@ -22,16 +22,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from relay.db.pages import Page
+from relay.db.pages import EventPage
 from relay.errors import DatabaseAway, Draining, TooManyConnections, Unavailable
-from relay.events import Cursor, Event, Head
+from relay.events import Cursor, Event, StreamHead
 from relay.realtime.close_codes import Close
-from relay.realtime.connection import Viewer, find_start, run_connection
-from relay.realtime.encoding import Frame, event_json
-from relay.realtime.event_range import Stretch
+from relay.realtime.encoding import EncodedEvent, event_json
+from relay.realtime.event_range import EventRange
 from relay.realtime.hub import Hub
-from relay.realtime.inbox_states import State
+from relay.realtime.inbox_states import InboxState
 from relay.realtime.resume import Start, locate
+from relay.realtime.stream_connection import Viewer, find_start, run_connection
 from tests.support.hub_events import EPOCH, a_batch, a_credential, an_event
 
 T = TypeVar("T")
@@ -95,8 +95,8 @@ class Stream:
         return len(self.log)
 
     @property
-    def head(self) -> Head:
-        return Head(EPOCH, self.oldest, self.last)
+    def head(self) -> StreamHead:
+        return StreamHead(EPOCH, self.oldest, self.last)
 
 
 class Gate:
@@ -129,14 +129,14 @@ class FakeJournal:
         self.away = False
         self.reads = 0
 
-    async def head(self, user_id: UUID) -> Head:
+    async def head(self, user_id: UUID) -> StreamHead:
         await trio.lowlevel.checkpoint()
         head = self.streams[user_id].head
         await self.gate.passed()
         await trio.lowlevel.checkpoint()
         return head
 
-    async def read(self, user_id: UUID, after: int) -> Page:
+    async def read(self, user_id: UUID, after: int) -> EventPage:
         await trio.lowlevel.checkpoint()
         self.reads += 1
         assert self.reads < MOST_READS, "reads for ever"
@@ -145,7 +145,7 @@ class FakeJournal:
         stream = self.streams[user_id]
         stored = [event for event in stream.log[after:] if event.seq >= stream.oldest][:PAGE]
         first = stored[0].seq if stored else 0
-        page = Page(stream.head, first, [event_json(event) for event in stored])
+        page = EventPage(stream.head, first, [event_json(event) for event in stored])
         await self.gate.passed()
         await trio.lowlevel.checkpoint()
         return page
@@ -164,7 +164,7 @@ class FakeDoor:
         self.writing = False
         self.closed: Close | None = None
 
-    def direct(self, frames: Sequence[Frame]) -> bool:
+    def try_write(self, frames: Sequence[EncodedEvent]) -> bool:
         assert not self.writing, "overtook a write under way"
         if self.quick and not self.gate.shut:
             self.seen += [(frame.seq, frame.json) for frame in frames]
@@ -181,19 +181,19 @@ class FakeDoor:
         finally:
             self.writing = False
 
-    async def send(self, stretch: Stretch) -> None:
+    async def send(self, stretch: EventRange) -> None:
         await self._write(*enumerate(stretch.texts, stretch.first))
 
-    async def control(self, kind: str, **fields: Any) -> None:
+    async def send_control(self, kind: str, **fields: Any) -> None:
         await self._write((kind, fields))
 
-    def next_beat(self) -> float:
+    def next_heartbeat_at(self) -> float:
         return float("inf")
 
-    async def beat(self) -> None:
+    async def send_heartbeat(self) -> None:
         raise AssertionError("nobody asked for a sign of life")
 
-    def idle_at(self) -> float:
+    def idle_deadline(self) -> float:
         return float("inf")
 
     def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
@@ -202,7 +202,7 @@ class FakeDoor:
     async def close(self, close: Close, *_reason: str) -> None:
         self.closed = close
 
-    def cut(self) -> Close:
+    def abort(self) -> Close:
         self.closed = self.closed or Close.GONE
         return Close.GONE
 
@@ -265,7 +265,11 @@ class Streams(RuleBasedStateMachine):
         self.trio = Trio()
         self.hub, self.journal = self.trio.do(
             lambda: (
-                Hub(most=MOST, most_per_user=MOST_PER_USER, most_per_address=MOST_PER_ADDRESS),
+                Hub(
+                    max_streams=MOST,
+                    max_streams_per_user=MOST_PER_USER,
+                    max_streams_per_address=MOST_PER_ADDRESS,
+                ),
                 FakeJournal(self.streams),
             )
         )
@@ -276,11 +280,11 @@ class Streams(RuleBasedStateMachine):
     def pick(self, index: int) -> Reader:
         return self.readers[index % len(self.readers)]
 
-    def append(self, user: UUID, count: int) -> list[Frame]:
+    def append(self, user: UUID, count: int) -> list[EncodedEvent]:
         log = self.streams[user].log
         new = [an_event(len(log) + 1 + n, f'"{user}"') for n in range(count)]
         log += new
-        return [Frame.of(event) for event in new]
+        return [EncodedEvent.from_event(event) for event in new]
 
     # -- what may happen
 
@@ -492,21 +496,25 @@ async def test_a_stream_that_ends_by_itself_ends_its_inbox(
     """By its age, or by a failure of its own."""
     user = USERS[0]
     stream = Stream([an_event(1)])
-    hub = Hub(most=MOST, most_per_user=MOST_PER_USER, most_per_address=MOST_PER_ADDRESS)
+    hub = Hub(
+        max_streams=MOST,
+        max_streams_per_user=MOST_PER_USER,
+        max_streams_per_address=MOST_PER_ADDRESS,
+    )
     journal, door = FakeJournal({user: stream}), FakeDoor(quick=True)
     if reason is Close.INTERNAL:
         stream.log = None  # type: ignore[assignment]
     viewer = Viewer(a_credential(user), max_age=100)
     with hub.subscribe(user, uuid4(), "here") as inbox:
-        position = locate(Start(oldest=True), Head(EPOCH, 1, 1))
+        position = locate(Start(oldest=True), StreamHead(EPOCH, 1, 1))
         await run_connection(door, inbox, viewer, position, journal)  # type: ignore[arg-type]
-        assert (inbox.state, inbox.closing, door.closed) == (State.ENDED, reason, reason)
+        assert (inbox.state, inbox.closing, door.closed) == (InboxState.ENDED, reason, reason)
         assert hub.publish(user, a_batch(2)) is False
 
 
 def test_streams_opened_together_reach_their_maximum_age_spread_out() -> None:
     watcher = Viewer(a_credential(uuid4()), max_age=100)
-    endings = [watcher.ending(time.time()) for _ in range(1000)]
+    endings = [watcher.compute_end(time.time()) for _ in range(1000)]
     ages = sorted(age for age, _ in endings)
     assert {close for _, close in endings} == {Close.MAX_AGE}
     assert 80 <= ages[0] < 82

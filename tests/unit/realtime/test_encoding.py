@@ -11,7 +11,7 @@ from relay.events import MAX_SEQ, Cursor
 from relay.realtime.encoding import (
     SSE_HEARTBEAT,
     SSE_RETRY,
-    Frame,
+    EncodedEvent,
     array_frame,
     chunk,
     control_json,
@@ -77,7 +77,7 @@ def test_a_frame_is_short_and_unmasked(payload: bytes) -> None:
     seq=st.integers(1, MAX_SEQ),
 )
 def test_a_block_is_one_unnamed_event_with_its_cursor_as_id(payload: str, seq: int) -> None:
-    frame = Frame.of(an_event(seq, payload))
+    frame = EncodedEvent.from_event(an_event(seq, payload))
     expected = {"type": "message", "id": f"{EPOCH}.{seq}", "data": frame.json.decode()}
     assert dispatched(frame.sse) == [expected]
     assert dispatched(frame.sse * 2) == [expected] * 2
@@ -92,7 +92,7 @@ def test_a_control_with_a_cursor_moves_the_readers_position() -> None:
 def test_a_control_without_a_cursor_leaves_the_readers_position_alone() -> None:
     close = sse_control("close", control_json("close", {"code": 1012}), None)
     assert b"\nid" not in close
-    seen = dispatched(Frame.of(an_event(7)).sse + close)
+    seen = dispatched(EncodedEvent.from_event(an_event(7)).sse + close)
     assert [(one["type"], one["id"]) for one in seen] == [
         ("message", f"{EPOCH}.7"),
         ("close", f"{EPOCH}.7"),
@@ -140,7 +140,7 @@ def test_ids_that_need_escapes_read_back(name: str) -> None:
 
 
 def test_an_event_is_encoded_once_for_all_its_readers() -> None:
-    frame = Frame.of(an_event())
+    frame = EncodedEvent.from_event(an_event())
     assert frame.websocket is frame.websocket
     assert frame.sse is frame.sse
     assert (frame.cursor, frame.size) == (f"{EPOCH}.1", len(frame.json))

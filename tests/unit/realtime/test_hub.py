@@ -9,16 +9,22 @@ import trio
 
 from relay.errors import Draining, TooManyConnections, Unavailable
 from relay.realtime.close_codes import Close
-from relay.realtime.encoding import Frame
+from relay.realtime.encoding import EncodedEvent
 from relay.realtime.hub import Hub
-from relay.realtime.inbox_states import State
+from relay.realtime.inbox_states import InboxState
 from tests.support.hub_events import EPOCH, a_batch, live
 
 ME, YOU = uuid4(), uuid4()
 
 
-def a_hub(most: int = 100, most_per_user: int = 100, most_per_address: int = 100) -> Hub:
-    return Hub(most=most, most_per_user=most_per_user, most_per_address=most_per_address)
+def a_hub(
+    max_streams: int = 100, max_streams_per_user: int = 100, max_streams_per_address: int = 100
+) -> Hub:
+    return Hub(
+        max_streams=max_streams,
+        max_streams_per_user=max_streams_per_user,
+        max_streams_per_address=max_streams_per_address,
+    )
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def seqs(frames: Sequence[Frame]) -> list[int]:
+def seqs(frames: Sequence[EncodedEvent]) -> list[int]:
     return [frame.seq for frame in frames]
 
 
@@ -77,7 +83,7 @@ async def test_the_least_seq_offered_is_that_of_the_last_of_the_live_readers(hub
         assert hub.min_offered_seq(ME) == 0
         late.offer(a_batch(1, 2), 10)
         assert hub.min_offered_seq(ME) == 2  # it waits there
-        assert starting.state is State.STARTING
+        assert starting.state is InboxState.STARTING
         assert (hub.counts(), hub.min_offered_seq(YOU)) == ({ME: 5}, None)
 
 
@@ -117,10 +123,10 @@ async def test_a_revoke_ends_only_streams_of_its_credential(hub: Hub) -> None:
     ):
         lives = [trio.CancelScope() for _ in range(4)]
         for inbox, life in zip((first, mine, other), lives[1:], strict=True):
-            inbox.live_in(life)
+            inbox.bind_scope(life)
         hub.end_credential(stolen)
         hub.end_credential(uuid4())
-        second.live_in(lives[0])  # its end came before its life
+        second.bind_scope(lives[0])  # its end came before its life
         assert [one.closing for one in (first, second)] == [Close.REVOKED] * 2
         assert [one.closing for one in (mine, other)] == [None] * 2
         assert [life.cancel_called for life in lives] == [True, True, False, False]
@@ -184,7 +190,7 @@ def test_a_bound_is_exact_and_a_closed_stream_frees_its_place(
 
 
 def test_a_user_or_address_at_its_bound_blocks_no_other() -> None:
-    hub = a_hub(most_per_user=1, most_per_address=2)
+    hub = a_hub(max_streams_per_user=1, max_streams_per_address=2)
     with hub.subscribe(ME, uuid4(), "here"), hub.subscribe(YOU, uuid4(), "here"):
         with pytest.raises(TooManyConnections):
             hub.admit(ME, "there")

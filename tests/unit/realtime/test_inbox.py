@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from relay.realtime.close_codes import Close
-from relay.realtime.encoding import MAX_MESSAGE, Frame, array_frame
+from relay.realtime.encoding import MAX_MESSAGE_BYTES, EncodedEvent, array_frame
 from relay.realtime.inbox import INBOX_BYTES, INBOX_EVENTS, Inbox
-from relay.realtime.inbox_states import TRANSITIONS, State, Trigger
+from relay.realtime.inbox_states import TRANSITIONS, InboxState, Trigger
 from tests.support.hub_events import EPOCH, a_batch, a_batch_of, live
 
 OTHER_EPOCH = "f" * 20
@@ -26,11 +26,11 @@ def inbox() -> Inbox:
     return live(Inbox(uuid4()))
 
 
-def seqs(frames: Sequence[Frame]) -> list[int]:
+def seqs(frames: Sequence[EncodedEvent]) -> list[int]:
     return [frame.seq for frame in frames]
 
 
-def offer(inbox: Inbox, frames: Sequence[Frame]) -> bool:
+def offer(inbox: Inbox, frames: Sequence[EncodedEvent]) -> bool:
     return inbox.offer(frames, sum(frame.size for frame in frames))
 
 
@@ -47,7 +47,7 @@ async def resting(nursery: trio.Nursery, inbox: Inbox) -> list[int]:
 
     nursery.start_soon(read)
     await wait_all_tasks_blocked()
-    assert inbox.state is State.RESTING
+    assert inbox.state is InboxState.RESTING
     return taken
 
 
@@ -58,7 +58,7 @@ class Wire:
         self.written: list[int] = []
         self.free = True
 
-    def __call__(self, frames: Sequence[Frame]) -> bool:
+    def __call__(self, frames: Sequence[EncodedEvent]) -> bool:
         if self.free:
             self.written += seqs(frames)
         return self.free
@@ -82,17 +82,17 @@ ACTS: dict[Trigger, Callable[[Inbox], None]] = {
     Trigger.CATCH_UP: Inbox.finish_read,
     Trigger.END: lambda inbox: inbox.end(Close.IDLE),
 }
-WAYS: dict[State, list[Trigger]] = {
-    State.STARTING: [],
-    State.BEHIND: [Trigger.START_EARLIER],
-    State.READING: [Trigger.START_EARLIER, Trigger.READ],
-    State.BUSY: [Trigger.START_LIVE],
-    State.RESTING: [Trigger.START_LIVE, Trigger.REST],
-    State.ENDED: [Trigger.END],
+WAYS: dict[InboxState, list[Trigger]] = {
+    InboxState.STARTING: [],
+    InboxState.BEHIND: [Trigger.START_EARLIER],
+    InboxState.READING: [Trigger.START_EARLIER, Trigger.READ],
+    InboxState.BUSY: [Trigger.START_LIVE],
+    InboxState.RESTING: [Trigger.START_LIVE, Trigger.REST],
+    InboxState.ENDED: [Trigger.END],
 }
 
 
-async def in_state(nursery: trio.Nursery, state: State) -> Inbox:
+async def in_state(nursery: trio.Nursery, state: InboxState) -> Inbox:
     inbox = Inbox(uuid4())
     for trigger in WAYS[state]:
         if trigger is Trigger.REST:
@@ -104,9 +104,9 @@ async def in_state(nursery: trio.Nursery, state: State) -> Inbox:
 
 
 @pytest.mark.parametrize("trigger", ACTS)
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", InboxState)
 async def test_every_trigger_follows_the_transition_table_or_raises(
-    nursery: trio.Nursery, state: State, trigger: Trigger
+    nursery: trio.Nursery, state: InboxState, trigger: Trigger
 ) -> None:
     inbox = await in_state(nursery, state)
     if trigger in TRANSITIONS[state]:
@@ -121,8 +121,8 @@ async def test_every_trigger_follows_the_transition_table_or_raises(
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("state", [State.STARTING, State.READING, State.RESTING])
-async def test_only_one_live_reader_may_wait(nursery: trio.Nursery, state: State) -> None:
+@pytest.mark.parametrize("state", [InboxState.STARTING, InboxState.READING, InboxState.RESTING])
+async def test_only_one_live_reader_may_wait(nursery: trio.Nursery, state: InboxState) -> None:
     inbox = await in_state(nursery, state)
     with pytest.raises(RuntimeError, match=f"that is {state} cannot rest"):
         await inbox.take()
@@ -132,32 +132,38 @@ async def test_only_one_live_reader_may_wait(nursery: trio.Nursery, state: State
 async def test_a_reader_waits_until_an_event_or_its_deadline(
     nursery: trio.Nursery, inbox: Inbox
 ) -> None:
-    assert inbox.state is State.BUSY
+    assert inbox.state is InboxState.BUSY
     taken = await resting(nursery, inbox)
     offer(inbox, a_batch(1))
-    assert (inbox.state, taken) == (State.BUSY, [])  # woken, and did not run yet
+    assert (inbox.state, taken) == (InboxState.BUSY, [])  # woken, and did not run yet
     await wait_all_tasks_blocked()
-    assert (inbox.state, taken) == (State.BUSY, [1])
+    assert (inbox.state, taken) == (InboxState.BUSY, [1])
     with trio.CancelScope() as scope:
         scope.cancel()
         await inbox.take()
-    assert (scope.cancelled_caught, inbox.state) == (True, State.BUSY)
+    assert (scope.cancelled_caught, inbox.state) == (True, InboxState.BUSY)
 
 
 def test_every_state_is_reachable_and_only_the_journal_leads_back_to_live() -> None:
-    reached, found = {State.STARTING}, [State.STARTING]
+    reached, found = {InboxState.STARTING}, [InboxState.STARTING]
     while found:
         new = set(TRANSITIONS[found.pop()].values()) - reached
         reached |= new
         found += new
-    assert reached == set(TRANSITIONS) == set(State)
-    assert set(TRANSITIONS[State.ENDED].values()) == {State.ENDED}
-    for state in set(State) - {State.ENDED}:
-        assert TRANSITIONS[state][Trigger.END] is State.ENDED
-        assert TRANSITIONS[state][Trigger.MISS] is State.BEHIND
-    assert set(TRANSITIONS[State.BEHIND].values()) == {State.BEHIND, State.READING, State.ENDED}
-    ways_to_rest = [before for before, row in TRANSITIONS.items() if State.RESTING in row.values()]
-    assert ways_to_rest == [State.BUSY]
+    assert reached == set(TRANSITIONS) == set(InboxState)
+    assert set(TRANSITIONS[InboxState.ENDED].values()) == {InboxState.ENDED}
+    for state in set(InboxState) - {InboxState.ENDED}:
+        assert TRANSITIONS[state][Trigger.END] is InboxState.ENDED
+        assert TRANSITIONS[state][Trigger.MISS] is InboxState.BEHIND
+    assert set(TRANSITIONS[InboxState.BEHIND].values()) == {
+        InboxState.BEHIND,
+        InboxState.READING,
+        InboxState.ENDED,
+    }
+    ways_to_rest = [
+        before for before, row in TRANSITIONS.items() if InboxState.RESTING in row.values()
+    ]
+    assert ways_to_rest == [InboxState.BUSY]
 
 
 @pytest.mark.parametrize("name", [name for name in dir(Inbox) if name[0] != "_"])
@@ -228,7 +234,7 @@ async def test_events_on_the_next_page_free_the_bound(inbox: Inbox) -> None:
     for start in range(1, 5 * INBOX_EVENTS, INBOX_EVENTS):
         inbox.begin_read()
         offer(inbox, a_batch(*range(start, start + INBOX_EVENTS)))
-        assert inbox.state is State.READING
+        assert inbox.state is InboxState.READING
         inbox.advance(start)
     inbox.finish_read()
     assert len(await take(inbox)) == INBOX_EVENTS - 1
@@ -266,7 +272,7 @@ async def test_an_event_is_written_directly_to_a_waiting_reader(
     await resting(nursery, inbox)
     assert offer(inbox, a_batch(1)) is True
     assert offer(inbox, a_batch(2, 3)) is True
-    assert (wire.written, inbox.position, inbox.state) == ([1, 2, 3], 3, State.RESTING)
+    assert (wire.written, inbox.position, inbox.state) == ([1, 2, 3], 3, InboxState.RESTING)
     nursery.cancel_scope.cancel()
 
 
@@ -294,12 +300,20 @@ async def test_no_event_overtakes_those_of_a_woken_reader(
 @pytest.mark.parametrize(
     ("batch", "straight", "state"),
     [
-        (a_batch(1), True, State.RESTING),
-        (a_batch(2), False, State.BEHIND),  # a hole: the journal has what is missing
-        (a_batch(1, epoch=OTHER_EPOCH), False, State.ENDED),  # the numbering began anew
-        (a_batch_of(MAX_MESSAGE - 3), True, State.RESTING),  # two events, a comma, two brackets
-        (a_batch_of(MAX_MESSAGE - 2), False, State.BUSY),  # more than one message may hold
-        (a_batch_of(MAX_MESSAGE), False, State.BUSY),
+        (a_batch(1), True, InboxState.RESTING),
+        (a_batch(2), False, InboxState.BEHIND),  # a hole: the journal has what is missing
+        (a_batch(1, epoch=OTHER_EPOCH), False, InboxState.ENDED),  # the numbering began anew
+        (
+            a_batch_of(MAX_MESSAGE_BYTES - 3),
+            True,
+            InboxState.RESTING,
+        ),  # two events, a comma, two brackets
+        (
+            a_batch_of(MAX_MESSAGE_BYTES - 2),
+            False,
+            InboxState.BUSY,
+        ),  # more than one message may hold
+        (a_batch_of(MAX_MESSAGE_BYTES), False, InboxState.BUSY),
     ],
     ids=["next", "hole", "epoch", "fits", "too large by one", "too large"],
 )
@@ -307,15 +321,15 @@ async def test_only_the_next_event_that_fits_is_written_directly(
     nursery: trio.Nursery,
     inbox: Inbox,
     wire: Wire,
-    batch: list[Frame],
+    batch: list[EncodedEvent],
     straight: bool,
-    state: State,
+    state: InboxState,
 ) -> None:
     await resting(nursery, inbox)
     assert offer(inbox, batch) is straight
     assert (wire.written, inbox.state) == (seqs(batch) if straight else [], state)
     if straight and len(batch) > 1:
-        assert len(array_frame([frame.json for frame in batch])) - 10 <= MAX_MESSAGE
+        assert len(array_frame([frame.json for frame in batch])) - 10 <= MAX_MESSAGE_BYTES
     nursery.cancel_scope.cancel()
 
 
@@ -411,7 +425,7 @@ async def test_events_offered_during_a_journal_read_continue_after_it(
     inbox.begin_read()  # and now it reads: what comes may begin anywhere
     offer(inbox, a_batch(7))
     offer(inbox, a_batch(8))
-    assert inbox.state is State.READING
+    assert inbox.state is InboxState.READING
     inbox.advance(read_up_to)
     inbox.finish_read()
     assert inbox.behind is (waits is None)
@@ -459,7 +473,7 @@ async def test_no_event_reaches_a_reader_ended_while_waiting(
     nursery: trio.Nursery, inbox: Inbox, wire: Wire
 ) -> None:
     with trio.CancelScope() as life:
-        inbox.live_in(life)
+        inbox.bind_scope(life)
 
         async def end() -> None:
             inbox.end(Close.REVOKED)
@@ -470,12 +484,12 @@ async def test_no_event_reaches_a_reader_ended_while_waiting(
         await inbox.take()
     assert life.cancelled_caught
     assert offer(inbox, a_batch(1)) is False
-    assert (wire.written, inbox.position, inbox.state) == ([], 0, State.ENDED)
+    assert (wire.written, inbox.position, inbox.state) == ([], 0, InboxState.ENDED)
 
 
 async def test_a_reader_that_was_woken_and_then_ended_runs_into_its_end(inbox: Inbox) -> None:
     with trio.CancelScope() as life:
-        inbox.live_in(life)
+        inbox.bind_scope(life)
         offer(inbox, a_batch(1))
         inbox.end(Close.REVOKED)
         await inbox.take()
@@ -483,9 +497,9 @@ async def test_a_reader_that_was_woken_and_then_ended_runs_into_its_end(inbox: I
     assert life.cancelled_caught
 
 
-@pytest.mark.parametrize("state", [State.READING, State.BUSY, State.RESTING])
+@pytest.mark.parametrize("state", [InboxState.READING, InboxState.BUSY, InboxState.RESTING])
 async def test_an_event_of_another_epoch_ends_the_stream(
-    nursery: trio.Nursery, state: State
+    nursery: trio.Nursery, state: InboxState
 ) -> None:
     inbox = await in_state(nursery, state)
     offer(inbox, a_batch(2, epoch=OTHER_EPOCH))
@@ -544,7 +558,7 @@ class Model:
     async def step(self) -> None:
         """Whatever the reader does next."""
         inbox = self.inbox
-        if inbox.state is State.ENDED or self.wait is not None:
+        if inbox.state is InboxState.ENDED or self.wait is not None:
             return
         if not inbox.epoch:
             inbox.start(EPOCH, 0, self.stored)
@@ -578,10 +592,10 @@ class Model:
     async def check(self) -> None:
         await wait_all_tasks_blocked()
         assert self.written.written == list(range(1, self.inbox.position + 1))
-        if self.inbox.state is State.RESTING:
+        if self.inbox.state is InboxState.RESTING:
             assert self.inbox.position == self.inbox.offered_seq
             assert self.wait is not None
-        if self.inbox.state is State.BUSY:
+        if self.inbox.state is InboxState.BUSY:
             assert self.inbox.offered_seq <= self.stored
 
 

@@ -8,14 +8,19 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from relay.db.pages import Stored
+from relay.db.pages import StoredEvent
 from relay.errors import DatabaseAway
-from relay.events import Event, Head
+from relay.events import Event, StreamHead
 from relay.realtime.encoding import event_json
 from relay.realtime.hub import Hub
 from relay.realtime.inbox import Inbox
-from relay.realtime.notification import News
-from relay.realtime.remote_reader import LOOK, RETRY, SOON, Follower
+from relay.realtime.notification import Notification
+from relay.realtime.remote_reader import (
+    MIN_POLL_INTERVAL,
+    POLL_INTERVAL,
+    RETRY_INTERVAL,
+    RemoteEventReader,
+)
 from tests.support.hub_events import EPOCH, a_batch, an_event, live
 
 ME, YOU = UUID(int=1), UUID(int=2)
@@ -36,14 +41,14 @@ class FakeJournal:
         log = self.logs[user_id]
         log += [an_event(len(log) + 1 + n) for n in range(count)]
 
-    async def heads(self, user_ids: list[UUID]) -> dict[UUID, Head]:
+    async def heads(self, user_ids: list[UUID]) -> dict[UUID, StreamHead]:
         self.looks += 1
         await trio.lowlevel.checkpoint()
         if self.away:
             raise DatabaseAway()
-        return {user: Head(EPOCH, 1, len(self.logs[user])) for user in user_ids}
+        return {user: StreamHead(EPOCH, 1, len(self.logs[user])) for user in user_ids}
 
-    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[Stored]]:
+    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[StoredEvent]]:
         self.reads.append(dict(after))
         await trio.lowlevel.checkpoint()
         if self.away:
@@ -54,17 +59,17 @@ class FakeJournal:
         }
 
 
-def stored(event: Event) -> Stored:
-    return Stored(event.epoch, event.seq, event_json(event), event.received_at)
+def stored(event: Event) -> StoredEvent:
+    return StoredEvent(event.epoch, event.seq, event_json(event), event.received_at)
 
 
 class Scene:
     """Three readers: two of mine, one of yours, all up to date; a follower at rest."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.hub = Hub(most=9, most_per_user=9, most_per_address=9)
+        self.hub = Hub(max_streams=9, max_streams_per_user=9, max_streams_per_address=9)
         self.journal = FakeJournal()
-        self.follower = Follower(self.hub, self.journal)  # type: ignore[arg-type]
+        self.follower = RemoteEventReader(self.hub, self.journal)  # type: ignore[arg-type]
         self.readers = [
             stack.enter_context(self.hub.subscribe(user, uuid4(), "here")) for user in (ME, ME, YOU)
         ]
@@ -73,7 +78,9 @@ class Scene:
 
     async def told(self, **heads: int) -> None:
         named = {"me": ME, "you": YOU}
-        self.follower.hear(News(ELSEWHERE, heads={named[who]: n for who, n in heads.items()}))
+        self.follower.on_notification(
+            Notification(ELSEWHERE, heads={named[who]: n for who, n in heads.items()})
+        )
         await wait_all_tasks_blocked()
 
 
@@ -125,7 +132,7 @@ async def test_no_remote_read_while_a_reader_catches_up(
         reader.fall_behind()
         reader.begin_read()
     scene.journal.store(ME, 3)
-    autojump_clock.jump(LOOK)
+    autojump_clock.jump(POLL_INTERVAL)
     await wait_all_tasks_blocked()
     assert [reader.behind for reader in scene.readers] == [False] * 3
     await scene.told(me=3)  # its read may have been before that: it looks again
@@ -135,7 +142,7 @@ async def test_no_remote_read_while_a_reader_catches_up(
 
 async def test_notifications_for_users_without_readers_are_ignored(scene: Scene) -> None:
     for _ in range(10):
-        scene.follower.hear(News(ELSEWHERE, heads={uuid4(): 7}))
+        scene.follower.on_notification(Notification(ELSEWHERE, heads={uuid4(): 7}))
         await wait_all_tasks_blocked()
     assert scene.journal.reads == []
     assert scene.follower._heads == {}
@@ -160,7 +167,7 @@ async def test_a_commit_here_while_the_read_is_under_way_is_delivered_once(
     scene: Scene,
 ) -> None:
     scene.journal.store(ME, 2)
-    scene.follower.hear(News(ELSEWHERE, heads={ME: 1}))
+    scene.follower.on_notification(Notification(ELSEWHERE, heads={ME: 1}))
     scene.hub.publish(ME, a_batch(1, 2))
     await wait_all_tasks_blocked()
     assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2], [1, 2]]
@@ -170,7 +177,7 @@ async def test_unannounced_events_are_found_by_polling(
     scene: Scene, autojump_clock: MockClock
 ) -> None:
     scene.journal.store(ME, 2)
-    autojump_clock.jump(LOOK)
+    autojump_clock.jump(POLL_INTERVAL)
     await wait_all_tasks_blocked()
     assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2], [1, 2]]
     assert scene.journal.reads == [{ME: 0}]
@@ -179,13 +186,13 @@ async def test_unannounced_events_are_found_by_polling(
 async def test_an_overflow_polls_soon_and_never_twice_at_once(
     scene: Scene, autojump_clock: MockClock
 ) -> None:
-    autojump_clock.jump(SOON)
+    autojump_clock.jump(MIN_POLL_INTERVAL)
     for _ in range(50):
         scene.journal.store(ME, 1)
-        scene.follower.hear(News(ELSEWHERE, everything=True))
+        scene.follower.on_notification(Notification(ELSEWHERE, everything=True))
         await wait_all_tasks_blocked()
     assert scene.journal.looks == 1
-    autojump_clock.jump(SOON)
+    autojump_clock.jump(MIN_POLL_INTERVAL)
     await wait_all_tasks_blocked()
     assert scene.journal.looks == 2
     assert await seqs(scene.readers[0]) == list(range(1, 51))
@@ -198,9 +205,9 @@ async def test_after_an_outage_the_next_poll_finds_everything(
     scene.journal.store(ME, 2)
     await scene.told(me=1)
     for _ in range(20):
-        autojump_clock.jump(RETRY)
+        autojump_clock.jump(RETRY_INTERVAL)
         await wait_all_tasks_blocked()
     scene.journal.away = False
-    autojump_clock.jump(RETRY)
+    autojump_clock.jump(RETRY_INTERVAL)
     await wait_all_tasks_blocked()
     assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2], [1, 2]]

@@ -5,12 +5,12 @@ from itertools import product
 import pytest
 
 from relay.errors import BadCursor, BadRequest
-from relay.events import MAX_SEQ, Cursor, Head
+from relay.events import MAX_SEQ, Cursor, StreamHead
 from relay.realtime.resume import (
     MAX_LAST,
-    Gap,
     Position,
     Start,
+    TrimmedRange,
     locate,
     parse_count,
     parse_start,
@@ -19,11 +19,13 @@ from relay.realtime.resume import (
 OWN, OTHER = "0123456789abcdef0123", "f" * 20
 
 # every stream of up to five events, of which any number of old ones were trimmed
-HEADS = [Head(OWN, oldest, last) for last in range(6) for oldest in range(1, last + 2)]
+HEADS = [StreamHead(OWN, oldest, last) for last in range(6) for oldest in range(1, last + 2)]
 CURSORS = [Cursor(epoch, seq) for epoch, seq in product((OWN, OTHER), range(8))]
 
 
-def by_the_table(cursor: Cursor, head: Head) -> tuple[bool, str | None, Gap | None, list[int]]:
+def by_the_table(
+    cursor: Cursor, head: StreamHead
+) -> tuple[bool, str | None, TrimmedRange | None, list[int]]:
     """Resumed, why not, what is missing, and the stored seqs that follow: as the contract says."""
     stored = list(range(head.oldest, head.last + 1))
     if cursor.epoch != head.epoch:
@@ -32,12 +34,12 @@ def by_the_table(cursor: Cursor, head: Head) -> tuple[bool, str | None, Gap | No
         return False, "ahead", None, stored
     unseen = range(cursor.seq + 1, head.last + 1)
     trimmed = [seq for seq in unseen if seq < head.oldest]
-    gap = Gap(trimmed[0], trimmed[-1]) if trimmed else None
+    gap = TrimmedRange(trimmed[0], trimmed[-1]) if trimmed else None
     return True, None, gap, [seq for seq in unseen if seq >= head.oldest]
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: f"{head.oldest}-{head.last}")
-def test_a_cursor_resolves_as_the_table_says(head: Head) -> None:
+def test_a_cursor_resolves_as_the_table_says(head: StreamHead) -> None:
     for cursor in CURSORS:
         position = locate(Start(after=cursor), head)
         follows = list(range(position.seq + 1, head.last + 1))
@@ -51,7 +53,9 @@ def test_a_cursor_resolves_as_the_table_says(head: Head) -> None:
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: f"{head.oldest}-{head.last}")
 @pytest.mark.parametrize("default_oldest", [False, True])
-def test_a_start_without_a_cursor_is_never_called_resumed(head: Head, default_oldest: bool) -> None:
+def test_a_start_without_a_cursor_is_never_called_resumed(
+    head: StreamHead, default_oldest: bool
+) -> None:
     stored = list(range(head.oldest, head.last + 1))
     cases: list[tuple[Start, list[int]]] = [(Start(last=n), stored[-n:]) for n in range(1, 8)]
     cases += [(Start(oldest=True), stored), (Start(), stored if default_oldest else [])]
@@ -67,7 +71,7 @@ def test_a_start_without_a_cursor_is_never_called_resumed(head: Head, default_ol
     ("position", "outcome"),
     [
         (Position(OWN, 3, 1, 3, True), "resumed"),
-        (Position(OWN, 3, 4, 3, True, gap=Gap(2, 3)), "gap"),
+        (Position(OWN, 3, 4, 3, True, gap=TrimmedRange(2, 3)), "gap"),
         (Position(OWN, 0, 1, 3, False, "epoch"), "epoch"),
         (Position(OWN, 0, 1, 3, False, "ahead"), "ahead"),
         (Position(OWN, 0, 1, 3, False), "fresh"),

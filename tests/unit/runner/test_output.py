@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.runner.lines import QUIET_SECONDS, Lines
-from relay.runner.progress import from_bar, from_lines
+from relay.runner.lines import QUIET_SECONDS, LineSplitter
+from relay.runner.progress import progress_of_bar, progress_of_lines
 from relay.runner.redaction import MASK, Mask, secrets_of
 
 NOBODY = Mask(())
@@ -13,7 +13,7 @@ NOBODY = Mask(())
 
 def read(blocks: list[bytes], mask: Mask = NOBODY, pause: float = 0.0) -> list[str]:
     """The lines told when these blocks come, `pause` seconds apart."""
-    lines, told, now = Lines(mask), [], 0.0
+    lines, told, now = LineSplitter(mask), [], 0.0
     for block in blocks:
         told.append(lines.feed(block, now)[0])
         now += pause
@@ -55,7 +55,7 @@ def test_a_secret_is_masked_wherever_reads_cut_it_and_however_slowly_it_comes(
 
 
 def test_a_prompt_without_a_newline_is_sent_after_a_while() -> None:
-    lines = Lines(NOBODY)
+    lines = LineSplitter(NOBODY)
     assert lines.feed(b"Really? [y/N] ", 0.0) == (None, None)
     assert lines.quiet(QUIET_SECONDS / 2) is None
     assert lines.quiet(QUIET_SECONDS) == "Really? [y/N] "
@@ -63,10 +63,10 @@ def test_a_prompt_without_a_newline_is_sent_after_a_while() -> None:
 
 
 def test_an_endless_line_is_sent_in_bounded_pieces() -> None:
-    lines = Lines(NOBODY)
+    lines = LineSplitter(NOBODY)
     told = [lines.feed(b"x" * 10_000, 0.0)[0] for _ in range(100)]
     assert sum(len(text) for text in told if text) >= 900_000
-    bar = Lines(NOBODY)
+    bar = LineSplitter(NOBODY)
     for number in range(10_000):
         assert bar.feed(b"\r%d%%" % (number % 100), 0.0)[1] == f"{number % 100}%"
     assert len(bar._rest) < 10
@@ -91,7 +91,7 @@ def test_full_screen_output_is_not_logged() -> None:
     ],
 )
 def test_progress_is_read_from_bars(bar: str, fraction: float | None) -> None:
-    found = from_bar(bar)
+    found = progress_of_bar(bar)
     assert (found.fraction if found else None) == fraction
 
 
@@ -113,7 +113,7 @@ def test_progress_is_read_from_bars(bar: str, fraction: float | None) -> None:
     ],
 )
 def test_progress_is_read_from_lines(line: str, fraction: float | None) -> None:
-    found = from_lines(f"something\n{line}\nsomething else")
+    found = progress_of_lines(f"something\n{line}\nsomething else")
     assert (found.fraction if found else None) == fraction
 
 

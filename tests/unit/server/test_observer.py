@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from relay.observability.exceptions import describe
+from relay.observability.exceptions import describe_failure
 from relay.server.observer import Observer
 
 
@@ -16,7 +16,7 @@ def failure() -> BaseException:
 
 
 def test_a_failure_is_described_by_types_and_places_alone() -> None:
-    line = describe(failure())
+    line = describe_failure(failure())
     assert line.startswith("ValueError at failure (")
     assert "KeyError at ?" in line
     assert "secret" not in line

@@ -3,21 +3,23 @@
 from functools import partial
 from uuid import UUID
 
-from relay.db.batched_lookup import SharedQuery
+from relay.db.batched_lookup import BatchedLookup
 from relay.db.pages import select_heads
 from relay.db.pool import Database
 from relay.errors import InvalidToken
-from relay.events import Head
+from relay.events import StreamHead
 
 
-class Heads:
+class HeadLookup:
     """Looks up heads while `run` runs."""
 
     def __init__(self, database: Database) -> None:
-        self._query: SharedQuery[UUID, Head] = SharedQuery(partial(select_heads, database))
+        self._query: BatchedLookup[UUID, StreamHead] = BatchedLookup(
+            partial(select_heads, database)
+        )
         self.run = self._query.run
 
-    async def head(self, user_id: UUID) -> Head:
+    async def head(self, user_id: UUID) -> StreamHead:
         """The head of this user's stream, as of now or later.
 
         Raises InvalidToken when the user no longer exists, DatabaseAway.

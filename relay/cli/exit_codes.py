@@ -5,12 +5,12 @@ All commands use 0 (done), 1 (failed) and 2 (wrong usage). 3 is `relay migrate -
 
 import click
 
-from relay.client.credentials import NoAddress, NoCredentials
+from relay.client.credentials import InvalidAddress, NoCredentials
 
-WRONG = 2  # the command line; click uses it too
+WRONG_USAGE = 2  # the command line; click uses it too
 NOT_AUTHORISED = 4  # no valid token: retrying does not help
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
-AWAY = 5  # Relay did not answer in time: retrying later may help
+RELAY_AWAY = 5  # Relay did not answer in time: retrying later may help
 
 
 class Failed(click.ClickException):
@@ -21,6 +21,6 @@ class Failed(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc] # click reads it from the instance
 
 
-def lacking(error: NoCredentials) -> Failed:
+def credentials_missing(error: NoCredentials) -> Failed:
     """The failure of a command that has no usable credentials."""
-    return Failed(str(error), WRONG if isinstance(error, NoAddress) else NOT_AUTHORISED)
+    return Failed(str(error), WRONG_USAGE if isinstance(error, InvalidAddress) else NOT_AUTHORISED)

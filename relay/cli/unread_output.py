@@ -7,23 +7,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-UNREAD = 141  # 128 + SIGPIPE, as in shells
+UNREAD_EXIT_CODE = 141  # 128 + SIGPIPE, as in shells
 
 
 @contextmanager
-def while_read() -> Iterator[None]:
+def exit_when_unread() -> Iterator[None]:
     """End the process without a message as soon as stdout has no reader, also while it is idle."""
     stdout = sys.stdout.fileno()
     if not os.isatty(stdout):
-        threading.Thread(target=_wait_for_the_end, args=(stdout,), daemon=True).start()
+        threading.Thread(target=_exit_when_closed, args=(stdout,), daemon=True).start()
     try:
         yield
     except BrokenPipeError:
-        os._exit(UNREAD)
+        os._exit(UNREAD_EXIT_CODE)
 
 
-def _wait_for_the_end(descriptor: int) -> None:
+def _exit_when_closed(descriptor: int) -> None:
     poll = select.poll()
     poll.register(descriptor, 0)  # errors only: the reader closed its end
     poll.poll()
-    os._exit(UNREAD)
+    os._exit(UNREAD_EXIT_CODE)

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-PAYLOAD_MOST = 65_536  # Relay's limit
-LOG_MOST = 60_000  # of text in one log event, as JSON: room for the other keys
-KEYS_MOST = 4_096  # of those other keys
+MAX_PAYLOAD_BYTES = 65_536  # Relay's limit
+MAX_LOG_BYTES = 60_000  # of text in one log event, as JSON: room for the other keys
+MAX_KEYS_BYTES = 4_096  # of those other keys
 
 ENDINGS = frozenset({"task_succeeded", "task_failed"})
 MILESTONES = ENDINGS | {"task_started"}
@@ -29,7 +29,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def task_name(title: str) -> str:
+def new_task_id(title: str) -> str:
     """A new task_id: the first word of the title and a random suffix."""
     word = (title.split() or ["task"])[0].rpartition("/")[2]
     return f"{clean_id(word)[:40] or 'task'}-{secrets.token_hex(4)}"
@@ -40,20 +40,23 @@ def clean_id(text: str) -> str:
     return "".join(letter if "!" <= letter <= "~" else "-" for letter in text)[:128]
 
 
-def encoded(value: Any) -> bytes:
+def encode_json(value: Any) -> bytes:
     """Encode as JSON. Values of types without a JSON form are encoded as their repr."""
     try:
         return msgspec.json.encode(value, enc_hook=repr)
     except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
-        return msgspec.json.encode(_plain(value, 8))
+        return msgspec.json.encode(_to_json_types(value, 8))
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _to_json_types(value: Any, depth: int) -> Any:
     """Convert to JSON types: lone surrogates replaced, keys as text, depth limited."""
     if isinstance(value, Mapping) and depth:
-        return {_plain(str(key), 0): _plain(inner, depth - 1) for key, inner in value.items()}
+        return {
+            _to_json_types(str(key), 0): _to_json_types(inner, depth - 1)
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple) and depth:
-        return [_plain(inner, depth - 1) for inner in value]
+        return [_to_json_types(inner, depth - 1) for inner in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else repr(value)
@@ -63,7 +66,7 @@ def _plain(value: Any, depth: int) -> Any:
 class Draft:
     """An event that waits to be sent. Lines may be added to a log until then."""
 
-    __slots__ = ("_head", "_tail", "_texts", "event_type", "key", "made", "size", "task_id")
+    __slots__ = ("_head", "_tail", "_texts", "created", "event_type", "key", "size", "task_id")
 
     def __init__(
         self,
@@ -80,9 +83,9 @@ class Draft:
         self.event_type = event_type
         self.task_id = task_id
         self.key = key  # logs with the same key may be joined
-        self.made = time.monotonic()
+        self.created = time.monotonic()
         words = (event_type, event_id or new_id(), ts or now())
-        known = b'{"event_type":%b,"event_id":%b,"ts":%b,' % (*map(encoded, words),)
+        known = b'{"event_type":%b,"event_id":%b,"ts":%b,' % (*map(encode_json, words),)
         named = b'"task_id":%b,' % msgspec.json.encode(task_id) if task_id is not None else b""
         self._head = known + named + b'"payload":' + payload
         self._texts = [] if text is None else [text]
@@ -97,7 +100,7 @@ class Draft:
         """Append the lines of another log, if the keys are equal and both fit into one event."""
         if self.key is None or self.key != other.key:
             return False
-        if self.text_size + other.text_size + 2 > LOG_MOST:
+        if self.text_size + other.text_size + 2 > MAX_LOG_BYTES:
             return False
         self._texts += other._texts
         self.size += other.text_size + 2
@@ -110,39 +113,39 @@ class Draft:
 
 def event(event_type: str, payload: Any, task_id: str | None = None, **given: Any) -> Draft:
     """Build an event. Raises ValueError if its payload is too large."""
-    body = encoded(payload)
-    if len(body) > PAYLOAD_MOST:
-        raise ValueError(f"its payload has {len(body)} bytes; the limit is {PAYLOAD_MOST}")
+    body = encode_json(payload)
+    if len(body) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"its payload has {len(body)} bytes; the limit is {MAX_PAYLOAD_BYTES}")
     return Draft(event_type, body, task_id=task_id, **given)
 
 
-def logs(text: str, task_id: str | None = None, **keys: Any) -> Iterator[Draft]:
+def log_drafts(text: str, task_id: str | None = None, **keys: Any) -> Iterator[Draft]:
     """Build log events from a text, as few as possible. `keys` are added to each payload."""
-    payload = encoded(keys) if keys else b"{}"
-    if len(payload) > KEYS_MOST:
+    payload = encode_json(keys) if keys else b"{}"
+    if len(payload) > MAX_KEYS_BYTES:
         payload = b"{}"
     head = payload[:-1] + (b"," if keys and payload != b"{}" else b"") + b'"message":"'
-    for piece in _pieces(text):
+    for piece in _split_text(text):
         yield Draft("log", head, task_id=task_id, text=piece, key=(task_id, head))
 
 
-def _pieces(text: str) -> Iterator[bytes]:
-    """Split a text into insides of JSON strings within `LOG_MOST`, at newlines if possible."""
+def _split_text(text: str) -> Iterator[bytes]:
+    """Split a text into insides of JSON strings within `MAX_LOG_BYTES`, at newlines if possible."""
     start = 0
     while start < len(text) or start == 0:
-        end = min(len(text), start + LOG_MOST)
+        end = min(len(text), start + MAX_LOG_BYTES)
         if end < len(text):
-            end = _between_lines(text, start, end)
-        inside = encoded(text[start:end])[1:-1]
-        while len(inside) > LOG_MOST:  # JSON may use many bytes for one character
-            size = (end - start) * (LOG_MOST - 100) // len(inside)
-            end = _between_lines(text, start, start + max(1, size))
-            inside = encoded(text[start:end])[1:-1]
+            end = _cut_position(text, start, end)
+        inside = encode_json(text[start:end])[1:-1]
+        while len(inside) > MAX_LOG_BYTES:  # JSON may use many bytes for one character
+            size = (end - start) * (MAX_LOG_BYTES - 100) // len(inside)
+            end = _cut_position(text, start, start + max(1, size))
+            inside = encode_json(text[start:end])[1:-1]
         yield inside
         start = end + 1 if text[end : end + 1] == "\n" else max(end, 1)
 
 
-def _between_lines(text: str, start: int, end: int) -> int:
+def _cut_position(text: str, start: int, end: int) -> int:
     """Where to cut: at the last newline before `end`, or at `end` if that is too far back."""
     cut = text.rfind("\n", start + (end - start) // 4, end + 1)
     return cut if cut > start else end

@@ -8,10 +8,10 @@ from hypercorn.config import Config
 
 from .heads import TOKEN
 
-_UNFIT = re.compile(rb"[\r\n\0]")
+_LINE_BREAK = re.compile(rb"[\r\n\0]")
 
 
-class Stamp:
+class CommonHeaders:
     """Hypercorn's headers for every response, such as Date; encoded once a second."""
 
     def __init__(self, config: Config) -> None:
@@ -30,7 +30,7 @@ class Stamp:
 
 def header_line(name: bytes, value: bytes) -> bytes:
     """Encode a header line. Raises ValueError for a malformed name or value."""
-    if not _is_token(name) or _UNFIT.search(value):
+    if not _is_token(name) or _LINE_BREAK.search(value):
         raise ValueError(f"the header {name!r} has a malformed name or value")
     return b"%b: %b\r\n" % (name, value)
 

@@ -7,17 +7,17 @@ import trio
 
 from .wire import Wire
 
-EXTENSION = "relay.transport"
+HANDLE_EXTENSION = "relay.handle"
 """The key of the Transport in `scope["extensions"]`."""
 
 Framing = Literal["websocket", "chunked", "close"]
-Heard = Callable[[Any], None]
+EventCallback = Callable[[Any], None]
 
-PING = 0x89  # a final frame with the opcode for ping (RFC 6455, 5.2)
-MAX_CONTROL_PAYLOAD = 125  # bytes (RFC 6455, 5.5)
+PING_OPCODE = 0x89  # a final frame with the opcode for ping (RFC 6455, 5.2)
+MAX_CONTROL_PAYLOAD_BYTES = 125  # bytes (RFC 6455, 5.5)
 
 
-class Transport(Protocol):
+class ConnectionHandle(Protocol):
     """The connection of one request or WebSocket, to which framed bytes can be written.
 
     It is open from the accepted handshake, or the start of the response, to the end of either. A
@@ -37,7 +37,7 @@ class Transport(Protocol):
         """Whether the connection was cut because a write made no progress for the send timeout."""
 
     @property
-    def body_is_here(self) -> bool:
+    def has_whole_body(self) -> bool:
         """Whether the next `receive` returns the request's whole body at once.
 
         The body arrived with the head then, so it is no larger than one read of the socket. False
@@ -67,8 +67,8 @@ class Transport(Protocol):
     async def ping(self, payload: bytes = b"") -> None:
         """Write a WebSocket ping frame. Raises RuntimeError on HTTP."""
 
-    def hear(self, heard: Heard) -> bool:
-        """Pass all of a WebSocket's ASGI events to `heard` from now on, queued ones first.
+    def forward_events(self, on_event: EventCallback) -> bool:
+        """Pass all of a WebSocket's ASGI events to `on_event` from now on, queued ones first.
 
         It is called in the task that reads the socket, so it must be quick and must not raise.
         `receive` then returns only the disconnect. Returns False for HTTP, which has to `receive`.
@@ -78,7 +78,7 @@ class Transport(Protocol):
         """Reset the connection. Pending writes return; the application sees the disconnect."""
 
 
-class WireTransport(Transport):
+class WireHandle(ConnectionHandle):
     """A Transport on a Wire, for one request.
 
     Each request has its own, so that an application cannot write into the next response.
@@ -87,10 +87,10 @@ class WireTransport(Transport):
     __slots__ = (
         "_forward",
         "_framing",
+        "_has_whole_body",
         "_opened",
         "_released",
         "_waits_for_continue",
-        "_whole",
         "_wire",
     )
 
@@ -99,24 +99,24 @@ class WireTransport(Transport):
         wire: Wire,
         framing: Framing,
         *,
-        body_is_here: bool = False,
+        has_whole_body: bool = False,
         waits_for_continue: bool = False,
     ) -> None:
         self._wire = wire
         self._framing = framing
-        self._whole = body_is_here
+        self._has_whole_body = has_whole_body
         self._waits_for_continue = waits_for_continue
         self._opened: bool | None = None  # None until open() and False after shut()
         self._released = False
-        self._forward: Callable[[Heard], None] | None = None
+        self._forward: Callable[[EventCallback], None] | None = None
 
     @property
     def framing(self) -> Framing:
         return self._framing
 
     @property
-    def body_is_here(self) -> bool:
-        return self._whole
+    def has_whole_body(self) -> bool:
+        return self._has_whole_body
 
     @property
     def waits_for_continue(self) -> bool:
@@ -135,8 +135,8 @@ class WireTransport(Transport):
         if self._opened is None:
             self._opened = True
 
-    def let_hear(self, forward: Callable[[Heard], None]) -> None:
-        """Enable `hear`, which calls `forward` with the function it is given."""
+    def enable_forwarding(self, forward: Callable[[EventCallback], None]) -> None:
+        """Enable `forward_events`, which calls `forward` with the function it is given."""
         self._forward = forward
 
     def shut(self) -> None:
@@ -163,14 +163,14 @@ class WireTransport(Transport):
     async def ping(self, payload: bytes = b"") -> None:
         if self._framing != "websocket":
             raise RuntimeError("only a WebSocket can be pinged")
-        if len(payload) > MAX_CONTROL_PAYLOAD:
-            raise ValueError(f"a ping carries at most {MAX_CONTROL_PAYLOAD} bytes")
-        await self.send_raw(bytes((PING, len(payload))) + payload)
+        if len(payload) > MAX_CONTROL_PAYLOAD_BYTES:
+            raise ValueError(f"a ping carries at most {MAX_CONTROL_PAYLOAD_BYTES} bytes")
+        await self.send_raw(bytes((PING_OPCODE, len(payload))) + payload)
 
-    def hear(self, heard: Heard) -> bool:
+    def forward_events(self, on_event: EventCallback) -> bool:
         if self._forward is None:
             return False
-        self._forward(heard)
+        self._forward(on_event)
         return True
 
     def abort(self) -> None:

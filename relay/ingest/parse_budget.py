@@ -6,17 +6,17 @@ single events, streams and the next commit wait.
 
 import trio
 
-LINES = 200  # in one pass of the scheduler: about half a millisecond
+LINES_PER_PASS = 200  # in one pass of the scheduler: about half a millisecond
 
 
-class Pace:
+class ParseBudget:
     """How many more lines, of all batches together, may be parsed in this scheduler pass."""
 
     def __init__(self) -> None:
-        self._left = LINES
+        self._left = LINES_PER_PASS
         self._renewing = False
 
-    async def keep(self, lines: int) -> None:
+    async def spend(self, lines: int) -> None:
         """Call before parsing: wait for a pass with budget left, then take `lines` from it."""
         while self._left <= 0:
             await self._next_pass()
@@ -28,4 +28,4 @@ class Pace:
             await trio.lowlevel.checkpoint()
         finally:
             if first:
-                self._left, self._renewing = LINES, False
+                self._left, self._renewing = LINES_PER_PASS, False

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import click
 
-from relay.cli.exits import AWAY, NOT_AUTHORISED, Failed, lacking
-from relay.client.asking import Asking, Refused
+from relay.cli.exit_codes import NOT_AUTHORISED, RELAY_AWAY, Failed, credentials_missing
+from relay.client.api_client import ApiClient, ApiError
 from relay.client.credentials import (
     Credentials,
     CredentialsFile,
@@ -18,40 +18,42 @@ from relay.client.credentials import (
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def report_refusals() -> Iterator[None]:
     """Turn refusals and missing credentials into one line on stderr and an exit code."""
     try:
         yield
     except NoCredentials as error:
-        raise lacking(error) from error
-    except Refused as error:
+        raise credentials_missing(error) from error
+    except ApiError as error:
         raise _failure(error) from error
 
 
-def _failure(error: Refused) -> click.ClickException:
-    if error.of_the_credential:
+def _failure(error: ApiError) -> click.ClickException:
+    if error.is_authorization_error:
         hint = ""
         if error.status == 401:
             hint = " Run `relay login`."
         elif error.code == "insufficient_scope":
             hint = " Unset RELAY_TOKEN, leave out --token, and run `relay login`."
         return Failed(f"{error}{hint}", NOT_AUTHORISED)
-    return Failed(str(error), AWAY) if error.for_now else click.ClickException(str(error))
+    return (
+        Failed(str(error), RELAY_AWAY) if error.is_temporary else click.ClickException(str(error))
+    )
 
 
-def save(kept: CredentialsFile) -> None:
+def store_credentials(stored: CredentialsFile) -> None:
     """Write the credentials file. Raises ClickException if that fails."""
     try:
-        save_credentials(kept)
+        save_credentials(stored)
     except OSError as error:
         why = f"{credentials_path()} cannot be written: {error.strerror}"
         raise click.ClickException(why) from error
 
 
 @contextmanager
-def asking(url: str | None, token: str | None) -> Iterator[tuple[Asking, Credentials]]:
+def open_api(url: str | None, token: str | None) -> Iterator[tuple[ApiClient, Credentials]]:
     """Open a connection to the selected Relay, with its session token."""
-    with told():
+    with report_refusals():
         found = find_credentials(url, token, session=True)
-        with Asking(found.url, found.token) as relay:
+        with ApiClient(found.url, found.token) as relay:
             yield relay, found

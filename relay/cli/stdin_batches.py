@@ -4,13 +4,13 @@ import os
 import select
 from collections.abc import Iterator
 
-MOST_LINES = 1_000
-MOST_BYTES = 900_000  # of input; with ids and times added, a batch stays below 1 MiB
-TOGETHER = 0.05  # lines that arrive within it go into one batch
+MAX_BATCH_LINES = 1_000
+MAX_BATCH_BYTES = 900_000  # of input; with ids and times added, a batch stays below 1 MiB
+GATHER_SECONDS = 0.05  # lines that arrive within it go into one batch
 
 
-def batches(descriptor: int) -> Iterator[list[bytes]]:
-    """Yield whole lines as soon as no more follow within `TOGETHER`.
+def read_batches(descriptor: int) -> Iterator[list[bytes]]:
+    """Yield whole lines as soon as no more follow within `GATHER_SECONDS`.
 
     If the input begins with a JSON object over several lines, yield all of it as one line.
     """
@@ -19,9 +19,9 @@ def batches(descriptor: int) -> Iterator[list[bytes]]:
     while True:
         block = os.read(descriptor, 65_536)
         text += block
-        if first and block and (b"\n" not in text or _goes_on(text)):
+        if first and block and (b"\n" not in text or _opens_document(text)):
             continue
-        if first and _goes_on(text):
+        if first and _opens_document(text):
             yield [text.replace(b"\n", b" ")]
             return
         first = False
@@ -29,7 +29,7 @@ def batches(descriptor: int) -> Iterator[list[bytes]]:
         if not block:
             whole, text = [*whole, text], b""
         for line in whole:
-            if lines and (len(lines) == MOST_LINES or size + len(line) > MOST_BYTES):
+            if lines and (len(lines) == MAX_BATCH_LINES or size + len(line) > MAX_BATCH_BYTES):
                 yield lines
                 lines, size = [], 0
             lines.append(line)
@@ -37,12 +37,12 @@ def batches(descriptor: int) -> Iterator[list[bytes]]:
         if not block:
             yield lines
             return
-        if lines and not select.select([descriptor], [], [], TOGETHER)[0]:
+        if lines and not select.select([descriptor], [], [], GATHER_SECONDS)[0]:
             yield lines
             lines, size = [], 0
 
 
-def _goes_on(text: bytes) -> bool:
+def _opens_document(text: bytes) -> bool:
     """Whether the first line opens an object and does not close it."""
     line = text.lstrip().partition(b"\n")[0].rstrip()
     return line.startswith(b"{") and not line.endswith(b"}")
