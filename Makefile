@@ -63,7 +63,7 @@ drawings: $(READY)  ## write the two drawings of the code into docs/images
 	$(BIN)/python -m tests.support.pictures.event_way > docs/images/event-way.svg
 
 docs: $(READY)  ## build the documentation as a site in build/site; a broken link fails
-	$(BIN)/python -m tests.docs.site build/site
+	$(BIN)/python -m tests.support.documentation_site build/site
 
 audit:  ## check the pinned packages for known vulnerabilities
 	@.ci/audit

@@ -33,7 +33,7 @@ def test_every_room_of_relay_names_its_tests() -> None:
 
 
 def test_every_promise_names_its_tests() -> None:
-    guarantees = table(ROOT / "docs" / "explanation" / "guarantees.md", "promise")
+    guarantees = table(ROOT / "docs" / "explanation" / "guarantees.md", "guarantee")
     promises = [re.match(r"\*\*(.+?)\.?\*\*|([^*]+) means", row[0]) for row in guarantees]
     rows = table(TESTS / "README.md", "promise")
     assert [row[0] for row in rows] == [found[1] for found in promises if found]

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.docs.site import ROOT, build, copy_pages
+from tests.support.documentation_site import ROOT, build, copy_pages
 
 FAULTS = {
     "a missing page": "[a](nowhere.md)",

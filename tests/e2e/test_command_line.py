@@ -73,7 +73,7 @@ async def test_serve_prints_its_address_and_a_working_curl(
             answer = await http.send(request)
         assert answer.status_code == 201
         assert answer.json()["session_token"]
-        assert "the given Postgres" in server.said
+        assert "the Postgres at DATABASE_URL" in server.said
 
 
 async def test_serve_runs_its_own_database_and_prints_its_folder(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ async def test_a_background_task_that_dies_ends_the_process(
         assert await program.ended() != 0
         with pytest.raises(Lost):
             await program.ask("/healthz")
-        assert "keep_house" in program.stderr
+        assert "run_retention" in program.stderr
         assert not program.postgres()
 
 

@@ -266,7 +266,7 @@ async def test_a_worker_with_a_dead_background_task_is_replaced(
     assert died["worker"] == 1
     assert died["code"] not in (0, -9)
     assert {died["pid"]} == {victim.pid, other.pid} - {worker.pid for worker in pair.workers()}
-    assert "keep_house" in pair.stderr
+    assert "run_retention" in pair.stderr
 
 
 async def test_nothing_outlives_a_killed_supervisor_and_the_next_starts_at_once(

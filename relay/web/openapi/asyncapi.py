@@ -25,17 +25,17 @@ bytes."""
 
 WEBSOCKET = f"""\
 Text messages, one JSON object each. With the subprotocol `{websocket.SUBPROTOCOL}` a client also
-gets `ping`, and may get several events as one JSON array of at most {MAX_MESSAGE_BYTES} bytes. A client's
-messages count as signs of life and are otherwise ignored. More than
-{websocket.MAX_CLIENT_MESSAGES_PER_SECOND} a second, or one of more than {websocket.MAX_CLIENT_MESSAGE_BYTES} bytes,
-closes the socket. When the client was silent for `heartbeat_s`, Relay sends a ping frame, which
+gets `ping`, and may get several events as one JSON array of at most {MAX_MESSAGE_BYTES} bytes.
+A client's messages count as signs of life and are otherwise ignored. More than
+{websocket.MAX_CLIENT_MESSAGES_PER_SECOND} a second, or one of more than
+{websocket.MAX_CLIENT_MESSAGE_BYTES} bytes, closes the socket. When the client was silent for `heartbeat_s`, Relay sends a ping frame, which
 WebSocket libraries answer by themselves."""
 
 SSE = f"""\
 Server-sent events. Events are unnamed, so that `onmessage` receives them. Other messages are named
 by their type. The `id` of an event, a `hello` and a `gap` is its cursor. The first block is
-`{SSE_RETRY.decode().strip()}`. After {sse.MAX_HEARTBEAT_SECONDS:.0f} s of silence Relay sends the comment
-`{SSE_HEARTBEAT.decode().strip()}`."""
+`{SSE_RETRY.decode().strip()}`. After {sse.MAX_HEARTBEAT_SECONDS:.0f} s of silence Relay sends the
+comment `{SSE_HEARTBEAT.decode().strip()}`."""
 
 _ON_BOTH = ("event", "hello", "gap", "close")
 _EXAMPLES: dict[str, msgspec.Struct] = {

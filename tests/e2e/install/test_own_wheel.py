@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from relay.web.own_wheel import make_wheel, wheel_name
-from tests.e2e.install.test_wheel import full, wheel  # noqa: F401 - fixtures
 from tests.support.client_tour import tour
 from tests.support.commands import run_command
+from tests.support.packages import ROOT
 from tests.support.relay_server import Relay
 
-ROOT = Path(__file__).parents[2]
 INSTALLED_WHEEL = """\
 import hashlib
 from relay.web.own_wheel import make_wheel
@@ -36,7 +35,7 @@ def other_than_the_builders(files: dict[str, bytes]) -> dict[str, bytes]:
     return {name: data for name, data in files.items() if not name.endswith(("/WHEEL", "/RECORD"))}
 
 
-def test_it_holds_what_the_wheel_of_a_release_holds(wheel: Path) -> None:  # noqa: F811
+def test_it_holds_what_the_wheel_of_a_release_holds(wheel: Path) -> None:
     made, built = contents(make_wheel()), contents(wheel.read_bytes())
     assert (wheel.name, made.keys()) == (wheel_name(), built.keys())
     assert other_than_the_builders(made) == other_than_the_builders(built)
@@ -59,7 +58,7 @@ def test_its_record_names_every_file_with_its_digest_and_size() -> None:
     assert rows == [*expected, [record, "", ""]]
 
 
-def test_it_is_the_same_from_a_checkout_and_from_an_installed_wheel(full: Path) -> None:  # noqa: F811
+def test_it_is_the_same_from_a_checkout_and_from_an_installed_wheel(full: Path) -> None:
     installed = subprocess.run(
         [full / "python", "-c", INSTALLED_WHEEL], check=True, capture_output=True, text=True
     )

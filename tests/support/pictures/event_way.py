@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-PACKAGE = Path(__file__).parents[2] / "relay"
+PACKAGE = Path(__file__).parents[3] / "relay"
 LANES = ("Process A", "Process A, in its own task", "Postgres", "Process B")
 A, TASK, POSTGRES, B = range(len(LANES))
 

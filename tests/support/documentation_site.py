@@ -1,6 +1,6 @@
 """`make docs`: the documentation as a site, built strictly.
 
-    python -m tests.docs.site build/site
+    python -m tests.support.documentation_site build/site
 
 MkDocs builds one folder, and the pages link to files all over the checkout. So every file that can
 be reached from README.md is first copied, in the same folders. A source file becomes a page that

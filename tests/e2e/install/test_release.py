@@ -13,7 +13,6 @@ import yaml
 from release.archives import expected_in_wheel, sdist_faults, wheel_faults
 from release.notes import notes
 from release.npm_package import make_npm_package
-from tests.e2e.install.test_wheel import wheel  # noqa: F401 - a fixture
 from tests.support.packages import PROJECT, ROOT
 from tests.support.patience import PATIENCE
 from tests.support.programs import program
@@ -61,7 +60,7 @@ def test_a_version_without_notes_is_refused(version: str) -> None:
         notes(CHANGELOG, version)
 
 
-def test_the_wheel_holds_the_tracked_files_and_no_others(wheel: Path) -> None:  # noqa: F811
+def test_the_wheel_holds_the_tracked_files_and_no_others(wheel: Path) -> None:
     assert wheel_faults(wheel, expected_in_wheel(ROOT)) == []
 
 
