@@ -22,9 +22,10 @@ import trio
 
 from bench.loop_timing import TIMING_FILE, longest_times
 from tests.support import attacks
+from tests.support.accounts import Account
 from tests.support.attackers import Attacked, dialled, for_ever, post, said
 from tests.support.client.caller import Caller
-from tests.support.ledger import Account, Ledger
+from tests.support.ledger import Ledger
 from tests.support.relay_process import running
 
 MAX_TURN_SECONDS = 0.1  # CPU time

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.support.accounts import Account
 from tests.support.backlog import stuff
 from tests.support.client.streams import TRANSPORTS, Ended, stream
-from tests.support.ledger import Account, Ledger, load
+from tests.support.ledger import Ledger, load
 from tests.support.patience import eventually
 from tests.support.processes import send
 from tests.support.relay_process import Program, copy_data, running

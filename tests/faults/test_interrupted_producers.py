@@ -13,10 +13,11 @@ from relay.db.append import build_statement, record_outcome
 from relay.db.append_queue import AppendRequest
 from relay.db.pool import DatabaseConnection, connect
 from relay.events import NewEvent, utc_now
+from tests.support.accounts import Account
 from tests.support.client.caller import Caller
 from tests.support.client.connection import connected
 from tests.support.client.streams import TRANSPORTS, Stream, stream
-from tests.support.ledger import Account, Ledger, load
+from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
 

@@ -8,10 +8,11 @@ import psutil
 import pytest
 import trio
 
+from tests.support.accounts import Account
 from tests.support.client.caller import Caller
 from tests.support.client.connection import Lost
 from tests.support.client.streams import TRANSPORTS, Ended, Refused, Stream, stream
-from tests.support.ledger import Account, Ledger, load
+from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
 from tests.support.relay_server import running_relay

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import trio
 
+from tests.support.accounts import Account
 from tests.support.client.caller import Caller
 from tests.support.client.connection import Lost
 from tests.support.client.streams import TRANSPORTS, Ended, stream
@@ -17,7 +18,7 @@ from tests.support.commands import RELAY, complaints, environment
 from tests.support.commands import running as command
 from tests.support.database_proxy import line_to
 from tests.support.databases import NONSENSE, SENSE, statement
-from tests.support.ledger import Account, Ledger, load
+from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE, eventually
 from tests.support.processes import lives, send
 from tests.support.relay_process import Program, copy_data, dsn, running

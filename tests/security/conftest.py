@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import trio
 
+from tests.support.accounts import Account
 from tests.support.attackers import Attacked
 from tests.support.databases import Databases
-from tests.support.ledger import Account, Ledger
+from tests.support.ledger import Ledger
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.support.accounts import Account
 from tests.support.attackers import (
     Attacked,
     crowd,
@@ -21,7 +22,7 @@ from tests.support.client.caller import Caller
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.client.protocol import head
 from tests.support.client.streams import Refused, stream
-from tests.support.ledger import Account, Ledger
+from tests.support.ledger import Ledger
 from tests.support.patience import eventually
 from tests.support.relay_process import Program, running
 

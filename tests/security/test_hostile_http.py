@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import trio
 
+from tests.support.accounts import Account
 from tests.support.attackers import (
     MIB,
     Attacked,
@@ -21,7 +22,6 @@ from tests.support.attackers import (
 from tests.support.attacks import BOMBS, CHUNK, CHUNKED, ENDLESS, JSON, shout
 from tests.support.client.caller import Caller
 from tests.support.client.protocol import head
-from tests.support.ledger import Account
 
 CROWD = 200  # strangers at one time
 ENOUGH = 64 * MIB  # of a body that nobody reads

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from tests.support.accounts import Account
 from tests.support.attackers import (
     Attacked,
     besieged,
@@ -23,7 +24,6 @@ from tests.support.attacks import (
     talk,
 )
 from tests.support.client.protocol import masked
-from tests.support.ledger import Account
 
 AT_ONCE = 50
 MESSAGE = 131_072  # bytes, `websocket_max_message_size`

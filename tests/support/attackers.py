@@ -8,9 +8,9 @@ import psutil
 import trio
 import trio.lowlevel
 
+from tests.support.accounts import Account
 from tests.support.client.caller import Caller
 from tests.support.client.connection import BROKEN, ClientConnection, connected
-from tests.support.ledger import Account
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
 

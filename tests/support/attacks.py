@@ -7,9 +7,9 @@ import random
 
 import trio
 
+from tests.support.accounts import Account
 from tests.support.attackers import dialled, for_ever
 from tests.support.client.protocol import HANDSHAKE, head, masked
-from tests.support.ledger import Account
 
 JSON = "Content-Type: application/json"
 CHUNKED = "Transfer-Encoding: chunked"

@@ -2,8 +2,8 @@
 
 import json
 
+from tests.support.accounts import Account
 from tests.support.client.caller import Caller
-from tests.support.ledger import Account
 from tests.support.relay_process import Program
 
 

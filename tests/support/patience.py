@@ -5,7 +5,6 @@ seconds beside three other tests and a starved processor; only what never comes 
 of it. So no test asks how long something took: it asks what came, and in which order.
 """
 
-import time
 from collections.abc import Callable
 
 import trio
@@ -22,12 +21,3 @@ async def eventually(holds: Callable[[], bool]) -> None:
     with trio.fail_after(PATIENCE):
         while not holds():  # noqa: ASYNC110 - files and other processes set no Event
             await trio.sleep(LOOK_EVERY)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """The same for a test without a loop. Raises TimeoutError after PATIENCE seconds."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError("it has not come")
-        time.sleep(LOOK_EVERY)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.support.accounts import Account
 from tests.support.client.caller import Caller
 from tests.support.client.protocol import Answer
 from tests.support.client.streams import TRANSPORTS, Ended, stream
-from tests.support.ledger import Account, Ledger
+from tests.support.ledger import Ledger
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program, running
 

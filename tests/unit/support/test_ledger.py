@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.ledger import Account, Reader, reckon
+from tests.support.accounts import Account, Reader, reckon
 
 
 def sound() -> tuple[Account, list[dict[str, Any]]]:
