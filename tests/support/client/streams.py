@@ -232,20 +232,30 @@ class SseStream(Stream):
             self._blocks.extend(self._parser.receive(event.data))
         return self._blocks.popleft()
 
+    async def next(self) -> Message:
+        with trio.fail_after(PATIENCE):
+            while (message := self._message_of(await self.block())) is None:
+                pass
+        return message
+
     async def read(self) -> list[Message]:
         found: list[Message] = []
         while not found or self._blocks:
-            fields = fields_of(await self.block())
-            self.last_id = fields.get("id", self.last_id)
-            if "data" not in fields:
-                continue
-            message: Message = json.loads(fields["data"])
-            # the position that EventSource resumes at is the message's own
-            assert fields.get("id", "") == message.get("cursor", ""), fields
-            if message.get("type") == "close":
-                self._code = message["code"]
-            found.append(message)
+            if (message := self._message_of(await self.block())) is not None:
+                found.append(message)
         return found
+
+    def _message_of(self, block: list[str]) -> Message | None:
+        fields = fields_of(block)
+        self.last_id = fields.get("id", self.last_id)
+        if "data" not in fields:
+            return None
+        message: Message = json.loads(fields["data"])
+        # the position that EventSource resumes at is the message's own
+        assert fields.get("id", "") == message.get("cursor", ""), fields
+        if message.get("type") == "close":
+            self._code = message["code"]
+        return message
 
 
 STREAMS: dict[str, type[Stream]] = {"websocket": WebSocketStream, "sse": SseStream}
