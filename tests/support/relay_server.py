@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import httpx
 import trio
@@ -14,7 +14,7 @@ from relay.config.settings import Settings
 from relay.serving import serve_relay, server_config
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.client.protocol import HANDSHAKE, head
-from tests.support.client.streams import WebSocketStream, stream
+from tests.support.client.streams import SseStream, Stream, WebSocketStream, stream
 from tests.support.openapi import documented
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
@@ -123,15 +123,35 @@ class User:
     async def publish(self, count: int) -> list[dict[str, Any]]:
         return [await self.posted(payload={"n": n}) for n in range(count)]
 
-    def websocket(self, query: str = "", **kwargs: Any) -> Any:
+    def websocket(
+        self, query: str = "", **kwargs: Any
+    ) -> AbstractAsyncContextManager[WebSocketStream]:
         return open_stream(self.relay, "websocket", self.session, query, **kwargs)
 
-    def sse(self, query: str = "", **kwargs: Any) -> Any:
+    def sse(self, query: str = "", **kwargs: Any) -> AbstractAsyncContextManager[SseStream]:
         return open_stream(self.relay, "sse", self.session, query, **kwargs)
 
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+@overload
+def open_stream(
+    relay: Relay, transport: Literal["websocket"], token: str | None, query: str = "", **how: Any
+) -> AbstractAsyncContextManager[WebSocketStream]: ...
+
+
+@overload
+def open_stream(
+    relay: Relay, transport: Literal["sse"], token: str | None, query: str = "", **how: Any
+) -> AbstractAsyncContextManager[SseStream]: ...
+
+
+@overload
+def open_stream(
+    relay: Relay, transport: str, token: str | None, query: str = "", **how: Any
+) -> AbstractAsyncContextManager[Stream]: ...
 
 
 @asynccontextmanager

@@ -122,7 +122,7 @@ async def test_a_scrape_of_one_worker_shows_both(tmp_path: Path, database_url: s
             max(workers, key=lambda worker: len(worker.net_connections("tcp"))).kill()
             # its gauges go with it, what it did stays done
             await prometheus.shows("sum(changes(relay_process_start_time_seconds[5m]))", {"": 1})
-            left = sum(not stream.connection.closed for stream in streams)
+            left = sum(not stream.is_over for stream in streams)
             assert 0 < left < STREAMS
             await prometheus.shows("sum(relay_connected_sockets)", {"": left})
             await prometheus.shows("sum(relay_events_ingested_total)", {"": 5})
