@@ -28,8 +28,8 @@ Text messages, one JSON object each. With the subprotocol `{websocket.SUBPROTOCO
 gets `ping`, and may get several events as one JSON array of at most {MAX_MESSAGE_BYTES} bytes.
 A client's messages count as signs of life and are otherwise ignored. More than
 {websocket.MAX_CLIENT_MESSAGES_PER_SECOND} a second, or one of more than
-{websocket.MAX_CLIENT_MESSAGE_BYTES} bytes, closes the socket. When the client was silent for `heartbeat_s`, Relay sends a ping frame, which
-WebSocket libraries answer by themselves."""
+{websocket.MAX_CLIENT_MESSAGE_BYTES} bytes, closes the socket. When the client was silent for
+`heartbeat_s`, Relay sends a ping frame, which WebSocket libraries answer by themselves."""
 
 SSE = f"""\
 Server-sent events. Events are unnamed, so that `onmessage` receives them. Other messages are named
