@@ -76,7 +76,8 @@ async def test_beyond_the_refusals_at_one_time_connections_are_dropped_silently(
 ) -> None:
     limits = ConnectionLimits(max_connections=0, max_refusals=1, refusal_timeout=HOUR)
     async with serving(stage, limits=limits) as server:
-        await server.connect()  # is being told, and does not listen
+        await server.connect()  # the refusal is sent, and not read
+        await server.observer.until(lambda: server.observer.refused == 1)
         assert await server.ask(b"") == b""
         assert server.observer.refused == 2
 
