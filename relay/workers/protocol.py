@@ -14,22 +14,25 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     """A worker's configuration, secrets included: one line on its standard input.
 
     The pipe stays open as long as the supervisor lives; its end makes the worker exit. A worker of
-    another version ignores unknown fields, and uses the defaults of missing ones.
+    another version ignores unknown fields, and uses the defaults of missing ones. The JSON keeps
+    its names: after an upgrade, SIGHUP starts workers of the new version under the old supervisor.
     """
 
     number: int
     settings: dict[str, str]
     bind: list[str]
     insecure_bind: list[str]
-    other_descriptors: list[int]  # inherited descriptors of other workers, to be closed
+    # inherited descriptors of other workers, to be closed
+    other_descriptors: list[int] = msgspec.field(name="others")
     base_url: str
     dsn: str
     direct: str
     keys: tuple[SigningKey, ...]
     database: str
     folder: str | None
-    runs_housekeeping: bool
-    predecessor_end: str = ""  # how the worker that it replaces ended; empty if none
+    runs_housekeeping: bool = msgspec.field(name="keeps_house")
+    # how the worker that it replaces ended; empty if none
+    predecessor_end: str = msgspec.field(name="after", default="")
 
 
 ALL_SERVING_MESSAGE = b"all serve\n"
