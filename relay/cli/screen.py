@@ -1,18 +1,20 @@
 """Shows a stream in a terminal: its log, and below it the running tasks with progress bars."""
 
-import json
 import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any
 
+import msgspec
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from relay.client.json_values import decode_any, finite
+from relay.client.stream_reader import StreamEvent
 
 MAX_ROWS = 8  # running tasks that are shown; the others are counted
 MAX_TASKS = 1_000  # running tasks kept; beyond, the oldest is dropped
@@ -72,21 +74,20 @@ class Screen:
         """Forget the running tasks: the stream starts over."""
         self._tasks.clear()
 
-    def show(self, events: Sequence[dict[str, Any]]) -> None:
+    def show(self, events: Sequence[StreamEvent]) -> None:
         """Print events that arrived together, with a single refresh."""
         lines = [line for event in events for line in self._lines(event)]
         if lines:
             self._console.print(Text("\n").join(lines), soft_wrap=True)
 
-    def _lines(self, event: dict[str, Any]) -> Iterator[Text]:
-        kind, key = event["event_type"], event.get("task_id") or ""
-        payload = event["payload"] if isinstance(event["payload"], dict) else {}
-        message = payload.get("message") if isinstance(payload.get("message"), str) else None
-        title = payload.get("title")
+    def _lines(self, event: StreamEvent) -> Iterator[Text]:
+        kind, key = event.event_type, event.task_id or ""
+        payload = _known_fields(event)
+        message, title = payload.message, payload.title
         prefix = Text(f"{_clock(event)} ", style="dim")
         if kind == "log":
-            text = message if message is not None else _payload_text(event["payload"])
-            style = _LEVELS.get(str(payload.get("level", "")).lower(), "")
+            text = message if message is not None else bytes(event.payload).decode()
+            style = _LEVELS.get(payload.level, "")
             task_title = self._tasks[key].title if key in self._tasks else clean(key)
             for line in text.splitlines()[:MAX_LOG_LINES]:
                 name = (f"{task_title}  " if task_title else "", "cyan")
@@ -94,10 +95,8 @@ class Screen:
             return
         received = self._received_at(event)
         key = key or f"untitled {title}"  # a task without an id is identified by its title
-        task = self._tasks.pop(key, None) or RunningTask(
-            clean(event.get("task_id") or "task"), received
-        )
-        if isinstance(title, str) and title:
+        task = self._tasks.pop(key, None) or RunningTask(clean(event.task_id or "task"), received)
+        if title:
             task.title = clean(title)
         if kind in _ENDS:
             sign, style = _ENDS[kind]
@@ -111,17 +110,16 @@ class Screen:
         if kind == "task_started":
             task.began = received
             yield Text.assemble(prefix, (f"▶ {task.title}", "bold"))
-        progress = payload.get("progress")
-        if isinstance(progress, int | float):
-            task.progress = min(1.0, max(0.0, float(progress)))
+        if payload.progress is not None:
+            task.progress = min(1.0, max(0.0, payload.progress))
         task.message = clean(message or "")
         if kind == "task_progress" and not self._console.is_terminal:
             share = "" if task.progress is None else f"{task.progress:4.0%}  "
             yield Text.assemble(prefix, f"{task.title}  {share}{task.message}".rstrip())
 
-    def _received_at(self, event: dict[str, Any]) -> float:
+    def _received_at(self, event: StreamEvent) -> float:
         """When the server received it. A future time shows that the server's clock is ahead."""
-        received = datetime.fromisoformat(event["received_at"]).timestamp()
+        received = datetime.fromisoformat(event.received_at).timestamp()
         self._clock_ahead = max(self._clock_ahead, received - time.time())
         return received
 
@@ -163,13 +161,35 @@ def coloured(line: str, style: str) -> Text:
     return text
 
 
-def _payload_text(payload: Any) -> str:
-    return payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
+class KnownFields(msgspec.Struct):
+    """The fields of a payload that the screen understands, as far as they have the right types."""
+
+    title: str | None = None
+    message: str | None = None
+    level: str = ""
+    progress: float | None = None
+    duration: float | None = None
+    exit_code: int | None = None
 
 
-def _clock(event: dict[str, Any]) -> str:
+def _known_fields(event: StreamEvent) -> KnownFields:
+    payload = decode_any(bytes(event.payload))
+    if not isinstance(payload, dict):
+        return KnownFields()
+    title, message, code = (payload.get(key) for key in ("title", "message", "exit_code"))
+    return KnownFields(
+        title if isinstance(title, str) else None,
+        message if isinstance(message, str) else None,
+        str(payload.get("level", "")).lower(),
+        finite(payload.get("progress")),
+        finite(payload.get("duration_s")),
+        code if isinstance(code, int) and finite(code) is not None else None,
+    )
+
+
+def _clock(event: StreamEvent) -> str:
     """The event's time in the local time zone."""
-    for stamp in (event["ts"], event["received_at"]):
+    for stamp in (event.ts, event.received_at):
         try:
             return f"{datetime.fromisoformat(stamp).astimezone():%H:%M:%S}"
         except (ValueError, OverflowError):
@@ -177,11 +197,10 @@ def _clock(event: dict[str, Any]) -> str:
     return "--:--:--"
 
 
-def _result(payload: dict[str, Any]) -> str:
-    seconds, code, message = (payload.get(key) for key in ("duration_s", "exit_code", "message"))
-    words = [_duration(seconds)] if isinstance(seconds, int | float) else []
-    words += [f"exit code {code}"] if isinstance(code, int) and code else []
-    words += [clean(message)] if isinstance(message, str) else []
+def _result(payload: KnownFields) -> str:
+    words = [] if payload.duration is None else [_duration(payload.duration)]
+    words += [f"exit code {payload.exit_code}"] if payload.exit_code else []
+    words += [] if payload.message is None else [clean(payload.message)]
     return "  ".join(words)
 
 

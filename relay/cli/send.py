@@ -14,7 +14,7 @@ from relay.cli.exit_codes import NOT_AUTHORISED, RELAY_AWAY, Failed
 from relay.cli.options import credentials, relay_options
 from relay.cli.stdin_batches import read_batches
 from relay.client.drafts import encode_json, new_id, now
-from relay.client.posting import EventPoster, RetryLater, Stored, pause_before
+from relay.client.posting import EventPoster, Refused, RetryLater, Stored, pause_before
 from relay.events import EVENT_TYPES
 
 
@@ -157,14 +157,15 @@ def _deliver(
         if len(lines) == 1:
             answer = posting.one(lines[0])
         else:
-            answer = posting.many(line + b"\n" for line in lines)
+            answer = posting.many([line + b"\n" for line in lines])
         if isinstance(answer, Stored):
             return answer.receipt
-        if not isinstance(answer, RetryLater):
+        if isinstance(answer, Refused):
             if answer.is_authorization_error:
                 raise Failed(answer.why, NOT_AUTHORISED)
             raise Failed(_with_stdin_lines(answer.why, list(events)))
-        pause = pause_before(attempt, answer.retry_after)
+        retry_after = answer.retry_after if isinstance(answer, RetryLater) else None
+        pause = pause_before(attempt, retry_after)
         if time.monotonic() + pause >= until:
             raise Failed(f"not stored: {answer.why}", RELAY_AWAY)
         time.sleep(pause)

@@ -74,7 +74,7 @@ def follow(stream: StreamReader, task: str | None, *, as_json: bool) -> None:
             broken = False
             for note in _notes(received):
                 _print_note(note)
-            wanted = [one for one in received if not one.control and _belongs(one, task)]
+            wanted = [one for one in received if _belongs(one, task)]
             if screen is None:
                 sys.stdout.buffer.write(b"".join(one.raw + b"\n" for one in wanted))
                 sys.stdout.buffer.flush()
@@ -82,7 +82,7 @@ def follow(stream: StreamReader, task: str | None, *, as_json: bool) -> None:
                 if any(one.control == "hello" and one.fields.get("reason") for one in received):
                     screen.forget_tasks()
                 screen.status = f"live at {stream.cursor}"
-                screen.show([one.fields for one in wanted])
+                screen.show([one.event for one in wanted if one.event is not None])
 
 
 def _credentials(url: str | None, token: str | None) -> Credentials:
@@ -94,7 +94,7 @@ def _credentials(url: str | None, token: str | None) -> Credentials:
 
 
 def _belongs(one: StreamMessage, task: str | None) -> bool:
-    return task is None or one.fields.get("task_id") == task
+    return one.event is not None and (task is None or one.event.task_id == task)
 
 
 def _notes(received: list[StreamMessage]) -> Iterator[str]:

@@ -5,14 +5,24 @@ from typing import Any
 import httpx
 import msgspec
 
-from relay.client.http_client import open_http
-from relay.client.posting import problem_of, problem_text, read_retry_after
+from relay.client.answers import (
+    foreign_text,
+    may_succeed_later,
+    read_fields,
+    read_problem,
+    read_retry_after,
+)
+from relay.client.expected_answers import EXPECTED
+from relay.client.http_client import HttpAnswer, exchange, open_http
 
 ANSWER_TIMEOUT_SECONDS = 15.0  # Relay answers within 5, if only with an error
 
 
 class ApiError(Exception):
-    """Relay refused a call; the message is Relay's. `status` is 0 if there was no answer."""
+    """A call failed. `status` is 0 if there was no answer.
+
+    The message is Relay's, or describes another program's answer; then `code` is empty.
+    """
 
     def __init__(
         self, message: str, *, status: int, code: str = "", retry_after: float | None = None
@@ -24,13 +34,17 @@ class ApiError(Exception):
         self.code = code
 
     @property
+    def is_of_relay(self) -> bool:
+        return bool(self.code)
+
+    @property
     def is_authorization_error(self) -> bool:
-        return self.status in (401, 403)
+        return self.is_of_relay and self.status in (401, 403)
 
     @property
     def is_temporary(self) -> bool:
         """Whether the same call may succeed later."""
-        return self.status in (0, 408, 429) or self.status >= 500
+        return self.status == 0 or may_succeed_later(self.status)
 
 
 class ApiClient:
@@ -51,18 +65,19 @@ class ApiClient:
         content = None if body is None else msgspec.json.encode(body)
         sent = {} if body is None else {"Content-Type": "application/json"}
         try:
-            answer = self._http.request(method, self.url + path, content=content, headers=sent)
+            request = self._http.build_request(
+                method, self.url + path, content=content, headers=sent
+            )
+            answer = exchange(self._http, request, self.url, ANSWER_TIMEOUT_SECONDS)
         except httpx.HTTPError as error:
             raise no_answer_error(self.url, error) from error
-        self._http.cookies.clear()  # the token alone identifies us
-        if not answer.is_success:
-            raise error_of_answer(answer)
-        if answer.status_code == 204:
+        expected = EXPECTED.get((method, path.partition("?")[0]))
+        if expected is None and answer.status == 204:
             return {}
-        try:
-            return msgspec.json.decode(answer.content, type=dict[str, Any])
-        except msgspec.MsgspecError:
-            raise ApiError(f"{self.url} is not a Relay: unexpected answer", status=200) from None
+        fields = None if expected is None else read_fields(answer, expected)
+        if fields is None:
+            raise error_of_answer(answer)
+        return fields
 
 
 def no_answer_error(url: str, error: httpx.HTTPError) -> ApiError:
@@ -70,12 +85,9 @@ def no_answer_error(url: str, error: httpx.HTTPError) -> ApiError:
     return ApiError(f"{url} does not answer ({words})", status=0)
 
 
-def error_of_answer(answer: httpx.Response) -> ApiError:
-    """The exception for an answer, with the code of its problem document."""
-    code = str(problem_of(answer).get("code", ""))
-    return ApiError(
-        problem_text(answer),
-        status=answer.status_code,
-        code=code,
-        retry_after=read_retry_after(answer),
-    )
+def error_of_answer(answer: HttpAnswer) -> ApiError:
+    """The exception for an answer that is not the wanted one: a refusal, or another program's."""
+    problem, retry_after = read_problem(answer), read_retry_after(answer)
+    if problem is None:
+        return ApiError(foreign_text(answer), status=answer.status, retry_after=retry_after)
+    return ApiError(str(problem), status=answer.status, code=problem.code, retry_after=retry_after)

@@ -170,8 +170,8 @@ class Client:
         if not self._outcome.delivered:
             if self._strict:
                 raise NotDelivered(self._outcome)
-            # the reason why the sender stopped has been reported already
-            self._tell(self._outcome.what if self._sender.stopped else str(self._outcome))
+            reported = self._sender.trouble_reported
+            self._tell(self._outcome.what if reported else str(self._outcome))
         return self._outcome
 
     def _end(self) -> None:

@@ -1,14 +1,25 @@
 """Posts events to Relay and interprets the answers."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import msgspec
 
+from relay.client.answers import (
+    AUTHORIZATION_CODES,
+    INVALID_EVENT_CODES,
+    Problem,
+    foreign_text,
+    may_succeed_later,
+    read_fields,
+    read_problem,
+    read_retry_after,
+)
 from relay.client.credentials import Credentials
-from relay.client.http_client import open_http
+from relay.client.expected_answers import BatchReceipt, EventReceipt
+from relay.client.http_client import HttpAnswer, exchange, open_http
 
 ANSWER_TIMEOUT_SECONDS = 10.0  # Relay answers within 5, if only with an error
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 15.0  # between attempts
@@ -28,22 +39,34 @@ class RetryLater(msgspec.Struct, frozen=True):
     retry_after: float | None = None
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """Relay refused the request: trying again does not help."""
+class NotRelay(msgspec.Struct, frozen=True):
+    """Another program answered. The events are not stored; a later attempt may reach Relay."""
 
     status: int
     why: str
 
     @property
+    def is_size_limit(self) -> bool:
+        """Whether smaller requests may get through: a proxy limits their size."""
+        return self.status == 413
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Relay refused the request: trying again does not help."""
+
+    code: str
+    why: str
+
+    @property
     def is_authorization_error(self) -> bool:
-        return self.status in (401, 403)
+        return self.code in AUTHORIZATION_CODES
 
     @property
     def is_event_error(self) -> bool:
-        return self.status in (400, 413, 422)
+        return self.code in INVALID_EVENT_CODES
 
 
-Answer = Stored | RetryLater | Refused
+Answer = Stored | RetryLater | NotRelay | Refused
 
 
 class EventPoster:
@@ -60,29 +83,48 @@ class EventPoster:
         self._http.close()
 
     def one(self, line: bytes) -> Answer:
-        return self._post(line, "application/json")
+        """Post one event. Its receipt has its `id`, `seq` and `duplicate`."""
+        answer = self._post(line, "application/json")
+        if not isinstance(answer, HttpAnswer):
+            return answer
+        receipt = read_fields(answer, EventReceipt)
+        return _interpret(answer) if receipt is None else Stored(receipt)
 
-    def many(self, lines: Iterable[bytes]) -> Answer:
-        return self._post(b"".join(lines), "application/x-ndjson")
+    def many(self, lines: Sequence[bytes]) -> Answer:
+        """Post a batch. Its receipt counts each line, as accepted or as a duplicate."""
+        answer = self._post(b"".join(lines), "application/x-ndjson")
+        if not isinstance(answer, HttpAnswer):
+            return answer
+        receipt = read_fields(answer, BatchReceipt)
+        if receipt is None or receipt["accepted"] + receipt["duplicates"] != len(lines):
+            return _interpret(answer)
+        return Stored(receipt)
 
-    def _post(self, body: bytes, content_type: str) -> Answer:
-        url = f"{self._credentials.url}/api/webhook/cli"
+    def _post(self, body: bytes, content_type: str) -> HttpAnswer | RetryLater | NotRelay | Refused:
+        url = self._credentials.url
+        headers = {"Content-Type": content_type}
         try:
-            response = self._http.post(url, content=body, headers={"Content-Type": content_type})
-        except httpx.TransportError as error:
-            return RetryLater(f"{self._credentials.url} does not answer ({_error_text(error)})")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Refused(0, f"{self._credentials.url}: {_error_text(error)}")
-        if response.status_code == 200:
-            try:
-                return Stored(msgspec.json.decode(response.content, type=dict[str, Any]))
-            except msgspec.MsgspecError:
-                return Refused(200, f"{self._credentials.url} is not a Relay: unexpected answer")
-        if response.status_code in (408, 429) or response.status_code >= 500:
-            return RetryLater(
-                f"Relay answered: {problem_text(response)}", read_retry_after(response)
+            request = self._http.build_request(
+                "POST", f"{url}/api/webhook/cli", content=body, headers=headers
             )
-        return Refused(response.status_code, _advice(response))
+            return exchange(self._http, request, url, ANSWER_TIMEOUT_SECONDS)
+        except httpx.TransportError as error:
+            return RetryLater(f"{url} does not answer ({_error_text(error)})")
+        except httpx.HTTPError as error:
+            return NotRelay(0, f"{url} is not a Relay ({_error_text(error)})")
+        except httpx.InvalidURL as error:
+            return Refused("invalid_url", f"{url}: {_error_text(error)}")
+
+
+def _interpret(answer: HttpAnswer) -> RetryLater | NotRelay | Refused:
+    """What an answer means that is not a receipt."""
+    problem = read_problem(answer)
+    if may_succeed_later(answer.status):
+        why = foreign_text(answer) if problem is None else f"Relay answered: {problem}"
+        return RetryLater(why, read_retry_after(answer))
+    if problem is None:
+        return NotRelay(answer.status, foreign_text(answer))
+    return Refused(problem.code, _advice(problem))
 
 
 def pause_before(attempt: int, retry_after: float | None) -> float:
@@ -96,47 +138,17 @@ def pause_before(attempt: int, retry_after: float | None) -> float:
     ) * random.uniform(0.5, 1.0)
 
 
-def read_retry_after(response: httpx.Response) -> float | None:
-    try:
-        return max(0.0, float(response.headers["Retry-After"]))
-    except (KeyError, ValueError):
-        return None  # missing, or a date: the default pauses apply
-
-
-def problem_text(response: httpx.Response) -> str:
-    """The text of a problem document, or the status if there is none."""
-    problem = problem_of(response)
-    status = f"{response.status_code} {response.reason_phrase}".strip()
-    detail = problem.get("detail") or problem.get("title") or status
-    errors = problem.get("errors")
-    named = [
-        f"{error.get('where')}: {error.get('message')}"
-        for error in (errors if isinstance(errors, list) else [])[:5]
-        if isinstance(error, dict)
-    ]
-    return " ".join([str(detail), *filter(None, ["; ".join(named)])])
-
-
-def problem_of(response: httpx.Response) -> dict[str, Any]:
-    """The problem document of an answer (RFC 9457); empty if there is none."""
-    try:
-        return msgspec.json.decode(response.content, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return {}
-
-
-def _advice(response: httpx.Response) -> str:
+def _advice(problem: Problem) -> str:
     """What was refused, and what to do."""
-    status, why = response.status_code, problem_text(response)
-    if status == 401:
-        return f"Relay refused the token: {why} Run `relay login`, or set RELAY_TOKEN."
-    if problem_of(response).get("code") == "insufficient_scope":
+    if problem.code == "insufficient_scope":
         return "This token is watch-only. Use one that can publish."
-    if status == 403:
-        return f"Relay refused the token: {why}"
-    if status in (400, 413, 422):
-        return f"Relay refused this event: {why}"
-    return f"there is no Relay at this address: {why}"
+    if problem.status == 401:
+        return f"Relay refused the token: {problem} Run `relay login`, or set RELAY_TOKEN."
+    if problem.status == 403:
+        return f"Relay refused the token: {problem}"
+    if problem.code in INVALID_EVENT_CODES:
+        return f"Relay refused this event: {problem}"
+    return f"there is no Relay at this address: {problem}"
 
 
 def _error_text(error: Exception) -> str:

@@ -5,14 +5,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from relay.client.credentials import Credentials
 from relay.client.outbox import BATCH_BYTES, BATCH_LINES, Outbox
+from relay.client.splitting import post_in_parts
 from relay.client.spool import Owner, Spool, open_left_over
 
 if TYPE_CHECKING:
-    from relay.client.posting import EventPoster, Refused
+    from relay.client.posting import Answer, EventPoster, NotRelay, Refused, RetryLater
 
 THREAD_NAME = "relay-sender"  # its name
 LEFT_OVER_SECONDS = 2.0  # at the start, for events that earlier processes left over
@@ -38,12 +40,14 @@ class Sender:
         self._credentials = credentials
         self._tell = tell
         self._batch_lines = BATCH_LINES
+        self._request_bytes = BATCH_BYTES  # less after a proxy has refused a larger request
         self._left_over: Iterator[Spool] = iter(())
         self._current: Spool | None = None
         self._closing = threading.Event()
         self._deadline = float("inf")
         self.refused = 0
         self.trouble: str | None = None  # why the last attempt failed
+        self.trouble_reported = False  # whether `tell` was called with it
         self.stopped = False  # refused for good: the token or the address is wrong
         self._event_refusal_reported = False
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
@@ -106,20 +110,23 @@ class Sender:
         self, posting: "EventPoster", queue: EventQueue, max_attempts: int | None = None
     ) -> bool:
         """Send the next batch, with retries. Returns False if there is none or it was given up."""
-        from relay.client.posting import Refused, RetryLater, pause_before
+        from relay.client.posting import NotRelay, Refused, RetryLater, pause_before
 
         attempt = 0
-        while lines := queue.head(self._batch_lines, BATCH_BYTES):
-            answer = posting.many(lines)
-            if isinstance(answer, RetryLater):
-                self.trouble = answer.why
+        while lines := self._fit(queue.head(self._batch_lines, BATCH_BYTES)):
+            answer = self._post(posting, lines)
+            if isinstance(answer, NotRelay) and answer.is_size_limit and len(lines) > 1:
+                self._request_bytes = sum(map(len, lines)) // 2
+                continue
+            if isinstance(answer, RetryLater | NotRelay):
+                self._note_trouble(answer)
                 attempt += 1
                 if max_attempts is not None and attempt >= max_attempts:
                     return False
                 closing = self._closing.is_set()
-                if not self._sleep(
-                    pause_before(attempt - 1, answer.retry_after), answer.retry_after is None
-                ):
+                retry_after = answer.retry_after if isinstance(answer, RetryLater) else None
+                pause = pause_before(attempt - 1, retry_after)
+                if not self._sleep(pause, retry_after is None):
                     return False
                 if not closing and self._closing.is_set():
                     attempt = 0  # the last attempts begin with short pauses again
@@ -130,14 +137,36 @@ class Sender:
                 continue
             queue.drop(lines)
             self.trouble = None
+            self.trouble_reported = False
             self._batch_lines = min(BATCH_LINES, self._batch_lines * 2)
             return True
         return False
 
+    def _fit(self, lines: list[bytes]) -> list[bytes]:
+        """As many of the lines as fit into a request, at least one."""
+        sizes = accumulate(map(len, lines))
+        return lines[: max(1, sum(size <= self._request_bytes for size in sizes))]
+
+    def _post(self, posting: "EventPoster", lines: list[bytes]) -> "Answer":
+        """Post a batch. A single event that a proxy finds too large is posted in parts."""
+        answer = posting.many(lines)
+        if len(lines) == 1:
+            return post_in_parts(posting, lines[0], answer)
+        return answer
+
+    def _note_trouble(self, answer: "RetryLater | NotRelay") -> None:
+        """Remember why an attempt failed. Another program at the address is reported, once."""
+        from relay.client.posting import NotRelay
+
+        self.trouble = answer.why
+        if isinstance(answer, NotRelay) and not self.trouble_reported:
+            self.trouble_reported = True
+            self._tell(answer.why)
+
     def _handle_refusal(self, answer: "Refused", lines: list[bytes]) -> bool:
         """Handle a refusal: halve the batch, drop a single event, or stop for good."""
         if not answer.is_event_error:
-            self.stopped = True
+            self.stopped = self.trouble_reported = True
             self.trouble = answer.why
             self._tell(answer.why)
             return False

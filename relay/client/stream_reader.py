@@ -12,23 +12,41 @@ from typing import Any
 import httpx
 import msgspec
 
-from relay.client.api_client import ApiError, error_of_answer, no_answer_error
+from relay.client.api_client import (
+    ANSWER_TIMEOUT_SECONDS,
+    ApiError,
+    error_of_answer,
+    no_answer_error,
+)
 from relay.client.credentials import Credentials
-from relay.client.http_client import open_http
+from relay.client.http_client import open_http, read_answer
 from relay.client.posting import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 
 SILENCE_SECONDS = 45.0  # Relay sends a heartbeat every 15
 RECONNECT_JITTER_SECONDS = 1.0  # spreads the clients that reconnect after a restart
 MAX_BLOCK_BYTES = 2**20  # the largest event has a tenth of that
+EVENT_STREAM = "text/event-stream"
 FINAL_CLOSE_CODES = (4401, 4403)  # close codes after which this credential opens no stream
 
 
+class StreamEvent(msgspec.Struct, frozen=True):
+    """An event. Its payload is the JSON text as stored: any JSON, numbers of any size included."""
+
+    seq: int
+    event_type: str
+    ts: str
+    received_at: str
+    payload: msgspec.Raw
+    task_id: str | None = None
+
+
 class StreamMessage(msgspec.Struct, frozen=True):
-    """A message: an event, or a control message with its name. `raw` is its JSON."""
+    """A message: an event, or a control message with its name and fields. `raw` is its JSON."""
 
     raw: bytes
-    fields: dict[str, Any]
+    event: StreamEvent | None = None
     control: str = ""  # hello, gap, close
+    fields: dict[str, Any] = {}
 
 
 class ConnectionLost(msgspec.Struct, frozen=True):
@@ -60,7 +78,8 @@ class StreamReader:
     def read(self) -> Iterator[list[StreamMessage] | ConnectionLost]:
         """Yield messages that arrived together, and breaks, without end.
 
-        Raises `ApiError` if the stream is refused, or if the first connection fails.
+        Raises `ApiError` if Relay refuses the stream, or if another program than Relay answers
+        the first request. Later such an answer is a break: networks have login portals.
         """
         attempt = 0
         with open_http(self._credentials.url, self._credentials.token, self._silence) as http:
@@ -72,13 +91,11 @@ class StreamReader:
                         yield messages
                         lost = _find_close(messages) or lost
                 except httpx.HTTPError as error:
-                    if self.cursor is None:
-                        raise no_answer_error(self._credentials.url, error) from error
                     lost = ConnectionLost(
                         str(no_answer_error(self._credentials.url, error)), _pause(attempt)
                     )
                 except ApiError as error:
-                    if self.cursor is None or not error.is_temporary:
+                    if not error.is_temporary and (error.is_of_relay or self.cursor is None):
                         raise
                     lost = ConnectionLost(str(error), error.retry_after or _pause(attempt))
                 attempt += 1
@@ -87,19 +104,19 @@ class StreamReader:
                 time.sleep(lost.pause)
 
     def _connection(self, http: httpx.Client) -> Iterator[list[StreamMessage]]:
-        url = f"{self._credentials.url}/api/sse"
-        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+        url = self._credentials.url
+        headers = {"Accept": EVENT_STREAM, "Accept-Encoding": "identity"}
         headers |= {} if self.cursor is None else {"Last-Event-ID": self.cursor}
         query = self._start if self.cursor is None else {}
-        with http.stream("GET", url, params=query, headers=headers) as answer:
-            if answer.status_code != 200:
-                answer.read()
-                raise error_of_answer(answer)
+        with http.stream("GET", f"{url}/api/sse", params=query, headers=headers) as answer:
+            media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if answer.status_code != 200 or media_type != EVENT_STREAM:
+                raise error_of_answer(read_answer(answer, url, ANSWER_TIMEOUT_SECONDS))
             rest = b""
             for chunk in answer.iter_raw():
                 *blocks, rest = (rest + chunk).split(b"\n\n")
                 if len(rest) > MAX_BLOCK_BYTES:
-                    raise ApiError(f"{url} is not a stream of Relay", status=200)
+                    raise self._not_a_stream()
                 if messages := [
                     one for block in blocks if (one := self._decode(block)) is not None
                 ]:
@@ -113,11 +130,17 @@ class StreamReader:
             self.cursor = fields[b"id"].decode()
         if (raw := fields.get(b"data")) is None:
             return None
+        control = fields.get(b"event", b"").decode()
         try:
-            decoded = msgspec.json.decode(raw, type=dict[str, Any])
-        except msgspec.MsgspecError:
-            raise ApiError("unexpected data in the stream: is this a Relay?", status=200) from None
-        return StreamMessage(raw, decoded, fields.get(b"event", b"").decode())
+            if control:
+                decoded = msgspec.json.decode(raw, type=dict[str, Any])
+                return StreamMessage(raw, None, control, decoded)
+            return StreamMessage(raw, msgspec.json.decode(raw, type=StreamEvent))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise self._not_a_stream() from None
+
+    def _not_a_stream(self) -> ApiError:
+        return ApiError(f"{self._credentials.url}/api/sse is not a stream of Relay", status=200)
 
 
 def _find_close(messages: list[StreamMessage]) -> ConnectionLost | None:
@@ -126,7 +149,8 @@ def _find_close(messages: list[StreamMessage]) -> ConnectionLost | None:
         if one.control == "close":
             code, reason = one.fields.get("code"), one.fields.get("reason")
             if code in FINAL_CLOSE_CODES:
-                raise ApiError(f"Relay closed the stream: {reason} ({code}).", status=401)
+                text = f"Relay closed the stream: {reason} ({code})."
+                raise ApiError(text, status=401, code=str(reason))
             retry_after = (one.fields.get("retry_after_ms") or 0) / 1000
             return ConnectionLost(
                 f"Relay closed the stream: {reason}",

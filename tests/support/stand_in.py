@@ -11,7 +11,7 @@ from typing import Any, Self
 from tests.support.patience import PATIENCE
 
 TOKEN = "stand-in-token"
-Answer = tuple[int, dict[str, Any], dict[str, str]]
+Answer = tuple[int, dict[str, Any] | bytes, dict[str, str]]  # bytes: of another program
 
 
 class StandIn:
@@ -24,6 +24,7 @@ class StandIn:
         self.batches: list[int] = []
         self.script: deque[Answer] = deque()
         self.always: Answer | None = None
+        self.size_limit = 2**30  # bytes of a body that a proxy in front lets through
         self.refuses = ""  # an event that holds this is a bad line
         self.open = threading.Event()  # requests are answered while this is set
         self.open.set()
@@ -43,10 +44,12 @@ class StandIn:
                     self.close_connection = True
                     return  # it never came to be handled
                 status, answer, headers = outer.answer(body)
-                text = json.dumps(answer).encode()
+                text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                kind = "application/json" if status == 200 else "application/problem+json"
+                described = {"Content-Type": kind, "Content-Length": str(len(text))}
                 try:
                     self.send_response(status)
-                    for name, value in {**headers, "Content-Length": str(len(text))}.items():
+                    for name, value in {**described, **headers}.items():
                         self.send_header(name, value)
                     self.end_headers()
                     self.wfile.write(text)
@@ -85,13 +88,15 @@ class StandIn:
         lines = [json.loads(line) for line in body.splitlines()]
         with self._changed:
             self.requests += 1
+            if len(body) > self.size_limit:
+                return elsewhere(413)
             self._changed.notify_all()
             if self.script:
                 return self.script.popleft()
             if self.always is not None:
                 return self.always
             if self.refuses and self.refuses in body.decode():
-                return 422, {"code": "invalid", "detail": "Some lines are wrong."}, {}
+                return refusal(422, "invalid", "Some lines are wrong.")
             self.batches.append(len(lines))
             before = len(self.events)
             for line in lines:
@@ -125,5 +130,23 @@ class StandIn:
         return [line for text in texts for line in text.split("\n")]
 
 
+def refusal(status: int, code: str, detail: str, **headers: str) -> Answer:
+    """A problem document as Relay writes them."""
+    document = {
+        "type": f"urn:relay:problem:{code}",
+        "title": "Refused",
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": "9f76c2e77bae08ee",
+    }
+    return status, document, headers
+
+
 def busy(after: str = "0", status: int = 503) -> Answer:
-    return status, {"detail": "Too much is going on."}, {"Retry-After": after}
+    return refusal(status, "unavailable", "Too much is going on.", **{"Retry-After": after})
+
+
+def elsewhere(status: int, body: bytes = b"<html>blocked</html>", kind: str = "html") -> Answer:
+    """What another program answers: a proxy, a login portal, another service."""
+    return status, body, {"Content-Type": f"text/{kind}" if kind == "html" else kind}

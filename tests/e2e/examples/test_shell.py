@@ -11,7 +11,7 @@ import trio
 from tests.support.patience import PATIENCE
 from tests.support.programs import program
 from tests.support.recipes import EXAMPLES, Machine
-from tests.support.stand_in import TOKEN, StandIn, busy
+from tests.support.stand_in import TOKEN, StandIn, busy, refusal
 
 WATCHED = EXAMPLES / "shell" / "watched.sh"
 SHELLS = ["bash", "dash"]
@@ -99,7 +99,7 @@ async def test_a_retried_event_is_stored_once(tmp_path: Path) -> None:
 
 async def test_an_unreachable_relay_costs_one_line(tmp_path: Path) -> None:
     with StandIn() as away:
-        away.always = (401, {"detail": "Revoked."}, {})
+        away.always = refusal(401, "invalid_token", "Revoked.")
         done = await _sh(f'. "{WATCHED}"; watched echo hello', tmp_path, away.url)
     assert (done.returncode, done.stdout) == (0, b"hello\n")
     assert (

@@ -16,7 +16,7 @@ from relay.client.drafts import event
 from relay.client.outbox import PROGRESS_INTERVAL, Outbox
 from relay.client.spool import MAX_FILE_BYTES, Spool, spool_folder
 from tests.support.patience import PATIENCE
-from tests.support.stand_in import TOKEN, StandIn, busy
+from tests.support.stand_in import TOKEN, StandIn, busy, refusal
 
 HOUR = 3_600.0
 # In a program of its own: nothing is given up because the machine is slow.
@@ -71,11 +71,13 @@ def test_retry_after_is_honoured_and_order_kept(stand_in: StandIn) -> None:
     assert [event["event_type"] for event in stand_in.events] == ["task_started", "task_succeeded"]
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, "invalid_token"), (403, "forbidden"), (404, "not_found")]
+)
 def test_permanent_failures_are_reported_once_and_not_retried(
-    stand_in: StandIn, status: int
+    stand_in: StandIn, status: int, code: str
 ) -> None:
-    stand_in.always = status, {"detail": "The credential is revoked."}, {}
+    stand_in.always = refusal(status, code, "The credential is revoked.")
     producer = client(stand_in, told := list[str]())
     producer.log("first")
     stand_in.was_asked()

@@ -17,7 +17,7 @@ import trio
 from tests.support.commands import RELAY, environment
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_server import Relay, User, running_relay
-from tests.support.stand_in import TOKEN, StandIn, busy
+from tests.support.stand_in import TOKEN, StandIn, busy, refusal
 from tests.support.terminals import HEARS, Person, heard, piped, terminal
 
 Event = dict[str, Any]
@@ -396,7 +396,7 @@ async def test_an_unreachable_relay_does_not_affect_the_command(
     elif how == "busy":
         stand_in.always = busy("300", 429)
     elif how == "refusing":
-        stand_in.always = 401, {"detail": "The credential is revoked."}, {}
+        stand_in.always = refusal(401, "invalid_token", "The credential is revoked.")
     url = away if how == "nobody" else stand_in.url
     env = environment(RELAY_URL=url, RELAY_TOKEN=TOKEN)
     with trio.fail_after(PATIENCE):

@@ -1,0 +1,71 @@
+"""Posts an event in parts where a proxy limits the size of requests.
+
+The text of a log can be divided: its lines stay the same when they come as several events. Other
+events cannot, and are refused where even they are too large.
+"""
+
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
+
+import msgspec
+
+if TYPE_CHECKING:
+    from relay.client.posting import Answer, EventPoster
+
+SMALLEST_TEXT = 256  # characters of a log that are not divided further
+PARTS = UUID("6e6d4f2c-5d0b-5a8e-9c1f-0a4b7e2d3c18")  # the namespace of the ids of parts
+
+
+def post_in_parts(posting: "EventPoster", line: bytes, answer: "Answer") -> "Answer":
+    """The answer for an event whose posting had `answer`, or that of its parts if it is too large.
+
+    The parts are stored one after the other. Their ids depend on the event's alone, so that a part
+    that is sent again after a break is stored once.
+    """
+    from relay.client.posting import NotRelay, Refused, Stored
+
+    if not isinstance(answer, NotRelay) or not answer.is_size_limit:
+        return answer
+    halves = split_log(line)
+    if not halves:
+        return Refused("payload_too_large", f"an event of {len(line)} bytes: {answer.why}")
+    for half in halves:
+        answer = post_in_parts(posting, half, posting.many([half]))
+        if not isinstance(answer, Stored):
+            break
+    return answer
+
+
+def split_log(line: bytes) -> list[bytes]:
+    """Divide a log event at the newline nearest to the middle of its text, else in the middle.
+
+    Returns two lines, or nothing if the event is no log, or too short.
+    """
+    event = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    if msgspec.json.decode(event["event_type"]) != "log":
+        return []
+    try:
+        payload = msgspec.json.decode(event["payload"], type=dict[str, msgspec.Raw])
+        text = msgspec.json.decode(payload["message"], type=str)
+    except (msgspec.MsgspecError, KeyError):
+        return []  # its payload is not that of a log of lines
+    if len(text) < SMALLEST_TEXT:
+        return []
+    halves = []
+    for part, piece in enumerate(_divide(text)):
+        event_id = uuid5(PARTS, f"{msgspec.json.decode(event['event_id'])} {part}")
+        changed = {"event_id": str(event_id), "payload": {**payload, "message": piece}}
+        halves.append(msgspec.json.encode({**event, **changed}) + b"\n")
+    return halves
+
+
+def _divide(text: str) -> tuple[str, str]:
+    middle = len(text) // 2
+    places = (text.find("\n", middle), text.rfind("\n", 0, middle))
+    newlines = [place for place in places if place >= 0]
+    if not newlines:
+        return text[:middle], text[middle:]
+    cut = min(newlines, key=lambda place: abs(place - middle))
+    if len(text) - SMALLEST_TEXT // 4 < cut or cut < SMALLEST_TEXT // 4:
+        return text[:middle], text[middle:]  # a long line: its halves must become shorter
+    return text[:cut], text[cut + 1 :]

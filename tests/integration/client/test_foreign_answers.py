@@ -1,0 +1,97 @@
+"""A program that is not Relay answers: nothing counts as delivered, nothing is thrown away."""
+
+import pytest
+
+from relay.client import Client
+from relay.client.credentials import Credentials
+from relay.client.posting import EventPoster, NotRelay, RetryLater
+from tests.support.stand_in import TOKEN, Answer, StandIn, elsewhere
+
+JSON = "application/json"
+FOREIGN: dict[str, Answer] = {
+    "another service's success": elsewhere(200, b'{"status":"ok"}', JSON),
+    "a success that says ok": elsewhere(200, b'{"ok":true}', JSON),
+    "a page": elsewhere(200),
+    "no content": elsewhere(204, b""),
+    "a receipt for another number of events": elsewhere(
+        200, b'{"accepted":7,"duplicates":0,"first_seq":1,"last_seq":7,"ok":true}', JSON
+    ),
+    "a redirect": (302, b"", {"Location": "https://portal.test/login"}),
+    "a port for https": elsewhere(400),
+    "a proxy's login": elsewhere(401),
+    "a firewall": elsewhere(403),
+    "another website": elsewhere(404),
+    "another api": elsewhere(422, b'{"detail":[{"msg":"field required"}]}', JSON),
+    "a problem of another service": elsewhere(
+        422, b'{"type":"about:blank","status":422,"code":"E1"}', "application/problem+json"
+    ),
+}
+FOREIGN_NAMES = list(FOREIGN)
+
+
+@pytest.mark.parametrize("name", FOREIGN_NAMES)
+def test_events_are_kept_and_sent_when_relay_answers_again(stand_in: StandIn, name: str) -> None:
+    stand_in.always = FOREIGN[name]
+    reported: list[str] = []
+    with Client(stand_in.url, TOKEN, tell=reported.append) as producer:
+        producer.publish("task_started", {"title": "kept"}, "t")
+        stand_in.was_asked(2)
+        producer.publish("task_succeeded", {}, "t")
+        stand_in.always = None
+    assert [event["event_type"] for event in stand_in.events] == ["task_started", "task_succeeded"]
+    assert len(reported) == 1, reported
+    assert f"{stand_in.url} is not a Relay: it answered {FOREIGN[name][0]}" in reported[0]
+
+
+def test_what_is_not_delivered_by_the_end_is_on_disk(stand_in: StandIn) -> None:
+    stand_in.always = FOREIGN["another service's success"]
+    reported: list[str] = []
+    producer = Client(stand_in.url, TOKEN, tell=reported.append)
+    producer.publish("task_started", {"title": "kept"}, "t")
+    outcome = producer.close(0.5)
+    assert (outcome.kept, outcome.lost, outcome.refused) == (1, 0, 0)
+    assert [line.partition(":")[0] for line in reported[1:]] == [
+        "1 event not delivered yet, saved for the next run"
+    ]
+    stand_in.always = None
+    Client(stand_in.url, TOKEN).close()
+    assert [event["payload"] for event in stand_in.events] == [{"title": "kept"}]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
+def test_a_proxy_in_front_of_an_absent_relay_is_waited_out(stand_in: StandIn, status: int) -> None:
+    credentials = Credentials(stand_in.url, TOKEN)
+    stand_in.always = elsewhere(status)
+    with EventPoster(credentials) as posting:
+        answer = posting.many([b"{}\n"])
+        assert isinstance(answer, RetryLater)
+        assert "text/html" in answer.why
+        stand_in.always = elsewhere(404)
+        assert isinstance(posting.one(b"{}"), NotRelay)
+
+
+def test_a_proxys_size_limit_is_met_with_smaller_requests(stand_in: StandIn) -> None:
+    stand_in.size_limit = 20_000
+    lines = [f"line {number} of a build with much output" for number in range(4_000)]
+    reported: list[str] = []
+    with Client(stand_in.url, TOKEN, tell=reported.append) as producer:
+        producer.publish("task_started", {"title": "build"}, "t")
+        producer.log("\n".join(lines), "t")
+        producer.publish("task_succeeded", {}, "t")
+    assert stand_in.said() == lines
+    assert [event["event_type"] for event in stand_in.events if event["event_type"] != "log"] == [
+        "task_started",
+        "task_succeeded",
+    ]
+    assert reported == []
+
+
+def test_an_event_that_no_request_can_carry_holds_back_no_other(stand_in: StandIn) -> None:
+    stand_in.size_limit = 2_000
+    reported: list[str] = []
+    with Client(stand_in.url, TOKEN, tell=reported.append) as producer:
+        producer.publish("log", {"data": "x" * 5_000})
+        producer.publish("log", {"data": "small"})
+    assert [event["payload"] for event in stand_in.events] == [{"data": "small"}]
+    assert "raise its limit" in reported[0]
+    assert "1 event refused" in reported[1]

@@ -1,0 +1,137 @@
+"""Which answers are Relay's, and what an answer of another program says about itself."""
+
+import json
+from typing import Any
+
+import pytest
+
+from relay.client.answers import Problem, foreign_text, read_fields, read_problem, read_retry_after
+from relay.client.expected_answers import BatchReceipt, EventReceipt, Me, Page
+from relay.client.http_client import HttpAnswer
+
+PROBLEM = {
+    "type": "urn:relay:problem:invalid",
+    "title": "Invalid input",
+    "status": 422,
+    "detail": "Some fields are invalid.",
+    "code": "invalid",
+    "request_id": "r",
+    "errors": [{"where": "ts", "message": "is missing"}],
+}
+RECEIPT = {"accepted": 2, "duplicates": 0, "first_seq": 1, "last_seq": 2, "ok": True}
+
+
+def answer(status: int, body: object, kind: str = "application/problem+json") -> HttpAnswer:
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return HttpAnswer("http://relay.test", status, "Reason", {"content-type": kind}, text)
+
+
+def test_a_problem_document_of_relay_is_read_whole() -> None:
+    problem = read_problem(answer(422, PROBLEM))
+    assert problem is not None
+    assert (problem.code, str(problem)) == ("invalid", "Some fields are invalid. ts: is missing")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {
+            "code": "a_code_of_a_later_version",
+            "type": "urn:relay:problem:a_code_of_a_later_version",
+        },
+        {"type": "about:blank"},
+        {"errors": []},
+        {"later": "a field of a later version"},
+    ],
+)
+def test_older_and_later_problem_documents_count(changed: dict[str, Any]) -> None:
+    assert isinstance(read_problem(answer(422, {**PROBLEM, **changed})), Problem)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        answer(422, b"<html>422</html>", "text/html"),
+        answer(422, PROBLEM, "application/json"),
+        answer(400, PROBLEM),  # its status is another one
+        answer(422, {**PROBLEM, "code": "bad_things", "type": "https://example.com/bad"}),
+        answer(422, {"status": 422, "title": "of another service"}),
+        answer(422, {**PROBLEM, "errors": "many"}),
+        answer(422, [PROBLEM]),
+        answer(422, b""),
+        answer(422, b"\xff\xfe{}"),
+        answer(422, b"[" * 100_000),
+    ],
+)
+def test_refusals_of_other_programs_are_none_of_relay(foreign: HttpAnswer) -> None:
+    assert read_problem(foreign) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "expected", "is_relay"),
+    [
+        (RECEIPT, "application/json", BatchReceipt, True),
+        ({**RECEIPT, "first_seq": None}, "application/json; charset=utf-8", BatchReceipt, True),
+        ({**RECEIPT, "later": 1}, "application/json", BatchReceipt, True),
+        ({"status": "ok"}, "application/json", BatchReceipt, False),
+        ({"ok": True}, "application/json", BatchReceipt, False),
+        ({**RECEIPT, "accepted": "2"}, "application/json", BatchReceipt, False),
+        (RECEIPT, "text/html", BatchReceipt, False),
+        (RECEIPT, "", BatchReceipt, False),
+        (RECEIPT, "application/json", EventReceipt, False),
+        ({"id": "e", "seq": 1, "duplicate": False}, "application/json", EventReceipt, True),
+        ({"user_id": "u", "tokens": [1]}, "application/json", Me, False),
+        ({"user_id": "u", "tokens": []}, "application/json", Me, True),
+        (b"", "application/json", Me, False),
+        (b"null", "application/json", Me, False),
+    ],
+)
+def test_a_success_is_relays_if_it_has_the_expected_fields(
+    body: object, kind: str, expected: type, is_relay: bool
+) -> None:
+    assert (read_fields(answer(200, body, kind), expected) is not None) is is_relay
+
+
+def test_a_page_of_events_is_recognized_whatever_its_events_hold() -> None:
+    page = b'{"events":[{"payload":1e309}],"cursor":"c.1","oldest":1}'
+
+    assert read_fields(answer(200, page, "application/json"), Page) == {
+        "cursor": "c.1",
+        "oldest": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (200, "scheme, host and port"),
+        (400, "a port for https"),
+        (401, "A proxy asks for credentials"),
+        (403, "proxy or firewall"),
+        (404, "scheme, host and port"),
+        (407, "A proxy asks for credentials"),
+        (413, "limits the size of requests"),
+        (502, "while Relay is away"),
+    ],
+)
+def test_another_programs_answer_is_named_with_what_to_check(status: int, advice: str) -> None:
+    text = foreign_text(answer(status, b"<html>", "Text/HTML; charset=x"))
+    assert f"http://relay.test is not a Relay: it answered {status} Reason (text/html)." in text
+    assert advice in text
+
+
+def test_a_redirect_names_its_target() -> None:
+    moved = HttpAnswer("http://relay.test", 301, "", {"location": "https://relay.test/"}, b"")
+    assert foreign_text(moved) == (
+        "http://relay.test is not a Relay: it answered 301 (no Content-Type)."
+        " It redirects to https://relay.test/: use that address"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("2", 2.0), ("0.5", 0.5), ("-1", 0.0), ("soon", None), ("inf", None), ("nan", None)],
+)
+def test_retry_after_is_a_finite_number_of_seconds(value: str, seconds: float | None) -> None:
+    busy = HttpAnswer("http://relay.test", 503, "", {"retry-after": value}, b"")
+    assert read_retry_after(busy) == seconds
