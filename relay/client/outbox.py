@@ -38,6 +38,7 @@ class Outbox:
         self._progress_times: dict[str | None, float] = {}  # when a task's progress was last queued
         self._size = 0
         self._urgent = False
+        self._aside: list[bytes] = []  # too large for a proxy; they hold back no other
         self._gap = 0  # events lost since the last one that was queued
         self.kept_on_disk = 0
         self.lost = 0
@@ -126,6 +127,7 @@ class Outbox:
                 + len(self._sending)
                 + len(self._drafts)
                 + len(self._held_progress)
+                + len(self._aside)
             )
 
     @property
@@ -152,10 +154,11 @@ class Outbox:
     def wait_until_empty(self, seconds: float) -> bool:
         """Wait until all events are delivered; returns False after `seconds`."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: not (self._on_disk or self._sending or self._drafts or self._held_progress),
-                seconds,
-            )
+            return self._changed.wait_for(lambda: not (self._on_disk or self._in_memory), seconds)
+
+    @property
+    def _in_memory(self) -> bool:
+        return bool(self._sending or self._drafts or self._held_progress or self._aside)
 
     def _pause(self) -> float:
         """Seconds until an event is due."""
@@ -211,6 +214,14 @@ class Outbox:
                     self._size = sum(draft.size for draft in self._drafts)
             self._changed.notify_all()
 
+    def set_aside(self, line: bytes) -> None:
+        """Keep an event for the next run: a proxy refuses its size. Call `drop` for it, too."""
+        with self._changed:
+            if sum(map(len, self._aside)) + len(line) > MAX_MEMORY_BYTES:
+                self._count_lost()
+            else:
+                self._aside.append(line)
+
     def spill_old(self) -> None:
         """While Relay is away: move events to disk that are older than `SPILL_AFTER_SECONDS`."""
         with self._changed:
@@ -226,6 +237,8 @@ class Outbox:
         with self._changed:
             for task in list(self._held_progress):
                 self._queue_progress(task)
+            self._sending += self._aside
+            self._aside.clear()
             self._spill()
 
     def _spill(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from relay.client.credentials import Credentials
 from relay.client.outbox import BATCH_BYTES, BATCH_LINES, Outbox
-from relay.client.splitting import post_in_parts
+from relay.client.splitting import post_in_parts, split_log
 from relay.client.spool import Owner, Spool, open_left_over
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 THREAD_NAME = "relay-sender"  # its name
 LEFT_OVER_SECONDS = 2.0  # at the start, for events that earlier processes left over
 TICK_SECONDS = 0.5  # between two looks at left-over files and the deadline
+SMALL_REQUEST_BYTES = 2 * 2**10  # a proxy that refuses this refuses every request
 LOOK_INTERVAL = 0.05  # seconds between two looks at a deadline that may be moved forward
 
 Tell = Callable[[str], None]
@@ -118,6 +119,11 @@ class Sender:
             if isinstance(answer, NotRelay) and answer.is_size_limit and len(lines) > 1:
                 self._request_bytes = sum(map(len, lines)) // 2
                 continue
+            if isinstance(answer, NotRelay) and self._is_too_large(answer, lines):
+                self._note_trouble(answer)
+                self._outbox.set_aside(lines[0])
+                queue.drop(lines)
+                return True
             if isinstance(answer, RetryLater | NotRelay):
                 self._note_trouble(answer)
                 attempt += 1
@@ -153,6 +159,11 @@ class Sender:
         if len(lines) == 1:
             return post_in_parts(posting, lines[0], answer)
         return answer
+
+    def _is_too_large(self, answer: "NotRelay", lines: list[bytes]) -> bool:
+        """Whether an event cannot pass a proxy's size limit, while smaller ones may."""
+        (line,) = lines
+        return answer.is_size_limit and len(line) >= SMALL_REQUEST_BYTES and not split_log(line)
 
     def _note_trouble(self, answer: "RetryLater | NotRelay") -> None:
         """Remember why an attempt failed. Another program at the address is reported, once."""

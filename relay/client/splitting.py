@@ -1,7 +1,7 @@
 """Posts an event in parts where a proxy limits the size of requests.
 
 The text of a log can be divided: its lines stay the same when they come as several events. Other
-events cannot, and are refused where even they are too large.
+events cannot.
 """
 
 from typing import TYPE_CHECKING
@@ -17,19 +17,16 @@ PARTS = UUID("6e6d4f2c-5d0b-5a8e-9c1f-0a4b7e2d3c18")  # the namespace of the ids
 
 
 def post_in_parts(posting: "EventPoster", line: bytes, answer: "Answer") -> "Answer":
-    """The answer for an event whose posting had `answer`, or that of its parts if it is too large.
+    """The answer for an event whose posting had `answer`, or of its parts if it can be divided.
 
     The parts are stored one after the other. Their ids depend on the event's alone, so that a part
     that is sent again after a break is stored once.
     """
-    from relay.client.posting import NotRelay, Refused, Stored
+    from relay.client.posting import NotRelay, Stored
 
     if not isinstance(answer, NotRelay) or not answer.is_size_limit:
         return answer
-    halves = split_log(line)
-    if not halves:
-        return Refused("payload_too_large", f"an event of {len(line)} bytes: {answer.why}")
-    for half in halves:
+    for half in split_log(line):
         answer = post_in_parts(posting, half, posting.many([half]))
         if not isinstance(answer, Stored):
             break

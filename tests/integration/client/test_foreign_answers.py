@@ -86,12 +86,36 @@ def test_a_proxys_size_limit_is_met_with_smaller_requests(stand_in: StandIn) -> 
     assert reported == []
 
 
-def test_an_event_that_no_request_can_carry_holds_back_no_other(stand_in: StandIn) -> None:
-    stand_in.size_limit = 2_000
+def test_an_event_that_a_proxy_never_lets_through_is_kept_and_holds_back_no_other(
+    stand_in: StandIn,
+) -> None:
+    stand_in.size_limit = 3_000
     reported: list[str] = []
-    with Client(stand_in.url, TOKEN, tell=reported.append) as producer:
-        producer.publish("log", {"data": "x" * 5_000})
-        producer.publish("log", {"data": "small"})
-    assert [event["payload"] for event in stand_in.events] == [{"data": "small"}]
+    producer = Client(stand_in.url, TOKEN, tell=reported.append)
+    producer.publish("log", {"data": "x" * 5_000})
+    producer.publish("log", {"data": "small"})
+    stand_in.was_told("small")
+    outcome = producer.close()
+    assert (outcome.kept, outcome.lost, outcome.refused) == (1, 0, 0)
     assert "raise its limit" in reported[0]
-    assert "1 event refused" in reported[1]
+    assert "saved for the next run" in reported[-1]
+    stand_in.size_limit = 2**30
+    Client(stand_in.url, TOKEN).close()
+    assert [len(event["payload"]["data"]) for event in stand_in.events] == [5, 5_000]
+
+
+def test_a_proxy_that_refuses_every_size_loses_nothing_and_keeps_the_order(
+    stand_in: StandIn,
+) -> None:
+    stand_in.size_limit = 0
+    producer = Client(stand_in.url, TOKEN, tell=(reported := list[str]()).append)
+    producer.publish("task_started", {"title": "t"}, "t")
+    producer.log("\n".join(["a line"] * 1_000), "t")
+    producer.publish("task_succeeded", {}, "t")
+    stand_in.was_asked(3)
+    assert producer.close(0.2).kept >= 3
+    assert len(reported) == 2
+    stand_in.size_limit = 2**30
+    Client(stand_in.url, TOKEN).close()
+    types = [event["event_type"] for event in stand_in.events]
+    assert types == ["task_started", "log", "task_succeeded"]
