@@ -87,8 +87,8 @@ async def test_a_trim_reads_only_the_events_it_trims(relay: Relay, database_url:
         pages = [await pages_of_a_trim(database, user) for _ in range(38)]
     assert (await user.call("GET", "/api/events?limit=1")).json()["oldest"] == 19_001
     # from the sixth on a statement's plan stays; each call that walked over all before would
-    # read four pages more than the last
-    assert abs(pages[-1] - pages[10]) < 40, pages
+    # read four pages more than the last. It may read fewer: Postgres tidies pages that it visits.
+    assert pages[-1] - pages[10] < 40, pages
 
 
 async def test_an_event_id_is_known_for_a_day_even_after_its_event_was_trimmed(
