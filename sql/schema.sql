@@ -191,9 +191,41 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.count_active_tokens(of_user uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_user(of_user);
+    RETURN (
+        SELECT count(*) FROM tokens
+        WHERE user_id = of_user AND revoked_at IS NULL AND expires_at > now()
+    );
+END
+$$;
+
+CREATE FUNCTION public.count_live_sessions(of_user uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_user(of_user);
+    RETURN (
+        SELECT count(*) FROM sessions
+        WHERE user_id = of_user AND revoked_at IS NULL AND expires_at > now()
+    );
+END
+$$;
+
 CREATE FUNCTION public.event_bytes(payload text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (octet_length(payload) + 200);
+
+CREATE FUNCTION public.lock_user(of_user uuid) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+END
+$$;
 
 CREATE FUNCTION public.trim_stream(of_user uuid, most_events bigint, most_bytes bigint, before timestamp with time zone, batch integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -406,3 +438,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (3, 'links
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (4, 'append_requests', '87bc24feb273d55a1f5406e8e2e96460a3de39efad174f7ed943b2c3bf6e1806');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (5, 'append_event', '482ecf568ba39a5c0227c118d30c272058fa7498caa09e378fd85ada9cff1b60');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (6, 'trim_from_the_oldest', '0def775f3d6927a0a79848796085668d90c5f577902a0425484501160137de52');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (7, 'bounds_under_lock', 'e683e3ca16044874f6e6b09ae23c6fb97edd5d2612df35858cb4ba172fa09c4e');

@@ -24,10 +24,7 @@ async def insert_link(
         WITH kept AS (
             INSERT INTO links (link_hash, session_id, user_id, expires_at)
             SELECT $1, $2, $3, now() + $4 * interval '1 second'
-            WHERE $5 > (
-                SELECT count(*) FROM sessions
-                WHERE user_id = $3 AND revoked_at IS NULL AND expires_at > now()
-            )
+            WHERE $5 > count_live_sessions($3)
             ON CONFLICT (session_id) DO UPDATE
             SET link_hash = excluded.link_hash, expires_at = excluded.expires_at
             RETURNING user_id, session_id
@@ -69,24 +66,21 @@ async def spend_link(
     """Spend a link, which works once, and open a session; returns when that expires unless used.
 
     Returns None, and opens nothing, if the link is not valid, its session has ended, or the user
-    has `at_most` live sessions.
+    has `at_most` live sessions. The user is locked before the link, as in `insert_link`.
     """
     expires_at: datetime | None = await database.fetchval(
         """
-        WITH spent AS (
-            DELETE FROM links l USING sessions s
-            WHERE l.link_hash = $1 AND l.user_id = $2 AND l.expires_at > now()
+        WITH locked AS MATERIALIZED (
+            SELECT count_live_sessions($2) AS live
+        ), spent AS (
+            DELETE FROM links l USING sessions s, locked
+            WHERE locked.live < $5 AND l.link_hash = $1 AND l.user_id = $2 AND l.expires_at > now()
                 AND s.session_id = l.session_id
                 AND s.revoked_at IS NULL AND s.expires_at > now()
             RETURNING l.user_id
         ), opened AS (
             INSERT INTO sessions (session_id, user_id, expires_at)
             SELECT $3, spent.user_id, now() + $4 * interval '1 day' FROM spent
-            WHERE $5 > (
-                SELECT count(*) FROM sessions live
-                WHERE live.user_id = spent.user_id AND live.revoked_at IS NULL
-                    AND live.expires_at > now()
-            )
             RETURNING user_id, session_id, expires_at
         ), audited AS (
             INSERT INTO audit_log (user_id, action, subject)

@@ -38,16 +38,16 @@ async def insert_token(
     kid: str,
     at_most: int,
 ) -> bool:
-    """Store a new token. Returns False, and stores nothing, if the user has `at_most` already."""
+    """Store a new token. Returns False, and stores nothing, if the user has `at_most` already.
+
+    The user is locked meanwhile, so the bound holds for calls at the same moment.
+    """
     tag = await database.execute(
         """
         WITH kept AS (
             INSERT INTO tokens (token_id, user_id, name, scopes, expires_at, signed, kid)
             SELECT $1, $2, $3, $4, $5, $6, $7
-            WHERE $8 > (
-                SELECT count(*) FROM tokens
-                WHERE user_id = $2 AND revoked_at IS NULL AND expires_at > now()
-            )
+            WHERE $8 > count_active_tokens($2)
             RETURNING user_id, token_id
         )
         INSERT INTO audit_log (user_id, action, subject)
