@@ -14,6 +14,7 @@ from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Probl
 from relay.events import EVENT_TYPES
 from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD_BYTES, Envelope, decode
 from relay.ingest.structure import nests_too_deep
+from relay.ingest.text_encoding import foreign_encoding
 from relay.ingest.values import is_identifier, is_time
 
 _FIELDS = Envelope.__struct_fields__
@@ -23,6 +24,8 @@ _TOO_DEEP = FieldError("payload", f"is nested deeper than {MAX_NESTING} levels")
 
 def diagnose(body: bytes) -> Problem | None:
     """Return BadRequest (not JSON), Invalid (names each fault), PayloadTooLarge or None (valid)."""
+    if (encoding := foreign_encoding(body)) is not None:
+        return Invalid(f"The body is {encoding}. Send UTF-8.")
     if b"\0" in body:
         return Invalid("The body contains a raw NUL byte.")
     try:

@@ -17,6 +17,7 @@ from relay.events import NewEvent
 from relay.ingest.envelope import decode
 from relay.ingest.parsing import DECODE_ERRORS, exceeds_payload_limits, new_event, parse_event
 from relay.ingest.structure import has_doubled_fields, shortest_length
+from relay.ingest.text_encoding import foreign_encoding, without_bom
 from relay.ingest.values import are_identifiers, are_times
 
 MAX_BATCH_EVENTS = 1_000
@@ -38,6 +39,8 @@ async def parse_batch(
 ) -> list[NewEvent]:
     """Parse one JSON object a line, skipping blank lines; all events or none.
 
+    A byte order mark before the first line is passed over.
+
     With a `batch_id`, a line without an `event_id` gets one that is the same each time the batch
     is sent. Raises Invalid naming each bad line (`where` is `line 3: ts`), PayloadTooLarge,
     BadRequest.
@@ -49,9 +52,13 @@ async def parse_batch(
         raise PayloadTooLarge(f"A batch may contain at most {MAX_BATCH_EVENTS} events.")
     default_ids = repeat(None) if batch_id is None else _line_ids(batch_id, body)
     events = parse_lines(lines, received_at, default_ids)
-    if events is None:
-        raise await _diagnose_lines(body, received_at)
-    return events
+    if events is not None:
+        return events
+    if (rest := without_bom(body)) is not None:
+        return await parse_batch(rest, received_at, batch_id)
+    if (encoding := foreign_encoding(body)) is not None:
+        raise Invalid(f"Nothing was stored: the body is {encoding}. Send UTF-8.")
+    raise await _diagnose_lines(body, received_at)
 
 
 def parse_lines(
@@ -104,6 +111,9 @@ async def _diagnose_lines(body: bytes, received_at: datetime) -> Invalid:
     for index, (number, line) in enumerate(_number_lines(body), 1):
         if not index % LINES_PER_CHECKPOINT:
             await trio.lowlevel.checkpoint()
+        if without_bom(line) is not None:  # passed over before the first line only
+            errors.append(FieldError(f"line {number}", "starts with a byte order mark"))
+            continue
         try:
             parse_event(line, received_at)
         except Problem as problem:

@@ -14,6 +14,7 @@ from relay.events import NewEvent
 from relay.ingest.diagnosis import diagnose
 from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD_BYTES, Envelope, decode
 from relay.ingest.structure import has_doubled_fields, nests_too_deep, shortest_length
+from relay.ingest.text_encoding import without_bom
 from relay.ingest.values import is_identifier, is_time
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -24,12 +25,16 @@ _SHORT_PAYLOAD = 2 * MAX_NESTING  # characters; such a payload is neither too de
 def parse_event(body: bytes, received_at: datetime, default_id: str | None = None) -> NewEvent:
     """Parse one JSON object; `default_id` is the event's id if the body has none.
 
+    A byte order mark before it is passed over.
+
     Raises BadRequest (not JSON), Invalid (names each invalid field), PayloadTooLarge.
     """
     try:
         envelope = decode(body)
         payload = str(envelope.payload, "utf-8")
     except DECODE_ERRORS:
+        if (rest := without_bom(body)) is not None:
+            return parse_event(rest, received_at, default_id)
         raise _diagnose(body) from None
     event_id, task_id = envelope.event_id, envelope.task_id
     identifiers = [text for text in (event_id, task_id) if text is not UNSET]

@@ -14,6 +14,7 @@ from relay.errors import (
     UnsupportedMediaType,
     safe_name,
 )
+from relay.ingest.text_encoding import foreign_encoding, without_bom
 from relay.media_types import JSON
 from relay.web.request import HTTPRequest, Request
 
@@ -51,12 +52,21 @@ async def read_json(request: HTTPRequest, model: type[T], *, optional: bool = Fa
     if optional and not raw.strip():
         return msgspec.convert({}, model)
     media_type(request, JSON)
+    return _decode(raw, model)
+
+
+def _decode(raw: bytes, model: type[T]) -> T:
+    """Decode the JSON text, after a byte order mark if it has one. Raises BadRequest, Invalid."""
     try:
         raw.decode()
         return msgspec.json.decode(raw, type=model)
     except msgspec.ValidationError as error:
         raise Invalid(errors=[field_error(str(error))]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if (rest := without_bom(raw)) is not None:
+            return _decode(rest, model)
+        if (encoding := foreign_encoding(raw)) is not None:
+            raise BadRequest(f"The body is {encoding}. Send JSON in UTF-8.") from None
         raise BadRequest("The body is not JSON.") from None
 
 

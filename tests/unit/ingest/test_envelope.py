@@ -172,7 +172,9 @@ def test_any_broken_event_is_an_event_or_a_problem(places: list[tuple[int, bytes
         (event(b"'a'"), BadRequest),
         (event(b'"\n"'), BadRequest),
         (event(b'"a'), BadRequest),
-        (b"\xef\xbb\xbf" + event(b"{}"), BadRequest),  # RFC 8259 8.1: no byte order mark
+        (2 * b"\xef\xbb\xbf" + event(b"{}"), BadRequest),
+        (event(b"{}") + b"\xef\xbb\xbf", BadRequest),
+        (b"\xef\xbb\xbf", BadRequest),
         (event(b'"\0"'), Invalid),
         (event(b'"\xff"'), Invalid),
         (event(b'"\xed\xa0\x80"'), Invalid),  # a surrogate, encoded
@@ -191,6 +193,19 @@ def test_invalid_json_and_invalid_events_are_distinguished(
     with pytest.raises(problem) as refusal:
         parsed(body)
     assert type(refusal.value) is problem
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """RFC 8259, 8.1, allows it."""
+    assert parsed(b"\xef\xbb\xbf" + event(b'{"a":1}')).payload == '{"a":1}'
+    assert type(refused(b"\xef\xbb\xbf" + event(b"{}}"))) is BadRequest
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_another_encoding_is_named(encoding: str) -> None:
+    problem = refused(event(b"{}").decode().encode(encoding))
+    assert isinstance(problem, Invalid)
+    assert encoding[:6].upper() in problem.detail
 
 
 def test_a_surrogate_pair_is_accepted() -> None:

@@ -23,6 +23,25 @@ async def test_a_batch_is_its_lines_in_order_without_blank_ones() -> None:
     assert [one.payload for one in await parse_batch(body, NOW)] == ["1", "2", "[ 3]"]
 
 
+async def test_a_byte_order_mark_is_passed_over_before_the_first_line_only() -> None:
+    mark = b"\xef\xbb\xbf"
+    body = b"\n".join([mark + event(b"1"), event(b"2")])
+    assert [one.payload for one in await parse_batch(body, NOW)] == ["1", "2"]
+    with pytest.raises(Invalid) as refusal:
+        await parse_batch(b"\n".join([event(b"1"), mark + event(b"2")]), NOW)
+    (error,) = refusal.value.errors
+    assert (error.where, error.message) == ("line 2", "starts with a byte order mark")
+    with pytest.raises(BadRequest):
+        await parse_batch(mark, NOW)
+
+
+async def test_a_batch_in_another_encoding_is_named_once() -> None:
+    body = b"\n".join([event(b"1"), event(b"2")]).decode().encode("utf-16")
+    with pytest.raises(Invalid, match="UTF-16") as refusal:
+        await parse_batch(body, NOW)
+    assert refusal.value.errors == ()
+
+
 async def test_a_batch_names_each_bad_line_by_its_number() -> None:
     body = b"\n".join([event(b"1"), b"{}", b"", b"nonsense", event(b"2") + b"x", event(b"3")])
     with pytest.raises(Invalid) as refusal:
