@@ -22,7 +22,11 @@ MAX_LENGTH_DIGITS = 20
 """Digits of a Content-Length, leading zeros included: enough for 64 bits."""
 
 _TOKEN = rb"[!#-'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE = re.compile(rb"(%s) ([!-~]+) HTTP/([0-9]\.[0-9])(?=\r\n)" % _TOKEN)
+_REST_OF_LINE = rb" ([!-~]+) HTTP/([0-9]\.[0-9])(?=\r\n)"
+# Methods are case-sensitive (RFC 9110, 9.1), and all known ones are in capitals. Another spelling
+# would pass a proxy's rule on the method.
+_REQUEST_LINE = re.compile(rb"([!#-'*+\-.^_`|~0-9A-Z]+)" + _REST_OF_LINE)
+_LINE_OF_OTHER_METHOD = re.compile(_TOKEN + _REST_OF_LINE)
 TOKEN = re.compile(_TOKEN)
 # in place of the request line: llhttp refuses methods that it does not know
 _STAND_IN_LINE = b"POST / HTTP/1.1"
@@ -114,6 +118,8 @@ class _ParserCallbacks:
 def parse_head(raw: bytes) -> Head:
     """Parse a head, from the request line to the empty line. Raises Problem."""
     line = _REQUEST_LINE.match(raw)
+    if line is None and _LINE_OF_OTHER_METHOD.match(raw):
+        raise NotImplementedHere("Methods are case-sensitive: write the method in capitals.")
     if line is None:
         raise BadRequest("The request line is not `METHOD target HTTP/1.1`.")
     method, target, version = line.groups()

@@ -36,7 +36,7 @@ class Scopes:
         scope = self._scope(head)
         scope["type"] = "http"
         scope["asgi"] = {"spec_version": "2.1", "version": "3.0"}
-        scope["method"] = head.method.decode().upper()
+        scope["method"] = head.method.decode()
         scope["scheme"] = "https" if self._secure else "http"
         scope["extensions"] = {HANDLE_EXTENSION: handle}
         return scope

@@ -21,9 +21,11 @@ _ASCII_HEADERS = (
     *(b"host", b"connection", b"upgrade"),
     *(b"sec-websocket-protocol", b"sec-websocket-extensions"),
 )
-# RFC 3986, 3.2.2, and a port; with labels of at most 63 bytes, as the framework's router needs them
-_LABEL = rb"[0-9A-Za-z\-_~%!$&'()*+,;=:\[\]]"
-_HOST = re.compile(rb"(%b{1,63}\.)*%b{0,63}(:[0-9]*)?" % (_LABEL, _LABEL))
+# RFC 3986, 3.2.2: a name or an IP literal in brackets, and a port of digits. Labels have at most 63
+# bytes, as the framework's router needs them.
+_LABEL = rb"[0-9A-Za-z\-_~%!$&'()*+,;=]"
+_IP_LITERAL = rb"\[[0-9A-Za-z:.\-_~%!$&'()*+,;=]{1,63}\]"
+_HOST = re.compile(rb"((%b{1,63}\.)*%b{0,63}|%b)(:[0-9]*)?" % (_LABEL, _LABEL, _IP_LITERAL))
 _KEY = re.compile(rb"[0-9A-Za-z+/]{22}==")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 

@@ -250,14 +250,36 @@ async def test_responses_without_a_body_get_none(status: int) -> None:
     assert answer.count(b"HTTP/1.1 ") == 2
 
 
-@pytest.mark.parametrize("method", [b"HEAD", b"head"])  # the application is told HEAD for both
-async def test_head_is_get_without_the_body(method: bytes) -> None:
+async def test_head_is_get_without_the_body() -> None:
     async with serving(Echo()) as server:
-        said = post("Content-Length: 4", body=b"body").replace(b"POST", method)
+        said = post("Content-Length: 4", body=b"body").replace(b"POST", b"HEAD")
         answer = await server.ask(said + get("/", "Connection: close"))
     assert b"content-length: 4\r\n" in answer
     assert b"body" not in answer
     assert answer.count(b"HTTP/1.1 200 ") == 2
+
+
+@pytest.mark.parametrize("method", [b"get", b"Get", b"head", b"pOST", b"DELETe"])
+async def test_a_method_in_small_letters_is_not_implemented(method: bytes) -> None:
+    async with serving(Echo()) as server:
+        answer = await server.ask(get("/").replace(b"GET", method))
+    assert answer.startswith(b"HTTP/1.1 501 ")
+    assert b"case-sensitive" in answer
+
+
+HOSTS = {
+    **dict.fromkeys(["a", "a.b:80", "a:", "127.0.0.1:8000", "[::1]", "[::1]:8000", "a_b"], 200),
+    **dict.fromkeys(["a:x", "a:80x", "a:-1", "[::1", "::1]", "::1", "a]", "[a", "a[b]"], 400),
+    **dict.fromkeys(["[]", "[::1]x", "[::1]:x", "[::1]:8:8", "a:8:8", "a@b", "a/b"], 400),
+}
+
+
+@pytest.mark.parametrize(("host", "status"), HOSTS.items())
+async def test_a_host_has_brackets_in_pairs_and_a_port_of_digits(host: str, status: int) -> None:
+    async with serving(Echo()) as server:
+        said = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        answer = await server.ask(said.encode())
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
 
 
 BAD_STARTS: dict[str, dict[str, Any]] = {
