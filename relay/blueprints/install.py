@@ -17,7 +17,7 @@ from relay.web.static_files import CACHE_CONTROL, FILE_HEADER_NAMES, NOT_MODIFIE
 
 install = Blueprint("install", __name__)
 
-MEDIA_TYPE = "application/zip"
+MEDIA_TYPE = "application/octet-stream"  # as package indexes send wheels
 _WHEEL_NAME = wheel_name()
 _making = trio.CapacityLimiter(1)  # requests that come together wait for one wheel
 

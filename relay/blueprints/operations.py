@@ -13,7 +13,7 @@ from relay.db.migrate import MigrationError, applied_migrations, pending_migrati
 from relay.db.pool import StatementFailed
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
 from relay.observability import metrics
-from relay.web.answers import Answer, json_answer, text_answer
+from relay.web.answers import NO_STORE, Answer, add_vary, json_answer, text_answer
 from relay.web.auth import parse_bearer
 from relay.web.needs import NOTHING
 from relay.web.openapi.describe import Text, described
@@ -97,7 +97,10 @@ async def scrape(request: HTTPRequest) -> Answer:
     make, content_type = metrics.exposition(request.headers.get("Accept", ""))
     # in a thread: it takes some ten milliseconds
     text = await trio.to_thread.run_sync(make, limiter=_scrape_limiter)
-    return text_answer(text, content_type)
+    answer = text_answer(text, content_type)
+    answer.headers.append(NO_STORE)
+    add_vary(answer, "Accept")
+    return answer
 
 
 def _check_scraper(request: HTTPRequest) -> None:

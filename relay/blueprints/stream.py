@@ -34,6 +34,7 @@ from relay.web.rate_limits import (
     limited,
     limited_by_handler,
 )
+from relay.web.refused_streams import comes_back_by_itself, refused_stream_answer
 from relay.web.request import HTTPRequest, Request, WebSocketRequest
 from relay.web.routes import direct, needs
 
@@ -100,12 +101,13 @@ async def mint_ticket(request: HTTPRequest) -> Answer:
 async def list_events(request: HTTPRequest) -> Answer:
     """Read a page of stored events, from the oldest or from a cursor."""
     services, user_id = request.services, request.credential.user_id
-    limit = parse_count("limit", request.args.get("limit", str(MAX_PAGE_EVENTS)), MAX_PAGE_EVENTS)
+    limit = request.args.get("limit")
+    most = MAX_PAGE_EVENTS if limit is None else parse_count("limit", limit, MAX_PAGE_EVENTS)
     start = parse_start(request.args)
     head = await services.heads.head(user_id)
     while True:
         position = locate(start, head, default_oldest=True)
-        page = await services.publisher.journal.read(user_id, position.seq, limit, MAX_PAGE_BYTES)
+        page = await services.publisher.journal.read(user_id, position.seq, most, MAX_PAGE_BYTES)
         if page.head.epoch == head.epoch and page.head.oldest <= position.seq + 1:
             break
         head = page.head  # trimmed between the two queries, so the answer needs the gap
@@ -134,8 +136,22 @@ async def list_events(request: HTTPRequest) -> Answer:
 @limited_by_handler
 @needs(VIEWER)
 async def sse(request: HTTPRequest) -> Answer | None:
-    """Open the stream as server-sent events."""
+    """Open the stream as server-sent events.
+
+    A refusal with 429 or 503 is a 200 with `retry` and `event: close` for a client whose `Accept`
+    names `text/event-stream`: an EventSource reconnects after no other status.
+    """
     refuse_foreign_origin(request, for_stream=True)
+    try:
+        return await _open_sse(request)
+    except Problem as problem:
+        if request.started or not comes_back_by_itself(problem, request):
+            raise
+        return await refused_stream_answer(problem, request)
+
+
+async def _open_sse(request: HTTPRequest) -> Answer | None:
+    """Serve the stream until it ends. Raises like `_admit`, `Hub.admit` and `find_start`."""
     services = request.services
     credential, start = await _admit(request, request.headers.get("Last-Event-ID"))
     with services.hub.subscribe(credential.user_id, credential.id, request.address_block) as inbox:

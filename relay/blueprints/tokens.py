@@ -29,17 +29,28 @@ from relay.web.openapi.describe import Link, described
 from relay.web.rate_limits import TOKENS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
+from relay.web.visible_text import VISIBLE_TEXT_PATTERN, find_control
 
 tokens = Blueprint("tokens", __name__)
 
 DEFAULT_LIFETIME_SECONDS = 90 * 86_400  # seconds: a forgotten token expires within a quarter
 
 
+TokenName = Annotated[
+    str,
+    Meta(min_length=1, max_length=100, extra_json_schema={"pattern": VISIBLE_TEXT_PATTERN}),
+]
+Lifetime = Annotated[
+    int,
+    Meta(ge=1, le=MAX_LIFETIME_SECONDS, description="Seconds, written without a fraction."),
+]
+
+
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     """The new token's properties, all optional. `expires_in` is in seconds."""
 
-    name: Annotated[str, Meta(max_length=100, pattern=r"\A[^\x00-\x1f\x7f]+\Z")] | None = None
-    expires_in: Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)] | None = None
+    name: TokenName | None = None
+    expires_in: Lifetime | None = None
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=3)] | None = None
     signed: bool = False
 
@@ -99,6 +110,8 @@ class TooManyTokens(Problem):
 async def create_token(request: HTTPRequest) -> Answer:
     """Create a hook token for a producer."""
     wanted = await read_json(request, NewToken, optional=True)
+    if (control := find_control(wanted.name or "")) is not None:
+        raise Invalid(errors=[FieldError("name", f"contains the control character {control}")])
     services, user_id = request.services, request.credential.user_id
     keyring = services.credentials.keyring
     token_id = uuid4()

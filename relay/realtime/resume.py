@@ -1,9 +1,8 @@
 """Finds where a stream starts, from the reader's request and the stream's head. Pure."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from relay.errors import BadRequest
 from relay.events import Cursor, StreamHead
@@ -58,19 +57,28 @@ class Position:
         return "resumed" if self.resumed else "fresh"
 
 
-def parse_start(args: Mapping[str, str], last_event_id: str | None = None) -> Start:
+class Parameters(Protocol):
+    """The parameters of a query. `get` may raise BadRequest."""
+
+    def get(self, name: str, /) -> str | None:
+        """The parameter's value; None if it is not given."""
+        ...
+
+
+def parse_start(args: Parameters, last_event_id: str | None = None) -> Start:
     """Read the first of `Last-Event-ID`, `lastEventId=`, `after=`, `last=`.
 
-    An empty `Last-Event-ID` counts as absent, as in the HTML standard. Raises BadCursor for any
-    malformed cursor, even one that another overrides, and BadRequest for `last` with `after`.
+    An empty header `Last-Event-ID` counts as absent, as in the HTML standard. Raises BadCursor for
+    any malformed cursor, even one that another overrides, BadRequest for `last` with `after`, and
+    what `args.get` raises.
     """
     after, last = args.get("after"), args.get("last")
     if after is not None and last is not None:
         raise BadRequest("`last` and `after` exclude each other: send one of them.")
     starts = [
         Start(after=Cursor.parse(known))
-        for known in (last_event_id, args.get("lastEventId"))
-        if known
+        for known in (last_event_id or None, args.get("lastEventId"))
+        if known is not None
     ]
     if after is not None:
         oldest = after == "oldest"

@@ -6,7 +6,6 @@ ours from there.
 
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import parse_qsl
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import request, websocket
@@ -24,6 +23,7 @@ from relay.web.body import RequestBody
 from relay.web.body_budget import BodyBudget
 from relay.web.headers import RequestHeaders
 from relay.web.middleware.access_log import request_id
+from relay.web.query import QueryParameters
 
 REQUEST = "relay.request"  # the key of our request in the scope, while Quart handles it
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
@@ -49,7 +49,7 @@ class Request:
         self.headers = RequestHeaders(list(scope["headers"]))
         self.path_args: Mapping[str, str] = {}
         self.started = False  # whether the answer has begun
-        self._args: dict[str, str] | None = None
+        self._args: QueryParameters | None = None
         # after the lookup: the credential, or the problem with it
         self.found_credential: Credential | None = None
         self.credential_problem: Problem | None = None
@@ -71,12 +71,10 @@ class Request:
         return self.headers.joined(b"origin")
 
     @property
-    def args(self) -> Mapping[str, str]:
-        """The query parameters. Of repeated names the first counts."""
+    def args(self) -> QueryParameters:
+        """The query parameters."""
         if self._args is None:
-            query = self.scope["query_string"].decode("utf-8", "replace")
-            pairs = parse_qsl(query, keep_blank_values=True) if query else []
-            self._args = dict(reversed(pairs))
+            self._args = QueryParameters(self.scope["query_string"])
         return self._args
 
     @property

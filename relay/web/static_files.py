@@ -41,7 +41,8 @@ def file_answer(request: Request, file: File) -> Answer:
         (b"cache-control", CACHE_CONTROL),
         (b"etag", b'"%s"' % file.etag.encode()),
     ]
-    if parse_etags(request.headers.get("If-None-Match")).contains(file.etag):
+    # compared weakly (RFC 9110, 13.1.2): a proxy that compresses makes the ETag weak
+    if parse_etags(request.headers.get("If-None-Match")).contains_weak(file.etag):
         return Answer(304, headers, b"")
     headers.append((b"content-length", b"%d" % len(file.body)))
     return Answer(200, headers, file.body)

@@ -176,7 +176,7 @@ async def test_invalid_parameters_are_refused_with_400(relay: Relay) -> None:
         "%FF%FE",
     ]
     queries = [f"after={text}" for text in (*malformed, "")]
-    queries += [f"lastEventId={text}" for text in malformed]
+    queries += [f"lastEventId={text}" for text in (*malformed, "")]
     queries += [f"last={text}" for text in ("0", "-1", "1001", "x", "", "1.0", "1e2", "%D9%A1")]
     queries += [f"last=2&after={cursor}", "last=2&after=oldest"]
     for query in queries:

@@ -117,7 +117,10 @@ async def test_a_refused_method_gets_the_allowed_ones(relay: Relay) -> None:
     assert "PUT" not in allowed
 
 
-OTHER_SPELLINGS = ("//api/me", "/api//me", "///api/me", "/%2Fapi/me", "/api%2fme", "//relay/api/me")
+OTHER_SPELLINGS = (
+    *("//api/me", "/api//me", "///api/me", "/%2Fapi/me", "/api%2fme", "//relay/api/me"),
+    *("/%61pi/me", "/api/m%65", "/api/me%00", "/api/me%20", "/%6detrics", "/console/favicon%2esvg"),
+)
 
 
 @pytest.mark.parametrize("path", [*OTHER_SPELLINGS, "//evil.example/%2e%2e", "/x/../api/me"])
@@ -135,7 +138,8 @@ async def test_a_stream_path_has_one_spelling(relay: Relay) -> None:
     user = await relay.user()
     mine = f"Authorization: Bearer {user.session}"
     asked = [f"{name}: {value}" for name, value in HANDSHAKE.items()]
-    for target, given in (("//api/sse", ()), ("//api/rt", asked), ("/api%2Frt", asked)):
+    targets = (("//api/sse", ()), ("/api/ss%65", ()), ("//api/rt", asked), ("/api/%72t", asked))
+    for target, given in targets:
         async with raw_http(relay) as connection:
             await connection.send(head(target, mine, *given, method="GET"))
             check(await connection.answer("GET"), 404)

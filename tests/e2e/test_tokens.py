@@ -213,6 +213,32 @@ async def test_a_token_is_what_was_asked_for_or_refused(relay: Relay) -> None:
     assert (await user.call("POST", "/api/token", content=b"{")).status_code in (400, 415)
 
 
+@pytest.mark.parametrize(
+    "control",
+    [
+        *"\x00\t\n\x1b\x7f\x80\x85\x9b\x9d\x9f",
+        *"\u061c\u200e\u200f\u202a\u202e\u2066\u2069\u2028\u2029",
+    ],
+)
+async def test_a_name_has_no_character_that_a_terminal_obeys(relay: Relay, control: str) -> None:
+    user = await relay.user()
+    answer = await user.call("POST", "/api/token", json={"name": f"a{control}b"})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["where"], f"U+{ord(control):04X}" in error["message"]) == ("name", True)
+    assert control not in answer.text
+
+
+@pytest.mark.parametrize(
+    "name", ["é", "日本", "a b", "😀", "\u00a0", "\u200d", "a-b_c/d", "\ufffd"]
+)
+async def test_other_names_are_kept_as_given(relay: Relay, name: str) -> None:
+    user = await relay.user()
+    await user.token(name=name)
+    listed = (await user.call("GET", "/api/me")).json()["tokens"]
+    assert [token["name"] for token in listed] == [name]
+
+
 async def test_an_unstorable_name_is_a_client_error(relay: Relay) -> None:
     user = await relay.user()
     for name in ("a\x00b", "\x00"):

@@ -19,6 +19,7 @@ from relay.server.request_id import request_id_of
 # Keys of the scope.
 REQUEST_ID = "relay.request_id"
 QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set when the request is charged
+STATUS = "relay.status"  # what is counted and logged, if it is not the status on the wire
 ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -67,7 +68,7 @@ class AccessLog:
                     header,
                     *scope_dict.get(QUOTA, ()),
                 ]
-                status = message.get("status", 101)
+                status = scope_dict.get(STATUS) or message.get("status", 101)
                 counter, seconds = _series(_route(scope_dict), method, status)
                 counter.inc()
                 seconds.observe(time.perf_counter() - started)

@@ -35,7 +35,8 @@ DESCRIPTION = """\
 Durable, private event streams: webhooks in, WebSocket and SSE out.
 
 Every error is a problem document (RFC 9457); compare its `code`. Every answer has an
-`X-Request-ID`. `/asyncapi.json` describes the messages of the WebSocket and SSE streams."""
+`X-Request-ID`. A query parameter that is given twice or without a value is refused (400); unknown
+parameters are ignored. `/asyncapi.json` describes the messages of the WebSocket and SSE streams."""
 
 TAGS = {
     "users": "Users, their sessions, and links that sign in another device.",
@@ -187,8 +188,8 @@ class RouteProvider(OpenAPIProvider):
         self, status: int, kinds: Sequence[type[Problem]], call: Operation | None = None
     ) -> dict[str, Any]:
         shape = {
-            "status": {"const": status},
-            "code": {"enum": [kind.sent_code() for kind in kinds]},
+            "status": {"type": "integer", "enum": [status]},
+            "code": {"type": "string", "enum": [kind.sent_code() for kind in kinds]},
         }
         names = [REQUEST_ID]
         if status in (401, 403):
@@ -202,7 +203,12 @@ class RouteProvider(OpenAPIProvider):
             "headers": header_refs(*names),
             "content": {
                 MEDIA_TYPE: {
-                    "schema": {"allOf": [self._schemas.of(ProblemDocument), {"properties": shape}]},
+                    "schema": {
+                        "allOf": [
+                            self._schemas.of(ProblemDocument),
+                            {"type": "object", "properties": shape},
+                        ]
+                    },
                     "examples": {
                         kind.sent_code(): {"value": problem_example(kind)} for kind in kinds
                     },

@@ -50,9 +50,20 @@ def _convert(schema: Any) -> Any:
         plain["description"] = paragraphs(plain["description"])
     if isinstance(plain.get("pattern"), str):
         plain["pattern"] = re.sub(r"\\A", "^", re.sub(r"\\Z", "$", plain["pattern"]))
+    if "enum" in plain and "type" not in plain:
+        plain |= _type_of(plain["enum"])
     if "required" in plain and not plain["required"]:
         del plain["required"]
     return plain
+
+
+def _type_of(values: Any) -> dict[str, str]:
+    """The type of an enumeration's values: some generators do not derive it from them."""
+    if not isinstance(values, list):  # a property may have the name `enum`
+        return {}
+    if all(isinstance(value, str) for value in values):
+        return {"type": "string"}
+    return {"type": "integer"} if all(type(value) is int for value in values) else {}
 
 
 def json_of(value: Any) -> Any:

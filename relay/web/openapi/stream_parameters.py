@@ -11,7 +11,8 @@ from relay.web.openapi.describe import Parameter
 _CURSOR = r"[0-9A-Za-z_-]{1,64}\.(0|[1-9][0-9]{0,17})"
 
 AfterCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^(oldest|{_CURSOR})$"})]
-KnownCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR})?$"})]
+KnownCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_CURSOR}$"})]
+HeaderCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR})?$"})]
 Last = Annotated[int, Meta(ge=1, le=MAX_LAST)]
 
 AFTER = Parameter("after", AfterCursor, "A cursor, or `oldest`.", Examples.CURSOR)
@@ -26,8 +27,8 @@ LAST_EVENT_ID = Parameter(
 )
 LAST_EVENT_ID_HEADER = Parameter(
     "Last-Event-ID",
-    KnownCursor,
-    "A cursor, as EventSource sends it; takes precedence over all others.",
+    HeaderCursor,
+    "A cursor, as EventSource sends it; takes precedence over all others. Empty: not given.",
     Examples.CURSOR,
     "header",
 )
