@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,55 @@ async def test_command_hooks_report_the_session(machine: Machine, home: Path) ->
         told for _, told in acts if told is not None
     ]
     assert {event["task_id"] for event in events} == {SESSION}
+
+
+@pytest.fixture
+def bare(machine: Machine, home: Path) -> Path:
+    """A machine whose `python3` has the standard library and nothing else."""
+    machine.script("bin/python3", f'exec {sys.executable} -I -S "$@"')
+    return home
+
+
+async def test_command_hooks_need_the_standard_library_alone(machine: Machine, bare: Path) -> None:
+    command = handlers("settings.json")["Stop"]["command"]
+    for fields, _ in STORY:
+        done = await machine.run("sh", "-c", command, given=hook(fields))
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    events = await machine.told()
+    assert [(event["event_type"], event["payload"]) for event in events] == TOLD
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (hook(STORY[1][0]), b"nothing is published: no program `relay` can be run here\n"),
+        (b"", b"nothing is published: this is no hook (JSONDecodeError("),
+        (b"[]", b"nothing is published: this is no hook (AttributeError("),
+        (b"\xff", b"nothing is published: this is no hook (UnicodeDecodeError("),
+        (b"[" * 200_000, b"nothing is published: this is no hook (RecursionError("),
+        (b'{"hook_event_name": "Stop"}', b"nothing is published: this is no hook (KeyError("),
+        (b'{"hook_event_name": ["Stop"]}', b"nothing is published: this is no hook (TypeError("),
+        (b'{"hook_event_name": "New", "n": ' + b"9" * 5_000 + b"}", b""),
+    ],
+    ids=["no relay", "empty", "array", "bytes", "deep", "no session", "odd name", "huge number"],
+)
+async def test_a_command_hook_that_cannot_publish_is_one_line_and_exits_with_0(
+    machine: Machine, bare: Path, given: bytes, line: bytes
+) -> None:
+    (machine.home / "bin" / "relay").unlink()
+    command = handlers("settings.json")["Stop"]["command"]
+    done = await machine.run("sh", "-c", command, given=given)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.startswith(line)
+    assert done.stderr.count(b"\n") == (1 if line else 0)
+
+
+async def test_listening_without_the_package_is_one_line(machine: Machine, bare: Path) -> None:
+    hooks = bare / ".claude" / "relay_hook.py"
+    done = await machine.run("python3", hooks, "--listen", "0")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"--listen needs Relay's Python package")
+    assert done.stderr.count(b"\n") == 1
 
 
 async def test_http_hooks_report_the_session(machine: Machine, home: Path) -> None:
