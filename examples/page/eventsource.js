@@ -5,6 +5,9 @@ const KEY = 'relay session'; // in localStorage, which every script of this orig
 const LONGEST = 30_000; // ms between two attempts
 const byId = (id) => document.getElementById(id);
 
+/** A browser does not tell a page why a request failed: one that CORS refuses looks like a server that is away. */
+const unreachable = `${relay} does not list this page's origin (${location.origin}) in its setting CORS, or is away.`;
+
 let seen = 'oldest'; // where the next connection starts: after the last event that was shown
 let attempt = 0;
 
@@ -26,8 +29,8 @@ async function connect() {
   try {
     const query = new URLSearchParams({ after: seen, ticket: await freshTicket() });
     listen(new EventSource(`${relay}/api/sse?${query}`));
-  } catch {
-    again();
+  } catch (problem) {
+    again(problem instanceof TypeError ? unreachable : problem.message); // a TypeError: there is no answer to read
   }
 }
 
@@ -47,17 +50,22 @@ function listen(source) {
   });
   source.onmessage = ({ data, lastEventId }) => {
     const { event_type: type, task_id: task = '', payload } = JSON.parse(data);
-    show(`${type} ${task} ${JSON.stringify(payload)}`);
+    show(`${type} ${task} ${JSON.stringify(payload, marked)}`);
     seen = lastEventId;
   };
   source.onerror = () => {
     source.close(); // it would reconnect with the same URL and its used ticket
-    again();
+    again('');
   };
 }
 
-function again() {
-  byId('state').textContent = 'Waiting';
+/** JSON has numbers that JavaScript cannot hold: they are marked, and not shown as another number or as null. */
+function marked(_name, value) {
+  return typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER ? `≈ ${value}` : value;
+}
+
+function again(why) {
+  byId('state').textContent = why ? `Waiting: ${why}` : 'Waiting';
   attempt += 1;
   const longest = Math.min(LONGEST, 500 * 2 ** attempt);
   setTimeout(connect, longest * (0.5 + Math.random() / 2)); // so that not all pages reconnect at once

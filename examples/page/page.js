@@ -2,12 +2,19 @@
 
 // Never take this from the page's URL: a link could then load a script from any host.
 const relay = document.querySelector('meta[name=relay]').content;
-const { RelayStream } = await import(`${relay}/console/relay-stream.js`);
+
+const byId = (id) => document.getElementById(id);
+
+/** A browser does not tell a page why a request failed: one that CORS refuses looks like a server that is away. */
+const unreachable = `${relay} does not list this page's origin (${location.origin}) in its setting CORS, or is away.`;
+
+const { RelayStream } = await import(`${relay}/console/relay-stream.js`).catch((problem) => {
+  byId('state').textContent = `${unreachable} Reload this page to try again.`;
+  throw problem;
+});
 
 /** Where this page stores its session. Every script of this origin can read it, so load no others. */
 const KEY = 'relay session';
-
-const byId = (id) => document.getElementById(id);
 
 /** Calls the API. A refusal is thrown with Relay's own text. */
 async function call(method, path, token, body) {
@@ -29,14 +36,18 @@ async function getCredential({ expired }) {
 
 const stream = new RelayStream({ url: relay, getCredential, after: 'oldest' });
 
+/** JSON has numbers that JavaScript cannot hold: they are marked, and not shown as another number or as null. */
+const marked = (_name, value) => (typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER ? `≈ ${value}` : value);
+
 stream.addEventListener('state', ({ detail }) => {
-  byId('state').textContent = detail.state === 'live' ? 'Live' : `${detail.state} ${detail.reason ?? ''}`;
+  const lost = detail.state === 'waiting' && !detail.reason;
+  byId('state').textContent = detail.state === 'live' ? 'Live' : lost ? `Waiting: ${unreachable}` : `${detail.state} ${detail.reason ?? ''}`;
   byId('producer').disabled = localStorage.getItem(KEY) === null;
 });
 
 stream.addEventListener('event', ({ detail: event }) => {
   const item = document.createElement('li');
-  item.textContent = `${event.event_type} ${event.task_id ?? ''} ${JSON.stringify(event.payload)}`; // text, never HTML
+  item.textContent = `${event.event_type} ${event.task_id ?? ''} ${JSON.stringify(event.payload, marked)}`; // text, never HTML
   byId('events').append(item);
 });
 

@@ -11,7 +11,10 @@ export interface RelayEvent {
   ts: string;
   /** The server's clock. */
   received_at: string;
-  /** Whatever the producer sent. Treat it as hostile: never as HTML. */
+  /**
+   * Whatever the producer sent. Treat it as hostile: never as HTML. A number that JavaScript cannot
+   * hold is the nearest one that it can, or Infinity.
+   */
   payload: unknown;
 }
 

@@ -87,14 +87,42 @@ async def test_the_example_without_a_library_shows_each_event_once(
             assert await tab.run("document.querySelectorAll('li').length") == 1
 
 
+@pytest.mark.parametrize("page", ["index.html", "eventsource.html"])
 @pytest.mark.parametrize("cors", ["", "https://app.example.com"])
-async def test_the_example_page_gets_nothing_where_it_is_not_listed(
-    database_url: str, chromium: Chromium, cors: str
+async def test_an_example_page_that_is_not_listed_gets_nothing_and_shows_why(
+    database_url: str, chromium: Chromium, cors: str, page: str
 ) -> None:
     with elsewhere(EXAMPLE) as pages:
         async with running_relay(database_url, CORS=cors) as relay, chromium.profile() as profile:
             pages.written[ADDRESS.encode()] = relay.url.encode()
-            tab = await profile.open(pages.cross_site)
-            await tab.do(lambda page: page.wait_for_load_state("networkidle"))
+            tab = await profile.open(f"{pages.cross_site}/{page}")
+            await tab.shows(
+                f"{relay.url} does not list this page's origin ({pages.cross_site})"
+                " in its setting CORS, or is away."
+            )
             assert any("CORS policy" in complaint for complaint in tab.complaints)
-            assert await tab.run("document.getElementById('state').textContent") == "Connecting"
+            assert await tab.run(SESSION) is None
+            assert await faults(tab) == []
+
+
+@pytest.mark.parametrize("page", ["index.html", "eventsource.html"])
+async def test_an_example_page_shows_when_relay_is_away(
+    database_url: str, chromium: Chromium, page: str
+) -> None:
+    with elsewhere(EXAMPLE) as pages:
+        async with chromium.profile() as profile:
+            async with running_relay(database_url, CORS=pages.cross_site) as relay:
+                pages.written[ADDRESS.encode()] = relay.url.encode()
+                tab = await profile.open(f"{pages.cross_site}/{page}")
+                await tab.shows("Live")
+                hook = await hook_for(relay, await tab.run(SESSION))
+                numbers = '{"n": 1e309, "m": 9007199254740993}'
+                answer = await relay.http.post(
+                    "/api/webhook/cli",
+                    content='{"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": '
+                    f"{numbers}}}",
+                    headers={**bearer(hook), "Content-Type": "application/json"},
+                )
+                assert answer.status_code == 200
+                await tab.shows('{"n":"≈ Infinity","m":"≈ 9007199254740992"}')
+            await tab.shows("or is away.")
