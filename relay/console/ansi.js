@@ -1,4 +1,4 @@
-/** Terminal output as text: colours are kept, all other control sequences removed. Pure. */
+/** Terminal output as text: colours of letters and of what is behind them are kept, all other control sequences removed. Pure. */
 
 /** @typedef {{ text: string, classes: string }} Span */
 
@@ -19,7 +19,7 @@ export function plain(text) {
  * @param {string} message @returns {string[]}
  */
 export function splitLines(message) {
-  const lines = message.split(/\r?\n/);
+  const lines = message.split(/\r?\n|[\u2028\u2029]/);
   if (lines.length > 1 && lines.at(-1) === '') lines.pop();
   let open = '';
   return lines.map((line) => {
@@ -64,29 +64,50 @@ class Style {
   italic = false;
   underline = false;
   /** @type {number | null} */ colour = null; // 0–15
+  /** @type {number | null} */ background = null; // 0–15
+  inverse = false;
 
   /** @param {string} parameters */
   apply(parameters) {
-    const codes = parameters.split(/[;:]/).map(Number);
+    if (/[<=>?]/.test(parameters)) return; // a private sequence, which is no style
+    const codes = parameters.split(';');
     for (let at = 0; at < codes.length; at += 1) {
-      const code = codes[at];
-      if (code === 0) this.bold = this.dim = this.italic = this.underline = (this.colour = null) !== null;
-      else if (code === 1) this.bold = true;
-      else if (code === 2) this.dim = true;
-      else if (code === 3) this.italic = true;
-      else if (code === 4) this.underline = true;
-      else if (code === 22) this.bold = this.dim = false;
-      else if (code === 23) this.italic = false;
-      else if (code === 24) this.underline = false;
-      else if (code >= 30 && code <= 37) this.colour = code - 30;
-      else if (code >= 90 && code <= 97) this.colour = code - 82;
-      else if (code === 39) this.colour = null;
+      const [code, ...parts] = codes[at].split(':').map(Number);
+      if (parts.length > 0) this.#set(code, parts); // 4:3, 38:5:9, 48:2::255:0:0
       else if (code === 38 || code === 48) {
-        const indexed = codes[at + 1] === 5;
-        if (code === 38) this.colour = indexed && codes[at + 2] < 16 ? codes[at + 2] : null;
-        at += indexed ? 2 : 4;
-      }
+        const more = codes.slice(at + 1, at + 3).map(Number);
+        this.#set(code, more);
+        at += more[0] === 5 ? 2 : 4;
+      } else this.#switch(code);
     }
+  }
+
+  /** @param {number} code */
+  #switch(code) {
+    if (code === 0) Object.assign(this, new Style());
+    else if (code === 1) this.bold = true;
+    else if (code === 2) this.dim = true;
+    else if (code === 3) this.italic = true;
+    else if (code === 4) this.underline = true;
+    else if (code === 7) this.inverse = true;
+    else if (code === 22) this.bold = this.dim = false;
+    else if (code === 23) this.italic = false;
+    else if (code === 24) this.underline = false;
+    else if (code === 27) this.inverse = false;
+    else if (code >= 30 && code <= 37) this.colour = code - 30;
+    else if (code === 39) this.colour = null;
+    else if (code >= 40 && code <= 47) this.background = code - 40;
+    else if (code === 49) this.background = null;
+    else if (code >= 90 && code <= 97) this.colour = code - 82;
+    else if (code >= 100 && code <= 107) this.background = code - 92;
+  }
+
+  /** A code with parts: a kind of underline, or one of many colours. @param {number} code @param {number[]} parts */
+  #set(code, [kind, index]) {
+    if (code === 4) this.underline = kind !== 0;
+    const colour = kind === 5 && index >= 0 && index < 16 ? index : null;
+    if (code === 38) this.colour = colour;
+    else if (code === 48) this.background = colour;
   }
 
   get classes() {
@@ -95,13 +116,16 @@ class Style {
     if (this.dim) names.push('dim');
     if (this.italic) names.push('italic');
     if (this.underline) names.push('underline');
-    if (this.colour !== null) names.push(`c${this.colour}`);
+    if (this.inverse) names.push(`b${this.colour ?? 'i'}`); // the colours change places
+    else if (this.background !== null) names.push(`b${this.background}`);
+    else if (this.colour !== null) names.push(`c${this.colour}`);
     return names.join(' ');
   }
 
   get codes() {
-    const codes = [this.bold && 1, this.dim && 2, this.italic && 3, this.underline && 4].filter(Boolean);
+    const codes = [this.bold && 1, this.dim && 2, this.italic && 3, this.underline && 4, this.inverse && 7].filter(Boolean);
     if (this.colour !== null) codes.push(this.colour < 8 ? 30 + this.colour : 82 + this.colour);
+    if (this.background !== null) codes.push(this.background < 8 ? 40 + this.background : 92 + this.background);
     return codes.length ? `${ESC}[${codes.join(';')}m` : '';
   }
 }

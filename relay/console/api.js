@@ -44,12 +44,16 @@ export async function call(method, path, { body, ndjson, token, signal, keepaliv
 /** @typedef {{ token_id: string, name: string | null, scopes: string[], created_at: string, expires_at: string, last_used_at: string | null }} TokenInfo */
 /** @typedef {{ user_id: string, cursor: string, connections: number, tokens: TokenInfo[] }} Me */
 /** @typedef {{ token: string, token_id: string }} MadeToken */
+/** @typedef {{ link: string, expires_in: number, qr: string }} NewLink */
 
 /** @returns {Promise<Me>} */
 export const getMe = () => call('GET', 'api/me');
 
 /** @param {{ name?: string, expires_in?: number, scopes?: string[] }} wanted @returns {Promise<MadeToken>} */
 export const makeToken = (wanted) => call('POST', 'api/token', { body: wanted });
+
+/** A one-time link to this stream; it replaces an earlier one. @returns {Promise<NewLink>} */
+export const makeLink = () => call('POST', 'api/session/link');
 
 /** @param {string} token_id */
 export const revokeToken = (token_id) => call('POST', 'api/token/revoke', { body: { token_id } });

@@ -11,7 +11,7 @@ import { StatusBar } from './status-bar.js';
 import { TaskCards } from './task-cards.js';
 import { TaskModel } from './tasks.js';
 import { TokensDialog } from './tokens.js';
-import { installWelcome, keepGuide } from './welcome.js';
+import { installWelcome, keepGuide, recallTokens, tickSteps } from './welcome.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
 
@@ -38,11 +38,22 @@ function pickTask(key) {
   if (key !== null) showView('log');
 }
 
-/** @param {CustomEvent<RelayEvent>} event */
+/** One event that this page cannot show does not hide the next one. @param {CustomEvent<RelayEvent>} event */
 function onEvent({ detail: event }) {
+  try {
+    show(event);
+  } catch (problem) {
+    pane.store.note(`Event ${event.seq} cannot be shown (${problem}).`);
+    pane.refresh();
+  }
+}
+
+/** @param {RelayEvent} event */
+function show(event) {
   const { task, ended } = tasks.apply(event);
   pane.store.add(event, task);
   pane.refresh();
+  tickSteps(event.task_id);
   bar.count();
   if (ended && task !== null && event.seq > seqAtLoad) {
     notifier.ended(task);
@@ -158,7 +169,7 @@ async function main() {
   installWelcome(showProblem);
   installDemo();
   byId('open-tokens').addEventListener('click', () => tokens.open());
-  byId('open-device').append(icon('device'));
+  byId('open-device').prepend(icon('device'));
   byId('open-device').addEventListener('click', () => device.open());
   openPastedLinks();
   byId('clear-finished').addEventListener('click', clearFinished);
@@ -167,13 +178,14 @@ async function main() {
   pane.onPick(pickTask);
   bar.tick(null, 1);
 
-  const me = await openSession();
+  const me = await openSession(showProblem);
   for (const id of ['demo', 'open-tokens', 'open-device']) byId(id).removeAttribute('disabled');
   restoreCleared(me);
   const head = parseCursor(me.cursor) ?? { epoch: '', seq: 0 };
   seqAtLoad = head.seq;
   if (head.seq > 0) showBoard();
   else byId('welcome').hidden = false;
+  recallTokens(me.tokens);
 
   stream = new RelayStream({ after: `${head.epoch}.${Math.max(0, head.seq - HISTORY)}`, share: `console ${me.user_id}` });
   stream.addEventListener('event', onEvent);

@@ -1,22 +1,18 @@
 /** The log on screen: only the visible rows are in the document, whatever the number of lines. */
 
-import { plain, spans } from './ansi.js';
+import { plain } from './ansi.js';
 import { byId, el, setText } from './dom.js';
+import { fillRow, newRow } from './log-row.js';
 import { LogStore } from './log-store.js';
 import { copyText } from './ready-lines.js';
 
 /** @typedef {import('./log-store.js').Line} Line */
 /** @typedef {import('./log-store.js').Kind} Kind */
 /** @typedef {import('./tasks.js').Task} Task */
-/**
- * What a row shows, kept so that the document is changed only where needed and never read.
- * @typedef {{ item: HTMLElement, time: HTMLElement, title: HTMLElement, words: HTMLElement, line: Line | null, drawn: string, y: number, look: string }} Row
- */
+/** @typedef {import('./log-row.js').Row} Row */
 
 const OVERSCAN = 8; // rows beyond each edge, so that fast scrolling shows no empty space
 const MIN_REDRAW_MS = 45; // between two redraws of a flood: keeps the page responsive, and faster is no easier to read
-const MAX_DRAWN_CHARS = 2_000; // of a line; the rest can be copied, but is not drawn
-const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
 export class LogPane {
   store = new LogStore();
@@ -162,6 +158,7 @@ export class LogPane {
   #unfold(target) {
     const row = this.#rows.find(({ item }) => item.contains(target));
     if (!row || !getSelection()?.isCollapsed) return; // text is being selected
+    if (target instanceof Element && target.closest('a')) return;
     if (row.line === this.#unfolded) return this.#fold();
     const wide = row.item.offsetWidth > this.#scroller.clientWidth;
     this.#unfolded = wide ? row.line : null;
@@ -199,6 +196,7 @@ export class LogPane {
     }
     this.#place(lines);
     this.#showNewer(lines.length);
+    setText(byId('found'), this.store.pattern === null ? '' : `${lines.length.toLocaleString()} ${lines.length === 1 ? 'line' : 'lines'}`);
     this.#showEmpty(lines.length);
   }
 
@@ -213,44 +211,12 @@ export class LogPane {
         row.item.hidden = true;
         continue;
       }
-      // the title is shown where a block of a task's lines begins, and at the top
-      const named = index <= firstVisible || lines[index].key !== lines[index - 1].key;
-      this.#fill(row, lines[index], index * this.#rowHeight, named);
+      const line = lines[index];
+      fillRow(row, index * this.#rowHeight, {
+        line, before: lines[index - 1], top: index <= firstVisible, unfolded: line === this.#unfolded,
+        pattern: this.store.pattern, version: this.#version,
+      });
     }
-  }
-
-  /** @param {Row} row @param {Line} line @param {number} y @param {boolean} named */
-  #fill(row, line, y, named) {
-    const drawn = `${line.id} ${this.#version}`;
-    const fresh = row.drawn !== drawn;
-    if (fresh) {
-      row.drawn = drawn;
-      row.line = line;
-      row.time.textContent = clock.format(line.at);
-      row.title.textContent = line.title;
-      row.title.className = `task-title hue-${line.hue}`;
-      row.words.replaceChildren(...this.#words(line));
-    }
-    const look = `row kind-${line.kind} tone-${line.tone || 'plain'}${named ? '' : ' again'}${line === this.#unfolded ? ' unfolded' : ''}`;
-    if (row.look !== look) {
-      row.look = look;
-      row.item.className = look;
-    }
-    if (row.y !== y) {
-      row.y = y;
-      row.item.style.transform = `translateY(${y}px)`;
-    }
-    row.item.hidden = false;
-  }
-
-  /** @param {Line} line @returns {Node[]} */
-  #words(line) {
-    const nodes = [];
-    for (const { text, classes } of spans(line.text.length > MAX_DRAWN_CHARS ? `${line.text.slice(0, MAX_DRAWN_CHARS)} …` : line.text)) {
-      const parts = this.store.pattern === null ? [text] : marked(text, this.store.pattern);
-      nodes.push(...(classes ? [el('span', { class: classes }, ...parts)] : parts.map((part) => (typeof part === 'string' ? document.createTextNode(part) : part))));
-    }
-    return nodes;
   }
 
   /** @param {number} count */
@@ -274,21 +240,4 @@ export class LogPane {
     button.textContent = done ? 'Copied' : 'Could not copy';
     setTimeout(() => { button.textContent = 'Copy'; }, 1_600);
   }
-}
-
-/** @returns {Row} */
-function newRow() {
-  const [time, title, words] = [el('time'), el('span', { class: 'task-title' }), el('span', { class: 'words' })];
-  return { item: el('div', { class: 'row', hidden: true }, time, title, words), time, title, words, line: null, drawn: '', y: -1, look: '' };
-}
-
-/** @param {string} text @param {RegExp} pattern @returns {(string | HTMLElement)[]} */
-function marked(text, pattern) {
-  const parts = [];
-  let from = 0;
-  for (const match of text.matchAll(pattern)) {
-    parts.push(text.slice(from, match.index), el('mark', { text: match[0] }));
-    from = match.index + match[0].length;
-  }
-  return [...parts, text.slice(from)];
 }

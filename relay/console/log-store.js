@@ -1,19 +1,17 @@
 /** The lines of the log, up to a limit, and those that pass the filter. Pure. */
 
-import { plain, splitLines } from './ansi.js';
-import { field, number } from './tasks.js';
+import { plain } from './ansi.js';
+import { eventLines } from './event-lines.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
 /** @typedef {import('./tasks.js').Task} Task */
-/** @typedef {'output' | 'milestone' | 'progress' | 'note'} Kind */
+/** @typedef {import('./event-lines.js').Kind} Kind */
 /** @typedef {{ id: number, at: number, kind: Kind, tone: string, key: string, title: string, hue: number, text: string }} Line */
 /** @typedef {{ key: string | null, kinds: Set<Kind>, query: string }} Filter */
 
 const MAX_LINES = 50_000;
 const MAX_CHARS = 32 * 2 ** 20; // what a browser tab on a phone has room for
 const SLACK = 5_000; // lines removed at a time, so that the array is rarely moved
-
-const TONES = { task_started: 'started', task_succeeded: 'succeeded', task_failed: 'failed' };
 
 export class LogStore {
   /** @type {Line[]} */ lines = [];
@@ -34,7 +32,7 @@ export class LogStore {
     const key = task?.key ?? '';
     const title = task?.title ?? '';
     const hue = task?.hue ?? 0;
-    const { kind, tone, lines } = describe(event);
+    const { kind, tone, lines } = eventLines(event);
     for (const line of lines) this.#push({ id: this.#nextId++, at, kind, tone, key, title, hue, text: line });
   }
 
@@ -90,31 +88,4 @@ export class LogStore {
     if (this.pattern === null) return true;
     return plain(line.text).search(this.pattern) !== -1; // unlike test, search does not change lastIndex
   }
-}
-
-/** What an event looks like in a log. @param {RelayEvent} event @returns {{ kind: Kind, tone: string, lines: string[] }} */
-function describe({ event_type: type, payload }) {
-  const message = field(payload, 'message');
-  const words = typeof message === 'string' ? message : '';
-  if (type === 'log') {
-    const level = field(payload, 'level');
-    const text = words || (typeof payload === 'string' ? payload : JSON.stringify(payload));
-    return { kind: 'output', tone: typeof level === 'string' ? toneOf(level) : '', lines: splitLines(text) };
-  }
-  if (type === 'task_progress') {
-    const progress = number(payload, 'progress');
-    const percent = progress === null ? '' : `${Math.round(progress * 100)} %`;
-    return { kind: 'progress', tone: 'progress', lines: splitLines([percent, words].filter(Boolean).join('  ') || 'progress') };
-  }
-  const word = { task_started: 'started', task_succeeded: 'succeeded', task_failed: 'failed' }[type] ?? type;
-  const code = number(payload, 'exit_code');
-  const facts = [word, code === null ? '' : `exit ${code}`, words].filter(Boolean).join('  ');
-  return { kind: 'milestone', tone: TONES[/** @type {keyof typeof TONES} */ (type)] ?? '', lines: splitLines(facts) };
-}
-
-/** @param {string} level */
-function toneOf(level) {
-  if (/^(error|err|fatal|critical)$/i.test(level)) return 'error';
-  if (/^warn(ing)?$/i.test(level)) return 'warn';
-  return /^(debug|trace)$/i.test(level) ? 'debug' : '';
 }

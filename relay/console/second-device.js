@@ -1,10 +1,8 @@
 /** Connects a second device to the same stream: shows a one-time link, or opens one. */
 
-import { Problem, call } from './api.js';
+import { Problem, call, makeLink } from './api.js';
 import { byId, el, icon, setText } from './dom.js';
 import { copyText } from './ready-lines.js';
-
-/** @typedef {{ link: string, expires_in: number, qr: string }} NewLink */
 
 const LINK_FRAGMENT = '#link=';
 const SIGNED_IN = ['already_signed_in', 'already_somebody']; // the second is the code of older versions
@@ -46,8 +44,7 @@ export class SecondDevice {
     this.#forget();
     this.#again.hidden = this.#problem.hidden = true;
     try {
-      /** @type {NewLink} */
-      const made = await call('POST', 'api/session/link');
+      const made = await makeLink();
       if (!this.#dialog.open) return;
       this.#link = made.link;
       this.#endsAt = performance.now() + made.expires_in * 1000;

@@ -6,27 +6,53 @@ import { openLink, takeLinkCode } from './second-device.js';
 
 /** @typedef {import('./api.js').Me} Me */
 
-/** @returns {Promise<Me>} Resolves once this browser has a session; until then a notice shows why not. */
-export async function openSession() {
+/**
+ * Resolves once this browser has a session; until then a notice shows why not.
+ * @param {(message: string) => void} remark shows what is no obstacle
+ * @returns {Promise<Me>}
+ */
+export async function openSession(remark) {
   let code = takeLinkCode();
   for (let attempt = 1; ; attempt += 1) {
     try {
-      if (code) await openLink(code);
+      const gone = code ? await openUnlessGone(code) : '';
       code = '';
       await signIn();
       const me = await getMe();
       hideNotice();
       document.body.classList.remove('outside');
+      if (gone) remark(`${gone} This browser is connected already, and shows its stream.`);
       return me;
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       setText(byId('link-text'), 'Not connected');
       if (problem.code === 'link_gone' || problem.status === 422) code = ''; // the button continues without the link
       const wait = problem.retryAfter || Math.min(30, 2 ** Math.min(attempt, 5));
-      await notice(sentenceFor(problem, wait), [410, 422].includes(problem.status) ? 'Continue without it' : 'Try now', isPermanent(problem) ? null : wait);
+      await notice(sentenceFor(problem, wait), isGone(problem) ? 'Continue without it' : 'Try now', isPermanent(problem) ? null : wait);
     }
   }
 }
+
+/**
+ * Opens a link. A link that is gone stops only a browser that has no stream: often it is the one that used the link.
+ * @param {string} code @returns {Promise<string>} why the link was not opened, '' if it was. Raises Problem.
+ */
+async function openUnlessGone(code) {
+  try {
+    await openLink(code);
+    return '';
+  } catch (problem) {
+    if (!(problem instanceof Problem) || !isGone(problem)) throw problem;
+    const connected = await getMe().then(() => true, () => false);
+    if (!connected) throw problem;
+    return LINK_GONE;
+  }
+}
+
+const LINK_GONE = 'This link was used, was replaced by a newer one, or is older than five minutes.';
+
+/** @param {Problem} problem */
+const isGone = (problem) => problem.status === 410 || problem.status === 422;
 
 /** @param {Problem} problem */
 const isPermanent = (problem) => [400, 403, 410, 422].includes(problem.status);
@@ -34,7 +60,7 @@ const isPermanent = (problem) => [400, 403, 410, 422].includes(problem.status);
 /** @param {Problem} problem @param {number} wait */
 function sentenceFor(problem, wait) {
   if (problem.code === 'signup_closed') return 'Sign-up is closed on this Relay. Ask its operator to create a user for you.';
-  if (problem.status === 410 || problem.status === 422) return 'This link was used, was replaced by a newer one, or is older than five minutes. Create a new link on a device that is already connected.';
+  if (isGone(problem)) return `${LINK_GONE} Create a new link on a device that is already connected.`;
   if (problem.status === 403) return 'The address in your browser is not this Relay’s own address. Open this page at the address that the operator set as BASE_URL.';
   if (problem.status === 429) return `Too many new visitors from your network. Relay accepts the next one in ${wait} s.`;
   if (problem.status === 401) return 'Your browser is blocking the cookie that this page needs. Allow cookies for this address and try again.';

@@ -36,7 +36,7 @@ export class Notifier {
 
   /** @param {(message: string) => void} showProblem */
   constructor(showProblem) {
-    this.#button.append(icon('bell'));
+    this.#button.prepend(icon('bell'));
     this.#button.hidden = !('Notification' in window);
     this.#set(this.#button.hidden === false && Notification.permission === 'granted' && storedChoice() === 'on');
     this.#button.addEventListener('click', async () => {
@@ -80,7 +80,7 @@ function storedChoice() {
 /** The switch between light and dark. The choice is stored; theme.js applies it on the next load. */
 export function installThemeToggle() {
   const button = byId('theme');
-  button.append(icon('theme'));
+  button.prepend(icon('theme'));
   button.addEventListener('click', () => {
     const root = document.documentElement;
     const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;

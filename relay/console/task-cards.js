@@ -102,7 +102,7 @@ export class TaskCards {
     card.facts.hidden = card.facts.textContent === '';
 
     const line = /** @type {HTMLElement} */ (card.bar.parentElement);
-    line.hidden = state !== 'running' && !(state === 'failed' && progress !== null);
+    line.hidden = state !== 'running';
     card.bar.classList.toggle('unknown', progress === null);
     card.bar.setAttribute('aria-label', `Progress of ${task.title}`);
     if (progress === null) {
@@ -129,6 +129,7 @@ function facts(task, now) {
   const running = task.state === 'running';
   return [
     task.exitCode ? `exit ${task.exitCode}` : '',
+    task.state === 'failed' && task.progress !== null ? `at ${Math.floor(task.progress * 100)} %` : '',
     task.run > 1 ? `run ${task.run}` : '',
     !running ? ago((now - task.endedAt) / 1000) : silent > SILENT_AFTER ? `silent for ${duration(silent / 1000, true)}` : left(task, now),
   ].filter(Boolean).join(' · ');

@@ -1,12 +1,13 @@
 /** The tasks of a stream, from its events. Pure: no document, no clock. */
 
 import { plain } from './ansi.js';
+import { instant } from './times.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
 /** @typedef {'running' | 'succeeded' | 'failed'} TaskState */
 
 const MAX_TASKS = 200; // cards; beyond, the ended ones without news for longest are dropped
-const ENDINGS = { task_succeeded: 'succeeded', task_failed: 'failed' };
+const ENDINGS = new Map(/** @type {const} */ ([['task_succeeded', 'succeeded'], ['task_failed', 'failed']]));
 const HUES = 6;
 
 /** A task, as its events describe it; a second `task_started` begins another run. */
@@ -41,7 +42,7 @@ export class Task {
     this.endedSeq = 0;
     this.startedSeq = event.seq;
     this.startedAt = Date.parse(event.received_at);
-    this.startedTs = Date.parse(event.ts);
+    this.startedTs = instant(event.ts);
   }
 }
 
@@ -86,9 +87,9 @@ export class TaskModel {
     task.title = text(event.payload, 'title') || task.title || event.task_id || 'Untitled task';
     if (task.state !== 'running') return { task, ended: false }; // events after the end change nothing
     this.#update(task, event);
-    const ending = ENDINGS[/** @type {keyof typeof ENDINGS} */ (type)];
+    const ending = ENDINGS.get(/** @type {any} */ (type));
     if (ending === undefined) return { task, ended: false };
-    this.#finish(task, event, /** @type {TaskState} */ (ending));
+    this.#finish(task, event, ending);
     return { task, ended: true };
   }
 
@@ -104,7 +105,7 @@ export class TaskModel {
   #finish(task, event, state) {
     task.state = state;
     task.exitCode = number(event.payload, 'exit_code');
-    const counted = (Date.parse(event.ts) - task.startedTs) / 1000;
+    const counted = (instant(event.ts) - task.startedTs) / 1000;
     const known = counted >= 0 && task.startedSeq !== event.seq; // else the beginning was not reported
     const reported = number(event.payload, 'duration_s');
     task.duration = reported !== null && reported >= 0 ? reported : known ? counted : null;

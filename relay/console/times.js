@@ -3,8 +3,18 @@
 const ESTIMATE_AFTER_SECONDS = 20; // and
 const ESTIMATE_FROM_PROGRESS = 0.05; // before either, an estimate of the time left is too uncertain
 
-/** 4.2 s, 48 s, 3:07, 1:02:33. @param {number} seconds @param {boolean} whole */
+const LONGEST_SECONDS = 100 * 365 * 86_400; // a longer time is a wrong clock or a wrong field, and has no room on a card
+
+/** Milliseconds of an RFC 3339 time. JavaScript does not read the leap second `:60`. @param {string} ts */
+export function instant(ts) {
+  const leap = /:60(?=[.Zz+-])/.test(ts);
+  return Date.parse(leap ? ts.replace(/:60(?=[.Zz+-])/, ':59') : ts) + (leap ? 1000 : 0);
+}
+
+/** < 0.1 s, 4.2 s, 48 s, 3:07, 1:02:33. @param {number} seconds @param {boolean} whole */
 export function duration(seconds, whole) {
+  if (seconds < 0.05 && !whole) return '< 0.1 s';
+  if (seconds > LONGEST_SECONDS) return 'over 100 years';
   if (seconds < 10 && !whole) return `${seconds.toFixed(1)} s`;
   const all = Math.floor(seconds);
   if (all < 60) return `${all} s`;

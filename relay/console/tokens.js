@@ -54,9 +54,10 @@ export class TokensDialog {
       const given = new FormData(form);
       this.#guarded(async () => {
         this.#submit.disabled = true;
-        const { token } = await makeToken({ name: String(given.get('name')).trim(), expires_in: Number(given.get('expires_in')), scopes: [String(given.get('scopes'))] });
+        const scope = String(given.get('scopes'));
+        const { token } = await makeToken({ name: String(given.get('name')).trim(), expires_in: Number(given.get('expires_in')), scopes: [scope] });
         form.reset();
-        this.#made.replaceChildren(readyLinesView(token));
+        this.#made.replaceChildren(readyLinesView(token, scope === 'watch' ? 'watch' : 'publish'));
         await this.#list();
       }).finally(() => { this.#submit.disabled = false; });
     });

@@ -65,9 +65,11 @@ async def test_a_first_visit_leads_to_a_task(relay: Relay, chromium: Chromium) -
         tab = await first_visit(relay, profile)
         await press(tab, "Create my first token")
         await tab.shows("This token is shown once.")
-        lines = await tab.do(lambda page: page.locator("#first-lines").inner_text())
-        assert f"RELAY_URL={relay.url} " in lines
-        token = lines.partition("RELAY_TOKEN=")[2].split()[0]
+        export = tab.do(
+            lambda page: page.locator("#first-lines pre", has_text="RELAY_TOKEN=").text_content()
+        )
+        before, _, token = (await export).partition(" RELAY_TOKEN=")
+        assert before == f"export RELAY_URL={relay.url}"
 
         await tell(relay, token, "task_started", "build", title="Build the wheel")
         await tab.shows("Build the wheel")
@@ -84,6 +86,27 @@ async def test_a_first_visit_leads_to_a_task(relay: Relay, chromium: Chromium) -
         assert token not in await tab.run("document.body.textContent")
         kept = "JSON.stringify([localStorage, sessionStorage, document.cookie])"
         assert token not in await tab.run(kept)
+        assert tab.complaints == []
+
+
+async def test_a_reload_before_the_first_event_offers_a_new_token(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        names = ["my first token", "my first token (2)", "my first token (3)"]
+        for name, offer in zip(
+            names, ("Create my first token", "Make a new token", "Make a new token"), strict=True
+        ):
+            await press(tab, offer)
+            await tab.shows("This token is shown once.")
+            await tab.goto(relay.url)
+            await tab.shows(
+                f"Waiting for the first event of {name}. Lost the lines? Make a new token."
+            )
+        me = await relay.http.get("/api/me", headers=bearer(await session_of(profile)))
+        assert sorted(token["name"] for token in me.json()["tokens"]) == names
+        assert await faults(tab) == []
         assert tab.complaints == []
 
 

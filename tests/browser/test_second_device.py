@@ -1,14 +1,8 @@
 """The one-time link in two real browsers: one shows it, the other opens it."""
 
-from tests.support.browser.chromium import Chromium, Profile
-from tests.support.browser.visits import FIRST_WORDS, first_visit, session_of, shown_link
-from tests.support.relay_server import Relay, bearer
-
-
-async def user_of(relay: Relay, profile: Profile) -> str:
-    me = await relay.http.get("/api/me", headers=bearer(await session_of(profile)))
-    found: str = me.json()["user_id"]
-    return found
+from tests.support.browser.chromium import Chromium
+from tests.support.browser.visits import FIRST_WORDS, first_visit, session_of, shown_link, user_of
+from tests.support.relay_server import Relay
 
 
 async def test_one_browser_shows_a_link_and_another_becomes_the_same_user(
@@ -62,3 +56,21 @@ async def test_a_signed_in_browser_is_asked_before_it_switches_users(
             await late.shows("This link was used")
             await late.do(lambda page: page.get_by_text("Continue without it").click())
             await late.shows(FIRST_WORDS)
+
+
+async def test_a_used_link_does_not_keep_a_connected_browser_from_its_stream(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as laptop, chromium.profile() as phone:
+        link = await shown_link(await first_visit(relay, laptop))
+        opens = await phone.open(link)
+        await opens.shows(FIRST_WORDS)
+        user, session = await user_of(relay, phone), await session_of(phone)
+        await opens.goto("about:blank")
+        await opens.goto(link)  # a bookmark, or the same code again
+        await opens.shows("This link was used")
+        await opens.shows("This browser is connected already")
+        await opens.shows(FIRST_WORDS)
+        assert (await user_of(relay, phone), await session_of(phone)) == (user, session)
+        await opens.do(lambda page: page.get_by_role("button", name="Dismiss").click())
+        await opens.do(lambda page: page.locator("#notice").wait_for(state="hidden"))

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { plain, spans, splitLines } from '../../../relay/console/ansi.js';
 import { scenes } from '../../../relay/console/demo-scenes.js';
+import { pieces } from '../../../relay/console/links.js';
 import { LogStore } from '../../../relay/console/log-store.js';
 import { TaskModel } from '../../../relay/console/tasks.js';
 import { ago, left } from '../../../relay/console/times.js';
@@ -19,6 +20,16 @@ test('colours become classes and every other escape disappears', () => {
     { text: 'red', classes: 'bold c1' }, { text: ' ', classes: '' }, { text: 'plain', classes: '' },
   ]);
   assert.equal(plain('a\u001b[32mb\u202ec\u0000'), 'abc');
+});
+
+test('what is behind letters is drawn, in every spelling of it, and a private sequence is no style', () => {
+  for (const [codes, classes] of [
+    ['41', 'b1'], ['31;41', 'b1'], ['103', 'b11'], ['48;5;4', 'b4'], ['48:5:12', 'b12'], ['7', 'bi'], ['31;7', 'b1'],
+    ['7;27', ''], ['41;49', ''], ['41;0', ''], ['41;', ''], ['48;2;1;2;3;1', 'bold'], ['48:2::1:2:3;1', 'bold'],
+    ['4:3', 'underline'], ['4:0', ''], ['38;5;200', ''], ['38;5', ''], ['48;5;-1', ''], ['>4;2', ''], ['?1', ''], ['999', ''],
+  ]) assert.equal(spans(`\u001b[${codes}mx`).at(-1)?.classes, classes, codes);
+  const [, second] = splitLines('\u001b[7;32;45mone\ntwo');
+  assert.equal(spans(second)[0].classes, 'b2');
 });
 
 test('a colour goes on over a line end, a carriage return starts the line over', () => {
@@ -68,6 +79,21 @@ test('what was searched is found from the start of each line', () => {
   store.add(event('log', undefined, { message: 'loss 0.3\nthe words before: loss\nnothing' }), null);
   const found = store.shown.map(({ text }) => [...text.matchAll(store.pattern)].map(({ index }) => index));
   assert.deepEqual(found, [[0], [18]]);
+});
+
+test('addresses are found in a text, and nothing of it is lost', () => {
+  for (const [text, addresses] of [
+    ['see https://a.example/x, and http://b.example.', ['https://a.example/x', 'http://b.example/']],
+    ['(https://a.example/b_(c))', ['https://a.example/b_(c)']], ['[https://a.example/[1]]', ['https://a.example/[1]']],
+    ['"https://a.example/"', ['https://a.example/']], ['xhttps://a.example', []], ['http://', []], ['http://?', []],
+    ['ftp://a.example javascript:alert(1) //a.example', []], ['https://u@a.example https://u:p@a.example', []],
+    ['https://a.example' + ')'.repeat(50), ['https://a.example/']],
+  ]) {
+    const found = pieces(text);
+    assert.deepEqual(found.filter(({ href }) => href).map(({ href }) => href), addresses, text);
+    assert.equal(found.map((piece) => piece.text).join(''), text);
+  }
+  assert.deepEqual(pieces('at https://a.example/cut', true), [{ text: 'at https://a.example/cut', href: '' }]);
 });
 
 test('what is left is guessed late, and not where nothing is known', () => {

@@ -23,6 +23,12 @@ async def session_of(profile: Profile) -> str:
     return (await profile.cookies())[COOKIE]
 
 
+async def user_of(relay: Relay, profile: Profile) -> str:
+    me = await relay.http.get("/api/me", headers=bearer(await session_of(profile)))
+    found: str = me.json()["user_id"]
+    return found
+
+
 async def hook_of(relay: Relay, profile: Profile) -> str:
     """A hook token of whoever the page has become."""
     return await hook_for(relay, await session_of(profile))

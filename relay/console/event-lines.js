@@ -1,0 +1,54 @@
+/** What an event looks like in the log. It takes any JSON as a payload. Pure. */
+
+import { splitLines } from './ansi.js';
+import { field, number } from './tasks.js';
+
+/** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
+/** @typedef {'output' | 'milestone' | 'progress' | 'note'} Kind */
+
+const MILESTONES = new Map([['task_started', 'started'], ['task_succeeded', 'succeeded'], ['task_failed', 'failed']]);
+
+/** @param {RelayEvent} event @returns {{ kind: Kind, tone: string, lines: string[] }} */
+export function eventLines({ event_type: type, payload }) {
+  const message = textOf(payload, 'message');
+  if (type === 'log') {
+    const level = field(payload, 'level');
+    const tone = typeof level === 'string' ? toneOf(level) : field(payload, 'stream') === 'stderr' ? 'stderr' : '';
+    return { kind: 'output', tone, lines: splitLines(message || (typeof payload === 'string' ? payload : jsonText(payload))) };
+  }
+  if (type === 'task_progress') {
+    return { kind: 'progress', tone: 'progress', lines: splitLines([share(payload), message].filter(Boolean).join('  ') || 'progress') };
+  }
+  const code = textOf(payload, 'exit_code');
+  const facts = [MILESTONES.get(type) ?? type, code && `exit ${code}`, message].filter(Boolean).join('  ');
+  return { kind: 'milestone', tone: MILESTONES.get(type) ?? '', lines: splitLines(facts) };
+}
+
+/** A field as text: a string as it is, anything else as JSON, '' without a value. @param {unknown} payload @param {string} name */
+function textOf(payload, name) {
+  const value = field(payload, name);
+  if (value === undefined || value === null) return '';
+  return typeof value === 'string' ? value : jsonText(value);
+}
+
+/** The progress in percent; what is no number from 0 to 1 is shown as it was sent. @param {unknown} payload */
+function share(payload) {
+  const progress = number(payload, 'progress');
+  return progress !== null && progress >= 0 && progress <= 1 ? `${Math.round(progress * 100)} %` : textOf(payload, 'progress');
+}
+
+/**
+ * A payload as JSON. JSON has numbers that JavaScript cannot hold: such a number is marked with ≈,
+ * so that its nearest neighbour, or `null`, is not read as the number that was sent.
+ * @param {unknown} value
+ */
+export function jsonText(value) {
+  return JSON.stringify(value, (_name, part) => (typeof part === 'number' && Math.abs(part) > Number.MAX_SAFE_INTEGER ? `≈ ${part}` : part));
+}
+
+/** @param {string} level */
+function toneOf(level) {
+  if (/^(error|err|fatal|critical)$/i.test(level)) return 'error';
+  if (/^warn(ing)?$/i.test(level)) return 'warn';
+  return /^(debug|trace)$/i.test(level) ? 'debug' : '';
+}
