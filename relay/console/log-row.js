@@ -45,7 +45,7 @@ export function fillRow(row, y, { line, before, top, unfolded, pattern, version 
   // the title is shown where a block of a task's lines begins, and at the top; so is the word for its tone
   const named = top || line.key !== before?.key;
   const worded = named || line.tone !== before?.tone;
-  const look = ['row', `kind-${line.kind}`, `tone-${line.tone || 'plain'}`, !named && 'again', !worded && 'same-tone', newDay && 'new-day', unfolded && 'unfolded'].filter(Boolean).join(' ');
+  const look = ['row', `kind-${line.kind}`, `tone-${line.tone || 'plain'}`, !named && 'again', !worded && 'same-tone', newDay && 'dated', newDay && before && 'new-day', unfolded && 'unfolded'].filter(Boolean).join(' ');
   if (row.look !== look) {
     row.look = look;
     row.item.className = look;
