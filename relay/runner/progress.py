@@ -1,29 +1,40 @@
-"""Reads progress from output: `42%`, `3/10`, bars that overwrite themselves."""
+"""Reads progress from output: `[ 42%]`, `Epoch 3/10`, bars that overwrite themselves."""
 
 import re
 from typing import NamedTuple
 
+from relay.runner.sequences import visible_text
+
 MAX_MESSAGE = 200  # characters
 LINES_SEARCHED = 50  # of a chunk, from its end: only the newest progress counts
 
-_CONTROL = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x1f\x7f]"
+_PERCENT = re.compile(r"(?<![\w.,%/+-])(\d{1,3}(?:[.,]\d{1,3})?)\s?%")
+_FRACTION = re.compile(r"(?<![\w./:+-])(\d{1,9})\s?/\s?(\d{1,9})(?![\w/.-])")
+
+# In an ordinary line a number can mean anything: a date, a version, a measurement. It counts where
+# the line is about nothing else, in brackets at either end, or after a word of progress.
+_WORDS = (
+    r"epoch|step|batch|iteration|iter|chunk|part|file|round|task|stage|fold|page|layer|shard"
+    r"|progress|processing|processed|downloading|downloaded|uploading|uploaded|copying|copied"
+    r"|building|compiling|installing|extracting|unpacking|fetching|pulling|pushing|training"
+    r"|evaluating|validating|testing|rendering|encoding|converting|indexing|syncing|importing"
+    r"|exporting|loading|scanning|counting|receiving|resolving|writing|reading|backup|restoring"
 )
-
-_PERCENT = re.compile(r"(?<![\w.,%/-])(\d{1,3}(?:[.,]\d{1,3})?)\s?%")
-_FRACTION = re.compile(r"(?<![\w./:-])(\d{1,9})\s?/\s?(\d{1,9})(?![\w/.-])")
-
-# In an ordinary line a number can mean anything. It counts only in the usual forms of progress:
-# [ 42%] at either end; 3/10 or [3/10] at the start, or after a word or two (Epoch 3/10).
 _PERCENT_IN_LINE = re.compile(
-    r"^\s*\[?\s*(\d{1,3}(?:\.\d{1,3})?)\s?%(?:\]|[\s|:]|$)|\[\s*(\d{1,3})%\]\s*$"
-)
-_FRACTION_IN_LINE = re.compile(
-    r"^\W{0,3}(?:(?:epoch|step|batch|iteration|iter|chunk|part|file|test|round|task|stage|fold|page"
-    r"|progress|processing|downloading|building|compiling|copying|uploading)\W{1,3}){0,2}"
-    r"(\d{1,9})\s?/\s?(\d{1,9})(?=[\]\s):,|]|$)",
+    r"^\s*\[\s*(\d{1,3}(?:\.\d{1,3})?)\s?%\s*\]"  # [ 42%] at the start
+    r"|\[\s*(\d{1,3}(?:\.\d{1,3})?)\s?%\s*\]\s*$"  # or at the end
+    r"|^\s*(\d{1,3}(?:\.\d{1,3})?)\s?%\s*(?:$|\||\[[=#>.\s-]|(?:done|complete|completed)\b)"
+    rf"|^\W{{0,3}}(?:{_WORDS})\b[^\d%]{{0,40}}(\d{{1,3}}(?:\.\d{{1,3}})?)\s?%(?:[\s,|:)\]]|$)",
     re.IGNORECASE,
 )
+_FRACTION_IN_LINE = re.compile(
+    r"^\s*[\[(]\s*(\d{1,9})\s?/\s?(\d{1,9})\s*[\])]"  # [3/10] at the start
+    r"|^\s*(\d{1,9})\s?/\s?(\d{1,9})\s*(?:$|\||\[)"  # 3/10 alone, or before a bar
+    rf"|^\W{{0,3}}(?:(?:{_WORDS})s?\W{{1,3}}){{1,2}}(\d{{1,9}})\s?/\s?(\d{{1,9}})(?=[\]\s):,|]|$)",
+    re.IGNORECASE,
+)
+# A time of day beside two numbers makes them a date: `[04/05 01:30:24 …]`, `11/28 18:31`.
+_DATE = re.compile(r"^\W{0,3}\d{1,4}\s?/\s?\d{1,4}(?:/\d{2,4})?[\])\s,T-]+\d{1,2}:\d{2}\b")
 
 
 class Progress(NamedTuple):
@@ -33,10 +44,17 @@ class Progress(NamedTuple):
     message: str
 
 
-def progress_of_bar(text: str) -> Progress | None:
-    """Read a line that was overwritten: nearly every number there is progress."""
-    line = visible_text(text)
-    return _read(line, _PERCENT.search(line), _FRACTION.search(line))
+def progress_of_bars(text: str) -> Progress | None:
+    """Read lines that are written over: nearly every number there is progress.
+
+    Of several bars the uppermost counts: those below it are its parts, or beside it.
+    """
+    for row in text.split("\n"):
+        line = visible_text(row)
+        found = _read(line, _PERCENT.search(line), _FRACTION.search(line))
+        if found is not None:
+            return found
+    return None
 
 
 def progress_of_lines(text: str) -> Progress | None:
@@ -52,19 +70,14 @@ def progress_of_lines(text: str) -> Progress | None:
     return None
 
 
-def visible_text(text: str) -> str:
-    """The line without control characters and escape sequences."""
-    return _CONTROL.sub("", text[:4096]).strip()
-
-
 def _read(
     line: str, percent: re.Match[str] | None, fraction_match: re.Match[str] | None
 ) -> Progress | None:
     fraction = None
     if percent is not None:
         fraction = float(next(filter(None, percent.groups())).replace(",", ".")) / 100
-    elif fraction_match is not None:
-        done, total = int(fraction_match[1]), int(fraction_match[2])
+    elif fraction_match is not None and not _DATE.match(line):
+        done, total = (int(number) for number in fraction_match.groups() if number is not None)
         fraction = done / total if total > 1 else None
     if fraction is None or fraction > 1:
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.client.credentials import Credentials
 from relay.runner.lines import QUIET_SECONDS, LineSplitter
-from relay.runner.progress import progress_of_bar, progress_of_lines
+from relay.runner.progress import progress_of_bars, progress_of_lines
 from relay.runner.redaction import Mask
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Recorder:
             self._log_gap(client)
             self._log_unfinished(client)
         for stream, lines in self._lines.items():
-            self._log(client, stream, lines.end())
+            self._publish(client, stream, *lines.end())
 
     def _take(self) -> list[tuple[str, bytes]]:
         """Take all waiting blocks, with successive blocks of one stream joined."""
@@ -120,9 +120,11 @@ class Recorder:
         lines = self._lines.get(stream)
         if lines is None:
             lines = self._lines[stream] = LineSplitter(self._mask)
-        text, bar = lines.feed(block, time.monotonic())
+        self._publish(client, stream, *lines.feed(block, time.monotonic()))
+
+    def _publish(self, client: "Client", stream: str, text: str | None, bars: str | None) -> None:
         self._log(client, stream, text)
-        found = progress_of_bar(bar) if bar is not None else None
+        found = progress_of_bars(bars) if bars is not None else None
         if found is None and text is not None:
             found = progress_of_lines(text)
         if found is not None:
