@@ -124,9 +124,10 @@ class Recorder:
 
     def _publish(self, client: "Client", stream: str, text: str | None, bars: str | None) -> None:
         self._log(client, stream, text)
-        found = progress_of_bars(bars) if bars is not None else None
-        if found is None and text is not None:
-            found = progress_of_lines(text)
+        of_bars = None if bars is None else progress_of_bars(bars)
+        of_lines = None if text is None else progress_of_lines(text)
+        # Lines below bars that are finished are newer than the bars.
+        found = of_bars or of_lines if self._lines[stream].unfinished else of_lines or of_bars
         if found is not None:
             payload = {"progress": found.fraction, "message": found.message}
             client.publish("task_progress", payload, self._task_id)
