@@ -11,6 +11,7 @@ from relay.runner.streams import BLOCK_SIZE, STDIN, Output
 from relay.runner.terminal import Terminal
 
 LINGER_SECONDS = 0.2  # of silence after the command's end, if other processes hold its output
+CR_SECONDS = 0.02  # for the LF of a CR LF of which one read got only the CR
 LOOK_INTERVAL = 0.5  # seconds between two checks whether a background job is in the foreground
 KEYS_SIZE = 4_096  # bytes read at once from the keyboard
 
@@ -23,13 +24,34 @@ def copy_output(output: Output, end: SelectableEvent, on_output: OnOutput) -> No
     Returns when nothing writes to the source any longer, when nothing reads from the target, or
     after LINGER_SECONDS of silence once the command has ended.
     """
+    held = b""  # a CR whose LF may come in the next block
     try:
-        while block := _read_block(output.source, end):
-            _write(output.target, block)
+        while True:
+            if held and not select.select([output.source], [], [], CR_SECONDS)[0]:
+                _write(output.target, held)
+                held = b""
+            block = _read_block(output.source, end)
+            if not block:
+                break
+            shown, held = _undo_processing(output, held + block)
+            _write(output.target, shown)
             if output.target != STDIN:  # a terminal that is stdin only shows the echo of keys
                 on_output(output.name, block)
     except OSError:
         pass  # the other side is closed
+    with suppress(OSError):
+        _write(output.target, held)
+
+
+def _undo_processing(output: Output, block: bytes) -> tuple[bytes, bytes]:
+    """The block as the target must get it, and the CR at its end that must wait.
+
+    Where the command's terminal and the runner's both write CR LF for LF, the target gets an LF.
+    """
+    if output.terminal is None or not output.terminal.follow_output_processing():
+        return block, b""
+    held = b"\r" if block.endswith(b"\r") else b""
+    return block.removesuffix(b"\r").replace(b"\r\n", b"\n"), held
 
 
 def copy_keys(terminal: Terminal, end: SelectableEvent, make_raw: Callable[[], None]) -> None:

@@ -20,6 +20,7 @@ class Output(NamedTuple):
     source: int
     target: int
     name: str  # "stdout" or "stderr"
+    terminal: Terminal | None = None  # the source is its runner side
 
 
 class Streams(NamedTuple):
@@ -66,7 +67,7 @@ def open_streams() -> Streams:
     stdin = STDIN
     if terminal is not None:
         name = "stderr" if terminals[0] == STDERR else "stdout"
-        outputs.append(Output(terminal.runner_side, terminals[0], name))
+        outputs.append(Output(terminal.runner_side, terminals[0], name, terminal))
         runner_side += [terminal.runner_side, *terminal.cooked.descriptors]
         command_side.append(terminal.command_side)
         if keyboard is not None:

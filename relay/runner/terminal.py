@@ -4,19 +4,21 @@ import fcntl
 import os
 import termios
 import threading
-import tty
 from contextlib import suppress
 from typing import Any
 
 from relay.runner.selectable_event import SelectableEvent
 
 OUTPUT_FLAGS = 1  # their index in termios' list of attributes
+PROCESSING = termios.OPOST | termios.ONLCR  # LF becomes CR LF
 
 
 class Terminal:
     """The command's terminal, with the size and attributes of the runner's.
 
-    While the runner is in the foreground its keyboard is raw: every key is the command's.
+    While the runner is in the foreground its keyboard is raw: every key is the command's. Its
+    output is processed as the command's is: other programs write to it too, such as the `tee` of
+    a pipeline.
     """
 
     def __init__(self, outside: int, keyboard: int | None) -> None:
@@ -26,8 +28,6 @@ class Terminal:
         self.runner_side, self.command_side = os.openpty()
         self._attributes: list[Any] = termios.tcgetattr(outside)
         termios.tcsetattr(self.command_side, termios.TCSANOW, self._attributes)
-        self._processes_output = False
-        self._process_output(False)
         self.resize()
         self._raw = threading.Event()
         self.cooked = SelectableEvent()  # the opposite: the keyboard is the shell's
@@ -64,9 +64,9 @@ class Terminal:
                 return
             if not self._raw.is_set():
                 self._attributes = termios.tcgetattr(self._keyboard)
-            tty.setraw(self._keyboard, termios.TCSADRAIN)
-            if not self._processes_output:
-                self._process_output(True)
+            raw = _raw_input(self._attributes)
+            _copy_output_processing(termios.tcgetattr(self.runner_side), raw)
+            termios.tcsetattr(self._keyboard, termios.TCSADRAIN, raw)
             self.cooked.clear()
             self._raw.set()
 
@@ -86,13 +86,38 @@ class Terminal:
         self._raw.clear()
         self.cooked.set()
 
-    def _process_output(self, on: bool) -> None:
-        """Process output, such as newlines, once: here only while the runner's terminal is raw."""
-        self._processes_output = on
-        with suppress(termios.error):
-            attributes = termios.tcgetattr(self.runner_side)
-            if on:
-                attributes[OUTPUT_FLAGS] |= self._attributes[OUTPUT_FLAGS] & termios.OPOST
-            else:
-                attributes[OUTPUT_FLAGS] &= ~termios.OPOST
-            termios.tcsetattr(self.runner_side, termios.TCSANOW, attributes)
+    def follow_output_processing(self) -> bool:
+        """Give the runner's terminal the command's processing of output, if its keyboard is raw.
+
+        Returns whether both write CR LF for LF then, that is whether the command's must be undone.
+        """
+        with self._changing, suppress(termios.error, OSError):
+            command, runner = (termios.tcgetattr(fd) for fd in (self.runner_side, self._outside))
+            keyboard = self._keyboard
+            if (
+                keyboard is not None
+                and self._raw.is_set()
+                and (command[OUTPUT_FLAGS] ^ runner[OUTPUT_FLAGS]) & PROCESSING
+                and os.tcgetpgrp(keyboard) == os.getpgrp()
+            ):
+                _copy_output_processing(command, runner)
+                termios.tcsetattr(keyboard, termios.TCSADRAIN, runner)
+            both = command[OUTPUT_FLAGS] & runner[OUTPUT_FLAGS]
+            return bool(both & PROCESSING == PROCESSING)
+        return False
+
+
+def _copy_output_processing(source: list[Any], target: list[Any]) -> None:
+    target[OUTPUT_FLAGS] &= ~PROCESSING
+    target[OUTPUT_FLAGS] |= source[OUTPUT_FLAGS] & PROCESSING
+
+
+def _raw_input(attributes: list[Any]) -> list[Any]:
+    """These attributes with each key passed on at once and as it is, as `cfmakeraw` does."""
+    input_flags, output_flags, control_flags, local_flags, *speeds, characters = attributes
+    input_flags &= ~(termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON)
+    control_flags = control_flags & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    local_flags &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
+    characters = list(characters)
+    characters[termios.VMIN], characters[termios.VTIME] = 1, 0
+    return [input_flags, output_flags, control_flags, local_flags, *speeds, characters]
