@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import click
 
 from relay.cli.completion import command_words
+from relay.cli.notes import Notes
 from relay.cli.options import relay_options
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.drafts import clean_id, new_task_id
 from relay.runner.command import WatchedCommand
+from relay.runner.inherited import Inherited
 from relay.runner.recorder import Recorder
 from relay.runner.redaction import Mask, secrets_of
 from relay.runner.signal_forwarding import block_signals, receive_signals
@@ -70,15 +72,14 @@ def command(
     """
     if task_id is not None and (not task_id or clean_id(task_id) != task_id):
         raise click.BadParameter("1 to 128 visible characters, no spaces", param_hint="--task-id")
-    notes: list[str] = []
+    notes = Notes()
     try:
         found = find_credentials(url, token)
     except NoCredentials as error:
         click.echo(f"relay: this run is not published: {error}", err=True)
         found = None
     code = _run(command, title, task_id, wait, found, notes)
-    for note in dict.fromkeys(notes):
-        click.echo(f"relay: {note}", err=True)
+    notes.show_all()
     os._exit(code)  # some threads may still wait for a server or a key
 
 
@@ -88,7 +89,7 @@ def _run(
     task_id: str | None,
     wait: float,
     credentials: Credentials | None,
-    notes: list[str],
+    notes: Notes,
 ) -> int:
     """Run the command and record it; returns its exit code."""
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -97,22 +98,26 @@ def _run(
         secrets = Mask({*secrets_of(os.environ), credentials.token})
         words = title or shlex.join(command)
         recorder = Recorder(
-            credentials, words, task_id or new_task_id(command[0]), secrets, notes.append
+            credentials, words, task_id or new_task_id(command[0]), secrets, notes.add
         )
     fill_standard_files()
-    blocked = block_signals()
+    inherited = Inherited.read()
+    inherited.take_over()
+    block_signals()
     began = time.monotonic()
     started, message = None, None
     try:
-        started = start_command(command, blocked)
+        started = start_command(command, inherited)
     except CannotStart as error:
         code, message = error.exit_code, str(error)
-        notes.append(message)
+        notes.add(message)
     if recorder is not None:
+        notes.show_next = started is not None
         recorder.start()  # a thread, so not before the command
     if started is not None:
         code = _watch(started, recorder)
         message = _ended_by(code - 128) if code > 128 else None
+    notes.show_next = False
     if recorder is not None:
         recorder.finish(code, time.monotonic() - began, message, wait)
     return code

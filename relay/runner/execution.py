@@ -3,25 +3,22 @@
 import errno
 import os
 import shutil
-import signal
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
+from relay.runner.inherited import Inherited
 from relay.runner.terminal import Terminal
-
-# Python ignores these for itself; a command expects their defaults.
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 NOT_EXECUTED = 127  # the process's own exit code then; the runner reads the errno instead
 
 
 class Execution(NamedTuple):
-    """A command and the environment of its start: files, terminal and blocked signals."""
+    """A command and the environment of its start: files, terminal and inherited state."""
 
     command: Sequence[str]  # the program and its arguments
     files: tuple[int, int, int]  # become its stdin, stdout and stderr
     terminal: Terminal | None  # its controlling terminal; None: it has the runner's, if any
-    blocked: frozenset[int]  # the signals that are blocked
+    inherited: Inherited
 
 
 def execute(execution: Execution, errors: int) -> NoReturn:
@@ -42,9 +39,7 @@ def _prepare(execution: Execution) -> None:
     for fd, file in enumerate(execution.files):
         os.dup2(file, fd)
         os.set_inheritable(fd, True)
-    for number in _IGNORED_BY_PYTHON:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, execution.blocked)
+    execution.inherited.give_back()
 
 
 def _execute(command: Sequence[str]) -> NoReturn:

@@ -30,7 +30,6 @@ class LeaderProcess:
         `runner_files` are both ends of the runner's pipes and terminals. They are closed here, or
         the reader of a pipe would never see its end.
         """
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         if self._terminal is not None:
             os.setsid()

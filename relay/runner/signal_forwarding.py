@@ -16,12 +16,12 @@ RECEIVED = (*FORWARDED, signal.SIGWINCH, signal.SIGCONT)
 OnSignal = Callable[[int, bool], None]
 
 
-def block_signals() -> frozenset[int]:
-    """Block what `receive_signals` receives; returns the signals that were blocked before.
+def block_signals() -> None:
+    """Block what `receive_signals` receives.
 
     Call it before there are threads: it holds for all of them.
     """
-    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, RECEIVED))
+    signal.pthread_sigmask(signal.SIG_BLOCK, RECEIVED)
 
 
 def receive_signals(on_signal: OnSignal) -> None:

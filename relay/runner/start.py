@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from relay.runner.execution import Execution
+from relay.runner.inherited import Inherited
 from relay.runner.leader_protocol import LeaderReport, ReportKind
 from relay.runner.selectable_event import SelectableEvent
 from relay.runner.session_leader import SessionLeader
@@ -33,8 +34,8 @@ class StartedCommand(NamedTuple):
     blocked: frozenset[int]  # the signals that were blocked before the runner blocked its own
 
 
-def start_command(arguments: Sequence[str], blocked: frozenset[int]) -> StartedCommand:
-    """Start a command. It begins with the `blocked` signals blocked.
+def start_command(arguments: Sequence[str], inherited: Inherited) -> StartedCommand:
+    """Start a command. It begins with the `inherited` state.
 
     SIGTSTP stays blocked here until `WatchedCommand.run`. Call it before there are threads.
     Raises CannotStart.
@@ -46,7 +47,7 @@ def start_command(arguments: Sequence[str], blocked: frozenset[int]) -> StartedC
         # Before the command starts: programs restore the attributes that they found.
         streams.terminal.make_raw()
     leader = SessionLeader(
-        Execution(arguments, streams.files, streams.terminal, blocked),
+        Execution(arguments, streams.files, streams.terminal, inherited),
         runner_files=(*end.descriptors, *streams.descriptors),
     )
     streams.close_command_side()
@@ -54,9 +55,9 @@ def start_command(arguments: Sequence[str], blocked: frozenset[int]) -> StartedC
     if report.kind is not ReportKind.STARTED:
         if streams.terminal is not None:
             streams.terminal.restore()
-        unblock_stop_key(blocked)
+        unblock_stop_key(inherited.blocked)
         raise _cannot_start(arguments[0], report)
-    return StartedCommand(report.number, leader, streams, end, blocked)
+    return StartedCommand(report.number, leader, streams, end, inherited.blocked)
 
 
 def _cannot_start(program: str, report: LeaderReport) -> CannotStart:

@@ -187,11 +187,14 @@ ORDERED = """
 import os, select, signal, sys
 from relay.runner.command import WatchedCommand
 from relay.runner.session_leader import SessionLeader
+from relay.runner.inherited import Inherited
 from relay.runner.signal_forwarding import block_signals, receive_signals
 from relay.runner.start import start_command
 from relay.runner.terminal import Terminal
 
-started = start_command(sys.argv[1:], block_signals())
+inherited = Inherited.read()
+block_signals()
+started = start_command(sys.argv[1:], inherited)
 watched = WatchedCommand(started, lambda *_: None)
 select.select([started.streams.terminal.runner_side], [], [])  # the command is ready
 

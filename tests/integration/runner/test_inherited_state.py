@@ -1,0 +1,133 @@
+"""The command starts with the state that `relay run` was started with, and its end is reported."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.support.commands import environment
+from tests.support.stand_in import TOKEN, StandIn
+
+SCRIPT = Path(__file__).parents[2] / "support" / "scripts" / "inherited_state.py"
+ROOT = Path(__file__).parents[3]
+# Isolated (-I): neither a working folder nor PYTHON… variables change what Python itself does.
+PROBE = [sys.executable, "-I", "-S", str(SCRIPT)]
+START = f"import sys; sys.path[0] = {str(ROOT)!r}; from relay.cli.main import main; main()"
+RELAY_RUN = [sys.executable, "-c", START, "run", "--wait", "3600", "--"]
+
+Change = Callable[[], object]
+
+
+def ignored(number: int) -> Change:
+    return lambda: signal.signal(number, signal.SIG_IGN)
+
+
+def blocked(number: int) -> Change:
+    return lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+
+
+def limited(kind: int, soft: int) -> Change:
+    return lambda: resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
+
+
+def deleted_folder() -> None:
+    folder = f"/tmp/deleted-{os.getpid()}"
+    os.mkdir(folder)
+    os.chdir(folder)
+    os.rmdir(folder)
+
+
+NAMES = ("CHLD", "HUP", "INT", "QUIT", "TERM", "TSTP", "TTIN", "TTOU", "USR1", "USR2", "ALRM")
+NUMBERS = {name: int(signal.Signals[f"SIG{name}"]) for name in (*NAMES, "WINCH", "CONT", "VTALRM")}
+
+STATES: dict[str, Change] = {
+    "unchanged": lambda: None,
+    **{f"{name} ignored": ignored(number) for name, number in NUMBERS.items()},
+    **{f"{name} blocked": blocked(number) for name, number in NUMBERS.items()},
+    "all ignored": lambda: [ignored(number)() for number in NUMBERS.values()],
+    "all blocked": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS.values()),
+    "12 open files": limited(resource.RLIMIT_NOFILE, 12),
+    "64 open files": limited(resource.RLIMIT_NOFILE, 64),
+    "no core": limited(resource.RLIMIT_CORE, 0),
+    "a small stack": limited(resource.RLIMIT_STACK, 2**20),
+    "umask 0": lambda: os.umask(0),
+    "umask 077": lambda: os.umask(0o077),
+    "nice": lambda: os.nice(3),
+    "a deleted folder": deleted_folder,
+}
+
+
+async def run(
+    command: list[str], env: dict[str, str], change: Change, **given: Any
+) -> "subprocess.CompletedProcess[bytes]":
+    def start() -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(
+            command,
+            env=env,
+            preexec_fn=change,  # the test's other threads hold no lock that this needs
+            check=False,
+            capture_output=True,
+            start_new_session=True,
+            **{"stdin": subprocess.DEVNULL, **given},
+        )
+
+    return await trio.to_thread.run_sync(start)
+
+
+async def assert_same(
+    stand_in: StandIn, change: Change, more: dict[str, str] | None = None, **given: Any
+) -> None:
+    """The command finds the same state bare and under `relay run`, which reports its end."""
+    env = {
+        "RELAY_URL": stand_in.url,
+        "RELAY_TOKEN": TOKEN,
+        **(environment() if more is None else more),
+    }
+    bare = await run(PROBE, env, change, **given)
+    watched = await run([*RELAY_RUN, *PROBE], env, change, **given)
+    assert (bare.returncode, watched.returncode) == (3, 3), watched.stderr
+    assert watched.stderr == bare.stderr == b""
+    assert json.loads(watched.stdout) == json.loads(bare.stdout)
+    ends = [event for event in stand_in.events if event["event_type"] == "task_failed"]
+    assert [event["payload"]["exit_code"] for event in ends] == [3]
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_the_command_finds_the_state_that_was_there(stand_in: StandIn, state: str) -> None:
+    await assert_same(stand_in, STATES[state])
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({}, id="empty"),
+        pytest.param({"PATH": "/usr/bin:/bin"}, id="no HOME, no TERM"),
+        pytest.param({"LC_CTYPE": "C.UTF-8"}, id="a variable that Python sets too"),
+        pytest.param({"LC_ALL": "C"}, id="the C locale"),
+        pytest.param({f"V{n}": "x" * 1_000 for n in range(500)}, id="large"),
+    ],
+)
+async def test_the_command_finds_the_environment_that_was_there(
+    stand_in: StandIn, variables: dict[str, str], home: Path
+) -> None:
+    await assert_same(stand_in, lambda: None, variables)
+
+
+@pytest.mark.parametrize("closed", [(0,), (2,), (0, 2)], ids=str)
+async def test_a_closed_stream_does_not_stop_it(stand_in: StandIn, closed: tuple[int, ...]) -> None:
+    env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
+    done = await run(
+        [*RELAY_RUN, "sh", "-c", "echo out; echo err >&2; exit 3"],
+        env,
+        lambda: list(map(os.close, closed)),
+    )
+    assert (done.returncode, done.stdout) == (3, b"out\n")
+    assert stand_in.events[-1]["event_type"] == "task_failed"
