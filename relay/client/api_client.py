@@ -12,6 +12,7 @@ from relay.client.answers import (
     read_problem,
     read_retry_after,
 )
+from relay.client.connection_failure import failure_text
 from relay.client.expected_answers import EXPECTED
 from relay.client.http_client import HttpAnswer, exchange, open_http
 
@@ -81,8 +82,7 @@ class ApiClient:
 
 
 def no_answer_error(url: str, error: httpx.HTTPError) -> ApiError:
-    words = str(error) or type(error).__name__
-    return ApiError(f"{url} does not answer ({words})", status=0)
+    return ApiError(f"{url} does not answer ({failure_text(error)})", status=0)
 
 
 def error_of_answer(answer: HttpAnswer) -> ApiError:

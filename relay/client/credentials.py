@@ -9,7 +9,6 @@ The file is `credentials.json` in the platform's folder for settings, readable o
 and a token without an address only to its issuer.
 """
 
-import base64
 import os
 import secrets
 import stat
@@ -20,6 +19,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 import platformdirs
+
+from relay.client.foreign_text import MARK_CHARACTER, other_encoding, without_mark
+from relay.client.token_text import DamagedToken, read_token, token_claims
 
 HOW_TO_CONNECT = "run `relay login`, or set RELAY_URL and RELAY_TOKEN"
 
@@ -51,6 +53,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
     url: str
     token: str
+    source: str = ""  # `--token`, `RELAY_TOKEN`, or the path of the credentials file
 
     @property
     def owner(self) -> str:
@@ -75,15 +78,15 @@ def find_credentials(
     The file's hook token is used, or its session token with `session`.
     """
     url = url or environ.get("RELAY_URL") or None
-    token = (token or environ.get("RELAY_TOKEN") or "").strip() or None
-    if token is not None:
+    source = "--token" if token else "RELAY_TOKEN"
+    given = token or environ.get("RELAY_TOKEN") or ""
+    if given.strip():
+        token = check_token(given, source)
         # a token without an address may only be sent to its issuer
         url = url or claim(token, "iss")
         if url is None:
             raise NoCredentials("the token does not name its Relay: set RELAY_URL")
-        if not token.isascii() or not token.isprintable() or " " in token:
-            raise NoCredentials("the token is invalid: it contains spaces or special characters")
-        return Credentials(normalize_url(url), token)
+        return Credentials(normalize_url(url), token, source)
     stored = load_credentials()
     url = normalize_url(url) if url else stored.url
     tokens = stored.relays.get(url or "", RelayTokens())
@@ -91,12 +94,20 @@ def find_credentials(
     if url is None or found is None:
         missing = f"no token for {url}" if url else "not connected to a Relay"
         raise NoCredentials(f"{missing}; {HOW_TO_CONNECT}")
-    return Credentials(url, found)
+    return Credentials(url, found, str(credentials_path()))
+
+
+def check_token(text: str, source: str) -> str:
+    """The token in a text, without what stands around it. Raises NoCredentials."""
+    try:
+        return read_token(text)
+    except DamagedToken as error:
+        raise NoCredentials(f"the token in {source} {error}") from error
 
 
 def normalize_url(url: str) -> str:
     """Normalise an address, as it is written in the file. Raises `InvalidAddress`."""
-    url = url.strip()
+    url = url.strip().removeprefix(MARK_CHARACTER)
     try:
         split = urlsplit(url)
         port = split.port
@@ -119,13 +130,20 @@ def load_credentials(path: Path | None = None) -> CredentialsFile:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise NoCredentials(f"{path} can be read by others: run `chmod 600` on it")
-            return msgspec.json.decode(file.read(), type=CredentialsFile)
+            content = file.read()
+        if (encoding := other_encoding(content)) is not None:
+            raise NoCredentials(f"{path} is {encoding}")
+        stored = msgspec.json.decode(without_mark(content), type=CredentialsFile)
     except FileNotFoundError:
         return CredentialsFile()
     except OSError as error:
         raise NoCredentials(f"{path} cannot be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise NoCredentials(f"{path} is damaged: {error}") from error
+    for tokens in stored.relays.values():
+        for token in filter(None, (tokens.hook_token, tokens.session_token)):
+            check_token(token, str(path))
+    return stored
 
 
 def save_credentials(stored: CredentialsFile, path: Path | None = None) -> None:
@@ -145,10 +163,5 @@ def save_credentials(stored: CredentialsFile, path: Path | None = None) -> None:
 
 def claim(token: str, name: str) -> str | None:
     """Read a claim of a JWT without verifying it: only the server has to trust it."""
-    try:
-        body = token.split(".")[1]
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        found = claims[name]
-    except (IndexError, KeyError, TypeError, ValueError, msgspec.MsgspecError):
-        return None
+    found = token_claims(token).get(name)
     return found if isinstance(found, str) and found else None

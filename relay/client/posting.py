@@ -17,9 +17,11 @@ from relay.client.answers import (
     read_problem,
     read_retry_after,
 )
+from relay.client.connection_failure import failure_text
 from relay.client.credentials import Credentials
 from relay.client.expected_answers import BatchReceipt, EventReceipt
 from relay.client.http_client import HttpAnswer, exchange, open_http
+from relay.client.quota import Quota, read_quota
 
 ANSWER_TIMEOUT_SECONDS = 10.0  # Relay answers within 5, if only with an error
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 15.0  # between attempts
@@ -74,6 +76,7 @@ class EventPoster:
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
+        self.quota: Quota | None = None  # of the last answer
         self._http = open_http(credentials.url, credentials.token, ANSWER_TIMEOUT_SECONDS)
 
     def __enter__(self) -> "EventPoster":
@@ -103,17 +106,20 @@ class EventPoster:
     def _post(self, body: bytes, content_type: str) -> HttpAnswer | RetryLater | NotRelay | Refused:
         url = self._credentials.url
         headers = {"Content-Type": content_type}
+        self.quota = None
         try:
             request = self._http.build_request(
                 "POST", f"{url}/api/webhook/cli", content=body, headers=headers
             )
-            return exchange(self._http, request, url, ANSWER_TIMEOUT_SECONDS)
+            answer = exchange(self._http, request, url, ANSWER_TIMEOUT_SECONDS)
         except httpx.TransportError as error:
-            return RetryLater(f"{url} does not answer ({_error_text(error)})")
+            return RetryLater(f"{url} does not answer ({failure_text(error)})")
         except httpx.HTTPError as error:
-            return NotRelay(0, f"{url} is not a Relay ({_error_text(error)})")
+            return NotRelay(0, f"{url} is not a Relay ({failure_text(error)})")
         except httpx.InvalidURL as error:
-            return Refused("invalid_url", f"{url}: {_error_text(error)}")
+            return Refused("invalid_url", f"{url}: {failure_text(error)}")
+        self.quota = read_quota(answer.status, answer.headers)
+        return answer
 
 
 def _interpret(answer: HttpAnswer) -> RetryLater | NotRelay | Refused:
@@ -149,7 +155,3 @@ def _advice(problem: Problem) -> str:
     if problem.code in INVALID_EVENT_CODES:
         return f"Relay refused this event: {problem}"
     return f"there is no Relay at this address: {problem}"
-
-
-def _error_text(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -1,0 +1,45 @@
+"""Why a server did not answer, in plain words instead of the operating system's numbers."""
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+
+import httpx
+
+_ERROR_NUMBER = re.compile(r"\[(?:Errno|WinError) -?\d+\] ?")
+
+
+def failure_text(error: Exception) -> str:
+    """The reason why a request had no answer, as the end of a sentence."""
+    for cause in _causes(error):
+        match cause:
+            case ConnectionRefusedError():
+                return "connection refused: nothing listens at this address"
+            case socket.gaierror():
+                return "the host name is unknown"
+            case ssl.SSLCertVerificationError():
+                return f"its certificate is not trusted: {cause.verify_message}"
+            case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "RECORD_LAYER_FAILURE"):
+                return "it does not speak TLS: is the address an http:// one?"
+            case ConnectionResetError() | BrokenPipeError():
+                return "the connection was cut"
+            case httpx.ConnectTimeout():
+                return "no connection in time"
+            case httpx.TimeoutException():
+                return "no answer in time"
+    return without_error_number(str(error)) or type(error).__name__
+
+
+def without_error_number(text: str) -> str:
+    """The text of an error without the operating system's number, as in `[Errno 13]`."""
+    return _ERROR_NUMBER.sub("", text)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
