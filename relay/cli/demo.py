@@ -27,10 +27,17 @@ async def play_demo(base_url: str, print_line: PrintLine) -> None:
             ]
             for scope in ("watch", "publish")
         ]
-        print_line(f"\n  Open {base_url} in a browser ({base_url}/?demo plays a demo there),")
-        print_line("  or watch the stream of this demo here:\n")
-        print_line(f"    curl -N -H 'Authorization: Bearer {watch}' '{base_url}/api/sse?last=20'\n")
-        print_line("  Ctrl-C stops.\n")
+        for line in (
+            "",
+            f"  Open {base_url} in a browser ({base_url}/?demo plays a demo there),",
+            "  or watch the stream of this demo here:",
+            "",
+            f"    curl -N -H 'Authorization: Bearer {watch}' '{base_url}/api/sse?last=20'",
+            "",
+            "  Ctrl-C stops.",
+            "",
+        ):
+            print_line(line)
         headers = {"Authorization": f"Bearer {publish}"}
         for number in count(1):
             task_id = f"demo-{number}"

@@ -6,6 +6,7 @@ import click
 import trio
 
 from relay.cli.failures import report_known_failures
+from relay.cli.output import show
 from relay.config.settings import Settings
 from relay.config.unknown_variables import log_unknown_variables
 from relay.db.pool import open_database
@@ -33,7 +34,7 @@ def command(renew: bool, data_dir: str | None) -> None:
         configure_logs("warning")
         log_unknown_variables(os.environ)
         renewed = trio.run(_renew, settings)
-    click.echo(f"Streams with a new epoch: {renewed}.")
+    show(f"Streams with a new epoch: {renewed}.")
 
 
 async def _renew(settings: Settings) -> int:

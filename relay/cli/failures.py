@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import click
 
+from relay.client.connection_failure import without_error_number
 from relay.config.settings import SettingError
 from relay.db.embedded import EmbeddedError
 from relay.db.migrate import MigrationError
@@ -52,4 +53,4 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _line(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, Problem) else None
-    return f"{error} ({cause})" if cause is not None else str(error)
+    return without_error_number(f"{error} ({cause})" if cause is not None else str(error))

@@ -3,9 +3,9 @@
 import sys
 from urllib.parse import urlsplit
 
-import click
 import segno
 
+from relay.cli.output import note, show
 from relay.client.api_client import ApiClient
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -15,17 +15,16 @@ def show_link(relay: ApiClient) -> None:
     """Print a new link, and on a terminal its QR code if a phone can reach the address."""
     created = relay.call("POST", "/api/session/link")
     link = str(created["link"])
-    click.echo(link)
+    show(link)
     is_local = urlsplit(link).hostname in LOOPBACK
     if sys.stdout.isatty() and not is_local:
-        click.echo("")
+        show()
         segno.make(link, micro=False).terminal(compact=True, border=2)
     minutes = round(created["expires_in"] / 60)
-    click.echo(f"It works once, within {minutes} minutes.", err=True)
-    click.echo("The first person to open it can see and control your stream.", err=True)
+    note(f"It works once, within {minutes} minutes.")
+    note("The first person to open it can see and control your stream.")
     if is_local:
-        click.echo(
+        note(
             "It works on this machine only."
-            " For a phone, start Relay with a BASE_URL that the phone can reach.",
-            err=True,
+            " For a phone, start Relay with a BASE_URL that the phone can reach."
         )

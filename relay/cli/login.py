@@ -11,18 +11,28 @@ import click
 from relay.cli.api_calls import open_api, report_refusals, store_credentials
 from relay.cli.completion import known_relays
 from relay.cli.exit_codes import NOT_AUTHORISED, Failed
+from relay.cli.identity import (
+    check_hook_token,
+    identity_of,
+    note_other_identity,
+    note_other_publisher,
+)
 from relay.cli.link import show_link
+from relay.cli.output import confirm, note, show
 from relay.client.api_client import ApiClient, ApiError
 from relay.client.credentials import (
     RelayTokens,
+    check_token,
     claim,
     credentials_path,
     load_credentials,
     normalize_url,
 )
+from relay.client.foreign_text import other_encoding, without_mark
 
 DEFAULT_URL = "http://127.0.0.1:8000"  # that of `relay serve`
 LINK_FRAGMENT = "#link="
+MAX_TOKEN_LINE_BYTES = 8_192  # Relay's tokens have at most 4 096 characters
 ALREADY_SIGNED_IN = ("already_signed_in", "already_somebody")  # the second: of older versions
 
 
@@ -51,9 +61,11 @@ def command(address: str | None, link: bool, with_token: bool, replace: bool) ->
             show_link(relay)
         return
     with report_refusals():
-        from_stdin = sys.stdin.readline().strip() if with_token else ""
+        from_stdin = _read_stdin() if with_token else ""
         if LINK_FRAGMENT in from_stdin:
             address, from_stdin = from_stdin, ""
+        elif from_stdin:
+            from_stdin = check_token(from_stdin, "stdin")
         base, _, code = (address or "").partition(LINK_FRAGMENT)
         stored = load_credentials()
         url = normalize_url(base or os.environ.get("RELAY_URL") or stored.url or DEFAULT_URL)
@@ -70,14 +82,28 @@ def command(address: str | None, link: bool, with_token: bool, replace: bool) ->
         if tokens.session_token is not None and not _is_valid_hook_token(url, tokens.hook_token):
             _create_hook_token(url, tokens)
             _save(url, tokens)
-    click.echo(f"{result} at {url}.")
-    click.echo(f"The credentials are in {credentials_path()}, readable only by you.")
-    click.echo("\n  relay run -- make test    run a command and watch it")
-    click.echo("  relay tail                watch your stream here")
+    show(f"{result} at {url}.")
+    show(f"The credentials are in {credentials_path()}, readable only by you.")
+    show()
+    show("  relay run -- make test    run a command and watch it")
+    show("  relay tail                watch your stream here")
+    user_id = identity_of(tokens.session_token or tokens.hook_token or "").user_id
+    note_other_identity(url, user_id)
+    note_other_publisher(url, user_id)
     if tokens.session_token is not None and sys.stdout.isatty():
-        click.echo("\nTo watch in a browser or on your phone:\n")
+        show()
+        show("To watch in a browser or on your phone:")
+        show()
         with report_refusals(), ApiClient(url, tokens.session_token) as relay:
             show_link(relay)
+
+
+def _read_stdin() -> str:
+    """The first line of stdin, a token or a link. Raises Failed if it is not UTF-8."""
+    written = sys.stdin.buffer.readline(MAX_TOKEN_LINE_BYTES)
+    if (encoding := other_encoding(written)) is not None:
+        raise Failed(f"the text on stdin is {encoding}", NOT_AUTHORISED)
+    return without_mark(written).decode("utf-8", "replace").strip()
 
 
 def _sign_in(url: str, tokens: RelayTokens) -> str:
@@ -89,7 +115,7 @@ def _sign_in(url: str, tokens: RelayTokens) -> str:
         except ApiError as error:
             if error.status != 401:
                 raise
-        click.echo("Your session there has ended. A new user is created.", err=True)
+        note("Your session there has ended. A new user is created.")
     with ApiClient(url) as relay:
         try:
             created = relay.call("POST", "/api/user")
@@ -108,7 +134,7 @@ def _use_token(url: str, token: str, tokens: RelayTokens) -> str:
     """Save a token that was created elsewhere, if it is valid."""
     with ApiClient(url, token) as relay:
         if claim(token, "type") == "hook":
-            _check_hook_token(relay)
+            check_hook_token(relay)
             tokens.hook_token = token
             return f"You publish as user {claim(token, 'sub')}"
         user_id = relay.call("GET", "/api/me")["user_id"]
@@ -124,7 +150,7 @@ def _open_link(url: str, code: str, tokens: RelayTokens, *, replace: bool) -> st
         if error.code in ALREADY_SIGNED_IN:
             if not sys.stdin.isatty():
                 raise Failed(f"{error} To open it, add --replace.", NOT_AUTHORISED) from error
-            click.confirm(f"{error} Continue?", abort=True)
+            confirm(f"{error} Continue?")
             created = _redeem(url, tokens.session_token, code, True)
         elif error.status == 401:
             created = _redeem(url, None, code, False)  # our session has ended
@@ -154,20 +180,12 @@ def _is_valid_hook_token(url: str, hook_token: str | None) -> bool:
         return False
     try:
         with ApiClient(url, hook_token) as relay:
-            _check_hook_token(relay)
+            check_hook_token(relay)
     except ApiError as error:
         if error.status != 401:
             raise
         return False
     return True
-
-
-def _check_hook_token(relay: ApiClient) -> None:
-    try:
-        relay.call("GET", "/api/events?last=1")
-    except ApiError as error:
-        if error.code != "insufficient_scope":  # it is valid, but can only publish
-            raise
 
 
 def _create_hook_token(url: str, tokens: RelayTokens) -> None:

@@ -4,6 +4,7 @@ import click
 
 from relay.cli.api_calls import report_refusals, store_credentials
 from relay.cli.completion import known_relays
+from relay.cli.output import note, show
 from relay.client.api_client import ApiClient, ApiError
 from relay.client.credentials import load_credentials, normalize_url
 
@@ -26,12 +27,12 @@ def command(address: str | None, others: bool) -> None:
         url = normalize_url(address) if address else stored.url
         tokens = stored.relays.get(url or "")
         if url is None or tokens is None:
-            click.echo("You are not signed in there.", err=True)
+            note("You are not signed in there.")
             return
         with ApiClient(url, tokens.session_token) as relay:
             if others:
                 ended = relay.call("DELETE", "/api/session/others")["ended"]
-                click.echo(f"{ended} other {'session' if ended == 1 else 'sessions'} ended.")
+                show(f"{ended} other {'session' if ended == 1 else 'sessions'} ended.")
                 return
             try:
                 if tokens.session_token is not None:
@@ -44,7 +45,7 @@ def command(address: str | None, others: bool) -> None:
         del stored.relays[url]
         stored.url = None if stored.url == url else stored.url
         store_credentials(stored)
-    click.echo(f"You are signed out of {url}.")
+    show(f"You are signed out of {url}.")
 
 
 def _revoke(relay: ApiClient, hook_token: str) -> None:

@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import shlex
+import shutil
 import sys
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,11 +12,23 @@ from click.shell_completion import CompletionItem
 
 from relay import DISTRIBUTION
 from relay.cli.exit_codes import INTERRUPTED
+from relay.cli.near_words import did_you_mean
+from relay.cli.output import clean_errors
 
 # httpx would import its command line, with rich and pygments: it is not needed here
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 PROBE_PACKAGES = {"server": "quart"}  # extra: a package that is installed with it
+# What other tools call these commands.
+OTHER_NAMES = {
+    **dict.fromkeys(("watch", "follow", "logs", "listen", "subscribe"), "tail"),
+    **dict.fromkeys(("publish", "emit", "post", "push", "event", "log"), "send"),
+    **dict.fromkeys(("exec", "wrap", "record"), "run"),
+    **dict.fromkeys(("server", "start", "up"), "serve"),
+    **dict.fromkeys(("signin", "connect", "auth", "link"), "login"),
+    **dict.fromkeys(("signout", "disconnect"), "logout"),
+    **dict.fromkeys(("status", "me", "info"), "whoami"),
+}
 
 
 class CommandSummary(NamedTuple):
@@ -49,6 +63,19 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.summaries)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in self.summaries or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        message = f"There is no command {name!r}."
+        if question := did_you_mean(name, self.summaries, OTHER_NAMES):
+            message += question
+        elif shutil.which(name) is not None:
+            message += f" To run {name!r} and watch it: relay run -- {shlex.join(args)}"
+        raise click.UsageError(message, ctx)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.summaries:
             return None
@@ -62,9 +89,20 @@ class LazyGroup(click.Group):
         command: click.Command = loaded.command
         return command
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        with clean_errors():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with clean_errors():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)  # without a message: the user pressed the key
 

@@ -6,6 +6,7 @@ import click
 import trio
 
 from relay.cli.failures import report_known_failures
+from relay.cli.output import show
 from relay.config.resources import packaged
 from relay.config.settings import Settings
 from relay.config.unknown_variables import log_unknown_variables
@@ -39,8 +40,8 @@ async def _apply(settings: Settings) -> int:
     async with open_source(settings, use_running=True) as source:
         done = await bring_up_to_date(source.direct, apply=True, timeout=settings.database_timeout)
     for migration in done:
-        click.echo(f"applied {migration.file}")
-    click.echo(f"The database is up to date; applied now: {len(done)}.")
+        show(f"applied {migration.file}")
+    show(f"The database is up to date; applied now: {len(done)}.")
     return 0
 
 
@@ -53,7 +54,7 @@ async def _status(settings: Settings) -> int:
         applied = await applied_migrations(connection)
         todo = pending_migrations(migrations, applied)
     for migration, before in zip(migrations, applied, strict=False):
-        click.echo(f"applied  {before.applied_at:%Y-%m-%d %H:%M}  {migration.file}")
+        show(f"applied  {before.applied_at:%Y-%m-%d %H:%M}  {migration.file}")
     for migration in todo:
-        click.echo(f"pending                    {migration.file}")
+        show(f"pending                    {migration.file}")
     return len(todo)

@@ -1,6 +1,6 @@
 """What `relay run` reports on stderr beside the command's own output."""
 
-import click
+from relay.cli.output import note
 
 
 class Notes:
@@ -10,20 +10,14 @@ class Notes:
         self.show_next = False  # at once; set while the command runs
         self._notes: list[str] = []
 
-    def add(self, note: str) -> None:
+    def add(self, text: str) -> None:
         """Keep a note. Called in any thread."""
-        self._notes.append(note)
+        self._notes.append(text)
         if self.show_next:
             self.show_next = False
-            _show(note)
+            note(f"relay: {text}")
 
     def show_all(self) -> None:
         """Show each note once, in their order."""
-        for note in dict.fromkeys(self._notes):
-            _show(note)
-
-
-def _show(note: str) -> None:
-    from relay.cli.screen import clean  # slow to import, and most runs have no notes
-
-    click.echo(f"relay: {clean(note)}", err=True)
+        for text in dict.fromkeys(self._notes):
+            note(f"relay: {text}")

@@ -11,7 +11,9 @@ import click
 
 from relay.cli.completion import command_words
 from relay.cli.notes import Notes
+from relay.cli.numbers import FiniteNumber
 from relay.cli.options import relay_options
+from relay.cli.output import note
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.drafts import clean_id, new_task_id
 from relay.runner.command import WatchedCommand
@@ -32,7 +34,7 @@ SWITCH_INTERVAL = 0.0005
 @click.option("--task-id", metavar="ID", help="Id of the task [a new one each time].")
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=FiniteNumber(0),
     metavar="SECONDS",
     default=5.0,
     help="At the end, wait this long for Relay [5].",
@@ -76,7 +78,7 @@ def command(
     try:
         found = find_credentials(url, token)
     except NoCredentials as error:
-        click.echo(f"relay: this run is not published: {error}", err=True)
+        note(f"relay: this run is not published: {error}")
         found = None
     code = _run(command, title, task_id, wait, found, notes)
     notes.show_all()

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from relay.cli.plain_text import CONTROL_SEQUENCES, clean
 from relay.client.json_values import decode_any, finite
 from relay.client.stream_reader import StreamEvent
 
@@ -23,11 +24,6 @@ MAX_LOG_LINES = 200  # shown of one log event
 
 # Colours are kept. Other control sequences (titles, clipboard, cursor) are removed: a log is text.
 _COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
-_CONTROL_SEQUENCES = re.compile(
-    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[P^_X][^\x1b]*(?:\x1b\\)?"
-    r"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b."
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-)
 _LEVELS = {"error": "red", "critical": "red", "warning": "yellow", "warn": "yellow", "debug": "dim"}
 _ENDS = {"task_succeeded": ("✓", "green"), "task_failed": ("✗", "red")}
 
@@ -141,18 +137,13 @@ class Screen:
                 Text(task.message, overflow="ellipsis"),
             )
         more = f"  and {len(tasks) - rows} more running" if len(tasks) > rows else ""
-        return Group(grid, Text(f"{self.status}{more}", style="dim", overflow="ellipsis"))
-
-
-def clean(text: str) -> str:
-    """The text as one line without control characters."""
-    return _CONTROL_SEQUENCES.sub("", text.replace("\n", " ")).expandtabs(4)
+        return Group(grid, Text(f"{clean(self.status)}{more}", style="dim", overflow="ellipsis"))
 
 
 def coloured(line: str, style: str) -> Text:
     """The line with its colours, and without other control sequences."""
     parts = [
-        part if _COLOURS.fullmatch(part) else _CONTROL_SEQUENCES.sub("", part)
+        part if _COLOURS.fullmatch(part) else CONTROL_SEQUENCES.sub("", part)
         for part in _COLOURS.split(line)
     ]
     text = Text.from_ansi("".join(parts).expandtabs(4)) if "\x1b" in line else Text("".join(parts))

@@ -1,50 +1,55 @@
 """`relay send`: publishes events from a script and prints the receipts."""
 
-import itertools
-import re
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 import msgspec
 
-from relay.cli.exit_codes import NOT_AUTHORISED, RELAY_AWAY, Failed
+from relay.cli.delivery import Delivery
+from relay.cli.exit_codes import Failed
+from relay.cli.near_words import did_you_mean
+from relay.cli.numbers import FiniteNumber, Progress
 from relay.cli.options import credentials, relay_options
-from relay.cli.stdin_batches import read_batches
-from relay.client.drafts import encode_json, new_id, now
-from relay.client.posting import EventPoster, Refused, RetryLater, Stored, pause_before
+from relay.cli.output import note, show, show_json
+from relay.cli.stdin_events import read_events
+from relay.client.foreign_text import MARK_CHARACTER
+from relay.client.posting import EventPoster
 from relay.events import EVENT_TYPES
 
+Event = Mapping[str, Any]
+EXIT_CODES = (-(2**31), 2**32 - 1)  # of any system: Windows has 32 bits, signed or not
 
-class ProgressType(click.FloatRange):
-    """A progress from 0 to 1."""
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            return float(super().convert(value, param, ctx))
-        except click.BadParameter:
-            self.fail(f"{value!r} is not between 0 and 1; write 40 % as 0.4", param, ctx)
+class EventType(click.Choice[str]):
+    """An event type, or `-` for stdin."""
+
+    def __init__(self) -> None:
+        super().__init__((*EVENT_TYPES, "-"))
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        message = super().get_invalid_choice_message(value, ctx)
+        return f"{message}{did_you_mean(str(value), EVENT_TYPES)}"
 
 
 @click.command("send", context_settings={"allow_extra_args": True})
-@click.argument("what", metavar="EVENT_TYPE | -", type=click.Choice((*EVENT_TYPES, "-")))
+@click.argument("what", metavar="EVENT_TYPE | -", type=EventType())
 @click.option("--task-id", metavar="ID", help="Id of the task.")
 @click.option("--title", metavar="TEXT", help="Title of the task.")
-@click.option("--progress", type=ProgressType(0, 1), metavar="0-1", help="Progress of the task.")
+@click.option("--progress", type=Progress(), metavar="0-1", help="Progress of the task.")
 @click.option("--message", metavar="TEXT", help="Message, or text of a log.")
 @click.option("--level", metavar="WORD", help="Level of a log: debug, info, warning, error.")
-@click.option("--exit-code", type=int, metavar="N", help="Exit code of the task.")
-@click.option("--duration", type=float, metavar="SECONDS", help="Duration of the task.")
+@click.option(
+    "--exit-code", type=click.IntRange(*EXIT_CODES), metavar="N", help="Exit code of the task."
+)
+@click.option("--duration", type=FiniteNumber(0), metavar="SECONDS", help="Duration of the task.")
 @click.option("--payload", metavar="JSON", help="Payload; the options above are added to it.")
 @click.option("--event-id", metavar="ID", help="Id of the event; sent twice, it is stored once.")
 @click.option("--ts", metavar="TIME", help="Time of the event, RFC 3339 [now].")
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=FiniteNumber(0),
     metavar="SECONDS",
     default=10.0,
     help="Retry this long while Relay is away or busy [10].",
@@ -85,115 +90,88 @@ def command(
     if context.args:
         words = " ".join(context.args)
         raise click.UsageError(f'Unexpected argument. Did you mean --message "{words}"?')
-    given = {"task_id": task_id, "event_id": event_id, "ts": ts}
+    given = {"task_id": _text(task_id), "event_id": _text(event_id), "ts": _text(ts)}
+    keys = {name: _text(value) if isinstance(value, str) else value for name, value in keys.items()}
     if what == "-":
         for name, value in {**given, **keys, "payload": payload}.items():
             if value is not None:
                 option = f"--{name.replace('_', '-')}"
                 raise click.UsageError(f"{option} cannot be used with -: put it into the events.")
-        bodies = _read_stdin(sys.stdin.fileno())
+        batches: Iterator[Mapping[int, Event]] = read_events(sys.stdin.fileno())
     else:
         keys["duration_s"] = keys.pop("duration")
-        body = {"event_type": what, **given, "payload": _payload(payload, keys)}
-        bodies = iter([{0: {name: value for name, value in body.items() if value is not None}}])
+        batches = iter([{0: _event(what, given, payload, keys)}])
     with EventPoster(credentials(url, token)) as posting:
-        for events in bodies:
-            _show(_deliver(posting, events, wait), as_json)
+        _publish(Delivery(posting, wait, paced=what == "-"), batches, as_json)
+
+
+def _publish(deliver: Delivery, batches: Iterator[Mapping[int, Event]], as_json: bool) -> None:
+    """Send the batches. A failure names the line of stdin from which to go on. Raises Failed."""
+    stored = 0  # all lines up to this one are
+    try:
+        for events in batches:
+            for last, receipt in deliver.send(events):
+                stored = last
+                _show(receipt, as_json)
+    except Failed as error:
+        raise Failed(error.message + _resume(stored), error.exit_code) from error
+    except KeyboardInterrupt:
+        if deliver.under_way and stored:
+            note(f"relay: interrupted.{_resume(stored)}")
+        raise
+
+
+def _resume(stored: int) -> str:
+    if not stored:
+        return ""
+    return f" Lines 1 to {stored} are stored. To go on: `tail -n +{stored + 1} FILE | relay send -`"
+
+
+def _event(what: str, fields: Event, payload: str | None, keys: dict[str, Any]) -> Event:
+    """The event that the options describe."""
+    body = {"event_type": what, **fields, "payload": _payload(payload, keys)}
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _payload(text: str | None, keys: dict[str, Any]) -> Any:
-    """The payload that the options describe."""
+    """The payload that the options describe; what is given as JSON stays byte for byte.
+
+    Only its form is checked here: what Relay takes, this takes.
+    """
     given = {name: value for name, value in keys.items() if value is not None}
     if text is None:
         return given
     try:
-        payload = msgspec.json.decode(text)
-    except msgspec.MsgspecError as error:
-        raise click.BadParameter(f"invalid JSON: {error}", param_hint="--payload") from error
-    if not given:
-        return msgspec.Raw(text.encode())
-    if not isinstance(payload, dict):
-        raise click.BadParameter("with other options, it must be an object", param_hint="--payload")
-    return {**payload, **given}
-
-
-def _with_defaults(event: dict[str, Any]) -> dict[str, Any]:
-    """Add `ts` and `event_id` if they are missing. A retry sends the same event."""
-    return {**event, "ts": event.get("ts") or now(), "event_id": event.get("event_id") or new_id()}
-
-
-def _read_stdin(descriptor: int) -> Iterator[dict[int, dict[str, Any]]]:
-    """The events on stdin by line number; those that arrive together are one batch."""
-    numbers = itertools.count(1)
-    for lines in read_batches(descriptor):
-        numbered = zip(lines, numbers, strict=False)
-        if events := {at: _decode_event(line, at) for line, at in numbered if line.strip()}:
-            yield events
-
-
-def _decode_event(text: bytes, number: int) -> dict[str, Any]:
-    """Decode one event; its payload is kept byte for byte."""
-    try:
-        fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        return {
-            name: raw if name == "payload" else msgspec.json.decode(raw)
-            for name, raw in fields.items()
-        }
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Failed(
-            f"line {number} of stdin is not a JSON object: {error}."
-            " Write one event per line, as `jq -c` does"
+        written = text.removeprefix(MARK_CHARACTER).encode()
+        if not given:
+            return msgspec.Raw(bytes(msgspec.json.decode(written, type=msgspec.Raw)))
+        members = msgspec.json.decode(written, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError as error:
+        raise click.BadParameter(
+            "with other options, it must be an object", param_hint="--payload"
         ) from error
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise click.BadParameter(f"invalid JSON: {error}", param_hint="--payload") from error
+    return {**members, **given}
 
 
-def _deliver(
-    posting: EventPoster, events: dict[int, dict[str, Any]], wait: float
-) -> dict[str, Any]:
-    """Send the events, with retries for `wait` seconds. Raises Failed."""
-    lines = [encode_json(_with_defaults(event)) for event in events.values()]
-    until = time.monotonic() + wait
-    attempt = 0
-    while True:
-        if len(lines) == 1:
-            answer = posting.one(lines[0])
-        else:
-            answer = posting.many([line + b"\n" for line in lines])
-        if isinstance(answer, Stored):
-            return answer.receipt
-        if isinstance(answer, Refused):
-            if answer.is_authorization_error:
-                raise Failed(answer.why, NOT_AUTHORISED)
-            raise Failed(_with_stdin_lines(answer.why, list(events)))
-        retry_after = answer.retry_after if isinstance(answer, RetryLater) else None
-        pause = pause_before(attempt, retry_after)
-        if time.monotonic() + pause >= until:
-            raise Failed(f"not stored: {answer.why}", RELAY_AWAY)
-        time.sleep(pause)
-        attempt += 1
-
-
-def _with_stdin_lines(why: str, numbers: list[int]) -> str:
-    """Replace line numbers of the request by line numbers of stdin."""
-    if len(numbers) == 1:
-        return f"line {numbers[0]} of stdin: {why}" if numbers[0] else why
-
-    def numbered(found: re.Match[str]) -> str:
-        at = int(found[1])
-        return f"line {numbers[at - 1]}" if 1 <= at <= len(numbers) else found[0]
-
-    return re.sub(r"\bline (\d+)\b", numbered, why)
+def _text(option: str | None) -> str | None:
+    """The text of an option. Bytes that are not UTF-8 become U+FFFD: JSON cannot hold them."""
+    if option is None:
+        return None
+    return option.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _show(receipt: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(receipt))
+        show_json(receipt)
     elif "id" in receipt:
-        note = "  duplicate, not stored again" if receipt["duplicate"] else ""
-        click.echo(f"seq {receipt['seq']}  id {receipt['id']}{note}")
+        remark = "  duplicate, not stored again" if receipt["duplicate"] else ""
+        show(f"seq {receipt['seq']}  id {receipt['id']}{remark}")
     else:
         text = f"{receipt['accepted']} stored"
         if receipt["duplicates"]:
             text += f", already stored: {receipt['duplicates']}"
         if receipt["accepted"]:
             text += f"  seq {receipt['first_seq']} to {receipt['last_seq']}"
-        click.echo(text)
+        show(text)

@@ -15,6 +15,7 @@ from relay import __version__
 from relay.cli.demo import play_demo
 from relay.cli.failures import report_known_failures
 from relay.cli.init_system import notify_init_system
+from relay.cli.output import show
 from relay.config.settings import Settings
 from relay.config.unknown_variables import log_unknown_variables
 from relay.observability.logs import configure_logs
@@ -119,18 +120,16 @@ async def _ignore_reloads(reloads: "trio.MemoryReceiveChannel[None]") -> None:
 async def _announce(demo: bool, bind: str, base_url: str, database: str) -> None:
     """Print where Relay listens and how to try it."""
     path = bind.removeprefix("unix:") if bind.startswith("unix:") else None
-    print_line(
-        f"Relay {__version__} listens on {click.style(path or base_url, bold=True)}, {database}."
-    )
+    listens = path or base_url
+    show(f"Relay {__version__} listens on {listens}, {database}.", bold=listens)
+    if demo and path is None:
+        await play_demo(base_url, show)
+        return
+    show()
     if path is not None:
-        print_line(f"\n    curl --unix-socket {path} -X POST {base_url}/api/user\n")
-    elif demo:
-        await play_demo(base_url, print_line)
+        show(f"    curl --unix-socket {path} -X POST {base_url}/api/user")
     else:
-        print_line(f"\n  Open {base_url} in a browser, or create a user with curl:\n")
-        print_line(f"    curl -X POST {base_url}/api/user\n")
-
-
-def print_line(line: str) -> None:
-    """Print a line to stdout; with colours only if it is a terminal."""
-    click.echo(line)
+        show(f"  Open {base_url} in a browser, or create a user with curl:")
+        show()
+        show(f"    curl -X POST {base_url}/api/user")
+    show()

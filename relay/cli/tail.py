@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from relay.cli import output
 from relay.cli.api_calls import report_refusals
-from relay.cli.options import relay_options
+from relay.cli.options import any_credentials, relay_options
 from relay.cli.screen import Screen
 from relay.cli.unread_output import exit_when_unread
-from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.stream_reader import ConnectionLost, StreamMessage, StreamReader
 
 DEFAULT_LAST = 10  # events shown at the start in a terminal
@@ -52,7 +52,7 @@ def command(
     if as_json and last is None and after is None:
         start = {}  # new events only, for programs
     with report_refusals(), exit_when_unread():
-        stream = StreamReader(_credentials(url, token), start)
+        stream = StreamReader(any_credentials(url, token), start)
         follow(stream, task, as_json=as_json)
 
 
@@ -85,14 +85,6 @@ def follow(stream: StreamReader, task: str | None, *, as_json: bool) -> None:
                 screen.show([one.event for one in wanted if one.event is not None])
 
 
-def _credentials(url: str | None, token: str | None) -> Credentials:
-    """The session token, or the hook token if there is none: it may be able to watch, too."""
-    try:
-        return find_credentials(url, token, session=True)
-    except NoCredentials:
-        return find_credentials(url, token)
-
-
 def _belongs(one: StreamMessage, task: str | None) -> bool:
     return one.event is not None and (task is None or one.event.task_id == task)
 
@@ -109,4 +101,4 @@ def _notes(received: list[StreamMessage]) -> Iterator[str]:
 
 
 def _print_note(note: str) -> None:
-    click.echo(f"relay: {note}", err=True)
+    output.note(f"relay: {note}")

@@ -5,14 +5,16 @@ from typing import Any
 from uuid import UUID
 
 import click
-import msgspec
 
 from relay.cli.api_calls import open_api
+from relay.cli.identity import permission
 from relay.cli.options import relay_options
+from relay.cli.output import note, show, show_json
 from relay.cli.table import table
 from relay.client.api_client import ApiClient
 
 COLUMNS = ("NAME", "PERMISSION", "CREATED", "LAST USED", "EXPIRES", "TOKEN_ID")
+MAX_LIFETIME_DAYS = 400  # Relay's limit of a token's lifetime
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -25,7 +27,10 @@ class Lifetime(click.ParamType[int]):
         found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", str(value))
         if found is None:
             self.fail(f"{value!r} is not like 90d, 12h, 30m or 45s", param, ctx)
-        return int(found[1]) * UNIT_SECONDS[found[2]]
+        seconds = int(found[1]) * UNIT_SECONDS[found[2]]
+        if seconds > MAX_LIFETIME_DAYS * UNIT_SECONDS["d"]:
+            self.fail(f"{value!r} is longer than {MAX_LIFETIME_DAYS}d, the maximum", param, ctx)
+        return seconds
 
 
 @click.group("token")
@@ -39,7 +44,7 @@ def command() -> None:
     "--expires",
     type=Lifetime(),
     metavar="90d",
-    help="Lifetime, such as 90d or 12h [90d, at most 400d].",
+    help=f"Lifetime, such as 90d or 12h [90d, at most {MAX_LIFETIME_DAYS}d].",
 )
 @click.option(
     "--scope",
@@ -75,20 +80,20 @@ def create(
     with open_api(url, token) as (relay, found):
         created = relay.call("POST", "/api/token", wanted)
     if as_json:
-        click.echo(msgspec.json.encode(created))
+        show_json(created)
         return
-    click.echo(created["token"])
+    show(created["token"])
     permissions = permission(created["scopes"])
-    click.echo(f"Token {created['token_id']} can {permissions} at {found.url}.", err=True)
-    click.echo("It is not shown again.", err=True)
+    note(f"Token {created['token_id']} can {permissions} at {found.url}.")
+    note("It is not shown again.")
     if signed:
-        click.echo(f"Signing secret: {created['signing_secret']}", err=True)
+        note(f"Signing secret: {created['signing_secret']}")
 
 
 @command.command("list", short_help="List the active tokens.")
 @click.option("--json", "as_json", is_flag=True, help="Print Relay's answer as JSON.")
 @relay_options
-def show(as_json: bool, url: str | None, token: str | None) -> None:
+def list_tokens(as_json: bool, url: str | None, token: str | None) -> None:
     """List the active tokens, the newest first. The secret values are not shown.
 
     \b
@@ -99,12 +104,12 @@ def show(as_json: bool, url: str | None, token: str | None) -> None:
     with open_api(url, token) as (relay, _):
         tokens = relay.call("GET", "/api/me")["tokens"]
     if as_json:
-        click.echo(msgspec.json.encode(tokens))
+        show_json(tokens)
     elif tokens:
         for line in table(COLUMNS, [row(one) for one in tokens]):
-            click.echo(line)
+            show(line)
     else:
-        click.echo("No tokens yet. Create one: relay token create --name laptop", err=True)
+        note("No tokens yet. Create one: relay token create --name laptop")
 
 
 @command.command("revoke", short_help="Revoke tokens.")
@@ -122,7 +127,7 @@ def revoke(tokens: tuple[str, ...], url: str | None, token: str | None) -> None:
         ids = [_find_id(relay, name_or_id) for name_or_id in tokens]
         for name_or_id, token_id in zip(tokens, ids, strict=True):
             relay.call("POST", "/api/token/revoke", {"token_id": token_id})
-            click.echo(f"{name_or_id} is revoked.", err=True)
+            note(f"{name_or_id} is revoked.")
 
 
 def _find_id(relay: ApiClient, name_or_id: str) -> str:
@@ -151,11 +156,6 @@ def row(token: dict[str, Any]) -> tuple[str, ...]:
         _minute(token["expires_at"]),
         token["token_id"],
     )
-
-
-def permission(scopes: list[str]) -> str:
-    """What a token with these scopes can do, in words."""
-    return "publish and watch" if "webhook" in scopes else " and ".join(scopes)
 
 
 def _minute(moment: str) -> str:

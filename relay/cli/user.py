@@ -9,6 +9,7 @@ import trio
 from relay.auth.tokens import Keyring
 from relay.auth.users import make_user
 from relay.cli.failures import report_known_failures
+from relay.cli.output import note, show
 from relay.config.settings import Settings
 from relay.config.unknown_variables import log_unknown_variables
 from relay.db.pool import open_database
@@ -35,12 +36,16 @@ def create(data_dir: str | None) -> None:
         settings = Settings.load(os.environ, data_dir=data_dir)
         configure_logs("warning")
         log_unknown_variables(os.environ)
-        user_id, token = trio.run(partial(_create, settings))
-    click.echo(f"user_id        {user_id}\nsession_token  {token}")
+        base_url = settings.base_url or f"http://{settings.bind}"
+        user_id, token = trio.run(partial(_create, settings, base_url))
+    show(f"user_id        {user_id}")
+    show(f"session_token  {token}")
+    note(f"A user was created. The token is valid only where BASE_URL is {base_url}.")
+    note("It is not shown again.")
+    note(f"To connect a terminal, give it to: relay login {base_url} --with-token")
 
 
-async def _create(settings: Settings) -> tuple[str, str]:
-    base_url = settings.base_url or f"http://{settings.bind}"
+async def _create(settings: Settings, base_url: str) -> tuple[str, str]:
     async with open_source(settings, use_running=True) as source:
         await bring_up_to_date(
             source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout

@@ -46,6 +46,7 @@ class NotRelay(msgspec.Struct, frozen=True):
 
     status: int
     why: str
+    retry_after: None = None  # only Relay's word counts
 
     @property
     def is_size_limit(self) -> bool:

@@ -130,9 +130,8 @@ class Sender:
                 if max_attempts is not None and attempt >= max_attempts:
                     return False
                 closing = self._closing.is_set()
-                retry_after = answer.retry_after if isinstance(answer, RetryLater) else None
-                pause = pause_before(attempt - 1, retry_after)
-                if not self._sleep(pause, retry_after is None):
+                pause = pause_before(attempt - 1, answer.retry_after)
+                if not self._sleep(pause, answer.retry_after is None):
                     return False
                 if not closing and self._closing.is_set():
                     attempt = 0  # the last attempts begin with short pauses again

@@ -143,9 +143,109 @@ async def test_a_valid_token_on_stdin_is_adopted(relay: Relay, laptop: Machine, 
     assert (user.user_id in said, token in said) == (True, False)
     assert laptop.kept(relay)[f"{kind}_token"] == token
     broken = Machine(laptop.home / "broken")
-    line = await broken.fails(4, "login", relay.url, "--with-token", stdin=token[:-6].encode())
-    assert token[:-6] not in line
+    changed = f"{token[:-8]}AAAAAAAA"
+    for text, fault in (
+        (token[:-6].encode(), "the token in stdin is cut short: 6 characters"),
+        (token[9:].encode(), "the token in stdin is damaged"),
+        (token.encode("utf-16"), "the text on stdin is UTF-16"),
+        (b"", "there is no token on stdin"),
+        (b"\xef\xbb\xbf\r\n", "there is no token on stdin"),
+        (changed.encode(), "Run `relay login`"),  # only Relay can tell
+    ):
+        line = await broken.fails(4, "login", relay.url, "--with-token", stdin=text)
+        assert fault in line
+        assert token[9:-8] not in line
     assert not broken.file.exists()
+
+
+WRITTEN = {
+    "byte order mark": b"\xef\xbb\xbf%s",
+    "CRLF": b"%s\r\n",
+    "byte order mark and CRLF": b"\xef\xbb\xbf%s\r\n",
+    "white space": b" \t%s \n",
+    "more lines": b"%s\nthe rest\n",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN.keys())
+async def test_a_token_from_a_file_of_another_system_is_taken(
+    relay: Relay, laptop: Machine, written: bytes
+) -> None:
+    user = await relay.user()
+    await laptop.done("login", relay.url, "--with-token", stdin=written % user.session.encode())
+    assert laptop.kept(relay)["session_token"] == user.session
+    # the credentials file itself, edited on another system
+    laptop.file.write_bytes(b"\xef\xbb\xbf" + laptop.file.read_bytes().replace(b"\n", b"\r\n"))
+    assert (await laptop.me())["user_id"] == user.user_id
+    link = (await laptop.done("login", "--link")).strip()
+    other = Machine(laptop.home / "other")
+    await other.done("login", "--with-token", stdin=written % link.encode())
+    assert (await other.me())["user_id"] == user.user_id
+    laptop.file.write_bytes(laptop.file.read_bytes().decode("utf-8-sig").encode("utf-16"))
+    assert "credentials.json is UTF-16 (it begins with" in await laptop.fails(4, "whoami")
+
+
+async def test_a_login_notes_that_a_variable_takes_precedence(
+    relay: Relay, laptop: Machine
+) -> None:
+    other = await relay.user()
+    hook = await other.hook()
+    ended = await laptop.relay("login", relay.url, RELAY_TOKEN=hook)
+    assert f"RELAY_TOKEN is set: other commands use that token (user {other.user_id})" in (
+        ended.stderr
+    )
+    mine = laptop.kept(relay)["session_token"]
+    again = await laptop.relay("login", relay.url, RELAY_TOKEN=mine)
+    assert "RELAY_TOKEN is set: other commands use that token (the same user)" in again.stderr
+    moved = await laptop.relay("login", relay.url, RELAY_URL="http://elsewhere.example")
+    assert "other commands use http://elsewhere.example" in moved.stderr
+    plain = await laptop.relay("login", relay.url, RELAY_URL=f"{relay.url}/")
+    assert (plain.exit_code, plain.stderr) == (0, "")
+    # the token to publish with is of another stream than the session
+    both = await laptop.relay("login", relay.url, "--with-token", stdin=hook.encode())
+    assert f"publish as user {other.user_id}" in both.stderr
+    assert f"publish as user {other.user_id}" in (await laptop.relay("whoami")).stderr
+
+
+@pytest.mark.parametrize(
+    ("scopes", "kind"),
+    [
+        (None, "session"),
+        (["webhook"], "token that can publish and watch"),
+        (["publish"], "token that can publish"),
+        (["watch"], "token that can watch"),
+    ],
+)
+async def test_whoami_names_the_credential_with_any_token(
+    relay: Relay, laptop: Machine, scopes: list[str] | None, kind: str
+) -> None:
+    user = await relay.user()
+    token = user.session if scopes is None else (await user.token(scopes=scopes))["token"]
+    expected = {"relay": relay.url, "user": user.user_id, "credential": kind}
+
+    def shown(result: Result) -> dict[str, str]:
+        head = result.stdout.partition("\n\n")[0].splitlines()
+        return {line[:14].strip(): line[14:] for line in head}
+
+    by_variable = await laptop.relay("whoami", RELAY_TOKEN=token)
+    assert (by_variable.exit_code, by_variable.stderr) == (0, "")
+    assert shown(by_variable).items() >= {**expected, "from": "RELAY_TOKEN"}.items()
+    by_option = await laptop.relay("whoami", "--token", token, RELAY_TOKEN="other-token")
+    assert shown(by_option).items() >= {**expected, "from": "--token"}.items()
+    await laptop.done("login", relay.url, "--with-token", stdin=token.encode())
+    by_file = await laptop.relay("whoami")
+    assert shown(by_file).items() >= {**expected, "from": str(laptop.file)}.items()
+    described = json.loads(await laptop.done("whoami", "--json"))
+    assert described["user_id"] == user.user_id
+    assert token not in by_file.stdout + by_variable.stdout + json.dumps(described)
+    if scopes is not None:
+        assert (described["scopes"], described["type"]) == (scopes, "hook")
+        await user.call("POST", "/api/token/revoke", json={"token": token})
+        assert "relay login" in await laptop.fails(4, "whoami")
+    await Machine(laptop.home / "third").done("login", relay.url)
+    third = Machine(laptop.home / "third")
+    hidden = await third.relay("whoami", "--token", user.session)
+    assert "is not used, because of --token" in hidden.stderr
 
 
 async def test_a_token_is_alone_on_stdout_listed_by_name_and_revoked(
@@ -164,8 +264,8 @@ async def test_a_token_is_alone_on_stdout_listed_by_name_and_revoked(
     shown = await laptop.done("token", "list")
     assert ci["token_id"] in shown
     assert "no active token" in await laptop.fails(1, "token", "revoke", "nobody")
-    asked = await laptop.fails(4, "whoami", "--token", token)
-    assert "relay login" in asked, "a hook token is nobody to ask; it says what is"
+    asked = await laptop.fails(4, "token", "list", "--token", token)
+    assert "relay login" in asked, "a hook token manages no tokens; it says what does"
     await laptop.done("token", "revoke", "ci")
     assert (await user.post(hook=token)).status_code == 401
     signed = json.loads(await laptop.done("token", "create", "--signed", "--json"))
@@ -206,7 +306,7 @@ async def test_a_session_is_ended_from_another_device(
         (("whoami", "--url", "relay.example"), 2),
         (("send", "log", "--url", "relay.example"), 2),
         (("whoami",), 4),
-        (("whoami", "--url", AWAY, "--token", "x.y.z"), 5),
+        (("whoami", "--url", AWAY, "--token", "x-y-z"), 5),
         (("token", "create"), 4),
     ],
 )

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trio
 from click.testing import CliRunner
@@ -20,8 +21,8 @@ from relay.client.credentials import (
 )
 from tests.support.commands import RELAY, complaints, environment
 from tests.support.patience import PATIENCE
-from tests.support.relay_server import Relay, User
-from tests.support.stand_in import TOKEN, StandIn, busy
+from tests.support.relay_server import Relay, User, bearer, running_relay
+from tests.support.stand_in import TOKEN, Answer, StandIn, busy
 from tests.support.terminals import piped
 
 
@@ -69,6 +70,91 @@ async def test_a_payload_goes_as_it_is_written_and_options_into_it(relay: Relay)
     assert payloads == [[1.5, None], {"a": 1, "exit_code": 3}]
     wrong = await send("log", "--payload", "{", **who)
     assert (wrong.returncode, b"--payload" in wrong.stderr) == (2, True)
+
+
+PAYLOADS = [
+    "1e400",
+    "-1e400",
+    '{"n": 1e400, "m": [1E+999, 1e-999]}',
+    '{"n":%s}' % ("9" * 5_000),
+    "9" * 4_301,
+    "1.0000000000000000000000001",
+    '{"a": 1, "a": 2}',
+    "[1.50, null]",
+    '{\n  "a":\t1\r\n}',
+    '"\\u0000 \\ud83d\\ude00 é"',
+    "[" * 60 + "]" * 60,
+    "null",
+    "\ufeff{}",
+]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload[:20])
+async def test_a_payload_of_any_json_goes_byte_for_byte(relay: Relay, payload: str) -> None:
+    user = await relay.user()
+    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    done = await send("log", "--payload", payload, **who)
+    assert done.returncode == 0, done.stderr
+    line = b'{"event_type":"log","payload":%s}\n' % payload.encode()
+    if "\n" not in payload:
+        assert (await pipe(line.replace(b"\xef\xbb\xbf", b""), **who)).returncode == 0
+    # a client of its own: Python's JSON, which checks answers elsewhere, reads no number so long
+    async with httpx.AsyncClient(headers=bearer(user.session)) as http:
+        answer = await http.get(f"{relay.url}/api/events")
+    bare = payload.removeprefix("\ufeff").replace("\n", " ").replace("\r", " ")
+    assert answer.text.count(f'"payload":{bare}') == (1 if "\n" in payload else 2), answer.text
+
+
+async def test_options_are_added_to_a_payload_whose_rest_stays(relay: Relay) -> None:
+    user = await relay.user()
+    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    words = ("--payload", '{"n": 1e400, "level": "info"}', "--message", "hi", "--level", "error")
+    assert (await send("log", *words, **who)).returncode == 0
+    answer = await user.call("GET", "/api/events")
+    assert '"payload":{"n":1e400,"level":"error","message":"hi"}' in answer.text
+    for wrong in ('{"n": NaN}', "{", "[1,]", "", "'x'", "\udcff"):
+        refused = await send("log", "--payload", wrong, **who)
+        assert (refused.returncode, b"--payload" in refused.stderr) == (2, True), refused.stderr
+    no_object = await send("log", "--payload", "[1]", "--message", "x", **who)
+    assert (no_object.returncode, b"it must be an object" in no_object.stderr) == (2, True)
+
+
+LINE = '{"event_type":"log","payload":{"n":1}}'
+FILES = {
+    "byte order mark": (LINE + "\n").encode("utf-8-sig"),
+    "CRLF": f"{LINE}\r\n{LINE}\r\n".encode(),
+    "byte order mark and CRLF": f"{LINE}\r\n\r\n{LINE}\r\n".encode("utf-8-sig"),
+    "two files with marks": (LINE + "\n").encode("utf-8-sig") * 2,
+    "a document with a mark and CRLF": LINE.replace(",", ",\r\n").encode("utf-8-sig"),
+    "white space around": f"\n \t{LINE} \t\n\n".encode(),
+}
+
+
+@pytest.mark.parametrize("stdin", FILES.values(), ids=FILES.keys())
+async def test_files_of_other_systems_are_taken(relay: Relay, stdin: bytes) -> None:
+    user = await relay.user()
+    done = await pipe(stdin, RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
+    assert done.returncode == 0, done.stderr
+    assert [event["payload"] for event in await stored(user)] == [{"n": 1}] * stdin.count(b'{"e')
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+async def test_a_file_in_another_encoding_is_named(stand_in: StandIn, encoding: str) -> None:
+    who = {"RELAY_URL": stand_in.url, "RELAY_TOKEN": TOKEN}
+    done = await pipe(f"{LINE}\r\n{LINE}\r\n".encode(encoding), **who)
+    (line,) = complaints(done.stderr)
+    assert (done.returncode, stand_in.requests) == (1, 0)
+    assert line.startswith(f"Error: stdin is UTF-{encoding[4:6]}")
+    assert "Save it as UTF-8" in line
+
+
+async def test_a_line_beyond_every_request_is_refused_before_it_fills_memory(
+    stand_in: StandIn,
+) -> None:
+    who = {"RELAY_URL": stand_in.url, "RELAY_TOKEN": TOKEN}
+    for stdin in (b'{"x": "' + b"a" * 2**21, b"{\n" * 2**20):
+        done = await pipe(stdin, **who)
+        assert (done.returncode, b"too long" in done.stderr) == (1, True), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -135,6 +221,68 @@ async def test_many_lines_go_in_batches(stand_in: StandIn, tmp_path: Path) -> No
     assert stand_in.batches == [1_000] * 5
 
 
+def limited(limit: int, remaining: int = 0, reset: int = 0) -> Answer:
+    """A refusal by a rate limit that is over at once."""
+    status, problem, headers = busy("0", 429)
+    quota = {"Limit": limit, "Remaining": remaining, "Reset": reset}
+    return status, problem, headers | {f"RateLimit-{name}": str(n) for name, n in quota.items()}
+
+
+async def bulk(lines: int, wait: str, stand_in: StandIn) -> "subprocess.CompletedProcess[bytes]":
+    env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
+    stdin = b"".join(b'{"event_type":"log","payload":%d}\n' % n for n in range(lines))
+    return await piped([*RELAY, "send", "-", "--wait", wait], env, stdin=stdin)
+
+
+async def test_the_time_that_a_rate_limit_asks_for_is_not_the_patience(stand_in: StandIn) -> None:
+    stand_in.script.extend([limited(2_000)] * 5)
+    done = await bulk(1_500, "0", stand_in)
+    assert done.returncode == 0, done.stderr
+    assert [event["payload"] for event in stand_in.events] == list(range(1_500))
+
+
+async def test_a_limit_lower_than_a_batch_means_smaller_batches(stand_in: StandIn) -> None:
+    stand_in.script.append(limited(70))
+    done = await bulk(200, "0", stand_in)
+    assert done.returncode == 0, done.stderr
+    assert [event["payload"] for event in stand_in.events] == list(range(200))
+    assert max(stand_in.batches) <= 70
+
+
+async def test_a_bulk_that_cannot_go_on_names_the_line_to_go_on_with(stand_in: StandIn) -> None:
+    stored = (200, {"ok": True, "accepted": 1000, "duplicates": 0}, {})
+    stored[1].update(first_seq=1, last_seq=1000)
+    refused = (422, {"code": "invalid", "detail": "Some lines are wrong: line 7"}, {})
+    for last, code, said in (
+        ([limited(2_000)] * 11, 5, b"not stored: Relay answered: Too much is going on."),
+        ([busy("60")], 5, b"not stored: Relay answered: Too much is going on."),
+        ([refused], 1, b"line 1007"),
+    ):
+        stand_in.script.extend([stored, *last])
+        done = await bulk(1_500, "0", stand_in)
+        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+        assert b"Lines 1 to 1000 are stored." in done.stderr
+        assert b"`tail -n +1001 FILE | relay send -`" in done.stderr
+    first = (stand_in.script.append(refused), await bulk(1_500, "0", stand_in))[1]
+    assert (first.returncode, b"are stored" in first.stderr) == (1, False)
+
+
+async def test_a_bulk_keeps_the_pace_of_a_real_limit(database_url: str) -> None:
+    async with running_relay(
+        database_url,
+        RELAY_RATE_LIMITS="on",
+        RELAY_RATE_EVENTS_PER_TOKEN="4000/s burst 900",
+        RELAY_RATE_EVENTS_PER_ADDRESS="100000/s burst 100000",
+    ) as relay:
+        user = await relay.user()
+        stdin = b"".join(b'{"event_type":"log","payload":%d}\n' % n for n in range(5_000))
+        env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
+        done = await piped([*RELAY, "send", "-", "--wait", "0"], env, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        last = (await user.call("GET", "/api/events?last=1")).json()["events"]
+    assert [(event["seq"], event["payload"]) for event in last] == [(5_000, 4_999)]
+
+
 async def test_a_line_that_is_no_event_ends_it_and_is_named(relay: Relay) -> None:
     user = await relay.user()
     who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
@@ -142,6 +290,7 @@ async def test_a_line_that_is_no_event_ends_it_and_is_named(relay: Relay) -> Non
     for stdin, said in (
         (good + b"hello\n", b"line 2 of stdin is not a JSON object"),
         (b"[" + good + b"]", b"Write one event per line, as `jq -c` does"),
+        (b"{}\n\xff\xff\n", b"line 2 of stdin is not a JSON object"),
         (good + b'\n\n{"event_type":"x"}\n', b"line 4: event_type: must be one of"),
         (b'\n{"event_type":"log"}\n', b"line 2 of stdin: Relay refused this event"),
     ):

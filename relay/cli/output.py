@@ -1,0 +1,58 @@
+"""How the command line prints: the only module that writes text to stdout and stderr.
+
+Each call writes one line, and the line is cleaned: it may hold text of a server, of a file or of
+the command line, which a terminal must not obey.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import click
+import msgspec
+
+from relay.cli.plain_text import clean, escape_json
+
+
+def show(line: str = "", *, bold: str = "") -> None:
+    """Print a line on stdout. In a terminal, the part `bold` of it is bold."""
+    text = _encodable(clean(line), sys.stdout)
+    if marked := clean(bold):
+        text = text.replace(marked, click.style(marked, bold=True), 1)
+    click.echo(text)
+
+
+def note(line: str) -> None:
+    """Print a line on stderr, which is for people: stdout has the result alone."""
+    click.echo(_encodable(clean(line), sys.stderr), err=True)
+
+
+def show_json(value: Any) -> None:
+    """Print a value as a line of JSON. A terminal gets its control characters escaped."""
+    encoded = msgspec.json.encode(value)
+    if sys.stdout.isatty():
+        encoded = escape_json(encoded.decode()).encode()
+    click.echo(encoded)
+
+
+def confirm(question: str) -> None:
+    """Ask, and go on only after a yes. Raises click.Abort."""
+    click.confirm(clean(question), abort=True)
+
+
+@contextmanager
+def clean_errors() -> Iterator[None]:
+    """Clean the message of each ClickException that passes: click prints it itself."""
+    try:
+        yield
+    except click.ClickException as error:
+        line = _encodable(clean(error.message), sys.stderr)
+        error.message = line  # type: ignore[misc] # final for subclasses; click prints this one
+        raise
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """The text with escapes for characters that the stream's encoding does not have."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -1,0 +1,29 @@
+"""Text without control characters, for a terminal that would obey them.
+
+Text of a server, of a token's name, of a file or of the command line is data. A control sequence in
+it could set the clipboard or the window's title, move the cursor, or reorder what is shown.
+"""
+
+import re
+
+# Removed whole: OSC (ends with BEL or ST), DCS, SOS, PM and APC (end with ST), CSI with its
+# parameters, other escape sequences; then what remains of C0 (without tab and line feed), DEL, C1,
+# and the Unicode characters that override the direction of text (UAX 9).
+CONTROL_SEQUENCES = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[P^_X][^\x1b]*(?:\x1b\\)?"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b."
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+_LINE_ENDS = re.compile(r"\r\n|[\n\u2028\u2029]")
+# Valid in a JSON text, and only inside of its strings: an escape there means the same.
+_JSON_CONTROLS = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """The text as one line without control characters. A tab becomes spaces."""
+    return CONTROL_SEQUENCES.sub("", _LINE_ENDS.sub(" ", text)).expandtabs(4)
+
+
+def escape_json(text: str) -> str:
+    r"""A JSON text of the same value, with control characters as `\uXXXX`."""
+    return _JSON_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

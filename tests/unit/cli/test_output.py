@@ -1,0 +1,127 @@
+"""What the command line prints goes through one module, which lets no control character pass."""
+
+import ast
+import io
+import json
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.cli import output
+from relay.cli.plain_text import clean, escape_json
+from relay.cli.table import table
+
+CLI = Path(__file__).parents[3] / "relay" / "cli"
+PRINTING = {"print", "click.echo", "click.secho", "click.confirm", "click.prompt", "click.style"}
+STREAMS = ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__")
+# `relay tail --json` writes each event byte for byte, as Relay sends it.
+BYTE_FOR_BYTE = {("tail.py", "sys.stdout.buffer.write")}
+
+CLEANED = [
+    ("plain é 日本 😀", "plain é 日本 😀"),
+    ("a\x1b]52;c;ZWNobw==\x07b", "ab"),  # OSC: the clipboard
+    ("a\x1b]0;title\x1b\\b", "ab"),
+    ("a\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\b", "alinkb"),
+    ("a\x1b]never ended", "a"),
+    ("a\x1b[2J\x1b[1;31mred\x1b[0mb", "aredb"),  # CSI
+    ("a\x1bPq#0\x1b\\b\x1b_apc\x1b\\c", "abc"),  # DCS, APC
+    ("a\x1bcb", "ab"),  # reset
+    ("a\x9b31mb\x9d0;t\x9cc", "a31mb0;tc"),  # C1
+    ("a\x00\x07\x08\x0b\x0c\r\x7fb", "ab"),
+    ("\u202egpj.exe\u2066x\u2069\u202c", "gpj.exex"),  # direction of text
+    ("one\ntwo\r\nthree\u2028four\u2029five", "one two three four five"),
+    ("a\tb", "a   b"),
+    ("\x1b\x1b]52;c;x\x07", "]52;c;x"),  # one inside of another leaves text, no sequence
+]
+
+
+def is_control(character: str) -> bool:
+    return ord(character) < 32 or 127 <= ord(character) < 160 or character in "\u202e\u2066"
+
+
+@pytest.mark.parametrize(("text", "shown"), CLEANED)
+def test_text_is_cleaned(text: str, shown: str) -> None:
+    assert clean(text) == shown
+
+
+@given(st.text(st.sampled_from("a;[]\\0m\x07\x18\x1b\x9b\x9c\x9d\x7f\n\r\tP_^X\u202e\u2066é")))
+def test_no_control_character_is_left_of_any_text(text: str) -> None:
+    assert not [character for character in clean(text) if is_control(character)]
+
+
+@given(st.recursive(st.text() | st.integers() | st.none(), st.lists))
+def test_json_on_a_terminal_has_the_same_value_and_no_control_character(value: object) -> None:
+    escaped = escape_json(json.dumps(value, ensure_ascii=False))
+    assert json.loads(escaped) == value
+    assert not [character for character in escaped if is_control(character)]
+
+
+def test_json_in_a_pipe_stays_as_it_is(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    output.show_json({"name": "ci\x9b31m\u202e"})
+    assert capfdbinary.readouterr().out == '{"name":"ci\x9b31m\u202e"}\n'.encode()
+
+
+@pytest.mark.parametrize("printer", [output.show, output.note])
+def test_each_call_prints_one_clean_line(
+    printer: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(printer)
+    printer("a\x1b]52;c;x\x07\nb: forged")
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == "a b: forged\n"
+
+
+def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    output.show("caf\u00e9 \udcff")
+    sys.stdout.flush()
+    assert written.getvalue() == b"caf\\xe9 \\udcff\n"
+
+
+@pytest.mark.parametrize("error", [click.ClickException, click.UsageError, click.BadParameter])
+def test_the_messages_of_errors_are_cleaned(error: type[click.ClickException]) -> None:
+    @click.command()
+    def fails() -> None:
+        with output.clean_errors():
+            raise error("bad\x1b]52;c;x\x07\x9b31m\nforged")
+
+    said = CliRunner().invoke(fails).stderr
+    assert not [character for character in said.replace("\n", "") if is_control(character)]
+    assert "\nforged" not in said
+
+
+def test_a_hidden_character_takes_no_room_in_a_table() -> None:
+    lines = list(table(("NAME", "ID"), [("a\x1b]0;x\x07\nb", "1"), ("abc", "2")]))
+    assert lines == ["NAME  ID", "a b   1", "abc   2"]
+
+
+def calls(path: Path) -> set[str]:
+    """The functions that a module calls, as they are written."""
+    tree = ast.parse(path.read_text())
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+@pytest.mark.parametrize("path", sorted(CLI.glob("*.py")), ids=lambda path: path.stem)
+def test_no_other_module_prints(path: Path) -> None:
+    if path.name == "output.py":
+        assert {"click.echo", "click.confirm"} <= calls(path)
+        return
+    past = {
+        name
+        for name in calls(path)
+        if name in PRINTING or (name.startswith(STREAMS) and ".write" in name)
+    }
+    assert {(path.name, name) for name in past} <= BYTE_FOR_BYTE
+    imported = {
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "click"
+        for alias in node.names
+    }
+    assert not imported & {"echo", "secho", "confirm", "prompt", "style"}

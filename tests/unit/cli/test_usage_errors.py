@@ -1,0 +1,65 @@
+"""Slips on the command line are named, with what was probably meant, before anything is sent."""
+
+import pytest
+from click.testing import CliRunner
+
+from relay.auth.tokens import MAX_LIFETIME_SECONDS
+from relay.cli.main import OTHER_NAMES, LazyGroup, main
+from relay.cli.token import MAX_LIFETIME_DAYS
+
+# nothing listens there: a slip that is let through ends with another code
+AWAY = {"RELAY_URL": "http://127.0.0.1:9", "RELAY_TOKEN": "token"}
+PROGRESS = ("send", "task_progress", "--progress")
+DURATION = ("send", "log", "--duration")
+
+SLIPS = [
+    ((*PROGRESS, "50"), "'50' is not between 0 and 1; write 50 % as 0.5"),
+    ((*PROGRESS, "12.5%"), "'12.5%' is not between 0 and 1; write 12.5 % as 0.125"),
+    ((*PROGRESS, "100"), "'100' is not between 0 and 1; write 100 % as 1"),
+    ((*PROGRESS, "150"), "'150' is not between 0 and 1; write 40 % as 0.4"),
+    ((*PROGRESS, "-1"), "'-1' is not between 0 and 1; write 40 % as 0.4"),
+    *(
+        ((*PROGRESS, text), f"{text!r} is not between 0 and 1; write 40 % as 0.4")
+        for text in ("nan", "NaN", "-nan", "inf", "-inf", "1e400", "Infinity", "half", "")
+    ),
+    *(
+        ((*command, text), f"{text!r} is not a finite number")
+        for command in (DURATION, ("send", "log", "--wait"), ("run", "--wait"))
+        for text in ("nan", "inf", "+inf", "infinity", "1e400")
+    ),
+    ((*DURATION, "-1"), "-1.0 is not in the range x>=0"),
+    ((*DURATION, "soon"), "'soon' is not a valid float"),
+    (("send", "log", "--exit-code", "9" * 30), "is not in the range"),
+    (("send", "log", "--exit-code", "9" * 5_000), "is not a valid integer"),
+    (("token", "create", "--expires", "500d"), "'--expires': '500d' is longer than 400d"),
+    (("token", "create", "--expires", "9601h"), "'9601h' is longer than 400d"),
+    (("token", "create", "--expires", "1y"), "'1y' is not like 90d, 12h, 30m or 45s"),
+    (("tial",), "There is no command 'tial'. Did you mean 'tail'?"),
+    (("watch",), "Did you mean 'tail'?"),
+    (("publish", "log"), "Did you mean 'send'?"),
+    (("sh", "-c", "true"), "To run 'sh' and watch it: relay run -- sh -c true"),
+    (("no-such-program-at-all",), "There is no command 'no-such-program-at-all'."),
+    (("token", "lst"), "'list'"),
+    (("send", "log", "--mesage", "x"), "'--message'"),
+    (("send", "task_sucess"), "Did you mean 'task_succeeded'"),
+    (("send", "log", "hello", "world"), '--message "hello world"'),
+    (("\x1b]52;c;x\x07tail\x9b31m",), "There is no command"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), SLIPS)
+def test_a_slip_is_named(words: tuple[str, ...], said: str) -> None:
+    ended = CliRunner().invoke(main, words, env=AWAY)
+    line = ended.stderr.splitlines()[-1]
+    assert (ended.exit_code, ended.stdout) == (2, ""), ended.stderr
+    assert said in line
+    assert line.isprintable()
+
+
+def test_other_names_lead_to_commands_and_hide_none() -> None:
+    assert set(OTHER_NAMES.values()) <= set(LazyGroup.summaries)
+    assert not set(OTHER_NAMES) & set(LazyGroup.summaries)
+
+
+def test_the_longest_lifetime_is_that_of_the_server() -> None:
+    assert MAX_LIFETIME_DAYS * 86_400 == MAX_LIFETIME_SECONDS
