@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import segno
 
+from relay.cli.answers import CreatedLink, ask
 from relay.cli.output import note, show
 from relay.client.api_client import ApiClient
 
@@ -13,14 +14,13 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def show_link(relay: ApiClient) -> None:
     """Print a new link, and on a terminal its QR code if a phone can reach the address."""
-    created = relay.call("POST", "/api/session/link")
-    link = str(created["link"])
-    show(link)
-    is_local = urlsplit(link).hostname in LOOPBACK
+    created = ask(relay, CreatedLink, "POST", "/api/session/link")
+    show(created.link)
+    is_local = urlsplit(created.link).hostname in LOOPBACK
     if sys.stdout.isatty() and not is_local:
         show()
-        segno.make(link, micro=False).terminal(compact=True, border=2)
-    minutes = round(created["expires_in"] / 60)
+        segno.make(created.link, micro=False).terminal(compact=True, border=2)
+    minutes = round(created.expires_in / 60)
     note(f"It works once, within {minutes} minutes.")
     note("The first person to open it can see and control your stream.")
     if is_local:

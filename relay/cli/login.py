@@ -4,10 +4,10 @@ import itertools
 import os
 import socket
 import sys
-from typing import Any
 
 import click
 
+from relay.cli.answers import CreatedToken, CreatedUser, Me, OpenedLink, ask
 from relay.cli.api_calls import open_api, report_refusals, store_credentials
 from relay.cli.completion import known_relays
 from relay.cli.exit_codes import NOT_AUTHORISED, Failed
@@ -111,14 +111,14 @@ def _sign_in(url: str, tokens: RelayTokens) -> str:
     if tokens.session_token is not None:
         try:
             with ApiClient(url, tokens.session_token) as relay:
-                return f"You are still user {relay.call('GET', '/api/me')['user_id']}"
+                return f"You are still user {ask(relay, Me, 'GET', '/api/me').user_id}"
         except ApiError as error:
             if error.status != 401:
                 raise
         note("Your session there has ended. A new user is created.")
     with ApiClient(url) as relay:
         try:
-            created = relay.call("POST", "/api/user")
+            created = ask(relay, CreatedUser, "POST", "/api/user")
         except ApiError as error:
             if error.code != "signup_closed":
                 raise
@@ -126,8 +126,8 @@ def _sign_in(url: str, tokens: RelayTokens) -> str:
                 f"{error} With a session token: relay login {url} --with-token",
                 NOT_AUTHORISED,
             ) from error
-    _set_session(tokens, created)
-    return f"You are user {created['user_id']}"
+    _set_session(url, tokens, created.user_id, created.session_token)
+    return f"You are user {created.user_id}"
 
 
 def _use_token(url: str, token: str, tokens: RelayTokens) -> str:
@@ -137,8 +137,8 @@ def _use_token(url: str, token: str, tokens: RelayTokens) -> str:
             check_hook_token(relay)
             tokens.hook_token = token
             return f"You publish as user {claim(token, 'sub')}"
-        user_id = relay.call("GET", "/api/me")["user_id"]
-    _set_session(tokens, {"user_id": user_id, "session_token": token})
+        user_id = ask(relay, Me, "GET", "/api/me").user_id
+    _set_session(url, tokens, user_id, token)
     return f"You are user {user_id}"
 
 
@@ -156,22 +156,23 @@ def _open_link(url: str, code: str, tokens: RelayTokens, *, replace: bool) -> st
             created = _redeem(url, None, code, False)  # our session has ended
         else:
             raise
-    if "session_token" not in created:
-        return f"You are still user {created['user_id']}"
-    _set_session(tokens, created)
-    return f"You are user {created['user_id']}"
+    if created.session_token is None:
+        return f"You are still user {created.user_id}"
+    _set_session(url, tokens, created.user_id, created.session_token)
+    return f"You are user {created.user_id}"
 
 
-def _redeem(url: str, session: str | None, code: str, replace: bool) -> dict[str, Any]:
+def _redeem(url: str, session: str | None, code: str, replace: bool) -> OpenedLink:
+    body = {"code": code, "replace": replace}
     with ApiClient(url, session) as relay:
-        return relay.call("POST", "/api/session/link/redeem", {"code": code, "replace": replace})
+        return ask(relay, OpenedLink, "POST", "/api/session/link/redeem", body)
 
 
-def _set_session(tokens: RelayTokens, created: dict[str, Any]) -> None:
+def _set_session(url: str, tokens: RelayTokens, user_id: str, session_token: str) -> None:
     """Save a session. A hook token of another user is forgotten: its stream is another one."""
-    if tokens.hook_token is not None and claim(tokens.hook_token, "sub") != created["user_id"]:
+    if tokens.hook_token is not None and claim(tokens.hook_token, "sub") != user_id:
         tokens.hook_token = None
-    tokens.session_token = created["session_token"]
+    tokens.session_token = check_token(session_token, f"the answer of {url}")
 
 
 def _is_valid_hook_token(url: str, hook_token: str | None) -> bool:
@@ -191,12 +192,13 @@ def _is_valid_hook_token(url: str, hook_token: str | None) -> bool:
 def _create_hook_token(url: str, tokens: RelayTokens) -> None:
     """Create the hook token with which `relay run` and `relay send` publish."""
     with ApiClient(url, tokens.session_token) as relay:
-        used_names = {one["name"] for one in relay.call("GET", "/api/me")["tokens"]}
+        used_names = {one.name for one in ask(relay, Me, "GET", "/api/me").tokens}
         name = _unused_name(f"relay on {socket.gethostname()}", used_names)
-        tokens.hook_token = relay.call("POST", "/api/token", {"name": name})["token"]
+        created = ask(relay, CreatedToken, "POST", "/api/token", {"name": name})
+        tokens.hook_token = check_token(created.token, f"the answer of {url}")
 
 
-def _unused_name(name: str, used_names: set[str]) -> str:
+def _unused_name(name: str, used_names: set[str | None]) -> str:
     """The name, with a number if another token has it: names identify tokens."""
     numbered = (f"{name[:90]} ({number})" for number in itertools.count(2))
     return next(one for one in itertools.chain((name[:100],), numbered) if one not in used_names)

@@ -2,6 +2,7 @@
 
 import click
 
+from relay.cli.answers import EndedSessions, ask
 from relay.cli.api_calls import report_refusals, store_credentials
 from relay.cli.completion import known_relays
 from relay.cli.output import note, show
@@ -31,7 +32,7 @@ def command(address: str | None, others: bool) -> None:
             return
         with ApiClient(url, tokens.session_token) as relay:
             if others:
-                ended = relay.call("DELETE", "/api/session/others")["ended"]
+                ended = ask(relay, EndedSessions, "DELETE", "/api/session/others").ended
                 show(f"{ended} other {'session' if ended == 1 else 'sessions'} ended.")
                 return
             try:

@@ -18,6 +18,16 @@ class FiniteNumber(click.FloatRange):
         return number
 
 
+class ExitCode(click.ParamType[int]):
+    """An exit code of any system: Windows has 32 bits, with or without a sign."""
+
+    name = "exit code"
+    _range = click.IntRange(-(2**31), 2**32 - 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return int(self._range.convert(value, param, ctx))
+
+
 class Progress(FiniteNumber):
     """A progress from 0 to 1."""
 

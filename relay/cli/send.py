@@ -10,7 +10,7 @@ import msgspec
 from relay.cli.delivery import Delivery
 from relay.cli.exit_codes import Failed
 from relay.cli.near_words import did_you_mean
-from relay.cli.numbers import FiniteNumber, Progress
+from relay.cli.numbers import ExitCode, FiniteNumber, Progress
 from relay.cli.options import credentials, relay_options
 from relay.cli.output import note, show, show_json
 from relay.cli.stdin_events import read_events
@@ -19,7 +19,6 @@ from relay.client.posting import EventPoster
 from relay.events import EVENT_TYPES
 
 Event = Mapping[str, Any]
-EXIT_CODES = (-(2**31), 2**32 - 1)  # of any system: Windows has 32 bits, signed or not
 
 
 class EventType(click.Choice[str]):
@@ -40,9 +39,7 @@ class EventType(click.Choice[str]):
 @click.option("--progress", type=Progress(), metavar="0-1", help="Progress of the task.")
 @click.option("--message", metavar="TEXT", help="Message, or text of a log.")
 @click.option("--level", metavar="WORD", help="Level of a log: debug, info, warning, error.")
-@click.option(
-    "--exit-code", type=click.IntRange(*EXIT_CODES), metavar="N", help="Exit code of the task."
-)
+@click.option("--exit-code", type=ExitCode(), metavar="N", help="Exit code of the task.")
 @click.option("--duration", type=FiniteNumber(0), metavar="SECONDS", help="Duration of the task.")
 @click.option("--payload", metavar="JSON", help="Payload; the options above are added to it.")
 @click.option("--event-id", metavar="ID", help="Id of the event; sent twice, it is stored once.")
@@ -84,7 +81,8 @@ def command(
 
     \b
     With -, each line of stdin is an event, a JSON object. Lines that arrive together are stored
-    together. Missing ts and event_id are added. A single object may span several lines.
+    together. Missing ts and event_id are added. A single object may span several lines. It waits
+    as long as a rate limit asks; if it cannot go on, it names the line to go on with.
     Exit codes: 0 stored, 1 refused, 2 wrong usage, 4 no valid token, 5 Relay is away.
     """
     if context.args:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import click
 
+from relay.cli.answers import CreatedToken, Me, TokenRow, ask, read_answer
 from relay.cli.api_calls import open_api
 from relay.cli.identity import permission
 from relay.cli.options import relay_options
@@ -78,16 +79,17 @@ def create(
     wanted |= {} if expires is None else {"expires_in": expires}
     wanted |= {"scopes": list(scopes)} if scopes else {}
     with open_api(url, token) as (relay, found):
-        created = relay.call("POST", "/api/token", wanted)
+        answer = relay.call("POST", "/api/token", wanted)
+        created = read_answer(relay, answer, CreatedToken)
     if as_json:
-        show_json(created)
+        show_json(answer)
         return
-    show(created["token"])
-    permissions = permission(created["scopes"])
-    note(f"Token {created['token_id']} can {permissions} at {found.url}.")
+    show(created.token)
+    permissions = permission(created.scopes)
+    note(f"Token {created.token_id} can {permissions} at {found.url}.")
     note("It is not shown again.")
     if signed:
-        note(f"Signing secret: {created['signing_secret']}")
+        note(f"Signing secret: {created.signing_secret}")
 
 
 @command.command("list", short_help="List the active tokens.")
@@ -102,11 +104,12 @@ def list_tokens(as_json: bool, url: str | None, token: str | None) -> None:
       relay token list --json | jq -r '.[] | select(.last_used_at == null) | .token_id'
     """
     with open_api(url, token) as (relay, _):
-        tokens = relay.call("GET", "/api/me")["tokens"]
+        answer = relay.call("GET", "/api/me")
+        me = read_answer(relay, answer, Me)
     if as_json:
-        show_json(tokens)
-    elif tokens:
-        for line in table(COLUMNS, [row(one) for one in tokens]):
+        show_json(answer["tokens"])
+    elif me.tokens:
+        for line in table(COLUMNS, [row(one) for one in me.tokens]):
             show(line)
     else:
         note("No tokens yet. Create one: relay token create --name laptop")
@@ -135,10 +138,10 @@ def _find_id(relay: ApiClient, name_or_id: str) -> str:
     try:
         return str(UUID(name_or_id))
     except ValueError:
-        tokens = relay.call("GET", "/api/me")["tokens"]
-    ids = [one["token_id"] for one in tokens if one["name"] == name_or_id]
+        tokens = ask(relay, Me, "GET", "/api/me").tokens
+    ids = [one.token_id for one in tokens if one.name == name_or_id]
     if len(ids) == 1:
-        return str(ids[0])
+        return ids[0]
     if ids:
         raise click.ClickException(
             f"{len(ids)} tokens are named {name_or_id!r}; use the id instead"
@@ -146,15 +149,15 @@ def _find_id(relay: ApiClient, name_or_id: str) -> str:
     raise click.ClickException(f"no active token is named {name_or_id!r}")
 
 
-def row(token: dict[str, Any]) -> tuple[str, ...]:
+def row(token: TokenRow) -> tuple[str, ...]:
     """A token as a row of the list. Times are in UTC, to the minute."""
     return (
-        token["name"] or "-",
-        permission(token["scopes"]),
-        _minute(token["created_at"]),
-        _minute(token["last_used_at"]) if token["last_used_at"] else "never",
-        _minute(token["expires_at"]),
-        token["token_id"],
+        token.name or "-",
+        permission(token.scopes),
+        _minute(token.created_at),
+        _minute(token.last_used_at) if token.last_used_at else "never",
+        _minute(token.expires_at),
+        token.token_id,
     )
 
 

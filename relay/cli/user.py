@@ -28,7 +28,7 @@ def create(data_dir: str | None) -> None:
     """Create a user and print its session token, which is not shown again.
 
     \b
-    BASE_URL must be the same as for `relay serve`: it is the token's issuer.
+    BASE_URL must be the same as for `relay serve`: the token is valid only there.
     Example:
       BASE_URL=https://relay.example.com DATABASE_URL=postgresql://… relay user create
     """

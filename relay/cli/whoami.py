@@ -1,9 +1,8 @@
 """`relay whoami`: shows the credential in use, its user, and with a session the user's tokens."""
 
-from typing import Any
-
 import click
 
+from relay.cli.answers import Me, read_answer
 from relay.cli.api_calls import report_refusals
 from relay.cli.identity import (
     Identity,
@@ -40,11 +39,12 @@ def command(as_json: bool, url: str | None, token: str | None) -> None:
         with ApiClient(found.url, found.token) as relay:
             if identity.is_hook_token:
                 check_hook_token(relay)
-                me = None
+                answer, me = None, None
             else:
-                me = relay.call("GET", "/api/me")
+                answer = relay.call("GET", "/api/me")
+                me = read_answer(relay, answer, Me)
         if as_json:
-            show_json(identity if me is None else me)
+            show_json(identity if answer is None else answer)
         else:
             _show(found, identity, me)
         if me is not None and found.source not in ("--token", "RELAY_TOKEN"):
@@ -52,10 +52,10 @@ def command(as_json: bool, url: str | None, token: str | None) -> None:
         note_unused_login(found, identity.user_id)
 
 
-def _show(found: Credentials, identity: Identity, me: dict[str, Any] | None) -> None:
-    lines = {
+def _show(found: Credentials, identity: Identity, me: Me | None) -> None:
+    lines: dict[str, object] = {
         "relay": found.url,
-        "user": identity.user_id if me is None else me["user_id"],
+        "user": identity.user_id if me is None else me.user_id,
         "credential": identity.kind,
         "from": found.source,
     }
@@ -63,14 +63,14 @@ def _show(found: Credentials, identity: Identity, me: dict[str, Any] | None) -> 
         lines |= {"token_id": identity.token_id, "expires": identity.expires_at}
     else:
         lines |= {
-            "created": me["created_at"],
-            "cursor": me["cursor"],
-            "watching now": me["connections"],
-            "tokens": len(me["tokens"]),
+            "created": me.created_at,
+            "cursor": me.cursor,
+            "watching now": me.connections,
+            "tokens": len(me.tokens),
         }
     for name, value in lines.items():
         show(f"{name:14}{value}")
-    if me is not None and me["tokens"]:
+    if me is not None and me.tokens:
         show()
-        for line in table(COLUMNS, [row(one) for one in me["tokens"]]):
+        for line in table(COLUMNS, [row(one) for one in me.tokens]):
             show(line)

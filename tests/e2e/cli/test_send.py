@@ -250,20 +250,21 @@ async def test_a_limit_lower_than_a_batch_means_smaller_batches(stand_in: StandI
 
 
 async def test_a_bulk_that_cannot_go_on_names_the_line_to_go_on_with(stand_in: StandIn) -> None:
-    stored = (200, {"ok": True, "accepted": 1000, "duplicates": 0}, {})
-    stored[1].update(first_seq=1, last_seq=1000)
-    refused = (422, {"code": "invalid", "detail": "Some lines are wrong: line 7"}, {})
+    receipt = {"ok": True, "accepted": 1000, "duplicates": 0, "first_seq": 1, "last_seq": 1000}
+    half: Answer = (200, receipt, {})
+    refused: Answer = (422, {"code": "invalid", "detail": "Some lines are wrong: line 7"}, {})
     for last, code, said in (
         ([limited(2_000)] * 11, 5, b"not stored: Relay answered: Too much is going on."),
         ([busy("60")], 5, b"not stored: Relay answered: Too much is going on."),
         ([refused], 1, b"line 1007"),
     ):
-        stand_in.script.extend([stored, *last])
+        stand_in.script.extend([half, *last])
         done = await bulk(1_500, "0", stand_in)
         assert (done.returncode, said in done.stderr) == (code, True), done.stderr
         assert b"Lines 1 to 1000 are stored." in done.stderr
         assert b"`tail -n +1001 FILE | relay send -`" in done.stderr
-    first = (stand_in.script.append(refused), await bulk(1_500, "0", stand_in))[1]
+    stand_in.script.append(refused)
+    first = await bulk(1_500, "0", stand_in)
     assert (first.returncode, b"are stored" in first.stderr) == (1, False)
 
 

@@ -1,8 +1,9 @@
 """The RateLimit header fields: what a client reads from them, and how long it waits."""
 
+import time
+
 import pytest
 
-from relay.client import quota as module
 from relay.client.quota import Quota, read_quota
 
 
@@ -31,11 +32,11 @@ def test_the_wait_for_events(
     events: int,
     seconds: float,
 ) -> None:
-    monkeypatch.setattr(module.time, "monotonic", lambda: 1_000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 1_000.0)
     found = read_quota(200, headers(limit, remaining, reset))
     assert found is not None
     assert found.wait_for(events) == seconds
-    monkeypatch.setattr(module.time, "monotonic", lambda: 1_005.0)  # time passes in between
+    monkeypatch.setattr(time, "monotonic", lambda: 1_005.0)  # time passes in between
     assert found.wait_for(events) == max(0, seconds - 5)
 
 
