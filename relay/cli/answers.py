@@ -55,7 +55,7 @@ class CreatedToken(msgspec.Struct):
 
 
 class Events(msgspec.Struct):
-    events: list[msgspec.Raw]
+    events: list[Any]
 
 
 class EndedSessions(msgspec.Struct):

@@ -228,7 +228,12 @@ async def test_with_signup_closed_relay_user_create_makes_a_full_user(
     address = f"127.0.0.1:{port.number}"
     env = environment(database_url, RELAY_BIND=address, RELAY_OPEN_SIGNUP="off")
     made = await relay(tmp_path, "user", "create", env=env)
-    assert (made.returncode, complaints(made.stderr)) == (0, [])
+    assert made.returncode == 0, made.stderr
+    assert complaints(made.stderr) == [
+        f"A user was created. The token is valid only where BASE_URL is http://{address}.",
+        "It is not shown again.",
+        f"To connect a terminal, give it to: relay login http://{address} --with-token",
+    ]
     user_id, session = (line.split()[1] for line in made.stdout.decode().splitlines())
     async with (
         running((*RELAY, "serve"), tmp_path, env) as server,
@@ -266,7 +271,7 @@ async def test_relay_user_create_works_beside_a_serving_relay(
         visiting(await server.url()) as door,
     ):
         made = await relay(tmp_path, "user", "create", env=env)
-        assert (made.returncode, complaints(made.stderr)) == (0, [])
+        assert made.returncode == 0, made.stderr
         user_id, session = (line.split()[1] for line in made.stdout.decode().splitlines())
         user = User(door, user_id, session)
         assert (await user.posted())["seq"] == 1
