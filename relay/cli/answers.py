@@ -58,6 +58,10 @@ class Events(msgspec.Struct):
     events: list[Any]
 
 
+class Done(msgspec.Struct):
+    ok: bool
+
+
 class EndedSessions(msgspec.Struct):
     ended: int
 
@@ -75,4 +79,4 @@ def read_answer(relay: ApiClient, fields: dict[str, Any], kind: type[Kind]) -> K
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        raise ApiError(f"{relay.url} is not a Relay: unexpected answer", status=200) from error
+        raise ApiError(f"{relay.url} is not a Relay: unexpected answer.", status=200) from error

@@ -2,7 +2,7 @@
 
 import click
 
-from relay.cli.answers import EndedSessions, ask
+from relay.cli.answers import Done, EndedSessions, ask
 from relay.cli.api_calls import report_refusals, store_credentials
 from relay.cli.completion import known_relays
 from relay.cli.output import note, show
@@ -51,7 +51,7 @@ def command(address: str | None, others: bool) -> None:
 
 def _revoke(relay: ApiClient, hook_token: str) -> None:
     try:
-        relay.call("POST", "/api/token/revoke", {"token": hook_token})
+        ask(relay, Done, "POST", "/api/token/revoke", {"token": hook_token})
     except ApiError as error:
         if error.status != 404:  # another user's, saved with --with-token
             raise

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import click
 
-from relay.cli.answers import CreatedToken, Me, TokenRow, ask, read_answer
+from relay.cli.answers import CreatedToken, Done, Me, TokenRow, ask, read_answer
 from relay.cli.api_calls import open_api
 from relay.cli.identity import permission
 from relay.cli.options import relay_options
@@ -129,7 +129,7 @@ def revoke(tokens: tuple[str, ...], url: str | None, token: str | None) -> None:
     with open_api(url, token) as (relay, _):
         ids = [_find_id(relay, name_or_id) for name_or_id in tokens]
         for name_or_id, token_id in zip(tokens, ids, strict=True):
-            relay.call("POST", "/api/token/revoke", {"token_id": token_id})
+            ask(relay, Done, "POST", "/api/token/revoke", {"token_id": token_id})
             note(f"{name_or_id} is revoked.")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from relay.client.http_client import HttpAnswer
+from relay.client.json_values import decode_any
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 PROBLEM_TYPE = "urn:relay:problem:"  # followed by the code; later versions may have more codes
@@ -24,11 +25,11 @@ BUSY_STATUSES = (408, 425, 429)  # the same request may succeed later; so may it
 
 _CHECK_ADDRESS = "Check the scheme, host and port of the address"
 _CHECKS = {
-    400: f"{_CHECK_ADDRESS}: a port for https answers plain http like this",
-    401: "A proxy asks for credentials of its own",
-    403: "A proxy or firewall refuses the request",
-    407: "A proxy asks for credentials of its own",
-    413: "A proxy limits the size of requests: raise its limit to 1 MiB",
+    400: f"{_CHECK_ADDRESS}: a port for https answers plain http like this.",
+    401: "A proxy asks for credentials of its own.",
+    403: "A proxy or firewall refuses the request.",
+    407: "A proxy asks for credentials of its own.",
+    413: "A proxy limits the size of requests: raise its limit to 1 MiB.",
 }
 
 
@@ -70,19 +71,15 @@ def read_problem(answer: HttpAnswer) -> Problem | None:
     return problem if problem.is_of_relay and problem.status == answer.status else None
 
 
-def read_fields(answer: HttpAnswer, expected: type[msgspec.Struct]) -> dict[str, Any] | None:
-    """All fields of a successful answer; None if it does not have the expected ones.
-
-    The events of a page are left out: reading them is the stream reader's task.
-    """
+def read_object(answer: HttpAnswer) -> dict[str, Any] | None:
+    """The JSON object of a successful answer; None if it is another answer."""
     if not 200 <= answer.status < 300 or answer.media_type != "application/json":
         return None
     try:
-        msgspec.json.decode(answer.body, type=expected)
-        fields = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
-        return {name: msgspec.json.decode(raw) for name, raw in fields.items() if name != "events"}
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        value = decode_any(answer.body)
+    except (ValueError, RecursionError):
         return None
+    return value if isinstance(value, dict) else None
 
 
 def may_succeed_later(status: int) -> bool:
@@ -96,10 +93,10 @@ def foreign_text(answer: HttpAnswer) -> str:
     text = f"{answer.url} is not a Relay: it answered {answer.status_line} ({kind})."
     if 300 <= answer.status < 400:
         target = answer.headers.get("location", "another address")
-        return f"{text} It redirects to {target}: use that address"
+        return f"{text} It redirects to {target}: use that address."
     if answer.status >= 500:
-        return f"{text} A proxy may answer while Relay is away"
-    return f"{text} {_CHECKS.get(answer.status, _CHECK_ADDRESS)}"
+        return f"{text} A proxy may answer while Relay is away."
+    return f"{text} {_CHECKS.get(answer.status, f'{_CHECK_ADDRESS}.')}"
 
 
 def read_retry_after(answer: HttpAnswer) -> float | None:

@@ -8,12 +8,11 @@ import msgspec
 from relay.client.answers import (
     foreign_text,
     may_succeed_later,
-    read_fields,
+    read_object,
     read_problem,
     read_retry_after,
 )
 from relay.client.connection_failure import failure_text
-from relay.client.expected_answers import EXPECTED
 from relay.client.http_client import HttpAnswer, exchange, open_http
 
 ANSWER_TIMEOUT_SECONDS = 15.0  # Relay answers within 5, if only with an error
@@ -72,11 +71,9 @@ class ApiClient:
             answer = exchange(self._http, request, self.url, ANSWER_TIMEOUT_SECONDS)
         except httpx.HTTPError as error:
             raise no_answer_error(self.url, error) from error
-        expected = EXPECTED.get((method, path.partition("?")[0]))
-        if expected is None and answer.status == 204:
+        if answer.status == 204:
             return {}
-        fields = None if expected is None else read_fields(answer, expected)
-        if fields is None:
+        if (fields := read_object(answer)) is None:
             raise error_of_answer(answer)
         return fields
 

@@ -13,19 +13,35 @@ from relay.client.answers import (
     Problem,
     foreign_text,
     may_succeed_later,
-    read_fields,
+    read_object,
     read_problem,
     read_retry_after,
 )
 from relay.client.connection_failure import failure_text
 from relay.client.credentials import Credentials
-from relay.client.expected_answers import BatchReceipt, EventReceipt
 from relay.client.http_client import HttpAnswer, exchange, open_http
 from relay.client.quota import Quota, read_quota
 
 ANSWER_TIMEOUT_SECONDS = 10.0  # Relay answers within 5, if only with an error
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 15.0  # between attempts
 LONGEST_RETRY_AFTER_SECONDS = 300.0  # a longer Retry-After is cut to this
+
+
+class EventReceipt(msgspec.Struct):
+    """The fields by which the receipt of one event is recognized; it may have more."""
+
+    id: str
+    seq: int
+    duplicate: bool
+
+
+class BatchReceipt(msgspec.Struct):
+    """The fields by which the receipt of a batch is recognized; it may have more."""
+
+    accepted: int
+    duplicates: int
+    first_seq: int | None
+    last_seq: int | None
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -91,7 +107,7 @@ class EventPoster:
         answer = self._post(line, "application/json")
         if not isinstance(answer, HttpAnswer):
             return answer
-        receipt = read_fields(answer, EventReceipt)
+        receipt = _read_receipt(answer, EventReceipt)
         return _interpret(answer) if receipt is None else Stored(receipt)
 
     def many(self, lines: Sequence[bytes]) -> Answer:
@@ -99,7 +115,7 @@ class EventPoster:
         answer = self._post(b"".join(lines), "application/x-ndjson")
         if not isinstance(answer, HttpAnswer):
             return answer
-        receipt = read_fields(answer, BatchReceipt)
+        receipt = _read_receipt(answer, BatchReceipt)
         if receipt is None or receipt["accepted"] + receipt["duplicates"] != len(lines):
             return _interpret(answer)
         return Stored(receipt)
@@ -121,6 +137,16 @@ class EventPoster:
             return Refused("invalid_url", f"{url}: {failure_text(error)}")
         self.quota = read_quota(answer.status, answer.headers)
         return answer
+
+
+def _read_receipt(answer: HttpAnswer, kind: type[msgspec.Struct]) -> dict[str, Any] | None:
+    """All fields of a receipt; None if it lacks one of its kind."""
+    receipt = read_object(answer)
+    try:
+        msgspec.convert(receipt, kind)
+    except msgspec.ValidationError:
+        return None
+    return receipt
 
 
 def _interpret(answer: HttpAnswer) -> RetryLater | NotRelay | Refused:

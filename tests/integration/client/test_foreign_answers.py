@@ -16,6 +16,9 @@ FOREIGN: dict[str, Answer] = {
     "a receipt for another number of events": elsewhere(
         200, b'{"accepted":7,"duplicates":0,"first_seq":1,"last_seq":7,"ok":true}', JSON
     ),
+    "a receipt with texts for numbers": elsewhere(
+        200, b'{"accepted":"1","duplicates":"0","first_seq":"1","last_seq":"1"}', JSON
+    ),
     "a redirect": (302, b"", {"Location": "https://portal.test/login"}),
     "a port for https": elsewhere(400),
     "a proxy's login": elsewhere(401),
