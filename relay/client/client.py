@@ -4,28 +4,33 @@ import atexit
 import logging
 import os
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
-from relay.client.drafts import Draft, event, log_drafts
+from relay.client.drafts import Draft, clean_id, event, log_drafts
 from relay.client.outbox import Outbox
+from relay.client.payload_values import text_of
 from relay.client.sender import Sender, Tell
 from relay.client.spool import Owner, new_spool
 
 CLOSE_TIMEOUT_SECONDS = 5.0  # long enough for a restart of Relay, short enough to wait for
+MAX_WARNINGS = 10  # of different kinds; beyond, problems of values are not reported
 
 logger = logging.getLogger("relay.client")
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How many events were not delivered: kept on disk, lost or refused."""
+    """How many events were published, and how many not delivered: kept on disk, lost, refused."""
 
     kept: int = 0
     lost: int = 0
     refused: int = 0
     why: str | None = None
+    published: int = 0
 
     @property
     def delivered(self) -> bool:
@@ -37,6 +42,8 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def what(self) -> str:
         """The text without the reason."""
+        if self.delivered and not self.published:
+            return "nothing was published"
         if self.delivered:
             return "everything is delivered"
         parts = [
@@ -77,7 +84,10 @@ class Client:
         self._strict = strict
         self._process = os.getpid()
         self._tell = tell or _log_warning
-        self._oversized = 0
+        self._published = 0
+        self._unsendable = 0
+        self._warned: set[str] = set()
+        self._unconnected: str | None = None  # why nothing is published
         self._outcome: Outcome | None = None
         self._sender: Sender | None = None
         self._outbox: Outbox | None = None
@@ -86,10 +96,11 @@ class Client:
         except NoCredentials as error:
             if strict:
                 raise
-            self._tell(f"nothing is published: {error}")
+            self._unconnected = str(error)
+            self._report(f"nothing is published: {error}")
             return
         self._outbox = Outbox(lambda: new_spool(Owner.of(found)))
-        self._sender = Sender(self._outbox, found, self._tell)
+        self._sender = Sender(self._outbox, found, self._report)
         self._sender.start()
         atexit.register(self._end)
 
@@ -100,26 +111,65 @@ class Client:
         self.close()
 
     def publish(
-        self, event_type: str, payload: Any, task_id: str | None = None, **given: str
+        self,
+        event_type: str,
+        payload: Any,
+        task_id: str | None = None,
+        *,
+        event_id: str | None = None,
+        ts: str | None = None,
+        fallback: Any = None,
     ) -> None:
-        """Send an event. One that is too large is dropped; the first time, `tell` is called."""
+        """Send an event. Values without a JSON form are sent as text.
+
+        If the payload is too large, `fallback` is sent instead; without one the event is dropped.
+        `tell` is called for the first problem of a kind.
+        """
+        owner = _valid_id(task_id)
         try:
-            draft = event(event_type, payload, task_id, **given)
-        except ValueError as error:
-            self._oversized += 1
-            if self._oversized == 1:
-                self._tell(f"an event was not sent: {error}")
-            return
-        self._put(draft)
+            try:
+                draft = event(
+                    event_type, payload, owner, event_id=event_id, ts=ts, report=self.warn_once
+                )
+            except ValueError as error:
+                if fallback is None:
+                    raise
+                self.warn_once(f"an event was sent without its keys: {error}", "keys")
+                draft = event(event_type, fallback, owner, event_id=event_id, ts=ts)
+            self._put(draft)
+        except Exception as error:  # the program's work goes on, whatever its value was
+            self._unsendable += 1
+            self.warn_once(f"an event was not sent: {text_of(error)}", "event")
 
     def log(self, text: str, task_id: str | None = None, **keys: Any) -> None:
         """Send lines of a log. Lines that are close in time are joined into one event."""
-        for draft in log_drafts(text, task_id, **keys):
-            self._put(draft)
+        self.log_with(text, task_id, keys)
+
+    def log_with(self, text: str, task_id: str | None, keys: Mapping[str, Any]) -> None:
+        """As `log`, with keys of any name."""
+        try:
+            for draft in log_drafts(text_of(text), _valid_id(task_id), keys, self.warn_once):
+                self._put(draft)
+        except Exception as error:  # as in `publish`
+            self._unsendable += 1
+            self.warn_once(f"a log was not sent: {text_of(error)}", "log")
+
+    def warn_once(self, problem: str, kind: str | None = None) -> None:
+        """Call `tell` with a problem, unless there was one of this kind (or this text) before."""
+        key = kind or problem
+        if key not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(key)
+            self._report(problem)
+
+    def _report(self, line: str) -> None:
+        with suppress(Exception):  # of the program's own function: there is no other place to go
+            self._tell(line)
 
     def _put(self, draft: Draft) -> None:
-        if self._outbox is not None and self._outcome is None and not self._forked:
-            self._outbox.put(draft)
+        if self._outcome is None and not self._forked:
+            self._published += 1
+            if self._outbox is not None:
+                self._outbox.put(draft)
 
     @property
     def _forked(self) -> bool:
@@ -149,7 +199,8 @@ class Client:
         if self._outcome is not None:
             return self._outcome
         if self._outbox is None or self._sender is None or self._forked:
-            self._outcome = Outcome()
+            lost = 0 if self._forked else self._published
+            self._outcome = Outcome(lost=lost, why=self._unconnected, published=lost)
             return self._outcome
         atexit.unregister(self._end)
         self._sender.hurry(time.monotonic() + timeout)
@@ -163,15 +214,16 @@ class Client:
         self._outcome = Outcome(
             kept=on_disk,
             lost=self._outbox.lost + self._outbox.waiting - on_disk,
-            refused=self._sender.refused + self._oversized,
+            refused=self._sender.refused + self._unsendable,
             why=self._sender.trouble or ("Relay is slow to answer" if waiting else None),
+            published=self._published + self._unsendable,
         )
         self._outbox.close()
         if not self._outcome.delivered:
             if self._strict:
                 raise NotDelivered(self._outcome)
             reported = self._sender.trouble_reported
-            self._tell(self._outcome.what if reported else str(self._outcome))
+            self._report(self._outcome.what if reported else str(self._outcome))
         return self._outcome
 
     def _end(self) -> None:
@@ -179,11 +231,15 @@ class Client:
         try:
             self.close()
         except NotDelivered as error:
-            self._tell(str(error))
+            self._report(str(error))
 
 
 def _log_warning(line: str) -> None:
     logger.warning("%s", line)
+
+
+def _valid_id(task_id: object) -> str | None:
+    return clean_id(text_of(task_id)) or None if task_id is not None else None
 
 
 def _events(count: int) -> str:

@@ -1,16 +1,22 @@
 """Builds events: ids, times, payloads within the limits, and logs that can be joined."""
 
+import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from relay.client.payload_values import TooManyValues, encode_text
+from relay.client.payload_values import encode_json as encode_json
+
 MAX_PAYLOAD_BYTES = 65_536  # Relay's limit
 MAX_LOG_BYTES = 60_000  # of text in one log event, as JSON: room for the other keys
 MAX_KEYS_BYTES = 4_096  # of those other keys
+
+Report = Callable[[str], None]
 
 ENDINGS = frozenset({"task_succeeded", "task_failed"})
 MILESTONES = ENDINGS | {"task_started"}
@@ -37,30 +43,7 @@ def new_task_id(title: str) -> str:
 
 def clean_id(text: str) -> str:
     """The text as a valid task_id: visible ASCII, at most 128 characters."""
-    return "".join(letter if "!" <= letter <= "~" else "-" for letter in text)[:128]
-
-
-def encode_json(value: Any) -> bytes:
-    """Encode as JSON. Values of types without a JSON form are encoded as their repr."""
-    try:
-        return msgspec.json.encode(value, enc_hook=repr)
-    except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
-        return msgspec.json.encode(_to_json_types(value, 8))
-
-
-def _to_json_types(value: Any, depth: int) -> Any:
-    """Convert to JSON types: lone surrogates replaced, keys as text, depth limited."""
-    if isinstance(value, Mapping) and depth:
-        return {
-            _to_json_types(str(key), 0): _to_json_types(inner, depth - 1)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list | tuple) and depth:
-        return [_to_json_types(inner, depth - 1) for inner in value]
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    text = value if isinstance(value, str) else repr(value)
-    return text.encode("utf-8", "replace").decode()
+    return re.sub(r"[^!-~]", "-", text[:128])
 
 
 class Draft:
@@ -111,22 +94,50 @@ class Draft:
         return self._head + b"\\n".join(self._texts) + self._tail + b"\n"
 
 
-def event(event_type: str, payload: Any, task_id: str | None = None, **given: Any) -> Draft:
-    """Build an event. Raises ValueError if its payload is too large."""
-    body = encode_json(payload)
+def event(
+    event_type: str,
+    payload: Any,
+    task_id: str | None = None,
+    *,
+    event_id: str | None = None,
+    ts: str | None = None,
+    report: Report = lambda problem: None,
+) -> Draft:
+    """Build an event from any payload; `report` is called with what it could not represent.
+
+    Raises ValueError if the payload is too large.
+    """
+    body = encode_json(payload, report)
     if len(body) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"its payload has {len(body)} bytes; the limit is {MAX_PAYLOAD_BYTES}")
-    return Draft(event_type, body, task_id=task_id, **given)
+    return Draft(event_type, body, task_id=task_id, event_id=event_id, ts=ts)
 
 
-def log_drafts(text: str, task_id: str | None = None, **keys: Any) -> Iterator[Draft]:
+def log_drafts(
+    text: str,
+    task_id: str | None = None,
+    keys: Mapping[str, Any] | None = None,
+    report: Report = lambda problem: None,
+) -> Iterator[Draft]:
     """Build log events from a text, as few as possible. `keys` are added to each payload."""
-    payload = encode_json(keys) if keys else b"{}"
-    if len(payload) > MAX_KEYS_BYTES:
-        payload = b"{}"
-    head = payload[:-1] + (b"," if keys and payload != b"{}" else b"") + b'"message":"'
+    head = _encode_keys(keys, report) + b'"message":"'
     for piece in _split_text(text):
         yield Draft("log", head, task_id=task_id, text=piece, key=(task_id, head))
+
+
+def _encode_keys(keys: Mapping[str, Any] | None, report: Report) -> bytes:
+    """The start of a JSON object with these keys. They are left out if they are too large."""
+    others = {name: value for name, value in (keys or {}).items() if name != "message"}
+    if not others:
+        return b"{"
+    try:
+        encoded = encode_json(others, report)
+    except TooManyValues:
+        encoded = b""
+    if 0 < len(encoded) <= MAX_KEYS_BYTES:
+        return encoded[:-1] + b","
+    report(f"the keys of a log have more than {MAX_KEYS_BYTES} bytes; they are left out")
+    return b"{"
 
 
 def _split_text(text: str) -> Iterator[bytes]:
@@ -136,11 +147,11 @@ def _split_text(text: str) -> Iterator[bytes]:
         end = min(len(text), start + MAX_LOG_BYTES)
         if end < len(text):
             end = _cut_position(text, start, end)
-        inside = encode_json(text[start:end])[1:-1]
+        inside = encode_text(text[start:end])[1:-1]
         while len(inside) > MAX_LOG_BYTES:  # JSON may use many bytes for one character
             size = (end - start) * (MAX_LOG_BYTES - 100) // len(inside)
             end = _cut_position(text, start, start + max(1, size))
-            inside = encode_json(text[start:end])[1:-1]
+            inside = encode_text(text[start:end])[1:-1]
         yield inside
         start = end + 1 if text[end : end + 1] == "\n" else max(end, 1)
 

@@ -1,6 +1,7 @@
 """A handler for Python's logging."""
 
 import logging
+from contextlib import suppress
 
 from relay.client.sender import THREAD_NAME
 from relay.client.task import Task
@@ -22,4 +23,5 @@ class LogHandler(logging.Handler):
         try:
             self._task.log(self.format(record), level=record.levelname.lower())
         except Exception:
-            self.handleError(record)  # as other handlers do: prints to stderr
+            with suppress(Exception):  # it prints the record, which may fail in the same way
+                self.handleError(record)  # as other handlers do: prints to stderr

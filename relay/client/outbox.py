@@ -108,7 +108,7 @@ class Outbox:
     def _queue_gap_note(self, task_id: str | None) -> None:
         count, self._gap = self._gap, 0
         note = f"… {count} events are missing here: Relay was away, and the buffer was full"
-        for draft in log_drafts(note, task_id, level="warning"):
+        for draft in log_drafts(note, task_id, {"level": "warning"}):
             self._drafts.append(draft)
             self._size += draft.size
 

@@ -7,13 +7,16 @@ with relay.task("train") as task:
 
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
 from relay.client.client import Client, NotDelivered, Outcome
 from relay.client.drafts import clean_id, new_task_id
+from relay.client.payload_values import text_of
+from relay.client.progress_values import fraction_of, part_of
 
-MAX_MESSAGE = 4_000  # characters of an exception's message: it is shown on a card
+MAX_MESSAGE = 4_000  # characters of a title or a message: they are shown on a card
 
 T = TypeVar("T")
 
@@ -32,36 +35,44 @@ class Task:
     # -- progress and log
 
     def progress(self, fraction: float, message: str | None = None, **keys: Any) -> None:
-        """Report progress from 0 to 1. Call it as often as you like: the rate is limited here."""
-        payload = {
-            "progress": min(1.0, max(0.0, float(fraction))),
-            **_message_field(message),
-            **keys,
-        }
-        self._client.publish("task_progress", payload, self.task_id)
+        """Report progress from 0 to 1. Call it as often as you like: the rate is limited here.
+
+        Another value is not shown as progress: 40 % is 0.4. The first one is reported as a warning.
+        """
+        fields: dict[str, Any] = {}
+        try:
+            fields["progress"] = fraction_of(fraction)
+        except ValueError as error:
+            self._client.warn_once(f"progress of {self.title!r} is not shown: {error}", "progress")
+        fields |= _message_field(message)
+        if fields or keys:
+            self._publish("task_progress", fields, keys)
 
     def log(self, message: object, level: str | None = None, **keys: Any) -> None:
         """Report one or more lines of output."""
         if level is not None:
             keys["level"] = level
-        self._client.log(str(message), self.task_id, **keys)
+        self._client.log_with(text_of(message), self.task_id, keys)
 
     def track(
         self, items: Iterable[T], total: int | None = None, message: str | None = None
     ) -> Iterator[T]:
-        """Iterate over the items and report progress after each."""
+        """Iterate over the items and report progress after each, if their number is known."""
         if total is None and isinstance(items, Sized):
-            total = len(items)
+            with suppress(
+                Exception
+            ):  # such as of PyTorch's DataLoader, whose length may be unknown
+                total = len(items)
         for done, item in enumerate(items, 1):
             yield item
-            if total:
-                self.progress(done / total, f"{message or ''} {done}/{total}".strip())
+            if (part := part_of(done, total)) is not None:
+                self.progress(part, f"{text_of(message or '')} {done}/{text_of(total)}".strip())
 
     # -- start and end
 
     def start(self) -> "Task":
         self._started = time.monotonic()
-        self._client.publish("task_started", {"title": self.title}, self.task_id)
+        self._publish("task_started", {"title": self.title}, {})
         return self
 
     def succeed(self, message: str | None = None, **keys: Any) -> None:
@@ -72,18 +83,20 @@ class Task:
 
     def _end(self, event_type: str, message: str | None, keys: dict[str, Any]) -> None:
         took = round(time.monotonic() - self._started, 3)
-        self._client.publish(
-            event_type,
-            {"title": self.title, **_message_field(message), "duration_s": took, **keys},
-            self.task_id,
-        )
+        fields = {"title": self.title, **_message_field(message), "duration_s": took}
+        self._publish(event_type, fields, keys)
+
+    def _publish(self, event_type: str, fields: dict[str, Any], keys: dict[str, Any]) -> None:
+        """Publish an event. Keys that do not fit into it are left out; the event is sent."""
+        payload = {**fields, **keys}
+        self._client.publish(event_type, payload, self.task_id, fallback=fields)
 
     def _report_end(self, exception: BaseException | None) -> None:
-        if exception is None or (isinstance(exception, SystemExit) and not exception.code):
+        if exception is None or _is_exit_with_0(exception):
             self.succeed()
         else:
-            text = f"{type(exception).__name__}: {exception}".removesuffix(": ")
-            self.fail(text[:MAX_MESSAGE])
+            kind = type(exception).__name__
+            self.fail(f"{kind}: {text_of(exception)}".removesuffix(": "))
 
     def _close(self, exception: BaseException | None) -> None:
         if not self._owns_client:
@@ -139,13 +152,21 @@ def task(
     Without `task_id`, each run is a task of its own. With `strict`, NoCredentials is raised at the
     start and NotDelivered at the end; otherwise these problems are logged.
     """
+    name = text_of(title)[:MAX_MESSAGE]
     return Task(
-        title,
-        clean_id(task_id) if task_id else new_task_id(title),
+        name,
+        (clean_id(text_of(task_id)) if task_id is not None else "") or new_task_id(name),
         client or Client(url, token, strict=strict),
         owns_client=client is None,
     )
 
 
-def _message_field(message: str | None) -> dict[str, str]:
-    return {} if message is None else {"message": str(message)}
+def _message_field(message: object) -> dict[str, str]:
+    return {} if message is None else {"message": text_of(message)[:MAX_MESSAGE]}
+
+
+def _is_exit_with_0(exception: BaseException) -> bool:
+    """Whether the program exits with 0. `sys.exit` with a text means 1."""
+    return isinstance(exception, SystemExit) and (
+        exception.code is None or (isinstance(exception.code, int) and exception.code == 0)
+    )

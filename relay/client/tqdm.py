@@ -7,6 +7,8 @@ from typing import Any
 
 import tqdm as original
 
+from relay.client.payload_values import text_of
+from relay.client.progress_values import part_of
 from relay.client.task import Task
 
 
@@ -18,7 +20,7 @@ class tqdm(original.tqdm):  # type: ignore[misc]
         super().__init__(*arguments, **options)
 
     def display(self, *arguments: Any, **options: Any) -> Any:
-        if self._task is not None and self.total:
-            words = f"{self.desc}: " if self.desc else ""
-            self._task.progress(self.n / self.total, f"{words}{self.n}/{self.total}")
+        if self._task is not None and (part := part_of(self.n, self.total)) is not None:
+            words = f"{text_of(self.desc)}: " if self.desc else ""
+            self._task.progress(part, f"{words}{text_of(self.n)}/{text_of(self.total)}")
         return super().display(*arguments, **options)

@@ -136,15 +136,6 @@ def test_tqdm_progress_goes_to_the_task(stand_in: StandIn) -> None:
     assert list(tqdm("ab", file=shown)) == ["a", "b"]
 
 
-def test_unserialisable_values_never_break_the_program(stand_in: StandIn) -> None:
-    with package.task("odd", url=stand_in.url, token=TOKEN) as task:
-        task.log(object())
-        task.log("x", what=object(), when={1: {2, 3}})
-        task.progress(7, "beyond", more=complex(1, 2))
-    assert len(stand_in.said()) == 2
-    assert [e["payload"]["progress"] for e in stand_in.events if "progress" in e["payload"]] == [1]
-
-
 def test_importing_relay_brings_no_client_and_the_client_no_http_library() -> None:
     code = (
         "import sys, relay; assert not {'msgspec', 'importlib.metadata'} & set(sys.modules);"

@@ -43,7 +43,7 @@ def test_ids_are_uuids_of_version_7_and_follow_time() -> None:
 @settings(max_examples=25, deadline=None)
 @given(TEXTS)
 def test_a_log_is_cut_into_pieces_that_fit_and_lose_nothing(text: str) -> None:
-    drafts = list(log_drafts(text, "t", stream="stdout"))
+    drafts = list(log_drafts(text, "t", {"stream": "stdout"}))
     assert all(draft.text_size <= MAX_LOG_BYTES for draft in drafts)
     pieces = [decoded(draft)["payload"]["message"] for draft in drafts]
     clean = text.encode("utf-8", "replace").decode()
@@ -73,7 +73,7 @@ def test_logs_of_different_kinds_are_not_joined() -> None:
     ((one,), (other,), (third,)) = (
         log_drafts("a", "t"),
         log_drafts("b", "u"),
-        log_drafts("c", "t", level="error"),
+        log_drafts("c", "t", {"level": "error"}),
     )
     assert not one.join(other)
     assert not one.join(third)
