@@ -51,8 +51,7 @@ def _is_masked(text: str) -> bool:
 
 
 def _further(secret: str) -> Iterator[str]:
-    decoded = unquote(secret)
-    for value in (secret,) if decoded == secret else (secret, decoded):
+    for value in dict.fromkeys((secret, unquote(secret))):
         for part in _parts(value):
             yield part
             yield from _escaped(part)

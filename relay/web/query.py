@@ -22,7 +22,7 @@ class QueryParameters:
 
         Raises BadRequest if it is empty, or given more than once.
         """
-        values = [value for given, value in self._pairs if given == name]
+        values = [value for key, value in self._pairs if key == name]
         if not values:
             return None
         if len(values) > 1:

@@ -22,7 +22,7 @@ from relay.client.credentials import (
 from tests.support.commands import RELAY, complaints, environment
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, User, bearer, running_relay
-from tests.support.stand_in import TOKEN, Answer, StandIn, busy
+from tests.support.stand_in import TOKEN, Answer, StandIn, busy, refusal
 from tests.support.terminals import piped
 
 
@@ -252,7 +252,7 @@ async def test_a_limit_lower_than_a_batch_means_smaller_batches(stand_in: StandI
 async def test_a_bulk_that_cannot_go_on_names_the_line_to_go_on_with(stand_in: StandIn) -> None:
     receipt = {"ok": True, "accepted": 1000, "duplicates": 0, "first_seq": 1, "last_seq": 1000}
     half: Answer = (200, receipt, {})
-    refused: Answer = (422, {"code": "invalid", "detail": "Some lines are wrong: line 7"}, {})
+    refused = refusal(422, "invalid", "Some lines are wrong: line 7")
     for last, code, said in (
         ([limited(2_000)] * 11, 5, b"not stored: Relay answered: Too much is going on."),
         ([busy("60")], 5, b"not stored: Relay answered: Too much is going on."),

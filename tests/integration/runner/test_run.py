@@ -446,7 +446,7 @@ async def test_an_unreachable_relay_does_not_affect_the_command(
 
 async def test_a_refused_token_is_named_while_the_command_runs(stand_in: StandIn) -> None:
     detail = "The credential\x1b]0;title\x07 is revoked."
-    stand_in.always = 401, {"detail": detail}, {}
+    stand_in.always = refusal(401, "invalid_token", detail)
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
     note = (
         "relay: Relay refused the token: The credential is revoked."

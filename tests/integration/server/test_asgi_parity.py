@@ -31,7 +31,6 @@ REQUESTS = {
     "an OPTIONS": get("*").replace(b"GET", b"OPTIONS"),
     "an absolute target": get("http://relay/path"),
     "HTTP/1.0": get("/stream", version="1.0"),
-    "a method in small letters": get().replace(b"GET", b"get"),
     "a body unasked for": get("/", "Content-Length: 4") + b"body",
 }
 SOCKETS = {
