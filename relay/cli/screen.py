@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
+from typing import TypeVar
 
 import msgspec
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -16,6 +17,8 @@ from rich.text import Text
 from relay.cli.plain_text import CONTROL_SEQUENCES, clean
 from relay.client.json_values import decode_any, finite
 from relay.client.stream_reader import StreamEvent
+
+Kept = TypeVar("Kept")
 
 MAX_ROWS = 8  # running tasks that are shown; the others are counted
 MAX_TASKS = 1_000  # running tasks kept; beyond, the oldest is dropped
@@ -28,6 +31,10 @@ _LEVELS = {"error": "red", "critical": "red", "warning": "yellow", "warn": "yell
 _ENDS = {"task_succeeded": ("✓", "green"), "task_failed": ("✗", "red")}
 
 
+# From how many columns on a terminal shows the parts of a task's row. The title is always there.
+MESSAGE_FROM, BAR_FROM, DURATION_FROM = 80, 60, 40
+
+
 class RunningTask:
     """A running task. `began` is in seconds, by the server's clock."""
 
@@ -36,6 +43,7 @@ class RunningTask:
         self.progress: float | None = None
         self.message = ""
         self.began = began
+        self.shown: set[str] = set()  # what was last printed of it: lines of a log, or a progress
 
 
 class Screen:
@@ -44,6 +52,7 @@ class Screen:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, emoji=False)
         self._tasks: dict[str, RunningTask] = {}
+        self._titles: dict[str, str] = {}  # of tasks by id, also of those that have ended
         self._clock_ahead = 0.0  # seconds that the server's clock is ahead of ours, at least
         self.status = "connecting"
         self._live = Live(
@@ -67,8 +76,9 @@ class Screen:
         self._live.stop()
 
     def forget_tasks(self) -> None:
-        """Forget the running tasks: the stream starts over."""
+        """Forget the tasks: the stream starts over."""
         self._tasks.clear()
+        self._titles.clear()
 
     def show(self, events: Sequence[StreamEvent]) -> None:
         """Print events that arrived together, with a single refresh."""
@@ -84,25 +94,28 @@ class Screen:
         if kind == "log":
             text = message if message is not None else bytes(event.payload).decode()
             style = _LEVELS.get(payload.level, "")
-            task_title = self._tasks[key].title if key in self._tasks else clean(key)
-            for line in text.splitlines()[:MAX_LOG_LINES]:
+            task_title = self._titles.get(key) or clean(key)
+            lines = text.splitlines()[:MAX_LOG_LINES]
+            if key in self._tasks:
+                self._tasks[key].shown = {clean(line).strip() for line in lines}
+            for line in lines:
                 name = (f"{task_title}  " if task_title else "", "cyan")
                 yield Text.assemble(prefix, name, coloured(line, style))
             return
         received = self._received_at(event)
         key = key or f"untitled {title}"  # a task without an id is identified by its title
-        task = self._tasks.pop(key, None) or RunningTask(clean(event.task_id or "task"), received)
+        known_title = self._titles.get(key) or clean(event.task_id or "task")
+        task = self._tasks.pop(key, None) or RunningTask(known_title, received)
         if title:
             task.title = clean(title)
+            _remember(self._titles, key, task.title)
         if kind in _ENDS:
             sign, style = _ENDS[kind]
             yield Text.assemble(
                 prefix, (f"{sign} {task.title}", style), f"  {_result(payload)}".rstrip()
             )
             return
-        while len(self._tasks) >= MAX_TASKS:
-            del self._tasks[next(iter(self._tasks))]
-        self._tasks[key] = task
+        _remember(self._tasks, key, task)
         if kind == "task_started":
             task.began = received
             yield Text.assemble(prefix, (f"▶ {task.title}", "bold"))
@@ -111,7 +124,10 @@ class Screen:
         task.message = clean(message or "")
         if kind == "task_progress" and not self._console.is_terminal:
             share = "" if task.progress is None else f"{task.progress:4.0%}  "
-            yield Text.assemble(prefix, f"{task.title}  {share}{task.message}".rstrip())
+            words = f"{share}{task.message}".strip()
+            if task.message.strip() not in task.shown and words not in task.shown:
+                task.shown = {words}
+                yield Text.assemble(prefix, f"{task.title}  {share}{task.message}".rstrip())
 
     def _received_at(self, event: StreamEvent) -> float:
         """When the server received it. A future time shows that the server's clock is ahead."""
@@ -120,24 +136,41 @@ class Screen:
         return received
 
     def _render_tasks(self) -> Group:
+        width = self._console.width
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(no_wrap=True, ratio=3)
-        grid.add_column(width=24)
+        if width >= BAR_FROM:
+            grid.add_column(width=24 if width >= MESSAGE_FROM else 12)
         grid.add_column(justify="right", width=5)
-        grid.add_column(justify="right", width=8)
-        grid.add_column(no_wrap=True, ratio=4, style="dim")
+        if width >= DURATION_FROM:
+            grid.add_column(justify="right", width=8)
+        if width >= MESSAGE_FROM:
+            grid.add_column(no_wrap=True, ratio=4, style="dim")
         rows = max(1, min(MAX_ROWS, self._console.height // 3))
         tasks = list(self._tasks.values())
         for task in tasks[-rows:]:
-            grid.add_row(
-                Text(task.title, style="bold", overflow="ellipsis"),
-                ProgressBar(1.0, task.progress or 0.0, pulse=task.progress is None),
-                "" if task.progress is None else f"{task.progress:.0%}",
-                _duration(max(0.0, time.time() + self._clock_ahead - task.began)),
-                Text(task.message, overflow="ellipsis"),
-            )
+            grid.add_row(*self._cells(task, width))
         more = f"  and {len(tasks) - rows} more running" if len(tasks) > rows else ""
         return Group(grid, Text(f"{clean(self.status)}{more}", style="dim", overflow="ellipsis"))
+
+    def _cells(self, task: RunningTask, width: int) -> Iterator[RenderableType]:
+        """The parts of a task's row that a terminal of this width has room for."""
+        yield Text(task.title, style="bold", overflow="ellipsis")
+        if width >= BAR_FROM:
+            yield ProgressBar(1.0, task.progress or 0.0, pulse=task.progress is None)
+        yield "" if task.progress is None else f"{task.progress:.0%}"
+        if width >= DURATION_FROM:
+            yield _duration(max(0.0, time.time() + self._clock_ahead - task.began))
+        if width >= MESSAGE_FROM:
+            yield Text(task.message, overflow="ellipsis")
+
+
+def _remember(known: dict[str, Kept], key: str, value: Kept) -> None:
+    """Keep the value as the newest one; beyond `MAX_TASKS` the oldest is dropped."""
+    known.pop(key, None)
+    while len(known) >= MAX_TASKS:
+        del known[next(iter(known))]
+    known[key] = value
 
 
 def coloured(line: str, style: str) -> Text:

@@ -343,6 +343,70 @@ def test_a_log_without_a_task_is_not_shown_under_one() -> None:
     assert ("two" in below.get(), "one" in below.get()) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("width", "shown", "hidden"),
+    [
+        (100, ("train it", "40%", "━", "3:1", "epoch 4"), ()),
+        (70, ("train it", "40%", "━", "3:1"), ("epoch 4",)),
+        (40, ("train it", "40%", "3:1"), ("━", "epoch 4")),
+        (24, ("train it", "40%"), ("━", "3:1", "epoch 4")),
+    ],
+)
+def test_a_narrow_terminal_keeps_the_name_longest(
+    width: int, shown: tuple[str, ...], hidden: tuple[str, ...]
+) -> None:
+    seen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    screen = Screen(seen)
+    now = datetime.now(UTC)
+    screen.show([told("task_started", now - timedelta(seconds=190), title="train it")])
+    screen.show([told("task_progress", now, progress=0.4, message="epoch 4")])
+    with seen.capture() as below:
+        seen.print(screen._render_tasks())
+    text = below.get()
+    assert [part for part in shown if part not in text] == []
+    assert [part for part in hidden if part in text] == []
+
+
+def test_a_pipe_gets_no_progress_that_the_log_or_the_line_before_shows() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    now = datetime.now(UTC)
+    with seen.capture() as lines:
+        Screen(seen).show(
+            [
+                told("task_started", now, title="build"),
+                told("log", now, message="[ 40%] Compiling a.c\n[ 50%] Compiling b.c"),
+                told("task_progress", now, progress=0.5, message="[ 50%] Compiling b.c"),
+                told("task_progress", now, progress=0.6, message="linking"),
+                told("task_progress", now, progress=0.6, message="linking"),
+                told("task_progress", now, progress=0.7, message="linking"),
+            ]
+        )
+    said = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert said == [
+        "▶ build",
+        "build  [ 40%] Compiling a.c",
+        "build  [ 50%] Compiling b.c",
+        "build   60%  linking",
+        "build   70%  linking",
+    ]
+
+
+def test_what_comes_after_a_tasks_end_has_its_title() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    now = datetime.now(UTC)
+    with seen.capture() as lines:
+        Screen(seen).show(
+            [
+                told("task_started", now, title="train it"),
+                told("task_succeeded", now),
+                told("log", now, message="late"),
+                told("task_progress", now, progress=0.5),
+            ]
+        )
+    said = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert said == ["▶ train it", "✓ train it", "train it  late", "train it   50%"]
+
+
 def test_a_log_without_a_message_is_shown_as_the_json_it_is() -> None:
     seen = Console(width=100, file=io.StringIO())
     with seen.capture() as lines:
