@@ -10,6 +10,7 @@ from relay.runner.spellings import spellings_of
 MASK = "***"
 MAX_COLOUR = 64  # characters of a sequence that changes the colour
 
+_RAW_COLOUR = re.compile(r"\x1b\[[\d;:]*m")  # begins with a literal, so its search is fast
 # Also where the escape character is spelled, as in command lines and in JSON.
 _COLOUR = re.compile(r"(?:\x1b|\\(?:033|e|x1[bB]|u001[bB]))\[[\d;:]*m")
 _BEGUN_COLOUR = re.compile(r"(?:\x1b|\\(?:e|[0xu][\da-fA-F]{0,4})?)(?:\[[\d;:]*)?\Z")
@@ -109,10 +110,11 @@ class _Colours:
         self._starts: list[int] = []  # places in the plain text before which there is a change
         self._shifts: list[int] = []  # how many characters have been taken out up to there
         self.plain = text
-        if not _may_have_colours(text):
+        pattern = _colours_of(text)
+        if pattern is None:
             return
         parts, at, removed = [], 0, 0
-        for match in _COLOUR.finditer(text):
+        for match in pattern.finditer(text):
             parts.append(text[at : match.start()])
             at = match.end()
             self._starts.append(match.start() - removed)
@@ -130,11 +132,18 @@ class _Colours:
 
 
 def _without_colours(text: str) -> str:
-    return _COLOUR.sub("", text) if _may_have_colours(text) else text
+    pattern = _colours_of(text)
+    return text if pattern is None else pattern.sub("", text)
 
 
-def _may_have_colours(text: str) -> bool:
-    return "\x1b" in text or "\\" in text  # such a search costs almost nothing
+def _colours_of(text: str) -> re.Pattern[str] | None:
+    """The pattern that finds all changes of colour in the text; None if there is none.
+
+    A search for one character costs almost nothing beside that of a pattern.
+    """
+    if "\\" in text:
+        return _COLOUR
+    return _RAW_COLOUR if "\x1b" in text else None
 
 
 def _places(spelling: str, text: str) -> Iterator[tuple[int, int]]:
