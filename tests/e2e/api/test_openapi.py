@@ -1,5 +1,6 @@
 """The OpenAPI document is valid and complete, and its examples match their schemas."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -77,6 +78,24 @@ def test_every_refusal_is_a_problem_document_with_a_known_code_of_that_status() 
             named.update(codes)
     nowhere = set(problems) - named
     assert nowhere == {"method_not_allowed"}  # of what is no operation
+
+
+def test_each_constant_and_enumeration_has_its_type() -> None:
+    """Generators of clients need it to merge a narrowed problem with the general one."""
+
+    def schemas(node: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(node, dict):
+            yield node
+            for name, inner in node.items():
+                if name not in ("example", "examples"):
+                    yield from schemas(inner)
+        elif isinstance(node, list):
+            for inner in node:
+                yield from schemas(inner)
+
+    narrowed = [one for one in schemas(document()) if {"const", "enum"} & one.keys()]
+    assert narrowed
+    assert [one for one in narrowed if "type" not in one] == []
 
 
 def test_every_credential_is_a_scheme_and_every_scheme_is_used() -> None:
