@@ -215,7 +215,7 @@ class Client:
             kept=on_disk,
             lost=self._outbox.lost + self._outbox.waiting - on_disk,
             refused=self._sender.refused + self._unsendable,
-            why=self._sender.trouble or ("Relay is slow to answer" if waiting else None),
+            why=self._sender.reason or ("Relay is slow to answer" if waiting else None),
             published=self._published + self._unsendable,
         )
         self._outbox.close()

@@ -47,6 +47,7 @@ class Sender:
         self._closing = threading.Event()
         self._deadline = float("inf")
         self.refused = 0
+        self._size_trouble: str | None = None  # why events were set aside
         self.trouble: str | None = None  # why the last attempt failed
         self.trouble_reported = False  # whether `tell` was called with it
         self.stopped = False  # refused for good: the token or the address is wrong
@@ -61,6 +62,11 @@ class Sender:
         self._deadline = min(self._deadline, deadline)
         self._closing.set()
         self._outbox.hurry()
+
+    @property
+    def reason(self) -> str | None:
+        """Why events wait, as far as it is known."""
+        return self.trouble or self._size_trouble
 
     def wait(self) -> None:
         """After `hurry`: wait for the thread until its deadline, which may be moved forward."""
@@ -121,6 +127,7 @@ class Sender:
                 continue
             if isinstance(answer, NotRelay) and self._is_too_large(answer, lines):
                 self._note_trouble(answer)
+                self._size_trouble = answer.why
                 self._outbox.set_aside(lines[0])
                 queue.drop(lines)
                 return True

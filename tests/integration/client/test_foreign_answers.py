@@ -100,6 +100,7 @@ def test_an_event_that_a_proxy_never_lets_through_is_kept_and_holds_back_no_othe
     stand_in.was_told("small")
     outcome = producer.close()
     assert (outcome.kept, outcome.lost, outcome.refused) == (1, 0, 0)
+    assert "raise its limit" in str(outcome)
     assert "raise its limit" in reported[0]
     assert "saved for the next run" in reported[-1]
     stand_in.size_limit = 2**30
