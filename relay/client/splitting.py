@@ -36,22 +36,23 @@ def post_in_parts(posting: "EventPoster", line: bytes, answer: "Answer") -> "Ans
 def split_log(line: bytes) -> list[bytes]:
     """Divide a log event at the newline nearest to the middle of its text, else in the middle.
 
-    Returns two lines, or nothing if the event is no log, or too short.
+    Returns two lines, or nothing if the line is damaged or no log, or its text too short.
     """
-    event = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    if msgspec.json.decode(event["event_type"]) != "log":
-        return []
     try:
+        event = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        if msgspec.json.decode(event["event_type"]) != "log":
+            return []
+        event_id = msgspec.json.decode(event["event_id"], type=str)
         payload = msgspec.json.decode(event["payload"], type=dict[str, msgspec.Raw])
         text = msgspec.json.decode(payload["message"], type=str)
     except (msgspec.MsgspecError, KeyError):
-        return []  # its payload is not that of a log of lines
+        return []  # no log of lines, or a damaged line of a file that a process left over
     if len(text) < SMALLEST_TEXT:
         return []
     halves = []
     for part, piece in enumerate(_divide(text)):
-        event_id = uuid5(PARTS, f"{msgspec.json.decode(event['event_id'])} {part}")
-        changed = {"event_id": str(event_id), "payload": {**payload, "message": piece}}
+        part_id = uuid5(PARTS, f"{event_id} {part}")
+        changed = {"event_id": str(part_id), "payload": {**payload, "message": piece}}
         halves.append(msgspec.json.encode({**event, **changed}) + b"\n")
     return halves
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +51,18 @@ def test_what_is_no_text_of_a_log_is_not_divided() -> None:
         ("log", {"message": "short"}),
     ):
         assert split_log(event(kind, payload).line()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\x00" * 4_000 + b"\n",
+        b'{"event_type":"log","event_id":"a","payload":{"message":"' + b"x" * 4_000 + b"\n",
+        b'["' + b"x" * 4_000 + b'"]\n',
+        b'{"payload":{"message":"' + b"x" * 4_000 + b'"}}\n',
+        b'{"event_type":"log","payload":{"message":"' + b"x" * 4_000 + b'"}}\n',
+        b'{"event_type":"log","event_id":7,"payload":{"message":"' + b"x" * 4_000 + b'"}}\n',
+    ],
+)
+def test_a_damaged_line_of_a_file_is_not_divided(line: bytes) -> None:
+    assert split_log(line) == []
