@@ -168,8 +168,9 @@ class Sender:
 
     def _is_too_large(self, answer: "NotRelay", lines: list[bytes]) -> bool:
         """Whether an event cannot pass a proxy's size limit, while smaller ones may."""
-        (line,) = lines
-        return answer.is_size_limit and len(line) >= SMALL_REQUEST_BYTES and not split_log(line)
+        if not answer.is_size_limit or len(lines) > 1:
+            return False
+        return len(lines[0]) >= SMALL_REQUEST_BYTES and not split_log(lines[0])
 
     def _note_trouble(self, answer: "RetryLater | NotRelay") -> None:
         """Remember why an attempt failed. Another program at the address is reported, once."""
