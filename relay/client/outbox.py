@@ -28,7 +28,7 @@ class Outbox:
     """The queue between producers and the sender. For any thread."""
 
     def __init__(self, make_spool: Callable[[], Spool]) -> None:
-        """`make_spool` is called once, when a file is needed. It may raise OSError."""
+        """`make_spool` is called when a file is needed, at most twice. It may raise OSError."""
         self._make_spool = make_spool
         self._changed = threading.Condition()
         self._spool: Spool | None = None
@@ -38,7 +38,7 @@ class Outbox:
         self._progress_times: dict[str | None, float] = {}  # when a task's progress was last queued
         self._size = 0
         self._urgent = False
-        self._aside: list[bytes] = []  # too large for a proxy; they hold back no other
+        self._aside: Spool | None = None  # events too large for a proxy; they hold back no other
         self._gap = 0  # events lost since the last one that was queued
         self.kept_on_disk = 0
         self.lost = 0
@@ -127,7 +127,6 @@ class Outbox:
                 + len(self._sending)
                 + len(self._drafts)
                 + len(self._held_progress)
-                + len(self._aside)
             )
 
     @property
@@ -154,11 +153,13 @@ class Outbox:
     def wait_until_empty(self, seconds: float) -> bool:
         """Wait until all events are delivered; returns False after `seconds`."""
         with self._changed:
-            return self._changed.wait_for(lambda: not (self._on_disk or self._in_memory), seconds)
+            return self._changed.wait_for(
+                lambda: not (self._on_disk or self._in_memory or self._aside), seconds
+            )
 
     @property
     def _in_memory(self) -> bool:
-        return bool(self._sending or self._drafts or self._held_progress or self._aside)
+        return bool(self._sending or self._drafts or self._held_progress)
 
     def _pause(self) -> float:
         """Seconds until an event is due."""
@@ -215,12 +216,19 @@ class Outbox:
             self._changed.notify_all()
 
     def set_aside(self, line: bytes) -> None:
-        """Keep an event for the next run: a proxy refuses its size. Call `drop` for it, too."""
+        """Keep an event on disk for the next run: a proxy refuses its size. Then `drop` it.
+
+        Without a file, or room in it, the event is lost.
+        """
         with self._changed:
-            if sum(map(len, self._aside)) + len(line) > MAX_MEMORY_BYTES:
-                self._count_lost()
-            else:
-                self._aside.append(line)
+            try:
+                self._aside = self._aside or self._make_spool()
+                if self._aside.add(line, important=True):
+                    self.kept_on_disk += 1
+                    return
+            except OSError as error:
+                self.spool_error = error
+            self._count_lost()
 
     def spill_old(self) -> None:
         """While Relay is away: move events to disk that are older than `SPILL_AFTER_SECONDS`."""
@@ -237,8 +245,6 @@ class Outbox:
         with self._changed:
             for task in list(self._held_progress):
                 self._queue_progress(task)
-            self._sending += self._aside
-            self._aside.clear()
             self._spill()
 
     def _spill(self) -> None:
@@ -272,6 +278,6 @@ class Outbox:
     def close(self) -> None:
         """Close the file. It is deleted if empty, else left for a later process."""
         with self._changed, suppress(OSError):
-            if self._spool is not None:
-                self._spool.close()
-                self._spool = None
+            for spool in filter(None, (self._spool, self._aside)):
+                spool.close()
+            self._spool = self._aside = None

@@ -74,6 +74,14 @@ class Sender:
             self._thread.join(min(left, LOOK_INTERVAL))
 
     def _run(self) -> None:
+        try:
+            self._deliver()
+        except Exception as error:  # a defect of ours: the program goes on, its events are kept
+            self.stopped = self.trouble_reported = True
+            self.trouble = f"the sender failed ({type(error).__name__}: {error})"
+            self._tell(self.trouble)
+
+    def _deliver(self) -> None:
         # imported here, so that the program does not wait for the HTTP library
         from relay.client.posting import EventPoster
 

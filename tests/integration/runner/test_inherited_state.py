@@ -20,8 +20,10 @@ SCRIPT = Path(__file__).parents[2] / "support" / "scripts" / "inherited_state.py
 ROOT = Path(__file__).parents[3]
 # Isolated (-I): neither a working folder nor PYTHON… variables change what Python itself does.
 PROBE = [sys.executable, "-I", "-S", str(SCRIPT)]
-START = f"import sys; sys.path[0] = {str(ROOT)!r}; from relay.cli.main import main; main()"
-RELAY_RUN = [sys.executable, "-c", START, "run", "--wait", "3600", "--"]
+START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from relay.cli.main import main; main()"
+# -P: the working folder is not searched, as with the installed command. Python 3.13.0 cannot import
+# `socket` in a deleted one otherwise.
+RELAY_RUN = [sys.executable, "-P", "-c", START, "run", "--wait", "3600", "--"]
 
 Change = Callable[[], object]
 
