@@ -44,7 +44,7 @@ class MainScreen:
         return "\n".join([line for line in lines if line][-LAST_LINES:])
 
     def _without_paintings(self, text: str) -> str:
-        if self._painted is None and "\x1b[?" not in text:
+        if self._painted is None and ("?" not in text or "\x1b[?" not in text):
             return text
         kept, at = [], 0
         for match in _SWITCH.finditer(text):

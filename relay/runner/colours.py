@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 MAX_COLOUR = 64  # characters of a sequence that changes the colour
 
-_RAW = re.compile(r"\x1b\[[\d;:]*m")  # begins with a literal, so its search is fast
+_RAW = re.compile(r"\x1b\[[0-9;:]*+m")  # begins with a literal, so its search is fast
+_SUCCESSIVE = re.compile(rf"(?:{_RAW.pattern})+")
 # Also where the escape character is spelled, as in command lines and in JSON.
-_ANY = re.compile(r"(?:\x1b|\\(?:033|e|x1[bB]|u001[bB]))\[[\d;:]*m")
+_ANY = re.compile(r"(?:\x1b|\\(?:033|e|x1[bB]|u001[bB]))\[[0-9;:]*+m")
 _SPELLED = tuple(rf"\{escape}[" for escape in ("033", "e", "x1b", "x1B", "u001b", "u001B"))
-_BEGUN = re.compile(r"(?:\x1b|\\(?:e|[0xu][\da-fA-F]{0,4})?)(?:\[[\d;:]*)?\Z")
+_BEGUN = re.compile(r"(?:\x1b|\\(?:e|[0xu][\da-fA-F]{0,4})?)(?:\[[0-9;:]*)?\Z")
 
 
 def colours_in(text: str, start: int, end: int) -> str:
@@ -70,11 +71,8 @@ class Joints:
         chars = "".join(sorted({char for pair in self._pairs for char in pair}))
         self._pattern: re.Pattern[str] | None = None
         if chars and "\x1b" not in chars:
-            # Of successive changes a few are passed over, so that each is read a few times only.
             either = "".join(map(re.escape, chars))
-            self._pattern = re.compile(
-                rf"\x1b(?<=[{either}]\x1b)\[[\d;:]*m(?:\x1b\[[\d;:]*m){{0,4}}+(?=[{either}\x1b])"
-            )
+            self._pattern = re.compile(rf"\x1b(?<=[{either}]\x1b)\[[0-9;:]*+m(?=[{either}\x1b])")
 
     def may_be_in(self, text: str) -> bool:
         """False only if all places of the words are the same without the changes of colour."""
@@ -84,9 +82,12 @@ class Joints:
             return False
         if self._pattern is None:
             return True
-        for match in self._pattern.finditer(text):
-            after = text[match.end()]
-            if after == "\x1b" or text[match.start() - 1] + after in self._pairs:
+        at = 0
+        while (match := self._pattern.search(text, at)) is not None:
+            at = match.end()
+            if text[at] == "\x1b" and (further := _SUCCESSIVE.match(text, at)) is not None:
+                at = further.end()
+            if text[match.start() - 1] + text[at : at + 1] in self._pairs:
                 return True
         return False
 

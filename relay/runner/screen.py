@@ -9,7 +9,7 @@ MAX_ROWS = 100  # that can be written over: the cursor does not go further up
 MAX_STYLE = 128  # characters of the sequences that set a colour together
 
 # What moves the cursor or erases. Text without it reads the same as a terminal shows it.
-_MOVEMENT = re.compile(r"\x1b\[[\d;]*[A-HJKf]")
+_MOVEMENT = re.compile(r"\x1b\[[0-9;]*+[A-HJKf]")
 _TOKEN = re.compile(SEQUENCE.pattern + r"|(\n)|([^\x00-\x08\x0a-\x1f\x7f]+)")
 _RESET = re.compile(r"\x1b\[0*m")
 

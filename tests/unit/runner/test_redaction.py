@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.runner.addresses import secret_spans
 from relay.runner.lines import MAX_LINE, QUIET_SECONDS, LineSplitter
 from relay.runner.redaction import MASK, Mask, secrets_of
 from relay.runner.spellings import MAX_FURTHER, MIN_LENGTH, spellings_of
@@ -223,3 +224,35 @@ def test_a_password_in_an_address_is_not_sent_where_a_line_is_cut() -> None:
         sent = [lines.feed(address[:shift].encode(), 0.0)[0], lines.quiet(QUIET_SECONDS)]
         sent += lines.feed(address[shift:].encode() + b"\n", 2.0)
         assert "".join(part for part in sent if part) == "https://bot:***@host"
+
+
+# Few letters, so that parts of secrets, runs and changes of colour meet in all ways.
+pieces = st.sampled_from(
+    [
+        *("a", "b", "m", "[", ":", "/", "@", " ", "\n", "é", "日", "\x1b", "\\", "0", "-"),
+        *("abcdefghijklmn", "://", "\x1b[m", "\x1b[1m", "\x1b[0;31m", "\x1b[m" * 6),
+        *(r"\033[1m", r"\u001b[m"),
+    ]
+)
+texts = st.lists(pieces, max_size=30).map("".join)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.data(), st.lists(texts, min_size=1, max_size=30))
+def test_what_is_left_out_of_the_search_changes_nothing(
+    data: st.DataObject, secrets: list[str]
+) -> None:
+    """The same places are masked as by a search for each spelling without any colour."""
+    spellings = spellings_of(set(secrets))
+    between = data.draw(st.lists(pieces | st.sampled_from(spellings or ["a"]), max_size=40))
+    text = "".join(between)
+    pattern = re.compile(r"(?:\x1b|\\(?:033|e|x1[bB]|u001[bB]))\[[0-9;:]*m")
+    shown = pattern.sub("", text)
+    spans = sorted(secret_spans(shown))
+    for spelling in spellings:
+        spans += [match.span() for match in re.finditer(re.escape(spelling), shown)]
+    secret = {at for start, end in spans for at in range(start, end)}
+    masked = Mask(secrets)(text)
+    kept = "".join(char for at, char in enumerate(shown) if at not in secret)
+    assert pattern.sub("", masked).replace(MASK, "") == kept
+    assert pattern.findall(masked) == pattern.findall(text)
