@@ -58,7 +58,8 @@ def secrets(count: int) -> list[str]:
 
 
 def blocks(form: Form) -> list[bytes]:
-    lines, size = [], 0
+    lines: list[bytes] = []
+    size = 0
     while size < SIZE:
         lines.append(form(len(lines)).encode())
         size += len(lines[-1])

@@ -235,6 +235,7 @@ pieces = st.sampled_from(
     ]
 )
 texts = st.lists(pieces, max_size=30).map("".join)
+breaks = st.sampled_from(["\x1b[m", "\x1b[0;31m", "\x1b[m\x1b[1m", "\x1b[m" * 9, r"\e[1m", " "])
 
 
 @settings(deadline=None, max_examples=500)
@@ -246,6 +247,8 @@ def test_what_is_left_out_of_the_search_changes_nothing(
     spellings = spellings_of(set(secrets))
     between = data.draw(st.lists(pieces | st.sampled_from(spellings or ["a"]), max_size=40))
     text = "".join(between)
+    for place in data.draw(st.lists(st.integers(0, len(text)), max_size=8)):
+        text = text[:place] + data.draw(breaks) + text[place:]
     pattern = re.compile(r"(?:\x1b|\\(?:033|e|x1[bB]|u001[bB]))\[[0-9;:]*m")
     shown = pattern.sub("", text)
     spans = sorted(secret_spans(shown))
