@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from relay.realtime.hub import Hub
 from tests.support.problems import check
 from tests.support.relay_server import Relay, User, bearer, running_relay
 
@@ -100,3 +101,26 @@ async def test_what_does_not_pass_stays_a_status(relay: Relay) -> None:
     check(spent, 401)
     foreign = {**mine, "Origin": "https://evil.example"}
     check(await relay.http.get("/api/sse", headers=foreign), 403)
+
+
+async def test_a_process_that_drains_and_still_accepts_sends_readers_away_for_a_moment(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hubs: list[Hub] = []
+    admit = Hub.admit
+
+    def seen(hub: Hub, *args: Any, **kwargs: Any) -> Any:
+        hubs.append(hub)
+        return admit(hub, *args, **kwargs)
+
+    monkeypatch.setattr(Hub, "admit", seen)
+    user = await relay.user()
+    async with user.sse() as stream:
+        await stream.hello()
+    hubs[0].drain()
+    before = await counted(relay, 503)
+    message = goodbye(await ask(user, NAMING[0]), 503)
+    assert (message["code"], message["reason"]) == (1012, "draining")
+    assert 1_000 <= message["retry_after_ms"] <= 1_500
+    check(await ask(user, "*/*"), 503)
+    assert await counted(relay, 503) == before + 2
