@@ -38,10 +38,12 @@ def test_events_are_kept_and_sent_when_relay_answers_again(stand_in: StandIn, na
     reported: list[str] = []
     with Client(stand_in.url, TOKEN, tell=reported.append) as producer:
         producer.publish("task_started", {"title": "kept"}, "t")
+        producer.publish("log", {"data": "in the same request"}, "t")
         stand_in.was_asked(2)
         producer.publish("task_succeeded", {}, "t")
         stand_in.always = None
-    assert [event["event_type"] for event in stand_in.events] == ["task_started", "task_succeeded"]
+    types = [event["event_type"] for event in stand_in.events]
+    assert types == ["task_started", "log", "task_succeeded"]
     assert len(reported) == 1, reported
     assert f"{stand_in.url} is not a Relay: it answered {FOREIGN[name][0]}" in reported[0]
 
