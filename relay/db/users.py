@@ -67,7 +67,10 @@ async def select_live_sessions(
 
 
 async def touch_sessions(database: Database, session_ids: list[UUID], session_days: float) -> None:
-    """Record the use of sessions: they now expire `session_days` from now."""
+    """Record the use of sessions: they now expire `session_days` from now.
+
+    The users are locked in the order of their ids, as appends lock them, so that neither deadlocks.
+    """
     await database.execute(
         """
         WITH used AS (
@@ -76,8 +79,11 @@ async def touch_sessions(database: Database, session_ids: list[UUID], session_da
             WHERE session_id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()
                 AND last_used_at < now() - interval '15 seconds'
             RETURNING user_id
+        ), locked AS MATERIALIZED (
+            SELECT user_id FROM users WHERE user_id IN (SELECT user_id FROM used)
+            ORDER BY user_id FOR NO KEY UPDATE
         )
-        UPDATE users SET active_at = now() FROM used WHERE users.user_id = used.user_id
+        UPDATE users SET active_at = now() FROM locked WHERE users.user_id = locked.user_id
         """,
         session_ids,
         session_days,

@@ -3,10 +3,12 @@
 import json
 
 import httpx
+import trio
 
 from tests.support.browser.axe import faults
-from tests.support.browser.chromium import Chromium
+from tests.support.browser.chromium import Chromium, Tab
 from tests.support.browser.visits import first_visit, hook_of, say, tell
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.relay_server import Relay, bearer
 
 # the payload as it is sent, and the line that shows it in the log
@@ -54,6 +56,18 @@ async def send(relay: Relay, hook: str, kind: str, payload: str, task: str, ts: 
     assert answer.status_code == 200, answer.text
 
 
+TITLES = "[...document.querySelectorAll('.card .title')].map((one) => one.textContent)"
+
+
+async def has_all(tab: Tab, script: str, wanted: set[str]) -> None:
+    """Wait until the script returns all of these: log and cards are drawn one after the other."""
+    missing = wanted
+    with trio.move_on_after(PATIENCE):
+        while missing := wanted - set(await tab.run(script)):  # noqa: ASYNC110
+            await trio.sleep(LOOK_EVERY)
+    assert missing == set()
+
+
 async def test_all_that_is_accepted_is_shown(relay: Relay, chromium: Chromium) -> None:
     async with chromium.profile() as profile:
         tab = await first_visit(relay, profile)
@@ -72,13 +86,8 @@ async def test_all_that_is_accepted_is_shown(relay: Relay, chromium: Chromium) -
           .map((words) => words.textContent)"""
         for _ in range(2):  # as they came, and as they are read again
             await tab.shows("and the next event")
-            shown = await tab.run(script)
-            for line in {line for _, line in LOGS.values()}:
-                assert line in shown
-            titles = await tab.run(
-                "[...document.querySelectorAll('.card .title')].map((one) => one.textContent)"
-            )
-            assert set(titles) >= {"constructor", "lines", "toString"}
+            await has_all(tab, script, {line for _, line in LOGS.values()})
+            await has_all(tab, TITLES, {"constructor", "lines", "toString"})
             assert await tab.run("document.querySelectorAll('[role=progressbar]').length") > 0
             assert tab.complaints == []
             await tab.goto(relay.url)
