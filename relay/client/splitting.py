@@ -45,7 +45,7 @@ def split_log(line: bytes) -> list[bytes]:
         event_id = msgspec.json.decode(event["event_id"], type=str)
         payload = msgspec.json.decode(event["payload"], type=dict[str, msgspec.Raw])
         text = msgspec.json.decode(payload["message"], type=str)
-    except (msgspec.MsgspecError, KeyError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return []  # no log of lines, or a damaged line of a file that a process left over
     if len(text) < SMALLEST_TEXT:
         return []

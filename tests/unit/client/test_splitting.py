@@ -62,6 +62,8 @@ def test_what_is_no_text_of_a_log_is_not_divided() -> None:
         b'{"payload":{"message":"' + b"x" * 4_000 + b'"}}\n',
         b'{"event_type":"log","payload":{"message":"' + b"x" * 4_000 + b'"}}\n',
         b'{"event_type":"log","event_id":7,"payload":{"message":"' + b"x" * 4_000 + b'"}}\n',
+        b'{"event_type":"log","event_id":"e","payload":{"message":"\xff\xfe"}}\n',
+        b'{"event_type":"\xff","event_id":"e","payload":{}}\n',
     ],
 )
 def test_a_damaged_line_of_a_file_is_not_divided(line: bytes) -> None:
