@@ -70,14 +70,15 @@ class Spool:
         return True
 
     def head(self, most_lines: int, most_bytes: int) -> list[bytes]:
-        """The next events, at least one if there is any."""
-        block = os.pread(self._descriptor, min(self.waiting, most_bytes), self._next)
-        lines = block.splitlines(keepends=True)[:most_lines]
-        if lines and not lines[-1].endswith(b"\n"):
-            lines.pop()  # cut off here, or by the end of the process that wrote it
-        if not lines:
-            self._next = self._end
-        return lines
+        """The next events, at least one if there is any. A line without end is passed over."""
+        lines: list[bytes] = []
+        while self.waiting and not lines:
+            block = os.pread(self._descriptor, min(self.waiting, most_bytes), self._next)
+            *lines, _ = block.split(b"\n")
+            if not lines and most_bytes >= self.waiting:
+                self._next = self._end  # cut off by the end of the process that wrote it
+            most_bytes *= 2  # one event alone may be longer
+        return [line + b"\n" for line in lines[:most_lines]]
 
     def drop(self, lines: Iterable[bytes]) -> None:
         """Remove the next events: these lines."""
