@@ -8,7 +8,9 @@ from typing import Any
 from relay.cli.exit_codes import NOT_AUTHORISED, RELAY_AWAY, Failed
 from relay.cli.output import note
 from relay.client.drafts import encode_json, new_id, now
-from relay.client.posting import EventPoster, Refused, Stored, pause_before
+from relay.client.post_answers import Refused, Stored
+from relay.client.posting import EventPoster
+from relay.client.retry_pauses import pause_before
 
 # Times in a row that the same events are refused by a rate limit after the wait that Relay asked
 # for. More means that other senders take all that becomes free.

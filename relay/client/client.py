@@ -14,8 +14,9 @@ from relay.client.credentials import Credentials, NoCredentials, find_credential
 from relay.client.drafts import Draft, clean_id, event, log_drafts
 from relay.client.outbox import Outbox
 from relay.client.payload_values import text_of
-from relay.client.sender import Sender, Tell
+from relay.client.sender import Sender
 from relay.client.spool import Owner, new_spool
+from relay.client.trouble import Tell
 
 CLOSE_TIMEOUT_SECONDS = 5.0  # long enough for a restart of Relay, short enough to wait for
 MAX_WARNINGS = 10  # of different kinds; beyond, problems of values are not reported
@@ -210,20 +211,19 @@ class Client:
             waiting = not self._outbox.empty
             if waiting:
                 self._outbox.spill()
-        on_disk = self._outbox.kept_on_disk
+        on_disk, trouble = self._outbox.kept_on_disk, self._sender.trouble
         self._outcome = Outcome(
             kept=on_disk,
             lost=self._outbox.lost + self._outbox.waiting - on_disk,
-            refused=self._sender.refused + self._unsendable,
-            why=self._sender.reason or ("Relay is slow to answer" if waiting else None),
+            refused=trouble.refused + self._unsendable,
+            why=trouble.reason or ("Relay is slow to answer" if waiting else None),
             published=self._published + self._unsendable,
         )
         self._outbox.close()
         if not self._outcome.delivered:
             if self._strict:
                 raise NotDelivered(self._outcome)
-            reported = self._sender.trouble_reported
-            self._report(self._outcome.what if reported else str(self._outcome))
+            self._report(self._outcome.what if trouble.is_reported else str(self._outcome))
         return self._outcome
 
     def _end(self) -> None:

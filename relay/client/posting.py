@@ -1,6 +1,5 @@
 """Posts events to Relay and interprets the answers."""
 
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,6 @@ import httpx
 import msgspec
 
 from relay.client.answers import (
-    AUTHORIZATION_CODES,
     INVALID_EVENT_CODES,
     Problem,
     foreign_text,
@@ -20,11 +18,10 @@ from relay.client.answers import (
 from relay.client.connection_failure import failure_text
 from relay.client.credentials import Credentials
 from relay.client.http_client import HttpAnswer, exchange, open_http
+from relay.client.post_answers import Answer, NotRelay, Refused, RetryLater, Stored
 from relay.client.quota import Quota, read_quota
 
 ANSWER_TIMEOUT_SECONDS = 10.0  # Relay answers within 5, if only with an error
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 15.0  # between attempts
-LONGEST_RETRY_AFTER_SECONDS = 300.0  # a longer Retry-After is cut to this
 
 
 class EventReceipt(msgspec.Struct):
@@ -42,50 +39,6 @@ class BatchReceipt(msgspec.Struct):
     duplicates: int
     first_seq: int | None
     last_seq: int | None
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """The events are stored. `receipt` is Relay's answer."""
-
-    receipt: dict[str, Any]
-
-
-class RetryLater(msgspec.Struct, frozen=True):
-    """Relay did not answer, or is busy and asked for a pause of `retry_after` seconds."""
-
-    why: str
-    retry_after: float | None = None
-
-
-class NotRelay(msgspec.Struct, frozen=True):
-    """Another program answered. The events are not stored; a later attempt may reach Relay."""
-
-    status: int
-    why: str
-    retry_after: None = None  # only Relay's word counts
-
-    @property
-    def is_size_limit(self) -> bool:
-        """Whether smaller requests may get through: a proxy limits their size."""
-        return self.status == 413
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """Relay refused the request: trying again does not help."""
-
-    code: str
-    why: str
-
-    @property
-    def is_authorization_error(self) -> bool:
-        return self.code in AUTHORIZATION_CODES
-
-    @property
-    def is_event_error(self) -> bool:
-        return self.code in INVALID_EVENT_CODES
-
-
-Answer = Stored | RetryLater | NotRelay | Refused
 
 
 class EventPoster:
@@ -158,17 +111,6 @@ def _interpret(answer: HttpAnswer) -> RetryLater | NotRelay | Refused:
     if problem is None:
         return NotRelay(answer.status, foreign_text(answer))
     return Refused(problem.code, _advice(problem))
-
-
-def pause_before(attempt: int, retry_after: float | None) -> float:
-    """Seconds before the next attempt: the time Relay asked for, or doubled each time; jittered."""
-    if retry_after is not None:
-        return min(retry_after, LONGEST_RETRY_AFTER_SECONDS) + random.uniform(
-            0, FIRST_PAUSE_SECONDS
-        )
-    return min(
-        FIRST_PAUSE_SECONDS * 2.0 ** min(attempt, 16), LONGEST_PAUSE_SECONDS
-    ) * random.uniform(0.5, 1.0)
 
 
 def _advice(problem: Problem) -> str:

@@ -3,26 +3,25 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
+from relay.client.attempts import TICK_SECONDS, Attempts, Closing
 from relay.client.credentials import Credentials
-from relay.client.outbox import BATCH_BYTES, BATCH_LINES, Outbox
-from relay.client.splitting import post_in_parts, split_log
-from relay.client.spool import Owner, Spool, open_left_over
+from relay.client.left_over import LeftOver
+from relay.client.outbox import BATCH_BYTES, Outbox
+from relay.client.post_answers import Answer, NotRelay, Refused, RetryLater, Stored
+from relay.client.request_size import RequestSize
+from relay.client.splitting import is_indivisible, post_in_parts
+from relay.client.spool import Owner
+from relay.client.trouble import Tell, Trouble
 
 if TYPE_CHECKING:
-    from relay.client.posting import Answer, EventPoster, NotRelay, Refused, RetryLater
+    from relay.client.posting import EventPoster
 
 THREAD_NAME = "relay-sender"  # its name
 LEFT_OVER_SECONDS = 2.0  # at the start, for events that earlier processes left over
-TICK_SECONDS = 0.5  # between two looks at left-over files and the deadline
-SMALL_REQUEST_BYTES = 2 * 2**10  # a proxy that refuses this refuses every request
 LOOK_INTERVAL = 0.05  # seconds between two looks at a deadline that may be moved forward
-
-Tell = Callable[[str], None]
 
 
 class EventQueue(Protocol):
@@ -39,19 +38,9 @@ class Sender:
         """`tell` is called on the sender's thread, once for each problem that needs a person."""
         self._outbox = outbox
         self._credentials = credentials
-        self._tell = tell
-        self._batch_lines = BATCH_LINES
-        self._request_bytes = BATCH_BYTES  # less after a proxy has refused a larger request
-        self._left_over: Iterator[Spool] = iter(())
-        self._current: Spool | None = None
-        self._closing = threading.Event()
-        self._deadline = float("inf")
-        self.refused = 0
-        self._size_trouble: str | None = None  # why events were set aside
-        self.trouble: str | None = None  # why the last attempt failed
-        self.trouble_reported = False  # whether `tell` was called with it
-        self.stopped = False  # refused for good: the token or the address is wrong
-        self._event_refusal_reported = False
+        self._size = RequestSize()
+        self._closing = Closing()
+        self.trouble = Trouble(tell)
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     def start(self) -> None:
@@ -59,167 +48,100 @@ class Sender:
 
     def hurry(self, deadline: float) -> None:
         """Stop at `deadline`, on the monotonic clock. The earliest deadline counts."""
-        self._deadline = min(self._deadline, deadline)
-        self._closing.set()
+        self._closing.begin(deadline)
         self._outbox.hurry()
-
-    @property
-    def reason(self) -> str | None:
-        """Why events wait, as far as it is known."""
-        return self.trouble or self._size_trouble
 
     def wait(self) -> None:
         """After `hurry`: wait for the thread until its deadline, which may be moved forward."""
-        while self._thread.is_alive() and (left := self._deadline - time.monotonic()) > 0:
+        while self._thread.is_alive() and (left := self._closing.deadline - time.monotonic()) > 0:
             self._thread.join(min(left, LOOK_INTERVAL))
+
+    # -- on the thread
 
     def _run(self) -> None:
         try:
             self._deliver()
         except Exception as error:  # a defect of ours: the program goes on, its events are kept
-            self.stopped = self.trouble_reported = True
-            self.trouble = f"the sender failed ({type(error).__name__}: {error})"
-            self._tell(self.trouble)
+            self.trouble.stop(f"the sender failed ({type(error).__name__}: {error})")
 
     def _deliver(self) -> None:
         # imported here, so that the program does not wait for the HTTP library
         from relay.client.posting import EventPoster
 
         _silence_http_logs()
+        left_over = LeftOver(Owner.of(self._credentials))
         with EventPoster(self._credentials) as posting:
-            self._left_over = open_left_over(Owner.of(self._credentials))
-            self._send_left_over(posting, LEFT_OVER_SECONDS)
-            while not self.stopped:
-                if self._outbox.wait(0 if self._closing.is_set() else TICK_SECONDS):
-                    if not self._send(posting, self._outbox) and self._closing.is_set():
+            self._send_left_over(posting, left_over, LEFT_OVER_SECONDS)
+            while not self.trouble.is_final:
+                if self._outbox.wait(0 if self._closing.has_begun else TICK_SECONDS):
+                    if not self._send(posting, self._outbox) and self._closing.has_begun:
                         break
-                elif self._closing.is_set():
+                elif self._closing.has_begun:
                     break
                 else:
-                    self._send_left_over(posting, 0)
-                if time.monotonic() >= self._deadline:
+                    self._send_left_over(posting, left_over, 0)
+                if self._closing.is_due:
                     break
-        if self._current is not None:
-            self._current.close()
+        left_over.close()
 
-    def _send_left_over(self, posting: "EventPoster", seconds: float) -> None:
-        """Send left-over events: one batch, or as many as fit into `seconds`."""
+    def _send_left_over(self, posting: "EventPoster", left_over: LeftOver, seconds: float) -> None:
+        """Send left-over events: one request, or as many as fit into `seconds`."""
         until = time.monotonic() + seconds
-        while not self.stopped:
-            if self._current is None and (spool := next(self._left_over, None)) is not None:
-                self._current = spool
-            if self._current is None:
-                return
-            with suppress(OSError):
-                sent = self._send(posting, self._current, max_attempts=1)
-                if not sent and self._current.waiting:
-                    return  # Relay is away: new events are next
-                if sent and time.monotonic() >= min(until, self._deadline):
-                    return
-                if sent:
+        while not self.trouble.is_final and (spool := left_over.file()) is not None:
+            with suppress(OSError):  # a file that cannot be read: the next one
+                if self._send(posting, spool, most_attempts=1):
+                    if time.monotonic() >= min(until, self._closing.deadline):
+                        return
                     continue
-            self._current.close()
-            self._current = None
+                if spool.waiting:
+                    return  # Relay is away: new events are next
+            left_over.close()
 
     def _send(
-        self, posting: "EventPoster", queue: EventQueue, max_attempts: int | None = None
+        self, posting: "EventPoster", queue: EventQueue, most_attempts: int | None = None
     ) -> bool:
-        """Send the next batch, with retries. Returns False if there is none or it was given up."""
-        from relay.client.posting import NotRelay, Refused, RetryLater, pause_before
+        """Send the next request of a queue until its events need no further attempt.
 
-        attempt = 0
-        while lines := self._fit(queue.head(self._batch_lines, BATCH_BYTES)):
-            answer = self._post(posting, lines)
-            if isinstance(answer, NotRelay) and answer.is_size_limit and len(lines) > 1:
-                self._request_bytes = sum(map(len, lines)) // 2
-                continue
-            if isinstance(answer, NotRelay) and self._is_too_large(answer, lines):
-                self._note_trouble(answer)
-                self._size_trouble = answer.why
-                self._outbox.set_aside(lines[0])
-                queue.drop(lines)
-                return True
-            if isinstance(answer, RetryLater | NotRelay):
-                self._note_trouble(answer)
-                attempt += 1
-                if max_attempts is not None and attempt >= max_attempts:
+        Returns False if there are none, or if they stay in the queue.
+        """
+        attempts = Attempts(self._closing, self._outbox.spill_old, most_attempts)
+        while lines := self._size.fit(queue.head(self._size.lines, BATCH_BYTES)):
+            match _post(posting, lines):
+                case Stored():
+                    return self._finish(queue, lines)
+                case Refused() as answer if not answer.is_event_error:
+                    self.trouble.stop(answer.why)
                     return False
-                closing = self._closing.is_set()
-                pause = pause_before(attempt - 1, answer.retry_after)
-                if not self._sleep(pause, answer.retry_after is None):
-                    return False
-                if not closing and self._closing.is_set():
-                    attempt = 0  # the last attempts begin with short pauses again
-                continue
-            if isinstance(answer, Refused) and not self._handle_refusal(answer, lines):
-                return False
-            if isinstance(answer, Refused) and len(lines) > 1:
-                continue
-            queue.drop(lines)
-            self.trouble = None
-            self.trouble_reported = False
-            self._batch_lines = min(BATCH_LINES, self._batch_lines * 2)
-            return True
+                case Refused() if len(lines) > 1:
+                    self._size.halve_lines(lines)
+                case Refused() as answer:
+                    self.trouble.refuse(answer)
+                    return self._finish(queue, lines)
+                case NotRelay() as answer if answer.is_size_limit and len(lines) > 1:
+                    self._size.halve_bytes(lines)
+                case NotRelay() as answer if answer.is_size_limit and is_indivisible(lines[0]):
+                    self.trouble.set_aside(answer)
+                    self._outbox.set_aside(lines[0])
+                    queue.drop(lines)
+                    return True
+                case RetryLater() | NotRelay() as answer:
+                    self.trouble.wait(answer)
+                    if not attempts.wait(answer.retry_after):
+                        return False
         return False
 
-    def _fit(self, lines: list[bytes]) -> list[bytes]:
-        """As many of the lines as fit into a request, at least one."""
-        sizes = accumulate(map(len, lines))
-        return lines[: max(1, sum(size <= self._request_bytes for size in sizes))]
-
-    def _post(self, posting: "EventPoster", lines: list[bytes]) -> "Answer":
-        """Post a batch. A single event that a proxy finds too large is posted in parts."""
-        answer = posting.many(lines)
-        if len(lines) == 1:
-            return post_in_parts(posting, lines[0], answer)
-        return answer
-
-    def _is_too_large(self, answer: "NotRelay", lines: list[bytes]) -> bool:
-        """Whether an event cannot pass a proxy's size limit, while smaller ones may."""
-        if not answer.is_size_limit or len(lines) > 1:
-            return False
-        return len(lines[0]) >= SMALL_REQUEST_BYTES and not split_log(lines[0])
-
-    def _note_trouble(self, answer: "RetryLater | NotRelay") -> None:
-        """Remember why an attempt failed. Another program at the address is reported, once."""
-        from relay.client.posting import NotRelay
-
-        self.trouble = answer.why
-        if isinstance(answer, NotRelay) and not self.trouble_reported:
-            self.trouble_reported = True
-            self._tell(answer.why)
-
-    def _handle_refusal(self, answer: "Refused", lines: list[bytes]) -> bool:
-        """Handle a refusal: halve the batch, drop a single event, or stop for good."""
-        if not answer.is_event_error:
-            self.stopped = self.trouble_reported = True
-            self.trouble = answer.why
-            self._tell(answer.why)
-            return False
-        if len(lines) > 1:
-            self._batch_lines = max(1, len(lines) // 2)
-            return True
-        self.refused += 1
-        if not self._event_refusal_reported:
-            self._event_refusal_reported = True
-            self._tell(answer.why)
+    def _finish(self, queue: EventQueue, lines: list[bytes]) -> bool:
+        """Relay has decided about these events."""
+        queue.drop(lines)
+        self.trouble.clear()
+        self._size.grow(lines)
         return True
 
-    def _sleep(self, seconds: float, may_end_early: bool) -> bool:
-        """Wait before the next attempt, and move old events to disk. False past the deadline."""
-        until = time.monotonic() + seconds
-        closing = self._closing.is_set()
-        while (left := until - time.monotonic()) > 0:
-            self._outbox.spill_old()
-            if self._closing.is_set():
-                if not closing and may_end_early:
-                    return True
-                if until > self._deadline:
-                    return False
-                time.sleep(left)
-            else:
-                self._closing.wait(min(left, TICK_SECONDS))
-        return True
+
+def _post(posting: "EventPoster", lines: list[bytes]) -> Answer:
+    """Post events. A single one that a proxy finds too large is posted in parts."""
+    answer = posting.many(lines)
+    return post_in_parts(posting, lines[0], answer) if len(lines) == 1 else answer
 
 
 class _WithoutSenderThread(logging.Filter):

@@ -9,21 +9,22 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-if TYPE_CHECKING:
-    from relay.client.posting import Answer, EventPoster
+from relay.client.post_answers import Answer, NotRelay, Stored
 
+if TYPE_CHECKING:
+    from relay.client.posting import EventPoster
+
+SMALL_REQUEST_BYTES = 2 * 2**10  # a proxy that refuses this refuses every request
 SMALLEST_TEXT = 256  # characters of a log that are not divided further
 PARTS = UUID("6e6d4f2c-5d0b-5a8e-9c1f-0a4b7e2d3c18")  # the namespace of the ids of parts
 
 
-def post_in_parts(posting: "EventPoster", line: bytes, answer: "Answer") -> "Answer":
+def post_in_parts(posting: "EventPoster", line: bytes, answer: Answer) -> Answer:
     """The answer for an event whose posting had `answer`, or of its parts if it can be divided.
 
     The parts are stored one after the other. Their ids depend on the event's alone, so that a part
     that is sent again after a break is stored once.
     """
-    from relay.client.posting import NotRelay, Stored
-
     if not isinstance(answer, NotRelay) or not answer.is_size_limit:
         return answer
     for half in split_log(line):
@@ -31,6 +32,11 @@ def post_in_parts(posting: "EventPoster", line: bytes, answer: "Answer") -> "Ans
         if not isinstance(answer, Stored):
             break
     return answer
+
+
+def is_indivisible(line: bytes) -> bool:
+    """Whether a proxy's size limit can hold back this event while it lets others through."""
+    return len(line) >= SMALL_REQUEST_BYTES and not split_log(line)
 
 
 def split_log(line: bytes) -> list[bytes]:

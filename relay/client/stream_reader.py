@@ -20,7 +20,7 @@ from relay.client.api_client import (
 )
 from relay.client.credentials import Credentials
 from relay.client.http_client import open_http, read_answer
-from relay.client.posting import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
+from relay.client.retry_pauses import pause_before
 
 SILENCE_SECONDS = 45.0  # Relay sends a heartbeat every 15
 RECONNECT_JITTER_SECONDS = 1.0  # spreads the clients that reconnect after a restart
@@ -92,14 +92,14 @@ class StreamReader:
                         lost = _find_close(messages) or lost
                 except httpx.HTTPError as error:
                     lost = ConnectionLost(
-                        str(no_answer_error(self._credentials.url, error)), _pause(attempt)
+                        str(no_answer_error(self._credentials.url, error)), pause_before(attempt)
                     )
                 except ApiError as error:
                     if not error.is_temporary and (error.is_of_relay or self.cursor is None):
                         raise
-                    lost = ConnectionLost(str(error), error.retry_after or _pause(attempt))
+                    lost = ConnectionLost(str(error), error.retry_after or pause_before(attempt))
                 attempt += 1
-                lost = lost or ConnectionLost("the connection was lost", _pause(attempt))
+                lost = lost or ConnectionLost("the connection was lost", pause_before(attempt))
                 yield lost
                 time.sleep(lost.pause)
 
@@ -157,9 +157,3 @@ def _find_close(messages: list[StreamMessage]) -> ConnectionLost | None:
                 retry_after + random.uniform(0, RECONNECT_JITTER_SECONDS),
             )
     return None
-
-
-def _pause(attempt: int) -> float:
-    return min(
-        FIRST_PAUSE_SECONDS * 2.0 ** min(attempt, 16), LONGEST_PAUSE_SECONDS
-    ) * random.uniform(0.5, 1.0)

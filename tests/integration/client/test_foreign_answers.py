@@ -4,7 +4,8 @@ import pytest
 
 from relay.client import Client
 from relay.client.credentials import Credentials
-from relay.client.posting import EventPoster, NotRelay, RetryLater
+from relay.client.post_answers import NotRelay, RetryLater
+from relay.client.posting import EventPoster
 from tests.support.stand_in import TOKEN, Answer, StandIn, elsewhere
 
 JSON = "application/json"

@@ -1,20 +1,92 @@
-"""A batch of several events that another program answers is never taken for one event."""
+"""What becomes of a request's events, for each answer that there is."""
 
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
 import pytest
 
 from relay.client.credentials import Credentials
 from relay.client.outbox import Outbox
-from relay.client.posting import NotRelay
-from relay.client.sender import Sender
+from relay.client.post_answers import Answer, NotRelay, Refused, RetryLater, Stored
+from relay.client.posting import EventPoster
+from relay.client.sender import EventQueue, Sender
 from relay.client.spool import Spool
+
+EVENT = {"event_type": "log", "event_id": "e", "payload": {"message": "short"}}
+SMALL = msgspec.json.encode(EVENT) + b"\n"
+LARGE = msgspec.json.encode({**EVENT, "payload": {"data": "x" * 4_000}}) + b"\n"
+STORED = Stored({})
+BUSY = RetryLater("Relay is busy")
+PROXY = NotRelay(413, "a proxy's limit")
+BAD_EVENT = Refused("invalid", "a bad event")
+
+
+class ScriptedPoster:
+    """Gives the answers of a script, then STORED."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._answers = list(answers)
+        self.posted: list[int] = []  # how many events each request had
+
+    def many(self, lines: Sequence[bytes]) -> Answer:
+        self.posted.append(len(lines))
+        return self._answers.pop(0) if self._answers else STORED
+
+
+class Queue(EventQueue):
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self.lines = list(lines)
+
+    def head(self, most_lines: int, most_bytes: int) -> list[bytes]:
+        return self.lines[:most_lines]
+
+    def drop(self, lines: list[bytes]) -> None:
+        assert self.lines[: len(lines)] == lines
+        del self.lines[: len(lines)]
 
 
 def _no_spool() -> Spool:
     raise OSError
 
 
-@pytest.mark.parametrize("count", [1, 2, 1_000])
-def test_an_answer_without_a_size_limit_is_no_too_large_event(count: int) -> None:
-    sender = Sender(Outbox(_no_spool), Credentials("http://h", "t"), lambda text: None)
-    answer = NotRelay(200, "another program")
-    assert not sender._is_too_large(answer, [b"x" * 4_000 + b"\n"] * count)
+# the events, the answers, and what is expected: events of each request, events that are left,
+# what was reported, and whether the sender goes on
+CASES: dict[str, tuple[list[bytes], list[Answer], list[int], int, list[str], bool]] = {
+    "stored": ([SMALL] * 3, [STORED], [3], 0, [], True),
+    "busy": ([SMALL] * 3, [BUSY], [3], 3, [], True),
+    "another program": ([SMALL] * 3, [NotRelay(200, "foreign")], [3], 3, ["foreign"], True),
+    "no HTTP": ([LARGE], [NotRelay(0, "foreign")], [1], 1, ["foreign"], True),
+    "a bad event alone": ([SMALL], [BAD_EVENT], [1], 0, ["a bad event"], True),
+    "a bad event among others": ([SMALL] * 4, [BAD_EVENT, STORED], [4, 2], 2, [], True),
+    "a token refused": ([SMALL] * 3, [Refused("invalid_token", "no")], [3], 3, ["no"], False),
+    "another refusal": ([SMALL], [Refused("later_code", "no")], [1], 1, ["no"], False),
+    "too large together": ([SMALL] * 4, [PROXY, STORED], [4, 2], 2, [], True),
+    "too large alone": ([LARGE, SMALL], [PROXY, PROXY], [2, 1], 1, ["a proxy's limit"], True),
+    "too large although small": ([SMALL], [PROXY], [1], 1, ["a proxy's limit"], True),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_answer_has_its_consequence(name: str) -> None:
+    events, answers, posted, left, reports, goes_on = CASES[name]
+    reported: list[str] = []
+    sender = Sender(Outbox(_no_spool), Credentials("http://h", "t"), reported.append)
+    poster, queue = ScriptedPoster(answers), Queue(events)
+    is_done = sender._send(cast("EventPoster", poster), queue, most_attempts=1)
+    assert poster.posted == posted
+    assert len(queue.lines) == left
+    assert reported == reports
+    assert sender.trouble.is_final is not goes_on
+    assert is_done == (len(queue.lines) < len(events))
+
+
+def test_the_same_program_is_reported_once_until_relay_takes_events() -> None:
+    reported: list[str] = []
+    sender = Sender(Outbox(_no_spool), Credentials("http://h", "t"), reported.append)
+    foreign = NotRelay(200, "foreign")
+    for answers in ([foreign], [foreign], [STORED], [foreign]):
+        poster: Any = ScriptedPoster(answers)
+        sender._send(poster, Queue([SMALL]), most_attempts=1)
+    assert reported == ["foreign", "foreign"]
+    assert sender.trouble.reason == "foreign"
