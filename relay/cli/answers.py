@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from relay.client.answers import CHECK_ADDRESS
 from relay.client.api_client import ApiClient, ApiError
 
 
@@ -79,4 +80,5 @@ def read_answer(relay: ApiClient, fields: dict[str, Any], kind: type[Kind]) -> K
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        raise ApiError(f"{relay.url} is not a Relay: unexpected answer.", status=200) from error
+        text = f"{relay.url} is not a Relay: unexpected answer. {CHECK_ADDRESS}."
+        raise ApiError(text, status=200) from error

@@ -113,7 +113,7 @@ def _sign_in(url: str, tokens: RelayTokens) -> str:
             with ApiClient(url, tokens.session_token) as relay:
                 return f"You are still user {ask(relay, Me, 'GET', '/api/me').user_id}"
         except ApiError as error:
-            if error.status != 401:
+            if not error.is_refusal(401):
                 raise
         note("Your session there has ended. A new user is created.")
     with ApiClient(url) as relay:
@@ -152,7 +152,7 @@ def _open_link(url: str, code: str, tokens: RelayTokens, *, replace: bool) -> st
                 raise Failed(f"{error} To open it, add --replace.", NOT_AUTHORISED) from error
             confirm(f"{error} Continue?")
             created = _redeem(url, tokens.session_token, code, True)
-        elif error.status == 401:
+        elif error.is_refusal(401):
             created = _redeem(url, None, code, False)  # our session has ended
         else:
             raise
@@ -183,7 +183,7 @@ def _is_valid_hook_token(url: str, hook_token: str | None) -> bool:
         with ApiClient(url, hook_token) as relay:
             check_hook_token(relay)
     except ApiError as error:
-        if error.status != 401:
+        if not error.is_refusal(401):
             raise
         return False
     return True

@@ -41,7 +41,7 @@ def command(address: str | None, others: bool) -> None:
                         _revoke(relay, tokens.hook_token)
                     relay.call("DELETE", "/api/session")
             except ApiError as error:
-                if error.status != 401:  # it had ended already
+                if not error.is_refusal(401):  # it had ended already
                     raise
         del stored.relays[url]
         stored.url = None if stored.url == url else stored.url
@@ -53,5 +53,5 @@ def _revoke(relay: ApiClient, hook_token: str) -> None:
     try:
         ask(relay, Done, "POST", "/api/token/revoke", {"token": hook_token})
     except ApiError as error:
-        if error.status != 404:  # another user's, saved with --with-token
+        if not error.is_refusal(404):  # another user's, saved with --with-token
             raise

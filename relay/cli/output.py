@@ -5,14 +5,14 @@ the command line, which a terminal must not obey.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 import click
 import msgspec
 
-from relay.cli.plain_text import clean, escape_json
+from relay.client.plain_text import clean, escape_json_line
 
 
 def show(line: str = "", *, bold: str = "") -> None:
@@ -32,8 +32,16 @@ def show_json(value: Any) -> None:
     """Print a value as a line of JSON. A terminal gets its control characters escaped."""
     encoded = msgspec.json.encode(value)
     if sys.stdout.isatty():
-        encoded = escape_json(encoded.decode()).encode()
+        encoded = escape_json_line(encoded)
     click.echo(encoded)
+
+
+def show_json_lines(lines: Iterable[bytes]) -> None:
+    """Write lines of JSON at once, byte for byte. On a terminal, control characters are escaped."""
+    if sys.stdout.isatty():
+        lines = map(escape_json_line, lines)
+    sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
+    sys.stdout.buffer.flush()
 
 
 def confirm(question: str) -> None:

@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from relay.cli.plain_text import CONTROL_SEQUENCES, clean
 from relay.client.json_values import decode_any, finite
-from relay.client.stream_reader import StreamEvent
+from relay.client.plain_text import CONTROL_SEQUENCES, clean
+from relay.client.stream_messages import StreamEvent
 
 Kept = TypeVar("Kept")
 
@@ -131,7 +131,10 @@ class Screen:
 
     def _received_at(self, event: StreamEvent) -> float:
         """When the server received it. A future time shows that the server's clock is ahead."""
-        received = datetime.fromisoformat(event.received_at).timestamp()
+        try:
+            received = datetime.fromisoformat(event.received_at).timestamp()
+        except (ValueError, OverflowError):
+            return time.time()
         self._clock_ahead = max(self._clock_ahead, received - time.time())
         return received
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from relay.cli.plain_text import clean
+from relay.client.plain_text import clean
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

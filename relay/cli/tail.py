@@ -1,6 +1,5 @@
 """`relay tail`: shows the stream in a terminal, or writes it to a pipe."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -12,7 +11,8 @@ from relay.cli.api_calls import report_refusals
 from relay.cli.options import any_credentials, relay_options
 from relay.cli.screen import Screen
 from relay.cli.unread_output import exit_when_unread
-from relay.client.stream_reader import ConnectionLost, StreamMessage, StreamReader
+from relay.client.stream_messages import StreamMessage
+from relay.client.stream_reader import ConnectionLost, StreamReader
 
 DEFAULT_LAST = 10  # events shown at the start in a terminal
 
@@ -76,8 +76,7 @@ def follow(stream: StreamReader, task: str | None, *, as_json: bool) -> None:
                 _print_note(note)
             wanted = [one for one in received if _belongs(one, task)]
             if screen is None:
-                sys.stdout.buffer.write(b"".join(one.raw + b"\n" for one in wanted))
-                sys.stdout.buffer.flush()
+                output.show_json_lines(one.raw for one in wanted)
             else:
                 if any(one.control == "hello" and one.fields.get("reason") for one in received):
                     screen.forget_tasks()

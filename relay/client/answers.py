@@ -3,17 +3,17 @@
 At the address of a Relay, a proxy, a firewall, a login portal or another service may answer. Such
 an answer decides nothing: it neither confirms an event nor refuses one for good. Relay's refusals
 are problem documents (RFC 9457) whose type or code is one of Relay's; its confirmations are JSON
-objects with the fields of the reference.
+objects with the fields of the reference. What an answer says is shown without control characters.
 """
 
 from typing import Any
 
 import msgspec
 
-from relay.client.http_client import HttpAnswer
+from relay.client.http_answer import JSON_MEDIA_TYPE, PROBLEM_MEDIA_TYPE, HttpAnswer
 from relay.client.json_values import decode_any
+from relay.client.plain_text import shown_text
 
-PROBLEM_MEDIA_TYPE = "application/problem+json"
 PROBLEM_TYPE = "urn:relay:problem:"  # followed by the code; later versions may have more codes
 # The codes that the client acts on. They count also without that type.
 INVALID_EVENT_CODES = frozenset({"bad_request", "invalid", "payload_too_large"})
@@ -23,9 +23,9 @@ AUTHORIZATION_CODES = frozenset(
 MAX_ERRORS_SHOWN = 5
 BUSY_STATUSES = (408, 425, 429)  # the same request may succeed later; so may it after any 5xx
 
-_CHECK_ADDRESS = "Check the scheme, host and port of the address"
+CHECK_ADDRESS = "Check the scheme, host and port of the address"
 _CHECKS = {
-    400: f"{_CHECK_ADDRESS}: a port for https answers plain http like this.",
+    400: f"{CHECK_ADDRESS}: a port for https answers plain http like this.",
     401: "A proxy asks for credentials of its own.",
     403: "A proxy or firewall refuses the request.",
     407: "A proxy asks for credentials of its own.",
@@ -57,12 +57,12 @@ class Problem(msgspec.Struct):
 
     def __str__(self) -> str:
         named = "; ".join(f"{one.where}: {one.message}" for one in self.errors[:MAX_ERRORS_SHOWN])
-        return " ".join(filter(None, [self.detail or self.title or self.code, named]))
+        return shown_text(" ".join(filter(None, [self.detail or self.title or self.code, named])))
 
 
 def read_problem(answer: HttpAnswer) -> Problem | None:
     """The problem document of an answer; None if the answer is not a refusal of Relay's."""
-    if answer.media_type != PROBLEM_MEDIA_TYPE:
+    if answer.media_type != PROBLEM_MEDIA_TYPE or answer.encoding:
         return None
     try:
         problem = msgspec.json.decode(answer.body, type=Problem)
@@ -73,8 +73,10 @@ def read_problem(answer: HttpAnswer) -> Problem | None:
 
 def read_object(answer: HttpAnswer) -> dict[str, Any] | None:
     """The JSON object of a successful answer; None if it is another answer."""
-    if not 200 <= answer.status < 300 or answer.media_type != "application/json":
+    if not 200 <= answer.status < 300 or answer.media_type != JSON_MEDIA_TYPE:
         return None
+    if answer.encoding:
+        return None  # compressed, which was not asked for
     try:
         value = decode_any(answer.body)
     except (ValueError, RecursionError):
@@ -89,14 +91,14 @@ def may_succeed_later(status: int) -> bool:
 
 def foreign_text(answer: HttpAnswer) -> str:
     """What answered in place of Relay, and what to check."""
-    kind = answer.media_type or "no Content-Type"
-    text = f"{answer.url} is not a Relay: it answered {answer.status_line} ({kind})."
-    if 300 <= answer.status < 400:
-        target = answer.headers.get("location", "another address")
+    kind = ", ".join(filter(None, [answer.media_type or "no Content-Type", answer.encoding]))
+    what = shown_text(f"{answer.status_line} ({kind})")
+    text = f"{answer.url} is not a Relay: it answered {what}."
+    if 300 <= answer.status < 400 and (target := shown_text(answer.headers.get("location", ""))):
         return f"{text} It redirects to {target}: use that address."
     if answer.status >= 500:
         return f"{text} A proxy may answer while Relay is away."
-    return f"{text} {_CHECKS.get(answer.status, f'{_CHECK_ADDRESS}.')}"
+    return f"{text} {_CHECKS.get(answer.status, f'{CHECK_ADDRESS}.')}"
 
 
 def read_retry_after(answer: HttpAnswer) -> float | None:

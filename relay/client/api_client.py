@@ -12,26 +12,37 @@ from relay.client.answers import (
     read_problem,
     read_retry_after,
 )
-from relay.client.connection_failure import failure_text
-from relay.client.http_client import HttpAnswer, exchange, open_http
+from relay.client.connection_failure import is_foreign, no_answer_text
+from relay.client.http_answer import HttpAnswer
+from relay.client.http_client import exchange, open_http
 
 ANSWER_TIMEOUT_SECONDS = 15.0  # Relay answers within 5, if only with an error
 
 
 class ApiError(Exception):
-    """A call failed. `status` is 0 if there was no answer.
+    """A call failed. `status` is 0 if there was no HTTP answer.
 
     The message is Relay's, or describes another program's answer; then `code` is empty.
     """
 
     def __init__(
-        self, message: str, *, status: int, code: str = "", retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str = "",
+        retry_after: float | None = None,
+        is_foreign: bool = False,
     ) -> None:
-        """`retry_after` is how many seconds Relay asks to wait."""
+        """`retry_after` is how many seconds Relay asks to wait.
+
+        `is_foreign`: another program answered, and not in HTTP.
+        """
         super().__init__(message)
         self.retry_after = retry_after
         self.status = status
         self.code = code
+        self._is_foreign = is_foreign
 
     @property
     def is_of_relay(self) -> bool:
@@ -39,12 +50,18 @@ class ApiError(Exception):
 
     @property
     def is_authorization_error(self) -> bool:
-        return self.is_of_relay and self.status in (401, 403)
+        return self.is_refusal(401) or self.is_refusal(403)
+
+    def is_refusal(self, status: int) -> bool:
+        """Whether Relay, and no program in between, refused the call with this status."""
+        return self.is_of_relay and self.status == status
 
     @property
     def is_temporary(self) -> bool:
         """Whether the same call may succeed later."""
-        return self.status == 0 or may_succeed_later(self.status)
+        if self.status == 0:
+            return not self._is_foreign
+        return may_succeed_later(self.status)
 
 
 class ApiClient:
@@ -61,7 +78,10 @@ class ApiClient:
         self._http.close()
 
     def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """Call the API; returns the answer's fields, empty if it has no body. Raises `ApiError`."""
+        """Call the API; returns the answer's fields. Raises `ApiError`.
+
+        There are none after a DELETE that was answered without a body.
+        """
         content = None if body is None else msgspec.json.encode(body)
         sent = {} if body is None else {"Content-Type": "application/json"}
         try:
@@ -71,7 +91,7 @@ class ApiClient:
             answer = exchange(self._http, request, self.url, ANSWER_TIMEOUT_SECONDS)
         except httpx.HTTPError as error:
             raise no_answer_error(self.url, error) from error
-        if answer.status == 204:
+        if answer.status == 204 and method == "DELETE":
             return {}
         if (fields := read_object(answer)) is None:
             raise error_of_answer(answer)
@@ -79,7 +99,7 @@ class ApiClient:
 
 
 def no_answer_error(url: str, error: httpx.HTTPError) -> ApiError:
-    return ApiError(f"{url} does not answer ({failure_text(error)})", status=0)
+    return ApiError(no_answer_text(url, error), status=0, is_foreign=is_foreign(error))
 
 
 def error_of_answer(answer: HttpAnswer) -> ApiError:

@@ -1,78 +1,90 @@
-"""Opens the HTTP client that all of the client uses, and reads answers within bounds."""
+"""Opens the HTTP client that all of the client uses, and reads answers within bounds.
+
+Redirects are never followed: the token is for one origin alone.
+"""
 
 import ssl
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import msgspec
 
 from relay import __version__
+from relay.client.answer_bounds import MAX_ANSWER_BYTES, AnswerBounds
+from relay.client.bounded_transport import BoundedTransport
+from relay.client.http_answer import JSON_MEDIA_TYPE, PROBLEM_MEDIA_TYPE, HttpAnswer
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-MAX_ANSWER_BYTES = 4 * 2**20  # Relay's longest answer lists 1 000 tokens in a tenth of that
-
-
-class HttpAnswer(msgspec.Struct, frozen=True):
-    """A complete answer, by whatever program. `url` is the address without a path."""
-
-    url: str
-    status: int
-    reason: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def status_line(self) -> str:
-        return f"{self.status} {self.reason}".strip()
-
-    @property
-    def media_type(self) -> str:
-        """The Content-Type without parameters, in lower case; empty if there is none."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def open_http(url: str, token: str | None, read_timeout: float) -> httpx.Client:
     """Open an HTTP client for the Relay at `url`. `read_timeout` is in seconds."""
-    headers = {"User-Agent": f"relay/{__version__}"}
+    # Nothing compressed is asked for: a few bytes of it may mean gigabytes.
+    headers = {"User-Agent": f"relay/{__version__}", "Accept-Encoding": "identity"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     # Loading the certificate authorities takes longer than a request. Plain HTTP does not need
-    # them; the empty context then refuses any redirect to https.
-    verify = True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # them; the empty context then refuses any server.
+    is_tls = url.startswith("https:")
+    tls = httpx.create_ssl_context() if is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx.Client(
         timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT_SECONDS),
         headers=headers,
-        verify=verify,
+        follow_redirects=False,
+        transport=BoundedTransport(url, tls),
     )
 
 
-def exchange(
-    http: httpx.Client,
-    request: httpx.Request,
-    url: str,
-    timeout: float,
-) -> HttpAnswer:
-    """Send a request and read the answer, for at most `timeout` seconds after its head.
+@contextmanager
+def open_answer(
+    http: httpx.Client, request: httpx.Request, bounds: AnswerBounds
+) -> Iterator[httpx.Response]:
+    """Send a request and yield the answer when its head was read. Its body is not read yet.
+
+    Raises `httpx.RequestError`: `NotHttp` if the answer cannot be Relay's.
+    """
+    request.extensions["bounds"] = bounds
+    has_head = False
+    try:
+        answer = http.send(request, stream=True)
+        has_head = True
+        try:
+            yield answer
+        finally:
+            answer.close()
+            http.cookies.clear()  # the token alone identifies us
+    except httpx.TransportError as error:
+        is_malformed = isinstance(error, httpx.RemoteProtocolError)
+        foreign = bounds.foreign_answer(has_head=has_head, is_malformed=is_malformed)
+        if foreign is not None:
+            raise foreign from error
+        raise
+
+
+def exchange(http: httpx.Client, request: httpx.Request, url: str, timeout: float) -> HttpAnswer:
+    """Send a request and read all of the answer, for at most `timeout` seconds.
 
     Raises `httpx.RequestError`. A body beyond `MAX_ANSWER_BYTES` is cut there: it is not Relay's.
     """
-    answer = http.send(request, stream=True)
-    try:
-        return read_answer(answer, url, timeout)
-    finally:
-        answer.close()
-        http.cookies.clear()  # the token alone identifies us
+    with open_answer(http, request, AnswerBounds(timeout)) as answer:
+        received = read_answer(answer, url)
+        if received.media_type not in (JSON_MEDIA_TYPE, PROBLEM_MEDIA_TYPE):
+            # Another program's. What it sent beyond would be taken for the next answer.
+            answer.extensions["network_stream"].close()
+        return received
 
 
-def read_answer(answer: httpx.Response, url: str, timeout: float) -> HttpAnswer:
-    """Read the body of an answer that is being streamed. Raises `httpx.RequestError`."""
-    deadline = time.monotonic() + timeout
-    body = b""
-    for chunk in answer.iter_bytes():
+def read_answer(answer: httpx.Response, url: str) -> HttpAnswer:
+    """Read the body of an answer as it was sent. Raises `httpx.RequestError`."""
+    body = bytearray()
+    for chunk in answer.iter_raw():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
             break
-        if time.monotonic() > deadline:
-            raise httpx.ReadTimeout("the answer takes too long", request=answer.request)
-    return HttpAnswer(url, answer.status_code, answer.reason_phrase, answer.headers, body)
+    return msgspec.structs.replace(head_of(answer, url), body=bytes(body))
+
+
+def head_of(answer: httpx.Response, url: str) -> HttpAnswer:
+    """An answer without its body."""
+    return HttpAnswer(url, answer.status_code, answer.reason_phrase, answer.headers, b"")

@@ -15,9 +15,10 @@ from relay.client.answers import (
     read_problem,
     read_retry_after,
 )
-from relay.client.connection_failure import failure_text
+from relay.client.connection_failure import failure_text, is_foreign, no_answer_text
 from relay.client.credentials import Credentials
-from relay.client.http_client import HttpAnswer, exchange, open_http
+from relay.client.http_answer import HttpAnswer
+from relay.client.http_client import exchange, open_http
 from relay.client.post_answers import Answer, NotRelay, Refused, RetryLater, Stored
 from relay.client.quota import Quota, read_quota
 
@@ -82,10 +83,9 @@ class EventPoster:
                 "POST", f"{url}/api/webhook/cli", content=body, headers=headers
             )
             answer = exchange(self._http, request, url, ANSWER_TIMEOUT_SECONDS)
-        except httpx.TransportError as error:
-            return RetryLater(f"{url} does not answer ({failure_text(error)})")
         except httpx.HTTPError as error:
-            return NotRelay(0, f"{url} is not a Relay ({failure_text(error)})")
+            why = no_answer_text(url, error)
+            return NotRelay(0, why) if is_foreign(error) else RetryLater(why)
         except httpx.InvalidURL as error:
             return Refused("invalid_url", f"{url}: {failure_text(error)}")
         self.quota = read_quota(answer.status, answer.headers)

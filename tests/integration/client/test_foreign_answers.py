@@ -6,6 +6,8 @@ from relay.client import Client
 from relay.client.credentials import Credentials
 from relay.client.post_answers import NotRelay, RetryLater
 from relay.client.posting import EventPoster
+from tests.support.foreign_answers import ROWS
+from tests.support.foreign_server import ForeignServer
 from tests.support.stand_in import TOKEN, Answer, StandIn, elsewhere
 
 JSON = "application/json"
@@ -47,6 +49,27 @@ def test_events_are_kept_and_sent_when_relay_answers_again(stand_in: StandIn, na
     assert types == ["task_started", "log", "task_succeeded"]
     assert len(reported) == 1, reported
     assert f"{stand_in.url} is not a Relay: it answered {FOREIGN[name][0]}" in reported[0]
+
+
+def test_what_another_program_writes_is_clean_in_logs_and_outcomes(
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    evil = ("text/\x9b31m\u202e" + "x" * 5_000).encode().decode("latin-1")  # as headers are sent
+    stand_in.always = (302, b"", {"Content-Type": evil, "Location": f"http://{evil}"})
+    producer = Client(stand_in.url, TOKEN)
+    producer.publish("log", "kept")
+    stand_in.was_asked(2)
+    texts = [str(producer.close(0.1)), *caplog.messages]
+    assert [text for text in texts if not text.isprintable() or len(text) > 3_000] == []
+    assert "It redirects to http://text/31mxxx" in texts[0]
+
+
+def test_a_second_answer_to_a_request_is_not_that_of_the_next_one() -> None:
+    with ForeignServer(0, ROWS["two answers to one request"].play) as server:
+        with EventPoster(Credentials(f"http://127.0.0.1:{server.port}", TOKEN)) as posting:
+            answers = [posting.many([b"{}\n"]) for _ in range(3)]
+        assert [type(answer) for answer in answers] == [NotRelay] * 3
+        assert len(server.heads) == 3
 
 
 def test_what_is_not_delivered_by_the_end_is_on_disk(stand_in: StandIn) -> None:

@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from relay.client.answers import Problem, foreign_text, read_object, read_problem, read_retry_after
-from relay.client.http_client import HttpAnswer
+from relay.client.http_answer import HttpAnswer
+from relay.client.plain_text import MAX_SHOWN
 
 PROBLEM = {
     "type": "urn:relay:problem:invalid",
@@ -111,6 +113,30 @@ def test_a_redirect_names_its_target() -> None:
         "http://relay.test is not a Relay: it answered 301 (no Content-Type)."
         " It redirects to https://relay.test/: use that address."
     )
+
+
+EVIL = "a\x1b]0;x\x07\x9b31m\u202e\nforged" * 1_000
+
+
+def test_a_servers_text_is_one_clean_line_of_bounded_length() -> None:
+    fields = {"content-type": EVIL, "location": EVIL, "content-encoding": EVIL}
+    foreign = foreign_text(HttpAnswer("http://relay.test", 302, EVIL, fields, b""))
+    errors = [{"where": EVIL, "message": EVIL}] * 9
+    body = {"status": 422, "code": "invalid", "detail": EVIL, "errors": errors}
+    problem = read_problem(answer(422, body))
+    for text in (foreign, str(problem)):
+        assert text.isprintable()
+        assert len(text) < 3 * MAX_SHOWN
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, gzip", "IDENTITY, gzip"])
+def test_a_compressed_answer_is_none_of_relays(encoding: str) -> None:
+    fields = {"content-type": "application/json", "content-encoding": encoding}
+    compressed = HttpAnswer("http://relay.test", 200, "OK", fields, b'{"ok":true}')
+    assert read_object(compressed) is None
+    assert f"(application/json, {encoding.removeprefix('IDENTITY, ')})" in foreign_text(compressed)
+    plain = msgspec.structs.replace(compressed, headers={**fields, "content-encoding": "identity"})
+    assert read_object(plain) == {"ok": True}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import ssl
 import httpx
 import pytest
 
-from relay.client.connection_failure import failure_text
+from relay.client.connection_failure import NotHttp, failure_text, is_foreign, no_answer_text
+from relay.client.plain_text import MAX_SHOWN
 
 # a library's error, and what it was made from
 CASES = [
@@ -44,6 +45,42 @@ def test_a_certificate_is_named() -> None:
     error = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] …")
     error.__context__ = cause
     assert failure_text(error) == "its certificate is not trusted: self-signed certificate"
+
+
+FOREIGN = [
+    (NotHttp("it does not answer in HTTP"), None),
+    (httpx.ConnectError("…"), ssl.SSLCertVerificationError(1, "certificate verify failed")),
+    (httpx.ConnectError("…"), ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] …")),
+]
+LIKE_RELAYS = [
+    (httpx.ConnectError("…"), ConnectionRefusedError(111, "Connection refused")),
+    (httpx.ConnectError("…"), ssl.SSLEOFError(8, "EOF occurred in violation of protocol")),
+    (httpx.ReadTimeout("…"), TimeoutError("timed out")),
+    (httpx.RemoteProtocolError("Server disconnected without sending a response."), None),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "foreign"),
+    [*((*one, True) for one in FOREIGN), *((*one, False) for one in LIKE_RELAYS)],
+)
+def test_an_answer_that_cannot_be_relays_is_named_with_what_to_check(
+    error: httpx.HTTPError, cause: Exception | None, foreign: bool
+) -> None:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        cause.verify_message = "self-signed certificate"
+    error.__cause__ = cause
+    assert is_foreign(error) == foreign
+    text = no_answer_text("http://relay.test", error)
+    assert text.startswith("http://relay.test does not answer (")
+    assert ("Check the scheme, host and port" in text) == foreign
+
+
+def test_bytes_of_a_server_in_an_error_are_cleaned() -> None:
+    noise = httpx.RemoteProtocolError("illegal status line: \x1b]0;x\x07\x9b31m\u202e\nforged" * 99)
+    text = failure_text(noise)
+    assert text.isprintable()
+    assert len(text) <= MAX_SHOWN + 1
 
 
 def test_an_error_without_a_text_has_its_name() -> None:

@@ -14,7 +14,9 @@ CONTROL_SEQUENCES = re.compile(
     r"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b."
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
+MAX_SHOWN = 1_000  # characters of a server's text in one message
 _LINE_ENDS = re.compile(r"\r\n|[\n\u2028\u2029]")
+_WHITE_SPACE = {ord("\r"): " ", ord("\t"): " "}  # in JSON they are only between values
 # Valid in a JSON text, and only inside of its strings: an escape there means the same.
 _JSON_CONTROLS = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -22,6 +24,17 @@ _JSON_CONTROLS = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 def clean(text: str) -> str:
     """The text as one line without control characters. A tab becomes spaces."""
     return CONTROL_SEQUENCES.sub("", _LINE_ENDS.sub(" ", text)).expandtabs(4)
+
+
+def shown_text(text: str) -> str:
+    """A server's text for a message: clean, and cut at MAX_SHOWN."""
+    cleaned = clean(text[: 10 * MAX_SHOWN])
+    return cleaned if len(cleaned) <= MAX_SHOWN else f"{cleaned[:MAX_SHOWN]}…"
+
+
+def escape_json_line(line: bytes) -> bytes:
+    """A line of JSON for a terminal: the same value, with control characters as `\\uXXXX`."""
+    return escape_json(line.decode(errors="replace").translate(_WHITE_SPACE)).encode()
 
 
 def escape_json(text: str) -> str:
