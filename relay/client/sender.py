@@ -10,6 +10,7 @@ from relay.client.attempts import TICK_SECONDS, Attempts, Closing
 from relay.client.credentials import Credentials
 from relay.client.left_over import LeftOver
 from relay.client.outbox import BATCH_BYTES, Outbox
+from relay.client.plain_text import shown_text
 from relay.client.post_answers import Answer, NotRelay, Refused, RetryLater, Stored
 from relay.client.request_size import RequestSize
 from relay.client.splitting import is_indivisible, post_in_parts
@@ -62,7 +63,8 @@ class Sender:
         try:
             self._deliver()
         except Exception as error:  # a defect of ours: the program goes on, its events are kept
-            self.trouble.stop(f"the sender failed ({type(error).__name__}: {error})")
+            what = shown_text(f"{type(error).__name__}: {error}")
+            self.trouble.stop(f"the sender failed ({what})")
 
     def _deliver(self) -> None:
         # imported here, so that the program does not wait for the HTTP library

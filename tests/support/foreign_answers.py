@@ -112,19 +112,26 @@ def moved(target: bytes) -> bytes:
 
 
 @cache
-def tls_context() -> ssl.SSLContext:
+def tls_context() -> tuple[ssl.SSLContext, str]:
+    """A server's context, and its certificate."""
     with tempfile.TemporaryDirectory() as folder:
         files = self_signed(Path(folder))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(files["certfile"], files["keyfile"])
-    return context
+        return context, Path(files["certfile"]).read_text()
 
 
 def tls_server(line: Line) -> None:
     """A server on which nothing comes of plain HTTP."""
     line.server.note(line.socket.recv(4, socket.MSG_PEEK).partition(b" ")[0])
-    with tls_context().wrap_socket(line.socket, server_side=True) as secured:
+    with tls_context()[0].wrap_socket(line.socket, server_side=True) as secured:
         secured.recv(1)
+
+
+def portal_with_tls(line: Line) -> None:
+    with tls_context()[0].wrap_socket(line.socket, server_side=True) as secured:
+        while secured.recv(2**16):
+            secured.sendall(answer(b"200 OK", HTML, IN_HTML))
 
 
 def bomb(times: int) -> bytes:

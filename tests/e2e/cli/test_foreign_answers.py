@@ -30,7 +30,17 @@ from relay.client.credentials import (
 from relay.client.stream_reader import ConnectionLost, StreamReader
 from tests.support.altered_relay import ALTERED
 from tests.support.commands import environment, running
-from tests.support.foreign_answers import HTML, IN_HTML, ROWS, answer, once, tls_server, to_anything
+from tests.support.foreign_answers import (
+    HTML,
+    IN_HTML,
+    ROWS,
+    answer,
+    once,
+    portal_with_tls,
+    tls_context,
+    tls_server,
+    to_anything,
+)
 from tests.support.foreign_server import ForeignServer, Play
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
@@ -114,11 +124,15 @@ def test_the_streams_reader_waits_or_ends(name: str, server: ForeignServer) -> N
     [
         (to_anything, "it does not speak TLS"),
         (tls_server, "its certificate is not trusted"),
+        (portal_with_tls, "it answered 200 OK (text/html)"),
     ],
 )
 def test_an_https_address_where_another_program_answers(
-    play: Play, words: str, tmp_path: Path
+    play: Play, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if play is portal_with_tls:
+        (tmp_path / "trusted.pem").write_text(tls_context()[1])
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
     with ForeignServer(0, play) as server:
         url = f"https://127.0.0.1:{server.port}"
         for arguments, code in ((("send", "log", "--wait", "0"), 5), (("whoami",), 1)):
