@@ -215,6 +215,34 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.end_other_sessions(of_session uuid, of_user uuid) RETURNS uuid[]
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    ended_ids uuid[];
+BEGIN
+    PERFORM lock_user(of_user);
+    IF NOT EXISTS (
+        SELECT FROM sessions
+        WHERE session_id = of_session AND user_id = of_user
+            AND revoked_at IS NULL AND expires_at > now()
+    ) THEN
+        RETURN NULL;
+    END IF;
+    WITH ended AS (
+        UPDATE sessions SET revoked_at = clock_timestamp()
+        WHERE user_id = of_user AND session_id <> of_session
+            AND revoked_at IS NULL AND expires_at > now()
+        RETURNING session_id
+    ), audited AS (
+        INSERT INTO audit_log (user_id, action, subject)
+        SELECT of_user, 'session_ended', session_id FROM ended
+    )
+    SELECT coalesce(array_agg(session_id), '{}') INTO ended_ids FROM ended;
+    RETURN ended_ids;
+END
+$$;
+
 CREATE FUNCTION public.event_bytes(payload text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (octet_length(payload) + 200);
@@ -224,6 +252,30 @@ CREATE FUNCTION public.lock_user(of_user uuid) RETURNS void
     AS $$
 BEGIN
     PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+END
+$$;
+
+CREATE FUNCTION public.spend_link(of_hash bytea, of_user uuid, new_session uuid, lifetime interval, at_most bigint) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    expiry timestamptz;
+BEGIN
+    IF count_live_sessions(of_user) >= at_most THEN
+        RETURN NULL;
+    END IF;
+    DELETE FROM links l USING sessions s
+    WHERE l.link_hash = of_hash AND l.user_id = of_user AND l.expires_at > now()
+        AND s.session_id = l.session_id AND s.revoked_at IS NULL AND s.expires_at > now();
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO sessions (session_id, user_id, expires_at)
+    VALUES (new_session, of_user, now() + lifetime)
+    RETURNING expires_at INTO expiry;
+    INSERT INTO audit_log (user_id, action, subject)
+    VALUES (of_user, 'session_opened_by_link', new_session);
+    RETURN expiry;
 END
 $$;
 
@@ -439,3 +491,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (4, 'appen
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (5, 'append_event', '482ecf568ba39a5c0227c118d30c272058fa7498caa09e378fd85ada9cff1b60');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (6, 'trim_from_the_oldest', '0def775f3d6927a0a79848796085668d90c5f577902a0425484501160137de52');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (7, 'bounds_under_lock', 'e683e3ca16044874f6e6b09ae23c6fb97edd5d2612df35858cb4ba172fa09c4e');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (8, 'sessions_under_lock', '63e9d4c744ed970df03e02c2bb1fe5ac5cf85ea13ef345d38710934f75911b1e');

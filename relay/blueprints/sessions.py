@@ -141,6 +141,8 @@ async def delete_other_sessions(request: HTTPRequest) -> Answer:
     """End all other sessions of this user, with their streams and links."""
     services, credential = request.services, request.credential
     ended = await end_other_sessions(services.database, credential.id, credential.user_id)
+    if ended is None:
+        raise InvalidToken("The session has ended.", reason="revoked")
     for session_id in ended:
         services.credentials.end_everywhere(session_id)
     return json_answer(Ended(len(ended)))

@@ -66,28 +66,10 @@ async def spend_link(
     """Spend a link, which works once, and open a session; returns when that expires unless used.
 
     Returns None, and opens nothing, if the link is not valid, its session has ended, or the user
-    has `at_most` live sessions. The user is locked before the link, as in `insert_link`.
+    has `at_most` live sessions. It looks at all three after it has locked the user.
     """
     expires_at: datetime | None = await database.fetchval(
-        """
-        WITH locked AS MATERIALIZED (
-            SELECT count_live_sessions($2) AS live
-        ), spent AS (
-            DELETE FROM links l USING sessions s, locked
-            WHERE locked.live < $5 AND l.link_hash = $1 AND l.user_id = $2 AND l.expires_at > now()
-                AND s.session_id = l.session_id
-                AND s.revoked_at IS NULL AND s.expires_at > now()
-            RETURNING l.user_id
-        ), opened AS (
-            INSERT INTO sessions (session_id, user_id, expires_at)
-            SELECT $3, spent.user_id, now() + $4 * interval '1 day' FROM spent
-            RETURNING user_id, session_id, expires_at
-        ), audited AS (
-            INSERT INTO audit_log (user_id, action, subject)
-            SELECT user_id, 'session_opened_by_link', session_id FROM opened
-        )
-        SELECT expires_at FROM opened
-        """,
+        "SELECT spend_link($1, $2, $3, $4 * interval '1 day', $5)",
         link_hash,
         user_id,
         session_id,

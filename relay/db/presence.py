@@ -12,20 +12,24 @@ async def write_presence(database: Database, process_id: UUID, changed: Mapping[
     """Record that this process is alive, and its changed numbers of streams by user (0: none).
 
     Returns False if the process had no row: then the numbers written before are lost, too.
+    `changed` comes from `here`, so that the process is locked before its numbers are, as where
+    the process is deleted with them.
     """
     known: bool = await database.fetchval(
         """
         WITH here AS (
             INSERT INTO processes (process_id, seen_at) VALUES ($1, now())
             ON CONFLICT (process_id) DO UPDATE SET seen_at = now()
-        ), changed AS (
-            SELECT * FROM unnest($2::uuid[], $3::integer[]) AS c (user_id, streams)
+            RETURNING process_id
+        ), changed AS MATERIALIZED (
+            SELECT here.process_id, c.user_id, c.streams
+            FROM here, unnest($2::uuid[], $3::integer[]) AS c (user_id, streams)
         ), ended AS (
             DELETE FROM watching w USING changed c
-            WHERE w.process_id = $1 AND w.user_id = c.user_id AND c.streams = 0
+            WHERE w.process_id = c.process_id AND w.user_id = c.user_id AND c.streams = 0
         ), kept AS (
             INSERT INTO watching (process_id, user_id, streams)
-            SELECT $1, c.user_id, c.streams FROM changed c WHERE c.streams > 0
+            SELECT c.process_id, c.user_id, c.streams FROM changed c WHERE c.streams > 0
             ON CONFLICT (process_id, user_id) DO UPDATE SET streams = excluded.streams
         )
         SELECT EXISTS (SELECT FROM processes WHERE process_id = $1) -- before this statement

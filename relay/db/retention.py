@@ -51,7 +51,10 @@ async def trim_stream(database: Database, user_id: UUID, bounds: StreamBounds) -
 
 
 async def sweep(database: Database, *, audit_days: float) -> None:
-    """Delete expired idempotency keys, credentials, links, processes and audit rows."""
+    """Delete expired idempotency keys, credentials, links, processes and audit rows.
+
+    It skips rows that another statement has locked; the next sweep finds them again.
+    """
     for statement in (
         """
         DELETE FROM processes WHERE process_id IN (
@@ -63,18 +66,21 @@ async def sweep(database: Database, *, audit_days: float) -> None:
         DELETE FROM trimmed_events WHERE (user_id, event_id) IN (
             SELECT user_id, event_id FROM trimmed_events
             WHERE received_at < now() - interval '1 day' LIMIT $1
+            FOR UPDATE SKIP LOCKED
         )
         """,
         """
         DELETE FROM tokens WHERE token_id IN (
             SELECT token_id FROM tokens
             WHERE least(expires_at, revoked_at) < now() - interval '30 days' LIMIT $1
+            FOR UPDATE SKIP LOCKED
         )
         """,
         """
         DELETE FROM sessions WHERE session_id IN (
             SELECT session_id FROM sessions
             WHERE least(expires_at, revoked_at) < now() - interval '30 days' LIMIT $1
+            FOR UPDATE SKIP LOCKED
         )
         """,
         """
@@ -90,6 +96,7 @@ async def sweep(database: Database, *, audit_days: float) -> None:
         DELETE FROM audit_log WHERE audit_id IN (
             SELECT audit_id FROM audit_log
             WHERE at < now() - $2 * interval '1 day' ORDER BY at LIMIT $1
+            FOR UPDATE SKIP LOCKED
         )
         """,
         SWEEP_BATCH,
@@ -134,8 +141,17 @@ async def delete_user(database: Database, user_id: UUID, *, idle_days: float) ->
 
 
 async def renew_epochs(database: Database) -> int:
-    """Give every stream a new epoch, so that old cursors are not accepted as positions in it."""
+    """Give every stream a new epoch, so that old cursors are not accepted as positions in it.
+
+    The users are locked in the order of their ids, as appends lock them.
+    """
     tag = await database.execute(
-        "UPDATE users SET epoch = replace(gen_random_uuid()::text, '-', '')"
+        """
+        WITH locked AS MATERIALIZED (
+            SELECT user_id FROM users ORDER BY user_id FOR NO KEY UPDATE
+        )
+        UPDATE users SET epoch = replace(gen_random_uuid()::text, '-', '')
+        FROM locked WHERE users.user_id = locked.user_id
+        """
     )
     return int(tag.removeprefix("UPDATE "))

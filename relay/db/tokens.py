@@ -97,7 +97,7 @@ async def revoke_token(database: Database, token_id: UUID, user_id: UUID) -> boo
     found: bool = await database.fetchval(
         """
         WITH revoked AS (
-            UPDATE tokens SET revoked_at = now()
+            UPDATE tokens SET revoked_at = clock_timestamp() -- it may have waited for the row
             WHERE token_id = $1 AND user_id = $2 AND revoked_at IS NULL
             RETURNING user_id, token_id
         ), audited AS (
@@ -113,12 +113,19 @@ async def revoke_token(database: Database, token_id: UUID, user_id: UUID) -> boo
 
 
 async def touch_tokens(database: Database, token_ids: list[UUID]) -> None:
-    """Record the use of tokens, at most every 15 seconds."""
+    """Record the use of tokens, at most every 15 seconds.
+
+    As in `touch_sessions`, it never waits for a row that another statement has locked.
+    """
     await database.execute(
         """
-        UPDATE tokens SET last_used_at = now()
-        WHERE token_id = ANY ($1)
-            AND (last_used_at IS NULL OR last_used_at < now() - interval '15 seconds')
+        WITH used AS MATERIALIZED (
+            SELECT token_id FROM tokens
+            WHERE token_id = ANY ($1)
+                AND (last_used_at IS NULL OR last_used_at < now() - interval '15 seconds')
+            FOR NO KEY UPDATE SKIP LOCKED
+        )
+        UPDATE tokens SET last_used_at = now() FROM used WHERE tokens.token_id = used.token_id
         """,
         token_ids,
     )

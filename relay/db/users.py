@@ -67,23 +67,26 @@ async def select_live_sessions(
 
 
 async def touch_sessions(database: Database, session_ids: list[UUID], session_days: float) -> None:
-    """Record the use of sessions: they now expire `session_days` from now.
+    """Record the use of sessions, at most every 15 seconds: they expire `session_days` from now.
 
-    The users are locked in the order of their ids, as appends lock them, so that neither deadlocks.
+    It never waits for a row that another statement has locked: that one uses or ends the session
+    itself, or has the user active. So it cannot deadlock, and one user's lock delays no other.
     """
     await database.execute(
         """
-        WITH used AS (
-            UPDATE sessions
-            SET last_used_at = now(), expires_at = now() + $2 * interval '1 day'
+        WITH used AS MATERIALIZED (
+            SELECT session_id, user_id FROM sessions
             WHERE session_id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()
                 AND last_used_at < now() - interval '15 seconds'
-            RETURNING user_id
-        ), locked AS MATERIALIZED (
+            FOR NO KEY UPDATE SKIP LOCKED
+        ), extended AS (
+            UPDATE sessions SET last_used_at = now(), expires_at = now() + $2 * interval '1 day'
+            FROM used WHERE sessions.session_id = used.session_id
+        ), active AS MATERIALIZED (
             SELECT user_id FROM users WHERE user_id IN (SELECT user_id FROM used)
-            ORDER BY user_id FOR NO KEY UPDATE
+            FOR NO KEY UPDATE SKIP LOCKED
         )
-        UPDATE users SET active_at = now() FROM locked WHERE users.user_id = locked.user_id
+        UPDATE users SET active_at = now() FROM active WHERE users.user_id = active.user_id
         """,
         session_ids,
         session_days,
@@ -94,7 +97,7 @@ async def end_session(database: Database, session_id: UUID, user_id: UUID) -> No
     await database.execute(
         """
         WITH ended AS (
-            UPDATE sessions SET revoked_at = now()
+            UPDATE sessions SET revoked_at = clock_timestamp() -- it may have waited for the row
             WHERE session_id = $1 AND user_id = $2 AND revoked_at IS NULL
             RETURNING user_id, session_id
         )
@@ -106,21 +109,15 @@ async def end_session(database: Database, session_id: UUID, user_id: UUID) -> No
     )
 
 
-async def end_other_sessions(database: Database, session_id: UUID, user_id: UUID) -> list[UUID]:
-    """End every session of the user except this one; returns the ids of those that ended."""
-    rows = await database.fetch(
-        """
-        WITH ended AS (
-            UPDATE sessions SET revoked_at = now()
-            WHERE user_id = $2 AND session_id <> $1 AND revoked_at IS NULL AND expires_at > now()
-            RETURNING user_id, session_id
-        ), audited AS (
-            INSERT INTO audit_log (user_id, action, subject)
-            SELECT user_id, 'session_ended', session_id FROM ended
-        )
-        SELECT session_id FROM ended
-        """,
-        session_id,
-        user_id,
+async def end_other_sessions(
+    database: Database, session_id: UUID, user_id: UUID
+) -> list[UUID] | None:
+    """End every session of the user except this one; returns the ids of those that ended.
+
+    Returns None, and ends nothing, if this session itself has ended. It locks the user first, so a
+    link that is spent at the same time opens a session before, which ends too, or none.
+    """
+    ended: list[UUID] | None = await database.fetchval(
+        "SELECT end_other_sessions($1, $2)", session_id, user_id
     )
-    return [row["session_id"] for row in rows]
+    return ended

@@ -1,0 +1,74 @@
+"""Each statement that changes rows has one of four ways to lock them, so that none deadlock."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+CHANGES = re.compile(r"(?<!DO )(?<!KEY )(?<!FOR )\b(?:UPDATE|DELETE FROM)\s+([a-z]\w+)")
+
+# The ways, and what a statement of each contains.
+ONE_ROW = r"WHERE \w*\.?(\w+_id|\w+_hash|version) = (\$1|of_user|u\.user_id)\b"
+SKIPS_LOCKED = r"FOR (NO KEY )?UPDATE SKIP LOCKED"
+USERS_IN_ORDER = r"ORDER BY user_id\s+FOR NO KEY UPDATE"
+UNDER_ONE_LOCK = (
+    r"lock_user\(|count_live_sessions\(|WHERE user_id = of_user FOR NO KEY UPDATE"
+    r"|FROM here,|USING gone"
+)
+
+WAYS = {
+    # functions of relay/db
+    "touch_sessions": SKIPS_LOCKED,
+    "touch_tokens": SKIPS_LOCKED,
+    "sweep": SKIPS_LOCKED,
+    "insert_ticket": SKIPS_LOCKED,
+    "spend_ticket": ONE_ROW,
+    "end_session": ONE_ROW,
+    "revoke_token": ONE_ROW,
+    "delete_presence": ONE_ROW,
+    "write_presence": UNDER_ONE_LOCK,
+    "delete_user": UNDER_ONE_LOCK,
+    "renew_epochs": USERS_IN_ORDER,
+    # functions of sql/
+    "append_event": ONE_ROW,
+    "append_events": USERS_IN_ORDER,
+    "append_requests": USERS_IN_ORDER,
+    "trim_stream": UNDER_ONE_LOCK,
+    "spend_link": UNDER_ONE_LOCK,
+    "end_other_sessions": UNDER_ONE_LOCK,
+}
+
+
+def statements() -> dict[str, list[str]]:
+    """The SQL that changes rows, by the function that it is in."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "relay").rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef):
+                docstring = ast.get_docstring(function, clean=False)
+                for node in ast.walk(function):
+                    text = getattr(node, "value", None)
+                    if isinstance(text, str) and text != docstring and CHANGES.search(text):
+                        found.setdefault(function.name, []).append(text)
+    schema = (ROOT / "sql" / "schema.sql").read_text()
+    for name, text in re.findall(
+        r"^CREATE FUNCTION public\.(\w+)(.*?)^\$\$;$", schema, re.MULTILINE | re.DOTALL
+    ):
+        if CHANGES.search(text):
+            found.setdefault(name, []).append(text)
+    return found
+
+
+FOUND = statements()
+
+
+def test_every_statement_that_changes_rows_has_a_way() -> None:
+    assert sorted(FOUND) == sorted(WAYS)
+
+
+@pytest.mark.parametrize("name", sorted(FOUND))
+def test_a_statement_goes_its_way(name: str) -> None:
+    for statement in FOUND[name]:
+        assert re.search(WAYS[name], statement), statement
