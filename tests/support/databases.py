@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import asyncpg
 import trio
 
-from relay.db.pool import Database, connect, open_database
+from relay.db.pool import Database, DatabaseConnection, connect, open_database
 from relay.db.source import bring_up_to_date
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.relay_server import User
@@ -147,6 +147,24 @@ async def trim(database_url: str, user: User, oldest: int) -> None:
         await database.execute(
             "UPDATE users SET oldest_seq = $2 WHERE user_id = $1::text::uuid", user.user_id, oldest
         )
+
+
+async def begin(holder: DatabaseConnection, locks: str) -> None:
+    """Begin a transaction that holds locks however long the test takes."""
+    await holder.execute(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; {locks}")
+
+
+WAITING = """
+SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE a.datname = current_database() AND NOT l.granted
+"""
+
+
+async def until_waiting(watcher: DatabaseConnection, statements: int) -> None:
+    """Wait until so many statements wait for a lock; the watcher is in no transaction."""
+    with trio.fail_after(PATIENCE):
+        while (await watcher.fetch(WAITING))[0][0] != statements:  # noqa: ASYNC110
+            await trio.sleep(LOOK_EVERY)
 
 
 async def statement(url: str, sql: str) -> None:

@@ -16,13 +16,10 @@ from relay.db.retention import renew_epochs, sweep
 from relay.db.tickets import insert_ticket
 from relay.db.tokens import touch_tokens
 from relay.db.users import end_other_sessions, touch_sessions
-from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.databases import begin, until_waiting
+from tests.support.patience import PATIENCE
 
 LOW, HIGH = sorted([uuid4(), uuid4()])
-HELD = """
-    SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-    WHERE a.datname = current_database() AND NOT l.granted
-"""
 
 
 class Rows:
@@ -42,7 +39,7 @@ class Rows:
         What runs in the nursery may wait for them: it has ended when the block is left.
         """
         async with trio.open_nursery() as nursery:
-            await self.holder.execute(f"BEGIN; {lock}")
+            await begin(self.holder, lock)
             try:
                 yield nursery
             finally:
@@ -50,9 +47,7 @@ class Rows:
 
     async def waiting(self, statements: int) -> None:
         """Wait until so many statements wait for a lock."""
-        with trio.fail_after(PATIENCE):
-            while (await self._watcher.fetch(HELD))[0][0] != statements:  # noqa: ASYNC110
-                await trio.sleep(LOOK_EVERY)
+        await until_waiting(self._watcher, statements)
 
     async def ids(self, sql: str, *args: object) -> list[UUID]:
         return [row[0] for row in await self.database.fetch(sql, *args)]

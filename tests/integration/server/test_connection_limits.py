@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections import Counter
 
 import pytest
 import trio
@@ -80,6 +81,38 @@ async def test_beyond_the_refusals_at_one_time_connections_are_dropped_silently(
         await server.observer.until(lambda: server.observer.refused == 1)
         assert await server.ask(b"") == b""
         assert server.observer.refused == 2
+
+
+async def test_connections_and_refusals_hold_their_bounds(stage: Stage) -> None:
+    """64 connections at once: 5 are served, 7 are refused, and the others are dropped."""
+    limits = ConnectionLimits(max_connections=5, max_refusals=7, refusal_timeout=HOUR)
+    async with serving(stage, limits=limits) as server:
+        clients = []
+
+        async def come() -> None:
+            client = await server.connect()
+            clients.append(client)
+            await client.send(get("/"))
+
+        visits = []
+        for _ in range(limits.max_connections):  # one that has not asked yet would make room
+            await come()
+            visits.append(await stage.visit())
+        async with trio.open_nursery() as nursery:
+            for _ in range(64 - len(visits)):
+                nursery.start_soon(come)
+        await server.observer.until(lambda: server.observer.refused == 64 - len(visits))
+        assert server.observer.opened == len(visits)
+        for visit in visits:
+            await visit.respond()
+            visit.leave()
+        firsts: Counter[bytes] = Counter()
+        for client in clients:
+            try:
+                firsts[await client.receive(12)] += 1
+            except trio.BrokenResourceError:  # its request was not read
+                firsts[b""] += 1
+        assert firsts == {b"HTTP/1.1 200": 5, b"HTTP/1.1 503": 7, b"": 52}
 
 
 @pytest.mark.parametrize("polite", [True, False])

@@ -1,0 +1,218 @@
+"""Kinds of callers: what they ask for, and what must stand before they come."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import trio
+
+from relay.auth.tokens import MAX_ACTIVE_TOKENS
+from relay.db.pool import connect
+from relay.web.sessions import MAX_SESSIONS
+from tests.support.bounds.callers import CALLERS, FREE, Caller, requests, streams, value
+from tests.support.client.connection import BROKEN
+from tests.support.client.protocol import head
+from tests.support.databases import begin, statement, until_waiting
+from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.relay_server import Relay, User, bearer, raw_http
+
+LINE = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":1}\n'
+SLOW_BODY = LINE.strip() + b" " * 1000 + b"\n"
+
+
+Held = tuple[list[User], trio.Event]
+
+
+def address(number: int) -> dict[str, str]:
+    """The header of a proxy that names an address of the caller's own."""
+    return {"X-Forwarded-For": f"192.0.2.{number}"}
+
+
+# -- rates
+
+
+@asynccontextmanager
+async def calls(method: str, path: str, relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    """Requests of one user, and so of one address."""
+    user = await relay.user()
+    yield requests(lambda _: user.call(method, path))
+
+
+@asynccontextmanager
+async def sign_ups(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    yield requests(lambda _: relay.http.post("/api/user"))
+
+
+@asynccontextmanager
+async def events(users: int, relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    """Single events, by turns of so many users."""
+    producers = [await relay.user() for _ in range(users)]
+    for user in producers:
+        await user.hook()
+    yield requests(lambda number: producers[number % users].post())
+
+
+async def batch(user: User, lines: int) -> httpx.Response:
+    headers = {"Content-Type": "application/x-ndjson", **bearer(await user.hook())}
+    return await user.relay.http.post("/api/webhook/cli", content=LINE * lines, headers=headers)
+
+
+@asynccontextmanager
+async def batches(lines: int, relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    user = await relay.user()
+    await user.hook()
+    yield requests(lambda _: batch(user, lines))
+
+
+# -- streams
+
+
+@asynccontextmanager
+async def watchers(users: int, addresses: int, relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    """Streams, by turns of so many users and from so many addresses."""
+    tokens = [(await relay.user()).session for _ in range(users)]
+    yield streams(relay, lambda number: (tokens[number % users], "", address(number % addresses)))
+
+
+@asynccontextmanager
+async def one_ticket(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    ticket = (await (await relay.user()).call("POST", "/api/rt/ticket")).json()["ticket"]
+    yield streams(relay, lambda _: (None, f"?ticket={ticket}", {}))
+
+
+# -- what waits for its commit
+
+
+@asynccontextmanager
+async def held(relay: Relay, url: str, count: int = 1) -> AsyncIterator[Held]:
+    """Users whose commits wait in the database until the event is set."""
+    users, release = [await relay.user() for _ in range(count)], trio.Event()
+    for user in users:
+        await user.hook()
+    locks = "; ".join(f"SELECT lock_user('{user.user_id}')" for user in users)
+    async with connect(url, timeout=PATIENCE) as holder, trio.open_nursery() as nursery:
+        await begin(holder, locks)
+
+        async def let_go() -> None:
+            await release.wait()
+            await holder.execute("ROLLBACK")
+
+        nursery.start_soon(let_go)
+        try:
+            yield users, release
+        finally:
+            release.set()
+
+
+@asynccontextmanager
+async def queued(
+    accepted: int, lines: int, payload: str, relay: Relay, url: str
+) -> AsyncIterator[Caller]:
+    """Events whose commits wait until all others were refused."""
+    async with held(relay, url) as ((user,), release):
+        refused: list[int] = []
+
+        async def post(_number: int) -> httpx.Response:
+            answer = await (batch(user, lines) if lines > 1 else user.post(payload=payload))
+            if answer.is_error:
+                refused.append(answer.status_code)
+            if len(refused) == CALLERS - accepted:
+                release.set()
+            return answer
+
+        yield requests(post)
+
+
+@asynccontextmanager
+async def slots(taken: int, others: int, relay: Relay, url: str) -> AsyncIterator[Caller]:
+    """Events of one user, of which all but `taken` wait for others of the same user.
+
+    So many other users have an event that waits for its commit, too.
+    """
+    async with (
+        held(relay, url, 1 + others) as ((user, *rest), release),
+        connect(url, timeout=PATIENCE) as watcher,
+        trio.open_nursery() as nursery,
+    ):
+        for other in rest:
+            nursery.start_soon(other.posted)
+        await until_waiting(watcher, len(rest))
+        waits = value("relay_publish_waits_total") + CALLERS - taken
+
+        async def watch() -> None:
+            while value("relay_publish_waits_total") != waits:  # noqa: ASYNC110
+                await trio.sleep(LOOK_EVERY)
+            release.set()
+
+        nursery.start_soon(watch)
+        yield requests(lambda _: user.post())
+
+
+# -- bodies
+
+
+@asynccontextmanager
+async def slow_bodies(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    """Bodies that lack their last byte until all others were refused."""
+    hook = await (await relay.user()).hook()
+    lines = [f"Authorization: Bearer {hook}", "Content-Type: application/json"]
+    asked = head("/api/webhook/cli", *lines, f"Content-Length: {len(SLOW_BODY)}")
+    refused: list[int] = []
+    all_refused = trio.Event()
+
+    @asynccontextmanager
+    async def call(_number: int) -> AsyncIterator[int]:
+        async with raw_http(relay) as connection, trio.open_nursery() as nursery:
+
+            async def finish() -> None:
+                await all_refused.wait()
+                with suppress(*BROKEN):
+                    await connection.send(SLOW_BODY[-1:])
+
+            nursery.start_soon(finish)
+            await connection.send(asked + SLOW_BODY[:-1])
+            answer = await connection.answer()
+            if answer.is_error:
+                refused.append(answer.status_code)
+            if len(refused) == CALLERS - FREE:
+                all_refused.set()
+            nursery.cancel_scope.cancel()
+        yield answer.status_code
+
+    yield call
+
+
+# -- what a user has
+
+
+@asynccontextmanager
+async def tokens(relay: Relay, url: str) -> AsyncIterator[Caller]:
+    user = await relay.user()
+    await statement(
+        url,
+        "INSERT INTO tokens (token_id, user_id, scopes, expires_at, kid)"
+        f" SELECT gen_random_uuid(), '{user.user_id}', '{{webhook}}', now() + '1 day', 'k'"
+        f" FROM generate_series(1, {MAX_ACTIVE_TOKENS - FREE})",
+    )
+    yield requests(lambda _: user.call("POST", "/api/token"))
+    assert len((await user.call("GET", "/api/me")).json()["tokens"]) == MAX_ACTIVE_TOKENS
+
+
+@asynccontextmanager
+async def links(relay: Relay, url: str) -> AsyncIterator[Caller]:
+    """As many links of a user as there are callers, each of another session."""
+    user = await relay.user()
+    await statement(
+        url,
+        "INSERT INTO sessions (session_id, user_id, expires_at)"
+        f" SELECT gen_random_uuid(), '{user.user_id}', now() + '1 day'"
+        f" FROM generate_series(2, {MAX_SESSIONS - FREE});"
+        "INSERT INTO links (session_id, link_hash, user_id, expires_at)"
+        " SELECT session_id, sha256(('code-' || row_number() OVER ())::bytea), user_id,"
+        f" now() + '1 hour' FROM sessions WHERE user_id = '{user.user_id}' LIMIT {CALLERS}",
+    )
+    path = "/api/session/link/redeem"
+    yield requests(lambda number: relay.http.post(path, json={"code": f"code-{number + 1}"}))
+    relay.http.cookies.clear()
+    ended = await user.call("DELETE", "/api/session/others")
+    assert ended.json() == {"ended": MAX_SESSIONS - 1}
