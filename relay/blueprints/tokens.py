@@ -70,7 +70,10 @@ class MadeToken(msgspec.Struct, omit_defaults=True):
 class TokenToRevoke(msgspec.Struct, forbid_unknown_fields=True):
     """The token, by its id or by itself."""
 
-    SCHEMA: ClassVar = {"not": {"required": ["token_id", "token"]}}
+    SCHEMA: ClassVar = {
+        # the properties stand here too, because `required` names those of its own schema
+        "not": {"required": ["token_id", "token"], "properties": {"token_id": {}, "token": {}}}
+    }
 
     token_id: Uuid | UnsetType = UNSET
     token: str | UnsetType = UNSET

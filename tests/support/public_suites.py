@@ -1,11 +1,11 @@
-"""Public suites against this checkout: WebSocket cases, and a client generated from OpenAPI.
+"""Public suites against this checkout: WebSocket cases, a client from OpenAPI, validators.
 
 They need packages that Relay's own environment does not have: `.ci/public-suites` installs them,
-and passes the folder of their programs. Exit code 0: each suite finds what it should.
+and passes the folder of their programs and the one of Node's modules. Exit code 0: each suite
+finds what it should.
 """
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,10 +14,11 @@ from tempfile import TemporaryDirectory
 import trio
 
 from relay.server.limits import ConnectionLimits
-from tests.support.commands import RELAY, environment, running
+from tests.support.commands import RELAY, run_command, running
 from tests.support.patience import PATIENCE
 from tests.support.server.echo import Echo
 from tests.support.server.stage import serving
+from tests.support.validators import validate
 
 # What the generator leaves out: bodies of NDJSON, and answers of any type. Both are in the
 # reference; neither has a form in JSON Schema.
@@ -54,34 +55,32 @@ def _cases(folder: Path) -> dict[str, dict[str, str]]:
     return cases
 
 
-async def generated_client(programs: Path, folder: Path) -> None:
+async def generated_client(programs: Path, folder: Path, url: str) -> None:
     """A Python client from `/openapi.json`. Raises AssertionError for an unknown warning."""
-    async with running((*RELAY, "serve", "--bind", "127.0.0.1:0"), folder) as server:
-        command = [
-            *(str(programs / "openapi-python-client"), "generate", "--meta", "none"),
-            *("--url", f"{await server.url()}/openapi.json", "--output-path", str(folder / "out")),
-        ]
-        with trio.fail_after(PATIENCE):
-            done = await trio.run_process(
-                command,
-                check=False,
-                env=environment(),
-                capture_stdout=True,
-                stderr=subprocess.STDOUT,
-            )
-    said = done.stdout.decode()
+    command: list[str | Path] = [
+        *(programs / "openapi-python-client", "generate", "--meta", "none"),
+        *("--url", f"{url}/openapi.json", "--output-path", folder / "out"),
+    ]
+    done = await run_command(command, folder)
+    said = (done.stdout + done.stderr).decode()
     warnings = [line for line in said.splitlines() if line.startswith("WARNING")]
     print(f"Generated client: {len(warnings)} warnings")
     assert done.returncode == 0, said
     assert len(warnings) <= KNOWN_WARNINGS, said
 
 
-async def run_all(programs: Path) -> None:
+async def run_all(programs: Path, modules: Path) -> None:
     """Run each suite in a folder of its own."""
-    for suite in (websocket_cases, generated_client):
-        with TemporaryDirectory(prefix="relay-") as folder:
-            await suite(programs, Path(folder))
+    with TemporaryDirectory(prefix="relay-") as name:
+        cases, data, client, served = [Path(name) / part for part in ("c", "d", "g", "s")]
+        for folder in (cases, data, client, served):
+            folder.mkdir()
+        await websocket_cases(programs, cases)
+        async with running((*RELAY, "serve", "--bind", "127.0.0.1:0"), data) as server:
+            url = await server.url()
+            await generated_client(programs, client, url)
+            await validate(url, modules, served)
 
 
 if __name__ == "__main__":
-    trio.run(run_all, Path(sys.argv[1]))
+    trio.run(run_all, Path(sys.argv[1]), Path(sys.argv[2]))

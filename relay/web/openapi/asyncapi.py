@@ -153,6 +153,7 @@ def _parameters_schema(schemas: Schemas, parameters: tuple[Parameter, ...]) -> d
 def _operation(channel: str, names: tuple[str, ...]) -> dict[str, Any]:
     return {
         "action": "send",
+        "description": "Relay sends the user's stored and new events, and where they stand.",
         "channel": {"$ref": f"#/channels/{channel}"},
         "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names],
     }
