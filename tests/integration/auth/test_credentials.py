@@ -13,11 +13,11 @@ from trio.testing import wait_all_tasks_blocked
 from relay.auth.credentials import CredentialStore
 from relay.auth.tokens import Claims, Keyring, Kind, Scope
 from relay.config.parsers import signing_keys
-from relay.db.pool import Database
+from relay.db.pool import Database, connect
 from relay.db.tokens import LiveToken, select_revoked, touch_tokens
 from relay.errors import DatabaseAway, InvalidToken
-from tests.support.databases import database_of
-from tests.support.patience import eventually
+from tests.support.databases import begin, database_of
+from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_server import Relay, User
 from tests.support.tokens import KEYS
 
@@ -105,6 +105,29 @@ async def test_last_used_is_recorded_once_a_minute(
                 access.poll_soon()
                 await looked.wait()
     assert noted == [[token_id], [token_id]]
+
+
+async def test_a_lock_on_one_user_delays_no_poll(
+    relay: Relay, database: Database, database_url: str
+) -> None:
+    """A poll stores the uses of credentials, too: it passes over what is locked."""
+    user = await relay.user()
+    tokens = [UUID((await user.token())["token_id"]) for _ in range(2)]
+    await database.execute("UPDATE sessions SET last_used_at = now() - interval '1 hour'")
+    (session_id,) = (await database.fetch("SELECT session_id FROM sessions"))[0]
+    async with (
+        listening(database) as (access, ended, _),
+        connect(database_url, timeout=PATIENCE) as holder,
+    ):
+        await begin(holder, "SELECT FROM users FOR UPDATE; SELECT FROM sessions FOR UPDATE")
+        token = access.keyring.issue_session(UUID(user.user_id), session_id)
+        await access.authenticate(token, time.time())
+        for token_id in tokens:
+            await database.execute(
+                "UPDATE tokens SET revoked_at = now() WHERE token_id = $1", token_id
+            )
+            access.poll_soon()
+            await eventually(lambda: token_id in ended)  # noqa: B023
 
 
 async def test_a_late_poll_is_waited_for_and_a_failed_one_is_not(
