@@ -44,8 +44,8 @@ class MainScreen:
         return "\n".join([line for line in lines if line][-LAST_LINES:])
 
     def _without_paintings(self, text: str) -> str:
-        if self._painted is None and ("?" not in text or "\x1b[?" not in text):
-            return text
+        if self._painted is None and "?" not in text:
+            return text  # a search for one character costs almost nothing
         kept, at = [], 0
         for match in _SWITCH.finditer(text):
             if MODES.isdisjoint(match[1].split(";")):

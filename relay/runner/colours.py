@@ -7,10 +7,12 @@ from collections.abc import Iterable
 MAX_COLOUR = 64  # characters of a sequence that changes the colour
 
 _RAW = re.compile(r"\x1b\[[0-9;:]*+m")  # begins with a literal, so its search is fast
-_SUCCESSIVE = re.compile(rf"(?:{_RAW.pattern})+")
 # Also where the escape character is spelled, as in command lines and in JSON.
-_ANY = re.compile(r"(?:\x1b|\\(?:033|e|x1[bB]|u001[bB]))\[[0-9;:]*+m")
-_SPELLED = tuple(rf"\{escape}[" for escape in ("033", "e", "x1b", "x1B", "u001b", "u001B"))
+_SPELLED = re.compile(r"\\(?:033|e|x1[bB]|u001[bB])\[")
+_ANY = re.compile(rf"(?:\x1b\[|{_SPELLED.pattern})[0-9;:]*+m")
+_SUCCESSIVE = rf"(?:{_RAW.pattern})*+"
+# The "m" before an escape character nearly always ends another change of colour.
+_AFTER_TEXT = r"(?<!\x1b\[\dm\x1b)(?<!\x1b\[\d\dm\x1b)"
 _BEGUN = re.compile(r"(?:\x1b|\\(?:e|[0xu][\da-fA-F]{0,4})?)(?:\[[0-9;:]*)?\Z")
 
 
@@ -72,24 +74,26 @@ class Joints:
         self._pattern: re.Pattern[str] | None = None
         if chars and "\x1b" not in chars:
             either = "".join(map(re.escape, chars))
-            self._pattern = re.compile(rf"\x1b(?<=[{either}]\x1b)\[[0-9;:]*+m(?=[{either}\x1b])")
+            self._pattern = re.compile(
+                rf"\x1b(?<=[{either}]\x1b){_AFTER_TEXT}\[[0-9;:]*+m{_SUCCESSIVE}[{either}]"
+            )
 
     def may_be_in(self, text: str) -> bool:
         """False only if all places of the words are the same without the changes of colour."""
-        if "\\" in text and any(spelled in text for spelled in _SPELLED):
+        if _has_spelled(text):
             return True
         if "\x1b" not in text or not self._pairs:
             return False
         if self._pattern is None:
             return True
-        at = 0
-        while (match := self._pattern.search(text, at)) is not None:
-            at = match.end()
-            if text[at] == "\x1b" and (further := _SUCCESSIVE.match(text, at)) is not None:
-                at = further.end()
-            if text[match.start() - 1] + text[at : at + 1] in self._pairs:
-                return True
-        return False
+        return any(
+            text[match.start() - 1] + text[match.end() - 1] in self._pairs
+            for match in self._pattern.finditer(text)
+        )
+
+
+def _has_spelled(text: str) -> bool:
+    return "\\" in text and _SPELLED.search(text) is not None
 
 
 def _pattern_for(text: str) -> re.Pattern[str] | None:
@@ -97,6 +101,6 @@ def _pattern_for(text: str) -> re.Pattern[str] | None:
 
     A search for one character costs almost nothing beside that of a pattern.
     """
-    if "\\" in text and any(spelled in text for spelled in _SPELLED):
+    if _has_spelled(text):
         return _ANY
     return _RAW if "\x1b" in text else None

@@ -76,7 +76,9 @@ class LineSplitter:
         if not self._screen.active:
             text, self._rest = self._rest + text, ""
         if "\r" in text:
-            text = _RETURNS.sub("\n", text)
+            text = text.replace("\r\n", "\n")
+            if "\r\n" in text:
+                text = _RETURNS.sub("\n", text)
         lines: list[str] = []
         bars: list[Released] = []
         drawn, at = False, 0

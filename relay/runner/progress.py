@@ -51,7 +51,7 @@ def progress_of_bars(text: str) -> Progress | None:
     """
     for row in text.split("\n"):
         line = visible_text(row)
-        found = _read(line, _PERCENT.search(line), _FRACTION.search(line))
+        found = _read(line, _PERCENT, _FRACTION)
         if found is not None:
             return found
     return None
@@ -63,21 +63,19 @@ def progress_of_lines(text: str) -> Progress | None:
         return None
     for line in reversed(text.rsplit("\n", LINES_SEARCHED)[-LINES_SEARCHED:]):
         if "%" in line or "/" in line:
-            clean = visible_text(line)
-            found = _read(clean, _PERCENT_IN_LINE.search(clean), _FRACTION_IN_LINE.search(clean))
+            found = _read(visible_text(line), _PERCENT_IN_LINE, _FRACTION_IN_LINE)
             if found is not None:
                 return found
     return None
 
 
-def _read(
-    line: str, percent: re.Match[str] | None, fraction_match: re.Match[str] | None
-) -> Progress | None:
+def _read(line: str, percents: re.Pattern[str], fractions: re.Pattern[str]) -> Progress | None:
     fraction = None
-    if percent is not None:
-        fraction = float(next(filter(None, percent.groups())).replace(",", ".")) / 100
-    elif fraction_match is not None and not _DATE.match(line):
-        done, total = (int(number) for number in fraction_match.groups() if number is not None)
+    # A search for one character costs almost nothing beside that of a pattern.
+    if "%" in line and (match := percents.search(line)) is not None:
+        fraction = float(next(filter(None, match.groups())).replace(",", ".")) / 100
+    elif "/" in line and (match := fractions.search(line)) is not None and not _DATE.match(line):
+        done, total = (int(number) for number in match.groups() if number is not None)
         fraction = done / total if total > 1 else None
     if fraction is None or fraction > 1:
         return None

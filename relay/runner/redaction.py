@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping
 
 from relay.runner.addresses import begun_userinfo, passwords_in, secret_spans
 from relay.runner.colours import Joints, Plain, begun_colour, colours_in, without_colours
-from relay.runner.search import Search
+from relay.runner.search import Search, Spelling, places
 from relay.runner.spellings import spellings_of
 
 MASK = "***"
+
+_ADDRESS = Joints(["://"])
 
 # A variable is secret if its name has one of these words between underscores, or these anywhere.
 _WORDS = frozenset(
@@ -45,12 +47,15 @@ class Mask:
     def __init__(self, secrets: Iterable[str]) -> None:
         self._spellings = spellings_of(set(secrets))
         self._search = Search(self._spellings)
-        self._joints = Joints([*self._spellings, "://"])
+        self._joints = Joints(self._spellings)
 
     def __call__(self, text: str) -> str:
+        possible = self._search.possible_in(text)
+        if not possible and "@" not in text:
+            return text
         if not self._may_be_coloured(text):
-            return _masked(text, self._spans(text))
-        if not (spans := self._spans(without_colours(text))):
+            return _masked(text, _spans(text, possible))
+        if not (spans := _spans(without_colours(text), possible)):
             return text
         plain = Plain(text)
         parts, at = [], 0
@@ -65,26 +70,18 @@ class Mask:
         begun = begun_colour(text)
         plain = Plain(text[:begun])
         cut = len(plain.text) - max(begun_userinfo(plain.text), self._begun(plain.text))
-        for start, end in reversed(self._spans(plain.text)):
+        for start, end in reversed(_spans(plain.text, self._search.possible_in(plain.text))):
             if start < cut < end:
                 cut = start
         return begun if cut == len(plain.text) else plain.places(cut, cut + 1)[0]
 
     def _may_be_coloured(self, text: str) -> bool:
         """Whether changes of colour can stand in a secret. Taking them out costs far more."""
-        if "@" in text and "://" in text and ("\x1b" in text or "\\" in text):
-            return True  # a userinfo can have any characters
-        return self._joints.may_be_in(text)
-
-    def _spans(self, plain: str) -> list[tuple[int, int]]:
-        """Where secrets stand; those that overlap are one."""
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted([*secret_spans(plain), *self._search.spans(plain)]):
-            if merged and start < merged[-1][1]:
-                merged[-1] = merged[-1][0], max(end, merged[-1][1])
-            else:
-                merged.append((start, end))
-        return merged
+        if "\x1b" not in text and "\\" not in text:
+            return False
+        # A userinfo can have any characters.
+        in_address = "@" in text and ("://" in text or _ADDRESS.may_be_in(text))
+        return in_address or self._joints.may_be_in(text)
 
     def _begun(self, plain: str) -> int:
         """How many characters at the end may be the beginning of a secret."""
@@ -97,6 +94,17 @@ class Mask:
                     break
                 start += 1
         return longest
+
+
+def _spans(plain: str, possible: Iterable[Spelling]) -> list[tuple[int, int]]:
+    """Where secrets stand; those that overlap are one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted([*secret_spans(plain), *places(possible, plain)]):
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _masked(text: str, spans: list[tuple[int, int]]) -> str:

@@ -1,6 +1,7 @@
 """The last lines of a terminal, where a program writes over what it has written."""
 
 import re
+from itertools import groupby
 from typing import NamedTuple
 
 from relay.runner.sequences import SEQUENCE
@@ -10,16 +11,19 @@ MAX_STYLE = 128  # characters of the sequences that set a colour together
 
 # What moves the cursor or erases. Text without it reads the same as a terminal shows it.
 _MOVEMENT = re.compile(r"\x1b\[[0-9;]*+[A-HJKf]")
-_TOKEN = re.compile(SEQUENCE.pattern + r"|(\n)|([^\x00-\x08\x0a-\x1f\x7f]+)")
-_RESET = re.compile(r"\x1b\[0*m")
+# The groups: what is printed, a newline, and those of a control sequence.
+_TOKEN = re.compile(r"([^\x00-\x08\x0a-\x0c\x0e-\x1f\x7f]+)|(\n)|" + SEQUENCE.pattern)
 
 
 def start_of_movement(text: str, at: int) -> int:
     """Where the cursor is first moved, from `at` on; the text's length if it is not."""
-    places = [text.find("\r", at), text.find("\b", at)]
-    if "\x1b" in text and (match := _MOVEMENT.search(text, at)) is not None:
-        places.append(match.start())
-    return min((place for place in places if place >= 0), default=len(text))
+    end = len(text)
+    for character in "\r\b":  # a search for one character costs almost nothing
+        if (place := text.find(character, at, end)) >= 0:
+            end = place
+    if text.find("\x1b", at, end) >= 0 and (match := _MOVEMENT.search(text, at, end)) is not None:
+        end = match.start()
+    return end
 
 
 class Released(NamedTuple):
@@ -31,38 +35,45 @@ class Released(NamedTuple):
 
 class _Row:
     def __init__(self, redrawn: bool = False) -> None:
-        self.characters: list[str] = []
-        self.styles: list[str] = []  # of each character: the sequences that colour it
+        self.characters = ""
+        self._styles: list[str] = []  # the sequences that colour each character; none for the rest
         self.redrawn = redrawn
 
     def write(self, column: int, text: str, style: str) -> None:
-        if (missing := column - len(self.characters)) > 0:
-            self.characters += " " * missing
-            self.styles += [""] * missing
-        self.characters[column : column + len(text)] = text
-        self.styles[column : column + len(text)] = [style] * len(text)
+        end = column + len(text)
+        if (missing := column - len(self.characters)) >= 0:
+            self.characters += " " * missing + text
+        else:
+            self.characters = self.characters[:column] + text + self.characters[end:]
+        if style or column < len(self._styles):
+            self._styles += [""] * (column - len(self._styles))
+            self._styles[column:end] = [style] * len(text)
 
     def erase(self, start: int, end: int) -> None:
         if end >= len(self.characters):
-            del self.characters[start:], self.styles[start:]
+            self.characters = self.characters[:start]
+            del self._styles[start:]
         else:
             self.write(start, " " * (end - start), "")
 
     def text(self) -> str:
         """The characters with the sequences that colour them."""
-        if not any(self.styles):
-            text = "".join(self.characters)
-        else:
-            parts, style = [], ""
-            for character, new in zip([*self.characters, ""], [*self.styles, ""], strict=True):
-                if new != style:
-                    parts.append(
-                        new.removeprefix(style) if new.startswith(style) else f"\x1b[0m{new}"
-                    )
-                    style = new
-                parts.append(character)
-            text = "".join(parts)
+        text = self._coloured() if any(self._styles) else self.characters
         return text.rstrip(" ") if self.redrawn else text
+
+    def _coloured(self) -> str:
+        parts, style, at = [], "", 0
+        for new, characters in groupby(self._styles):
+            parts.append(_change(style, new))
+            start, at = at, at + sum(1 for _ in characters)
+            parts.append(self.characters[start:at])
+            style = new
+        return "".join([*parts, _change(style, ""), self.characters[at:]])
+
+
+def _change(style: str, new: str) -> str:
+    """What is written where characters of a style are followed by those of a new one."""
+    return new.removeprefix(style) if new.startswith(style) else f"\x1b[0m{new}"
 
 
 class Screen:
@@ -100,18 +111,18 @@ class Screen:
     def feed(self, text: str) -> list[Released]:
         """Write text; returns the lines that are finished."""
         for match in _TOKEN.finditer(text):
-            if printed := match[4]:
-                self._write(printed)
-            elif match[3]:
-                self._next_line()
-            elif match[2]:
-                self._control(match[0], match[1], match[2])
-            elif match[0] == "\r":
-                self._column, self._moved = 0, True
-            elif match[0] == "\b":
-                self._column, self._moved = max(0, self._column - 1), True
-            elif match[0] == "\t":
-                self._write("\t")
+            token = match[0]
+            match match.lastindex:
+                case 1:
+                    self._print(token)
+                case 2:
+                    self._next_line()
+                case 4 if match[4] == "m":
+                    self._colour(token, match[3])
+                case 4:
+                    self._control(match[3], match[4])
+                case _ if token == "\b":
+                    self._column, self._moved = max(0, self._column - 1), True
         released, self._released = self._released, []
         if not self.active:
             self._start()
@@ -140,6 +151,19 @@ class Screen:
         self._start()
         return released
 
+    def _print(self, text: str) -> None:
+        """Write text that may return to the beginning of its line, as bars do for each state."""
+        if "\r" not in text:
+            self._write(text)
+            return
+        first, *states = text.split("\r")
+        if first:
+            self._write(first)
+        self._column, self._moved = 0, True
+        if shown := _overlaid(states):
+            self._write(shown)
+        self._column = len(states[-1])
+
     def _write(self, text: str) -> None:
         row = self._rows[self._row]
         row.redrawn = row.redrawn or self._moved
@@ -161,13 +185,10 @@ class Screen:
             self._release(self._rows.pop(0))
             self._row -= 1
 
-    def _control(self, sequence: str, parameters: str, final: str) -> None:
+    def _control(self, parameters: str, final: str) -> None:
         first = parameters.split(";")[0]
         number = int(first[:6]) if first.isdecimal() else 0
         match final:
-            case "m":
-                self._colour(sequence)
-                return
             case "A" | "F":
                 self._up(max(1, number))
             case "B" | "E":
@@ -194,8 +215,8 @@ class Screen:
             self._column = 0
         self._moved = True
 
-    def _colour(self, sequence: str) -> None:
-        reset = sequence == "\x1b[m" or _RESET.fullmatch(sequence)
+    def _colour(self, sequence: str, parameters: str) -> None:
+        reset = not parameters.strip("0") and sequence == f"\x1b[{parameters}m"
         self._style = "" if reset else self._style + sequence
         if len(self._style) > MAX_STYLE:
             self._style = f"\x1b[0m{sequence}"[:MAX_STYLE]
@@ -226,3 +247,12 @@ class Screen:
         text = row.text()
         if text or not row.redrawn:
             self._released.append(Released(text, row.redrawn))
+
+
+def _overlaid(states: list[str]) -> str:
+    """What is seen of texts written over each other, from the first one to the last."""
+    shown = ""
+    for state in reversed(states):
+        if len(state) > len(shown):
+            shown += state[len(shown) :]
+    return shown

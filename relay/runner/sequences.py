@@ -22,7 +22,11 @@ def visible_text(text: str) -> str:
 
 def begun_sequence(text: str) -> int:
     """How many characters at the end of the text are a sequence without its end."""
-    if "\x1b" not in (tail := text[-MAX_SEQUENCE:]):
-        return 0
-    begun = _BEGUN.search(tail)
-    return 0 if begun is None else len(tail) - begun.start()
+    tail = text[-MAX_SEQUENCE:]
+    last = tail.rfind("\x1b")
+    # No sequence has an escape character in it. Only at the end one may be the first half of ST.
+    before = tail.rfind("\x1b", 0, last) if last == len(tail) - 1 else last
+    for start in (before, last):
+        if start >= 0 and _BEGUN.match(tail, start) is not None:
+            return len(tail) - start
+    return 0

@@ -14,6 +14,7 @@ from relay.runner.alternate_screen import LAST_LINES
 from relay.runner.lines import QUIET_SECONDS, REDRAW_SECONDS, LineSplitter
 from relay.runner.progress import progress_of_bars
 from relay.runner.redaction import Mask
+from relay.runner.screen import Screen
 
 NO_SECRETS = Mask(())
 
@@ -172,6 +173,19 @@ def test_what_is_shown_is_what_a_terminal_shows(data: st.DataObject, written: li
     shown = [line.rstrip() for line in read(blocks)[0]]
     # Empty lines: those that were only passed over are left out.
     assert [line for line in shown if line] == [line for line in expected if line]
+
+
+COLOURED = [*WRITTEN, "\t", "\x1b[31m", "\x1b[1;5m", "\x1b[0m", "\x1b[m", "longer text", "\x1b[4D"]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.sampled_from([*COLOURED, "\x1b[A"]), max_size=25))
+def test_the_states_of_a_line_read_at_once_are_those_read_one_by_one(written: list[str]) -> None:
+    at_once, one_by_one = Screen(), Screen()
+    released = [line for piece in written for line in one_by_one.feed(piece)]
+    assert at_once.feed("".join(written)) == released
+    assert at_once.bars(released) == one_by_one.bars(released)
+    assert at_once.settle() == one_by_one.settle()
 
 
 @settings(deadline=None)
