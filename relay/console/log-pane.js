@@ -3,6 +3,7 @@
 import { plain } from './ansi.js';
 import { byId, el, setText } from './dom.js';
 import { fillRow, newRow } from './log-row.js';
+import { LogSearch } from './log-search.js';
 import { LogStore } from './log-store.js';
 import { copyText } from './ready-lines.js';
 
@@ -34,6 +35,12 @@ export class LogPane {
   #drawnAt = 0;
   #urgent = false;
   /** @type {Line | null} */ #unfolded = null;
+  #revealing = false; // the line that was stepped to is scrolled to with the next redraw
+  #search = new LogSearch({
+    search: (query) => this.refilter({ query }),
+    found: () => this.store.shown,
+    reveal: () => this.#reveal(),
+  });
 
   constructor() {
     new ResizeObserver(() => this.#measure()).observe(this.#scroller);
@@ -44,12 +51,6 @@ export class LogPane {
     this.#newer.addEventListener('click', () => {
       this.follow(true);
       this.#scroller.focus();
-    });
-    let typing = 0;
-    byId('search').addEventListener('input', ({ target }) => {
-      clearTimeout(typing);
-      const query = /** @type {HTMLInputElement} */ (target).value.trim();
-      typing = window.setTimeout(() => this.refilter({ query }), 120);
     });
     for (const chip of document.querySelectorAll('.chips button')) chip.addEventListener('click', () => this.#toggleKind(chip));
     byId('copy-log').addEventListener('click', (event) => this.#copy(/** @type {HTMLElement} */ (event.currentTarget)));
@@ -169,6 +170,11 @@ export class LogPane {
     this.#redraw();
   }
 
+  #reveal() {
+    this.#revealing = true;
+    this.follow(false);
+  }
+
   #fold() {
     this.#unfolded = null;
     this.#redraw();
@@ -194,10 +200,22 @@ export class LogPane {
       this.#top = Math.max(0, this.#top - dropped * this.#rowHeight);
       this.#scroller.scrollTop = this.#top;
     }
+    this.#search.show(lines);
+    if (this.#revealing && this.#search.current) this.#scrollTo(lines.indexOf(this.#search.current), height);
+    this.#revealing = false;
     this.#place(lines);
     this.#showNewer(lines.length);
-    setText(byId('found'), this.store.pattern === null ? '' : `${lines.length.toLocaleString()} ${lines.length === 1 ? 'line' : 'lines'}`);
     this.#showEmpty(lines.length);
+  }
+
+  /** Scrolls if the line is out of sight, so that it is in the middle. @param {number} index @param {number} height */
+  #scrollTo(index, height) {
+    const y = index * this.#rowHeight;
+    if (y < this.#top || y + this.#rowHeight > this.#top + this.#viewHeight) {
+      const middle = y - (this.#viewHeight - this.#rowHeight) / 2;
+      this.#top = Math.round(Math.max(0, Math.min(middle, height + 16 - this.#viewHeight)));
+      this.#scroller.scrollTop = this.#top;
+    }
   }
 
   /** @param {Line[]} lines */
@@ -213,7 +231,7 @@ export class LogPane {
       }
       const line = lines[index];
       fillRow(row, index * this.#rowHeight, {
-        line, before: lines[index - 1], top: index <= firstVisible, unfolded: line === this.#unfolded,
+        line, before: lines[index - 1], top: index <= firstVisible, unfolded: line === this.#unfolded, current: line === this.#search.current,
         pattern: this.store.pattern, version: this.#version,
       });
     }

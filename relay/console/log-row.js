@@ -9,7 +9,7 @@ import { pieces } from './links.js';
  * What a row shows, kept so that the document is changed only where needed and never read.
  * @typedef {{ item: HTMLElement, time: HTMLElement, title: HTMLElement, words: HTMLElement, line: Line | null, drawn: string, y: number, look: string }} Row
  */
-/** @typedef {{ line: Line, before: Line | undefined, top: boolean, unfolded: boolean, pattern: RegExp | null, version: number }} Place */
+/** @typedef {{ line: Line, before: Line | undefined, top: boolean, unfolded: boolean, current: boolean, pattern: RegExp | null, version: number }} Place */
 
 const MAX_DRAWN_CHARS = 2_000; // of a line; the rest can be copied, but is not drawn
 const SAID = /** @type {Record<string, string>} */ ({ error: 'error', warn: 'warning', debug: 'debug', stderr: 'stderr' });
@@ -24,10 +24,10 @@ export function newRow() {
 }
 
 /**
- * `before` is the line above; `top`: this one is the first that is visible.
+ * `before` is the line above; `top`: this one is the first that is visible; `current`: the search stepped to it.
  * @param {Row} row @param {number} y @param {Place} place
  */
-export function fillRow(row, y, { line, before, top, unfolded, pattern, version }) {
+export function fillRow(row, y, { line, before, top, unfolded, current, pattern, version }) {
   const newDay = isNewDay(line, before);
   const drawn = `${line.id} ${version} ${newDay}`;
   if (row.drawn !== drawn) {
@@ -45,7 +45,7 @@ export function fillRow(row, y, { line, before, top, unfolded, pattern, version 
   // the title is shown where a block of a task's lines begins, and at the top; so is the word for its tone
   const named = top || line.key !== before?.key;
   const worded = named || line.tone !== before?.tone;
-  const look = ['row', `kind-${line.kind}`, `tone-${line.tone || 'plain'}`, !named && 'again', !worded && 'same-tone', newDay && 'dated', newDay && before && 'new-day', unfolded && 'unfolded'].filter(Boolean).join(' ');
+  const look = ['row', `kind-${line.kind}`, `tone-${line.tone || 'plain'}`, !named && 'again', !worded && 'same-tone', newDay && 'dated', newDay && before && 'new-day', unfolded && 'unfolded', current && 'current'].filter(Boolean).join(' ');
   if (row.look !== look) {
     row.look = look;
     row.item.className = look;

@@ -93,8 +93,10 @@ async def test_tasks_and_their_log_are_accessible(relay: Relay, profile: Profile
     await press(tab, "Progress")
     await search(tab, "a")
     await tab.do(lambda page: page.locator("mark").first.wait_for())
+    await press(tab, "Next line found")
+    await tab.shows("1 of ")
     assert await faults(tab) == []  # on the phone: the log
-    await press(tab, "Following")
+    await tab.shows("Paused")
     await tell(relay, hook, "log", "build", message="another")
     await tab.shows("1 new line")
     assert await faults(tab) == []
