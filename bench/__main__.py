@@ -28,13 +28,15 @@ from pathlib import Path
 from typing import Any
 
 from bench import headroom
-from bench.catalogue import CATALOGUE, relay
+from bench.catalogue import CATALOGUE
 from bench.generator import BenchFailed
 from bench.machine import OTHER_CORES, SERVER_CORES, describe_machine, pin, raise_descriptor_limit
 from bench.peer import Peer, StartOptions
 from bench.processes import ROOT, PeerUnavailable
+from bench.relay_peer import relay
 from bench.results import Results, plain, table
-from bench.workloads import WORKLOADS, RunConfig, Workload
+from bench.run_config import RunConfig
+from bench.workloads import WORKLOADS, Workload
 
 RUNS_FOLDER = ROOT / ".bench"  # one file per run
 

@@ -20,7 +20,6 @@ from functools import partial
 from operator import contains
 from typing import Any
 
-from bench.catalogue import RELAY_SETTINGS
 from bench.clients import JSON, await_marks, milliseconds
 from bench.generator import (
     TIMEOUT_SECONDS,
@@ -37,6 +36,7 @@ from bench.peer import Endpoint
 from bench.postgres import postgres
 from bench.posting import post_at_fixed_rate
 from bench.processes import free_port, running
+from bench.relay_peer import RELAY_SETTINGS
 from bench.verification import arrivals
 
 DISCOVERY_SECONDS = 5.0  # until each process has found the other in the database

@@ -1,8 +1,7 @@
-"""The programs that are measured: Relay and its peers."""
+"""The programs that are measured beside Relay."""
 
 import base64
 import hmac
-import http.client
 import json
 import os
 import secrets
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from bench import wire
 from bench.peer import Endpoint, Peer, PeerInstance, Start, StartOptions
@@ -25,102 +23,6 @@ PEERS = ROOT / "bench" / "peers"
 PEERS_ENVIRONMENT = ROOT / ".venv-bench"  # the peers' packages, separate from Relay's
 NODE_MODULES = PEERS_ENVIRONMENT / "node/node_modules"
 NCHAN_MODULE = PEERS_ENVIRONMENT / "nchan/usr/lib/nginx/modules/ngx_nchan_module.so"
-# All clients share the loopback address, and one user has a thousand sockets: with these limits the
-# benchmark would measure the limits. All other settings keep their defaults.
-RELAY_SETTINGS = {
-    "RELAY_RATE_LIMITS": "off",
-    "RELAY_MAX_CONNECTIONS_PER_USER": "100000",
-    "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
-}
-
-
-# -- Relay -------------------------------------------------------------------------------------
-
-
-def relay(
-    name: str = "relay", environ: Mapping[str, str] | None = None, checkout: Path = ROOT
-) -> Peer:
-    """`relay serve` of a checkout, with its embedded database."""
-
-    @contextmanager
-    def start(options: StartOptions) -> Iterator[PeerInstance]:
-        port = free_port()
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "relay.cli.main", "serve"]
-            command += ["--bind", f"127.0.0.1:{port}", "--data-dir", f"{folder}/data"]
-            command += ["--workers", str(options.workers)] if options.workers > 1 else []
-            given = {
-                **RELAY_SETTINGS,
-                "PYTHONPATH": str(checkout),
-                **options.environ,
-                **(environ or {}),
-            }
-            with running(command, port, given, cwd=checkout, cores=options.cores) as program:
-                _await_ready(port)
-                program.pin_processes()
-                yield PeerInstance(
-                    program, lambda count, posting: _relay_users(port, count, posting)
-                )
-
-    return Peer(
-        name=name,
-        title="Relay" if name == "relay" else name.replace("relay", "Relay", 1),
-        start=start,
-        resumes=True,
-        multi_process=True,
-        durable=True,
-        checkout=checkout,
-    )
-
-
-def _await_ready(port: int) -> None:
-    """Wait until all workers serve; the first one answers earlier."""
-    deadline = time.monotonic() + 30
-    while _call(port, "GET", "/readyz")[0] != 200:
-        if time.monotonic() > deadline:
-            raise RuntimeError("Relay is not ready within 30 s")
-        time.sleep(0.1)
-
-
-def _relay_users(port: int, count: int, posting: bool) -> list[Endpoint]:
-    """Create users over HTTP, as any client would."""
-    endpoints = []
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    for _ in range(count):
-        token = _ask(connection, "POST", "/api/user")["session_token"]
-        if posting:
-            token = _ask(connection, "POST", "/api/token", token)["token"]
-            # the cursor before the first event
-            epoch = _ask(connection, "GET", "/api/events?limit=1", token)["cursor"].split(".")[0]
-            missed = f"after={epoch}.0"
-        else:
-            missed = ""
-        endpoints.append(Endpoint(port, headers=(f"Authorization: Bearer {token}",), missed=missed))
-    connection.close()
-    return endpoints
-
-
-def _ask(
-    connection: http.client.HTTPConnection, method: str, path: str, token: str | None = None
-) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status not in (200, 201):
-        raise RuntimeError(f"{method} {path}: {answer.status} {body[:500]!r}")
-    found: dict[str, Any] = json.loads(body)
-    return found
-
-
-def _call(port: int, method: str, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request(method, path)
-    answer = connection.getresponse()
-    return answer.status, answer.read()
-
-
-# -- the peers --------------------------------------------------------------------------------
 
 
 def _peers_python() -> str:

@@ -23,6 +23,7 @@ from bench.marks import Lane
 from bench.peer import Endpoint, Peer, PeerInstance
 from bench.posting import post_at_fixed_rate, post_at_full_rate
 from bench.processes import ROOT
+from bench.run_config import RunConfig
 
 RATE = 50.0  # events a second of the measured user
 ENVIRON = {"RELAY_TRUSTED_PROXIES": "1"}  # so that the two users have different addresses
@@ -30,7 +31,7 @@ ENVIRON = {"RELAY_TRUSTED_PROXIES": "1"}  # so that the two users have different
 FLOODS = {"single events": (1, 0), "64 KiB payloads": (1, 60_000), "batches of 1000": (1_000, 0)}
 
 
-def flood(peer: Peer, instance: PeerInstance, config: Any) -> Iterator[dict[str, Any]]:
+def flood(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[dict[str, Any]]:
     """Measure the user before and during each kind of flood."""
     ours, theirs = instance.endpoints(2, True)
     ours = replace(ours, headers=(*ours.headers, "X-Forwarded-For: 192.0.2.1"))

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench.catalogue import relay
 from bench.clients import JSON, Clients, wait_for_subscriptions
 from bench.generator import Poster, generator
 from bench.machine import OTHER_CORES, pin, raise_descriptor_limit
@@ -23,6 +22,7 @@ from bench.marks import Lane
 from bench.peer import Endpoint, Peer, PeerInstance, StartOptions
 from bench.posting import post_at_full_rate
 from bench.processes import ROOT
+from bench.relay_peer import relay
 from bench.workloads import USERS, warm_up
 
 Form = Callable[[Endpoint, bytes], bytes]

@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from bench.generator import TIMEOUT_SECONDS
 from bench.peer import Peer, PeerInstance
+from bench.run_config import RunConfig
 from tests.support import programs
 
 LINES = 10  # per event, as `relay run` batches them
@@ -35,7 +36,7 @@ RECORD = """() => {
 MAKE_TOKEN = "fetch('/api/token', {method: 'POST'}).then((answer) => answer.json())"
 
 
-def frames(_peer: Peer, instance: PeerInstance, _config: Any) -> Iterator[dict[str, Any]]:
+def frames(_peer: Peer, instance: PeerInstance, _config: RunConfig) -> Iterator[dict[str, Any]]:
     """Open Relay's page in a headless Chromium and record its frames."""
     (endpoint,) = instance.endpoints(1, True)
     with sync_playwright() as playwright:

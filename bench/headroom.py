@@ -5,7 +5,8 @@ from dataclasses import replace
 from bench.catalogue import NULL
 from bench.peer import StartOptions
 from bench.results import Results, number
-from bench.workloads import RunConfig, fan_out, one_by_one
+from bench.run_config import RunConfig
+from bench.workloads import fan_out, one_by_one
 
 
 def measure(seconds: float) -> dict[str, dict[str, float]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.generator import TIMEOUT_SECONDS, clock
 from bench.peer import Endpoint, Peer, PeerInstance
+from bench.run_config import RunConfig
 
 LINES = 20_000
 BATCH = 1_000
@@ -22,7 +23,7 @@ WARM = "warm"  # posted before the measurement
 FLOOD = "a line of a build"
 
 
-def tail(peer: Peer, instance: PeerInstance, _config: Any) -> Iterator[dict[str, Any]]:
+def tail(peer: Peer, instance: PeerInstance, _config: RunConfig) -> Iterator[dict[str, Any]]:
     """Post one user's events in batches, and read them from a pseudo-terminal."""
     assert peer.checkout is not None
     (endpoint,) = instance.endpoints(1, True)

@@ -1,49 +1,25 @@
 """The workloads: each takes a running peer and yields one record per case."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-from bench import wire
 from bench.clients import Clients, Phase, milliseconds, wait_for_subscriptions
 from bench.flood import ENVIRON as FLOOD_ENVIRON
 from bench.flood import flood
 from bench.frames import frames
-from bench.generator import TIMEOUT_SECONDS, Watcher, clock, generator, open_watchers
+from bench.generator import Watcher, clock, generator, open_watchers
 from bench.peer import Peer, PeerInstance
 from bench.posting import Span, post_at_fixed_rate, post_at_full_rate, post_count
+from bench.results import Record
+from bench.run_config import RunConfig
 from bench.tail import tail
+from bench.watched_command import watched_command
 
 USERS = 64
 RATE = 500.0  # events a second, to measure latency
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RunConfig:
-    """The length and size of a run. The defaults are those of a full run."""
-
-    seconds: float = 5.0
-    steady: float = 10.0  # seconds at the fixed rate
-    idle: int = 5_000
-    idle_seconds: float = 10.0
-    resumes: int = 2_000
-    missed: int = 1_000
-    lines: int = 200_000
-    fans: tuple[int, ...] = (100, 1_000)
-    batches: tuple[int, ...] = (50, 500)
-
-    @classmethod
-    def quick(cls) -> "RunConfig":
-        return cls(seconds=2.0, steady=3.0, idle=1_000, idle_seconds=3.0, resumes=200, lines=50_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,56 +166,6 @@ def reconnect_storm(peer: Peer, instance: PeerInstance, config: RunConfig) -> It
                 for watcher in clients.watchers
             ]
             yield found | {"answer_ms": None, "caught_up_ms": milliseconds(took)}
-
-
-def watched_command(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
-    """`relay run -- seq N`, from the start of the process to the last line on a socket."""
-    assert peer.checkout is not None
-    (endpoint,) = instance.endpoints(1, True)
-    with generator() as load, tempfile.TemporaryDirectory() as home:
-        watcher = Watcher(load, endpoint.port, 0, endpoint.stream_request("ws"))
-        open_watchers(load, [watcher])
-        environ = {
-            **os.environ,
-            "PYTHONPATH": str(peer.checkout),
-            "RELAY_URL": f"http://127.0.0.1:{endpoint.port}",
-            "RELAY_TOKEN": endpoint.headers[0].split()[-1],
-            "XDG_STATE_HOME": home,
-        }
-        meter = instance.program.meter()
-        began = clock()
-        command = [sys.executable, "-m", "relay.cli.main", "run", "--", "seq", str(config.lines)]
-        process = subprocess.Popen(
-            command, cwd=peer.checkout, env=environ, stdout=subprocess.DEVNULL
-        )
-        load.run_until(
-            lambda: b'"task_succeeded"' in watcher.data[-2_000:], TIMEOUT_SECONDS, "the last line"
-        )
-        seconds = clock() - began
-        busy = meter.read()
-        code = process.wait(TIMEOUT_SECONDS)
-        good = code == 0 and _lines(watcher) == [str(n) for n in range(1, config.lines + 1)]
-        watcher.close()
-        yield {
-            "case": f"seq {config.lines}",
-            "rate": round(config.lines / seconds),
-            "unit": "lines/s",
-            "seconds": round(seconds, 3),
-            "load": dataclasses.asdict(busy),
-            "good": good,
-            "delivered": good,
-            **({} if good else {"wrong": "the lines differ from those that were printed"}),
-        }
-
-
-def _lines(watcher: Watcher) -> list[str]:
-    """The command's output, as contained in the events."""
-    found: list[str] = []
-    for start, end in wire.messages(watcher.data):
-        event = json.loads(watcher.data[start:end])
-        if event.get("event_type") == "log":
-            found += event["payload"]["message"].split("\n")
-    return found
 
 
 def throughput(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:

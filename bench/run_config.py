@@ -1,0 +1,22 @@
+"""The length and size of a run."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """The defaults are those of a full run."""
+
+    seconds: float = 5.0
+    steady: float = 10.0  # seconds at the fixed rate
+    idle: int = 5_000
+    idle_seconds: float = 10.0
+    resumes: int = 2_000
+    missed: int = 1_000
+    lines: int = 200_000
+    fans: tuple[int, ...] = (100, 1_000)
+    batches: tuple[int, ...] = (50, 500)
+
+    @classmethod
+    def quick(cls) -> "RunConfig":
+        return cls(seconds=2.0, steady=3.0, idle=1_000, idle_seconds=3.0, resumes=200, lines=50_000)
