@@ -55,6 +55,13 @@ def drawn(number: int) -> str:
     return f"\r\x1b[2Kcopying {bar} \x1b[35m{done:3}%\x1b[0m \x1b[36m0:00:{done // 2:02}\x1b[0m"
 
 
+def nested(number: int) -> str:
+    """A bar below another one, as tqdm draws them: the cursor goes up again."""
+    done = number % 100
+    inner = f"\n\rbatches: {done:3}%|{'#' * (done // 5):20}| {done}/100 [00:{done // 2:02}]\x1b[A"
+    return f"\repochs: {number // 100 % 100:3}%|{'#' * 10:20}| 5/10 [00:42, 2.00it/s]{inner}"
+
+
 def identifiers(number: int) -> str:
     """All characters of secrets are in the text, and its words are as long as tokens."""
     digest = hashlib.sha256(b"request %d" % number).digest()
@@ -65,7 +72,7 @@ def identifiers(number: int) -> str:
     )
 
 
-FORMS: tuple[Form, ...] = (plain, colours, bold, identifiers, bars, drawn)
+FORMS: tuple[Form, ...] = (plain, colours, bold, identifiers, bars, drawn, nested)
 
 
 def secrets(count: int) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from relay.runner.alternate_screen import MainScreen
 from relay.runner.redaction import Mask
 from relay.runner.screen import Released, Screen, start_of_movement
+from relay.runner.superseded import without_superseded
 
 MAX_LINE = 32 * 2**10  # characters; a longer line is returned in pieces
 QUIET_SECONDS = 1.0  # until a line without an end is returned: it may be a question
@@ -93,7 +94,7 @@ class LineSplitter:
                     self._rest = text[at:]
                     break
             end = text.find("\n", at) + 1 or len(text)
-            released = self._screen.feed(text[at:end])
+            released = self._screen.feed(without_superseded(text[at:end]))
             lines += _texts(released)
             bars += released
             drawn, at = True, end

@@ -15,6 +15,7 @@ from relay.runner.lines import QUIET_SECONDS, REDRAW_SECONDS, LineSplitter
 from relay.runner.progress import progress_of_bars
 from relay.runner.redaction import Mask
 from relay.runner.screen import Screen
+from relay.runner.superseded import without_superseded
 
 NO_SECRETS = Mask(())
 
@@ -186,6 +187,29 @@ def test_the_states_of_a_line_read_at_once_are_those_read_one_by_one(written: li
     assert at_once.feed("".join(written)) == released
     assert at_once.bars(released) == one_by_one.bars(released)
     assert at_once.settle() == one_by_one.settle()
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.lists(
+        st.sampled_from([*COLOURED, "\x1b[A", *["\r\x1b[2K", "\r\x1b[K"] * 8]).filter("\n".__ne__),
+        max_size=25,
+    ),
+    st.sampled_from(["", "\n"]),
+)
+def test_states_that_are_left_out_change_nothing(written: list[str], end: str) -> None:
+    text = "".join(written)
+    some, every = Screen(), Screen()
+    released = every.feed(text + end)
+    assert some.feed(without_superseded(text) + end) == released
+    assert some.bars(released) == every.bars(released)
+    assert some.feed("more\n") == every.feed("more\n")
+    assert some.settle() == every.settle()
+
+
+def test_of_many_states_two_are_read() -> None:
+    states = [f"\r\x1b[2K\x1b[32m{number}\x1b[0m%" for number in range(100)]
+    assert without_superseded("".join(states)) == f"{states[0]}\x1b[0m{states[-1]}"
 
 
 @settings(deadline=None)
