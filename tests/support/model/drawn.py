@@ -64,7 +64,7 @@ class Start:
                 return spelt(self.spelt, epoch, self.number, door)
             case "malformed":
                 text = MALFORMED[self.number % len(MALFORMED)]
-                return Asked({"after": text}, bad="bad_cursor")
+                return Asked({"after": text}, bad="bad_cursor" if text else "bad_request")
             case "no number":
                 text = ["0", "1001", "-1", "x", ""][self.number % 5]
                 return Asked({"last": text}, bad="bad_request")
