@@ -21,7 +21,13 @@ from relay.runner.inherited import Inherited
 from relay.runner.recorder import Recorder
 from relay.runner.redaction import Mask, secrets_of
 from relay.runner.signal_forwarding import block_signals, receive_signals
-from relay.runner.start import CannotStart, StartedCommand, start_command
+from relay.runner.start import (
+    CannotStart,
+    CannotWatch,
+    StartedCommand,
+    become_command,
+    start_command,
+)
 from relay.runner.streams import fill_standard_files
 
 # Seconds that a thread may compute before another one runs. Threads copy what the command prints,
@@ -110,6 +116,10 @@ def _run(
     started, message = None, None
     try:
         started = start_command(command, inherited)
+    except CannotWatch as error:
+        note(f"relay: this run is not published: {error}; too few files or processes are allowed")
+        recorder = None
+        code = _become(command, inherited, notes)
     except CannotStart as error:
         code, message = error.exit_code, str(error)
         notes.add(message)
@@ -123,6 +133,16 @@ def _run(
     if recorder is not None:
         recorder.finish(code, time.monotonic() - began, message, wait)
     return code
+
+
+def _become(command: Sequence[str], inherited: Inherited, notes: Notes) -> int:
+    """Run the command in place of `relay run`; returns the exit code if it cannot be started."""
+    sys.stderr.flush()
+    try:
+        become_command(command, inherited)
+    except CannotStart as error:
+        notes.add(str(error))
+        return error.exit_code
 
 
 def _watch(started: StartedCommand, recorder: Recorder | None) -> int:
@@ -141,7 +161,7 @@ def _on_signal(
     elif number == signal.SIGCONT:
         if not watched.has_ended:
             watched.continued()
-    elif not watched.has_ended:
+    elif watched.takes(number):
         watched.forward(number, from_process)
     elif recorder is not None and number != signal.SIGHUP:
         recorder.give_up()

@@ -5,11 +5,12 @@ import signal
 import threading
 
 from relay.runner.copying import OnOutput, copy_keys, copy_output
-from relay.runner.group_signals import GroupSignals
+from relay.runner.group_job import GroupJob
 from relay.runner.leader_protocol import ReportKind
-from relay.runner.signal_forwarding import send_signal, unblock_stop_key
+from relay.runner.output_terminal import OutputTerminal
+from relay.runner.signal_forwarding import unblock_stop_key
 from relay.runner.start import StartedCommand
-from relay.runner.streams import Output, is_terminal
+from relay.runner.streams import Output, is_terminal, leave_stdout
 from relay.runner.terminal_job import TerminalJob
 
 
@@ -18,15 +19,17 @@ class WatchedCommand:
 
     def __init__(self, started: StartedCommand, on_output: OnOutput) -> None:
         """`on_output` gets each block that was copied, in the threads that copy."""
-        self._process = started.process
         self._leader = started.leader
-        self._outputs = started.streams.outputs
+        streams = started.streams
+        self._outputs = streams.outputs
         self._end = started.end
         self._blocked = started.blocked
         self._on_output = on_output
-        self._group_signals = GroupSignals(self._leader.request_signals)
-        terminal = started.streams.terminal
-        self._job = None if terminal is None else TerminalJob(terminal, self._leader, self._process)
+        self._job = (
+            GroupJob(started.leader, started.process, streams.output_terminals)
+            if streams.terminal is None
+            else TerminalJob(streams.terminal, started.leader, started.process)
+        )
 
     @property
     def has_ended(self) -> bool:
@@ -37,53 +40,50 @@ class WatchedCommand:
         """Copy and watch until the command has ended; its exit code as a shell gives it."""
         copies = self._start_copies()
         handler = signal.getsignal(signal.SIGTSTP)
-        if self._job is not None and self._job.stops_runner:
+        if handler is not signal.SIG_IGN:
             signal.signal(signal.SIGTSTP, self._job.on_stop_key)
         unblock_stop_key(self._blocked)
         try:
             code = self._wait_for_end()
             self._end.set()
-            self._group_signals.close()
             for copy in copies:
                 copy.join()
         finally:
-            if self._job is not None:
-                self._job.terminal.restore()
+            self._job.end()
             signal.signal(signal.SIGTSTP, handler)
+        leave_stdout()
         self._leader.release()
         return code if code >= 0 else 128 - code
 
     def forward(self, number: int, from_process: bool) -> None:
         """Send the command a signal that the runner got, unless it has reached the command too."""
-        if self._job is not None:
-            self._job.forward(number, from_process)
-        elif not self._group_signals.reached_command(number):
-            send_signal(self._process, number)
+        self._job.forward(number, from_process)
+
+    def takes(self, number: int) -> bool:
+        """Whether a signal that the runner has got is the command's.
+
+        It is while the command runs. A signal to the whole group may also have ended the command
+        before the runner came to it.
+        """
+        return not self.has_ended or self._job.got(number)
 
     def continued(self) -> None:
         """The runner got a SIGCONT."""
-        if self._job is not None:
-            self._job.continued()
+        self._job.continued()
 
     def resized(self) -> None:
         """The runner got a SIGWINCH."""
-        if self._job is not None:
-            self._job.terminal.resize()
+        self._job.resize()
 
     def _wait_for_end(self) -> int:
         """Follow the session leader's reports; the exit code, or a signal's number negated."""
-        job = self._job if self._job is not None and self._job.stops_runner else None
         while True:
             report = self._leader.next_report()
-            if job is not None and report.kind is ReportKind.STOPPED:
-                report = job.stop_runner()
-            match report.kind:
-                case ReportKind.GROUP_SIGNAL:
-                    self._group_signals.report(report.number)
-                case ReportKind.SIGNALS_REPORTED:
-                    self._group_signals.all_reported()
-                case ReportKind.ENDED:
-                    return os.waitstatus_to_exitcode(report.number)
+            if report.kind is ReportKind.STOPPED and self._job.stops_runner:
+                report = self._job.stop_runner()
+            self._job.report(report)
+            if report.kind is ReportKind.ENDED:
+                return os.waitstatus_to_exitcode(report.number)
 
     def _start_copies(self) -> list[threading.Thread]:
         """Start the threads; returns those that `run` waits for."""
@@ -93,14 +93,16 @@ class WatchedCommand:
         ]
         for copy in copies:
             copy.start()
-        if self._job is not None:
+        if isinstance(self._job, TerminalJob):
             keys = (self._job.terminal, self._end, self._job.make_raw)
             threading.Thread(target=copy_keys, args=keys, daemon=True).start()
         return copies
 
     def _copy_output(self, output: Output) -> None:
         copy_output(output, self._end, self._on_output)
-        if self._job is None or output.source != self._job.terminal.runner_side:
+        if output.terminal is None:
             os.close(output.source)  # the command gets a SIGPIPE where it would without us
+        elif isinstance(output.terminal, OutputTerminal):
+            output.terminal.close()
         elif not self.has_ended and not is_terminal(output.target):
-            self._job.signal_foreground(signal.SIGHUP)  # the runner's terminal is closed
+            self._job.forward(signal.SIGHUP, False)  # the runner's terminal is closed

@@ -2,7 +2,7 @@
 
 import os
 import select
-import signal
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -25,22 +25,24 @@ def copy_output(output: Output, end: SelectableEvent, on_output: OnOutput) -> No
     after LINGER_SECONDS of silence once the command has ended.
     """
     held = b""  # a CR whose LF may come in the next block
+    poll = _poll_of(output, end)
     try:
         while True:
             if held and not select.select([output.source], [], [], CR_SECONDS)[0]:
                 _write(output.target, held)
                 held = b""
-            block = _read_block(output.source, end)
+            block = _read_block(output, end, poll)
             if not block:
                 break
             shown, held = _undo_processing(output, held + block)
             _write(output.target, shown)
-            if output.target != STDIN:  # a terminal that is stdin only shows the echo of keys
-                on_output(output.name, block)
+            on_output(output.name, block)
     except OSError:
         pass  # the other side is closed
     with suppress(OSError):
         _write(output.target, held)
+    if output.terminal is not None:
+        output.terminal.follow()  # what the command set after it had written its last
 
 
 def _undo_processing(output: Output, block: bytes) -> tuple[bytes, bytes]:
@@ -48,7 +50,7 @@ def _undo_processing(output: Output, block: bytes) -> tuple[bytes, bytes]:
 
     Where the command's terminal and the runner's both write CR LF for LF, the target gets an LF.
     """
-    if output.terminal is None or not output.terminal.follow_output_processing():
+    if output.terminal is None or not output.terminal.follow():
         return block, b""
     held = b"\r" if block.endswith(b"\r") else b""
     return block.removesuffix(b"\r").replace(b"\r\n", b"\n"), held
@@ -60,8 +62,6 @@ def copy_keys(terminal: Terminal, end: SelectableEvent, make_raw: Callable[[], N
     Keys are read while stdin is raw only, that is in the foreground. In the background `make_raw`
     is called every LOOK_INTERVAL: no event shows that the shell has moved a job to the foreground.
     """
-    # A read in the background is an error then, and does not stop the runner.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTIN})
     with suppress(OSError):
         while not end.is_set():
             if not terminal.wait_until_raw(LOOK_INTERVAL):
@@ -93,10 +93,29 @@ def _write(target: int, block: bytes) -> None:
             select.select([], [target], [])
 
 
-def _read_block(source: int, end: SelectableEvent) -> bytes:
+def _poll_of(output: Output, end: SelectableEvent) -> select.poll:
+    """Waits for output, for the command's end, and for the end of a pipe's reader.
+
+    The command sees that end in its own pipe then, as it would in the runner's, without another
+    write.
+    """
+    poll = select.poll()
+    for fd in (output.source, end.readable):
+        poll.register(fd, select.POLLIN)
+    mode = os.fstat(output.target).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        poll.register(output.target, 0)
+    return poll
+
+
+def _read_block(output: Output, end: SelectableEvent, poll: select.poll) -> bytes:
+    """The next block; empty where nothing more comes, or nothing reads it."""
     while not end.is_set():
-        if source in select.select([source, end.readable], [], [])[0]:
-            return os.read(source, BLOCK_SIZE)
-    if select.select([source], [], [], LINGER_SECONDS)[0]:
-        return os.read(source, BLOCK_SIZE)
+        ready = dict(poll.poll())
+        if ready.get(output.target, 0) & (select.POLLERR | select.POLLHUP):
+            return b""
+        if output.source in ready:
+            return os.read(output.source, BLOCK_SIZE)
+    if select.select([output.source], [], [], LINGER_SECONDS)[0]:
+        return os.read(output.source, BLOCK_SIZE)
     return b""

@@ -25,7 +25,7 @@ def execute(execution: Execution, errors: int) -> NoReturn:
     """Replace this process by the command. If that fails, write the errno to `errors` and exit."""
     try:
         _prepare(execution)
-        _execute(execution.command)
+        execute_program(execution.command)
     except OSError as error:
         os.write(errors, b"%d" % (error.errno or errno.ENOENT))
     finally:
@@ -42,7 +42,8 @@ def _prepare(execution: Execution) -> None:
     execution.inherited.give_back()
 
 
-def _execute(command: Sequence[str]) -> NoReturn:
+def execute_program(command: Sequence[str]) -> NoReturn:
+    """Replace this process by a program and its arguments. Raises OSError."""
     try:
         os.execvp(command[0], list(command))
     except PermissionError:

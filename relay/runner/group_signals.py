@@ -50,8 +50,7 @@ class GroupSignals:
         """
 
         def reported() -> bool:
-            age = time.monotonic() - self._reported.get(number, float("-inf"))
-            return age < SAME_SIGNAL_SECONDS
+            return self.has(number)
 
         with self._changed:
             if not self._changed.wait_for(reported, WAIT_SECONDS) and not self._closed:
@@ -61,3 +60,8 @@ class GroupSignals:
             found = reported()
             self._reported.pop(number, None)
             return found or self._closed
+
+    def has(self, number: int) -> bool:
+        """Whether the leader has reported this signal, and the runner has not got its own yet."""
+        age = time.monotonic() - self._reported.get(number, float("-inf"))
+        return age < SAME_SIGNAL_SECONDS

@@ -1,5 +1,6 @@
 """The session leader's own process: it starts the command, waits for it and reports."""
 
+import errno
 import os
 import signal
 from collections.abc import Iterable
@@ -19,10 +20,11 @@ class LeaderProcess:
         self._terminal = execution.terminal
         self._reports = reports
         self._runner = runner
-        self._runner_group = os.getpgrp()  # with a terminal, this process leaves it
+        self._runner_group = os.getpgrp()  # with a terminal of its own, this process leaves it
         self._state = CommandState.STARTING
         self._command = 0  # its process
         self._stopped_by = 0  # the signal that stopped it last
+        self._group_continued = False  # with a SIGCONT for all, since the runner was stopped
 
     def start(self, runner_files: Iterable[int]) -> bool:
         """Start the command, report the result, and return whether it runs.
@@ -36,8 +38,13 @@ class LeaderProcess:
             self._terminal.make_controlling()
             # When the terminal is gone, the session ends, and the command gets a SIGHUP.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        errors, errors_write = os.pipe()
-        self._command = os.fork()
+        try:
+            errors, errors_write = os.pipe()
+            self._command = os.fork()
+        except OSError as error:
+            self._change(Change.FAILED_TO_START)
+            self._report(ReportKind.CANNOT_FORK, error.errno or errno.EAGAIN)
+            return False
         if self._command == 0:
             execute(self._execution, errors_write)
         os.close(errors_write)
@@ -57,7 +64,7 @@ class LeaderProcess:
 
         `group_signals` are reported as well: this process gets them with its whole group only.
         """
-        awaited = {signal.SIGCHLD, *LeaderRequest, *group_signals}
+        awaited = {signal.SIGCHLD, signal.SIGCONT, *LeaderRequest, *group_signals}
         while self._state is not CommandState.ENDED:
             number = signal.sigwait(awaited)
             if number in group_signals:
@@ -68,16 +75,19 @@ class LeaderProcess:
                 self._report(ReportKind.SIGNALS_REPORTED)
             else:
                 self._collect_changes()  # before a request, which depends on the current state
-                if number == LeaderRequest.STOP_RUNNER:
+                if number == signal.SIGCONT:
+                    self._group_continued = self._terminal is None
+                elif number == LeaderRequest.STOP_RUNNER:
                     self._stop_runner()
                 elif number == LeaderRequest.CONTINUE_COMMAND:
                     self._continue_command()
+                elif number == LeaderRequest.FORWARD_STOP_KEY:
+                    self._forward_stop_key()
 
     def _collect_changes(self) -> None:
         """Wait for the command without blocking, and follow every change."""
-        job_control = os.WUNTRACED | os.WCONTINUED if self._terminal else 0
         while self._state is not CommandState.ENDED:
-            process, status = os.waitpid(self._command, os.WNOHANG | job_control)
+            process, status = os.waitpid(self._command, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if not process:
                 return
             if os.WIFSTOPPED(status):
@@ -103,7 +113,12 @@ class LeaderProcess:
             self._report(ReportKind.NOT_STOPPED)
             return
         self._change(Change.RUNNER_STOPPED)
-        if self._stopped_by == signal.SIGSTOP:
+        if self._terminal is None:
+            # The stop key has stopped the group's other processes already.
+            _discard_pending(signal.SIGTSTP, signal.SIGCONT)
+            self._group_continued = False
+            os.kill(self._runner, self._stopped_by)
+        elif self._stopped_by == signal.SIGSTOP:
             os.kill(self._runner, signal.SIGSTOP)
         else:
             os.killpg(self._runner_group, signal.SIGTSTP)
@@ -113,16 +128,24 @@ class LeaderProcess:
         """Continue the command, and all processes that the stop key would have stopped with it."""
         if self._state not in (CommandState.STOPPED, CommandState.STOPPED_WITH_RUNNER):
             return
-        assert self._terminal is not None
         self._change(Change.RUNNER_CONTINUED)
-        group = os.getpgid(self._command)
+        if self._group_continued:
+            return  # the command got that, and has stopped once more
         with suppress(OSError):
-            foreground = os.tcgetpgrp(self._terminal.command_side)
-            os.killpg(foreground, signal.SIGCONT)
-            if foreground == group:
-                return  # the command is in it: one SIGCONT is enough
+            if self._terminal is not None:
+                foreground = os.tcgetpgrp(self._terminal.command_side)
+                os.killpg(foreground, signal.SIGCONT)
+                if foreground == os.getpgid(self._command):
+                    return  # the command is in it: one SIGCONT is enough
         with suppress(OSError):
             os.kill(self._command, signal.SIGCONT)
+
+    def _forward_stop_key(self) -> None:
+        """Stop the command, as the runner was to be stopped, unless the whole group was."""
+        if signal.SIGTSTP in signal.sigpending():
+            _discard_pending(signal.SIGTSTP)
+        elif self._state is CommandState.RUNNING:
+            os.kill(self._command, signal.SIGTSTP)
 
     def _close_files(self, runner_files: Iterable[int]) -> None:
         inside = None if self._terminal is None else self._terminal.command_side
@@ -144,3 +167,9 @@ class LeaderProcess:
 
     def _report(self, kind: ReportKind, number: int = 0) -> None:
         os.write(self._reports, LeaderReport(kind, number).encode())
+
+
+def _discard_pending(*numbers: signal.Signals) -> None:
+    """Take these signals, which are blocked, from those that this process got."""
+    while pending := signal.sigpending().intersection(numbers):
+        signal.sigwait(pending)

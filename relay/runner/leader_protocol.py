@@ -11,13 +11,15 @@ class LeaderRequest(IntEnum):
     REPORT_SIGNALS = signal.SIGALRM
     STOP_RUNNER = signal.SIGVTALRM
     CONTINUE_COMMAND = signal.SIGPROF
+    FORWARD_STOP_KEY = signal.SIGSYS
 
 
 class ReportKind(StrEnum):
     """What a report is about, and what its number is."""
 
     STARTED = "started"  # the command's process id
-    FAILED_TO_START = "failed-to-start"  # an errno
+    FAILED_TO_START = "failed-to-start"  # an errno: the program cannot be executed
+    CANNOT_FORK = "cannot-fork"  # an errno: there is no process for it
     STOPPED = "stopped"  # the signal that stopped the command
     ENDED = "ended"  # the command's wait status
     GROUP_SIGNAL = "group-signal"  # a signal that the whole process group got

@@ -1,19 +1,21 @@
 """The process between the runner and the command. It starts the command and reports on it.
 
-With a terminal it leads the command's session, as a shell would: a session leader cannot be
-stopped by a key, so the command must not be one. Without a terminal it stands in the runner's
-process group and reports the signals that it gets: a signal to the whole group has reached the
-command too, and need not be forwarded.
+Where the command has a terminal of its own, it leads the command's session, as a shell would: a
+session leader cannot be stopped by a key, so the command must not be one. Else it stands in the
+runner's process group with the command and reports the signals that it gets: a signal to the whole
+group has reached the command too, and need not be forwarded.
 """
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from relay.runner.execution import Execution
 from relay.runner.leader_process import LeaderProcess
 from relay.runner.leader_protocol import LeaderReport, LeaderRequest, ReportKind
 from relay.runner.signal_forwarding import FORWARDED
+
+_ANSWERS_TO_STOP = (ReportKind.RUNNER_STOPPED, ReportKind.NOT_STOPPED, ReportKind.ENDED)
 
 
 class SessionLeader:
@@ -54,15 +56,16 @@ class SessionLeader:
         """Request reports of all signals that it got until now, followed by SIGNALS_REPORTED."""
         os.kill(self._process, LeaderRequest.REPORT_SIGNALS)
 
-    def stop_runner(self) -> LeaderReport:
+    def stop_runner(self, on_report: Callable[[LeaderReport], None]) -> LeaderReport:
         """Request that it stops the runner, unless the command continues already; wait for it.
 
         The leader stops the runner and continues it, so that both come in the order in which the
         command stopped and continued. Returns RUNNER_STOPPED, NOT_STOPPED, or the command's ENDED.
+        `on_report` gets the reports before it: of signals, or that it stopped once more.
         """
         os.kill(self._process, LeaderRequest.STOP_RUNNER)
-        while (report := self.next_report()).kind is ReportKind.STOPPED:
-            pass  # it stopped once more before the leader read the request
+        while (report := self.next_report()).kind not in _ANSWERS_TO_STOP:
+            on_report(report)
         return report
 
     def continue_command(self) -> None:
@@ -72,6 +75,10 @@ class SessionLeader:
         another user's process only within its own session.
         """
         os.kill(self._process, LeaderRequest.CONTINUE_COMMAND)
+
+    def forward_stop_key(self) -> None:
+        """Request that it stops the command with SIGTSTP, unless the whole group got one."""
+        os.kill(self._process, LeaderRequest.FORWARD_STOP_KEY)
 
     def release(self) -> None:
         """Let it end and wait for it, so that the processor time of both counts as ours."""

@@ -37,12 +37,13 @@ def receive_signals(on_signal: OnSignal) -> None:
     threading.Thread(target=run, name="relay-signals", daemon=True).start()
 
 
-def block_stop_key() -> None:
-    """Block SIGTSTP, in threads that start from here on too.
+def block_stop_signals() -> None:
+    """Block SIGTSTP and SIGTTIN, in threads that start from here on too.
 
-    A key pressed before the runner stops and continues with the command would stop it alone.
+    A key pressed before the runner stops and continues with the command would stop it alone. A
+    SIGTTIN is about keys that the command reads; the runner's own reads in the background fail.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP, signal.SIGTTIN})
 
 
 def unblock_stop_key(blocked: Iterable[int]) -> None:

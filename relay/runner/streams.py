@@ -1,10 +1,16 @@
-"""The command's stdin, stdout and stderr: a terminal where the runner has one, else pipes."""
+"""The command's stdin, stdout and stderr: a terminal of its own, or the runner's and pipes.
+
+Where stdin and stdout are a terminal, the runner stands in for it: it reads the keys for the
+command. In a pipeline other programs may read them, such as a pager. There the command gets the
+runner's stdin, and what it prints goes through a pipe, or through a terminal for output alone.
+"""
 
 import fcntl
 import os
 from contextlib import suppress
 from typing import NamedTuple
 
+from relay.runner.output_terminal import OutputTerminal
 from relay.runner.terminal import Terminal
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -20,7 +26,7 @@ class Output(NamedTuple):
     source: int
     target: int
     name: str  # "stdout" or "stderr"
-    terminal: Terminal | None = None  # the source is its runner side
+    terminal: Terminal | OutputTerminal | None = None  # the source is its runner side
 
 
 class Streams(NamedTuple):
@@ -28,9 +34,15 @@ class Streams(NamedTuple):
 
     files: tuple[int, int, int]  # the command's stdin, stdout and stderr
     outputs: tuple[Output, ...]
-    terminal: Terminal | None
+    terminal: Terminal | None  # the command's own; None: it shares the runner's, if there is one
     runner_side: tuple[int, ...]  # descriptors that the runner keeps
     command_side: tuple[int, ...]  # and those that it closes when the command has started
+
+    @property
+    def output_terminals(self) -> list[OutputTerminal]:
+        """The terminals for output alone."""
+        found = (output.terminal for output in self.outputs)
+        return [terminal for terminal in found if isinstance(terminal, OutputTerminal)]
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -44,37 +56,39 @@ class Streams(NamedTuple):
 
 
 def open_streams() -> Streams:
-    """Open a terminal or pipes for each of the three, as the runner's own are."""
-    outputs: list[Output] = []
-    runner_side: list[int] = []
-    command_side: list[int] = []
-    terminals = [fd for fd in (STDOUT, STDERR, STDIN) if is_terminal(fd)]
-    keyboard = STDIN if STDIN in terminals else None
-    terminal = Terminal(terminals[0], keyboard) if terminals else None
-
-    def open_output(fd: int, name: str) -> int:
-        if terminal is not None and fd in terminals:
-            return terminal.command_side
-        read, write = _open_pipe()
-        outputs.append(Output(read, fd, name))
-        runner_side.append(read)
-        command_side.append(write)
-        return write
-
-    stdout = open_output(STDOUT, "stdout")
+    """Open what connects the command. Raises OSError where too few files may be open."""
+    if is_terminal(STDIN) and is_terminal(STDOUT):
+        return _open_terminal(Terminal(STDOUT, STDIN))
+    stdout = _open_output(STDOUT, "stdout")
     # One file for both stays one, so that the order of the output is kept.
-    stderr = stdout if _same_file(STDOUT, STDERR) else open_output(STDERR, "stderr")
-    stdin = STDIN
-    if terminal is not None:
-        name = "stderr" if terminals[0] == STDERR else "stdout"
-        outputs.append(Output(terminal.runner_side, terminals[0], name, terminal))
-        runner_side += [terminal.runner_side, *terminal.cooked.descriptors]
-        command_side.append(terminal.command_side)
-        if keyboard is not None:
-            stdin = terminal.command_side
-    return Streams(
-        (stdin, stdout, stderr), tuple(outputs), terminal, tuple(runner_side), tuple(command_side)
-    )
+    both = (stdout,) if _same_file(STDOUT, STDERR) else (stdout, _open_output(STDERR, "stderr"))
+    outputs = tuple(output for output, _ in both)
+    command_side = tuple(file for _, file in both)
+    files = (STDIN, command_side[0], command_side[-1])
+    return Streams(files, outputs, None, tuple(output.source for output in outputs), command_side)
+
+
+def _open_terminal(terminal: Terminal) -> Streams:
+    inside = terminal.command_side
+    outputs = [Output(terminal.runner_side, STDOUT, "stdout", terminal)]
+    runner_side = [terminal.runner_side, *terminal.cooked.descriptors]
+    stderr = inside
+    if not is_terminal(STDERR):
+        output, stderr = _open_output(STDERR, "stderr")
+        outputs.append(output)
+        runner_side.append(output.source)
+    command_side = (inside,) if stderr == inside else (inside, stderr)
+    files = (inside, inside, stderr)
+    return Streams(files, tuple(outputs), terminal, tuple(runner_side), command_side)
+
+
+def _open_output(fd: int, name: str) -> tuple[Output, int]:
+    """A terminal or a pipe for this output; returns the command's side too."""
+    if is_terminal(fd):
+        terminal = OutputTerminal(fd)
+        return Output(terminal.runner_side, fd, name, terminal), terminal.command_side
+    read, write = _open_pipe()
+    return Output(read, fd, name), write
 
 
 def fill_standard_files() -> None:
@@ -87,6 +101,29 @@ def fill_standard_files() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+
+
+def leave_stdin() -> None:
+    """Open /dev/null in place of stdin, which is the command's alone.
+
+    Else a program that writes to the command would not see when the command reads no more.
+    """
+    _replace(STDIN)
+
+
+def leave_stdout() -> None:
+    """Open /dev/null in place of stdout, unless that is a terminal.
+
+    Its reader sees the end of the output, and does not wait until Relay has everything.
+    """
+    if not is_terminal(STDOUT):
+        _replace(STDOUT)
+
+
+def _replace(fd: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, fd)
+    os.close(nothing)
 
 
 def is_terminal(fd: int) -> bool:

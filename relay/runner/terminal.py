@@ -21,8 +21,8 @@ class Terminal:
     a pipeline.
     """
 
-    def __init__(self, outside: int, keyboard: int | None) -> None:
-        """`outside` is the runner's terminal; `keyboard` is its stdin, if that is the terminal."""
+    def __init__(self, outside: int, keyboard: int) -> None:
+        """`outside` is the runner's stdout; `keyboard` is its stdin, the same terminal."""
         self._outside = outside
         self._keyboard = keyboard
         self.runner_side, self.command_side = os.openpty()
@@ -56,8 +56,6 @@ class Terminal:
 
     def make_raw(self) -> None:
         """Make the keyboard raw, if the runner is in the foreground: else keys are not for it."""
-        if self._keyboard is None:
-            return
         with self._changing, suppress(termios.error, OSError):
             if os.tcgetpgrp(self._keyboard) != os.getpgrp():
                 self._leave_raw()
@@ -73,7 +71,7 @@ class Terminal:
     def restore(self) -> None:
         """Restore the keyboard's attributes."""
         with self._changing:
-            if self._keyboard is not None and self._raw.is_set():
+            if self._raw.is_set():
                 self._leave_raw()
                 with suppress(termios.error, OSError):
                     termios.tcsetattr(self._keyboard, termios.TCSADRAIN, self._attributes)
@@ -86,22 +84,20 @@ class Terminal:
         self._raw.clear()
         self.cooked.set()
 
-    def follow_output_processing(self) -> bool:
+    def follow(self) -> bool:
         """Give the runner's terminal the command's processing of output, if its keyboard is raw.
 
         Returns whether both write CR LF for LF then, that is whether the command's must be undone.
         """
         with self._changing, suppress(termios.error, OSError):
             command, runner = (termios.tcgetattr(fd) for fd in (self.runner_side, self._outside))
-            keyboard = self._keyboard
             if (
-                keyboard is not None
-                and self._raw.is_set()
+                self._raw.is_set()
                 and (command[OUTPUT_FLAGS] ^ runner[OUTPUT_FLAGS]) & PROCESSING
-                and os.tcgetpgrp(keyboard) == os.getpgrp()
+                and os.tcgetpgrp(self._keyboard) == os.getpgrp()
             ):
                 _copy_output_processing(command, runner)
-                termios.tcsetattr(keyboard, termios.TCSADRAIN, runner)
+                termios.tcsetattr(self._keyboard, termios.TCSADRAIN, runner)
             both = command[OUTPUT_FLAGS] & runner[OUTPUT_FLAGS]
             return bool(both & PROCESSING == PROCESSING)
         return False

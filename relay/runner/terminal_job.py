@@ -7,6 +7,7 @@ from types import FrameType
 from relay.runner.leader_protocol import LeaderReport, ReportKind
 from relay.runner.session_leader import SessionLeader
 from relay.runner.signal_forwarding import send_group_signal, send_signal
+from relay.runner.stopping import stop_signals_held, stop_with_command
 from relay.runner.terminal import Terminal
 
 
@@ -21,29 +22,21 @@ class TerminalJob:
         self.stops_runner = signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN
         self._stopping = threading.Lock()  # held from the command's stop until both continue
 
+    def report(self, report: LeaderReport) -> None:
+        """Take a report of the leader: none means anything here."""
+
     def stop_runner(self) -> LeaderReport:
         """The command has stopped: stop too, give the terminal to the shell, and continue with it.
 
-        Returns the session leader's answer: RUNNER_STOPPED when both have continued, NOT_STOPPED
-        when the command had continued already, or the command's ENDED.
+        Returns the session leader's answer, as `stop_with_command` does.
         """
         with self._stopping:
             self.terminal.restore()
-            # The leader's SIGTSTP waits until its answer has come. A key that is pressed meanwhile
-            # is one signal with it: not blocked, it would stop the runner a second time.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
-            handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-            answer = self._leader.stop_runner()
-            stops = answer.kind is ReportKind.RUNNER_STOPPED
-            if stops:
-                # Stops here until the shell continues it; not at all in an orphaned group.
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
-                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
-            signal.signal(signal.SIGTSTP, handler)
-            self._return_to_terminal()
-            if stops:
-                self._leader.continue_command()
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            with stop_signals_held():
+                answer = stop_with_command(self._leader, self.report)
+                self._return_to_terminal()
+                if answer.kind is ReportKind.RUNNER_STOPPED:
+                    self._leader.continue_command()
         return answer
 
     def continued(self) -> None:
@@ -56,6 +49,10 @@ class TerminalJob:
             self._return_to_terminal()
         if not self.stops_runner:
             self._leader.continue_command()
+
+    def resize(self) -> None:
+        """Copy the size of the runner's terminal."""
+        self.terminal.resize()
 
     def make_raw(self) -> None:
         """Take the keyboard, if the runner has come to the foreground."""
@@ -73,6 +70,10 @@ class TerminalJob:
         else:
             self.signal_foreground(number)
 
+    def got(self, _number: int) -> bool:
+        """Whether the command got a signal that the runner has only now: not in its terminal."""
+        return False
+
     def signal_foreground(self, number: int) -> None:
         """Send a signal to all that a key in the command's terminal would reach."""
         if group := self.terminal.foreground_group():
@@ -81,6 +82,10 @@ class TerminalJob:
     def on_stop_key(self, _number: int, _frame: FrameType | None) -> None:
         """The handler of the runner's SIGTSTP: it stops the command, and so the runner later."""
         self.signal_foreground(signal.SIGTSTP)
+
+    def end(self) -> None:
+        """The command has ended, and its output is copied."""
+        self.terminal.restore()
 
     def _return_to_terminal(self) -> None:
         self.terminal.resize()

@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from tests.support.commands import environment
+from tests.support.programs import program
 from tests.support.stand_in import TOKEN, StandIn
 
 SCRIPT = Path(__file__).parents[2] / "support" / "scripts" / "inherited_state.py"
@@ -41,10 +42,14 @@ def limited(kind: int, soft: int) -> Change:
 
 
 def deleted_folder() -> None:
-    folder = f"/tmp/deleted-{os.getpid()}"
-    os.mkdir(folder)
-    os.chdir(folder)
-    os.rmdir(folder)
+    """In the working folder, which is the test's own."""
+    os.mkdir("deleted")
+    os.chdir("deleted")
+    os.rmdir("../deleted")
+
+
+def hard_limited(kind: int, limit: int) -> Change:
+    return lambda: resource.setrlimit(kind, (limit, limit))
 
 
 NAMES = ("CHLD", "HUP", "INT", "QUIT", "TERM", "TSTP", "TTIN", "TTOU", "USR1", "USR2", "ALRM")
@@ -64,6 +69,11 @@ STATES: dict[str, Change] = {
     "umask 077": lambda: os.umask(0o077),
     "nice": lambda: os.nice(3),
     "a deleted folder": deleted_folder,
+    "an alarm": lambda: signal.alarm(20_000),
+    "a repeated alarm": lambda: signal.setitimer(signal.ITIMER_REAL, 20_000, 30),
+    "a timer of user time": lambda: signal.setitimer(signal.ITIMER_VIRTUAL, 20_000, 7),
+    "a timer of processor time": lambda: signal.setitimer(signal.ITIMER_PROF, 20_000),
+    "27 open files at most": hard_limited(resource.RLIMIT_NOFILE, 27),
 }
 
 
@@ -85,7 +95,11 @@ async def run(
 
 
 async def assert_same(
-    stand_in: StandIn, change: Change, more: dict[str, str] | None = None, **given: Any
+    stand_in: StandIn,
+    folder: Path,
+    change: Change,
+    more: dict[str, str] | None = None,
+    **given: Any,
 ) -> None:
     """The command finds the same state bare and under `relay run`, which reports its end."""
     env = {
@@ -93,6 +107,7 @@ async def assert_same(
         "RELAY_TOKEN": TOKEN,
         **(environment() if more is None else more),
     }
+    given = {"cwd": folder, **given}
     bare = await run(PROBE, env, change, **given)
     watched = await run([*RELAY_RUN, *PROBE], env, change, **given)
     assert (bare.returncode, watched.returncode) == (3, 3), watched.stderr
@@ -103,8 +118,62 @@ async def assert_same(
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_the_command_finds_the_state_that_was_there(stand_in: StandIn, state: str) -> None:
-    await assert_same(stand_in, STATES[state])
+async def test_the_command_finds_the_state_that_was_there(
+    stand_in: StandIn, tmp_path: Path, state: str
+) -> None:
+    await assert_same(stand_in, tmp_path, STATES[state])
+
+
+async def test_a_pipe_that_has_no_writer_is_its_stdin(stand_in: StandIn, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(write)
+    with os.fdopen(read) as stdin:
+        await assert_same(stand_in, tmp_path, lambda: None, stdin=stdin)
+
+
+# 5 files are the fewest with which Python starts. A user's processes are counted together.
+TOO_LITTLE = {
+    "5 open files": (hard_limited(resource.RLIMIT_NOFILE, 5), "Too many open files"),
+    "12 open files": (hard_limited(resource.RLIMIT_NOFILE, 12), "Too many open files"),
+    "26 open files": (hard_limited(resource.RLIMIT_NOFILE, 26), "Too many open files"),
+    "no more processes": (
+        hard_limited(resource.RLIMIT_NPROC, 1),
+        "Resource temporarily unavailable",
+    ),
+}
+
+
+@pytest.mark.parametrize("limit", TOO_LITTLE)
+async def test_where_limits_leave_too_little_the_command_runs_unpublished(
+    stand_in: StandIn, tmp_path: Path, limit: str
+) -> None:
+    """In the place of `relay run`: it is the process that was started, and has its exit code."""
+    env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
+    env.pop("TMPDIR", None)  # the loader removes it where the real user is another one
+    change, reason = TOO_LITTLE[limit]
+    user = unprivileged() if limit == "no more processes" else []
+    bare = await run([*user, *PROBE], env, change, cwd=tmp_path)
+    alone = await run([*user, *RELAY_RUN, *PROBE], env, change, cwd=tmp_path)
+    assert (bare.returncode, alone.returncode) == (3, 3), alone.stderr
+    assert json.loads(alone.stdout) == json.loads(bare.stdout)
+    assert alone.stderr.decode() == (
+        f"relay: this run is not published: {reason}; too few files or processes are allowed\n"
+    )
+    missing = await run([*user, *RELAY_RUN, "no-such-command"], env, change, cwd=tmp_path)
+    assert missing.returncode == 127
+    assert missing.stderr.endswith(b"relay: no-such-command: command not found\n")
+    assert stand_in.events == []
+
+
+def unprivileged() -> list[str]:
+    """Words before a command that have it count as another user's, if this one is root.
+
+    No limit of processes applies to root.
+    """
+    if os.getuid():
+        return []
+    user = str(50_000 + os.getpid())  # with no other processes
+    return [program("setpriv"), "--ruid", user, "--bounding-set", "-sys_resource,-sys_admin"]
 
 
 @pytest.mark.parametrize(
@@ -118,12 +187,12 @@ async def test_the_command_finds_the_state_that_was_there(stand_in: StandIn, sta
     ],
 )
 async def test_the_command_finds_the_environment_that_was_there(
-    stand_in: StandIn, variables: dict[str, str], home: Path
+    stand_in: StandIn, variables: dict[str, str], home: Path, tmp_path: Path
 ) -> None:
-    await assert_same(stand_in, lambda: None, variables)
+    await assert_same(stand_in, tmp_path, lambda: None, variables)
 
 
-@pytest.mark.parametrize("closed", [(0,), (2,), (0, 2)], ids=str)
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (0, 2), (0, 1, 2)], ids=str)
 async def test_a_closed_stream_does_not_stop_it(stand_in: StandIn, closed: tuple[int, ...]) -> None:
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
     done = await run(
@@ -131,5 +200,7 @@ async def test_a_closed_stream_does_not_stop_it(stand_in: StandIn, closed: tuple
         env,
         lambda: list(map(os.close, closed)),
     )
-    assert (done.returncode, done.stdout) == (3, b"out\n")
+    shown = (b"" if 1 in closed else b"out\n", b"" if 2 in closed else b"err\n")
+    assert (done.returncode, done.stdout, done.stderr) == (3, *shown)
+    assert sorted(stand_in.said()) == ["err", "out"]
     assert stand_in.events[-1]["event_type"] == "task_failed"

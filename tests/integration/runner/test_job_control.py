@@ -129,9 +129,7 @@ async def test_a_pipeline_stops_and_gets_the_window_size_set_meanwhile(
         await person.types(b"\x1a")
         await person.sees(b"Stopped")
         person.resizes(44, 111)
-        await person.types(b"fg\r")
-        await person.passes_keys_on()
-        await person.types(b"\r")
+        await person.types(b"fg\r\r")
         await person.sees(b"44 111")
         await person.types(b"\x04")
         await person.sees(PROMPT)
@@ -246,9 +244,9 @@ async def test_keys_are_read_on_after_a_read_in_the_background(env: dict[str, st
 # The command is stopped, and the runner knows of it, but has not stopped yet.
 BEFORE_THE_RUNNER_STOPS = """
 stop_runner = SessionLeader.stop_runner
-def after_something_else(leader):
+def after_something_else(leader, on_report):
     {}
-    return stop_runner(leader)
+    return stop_runner(leader, on_report)
 SessionLeader.stop_runner = after_something_else
 make_raw = Terminal.make_raw
 def make_raw_and_show_it(terminal):

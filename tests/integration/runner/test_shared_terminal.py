@@ -16,8 +16,9 @@ OUTPUT = 1  # the place of the output flags in termios' list
 
 LINES = "echo one; echo two; sleep 0.2; printf 'three\\r\\nfour\\n'"
 BAR = "for n in 1 2 3; do printf '%s0%%\\r' $n; sleep 0.1; done; echo done"
-RAW = "stty raw; printf 'down\\ndown\\r\\n'; sleep 0.2; stty sane; echo up"
+RAW = "stty raw {0}; printf 'down\\ndown\\r\\n' >&2; sleep 0.2; stty sane {0}; echo up >&2"
 MUCH = "seq 3000"
+CRASH = "printf 'last\\033[?1049h\\033[Hpain'; sleep 0.1; printf 'ted'; exit 9"
 
 # {} is the command: `sh -c …`, bare or below `relay run`.
 PLACES = {
@@ -46,27 +47,29 @@ def under_relay(script: str) -> str:
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("script", [LINES, BAR, MUCH], ids=["lines", "a bar", "much"])
-async def test_the_terminal_shows_the_same_bytes(
-    stand_in: StandIn, script: str, place: str
-) -> None:
+async def test_the_terminal_shows_the_same_bytes(stand_in: StandIn, place: str) -> None:
+    """Of lines, bars and much at once, and of a program that ends in the alternate screen."""
+    script = "; ".join([LINES, BAR, MUCH, CRASH])
     shown = []
     for command in (shlex.join(["sh", "-c", script]), under_relay(script)):
         line = PLACES[place].format(command)
         async with terminal(["sh", "-c", line], relay_env(stand_in)) as person:
             before = person.manners()
-            assert await person.ended() == 0
+            code = await person.ended()
             assert person.manners() == before
-            shown.append(person.seen)
+            shown.append((code, person.seen))
     assert shown[1] == shown[0]
+    assert stand_in.events[-1]["payload"]["exit_code"] == 9
 
 
-@pytest.mark.parametrize("place", ["the terminal", "stderr elsewhere"])
+@pytest.mark.parametrize("through", ["", "<&2"], ids=["stdin", "stderr"])
+@pytest.mark.parametrize("place", ["the terminal", "stdout to tee"])
 async def test_a_program_that_makes_its_terminal_raw_writes_as_it_means(
-    stand_in: StandIn, place: str
+    stand_in: StandIn, place: str, through: str
 ) -> None:
+    raw = RAW.format(through)
     shown = []
-    for command in (shlex.join(["sh", "-c", RAW]), under_relay(RAW)):
+    for command in (shlex.join(["sh", "-c", raw]), under_relay(raw)):
         line = PLACES[place].format(command)
         async with terminal(["sh", "-c", line], relay_env(stand_in)) as person:
             await person.ended()

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def opened(fd: int) -> bool:
     return fd > 2
 
 
+def timer(kind: int) -> tuple[float, float]:
+    """What is left, to the nearest thousand seconds, and the interval."""
+    left, interval = signal.getitimer(kind)
+    return round(left, -3), interval
+
+
 umask = os.umask(0)
 state = {
     **{name: int(status[name], 16) & ~OF_PYTHON for name in SIGNALS},
@@ -39,6 +46,7 @@ state = {
     "environment": sorted(entry.decode("utf-8", "replace") for entry in environment if entry),
     "nice": os.nice(0),
     "stdin": os.fstat(0).st_mode if len(sys.argv) < 2 else None,
+    "timers": list(map(timer, (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF))),
 }
 print(json.dumps(state), flush=True)
 sys.exit(3)

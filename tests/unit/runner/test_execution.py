@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from relay.runner.execution import _execute
+from relay.runner.execution import execute_program
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_an_unsearchable_folder_of_path_is_skipped(refused: Path) -> None:
     assert refused.is_dir()
     with pytest.raises(FileNotFoundError):
-        _execute(["no-such-command-here"])
+        execute_program(["no-such-command-here"])
 
 
 def test_a_file_without_execute_permission_is_no_missing_command(refused: Path) -> None:
     (refused / "notes").write_text("no program")
     for program in ("notes", str(refused / "notes"), "/no/such/place"):
         with pytest.raises(PermissionError):
-            _execute([program])
+            execute_program([program])

@@ -54,3 +54,12 @@ def test_a_command_that_ends_meanwhile_ends_the_wait() -> None:
     signals = GroupSignals(lambda: ends[0]())
     ends.append(signals.close)
     assert signals.reached_command(SIGTERM)
+
+
+def test_a_report_before_the_end_is_known_after_it() -> None:
+    signals = leader()
+    signals.report(SIGINT)
+    signals.close()
+    assert [signals.has(SIGINT), signals.has(SIGTERM)] == [True, False]
+    assert signals.reached_command(SIGINT)
+    assert not signals.has(SIGINT)

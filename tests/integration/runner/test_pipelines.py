@@ -1,0 +1,384 @@
+"""`relay run` beside other programs of one terminal: keys, stops and signals are as without it."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+
+from tests.support.commands import RELAY, environment
+from tests.support.patience import PATIENCE, eventually
+from tests.support.programs import program
+from tests.support.stand_in import TOKEN, StandIn
+from tests.support.terminals import HEARS, Person, heard, terminal
+
+PROMPT = b"ready> "
+SCRIPTS = Path(__file__).parents[2] / "support" / "scripts"
+PAGER = shlex.join([sys.executable, str(SCRIPTS / "pager.py")])
+SURROUNDINGS = shlex.join([sys.executable, str(SCRIPTS / "surroundings.py")])
+SIGNALS = shlex.join(HEARS)
+
+Scene = Callable[[Person, str], Awaitable[object]]
+
+
+class Job:
+    """The pipeline that the shell runs, with the command or `relay run` first."""
+
+    def __init__(self, person: Person) -> None:
+        children = psutil.Process(person.process.pid).children()
+        (self.group,) = {os.getpgid(child.pid) for child in children}
+        self.first = psutil.Process(self.group)  # it leads the group
+
+    def first_is_stopped(self) -> bool:
+        return bool(self.first.status() == psutil.STATUS_STOPPED)
+
+    def is_stopped(self) -> bool:
+        """Whether all of it is."""
+        parent = self.first.parent()
+        assert parent is not None
+        return {each.status() for each in parent.children()} == {psutil.STATUS_STOPPED}
+
+
+async def prompted(person: Person, line: str) -> bytes:
+    """What the shell prints for a line, until its next prompt."""
+    person.seen = b""
+    await person.types(line.encode() + b"\r")
+    await person.sees(rb"\n(.|\n)*" + PROMPT)
+    return person.seen.partition(b"\n")[2]
+
+
+async def starts(person: Person, line: str, sign: bytes = b"") -> None:
+    """Type a line, and wait until this is shown after it."""
+    person.seen = b""
+    await person.types(line.encode() + b"\r")
+    await person.sees(rb"\n(.|\n)*" + sign)
+
+
+async def started(person: Person, line: str, sign: bytes) -> Job:
+    await starts(person, line, sign)
+    return Job(person)
+
+
+async def stop_key(person: Person) -> None:
+    await person.types(b"\x1a")
+    await person.sees(rb"Stopped(.|\n)*" + PROMPT)
+
+
+async def a_pager_reads_its_own_keys(person: Person, run: str) -> object:
+    await starts(person, f"{run} seq 3000 | {PAGER}", b"3000 lines")
+    for key in (b"x", b"\x04", b"y"):
+        await person.types(key)
+        await person.sees(b"key " + key)
+    await person.types(b"q")
+    await person.sees(PROMPT)
+    return None
+
+
+async def less_reads_its_own_keys(person: Person, run: str) -> object:
+    await starts(person, f"{run} seq 3000 | TERM=xterm {program('less')}", rb"\b20\b")
+    await person.types(b"G")
+    await person.sees(rb"\b3000\b")
+    await person.types(b"q")
+    await person.sees(PROMPT)
+    return None
+
+
+async def it_reads_what_is_typed(person: Person, run: str) -> object:
+    await starts(person, f"{run} cat | cat")
+    await person.types(b"helo\x7flo\r")
+    await person.sees(rb"hello\r\n")
+    await person.types(b"\x04")
+    await person.sees(PROMPT)
+    return await prompted(person, "echo $?")
+
+
+async def ctrl_c_reaches_all_once(person: Person, run: str) -> object:
+    job = await started(person, f"{run} {SIGNALS} | cat", b"ready")
+    await person.types(b"\x03")
+    await person.sees(b"heard SIGINT")
+    job.first.send_signal(signal.SIGUSR1)  # what is forwarded comes in order
+    await person.sees(PROMPT)
+    return heard(person.seen)
+
+
+async def ctrl_c_ends_it(person: Person, run: str) -> object:
+    await starts(person, f"{run} sh -c 'echo ready >&2; read x' | cat", b"ready\r\n")
+    await person.types(b"\x03")
+    await person.sees(PROMPT)
+    return await prompted(person, "echo ${PIPESTATUS[0]}")
+
+
+async def ctrl_z_stops_all_and_fg_continues_all(person: Person, run: str) -> object:
+    job = await started(person, f"{run} {SIGNALS} | tee /dev/null", b"ready")
+    shown = []
+    for _ in range(2):
+        await stop_key(person)
+        assert job.is_stopped()
+        shown.append(b"Stopped (" in await prompted(person, "jobs -l"))
+        await starts(person, "fg", b"heard SIGCONT")
+    job.first.send_signal(signal.SIGUSR1)
+    await person.sees(PROMPT)
+    return shown, heard(person.seen)
+
+
+async def bg_continues_it_and_its_keys_are_the_shells(person: Person, run: str) -> object:
+    job = await started(person, f"{run} {SIGNALS} | cat", b"ready")
+    await stop_key(person)
+    await prompted(person, "bg")
+    await person.sees(b"heard SIGCONT")
+    assert b"shell\r\n" in await prompted(person, "echo sh''ell")
+    assert not job.is_stopped()
+    await starts(person, "fg", b"cat\r\n")
+    job.first.send_signal(signal.SIGUSR1)
+    await person.sees(b"heard SIGUSR1")
+    await person.sees(PROMPT)
+    return heard(person.seen)
+
+
+async def reading_in_the_background_stops_it(person: Person, run: str) -> object:
+    await prompted(person, f"{run} cat | cat &")
+    await eventually(Job(person).is_stopped)
+    listed = await prompted(person, "jobs -l")
+    await starts(person, "fg", b"cat\r\n")
+    await person.types(b"typed\r")
+    await person.sees(rb"typed\r\ntyped\r\n")
+    await person.types(b"\x04")
+    await person.sees(PROMPT)
+    return b"Stopped (tty input)" in listed
+
+
+async def writing_in_the_background_stops_it(person: Person, run: str) -> object:
+    await prompted(person, "stty tostop")
+    await prompted(person, f"{run} sh -c 'echo written >&2' | cat &")
+    await eventually(Job(person).is_stopped)
+    listed = await prompted(person, "jobs -l; stty -tostop")
+    await starts(person, "fg", b"written\r\n")
+    await person.sees(PROMPT)
+    return b"Stopped (tty output)" in listed
+
+
+async def a_command_that_ignores_ctrl_z_goes_on(person: Person, run: str) -> object:
+    script = 'trap "" TSTP; echo ready >&2; read x; echo read $x >&2; exit 3'
+    job = await started(person, f"{run} sh -c {shlex.quote(script)} | cat", b"ready\r\n")
+    await person.types(b"\x1aword\r")
+    await person.sees(b"read word")
+    await person.sees(rb"Stopped(.|\n)*" + PROMPT)  # `cat`, which is left
+    gone = not job.first.is_running()
+    await starts(person, "fg", b"cat\r\n")
+    await person.sees(PROMPT)
+    return gone, await prompted(person, "echo ${PIPESTATUS[0]}")
+
+
+async def stopped_alone_it_stops_and_continues(person: Person, run: str) -> object:
+    job = await started(person, f"{run} {SIGNALS} | cat", b"ready")
+    job.first.send_signal(signal.SIGTSTP)
+    await eventually(job.first_is_stopped)
+    job.first.send_signal(signal.SIGCONT)
+    await person.sees(b"heard SIGCONT")
+    job.first.send_signal(signal.SIGUSR1)
+    await person.sees(b"heard SIGUSR1")
+    return heard(person.seen)
+
+
+async def a_signal_to_it_alone_arrives_once(person: Person, run: str) -> object:
+    job = await started(person, f"{run} {SIGNALS} | cat", b"ready")
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        job.first.send_signal(number)
+        await person.sees(b"heard " + number.name.encode())
+    job.first.send_signal(signal.SIGUSR1)
+    await person.sees(PROMPT)
+    return heard(person.seen)
+
+
+async def a_hang_up_of_the_job_arrives_once(person: Person, run: str) -> object:
+    job = await started(person, f"{run} {SIGNALS} | (trap '' HUP; cat)", b"ready")
+    os.killpg(job.group, signal.SIGHUP)
+    await person.sees(b"heard SIGHUP")
+    job.first.send_signal(signal.SIGUSR1)
+    await person.sees(PROMPT)
+    return heard(person.seen)
+
+
+async def attributes_set_through_stderr_are_the_terminals(person: Person, run: str) -> object:
+    script = "stty -echo <&2; echo hidden >&2; read x; stty echo <&2"
+    await starts(person, f"{run} sh -c {shlex.quote(script)} | cat", b"hidden\r\n")
+    echoes = person.manners()
+    await person.types(b"secret\r")
+    await person.sees(PROMPT)
+    return echoes, person.manners(), b"secret" in person.seen
+
+
+async def it_gets_the_window_size(person: Person, run: str) -> object:
+    job = await started(person, f"{run} {SURROUNDINGS} again | cat", b"; no terminal; 24x80 .*\n")
+    person.resizes(44, 111)
+    await person.sees(b"; no terminal; 44x111 .*\n")
+    last = person.seen.splitlines()[-1]
+    os.killpg(job.group, signal.SIGKILL)
+    await person.sees(PROMPT)
+    return last
+
+
+SCENES = [
+    a_pager_reads_its_own_keys,
+    less_reads_its_own_keys,
+    it_reads_what_is_typed,
+    ctrl_c_reaches_all_once,
+    ctrl_c_ends_it,
+    ctrl_z_stops_all_and_fg_continues_all,
+    bg_continues_it_and_its_keys_are_the_shells,
+    reading_in_the_background_stops_it,
+    writing_in_the_background_stops_it,
+    a_command_that_ignores_ctrl_z_goes_on,
+    stopped_alone_it_stops_and_continues,
+    a_signal_to_it_alone_arrives_once,
+    a_hang_up_of_the_job_arrives_once,
+    attributes_set_through_stderr_are_the_terminals,
+    it_gets_the_window_size,
+]
+
+
+def relay_run(*options: str) -> str:
+    return shlex.join([*RELAY, "run", *options, "--"])
+
+
+def relay_env(stand_in: StandIn) -> dict[str, str]:
+    return environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN, PS1=PROMPT.decode(), TERM="dumb")
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+async def test_a_pipeline_is_as_without_relay(stand_in: StandIn, scene: Scene) -> None:
+    shell = [program("bash"), "--norc", "--noediting", "-i"]
+    found = []
+    for run in ("", relay_run("--wait", "3600")):
+        async with terminal(shell, relay_env(stand_in)) as person:
+            await person.sees(PROMPT)
+            found.append(await scene(person, run))
+    assert found[1] == found[0]
+
+
+async def test_a_stopped_task_goes_on_when_it_continues(stand_in: StandIn) -> None:
+    shell = [program("bash"), "--norc", "--noediting", "-i"]
+    async with terminal(shell, relay_env(stand_in)) as person:
+        await person.sees(PROMPT)
+        await starts(person, f"{relay_run('--wait', '3600')} cat | tee /dev/null")
+        await person.types(b"before\r")
+        await person.sees(rb"before\r\nbefore\r\n")
+        await stop_key(person)
+        await starts(person, "fg", b"tee /dev/null\r\n")
+        await person.types(b"after\r\x04")
+        await person.sees(PROMPT)
+    assert stand_in.said() == ["before", "after"]
+    assert stand_in.events[-1]["event_type"] == "task_succeeded"
+
+
+# The runner comes to its SIGINT only when the command has ended of its own.
+LATE_SIGNALS = """
+import signal, sys, time
+from relay.cli import main, run
+on_signal = run._on_signal
+def late(watched, recorder, number, sent):
+    while number == signal.SIGINT and not watched.has_ended:
+        time.sleep(0.01)
+    on_signal(watched, recorder, number, sent)
+run._on_signal = late
+main.main()
+"""
+
+
+async def test_ctrl_c_that_ended_the_command_does_not_end_the_wait_for_relay(
+    stand_in: StandIn,
+) -> None:
+    stand_in.open.clear()
+    relay = shlex.join([sys.executable, "-c", LATE_SIGNALS, "run", "--wait", "3600", "--"])
+    shell = [program("bash"), "--norc", "--noediting", "-i"]
+    async with terminal(shell, relay_env(stand_in)) as person:
+        await person.sees(PROMPT)
+        job = await started(person, f"{relay} sh -c 'echo ready >&2; read x' | cat", b"ready\r\n")
+        (leader,) = job.first.children()
+        await person.types(b"\x03")
+        await eventually(lambda: not leader.is_running())
+        stand_in.open.set()
+        await person.sees(PROMPT)
+    assert stand_in.events[-1]["payload"]["exit_code"] == 130
+
+
+STREAMS = {
+    "stdout to cat": "{} | cat",
+    "both to cat": "{} 2>&1 | cat",
+    "stdin from a pipe": "sleep 0.3 | {}",
+    "stdin from a file": "{} </dev/null",
+    "stdin from a file, stdout to cat": "{} </dev/null | cat",
+    "in the background": "{} </dev/null | cat & wait",
+    "nothing is the terminal": "{} </dev/null 2>&1 | cat",
+    "the terminal": "{}",
+}
+
+
+@pytest.mark.parametrize("streams", STREAMS)
+async def test_the_command_finds_the_terminal_that_is_there(
+    stand_in: StandIn, streams: str
+) -> None:
+    """Which streams are terminals, their sizes and attributes, and whether keys are for it."""
+    found = []
+    for run in ("", relay_run("--wait", "3600")):
+        line = STREAMS[streams].format(f"{run} {SURROUNDINGS}")
+        async with terminal(["bash", "-c", line], relay_env(stand_in)) as person:
+            assert await person.ended() == 0
+            found.append(person.seen)
+    assert found[1] == found[0]
+
+
+async def test_the_reader_of_stdout_sees_its_end_while_relay_is_waited_for(
+    stand_in: StandIn,
+) -> None:
+    stand_in.open.clear()
+    with trio.fail_after(PATIENCE):
+        process = await trio.lowlevel.open_process(
+            [*RELAY, "run", "--wait", "3600", "--", "echo", "all"],
+            env=relay_env(stand_in),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        async with process.stdout:
+            assert b"".join([block async for block in process.stdout]) == b"all\n"
+        assert process.poll() is None
+        stand_in.open.set()
+        assert await process.wait() == 0
+
+
+async def test_the_writer_of_stdin_sees_when_the_command_reads_no_more(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    script = f"exec <&-; until test -e {mark}; do sleep 0.05; done; echo seen"
+    line = f"(yes; touch {mark}) | {relay_run('--wait', '3600')} sh -c {shlex.quote(script)}"
+    async with terminal(["bash", "-c", line], relay_env(stand_in)) as person:
+        await person.sees(rb"seen\r\n")
+        assert await person.ended() == 0
+
+
+# Ends when nothing reads its stdout, without a write of its own.
+WATCHES_STDOUT = """
+import select, sys
+poll = select.poll()
+poll.register(1, 0)
+print("ready", flush=True)
+poll.poll()
+sys.exit(7)
+"""
+
+
+async def test_the_command_sees_when_its_output_has_no_reader(stand_in: StandIn) -> None:
+    command = shlex.join([sys.executable, "-c", WATCHES_STDOUT])
+    line = f"{relay_run('--wait', '3600')} {command} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    async with terminal(["bash", "-c", line], relay_env(stand_in)) as person:
+        await person.ended()
+        assert person.seen == b"ready\r\n7\r\n"
