@@ -89,6 +89,7 @@ class LineSplitter:
                 start = text.rfind("\n", at, moved) + 1
                 if start:
                     lines.append(text[at : start - 1])
+                    self._screen.scroll(lines[-1].count("\n") + 1)
                     at = start
                 if moved == len(text):
                     self._rest = text[at:]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from relay.runner.sequences import visible_text
 
 MAX_MESSAGE = 200  # characters
+FULL_SECONDS = 5.0  # until a full bar counts although its line has no end
 LINES_SEARCHED = 50  # of a chunk, from its end: only the newest progress counts
 
 _PERCENT = re.compile(r"(?<![\w.,%/+-])(\d{1,3}(?:[.,]\d{1,3})?)\s?%")
@@ -44,17 +45,49 @@ class Progress(NamedTuple):
     message: str
 
 
+class LatestProgress:
+    """What of one stream's progress is sent: a full bar only when nothing writes over it.
+
+    Where bars are nested, an inner one ends in the place of the outer one, which is drawn again
+    after it.
+    """
+
+    def __init__(self) -> None:
+        self._full: Progress | None = None  # waits
+        self._since = 0.0
+
+    def take(self, found: Progress | None, unfinished: bool, now: float) -> Progress | None:
+        """Take what was read at `now` (monotonic seconds), and return what is to be sent.
+
+        `unfinished`: lines may still be written over. Call it with None when nothing was read.
+        """
+        if found is not None:
+            if found.fraction < 1 or not unfinished:
+                self._full = None
+                return found
+            if self._full is None:
+                self._since = now
+            self._full = found
+        if self._full is None or (unfinished and now - self._since < FULL_SECONDS):
+            return None
+        full, self._full = self._full, None
+        return full
+
+
 def progress_of_bars(text: str) -> Progress | None:
     """Read lines that are written over: nearly every number there is progress.
 
-    Of several bars the uppermost counts: those below it are its parts, or beside it.
+    Of several bars the uppermost that is not full counts: those below it are its parts, or beside
+    it. A full one stays where it ended, and others go on below it.
     """
+    full = None
     for row in text.split("\n"):
         line = visible_text(row)
         found = _read(line, _PERCENT, _FRACTION)
-        if found is not None:
+        if found is not None and found.fraction < 1:
             return found
-    return None
+        full = full or found
+    return full
 
 
 def progress_of_lines(text: str) -> Progress | None:

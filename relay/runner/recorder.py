@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.client.credentials import Credentials
 from relay.runner.lines import QUIET_SECONDS, LineSplitter
-from relay.runner.progress import progress_of_bars, progress_of_lines
+from relay.runner.progress import LatestProgress, Progress, progress_of_bars, progress_of_lines
 from relay.runner.redaction import Mask
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Recorder:
         self._mask = mask
         self._on_note = on_note
         self._lines: dict[str, LineSplitter] = {}
+        self._progress: dict[str, LatestProgress] = {}
         self._blocks: deque[tuple[str, bytes]] = deque()
         self._size = 0
         self._dropped = 0
@@ -120,6 +121,7 @@ class Recorder:
         lines = self._lines.get(stream)
         if lines is None:
             lines = self._lines[stream] = LineSplitter(self._mask)
+            self._progress[stream] = LatestProgress()
         self._publish(client, stream, *lines.feed(block, time.monotonic()))
 
     def _publish(self, client: "Client", stream: str, text: str | None, bars: str | None) -> None:
@@ -128,8 +130,13 @@ class Recorder:
         of_lines = None if text is None else progress_of_lines(text)
         # Lines below bars that are finished are newer than the bars.
         found = of_bars or of_lines if self._lines[stream].unfinished else of_lines or of_bars
-        if found is not None:
-            payload = {"progress": found.fraction, "message": found.message}
+        self._publish_progress(client, stream, found)
+
+    def _publish_progress(self, client: "Client", stream: str, found: Progress | None) -> None:
+        unfinished = self._lines[stream].unfinished
+        progress = self._progress[stream].take(found, unfinished, time.monotonic())
+        if progress is not None:
+            payload = {"progress": progress.fraction, "message": progress.message}
             client.publish("task_progress", payload, self._task_id)
 
     def _log(self, client: "Client", stream: str, text: str | None) -> None:
@@ -151,3 +158,4 @@ class Recorder:
         now = time.monotonic()
         for stream, lines in self._lines.items():
             self._log(client, stream, lines.quiet(now))
+            self._publish_progress(client, stream, None)

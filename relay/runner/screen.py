@@ -1,6 +1,7 @@
 """The last lines of a terminal, where a program writes over what it has written."""
 
 import re
+from collections import deque
 from itertools import groupby
 from typing import NamedTuple
 
@@ -34,12 +35,14 @@ class Released(NamedTuple):
 
 
 class _Row:
-    def __init__(self, redrawn: bool = False) -> None:
+    def __init__(self, redrawn: bool = False, bar: str = "") -> None:
         self.characters = ""
         self._styles: list[str] = []  # the sequences that colour each character; none for the rest
         self.redrawn = redrawn
+        self.bar = bar  # which was released here, until something else is written
 
     def write(self, column: int, text: str, style: str) -> None:
+        self.bar = ""
         end = column + len(text)
         if (missing := column - len(self.characters)) >= 0:
             self.characters += " " * missing + text
@@ -50,6 +53,7 @@ class _Row:
             self._styles[column:end] = [style] * len(text)
 
     def erase(self, start: int, end: int) -> None:
+        self.bar = ""
         if end >= len(self.characters):
             self.characters = self.characters[:start]
             del self._styles[start:]
@@ -81,6 +85,7 @@ class Screen:
 
     def __init__(self) -> None:
         self._height = 1  # of the lines that have been written over since `bars`
+        self._above: deque[str] = deque(maxlen=MAX_ROWS)  # released lines: bars, and "" for others
         self._start()
 
     def _start(self) -> None:
@@ -133,12 +138,16 @@ class Screen:
 
         They are those that the cursor has reached together: one, if it does not move up.
         """
-        rows = [row.text() for row in self._rows if row.redrawn]
+        rows = [row.text() or row.bar for row in self._rows if row.redrawn]
         texts = [line.text for line in released if line.redrawn] + [row for row in rows if row]
         if not texts:
             return None
         height, self._height = self._height, self._reach + 1
         return "\n".join(texts[-height:])
+
+    def scroll(self, number: int) -> None:
+        """So many lines were written past this screen: the cursor was not moved in them."""
+        self._above.extend([""] * min(number, MAX_ROWS))
 
     def settle(self) -> list[Released]:
         """Release all lines. The last one may be unfinished, and is released if it has text."""
@@ -224,7 +233,9 @@ class Screen:
     def _up(self, number: int) -> None:
         missing = min(number - self._row, MAX_ROWS - len(self._rows))
         if missing > 0:  # lines that have been released already: only what is written now counts
-            self._rows[:0] = [_Row(redrawn=True) for _ in range(missing)]
+            known = [self._above.pop() for _ in range(min(missing, len(self._above)))]
+            bars = [*[""] * (missing - len(known)), *reversed(known)]
+            self._rows[:0] = [_Row(redrawn=True, bar=bar) for bar in bars]
             self._row += missing
         self._row = max(0, self._row - number)
         self._reach = max(self._reach, len(self._rows) - 1 - self._row)
@@ -245,6 +256,7 @@ class Screen:
 
     def _release(self, row: _Row) -> None:
         text = row.text()
+        self._above.append((text or row.bar) if row.redrawn else "")
         if text or not row.redrawn:
             self._released.append(Released(text, row.redrawn))
 

@@ -2,7 +2,13 @@
 
 import pytest
 
-from relay.runner.progress import progress_of_bars, progress_of_lines
+from relay.runner.progress import (
+    FULL_SECONDS,
+    LatestProgress,
+    Progress,
+    progress_of_bars,
+    progress_of_lines,
+)
 
 BARS = {
     # tqdm, Hugging Face
@@ -136,4 +142,35 @@ def test_progress_is_read_from_lines(line: str, fraction: float | None) -> None:
 def test_of_several_bars_the_uppermost_counts_and_of_lines_the_newest() -> None:
     bars = "epochs:  33%|███   | 1/3\nbatches:  90%|█████ | 9/10"
     assert fraction_of(progress_of_bars(bars)) == 0.33
+    assert fraction_of(progress_of_bars(f"batches: 100%|███| 10/10\n{bars}")) == 0.33
+    assert fraction_of(progress_of_bars("a: 100%|███| 10/10\nb: 100%|███| 5/5")) == 1.0
     assert fraction_of(progress_of_lines("[1/10] a\n[2/10] b\nc")) == 0.2
+
+
+HALF, FULL = Progress(0.5, "half"), Progress(1.0, "full")
+# What is read, whether lines may still be written over, the time in seconds; and what is sent.
+Step = tuple[Progress | None, bool, float, Progress | None]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([(HALF, True, 0, HALF), (FULL, False, 1, FULL)], id="a line that ends"),
+        pytest.param([(FULL, True, 0, None), (HALF, True, 1, HALF)], id="written over"),
+        pytest.param([(FULL, True, 0, None), (None, False, 1, FULL)], id="its end comes later"),
+        pytest.param(
+            [
+                (FULL, True, 0, None),
+                (FULL, True, 1, None),
+                (None, True, FULL_SECONDS - 0.1, None),
+                (None, True, FULL_SECONDS, FULL),
+                (None, True, 2 * FULL_SECONDS, None),
+            ],
+            id="it has no end",
+        ),
+    ],
+)
+def test_a_full_bar_counts_when_nothing_writes_over_it(steps: list[Step]) -> None:
+    latest = LatestProgress()
+    for found, unfinished, now, sent in steps:
+        assert latest.take(found, unfinished, now) == sent

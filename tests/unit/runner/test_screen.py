@@ -2,6 +2,9 @@
 
 import io
 import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +15,7 @@ from tqdm import tqdm
 
 from relay.runner.alternate_screen import LAST_LINES
 from relay.runner.lines import QUIET_SECONDS, REDRAW_SECONDS, LineSplitter
-from relay.runner.progress import progress_of_bars
+from relay.runner.progress import LatestProgress, progress_of_bars
 from relay.runner.redaction import Mask
 from relay.runner.screen import Screen
 from relay.runner.superseded import without_superseded
@@ -23,11 +26,18 @@ NO_SECRETS = Mask(())
 def read(blocks: list[bytes]) -> tuple[list[str], list[float]]:
     """The lines and the progress that are sent."""
     lines, sent, fractions = LineSplitter(NO_SECRETS), [], []
-    for text, bars in [*(lines.feed(block, 0.0) for block in blocks), lines.end()]:
+    latest = LatestProgress()
+    reads: list[Callable[[], tuple[str | None, str | None]]] = [
+        *(partial(lines.feed, block, 0.0) for block in blocks),
+        lines.end,
+    ]
+    for read_next in reads:
+        text, bars = read_next()
         if text is not None:
             sent += text.split("\n")
-        if bars is not None and (found := progress_of_bars(bars)) is not None:
-            fractions.append(found.fraction)
+        found = None if bars is None else progress_of_bars(bars)
+        if (progress := latest.take(found, lines.unfinished, 0.0)) is not None:
+            fractions.append(progress.fraction)
     return sent, fractions
 
 
@@ -76,6 +86,36 @@ def test_nested_bars_are_a_few_lines(size: int) -> None:
         *["batches: 100%"] * 3,
         "epochs: 100%",
     ]
+    assert fractions[-1] == 1.0
+
+
+class Writes(io.StringIO):
+    """Keeps what was written at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks: list[bytes] = []
+
+    def write(self, text: str) -> int:
+        self.blocks.append(text.encode())
+        return len(text)
+
+
+@pytest.mark.parametrize("joined", [1, 2, 3, 10, 1_000])
+@pytest.mark.parametrize(
+    "inner", [{"position": 1}, {"leave": False}, {"position": 1, "leave": False}, {}], ids=str
+)
+def test_of_nested_bars_the_outermost_counts(inner: dict[str, Any], joined: int) -> None:
+    output = Writes()
+    given = {"file": output, "mininterval": 0, "ncols": 60}
+    for _ in tqdm(range(3), desc="epochs", **given):
+        for _ in tqdm(range(30), desc="batches", **given, **inner):
+            pass
+    blocks = output.blocks
+    read_at_once = [b"".join(blocks[at : at + joined]) for at in range(0, len(blocks), joined)]
+    _, fractions = read(read_at_once)
+    assert fractions == sorted(fractions)
+    assert {*fractions} <= {0.0, 0.33, 0.67, 1.0}
     assert fractions[-1] == 1.0
 
 
