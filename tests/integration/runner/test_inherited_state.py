@@ -21,7 +21,9 @@ SCRIPT = Path(__file__).parents[2] / "support" / "scripts" / "inherited_state.py
 ROOT = Path(__file__).parents[3]
 # Isolated (-I): neither a working folder nor PYTHON… variables change what Python itself does.
 PROBE = [sys.executable, "-I", "-S", str(SCRIPT)]
-START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from relay.cli.main import main; main()"
+PATH = f"import sys; sys.path.insert(0, {str(ROOT)!r})"
+MAIN = "from relay.cli.main import main; main()"
+START = f"{PATH}; {MAIN}"
 # -P: the working folder is not searched, as with the installed command. Python 3.13.0 cannot import
 # `socket` in a deleted one otherwise.
 RELAY_RUN = [sys.executable, "-P", "-c", START, "run", "--wait", "3600", "--"]
@@ -136,30 +138,40 @@ TOO_LITTLE = {
     "5 open files": (hard_limited(resource.RLIMIT_NOFILE, 5), "Too many open files"),
     "12 open files": (hard_limited(resource.RLIMIT_NOFILE, 12), "Too many open files"),
     "26 open files": (hard_limited(resource.RLIMIT_NOFILE, 26), "Too many open files"),
-    "no more processes": (
-        hard_limited(resource.RLIMIT_NPROC, 1),
-        "Resource temporarily unavailable",
-    ),
+    **{
+        f"{number} more processes": (
+            hard_limited(resource.RLIMIT_NPROC, 1 + number),
+            "Resource temporarily unavailable",
+        )
+        for number in range(2)
+    },
 }
+# Other processes may come between the check and the start: here the check counts none.
+LATE = f"{PATH}; from relay.runner import room; room.THREADS = 0; {MAIN}"
 
 
-@pytest.mark.parametrize("limit", TOO_LITTLE)
+@pytest.mark.parametrize(
+    ("limit", "start"),
+    [*((limit, START) for limit in TOO_LITTLE), *((f"{n} more processes", LATE) for n in range(2))],
+    ids=lambda value: {START: "before the start", LATE: "at the start"}.get(value, value),
+)
 async def test_where_limits_leave_too_little_the_command_runs_unpublished(
-    stand_in: StandIn, tmp_path: Path, limit: str
+    stand_in: StandIn, tmp_path: Path, limit: str, start: str
 ) -> None:
     """In the place of `relay run`: it is the process that was started, and has its exit code."""
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
     env.pop("TMPDIR", None)  # the loader removes it where the real user is another one
     change, reason = TOO_LITTLE[limit]
-    user = unprivileged() if limit == "no more processes" else []
+    user = unprivileged() if "processes" in limit else []
+    relay_run = [*user, sys.executable, "-P", "-c", start, "run", "--wait", "3600", "--"]
     bare = await run([*user, *PROBE], env, change, cwd=tmp_path)
-    alone = await run([*user, *RELAY_RUN, *PROBE], env, change, cwd=tmp_path)
+    alone = await run([*relay_run, *PROBE], env, change, cwd=tmp_path)
     assert (bare.returncode, alone.returncode) == (3, 3), alone.stderr
     assert json.loads(alone.stdout) == json.loads(bare.stdout)
     assert alone.stderr.decode() == (
         f"relay: this run is not published: {reason}; too few files or processes are allowed\n"
     )
-    missing = await run([*user, *RELAY_RUN, "no-such-command"], env, change, cwd=tmp_path)
+    missing = await run([*relay_run, "no-such-command"], env, change, cwd=tmp_path)
     assert missing.returncode == 127
     assert missing.stderr.endswith(b"relay: no-such-command: command not found\n")
     assert stand_in.events == []
