@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 
-from relay.runner.copying import OnOutput, copy_keys, copy_output
+from relay.runner.copying import OnOutput, copy_keys, copy_output, wait_for_copy
 from relay.runner.group_job import GroupJob
 from relay.runner.leader_protocol import ReportKind
 from relay.runner.output_terminal import OutputTerminal
@@ -21,7 +21,7 @@ class WatchedCommand:
         """`on_output` gets each block that was copied, in the threads that copy."""
         self._leader = started.leader
         streams = started.streams
-        self._outputs = streams.outputs
+        self._outputs = {output: threading.Lock() for output in streams.outputs}  # held by copies
         self._end = started.end
         self._blocked = started.blocked
         self._on_output = on_output
@@ -80,6 +80,8 @@ class WatchedCommand:
         while True:
             report = self._leader.next_report()
             if report.kind is ReportKind.STOPPED and self._job.stops_runner:
+                for output, busy in self._outputs.items():
+                    wait_for_copy(output, busy)  # the shell writes to the terminal next
                 report = self._job.stop_runner()
             self._job.report(report)
             if report.kind is ReportKind.ENDED:
@@ -93,13 +95,14 @@ class WatchedCommand:
         ]
         for copy in copies:
             copy.start()
-        if isinstance(self._job, TerminalJob):
-            keys = (self._job.terminal, self._end, self._job.make_raw)
-            threading.Thread(target=copy_keys, args=keys, daemon=True).start()
+        for output in self._outputs:
+            if output.terminal is not None and output.terminal.passes_keys:
+                keys = (output.terminal, self._end, self._job.make_raw)
+                threading.Thread(target=copy_keys, args=keys, daemon=True).start()
         return copies
 
     def _copy_output(self, output: Output) -> None:
-        copy_output(output, self._end, self._on_output)
+        copy_output(output, self._end, self._on_output, self._outputs[output])
         if output.terminal is None:
             os.close(output.source)  # the command gets a SIGPIPE where it would without us
         elif isinstance(output.terminal, OutputTerminal):

@@ -3,11 +3,14 @@
 import os
 import select
 import stat
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from relay.runner.output_terminal import OutputTerminal
 from relay.runner.selectable_event import SelectableEvent
-from relay.runner.streams import BLOCK_SIZE, STDIN, Output
+from relay.runner.streams import BLOCK_SIZE, Output
 from relay.runner.terminal import Terminal
 
 LINGER_SECONDS = 0.2  # of silence after the command's end, if other processes hold its output
@@ -18,8 +21,10 @@ KEYS_SIZE = 4_096  # bytes read at once from the keyboard
 OnOutput = Callable[[str, bytes], None]  # called with "stdout" or "stderr", and a block
 
 
-def copy_output(output: Output, end: SelectableEvent, on_output: OnOutput) -> None:
-    """Copy each block at once, then hand it to `on_output`.
+def copy_output(
+    output: Output, end: SelectableEvent, on_output: OnOutput, busy: threading.Lock
+) -> None:
+    """Copy each block at once, then hand it to `on_output`. `busy` is held while one is copied.
 
     Returns when nothing writes to the source any longer, when nothing reads from the target, or
     after LINGER_SECONDS of silence once the command has ended.
@@ -31,11 +36,14 @@ def copy_output(output: Output, end: SelectableEvent, on_output: OnOutput) -> No
             if held and not select.select([output.source], [], [], CR_SECONDS)[0]:
                 _write(output.target, held)
                 held = b""
-            block = _read_block(output, end, poll)
-            if not block:
+            if not _wait_for_block(output, end, poll):
                 break
-            shown, held = _undo_processing(output, held + block)
-            _write(output.target, shown)
+            with busy:
+                block = os.read(output.source, BLOCK_SIZE)
+                if not block:
+                    break
+                shown, held = _undo_processing(output, held + block)
+                _write(output.target, shown)
             on_output(output.name, block)
     except OSError:
         pass  # the other side is closed
@@ -43,6 +51,16 @@ def copy_output(output: Output, end: SelectableEvent, on_output: OnOutput) -> No
         _write(output.target, held)
     if output.terminal is not None:
         output.terminal.follow()  # what the command set after it had written its last
+
+
+def wait_for_copy(output: Output, busy: threading.Lock) -> None:
+    """Wait until all that was written before has been copied; LINGER_SECONDS at most."""
+    deadline = time.monotonic() + LINGER_SECONDS
+    with suppress(OSError):  # the copy has ended
+        while select.select([output.source], [], [], 0)[0] and time.monotonic() < deadline:
+            time.sleep(LINGER_SECONDS / 100)
+    if busy.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        busy.release()
 
 
 def _undo_processing(output: Output, block: bytes) -> tuple[bytes, bytes]:
@@ -56,24 +74,27 @@ def _undo_processing(output: Output, block: bytes) -> tuple[bytes, bytes]:
     return block.removesuffix(b"\r").replace(b"\r\n", b"\n"), held
 
 
-def copy_keys(terminal: Terminal, end: SelectableEvent, make_raw: Callable[[], None]) -> None:
-    """Copy what is typed on stdin to the terminal, until the command has ended.
+def copy_keys(
+    terminal: Terminal | OutputTerminal, end: SelectableEvent, make_raw: Callable[[], None]
+) -> None:
+    """Copy what is typed on the terminal's keyboard to it, until the command has ended.
 
-    Keys are read while stdin is raw only, that is in the foreground. In the background `make_raw`
-    is called every LOOK_INTERVAL: no event shows that the shell has moved a job to the foreground.
+    Keys are read while the keyboard is raw only, that is in the foreground. In the background
+    `make_raw` is called every LOOK_INTERVAL: no event shows that the shell has moved a job to the
+    foreground.
     """
     with suppress(OSError):
         while not end.is_set():
             if not terminal.wait_until_raw(LOOK_INTERVAL):
                 make_raw()
                 continue
-            select.select([STDIN, end.readable, terminal.cooked.readable], [], [])
+            select.select([terminal.keyboard, end.readable, terminal.cooked.readable], [], [])
             if terminal.cooked.is_set():
                 continue
             if end.is_set():
                 return
             try:
-                keys = os.read(STDIN, KEYS_SIZE)
+                keys = os.read(terminal.keyboard, KEYS_SIZE)
             except OSError:  # stopped and continued since `select`: in the background now
                 make_raw()
                 select.select([end.readable], [], [], LOOK_INTERVAL)
@@ -108,14 +129,12 @@ def _poll_of(output: Output, end: SelectableEvent) -> select.poll:
     return poll
 
 
-def _read_block(output: Output, end: SelectableEvent, poll: select.poll) -> bytes:
-    """The next block; empty where nothing more comes, or nothing reads it."""
+def _wait_for_block(output: Output, end: SelectableEvent, poll: select.poll) -> bool:
+    """Wait for the next block; False where nothing more comes, or nothing reads it."""
     while not end.is_set():
         ready = dict(poll.poll())
         if ready.get(output.target, 0) & (select.POLLERR | select.POLLHUP):
-            return b""
+            return False
         if output.source in ready:
-            return os.read(output.source, BLOCK_SIZE)
-    if select.select([output.source], [], [], LINGER_SECONDS)[0]:
-        return os.read(output.source, BLOCK_SIZE)
-    return b""
+            return True
+    return bool(select.select([output.source], [], [], LINGER_SECONDS)[0])

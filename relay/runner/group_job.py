@@ -43,6 +43,8 @@ class GroupJob:
 
         Returns the session leader's answer, as `stop_with_command` does.
         """
+        for terminal in self._terminals:
+            terminal.follow()  # before a stop, programs set back what they have set
         with stop_signals_held():
             answer = stop_with_command(self._leader, self.report)
             if answer.kind is ReportKind.RUNNER_STOPPED:
@@ -53,6 +55,9 @@ class GroupJob:
     def continued(self) -> None:
         """The runner got a SIGCONT. The command is continued by `stop_runner`."""
         self.resize()
+
+    def make_raw(self) -> None:
+        """Only the command makes its terminal raw."""
 
     def resize(self) -> None:
         """Copy the size of the runner's terminal.

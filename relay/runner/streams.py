@@ -28,6 +28,12 @@ class Output(NamedTuple):
     name: str  # "stdout" or "stderr"
     terminal: Terminal | OutputTerminal | None = None  # the source is its runner side
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Those that the runner keeps for it."""
+        terminal = self.terminal
+        return terminal.descriptors if isinstance(terminal, OutputTerminal) else (self.source,)
+
 
 class Streams(NamedTuple):
     """What connects the runner and the command."""
@@ -59,13 +65,19 @@ def open_streams() -> Streams:
     """Open what connects the command. Raises OSError where too few files may be open."""
     if is_terminal(STDIN) and is_terminal(STDOUT):
         return _open_terminal(Terminal(STDOUT, STDIN))
-    stdout = _open_output(STDOUT, "stdout")
+    keys = not is_terminal(STDIN)
+    stdout = _open_output(STDOUT, "stdout", keys)
     # One file for both stays one, so that the order of the output is kept.
-    both = (stdout,) if _same_file(STDOUT, STDERR) else (stdout, _open_output(STDERR, "stderr"))
+    both = (
+        (stdout,)
+        if _same_file(STDOUT, STDERR)
+        else ((stdout, _open_output(STDERR, "stderr", keys)))
+    )
     outputs = tuple(output for output, _ in both)
     command_side = tuple(file for _, file in both)
     files = (STDIN, command_side[0], command_side[-1])
-    return Streams(files, outputs, None, tuple(output.source for output in outputs), command_side)
+    runner_side = tuple(fd for output in outputs for fd in output.descriptors)
+    return Streams(files, outputs, None, runner_side, command_side)
 
 
 def _open_terminal(terminal: Terminal) -> Streams:
@@ -74,7 +86,7 @@ def _open_terminal(terminal: Terminal) -> Streams:
     runner_side = [terminal.runner_side, *terminal.cooked.descriptors]
     stderr = inside
     if not is_terminal(STDERR):
-        output, stderr = _open_output(STDERR, "stderr")
+        output, stderr = _open_output(STDERR, "stderr", False)
         outputs.append(output)
         runner_side.append(output.source)
     command_side = (inside,) if stderr == inside else (inside, stderr)
@@ -82,10 +94,10 @@ def _open_terminal(terminal: Terminal) -> Streams:
     return Streams(files, tuple(outputs), terminal, tuple(runner_side), command_side)
 
 
-def _open_output(fd: int, name: str) -> tuple[Output, int]:
-    """A terminal or a pipe for this output; returns the command's side too."""
+def _open_output(fd: int, name: str, keys: bool) -> tuple[Output, int]:
+    """A terminal, or a pipe, for this output; returns the command's side too."""
     if is_terminal(fd):
-        terminal = OutputTerminal(fd)
+        terminal = OutputTerminal(fd, keys)
         return Output(terminal.runner_side, fd, name, terminal), terminal.command_side
     read, write = _open_pipe()
     return Output(read, fd, name), write

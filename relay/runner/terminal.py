@@ -21,10 +21,12 @@ class Terminal:
     a pipeline.
     """
 
+    passes_keys = True
+
     def __init__(self, outside: int, keyboard: int) -> None:
         """`outside` is the runner's stdout; `keyboard` is its stdin, the same terminal."""
         self._outside = outside
-        self._keyboard = keyboard
+        self.keyboard = keyboard
         self.runner_side, self.command_side = os.openpty()
         self._attributes: list[Any] = termios.tcgetattr(outside)
         termios.tcsetattr(self.command_side, termios.TCSANOW, self._attributes)
@@ -57,14 +59,14 @@ class Terminal:
     def make_raw(self) -> None:
         """Make the keyboard raw, if the runner is in the foreground: else keys are not for it."""
         with self._changing, suppress(termios.error, OSError):
-            if os.tcgetpgrp(self._keyboard) != os.getpgrp():
+            if os.tcgetpgrp(self.keyboard) != os.getpgrp():
                 self._leave_raw()
                 return
             if not self._raw.is_set():
-                self._attributes = termios.tcgetattr(self._keyboard)
+                self._attributes = termios.tcgetattr(self.keyboard)
             raw = _raw_input(self._attributes)
             _copy_output_processing(termios.tcgetattr(self.runner_side), raw)
-            termios.tcsetattr(self._keyboard, termios.TCSADRAIN, raw)
+            termios.tcsetattr(self.keyboard, termios.TCSADRAIN, raw)
             self.cooked.clear()
             self._raw.set()
 
@@ -74,7 +76,7 @@ class Terminal:
             if self._raw.is_set():
                 self._leave_raw()
                 with suppress(termios.error, OSError):
-                    termios.tcsetattr(self._keyboard, termios.TCSADRAIN, self._attributes)
+                    termios.tcsetattr(self.keyboard, termios.TCSADRAIN, self._attributes)
 
     def wait_until_raw(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds; returns whether the keyboard is raw."""
@@ -94,10 +96,10 @@ class Terminal:
             if (
                 self._raw.is_set()
                 and (command[OUTPUT_FLAGS] ^ runner[OUTPUT_FLAGS]) & PROCESSING
-                and os.tcgetpgrp(self._keyboard) == os.getpgrp()
+                and os.tcgetpgrp(self.keyboard) == os.getpgrp()
             ):
                 _copy_output_processing(command, runner)
-                termios.tcsetattr(self._keyboard, termios.TCSADRAIN, runner)
+                termios.tcsetattr(self.keyboard, termios.TCSADRAIN, runner)
             both = command[OUTPUT_FLAGS] & runner[OUTPUT_FLAGS]
             return bool(both & PROCESSING == PROCESSING)
         return False

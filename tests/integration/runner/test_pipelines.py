@@ -89,6 +89,24 @@ async def less_reads_its_own_keys(person: Person, run: str) -> object:
     return None
 
 
+async def less_at_the_end_reads_keys_from_its_stderr(person: Person, run: str) -> object:
+    before = person.manners()
+    await starts(person, f"seq 3000 | TERM=xterm {run} {program('less')}", rb"\b20\b")
+    await person.types(b"G")
+    await person.sees(rb"\b3000\b(.|\n)*END")
+    with trio.fail_after(PATIENCE):
+        while b"Stopped" not in person.seen:  # less heeds it with the next key, if it comes early
+            with trio.move_on_after(1):
+                await stop_key(person)
+    assert b"\r\nicanon\r\n" in await prompted(person, "echo; stty -a | tr ' ' '\\n'; echo")
+    await starts(person, "fg", rb"\b3000\b")
+    await person.types(b"g")
+    await person.sees(rb"\D2\r?\n")
+    await person.types(b"q")
+    await person.sees(PROMPT)
+    return person.manners() == before
+
+
 async def it_reads_what_is_typed(person: Person, run: str) -> object:
     await starts(person, f"{run} cat | cat")
     await person.types(b"helo\x7flo\r")
@@ -227,6 +245,7 @@ async def it_gets_the_window_size(person: Person, run: str) -> object:
 SCENES = [
     a_pager_reads_its_own_keys,
     less_reads_its_own_keys,
+    less_at_the_end_reads_keys_from_its_stderr,
     it_reads_what_is_typed,
     ctrl_c_reaches_all_once,
     ctrl_c_ends_it,
