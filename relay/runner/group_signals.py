@@ -23,6 +23,7 @@ class GroupSignals:
         self._reported: dict[int, float] = {}  # signal: monotonic seconds
         self._answers = 0
         self._closed = False
+        self._closed_at: float | None = None  # monotonic seconds; nothing grows older after it
 
     def report(self, number: int) -> None:
         """The leader got this signal."""
@@ -40,6 +41,7 @@ class GroupSignals:
         """The leader reports nothing more: the command has ended."""
         with self._changed:
             self._closed = True
+            self._closed_at = time.monotonic()
             self._changed.notify_all()
 
     def reached_command(self, number: int) -> bool:
@@ -63,5 +65,5 @@ class GroupSignals:
 
     def has(self, number: int) -> bool:
         """Whether the leader has reported this signal, and the runner has not got its own yet."""
-        age = time.monotonic() - self._reported.get(number, float("-inf"))
-        return age < SAME_SIGNAL_SECONDS
+        now = time.monotonic() if self._closed_at is None else self._closed_at
+        return now - self._reported.get(number, float("-inf")) < SAME_SIGNAL_SECONDS
