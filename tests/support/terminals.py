@@ -31,8 +31,9 @@ os.execvp(sys.argv[2], sys.argv[2:])
 class Person:
     """Reads what a terminal shows, types, and pulls at the window's corner."""
 
-    def __init__(self, process: trio.Process, master: int) -> None:
+    def __init__(self, process: trio.Process, master: int, first_manners: list[Any]) -> None:
         self.process = process
+        self.first_manners = first_manners  # the terminal's, before the command began
         self.seen = b""
         self._master = master
         self._stream = trio.lowlevel.FdStream(os.dup(master))
@@ -88,6 +89,7 @@ async def terminal(
     master, slave = pty.openpty()
     termios.tcsetwinsize(master, size)
     everything = {"stdin": slave, "stdout": slave, "stderr": slave, **given}
+    first_manners = termios.tcgetattr(slave)
     process = await trio.lowlevel.open_process(
         [sys.executable, "-c", LAUNCH, str(slave), *command],
         env=env,
@@ -96,7 +98,7 @@ async def terminal(
         **everything,
     )
     os.close(slave)
-    person = Person(process, master)
+    person = Person(process, master, first_manners)
     try:
         yield person
     finally:

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.support.commands import RELAY, environment
-from tests.support.patience import PATIENCE, eventually
+from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
 from tests.support.programs import program
 from tests.support.stand_in import TOKEN, StandIn
 from tests.support.terminals import HEARS, Person, heard, terminal
@@ -67,6 +67,15 @@ async def started(person: Person, line: str, sign: bytes) -> Job:
 async def stop_key(person: Person) -> None:
     await person.types(b"\x1a")
     await person.sees(rb"Stopped(.|\n)*" + PROMPT)
+
+
+async def listed_as_stopped(person: Person) -> bytes:
+    """What the shell says of the job, once it knows that all of it is stopped."""
+    await eventually(Job(person).is_stopped)
+    with trio.fail_after(PATIENCE):
+        while b"Running" in (listed := await prompted(person, "jobs -l")):  # noqa: ASYNC110
+            await trio.sleep(LOOK_EVERY)
+    return listed
 
 
 async def a_pager_reads_its_own_keys(person: Person, run: str) -> object:
@@ -160,8 +169,7 @@ async def bg_continues_it_and_its_keys_are_the_shells(person: Person, run: str) 
 
 async def reading_in_the_background_stops_it(person: Person, run: str) -> object:
     await prompted(person, f"{run} cat | cat &")
-    await eventually(Job(person).is_stopped)
-    listed = await prompted(person, "jobs -l")
+    listed = await listed_as_stopped(person)
     await starts(person, "fg", b"cat\r\n")
     await person.types(b"typed\r")
     await person.sees(rb"typed\r\ntyped\r\n")
@@ -173,8 +181,8 @@ async def reading_in_the_background_stops_it(person: Person, run: str) -> object
 async def writing_in_the_background_stops_it(person: Person, run: str) -> object:
     await prompted(person, "stty tostop")
     await prompted(person, f"{run} sh -c 'echo written >&2' | cat &")
-    await eventually(Job(person).is_stopped)
-    listed = await prompted(person, "jobs -l; stty -tostop")
+    listed = await listed_as_stopped(person)
+    await prompted(person, "stty -tostop")
     await starts(person, "fg", b"written\r\n")
     await person.sees(PROMPT)
     return b"Stopped (tty output)" in listed

@@ -54,9 +54,8 @@ async def test_the_terminal_shows_the_same_bytes(stand_in: StandIn, place: str) 
     for command in (shlex.join(["sh", "-c", script]), under_relay(script)):
         line = PLACES[place].format(command)
         async with terminal(["sh", "-c", line], relay_env(stand_in)) as person:
-            before = person.manners()
             code = await person.ended()
-            assert person.manners() == before
+            assert person.manners() == person.first_manners
             shown.append((code, person.seen))
     assert shown[1] == shown[0]
     assert stand_in.events[-1]["payload"]["exit_code"] == 9
