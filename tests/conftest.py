@@ -11,25 +11,19 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from hypothesis import HealthCheck, settings
 
 import tests.rewriting  # noqa: F401 - before the modules that it is about
 from relay.db.embedded import running_postgres
 from relay.observability.logs import configure_logs
 from tests.support.databases import Databases
+from tests.support.examples import register_profiles
 from tests.support.patience import PATIENCE
 from tests.support.programs import LACKED
 from tests.support.relay_server import Relay, running_relay
 from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import everything_is_asked_for, untried
 
-# Examples are the same in each run; `make shake` asks for others (--hypothesis-profile=shake).
-# No example has a deadline: a busy machine takes seconds for the simplest one.
-settings.register_profile(
-    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile("shake", settings.get_profile("steady"), derandomize=False)
-settings.load_profile("steady")
+register_profiles()  # before a test module asks how many examples it should try
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.support.examples import examples
 from tests.support.model.machine import Machine
 from tests.support.model.reader import House
 from tests.support.relay_server import relay_in_thread
@@ -68,7 +69,7 @@ def run(database_url: str, retention: int, seeds: Iterable[int], given: settings
 def test_any_sequence_of_operations_keeps_every_promise(database_url: str, retention: int) -> None:
     # of two stories the first is the simplest there is; a failure tells its story unabridged
     given = settings(BASIC, max_examples=2, stateful_step_count=45, phases=[Phase.generate])
-    tally = run(database_url, retention, range(12), given)
+    tally = run(database_url, retention, range(examples(32)), given)
     assert set(tally) >= ALWAYS_MET, f"never met: {ALWAYS_MET - set(tally)}"
 
 

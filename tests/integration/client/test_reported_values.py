@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 import relay as package
 from relay.client import Client, LogHandler, Task
 from relay.client.tqdm import tqdm
+from tests.support.examples import examples
 from tests.support.odd_values import Raises, Text, cyclic, nested, odd_values
 from tests.support.stand_in import TOKEN, StandIn
 
@@ -178,7 +179,7 @@ def test_records_of_any_kind_leave_logging_alone(
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(odd_values(), odd_values())
 def test_no_value_raises_into_the_work(stand_in: StandIn, value: Any, other: Any) -> None:
     with package.task(value, task_id=other, url=stand_in.url, token=TOKEN) as task:

@@ -15,6 +15,7 @@ from wsproto.events import BytesMessage, CloseConnection, Pong, TextMessage
 from relay.server.limits import ConnectionLimits
 from tests.support.client.connection import ClientConnection
 from tests.support.client.protocol import masked
+from tests.support.examples import examples
 from tests.support.server.echo import Echo
 from tests.support.server.mutations import HANDSHAKE, mutated, replaced
 from tests.support.server.stage import Server, Stage, opened, serving
@@ -278,7 +279,7 @@ CONVERSATION = (
 )  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(cuts=st.lists(st.integers(1, len(HANDSHAKE + CONVERSATION) - 1), max_size=12, unique=True))
 async def test_frames_are_the_same_in_any_chunking(cuts: list[int]) -> None:
     said = HANDSHAKE + CONVERSATION

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from relay.errors import Problem
 from relay.server.framing import MAX_LINE_BYTES, ChunkedReader, ContentLengthReader
 from relay.server.heads import parse_head
+from tests.support.examples import examples
 from tests.support.server.echo import Echo
 from tests.support.server.mutations import CHUNKED, HANDSHAKE, POST, mutated
 from tests.support.server.stage import Stage, get, serving
@@ -400,7 +401,7 @@ STREAMS = {
 }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("name", STREAMS)
 async def test_requests_are_the_same_in_any_chunking(name: str, data: st.DataObject) -> None:

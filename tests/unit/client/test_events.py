@@ -16,6 +16,7 @@ from relay.client.drafts import (
     log_drafts,
     new_id,
 )
+from tests.support.examples import examples
 
 LETTERS = st.sampled_from(["a", "é", "😀", "\x00", "\x1b", '"', "\\", "\n", "\r", "\udcff"])
 RUNS = st.tuples(LETTERS, st.sampled_from([1, 100, 20_000, 61_000])).map(
@@ -40,7 +41,7 @@ def test_ids_are_uuids_of_version_7_and_follow_time() -> None:
     assert sorted(one[:13] for one in ids) == [one[:13] for one in ids]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(TEXTS)
 def test_a_log_is_cut_into_pieces_that_fit_and_lose_nothing(text: str) -> None:
     drafts = list(log_drafts(text, "t", {"stream": "stdout"}))
@@ -59,7 +60,7 @@ def test_lines_are_cut_between_lines() -> None:
     assert len(pieces) < 15  # and no smaller than they need to be
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
 def test_joined_logs_read_like_one(texts: list[str]) -> None:
     first, *rest = [draft for text in texts for draft in log_drafts(text, "t")]

@@ -32,6 +32,7 @@ from relay.realtime.hub import Hub
 from relay.realtime.inbox_states import InboxState
 from relay.realtime.resume import Start, locate
 from relay.realtime.stream_connection import Viewer, find_start, run_connection
+from tests.support.examples import examples
 from tests.support.hub_events import EPOCH, a_batch, a_credential, an_event
 
 T = TypeVar("T")
@@ -483,7 +484,7 @@ class Streams(RuleBasedStateMachine):
 TestStreams = Streams.TestCase
 TestStreams.settings = settings(
     deadline=None,
-    max_examples=100,
+    max_examples=examples(100),
     stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

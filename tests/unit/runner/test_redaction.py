@@ -17,6 +17,7 @@ from relay.runner.addresses import secret_spans
 from relay.runner.lines import MAX_LINE, QUIET_SECONDS, LineSplitter
 from relay.runner.redaction import MASK, Mask, secrets_of
 from relay.runner.spellings import MAX_FURTHER, MIN_LENGTH, spellings_of
+from tests.support.examples import examples
 
 
 def test_secret_variables_are_recognised_by_name() -> None:
@@ -179,7 +180,7 @@ secrets = st.text(
 ).filter(lambda text: text == text.strip() and "%" not in text and len(set(text)) > 4)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.data(), secrets, st.sampled_from(sorted(SPELLINGS)))
 def test_a_secret_is_never_sent(data: st.DataObject, secret: str, spelling: str) -> None:
     """Whatever the spelling, and wherever colours, reads and pauses come in between."""
@@ -238,7 +239,7 @@ texts = st.lists(pieces, max_size=30).map("".join)
 breaks = st.sampled_from(["\x1b[m", "\x1b[0;31m", "\x1b[m\x1b[1m", "\x1b[m" * 9, r"\e[1m", " "])
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(st.data(), st.lists(texts, min_size=1, max_size=30))
 def test_what_is_left_out_of_the_search_changes_nothing(
     data: st.DataObject, secrets: list[str]

@@ -19,6 +19,7 @@ from relay.runner.progress import LatestProgress, progress_of_bars
 from relay.runner.redaction import Mask
 from relay.runner.screen import Screen
 from relay.runner.superseded import without_superseded
+from tests.support.examples import examples
 
 NO_SECRETS = Mask(())
 
@@ -202,7 +203,7 @@ def as_a_grid(text: str) -> list[str]:
 WRITTEN = ["a", "bc", "def", " ", "\n", "\n", "\r", "\b", "\x1b[K", "\x1b[2K", "\x1b[G", "\x1b[3G"]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.data(), st.lists(st.sampled_from([*WRITTEN, "\x1b[A", "\x1b[2A"]), max_size=25))
 def test_what_is_shown_is_what_a_terminal_shows(data: st.DataObject, written: list[str]) -> None:
     """The cursor first goes down and up again, so that no line has been sent already."""
