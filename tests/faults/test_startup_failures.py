@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import trio
+from click.testing import CliRunner
 
+from relay.cli.main import main
 from tests.support.client.connection import Lost
 from tests.support.databases import NONSENSE, statement
 from tests.support.ledger import load
@@ -36,9 +38,10 @@ async def refusal(program: Program) -> str:
     return errors[0]
 
 
+SETTING_OF_A_PROCESS = {"RELAY_HEARTBEAT": "never"}
 IMPATIENT = {"relay.db.source.REACHABLE_WITHIN_SECONDS": 1.0}
 SETTINGS = {
-    "RELAY_HEARTBEAT": "never",
+    **SETTING_OF_A_PROCESS,
     "RELAY_QUEUE_EVENTS": "-1",
     "CORS": "everybody",
     "BASE_URL": "ftp://relay",
@@ -84,7 +87,7 @@ async def test_a_failed_start_gives_its_reason_in_one_line(
             nursery.start_soon(start_workers)
             nursery.start_soon(partial(start, "keys", database_url, RELAY_SIGNING_KEYS=""))
             nursery.start_soon(partial(start, "port", RELAY_BIND=taken))
-            for name, value in SETTINGS.items():
+            for name, value in SETTING_OF_A_PROCESS.items():
                 nursery.start_soon(partial(start, name, **{name: value}))
     assert "DATABASE_URL" in said["away"]
     assert "not-for-the-log" not in said["away"]
@@ -93,8 +96,20 @@ async def test_a_failed_start_gives_its_reason_in_one_line(
     assert "RELAY_SIGNING_KEYS" in said["keys"]
     assert re.match(r"Error: worker [12] did not start: .*too many connections", said["workers"])
     assert taken in said["port"]
-    for name in SETTINGS:
+    for name in SETTING_OF_A_PROCESS:
         assert name in said[name]
+
+
+@pytest.mark.parametrize(("name", "value"), SETTINGS.items())
+def test_a_refused_setting_is_named_in_one_line(tmp_path: Path, name: str, value: str) -> None:
+    """By the same command in this process: it ends before it starts anything."""
+    given = {"RELAY_DATA_DIR": str(tmp_path / "data"), name: value}
+    ended = CliRunner().invoke(main, ["serve"], env=given)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    (error,) = ended.stderr.splitlines()
+    assert error.startswith("Error: ")
+    assert name in error
+    assert not (tmp_path / "data").exists()
 
 
 async def test_a_data_folder_that_another_relay_holds(program: Program, tmp_path: Path) -> None:

