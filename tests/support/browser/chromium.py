@@ -22,6 +22,16 @@ from tests.support.start import deaf_children
 
 T = TypeVar("T")
 
+# Chromium takes the last list alone, so this one begins with Playwright's.
+DISABLED_FEATURES = (
+    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"),
+    *("HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter"),
+    *("PaintHolding", "ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect"),
+    *("OptimizationHints", "NetworkTimeServiceQuerying", "AimEnabled", "PreconnectToSearch"),
+    # a process that is started for each tab in case another one follows: a third of the CPU
+    "SpareRendererForSitePerProcess",
+)
+
 
 class Tab:
     """One page."""
@@ -121,7 +131,11 @@ def running_chromium(*arguments: str) -> Iterator[Chromium]:
                 executable_path=path,
                 timeout=PATIENCE * 1000,
                 # CI runs as root, and loads nothing but its own pages
-                args=["--no-sandbox", *arguments],
+                args=[
+                    "--no-sandbox",
+                    f"--disable-features={','.join(DISABLED_FEATURES)}",
+                    *arguments,
+                ],
                 handle_sigint=False,
                 handle_sigterm=False,
                 handle_sighup=False,
