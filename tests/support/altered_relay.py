@@ -26,7 +26,8 @@ def run() -> None:
     if sys.argv[1] == "serve":
         from relay.cli import serve
 
-        vars(serve)["WORKER"] = (sys.executable, "-m", "tests.support.altered_relay")
+        assert "WORKER_COMMAND" in vars(serve)
+        vars(serve)["WORKER_COMMAND"] = (sys.executable, "-m", "tests.support.altered_relay")
     for name, value in json.loads(os.environ[ALTERED]).items():
         module, _, constant = name.rpartition(".")
         found = importlib.import_module(module)
