@@ -22,7 +22,7 @@ values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
     lambda: mark
 )
 
-gc.disable()  # for the imports, a fifth of whose time it would take: little of them is garbage
+gc.disable()  # for the imports, as relay/cli/main.py does
 
 import click  # noqa: E402
 import trio  # noqa: E402
@@ -35,6 +35,7 @@ from relay.observability.sentry import configure_reports  # noqa: E402
 from relay.workers.protocol import Report  # noqa: E402
 from relay.workers.worker import Reports, read_worker_config, run_worker  # noqa: E402
 
+gc.freeze()
 gc.enable()
 
 
