@@ -21,6 +21,7 @@ from relay.db.pool import Database, open_database
 from relay.db.source import Source
 from relay.db.stream_heads import HeadLookup
 from relay.ingest.publisher import Publisher
+from relay.projection.projector import Projector
 from relay.rate_limiting import Limits
 from relay.realtime.backplane import Backplane, LocalBackplane
 from relay.realtime.hub import Hub
@@ -46,6 +47,7 @@ class Services:
     hub: Hub
     heads: HeadLookup
     publisher: Publisher
+    projector: Projector
     backplane: Backplane
     remote_reader: RemoteEventReader
     process_metrics: ProcessMetrics
@@ -101,7 +103,8 @@ def build_services(
     backplane: Backplane = (
         PostgresBackplane(database, source.direct, hub) if source.shared else LocalBackplane(hub)
     )
-    publisher = Publisher(database, hub, backplane, settings)
+    projector = Projector(database, max_tasks=settings.tasks_per_user)
+    publisher = Publisher(database, hub, backplane, projector, settings)
     return Services(
         settings=settings,
         base_url=base_url,
@@ -120,6 +123,7 @@ def build_services(
         hub=hub,
         heads=HeadLookup(database),
         publisher=publisher,
+        projector=projector,
         backplane=backplane,
         remote_reader=RemoteEventReader(
             hub, publisher.journal, POLL_INTERVAL if source.shared else POLL_INTERVAL_ALONE
@@ -145,9 +149,11 @@ async def run_services(
         await health.start(critical, services.credentials.run)
         health.start_soon(critical, services.remote_reader.run)
         health.start_soon(critical, services.heads.run)
+        health.start_soon(critical, services.projector.run)
         await health.start(critical, services.backplane.run, partial(_on_notification, services))
         if runs_housekeeping:
             health.start_soon(critical, run_retention, database, settings)
+            health.start_soon(critical, services.projector.keep_up, settings.housekeeping_every)
         health.start_soon(critical, services.process_metrics.run)
         if source.folder is not None:
             health.start_soon(critical, watch_disk, journal, source.folder, settings.min_free_disk)

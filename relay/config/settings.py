@@ -133,6 +133,11 @@ class Settings:
         "RELAY_RETENTION_BYTES", size(1, 2**50), 256 * 2**20, "bytes a user",
         "the same, for large payloads", shown="256 MiB",
     )  # fmt: skip
+    tasks_per_user: int = _setting(
+        "RELAY_TASKS_PER_USER", integer(1, 1_000_000), 10_000, "tasks",
+        "past it those that ended first are forgotten, then those silent longest",
+        shown="10 000",
+    )  # fmt: skip
     idle_user_days: float = _setting(
         "RELAY_IDLE_USER_DAYS", days(0.0001, 36_500), 30.0, "days",
         "after that, users without a live credential are deleted", shown="30",

@@ -12,6 +12,7 @@ from relay.events import Event, NewEvent, Receipt
 from relay.ingest.fair_queue import UserConcurrencyLimit
 from relay.ingest.parse_budget import ParseBudget
 from relay.observability import metrics
+from relay.projection.projector import Projector
 from relay.realtime.backplane import Backplane
 from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import EncodedEvent
@@ -27,16 +28,22 @@ class Publisher:
     """
 
     def __init__(
-        self, database: Database, hub: Hub, backplane: Backplane, settings: Settings
+        self,
+        database: Database,
+        hub: Hub,
+        backplane: Backplane,
+        projector: Projector,
+        settings: Settings,
     ) -> None:
         self._hub = hub
         self._backplane = backplane
+        self._projector = projector
         self.user_limit = UserConcurrencyLimit(settings.database_timeout)
         self.parse_budget = ParseBudget()
         self.journal = Journal(
             database,
             deliver=self._deliver,
-            recheck=hub.recheck,
+            recheck=self._recheck,
             queue_events=settings.queue_events,
             queue_bytes=settings.queue_bytes,
             readers=max(1, settings.database_connections // CONNECTIONS_PER_READER),
@@ -63,6 +70,11 @@ class Publisher:
         ):
             observe_delivery(events[0].received_at)
         self._backplane.announce_head(user_id, events[-1].seq)
+        self._projector.offer(user_id, events)
+
+    def _recheck(self, user_id: UUID, last_seq: int | None) -> None:
+        self._hub.recheck(user_id, last_seq)
+        self._projector.recheck(user_id)
 
 
 @cache  # one counter for each of the five event types

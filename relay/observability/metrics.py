@@ -80,6 +80,23 @@ commit_failures = Counter("relay_journal_commit_failures", "Group commits that f
 journal_full = Counter(
     "relay_journal_full", "Requests refused because too many events were waiting."
 )
+projection_seconds = Histogram(
+    "relay_projection_round_duration_seconds",
+    "Duration of one round that folds events into stored tasks.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+projection_events = Counter("relay_projection_events", "Events folded into stored tasks.")
+projection_pending = _gauge(
+    "relay_projection_pending_events", "Events kept in memory until they are folded.", "livesum"
+)
+projection_read_back = Counter(
+    "relay_projection_read_back",
+    "Events not kept in memory for folding, for lack of space; they are read from the journal.",
+)
+projection_conflicts = Counter(
+    "relay_projection_conflicts",
+    "Folds of one user given up because another process had changed the user's tasks.",
+)
 publish_waits = Counter(
     "relay_publish_waits",
     "Requests that waited for other requests of the same user.",

@@ -26,8 +26,9 @@ MOST_AT_THE_ROOT = 14
 FLOORS = (
     {"client", "config", "errors", "media_types", "schema_types"},
     {"events", "observability", "runner", "server"},
+    {"tasks"},
     {"db", "rate_limiting"},
-    {"auth", "background"},
+    {"auth", "background", "projection"},
     {"realtime"},
     {"ingest"},
     {"services"},

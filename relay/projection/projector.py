@@ -1,0 +1,228 @@
+"""Folds committed events into the stored tasks, a few times a second, for many users at once.
+
+Each process folds what it has committed. A round reads how far the tasks of its users hold, folds
+the events after that, and writes the changed tasks in one statement. What another process has
+stored in between is read from the journal. The statement leaves out users whose tasks have changed
+since the round read them; the next round folds these anew. So no event is folded twice or left
+out, however many processes there are, and whatever they were doing when they ended.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+from uuid import UUID
+
+import structlog
+import trio
+
+from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.projections import (
+    Advance,
+    Projected,
+    select_behind,
+    select_projected,
+    select_tasks,
+    select_unfolded,
+    write_advances,
+)
+from relay.events import Event
+from relay.observability import metrics
+from relay.projection.pending_events import PendingEvents
+from relay.tasks.fold import fold, group_by_task
+from relay.tasks.task import Task
+
+INTERVAL_SECONDS = 0.5  # between the starts of two rounds: two statements that write a second
+WANTED_INTERVAL_SECONDS = 0.25  # the same, while somebody waits
+RETRY_SECONDS = 0.5  # after a round that the database did not answer
+MAX_USERS = 1_000  # in one round
+MAX_READ_EVENTS = 5_000  # that one round reads from the journal
+MAX_READ_BYTES = 8 * 2**20
+MAX_EVENTS_OF_USER = 5_000  # that one round folds of one user
+CHECKPOINT_EVENTS = 200  # folded without a pause for the other tasks of the process
+
+log = structlog.get_logger("relay.projection")
+
+
+class Projector:
+    """Keeps tasks up to date while `run` runs."""
+
+    def __init__(self, database: Database, *, max_tasks: int) -> None:
+        self._database = database
+        self._max_tasks = max_tasks
+        self._pending = PendingEvents()
+        self._behind: dict[UUID, None] = {}  # users with events that are not folded, in turn
+        self._waiting: dict[UUID, list[_Wait]] = {}
+        self._woken = trio.Event()
+        self._wanted = trio.Event()
+        self._round_began = -INTERVAL_SECONDS
+
+    @property
+    def pending_events(self) -> int:
+        """Committed events that are kept in memory until they are folded."""
+        return self._pending.events
+
+    def offer(self, user_id: UUID, events: list[Event]) -> None:
+        """Take a user's events that were just committed here, in seq order."""
+        if not self._pending.add(user_id, events):
+            metrics.projection_read_back.inc(len(events))
+        if user_id not in self._behind:
+            self._behind[user_id] = None
+            self._woken.set()
+
+    def recheck(self, user_id: UUID) -> None:
+        """Look whether the user's tasks are up to date: events may be stored but not offered."""
+        if user_id not in self._behind:
+            self._behind[user_id] = None
+            self._woken.set()
+
+    async def catch_up(self, user_id: UUID, seq: int) -> None:
+        """Wait until the user's tasks hold up to this seq, or the user no longer exists."""
+        wait = _Wait(seq)
+        self._waiting.setdefault(user_id, []).append(wait)
+        self._behind.setdefault(user_id)
+        self._woken.set()
+        self._wanted.set()
+        try:
+            await wait.done.wait()
+        finally:
+            self._end_wait(user_id, wait)
+
+    def _end_wait(self, user_id: UUID, wait: "_Wait") -> None:
+        waits = self._waiting.get(user_id, [])
+        if wait in waits:
+            waits.remove(wait)
+        if not waits:
+            self._waiting.pop(user_id, None)
+
+    async def keep_up(self, interval: float) -> None:
+        """Look every `interval` seconds for events that no process has folded, until cancelled.
+
+        They are those of a process that ended before its round, and of an older version.
+        """
+        while True:
+            try:
+                for user_id in await select_behind(self._database, MAX_USERS):
+                    self.recheck(user_id)
+            except DATABASE_ERRORS as error:
+                log.debug("projection_waits", error=type(error).__name__)
+            await trio.sleep(interval)
+
+    async def run(self) -> None:
+        """Run rounds until cancelled."""
+        while True:
+            await self._wait_for_work()
+            self._round_began = trio.current_time()
+            try:
+                await self._run_round(self._take_turn())
+            except DATABASE_ERRORS as error:
+                log.debug("projection_waits", error=type(error).__name__)
+                await trio.sleep(RETRY_SECONDS)
+
+    async def _wait_for_work(self) -> None:
+        while not self._behind:
+            self._woken = trio.Event()
+            await self._woken.wait()
+        self._wanted = trio.Event()
+        if not self._waiting:
+            with trio.move_on_at(self._round_began + INTERVAL_SECONDS):
+                await self._wanted.wait()
+        await trio.sleep_until(self._round_began + WANTED_INTERVAL_SECONDS)
+
+    def _take_turn(self) -> list[UUID]:
+        """The users of the next round: those that are waited for, then those behind longest."""
+        turn = dict.fromkeys(islice(self._waiting, MAX_USERS))
+        turn.update(dict.fromkeys(islice(self._behind, MAX_USERS - len(turn))))
+        return list(turn)
+
+    async def _run_round(self, user_ids: list[UUID]) -> None:
+        with metrics.projection_seconds.time():
+            projected = await select_projected(self._database, user_ids)
+            unfolded = await self._collect(projected)
+            advances = await self._fold(projected, unfolded)
+            written = (
+                await write_advances(self._database, advances, max_tasks=self._max_tasks)
+                if advances
+                else {}
+            )
+        metrics.projection_conflicts.inc(len(advances) - len(written))
+        metrics.projection_pending.set(self._pending.events)
+        for user_id in user_ids:
+            at = projected.get(user_id)
+            if at is None:
+                self._finish(user_id, None)
+            elif user_id in written:
+                self._finish(user_id, advances[user_id].seq, at.last_seq)
+            elif user_id not in advances:
+                self._finish(user_id, at.seq, at.last_seq)
+
+    async def _collect(self, projected: dict[UUID, Projected]) -> dict[UUID, Sequence[Event]]:
+        """The next events of each user: those kept in memory, or else from the journal."""
+        found: dict[UUID, Sequence[Event]] = {}
+        unread: dict[UUID, int] = {}
+        for user_id, at in projected.items():
+            if events := self._pending.after(user_id, at.seq):
+                found[user_id] = events[:MAX_EVENTS_OF_USER]
+            elif at.last_seq > at.seq:
+                unread[user_id] = at.seq
+        if unread:
+            found |= await select_unfolded(
+                self._database,
+                unread,
+                {user_id: projected[user_id].epoch for user_id in unread},
+                max_events=MAX_READ_EVENTS,
+                max_bytes=MAX_READ_BYTES,
+            )
+        return found
+
+    async def _fold(
+        self, projected: dict[UUID, Projected], unfolded: dict[UUID, Sequence[Event]]
+    ) -> dict[UUID, Advance]:
+        grouped = {user_id: group_by_task(events) for user_id, events in unfolded.items()}
+        keys = [(user_id, task_id) for user_id, tasks in grouped.items() for task_id in tasks]
+        stored = await select_tasks(self._database, keys) if keys else {}
+        advances: dict[UUID, Advance] = {}
+        folded = 0
+        for user_id, events in unfolded.items():
+            advance = Advance(projected[user_id].revision, events[-1].seq)
+            advances[user_id] = advance
+            for task_id, of_task in grouped[user_id].items():
+                _add(advance, stored.get((user_id, task_id)), task_id, of_task)
+                folded += len(of_task)
+                if folded >= CHECKPOINT_EVENTS:
+                    folded = 0
+                    await trio.lowlevel.checkpoint()
+        metrics.projection_events.inc(sum([len(events) for events in unfolded.values()]))
+        return advances
+
+    def _finish(self, user_id: UUID, seq: int | None, last_seq: int = 0) -> None:
+        """Note that the user's tasks hold up to `seq`; None if the user no longer exists."""
+        self._pending.drop(user_id, seq)
+        self._behind.pop(user_id, None)
+        for wait in list(self._waiting.get(user_id, ())):
+            if seq is None or seq >= wait.seq:
+                wait.done.set()
+                self._end_wait(user_id, wait)
+        if seq is not None and (
+            user_id in self._waiting or max(last_seq, self._pending.last_seq(user_id)) > seq
+        ):
+            self._behind[user_id] = None
+
+
+def _add(advance: Advance, stored: Task | None, task_id: str, events: Sequence[Event]) -> None:
+    """Fold one task's events, and add the task to what has to be stored."""
+    was_mark = stored is not None and stored.forgotten
+    task = fold(stored, task_id, events)
+    if task is None:
+        return
+    advance.added += stored is None
+    advance.revived += was_mark and not task.forgotten
+    advance.tasks.append(task)
+
+
+class _Wait:
+    """A caller that waits until tasks hold up to `seq`."""
+
+    __slots__ = ("done", "seq")
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        self.done = trio.Event()

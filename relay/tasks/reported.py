@@ -1,0 +1,192 @@
+"""Reads the well-known keys of a payload. A value of a wrong type counts as absent.
+
+Each key is checked by itself, so that one wrong value leaves the others in place. Other keys are
+passed over without building their values.
+"""
+
+import json
+import math
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+MAX_TEXT = 300  # characters that are kept of a title, and of a message
+MAX_URL = 2_048  # characters; a longer one counts as absent
+MAX_METRICS = 32  # numbers by name of one task
+MAX_METRIC_NAME = 100  # characters; a longer one is passed over
+MIN_LEASE_SECONDS = 10
+MAX_LEASE_SECONDS = 604_800  # one week
+MAX_INTEGER_DIGITS = 400  # more than any finite number has
+MAX_EXACT_INTEGER = 2**53 - 1  # larger ones are not exact in a browser (RFC 8259, section 6)
+
+_IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.ASCII | re.IGNORECASE)
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+Report = TypeVar("Report", "LogReport", "TaskReport")
+
+
+class LogReport(msgspec.Struct, gc=False):
+    """The well-known keys of a `log` event, unchecked."""
+
+    title: Any = UNSET
+    message: Any = UNSET
+
+
+class TaskReport(msgspec.Struct, gc=False):
+    """The well-known keys of a `task_*` event, unchecked."""
+
+    title: Any = UNSET
+    message: Any = UNSET
+    progress: Any = UNSET
+    metrics: Any = UNSET
+    parent_id: Any = UNSET
+    url: Any = UNSET
+    lease_s: Any = UNSET
+    stoppable: Any = UNSET
+    waiting: Any = UNSET
+    exit_code: Any = UNSET
+    duration_s: Any = UNSET
+    canceled: Any = UNSET
+
+
+_log_decoder = msgspec.json.Decoder(LogReport)
+_task_decoder = msgspec.json.Decoder(TaskReport)
+
+
+def read_log(payload: str) -> LogReport:
+    """The well-known keys of a `log` event's payload."""
+    try:
+        return _log_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _read_tolerantly(payload, LogReport)
+
+
+def read_task(payload: str) -> TaskReport:
+    """The well-known keys of a `task_*` event's payload."""
+    try:
+        return _task_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _read_tolerantly(payload, TaskReport)
+
+
+def _read_tolerantly(payload: str, kind: type[Report]) -> Report:
+    """Read a payload that the decoder refuses as a whole, for one number or escape in it."""
+    if not payload.lstrip().startswith("{"):
+        return kind()
+    try:
+        values = json.loads(payload, parse_int=_integer)
+    except (ValueError, RecursionError):
+        return kind()
+    known = kind.__struct_fields__
+    return kind(**{name: value for name, value in values.items() if name in known})
+
+
+def _integer(digits: str) -> float:
+    """An integer of any length. Python refuses to read thousands of digits."""
+    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else math.inf
+
+
+# -- one value each; None means absent
+
+
+def storable(text: str) -> str:
+    """The text with what a database cannot store replaced: U+0000 and lone surrogates."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def read_title(value: Any) -> str | None:
+    """A title, cut at `MAX_TEXT` characters."""
+    return storable(value[:MAX_TEXT]) if isinstance(value, str) else None
+
+
+def read_message(value: Any) -> str | None:
+    """The last line of a message that is not blank, cut at `MAX_TEXT` characters."""
+    if not isinstance(value, str):
+        return None
+    if "\n" not in value and "\r" not in value:
+        return storable(value[:MAX_TEXT]) if value and not value.isspace() else None
+    line = last_line(value)
+    return None if line is None else storable(line[:MAX_TEXT])
+
+
+def last_line(text: str) -> str | None:
+    """The last line that is not blank."""
+    end = len(text.rstrip())
+    if not end:
+        return None
+    start = max(text.rfind("\n", 0, end), text.rfind("\r", 0, end)) + 1
+    return _LINE_END.split(text[start:], maxsplit=1)[0]
+
+
+def read_number(value: Any) -> float | None:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def read_integer(value: Any) -> int | None:
+    """A whole number that every JSON reader reads exactly; `3.0` is one."""
+    number = read_number(value)
+    if number is None or abs(number) > MAX_EXACT_INTEGER or not number.is_integer():
+        return None
+    return int(value)
+
+
+def read_progress(value: Any) -> float | None:
+    """A share from 0 to 1."""
+    number = read_number(value)
+    return number if number is not None and 0 <= number <= 1 else None
+
+
+def read_duration(value: Any) -> float | None:
+    """A number of seconds, at least 0."""
+    number = read_number(value)
+    return number if number is not None and number >= 0 else None
+
+
+def read_lease(value: Any) -> int | None:
+    """A whole number of seconds within the bounds of a lease."""
+    seconds = read_integer(value)
+    if seconds is None or not MIN_LEASE_SECONDS <= seconds <= MAX_LEASE_SECONDS:
+        return None
+    return seconds
+
+
+def read_identifier(value: Any) -> str | None:
+    """A task's id, as in an event's `task_id`."""
+    return value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) else None
+
+
+def read_url(value: Any) -> str | None:
+    """An address with http or https."""
+    if not isinstance(value, str) or len(value) > MAX_URL or not _URL.fullmatch(value):
+        return None
+    return storable(value)
+
+
+def merge_metrics(present: dict[str, float] | None, value: Any) -> dict[str, float] | None:
+    """The metrics with those of a payload; one that is not valid is passed over alone."""
+    if not isinstance(value, dict):
+        return present
+    merged = dict(present or {})
+    for name, given in value.items():
+        number = read_number(given)
+        if number is None or not name or len(name) > MAX_METRIC_NAME:
+            continue
+        name = storable(name)
+        if name in merged or len(merged) < MAX_METRICS:
+            merged[name] = number
+    return merged or None

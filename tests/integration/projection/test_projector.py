@@ -1,0 +1,191 @@
+"""Stored tasks are what the acknowledged events make of them, whichever processes fold them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from random import Random
+from uuid import UUID, uuid4
+
+import pytest
+import trio
+
+from relay.db.journal import Journal
+from relay.db.pool import Database, open_database
+from relay.events import EVENT_TYPES, Event, NewEvent, utc_now
+from relay.projection import projector as projector_module
+from relay.projection.pending_events import PendingEvents
+from relay.projection.projector import Projector
+from tests.support.databases import database_of
+from tests.support.patience import PATIENCE
+from tests.support.projections import project_all, stored_tasks
+from tests.support.task_events import event, folded_one_by_one
+
+PAYLOADS = [
+    *('{"title":"t","progress":0.5}', '{"message":"one\\ntwo"}', '{"exit_code":1}', "{}", "[]"),
+    *('{"waiting":true}', '{"metrics":{"loss":0.5}}', '{"progress":1e400}', '{"title":"\\u0000"}'),
+]
+
+
+class Process:
+    """What one process has of the journal and the projection."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.projector = Projector(database, max_tasks=1_000)
+        self.journal = Journal(
+            database,
+            self.projector.offer,
+            lambda user_id, _seq: self.projector.recheck(user_id),
+            queue_events=10_000,
+            queue_bytes=2**24,
+            readers=2,
+            timeout=PATIENCE,
+        )
+        self.folding = trio.CancelScope()
+
+    async def fold_until_cancelled(self) -> None:
+        with self.folding:
+            await self.projector.run()
+
+
+@asynccontextmanager
+async def process(url: str) -> AsyncIterator[Process]:
+    async with open_database(url, connections=4, timeout=PATIENCE) as database:
+        here = Process(database)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(here.journal.run)
+            nursery.start_soon(here.fold_until_cancelled)
+            yield here
+            nursery.cancel_scope.cancel()
+
+
+async def new_users(database: Database, count: int) -> list[UUID]:
+    users = [uuid4() for _ in range(count)]
+    for user_id in users:
+        await database.execute("INSERT INTO users (user_id, epoch) VALUES ($1, 'e')", user_id)
+    return users
+
+
+def new_event(random: Random, received_at: datetime) -> NewEvent:
+    return NewEvent(
+        str(uuid4()),
+        random.choice(EVENT_TYPES),
+        random.choice(["a", "b", "c", None]),
+        "2026-11-29T10:00:00Z",
+        random.choice(PAYLOADS),
+        received_at,
+    )
+
+
+async def publish(journal: Journal, user_id: UUID, seed: int, requests: int) -> None:
+    random = Random(seed)
+    for _ in range(requests):
+        at = utc_now()
+        events = [new_event(random, at) for _ in range(random.randint(1, 5))]
+        await journal.append(user_id, events)
+
+
+async def stored_events(database: Database, user_id: UUID) -> list[Event]:
+    rows = await database.fetch("SELECT * FROM events WHERE user_id = $1 ORDER BY seq", user_id)
+    return [
+        Event(
+            "e",
+            *(row[name] for name in ("seq", "event_id", "event_type", "task_id", "ts")),
+            row["payload"],
+            row["received_at"],
+        )
+        for row in rows
+    ]
+
+
+async def test_two_processes_that_store_for_the_same_users_fold_each_event_once(
+    database_url: str,
+) -> None:
+    async with process(database_url) as one, process(database_url) as other:
+        users = await new_users(one.database, 5)
+        async with trio.open_nursery() as nursery:
+            for number, user_id in enumerate(users):
+                nursery.start_soon(publish, one.journal, user_id, number, 30)
+                nursery.start_soon(publish, other.journal, user_id, 100 + number, 30)
+        for user_id in users:
+            events = await stored_events(one.database, user_id)
+            with trio.fail_after(PATIENCE):
+                await other.projector.catch_up(user_id, len(events))
+            assert await stored_tasks(one.database, user_id) == folded_one_by_one(events)
+
+
+async def test_what_an_ended_process_did_not_fold_is_folded_by_another(database_url: str) -> None:
+    async with process(database_url) as one, process(database_url) as other:
+        (user_id,) = await new_users(one.database, 1)
+        await publish(one.journal, user_id, 1, 10)
+        one.folding.cancel()
+        await publish(one.journal, user_id, 2, 10)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other.projector.keep_up, 3600)
+            events = await stored_events(one.database, user_id)
+            with trio.fail_after(PATIENCE):
+                await other.projector.catch_up(user_id, len(events))
+            nursery.cancel_scope.cancel()
+        assert await stored_tasks(one.database, user_id) == folded_one_by_one(events)
+
+
+async def test_events_beyond_the_space_in_memory_are_read_from_the_journal(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.projection.pending_events.MAX_EVENTS", 3)
+    monkeypatch.setattr(projector_module, "MAX_READ_EVENTS", 4)
+    async with process(database_url) as one:
+        users = await new_users(one.database, 3)
+        async with trio.open_nursery() as nursery:
+            for number, user_id in enumerate(users):
+                nursery.start_soon(publish, one.journal, user_id, number, 5)
+        for user_id in users:
+            events = await stored_events(one.database, user_id)
+            with trio.fail_after(PATIENCE):
+                await one.projector.catch_up(user_id, len(events))
+            assert await stored_tasks(one.database, user_id) == folded_one_by_one(events)
+
+
+async def test_the_tasks_that_ended_first_are_forgotten_beyond_the_bound(
+    database_url: str,
+) -> None:
+    async with database_of(database_url) as database:
+        (user_id,) = await new_users(database, 1)
+        history = [("a", "task_started"), ("b", "task_started"), ("c", "task_started")]
+        history += [("b", "task_succeeded"), ("a", "task_failed"), ("c", "log")]
+        history += [("d", "task_started"), ("e", "task_started")]
+        await database.execute(
+            """
+            INSERT INTO events
+                (user_id, seq, event_id, event_type, task_id, ts, received_at, payload)
+            SELECT $1, n, n::text, kind, task, '2026-11-29T10:00:00Z',
+                now() + n * interval '1 second', '{}'
+            FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS e (task, kind, n)
+            """,
+            user_id,
+            [task for task, _ in history],
+            [kind for _, kind in history],
+        )
+        await database.execute("UPDATE users SET last_seq = $2 WHERE user_id = $1", user_id, 8)
+        await project_all(database, max_tasks=2)
+        tasks = await stored_tasks(database, user_id)
+        kept = {task_id for task_id, task in tasks.items() if not task.forgotten}
+        assert kept == {"d", "e"}
+        counters = await database.fetchrow("SELECT tasks, marks FROM projections")
+        assert tuple(counters or ()) == (2, 2)
+
+
+def test_pending_events_keep_what_follows_without_a_hole() -> None:
+    pending, user_id = PendingEvents(), uuid4()
+    made = {seq: event(seq, "log", "{}") for seq in range(1, 9)}
+    assert pending.add(user_id, [made[1], made[2]])
+    assert pending.add(user_id, [made[3]])
+    assert [one.seq for one in pending.after(user_id, 1)] == [2, 3]
+    pending.drop(user_id, 2)
+    assert [one.seq for one in pending.after(user_id, 2)] == [3]
+    assert pending.after(user_id, 1) == ()
+    assert pending.add(user_id, [made[7]])  # 4 to 6 were stored by another process
+    assert pending.after(user_id, 3) == ()
+    assert (pending.events, pending.last_seq(user_id)) == (1, 7)
+    pending.drop(user_id)
+    assert (pending.events, pending.bytes) == (0, 0)

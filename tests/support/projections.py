@@ -1,0 +1,31 @@
+"""The stored tasks of users: brought up to date, and read as the fold made them."""
+
+from uuid import UUID
+
+import trio
+
+from relay.db.pool import Database
+from relay.db.projections import select_projected, task_of_row
+from relay.projection.projector import Projector
+from relay.tasks.task import Task
+from tests.support.patience import PATIENCE
+
+MAX_TASKS = 10_000
+
+
+async def project_all(database: Database, *, max_tasks: int = MAX_TASKS) -> None:
+    """Fold every stored event of every user, as the process that keeps house does it."""
+    projector = Projector(database, max_tasks=max_tasks)
+    users = [row["user_id"] for row in await database.fetch("SELECT user_id FROM users")]
+    heads = await select_projected(database, users)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(projector.run)
+        with trio.fail_after(PATIENCE):
+            for user_id, head in heads.items():
+                await projector.catch_up(user_id, head.last_seq)
+        nursery.cancel_scope.cancel()
+
+
+async def stored_tasks(database: Database, user_id: UUID) -> dict[str, Task]:
+    rows = await database.fetch("SELECT * FROM tasks WHERE user_id = $1", user_id)
+    return {row["task_id"]: task_of_row(row) for row in rows}
