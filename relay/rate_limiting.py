@@ -9,7 +9,7 @@ limits are exact under concurrency. Clocks are monotonic.
 import heapq
 import math
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from ipaddress import IPv6Address
 from typing import NamedTuple
 from uuid import UUID
@@ -126,6 +126,16 @@ class Limits:
         """Charge a stream's handshake to its user. Raises OverLimit."""
         rate, what = self._settings.rate_handshakes, "new streams of this user"
         return self._take(Charge("handshakes_user", user_id, rate, 1, what))
+
+    def beat(self, user_id: UUID, task_ids: Iterable[str]) -> Quota | None:
+        """Charge a beat to each of a user's tasks. Raises OverLimit."""
+        rate = self._settings.rate_waits
+        return self._take(
+            *(
+                Charge("waits", (user_id, task_id), rate, 1, "beats of one task")
+                for task_id in task_ids
+            )
+        )
 
     def _take(self, *charges: Charge) -> Quota | None:
         """Take all charges, or none. Raises OverLimit.

@@ -13,9 +13,11 @@ from relay.auth.origins import Origins
 from relay.auth.tokens import Keyring
 from relay.background.health import ProcessHealth
 from relay.background.process_metrics import ProcessMetrics
+from relay.background.readiness import note_readiness
 from relay.background.retention import run_retention, watch_disk
 from relay.config.resources import packaged
 from relay.config.settings import Settings
+from relay.db.clock import DatabaseClock
 from relay.db.migrate import Migration, load_migrations
 from relay.db.pool import Database, open_database
 from relay.db.source import Source
@@ -48,6 +50,7 @@ class Services:
     heads: HeadLookup
     publisher: Publisher
     projector: Projector
+    clock: DatabaseClock
     backplane: Backplane
     remote_reader: RemoteEventReader
     process_metrics: ProcessMetrics
@@ -104,7 +107,8 @@ def build_services(
         PostgresBackplane(database, source.direct, hub) if source.shared else LocalBackplane(hub)
     )
     projector = Projector(database, max_tasks=settings.tasks_per_user)
-    publisher = Publisher(database, hub, backplane, projector, settings)
+    clock = DatabaseClock()
+    publisher = Publisher(database, hub, backplane, projector, clock, settings)
     return Services(
         settings=settings,
         base_url=base_url,
@@ -124,6 +128,7 @@ def build_services(
         heads=HeadLookup(database),
         publisher=publisher,
         projector=projector,
+        clock=clock,
         backplane=backplane,
         remote_reader=RemoteEventReader(
             hub, publisher.journal, POLL_INTERVAL if source.shared else POLL_INTERVAL_ALONE
@@ -150,6 +155,7 @@ async def run_services(
         health.start_soon(critical, services.remote_reader.run)
         health.start_soon(critical, services.heads.run)
         health.start_soon(critical, services.projector.run)
+        await health.start(critical, note_readiness, database, services.clock)
         await health.start(critical, services.backplane.run, partial(_on_notification, services))
         if runs_housekeeping:
             health.start_soon(critical, run_retention, database, settings)

@@ -52,26 +52,26 @@ CREATE TABLE readiness (
     ready_at timestamptz NOT NULL -- when a process was last ready
 ) WITH (fillfactor = 50);
 
--- Called by every ready process, once a second.
-CREATE FUNCTION note_ready(most_pause interval) RETURNS timestamptz
+-- Called by every ready process, once a second; returns the time. A pause longer than `most_pause`
+-- between two calls is an outage. The commit is not waited for: a lost note shortens no lease.
+CREATE FUNCTION note_ready(most_pause interval, kept interval) RETURNS timestamptz
 LANGUAGE plpgsql AS $$
 DECLARE
     before timestamptz;
     at timestamptz;
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    INSERT INTO readiness (ready_at) VALUES (clock_timestamp()) ON CONFLICT DO NOTHING;
     SELECT ready_at INTO before FROM readiness FOR UPDATE;
     at := clock_timestamp(); -- after the lock, so that the times of several processes ascend
-    IF NOT FOUND THEN
-        INSERT INTO readiness (ready_at) VALUES (at) ON CONFLICT DO NOTHING;
-        RETURN at;
-    END IF;
     IF at > before + most_pause THEN
         INSERT INTO outages (began_at, ended_at) VALUES (before, at);
+        DELETE FROM outages WHERE ended_at < at - kept;
     END IF;
     IF at > before THEN
         UPDATE readiness SET ready_at = at;
     END IF;
-    RETURN at;
+    RETURN clock_timestamp();
 END
 $$;
 
@@ -257,5 +257,72 @@ BEGIN
     UPDATE users SET oldest_seq = cut + 1, stored_bytes = stored_bytes - freed
     WHERE user_id = of_user;
     RETURN trimmed;
+END
+$$;
+
+-- The next revision of a user's tasks, whose row is then locked; null if there are none.
+CREATE FUNCTION begin_revision(of_user uuid) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    begun bigint;
+BEGIN
+    UPDATE projections SET revision = revision + 1 WHERE user_id = of_user
+    RETURNING revision INTO begun;
+    RETURN begun;
+END
+$$;
+
+CREATE FUNCTION set_tasks_hidden(of_user uuid, ids text[], wanted boolean) RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE
+    begun bigint := begin_revision(of_user);
+BEGIN
+    UPDATE tasks SET hidden = wanted, revision = begun
+    WHERE user_id = of_user AND task_id = ANY (ids) AND NOT forgotten AND hidden <> wanted;
+    RETURN QUERY SELECT t.task_id FROM tasks t
+    WHERE t.user_id = of_user AND t.task_id = ANY (ids) AND NOT t.forgotten;
+END
+$$;
+
+CREATE FUNCTION forget_tasks(of_user uuid, of_task text, most_marks bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    begun bigint := begin_revision(of_user);
+    forgotten_now bigint;
+BEGIN
+    UPDATE tasks SET forgotten = true, hidden = false, revision = begun
+    WHERE user_id = of_user AND NOT forgotten
+        AND (task_id = of_task
+            OR of_task IS NULL AND state IN ('succeeded', 'failed', 'canceled'));
+    GET DIAGNOSTICS forgotten_now = ROW_COUNT;
+    UPDATE projections SET tasks = tasks - forgotten_now, marks = marks + forgotten_now
+    WHERE user_id = of_user;
+    PERFORM keep_tasks_within(of_user, most_marks);
+    RETURN forgotten_now;
+END
+$$;
+
+-- A beat that takes back a verdict of `lost` is a change that readers hear of.
+CREATE FUNCTION renew_leases(of_user uuid, ids text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    found_again boolean;
+    begun bigint;
+BEGIN
+    SELECT bool_or(now() > lease_ends_at(greatest(last_at, beat_at), lease_s)) INTO found_again
+    FROM tasks
+    WHERE user_id = of_user AND task_id = ANY (ids) AND state IN ('running', 'waiting')
+        AND NOT forgotten;
+    IF found_again IS NULL THEN
+        RETURN;
+    END IF;
+    IF found_again THEN
+        begun := begin_revision(of_user);
+    ELSE
+        PERFORM FROM projections WHERE user_id = of_user FOR UPDATE;
+    END IF;
+    UPDATE tasks SET beat_at = now(), revision = coalesce(begun, revision)
+    WHERE user_id = of_user AND task_id = ANY (ids) AND state IN ('running', 'waiting')
+        AND NOT forgotten;
 END
 $$;

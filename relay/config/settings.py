@@ -219,6 +219,10 @@ class Settings:
         "RELAY_RATE_READS", rate, Rate(600, 60, 600), "calls a user",
         "paging through a whole history, a thousand events a call", shown="600/min",
     )  # fmt: skip
+    rate_waits: Rate = _setting(
+        "RELAY_RATE_WAITS", rate, Rate(120, 60, 120), "beats of a task",
+        "a beat every few seconds is plenty for the shortest lease", shown="120/min",
+    )  # fmt: skip
     rate_pages: Rate = _setting(
         "RELAY_RATE_PAGES", rate, Rate(1_200, 60, 1_200), "calls an address",
         "the live page, the reference and /metrics, for an office behind one address",

@@ -10,6 +10,7 @@ A request that arrives while the journal is idle is committed at once, in its ow
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -26,7 +27,7 @@ from relay.errors import (
     Invalid,
     Problem,
 )
-from relay.events import Event, NewEvent, Receipt, StreamHead
+from relay.events import Event, NewEvent, Receipt, StreamHead, utc_now
 from relay.observability import metrics
 
 MAX_CONCURRENT_COMMITS = 4  # each on a connection of the pool
@@ -40,6 +41,7 @@ PAGE_BYTES = 2**20
 log = structlog.get_logger("relay.journal")
 
 Deliver = Callable[[UUID, list[Event]], None]
+Clock = Callable[[], datetime]
 
 
 class Journal:
@@ -48,6 +50,7 @@ class Journal:
     `deliver` is called with each user's new events right after their commit, in seq order.
     `recheck` is called for a user whose last commit has an unknown outcome. It is also called with
     the seq of a duplicate: the result of the commit that stored the event may have been lost.
+    `now` is the clock of the events' `received_at`, the database's.
     """
 
     def __init__(
@@ -60,11 +63,13 @@ class Journal:
         queue_bytes: int,
         readers: int,
         timeout: float,
+        now: Clock = utc_now,
     ) -> None:
         self._database = database
         self._deliver = deliver
         self._recheck = recheck
         self._timeout = timeout
+        self.now = now
         self.disk_full = False  # set by `watch_disk`: events are refused while it is true
         self._queue = AppendQueue(queue_events, queue_bytes)
         self._free = trio.Semaphore(MAX_CONCURRENT_COMMITS)

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from relay.events import Cursor, Receipt, utc_now
+from relay.events import Cursor, Receipt
 from relay.ingest.ndjson import parse_batch
 from relay.ingest.parsing import parse_event
 from relay.ingest.publisher import Publisher
@@ -55,7 +55,7 @@ async def ingest_event(
     `default_id` is the event's id if the body has none. Raises BadRequest, Invalid,
     PayloadTooLarge, and what `UserConcurrencyLimit.slot` and `Publisher.publish` raise.
     """
-    received_at = utc_now()
+    received_at = publisher.journal.now()
     async with publisher.user_limit.slot(user_id, 1):
         event = parse_event(body, received_at, default_id)
         (receipt,) = await publisher.publish(user_id, (event,))
@@ -72,7 +72,7 @@ async def ingest_batch(
     default_id: str | None = None,
 ) -> BatchAccepted:
     """Parse, store and publish an NDJSON batch, all events or none. Raises like `ingest_event`."""
-    received_at = utc_now()
+    received_at = publisher.journal.now()
     async with publisher.user_limit.slot(user_id, lines):
         await publisher.parse_budget.spend(lines)
         events = await parse_batch(body, received_at, default_id)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from relay.config.settings import Settings
+from relay.db.clock import DatabaseClock
 from relay.db.journal import Journal
 from relay.db.pool import Database
 from relay.events import Event, NewEvent, Receipt
@@ -33,6 +34,7 @@ class Publisher:
         hub: Hub,
         backplane: Backplane,
         projector: Projector,
+        clock: DatabaseClock,
         settings: Settings,
     ) -> None:
         self._hub = hub
@@ -48,6 +50,7 @@ class Publisher:
             queue_bytes=settings.queue_bytes,
             readers=max(1, settings.database_connections // CONNECTIONS_PER_READER),
             timeout=settings.database_timeout,
+            now=clock.now,
         )
 
     async def publish(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
@@ -68,7 +71,7 @@ class Publisher:
         if self._hub.watchers(user_id) and self._hub.publish(
             user_id, [EncodedEvent.from_event(event) for event in events]
         ):
-            observe_delivery(events[0].received_at)
+            observe_delivery(events[0].received_at, self.journal.now())
         self._backplane.announce_head(user_id, events[-1].seq)
         self._projector.offer(user_id, events)
 

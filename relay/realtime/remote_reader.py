@@ -12,7 +12,6 @@ import trio
 
 from relay.db.journal import Journal
 from relay.db.pool import DATABASE_ERRORS
-from relay.events import utc_now
 from relay.observability import metrics
 from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import EncodedEvent
@@ -86,8 +85,8 @@ class RemoteEventReader:
             )
             for user_id, events in found.items():
                 oldest = events[0].received_at
-                metrics.backplane_lag.observe((utc_now() - oldest).total_seconds())
+                metrics.backplane_lag.observe((self._journal.now() - oldest).total_seconds())
                 if self._hub.publish(user_id, [EncodedEvent(*event) for event in events]):
-                    observe_delivery(oldest)
+                    observe_delivery(oldest, self._journal.now())
             for user_id in user_ids:  # a reader that was not offered all of it reads the journal
                 self._hub.recheck(user_id, heads[user_id])

@@ -141,7 +141,7 @@ async def _follow(transport: Transport, inbox: Inbox, journal: Journal) -> None:
         if events:
             texts = [event.json for event in events]
             await _write(transport, inbox, EventRange(inbox.epoch, events[0].seq, texts))
-            observe_delivery(events[0].received_at)
+            observe_delivery(events[0].received_at, journal.now())
 
 
 async def _write(transport: Transport, inbox: Inbox, event_range: EventRange) -> None:

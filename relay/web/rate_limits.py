@@ -6,7 +6,7 @@ handlers charge events and handshakes. Every route must declare one of the three
 URL map.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -82,6 +82,12 @@ def charge_handshake(request: Request) -> None:
 def charge_viewer(request: Request, user_id: UUID) -> None:
     """Charge a new stream to its user. Raises RateLimited."""
     _charge(request, lambda: request.services.limits.connect_as(user_id))
+
+
+def charge_beat(request: Request, task_ids: Iterable[str]) -> None:
+    """Charge a beat to each of the tasks. Raises RateLimited."""
+    user_id = request.credential.user_id
+    _charge(request, lambda: request.services.limits.beat(user_id, task_ids))
 
 
 def _charge(request: Request, charge_limit: Callable[[], Quota | None]) -> None:

@@ -41,6 +41,7 @@ parameters are ignored. `/asyncapi.json` describes the messages of the WebSocket
 TAGS = {
     "users": "Users, their sessions, and links that sign in another device.",
     "tokens": "Hook tokens, with which producers publish.",
+    "tasks": "The state of tasks, which follows from their events.",
     "events": "Publish events, one by one or in batches.",
     "streams": "Read events: live over WebSocket or SSE, or page by page.",
     "operations": "Health checks and metrics.",
