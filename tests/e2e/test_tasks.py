@@ -232,6 +232,7 @@ async def test_a_silent_task_is_lost_until_an_event_or_a_beat(
 async def test_an_outage_counts_to_no_lease(relay: Relay, database_url: str) -> None:
     user = await relay.user()
     await started(user, "one", lease_s=10)
+    assert (await tasks(user))["counts"] == {"running": 1}
     await age(database_url, seconds=100)
     assert (await tasks(user))["counts"] == {"lost": 1}
     outage = "INSERT INTO outages VALUES (now() - interval '{} s', now() - interval '{} s')"
