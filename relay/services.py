@@ -30,6 +30,7 @@ from relay.realtime.hub import Hub
 from relay.realtime.notification import Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
 from relay.realtime.remote_reader import POLL_INTERVAL, POLL_INTERVAL_ALONE, RemoteEventReader
+from relay.realtime.task_feeds import TaskFeeds
 
 LAST_COMMITS_TIMEOUT_SECONDS = 3.0  # at shutdown; requests that wait longer get an error
 
@@ -48,6 +49,7 @@ class Services:
     limits: Limits
     hub: Hub
     heads: HeadLookup
+    task_feeds: TaskFeeds
     publisher: Publisher
     projector: Projector
     clock: DatabaseClock
@@ -126,6 +128,7 @@ def build_services(
         limits=Limits(settings),
         hub=hub,
         heads=HeadLookup(database),
+        task_feeds=TaskFeeds(database, projector, hub),
         publisher=publisher,
         projector=projector,
         clock=clock,
@@ -155,6 +158,7 @@ async def run_services(
         health.start_soon(critical, services.remote_reader.run)
         health.start_soon(critical, services.heads.run)
         health.start_soon(critical, services.projector.run)
+        health.start_soon(critical, services.task_feeds.run)
         await health.start(critical, note_readiness, database, services.clock)
         await health.start(critical, services.backplane.run, partial(_on_notification, services))
         if runs_housekeeping:

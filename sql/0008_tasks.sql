@@ -42,6 +42,10 @@ CREATE TABLE tasks (
     PRIMARY KEY (user_id, task_id)
 ) WITH (fillfactor = 70);
 
+-- For the readers that look once a second which leases have run out.
+CREATE INDEX tasks_with_lease ON tasks (user_id)
+    WHERE lease_s IS NOT NULL AND state IN ('running', 'waiting');
+
 -- The times in which no process was ready. Leases do not run out in them.
 CREATE TABLE outages (
     began_at timestamptz NOT NULL,

@@ -1,5 +1,8 @@
 """A user's stream over WebSocket and SSE, stored events page by page, and tickets."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -15,9 +18,11 @@ from relay.errors import (
     ProcessFull,
     TooManyConnections,
 )
-from relay.realtime.resume import Start, locate, parse_count, parse_start
+from relay.realtime.inbox import Inbox
+from relay.realtime.resume import Position, Start, locate, parse_count, parse_start
 from relay.realtime.sse import HEADERS, SseTransport
 from relay.realtime.stream_connection import Viewer, find_start, refuse, run_connection
+from relay.realtime.task_feeds import TaskFeed
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketTransport
 from relay.schema_types import CursorText, Examples
 from relay.web.answers import Answer, json_answer
@@ -25,7 +30,7 @@ from relay.web.auth import authenticate_viewer, refuse_foreign_origin
 from relay.web.needs import VIEWER, WATCHER
 from relay.web.openapi.describe import Events, Link, Parameter, Text, described
 from relay.web.openapi.stream_messages import EVENT, SSE_EVENT, StreamEvent
-from relay.web.openapi.stream_parameters import LAST_EVENT_ID_HEADER, WHERE_TO_START
+from relay.web.openapi.stream_parameters import LAST_EVENT_ID_HEADER, TASKS, WHERE_TO_START
 from relay.web.rate_limits import (
     READS,
     TOKENS,
@@ -128,7 +133,7 @@ async def list_events(request: HTTPRequest) -> Answer:
 @direct
 @described(
     "streams",
-    parameters=(*WHERE_TO_START, LAST_EVENT_ID_HEADER),
+    parameters=(*WHERE_TO_START, TASKS, LAST_EVENT_ID_HEADER),
     answers={200: Events("The stream; see /asyncapi.json.", SSE_EVENT)},
     headers={200: ("Cache-Control",)},
     refuses=(BadCursor, BadRequest, *_FULL),
@@ -158,14 +163,17 @@ async def _open_sse(request: HTTPRequest) -> Answer | None:
         position = await find_start(inbox, start, services.heads)
         if request.method == "HEAD":
             return Answer(200, [*HEADERS], b"")
-        await request.start(200, [*HEADERS])
-        heartbeat_interval = services.settings.heartbeat_interval
-        transport = SseTransport(
-            request.write, request.wait_for_disconnect, request.handle, heartbeat=heartbeat_interval
-        )
-        reader = Viewer(credential, services.settings.stream_max_age)
-        await run_connection(transport, inbox, reader, position, services.publisher.journal)
-        await request.end()
+        async with _task_feed(request, inbox, start, position) as (position, feed):
+            await request.start(200, [*HEADERS])
+            heartbeat_interval = services.settings.heartbeat_interval
+            transport = SseTransport(
+                *(request.write, request.wait_for_disconnect, request.handle),
+                heartbeat=heartbeat_interval,
+            )
+            reader = Viewer(credential, services.settings.stream_max_age)
+            journal = services.publisher.journal
+            await run_connection(transport, inbox, reader, position, journal, feed)
+            await request.end()
     return None
 
 
@@ -173,7 +181,7 @@ async def _open_sse(request: HTTPRequest) -> Answer | None:
 @direct
 @described(
     "streams",
-    parameters=WHERE_TO_START,
+    parameters=(*WHERE_TO_START, TASKS),
     answers={101: Text("A WebSocket; see /asyncapi.json.")},
     refuses=(BadCursor, BadRequest, *_FULL),
 )
@@ -197,9 +205,11 @@ async def rt(request: WebSocketRequest) -> None:
             credential.user_id, credential.id, request.address_block
         ) as inbox:
             position = await find_start(inbox, start, services.heads)
-            await request.accept(subprotocol)
-            reader = Viewer(credential, services.settings.stream_max_age)
-            await run_connection(transport, inbox, reader, position, services.publisher.journal)
+            async with _task_feed(request, inbox, start, position) as (position, feed):
+                await request.accept(subprotocol)
+                reader = Viewer(credential, services.settings.stream_max_age)
+                journal = services.publisher.journal
+                await run_connection(transport, inbox, reader, position, journal, feed)
     except Problem as problem:
         if request.origin is None:
             raise  # an HTTP answer, which a page's script could not read
@@ -216,3 +226,31 @@ async def _admit(request: Request, last_event_id: str | None) -> tuple[Credentia
     credential = await authenticate_viewer(request)
     charge_viewer(request, credential.user_id)
     return credential, parse_start(request.args, last_event_id)
+
+
+@asynccontextmanager
+async def _task_feed(
+    request: Request, inbox: Inbox, start: Start, position: Position
+) -> AsyncIterator[tuple[Position, TaskFeed | None]]:
+    """The feed of the reader's tasks if it asks for one, and where its stream starts then.
+
+    A reader that does not say where to start gets the events after the snapshot. Raises BadRequest,
+    InvalidToken, DatabaseAway.
+    """
+    if not wants_tasks(request):
+        yield position, None
+        return
+    feeds = request.services.task_feeds
+    snapshot = await feeds.read_snapshot(inbox.user_id, position.last)
+    if start == Start() and snapshot.cursor.epoch == position.epoch:
+        position = replace(position, seq=snapshot.cursor.seq)
+    with feeds.subscribe(inbox, snapshot) as feed:
+        yield position, feed
+
+
+def wants_tasks(request: Request) -> bool:
+    """Whether the query has `tasks=1`. Raises BadRequest for another value."""
+    tasks = request.args.get("tasks")
+    if tasks not in (None, "1"):
+        raise BadRequest("`tasks` must be 1: the stream has tasks, too. Leave it out otherwise.")
+    return tasks is not None

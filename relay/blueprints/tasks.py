@@ -218,6 +218,7 @@ async def hide_tasks(request: HTTPRequest) -> Answer:
         wanted.task_ids,
         hidden=wanted.hidden,
     )
+    request.services.task_feeds.touch(request.credential.user_id)
     return json_answer(Hidden(known, wanted.hidden))
 
 
@@ -255,6 +256,7 @@ async def delete_tasks(request: HTTPRequest) -> Answer:
         task_id=_storable(task_id),
         max_marks=services.settings.tasks_per_user,
     )
+    services.task_feeds.touch(user_id)
     return json_answer(Deleted(deleted))
 
 
@@ -269,6 +271,7 @@ async def beat(request: HTTPRequest) -> Answer:
     task_ids = list(dict.fromkeys(alive.task_ids))
     charge_beat(request, task_ids)
     await renew_leases(request.services.database, request.credential.user_id, task_ids)
+    request.services.task_feeds.touch(request.credential.user_id)
     return json_answer(Beaten([]))
 
 

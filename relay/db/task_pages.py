@@ -1,7 +1,9 @@
 """Reads stored tasks for people, as of one snapshot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -10,6 +12,9 @@ from relay.db.pool import Database, Row
 from relay.errors import InvalidToken
 from relay.events import Cursor, rfc3339
 from relay.tasks.view import TaskView
+
+SNAPSHOT_ACTIVE = 1_000  # tasks that are not over, in a stream's first messages
+SNAPSHOT_ENDED = 200
 
 _decode_counts = msgspec.json.Decoder(dict[str, int]).decode
 _decode_metrics = msgspec.json.Decoder(dict[str, float]).decode
@@ -58,6 +63,66 @@ async def select_task_page(
         wanted.before,
         limit,
     )
+    return _page(rows)
+
+
+async def select_snapshot(database: Database, user_id: UUID) -> TaskPage:
+    """The tasks for a stream's start: those that are not over, and the latest that are.
+
+    Hidden ones are left out. Raises InvalidToken when the user no longer exists.
+    """
+    rows = await database.fetch(_SNAPSHOT, user_id, SNAPSHOT_ACTIVE, SNAPSHOT_ENDED)
+    return _page(rows)
+
+
+class TaskChange(NamedTuple):
+    """A task that has changed, with its revision; None if only its lease has run out.
+
+    `view` is None if it was forgotten.
+    """
+
+    user_id: UUID
+    task_id: str
+    revision: int | None
+    view: TaskView | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChanges:
+    """What has changed by the time `at`, and the present revision of each user that has changes."""
+
+    at: datetime
+    revisions: dict[UUID, int]
+    tasks: list[TaskChange]
+
+
+async def select_changed_tasks(
+    database: Database, seen: Mapping[UUID, int], leases_since: datetime | None
+) -> TaskChanges:
+    """The tasks of these users with a later revision than the one seen, and those lost since.
+
+    `leases_since` is the `at` of the last call; None looks for no leases that have run out.
+    """
+    rows = await database.fetch(_CHANGES, list(seen), list(seen.values()), leases_since)
+    tasks = [
+        TaskChange(
+            row["user_id"],
+            row["task_id"],
+            None if row["ran_out"] else row["revision"],
+            None if row["forgotten"] else _view(row),
+        )
+        for row in rows
+        if row["task_id"] is not None
+    ]
+    return TaskChanges(
+        rows[0]["at"],
+        {row["asked_user"]: row["present_revision"] for row in rows if row["asked_user"]},
+        tasks,
+    )
+
+
+def _page(rows: Sequence[Row]) -> TaskPage:
+    """Raises InvalidToken when the user no longer exists."""
     if not rows:
         raise InvalidToken("The user is gone.", reason="revoked")
     first = rows[0]
@@ -103,9 +168,9 @@ _SHOWN_STATE = """
     THEN 'lost' ELSE t.state END
 """
 
-# One statement, so one snapshot: the position, the counts and the tasks belong together.
-_PAGE = f"""
-    WITH present AS MATERIALIZED (
+# The position, the counts and the tasks belong together, so they are read in one statement.
+_PRESENT = f"""
+    present AS MATERIALIZED (
         SELECT u.epoch, coalesce(p.seq, u.oldest_seq - 1) AS projected,
             coalesce(p.revision, 0) AS at_revision,
             (
@@ -118,6 +183,10 @@ _PAGE = f"""
         FROM users u LEFT JOIN projections p ON p.user_id = u.user_id
         WHERE u.user_id = $1
     )
+"""
+
+_PAGE = f"""
+    WITH {_PRESENT}
     SELECT present.*, page.* FROM present LEFT JOIN LATERAL (
         SELECT t.*, {_SHOWN_STATE} AS shown_state FROM tasks t
         WHERE t.user_id = $1 AND NOT t.forgotten
@@ -130,4 +199,45 @@ _PAGE = f"""
         ORDER BY t.last_seq DESC LIMIT $8
     ) page ON true
     ORDER BY page.last_seq DESC
+"""
+
+_SNAPSHOT = f"""
+    WITH {_PRESENT}
+    SELECT present.*, page.* FROM present LEFT JOIN LATERAL (
+        (
+            SELECT t.*, {_SHOWN_STATE} AS shown_state FROM tasks t
+            WHERE t.user_id = $1 AND NOT t.forgotten AND NOT t.hidden
+                AND t.state IN ('running', 'waiting')
+            ORDER BY t.last_seq DESC LIMIT $2
+        )
+        UNION ALL
+        (
+            SELECT t.*, t.state AS shown_state FROM tasks t
+            WHERE t.user_id = $1 AND NOT t.forgotten AND NOT t.hidden
+                AND t.state NOT IN ('running', 'waiting')
+            ORDER BY t.last_seq DESC LIMIT $3
+        )
+    ) page ON true
+    ORDER BY page.last_seq DESC
+"""
+
+_CHANGES = f"""
+    WITH asked AS (
+        SELECT a.user_id, a.seen, p.revision AS present_revision
+        FROM unnest($1::uuid[], $2::bigint[]) AS a (user_id, seen)
+        JOIN projections p ON p.user_id = a.user_id
+    )
+    SELECT now() AS at, changed.* FROM (VALUES (1)) AS one LEFT JOIN LATERAL (
+        SELECT a.user_id AS asked_user, a.present_revision, false AS ran_out, t.*,
+            {_SHOWN_STATE} AS shown_state
+        FROM asked a LEFT JOIN tasks t ON t.user_id = a.user_id AND t.revision > a.seen
+        WHERE a.present_revision > a.seen
+        UNION ALL
+        SELECT a.user_id AS asked_user, a.present_revision, true AS ran_out, t.*,
+            {_SHOWN_STATE} AS shown_state
+        FROM asked a JOIN tasks t ON t.user_id = a.user_id
+        WHERE t.lease_s IS NOT NULL AND t.state IN ('running', 'waiting')
+            AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'
+            AND lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s) BETWEEN $3 AND now()
+    ) changed ON true
 """

@@ -7,7 +7,7 @@ since the round read them; the next round folds these anew. So no event is folde
 out, however many processes there are, and whatever they were doing when they ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from uuid import UUID
 
@@ -76,15 +76,23 @@ class Projector:
 
     async def catch_up(self, user_id: UUID, seq: int) -> None:
         """Wait until the user's tasks hold up to this seq, or the user no longer exists."""
-        wait = _Wait(seq)
-        self._waiting.setdefault(user_id, []).append(wait)
-        self._behind.setdefault(user_id)
-        self._woken.set()
-        self._wanted.set()
+        await self.catch_up_all({user_id: seq})
+
+    async def catch_up_all(self, seqs: Mapping[UUID, int]) -> None:
+        """Like `catch_up`, for several users."""
+        waits = {user_id: _Wait(seq) for user_id, seq in seqs.items()}
+        for user_id, wait in waits.items():
+            self._waiting.setdefault(user_id, []).append(wait)
+            self._behind.setdefault(user_id)
+        if waits:
+            self._woken.set()
+            self._wanted.set()
         try:
-            await wait.done.wait()
+            for wait in waits.values():
+                await wait.done.wait()
         finally:
-            self._end_wait(user_id, wait)
+            for user_id, wait in waits.items():
+                self._end_wait(user_id, wait)
 
     def _end_wait(self, user_id: UUID, wait: "_Wait") -> None:
         waits = self._waiting.get(user_id, [])

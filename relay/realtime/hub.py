@@ -4,7 +4,7 @@
 synchronous, so no other task runs in the middle of one and events keep their order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -15,6 +15,8 @@ from relay.observability import metrics
 from relay.observability.logs import extend_log_context
 from relay.realtime.close_codes import Close
 from relay.realtime.inbox import Batch, Inbox
+
+Follow = Callable[[UUID, int], None]
 
 
 class Hub:
@@ -30,6 +32,7 @@ class Hub:
         self._by_user: dict[UUID, set[Inbox]] = {}
         self._by_credential: dict[UUID, set[Inbox]] = {}
         self._by_address: dict[str, int] = {}
+        self._followers: dict[UUID, Follow] = {}
         self._draining = False
         self._drained = trio.Event()
 
@@ -81,7 +84,17 @@ class Hub:
         written = False
         for inbox in self._by_user.get(user_id, ()):
             written |= inbox.offer(events, size)
+        if (follow := self._followers.get(user_id)) is not None:
+            follow(user_id, events[-1].seq)
         return written
+
+    def follow(self, user_id: UUID, follow: Follow) -> None:
+        """Call `follow` with the seq of the last event whenever this user's events are offered."""
+        self._followers[user_id] = follow
+
+    def unfollow(self, user_id: UUID) -> None:
+        """End `follow`."""
+        del self._followers[user_id]
 
     def recheck(self, user_id: UUID, last_seq: int | None = None) -> None:
         """Make readers read the journal if they were not offered `last_seq`; all readers if None.

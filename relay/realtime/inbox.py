@@ -158,6 +158,11 @@ class Inbox:
         self._clear()
         self._fire(Trigger.MISS)
 
+    def interrupt(self) -> None:
+        """Make `take` return: the reader has something else to send."""
+        if self._state is RESTING:
+            self._fire(_WAKE)
+
     def end(self, close: Close) -> None:
         """End the stream. The first reason is kept; from then on `offer` writes nothing."""
         if self._closing is None:
@@ -209,8 +214,8 @@ class Inbox:
     async def take(self) -> list[EncodedEvent]:
         """Wait for queued events and return all of them, the next after the position first.
 
-        Returns none if the reader is behind or falls behind meanwhile. After `end` it waits until
-        it is cancelled.
+        Returns none if the reader is behind or falls behind meanwhile, or is interrupted. After
+        `end` it waits until it is cancelled.
         """
         if not (self._events or self._state is BEHIND):
             self._fire(_REST)

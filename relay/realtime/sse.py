@@ -71,6 +71,9 @@ class SseTransport:
         block = sse_control(kind, control_json(kind, fields), fields.get("cursor"))
         await self._send(SSE_RETRY + block if kind == "hello" else block)
 
+    async def send_message(self, kind: str, body: bytes) -> None:
+        await self._send(sse_control(kind, body, None))
+
     async def _send(self, body: bytes) -> None:
         if self._handle is None:
             await self._write(body)

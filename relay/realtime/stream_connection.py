@@ -28,6 +28,7 @@ from relay.realtime.encoding import EncodedEvent
 from relay.realtime.event_range import EventRange
 from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Position, Start, TrimmedRange, locate
+from relay.realtime.task_feeds import TaskFeed, snapshot_messages
 from relay.realtime.transport import Transport
 
 CLOSE_MESSAGE_TIMEOUT_SECONDS = 0.4  # short: a revoked stream is over within one second
@@ -71,9 +72,17 @@ async def find_start(inbox: Inbox, start: Start, heads: HeadLookup) -> Position:
 
 
 async def run_connection(
-    transport: Transport, inbox: Inbox, viewer: Viewer, position: Position, journal: Journal
+    transport: Transport,
+    inbox: Inbox,
+    viewer: Viewer,
+    position: Position,
+    journal: Journal,
+    feed: TaskFeed | None = None,
 ) -> None:
-    """Serve an accepted stream from `position` until it ends, then send the client the reason."""
+    """Serve an accepted stream from `position` until it ends, then send the client the reason.
+
+    With a `feed` the client gets its tasks, too.
+    """
     inbox.start(position.epoch, position.seq, position.last)
     extend_log_context(transport=transport.name)
     if _stdlib_logger.isEnabledFor(logging.DEBUG):  # cheaper than binding a structlog logger
@@ -82,7 +91,7 @@ async def run_connection(
     metrics.resumes.labels(position.outcome).inc()
     closing = Close.GONE  # stays when the client disconnects or this task is cancelled
     try:
-        closing = await _live(transport, inbox, viewer, position, journal)
+        closing = await _live(transport, inbox, viewer, position, journal, feed)
     finally:
         if closing is Close.GONE:
             closing = transport.abort()
@@ -95,7 +104,12 @@ async def run_connection(
 
 
 async def _live(
-    transport: Transport, inbox: Inbox, viewer: Viewer, position: Position, journal: Journal
+    transport: Transport,
+    inbox: Inbox,
+    viewer: Viewer,
+    position: Position,
+    journal: Journal,
+    feed: TaskFeed | None,
 ) -> Close:
     """Stream until there is a reason to end, and return that reason."""
     seconds, fallback = viewer.compute_end(time.time())
@@ -105,8 +119,10 @@ async def _live(
             inbox.bind_scope(nursery.cancel_scope)  # `inbox.end` cancels it
             transport.listen(inbox.end, nursery)
             await _send_hello(transport, position, viewer)
+            if feed is not None:
+                await _send_snapshot(transport, feed)
             inbox.use_direct_write(transport.try_write)
-            await _follow(transport, inbox, journal)
+            await _follow(transport, inbox, journal, feed)
     except* Exception:
         log.exception("stream_failed")
         fallback = Close.INTERNAL
@@ -129,12 +145,27 @@ async def _send_hello(transport: Transport, position: Position, viewer: Viewer) 
         await _send_gap(transport, position.epoch, position.gap)
 
 
-async def _follow(transport: Transport, inbox: Inbox, journal: Journal) -> None:
+async def _send_snapshot(transport: Transport, feed: TaskFeed) -> None:
+    for message in snapshot_messages(feed.snapshot):
+        await transport.send_message("tasks", message)
+
+
+async def _send_tasks(transport: Transport, feed: TaskFeed) -> None:
+    """Send the tasks that have changed."""
+    for message in feed.take():
+        await transport.send_message("task", message)
+
+
+async def _follow(
+    transport: Transport, inbox: Inbox, journal: Journal, feed: TaskFeed | None
+) -> None:
     """Write events until cancelled: from the journal while behind, from the inbox while live."""
     while True:
         if inbox.behind:
             await _catch_up(transport, inbox, journal)
         await _keep_alive(transport, inbox)
+        while feed is not None and feed.has_changes:
+            await _send_tasks(transport, feed)
         events: list[EncodedEvent] = []
         with trio.move_on_at(min(transport.next_heartbeat_at(), transport.idle_deadline())):
             events = await inbox.take()

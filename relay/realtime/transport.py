@@ -32,6 +32,10 @@ class Transport(Protocol):
         """Write a control message. A client keeps the last `cursor` among the fields."""
         ...
 
+    async def send_message(self, kind: str, body: bytes) -> None:
+        """Write a control message that is encoded already and has no cursor for the client."""
+        ...
+
     def next_heartbeat_at(self) -> float:
         """When (trio's clock) the next heartbeat is due if nothing else is sent."""
         ...

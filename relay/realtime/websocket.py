@@ -93,7 +93,9 @@ class WebSocketTransport:
         return b"".join([event.websocket for event in events])
 
     async def send_control(self, kind: str, **fields: Any) -> None:
-        body = control_json(kind, fields)
+        await self.send_message(kind, control_json(kind, fields))
+
+    async def send_message(self, _kind: str, body: bytes) -> None:
         if self._handle is None:
             await self._websocket.send(body.decode())
         else:

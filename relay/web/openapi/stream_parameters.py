@@ -1,6 +1,6 @@
 """The parameters that choose where a stream starts, for the documents; resume.py parses them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -31,6 +31,10 @@ LAST_EVENT_ID_HEADER = Parameter(
     "A cursor, as EventSource sends it; takes precedence over all others. Empty: not given.",
     Examples.CURSOR,
     "header",
+)
+
+TASKS = Parameter(
+    "tasks", Literal["1"], "The stream has the user's tasks, too: a snapshot, then what changes."
 )
 
 WHERE_TO_START = (AFTER, LAST, LAST_EVENT_ID)

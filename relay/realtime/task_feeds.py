@@ -1,0 +1,173 @@
+"""Sends the tasks of a user to those of its streams that ask for them: a snapshot, then changes.
+
+The stored tasks are what is sent, so every process sends the same, whichever one has folded the
+events. New events of a user wake this process's reader of changes, which also looks once a second,
+for changes that come without an event: leases that run out, beats, tasks hidden or forgotten. A
+change is encoded once for all streams of the user.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+import structlog
+import trio
+
+from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.task_pages import TaskPage, select_changed_tasks, select_snapshot
+from relay.projection.projector import Projector
+from relay.realtime.encoding import MAX_MESSAGE_BYTES, control_json
+from relay.realtime.hub import Hub
+from relay.realtime.inbox import Inbox
+from relay.tasks.view import TaskView
+
+CHANGES_INTERVAL_SECONDS = 0.25  # a task is sent at most four times a second
+POLL_INTERVAL_SECONDS = 1.0  # for changes that come without an event
+CATCH_UP_SECONDS = 2.0  # for events that are not folded yet; then the tasks as they were are sent
+RETRY_SECONDS = 0.5  # after a read that the database did not answer
+
+log = structlog.get_logger("relay.task_feeds")
+
+
+class TaskFeed:
+    """The tasks for one stream: the snapshot, then the latest message of each that changed.
+
+    `seen` is the revision up to which the stream has the changes, or has them waiting.
+    """
+
+    def __init__(self, inbox: Inbox, snapshot: TaskPage) -> None:
+        self.snapshot = snapshot
+        self.seen = snapshot.revision
+        self._inbox = inbox
+        self._changed: dict[str, bytes] = {}
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether a message waits to be sent."""
+        return bool(self._changed)
+
+    def put(self, task_id: str, message: bytes) -> None:
+        """Queue a task's new message, in place of an older one."""
+        self._changed[task_id] = message
+        self._inbox.interrupt()
+
+    def take(self) -> list[bytes]:
+        """The messages that wait, each at most once."""
+        messages, self._changed = list(self._changed.values()), {}
+        return messages
+
+
+def snapshot_messages(page: TaskPage) -> Iterator[bytes]:
+    """The `tasks` controls of a snapshot, each of at most `MAX_MESSAGE_BYTES`."""
+    head = control_json("tasks", {"cursor": str(page.cursor), "counts": page.counts})[:-1]
+    room = MAX_MESSAGE_BYTES - len(head) - len(b',"tasks":[],"more":false}')
+    part: list[bytes] = []
+    size = 0
+    for task in page.tasks:
+        text = msgspec.json.encode(task)
+        if part and size + len(text) + 1 > room:
+            yield _snapshot_message(head, part, more=True)
+            part, size = [], 0
+        part.append(text)
+        size += len(text) + 1
+    yield _snapshot_message(head, part, more=False)
+
+
+def _snapshot_message(head: bytes, tasks: list[bytes], *, more: bool) -> bytes:
+    ending = b"true" if more else b"false"
+    return b'%s,"tasks":[%s],"more":%s}' % (head, b",".join(tasks), ending)
+
+
+def task_message(task_id: str, view: TaskView | None) -> bytes:
+    """The `task` control of a task that changed; None for one that was forgotten."""
+    if view is None:
+        return control_json("task", {"task_id": task_id, "deleted": True})
+    return control_json("task", {"task": view})
+
+
+class TaskFeeds:
+    """The streams of this process that ask for tasks, by user."""
+
+    def __init__(self, database: Database, projector: Projector, hub: Hub) -> None:
+        self._database = database
+        self._projector = projector
+        self._hub = hub
+        self._by_user: dict[UUID, set[TaskFeed]] = {}
+        self._folded_to: dict[UUID, int] = {}  # users with new events, and their last seq
+        self._leases_checked_at: datetime | None = None
+        self._woken = trio.Event()
+
+    @contextmanager
+    def subscribe(self, inbox: Inbox, snapshot: TaskPage) -> Iterator[TaskFeed]:
+        """Send the tasks of the inbox's user to its reader, for the length of the block."""
+        feed, user_id = TaskFeed(inbox, snapshot), inbox.user_id
+        feeds = self._by_user.setdefault(user_id, set())
+        if not feeds:
+            self._hub.follow(user_id, self._on_events)
+        feeds.add(feed)
+        self._woken.set()
+        try:
+            yield feed
+        finally:
+            feeds.discard(feed)
+            if not feeds:
+                del self._by_user[user_id]
+                self._folded_to.pop(user_id, None)
+                self._hub.unfollow(user_id)
+
+    async def read_snapshot(self, user_id: UUID, last_seq: int) -> TaskPage:
+        """The user's tasks, once events up to `last_seq` are folded.
+
+        Raises InvalidToken when the user no longer exists, DatabaseAway.
+        """
+        with trio.move_on_after(CATCH_UP_SECONDS):
+            await self._projector.catch_up(user_id, last_seq)
+        return await select_snapshot(self._database, user_id)
+
+    def touch(self, user_id: UUID) -> None:
+        """Look for changes of this user's tasks that came without an event."""
+        if user_id in self._by_user:
+            self._folded_to.setdefault(user_id, 0)
+            self._woken.set()
+
+    def _on_events(self, user_id: UUID, last_seq: int) -> None:
+        self._folded_to[user_id] = last_seq
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Send changes until cancelled."""
+        while True:
+            began = trio.current_time()
+            with trio.move_on_at(began + POLL_INTERVAL_SECONDS):
+                await self._woken.wait()
+            self._woken = trio.Event()
+            if not self._by_user:
+                self._leases_checked_at = None
+                continue
+            began = trio.current_time()
+            try:
+                await self._send_changes()
+            except DATABASE_ERRORS as error:
+                log.debug("task_feeds_wait", error=type(error).__name__)
+                await trio.sleep(RETRY_SECONDS)
+            await trio.sleep_until(began + CHANGES_INTERVAL_SECONDS)
+
+    async def _send_changes(self) -> None:
+        behind, self._folded_to = self._folded_to, {}
+        with trio.move_on_after(CATCH_UP_SECONDS):
+            await self._projector.catch_up_all(behind)
+        asked = {user: min(feed.seen for feed in feeds) for user, feeds in self._by_user.items()}
+        changes = await select_changed_tasks(self._database, asked, self._leases_checked_at)
+        self._leases_checked_at = changes.at
+        for change in changes.tasks:
+            message = task_message(change.task_id, change.view)
+            for feed in self._by_user.get(change.user_id, ()):
+                if change.revision is None or change.revision > feed.seen:
+                    feed.put(change.task_id, message)
+        for user_id, revision in changes.revisions.items():
+            for feed in self._by_user.get(user_id, ()):
+                # one that came meanwhile with an older snapshot is served by the next pass
+                if asked.get(user_id, revision) <= feed.seen < revision:
+                    feed.seen = revision
