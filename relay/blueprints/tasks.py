@@ -20,6 +20,7 @@ from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
 from relay.web.needs import PUBLISHER, SESSION, WATCHER
 from relay.web.openapi.describe import Link, Parameter, described
+from relay.web.openapi.stream_messages import TASK
 from relay.web.query import QueryParameters
 from relay.web.rate_limits import READS, TOKENS, charge_beat, limited, limited_by_handler
 from relay.web.request import HTTPRequest
@@ -35,29 +36,9 @@ MAX_TITLE_PART = 300  # characters of `q`
 # they were, and `cursor` says as of when.
 CATCH_UP_SECONDS = 2.0
 
-EXAMPLE = TaskView(
-    task_id="build-7",
-    run=2,
-    state="running",
-    title="make test",
-    progress=0.4,
-    message="12 of 30",
-    metrics={"loss": 0.31},
-    parent_id=None,
-    url=None,
-    exit_code=None,
-    started_at=Examples.NOW,
-    last_at=Examples.NOW,
-    ended_at=None,
-    duration_s=None,
-    first_seq=10,
-    last_seq=42,
-    events=33,
-    lease_s=90,
-    stoppable=False,
-    hidden=False,
-)
-
+_STATE = f"({'|'.join(SHOWN_STATES)})"
+StateList = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_STATE}(,{_STATE})*$"})]
+PageMark = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,18}$"})]
 NamedTasks = Annotated[list[Identifier], Meta(min_length=1, max_length=MAX_NAMED_TASKS)]
 
 
@@ -68,7 +49,7 @@ class Tasks(msgspec.Struct):
     tasks: list[TaskView]
     counts: dict[str, int]
     cursor: CursorText
-    next: str | UnsetType = UNSET
+    next: PageMark | UnsetType = UNSET
 
 
 class TasksToHide(msgspec.Struct, forbid_unknown_fields=True):
@@ -105,10 +86,13 @@ class Beaten(msgspec.Struct):
 
 
 _FILTERS = (
-    Parameter("state", str, "States, separated by commas.", "running,lost"),
+    Parameter("state", StateList, "States, separated by commas.", "running,lost"),
     Parameter("parent_id", Identifier, "Tasks with this parent.", "nightly"),
     Parameter(
-        "task_id", Identifier, "This task; may be given up to 100 times. Hidden ones count, too."
+        "task_id",
+        Identifier,
+        "This task; may be given up to 100 times. Hidden ones count, too.",
+        "build-7",
     ),
     Parameter(
         "q",
@@ -116,15 +100,16 @@ _FILTERS = (
         "A part of the title, in upper or lower case.",
         "test",
     ),
-    Parameter("hidden", bool, "Hidden tasks instead of those that are not."),
+    Parameter("hidden", bool, "Hidden tasks instead of those that are not.", False),
     Parameter(
         "limit", Annotated[int, Meta(ge=1, le=MAX_PAGE_TASKS)], "At most this many tasks.", 100
     ),
-    Parameter("after", str, "The `next` of the page before."),
+    Parameter("after", PageMark, "The `next` of the page before.", "42"),
     Parameter(
         "after_cursor",
         CursorText,
         "Wait, for up to 2 seconds, until the tasks hold up to this position.",
+        Examples.CURSOR,
     ),
 )
 _FILTER_NAMES = tuple(parameter.name for parameter in _FILTERS)
@@ -134,7 +119,7 @@ _FILTER_NAMES = tuple(parameter.name for parameter in _FILTERS)
 @described(
     "tasks",
     parameters=_FILTERS,
-    answers={200: Tasks([EXAMPLE], {"running": 1}, Examples.NEXT, next="42")},
+    answers={200: Tasks([TASK], {"running": 1}, Examples.NEXT, next="42")},
     links=(Link("list_events", parameters={"after": "cursor"}),),
     refuses=(BadCursor, BadRequest),
 )
@@ -226,7 +211,7 @@ async def hide_tasks(request: HTTPRequest) -> Answer:
 @described(
     "tasks",
     parameters=(
-        Parameter("task_id", Identifier, "Forget this task."),
+        Parameter("task_id", Identifier, "Forget this task.", "build-7"),
         Parameter("state", Literal["ended"], "Forget all that succeeded, failed or were canceled."),
     ),
     answers={200: Deleted(1)},

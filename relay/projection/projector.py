@@ -31,7 +31,7 @@ from relay.tasks.fold import fold, group_by_task
 from relay.tasks.task import Task
 
 INTERVAL_SECONDS = 0.5  # between the starts of two rounds: two statements that write a second
-WANTED_INTERVAL_SECONDS = 0.25  # the same, while somebody waits
+WANTED_INTERVAL_SECONDS = 0.25  # the same, while a caller waits
 RETRY_SECONDS = 0.5  # after a round that the database did not answer
 MAX_USERS = 1_000  # in one round
 MAX_READ_EVENTS = 5_000  # that one round reads from the journal

@@ -37,12 +37,15 @@ by their type. The `id` of an event, a `hello` and a `gap` is its cursor. The fi
 `{SSE_RETRY.decode().strip()}`. After {sse.MAX_HEARTBEAT_SECONDS:.0f} s of silence Relay sends the
 comment `{SSE_HEARTBEAT.decode().strip()}`."""
 
-_ON_BOTH = ("event", "hello", "gap", "close")
+_ON_BOTH = ("event", "hello", "gap", "close", "tasks", "task", "task_deleted")
 _EXAMPLES: dict[str, msgspec.Struct] = {
     "event": stream_messages.EVENT,
     "hello": stream_messages.HELLO,
     "gap": stream_messages.GAP,
     "close": stream_messages.GOODBYE,
+    "tasks": stream_messages.TASKS,
+    "task": stream_messages.TASK_CHANGED,
+    "task_deleted": stream_messages.TASK_DELETED,
     "ping": stream_messages.PING,
 }
 _BATCH_NAME = "events"
@@ -114,7 +117,9 @@ def _channel(
     headers = {"Last-Event-ID": stream_parameters.LAST_EVENT_ID_HEADER} if server == "sse" else {}
     binding: dict[str, Any] = {
         "method": "GET",
-        "query": _parameters_schema(schemas, stream_parameters.WHERE_TO_START),
+        "query": _parameters_schema(
+            schemas, (*stream_parameters.WHERE_TO_START, stream_parameters.TASKS)
+        ),
         "bindingVersion": "0.1.0",
     }
     if server == "websocket":

@@ -1,10 +1,12 @@
 """Format a call as a curl command, from the data of the OpenAPI document."""
 
 import shlex
+from collections.abc import Iterable
+from urllib.parse import urlencode
 
 import msgspec
 
-from relay.web.openapi.describe import Events
+from relay.web.openapi.describe import Events, Parameter
 from relay.web.openapi.rules import Operation
 
 # the shell variables that hold a credential in the examples, by security scheme
@@ -23,6 +25,8 @@ def curl(call: Operation) -> str:
     for given in described.parameters:
         if given.where == "path":
             path = path.replace(f"{{{given.name}}}", str(given.example))
+    if call.method != "GET":
+        path += _query(described.parameters)
     options.append(f'"$RELAY_URL{path}"')
     for name in call.accepts[:1]:
         if name in _VARIABLES:
@@ -32,3 +36,13 @@ def curl(call: Operation) -> str:
         options.append(f"-H 'Content-Type: {media_type}'")
         options.append(f"-d {shlex.quote(msgspec.json.encode(example).decode())}")
     return " \\\n  ".join(options)
+
+
+def _query(parameters: Iterable[Parameter]) -> str:
+    """The query of a call that changes something, where its parameters have examples."""
+    examples = {
+        given.name: given.example
+        for given in parameters
+        if given.where == "query" and given.example is not None
+    }
+    return f"?{urlencode(examples)}" if examples else ""

@@ -8,7 +8,8 @@ from msgspec import UNSET, Meta, UnsetType, field
 from relay.events import EVENT_TYPES
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import SSE_RETRY, sse_control
-from relay.schema_types import CursorText, Examples, Moment, Seq, Timestamp
+from relay.schema_types import CursorText, Examples, Identifier, Moment, Seq, Timestamp
+from relay.tasks.view import TaskView
 
 EventType = Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
 
@@ -78,6 +79,31 @@ class Ping(msgspec.Struct):
     ts: Moment
 
 
+class TasksSnapshot(msgspec.Struct):
+    """The user's tasks as of `cursor`, on a stream with `tasks=1`; in parts, by `more`."""
+
+    type: Literal["tasks"]
+    cursor: CursorText
+    counts: Annotated[dict[str, int], Meta(description="Tasks that are not hidden, by state.")]
+    tasks: list[TaskView]
+    more: Annotated[bool, Meta(description="Whether another part follows.")]
+
+
+class TaskChanged(msgspec.Struct):
+    """A task that has changed, on a stream with `tasks=1`."""
+
+    type: Literal["task"]
+    task: TaskView
+
+
+class TaskDeleted(msgspec.Struct):
+    """A task that was forgotten, on a stream with `tasks=1`."""
+
+    type: Literal["task"]
+    task_id: Identifier
+    deleted: Literal[True]
+
+
 EVENT = StreamEvent(
     id="build-17-done",
     seq=42,
@@ -98,6 +124,31 @@ GOODBYE = Goodbye(
     reason=Close.RESTART.reason,
     retry_after_ms=Close.RESTART.retry_after_ms,
 )
+TASK = TaskView(
+    task_id="build-7",
+    run=2,
+    state="running",
+    title="make test",
+    progress=0.4,
+    message="12 of 30",
+    metrics={"loss": 0.31},
+    parent_id=None,
+    url=None,
+    exit_code=None,
+    started_at=Examples.NOW,
+    last_at=Examples.NOW,
+    ended_at=None,
+    duration_s=None,
+    first_seq=10,
+    last_seq=42,
+    events=33,
+    lease_s=90,
+    stoppable=False,
+    hidden=False,
+)
+TASKS = TasksSnapshot("tasks", Examples.NEXT, {"running": 1}, [TASK], more=False)
+TASK_CHANGED = TaskChanged("task", TASK)
+TASK_DELETED = TaskDeleted("task", "build-6", deleted=True)
 PING = Ping("ping", ts=Examples.NOW)
 
 
@@ -108,7 +159,7 @@ class ServerSentEvent(msgspec.Struct, omit_defaults=True):
     id: CursorText | UnsetType = UNSET
     event: (
         Annotated[
-            Literal["message", "hello", "gap", "close"],
+            Literal["message", "hello", "gap", "tasks", "task", "close"],
             Meta(description="The message type; absent for events, which `onmessage` receives."),
         ]
         | UnsetType

@@ -34,7 +34,10 @@ LAST_EVENT_ID_HEADER = Parameter(
 )
 
 TASKS = Parameter(
-    "tasks", Literal["1"], "The stream has the user's tasks, too: a snapshot, then what changes."
+    "tasks",
+    Literal["1"],
+    "The stream has the user's tasks, too: a snapshot, then what changes.",
+    "1",
 )
 
 WHERE_TO_START = (AFTER, LAST, LAST_EVENT_ID)

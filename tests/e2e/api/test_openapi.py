@@ -19,6 +19,8 @@ from tests.support.relay_server import Relay
 APP = create_app(Settings())
 RULES = list(APP.url_map.iter_rules())
 OPERATIONS = operations()
+# parameters that exclude another one, which has the example
+CONTRADICT = ("DELETE /api/tasks state",)
 
 
 def test_the_document_is_valid() -> None:
@@ -59,7 +61,9 @@ def test_every_example_is_of_its_schema(name: str, content: dict[str, Any]) -> N
     if "example" in content:
         values.append(content["example"])
     plain = content["schema"] in ({"type": "string"}, {"type": "object"})
-    assert values or plain or name.endswith(" last"), "an example says more than a schema"
+    assert values or plain or name in CONTRADICT or name.endswith(" last"), (
+        "an example says more than a schema"
+    )
     for value in values:
         validator(content["schema"]).validate(value)
 

@@ -31,6 +31,7 @@ from tests.support.browser.page_proxy import relay_behind
 from tests.support.commands import RELAY, Command, environment, running
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
+from tests.support.projections import count_as_folded
 from tests.support.relay_server import Relay, User, bearer, running_relay
 from tests.support.terminals import piped
 
@@ -197,6 +198,7 @@ async def test_gaps_and_new_epochs_are_shown(
     await user.publish(3)
     epoch = (await user.call("GET", "/api/me")).json()["cursor"].partition(".")[0]
     async with connect(database_url, timeout=PATIENCE) as database:
+        await count_as_folded(database)
         await database.execute(
             "SELECT trim_stream($1::uuid, 1, 1000000, '1970-01-01', 500)", user.user_id
         )

@@ -12,6 +12,7 @@ from relay.db.append_queue import AppendRequest
 from relay.db.pool import open_database
 from relay.events import Event, NewEvent, Receipt, utc_now
 from tests.support.patience import PATIENCE
+from tests.support.projections import count_as_folded
 
 ROUNDS = 40  # of one commit each
 
@@ -66,6 +67,7 @@ async def test_appends_match_a_dictionary_model(database_url: str, seed: int, na
             await database.execute(
                 "INSERT INTO users (user_id, epoch) VALUES ($1, $2)", user_id, f"epoch of {user_id}"
             )
+        await count_as_folded(database)
         for _ in range(ROUNDS):
             batch = []
             for _ in range(chance.choice([1, 1, 1, 2, 3, 4, 5])):

@@ -10,6 +10,7 @@ from relay.config.settings import Settings
 from relay.db.pool import Database
 from relay.db.retention import renew_epochs, sweep
 from tests.support.databases import database_of
+from tests.support.projections import count_as_folded
 from tests.support.relay_server import Relay, User
 
 
@@ -34,6 +35,7 @@ async def test_a_stream_keeps_the_newest_within_its_bounds(
     await user.publish(8)
     await other.publish(2)
     async with database_of(database_url) as database:
+        await count_as_folded(database)
         await trim_streams(database, settings(**bound))
     assert await stored(user) == [6, 7, 8]
     assert await stored(other) == [1, 2]
@@ -48,6 +50,7 @@ async def test_old_events_are_trimmed_and_a_cursor_before_them_gets_a_gap(
         await database.execute(
             "UPDATE events SET received_at = received_at - interval '8 days' WHERE seq <= 3"
         )
+        await count_as_folded(database)
         await trim_streams(database, settings())
     cursor = receipts[0]["cursor"]
     async with user.websocket(f"?after={cursor}") as stream:
@@ -84,6 +87,7 @@ async def test_a_trim_reads_only_the_events_it_trims(relay: Relay, database_url:
             UUID(user.user_id),
         )
         await database.execute("UPDATE users SET last_seq = 20000")
+        await count_as_folded(database)
         pages = [await pages_of_a_trim(database, user) for _ in range(38)]
     assert (await user.call("GET", "/api/events?limit=1")).json()["oldest"] == 19_001
     # from the sixth on a statement's plan stays; each call that walked over all before would
@@ -98,6 +102,7 @@ async def test_an_event_id_is_known_for_a_day_even_after_its_event_was_trimmed(
     first = await user.posted(event_id="once")
     await user.publish(3)
     async with database_of(database_url) as database:
+        await count_as_folded(database)
         await trim_streams(database, settings(relay_retention_events="1"))
         again = await user.posted(event_id="once")
         assert (again["duplicate"], again["seq"]) == (True, first["seq"])
@@ -114,6 +119,7 @@ async def test_a_wholly_trimmed_stream_keeps_its_numbering(relay: Relay, databas
     receipts = await user.publish(4)
     async with database_of(database_url) as database:
         await database.execute("UPDATE events SET received_at = now() - interval '8 days'")
+        await count_as_folded(database)
         await trim_streams(database, settings())
         assert (
             await database.fetchval(
@@ -144,6 +150,7 @@ async def test_an_idle_user_without_credentials_expires_with_its_events(
         await database.execute(
             "UPDATE users SET active_at = now() WHERE user_id = $1", UUID(busy.user_id)
         )
+        await count_as_folded(database)
         await expire_idle_users(database, settings())
         left = await database.fetch("SELECT user_id FROM users")
         assert {row["user_id"] for row in left} == {UUID(idle.user_id), UUID(busy.user_id)}

@@ -89,10 +89,14 @@ async def stored_events(database: Database, user_id: UUID) -> list[Event]:
     rows = await database.fetch("SELECT * FROM events WHERE user_id = $1 ORDER BY seq", user_id)
     return [
         Event(
-            "e",
-            *(row[name] for name in ("seq", "event_id", "event_type", "task_id", "ts")),
-            row["payload"],
-            row["received_at"],
+            epoch="e",
+            seq=row["seq"],
+            id=row["event_id"],
+            event_type=row["event_type"],
+            task_id=row["task_id"],
+            ts=row["ts"],
+            payload=row["payload"],
+            received_at=row["received_at"],
         )
         for row in rows
     ]

@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from relay.db.pages import EventPage
 from relay.errors import DatabaseAway, Draining, TooManyConnections, Unavailable
-from relay.events import Cursor, Event, StreamHead
+from relay.events import Cursor, Event, StreamHead, utc_now
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import EncodedEvent, event_json
 from relay.realtime.event_range import EventRange
@@ -124,6 +124,8 @@ class Gate:
 class FakeJournal:
     """The streams as the connection reads them: a snapshot, then whatever time it takes."""
 
+    now = staticmethod(utc_now)
+
     def __init__(self, streams: dict[UUID, Stream]) -> None:
         self.streams = streams
         self.gate = Gate()
@@ -187,6 +189,9 @@ class FakeDoor:
 
     async def send_control(self, kind: str, **fields: Any) -> None:
         await self._write((kind, fields))
+
+    async def send_message(self, kind: str, body: bytes) -> None:
+        raise AssertionError("nobody asked for tasks")
 
     def next_heartbeat_at(self) -> float:
         return float("inf")

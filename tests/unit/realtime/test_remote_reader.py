@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from relay.db.pages import StoredEvent
 from relay.errors import DatabaseAway
-from relay.events import Event, StreamHead
+from relay.events import Event, StreamHead, utc_now
 from relay.realtime.encoding import event_json
 from relay.realtime.hub import Hub
 from relay.realtime.inbox import Inbox
@@ -29,6 +29,8 @@ ELSEWHERE = uuid4()
 
 class FakeJournal:
     """Streams as lists, and what was asked of them."""
+
+    now = staticmethod(utc_now)
 
     def __init__(self) -> None:
         self.logs: dict[UUID, list[Event]] = {ME: [], YOU: []}
