@@ -3,13 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 from quart import Blueprint
 
 from relay.auth.credentials import TICKET_SECONDS, Credential
+from relay.db.task_history import read_task_events
 from relay.errors import (
     BadCursor,
     BadRequest,
@@ -18,13 +20,16 @@ from relay.errors import (
     ProcessFull,
     TooManyConnections,
 )
+from relay.events import StreamHead
+from relay.ingest.values import is_identifier
 from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Position, Start, locate, parse_count, parse_start
 from relay.realtime.sse import HEADERS, SseTransport
 from relay.realtime.stream_connection import Viewer, find_start, refuse, run_connection
 from relay.realtime.task_feeds import TaskFeed
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketTransport
-from relay.schema_types import CursorText, Examples
+from relay.schema_types import CursorText, Examples, Identifier
+from relay.services import Services
 from relay.web.answers import Answer, json_answer
 from relay.web.auth import authenticate_viewer, refuse_foreign_origin
 from relay.web.needs import VIEWER, WATCHER
@@ -77,6 +82,9 @@ class Page(msgspec.Struct):
 _LIMIT = Parameter(
     "limit", Annotated[int, Meta(ge=1, le=MAX_PAGE_EVENTS)], "At most this many events.", 100
 )
+_TASK = Parameter(
+    "task_id", Identifier, "Events of this task only. A page may be empty before the end."
+)
 _FULL = (TooManyConnections, ProcessFull, Draining)
 
 
@@ -96,7 +104,7 @@ async def mint_ticket(request: HTTPRequest) -> Answer:
 @stream.get("/api/events")
 @described(
     "streams",
-    parameters=(*WHERE_TO_START, _LIMIT),
+    parameters=(*WHERE_TO_START, _LIMIT, _TASK),
     answers={200: Page([EVENT], Examples.NEXT, resumed=True, oldest=1)},
     links=(Link("list_events", parameters={"after": "cursor"}),),
     refuses=(BadCursor, BadRequest),
@@ -104,15 +112,20 @@ async def mint_ticket(request: HTTPRequest) -> Answer:
 @limited(READS)
 @needs(WATCHER)
 async def list_events(request: HTTPRequest) -> Answer:
-    """Read a page of stored events, from the oldest or from a cursor."""
+    """Read a page of stored events, from the oldest or from a cursor.
+
+    With `task_id` the cursor moves over events of other tasks: the end is where it stays.
+    """
     services, user_id = request.services, request.credential.user_id
     limit = request.args.get("limit")
     most = MAX_PAGE_EVENTS if limit is None else parse_count("limit", limit, MAX_PAGE_EVENTS)
-    start = parse_start(request.args)
+    start, task_id = parse_start(request.args), request.args.get("task_id")
+    if task_id is not None and not is_identifier(task_id):
+        raise BadRequest("`task_id` must be 1 to 128 printable ASCII characters without spaces.")
     head = await services.heads.head(user_id)
     while True:
         position = locate(start, head, default_oldest=True)
-        page = await services.publisher.journal.read(user_id, position.seq, most, MAX_PAGE_BYTES)
+        page = await _read_page(services, user_id, position.seq, most, task_id)
         if page.head.epoch == head.epoch and page.head.oldest <= position.seq + 1:
             break
         head = page.head  # trimmed between the two queries, so the answer needs the gap
@@ -120,13 +133,34 @@ async def list_events(request: HTTPRequest) -> Answer:
     return json_answer(
         Page(
             cast("Any", [msgspec.Raw(text) for text in page.texts]),  # they are JSON already
-            cursor=page.cursor if page.texts else position.cursor,
+            cursor=f"{page.head.epoch}.{max(page.end, position.seq)}",
             resumed=position.resumed,
             oldest=page.head.oldest,
             reason=UNSET if position.reason is None else position.reason,
             gap=UNSET if gap is None else Trimmed(gap.first, gap.last),
         )
     )
+
+
+class _StoredPage(NamedTuple):
+    """Texts of events, and the seq up to which all that is asked for is among them."""
+
+    head: StreamHead
+    end: int
+    texts: list[bytes]
+
+
+async def _read_page(
+    services: Services, user_id: UUID, after: int, limit: int, task_id: str | None
+) -> _StoredPage:
+    """Read the next events of the stream, or of one task in it."""
+    if task_id is None:
+        page = await services.publisher.journal.read(user_id, after, limit, MAX_PAGE_BYTES)
+        return _StoredPage(page.head, page.first + len(page.texts) - 1, page.texts)
+    found = await read_task_events(
+        services.database, user_id, task_id, after, max_events=limit, max_bytes=MAX_PAGE_BYTES
+    )
+    return _StoredPage(found.head, found.scanned_to, [event.text for event in found.events])
 
 
 @stream.get("/api/sse")

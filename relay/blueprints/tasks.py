@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 import msgspec
-import trio
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
@@ -32,9 +31,6 @@ MAX_PAGE_TASKS = 500
 DEFAULT_PAGE_TASKS = 100
 MAX_NAMED_TASKS = 100  # tasks that one request may name
 MAX_TITLE_PART = 300  # characters of `q`
-# How long a reader waits for events that are stored and not folded yet. Then it gets the tasks as
-# they were, and `cursor` says as of when.
-CATCH_UP_SECONDS = 2.0
 
 _STATE = f"({'|'.join(SHOWN_STATES)})"
 StateList = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_STATE}(,{_STATE})*$"})]
@@ -135,8 +131,7 @@ async def list_tasks(request: HTTPRequest) -> Answer:
     asked = None if after_cursor is None else Cursor.parse(after_cursor)
     head = await services.heads.head(user_id)
     seq = head.last if asked is None or asked.epoch != head.epoch else max(asked.seq, head.last)
-    with trio.move_on_after(CATCH_UP_SECONDS):
-        await services.projector.catch_up(user_id, seq)
+    await services.projector.catch_up_within_patience(user_id, seq)
     page = await select_task_page(services.database, user_id, wanted, most + 1)
     shown = page.tasks[:most]
     return json_answer(
@@ -233,8 +228,7 @@ async def delete_tasks(request: HTTPRequest) -> Answer:
         raise BadRequest("`state` must be `ended`.")
     services, user_id = request.services, request.credential.user_id
     head = await services.heads.head(user_id)
-    with trio.move_on_after(CATCH_UP_SECONDS):
-        await services.projector.catch_up(user_id, head.last)
+    await services.projector.catch_up_within_patience(user_id, head.last)
     deleted = await forget_tasks(
         services.database,
         user_id,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from relay.db.pool import Database
+from relay.db.pool import Database, Row
 from relay.errors import InvalidToken
 from relay.events import Cursor, StreamHead
 
@@ -73,6 +73,41 @@ async def select_events(
     for user_id, *stored in rows:
         found.setdefault(user_id, []).append(StoredEvent(*stored))
     return found
+
+
+class TaskEvents(NamedTuple):
+    """The events of one task among those of a stream up to `scanned_to`."""
+
+    head: StreamHead
+    scanned_to: int
+    rows: list[Row]
+
+
+async def select_task_events(
+    database: Database,
+    user_id: UUID,
+    task_id: str,
+    after: int,
+    *,
+    untitled: bool,
+    max_scanned: int,
+    max_bytes: int,
+) -> TaskEvents:
+    """Read the events of one task among the next `max_scanned` of a stream.
+
+    Each row has `seq`, `event_type`, `task_id`, `payload` and `text`, the JSON for readers. With
+    `untitled` also events without a task's id, except logs: the caller finds out their task. Raises
+    InvalidToken when the user no longer exists.
+    """
+    rows = await database.fetch(_OF_TASK, user_id, after, max_scanned, task_id, untitled, max_bytes)
+    if not rows:
+        raise InvalidToken("The user is gone.", reason="revoked")
+    head = StreamHead(rows[0]["epoch"], rows[0]["oldest_seq"], rows[0]["last_seq"])
+    found = [row for row in rows if row["seq"] is not None]
+    scanned_to = min(head.last, max(after, head.oldest - 1) + max_scanned)
+    if rows[0]["cut"]:
+        scanned_to = found[-1]["seq"]
+    return TaskEvents(head, max(after, scanned_to), found)
 
 
 # The JSON that `event_json` (relay/realtime/encoding.py) writes, for the event e of a stream u.
@@ -142,4 +177,24 @@ _NEXT = f"""
     JOIN u ON u.user_id = e.user_id
     WHERE e.turn <= $3 AND e.bytes_before < $4
     ORDER BY e.user_id, e.seq
+"""
+
+# The rows beyond the bound of bytes are left out, and `cut` says so.
+_OF_TASK = f"""
+    SELECT u.epoch, u.oldest_seq, u.last_seq, found.*
+    FROM (SELECT *, {_MARK} FROM users WHERE user_id = $1 OFFSET 0) u
+    LEFT JOIN LATERAL (
+        SELECT e.seq, e.event_type, e.task_id, e.payload, convert_to({_TEXT}, 'UTF8') AS text,
+            e.all_bytes > $6 AS cut
+        FROM (
+            SELECT s.*, {_BYTES_BEFORE}, sum(event_bytes(s.payload)::integer) OVER () AS all_bytes
+            FROM events s
+            WHERE s.user_id = $1 AND s.seq > greatest($2, u.oldest_seq - 1)
+                AND s.seq <= greatest($2, u.oldest_seq - 1) + $3
+                AND (s.task_id = $4 OR $5 AND s.task_id IS NULL AND s.event_type <> 'log')
+            WINDOW in_turn AS (ORDER BY s.seq)
+        ) e
+        WHERE e.bytes_before < $6
+    ) found ON true
+    ORDER BY found.seq
 """

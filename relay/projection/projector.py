@@ -32,6 +32,7 @@ from relay.tasks.task import Task
 
 INTERVAL_SECONDS = 0.5  # between the starts of two rounds: two statements that write a second
 WANTED_INTERVAL_SECONDS = 0.25  # the same, while a caller waits
+CATCH_UP_SECONDS = 2.0  # that a reader of tasks waits for events that are not folded yet
 RETRY_SECONDS = 0.5  # after a round that the database did not answer
 MAX_USERS = 1_000  # in one round
 MAX_READ_EVENTS = 5_000  # that one round reads from the journal
@@ -77,6 +78,11 @@ class Projector:
     async def catch_up(self, user_id: UUID, seq: int) -> None:
         """Wait until the user's tasks hold up to this seq, or the user no longer exists."""
         await self.catch_up_all({user_id: seq})
+
+    async def catch_up_within_patience(self, user_id: UUID, seq: int) -> None:
+        """Like `catch_up`, for `CATCH_UP_SECONDS` at most: then tasks are read as they are."""
+        with trio.move_on_after(CATCH_UP_SECONDS):
+            await self.catch_up(user_id, seq)
 
     async def catch_up_all(self, seqs: Mapping[UUID, int]) -> None:
         """Like `catch_up`, for several users."""

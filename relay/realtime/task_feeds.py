@@ -17,7 +17,7 @@ import trio
 
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.task_pages import TaskPage, select_changed_tasks, select_snapshot
-from relay.projection.projector import Projector
+from relay.projection.projector import CATCH_UP_SECONDS, Projector
 from relay.realtime.encoding import MAX_MESSAGE_BYTES, control_json
 from relay.realtime.hub import Hub
 from relay.realtime.inbox import Inbox
@@ -25,7 +25,6 @@ from relay.tasks.view import TaskView
 
 CHANGES_INTERVAL_SECONDS = 0.25  # a task is sent at most four times a second
 POLL_INTERVAL_SECONDS = 1.0  # for changes that come without an event
-CATCH_UP_SECONDS = 2.0  # for events that are not folded yet; then the tasks as they were are sent
 RETRY_SECONDS = 0.5  # after a read that the database did not answer
 
 log = structlog.get_logger("relay.task_feeds")
@@ -122,8 +121,7 @@ class TaskFeeds:
 
         Raises InvalidToken when the user no longer exists, DatabaseAway.
         """
-        with trio.move_on_after(CATCH_UP_SECONDS):
-            await self._projector.catch_up(user_id, last_seq)
+        await self._projector.catch_up_within_patience(user_id, last_seq)
         return await select_snapshot(self._database, user_id)
 
     def touch(self, user_id: UUID) -> None:

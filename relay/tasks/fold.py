@@ -62,7 +62,12 @@ def task_of(event: Event) -> str | None:
     """The id of the task that an event belongs to; None for a `log` without a task."""
     if event.task_id is not None or event.event_type == "log":
         return event.task_id
-    title = reported.read_task(event.payload).title
+    return task_of_payload(event.payload)
+
+
+def task_of_payload(payload: str) -> str:
+    """The id of the task of a `task_*` event without a task's id."""
+    title = reported.read_task(payload).title
     return untitled_id(title if isinstance(title, str) else "")
 
 

@@ -178,15 +178,25 @@ def read_url(value: Any) -> str | None:
 
 
 def merge_metrics(present: dict[str, float] | None, value: Any) -> dict[str, float] | None:
-    """The metrics with those of a payload; one that is not valid is passed over alone."""
+    """Add a payload's metrics to those present; one that is not valid is passed over alone.
+
+    Changes `present`, and returns it; None while there are none.
+    """
     if not isinstance(value, dict):
         return present
-    merged = dict(present or {})
+    merged = {} if present is None else present
     for name, given in value.items():
         number = read_number(given)
         if number is None or not name or len(name) > MAX_METRIC_NAME:
             continue
-        name = storable(name)
+        if not name.isascii() or "\0" in name:
+            name = storable(name)
         if name in merged or len(merged) < MAX_METRICS:
             merged[name] = number
     return merged or None
+
+
+def printed_message(payload: str) -> str | None:
+    """The whole message of a `log` event's payload; None if it has none."""
+    message = read_log(payload).message
+    return message if isinstance(message, str) else None

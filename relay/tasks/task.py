@@ -10,6 +10,7 @@ TaskState = Literal["running", "waiting", "succeeded", "failed", "canceled"]
 TASK_STATES: tuple[str, ...] = get_args(TaskState)
 ENDED = frozenset({"succeeded", "failed", "canceled"})
 
+UNTITLED_PREFIX = "untitled-"
 UNTITLED_DIGITS = 16  # hex digits of a hash, in the id of a task that has no id of its own
 
 
@@ -52,4 +53,4 @@ class Task(msgspec.Struct, gc=False):
 def untitled_id(title: str) -> str:
     """The id of a task whose events have none: made from the title of the event."""
     digest = hashlib.sha256(title.encode("utf-8", "replace")).hexdigest()
-    return f"untitled-{digest[:UNTITLED_DIGITS]}"
+    return f"{UNTITLED_PREFIX}{digest[:UNTITLED_DIGITS]}"
