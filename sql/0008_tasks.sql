@@ -307,7 +307,7 @@ END
 $$;
 
 -- A beat that takes back a verdict of `lost` is a change that readers hear of.
-CREATE FUNCTION renew_leases(of_user uuid, ids text[]) RETURNS void
+CREATE FUNCTION renew_leases(of_user uuid, ids text[], wait integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     found_again boolean;
@@ -325,7 +325,7 @@ BEGIN
     ELSE
         PERFORM FROM projections WHERE user_id = of_user FOR UPDATE;
     END IF;
-    UPDATE tasks SET beat_at = now(), revision = coalesce(begun, revision)
+    UPDATE tasks SET beat_at = now() + wait * interval '1 second', revision = coalesce(begun, revision)
     WHERE user_id = of_user AND task_id = ANY (ids) AND state IN ('running', 'waiting')
         AND NOT forgotten;
 END

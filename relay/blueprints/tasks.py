@@ -1,14 +1,24 @@
 """A user's tasks: their state, and what people and producers change of it beside events."""
 
-from typing import Annotated, Literal
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
 
 import msgspec
+import trio
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
 from relay.db.task_changes import forget_tasks, renew_leases, set_hidden
 from relay.db.task_pages import TaskFilter, select_task_page
-from relay.errors import BadCursor, BadRequest, FieldError, Invalid
+from relay.errors import (
+    BadCursor,
+    BadRequest,
+    Draining,
+    FieldError,
+    Invalid,
+    ProcessFull,
+    TooManyConnections,
+)
 from relay.events import Cursor
 from relay.ingest.values import is_identifier
 from relay.media_types import JSON
@@ -17,6 +27,7 @@ from relay.schema_types import CursorText, Examples, Identifier
 from relay.tasks.view import SHOWN_STATES, TaskView
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
+from relay.web.middleware.access_log import WAITED
 from relay.web.needs import PUBLISHER, SESSION, WATCHER
 from relay.web.openapi.describe import Link, Parameter, described
 from relay.web.openapi.stream_messages import TASK
@@ -35,6 +46,7 @@ MAX_TITLE_PART = 300  # characters of `q`
 _STATE = f"({'|'.join(SHOWN_STATES)})"
 StateList = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_STATE}(,{_STATE})*$"})]
 PageMark = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,18}$"})]
+MAX_WAIT_SECONDS = 25  # below the 30 seconds after which common proxies give up
 NamedTasks = Annotated[list[Identifier], Meta(min_length=1, max_length=MAX_NAMED_TASKS)]
 
 
@@ -70,9 +82,10 @@ class Deleted(msgspec.Struct):
 
 
 class Beat(msgspec.Struct, forbid_unknown_fields=True):
-    """The tasks that are alive."""
+    """The tasks that are alive, and for how many seconds the answer may wait."""
 
     task_ids: NamedTasks
+    wait_s: Annotated[int, Meta(ge=0, le=MAX_WAIT_SECONDS)] = 0
 
 
 class Beaten(msgspec.Struct):
@@ -227,8 +240,7 @@ async def delete_tasks(request: HTTPRequest) -> Answer:
     if state not in (None, "ended"):
         raise BadRequest("`state` must be `ended`.")
     services, user_id = request.services, request.credential.user_id
-    head = await services.heads.head(user_id)
-    await services.projector.catch_up_within_patience(user_id, head.last)
+    await _catch_up(request)
     deleted = await forget_tasks(
         services.database,
         user_id,
@@ -240,18 +252,61 @@ async def delete_tasks(request: HTTPRequest) -> Answer:
 
 
 @tasks.post("/api/tasks/beat")
-@described("tasks", body={JSON: Beat(["build-7"])}, answers={200: Beaten([])})
+@described(
+    "tasks",
+    body={JSON: Beat(["build-7"], wait_s=20)},
+    answers={200: Beaten([])},
+    refuses=(TooManyConnections, ProcessFull, Draining),
+)
 @limited_by_handler
 @needs(PUBLISHER)
 async def beat(request: HTTPRequest) -> Answer:
-    """Renew the leases of tasks that are alive. Unknown tasks are ignored."""
+    """Renew the leases of tasks that are alive. Unknown tasks are ignored.
+
+    With `wait_s` the answer comes after that time, and holds the leases until then; sooner when the
+    process stops.
+    """
     alive = await read_json(request, Beat)
     _check_ids(alive.task_ids)
     task_ids = list(dict.fromkeys(alive.task_ids))
     charge_beat(request, task_ids)
-    await renew_leases(request.services.database, request.credential.user_id, task_ids)
-    request.services.task_feeds.touch(request.credential.user_id)
+    if alive.wait_s:
+        with request.services.hub.hold_wait(
+            request.credential.user_id, request.address_block
+        ) as drain_began:
+            request.scope[WAITED] = True
+            await _catch_up(request)  # a task that has just begun is not stored yet
+            await _renew(request, task_ids, alive.wait_s)
+            await _wait(request, drain_began, alive.wait_s)
+    await _renew(request, task_ids)
     return json_answer(Beaten([]))
+
+
+async def _catch_up(request: HTTPRequest) -> None:
+    """Wait until the stored tasks have all events that are acknowledged, for a bounded time."""
+    services, user_id = request.services, request.credential.user_id
+    head = await services.heads.head(user_id)
+    await services.projector.catch_up_within_patience(user_id, head.last)
+
+
+async def _renew(request: HTTPRequest, task_ids: list[str], wait: int = 0) -> None:
+    """Renew the leases as of the end of a wait."""
+    services, user_id = request.services, request.credential.user_id
+    await renew_leases(services.database, user_id, task_ids, wait=wait)
+    services.task_feeds.touch(user_id)
+
+
+async def _wait(request: HTTPRequest, drain_began: trio.Event, seconds: int) -> None:
+    """Wait, but no longer than the client is connected and the process does not drain."""
+    async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.deadline = trio.current_time() + seconds
+        for wait in (request.wait_for_disconnect, drain_began.wait):
+            nursery.start_soon(_run_and_cancel, wait, nursery.cancel_scope)
+
+
+async def _run_and_cancel(wait: Callable[[], Awaitable[Any]], scope: trio.CancelScope) -> None:
+    await wait()
+    scope.cancel()
 
 
 def _check_ids(task_ids: list[str]) -> None:

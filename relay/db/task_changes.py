@@ -30,6 +30,11 @@ async def forget_tasks(
     return forgotten
 
 
-async def renew_leases(database: Database, user_id: UUID, task_ids: Sequence[str]) -> None:
-    """Note that these tasks are alive. Unknown tasks, and those that have ended, are left alone."""
-    await database.execute("SELECT renew_leases($1, $2)", user_id, task_ids)
+async def renew_leases(
+    database: Database, user_id: UUID, task_ids: Sequence[str], *, wait: int = 0
+) -> None:
+    """Note that these tasks are alive, now or, while their beat waits, for `wait` more seconds.
+
+    Unknown tasks, and those that have ended, are left alone.
+    """
+    await database.execute("SELECT renew_leases($1, $2, $3)", user_id, task_ids, wait)

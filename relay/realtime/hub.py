@@ -33,7 +33,9 @@ class Hub:
         self._by_credential: dict[UUID, set[Inbox]] = {}
         self._by_address: dict[str, int] = {}
         self._followers: dict[UUID, Follow] = {}
+        self._waits: dict[UUID, int] = {}
         self._draining = False
+        self._drain_began = trio.Event()
         self._drained = trio.Event()
 
     def admit(self, user_id: UUID, address: str) -> None:
@@ -46,7 +48,7 @@ class Hub:
         if self._count >= self._max_streams:
             metrics.streams_refused.labels("process").inc()
             raise ProcessFull()
-        if self.watchers(user_id) >= self._max_streams_per_user:
+        if self.watchers(user_id) + self._waits.get(user_id, 0) >= self._max_streams_per_user:
             metrics.streams_refused.labels("user").inc()
             extend_log_context(limit="streams_user")
             raise TooManyConnections("This user has as many live streams as it may have.")
@@ -56,24 +58,47 @@ class Hub:
             raise TooManyConnections("This address has as many live streams as it may have.")
 
     @contextmanager
+    def hold_wait(self, user_id: UUID, address: str) -> Iterator[trio.Event]:
+        """Count a call that waits like a stream, for the length of the block. Raises like `admit`.
+
+        The event is set when the process drains: the call must be answered then.
+        """
+        self.admit(user_id, address)
+        self._waits[user_id] = self._waits.get(user_id, 0) + 1
+        self._enter(address)
+        try:
+            yield self._drain_began
+        finally:
+            self._waits[user_id] -= 1
+            if not self._waits[user_id]:
+                del self._waits[user_id]
+            self._leave(address)
+
+    def _enter(self, address: str) -> None:
+        self._by_address[address] = self._by_address.get(address, 0) + 1
+        self._count += 1
+
+    def _leave(self, address: str) -> None:
+        self._count -= 1
+        self._check_drained()
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+    @contextmanager
     def subscribe(self, user_id: UUID, credential_id: UUID, address: str) -> Iterator[Inbox]:
         """Register a new inbox for the length of the block. Raises like `admit`."""
         self.admit(user_id, address)
         inbox = Inbox(user_id)
         self._by_user.setdefault(user_id, set()).add(inbox)
         self._by_credential.setdefault(credential_id, set()).add(inbox)
-        self._by_address[address] = self._by_address.get(address, 0) + 1
-        self._count += 1
+        self._enter(address)
         try:
             yield inbox
         finally:
-            self._count -= 1
-            self._check_drained()
             _discard(self._by_user, user_id, inbox)
             _discard(self._by_credential, credential_id, inbox)
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+            self._leave(address)
 
     def publish(self, user_id: UUID, events: Batch) -> bool:
         """Offer one user's new events, at least one, to that user's readers.
@@ -121,6 +146,7 @@ class Hub:
     def drain(self) -> list[Inbox]:
         """Admit no new stream from now on; returns the inboxes of the open streams."""
         self._draining = True
+        self._drain_began.set()
         self._check_drained()
         return [inbox for inboxes in self._by_user.values() for inbox in inboxes]
 
@@ -156,7 +182,7 @@ class Hub:
 
     @property
     def count(self) -> int:
-        """The number of live streams here."""
+        """The number of live streams, and of calls that wait, here."""
         return self._count
 
 

@@ -83,7 +83,10 @@ async def test_of_a_trimmed_run_the_rest_is_downloaded(relay: Relay, database_ur
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("", 400), ("task_id=a/b&format=xml", 400), ("task_id=a/b&run=0", 400), ("task_id=none", 404), ("task_id=a/b&run=2", 404), ("task_id=a/b&colour=1", 400)],
+    [
+        *(("", 400), ("task_id=a/b&format=xml", 400), ("task_id=a/b&run=0", 400)),
+        *(("task_id=none", 404), ("task_id=a/b&run=2", 404), ("task_id=a/b&colour=1", 400)),
+    ],
 )
 async def test_a_log_that_is_not_there_is_refused(relay: Relay, query: str, status: int) -> None:
     user = await relay.user()

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import httpx
 import pytest
+import trio
 
-from tests.support.databases import statement
+from tests.support.databases import database_of, statement
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.problems import check
-from tests.support.relay_server import Relay, User, bearer
+from tests.support.relay_server import Relay, User, bearer, running_relay
 
 
 async def tasks(user: User, query: str = "") -> dict[str, Any]:
@@ -227,6 +230,34 @@ async def test_a_silent_task_is_lost_until_an_event_or_a_beat(
     assert (await relay.http.post("/api/tasks/beat", json=beat, headers=headers)).is_success
     await user.posted(task_id="reports")
     assert (await tasks(user))["counts"] == {"running": 3}
+
+
+async def test_a_beat_that_waits_holds_the_lease_and_counts_as_a_stream(
+    database_url: str,
+) -> None:
+    async with running_relay(database_url, RELAY_MAX_CONNECTIONS_PER_USER="1") as relay:
+        user = await relay.user()
+        await started(user, "one", lease_s=10)
+        headers, beat = bearer(await user.hook()), {"task_ids": ["one"], "wait_s": 25}
+        answers: list[httpx.Response] = []
+
+        async def wait() -> None:
+            answers.append(await relay.http.post("/api/tasks/beat", json=beat, headers=headers))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            async with database_of(database_url) as database:
+                held = "SELECT count(*) FROM tasks WHERE beat_at > now()"
+                with trio.fail_after(PATIENCE):
+                    while not await database.fetchval(held):  # noqa: ASYNC110
+                        await trio.sleep(LOOK_EVERY)
+            check(await user.call("GET", "/api/sse"), 429)
+            check(await relay.http.post("/api/tasks/beat", json=beat, headers=headers), 429)
+            assert (await tasks(user))["tasks"]
+            await statement(database_url, "UPDATE tasks SET last_at = now() - interval '1 hour'")
+            assert (await tasks(user))["counts"] == {"running": 1}
+            assert answers == []
+            nursery.cancel_scope.cancel()
 
 
 async def test_an_outage_counts_to_no_lease(relay: Relay, database_url: str) -> None:

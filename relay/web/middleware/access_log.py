@@ -20,6 +20,7 @@ from relay.server.request_id import request_id_of
 REQUEST_ID = "relay.request_id"
 QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set when the request is charged
 STATUS = "relay.status"  # what is counted and logged, if it is not the status on the wire
+WAITED = "relay.waited"  # set for a call that waits on purpose: its time is not a response time
 ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -71,7 +72,8 @@ class AccessLog:
                 status = scope_dict.get(STATUS) or message.get("status", 101)
                 counter, seconds = _series(_route(scope_dict), method, status)
                 counter.inc()
-                seconds.observe(time.perf_counter() - started)
+                if WAITED not in scope_dict:
+                    seconds.observe(time.perf_counter() - started)
             await send(message)
 
         # kept when the app raises: the server logs that, and its line needs the request id
