@@ -22,6 +22,7 @@ from relay.blueprints.operations import operations
 from relay.blueprints.reference import reference
 from relay.blueprints.sessions import sessions
 from relay.blueprints.stream import stream
+from relay.blueprints.task_beats import task_beats
 from relay.blueprints.task_log import task_log
 from relay.blueprints.tasks import tasks
 from relay.blueprints.tokens import tokens
@@ -72,9 +73,9 @@ def create_app(settings: Settings) -> Relay:
     """Build the app. The serving process sets `app.services`."""
     app = Relay()
     app.url_map.merge_slashes = False  # a redirect would contain the client's Host header
-    for blueprint in (users, sessions, tokens, webhook, stream, tasks, task_log):
+    for blueprint in (users, sessions, tokens, webhook, stream, tasks, task_beats):
         app.register_blueprint(blueprint)
-    for blueprint in (operations, console, install, reference):
+    for blueprint in (task_log, operations, console, install, reference):
         app.register_blueprint(blueprint)
     QuartSchema(
         app,

@@ -1,38 +1,30 @@
 """A user's tasks: their state, and what people and producers change of it beside events."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-import trio
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
-from relay.db.task_changes import forget_tasks, renew_leases, set_hidden
+from relay.db.task_changes import forget_tasks, set_hidden
 from relay.db.task_pages import TaskFilter, select_task_page
 from relay.errors import (
     BadCursor,
     BadRequest,
-    Draining,
-    FieldError,
-    Invalid,
-    ProcessFull,
-    TooManyConnections,
 )
 from relay.events import Cursor
-from relay.ingest.values import is_identifier
 from relay.media_types import JSON
 from relay.realtime.resume import parse_count
 from relay.schema_types import CursorText, Examples, Identifier
 from relay.tasks.view import SHOWN_STATES, TaskView
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.middleware.access_log import WAITED
-from relay.web.needs import PUBLISHER, SESSION, WATCHER
+from relay.web.named_tasks import MAX_NAMED_TASKS, NamedTasks, catch_up, check_ids
+from relay.web.needs import SESSION, WATCHER
 from relay.web.openapi.describe import Link, Parameter, described
 from relay.web.openapi.stream_messages import TASK
 from relay.web.query import QueryParameters
-from relay.web.rate_limits import READS, TOKENS, charge_beat, limited, limited_by_handler
+from relay.web.rate_limits import READS, TOKENS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
 
@@ -40,14 +32,11 @@ tasks = Blueprint("tasks", __name__)
 
 MAX_PAGE_TASKS = 500
 DEFAULT_PAGE_TASKS = 100
-MAX_NAMED_TASKS = 100  # tasks that one request may name
 MAX_TITLE_PART = 300  # characters of `q`
 
 _STATE = f"({'|'.join(SHOWN_STATES)})"
 StateList = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_STATE}(,{_STATE})*$"})]
 PageMark = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,18}$"})]
-MAX_WAIT_SECONDS = 25  # below the 30 seconds after which common proxies give up
-NamedTasks = Annotated[list[Identifier], Meta(min_length=1, max_length=MAX_NAMED_TASKS)]
 
 
 class Tasks(msgspec.Struct):
@@ -79,19 +68,6 @@ class Deleted(msgspec.Struct):
     """The number of tasks that were forgotten. Their events are still stored."""
 
     deleted: int
-
-
-class Beat(msgspec.Struct, forbid_unknown_fields=True):
-    """The tasks that are alive, and for how many seconds the answer may wait."""
-
-    task_ids: NamedTasks
-    wait_s: Annotated[int, Meta(ge=0, le=MAX_WAIT_SECONDS)] = 0
-
-
-class Beaten(msgspec.Struct):
-    """The tasks that were asked to stop."""
-
-    stop: list[Identifier]
 
 
 _FILTERS = (
@@ -204,7 +180,7 @@ def _storable(text: str | None) -> str | None:
 async def hide_tasks(request: HTTPRequest) -> Answer:
     """Hide tasks from lists and counts, or show them again."""
     wanted = await read_json(request, TasksToHide)
-    _check_ids(wanted.task_ids)
+    check_ids(wanted.task_ids)
     known = await set_hidden(
         request.services.database,
         request.credential.user_id,
@@ -240,7 +216,7 @@ async def delete_tasks(request: HTTPRequest) -> Answer:
     if state not in (None, "ended"):
         raise BadRequest("`state` must be `ended`.")
     services, user_id = request.services, request.credential.user_id
-    await _catch_up(request)
+    await catch_up(request)
     deleted = await forget_tasks(
         services.database,
         user_id,
@@ -249,73 +225,3 @@ async def delete_tasks(request: HTTPRequest) -> Answer:
     )
     services.task_feeds.touch(user_id)
     return json_answer(Deleted(deleted))
-
-
-@tasks.post("/api/tasks/beat")
-@described(
-    "tasks",
-    body={JSON: Beat(["build-7"], wait_s=20)},
-    answers={200: Beaten([])},
-    refuses=(TooManyConnections, ProcessFull, Draining),
-)
-@limited_by_handler
-@needs(PUBLISHER)
-async def beat(request: HTTPRequest) -> Answer:
-    """Renew the leases of tasks that are alive. Unknown tasks are ignored.
-
-    With `wait_s` the answer comes after that time, and holds the leases until then; sooner when the
-    process stops.
-    """
-    alive = await read_json(request, Beat)
-    _check_ids(alive.task_ids)
-    task_ids = list(dict.fromkeys(alive.task_ids))
-    charge_beat(request, task_ids)
-    if alive.wait_s:
-        with request.services.hub.hold_wait(
-            request.credential.user_id, request.address_block
-        ) as drain_began:
-            request.scope[WAITED] = True
-            await _catch_up(request)  # a task that has just begun is not stored yet
-            await _renew(request, task_ids, alive.wait_s)
-            await _wait(request, drain_began, alive.wait_s)
-    await _renew(request, task_ids)
-    return json_answer(Beaten([]))
-
-
-async def _catch_up(request: HTTPRequest) -> None:
-    """Wait until the stored tasks have all events that are acknowledged, for a bounded time."""
-    services, user_id = request.services, request.credential.user_id
-    head = await services.heads.head(user_id)
-    await services.projector.catch_up_within_patience(user_id, head.last)
-
-
-async def _renew(request: HTTPRequest, task_ids: list[str], wait: int = 0) -> None:
-    """Renew the leases as of the end of a wait."""
-    services, user_id = request.services, request.credential.user_id
-    await renew_leases(services.database, user_id, task_ids, wait=wait)
-    services.task_feeds.touch(user_id)
-
-
-async def _wait(request: HTTPRequest, drain_began: trio.Event, seconds: int) -> None:
-    """Wait, but no longer than the client is connected and the process does not drain."""
-    async with trio.open_nursery() as nursery:
-        nursery.cancel_scope.deadline = trio.current_time() + seconds
-        for wait in (request.wait_for_disconnect, drain_began.wait):
-            nursery.start_soon(_run_and_cancel, wait, nursery.cancel_scope)
-
-
-async def _run_and_cancel(wait: Callable[[], Awaitable[Any]], scope: trio.CancelScope) -> None:
-    await wait()
-    scope.cancel()
-
-
-def _check_ids(task_ids: list[str]) -> None:
-    """Raise Invalid for an id that no task can have."""
-    wrong = [number for number, task_id in enumerate(task_ids) if not is_identifier(task_id)]
-    if wrong:
-        raise Invalid(
-            errors=[
-                FieldError(f"task_ids[{number}]", "must be 1 to 128 printable ASCII characters")
-                for number in wrong
-            ]
-        )
