@@ -191,6 +191,18 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.begin_revision(of_user uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    begun bigint;
+BEGIN
+    UPDATE projections SET revision = revision + 1 WHERE user_id = of_user
+    RETURNING revision INTO begun;
+    RETURN begun;
+END
+$$;
+
 CREATE FUNCTION public.count_active_tokens(of_user uuid) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -247,11 +259,131 @@ CREATE FUNCTION public.event_bytes(payload text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (octet_length(payload) + 200);
 
+CREATE FUNCTION public.forget_tasks(of_user uuid, of_task text, most_marks bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    begun bigint := begin_revision(of_user);
+    forgotten_now bigint;
+BEGIN
+    UPDATE tasks SET forgotten = true, hidden = false, revision = begun
+    WHERE user_id = of_user AND NOT forgotten
+        AND (task_id = of_task
+            OR of_task IS NULL AND state IN ('succeeded', 'failed', 'canceled'));
+    GET DIAGNOSTICS forgotten_now = ROW_COUNT;
+    UPDATE projections SET tasks = tasks - forgotten_now, marks = marks + forgotten_now
+    WHERE user_id = of_user;
+    PERFORM keep_tasks_within(of_user, most_marks);
+    RETURN forgotten_now;
+END
+$$;
+
+CREATE FUNCTION public.keep_tasks_within(of_user uuid, most bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    projection projections%ROWTYPE;
+    forgotten_now bigint;
+    dropped bigint;
+BEGIN
+    SELECT * INTO projection FROM projections WHERE user_id = of_user;
+    WITH beyond AS (
+        SELECT task_id FROM tasks WHERE user_id = of_user AND NOT forgotten
+        ORDER BY ended_at IS NULL, ended_at, greatest(last_at, beat_at), task_id
+        LIMIT greatest(projection.tasks - most, 0)
+    )
+    UPDATE tasks t SET forgotten = true, revision = projection.revision
+    FROM beyond WHERE t.user_id = of_user AND t.task_id = beyond.task_id;
+    GET DIAGNOSTICS forgotten_now = ROW_COUNT;
+    DELETE FROM tasks t WHERE t.user_id = of_user AND t.task_id IN (
+        SELECT task_id FROM tasks WHERE user_id = of_user AND forgotten
+        ORDER BY last_at, task_id
+        LIMIT greatest(projection.marks + forgotten_now - most, 0)
+    );
+    GET DIAGNOSTICS dropped = ROW_COUNT;
+    UPDATE projections
+    SET tasks = tasks - forgotten_now, marks = marks + forgotten_now - dropped
+    WHERE user_id = of_user;
+END
+$$;
+
+CREATE FUNCTION public.lease_ends_at(heard_at timestamp with time zone, lease_s integer) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT heard_at + lease_s * interval '1 second' + coalesce(
+        (SELECT sum(o.ended_at - greatest(o.began_at, heard_at)) FROM outages o
+          WHERE o.ended_at > heard_at), interval '0'
+    ) + coalesce(
+        (SELECT now() - greatest(r.ready_at, heard_at) FROM readiness r
+          WHERE r.ready_at < now() - interval '3 seconds' AND heard_at < now()), interval '0'
+    )
+$$;
+
 CREATE FUNCTION public.lock_user(of_user uuid) RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
     PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+END
+$$;
+
+CREATE FUNCTION public.note_ready(most_pause interval, kept interval) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    before timestamptz;
+    at timestamptz;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    INSERT INTO readiness (ready_at) VALUES (clock_timestamp()) ON CONFLICT DO NOTHING;
+    SELECT ready_at INTO before FROM readiness FOR UPDATE;
+    at := clock_timestamp(); -- after the lock, so that the times of several processes ascend
+    IF at > before + most_pause THEN
+        INSERT INTO outages (began_at, ended_at) VALUES (before, at);
+        DELETE FROM outages WHERE ended_at < at - kept;
+    END IF;
+    IF at > before THEN
+        UPDATE readiness SET ready_at = at;
+    END IF;
+    RETURN clock_timestamp();
+END
+$$;
+
+CREATE FUNCTION public.renew_leases(of_user uuid, ids text[], wait integer) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    found_again boolean;
+    begun bigint;
+BEGIN
+    SELECT bool_or(now() > lease_ends_at(greatest(last_at, beat_at), lease_s)) INTO found_again
+    FROM tasks
+    WHERE user_id = of_user AND task_id = ANY (ids) AND state IN ('running', 'waiting')
+        AND NOT forgotten;
+    IF found_again IS NULL THEN
+        RETURN;
+    END IF;
+    IF found_again THEN
+        begun := begin_revision(of_user);
+    ELSE
+        PERFORM FROM projections WHERE user_id = of_user FOR UPDATE;
+    END IF;
+    UPDATE tasks SET beat_at = now() + wait * interval '1 second', revision = coalesce(begun, revision)
+    WHERE user_id = of_user AND task_id = ANY (ids) AND state IN ('running', 'waiting')
+        AND NOT forgotten;
+END
+$$;
+
+CREATE FUNCTION public.set_tasks_hidden(of_user uuid, ids text[], wanted boolean) RETURNS SETOF text
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    begun bigint := begin_revision(of_user);
+BEGIN
+    UPDATE tasks SET hidden = wanted, revision = begun
+    WHERE user_id = of_user AND task_id = ANY (ids) AND NOT forgotten AND hidden <> wanted;
+    RETURN QUERY SELECT t.task_id FROM tasks t
+    WHERE t.user_id = of_user AND t.task_id = ANY (ids) AND NOT t.forgotten;
 END
 $$;
 
@@ -284,17 +416,20 @@ CREATE FUNCTION public.trim_stream(of_user uuid, most_events bigint, most_bytes 
     AS $$
 DECLARE
     stream users%ROWTYPE;
+    projected bigint;
     cut bigint;
     freed bigint;
     trimmed bigint;
 BEGIN
+    SELECT p.seq INTO projected FROM projections p WHERE p.user_id = of_user;
     SELECT * INTO stream FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
     SELECT max(page.seq) INTO cut
     FROM (
         SELECT e.seq, e.received_at, sum(event_bytes(e.payload)) OVER (ORDER BY e.seq)
             - event_bytes(e.payload) AS bytes_before
         FROM (
-            SELECT * FROM events WHERE user_id = of_user AND seq >= stream.oldest_seq
+            SELECT * FROM events
+            WHERE user_id = of_user AND seq >= stream.oldest_seq AND seq <= projected
             ORDER BY seq LIMIT batch
         ) e
     ) page
@@ -316,6 +451,68 @@ BEGIN
     UPDATE users SET oldest_seq = cut + 1, stored_bytes = stored_bytes - freed
     WHERE user_id = of_user;
     RETURN trimmed;
+END
+$$;
+
+CREATE FUNCTION public.write_projections(user_ids uuid[], revisions bigint[], seqs bigint[], added bigint[], revived bigint[], most bigint, owners uuid[], task_ids text[], runs bigint[], states text[], first_seqs bigint[], last_seqs bigint[], counts bigint[], starts timestamp with time zone[], lasts timestamp with time zone[], stamps text[], titles text[], messages text[], progresses double precision[], metric_sets text[], parents text[], urls text[], leases integer[], stoppables boolean[], exit_codes bigint[], durations double precision[], ends timestamp with time zone[], forgottens boolean[]) RETURNS TABLE(user_id uuid, revision bigint)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO projections (user_id, seq)
+    SELECT u.user_id, u.oldest_seq - 1 FROM users u
+    WHERE u.user_id = ANY (user_ids)
+        AND NOT EXISTS (SELECT FROM projections p WHERE p.user_id = u.user_id)
+    ORDER BY u.user_id FOR KEY SHARE
+    ON CONFLICT DO NOTHING;
+
+    PERFORM FROM projections p WHERE p.user_id = ANY (user_ids) ORDER BY p.user_id FOR UPDATE;
+
+    RETURN QUERY
+    WITH advanced AS (
+        UPDATE projections p
+        SET seq = g.seq, revision = p.revision + 1, tasks = p.tasks + g.added + g.revived,
+            marks = p.marks - g.revived
+        FROM unnest(user_ids, revisions, seqs, added, revived)
+            AS g (user_id, revision, seq, added, revived)
+        WHERE p.user_id = g.user_id AND p.revision = g.revision
+        RETURNING p.user_id, p.revision
+    ), written AS (
+        INSERT INTO tasks AS t (
+            user_id, revision, task_id, run, state, first_seq, last_seq, events, started_at,
+            last_at, started_ts, title, message, progress, metrics, parent_id, url, lease_s,
+            stoppable, exit_code, duration_s, ended_at, forgotten
+        )
+        SELECT g.owner, a.revision, g.task_id, g.run, g.state, g.first_seq, g.last_seq, g.events,
+            g.started_at, g.last_at, g.started_ts, g.title, g.message, g.progress, g.metrics,
+            g.parent_id, g.url, g.lease_s, g.stoppable, g.exit_code, g.duration_s, g.ended_at,
+            g.forgotten
+        FROM unnest(
+            owners, task_ids, runs, states, first_seqs, last_seqs, counts, starts, lasts, stamps,
+            titles, messages, progresses, metric_sets, parents, urls, leases, stoppables,
+            exit_codes, durations, ends, forgottens
+        ) AS g (
+            owner, task_id, run, state, first_seq, last_seq, events, started_at, last_at,
+            started_ts, title, message, progress, metrics, parent_id, url, lease_s, stoppable,
+            exit_code, duration_s, ended_at, forgotten
+        )
+        JOIN advanced a ON a.user_id = g.owner
+        ON CONFLICT (user_id, task_id) DO UPDATE SET
+            revision = excluded.revision, run = excluded.run, state = excluded.state,
+            first_seq = excluded.first_seq, last_seq = excluded.last_seq,
+            events = excluded.events, started_at = excluded.started_at,
+            last_at = excluded.last_at, started_ts = excluded.started_ts, title = excluded.title,
+            message = excluded.message, progress = excluded.progress, metrics = excluded.metrics,
+            parent_id = excluded.parent_id, url = excluded.url, lease_s = excluded.lease_s,
+            stoppable = excluded.stoppable, exit_code = excluded.exit_code,
+            duration_s = excluded.duration_s, ended_at = excluded.ended_at,
+            forgotten = excluded.forgotten,
+            beat_at = CASE WHEN t.run = excluded.run THEN t.beat_at END
+    )
+    SELECT a.user_id, a.revision FROM advanced a;
+
+    PERFORM keep_tasks_within(p.user_id, most) FROM projections p
+    WHERE p.user_id = ANY (user_ids) AND (p.tasks > most OR p.marks > most);
 END
 $$;
 
@@ -354,10 +551,31 @@ CREATE UNLOGGED TABLE public.links (
     expires_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.outages (
+    began_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone NOT NULL
+);
+
 CREATE UNLOGGED TABLE public.processes (
     process_id uuid NOT NULL,
     seen_at timestamp with time zone NOT NULL
 );
+
+CREATE TABLE public.projections (
+    user_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    revision bigint DEFAULT 0 NOT NULL,
+    tasks bigint DEFAULT 0 NOT NULL,
+    marks bigint DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.readiness (
+    only_row boolean DEFAULT true NOT NULL,
+    ready_at timestamp with time zone NOT NULL,
+    CONSTRAINT readiness_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.schema_migrations (
     version integer NOT NULL,
@@ -374,6 +592,35 @@ CREATE TABLE public.sessions (
     last_used_at timestamp with time zone DEFAULT now() NOT NULL,
     revoked_at timestamp with time zone
 );
+
+CREATE TABLE public.tasks (
+    user_id uuid NOT NULL,
+    task_id text NOT NULL COLLATE pg_catalog."C",
+    revision bigint NOT NULL,
+    run bigint NOT NULL,
+    state text NOT NULL,
+    first_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    events bigint NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    started_ts text NOT NULL,
+    title text,
+    message text,
+    progress double precision,
+    metrics text,
+    parent_id text,
+    url text,
+    lease_s integer,
+    stoppable boolean DEFAULT false NOT NULL,
+    exit_code bigint,
+    duration_s double precision,
+    ended_at timestamp with time zone,
+    forgotten boolean DEFAULT false NOT NULL,
+    hidden boolean DEFAULT false NOT NULL,
+    beat_at timestamp with time zone
+)
+WITH (fillfactor='70');
 
 CREATE UNLOGGED TABLE public.tickets (
     ticket_hash bytea NOT NULL,
@@ -438,11 +685,20 @@ ALTER TABLE ONLY public.links
 ALTER TABLE ONLY public.processes
     ADD CONSTRAINT processes_pkey PRIMARY KEY (process_id);
 
+ALTER TABLE ONLY public.projections
+    ADD CONSTRAINT projections_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY public.readiness
+    ADD CONSTRAINT readiness_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (session_id);
+
+ALTER TABLE ONLY public.tasks
+    ADD CONSTRAINT tasks_pkey PRIMARY KEY (user_id, task_id);
 
 ALTER TABLE ONLY public.tickets
     ADD CONSTRAINT tickets_pkey PRIMARY KEY (ticket_hash);
@@ -467,6 +723,8 @@ CREATE INDEX sessions_by_revocation ON public.sessions USING btree (revoked_at) 
 
 CREATE INDEX sessions_by_user ON public.sessions USING btree (user_id);
 
+CREATE INDEX tasks_with_lease ON public.tasks USING btree (user_id) WHERE ((lease_s IS NOT NULL) AND (state = ANY (ARRAY['running'::text, 'waiting'::text])));
+
 CREATE INDEX tickets_by_expiry ON public.tickets USING btree (expires_at);
 
 CREATE INDEX tokens_by_revocation ON public.tokens USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
@@ -475,8 +733,14 @@ CREATE INDEX tokens_by_user ON public.tokens USING btree (user_id);
 
 CREATE INDEX trimmed_events_by_time ON public.trimmed_events USING btree (received_at);
 
+ALTER TABLE ONLY public.projections
+    ADD CONSTRAINT projections_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.tasks
+    ADD CONSTRAINT tasks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.projections(user_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
@@ -492,3 +756,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (5, 'appen
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (6, 'trim_from_the_oldest', '0def775f3d6927a0a79848796085668d90c5f577902a0425484501160137de52');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (7, 'bounds_under_lock', 'e683e3ca16044874f6e6b09ae23c6fb97edd5d2612df35858cb4ba172fa09c4e');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (8, 'sessions_under_lock', '63e9d4c744ed970df03e02c2bb1fe5ac5cf85ea13ef345d38710934f75911b1e');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (9, 'tasks', 'e254ba3433a8bcfc98bcb02e1d84ed49091bbcb66799d93b47ccc664d766fadd');
