@@ -52,6 +52,14 @@ async def events(users: int, relay: Relay, _url: str) -> AsyncIterator[Caller]:
     yield requests(lambda number: producers[number % users].post())
 
 
+@asynccontextmanager
+async def beats(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    """Beats of one task."""
+    user = await relay.user()
+    headers, beat = bearer(await user.hook()), {"task_ids": ["build-7"]}
+    yield requests(lambda _: relay.http.post("/api/tasks/beat", json=beat, headers=headers))
+
+
 async def batch(user: User, lines: int) -> httpx.Response:
     headers = {"Content-Type": "application/x-ndjson", **bearer(await user.hook())}
     return await user.relay.http.post("/api/webhook/cli", content=LINE * lines, headers=headers)

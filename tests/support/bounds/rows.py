@@ -8,6 +8,7 @@ from tests.support.bounds.callers import CALLERS, FREE, Row
 from tests.support.bounds.kinds import (
     SLOW_BODY,
     batches,
+    beats,
     calls,
     events,
     links,
@@ -79,6 +80,12 @@ RATES = [
         callers=partial(calls, "GET", "/"),
         settings={**LIMITED, "RELAY_RATE_PAGES": RATE},
         metric=over("pages"),
+    ),
+    Row(
+        bound="rate_waits",
+        callers=beats,
+        settings={**LIMITED, "RELAY_RATE_WAITS": RATE},
+        metric=over("waits"),
     ),
     Row(
         bound="rate_handshakes",

@@ -28,7 +28,7 @@ SETTINGS = {
     **dict.fromkeys(
         [
             *("retention_days", "retention_events", "retention_bytes"),
-            *("idle_user_days", "audit_days"),
+            *("idle_user_days", "audit_days", "tasks_per_user"),
         ],
         STORED,
     ),
@@ -38,10 +38,21 @@ SETTINGS = {
 
 CONSTANTS = {
     "relay.serving.REQUEST_CONNECTIONS": SERVER,
+    "relay.blueprints.task_log.MAX_DOWNLOADS": "two at a time: tests/e2e/test_task_history.py",
     **dict.fromkeys(
         [
             "relay.auth.tokens.MAX_TOKEN_CHARACTERS",
             "relay.auth.webhook_signatures.MAX_SIGNATURES",
+            "relay.blueprints.task_log.MAX_RUN",
+            "relay.blueprints.tasks.MAX_PAGE_TASKS",
+            "relay.blueprints.tasks.MAX_TITLE_PART",
+            "relay.tasks.reported.MAX_EXACT_INTEGER",
+            "relay.tasks.reported.MAX_INTEGER_DIGITS",
+            "relay.tasks.reported.MAX_METRICS",
+            "relay.tasks.reported.MAX_METRIC_NAME",
+            "relay.tasks.reported.MAX_TEXT",
+            "relay.tasks.reported.MAX_URL",
+            "relay.web.named_tasks.MAX_NAMED_TASKS",
             "relay.blueprints.stream.MAX_PAGE_BYTES",
             "relay.blueprints.stream.MAX_PAGE_EVENTS",
             "relay.errors.MAX_NAME_CHARACTERS",
@@ -65,6 +76,12 @@ CONSTANTS = {
     ),
     **dict.fromkeys(
         [
+            "relay.projection.pending_events.MAX_BYTES",
+            "relay.projection.pending_events.MAX_EVENTS",
+            "relay.projection.projector.MAX_EVENTS_OF_USER",
+            "relay.projection.projector.MAX_READ_BYTES",
+            "relay.projection.projector.MAX_READ_EVENTS",
+            "relay.projection.projector.MAX_USERS",
             "relay.db.append_queue.MAX_COMMIT_BYTES",
             "relay.db.append_queue.MAX_COMMIT_EVENTS",
             "relay.db.batched_lookup.MAX_CONCURRENT_QUERIES",
@@ -93,6 +110,10 @@ CONSTANTS = {
     ),
     **dict.fromkeys(
         [
+            "relay.background.readiness.MAX_PAUSE_SECONDS",
+            "relay.blueprints.task_beats.MAX_WAIT_SECONDS",
+            "relay.db.clock.MAX_READ_SECONDS",
+            "relay.tasks.reported.MAX_LEASE_SECONDS",
             "relay.auth.credentials.MAX_LATE_POLLS",
             "relay.auth.tokens.MAX_LIFETIME_SECONDS",
             "relay.db.pinned_connection.MAX_IDLE_SECONDS",

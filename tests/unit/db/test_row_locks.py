@@ -1,4 +1,4 @@
-"""Each statement that changes rows has one of four ways to lock them, so that none deadlock."""
+"""Each statement that changes rows has a way to lock them, so that none deadlock."""
 
 import ast
 import re
@@ -15,8 +15,10 @@ SKIPS_LOCKED = r"FOR (NO KEY )?UPDATE SKIP LOCKED"
 USERS_IN_ORDER = r"ORDER BY user_id\s+FOR NO KEY UPDATE"
 UNDER_ONE_LOCK = (
     r"lock_user\(|count_live_sessions\(|WHERE user_id = of_user FOR NO KEY UPDATE"
-    r"|FROM here,|USING gone"
+    r"|FROM here,|USING gone|begin_revision\(|FROM projections WHERE user_id = of_user"
 )
+PROJECTIONS_IN_ORDER = r"ORDER BY p\.user_id\s+FOR UPDATE"
+THE_ONLY_ROW = r"FROM readiness\s+FOR UPDATE"
 
 WAYS = {
     # functions of relay/db
@@ -38,6 +40,13 @@ WAYS = {
     "trim_stream": UNDER_ONE_LOCK,
     "spend_link": UNDER_ONE_LOCK,
     "end_other_sessions": UNDER_ONE_LOCK,
+    "begin_revision": ONE_ROW,
+    "write_projections": PROJECTIONS_IN_ORDER,
+    "set_tasks_hidden": UNDER_ONE_LOCK,
+    "forget_tasks": UNDER_ONE_LOCK,
+    "renew_leases": UNDER_ONE_LOCK,
+    "keep_tasks_within": UNDER_ONE_LOCK,
+    "note_ready": THE_ONLY_ROW,
 }
 
 
@@ -54,7 +63,9 @@ def statements() -> dict[str, list[str]]:
                         found.setdefault(function.name, []).append(text)
     schema = (ROOT / "sql" / "schema.sql").read_text()
     for name, text in re.findall(
-        r"^CREATE FUNCTION public\.(\w+)(.*?)^\$\$;$", schema, re.MULTILINE | re.DOTALL
+        r"^CREATE FUNCTION public\.(\w+)((?:(?!^CREATE).)*?)^\$\$;$",
+        schema,
+        re.MULTILINE | re.DOTALL,
     ):
         if CHANGES.search(text):
             found.setdefault(name, []).append(text)
