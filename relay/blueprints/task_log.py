@@ -58,7 +58,7 @@ downloads = Downloads()
 @described(
     "tasks",
     parameters=(
-        Parameter("task_id", Identifier, "The task.", "build-7"),
+        Parameter("task_id", Identifier, "The task.", "build-7", required=True),
         Parameter("run", Annotated[int, Meta(ge=1)], "Which run; the present one if left out.", 2),
         Parameter(
             "format",

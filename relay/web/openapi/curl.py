@@ -1,12 +1,11 @@
 """Format a call as a curl command, from the data of the OpenAPI document."""
 
 import shlex
-from collections.abc import Iterable
 from urllib.parse import urlencode
 
 import msgspec
 
-from relay.web.openapi.describe import Events, Parameter
+from relay.web.openapi.describe import Events
 from relay.web.openapi.rules import Operation
 
 # the shell variables that hold a credential in the examples, by security scheme
@@ -25,8 +24,7 @@ def curl(call: Operation) -> str:
     for given in described.parameters:
         if given.where == "path":
             path = path.replace(f"{{{given.name}}}", str(given.example))
-    if call.method != "GET":
-        path += _query(described.parameters)
+    path += _query(call)
     options.append(f'"$RELAY_URL{path}"')
     for name in call.accepts[:1]:
         if name in _VARIABLES:
@@ -38,11 +36,12 @@ def curl(call: Operation) -> str:
     return " \\\n  ".join(options)
 
 
-def _query(parameters: Iterable[Parameter]) -> str:
-    """The query of a call that changes something, where its parameters have examples."""
+def _query(call: Operation) -> str:
+    """The query that the call needs: required parameters, and all examples if it changes things."""
     examples = {
         given.name: given.example
-        for given in parameters
-        if given.where == "query" and given.example is not None
+        for given in call.described.parameters
+        if given.where == "query"
+        and (given.required or (call.method != "GET" and given.example is not None))
     }
     return f"?{urlencode(examples)}" if examples else ""

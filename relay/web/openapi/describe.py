@@ -44,6 +44,7 @@ class Parameter:
     description: str
     example: Any = None  # None where it would contradict another parameter's
     where: Literal["query", "header", "path"] = "query"
+    required: bool = False  # of the query; what is in the path always is
 
 
 @dataclass(frozen=True, slots=True)

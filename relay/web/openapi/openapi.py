@@ -128,7 +128,8 @@ class RouteProvider(OpenAPIProvider):
         }
         if given.example is not None:
             parameter["example"] = given.example
-        return {**parameter, "required": True} if given.where == "path" else parameter
+        required = given.required or given.where == "path"
+        return {**parameter, "required": True} if required else parameter
 
     def _body(self, described: Description) -> dict[str, Any]:
         return {
