@@ -23,7 +23,7 @@ import trio
 from bench.loop_timing import TIMING_FILE, longest_times
 from tests.support import attacks
 from tests.support.accounts import Account
-from tests.support.attackers import Attacked, dialled, for_ever, post, said
+from tests.support.attackers import Attacked, answer_to, dialled, for_ever, post
 from tests.support.client.caller import Caller
 from tests.support.ledger import Ledger
 from tests.support.relay_process import running
@@ -75,7 +75,7 @@ def all_attacks() -> dict[str, tuple[int, Attack]]:
 
 
 async def _bomb(pieces: tuple[bytes, ...], port: int, account: Account) -> None:
-    await said(port, *pieces)
+    await answer_to(port, *pieces)
 
 
 async def _with_name(

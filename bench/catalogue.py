@@ -112,7 +112,7 @@ def _nchan(options: StartOptions) -> Iterator[PeerInstance]:
         raise PeerUnavailable("it takes Debian's nginx and libnginx-mod-nchan")
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o711)  # nginx workers run as `nobody`
+        os.chmod(folder, 0o711)  # nginx workers run as an unprivileged user
         text = (PEERS / "nchan.conf").read_text()
         for name, value in (
             ("module", NCHAN_MODULE),

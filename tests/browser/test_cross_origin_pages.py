@@ -71,7 +71,7 @@ async def call(tab: Tab, url: str, method: str = "GET", **options: Any) -> dict[
     return found
 
 
-def door(relay: Relay, path: str) -> str:
+def stream_address(relay: Relay, path: str) -> str:
     return relay.url.replace("http:", "ws:") + path if path.startswith("/api/rt") else path
 
 
@@ -89,7 +89,7 @@ async def test_the_own_page_acts_and_reads_by_its_cookie(relay: Relay, visitor: 
     )
     assert answer.status_code == 200
     for watch, path in ((WATCH_SSE, "/api/sse"), (WATCH_WEBSOCKET, "/api/rt")):
-        hello, event = await tab.run(watch, door(relay, f"{path}?after=oldest"))
+        hello, event = await tab.run(watch, stream_address(relay, f"{path}?after=oldest"))
         assert (hello, event["payload"]) == ("hello", {"n": 1})
 
 
@@ -121,7 +121,7 @@ async def test_a_foreign_page_neither_reads_nor_acts_nor_streams(
             )
             assert (path, mode, found) == (path, mode, {"type": "TypeError"})
     assert await tab.run(WATCH_SSE, f"{relay.url}/api/sse?after=oldest") == ["error"]
-    assert await tab.run(WATCH_WEBSOCKET, door(relay, "/api/rt?after=oldest")) == [1006]
+    assert await tab.run(WATCH_WEBSOCKET, stream_address(relay, "/api/rt?after=oldest")) == [1006]
     assert await visitor.cookies() == before
     me = await relay.http.get("/api/me", headers=bearer(before[COOKIE]))
     assert (me.status_code, me.json()["tokens"]) == (200, [])
@@ -131,7 +131,7 @@ async def test_a_foreign_page_neither_reads_nor_acts_nor_streams(
 async def test_a_form_of_a_foreign_page_replaces_no_session(
     relay: Relay, chromium: Chromium, foreign: Elsewhere, site: str
 ) -> None:
-    """Login CSRF: a visitor must not end up watching what somebody else has planted."""
+    """Login CSRF: a visitor must not end up watching another user's stream."""
     async with chromium.profile() as profile:
         tab = await profile.open(getattr(foreign, site))
 
@@ -177,7 +177,7 @@ async def test_a_listed_page_works_with_bearer_and_tickets(
     tab = await visitor.open(getattr(listed, site))
     made = await call(tab, f"{relay.url}/api/user", "POST")
     assert made["status"] == 201
-    assert made["body"]["session_token"] != before[COOKIE]  # somebody new: no cookie came along
+    assert made["body"]["session_token"] != before[COOKIE]  # a new user: no cookie came along
     mine = {"headers": bearer(made["body"]["session_token"])}
     hook = await call(tab, f"{relay.url}/api/token", "POST", **mine)
     posted = await call(
@@ -197,7 +197,7 @@ async def test_a_listed_page_works_with_bearer_and_tickets(
         script = watch.replace("{withCredentials: true}", "{}")
         ticket = (await call(tab, f"{relay.url}/api/rt/ticket", "POST", **mine))["body"]["ticket"]
         query = f"?after=oldest&ticket={ticket}"
-        url = door(relay, path + query) if path == "/api/rt" else relay.url + path + query
+        url = stream_address(relay, path + query) if path == "/api/rt" else relay.url + path + query
         hello, event = await tab.run(script, url)
         assert (hello, event["payload"]) == ("hello", {"n": 2})
         again = await tab.run(script, url)  # spent
@@ -247,7 +247,7 @@ async def test_a_listed_page_gains_nothing_from_the_cookie(
         found = await call(tab, relay.url + path, method, credentials="include")
         assert (path, found) == (path, {"type": "TypeError"})
     assert await tab.run(WATCH_SSE, f"{relay.url}/api/sse") == ["error"]
-    assert await tab.run(WATCH_WEBSOCKET, door(relay, "/api/rt")) == ["close", 4401]
+    assert await tab.run(WATCH_WEBSOCKET, stream_address(relay, "/api/rt")) == ["close", 4401]
     me = await relay.http.get("/api/me", headers=bearer(before[COOKIE]))
     assert (me.status_code, me.json()["tokens"]) == (200, [])
     assert await visitor.cookies() == before

@@ -24,7 +24,7 @@ async def token_shown(tab: Tab) -> str:
 
 
 async def end_session(relay: Relay, tab: Tab) -> None:
-    """Wait until the page has noticed, and is somebody else."""
+    """Wait until the page has noticed, and has another user."""
     session = await tab.run(SESSION)
     answer = await relay.http.delete("/api/session", headers=bearer(session))
     assert answer.status_code == 204
@@ -51,7 +51,7 @@ async def test_the_example_page_watches_a_relay_elsewhere(
             assert await faults(tab) == []
             await tab.goto(pages.cross_site)  # the same person, after a reload
             await tab.shows('log {"message":"hello <b>there</b>"}')
-            # what was refused is told in Relay's words, and a new session is taken
+            # the page shows Relay's text of the refusal, and takes a new session
             await end_session(relay, tab)
             await tab.shows("Live")
             await say(relay, await token_shown(tab), "somebody new")

@@ -38,7 +38,7 @@ async def test_a_signed_in_browser_is_asked_before_it_switches_users(
         link = await shown_link(shows)
         opens = await first_visit(relay, other)
         mine = await user_of(relay, other)
-        for choice, whose in (
+        for choice, expected in (
             ("Keep mine", mine),
             ("Open the other", await user_of(relay, laptop)),
         ):
@@ -49,7 +49,7 @@ async def test_a_signed_in_browser_is_asked_before_it_switches_users(
                 lambda page, choice: page.get_by_role("button", name=choice).click(), choice
             )
             await opens.shows(FIRST_WORDS)
-            assert await user_of(relay, other) == whose
+            assert await user_of(relay, other) == expected
         await opens.goto("about:blank")
         async with chromium.profile() as third:
             late = await third.open(link)

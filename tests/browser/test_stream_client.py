@@ -115,8 +115,8 @@ async def test_reconnect_delays_double_with_jitter(scene: Scene) -> None:
         await reads.until(
             "stream.state.state === 'waiting' && stream.state.attempt === it", attempt
         )
-        told = (await reads.seen("states"))[-1]
-        wait, backoff = told["retryAt"] - told["at"], min(30_000, 250 * 2**attempt)
+        latest = (await reads.seen("states"))[-1]
+        wait, backoff = latest["retryAt"] - latest["at"], min(30_000, 250 * 2**attempt)
         shares.append(wait / backoff)
         await reads.tab.do(lambda page, wait: page.clock.fast_forward(wait + 1), wait)
     assert all(0.49 <= share <= 1.01 for share in shares)
@@ -180,8 +180,8 @@ async def test_the_stream_resumes_after_the_network_was_gone(
         await reads.until("!navigator.onLine")
         await scene.box.cut()
         await reads.until("stream.state.state === 'offline'")
-        told = (await reads.seen("states"))[-1]
-        assert told["retryAt"] - told["at"] >= 29_000
+        latest = (await reads.seen("states"))[-1]
+        assert latest["retryAt"] - latest["at"] >= 29_000
         last = await scene.publish(2)
         await scene.profile.do(lambda context: context.set_offline(False))
         assert await reads.has(last) == upto(5)  # long before
@@ -194,7 +194,7 @@ SHOW = """(shown) => {
 
 
 async def test_a_page_shown_again_reconnects_at_once(scene: Scene) -> None:
-    """Headless every tab is in sight, so the page is told otherwise."""
+    """Headless every tab is in sight, so the test overrides what the page reads."""
     reads = await scene.reads(clock=True)
     await reads.has(await scene.publish(1))
     scene.box.refusing = True
@@ -278,7 +278,7 @@ async def leader(readers: list[Reader]) -> Reader:
 
 
 @asynccontextmanager
-async def somebody_telling(user: User) -> AsyncIterator[None]:
+async def events_published(user: User) -> AsyncIterator[None]:
     """One event after the other, for as long as the block lasts."""
 
     async def tell() -> None:
@@ -293,7 +293,7 @@ async def somebody_telling(user: User) -> AsyncIterator[None]:
 
 
 async def test_seven_tabs_share_a_connection_and_hand_it_on(scene: Scene) -> None:
-    async with somebody_telling(scene.user):
+    async with events_published(scene.user):
         tabs = [await scene.reads(share="all of them") for _ in range(7)]
         for each in tabs:
             await each.live()
@@ -310,14 +310,14 @@ async def test_seven_tabs_share_a_connection_and_hand_it_on(scene: Scene) -> Non
 
 
 async def test_a_frozen_tab_loses_the_shared_connection(scene: Scene) -> None:
-    async with somebody_telling(scene.user):
+    async with events_published(scene.user):
         tabs = [await scene.reads(share="both of them") for _ in range(2)]
         for each in tabs:
             await each.live()
         frozen = await leader(tabs)
         (other,) = [each for each in tabs if each is not frozen]
         async with frozen.tab.stopped():
-            await other.tab.run(SHOW, True)  # looked at, it asks; nobody answers
+            await other.tab.run(SHOW, True)  # shown, it asks and gets no answer
             assert await leader([other]) is other
         await frozen.until("!stream.state.leader")
         await watchers(scene.relay, scene.user.session, 1)

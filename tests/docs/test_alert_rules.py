@@ -56,9 +56,9 @@ def unknown(expression: str) -> list[str]:
 def test_an_alert_is_complete(rule: dict[str, Any]) -> None:
     assert unknown(rule["expr"]) == []
     assert rule["labels"]["severity"] in ("critical", "warning")
-    said = rule["annotations"]
-    assert {"summary", "description", "runbook_url"} == said.keys()
-    path, _, anchor = said["runbook_url"].partition("#")
+    annotations = rule["annotations"]
+    assert {"summary", "description", "runbook_url"} == annotations.keys()
+    path, _, anchor = annotations["runbook_url"].partition("#")
     assert OPS.parent / path == RUNBOOK
     assert anchor == rule["alert"].lower()
 

@@ -19,7 +19,7 @@ from tests.support.relay_server import Relay, User
 CURL = Path(__file__).parents[2] / "examples" / "curl"
 SCRIPTS = sorted(path.name for path in CURL.glob("*.sh"))
 
-ENDLESS = {"sse"}  # what goes on until somebody stops it
+ENDLESS = {"sse"}  # what runs until it is stopped
 
 
 class Shell:
@@ -116,21 +116,21 @@ async def test_following_goes_on_from_a_cursor(shell: Shell) -> None:
             check=False,
         )
         following = await nursery.start(follow)
-        said = b""
+        output = b""
         with trio.fail_after(PATIENCE):
-            while b"event: hello" not in said:
-                said += await following.stdout.receive_some()
+            while b"event: hello" not in output:
+                output += await following.stdout.receive_some()
             await shell.script("3-send-an-event.sh", "two")
-            while b'"message":"two"' not in said.replace(b" ", b""):
-                said += await following.stdout.receive_some()
+            while b'"message":"two"' not in output.replace(b" ", b""):
+                output += await following.stdout.receive_some()
         following.terminate()
-    assert b'"one"' not in said
+    assert b'"one"' not in output
 
 
 async def test_a_ticket_opens_one_stream_once(shell: Shell) -> None:
-    said = await shell.script("7-ticket.sh")
-    assert "event: hello" in said
-    assert re.search(r"^401 The ticket", said, re.MULTILINE)
+    output = await shell.script("7-ticket.sh")
+    assert "event: hello" in output
+    assert re.search(r"^401 The ticket", output, re.MULTILINE)
 
 
 async def test_a_revoked_token_is_refused(shell: Shell) -> None:
@@ -169,10 +169,10 @@ async def test_every_line_of_curl_in_the_reference_runs(
 ) -> None:
     (operation,) = (one for one in operations().values() if one["operationId"] == name)
     source = operation["x-codeSamples"][0]["source"]
-    if name == "revoke":  # its example names a token of somebody else
+    if name == "revoke":  # its example names another user's token
         made = await User(relay, "", shell.variables["SESSION"]).token()
         source = re.sub(r'"token_id":"[^"]+"', f'"token_id":"{made["token_id"]}"', source)
-    if name == "redeem_link":  # and this one a link that nobody made
+    if name == "redeem_link":  # and this one a link that does not exist
         person = User(relay, "", shell.variables["SESSION"])
         link = (await person.call("POST", "/api/session/link")).json()["link"]
         source = re.sub(r'"code":"[^"]+"', f'"code":"{link.partition("#link=")[2]}"', source)

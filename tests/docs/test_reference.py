@@ -231,10 +231,10 @@ def test_every_page_is_linked_from_the_index() -> None:
 
 
 def test_every_file_in_ops_is_named_in_a_how_to() -> None:
-    told = "".join(page.read_text() for page in (DOCS / "how-to").glob("*.md"))
+    guides = "".join(page.read_text() for page in (DOCS / "how-to").glob("*.md"))
     files = [str(path.relative_to(ROOT)) for path in (ROOT / "ops").rglob("*") if path.is_file()]
     assert files
-    assert [name for name in files if name not in told] == []
+    assert [name for name in files if name not in guides] == []
 
 
 # what is no setting of the server: the command line's own, and the tests'
@@ -273,6 +273,6 @@ def test_named_metrics_exist(page: Path) -> None:
 
 
 def test_make_help_lists_every_target() -> None:
-    said = (ROOT / "Makefile").read_text()
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", said, re.MULTILINE)
-    assert re.findall(r"^([a-z-]+):.*  ## .", said, re.MULTILINE) == phony.split()
+    makefile = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert re.findall(r"^([a-z-]+):.*  ## .", makefile, re.MULTILINE) == phony.split()

@@ -73,13 +73,13 @@ async def test_serve_prints_its_address_and_a_working_curl(
             answer = await http.send(request)
         assert answer.status_code == 201
         assert answer.json()["session_token"]
-        assert "the Postgres at DATABASE_URL" in server.said
+        assert "the Postgres at DATABASE_URL" in server.output
 
 
 async def test_serve_runs_its_own_database_and_prints_its_folder(tmp_path: Path) -> None:
     async with running((*SERVE, "--data-dir", "mine"), tmp_path) as server:
         url = await server.url()
-        assert "embedded Postgres in mine" in server.said
+        assert "embedded Postgres in mine" in server.output
         await server.answers(f"{url}/readyz")
         keys = tmp_path / "mine" / "signing.keys"
         assert keys.stat().st_mode & 0o777 == 0o600
@@ -93,7 +93,7 @@ async def test_a_unix_socket_is_served_and_the_curl_for_it_works(
     command = (*RELAY, "serve", "--bind", f"unix:{path}")
     async with running(command, tmp_path, environment(database_url)) as server:
         request = await printed_curl(server)
-        assert f"--unix-socket {path} " in server.said
+        assert f"--unix-socket {path} " in server.output
         transport = httpx.AsyncHTTPTransport(uds=path)
         async with httpx.AsyncClient(transport=transport, timeout=PATIENCE) as http:
             assert (await http.send(request)).status_code == 201
@@ -136,7 +136,7 @@ async def test_a_signal_during_the_start_ends_it_at_once_and_leaves_a_usable_fol
         await eventually(lock.exists)
         server.process.terminate()
         await server.ended()
-        assert "listens" not in server.said
+        assert "listens" not in server.output
     async with running(SERVE, tmp_path) as server:
         await server.answers(f"{await server.url()}/readyz")
     assert "Traceback" not in (tmp_path / "stderr.log").read_text()
@@ -180,8 +180,8 @@ async def test_the_demos_curl_shows_live_events(database_url: str, tmp_path: Pat
         url = await server.url()
         request = await printed_curl(server)
         token = request.headers["Authorization"].partition(" ")[2]
-        door, _, query = request.url.raw_path.decode().partition("?")
-        assert (str(request.url).startswith(url), door) == (True, "/api/sse")
+        path, _, query = request.url.raw_path.decode().partition("?")
+        assert (str(request.url).startswith(url), path) == (True, "/api/sse")
         async with visiting(url) as relay:
             async with open_stream(relay, "sse", token, f"?{query}") as stream:
                 await stream.hello()
@@ -208,12 +208,15 @@ async def test_an_unmodified_hypercorn_serves_both_transports(
         await server.answers(f"{url}/readyz")
         async with visiting(url) as relay:
             user = await relay.user()
-            for door in ("websocket", "sse"):
-                async with open_stream(relay, door, user.session) as stream:
+            for transport in ("websocket", "sse"):
+                async with open_stream(relay, transport, user.session) as stream:
                     await stream.hello()
-                    receipt = await user.posted(payload={"through": door})
+                    receipt = await user.posted(payload={"through": transport})
                     (event,) = await stream.events(1)
-                    assert (event["seq"], event["payload"]) == (receipt["seq"], {"through": door})
+                    assert (event["seq"], event["payload"]) == (
+                        receipt["seq"],
+                        {"through": transport},
+                    )
         server.process.terminate()
         assert await server.ended() == 0
 
@@ -237,11 +240,11 @@ async def test_with_signup_closed_relay_user_create_makes_a_full_user(
     user_id, session = (line.split()[1] for line in made.stdout.decode().splitlines())
     async with (
         running((*RELAY, "serve"), tmp_path, env) as server,
-        visiting(await server.url()) as door,
+        visiting(await server.url()) as transport,
     ):
-        refused = await door.http.post("/api/user")
+        refused = await transport.http.post("/api/user")
         assert (refused.status_code, refused.json()["code"]) == (403, "signup_closed")
-        user = User(door, user_id, session)
+        user = User(transport, user_id, session)
         assert (await user.call("GET", "/api/me")).json()["user_id"] == user_id
         await user.posted(payload="by hand")
         async with user.websocket("?after=oldest") as stream:
@@ -255,9 +258,9 @@ async def test_a_session_for_another_base_url_is_refused(database_url: str, tmp_
     session = made.stdout.decode().split()[3]
     async with (
         running(SERVE, tmp_path, environment(database_url)) as server,
-        visiting(await server.url()) as door,
+        visiting(await server.url()) as transport,
     ):
-        answer = await door.http.get("/api/me", headers=bearer(session))
+        answer = await transport.http.get("/api/me", headers=bearer(session))
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
 
 
@@ -268,12 +271,12 @@ async def test_relay_user_create_works_beside_a_serving_relay(
     env = environment(RELAY_BIND=f"127.0.0.1:{port.number}", RELAY_OPEN_SIGNUP="off")
     async with (
         running((*RELAY, "serve"), tmp_path, env) as server,
-        visiting(await server.url()) as door,
+        visiting(await server.url()) as transport,
     ):
         made = await relay(tmp_path, "user", "create", env=env)
         assert made.returncode == 0, made.stderr
         user_id, session = (line.split()[1] for line in made.stdout.decode().splitlines())
-        user = User(door, user_id, session)
+        user = User(transport, user_id, session)
         assert (await user.posted())["seq"] == 1
         status = await relay(tmp_path, "migrate", "--status", env=env)
         assert (status.returncode, b"pending" in status.stdout) == (0, False)

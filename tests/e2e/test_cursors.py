@@ -9,36 +9,38 @@ import trio
 from tests.support.databases import trim
 from tests.support.relay_server import Relay, User, bearer, handshake, open_stream
 
-DOORS = ("websocket", "sse", "page")
+TRANSPORTS = ("websocket", "sse", "page")
 
 
 async def started(
-    user: User, door: str, query: str, *, expect: int, headers: dict[str, str] | None = None
+    user: User, transport: str, query: str, *, expect: int, headers: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], list[int]]:
-    """What a door says about where it starts, and the seqs of the first events it has."""
-    if door == "page":
+    """What a transport sends about its start, and the seqs of its first events."""
+    if transport == "page":
         answer = await user.relay.http.get(
             f"/api/events{query}", headers={**bearer(user.session), **(headers or {})}
         )
         assert answer.status_code == 200, answer.text
         page = answer.json()
         return page, [event["seq"] for event in page.pop("events")]
-    async with open_stream(user.relay, door, user.session, query, headers=headers or {}) as stream:
+    async with open_stream(
+        user.relay, transport, user.session, query, headers=headers or {}
+    ) as stream:
         hello = await stream.hello()
-        told = {"hello": hello}
+        greeting = {"hello": hello}
         seqs: list[int] = []
         while len(seqs) < expect:
             message = await stream.next()
             if message.get("type") == "gap":
-                told["gap"] = message
+                greeting["gap"] = message
             else:
                 seqs.append(message["seq"])
-        return told, seqs
+        return greeting, seqs
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_cursor_starts_where_the_documented_table_says(
-    relay: Relay, database_url: str, door: str
+    relay: Relay, database_url: str, transport: str
 ) -> None:
     user, stranger = await relay.user(), await relay.user()
     cursors = [receipt["cursor"] for receipt in await user.publish(6)]
@@ -71,15 +73,15 @@ async def test_a_cursor_starts_where_the_documented_table_says(
         (f"lastEventId={at(5)}&last=4", {"resumed": True}, 5, None, [6]),
     ]
     for query, answered, position, gap, seqs in rows:
-        told, found = await started(user, door, f"?{query}", expect=len(seqs))
+        greeting, found = await started(user, transport, f"?{query}", expect=len(seqs))
         assert (query, found) == (query, seqs)
-        if door == "page":
+        if transport == "page":
             expected: dict[str, Any] = {"cursor": at(6), "oldest": 3, **answered}
             if gap:
                 expected["gap"] = {"from": gap[0], "to": gap[1]}
-            assert (query, told) == (query, expected)
+            assert (query, greeting) == (query, expected)
             continue
-        hello = told["hello"]
+        hello = greeting["hello"]
         facts = {"type": "hello", "cursor": at(position), "oldest": 3, **answered}
         assert hello["heartbeat_s"] > 0
         assert 0 < hello["token_ttl_s"] <= 30 * 86_400
@@ -87,16 +89,16 @@ async def test_a_cursor_starts_where_the_documented_table_says(
         assert (query, hello) == (query, {**facts, **rest})
         if gap:
             expected = {"type": "gap", "from": gap[0], "to": gap[1], "cursor": at(gap[1])}
-            assert (query, told.get("gap")) == (query, expected)
+            assert (query, greeting.get("gap")) == (query, expected)
         else:
-            assert (query, "gap" in told) == (query, False)
+            assert (query, "gap" in greeting) == (query, False)
 
 
 async def test_without_a_cursor_streams_start_live_and_pages_at_the_oldest(relay: Relay) -> None:
     user = await relay.user()
     receipts = await user.publish(3)
-    for door in ("websocket", "sse"):
-        async with open_stream(relay, door, user.session) as stream:
+    for transport in ("websocket", "sse"):
+        async with open_stream(relay, transport, user.session) as stream:
             hello = await stream.hello()
             assert (hello["cursor"], hello["resumed"]) == (receipts[-1]["cursor"], False)
             assert "reason" not in hello
@@ -109,12 +111,17 @@ async def test_without_a_cursor_streams_start_live_and_pages_at_the_oldest(relay
 async def test_a_stream_without_events_has_a_cursor(relay: Relay) -> None:
     user = await relay.user()
     me = (await user.call("GET", "/api/me")).json()
-    for door in DOORS:
+    for transport in TRANSPORTS:
         for query in ("", "?after=oldest", "?last=5", f"?after={me['cursor']}"):
-            told, _ = await started(user, door, query, expect=0)
-            told = told.get("hello", told)
-            assert (door, query, told["cursor"], told["oldest"]) == (door, query, me["cursor"], 1)
-            assert told["resumed"] is (me["cursor"] in query)
+            greeting, _ = await started(user, transport, query, expect=0)
+            greeting = greeting.get("hello", greeting)
+            assert (transport, query, greeting["cursor"], greeting["oldest"]) == (
+                transport,
+                query,
+                me["cursor"],
+                1,
+            )
+            assert greeting["resumed"] is (me["cursor"] in query)
 
 
 async def test_last_event_id_takes_precedence_over_the_query(relay: Relay) -> None:
@@ -128,8 +135,8 @@ async def test_last_event_id_takes_precedence_over_the_query(relay: Relay) -> No
         "?after=oldest",
         "?last=5",
     ):
-        told, seqs = await started(user, "sse", query, expect=1, headers=header)
-        assert (query, told["hello"]["cursor"], seqs) == (query, cursors[3], [5])
+        greeting, seqs = await started(user, "sse", query, expect=1, headers=header)
+        assert (query, greeting["hello"]["cursor"], seqs) == (query, cursors[3], [5])
 
 
 async def test_a_pages_cursor_continues_on_a_page_and_a_stream(relay: Relay) -> None:
@@ -144,8 +151,8 @@ async def test_a_pages_cursor_continues_on_a_page_and_a_stream(relay: Relay) -> 
     answer = await user.call("GET", f"/api/events?after={cursor}")
     assert (answer.json()["events"], answer.json()["cursor"]) == ([], cursor)
     await user.posted()
-    for door in ("websocket", "sse"):
-        _, seqs = await started(user, door, f"?after={cursor}", expect=1)
+    for transport in ("websocket", "sse"):
+        _, seqs = await started(user, transport, f"?after={cursor}", expect=1)
         assert seqs == [6]
 
 
@@ -227,19 +234,19 @@ async def test_a_page_has_as_many_events_as_asked_for(relay: Relay) -> None:
         seqs = [event["seq"] for event in page["events"]]
         assert (query, seqs) == (query, list(range(first, first + count)))
         assert page["cursor"].endswith(f".{seqs[-1]}")
-    for door in ("websocket", "sse"):
-        _, seqs = await started(user, door, "?last=1000", expect=1000)
+    for transport in ("websocket", "sse"):
+        _, seqs = await started(user, transport, "?last=1000", expect=1000)
         assert seqs == list(range(201, 1201))
 
 
-@pytest.mark.parametrize("door", ["websocket", "sse"])
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
 async def test_history_and_live_events_join_without_a_gap_under_load(
-    relay: Relay, door: str
+    relay: Relay, transport: str
 ) -> None:
     user = await relay.user()
     await user.publish(50)
     async with (
-        open_stream(relay, door, user.session, "?after=oldest") as stream,
+        open_stream(relay, transport, user.session, "?after=oldest") as stream,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(user.publish, 100)

@@ -18,7 +18,7 @@ from relay.web.request import HTTPRequest
 from relay.web.routes import direct, direct_routes, needs
 from tests.support.bodies import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, envelope
 from tests.support.relay_server import Relay, User, bearer
-from tests.support.stream_answers import DOORS, Lines, answered
+from tests.support.stream_answers import TRANSPORTS, Lines, answered
 from tests.support.stream_answers import lines as lines  # a fixture
 
 ONE_REQUESTS_OWN = {"x-request-id", "date"}
@@ -145,9 +145,9 @@ async def test_a_body_of_unknown_length_is_bounded_alike(relay: Relay) -> None:
             assert (table.status_code, quart.status_code) == (status, status)
 
 
-@DOORS
+@TRANSPORTS
 async def test_stream_routes_answer_alike_with_and_without_the_table(
-    relay: Relay, lines: Lines, door: str
+    relay: Relay, lines: Lines, transport: str
 ) -> None:
     user = await relay.user()
     cursor = (await user.publish(3))[-1]["cursor"]
@@ -156,9 +156,11 @@ async def test_stream_routes_answer_alike_with_and_without_the_table(
     for query, until in STARTS.items():
         asks = query.replace("CURSOR", cursor).replace("EPOCH", cursor.partition(".")[0])
         for more in ((), ("Last-Event-ID: " + cursor,), ("Sec-WebSocket-Protocol: relay.v1",)):
-            marks = b'"hello"' if more and more[0].startswith("Last") and door == "sse" else until
+            marks = (
+                b'"hello"' if more and more[0].startswith("Last") and transport == "sse" else until
+            )
             table, quart = await both_ways(
-                lambda: answered(relay, lines, door, token, asks, *more, until=marks)  # noqa: B023
+                lambda: answered(relay, lines, transport, token, asks, *more, until=marks)  # noqa: B023
             )
             assert table == quart
             assert table[2], "nothing was counted"

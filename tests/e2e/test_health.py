@@ -15,7 +15,7 @@ async def statement(database_url: str, sql: str) -> None:
         await connection.execute(sql)
 
 
-async def said(relay: Relay, path: str = "/readyz") -> tuple[int, str]:
+async def readiness(relay: Relay, path: str = "/readyz") -> tuple[int, str]:
     """Asked on a connection of its own, as probes do."""
     async with httpx.AsyncClient(timeout=PATIENCE) as http:
         answer = await http.get(f"{relay.url}{path}")
@@ -28,22 +28,25 @@ async def said(relay: Relay, path: str = "/readyz") -> tuple[int, str]:
 async def test_a_database_behind_is_not_ready_and_one_ahead_is(
     relay: Relay, database_url: str
 ) -> None:
-    assert await said(relay) == (200, "")
+    assert await readiness(relay) == (200, "")
     await statement(
         database_url,
         "INSERT INTO schema_migrations (version, name, checksum) VALUES (9999, 'later', 'x')",
     )
-    assert await said(relay) == (200, "")  # a successor has migrated already; this one serves on
+    assert await readiness(relay) == (
+        200,
+        "",
+    )  # a successor has migrated already; this one serves on
     await statement(database_url, "DELETE FROM schema_migrations WHERE version > 1")
-    status, why = await said(relay)
+    status, why = await readiness(relay)
     assert (status, "Migrations are pending, from 0002_" in why) == (503, True)
     await statement(database_url, "UPDATE schema_migrations SET checksum = 'another'")
-    status, why = await said(relay)
+    status, why = await readiness(relay)
     assert (status, "do not match this version" in why) == (503, True)
     await statement(database_url, "DROP TABLE schema_migrations")
-    status, why = await said(relay)
+    status, why = await readiness(relay)
     assert (status, "Migrations are pending, from 0001_" in why) == (503, True)
-    assert await said(relay, "/healthz") == (200, "")
+    assert await readiness(relay, "/healthz") == (200, "")
 
 
 async def test_readiness_fails_before_the_listener_closes(
@@ -55,10 +58,10 @@ async def test_readiness_fails_before_the_listener_closes(
         async with user.websocket() as stream:
             await stream.hello()
             stop.set()
-            while (answer := await said(relay)) == (200, ""):
+            while (answer := await readiness(relay)) == (200, ""):
                 pass
             assert answer == (503, "This process is stopping.")
-            assert await said(relay, "/healthz") == (200, "")
+            assert await readiness(relay, "/healthz") == (200, "")
             await user.posted(payload="still accepted")
             assert (await stream.events(1))[0]["payload"] == "still accepted"
             await pass_by(clock, 600)

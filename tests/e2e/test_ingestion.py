@@ -474,8 +474,10 @@ async def test_line_ends_between_tokens_become_spaces(relay: Relay) -> None:
 # -- idempotency
 
 
-@pytest.mark.parametrize("door", ["websocket", "sse"])
-async def test_the_same_event_id_fifty_times_at_once_is_one_event(relay: Relay, door: str) -> None:
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_the_same_event_id_fifty_times_at_once_is_one_event(
+    relay: Relay, transport: str
+) -> None:
     user = await relay.user()
     await user.hook()
     receipts: list[dict[str, Any]] = []
@@ -483,7 +485,7 @@ async def test_the_same_event_id_fifty_times_at_once_is_one_event(relay: Relay, 
     async def post(number: int) -> None:
         receipts.append(await user.posted(event_id="same", payload=number))
 
-    async with open_stream(relay, door, user.session) as stream:
+    async with open_stream(relay, transport, user.session) as stream:
         await stream.hello()
         async with trio.open_nursery() as nursery:
             for number in range(50):

@@ -4,13 +4,13 @@ import pytest
 
 from tests.support.relay_server import Relay, open_stream
 
-DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
+TRANSPORTS = pytest.mark.parametrize("transport", ["websocket", "sse"])
 
 
-@DOORS
-async def test_an_event_arrives_live_numbered_and_as_sent(relay: Relay, door: str) -> None:
+@TRANSPORTS
+async def test_an_event_arrives_live_numbered_and_as_sent(relay: Relay, transport: str) -> None:
     user = await relay.user()
-    async with open_stream(relay, door, user.session) as stream:
+    async with open_stream(relay, transport, user.session) as stream:
         hello = await stream.hello()
         receipt = await user.posted(
             event_type="task_progress", task_id="build", event_id="e1", payload={"progress": 0.5}
@@ -39,12 +39,12 @@ async def test_an_event_arrives_live_numbered_and_as_sent(relay: Relay, door: st
     }
 
 
-@DOORS
-async def test_two_users_receive_only_their_own_events(relay: Relay, door: str) -> None:
+@TRANSPORTS
+async def test_two_users_receive_only_their_own_events(relay: Relay, transport: str) -> None:
     one, other = await relay.user(), await relay.user()
     async with (
-        open_stream(relay, door, one.session) as ones,
-        open_stream(relay, door, other.session) as others,
+        open_stream(relay, transport, one.session) as ones,
+        open_stream(relay, transport, other.session) as others,
     ):
         await ones.hello()
         await others.hello()
@@ -57,12 +57,12 @@ async def test_two_users_receive_only_their_own_events(relay: Relay, door: str) 
             assert (await stream.next())["payload"] == "the next of its own"
 
 
-@DOORS
-async def test_a_second_tab_sees_the_same_stream(relay: Relay, door: str) -> None:
+@TRANSPORTS
+async def test_a_second_tab_sees_the_same_stream(relay: Relay, transport: str) -> None:
     user = await relay.user()
     async with (
-        open_stream(relay, door, user.session) as first,
-        open_stream(relay, door, user.session) as second,
+        open_stream(relay, transport, user.session) as first,
+        open_stream(relay, transport, user.session) as second,
     ):
         await first.hello()
         await second.hello()
@@ -72,17 +72,17 @@ async def test_a_second_tab_sees_the_same_stream(relay: Relay, door: str) -> Non
             assert [event["seq"] for event in await tab.events(20)] == list(range(1, 21))
 
 
-@DOORS
+@TRANSPORTS
 async def test_a_stream_resumes_at_its_cursor_on_the_other_transport(
-    relay: Relay, door: str
+    relay: Relay, transport: str
 ) -> None:
     user = await relay.user()
-    async with open_stream(relay, door, user.session, "?after=oldest") as stream:
+    async with open_stream(relay, transport, user.session, "?after=oldest") as stream:
         await stream.hello()
         await user.publish(3)
         cursor = (await stream.events(3))[1]["cursor"]
     await user.publish(600)  # more than an inbox or a page holds
-    other = "sse" if door == "websocket" else "websocket"
+    other = "sse" if transport == "websocket" else "websocket"
     async with open_stream(relay, other, user.session, f"?after={cursor}") as stream:
         hello = await stream.hello()
         assert (hello["resumed"], hello["cursor"]) == (True, cursor)

@@ -130,8 +130,10 @@ async def test_listed_and_own_pages_may_act_and_read_with_a_bearer(relay: Relay)
             "/api/webhook/cli", json=EVENT, headers={**bearer(await user.hook()), "Origin": origin}
         )
         assert (origin, answer.status_code) == (origin, 200)
-        for door in ("websocket", "sse"):
-            async with open_stream(relay, door, user.session, headers={"Origin": origin}) as stream:
+        for transport in ("websocket", "sse"):
+            async with open_stream(
+                relay, transport, user.session, headers={"Origin": origin}
+            ) as stream:
                 await stream.hello()
 
 
@@ -220,8 +222,8 @@ async def test_the_cookie_opens_streams_on_the_own_page_only(relay: Relay) -> No
     user = await relay.user()
     mine = cookie(user.session)
     own, same = {"Origin": relay.url}, {"Sec-Fetch-Site": "same-origin"}
-    for door, headers in (("websocket", own), ("sse", own), ("sse", same)):
-        async with open_stream(relay, door, None, headers={**mine, **headers}) as stream:
+    for transport, headers in (("websocket", own), ("sse", own), ("sse", same)):
+        async with open_stream(relay, transport, None, headers={**mine, **headers}) as stream:
             await stream.hello()
     # a WebSocket handshake of a page always has an Origin: without one it is no page
     for headers in ({}, same):
@@ -271,7 +273,7 @@ async def test_a_stale_cookie_is_refused_and_deleted(relay: Relay) -> None:
             assert (stale, path, answer.status_code) == (stale, path, 401)
             assert answer.json()["code"] == "invalid_token"
             assert _deletes_the_cookie(answer), path
-    # a page without the dead cookie is nobody, and may become somebody
+    # a page without the dead cookie has no user, and may create one
     assert (await relay.http.post("/api/user", headers=own)).status_code == 201
 
 
@@ -305,7 +307,7 @@ async def test_a_page_gets_its_refusal_in_band(relay: Relay) -> None:
             message, close_code = await closed(relay, query, **headers, Origin=origin)
             assert (query, message["code"], close_code) == (query, code, code)
             assert message["reason"]
-    # whoever is no browser reads the status
+    # other clients than browsers read the status
     for headers, query, status in (
         ({}, "", 401),
         (bearer("broken"), "", 401),
@@ -335,15 +337,15 @@ async def test_a_page_over_the_connection_cap_is_refused_in_band(database_url: s
 # -- tickets
 
 
-@pytest.mark.parametrize("door", ["websocket", "sse"])
-async def test_a_ticket_opens_its_users_stream_once(relay: Relay, door: str) -> None:
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_a_ticket_opens_its_users_stream_once(relay: Relay, transport: str) -> None:
     user = await relay.user()
     single = await ticket(user)
     statuses: list[int] = []
 
     async def spend() -> None:
         query = f"?ticket={single}"
-        if door == "websocket":
+        if transport == "websocket":
             status = (await handshake(relay, query)).status_code
         else:
             async with relay.http.stream("GET", f"/api/sse{query}") as answer:
@@ -353,8 +355,8 @@ async def test_a_ticket_opens_its_users_stream_once(relay: Relay, door: str) -> 
     async with trio.open_nursery() as nursery:
         for _ in range(20):
             nursery.start_soon(spend)
-    assert sorted(statuses) == sorted([101 if door == "websocket" else 200] + [401] * 19)
-    async with open_stream(relay, door, None, f"?ticket={await ticket(user)}") as stream:
+    assert sorted(statuses) == sorted([101 if transport == "websocket" else 200] + [401] * 19)
+    async with open_stream(relay, transport, None, f"?ticket={await ticket(user)}") as stream:
         await stream.hello()
         await user.posted(payload="mine")
         assert [event["payload"] for event in await stream.events(1)] == ["mine"]

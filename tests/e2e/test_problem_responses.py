@@ -125,7 +125,7 @@ OTHER_SPELLINGS = (
 
 @pytest.mark.parametrize("path", [*OTHER_SPELLINGS, "//evil.example/%2e%2e", "/x/../api/me"])
 async def test_a_path_has_one_spelling(relay: Relay, path: str) -> None:
-    """Who guards a path in front of Relay must not be passed by another way to write it."""
+    """A rule for a path in front of Relay must not be passed by another spelling of it."""
     user = await relay.user()
     for target in (path, f"http://relay{path}"):
         async with raw_http(relay) as connection:
@@ -298,7 +298,7 @@ async def test_a_misplaced_token_is_not_echoed(relay: Relay) -> None:
         assert body["scopes"][0] not in answer.text
 
 
-# -- for those who run Relay
+# -- for operators
 
 
 async def test_health_and_readiness_need_no_credential(relay: Relay, database_url: str) -> None:

@@ -143,16 +143,16 @@ async def test_the_address_is_the_peers_unless_a_trusted_proxy_forwards_another(
         assert await forwarded(relay, "2001:db8::2") == 429  # the same /64
 
 
-@pytest.mark.parametrize("door", ["websocket", "sse"])
-async def test_handshakes_are_limited_on_both_transports(database_url: str, door: str) -> None:
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_handshakes_are_limited_on_both_transports(database_url: str, transport: str) -> None:
     async with limited(database_url, RELAY_RATE_HANDSHAKES="2/h") as relay:
         user = await relay.user()
         for _ in range(2):
-            async with open_stream(relay, door, user.session) as stream:
+            async with open_stream(relay, transport, user.session) as stream:
                 await stream.hello()
         check(await relay.http.get("/api/sse", headers=bearer(user.session)), 429, "rate_limited")
         check(await handshake(relay, **bearer(user.session)), 429, "rate_limited")
-        # a page cannot read a refused handshake: it is told in-band
+        # a page cannot read a refused handshake: the refusal is sent in-band
         page = {"Origin": relay.url}
         async with open_stream(relay, "websocket", None, headers=page) as stream:
             message = await stream.next()

@@ -42,8 +42,8 @@ async def test_a_request_whose_client_leaves_before_its_end_has_no_effect(relay:
                 await connection.send(asked + b"ab")
                 await connection.send_eof()
                 with trio.fail_after(PATIENCE):
-                    said = await connection.receive()
-                assert said.startswith(b"HTTP/1.1 204") == (length == 2)
+                    received = await connection.receive()
+                assert received.startswith(b"HTTP/1.1 204") == (length == 2)
     assert await is_live(relay, user.session)
     assert not await is_live(relay, other.session)
 

@@ -16,8 +16,8 @@ from tests.support.relay_server import relay_in_thread
 HEARTBEAT = 0.2  # seconds: pings and comments between everything else
 ENVIRON = {
     "RELAY_HEARTBEAT": str(HEARTBEAT),
-    "RELAY_IDLE_TIMEOUT": "600",  # who reads nothing sends no sign of life either
-    "RELAY_SEND_TIMEOUT": "600",  # the machine decides for how long somebody stalls
+    "RELAY_IDLE_TIMEOUT": "600",  # a client that reads nothing sends no sign of life either
+    "RELAY_SEND_TIMEOUT": "600",  # the machine decides for how long a reader stalls
     "RELAY_HOUSEKEEPING_EVERY": "0.1",
     "RELAY_MAX_CONNECTIONS_PER_USER": "1000",
     "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "10000",

@@ -29,7 +29,7 @@ from tests.support.relay_server import (
     running_relay,
 )
 
-DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
+TRANSPORTS = pytest.mark.parametrize("transport", ["websocket", "sse"])
 
 
 async def ended(stream: Any) -> dict[str, Any]:
@@ -211,14 +211,14 @@ async def test_relay_v1_gets_heartbeat_messages(database_url: str, clock: MockCl
     async with beating(database_url) as relay:
         user = await relay.user()
         async with (
-            raw_websocket(relay, bearer(user.session), "", "relay.v1") as told,
+            raw_websocket(relay, bearer(user.session), "", "relay.v1") as greeted,
             raw_websocket(relay, bearer(user.session)) as plain,
         ):
-            await told.hello()
+            await greeted.hello()
             await plain.hello()
             for _ in range(2):
                 await pass_by(clock, 1000)
-                assert (await told.message(answering=True)).keys() == {"type", "ts"}
+                assert (await greeted.message(answering=True)).keys() == {"type", "ts"}
                 ping = await plain.frame()
                 assert isinstance(ping, Ping)  # and no message: it did not ask for any
                 await plain.pong(ping)
@@ -316,18 +316,18 @@ async def test_a_clients_close_is_answered_and_leaves_nothing(relay: Relay) -> N
 # -- ends
 
 
-@DOORS
+@TRANSPORTS
 async def test_a_revoke_closes_the_tokens_streams_at_once(
-    relay: Relay, door: str, monkeypatch: pytest.MonkeyPatch
+    relay: Relay, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "relay.auth.credentials.REVOCATION_POLL_INTERVAL", 3600
-    )  # nobody looks for it
+    )  # no poll looks for it
     user = await relay.user()
     made = await user.token()
     async with (
-        open_stream(relay, door, made["token"]) as revoked,
-        open_stream(relay, door, user.session) as other,
+        open_stream(relay, transport, made["token"]) as revoked,
+        open_stream(relay, transport, user.session) as other,
     ):
         await revoked.hello()
         await other.hello()
@@ -339,13 +339,13 @@ async def test_a_revoke_closes_the_tokens_streams_at_once(
         assert len(await other.events(1)) == 1
 
 
-@DOORS
+@TRANSPORTS
 async def test_a_stream_ends_when_its_credential_expires(
-    relay: Relay, door: str, clock: MockClock
+    relay: Relay, transport: str, clock: MockClock
 ) -> None:
     user = await relay.user()
     token = (await user.token(expires_in=7200))["token"]
-    async with open_stream(relay, door, token) as stream:
+    async with open_stream(relay, transport, token) as stream:
         assert 3600 < (await stream.hello())["token_ttl_s"] <= 7200
         await pass_by(clock, 3600)
         await user.posted()
@@ -355,32 +355,34 @@ async def test_a_stream_ends_when_its_credential_expires(
     assert (close["code"], close["reason"]) == (4401, "expired")
 
 
-@DOORS
+@TRANSPORTS
 async def test_a_stream_at_its_maximum_age_ends_and_may_reconnect_at_once(
-    database_url: str, door: str, clock: MockClock
+    database_url: str, transport: str, clock: MockClock
 ) -> None:
     async with running_relay(database_url, RELAY_STREAM_MAX_AGE="3600") as relay:
         user = await relay.user()
-        async with open_stream(relay, door, user.session) as stream:
+        async with open_stream(relay, transport, user.session) as stream:
             hello = await stream.hello()
             await pass_by(clock, 3600)
             close = await ended(stream)
         assert close["code"] == 1012
         assert isinstance(close["retry_after_ms"], int)
         await user.posted()
-        async with open_stream(relay, door, user.session, f"?after={hello['cursor']}") as stream:
+        async with open_stream(
+            relay, transport, user.session, f"?after={hello['cursor']}"
+        ) as stream:
             assert (await stream.hello())["resumed"] is True
             assert [event["seq"] for event in await stream.events(1)] == [1]
 
 
-@DOORS
+@TRANSPORTS
 async def test_a_stopping_server_closes_streams_and_accepts_no_new_ones(
-    database_url: str, door: str
+    database_url: str, transport: str
 ) -> None:
     stop = trio.Event()
     async with running_relay(database_url, stop) as relay:
         user = await relay.user()
-        async with open_stream(relay, door, user.session) as stream:
+        async with open_stream(relay, transport, user.session) as stream:
             await stream.hello()
             stop.set()
             close = await ended(stream)
@@ -388,13 +390,13 @@ async def test_a_stopping_server_closes_streams_and_accepts_no_new_ones(
         assert close["retry_after_ms"] >= 0
 
 
-@DOORS
-async def test_a_stalled_reader_is_disconnected(database_url: str, door: str) -> None:
+@TRANSPORTS
+async def test_a_stalled_reader_is_disconnected(database_url: str, transport: str) -> None:
     async with running_relay(database_url, RELAY_SEND_TIMEOUT="0.5") as relay:
         user = await relay.user()
-        path = "/api/rt" if door == "websocket" else "/api/sse"
+        path = "/api/rt" if transport == "websocket" else "/api/sse"
         lines = [f"Authorization: Bearer {user.session}"]
-        if door == "websocket":
+        if transport == "websocket":
             lines += [f"{name}: {value}" for name, value in HANDSHAKE.items()]
         async with raw_http(relay) as connection:
             await connection.send(head(path, *lines, method="GET"))
@@ -409,7 +411,7 @@ async def test_a_stalled_reader_is_disconnected(database_url: str, door: str) ->
 
 
 async def refusals(relay: Relay, token: str, **headers: str) -> set[tuple[int, str]]:
-    """How both doors refuse one more stream."""
+    """How both transports refuse one more stream."""
     given = {**bearer(token), **headers}
     sse = await relay.http.get("/api/sse", headers=given)
     websocket = await handshake(relay, **given)
@@ -484,12 +486,12 @@ async def test_the_bound_is_exact_for_concurrent_handshakes(database_url: str) -
         outcomes: list[str] = []
         enough, settled = trio.Event(), trio.Event()
 
-        async def come(door: str) -> None:
+        async def come(transport: str) -> None:
             opened: Any
-            if door == "websocket":
+            if transport == "websocket":
                 opened = raw_websocket(relay, bearer(user.session))
             else:
-                opened = open_stream(relay, door, user.session)
+                opened = open_stream(relay, transport, user.session)
             try:
                 async with opened as stream:
                     note((await stream.hello())["type"])
@@ -584,8 +586,8 @@ async def test_an_ended_stream_leaves_little_to_the_garbage_collector(
         "relay.auth.credentials.REVOCATION_POLL_INTERVAL", 3600
     )  # which leaves something, too
     user = await relay.user()
-    door = {"/api/rt": "websocket", "/api/sse": "sse"}[path]
-    open_streams = metrics.connected_sockets.labels(door)._value
+    transport = {"/api/rt": "websocket", "/api/sse": "sse"}[path]
+    open_streams = metrics.connected_sockets.labels(transport)._value
     upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     upgrade += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     ask = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.session}\r\n"

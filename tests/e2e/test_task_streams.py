@@ -88,7 +88,7 @@ async def test_a_stream_that_does_not_ask_gets_no_tasks(relay: Relay) -> None:
     check(await user.call("GET", "/api/sse?tasks=yes"), 400)
 
 
-async def test_hidden_forgotten_lost_and_found_tasks_are_told(
+async def test_hidden_forgotten_lost_and_found_tasks_are_sent(
     relay: Relay, database_url: str
 ) -> None:
     user, other = await relay.user(), await relay.user()

@@ -386,7 +386,7 @@ async def test_a_hook_token_on_a_session_route_gets_the_error_code(relay: Relay)
         assert (path, 'error="insufficient_scope"' in challenge) == (path, True)
 
 
-# -- becoming somebody
+# -- signing up
 
 
 async def test_post_user_creates_a_user_once(relay: Relay) -> None:
@@ -463,7 +463,7 @@ async def test_a_hook_token_revokes_itself_and_may_repeat_it(relay: Relay) -> No
             assert await watch(relay, made["token"]) == [401, 401, 401]
     made = await user.token()
     assert await revoke(relay, user.session, {"token_id": made["token_id"]}) == 200
-    assert await revoke(relay, made["token"], None) == 200  # whoever revoked it
+    assert await revoke(relay, made["token"], None) == 200  # whichever credential revoked it
 
 
 async def test_a_revoked_hook_token_is_accepted_on_no_other_route(relay: Relay) -> None:
@@ -530,7 +530,7 @@ async def test_deleting_a_session_ends_it_and_every_stream_it_opened(
 ) -> None:
     monkeypatch.setattr(
         "relay.auth.credentials.REVOCATION_POLL_INTERVAL", 3600
-    )  # at once: nobody looks for it
+    )  # at once: no poll looks for it
     user = await relay.user()
     hook = await user.hook()
     ticket = (await user.call("POST", "/api/rt/ticket")).json()["ticket"]
@@ -556,7 +556,7 @@ async def test_deleting_a_session_ends_it_and_every_stream_it_opened(
     assert (await user.call("DELETE", "/api/session")).status_code == 401
 
 
-# -- one's own and nobody else's
+# -- one's own and no other user's
 
 
 async def _everything_of(user: User) -> dict[str, Any]:
@@ -596,16 +596,16 @@ async def test_no_credential_of_one_user_touches_anything_of_another(
         if credential == "session":
             mine = (await call("GET", "/api/me")).json()
             assert (mine["user_id"], mine["connections"], mine["tokens"]) == (one.user_id, 0, [])
-        for door in ("websocket", "sse"):
-            # the bearer decides, whoever's ticket or cursor stands in the address
+        for transport in ("websocket", "sse"):
+            # the bearer decides, whatever ticket or cursor stands in the address
             query = f"?ticket={their_ticket}&after={receipt['cursor']}"
-            async with open_stream(relay, door, token, query) as stream:
+            async with open_stream(relay, transport, token, query) as stream:
                 hello = await stream.hello()
                 assert (hello["resumed"], hello["reason"]) == (False, "epoch")
                 mine = await one.posted(event_id=receipt["id"])
                 assert mine["watchers"] == 1
                 assert (await stream.events(1))[0]["cursor"] == (
-                    mine["cursor"] if door == "websocket" else _first(mine["cursor"])
+                    mine["cursor"] if transport == "websocket" else _first(mine["cursor"])
                 )
         if credential == "session":
             assert (await call("DELETE", "/api/session")).status_code == 204

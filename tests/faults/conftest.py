@@ -34,7 +34,7 @@ async def program(tmp_path: Path, made_data: Path) -> AsyncIterator[Program]:
 
 @pytest.fixture
 async def plain_program(tmp_path: Path, database_url: str) -> AsyncIterator[Program]:
-    """A running Relay on a database somebody else runs."""
+    """A running Relay on a database that another program runs."""
     program = Program(tmp_path, database_url)
     async with running(program):
         yield program

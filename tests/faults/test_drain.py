@@ -14,7 +14,7 @@ from tests.support.patience import eventually
 from tests.support.processes import send
 from tests.support.relay_process import Program, copy_data, running
 
-READERS = 1000  # that read, half of them on each door
+READERS = 1000  # that read, half of them on each transport
 AT_ONCE = 50  # that open their stream: this is no test of a rush
 STALLED = 100  # that never do
 USERS = 40
@@ -23,28 +23,28 @@ USERS = 40
 async def attend(
     program: Program,
     account: Account,
-    door: str,
+    transport: str,
     goodbyes: "list[tuple[str, dict[str, object], int | None]]",
     task_status: trio.TaskStatus[None],
 ) -> None:
     """Read to the very end, and tell how that came."""
     last: dict[str, object] = {}
-    async with stream(program.port, door, account.session, insist=True) as opened:
+    async with stream(program.port, transport, account.session, insist=True) as opened:
         try:
             while True:
                 for last in await opened.read():
                     if last.get("type") == "hello":
                         task_status.started()
         except Ended as ended:
-            goodbyes.append((door, last, ended.code))
+            goodbyes.append((transport, last, ended.code))
 
 
 async def stall(
-    program: Program, account: Account, door: str, task_status: trio.TaskStatus[None]
+    program: Program, account: Account, transport: str, task_status: trio.TaskStatus[None]
 ) -> None:
     """Open a stream and never read from it."""
     query = "?after=oldest"
-    async with stream(program.port, door, account.session, query, window=4096, insist=True):
+    async with stream(program.port, transport, account.session, query, window=4096, insist=True):
         task_status.started()
         await trio.sleep_forever()
 
@@ -85,8 +85,12 @@ async def everybody_leaves(program: Program) -> None:
         assert await program.ended() == 0
         await eventually(lambda: len(goodbyes) == READERS)
         assert not program.postgres()
-        for door, last, code in goodbyes:
-            assert (last["type"], last["code"], code) == ("close", 1012, 1012), (door, last, code)
+        for transport, last, code in goodbyes:
+            assert (last["type"], last["code"], code) == ("close", 1012, 1012), (
+                transport,
+                last,
+                code,
+            )
         # what was acknowledged is there, and what goes on goes on where it was
         await program.start()
         await book.goes_on()
@@ -111,5 +115,5 @@ async def test_sigterm_while_postgres_is_frozen_ends_it_and_postgres(
     async with running(program):
         send(program.postgres(), signal.SIGSTOP)
         program.signal(signal.SIGTERM)
-        await program.ended()  # and nobody has woken Postgres
+        await program.ended()  # and nothing has woken Postgres
         assert not program.postgres()

@@ -99,16 +99,16 @@ async def test_a_late_commit_never_makes_a_reader_skip_a_seq(
 ) -> None:
     ledger = Ledger(plain_program)
     account, other = await ledger.enrol("one", []), await ledger.enrol("other", [])
-    seen: dict[str, list[int]] = {door: [] for door in TRANSPORTS}
+    seen: dict[str, list[int]] = {transport: [] for transport in TRANSPORTS}
 
-    async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
+    async def watch(transport: str, task_status: trio.TaskStatus[None]) -> None:
         async with stream(
-            plain_program.port, door, account.session, "?after=oldest", insist=True
+            plain_program.port, transport, account.session, "?after=oldest", insist=True
         ) as opened:
             await opened.read()
             task_status.started()
-            while len(seen[door]) < 4:
-                seen[door] += [m["seq"] for m in await opened.read() if "seq" in m]
+            while len(seen[transport]) < 4:
+                seen[transport] += [m["seq"] for m in await opened.read() if "seq" in m]
 
     async with (
         connect(database_url, timeout=PATIENCE) as slow,
@@ -118,8 +118,8 @@ async def test_a_late_commit_never_makes_a_reader_skip_a_seq(
         trio.open_nursery() as nursery,
     ):
         await others.read()
-        for door in TRANSPORTS:
-            await nursery.start(watch, door)
+        for transport in TRANSPORTS:
+            await nursery.start(watch, transport)
         await slow.execute("BEGIN")
         assert (await append(slow, [account.user_id], ["first"]))[0] == 1
         second: list[int] = []
@@ -133,19 +133,19 @@ async def test_a_late_commit_never_makes_a_reader_skip_a_seq(
                 while not await aside.fetch(WAITS_FOR_A_LOCK):  # noqa: ASYNC110 - another process
                     await trio.sleep(0.01)
             async with Caller(plain_program.port) as caller:
-                # somebody else's stream does not wait for this one's
+                # another user's stream does not wait for this one's
                 elsewhere = await caller.insist(
                     "POST", "/api/webhook/cli", other.hook, event("elsewhere")
                 )
                 assert elsewhere.status == 200
-            # what nobody tells the program is found by its look at all streams, these included
+            # what is not announced is found by the program's look at all streams, these included
             await append(aside, [other.user_id], ["untold"])
             assert [message["id"] for message in await received(others, 2)] == [
                 "elsewhere",
                 "untold",
             ]
             assert not second
-            assert seen == {door: [] for door in TRANSPORTS}
+            assert seen == {transport: [] for transport in TRANSPORTS}
             await slow.execute("COMMIT")
         assert second == [2]
         # one that is rolled back leaves no hole
@@ -155,7 +155,7 @@ async def test_a_late_commit_never_makes_a_reader_skip_a_seq(
         assert (await append(quick, [account.user_id], ["third"]))[0] == 3
         assert await append(slow, [account.user_id] * 2, ["first", "fourth"]) == [1, 4]
         await eventually(lambda: all(len(seqs) == 4 for seqs in seen.values()))
-    assert seen == {door: [1, 2, 3, 4] for door in TRANSPORTS}
+    assert seen == {transport: [1, 2, 3, 4] for transport in TRANSPORTS}
 
 
 async def test_concurrent_batches_never_deadlock(plain_program: Program, database_url: str) -> None:

@@ -1,6 +1,6 @@
 """kill -9, of Relay and of its Postgres, under load."""
 
-# ruff: noqa: ASYNC240 - a look at a folder keeps nobody waiting here
+# ruff: noqa: ASYNC240 - a look at a folder delays nothing here
 
 import signal
 from pathlib import Path
@@ -33,7 +33,7 @@ async def test_killed_postgres_comes_back_under_a_relay_that_stays_up(program: P
         assert len(program.logged("postgres_back")) == 2
         assert not [line for line in program.log if line["logger"].startswith("asyncpg")]
     assert (program.pid, program.process.poll()) == (pid, None)
-    dropped = [(reader.door, reader.ends) for reader in ledger.readers if reader.ends]
+    dropped = [(reader.transport, reader.ends) for reader in ledger.readers if reader.ends]
     assert not dropped, dropped
 
 

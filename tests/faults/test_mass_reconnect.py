@@ -70,7 +70,7 @@ async def restart(program: Program, resumes: int) -> None:
                 statuses[refused.answer.status] += 1
                 hasty += "retry-after" not in refused.answer.headers
             except (Lost, Ended):
-                pass  # nobody listens yet
+                pass  # nothing listens yet
             await trio.sleep(0.1)
 
     with trio.fail_after(PATIENCE):
@@ -97,14 +97,14 @@ async def test_a_thousand_readers_reconnect_after_a_restart_and_are_served(
 
 
 async def come_and_go(program: Program, accounts: list[Account], seed: int, visits: int) -> None:
-    """Open a stream on some door, from somewhere, leave it in some way; again and again."""
+    """Open a stream on some transport, from somewhere, leave it in some way; repeat."""
     rng = random.Random(seed)
     for _ in range(visits):
-        account, door = rng.choice(accounts), rng.choice(TRANSPORTS)
+        account, transport = rng.choice(accounts), rng.choice(TRANSPORTS)
         query = rng.choice(("", "?after=oldest", "?last=3"))
         try:
             with trio.move_on_after(rng.random() * 0.2):  # also within the handshake
-                async with stream(program.port, door, account.session, query) as opened:
+                async with stream(program.port, transport, account.session, query) as opened:
                     await _read_on(opened)
         except (Lost, Refused, Ended):
             await trio.sleep(0.01)

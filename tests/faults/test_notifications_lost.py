@@ -31,10 +31,13 @@ async def test_notifications_alone_carry_events_revokes_and_stream_counts(
 ) -> None:
     async with pair_of(tmp_path, database_url, BY_WORD_ALONE) as pair:
         await pair.are_in_touch()
-        reads, told = await pair.there.metric("relay_journal_reads_total"), await pair.told()
+        reads, received = (
+            await pair.there.metric("relay_journal_reads_total"),
+            await pair.received(),
+        )
         await pair.events_arrive(10)
-        assert await pair.told() >= told + 10
-        # and nobody there had to read for himself
+        assert await pair.received() >= received + 10
+        # and no reader there had to read the database
         assert await pair.there.metric("relay_journal_reads_total") == reads
         await pair.a_revoke_arrives()
         await pair.there.says("stream_ended")
@@ -99,11 +102,11 @@ async def test_polling_covers_lost_notifications(
     async with pair_of(tmp_path, database_url, RELAY_DATABASE_DIRECT_URL=line.dsn) as pair:
         await pair.are_in_touch()
         line.deaf = True
-        await pair.events_arrive(1)  # behind it, nothing that was told before is on its way
-        told = await pair.told()
+        await pair.events_arrive(1)  # behind it, no earlier notification is on its way
+        received = await pair.received()
         await pair.events_arrive(2)
         await pair.a_revoke_arrives()
-        assert await pair.told() == told  # or this test tests nothing
+        assert await pair.received() == received  # or this test tests nothing
         await pair.there.shows("relay_backplane_up", lambda up: up == 1)
 
 

@@ -16,7 +16,7 @@ from tests.support.ports import HeldPort
 from tests.support.programs import program
 from tests.support.two_relays import pair_of
 
-# two connections to the server for everybody, and none is anybody's for longer than a statement
+# two connections to the server for all clients, each lent for one statement at a time
 CONFIG = """
 [databases]
 * = host=127.0.0.1 port={at.port} dbname={database} user={at.username} password={at.password}
@@ -37,7 +37,7 @@ async def pooler_to(dsn: str) -> AsyncIterator[str]:
     """The address of a PgBouncer in front of a Postgres."""
     bouncer, server = program("pgbouncer"), urlsplit(dsn)
     database = server.path.strip("/")
-    # it refuses to be root, and whoever it becomes must be able to read this
+    # it refuses to be root, and the user it becomes must be able to read this
     with HeldPort() as held, tempfile.NamedTemporaryFile("w", suffix=".ini") as file:
         port = held.number
         file.write(CONFIG.format(at=server, database=database, port=port))

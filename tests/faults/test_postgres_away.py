@@ -19,7 +19,7 @@ from tests.support.processes import send
 from tests.support.relay_process import Program, copy_data, dsn, running
 from tests.support.two_relays import HOUR
 
-TRUST_SECONDS = 2.5  # seconds that memory says who somebody is while no database does
+TRUST_SECONDS = 2.5  # seconds for which cached users count while there is no database
 DEADLINE = "1"  # seconds: RELAY_DATABASE_TIMEOUT where a database hangs
 LATE = "SELECT FROM events WHERE event_id = 'late'"
 REFUSED = "SELECT xact_rollback AS count FROM pg_stat_database WHERE datname = current_database()"
@@ -57,10 +57,10 @@ async def test_a_frozen_postgres_means_503_while_it_is_frozen_and_good_again(
         await program.says("database_away")
         await ask_both()
         await trio.sleep_until(frozen + TRUST_SECONDS)
-        await ask_both()  # nobody is known from memory any more
+        await ask_both()  # no user is known from memory any more
         await eventually(lambda: len(ledger.since(mark)) > 10)
         refused = ledger.since(mark)
-        # whoever has an answer by now got it from a Relay whose database is frozen
+        # an answer by now came from a Relay whose database is frozen
         send(processes, signal.SIGCONT)
         await ledger.answers(200)
         await program.ready()
@@ -138,7 +138,7 @@ async def test_a_locked_database_ends_no_process_and_no_stream(
 ) -> None:
     """Tables of the background's statements are elsewhere for a while: a refusal, not an outage.
 
-    The housekeeper says that it waits; who keeps company with other processes is told of nowhere,
+    The housekeeper logs that it waits; presence of other processes is logged nowhere,
     but the database counts what it refused.
     """
     program = Program(tmp_path, RELAY_WORKERS="1", RELAY_HOUSEKEEPING_EVERY="0.2")
@@ -159,7 +159,7 @@ async def test_a_locked_database_ends_no_process_and_no_stream(
             before = await refused()
             await away("processes", "watching")
             with trio.fail_after(PATIENCE):
-                while await refused() < before + 2:  # noqa: ASYNC110 - the database tells nobody
+                while await refused() < before + 2:  # noqa: ASYNC110 - nothing is sent
                     await trio.sleep(0.05)
             waits = len(program.logged("housekeeping_waits"))
             await away("audit_log")

@@ -65,7 +65,7 @@ def close_message(answer: httpx.Response) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", [Program, Workers])
-async def test_a_request_begun_on_a_kept_connection_before_sigterm_is_told_to_come_back(
+async def test_a_request_begun_on_a_kept_connection_before_sigterm_gets_a_retry_time(
     tmp_path: Path, database_url: str, kind: type[Program]
 ) -> None:
     program = kind(tmp_path, database_url)

@@ -37,11 +37,11 @@ async def test_slow_readers_catch_up_to_the_last_event_while_live_goes_on(
                 last = answer.json["seq"]
                 await trio.sleep(0.01)
 
-    async def read(door: str) -> None:
+    async def read(transport: str) -> None:
         nonlocal reading
         seq = 0
         async with stream(
-            *(plain_program.port, door, account.session, "?after=oldest"),
+            *(plain_program.port, transport, account.session, "?after=oldest"),
             window=16_384,
             drip=(PIECE, PAUSE),
             insist=True,
@@ -65,19 +65,19 @@ async def test_slow_readers_catch_up_to_the_last_event_while_live_goes_on(
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(publish)
-                for door in TRANSPORTS:
-                    nursery.start_soon(read, door)
+                for transport in TRANSPORTS:
+                    nursery.start_soon(read, transport)
     assert process.memory_info().rss - memory < ROOM
 
 
 async def test_a_stalled_reader_ends_when_its_token_is_revoked(program: Program) -> None:
     account = await Ledger(program).enrol("u", [])
     await stuff(program, account)
-    for door in TRANSPORTS:
+    for transport in TRANSPORTS:
         async with Caller(program.port) as caller:
             made = (await caller.insist("POST", "/api/token", account.session)).json
             async with stream(
-                *(program.port, door, made["token"], "?after=oldest"), window=4096, insist=True
+                *(program.port, transport, made["token"], "?after=oldest"), window=4096, insist=True
             ) as opened:
                 client = opened.connection.port
                 await eventually(partial(is_stuck, program.port, client))

@@ -28,12 +28,12 @@ async def refusal(program: Program) -> str:
     try:
         await program.launch()
         code = await program.ended()
-        said = program.stderr
+        output = program.stderr
     finally:
         await program.end()
-    assert code == 1, said
-    errors = [line for line in said.splitlines() if not line.startswith("{")]
-    assert len(errors) == 1, said
+    assert code == 1, output
+    errors = [line for line in output.splitlines() if not line.startswith("{")]
+    assert len(errors) == 1, output
     assert errors[0].startswith("Error: ")
     return errors[0]
 
@@ -53,31 +53,31 @@ async def test_a_failed_start_gives_its_reason_in_one_line(
     tmp_path: Path, database_url: str
 ) -> None:
     """All of them at once: two wait for a database before they give up."""
-    said: dict[str, str] = {}
+    output: dict[str, str] = {}
 
     async def start(name: str, database: str | None = None, **settings: str) -> None:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         program = Program(folder, database, **settings)
         program.altered = IMPATIENT
-        said[name] = await refusal(program)
+        output[name] = await refusal(program)
 
     async def start_workers() -> None:
         """What the supervisor needs is there; two workers need more than the database allows."""
         (tmp_path / "workers").mkdir()
         workers = Workers(tmp_path / "workers", database_url)
         workers.altered = IMPATIENT
-        said["workers"] = await refusal(workers)
+        output["workers"] = await refusal(workers)
         assert not workers.metrics_folders()
 
     name = database_url.partition("@/")[2].partition("?")[0]
     await statement(database_url, f"ALTER DATABASE {name} CONNECTION LIMIT 2")
 
-    nobody = HeldPort()
-    away = f"postgresql://relay:not-for-the-log@127.0.0.1:{nobody.number}/relay"
+    unused_port = HeldPort()
+    away = f"postgresql://relay:not-for-the-log@127.0.0.1:{unused_port.number}/relay"
     (tmp_path / "file").mkdir()
     (tmp_path / "file" / "data").write_text("mine")
-    with nobody, socket.socket() as listener:
+    with unused_port, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         taken = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -89,15 +89,15 @@ async def test_a_failed_start_gives_its_reason_in_one_line(
             nursery.start_soon(partial(start, "port", RELAY_BIND=taken))
             for name, value in SETTING_OF_A_PROCESS.items():
                 nursery.start_soon(partial(start, name, **{name: value}))
-    assert "DATABASE_URL" in said["away"]
-    assert "not-for-the-log" not in said["away"]
-    assert str(tmp_path / "file" / "data") in said["file"]
+    assert "DATABASE_URL" in output["away"]
+    assert "not-for-the-log" not in output["away"]
+    assert str(tmp_path / "file" / "data") in output["file"]
     assert (tmp_path / "file" / "data").read_text() == "mine"
-    assert "RELAY_SIGNING_KEYS" in said["keys"]
-    assert re.match(r"Error: worker [12] did not start: .*too many connections", said["workers"])
-    assert taken in said["port"]
+    assert "RELAY_SIGNING_KEYS" in output["keys"]
+    assert re.match(r"Error: worker [12] did not start: .*too many connections", output["workers"])
+    assert taken in output["port"]
     for name in SETTING_OF_A_PROCESS:
-        assert name in said[name]
+        assert name in output[name]
 
 
 @pytest.mark.parametrize(("name", "value"), SETTINGS.items())
@@ -155,7 +155,7 @@ async def test_a_data_folder_that_cannot_be_written(tmp_path: Path, read_only: P
 async def test_a_background_task_that_dies_ends_the_process(
     tmp_path: Path, made_data: Path
 ) -> None:
-    """Nobody keeps house any more: what is trimmed is less than nothing."""
+    """Housekeeping no longer runs: what is trimmed is less than nothing."""
     program = Program(tmp_path, RELAY_HOUSEKEEPING_EVERY="0.2")
     copy_data(made_data, program.data)
     async with running(program):

@@ -30,26 +30,26 @@ async def test_events_posted_on_one_reach_readers_on_the_other(
 ) -> None:
     here, there = pair
     account = await Ledger(here).enrol("u", [])
-    seen: dict[str, list[int]] = {door: [] for door in TRANSPORTS}
+    seen: dict[str, list[int]] = {transport: [] for transport in TRANSPORTS}
 
-    async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
-        async with stream(there.port, door, account.session, insist=True) as opened:
+    async def watch(transport: str, task_status: trio.TaskStatus[None]) -> None:
+        async with stream(there.port, transport, account.session, insist=True) as opened:
             await opened.read()
             task_status.started()
-            while len(seen[door]) < 10:
-                seen[door] += [message["seq"] for message in await opened.read()]
+            while len(seen[transport]) < 10:
+                seen[transport] += [message["seq"] for message in await opened.read()]
 
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery, Caller(here.port) as caller:
-            for door in TRANSPORTS:
-                await nursery.start(watch, door)
+            for transport in TRANSPORTS:
+                await nursery.start(watch, transport)
             for n in range(10):
                 body = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": n}
                 answer = await caller.insist(
                     "POST", "/api/webhook/cli", account.hook, json.dumps(body).encode()
                 )
                 assert answer.status == 200
-    assert seen == {door: list(range(1, 11)) for door in TRANSPORTS}
+    assert seen == {transport: list(range(1, 11)) for transport in TRANSPORTS}
 
 
 async def test_a_revoke_on_one_closes_streams_on_the_other(
@@ -58,8 +58,8 @@ async def test_a_revoke_on_one_closes_streams_on_the_other(
     here, there = pair
     account = await Ledger(here).enrol("u", [])
 
-    async def watch(door: str, task_status: trio.TaskStatus[None]) -> None:
-        async with stream(there.port, door, account.hook, insist=True) as opened:
+    async def watch(transport: str, task_status: trio.TaskStatus[None]) -> None:
+        async with stream(there.port, transport, account.hook, insist=True) as opened:
             (hello,) = await opened.read()
             assert hello["type"] == "hello"
             task_status.started()
@@ -71,11 +71,11 @@ async def test_a_revoke_on_one_closes_streams_on_the_other(
 
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery, Caller(here.port) as caller:
-            for door in TRANSPORTS:
-                await nursery.start(watch, door)
+            for transport in TRANSPORTS:
+                await nursery.start(watch, transport)
             answer = await caller.insist("POST", "/api/token/revoke", account.hook)
             assert answer.status == 200
-    # whoever ended the streams for it lets nobody in with it either
+    # a process that ended its streams accepts it no more either
     async with Caller(there.port) as caller:
         assert (await caller.insist("GET", "/api/events", account.hook)).status == 401
 

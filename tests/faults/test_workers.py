@@ -37,7 +37,7 @@ async def pair(tmp_path: Path, made_data: Path) -> AsyncIterator[Workers]:
 
 
 class Seat:
-    """A stream somebody watches until it ends, and how that came."""
+    """A stream that is watched until it ends, and how it ended."""
 
     def __init__(self, opened: Any) -> None:
         self._opened = opened
@@ -62,14 +62,14 @@ def at(worker: psutil.Process) -> Callable[[Seat], bool]:
 
 @asynccontextmanager
 async def seated(program: Workers, account: Account) -> AsyncIterator[list[Seat]]:
-    """MANY streams or more over both doors, of every worker, watched until the block ends."""
+    """MANY streams or more over both transports, of every worker, watched until the block ends."""
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         seats: list[Seat] = []
         workers = program.workers()
         while len(seats) < MANY or not all(any(map(at(worker), seats)) for worker in workers):
-            door = TRANSPORTS[len(seats) % 2]
+            transport = TRANSPORTS[len(seats) % 2]
             opened = await stack.enter_async_context(
-                stream(program.port, door, account.session, insist=True)
+                stream(program.port, transport, account.session, insist=True)
             )
             await opened.read()  # hello
             seats.append(Seat(opened))
@@ -310,18 +310,18 @@ async def test_an_address_in_use_by_workers_is_refused(pair: Workers, tmp_path: 
 async def test_workers_run_the_demo_and_notify_the_init_system(
     tmp_path: Path, database_url: str
 ) -> None:
-    told = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM)
-    await told.bind(str(tmp_path / "notify"))
+    notify_socket = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM)
+    await notify_socket.bind(str(tmp_path / "notify"))
     env = environment(database_url, RELAY_WORKERS="2", NOTIFY_SOCKET=str(tmp_path / "notify"))
-    env["RELAY_WORKER"] = "3"  # no setting, and said once, not by every process
+    env["RELAY_WORKER"] = "3"  # no setting, and reported once, not by every process
     serve = (*RELAY, "serve", "--demo", "--bind", "127.0.0.1:0")
-    with told:
+    with notify_socket:
         async with command(serve, tmp_path, env) as server:
             await server.says(r"curl -N .*")
             with trio.fail_after(PATIENCE):
-                assert await told.recv(99) == b"READY=1"
+                assert await notify_socket.recv(99) == b"READY=1"
                 server.process.terminate()
-                assert await told.recv(99) == b"STOPPING=1"
+                assert await notify_socket.recv(99) == b"STOPPING=1"
             assert await server.ended() == 0
     stderr = (tmp_path / "stderr.log").read_text()
     assert complaints(stderr) == []

@@ -62,5 +62,5 @@ def short_of_bodies(
 
 @pytest.fixture(scope="session")
 def victim(attacked: Attacked) -> Account:
-    """Somebody who has done nothing to anybody."""
+    """A user that takes no part in the attack."""
     return trio.run(Ledger(attacked).enrol, "victim", [])

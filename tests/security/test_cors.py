@@ -41,8 +41,8 @@ def assert_readable(answer: httpx.Response, origin: str) -> None:
 
 
 def assert_closed(answer: httpx.Response) -> None:
-    told = [name for name in answer.headers if name.lower().startswith("access-control-")]
-    assert told == []
+    allowing = [name for name in answer.headers if name.lower().startswith("access-control-")]
+    assert allowing == []
 
 
 @pytest.mark.parametrize("origin", LISTED)

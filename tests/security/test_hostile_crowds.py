@@ -32,7 +32,7 @@ PER_CONNECTION = 50 * 1024  # bytes that a silent one may cost
 
 
 async def hold_thousands(port: int) -> list[ClientConnection]:
-    """Connections that have said half a word each."""
+    """Connections that have sent a part of a request each."""
     words = list(HALVES.values())
     held: list[ClientConnection] = []
     dialling = trio.CapacityLimiter(AT_ONCE)
@@ -77,7 +77,7 @@ async def test_thousands_of_partial_requests_are_ended_and_leave_nothing(
 
 async def test_resets_at_any_moment_leave_nothing(attacked: Attacked, victim: Account) -> None:
     mine, hook = (f"Authorization: Bearer {token}" for token in (victim.session, victim.hook))
-    said = [
+    halves = [
         b"",
         head("/api/me", mine, method="GET"),
         head("/api/rt", *ASKING, mine, method="GET"),
@@ -87,17 +87,17 @@ async def test_resets_at_any_moment_leave_nothing(attacked: Attacked, victim: Ac
 
     async def reset(n: int) -> None:
         async with dialled(attacked.port) as tcp:
-            await tcp.send(said[n % len(said)])
+            await tcp.send(halves[n % len(halves)])
             await trio.sleep(n % 7 * 0.01)
             tcp.reset_when_closed()
 
     async with unharmed(attacked), trio.open_nursery() as nursery:
         for n in range(500):
             nursery.start_soon(reset, n)
-    await nobody_watches(attacked)
+    await no_stream_is_open(attacked)
 
 
-async def nobody_watches(program: Program) -> None:
+async def no_stream_is_open(program: Program) -> None:
     while await live(program):  # noqa: ASYNC110 - another process tells no Event
         await trio.sleep(0.05)
 
@@ -128,7 +128,7 @@ async def test_a_request_pipelined_behind_a_stream_ends_with_it(
                     assert received.count(b"HTTP/1.1 ") == 1  # the next one's turn has not come
 
             await crowd(30, ask_on)
-            await nobody_watches(program)
+            await no_stream_is_open(program)
 
 
 @pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.soak)])
@@ -155,7 +155,7 @@ async def test_thousands_of_bad_tokens_are_refused_while_others_are_served(
 
 
 async def test_a_process_out_of_descriptors_waits_and_recovers(attacked: Attacked) -> None:
-    """Less than it counted on: nobody new comes in until somebody leaves, and nothing breaks."""
+    """Less than it counted on: no new connection is accepted until one ends, and nothing breaks."""
     account = await Ledger(attacked).enrol("reader", [])
     before = resource.prlimit(attacked.pid, resource.RLIMIT_NOFILE)
     async with (
@@ -180,7 +180,7 @@ async def test_a_process_out_of_descriptors_waits_and_recovers(attacked: Attacke
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(come_in)
-                for seq in range(2, 12):  # who is in already is served
+                for seq in range(2, 12):  # open connections are served
                     await post(known, account)
                     assert (await reader.read())[0]["seq"] == seq
                 assert not came_in.is_set()  # it is in the queue, not refused and not lost

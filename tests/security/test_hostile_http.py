@@ -9,6 +9,7 @@ from tests.support.accounts import Account
 from tests.support.attackers import (
     MIB,
     Attacked,
+    answer_to,
     besieged,
     crowd,
     dialled,
@@ -16,7 +17,6 @@ from tests.support.attackers import (
     highest,
     others_are_served,
     post,
-    said,
     unharmed,
 )
 from tests.support.attacks import BOMBS, CHUNK, CHUNKED, ENDLESS, JSON, shout
@@ -24,7 +24,7 @@ from tests.support.client.caller import Caller
 from tests.support.client.protocol import head
 
 CROWD = 200  # strangers at one time
-ENOUGH = 64 * MIB  # of a body that nobody reads
+ENOUGH = 64 * MIB  # of a body that is not read
 
 
 async def test_slowloris_headers_block_no_other_client(attacked: Attacked, victim: Account) -> None:
@@ -135,5 +135,5 @@ async def test_an_endless_body_behind_a_stream_costs_no_memory(
 async def test_a_bomb_in_the_head_blocks_no_other_client(
     attacked: Attacked, victim: Account, bomb: str
 ) -> None:
-    async with unharmed(attacked), besieged(5, partial(said, attacked.port, *BOMBS[bomb])):
+    async with unharmed(attacked), besieged(5, partial(answer_to, attacked.port, *BOMBS[bomb])):
         await others_are_served(attacked, victim)

@@ -99,12 +99,12 @@ def app() -> QuartTrio:
     return quart_echo()
 
 
-async def probe(server: Server, said: bytes, *, half_close: bool = True) -> None:
+async def probe(server: Server, sent: bytes, *, half_close: bool = True) -> None:
     """Say something and hang up, whatever is answered."""
     client = ClientConnection(await trio.open_tcp_stream("127.0.0.1", server.port))
     async with client.stream:
         try:
-            await client.send(said)
+            await client.send(sent)
             if half_close:
                 await client.stream.send_eof()
         except trio.BrokenResourceError:
@@ -124,9 +124,9 @@ def test_the_probes_are_as_many_as_documented() -> None:
 @pytest.mark.parametrize("half_close", [True, False])
 async def test_no_known_killer_ends_the_server(app: QuartTrio, half_close: bool) -> None:
     async with serving(app, errorlog=None) as server:
-        for name, said in KILLERS.items():
+        for name, sent in KILLERS.items():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(partial(probe, server, said, half_close=half_close))
+                nursery.start_soon(partial(probe, server, sent, half_close=half_close))
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()  # some are no request yet, and wait for more
             await assert_well(server, name)
@@ -137,11 +137,11 @@ async def test_no_random_mutation_ends_the_server(app: QuartTrio) -> None:
     originals = [HANDSHAKE, HANDSHAKE + FRAMES, POST, CHUNKED, get(), get() + POST, FRAMES]
     originals += KILLERS.values()
     short = [original[:2_000] for original in originals]
-    said = [mutated(random.choice(short), random) for _ in range(MUTATIONS)]
+    sent = [mutated(random.choice(short), random) for _ in range(MUTATIONS)]
     async with serving(app, errorlog=None) as server:
         for start in range(0, MUTATIONS, AT_ONCE):
             async with trio.open_nursery() as nursery:
-                for one in said[start : start + AT_ONCE]:
+                for one in sent[start : start + AT_ONCE]:
                     nursery.start_soon(probe, server, one)
         await assert_well(server, "mutations")
         await server.observer.until(lambda: server.observer.live == 0)

@@ -12,7 +12,7 @@ import trio
 from standardwebhooks import Webhook
 
 from relay.db.pool import connect
-from tests.support.attackers import dialled, said
+from tests.support.attackers import answer_to, dialled
 from tests.support.client.protocol import HANDSHAKE, head
 from tests.support.client.streams import stream
 from tests.support.database_proxy import Line, line_to
@@ -26,7 +26,7 @@ FORGED = '{"event":"forged","level":"error"}'
 
 
 class Everybody:
-    """A Relay with secrets, whoever uses it, and all that they were told."""
+    """A Relay with secrets, its users, and all answers that they got."""
 
     def __init__(self, program: Program, line: Line, http: httpx.AsyncClient, dsn: str) -> None:
         self.program = program
@@ -34,7 +34,7 @@ class Everybody:
         self.http = http
         self.dsn = dsn
         self.canaries: dict[str, str] = {}
-        self.told: list[tuple[str, str]] = []
+        self.answers: list[tuple[str, str]] = []
         http.event_hooks = {"response": [self._listen]}
 
     async def _listen(self, answer: httpx.Response) -> None:
@@ -44,7 +44,7 @@ class Everybody:
         headers = [(k, v) for k, v in answer.headers.multi_items() if k.lower() != "set-cookie"]
         if answer.status_code != 201 and "set-cookie" in answer.headers:
             headers.append(("set-cookie", answer.headers["set-cookie"]))
-        self.told.append((f"{answer.request.method} {answer.status_code}", f"{headers} {body}"))
+        self.answers.append((f"{answer.request.method} {answer.status_code}", f"{headers} {body}"))
 
     def canary(self, what: str) -> str:
         """A new word that must not be seen again, as long as a ticket."""
@@ -69,7 +69,7 @@ class Everybody:
         return answer
 
     async def raw(self, request: bytes) -> None:
-        self._note(request, await said(self.program.port, request))
+        self._note(request, await answer_to(self.program.port, request))
 
     async def raw_stream(self, request: bytes) -> None:
         """A request that opens a stream; it is left once that has greeted."""
@@ -84,7 +84,7 @@ class Everybody:
         self._note(request, answer)
 
     def _note(self, request: bytes, answer: bytes) -> None:
-        self.told.append((request[:20].decode("latin-1"), answer.decode("latin-1")))
+        self.answers.append((request[:20].decode("latin-1"), answer.decode("latin-1")))
 
 
 @pytest.fixture
@@ -143,12 +143,12 @@ async def test_no_secret_and_no_payload_leaks(everybody: Everybody) -> None:
     assert len(lines) > 50
     assert any('"status": 503' in line for line in lines)
     assert any('"status": 500' in line for line in lines)
-    assert len(e.told) > 80
+    assert len(e.answers) > 80
     places = [
         *(("the log", line) for line in lines),
         *(("the metrics", line) for line in metrics.text.splitlines()),
         ("the command line", command_lines),
-        *e.told,
+        *e.answers,
     ]
     seen = [
         (what, where, text)
@@ -173,8 +173,8 @@ async def everything_right(e: Everybody, session: str, hook: str, signer: str, s
     cookie = {"Cookie": f"relay_session={session}", **origin}
     await e.ask("GET", "/api/me", status=200, **cookie)
     await e.ask("GET", "/api/events", status=200, **bearer(hook))
-    for door in ("websocket", "sse"):
-        async with stream(e.program.port, door, hook, "?after=oldest") as reader:
+    for transport in ("websocket", "sse"):
+        async with stream(e.program.port, transport, hook, "?after=oldest") as reader:
             with trio.fail_after(PATIENCE):
                 while not any(payload in str(message) for message in await reader.read()):
                     pass
@@ -184,7 +184,7 @@ async def everything_right(e: Everybody, session: str, hook: str, signer: str, s
         lines = [f"{name}: {value}" for name, value in more.items()]
         asked = head(f"{path}?ticket={ticket}", *lines, method="GET")
         await e.raw_stream(asked)
-        await e.raw(asked)  # this one is told that the ticket was spent
+        await e.raw(asked)  # this one's answer is that the ticket was spent
 
 
 async def everything_wrong(e: Everybody, session: str, hook: str) -> None:

@@ -1,4 +1,4 @@
-"""Users of a load, what they were told, and what is wrong with it in the end."""
+"""Users of a load, the answers they got, and what is wrong with them in the end."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from typing import Any
 class Reader:
     """One viewer that comes back with its cursor, and what it saw."""
 
-    door: str
-    hops: bool  # changes doors now and then by itself
+    transport: str
+    hops: bool  # changes its transport now and then by itself
     seen: list[tuple[int, str]] = field(default_factory=list)
     cursor: str | None = None
     ends: list[int | None] = field(default_factory=list)  # close codes, not by its own will
@@ -30,7 +30,7 @@ class Account:
     session: str
     hook: str
     sent: dict[str, Any] = field(default_factory=dict)  # event id -> payload
-    acknowledged: dict[str, int | None] = field(default_factory=dict)  # event id -> seq if told
+    acknowledged: dict[str, int | None] = field(default_factory=dict)  # event id -> seq
     spans: list[tuple[list[str], dict[str, Any]]] = field(default_factory=list)  # batches
     readers: list[Reader] = field(default_factory=list)
 
@@ -40,33 +40,33 @@ def _breaks(numbers: list[int]) -> list[tuple[int, int]]:
 
 
 def reckon(account: Account, stored: list[dict[str, Any]]) -> list[str]:
-    """What is wrong with what one user has in the end, against what everybody was told."""
+    """What is wrong with what one user has in the end, against all answers."""
     faults = []
-    who = account.name
+    owner = account.name
     seqs = [event["seq"] for event in stored]
     if seqs != list(range(1, len(seqs) + 1)):
-        faults.append(f"{who}: seqs are not 1, 2, 3 …: {_breaks(seqs)}")
+        faults.append(f"{owner}: seqs are not 1, 2, 3 …: {_breaks(seqs)}")
     by_id: dict[str, int] = {}
     for event in stored:
         if event["id"] in by_id:
-            faults.append(f"{who}: {event['id']} is stored twice")
+            faults.append(f"{owner}: {event['id']} is stored twice")
         if event["payload"] != account.sent.get(event["id"]):
-            faults.append(f"{who}: {event['id']} is stored with another payload, or not its own")
+            faults.append(f"{owner}: {event['id']} is stored with another payload, or not its own")
         by_id[event["id"]] = event["seq"]
     for event_id, seq in account.acknowledged.items():
         if event_id not in by_id:
-            faults.append(f"{who}: LOST, acknowledged and not stored: {event_id} ({seq})")
+            faults.append(f"{owner}: LOST, acknowledged and not stored: {event_id} ({seq})")
         elif seq is not None and by_id[event_id] != seq:
-            faults.append(f"{who}: {event_id} was told {seq} and is {by_id[event_id]}")
+            faults.append(f"{owner}: {event_id} was acknowledged as {seq} and is {by_id[event_id]}")
     for ids, receipt in account.spans:
         found = [by_id.get(event_id) for event_id in ids]
         if None not in found and found != sorted(found, key=lambda seq: seq or 0):
-            faults.append(f"{who}: a batch out of order: {found}")
+            faults.append(f"{owner}: a batch out of order: {found}")
         if receipt["first_seq"] is not None and (found[0], found[-1]) != (
             receipt["first_seq"],
             receipt["last_seq"],
         ):
-            faults.append(f"{who}: a batch was told {receipt} and is {found}")
+            faults.append(f"{owner}: a batch was acknowledged as {receipt} and is {found}")
     # a producer posts one after the other: its own order must be the stream's
     by_producer: dict[str, list[int]] = {}
     for event in stored:
@@ -74,10 +74,10 @@ def reckon(account: Account, stored: list[dict[str, Any]]) -> list[str]:
         by_producer.setdefault(producer, []).append(int(number))
     for producer, numbers in by_producer.items():
         if numbers != sorted(numbers):
-            faults.append(f"{who}: {producer}'s events are out of order: {_breaks(numbers)}")
+            faults.append(f"{owner}: {producer}'s events are out of order: {_breaks(numbers)}")
     truth = [(event["seq"], event["id"]) for event in stored]
     faults += [
-        f"{who}: a reader ({reader.door}) saw something else than what is stored"
+        f"{owner}: a reader ({reader.transport}) saw something else than what is stored"
         for reader in account.readers
         if reader.seen[: len(truth)] != truth[: len(reader.seen)]
     ]

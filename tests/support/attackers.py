@@ -15,7 +15,7 @@ from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
 
 NEVER = 600.0  # seconds: a timeout that no test waits for, and that no slow machine reaches
-SERVED = 5  # requests of somebody else that are answered while an attack goes on
+SERVED = 5  # requests of another user that are answered while an attack goes on
 
 MIB = 2**20
 EVENT = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":{}}'
@@ -69,13 +69,13 @@ async def unharmed(
     of the first, and 3 of the next seven); `errors` how those begin that it has to tell.
     """
     descriptors, was = program.descriptors(), program.memory()
-    told = len(program.log)
+    logged = len(program.log)
     with trio.fail_after(PATIENCE):
         yield
     assert program.process.poll() is None
     await eventually(lambda: program.descriptors() <= descriptors)
     await program.ready()
-    lines = [line for line in program.log[told:] if line["level"] in ("error", "critical")]
+    lines = [line for line in program.log[logged:] if line["level"] in ("error", "critical")]
     wrong = [line for line in lines if not line["event"].startswith(errors)]
     assert wrong == []
     await eventually(lambda: program.memory() - was < memory)
@@ -89,13 +89,13 @@ async def crowd(count: int, stranger: Callable[[], Awaitable[object]]) -> None:
 
 
 async def post(caller: Caller, account: Account) -> None:
-    """What somebody else does meanwhile: one event."""
+    """What another user does meanwhile: one event."""
     answer = await caller.insist("POST", "/api/webhook/cli", account.hook, EVENT)
     assert answer.status == 200, answer
 
 
 async def others_are_served(program: Program, account: Account) -> None:
-    """Somebody else comes, and all their requests are answered."""
+    """Another user comes, and all their requests are answered."""
     async with Caller(program.port) as caller:
         for _ in range(SERVED):
             await post(caller, account)
@@ -132,7 +132,7 @@ async def dialled(port: int) -> AsyncIterator[ClientConnection]:
         yield connection
 
 
-async def said(port: int, *pieces: bytes) -> bytes:
+async def answer_to(port: int, *pieces: bytes) -> bytes:
     """What is answered to so many bytes, until the end."""
     async with dialled(port) as tcp:
         with suppress(*BROKEN):

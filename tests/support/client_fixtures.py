@@ -30,7 +30,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def away() -> Iterator[str]:
-    """An address where nobody listens."""
+    """An address on which no program listens."""
     with HeldPort() as port:
         yield f"http://127.0.0.1:{port.number}"
 

@@ -36,7 +36,7 @@ async def tour(programs: Path, url: str, home: Path) -> None:
     tail = (programs / "relay", "tail", "--json", "--after", "oldest")
     async with running(tail, home, env) as tailing:
         await tailing.says(rf"(?s)\A(?:[^\n]*\n){{{len(EXPECTED)}}}")
-    events: list[dict[str, Any]] = [json.loads(line) for line in tailing.said.splitlines()]
+    events: list[dict[str, Any]] = [json.loads(line) for line in tailing.output.splitlines()]
     assert [
         (event["event_type"], event["payload"].get("message"))
         if event["event_type"] == "log"

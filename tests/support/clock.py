@@ -8,6 +8,6 @@ async def pass_by(clock: MockClock, seconds: float) -> None:
 
     Idle HTTP connections end on the way: no request may be under way.
     """
-    await wait_all_tasks_blocked()  # what has come is taken in, whatever was said is written
+    await wait_all_tasks_blocked()  # all that has come is read, all that was sent is written
     clock.jump(seconds)
     await wait_all_tasks_blocked()

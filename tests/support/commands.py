@@ -32,7 +32,7 @@ async def run_command(
     folder: Path,
     env: dict[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run a command to its end and return what it said, whatever its exit code."""
+    """Run a command to its end and return its output, whatever its exit code."""
     with trio.fail_after(PATIENCE):
         return await trio.run_process(
             [str(argument) for argument in arguments],
@@ -64,16 +64,16 @@ class Command:
 
     def __init__(self, process: trio.Process) -> None:
         self.process = process
-        self.said = ""
+        self.output = ""
 
     async def says(self, pattern: str) -> re.Match[str]:
         """Read on until a line of its output holds the pattern."""
         assert self.process.stdout is not None
         with trio.fail_after(PATIENCE):
-            while (found := re.search(pattern, self.said)) is None:
+            while (found := re.search(pattern, self.output)) is None:
                 more = await self.process.stdout.receive_some()
-                assert more, f"it ended instead, after saying {self.said!r}"
-                self.said += more.decode()
+                assert more, f"it ended instead, after saying {self.output!r}"
+                self.output += more.decode()
         return found
 
     async def url(self) -> str:

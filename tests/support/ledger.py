@@ -83,7 +83,7 @@ class Ledger:
         return account
 
     async def produce(self, account: Account, name: str, at: Program) -> None:
-        """Post until told to stop, each event until it has its answer."""
+        """Post until stopped, each event until it has its answer."""
         self._producing += 1
         number = 0
         rng = random.Random(f"{account.name}{name}")
@@ -184,7 +184,7 @@ class Ledger:
             patience = rng.randrange(20, 120) if reader.hops else None
             try:
                 async with stream(
-                    at.port, reader.door, account.session, f"?after={after}"
+                    at.port, reader.transport, account.session, f"?after={after}"
                 ) as opened:
                     await self._watch(account, reader, opened, patience)
             except Refused as refused:
@@ -196,7 +196,7 @@ class Ledger:
             except Ended as ended:
                 reader.ends.append(ended.code)
             if reader.hops:
-                reader.door = TRANSPORTS[1 - TRANSPORTS.index(reader.door)]
+                reader.transport = TRANSPORTS[1 - TRANSPORTS.index(reader.transport)]
                 at = rng.choice(self.programs)
 
     async def _watch(
@@ -211,7 +211,7 @@ class Ledger:
                 elif "event_type" in message:
                     self._see(account, reader, message)
                 elif message["type"] == "gap":
-                    self.faults.append(f"{account.name}: told of a gap that is none: {message}")
+                    self.faults.append(f"{account.name}: was sent a gap that is none: {message}")
 
     def _check_hello(self, account: Account, asked: str | None, hello: dict[str, Any]) -> None:
         if hello.get("type") != "hello":
@@ -222,7 +222,7 @@ class Ledger:
     def _see(self, account: Account, reader: Reader, event: dict[str, Any]) -> None:
         seq, event_id, cursor = event["seq"], event["id"], event["cursor"]
         if seq != reader.seq + 1:
-            self.faults.append(f"{account.name} ({reader.door}): {seq} after {reader.seq}")
+            self.faults.append(f"{account.name} ({reader.transport}): {seq} after {reader.seq}")
         if event_id not in account.sent:
             self.faults.append(f"{account.name} saw what is not its own: {event_id}")
         elif event["payload"] != account.sent[event_id]:
@@ -247,7 +247,7 @@ class Ledger:
                 while any(reader.seq < last for reader in account.readers):  # noqa: ASYNC110
                     await trio.sleep(0.02)
             if waited.cancelled_caught:
-                late = [(r.door, r.seq, r.ends, r.refusals) for r in account.readers]
+                late = [(r.transport, r.seq, r.ends, r.refusals) for r in account.readers]
                 self.faults.append(f"{account.name}: {last} are stored, its readers are at {late}")
             self.faults += reckon(account, stored)
         assert not self.faults, "\n".join(self.faults[:20])
@@ -277,8 +277,8 @@ async def load(
 ) -> AsyncIterator[Ledger]:
     """A running load for the length of the block, then the reckoning.
 
-    Each user has `producers` producers, `steady` readers on each door by turns, and `hopping`
-    ones that change doors. Fails with every promise that was broken.
+    Each user has `producers` producers, `steady` readers on each transport by turns, and `hopping`
+    ones that change transports. Fails with every promise that was broken.
     """
     ledger = Ledger(*programs, fill=fill)
     async with trio.open_nursery() as nursery:

@@ -54,10 +54,10 @@ def licence(package: str) -> str:
         for line in metadata.get_all("Classifier") or []
         if line.startswith("License :: ")
     ]
-    said: Iterator[str] = (
+    expressions: Iterator[str] = (
         (metadata.get_all(key) or [""])[0] for key in ("License-Expression", "License")
     )
-    for words in (*said, " OR ".join(_SPDX.get(line, line) for line in classified)):
+    for words in (*expressions, " OR ".join(_SPDX.get(line, line) for line in classified)):
         if words == "UNKNOWN":  # setuptools once wrote that for no licence
             continue
         if words and (spdx := _SPDX.get(words, words)) and _SPDX_WORDS.fullmatch(spdx):
@@ -75,13 +75,13 @@ def is_allowed(spdx: str) -> bool:
 def page() -> str:
     """The whole page: a package stands once, where it is first needed."""
     asked = {"": PROJECT["dependencies"], **EXTRAS}
-    text, told = _HEAD, set[str]()
+    text, described = _HEAD, set[str]()
     for name, requirements in asked.items():
         title = PROJECT["name"] + (f"[{name}]" if name else "")
         text += f"\n## {title}\n\n| package | licence |\n|---|---|\n"
-        needed = closure(requirements) - told
+        needed = closure(requirements) - described
         text += "".join(f"| {package} | {licence(package)} |\n" for package in sorted(needed))
-        told |= needed
+        described |= needed
     return text
 
 

@@ -27,7 +27,7 @@ FOREIGN = [
     *("https://a.example.app\n", "https://a\n.example.app", "https://a.example.app\0"),
     *("https://a.example.app\r\nX: y", "https://a.example.app, https://evil.com"),
     *("https://evil.com https://a.example.app", "https://app.example.com,null"),
-    # whoever asks under somebody's name
+    # from another origin
     *("https://user@app.example.com", "https://app.example.com@evil.com", "https://u:p@a.example.app"),
     *("https://a.example.app@evil.com", "https://evil.com@a.example.app", "https://@a.example.app"),
     # letters that look alike or fold to the listed ones

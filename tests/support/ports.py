@@ -6,7 +6,7 @@ from typing import Self
 
 
 class HeldPort:
-    """A port of 127.0.0.1 that nobody else is given while this object lives.
+    """A port of 127.0.0.1 that no other program is given while this object lives.
 
     It is bound and does not listen. Linux hands out no port that is bound, neither for a listener
     that takes any nor for an outgoing connection; and a server that sets SO_REUSEADDR, as they

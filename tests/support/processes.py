@@ -27,7 +27,7 @@ def send(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it still runs; an orphan that nobody has reaped yet does not."""
+    """Whether it still runs; an orphan that has not been reaped yet does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -87,8 +87,8 @@ async def watching(folder: Path, target: str, token: str) -> AsyncIterator[Prome
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as http:
             with trio.fail_after(PATIENCE):
                 while not await _is_ready(http):
-                    said = (folder / "prometheus.log").read_text()
-                    assert process.poll() is None, said
+                    log_text = (folder / "prometheus.log").read_text()
+                    assert process.poll() is None, log_text
                     await trio.sleep(0.05)
             yield Prometheus(http)
     finally:

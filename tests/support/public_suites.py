@@ -62,11 +62,11 @@ async def generated_client(programs: Path, folder: Path, url: str) -> None:
         *("--url", f"{url}/openapi.json", "--output-path", folder / "out"),
     ]
     done = await run_command(command, folder)
-    said = (done.stdout + done.stderr).decode()
-    warnings = [line for line in said.splitlines() if line.startswith("WARNING")]
+    output = (done.stdout + done.stderr).decode()
+    warnings = [line for line in output.splitlines() if line.startswith("WARNING")]
     print(f"Generated client: {len(warnings)} warnings")
-    assert done.returncode == 0, said
-    assert len(warnings) <= KNOWN_WARNINGS, said
+    assert done.returncode == 0, output
+    assert len(warnings) <= KNOWN_WARNINGS, output
 
 
 async def run_all(programs: Path, modules: Path) -> None:

@@ -17,7 +17,7 @@ Event = dict[str, Any]
 
 
 class Machine:
-    """Somebody's machine with `relay` in the `bin` of a home of its own."""
+    """A user's machine with `relay` in the `bin` of a home of its own."""
 
     def __init__(self, home: Path, user: User, hook: str) -> None:
         self.home = home
@@ -46,7 +46,7 @@ class Machine:
         cwd: Path | None = None,
         env: dict[str, str] | None = None,
     ) -> "subprocess.CompletedProcess[bytes]":
-        """Run a command to its end and return what it said, whatever its exit code."""
+        """Run a command to its end and return its output, whatever its exit code."""
         with trio.fail_after(PATIENCE):
             return await trio.run_process(
                 [str(word) for word in command],
@@ -59,14 +59,14 @@ class Machine:
                 start_new_session=True,
             )
 
-    async def told(self) -> list[Event]:
+    async def published(self) -> list[Event]:
         """All events of the stream, in order; none is missing."""
         events: list[Event] = (await self.user.call("GET", "/api/events")).json()["events"]
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
         return events
 
 
-def said(events: list[Event]) -> str:
+def log_text(events: list[Event]) -> str:
     """The lines of the logs among them, as one text."""
     return "\n".join(
         event["payload"]["message"] for event in events if event["event_type"] == "log"
@@ -74,5 +74,5 @@ def said(events: list[Event]) -> str:
 
 
 def shape(events: list[Event]) -> list[tuple[str, Any]]:
-    """What was told, without what differs from run to run."""
+    """The events, without what differs from run to run."""
     return [(event["event_type"], event["payload"].get("message")) for event in events]

@@ -87,7 +87,7 @@ class Program:
 
     @property
     def stderr(self) -> str:
-        """What it said there since it was last started."""
+        """What it printed there since it was last started."""
         return self._log.read_text(errors="replace")
 
     @property
@@ -103,7 +103,7 @@ class Program:
         return [line for line in self.log if line.get("event") == event]
 
     async def says(self, event: str, times: int = 1) -> None:
-        """Wait until it has logged something so often; fails with all it said when it ends."""
+        """Wait until it has logged something so often; fails with its output when it ends."""
         with trio.fail_after(PATIENCE):
             while True:
                 over = self.process.poll() is not None
@@ -226,5 +226,5 @@ def dsn(program: Program) -> str:
 
 
 def copy_data(source: Path, target: Path) -> None:
-    """A data folder like another one that nobody uses now: cheaper than an initdb."""
+    """A data folder like another one that is not in use: cheaper than an initdb."""
     shutil.copytree(source, target, symlinks=True)

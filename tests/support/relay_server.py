@@ -91,7 +91,7 @@ async def running_relay(
 
 
 class User:
-    """Somebody with a session and, once asked for, a hook token."""
+    """A user with a session and, once asked for, a hook token."""
 
     def __init__(self, relay: Relay, user_id: str, session: str) -> None:
         self.relay = relay

@@ -81,7 +81,7 @@ class Proxy:
         }
 
     def client(self, address: str = "127.0.0.1") -> httpx.AsyncClient:
-        """Somebody who comes to the proxy from an address of loopback's own."""
+        """A client that comes to the proxy from an address of loopback's own."""
         transport = httpx.AsyncHTTPTransport(local_address=address)
         return httpx.AsyncClient(base_url=self.url, transport=transport, timeout=PATIENCE)
 
@@ -101,7 +101,7 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 @asynccontextmanager
 async def proxy(name: str, folder: Path, changes: Mapping[str, str]) -> AsyncIterator[Proxy]:
     """A running nginx or caddy; `changes` are further replacements in its file, by text."""
-    held = [HeldPort() for _ in range(4)]  # nobody else's for as long as this runs
+    held = [HeldPort() for _ in range(4)]  # no other program's for as long as this runs
     plain, tls, unused, relay_port = (port.number for port in held)
     made = Proxy(name, f"http://127.0.0.1:{plain}", f"https://localhost:{tls}", folder, relay_port)
     ready = f"{made.url}/metrics"  # the one address that answers without Relay: with 404

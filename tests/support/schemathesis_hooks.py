@@ -29,7 +29,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 
 @schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
-    """JSON Schema takes 7.0 for an integer; Relay does not, and who writes JSON rarely would."""
+    """JSON Schema takes 7.0 for an integer; Relay does not, and writers of JSON rarely would."""
     if isinstance(body, dict):
         return {name: _whole(value) for name, value in body.items()}
     return body

@@ -15,7 +15,7 @@ Answer = tuple[int, dict[str, Any] | bytes, dict[str, str]]  # bytes: of another
 
 
 class StandIn:
-    """Stores what it is sent, once per event_id, unless it was told otherwise for the next ones."""
+    """Stores what it is sent, once per event_id, unless the next answers were set otherwise."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -54,7 +54,7 @@ class StandIn:
                     self.end_headers()
                     self.wfile.write(text)
                 except OSError:
-                    pass  # nobody waits for it any more
+                    pass  # nothing waits for it any more
 
             def log_message(self, *_arguments: object) -> None:
                 """Nothing to say."""
@@ -119,12 +119,12 @@ class StandIn:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.came) >= times, PATIENCE)
 
-    def was_told(self, text: str) -> None:
+    def has_stored(self, text: str) -> None:
         """Wait until an event that holds this is stored."""
         with self._changed:
             assert self._changed.wait_for(lambda: text in str(self.events), PATIENCE)
 
-    def said(self) -> list[str]:
+    def log_lines(self) -> list[str]:
         """The lines of all logs, in order."""
         texts = [e["payload"]["message"] for e in self.events if e["event_type"] == "log"]
         return [line for text in texts for line in text.split("\n")]

@@ -17,7 +17,7 @@ from tests.support.client.protocol import HANDSHAKE, head
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, raw_http
 
-DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
+TRANSPORTS = pytest.mark.parametrize("transport", ["websocket", "sse"])
 PATHS = {"websocket": "/api/rt", "sse": "/api/sse"}
 
 ONE_REQUESTS_OWN = (
@@ -39,7 +39,7 @@ class Lines(list[dict[str, Any]]):
 
     news = trio.Event()
 
-    async def told(self, count: int = 1) -> None:
+    async def logged(self, count: int = 1) -> None:
         """Return when there are so many."""
         while len(self) < count:
             self.news = trio.Event()
@@ -48,19 +48,19 @@ class Lines(list[dict[str, Any]]):
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
-    said = Lines()
+    collected = Lines()
     inner = relay.web.middleware.access_log._log_end
 
     def noted(route: str, method: str, status: int, seconds: float) -> None:
         facts = {
             name: fact for name, fact in log_context().items() if name not in ONE_CONNECTIONS_OWN
         }
-        said.append({"route": route, "method": method, "status": status, **facts})
-        said.news.set()
+        collected.append({"route": route, "method": method, "status": status, **facts})
+        collected.news.set()
         inner(route, method, status, seconds)
 
     monkeypatch.setattr(relay.web.middleware.access_log, "_log_end", noted)
-    return said
+    return collected
 
 
 @contextmanager
@@ -86,14 +86,14 @@ def _counts() -> dict[Any, float]:
 @asynccontextmanager
 async def asked(
     relay: Relay,
-    door: str,
+    transport: str,
     headers: dict[str, str],
     query: str = "",
     *more: str,
     path: str | None = None,
 ) -> AsyncIterator[ClientConnection]:
-    given = {**(HANDSHAKE if door == "websocket" else {}), **headers}
-    target = f"{PATHS[door] if path is None else path}{query}"
+    given = {**(HANDSHAKE if transport == "websocket" else {}), **headers}
+    target = f"{PATHS[transport] if path is None else path}{query}"
     fields = [f"{name}: {text}" for name, text in given.items()]
     async with raw_http(relay) as connection:
         await connection.send(head(target, *fields, *more, method="GET"))
@@ -120,7 +120,7 @@ async def read_until(connection: ClientConnection, end: bytes) -> bytes:
 async def answered(
     relay: Relay,
     lines: Lines,
-    door: str,
+    transport: str,
     headers: dict[str, str],
     query: str = "",
     *more: str,
@@ -129,8 +129,8 @@ async def answered(
     """All there is to know of a stream that is opened and left: bytes, log line, counts."""
     lines.clear()
     with counted() as moved:
-        async with asked(relay, door, headers, query, *more) as connection:
+        async with asked(relay, transport, headers, query, *more) as connection:
             heard = await read(connection, until)
         with trio.fail_after(PATIENCE):
-            await lines.told()
+            await lines.logged()
     return heard, [*lines], moved

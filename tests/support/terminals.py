@@ -1,4 +1,4 @@
-"""Commands in a real terminal, with a person who reads and types, and without one."""
+"""Commands in a real terminal, with a person that reads and types, and without one."""
 
 import os
 import pty
@@ -55,7 +55,7 @@ class Person:
         return termios.tcgetattr(self._master)
 
     async def passes_keys_on(self) -> None:
-        """Wait until the terminal gives every key to whoever reads it."""
+        """Wait until the terminal gives every key to its reader."""
         await eventually(lambda: not self.manners()[LOCAL] & termios.ICANON)
 
     async def has_its_manners_back(self) -> None:
@@ -135,6 +135,6 @@ async def piped(
         )
 
 
-def heard(said: bytes) -> list[str]:
-    """The signals that HEARS told of."""
-    return [name.decode() for name in re.findall(rb"heard (\w+)", said)]
+def heard(output: bytes) -> list[str]:
+    """The signals that HEARS printed."""
+    return [name.decode() for name in re.findall(rb"heard (\w+)", output)]

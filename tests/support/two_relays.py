@@ -18,17 +18,17 @@ from tests.support.relay_process import Program, running
 
 HOUR = 3600.0  # seconds: as good as never
 BY_WORD_ALONE = {
-    # nobody looks by himself for what others stored and revoked
+    # no process polls for what others stored and revoked
     "relay.services.POLL_INTERVAL": HOUR,
     "relay.auth.credentials.REVOCATION_POLL_INTERVAL": HOUR,
     "relay.auth.credentials.TRUST_SECONDS": HOUR,
-    # and whoever is slow is neither gone nor dead
+    # and a slow process is neither gone nor dead
     "relay.db.presence.ALIVE_SECONDS": int(HOUR),
     "relay.realtime.presence.ALIVE_SECONDS": int(HOUR),
     "relay.db.listener.PROBE_INTERVAL": HOUR,
     "relay.db.listener.ANSWER_TIMEOUT_SECONDS": HOUR,
 }
-"""Constants with which nothing is known of another process but what it told."""
+"""Constants with which nothing is known of another process but its notifications."""
 
 
 class Pair:
@@ -58,16 +58,16 @@ class Pair:
         )
 
     async def watch(
-        self, door: str, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self, transport: str, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Everything arrives, in order and once, on a stream that stays."""
-        async with stream(self.there.port, door, self.account.session, insist=True) as opened:
+        async with stream(self.there.port, transport, self.account.session, insist=True) as opened:
             await opened.read()
             task_status.started()
             while True:
                 for message in await opened.read():
-                    assert message["seq"] == self._arrived[door] + 1, message
-                    self._arrived[door] += 1
+                    assert message["seq"] == self._arrived[transport] + 1, message
+                    self._arrived[transport] += 1
 
     async def everything_arrived(self) -> None:
         await eventually(lambda: set(self._arrived.values()) == {self._posted})
@@ -90,18 +90,18 @@ class Pair:
                 with pytest.raises(Ended):
                     await opened.read()
 
-    async def told(self) -> float:
+    async def received(self) -> float:
         """How many notifications there have come from here."""
         return await self.there.metric("relay_backplane_received_total")
 
     async def are_in_touch(self) -> None:
-        """Wait until each knows of the other, and what is told here is heard there."""
+        """Wait until each knows of the other, and notifications from here arrive there."""
         for program in (self.here, self.there):
             await program.shows("relay_backplane_processes", lambda processes: processes == 2)
             await program.shows("relay_backplane_up", lambda up: up == 1)
-        before = await self.told()
+        before = await self.received()
         with trio.fail_after(PATIENCE):
-            while await self.told() == before:
+            while await self.received() == before:
                 await self.post()
         await self.everything_arrived()
 
@@ -119,7 +119,7 @@ async def pair_of(
     programs[1].settings |= there
     async with running(*programs), trio.open_nursery() as nursery:
         pair = Pair(programs[0], programs[1], await Ledger(programs[0]).enrol("u", []))
-        for door in TRANSPORTS:
-            await nursery.start(pair.watch, door)
+        for transport in TRANSPORTS:
+            await nursery.start(pair.watch, transport)
         yield pair
         nursery.cancel_scope.cancel()

@@ -30,9 +30,9 @@ def untried(reasons: Iterable[str]) -> str:
         if not PACKAGE.search(reason)
     ]
     number = counted.total()
-    said = [f"{number} tests were not tried" if number > 1 else "1 test was not tried"]
+    sentences = [f"{number} tests were not tried" if number > 1 else "1 test was not tried"]
     if packages:
-        said.append(f"to try more: apt-get install {' '.join(sorted(packages))}")
+        sentences.append(f"to try more: apt-get install {' '.join(sorted(packages))}")
     if others:
-        said.append(f"left out as well: {', '.join(others)}")
-    return "; ".join(said) + "."
+        sentences.append(f"left out as well: {', '.join(others)}")
+    return "; ".join(sentences) + "."

@@ -16,7 +16,7 @@ from tests.support.clock import pass_by
 from tests.support.openapi import resolved, validator
 from tests.support.relay_server import Relay, running_relay
 
-DOORS = ("websocket", "sse")
+TRANSPORTS = ("websocket", "sse")
 
 
 def fits(name: str, message: Any) -> bool:
@@ -40,8 +40,11 @@ def test_the_document_is_versioned_and_every_reference_resolves() -> None:
 
 
 def test_both_transports_have_an_address_a_server_and_credentials() -> None:
-    for door, address, protocol in (("websocket", "/api/rt", "wss"), ("sse", "/api/sse", "https")):
-        channel = DOCUMENT["channels"][door]
+    for transport, address, protocol in (
+        ("websocket", "/api/rt", "wss"),
+        ("sse", "/api/sse", "https"),
+    ):
+        channel = DOCUMENT["channels"][transport]
         server = resolved(channel["servers"][0], DOCUMENT)
         assert (channel["address"], server["protocol"]) == (address, protocol)
         assert server["host"] == "relay.example"
@@ -66,8 +69,8 @@ def test_every_operation_sends_what_its_channel_carries() -> None:
 
 
 def test_every_close_code_is_documented_as_in_the_code() -> None:
-    told = {(entry["code"], entry["reason"]) for entry in DOCUMENT["x-close-codes"]}
-    assert told == {(close.code, close.reason) for close in Close} - {(1006, "gone")}
+    documented = {(entry["code"], entry["reason"]) for entry in DOCUMENT["x-close-codes"]}
+    assert documented == {(close.code, close.reason) for close in Close} - {(1006, "gone")}
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -115,9 +118,9 @@ async def heard(stream: Any, last: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_messages_of_a_running_relay_match_their_schemas(
-    lively: Relay, door: str, clock: MockClock
+    lively: Relay, transport: str, clock: MockClock
 ) -> None:
     user = await lively.user()
     first = (await user.posted(payload={"title": "first"}))["cursor"]
@@ -125,18 +128,20 @@ async def test_messages_of_a_running_relay_match_their_schemas(
     oldest = 1
     while oldest < 4:  # until all but the last are trimmed, within the test's own patience
         oldest = (await user.call("GET", "/api/events")).json()["oldest"]
-    offered = {"subprotocols": [SUBPROTOCOL]} if door == "websocket" else {}
+    offered = {"subprotocols": [SUBPROTOCOL]} if transport == "websocket" else {}
     known = first.rpartition(".")[0] + ".1"
-    open_door = user.websocket if door == "websocket" else user.sse
-    async with open_door(f"?after={known}", **offered) as stream:
+    open_transport = user.websocket if transport == "websocket" else user.sse
+    async with open_transport(f"?after={known}", **offered) as stream:
         await user.posted(task_id="t", payload=[None])
         found = await heard(stream, "event")
         await pass_by(clock, 1000)
-        if door == "websocket":
+        if transport == "websocket":
             found |= await heard(stream, "ping")
         await pass_by(clock, 2600)
         found |= await heard(stream, "close")
-    expected = {"hello", "gap", "event", "close"} | ({"ping"} if door == "websocket" else set())
+    expected = {"hello", "gap", "event", "close"} | (
+        {"ping"} if transport == "websocket" else set()
+    )
     assert set(found) == expected
     for name, message in found.items():
         validator(MESSAGES[name]["payload"], DOCUMENT).validate(message)

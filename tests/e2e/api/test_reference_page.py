@@ -101,15 +101,15 @@ def seen(url: str, width: int, chromium: str) -> dict[str, Any]:
         )
         page = context.new_page()
         asked: list[str] = []
-        said: list[str] = []
+        console: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
+        page.on("console", lambda message: console.append(message.text))
         page.goto(f"{url}/docs#ingest")
         heading = page.locator("#ingest").bounding_box()
         body = page.locator("body").bounding_box()
         widest = max(box["width"] for box in map(_box, page.locator("main > *").all()))
         browser.close()
-    return {"asked": asked, "said": said, "heading": heading, "body": body, "widest": widest}
+    return {"asked": asked, "said": console, "heading": heading, "body": body, "widest": widest}
 
 
 def _box(element: Any) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Schemathesis drives a running Relay along its own OpenAPI document.
 
 It runs as a program of its own against a running Relay, with every check on, the same requests
-every time, and a credential of each kind, so that it gets past the door.
+every time, and a credential of each kind, so that it is let in.
 """
 
 import subprocess
@@ -34,7 +34,7 @@ hook = {{ bearer = "${{HOOK}}" }}
 include-path = "/api/sse"
 generation.max-examples = 10
 
-# A hook token may leave the body empty and means itself; a session is told to name one.
+# A hook token may leave the body empty and means itself; a session must name one.
 [[operations]]
 include-path = "/api/token/revoke"
 checks.positive_data_acceptance.expected-statuses = [200, 404, 422]
@@ -55,8 +55,8 @@ async def test_every_response_is_as_documented(database_url: str, tmp_path: Path
     ) as relay:
         left_out = [f"--exclude-path={path}" for path in LEFT_OUT]
         for chosen in (left_out, ["--include-path=/api/session", "--phases=coverage,fuzzing"]):
-            said = await schemathesis(await relay.user(), tmp_path, *chosen)
-            assert said.returncode == 0, said.stdout.decode()[-20_000:]
+            done = await schemathesis(await relay.user(), tmp_path, *chosen)
+            assert done.returncode == 0, done.stdout.decode()[-20_000:]
 
 
 async def schemathesis(

@@ -251,7 +251,7 @@ async def test_run_and_tail_meet_every_row_and_lose_nothing(
             assert await tail.ended() == 130
     logs = [event["payload"]["message"] for event in events if event["event_type"] == "log"]
     assert "\n".join(logs).split("\n") == ["before", *ROWS]
-    assert [json.loads(line)["seq"] for line in tail.said.splitlines()] == [
+    assert [json.loads(line)["seq"] for line in tail.output.splitlines()] == [
         event["seq"] for event in events
     ]
     (notice,) = set((tmp_path / "run.log").read_text().splitlines())  # at once, and at the end

@@ -21,7 +21,7 @@ AWAY = "an address where nobody listens"
 
 
 class Machine:
-    """Somebody's machine: a home of its own, and the commands run there."""
+    """A user's machine: a home of its own, and the commands run there."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -71,12 +71,12 @@ def mode(path: Path) -> int:
 
 
 async def test_login_creates_one_user_in_a_private_file(relay: Relay, laptop: Machine) -> None:
-    said = await laptop.done("login", relay.url)
+    output = await laptop.done("login", relay.url)
     kept = laptop.kept(relay)
-    assert kept["session_token"] not in said
+    assert kept["session_token"] not in output
     assert (mode(laptop.file), mode(laptop.file.parent)) == (0o600, 0o700)
     me = await laptop.me()
-    assert me["user_id"] in said
+    assert me["user_id"] in output
     # what producers on this machine publish with is there at once
     sent = await relay.http.post(
         "/api/webhook/cli",
@@ -104,7 +104,7 @@ async def test_a_link_from_one_terminal_signs_in_another(
     assert phone.kept(relay)["session_token"] != laptop.kept(relay)["session_token"]
 
 
-async def test_tokens_made_by_logins_on_machines_of_one_name_are_told_apart(
+async def test_tokens_made_by_logins_on_machines_of_one_name_are_distinct(
     relay: Relay, laptop: Machine, phone: Machine
 ) -> None:
     await laptop.done("login", relay.url)
@@ -139,8 +139,8 @@ async def test_a_used_link_is_refused_and_switching_users_is_confirmed(
 async def test_a_valid_token_on_stdin_is_adopted(relay: Relay, laptop: Machine, kind: str) -> None:
     user = await relay.user()
     token = user.session if kind == "session" else (await user.token(scopes=["publish"]))["token"]
-    said = await laptop.done("login", relay.url, "--with-token", stdin=token.encode() + b"\n")
-    assert (user.user_id in said, token in said) == (True, False)
+    output = await laptop.done("login", relay.url, "--with-token", stdin=token.encode() + b"\n")
+    assert (user.user_id in output, token in output) == (True, False)
     assert laptop.kept(relay)[f"{kind}_token"] == token
     broken = Machine(laptop.home / "broken")
     changed = f"{token[:-8]}AAAAAAAA"

@@ -49,11 +49,11 @@ async def stored(user: User) -> list[dict[str, Any]]:
 
 async def test_an_event_of_options_is_stored_and_its_receipt_shown(relay: Relay) -> None:
     user = await relay.user()
-    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    account = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
     words = ("--task-id", "build", "--progress", "0.4", "--message", "40 %", "--event-id", "e-1")
-    first = await send("task_progress", *words, **who)
+    first = await send("task_progress", *words, **account)
     assert (first.returncode, first.stdout) == (0, b"seq 1  id e-1\n"), first.stderr
-    again = await send("task_progress", *words, "--json", **who)
+    again = await send("task_progress", *words, "--json", **account)
     receipt = json.loads(again.stdout)
     assert (receipt["id"], receipt["seq"], receipt["duplicate"]) == ("e-1", 1, True)
     (event,) = await stored(user)
@@ -63,12 +63,12 @@ async def test_an_event_of_options_is_stored_and_its_receipt_shown(relay: Relay)
 
 async def test_a_payload_goes_as_it_is_written_and_options_into_it(relay: Relay) -> None:
     user = await relay.user()
-    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    account = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
     for words in (["--payload", "[1.50, null]"], ["--payload", '{"a": 1}', "--exit-code", "3"]):
-        assert (await send("log", *words, **who)).returncode == 0
+        assert (await send("log", *words, **account)).returncode == 0
     payloads = [event["payload"] for event in await stored(user)]
     assert payloads == [[1.5, None], {"a": 1, "exit_code": 3}]
-    wrong = await send("log", "--payload", "{", **who)
+    wrong = await send("log", "--payload", "{", **account)
     assert (wrong.returncode, b"--payload" in wrong.stderr) == (2, True)
 
 
@@ -92,12 +92,12 @@ PAYLOADS = [
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload[:20])
 async def test_a_payload_of_any_json_goes_byte_for_byte(relay: Relay, payload: str) -> None:
     user = await relay.user()
-    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
-    done = await send("log", "--payload", payload, **who)
+    account = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    done = await send("log", "--payload", payload, **account)
     assert done.returncode == 0, done.stderr
     line = b'{"event_type":"log","payload":%s}\n' % payload.encode()
     if "\n" not in payload:
-        assert (await pipe(line.replace(b"\xef\xbb\xbf", b""), **who)).returncode == 0
+        assert (await pipe(line.replace(b"\xef\xbb\xbf", b""), **account)).returncode == 0
     # a client of its own: Python's JSON, which checks answers elsewhere, reads no number so long
     async with httpx.AsyncClient(headers=bearer(user.session)) as http:
         answer = await http.get(f"{relay.url}/api/events")
@@ -107,15 +107,15 @@ async def test_a_payload_of_any_json_goes_byte_for_byte(relay: Relay, payload: s
 
 async def test_options_are_added_to_a_payload_whose_rest_stays(relay: Relay) -> None:
     user = await relay.user()
-    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    account = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
     words = ("--payload", '{"n": 1e400, "level": "info"}', "--message", "hi", "--level", "error")
-    assert (await send("log", *words, **who)).returncode == 0
+    assert (await send("log", *words, **account)).returncode == 0
     answer = await user.call("GET", "/api/events")
     assert '"payload":{"n":1e400,"level":"error","message":"hi"}' in answer.text
     for wrong in ('{"n": NaN}', "{", "[1,]", "", "'x'", "\udcff"):
-        refused = await send("log", "--payload", wrong, **who)
+        refused = await send("log", "--payload", wrong, **account)
         assert (refused.returncode, b"--payload" in refused.stderr) == (2, True), refused.stderr
-    no_object = await send("log", "--payload", "[1]", "--message", "x", **who)
+    no_object = await send("log", "--payload", "[1]", "--message", "x", **account)
     assert (no_object.returncode, b"it must be an object" in no_object.stderr) == (2, True)
 
 
@@ -140,8 +140,8 @@ async def test_files_of_other_systems_are_taken(relay: Relay, stdin: bytes) -> N
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 async def test_a_file_in_another_encoding_is_named(stand_in: StandIn, encoding: str) -> None:
-    who = {"RELAY_URL": stand_in.url, "RELAY_TOKEN": TOKEN}
-    done = await pipe(f"{LINE}\r\n{LINE}\r\n".encode(encoding), **who)
+    account = {"RELAY_URL": stand_in.url, "RELAY_TOKEN": TOKEN}
+    done = await pipe(f"{LINE}\r\n{LINE}\r\n".encode(encoding), **account)
     (line,) = complaints(done.stderr)
     assert (done.returncode, stand_in.requests) == (1, 0)
     assert line.startswith(f"Error: stdin is UTF-{encoding[4:6]}")
@@ -151,9 +151,9 @@ async def test_a_file_in_another_encoding_is_named(stand_in: StandIn, encoding: 
 async def test_a_line_beyond_every_request_is_refused_before_it_fills_memory(
     stand_in: StandIn,
 ) -> None:
-    who = {"RELAY_URL": stand_in.url, "RELAY_TOKEN": TOKEN}
+    account = {"RELAY_URL": stand_in.url, "RELAY_TOKEN": TOKEN}
     for stdin in (b'{"x": "' + b"a" * 2**21, b"{\n" * 2**20):
-        done = await pipe(stdin, **who)
+        done = await pipe(stdin, **account)
         assert (done.returncode, b"too long" in done.stderr) == (1, True), done.stderr
 
 
@@ -173,7 +173,7 @@ async def test_events_come_on_stdin(relay: Relay, stdin: bytes, receipt: bytes) 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (("log", "hello", "world"), b'--message "hello world"'),
         (
@@ -184,9 +184,9 @@ async def test_events_come_on_stdin(relay: Relay, stdin: bytes, receipt: bytes) 
         (("log", "--mesage", "x"), b"--mesage"),
     ],
 )
-async def test_a_usage_error_shows_the_right_usage(words: tuple[str, ...], said: bytes) -> None:
+async def test_a_usage_error_shows_the_right_usage(words: tuple[str, ...], expected: bytes) -> None:
     done = await send(*words)
-    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, expected in done.stderr) == (2, True), done.stderr
 
 
 async def test_a_line_is_sent_when_it_comes_not_when_stdin_ends(relay: Relay) -> None:
@@ -253,14 +253,14 @@ async def test_a_bulk_that_cannot_go_on_names_the_line_to_go_on_with(stand_in: S
     receipt = {"ok": True, "accepted": 1000, "duplicates": 0, "first_seq": 1, "last_seq": 1000}
     half: Answer = (200, receipt, {})
     refused = refusal(422, "invalid", "Some lines are wrong: line 7")
-    for last, code, said in (
+    for last, code, expected in (
         ([limited(2_000)] * 11, 5, b"not stored: Relay answered: Too much is going on."),
         ([busy("60")], 5, b"not stored: Relay answered: Too much is going on."),
         ([refused], 1, b"line 1007"),
     ):
         stand_in.script.extend([half, *last])
         done = await bulk(1_500, "0", stand_in)
-        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+        assert (done.returncode, expected in done.stderr) == (code, True), done.stderr
         assert b"Lines 1 to 1000 are stored." in done.stderr
         assert b"`tail -n +1001 FILE | relay send -`" in done.stderr
     stand_in.script.append(refused)
@@ -286,17 +286,17 @@ async def test_a_bulk_keeps_the_pace_of_a_real_limit(database_url: str) -> None:
 
 async def test_a_line_that_is_no_event_ends_it_and_is_named(relay: Relay) -> None:
     user = await relay.user()
-    who = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
+    account = {"RELAY_URL": relay.url, "RELAY_TOKEN": await user.hook()}
     good = b'{"event_type":"log","payload":{}}\n'
-    for stdin, said in (
+    for stdin, expected in (
         (good + b"hello\n", b"line 2 of stdin is not a JSON object"),
         (b"[" + good + b"]", b"Write one event per line, as `jq -c` does"),
         (b"{}\n\xff\xff\n", b"line 2 of stdin is not a JSON object"),
         (good + b'\n\n{"event_type":"x"}\n', b"line 4: event_type: must be one of"),
         (b'\n{"event_type":"log"}\n', b"line 2 of stdin: Relay refused this event"),
     ):
-        done = await pipe(stdin, **who)
-        assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+        done = await pipe(stdin, **account)
+        assert (done.returncode, expected in done.stderr) == (1, True), done.stderr
     assert await stored(user) == []
 
 
@@ -320,10 +320,10 @@ async def test_every_kind_of_failure_has_its_exit_code(
         (1, "no Relay", {"RELAY_URL": f"{relay.url}/elsewhere", "RELAY_TOKEN": hook}),
     ]
 
-    for code, said, who in cases:
-        done = await send("log", "--wait", "0.1", **who)
+    for code, expected, account in cases:
+        done = await send("log", "--wait", "0.1", **account)
         (line,) = complaints(done.stderr)
-        assert (done.returncode, done.stdout, said in line) == (code, b"", True), line
+        assert (done.returncode, done.stdout, expected in line) == (code, b"", True), line
         assert hook not in line
     # and once as a script sees it
     env = environment(RELAY_URL=relay.url, RELAY_TOKEN=watcher)

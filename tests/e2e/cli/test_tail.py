@@ -51,7 +51,7 @@ def tailing(user: User, home: Path, *arguments: str) -> AbstractAsyncContextMana
 async def lines(tail: Command, count: int) -> list[bytes]:
     """Its first so many lines."""
     await tail.says(rf"(?s)\A(?:[^\n]*\n){{{count}}}")
-    return tail.said.encode().splitlines()[:count]
+    return tail.output.encode().splitlines()[:count]
 
 
 async def watched(user: User, streams: int = 1) -> None:
@@ -103,15 +103,15 @@ async def test_tail_waits_for_relay_and_a_pipe_gets_each_event_as_sent_across_a_
         tail.process.send_signal(signal.SIGINT)
         assert await tail.ended() == 130
         await stack.aclose()
-    said = log.read_text().splitlines()
-    assert [line.startswith("relay: ") for line in said] == [True] * len(said)
-    assert "reconnected" in said[-1]
+    output = log.read_text().splitlines()
+    assert [line.startswith("relay: ") for line in output] == [True] * len(output)
+    assert "reconnected" in output[-1]
 
 
 async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
     database_url: str,
 ) -> None:
-    """As when a laptop wakes up elsewhere: nobody says that the other end is gone."""
+    """As when a laptop wakes up elsewhere: no packet shows that the other end is gone."""
     async with relay_behind(database_url) as (box, relay):
         user = await relay.user()
         epoch = (await user.call("GET", "/api/me")).json()["cursor"].partition(".")[0]
@@ -176,7 +176,7 @@ async def test_off_a_terminal_and_with_no_color_no_colour_is_written(
     await user.posted(task_id="t", payload={"message": red, "level": "error"})
     async with tailing(user, tmp_path, "--last", "2") as tail:
         await tail.says("red")
-        assert "\x1b" not in tail.said
+        assert "\x1b" not in tail.output
     async with in_terminal(user, tmp_path, "--last", "2", NO_COLOR="1") as terminal:
         await terminal.shows("red")
         # bold and dim are no colours
@@ -202,13 +202,13 @@ async def test_gaps_and_new_epochs_are_shown(
         await database.execute(
             "SELECT trim_stream($1::uuid, 1, 1000000, '1970-01-01', 500)", user.user_id
         )
-    for cursor, told in (
+    for cursor, event_of in (
         (f"{epoch}.0", "2 events are no longer stored"),
         ("other.7", "starts over"),
     ):
         async with tailing(user, tmp_path, "--json", "--after", cursor) as tail:
             assert json.loads((await lines(tail, 1))[0])["seq"] == 3
-        assert told in (tmp_path / "stderr.log").read_text()
+        assert event_of in (tmp_path / "stderr.log").read_text()
 
 
 async def test_a_revoked_credential_is_one_line_and_exit_code_4(
@@ -309,7 +309,7 @@ async def test_a_terminal_shows_bars_below_logs_and_interprets_no_escapes_of_pay
         await terminal.shows("\x1b[?25h")  # the cursor is given back
 
 
-def told(kind: str, at: datetime, task_id: str | None = "t", **payload: object) -> StreamEvent:
+def event_of(kind: str, at: datetime, task_id: str | None = "t", **payload: object) -> StreamEvent:
     received = at.isoformat().replace("+00:00", "Z")
     raw = msgspec.Raw(msgspec.json.encode(payload))
     return StreamEvent(1, kind, "2026-01-31T12:00:00Z", received, raw, task_id)
@@ -320,9 +320,9 @@ def test_a_tasks_duration_counts_from_its_start_event(ahead: int) -> None:
     seen = Console(width=100, file=io.StringIO(), force_terminal=True)
     server = datetime.now(UTC) + timedelta(seconds=ahead)
     screen = Screen(seen)
-    screen.show([told("task_progress", server - timedelta(hours=9), progress=0.1)])
-    screen.show([told("task_started", server - timedelta(seconds=190), title="train it")])
-    screen.show([told("task_progress", server, progress=0.4)])
+    screen.show([event_of("task_progress", server - timedelta(hours=9), progress=0.1)])
+    screen.show([event_of("task_started", server - timedelta(seconds=190), title="train it")])
+    screen.show([event_of("task_progress", server, progress=0.4)])
     with seen.capture() as below:
         seen.print(screen._render_tasks())  # what a refresh paints
     assert re.search(r"40%\x1b?\S* +3:1\d", below.get()) is not None, below.get()
@@ -332,15 +332,15 @@ def test_a_log_without_a_task_is_not_shown_under_one() -> None:
     seen = Console(width=100, file=io.StringIO())
     screen = Screen(seen)
     events = [
-        told("task_started", datetime.now(UTC), None, title="one"),
-        told("task_started", datetime.now(UTC), None, title="two"),
-        told("log", datetime.now(UTC), None, message="nobody's"),
-        told("task_succeeded", datetime.now(UTC), None, title="one"),
+        event_of("task_started", datetime.now(UTC), None, title="one"),
+        event_of("task_started", datetime.now(UTC), None, title="two"),
+        event_of("log", datetime.now(UTC), None, message="without a task"),
+        event_of("task_succeeded", datetime.now(UTC), None, title="one"),
     ]
     with seen.capture() as lines:
         screen.show(events)
-    said = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
-    assert said == ["▶ one", "▶ two", "nobody's", "✓ one"]
+    output = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert output == ["▶ one", "▶ two", "without a task", "✓ one"]
     with seen.capture() as below:
         seen.print(screen._render_tasks())
     assert ("two" in below.get(), "one" in below.get()) == (True, False)
@@ -361,8 +361,8 @@ def test_a_narrow_terminal_keeps_the_name_longest(
     seen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
     screen = Screen(seen)
     now = datetime.now(UTC)
-    screen.show([told("task_started", now - timedelta(seconds=190), title="train it")])
-    screen.show([told("task_progress", now, progress=0.4, message="epoch 4")])
+    screen.show([event_of("task_started", now - timedelta(seconds=190), title="train it")])
+    screen.show([event_of("task_progress", now, progress=0.4, message="epoch 4")])
     with seen.capture() as below:
         seen.print(screen._render_tasks())
     text = below.get()
@@ -376,16 +376,16 @@ def test_a_pipe_gets_no_progress_that_the_log_or_the_line_before_shows() -> None
     with seen.capture() as lines:
         Screen(seen).show(
             [
-                told("task_started", now, title="build"),
-                told("log", now, message="[ 40%] Compiling a.c\n[ 50%] Compiling b.c"),
-                told("task_progress", now, progress=0.5, message="[ 50%] Compiling b.c"),
-                told("task_progress", now, progress=0.6, message="linking"),
-                told("task_progress", now, progress=0.6, message="linking"),
-                told("task_progress", now, progress=0.7, message="linking"),
+                event_of("task_started", now, title="build"),
+                event_of("log", now, message="[ 40%] Compiling a.c\n[ 50%] Compiling b.c"),
+                event_of("task_progress", now, progress=0.5, message="[ 50%] Compiling b.c"),
+                event_of("task_progress", now, progress=0.6, message="linking"),
+                event_of("task_progress", now, progress=0.6, message="linking"),
+                event_of("task_progress", now, progress=0.7, message="linking"),
             ]
         )
-    said = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
-    assert said == [
+    output = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert output == [
         "▶ build",
         "build  [ 40%] Compiling a.c",
         "build  [ 50%] Compiling b.c",
@@ -400,20 +400,20 @@ def test_what_comes_after_a_tasks_end_has_its_title() -> None:
     with seen.capture() as lines:
         Screen(seen).show(
             [
-                told("task_started", now, title="train it"),
-                told("task_succeeded", now),
-                told("log", now, message="late"),
-                told("task_progress", now, progress=0.5),
+                event_of("task_started", now, title="train it"),
+                event_of("task_succeeded", now),
+                event_of("log", now, message="late"),
+                event_of("task_progress", now, progress=0.5),
             ]
         )
-    said = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
-    assert said == ["▶ train it", "✓ train it", "train it  late", "train it   50%"]
+    output = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert output == ["▶ train it", "✓ train it", "train it  late", "train it   50%"]
 
 
 def test_a_log_without_a_message_is_shown_as_the_json_it_is() -> None:
     seen = Console(width=100, file=io.StringIO())
     with seen.capture() as lines:
-        Screen(seen).show([told("log", datetime.now(UTC), ok=True, where=None, name="Zoë")])
+        Screen(seen).show([event_of("log", datetime.now(UTC), ok=True, where=None, name="Zoë")])
     assert '{"ok":true,"where":null,"name":"Zoë"}' in lines.get()
 
 

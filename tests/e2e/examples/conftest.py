@@ -18,6 +18,6 @@ async def machine(relay: Relay, tmp_path: Path) -> Machine:
 
 @pytest.fixture
 def away() -> Iterator[str]:
-    """An address where nobody listens."""
+    """An address on which no program listens."""
     with HeldPort() as port:
         yield f"http://127.0.0.1:{port.number}"

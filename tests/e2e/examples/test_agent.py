@@ -20,7 +20,7 @@ SESSION = "0b6f5a3e-6a3f-4a0e-9a53-6d2b7f3c1e55"
 BASH = {"tool_name": "Bash", "tool_input": {"command": "npm test", "description": "Run the tests"}}
 EDIT = {"tool_name": "Edit", "tool_input": {"file_path": "/src/app.ts", "replace_all": False}}
 
-# what happens in a session: the fields of each hook beside the common ones, and what is told
+# what happens in a session: the fields of each hook beside the common ones, and the event
 STORY: list[tuple[dict[str, Any], tuple[str, dict[str, Any]] | None]] = [
     ({"hook_event_name": "SessionStart", "source": "startup"}, None),
     (
@@ -81,8 +81,8 @@ STORY: list[tuple[dict[str, Any], tuple[str, dict[str, Any]] | None]] = [
         ("task_succeeded", {"message": "session over: prompt_input_exit"}),
     ),
 ]
-TOLD = [told for _, told in STORY if told is not None]
-NAMES = {hook["hook_event_name"] for hook, told in STORY if told is not None}
+PUBLISHED = [published for _, published in STORY if published is not None]
+NAMES = {hook["hook_event_name"] for hook, published in STORY if published is not None}
 
 
 def hook(fields: dict[str, Any]) -> bytes:
@@ -120,9 +120,9 @@ async def test_command_hooks_report_the_session(machine: Machine, home: Path) ->
         done = await machine.run("sh", "-c", commands["Stop"], given=hook(fields))
         # anything else would be read by the agent: as context, as a decision, as a refusal
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    events = await machine.told()
+    events = await machine.published()
     assert [(event["event_type"], event["payload"]) for event in events] == [
-        told for _, told in acts if told is not None
+        published for _, published in acts if published is not None
     ]
     assert {event["task_id"] for event in events} == {SESSION}
 
@@ -139,8 +139,8 @@ async def test_command_hooks_need_the_standard_library_alone(machine: Machine, b
     for fields, _ in STORY:
         done = await machine.run("sh", "-c", command, given=hook(fields))
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    events = await machine.told()
-    assert [(event["event_type"], event["payload"]) for event in events] == TOLD
+    events = await machine.published()
+    assert [(event["event_type"], event["payload"]) for event in events] == PUBLISHED
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ async def test_http_hooks_report_the_session(machine: Machine, home: Path) -> No
             for _again in range(2 if "tool_use_id" in fields else 1):
                 answer = await agent.post(url, content=hook(fields))
                 assert (answer.status_code, answer.content) == (204, b"")
-        events = await stream.events(len(TOLD))
-        assert [(event["event_type"], event["payload"]) for event in events] == TOLD
+        events = await stream.events(len(PUBLISHED))
+        assert [(event["event_type"], event["payload"]) for event in events] == PUBLISHED
         for body, kind, status in (
             (b"{", "application/json", 400),
             (b"[]", "application/json", 400),
@@ -205,13 +205,13 @@ async def test_http_hooks_report_the_session(machine: Machine, home: Path) -> No
             assert (await tcp.receive_some()).startswith(b"HTTP/1.0 413 ")
         listener.process.terminate()
         assert await listener.ended() == 0
-    assert len(await machine.told()) == len(TOLD)
+    assert len(await machine.published()) == len(PUBLISHED)
 
 
 async def test_the_agent_goes_on_without_relay(machine: Machine, home: Path) -> None:
     command = handlers("settings.json")["Stop"]["command"]
-    nobody = {name: machine.env[name] for name in ("PATH", "HOME")}
-    done = await machine.run("sh", "-c", command, given=hook(STORY[-3][0]), env=nobody)
+    without_credentials = {name: machine.env[name] for name in ("PATH", "HOME")}
+    done = await machine.run("sh", "-c", command, given=hook(STORY[-3][0]), env=without_credentials)
     assert (done.returncode, done.stdout) == (0, b"")
     assert re.match(rb"nothing is published: not connected to a Relay", done.stderr)
 
@@ -219,5 +219,7 @@ async def test_the_agent_goes_on_without_relay(machine: Machine, home: Path) -> 
 def test_everything_the_settings_name_is_in_the_readme() -> None:
     rows = re.findall(r"^\| (\w+) \| `(\w+)`", (AGENT / "README.md").read_text(), re.MULTILINE)
     assert dict(rows) == {
-        fields["hook_event_name"]: told[0] for fields, told in STORY if told is not None
+        fields["hook_event_name"]: published[0]
+        for fields, published in STORY
+        if published is not None
     }

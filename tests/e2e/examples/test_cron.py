@@ -9,7 +9,7 @@ import trio
 
 from tests.support.commands import RELAY
 from tests.support.patience import PATIENCE
-from tests.support.recipes import EXAMPLES, Machine, said
+from tests.support.recipes import EXAMPLES, Machine, log_text
 from tests.support.relay_server import Relay, User
 
 LINES = (EXAMPLES / "cron" / "crontab").read_text().splitlines()
@@ -55,7 +55,7 @@ def cron(machine: Machine) -> Cron:
 
 
 async def logged_in(machine: Machine, relay: Relay) -> User:
-    """`relay login`, once and by hand; whoever it made is asked what he was told."""
+    """`relay login`, once and by hand; the test reads the events of the user that it made."""
     env = {"PATH": "/usr/bin:/bin", "HOME": str(machine.home)}
     command = [str(machine.home / ".local" / "bin" / "relay"), "login", relay.url]
     with trio.fail_after(PATIENCE):
@@ -70,12 +70,12 @@ async def test_a_successful_job_is_shown_and_prints_nothing(
     machine.user = await logged_in(machine, relay)
     machine.script("bin/backup", "echo saved 3 files; echo careful >&2")
     assert await cron.night() == ""
-    started, *logs, ended = await machine.told()
+    started, *logs, ended = await machine.published()
     assert (started["event_type"], started["payload"]) == (
         "task_started",
         {"title": "Nightly backup"},
     )
-    assert said(logs) == "saved 3 files\ncareful"
+    assert log_text(logs) == "saved 3 files\ncareful"
     assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_succeeded", 0)
 
 
@@ -83,7 +83,7 @@ async def test_a_failed_job_is_shown_and_mailed(machine: Machine, cron: Cron, re
     machine.user = await logged_in(machine, relay)
     machine.script("bin/backup", "echo saving; echo disk full >&2; exit 28")
     assert await cron.night() == "saving\ndisk full\n"
-    ended = (await machine.told())[-1]
+    ended = (await machine.published())[-1]
     assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_failed", 28)
 
 

@@ -21,7 +21,7 @@ def job(machine: Machine, relay: Relay) -> Job:
 
 async def test_a_job_is_reported_from_start_to_end(machine: Machine, job: Job) -> None:
     assert (await job.run(), job.log) == ("success", "testing\n")
-    started, ended = await machine.told()
+    started, ended = await machine.published()
     assert {started["task_id"], ended["task_id"]} == {"16432-1-test-0"}
     assert (started["event_type"], started["payload"]) == (
         "task_started",
@@ -33,7 +33,7 @@ async def test_a_job_is_reported_from_start_to_end(machine: Machine, job: Job) -
 async def test_a_failed_job_is_reported_and_stays_failed(machine: Machine, job: Job) -> None:
     (machine.home / "Makefile").write_text("test:\n\t@exit 1\n")
     assert await job.run() == "failure"
-    _, ended = await machine.told()
+    _, ended = await machine.published()
     assert (ended["event_type"], ended["payload"]) == (
         "task_failed",
         {"title": TITLE, "message": "see https://github.com/you/project/actions/runs/16432"},
@@ -48,14 +48,14 @@ async def test_each_leg_and_attempt_is_a_task_and_each_event_counts_once(
     job.variables["GITHUB_RUN_ATTEMPT"] = "2"
     await job.run()
     await Job(machine, job.url, job.token, leg="1").run()
-    tasks = [event["task_id"] for event in await machine.told()]
+    tasks = [event["task_id"] for event in await machine.published()]
     assert tasks == [f"16432-{run}" for run in ("1-test-0", "2-test-0", "1-test-1") for _ in "se"]
 
 
 async def test_a_branch_name_is_data_not_code(machine: Machine, job: Job) -> None:
     job.variables["GITHUB_REF_NAME"] = awkward = '"$(touch here)`touch there`\\'
     await job.run()
-    started, _ = await machine.told()
+    started, _ = await machine.published()
     assert started["payload"]["message"] == f"on {awkward} by you"
     assert {path.name for path in machine.home.iterdir()} == {"bin", "Makefile", "step.sh"}
 
@@ -69,4 +69,4 @@ async def test_without_a_token_or_a_relay_the_job_is_unaffected(machine: Machine
         away = Job(machine, refusing.url, "t")
         assert await away.run() == "success"
     assert away.log.count("::warning title=Relay::Not published: the job is") == 2
-    assert await machine.told() == []
+    assert await machine.published() == []

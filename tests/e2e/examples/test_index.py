@@ -22,12 +22,12 @@ def test_the_index_has_every_recipe() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_documents_its_files_and_a_test_runs_them(recipe: str) -> None:
     folder = EXAMPLES / recipe
-    told = (folder / "README.md").read_text()
+    readme = (folder / "README.md").read_text()
     files = {path.name for path in folder.iterdir() if path.is_file()}
     files -= {"README.md", "package-lock.json"}
     assert files
-    assert [name for name in files if f"`{name}`" not in told] == []
-    assert "The page shows" in told or "a card" in told
+    assert [name for name in files if f"`{name}`" not in readme] == []
+    assert "The page shows" in readme or "a card" in readme
     test = (HERE / f"test_{recipe.replace('-', '_')}.py").read_text()
     assert [name for name in files if name not in test] == []
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.programs import program
-from tests.support.recipes import EXAMPLES, Machine, said
+from tests.support.recipes import EXAMPLES, Machine, log_text
 
 MAKEFILE = f"""
 include {EXAMPLES}/make/watched.mk
@@ -35,9 +35,9 @@ async def test_a_target_is_watched(machine: Machine, make: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     inside = [line for line in done.stdout.splitlines() if b"directory" not in line]
     assert inside == [b"[ 50%] Getting ready", b"built it"]
-    started, *events, ended = await machine.told()
+    started, *events, ended = await machine.published()
     assert (started["event_type"], started["payload"]) == ("task_started", {"title": "make build"})
-    assert "[ 50%] Getting ready\nbuilt it" in said(events)
+    assert "[ 50%] Getting ready\nbuilt it" in log_text(events)
     (progress,) = (event for event in events if event["event_type"] == "task_progress")
     assert progress["payload"]["progress"] == 0.5
     assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_succeeded", 0)
@@ -46,7 +46,7 @@ async def test_a_target_is_watched(machine: Machine, make: str) -> None:
 async def test_a_failed_target_fails_make(machine: Machine, make: str) -> None:
     done = await machine.run(make, "watched-broken")
     assert done.returncode == 2
-    ended = (await machine.told())[-1]
+    ended = (await machine.published())[-1]
     assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_failed", 2)
 
 
@@ -62,7 +62,7 @@ async def test_without_relay_the_target_runs_unchanged(machine: Machine, make: s
     done = await machine.run(make, "watched-build", env={**machine.env, "PATH": "/usr/bin:/bin"})
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"built" in done.stdout
-    assert await machine.told() == []
+    assert await machine.published() == []
 
 
 async def test_a_plain_make_is_unchanged(machine: Machine, make: str) -> None:

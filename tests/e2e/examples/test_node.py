@@ -20,7 +20,7 @@ from tests.support.recipes import EXAMPLES
 from tests.support.relay_server import Relay, User, running_relay
 
 AWAY = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")  # npm's words
-DOORS = pytest.mark.parametrize("script", ["watch-sse.js", "watch-ws.js"])
+SCRIPTS = pytest.mark.parametrize("script", ["watch-sse.js", "watch-ws.js"])
 
 
 @pytest.fixture(scope="session")
@@ -54,14 +54,14 @@ class Watcher:
         return [json.loads(line) for line in lines]
 
     async def ended(self) -> tuple[int, str]:
-        """Its exit code, and the last it said to people."""
+        """Its exit code, and the last line of its standard error."""
         assert self.process.stderr is not None
-        said = b""
+        output = b""
         with trio.fail_after(PATIENCE):
             while more := await self.process.stderr.receive_some():
-                said += more
+                output += more
             code = await self.process.wait()
-        return code, said.decode().splitlines(keepends=True)[-1]
+        return code, output.decode().splitlines(keepends=True)[-1]
 
 
 @asynccontextmanager
@@ -86,7 +86,7 @@ async def watching(
             await process.wait()
 
 
-@DOORS
+@SCRIPTS
 async def test_node_clients_resume_over_a_restart_until_the_token_ends(
     installed: Path, database_url: str, script: str
 ) -> None:
@@ -113,9 +113,9 @@ async def test_node_clients_resume_over_a_restart_until_the_token_ends(
     assert (after[0]["id"], after[0]["task_id"], after[0]["event_type"]) == ("three", "t", "log")
 
 
-@DOORS
+@SCRIPTS
 async def test_an_invalid_token_is_reported(installed: Path, relay: Relay, script: str) -> None:
     async with watching(installed, script, relay, "no.such.token") as watcher:
-        code, said = await watcher.ended()
+        code, output = await watcher.ended()
     assert code == 1
-    assert re.fullmatch(r"Relay refused: .*401.*\n", said)
+    assert re.fullmatch(r"Relay refused: .*401.*\n", output)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import run_command
-from tests.support.recipes import EXAMPLES, Machine, said, shape
+from tests.support.recipes import EXAMPLES, Machine, log_text, shape
 
 SUITE = """
 import pytest
@@ -54,14 +54,14 @@ async def test_a_run_is_one_task(machine: Machine, suite: Path, workers: str) ->
     assert done.stderr == b""
     assert b"1 failed, 4 passed, 1 skipped, 1 error" in re.sub(b"\x1b\\[\\d*m", b"", done.stdout)
 
-    started, *events, ended = await machine.told()
+    started, *events, ended = await machine.published()
     assert (started["event_type"], started["payload"]) == (
         "task_started",
         {"title": f"pytest -p xdist -n {workers}"},
     )
     assert {event["task_id"] for event in events} == {started["task_id"]} == {ended["task_id"]}
 
-    failures = said(events)
+    failures = log_text(events)
     assert re.findall(r"^FAILED (\S+)$", failures, re.MULTILINE) in (
         ["test_it.py::test_many[2]", "test_it.py::test_without_ground"],
         ["test_it.py::test_without_ground", "test_it.py::test_many[2]"],
@@ -82,7 +82,7 @@ async def test_a_collection_error_is_reported(machine: Machine, suite: Path) -> 
     (suite / "test_it.py").write_text("import nothing_like_it")
     done = await machine.run(*pytest_in(), cwd=suite)
     assert done.returncode == 2
-    (_, failure, ended) = await machine.told()
+    (_, failure, ended) = await machine.published()
     assert "No module named 'nothing_like_it'" in failure["payload"]["message"]
     assert shape([ended]) == [("task_failed", "interrupted")]
 
@@ -94,7 +94,7 @@ async def test_as_a_plugin_it_reports_a_passed_run(machine: Machine, suite: Path
         cwd=suite,
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    ended = (await machine.told())[-1]
+    ended = (await machine.published())[-1]
     assert shape([ended]) == [("task_succeeded", "1 passed")]
 
 
@@ -118,7 +118,7 @@ async def test_without_relay_a_run_is_unchanged(suite: Path, tmp_path: Path, awa
     absent = await run_command(pytest_in("-q"), suite, {**bare, "RELAY_TOKEN": "t"})
     assert (absent.returncode, absent.stderr) == (1, b"")
 
-    def summary(said: bytes) -> bytes:
-        return re.sub(rb" in [\d.]+s", b"", said.splitlines()[-1])
+    def summary(log_text: bytes) -> bytes:
+        return re.sub(rb" in [\d.]+s", b"", log_text.splitlines()[-1])
 
     assert summary(quiet.stdout) == summary(unheard.stdout) == summary(absent.stdout)

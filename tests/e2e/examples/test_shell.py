@@ -31,7 +31,7 @@ async def test_a_watched_command_behaves_as_without(machine: Machine, shell: str
         given=b"given\n",
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"given\nafter\n", b"err\n")
-    started, log, ended = await machine.told()
+    started, log, ended = await machine.published()
     assert [event["event_type"] for event in (started, log, ended)] == [
         "task_started",
         "log",
@@ -53,7 +53,7 @@ async def test_a_failure_is_reported_with_its_exit_code_and_last_lines(machine: 
     done = await machine.run(*strict, lines)
     assert done.returncode == 7
     assert b"never" not in done.stdout
-    _, log, ended = await machine.told()
+    _, log, ended = await machine.published()
     assert log["payload"]["message"].split("\n") == [
         *(str(number) for number in range(82, 101)),
         'a\tb \\ "c" \x1b[31mred\x1b[0m ü  %s',
@@ -72,7 +72,7 @@ async def test_the_function_needs_few_tools(machine: Machine) -> None:
     lines = f'. "{WATCHED}"; watched printf "na\\303\\257ve\\n"'
     done = await machine.run("sh", "-c", lines, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (0, "naïve\n".encode(), b"")
-    _, log, _ = await machine.told()
+    _, log, _ = await machine.published()
     assert log["payload"]["message"] == "nave", "without iconv, what is ASCII"
 
 
@@ -80,7 +80,7 @@ async def test_a_closed_output_pipe_ends_the_command(machine: Machine) -> None:
     lines = f'. "{WATCHED}"; watched yes | head -n 1; echo "${{PIPESTATUS[0]}}"'
     done = await machine.run("bash", "-c", f"set -uo pipefail; {lines}")
     assert done.stdout == b"y\n141\n"
-    ended = (await machine.told())[-1]
+    ended = (await machine.published())[-1]
     assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_failed", 141)
 
 

@@ -46,8 +46,8 @@ async def test_systemd_accepts_the_unit(unit: str, tmp_path: Path) -> None:
         (tmp_path / path.name).write_text(text)
     verify = (program("systemd-analyze", "systemd"), "verify", "--man=no")
     done = await run_command((*verify, tmp_path / unit.replace("@", "@backup.service")), tmp_path)
-    said = (done.stdout + done.stderr).decode()
-    assert (done.returncode, [line for line in said.splitlines() if str(tmp_path) in line]) == (
+    output = (done.stdout + done.stderr).decode()
+    assert (done.returncode, [line for line in output.splitlines() if str(tmp_path) in line]) == (
         0,
         [],
     )
@@ -57,7 +57,7 @@ async def test_a_run_is_a_task(machine: Machine) -> None:
     machine.script("bin/backup", "echo saved 3 files")
     done = await machine.run(*command(machine, "backup.service", INVOCATION_ID=INVOCATION))
     assert (done.returncode, done.stdout) == (0, b"saved 3 files\n"), "the journal has it, too"
-    started, log, ended = await machine.told()
+    started, log, ended = await machine.published()
     assert {event["task_id"] for event in (started, log, ended)} == {f"backup.service-{INVOCATION}"}
     assert started["payload"] == {"title": "Nightly backup"}
     assert log["payload"]["message"] == "saved 3 files"
@@ -80,14 +80,14 @@ async def test_a_killed_service_is_reported_as_the_same_task(machine: Machine) -
             os.killpg(process.pid, signal.SIGKILL)  # as systemd does to a whole unit
             await process.wait()
         assert (started["event_type"], log["payload"]["message"]) == ("task_started", "saving")
-        told = {
+        monitor = {
             "MONITOR_INVOCATION_ID": INVOCATION,
             "MONITOR_SERVICE_RESULT": "oom-kill",
             "MONITOR_EXIT_CODE": "killed",
             "MONITOR_EXIT_STATUS": "KILL",
         }
         assert (
-            await machine.run(*command(machine, "relay-failed@.service", **told))
+            await machine.run(*command(machine, "relay-failed@.service", **monitor))
         ).returncode == 0
         (ended,) = await stream.events(1)
     assert ended["task_id"] == started["task_id"] == f"backup.service-{INVOCATION}"

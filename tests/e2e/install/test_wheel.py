@@ -88,8 +88,8 @@ async def test_a_light_install_sends_runs_and_reports(
         done = await run_command(command, tmp_path, env)
         assert (done.returncode, done.stderr) == (0, b"")
     events = (await user.call("GET", "/api/events")).json()["events"]
-    told = [event["payload"]["message"] for event in events if event["event_type"] == "log"]
-    assert told == ["sent", "run", "by Python"]
+    messages = [event["payload"]["message"] for event in events if event["event_type"] == "log"]
+    assert messages == ["sent", "run", "by Python"]
 
 
 @pytest.mark.parametrize(

@@ -145,10 +145,10 @@ def test_compose_uses_existing_settings() -> None:
     assert (CONTAINER / build["context"]).resolve() == ROOT
     assert (ROOT / build["dockerfile"]).is_file()
     assert relay["ports"] == [f"127.0.0.1:{only('EXPOSE')}:{only('EXPOSE')}"]
-    # where relay looks is what postgres is told to be
-    told = postgres["environment"]
+    # relay's address of the database is the one that postgres is given
+    variables = postgres["environment"]
     address = relay["environment"]["DATABASE_URL"]
-    user, database = told["POSTGRES_USER"], told["POSTGRES_DB"]
+    user, database = variables["POSTGRES_USER"], variables["POSTGRES_DB"]
     assert re.fullmatch(rf"postgresql://{user}:\$\{{[^}}]+\}}@postgres/{database}", address)
     given = {"DATABASE_URL": re.sub(r"\$\{[^}]+\}", "secret", address)}
     Settings.load({**given, "RELAY_SIGNING_KEYS": f"k1:{'0' * 32}"})

@@ -86,18 +86,18 @@ def test_the_script_tries_what_it_built(engine: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "expected"),
     [
         ({"VERSION": "0.0.1"}, "relay --version: relay, version 0.0.1"),
         ({"CODE": "137"}, "with 137"),
     ],
 )
 def test_an_image_that_does_not_work_fails(
-    engine: dict[str, str], fault: dict[str, str], said: str
+    engine: dict[str, str], fault: dict[str, str], expected: str
 ) -> None:
     checked = run_build({**engine, **fault}, "--check")
     assert checked.returncode == 1
-    assert checked.stderr.rstrip().endswith(said)
+    assert checked.stderr.rstrip().endswith(expected)
 
 
 def test_without_an_engine_the_script_says_so() -> None:

@@ -52,13 +52,13 @@ def deployed() -> ModuleType:
 @pytest.fixture
 def declared(monkeypatch: pytest.MonkeyPatch) -> Declared:
     """What the file tells Modal, in Modal's own words; Modal itself still checks all of it."""
-    said: Declared = {}
+    calls: Declared = {}
 
     def listening(owner: Any, name: str) -> None:
         original = getattr(owner, name)
 
         def heard(*args: Any, **kwargs: Any) -> Any:
-            said[name] = {**kwargs, "args": args}
+            calls[name] = {**kwargs, "args": args}
             return original(*args, **kwargs)
 
         monkeypatch.setattr(owner, name, heard)
@@ -69,7 +69,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> Declared:
     listening(modal.Secret, "from_name")
     listening(modal.Image, "run_commands")
     load()
-    return said
+    return calls
 
 
 def test_streams_end_themselves_well_before_modal_cuts_them(

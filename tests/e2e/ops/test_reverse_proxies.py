@@ -21,7 +21,7 @@ from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_server import Relay, User, bearer, open_stream, raw_http, running_relay
 from tests.support.reverse_proxies import OPS, Proxy, proxy
 
-DOORS = pytest.mark.parametrize("door", ["websocket", "sse"])
+TRANSPORTS = pytest.mark.parametrize("transport", ["websocket", "sse"])
 PROXIES = ("nginx", "caddy")
 
 
@@ -41,11 +41,11 @@ async def behind(
         yield front.relay(http)
 
 
-@DOORS
-async def test_events_arrive_at_once(front: Proxy, database_url: str, door: str) -> None:
+@TRANSPORTS
+async def test_events_arrive_at_once(front: Proxy, database_url: str, transport: str) -> None:
     async with behind(front, database_url) as relay:
         user = await relay.user()
-        async with open_stream(relay, door, user.session) as stream:
+        async with open_stream(relay, transport, user.session) as stream:
             await stream.hello()
             for n in range(3):  # each before the next is sent: nothing fills a buffer for it
                 receipt = await user.posted(payload={"n": n})
@@ -120,11 +120,11 @@ async def test_without_heartbeats_nginx_would_cut_them(tmp_path: Path, database_
     ):
         user = await relay.user()
 
-        async def opened(door: Callable[[], Any]) -> Any:
+        async def opened(transport: Callable[[], Any]) -> Any:
             while True:
                 # refused: Relay was slow, and nginx cut the request itself
                 with suppress(Refused):
-                    return await streams.enter_async_context(door())
+                    return await streams.enter_async_context(transport())
 
         websocket, sse = await opened(user.websocket), await opened(user.sse)
         assert await websocket.close_code() == 1006
@@ -152,16 +152,16 @@ async def test_a_forged_forwarding_header_is_ignored(front: Proxy, database_url:
         user = await relay.user()
 
         async def status(address: str, liar: int) -> int:
-            said = {
+            forwarded = {
                 "X-Forwarded-For": f"198.51.100.{liar}",
                 "X-Real-IP": f"198.51.100.{liar}",
                 "Forwarded": f"for=198.51.100.{liar}",
             }
-            answer = await streams.enter_async_context(watching(front, address, user, **said))
+            answer = await streams.enter_async_context(watching(front, address, user, **forwarded))
             return answer.status_code
 
         assert [await status("127.0.0.2", liar) for liar in range(3)] == [200, 200, 429]
-        # another client is somebody else, although the same proxy brings it
+        # another client has another address, although the same proxy brings it
         assert await status("127.0.0.3", 0) == 200
 
 
@@ -192,7 +192,7 @@ async def sent_anyway(relay: Relay, hook: str, size: int) -> httpx.Response:
     start += "".join(f"{name}: {value}\r\n" for name, value in lines.items())
 
     async def send() -> None:
-        with suppress(trio.BrokenResourceError):  # whoever has answered need not listen
+        with suppress(trio.BrokenResourceError):  # after the answer the server need not listen
             await connection.send(start.encode() + b"\r\n" + b" " * size)
 
     async with raw_http(relay) as connection, trio.open_nursery() as nursery:
@@ -259,7 +259,7 @@ async def test_a_restart_is_announced_in_band_and_the_cursor_resumes(
         await sse.hello()
         await user.posted(payload={"n": 0})
         (seen,) = await websocket.events(1)
-        await user.posted(payload={"n": 1})  # nobody looks at this one before the restart
+        await user.posted(payload={"n": 1})  # this one is not looked at before the restart
         stop.set()
         for stream in (websocket, sse):
             close = await stream.control("close")

@@ -32,8 +32,8 @@ async def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     verified = await run_command(
         (program("systemd-analyze", "systemd"), "verify", "--man=no", unit), tmp_path
     )
-    said = verified.stderr.decode() + verified.stdout.decode()
-    assert (verified.returncode, [line for line in said.splitlines() if str(unit) in line]) == (
+    output = verified.stderr.decode() + verified.stdout.decode()
+    assert (verified.returncode, [line for line in output.splitlines() if str(unit) in line]) == (
         0,
         [],
     )

@@ -32,19 +32,19 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def listening(
     database: Database,
 ) -> AsyncIterator[tuple[CredentialStore, list[UUID], list[UUID]]]:
-    """Access at work, what it ended here, and what it told the others."""
+    """Access at work, what it ended here, and what it announced."""
     ended: list[UUID] = []
-    told: list[UUID] = []
+    announced: list[UUID] = []
     access = CredentialStore(
         Keyring(signing_keys(KEYS), "http://here"),
         database,
         on_revoked=ended.append,
-        announce=told.append,
+        announce=announced.append,
         ids_in_use=lambda: (),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(access.run)
-        yield access, ended, told
+        yield access, ended, announced
         nursery.cancel_scope.cancel()
 
 
@@ -52,10 +52,10 @@ async def test_a_local_revoke_is_announced_and_a_remote_one_is_not_repeated(
     database: Database,
 ) -> None:
     mine, theirs = UUID(int=1), UUID(int=2)
-    async with listening(database) as (access, ended, told):
+    async with listening(database) as (access, ended, announced):
         access.end_everywhere(mine)
         access.end_here(theirs)
-        assert (ended, told) == ([mine, theirs], [mine])
+        assert (ended, announced) == ([mine, theirs], [mine])
 
 
 async def test_a_requested_poll_runs_at_once(
@@ -63,14 +63,14 @@ async def test_a_requested_poll_runs_at_once(
 ) -> None:
     monkeypatch.setattr("relay.auth.credentials.REVOCATION_POLL_INTERVAL", 3600)
     tokens = [UUID((await (await relay.user()).token())["token_id"]) for _ in range(3)]
-    async with listening(database) as (access, ended, told):
+    async with listening(database) as (access, ended, announced):
         for token_id in tokens:
             await database.execute(
                 "UPDATE tokens SET revoked_at = now() WHERE token_id = $1", token_id
             )
             access.poll_soon()
             await eventually(lambda: token_id in ended)  # noqa: B023
-        assert told == []
+        assert announced == []
 
 
 async def test_last_used_is_recorded_once_a_minute(
@@ -199,7 +199,7 @@ class Crowd:
             Claims(*ids, Kind.HOOK, (Scope.WATCH,), now, now + 3600),
         )
 
-    async def told(self, token: str) -> UUID | str:
+    async def outcome(self, token: str) -> UUID | str:
         try:
             return (await self.access.authenticate(token, time.time())).user_id
         except InvalidToken as refused:
@@ -219,17 +219,17 @@ async def test_concurrent_lookups_share_queries_and_get_their_own_results(
         crowd = Crowd(access, monkeypatch)
         tokens = [crowd.token(user, token_id) for user, token_id in rows]
         foreign = crowd.token(users[0], rows[1][1])
-        said: dict[str, UUID | str] = {}
+        outcomes: dict[str, UUID | str] = {}
 
         async def come(token: str) -> None:
-            said[token] = await crowd.told(token)
+            outcomes[token] = await crowd.outcome(token)
 
         async with trio.open_nursery() as nursery:
             for token in (*tokens, foreign):
                 nursery.start_soon(come, token)
             await wait_all_tasks_blocked()
             crowd.answer.set()
-        assert said == {
+        assert outcomes == {
             **{token: UUID(user.user_id) for token, (user, _) in zip(tokens, rows, strict=True)},
             foreign: "revoked",
         }
@@ -248,10 +248,10 @@ async def test_a_credential_revoked_during_its_lookup_is_not_cached(
         crowd = Crowd(access, monkeypatch)
         token = crowd.token(user, token_id)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(crowd.told, token)
+            nursery.start_soon(crowd.outcome, token)
             await eventually(lambda: bool(crowd.asked))
             access.end_everywhere(UUID(token_id) if ended == "it" else UUID(int=1))
             crowd.answer.set()
         assert not crowd.remembers(token)
-        assert await crowd.told(token) == UUID(user.user_id)  # nobody has revoked it in truth
+        assert await crowd.outcome(token) == UUID(user.user_id)  # it has not been revoked in truth
         assert crowd.remembers(token)

@@ -42,7 +42,7 @@ def test_complete_and_ordered_deliveries_are_right() -> None:
         ([*RIGHT, (7, 1)], "1 duplicated"),
         ([(7, 0), (7, 2), (7, 1), (7, 3), (8, 10), (8, 11)], "1 reordered"),
         ([*RIGHT, (9, 0)], "1 misdelivered"),  # of a lane that is another user's
-        ([*RIGHT, (7, 4)], "1 misdelivered"),  # of this user, and nobody sent it
+        ([*RIGHT, (7, 4)], "1 misdelivered"),  # of this user, and no producer sent it
         ([*RIGHT, (8, 9)], "1 duplicated"),  # of an earlier phase, which had it
         ([], "6 lost"),
     ],

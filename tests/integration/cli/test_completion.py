@@ -67,8 +67,8 @@ def test_fish_offers_the_same_with_what_each_is_for(home: Path) -> None:
         check=True,
         timeout=PATIENCE,
     )
-    said = done.stdout.decode().splitlines()
-    assert said == [
+    output = done.stdout.decode().splitlines()
+    assert output == [
         "tail\tFollow your stream.",
         "token\tManage your tokens.",
         "https://relay.example",

@@ -23,9 +23,9 @@ HOUR = 3_600.0
 PATIENTLY = "from relay.client import Client; Client.close.__defaults__ = (3600.0,)\n"
 
 
-def client(server: StandIn | str, told: list[str] | None = None, strict: bool = False) -> Client:
+def client(server: StandIn | str, notes: list[str] | None = None, strict: bool = False) -> Client:
     url = server if isinstance(server, str) else server.url
-    return Client(url, TOKEN, strict=strict, tell=(told if told is not None else []).append)
+    return Client(url, TOKEN, strict=strict, tell=(notes if notes is not None else []).append)
 
 
 def run(code: str, server: StandIn) -> "subprocess.CompletedProcess[bytes]":
@@ -44,7 +44,7 @@ def test_events_made_together_are_sent_as_one_batch_in_order(stand_in: StandIn) 
         for number in range(5_000):
             producer.log(f"line {number}", "t-1")
         producer.publish("task_succeeded", {}, "t-1")
-    assert stand_in.said() == [f"line {number}" for number in range(5_000)]
+    assert stand_in.log_lines() == [f"line {number}" for number in range(5_000)]
     kinds = [event["event_type"] for event in stand_in.events]
     assert (kinds[0], kinds[-1]) == ("task_started", "task_succeeded")
     assert len(kinds) < 50  # chunks of lines, not lines
@@ -54,9 +54,9 @@ def test_events_made_together_are_sent_as_one_batch_in_order(stand_in: StandIn) 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 def test_retryable_failures_are_retried(stand_in: StandIn, status: int) -> None:
     stand_in.script += [busy(status=status)] * 3
-    with client(stand_in, told := list[str]()) as producer:
+    with client(stand_in, notes := list[str]()) as producer:
         producer.log("kept")
-    assert (stand_in.said(), stand_in.requests, told) == (["kept"], 4, [])
+    assert (stand_in.log_lines(), stand_in.requests, notes) == (["kept"], 4, [])
 
 
 def test_retry_after_is_honoured_and_order_kept(stand_in: StandIn) -> None:
@@ -78,33 +78,33 @@ def test_permanent_failures_are_reported_once_and_not_retried(
     stand_in: StandIn, status: int, code: str
 ) -> None:
     stand_in.always = refusal(status, code, "The credential is revoked.")
-    producer = client(stand_in, told := list[str]())
+    producer = client(stand_in, notes := list[str]())
     producer.log("first")
     stand_in.was_asked()
     for number in range(3):
         producer.publish("task_progress", {"progress": number / 3})
     outcome = producer.close()
     assert stand_in.requests == 1
-    assert "The credential is revoked." in told[0]
+    assert "The credential is revoked." in notes[0]
     assert (outcome.lost, outcome.kept > 0) == (0, True)
-    assert len(told) == 2  # and the second says what became of the rest
+    assert len(notes) == 2  # and the second says what became of the rest
 
 
 def test_a_refused_event_holds_back_no_other(stand_in: StandIn) -> None:
     stand_in.refuses = "bad-id"
-    with client(stand_in, told := list[str]()) as producer:
+    with client(stand_in, notes := list[str]()) as producer:
         for number in range(40):
             producer.publish("log", {"n": number}, "bad-id" if number == 17 else "good")
     assert [e["payload"]["n"] for e in stand_in.events] == [n for n in range(40) if n != 17]
-    assert [line for line in told if "1 event refused" in line]
+    assert [line for line in notes if "1 event refused" in line]
 
 
 def test_a_payload_that_is_too_large_is_dropped_and_reported(stand_in: StandIn) -> None:
-    with client(stand_in, told := list[str]()) as producer:
+    with client(stand_in, notes := list[str]()) as producer:
         producer.publish("log", {"data": "x" * 70_000})
         producer.publish("log", {"data": "small"})
     assert [event["payload"] for event in stand_in.events] == [{"data": "small"}]
-    assert "65536" in told[0]
+    assert "65536" in notes[0]
 
 
 def test_logs_of_any_length_and_any_characters_arrive(stand_in: StandIn) -> None:
@@ -127,43 +127,43 @@ def test_progress_is_throttled_and_the_last_value_always_sent(
     def no_spool() -> Spool:
         raise OSError
 
-    outbox, told = Outbox(no_spool), list[bytes]()
+    outbox, notes = Outbox(no_spool), list[bytes]()
 
     def send() -> None:
         if outbox.wait(0):
-            told.extend(lines := outbox.head())
+            notes.extend(lines := outbox.head())
             outbox.drop(lines)
 
     for number in range(1_000):  # a second of them
         outbox.put(event("task_progress", {"progress": number / 1_000}, "t"))
         send()
         clock.now += 0.001
-    assert len(told) == 1 / PROGRESS_INTERVAL
+    assert len(notes) == 1 / PROGRESS_INTERVAL
     outbox.put(event("task_progress", {"progress": 1.0}, "t"))
     outbox.put(event("task_succeeded", {}, "t"))
     outbox.hurry()
     send()
-    *_, last, end = told
+    *_, last, end = notes
     assert (b'"progress":1.0' in last, b"task_succeeded" in end) == (True, True)
 
 
 def test_while_relay_is_down_nothing_blocks_and_the_next_start_delivers(stand_in: StandIn) -> None:
     stand_in.always = busy(str(HOUR))
-    producer = client(stand_in, told := list[str]())
+    producer = client(stand_in, notes := list[str]())
     for number in range(2_000):
         producer.log(f"first {number}", "t-1")
     stand_in.was_asked()
     outcome = producer.close(timeout=0.5)
     assert len(stand_in.came) == 1  # nothing of this waited until Relay may be asked again
     assert (outcome.delivered, outcome.lost, outcome.kept > 0) == (False, 0, True)
-    assert "saved for the next run" in told[-1]
+    assert "saved for the next run" in notes[-1]
     (left,) = spools()
     assert left.stat().st_mode & 0o777 == 0o600
 
     stand_in.always = None
     with client(stand_in) as later:
         later.log("second")
-    assert stand_in.said() == [*(f"first {number}" for number in range(2_000)), "second"]
+    assert stand_in.log_lines() == [*(f"first {number}" for number in range(2_000)), "second"]
     assert spools() == []
 
 
@@ -173,16 +173,16 @@ def test_spooled_events_go_to_their_own_user_alone(stand_in: StandIn, away: str)
         producer.close(timeout=0.2)
     with Client(stand_in.url, "another-token", tell=list[str]().append) as other:
         other.log("mine")
-    assert (stand_in.said(), len(spools())) == (["mine"], 1)
+    assert (stand_in.log_lines(), len(spools())) == (["mine"], 1)
 
 
 def test_a_relay_that_never_answers_blocks_no_producer(stand_in: StandIn) -> None:
     stand_in.open.clear()
-    producer = client(stand_in, told := list[str]())
+    producer = client(stand_in, notes := list[str]())
     for number in range(20_000):
         producer.log(f"line {number}")
     assert not producer.close(timeout=0.3).delivered
-    assert "saved for the next run" in told[-1]
+    assert "saved for the next run" in notes[-1]
     assert not stand_in.open.is_set()  # and there is no answer yet
 
 
@@ -203,12 +203,12 @@ def test_memory_and_disk_are_bounded_and_the_end_of_a_task_is_kept(
 
 def test_without_a_writable_disk_memory_is_the_bound(home: Path, away: str) -> None:
     (home / "state").write_text("not a folder")
-    with client(away, told := list[str]()) as producer:
+    with client(away, notes := list[str]()) as producer:
         for _ in range(200):
             producer.log(os.urandom(25_000).hex())
         outcome = producer.close(timeout=0.2)
     assert (outcome.kept, outcome.lost > 50) == (0, True)
-    assert "lost" in told[-1]
+    assert "lost" in notes[-1]
 
 
 def test_strict_raises_at_the_start_and_at_the_end(away: str) -> None:
@@ -221,12 +221,12 @@ def test_strict_raises_at_the_start_and_at_the_end(away: str) -> None:
 
 
 def test_without_a_relay_the_work_goes_on_with_one_warning() -> None:
-    told: list[str] = []
-    with Client(tell=told.append) as producer:
+    notes: list[str] = []
+    with Client(tell=notes.append) as producer:
         for _ in range(10):
             producer.log("into the void")
         assert producer.flush()
-    (line,) = told
+    (line,) = notes
     assert "RELAY_URL" in line
 
 
@@ -243,7 +243,7 @@ def test_two_threads_share_a_client(stand_in: StandIn) -> None:
         for thread in threads:
             thread.join()
     for name in "ab":
-        mine = [line for line in stand_in.said() if line.startswith(name)]
+        mine = [line for line in stand_in.log_lines() if line.startswith(name)]
         assert mine == [f"{name} {number}" for number in range(500)]
 
 
@@ -264,8 +264,8 @@ def test_what_a_killed_process_left_is_delivered_by_the_next(stand_in: StandIn) 
     assert run(KILLED, stand_in).returncode == -9
     stand_in.always = None
     with client(stand_in):
-        stand_in.was_told("line 99")  # the next has nothing of its own to say
-    assert stand_in.said() == [f"line {number}" for number in range(100)]
+        stand_in.has_stored("line 99")  # the next has nothing of its own to say
+    assert stand_in.log_lines() == [f"line {number}" for number in range(100)]
     assert spools() == []
 
 
@@ -281,7 +281,7 @@ for number in range(1_000):
 def test_a_client_never_closed_loses_nothing(stand_in: StandIn) -> None:
     done = run(UNCLOSED, stand_in)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert stand_in.said() == [f"line {number}" for number in range(1_000)]
+    assert stand_in.log_lines() == [f"line {number}" for number in range(1_000)]
 
 
 INTERRUPTED = f"""{PATIENTLY}
@@ -317,8 +317,8 @@ def test_an_interrupted_wait_leaves_the_rest_on_disk(stand_in: StandIn) -> None:
         # it that it ended so
         stand_in.was_asked()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=PATIENCE)
-    assert process.returncode == -signal.SIGINT, said
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGINT, errors
     assert not stand_in.open.is_set()  # it did not wait for an answer
     (left,) = spools()
     assert b"kept" in left.read_bytes()
@@ -341,6 +341,6 @@ with relay.task("parent", url=sys.argv[1], token="stand-in-token") as task:
 
 def test_a_forked_child_leaves_its_parents_events_alone(stand_in: StandIn) -> None:
     done = run(FORKED, stand_in)
-    assert (done.returncode, stand_in.said()) == (0, ["before", "after"])
+    assert (done.returncode, stand_in.log_lines()) == (0, ["before", "after"])
     kinds = [event["event_type"] for event in stand_in.events]
     assert kinds.count("task_succeeded") == 1

@@ -107,7 +107,7 @@ def test_a_proxys_size_limit_is_met_with_smaller_requests(stand_in: StandIn) -> 
         producer.publish("task_started", {"title": "build"}, "t")
         producer.log("\n".join(lines), "t")
         producer.publish("task_succeeded", {}, "t")
-    assert stand_in.said() == lines
+    assert stand_in.log_lines() == lines
     assert [event["event_type"] for event in stand_in.events if event["event_type"] != "log"] == [
         "task_started",
         "task_succeeded",
@@ -123,7 +123,7 @@ def test_an_event_that_a_proxy_never_lets_through_is_kept_and_holds_back_no_othe
     producer = Client(stand_in.url, TOKEN, tell=reported.append)
     producer.publish("log", {"data": "x" * 5_000})
     producer.publish("log", {"data": "small"})
-    stand_in.was_told("small")
+    stand_in.has_stored("small")
     outcome = producer.close()
     assert (outcome.kept, outcome.lost, outcome.refused) == (1, 0, 0)
     assert "raise its limit" in str(outcome)

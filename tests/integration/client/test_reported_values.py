@@ -175,7 +175,7 @@ def test_records_of_any_kind_leave_logging_alone(
         logger.error(DEEP)
         logger.error("fine")
     logger.removeHandler(handler)
-    assert stand_in.said() == ["fine"]
+    assert stand_in.log_lines() == ["fine"]
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 

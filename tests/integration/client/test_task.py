@@ -19,7 +19,7 @@ from tests.support.relay_server import Relay, User
 from tests.support.stand_in import TOKEN, StandIn
 
 
-async def told(user: User) -> list[tuple[str, dict[str, Any]]]:
+async def published(user: User) -> list[tuple[str, dict[str, Any]]]:
     """The stream so far, the task_id beside what it says taken for granted."""
     page = (await user.call("GET", "/api/events")).json()
     assert len({event["task_id"] for event in page["events"]}) == 1
@@ -43,10 +43,10 @@ async def test_a_task_that_succeeds_is_reported(relay: Relay) -> None:
     await trio.to_thread.run_sync(work)
     assert task.outcome is not None
     assert (task.task_id[:6], task.outcome.delivered) == ("train-", True)
-    events = await told(user)
+    events = await published(user)
     assert events[0] == ("task_started", {"title": "train the model"})
-    said = [payload["message"] for kind, payload in events if kind == "log"]
-    assert "\n".join(said) == "letter a\nletter b"
+    messages = [payload["message"] for kind, payload in events if kind == "log"]
+    assert "\n".join(messages) == "letter a\nletter b"
     last = [payload for kind, payload in events if kind == "task_progress"][-1]
     assert last == {"progress": 1.0, "message": "letters 2/2"}
     kind, payload = events[-1]
@@ -64,7 +64,7 @@ async def test_a_failed_task_is_reported_and_its_exception_propagates(relay: Rel
 
     with pytest.raises(ValueError, match="loss is NaN"):
         await trio.to_thread.run_sync(work)
-    kind, payload = (await told(user))[-1]
+    kind, payload = (await published(user))[-1]
     assert (kind, payload["message"]) == ("task_failed", "ValueError: loss is NaN")
     assert task.task_id == "my-own-id"
 
@@ -77,7 +77,7 @@ async def test_on_trio_a_cancelled_task_is_reported(relay: Relay) -> None:
             scope.cancel()
             await trio.sleep_forever()
     assert scope.cancelled_caught
-    kind, payload = (await told(user))[-1]
+    kind, payload = (await published(user))[-1]
     assert (kind, payload["message"].partition(":")[0]) == ("task_failed", "Cancelled")
 
 
@@ -87,7 +87,7 @@ def test_on_asyncio_a_cancelled_task_is_reported(stand_in: StandIn) -> None:
             task.log("from asyncio")
 
     asyncio.run(work())
-    assert stand_in.said() == ["from asyncio"]
+    assert stand_in.log_lines() == ["from asyncio"]
 
 
 def test_several_tasks_share_a_client(stand_in: StandIn) -> None:
@@ -95,8 +95,8 @@ def test_several_tasks_share_a_client(stand_in: StandIn) -> None:
         for name in ("one", "two"):
             with package.task(name, client=producer, task_id=name):
                 pass
-    told = [(event["task_id"], event["event_type"]) for event in stand_in.events]
-    assert told == [
+    published = [(event["task_id"], event["event_type"]) for event in stand_in.events]
+    assert published == [
         (name, kind) for name in ("one", "two") for kind in ("task_started", "task_succeeded")
     ]
 
@@ -117,12 +117,12 @@ def test_logging_goes_to_the_task_with_its_level_and_never_recurses(stand_in: St
         finally:
             root.removeHandler(handler)
             root.setLevel(before)
-    told = [
+    published = [
         (event["payload"]["level"], event["payload"]["message"])
         for event in stand_in.events
         if event["event_type"] == "log"
     ]
-    assert told == [("warning", "look out"), ("info", "on")]
+    assert published == [("warning", "look out"), ("info", "on")]
 
 
 def test_tqdm_progress_goes_to_the_task(stand_in: StandIn) -> None:
@@ -130,8 +130,8 @@ def test_tqdm_progress_goes_to_the_task(stand_in: StandIn) -> None:
     with package.task("bar", url=stand_in.url, token=TOKEN) as task:
         for _ in tqdm(range(3), task=task, file=shown, desc="letters", mininterval=0):
             pass
-    told = [e["payload"] for e in stand_in.events if e["event_type"] == "task_progress"]
-    assert told[-1] == {"progress": 1.0, "message": "letters: 3/3"}
+    published = [e["payload"] for e in stand_in.events if e["event_type"] == "task_progress"]
+    assert published[-1] == {"progress": 1.0, "message": "letters: 3/3"}
     assert "letters: 100%" in shown.getvalue()
     assert list(tqdm("ab", file=shown)) == ["a", "b"]
 

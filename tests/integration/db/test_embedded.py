@@ -1,6 +1,6 @@
 """The embedded Postgres: every test has a real cluster of its own, most a copy of one made once."""
 
-# ruff: noqa: ASYNC240 - a look at a small file keeps nobody waiting here
+# ruff: noqa: ASYNC240 - a look at a small file delays nothing here
 
 import asyncio
 import os
@@ -206,8 +206,8 @@ async def test_durable_settings_and_no_listener_but_the_socket(folder: Path) -> 
         "unix_socket_permissions": "0700",
     }
     async with running_postgres(folder) as postgres:
-        said = await sql(postgres.dsn, "select name || '=' || setting from pg_settings")
-    settings = dict(line.partition("=")[::2] for line in said.splitlines())
+        shown = await sql(postgres.dsn, "select name || '=' || setting from pg_settings")
+    settings = dict(line.partition("=")[::2] for line in shown.splitlines())
     assert expected.items() <= settings.items()
 
 
@@ -564,7 +564,7 @@ async def test_a_start_that_takes_too_long_is_given_up(
     assert nothing_left(new_folder)
 
 
-# -- who it runs as ---------------------------------------------------------------------------
+# -- the user it runs as ----------------------------------------------------------------------
 
 
 @as_root
@@ -595,12 +595,12 @@ def open_programs() -> None:
 @as_root
 @pytest.mark.usefixtures("open_programs")
 async def test_as_root_without_namespaces_it_runs_as_a_system_account(open_folder: Path) -> None:
-    nobody = Account.system_account("nobody")
+    unprivileged = Account.system_account("nobody")
     no_namespaces = Account("a user namespace", "map:-1:-1", 0, 0)  # the kernel refuses it
-    async with running_postgres(open_folder, accounts=[no_namespaces, nobody]) as postgres:
+    async with running_postgres(open_folder, accounts=[no_namespaces, unprivileged]) as postgres:
         await sql(postgres.dsn, "create table kept as select 'still here' as text")
-        assert os.stat(f"/proc/{postgres.pid}").st_uid == nobody.uid
-        assert (open_folder / "postgres").stat().st_uid == nobody.uid
+        assert os.stat(f"/proc/{postgres.pid}").st_uid == unprivileged.uid
+        assert (open_folder / "postgres").stat().st_uid == unprivileged.uid
         assert (open_folder / "postgres.password").stat().st_uid == 0
         assert open_folder.stat().st_mode & 0o777 == 0o710
     assert nothing_left(open_folder)

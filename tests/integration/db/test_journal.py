@@ -132,7 +132,7 @@ async def test_a_failed_statement_is_a_500_and_the_journal_goes_on(
 
 @asynccontextmanager
 async def locked(here: Desk, url: str, *users: UUID) -> AsyncIterator[None]:
-    """Somebody else holds these users' rows for the length of the block."""
+    """Another connection holds these users' rows for the length of the block."""
     async with here.database.connection(url, "test", timeout=PATIENCE) as connection:
         await connection.execute("BEGIN")
         await connection.execute(

@@ -106,7 +106,7 @@ async def test_a_file_that_fails_changes_nothing_and_is_named(
         await apply(empty_database_url, folder)
     assert await recorded(empty_database_url) == ["table", "row"]
     assert await rows(empty_database_url) == [1]
-    # nobody waits for the one that failed: its lock went with it
+    # nothing waits for the one that failed: its lock went with it
     (folder / "0003_broken.sql").write_text("INSERT INTO one VALUES (8);")
     with trio.fail_after(PATIENCE):
         assert await apply(empty_database_url, folder) == ["0003_broken.sql"]

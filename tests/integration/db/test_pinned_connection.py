@@ -16,7 +16,7 @@ HELD_UP = "SELECT pg_backend_pid() FROM pg_advisory_lock_shared(1)"
 
 @asynccontextmanager
 async def holding_up(database_url: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """Nobody's HELD_UP is answered within the block; what it yields waits until so many wait."""
+    """No HELD_UP is answered within the block; what it yields waits until so many wait."""
     async with connect(database_url, timeout=PATIENCE) as other:
         await other.execute("SELECT pg_advisory_lock(1)")
 

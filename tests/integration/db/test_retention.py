@@ -1,4 +1,4 @@
-"""What is kept, for how long, and which gap readers are told of."""
+"""What is kept, for how long, and which gap is sent to readers."""
 
 import json
 from uuid import UUID

@@ -53,21 +53,21 @@ async def test_requests_of_one_connection_share_its_id_and_nothing_else(
     assert {"timestamp", "level", "logger", "pid"} <= mine.keys()
 
 
-@pytest.mark.parametrize("door", ["websocket", "sse"])
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
 async def test_a_stream_ends_with_one_line_with_its_reason(
-    relay: Relay, log_file: LogFile, door: str
+    relay: Relay, log_file: LogFile, transport: str
 ) -> None:
     user = await relay.user()
     log_file.at("info")
-    async with getattr(user, door)() as stream:
+    async with getattr(user, transport)() as stream:
         await stream.hello()
         await user.call("DELETE", "/api/session")
         assert (await stream.control("close"))["code"] == 4401
     line = await log_file.line("stream_ended")
-    assert (line["code"], line["reason"], line["transport"]) == (4401, "revoked", door)
+    assert (line["code"], line["reason"], line["transport"]) == (4401, "revoked", transport)
     assert line["user_id"] == user.user_id
     assert {"request_id", "connection_id", "token_id", "duration_s"} <= line.keys()
-    assert line["route"] == {"websocket": "/api/rt", "sse": "/api/sse"}[door]
+    assert line["route"] == {"websocket": "/api/rt", "sse": "/api/sse"}[transport]
     assert len(log_file.lines("stream_ended")) == 1
     assert log_file.lines("request_ended") == []
 

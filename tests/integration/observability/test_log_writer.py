@@ -36,7 +36,7 @@ def test_an_unread_pipe_drops_lines_and_blocks_no_caller(pipe: tuple[int, int]) 
     reading, writing = pipe
     lost: list[None] = []
     writer = LineWriter(writing, on_lost=lambda: lost.append(None))
-    for _ in range(3 * MAX_WAITING_LINES):  # who waited for the pipe would wait for ever
+    for _ in range(3 * MAX_WAITING_LINES):  # a wait for the pipe would never end
         writer.emit(record("x" * 99))
     assert (
         len(lost) > MAX_WAITING_LINES / 2
@@ -74,11 +74,11 @@ async def test_a_server_with_an_unread_log_pipe_goes_on(tmp_path: Path, database
     )
     assert process.stdout is not None
     try:
-        said = b""
+        output = b""
         with trio.fail_after(PATIENCE):
-            while b"listens on" not in said:
-                said += await process.stdout.receive_some()
-        url = said.decode().partition("listens on ")[2].partition(",")[0]
+            while b"listens on" not in output:
+                output += await process.stdout.receive_some()
+        url = output.decode().partition("listens on ")[2].partition(",")[0]
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
             for _ in range(600):  # more than a pipe holds
                 await http.get("/api/me", headers=bearer("bad"))
@@ -107,7 +107,7 @@ def test_every_event_has_its_own_budget() -> None:
     budget = LineRateLimit(lambda: skipped.append(None), clock)
     logger = logging.getLogger("relay.test")
 
-    def says(**fields: object) -> dict[str, object] | None:
+    def log_line(**fields: object) -> dict[str, object] | None:
         try:
             written: dict[str, object] = budget(
                 logger, "info", {"event": "request_ended", **fields}
@@ -116,13 +116,13 @@ def test_every_event_has_its_own_budget() -> None:
         except structlog.DropEvent:
             return None
 
-    written = [says(status=401) for _ in range(MAX_LINES_PER_SECOND + 5)]
+    written = [log_line(status=401) for _ in range(MAX_LINES_PER_SECOND + 5)]
     assert sum(line is not None for line in written) == MAX_LINES_PER_SECOND
     assert len(skipped) == 5
-    assert says(status=500) is not None
+    assert log_line(status=500) is not None
     clock.now = 1.0
-    assert says(status=401) == {"event": "request_ended", "status": 401, "skipped": 5}
-    assert says(status=401) == {"event": "request_ended", "status": 401}
+    assert log_line(status=401) == {"event": "request_ended", "status": 401, "skipped": 5}
+    assert log_line(status=401) == {"event": "request_ended", "status": 401}
 
 
 def test_messages_of_libraries_share_a_budget() -> None:

@@ -124,8 +124,8 @@ async def test_a_dsn_without_the_library_stops_the_start(tmp_path: Path) -> None
         [sys.executable, "-c", script], tmp_path, environment(RELAY_SENTRY_DSN=dsn)
     )
     assert done.returncode == 1
-    said = done.stderr.decode()
-    assert said == "Error: RELAY_SENTRY_DSN needs the package sentry-sdk: install relay[sentry]\n"
+    output = done.stderr.decode()
+    assert output == "Error: RELAY_SENTRY_DSN needs the package sentry-sdk: install relay[sentry]\n"
 
 
 def test_a_dsn_is_never_shown() -> None:

@@ -38,27 +38,27 @@ Join = Callable[[], AbstractAsyncContextManager[Member]]
 
 @pytest.fixture(autouse=True)
 def _counts_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers of streams are told and looked at without a second's pause."""
+    """Numbers of streams are sent and looked at without a second's pause."""
     monkeypatch.setattr(presence, "WRITE_INTERVAL", 0.02)
     monkeypatch.setattr(presence, "READ_INTERVAL", 0.02)
     monkeypatch.setattr(presence, "LEAVE_TIMEOUT_SECONDS", PATIENCE)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Notification]:
+def notifications(monkeypatch: pytest.MonkeyPatch) -> list[Notification]:
     """What is notified, from the moment that it is sent. In one memory nothing is."""
-    told: list[Notification] = []
+    notifications: list[Notification] = []
     execute = Database.execute
 
     async def recorded(database: Database, sql: str, *args: object) -> str:
         if "pg_notify" in sql:
             notification = Notification.decode(str(args[1]))
             assert notification is not None
-            told.append(notification)
+            notifications.append(notification)
         return await execute(database, sql, *args)
 
     monkeypatch.setattr(Database, "execute", recorded)
-    return told
+    return notifications
 
 
 @pytest.fixture(params=["local", "postgres"])
@@ -125,7 +125,7 @@ async def test_a_notification_reaches_every_other_process_and_not_its_sender(joi
         one.backplane.announce_revoked(credential_id)
         await all_find(others, lambda member: member.heads.get(user_id) == 7)
         await all_find(others, lambda member: credential_id in member.revoked)
-        await met(others[0], one)  # what one told would have come before this
+        await met(others[0], one)  # what the first one sent would have come before this
         assert user_id not in one.heads
         assert credential_id not in one.revoked
 
@@ -146,10 +146,10 @@ async def test_every_process_sends_and_receives(join: Join) -> None:
 
 
 async def test_a_flood_arrives_by_user_or_as_everything(
-    join: Join, told: list[Notification]
+    join: Join, notifications: list[Notification]
 ) -> None:
     async with three(join) as (one, *others):
-        told.clear()
+        notifications.clear()
         for member in others:
             member.everything = False  # that was for all they missed before they listened
         flood = {uuid4() for _ in range(5_000)}
@@ -160,7 +160,7 @@ async def test_a_flood_arrives_by_user_or_as_everything(
             len(
                 [
                     notification
-                    for notification in told
+                    for notification in notifications
                     if notification.everything or notification.heads.keys() & flood
                 ]
             )
@@ -201,17 +201,19 @@ async def test_a_new_subscriber_is_notified_and_a_closed_one_is_not(join: Join) 
         assert user_id not in newcomer.heads
 
 
-async def test_a_single_process_sends_no_notification(join: Join, told: list[Notification]) -> None:
+async def test_a_single_process_sends_no_notification(
+    join: Join, notifications: list[Notification]
+) -> None:
     async with join() as one:
         for _ in range(1_000):
             one.backplane.announce_head(uuid4(), 1)
             one.backplane.announce_revoked(uuid4())
         async with join() as other:
-            await met(one, other)  # what one told would have come before this
+            await met(one, other)  # what the first one sent would have come before this
             assert len(other.heads) == 1
             assert other.revoked == set()
         assert (one.heads, one.revoked) == ({}, set())
     assert not any(
         notification.everything or notification.revoked or len(notification.heads) > 1
-        for notification in told
+        for notification in notifications
     )

@@ -25,7 +25,7 @@ ME, YOU = uuid4(), uuid4()
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pause between two looks, and whoever was seen counts for the length of the test."""
+    """No pause between two looks, and a process once seen counts for the whole test."""
     monkeypatch.setattr(running_presence, "WRITE_INTERVAL", 0.02)
     monkeypatch.setattr(running_presence, "READ_INTERVAL", 0.02)
     monkeypatch.setattr(running_presence, "LEAVE_TIMEOUT_SECONDS", PATIENCE)
@@ -101,7 +101,7 @@ async def test_counts_return_after_a_crash_emptied_the_tables(
             await eventually(lambda: presence.streams_elsewhere(YOU) == 1)
             await database.execute("TRUNCATE processes, watching")  # as a crash does
             with trio.fail_after(PATIENCE):
-                while await rows(database) != (2, 2):  # noqa: ASYNC110 - the database tells nobody
+                while await rows(database) != (2, 2):  # noqa: ASYNC110 - nothing is sent
                     await trio.sleep(0.05)
             await eventually(lambda: presence.streams_elsewhere(YOU) == 1)
     assert await rows(database) == (0, 0)  # they have left

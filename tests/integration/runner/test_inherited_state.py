@@ -214,5 +214,5 @@ async def test_a_closed_stream_does_not_stop_it(stand_in: StandIn, closed: tuple
     )
     shown = (b"" if 1 in closed else b"out\n", b"" if 2 in closed else b"err\n")
     assert (done.returncode, done.stdout, done.stderr) == (3, *shown)
-    assert sorted(stand_in.said()) == ["err", "out"]
+    assert sorted(stand_in.log_lines()) == ["err", "out"]
     assert stand_in.events[-1]["event_type"] == "task_failed"

@@ -328,9 +328,9 @@ async def test_a_command_continued_from_outside_continues_the_runner(
     assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
 
 
-@pytest.mark.parametrize("whom", ["job", "command"])
+@pytest.mark.parametrize("continued", ["job", "command"])
 async def test_with_ctrl_z_ignored_sigcont_reaches_the_command_once(
-    stand_in: StandIn, env: dict[str, str], whom: str
+    stand_in: StandIn, env: dict[str, str], continued: str
 ) -> None:
     ignoring = ["sh", "-c", "trap '' TSTP; exec \"$@\"", "-"]
     async with terminal([*ignoring, *RUN.split(), *HEARS], env) as person:
@@ -339,7 +339,7 @@ async def test_with_ctrl_z_ignored_sigcont_reaches_the_command_once(
         (command,) = [each for each in ours.children(recursive=True) if each.cmdline() == HEARS]
         command.send_signal(signal.SIGSTOP)
         await eventually(lambda: command.status() == psutil.STATUS_STOPPED)
-        (ours if whom == "job" else command).send_signal(signal.SIGCONT)
+        (ours if continued == "job" else command).send_signal(signal.SIGCONT)
         await person.sees(b"heard SIGCONT")
         person.process.send_signal(signal.SIGUSR1)
         assert await person.ended() == 5
@@ -347,7 +347,7 @@ async def test_with_ctrl_z_ignored_sigcont_reaches_the_command_once(
 
 
 async def gone(processes: list[psutil.Process]) -> None:
-    """Wait until none of them runs; one that nobody has reaped yet does not."""
+    """Wait until none of them runs; one that has not been reaped yet does not."""
     await eventually(lambda: not any(lives(process) for process in processes))
 
 
@@ -395,18 +395,18 @@ async def test_a_signal_to_the_group_arrives_once_without_a_terminal(
     )
     assert process.stderr is not None
     async with process.stderr:
-        said = b""
+        output = b""
         with trio.fail_after(PATIENCE):
-            while b"ready\n" not in said:
-                said += await process.stderr.receive_some()
+            while b"ready\n" not in output:
+                output += await process.stderr.receive_some()
             os.killpg(process.pid, number)
-            while number.name.encode() not in said:
-                said += await process.stderr.receive_some()
+            while number.name.encode() not in output:
+                output += await process.stderr.receive_some()
             process.send_signal(signal.SIGUSR1)  # what is passed on comes in order
             while more := await process.stderr.receive_some():
-                said += more
+                output += more
             assert await process.wait() == 5
-    assert heard(said) == [number.name, "SIGUSR1"]
+    assert heard(output) == [number.name, "SIGUSR1"]
 
 
 async def test_a_background_process_outlives_it_in_a_terminal(
@@ -454,4 +454,4 @@ async def test_a_closed_stream_is_reused_for_no_other_file(
     script = "echo out; echo err >&2; cat; exit 6"
     done = await piped(["bash", "-c", f"{RUN} sh -c '{script}' {closed}"], env)
     assert (done.returncode, done.stdout, done.stderr) == (6, stdout, stderr)
-    assert sorted(stand_in.said()) == ["err", "out"]
+    assert sorted(stand_in.log_lines()) == ["err", "out"]

@@ -299,7 +299,7 @@ async def test_a_stopped_task_goes_on_when_it_continues(stand_in: StandIn) -> No
         await starts(person, "fg", b"tee /dev/null\r\n")
         await person.types(b"after\r\x04")
         await person.sees(PROMPT)
-    assert stand_in.said() == ["before", "after"]
+    assert stand_in.log_lines() == ["before", "after"]
     assert stand_in.events[-1]["event_type"] == "task_succeeded"
 
 

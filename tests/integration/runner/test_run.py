@@ -1,4 +1,4 @@
-"""`relay run`: the command behaves as without it, and Relay is told of it."""
+"""`relay run`: the command behaves as without it, and Relay gets its events."""
 
 import os
 import re
@@ -38,7 +38,7 @@ async def env_of(user: User) -> dict[str, str]:
     return environment(RELAY_URL=user.relay.url, RELAY_TOKEN=await user.hook())
 
 
-async def told(user: User) -> list[Event]:
+async def published(user: User) -> list[Event]:
     events: list[Event] = (await user.call("GET", "/api/events")).json()["events"]
     return events
 
@@ -72,7 +72,7 @@ async def test_in_a_terminal_output_and_exit_code_are_unchanged(relay: Relay) ->
             shown.append(person.seen)
     assert shown[0].startswith(b"terminal\r\n")
     assert shown[1] == shown[0]
-    events = await told(user)
+    events = await published(user)
     assert lines(events)[-5_000:] == [str(number) for number in range(1, 5_001)]
     kind, payload = events[-1]["event_type"], events[-1]["payload"]
     assert (kind, payload["exit_code"], payload["duration_s"] > 0) == ("task_failed", 3, True)
@@ -88,7 +88,7 @@ async def test_in_pipes_every_byte_passes_and_the_streams_stay_apart(
     script = f"cat {tmp_path}/data; cat >&2; exit 0"
     done = await piped(run("sh", "-c", script), await env_of(user), stdin=b"from stdin\n")
     assert (done.returncode, done.stdout == data, done.stderr) == (0, True, b"from stdin\n")
-    assert lines(await told(user), "stderr") == ["from stdin"]
+    assert lines(await published(user), "stderr") == ["from stdin"]
 
 
 async def test_one_file_for_both_streams_keeps_them_in_order(relay: Relay) -> None:
@@ -98,7 +98,7 @@ async def test_one_file_for_both_streams_keeps_them_in_order(relay: Relay) -> No
     done = await piped(run("sh", "-c", script), await env_of(user), **given)
     expected = [f"{name} {number}" for number in range(1, 501) for name in ("out", "err")]
     assert done.stdout.decode().split("\n")[:-1] == expected
-    assert lines(await told(user)) == expected
+    assert lines(await published(user)) == expected
 
 
 async def test_the_command_inherits_further_file_descriptors(
@@ -116,7 +116,7 @@ async def test_the_command_inherits_further_file_descriptors(
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "said"),
+    ("command", "code", "message"),
     [
         (["true"], 0, None),
         (["sh", "-c", "exit 7"], 7, None),
@@ -127,18 +127,18 @@ async def test_the_command_inherits_further_file_descriptors(
     ],
 )
 def test_its_exit_code_is_what_a_shell_would_give(
-    stand_in: StandIn, command: list[str], code: int, said: str | None
+    stand_in: StandIn, command: list[str], code: int, message: str | None
 ) -> None:
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
     done = subprocess.run(run(*command), env=env, check=False, capture_output=True)
     assert done.returncode == code
-    assert done.stderr.decode() == (f"relay: {said}\n" if code in (126, 127) else "")
+    assert done.stderr.decode() == (f"relay: {message}\n" if code in (126, 127) else "")
     started, *_, ended = stand_in.events
     assert started["payload"] == {
         "title": command[0] if len(command) == 1 else "sh -c " + ("'" + command[2] + "'")
     }
     assert ended["event_type"] == ("task_failed" if code else "task_succeeded")
-    assert (ended["payload"]["exit_code"], ended["payload"].get("message")) == (code, said)
+    assert (ended["payload"]["exit_code"], ended["payload"].get("message")) == (code, message)
 
 
 async def test_a_closed_output_pipe_ends_the_command(stand_in: StandIn) -> None:
@@ -266,7 +266,7 @@ async def test_typed_keys_are_not_logged_as_output(stand_in: StandIn, tmp_path: 
             await person.sees(b"hello\r\n")  # the echo
             assert await person.ended() == 0
     assert (tmp_path / "log").read_bytes() == b"hello\n"
-    assert stand_in.said() == ["hello"]
+    assert stand_in.log_lines() == ["hello"]
 
 
 async def test_a_hidden_password_is_not_sent(stand_in: StandIn) -> None:
@@ -277,11 +277,11 @@ async def test_a_hidden_password_is_not_sent(stand_in: StandIn) -> None:
         await person.types(b"correct horse\r")
         assert await person.ended() == 0
         assert b"horse" not in person.seen
-    assert stand_in.said()[-1] == "done"
+    assert stand_in.log_lines()[-1] == "done"
     assert "horse" not in str(stand_in.events)
 
 
-# -- what Relay is told
+# -- what Relay gets
 
 
 async def test_a_line_is_sent_while_the_command_still_runs(relay: Relay) -> None:
@@ -323,7 +323,7 @@ async def test_progress_is_read_from_bars_and_lines(relay: Relay, tmp_path: Path
             assert event["payload"]["progress"] == pytest.approx(number / 3, abs=0.01)
             (tmp_path / str(number)).touch()
         assert await person.ended() == 0
-    events = await told(user)
+    events = await published(user)
     (*_, last) = (e["payload"] for e in events if e["event_type"] == "task_progress")
     assert last["progress"] == 0.3
     # of a bar its last writing stays
@@ -351,7 +351,7 @@ async def test_secrets_are_masked_in_events_only(relay: Relay) -> None:
                 assert await process.wait() == 0
     assert (started["event_type"], begun["payload"]["message"]) == ("task_started", "so: ")
     assert shown.decode() == f"so: hunter22!\n{env['RELAY_TOKEN']} german\nhunter22!\n"
-    events = await told(user)
+    events = await published(user)
     assert lines(events) == ["so: ", "***", "*** german", "***"]
     assert not re.search(r"hunter22!|eyJ", str(events))
 
@@ -377,7 +377,7 @@ async def test_without_a_relay_the_command_runs_with_one_warning() -> None:
 
 
 async def given_up(process: trio.Process) -> None:
-    """Once the command has ended, have nobody wait any longer for Relay."""
+    """Once the command has ended, end every wait for Relay."""
     await eventually(lambda: not psutil.Process(process.pid).children())
     process.send_signal(signal.SIGINT)
 
@@ -411,7 +411,7 @@ async def test_an_unreachable_relay_does_not_affect_the_command(
         assert process.stderr is not None
         async with process.stdout, process.stderr:
             shown = b""
-            # all of it is there while nothing is told, and would not be for an hour
+            # all of it is there while nothing is reported, and would not be for an hour
             while shown.count(b"\n") < SEQUENCE:
                 shown += await process.stdout.receive_some()
             if how in ("stalled", "busy"):
@@ -431,15 +431,15 @@ async def test_an_unreachable_relay_does_not_affect_the_command(
         )
         assert stand_in.requests == 1
 
-    # and whoever comes next brings it there, in order, before its own
+    # and the next run delivers it, in order, before its own
     stand_in.open.set()
     stand_in.always = None
     if how != "nobody":
         env["RELAY_URL"] = stand_in.url
         await piped(run("echo", "next"), env)
         kinds = [event["event_type"] for event in stand_in.events]
-        said = lines(stand_in.events, "stdout")
-        assert said == [*map(str, range(1, SEQUENCE + 1)), "next"]
+        printed = lines(stand_in.events, "stdout")
+        assert printed == [*map(str, range(1, SEQUENCE + 1)), "next"]
         assert (kinds[-1], kinds.count("task_succeeded")) == ("task_succeeded", 2)
 
 
@@ -479,7 +479,7 @@ async def test_the_final_wait_is_bounded_by_its_option(stand_in: StandIn) -> Non
     stand_in.open.clear()
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
     done = await piped(run("echo", "done", options=("--wait", "0.1")), env)
-    assert not stand_in.open.is_set()  # nobody was answered
+    assert not stand_in.open.is_set()  # no request was answered
     assert (done.returncode, done.stdout) == (0, b"done\n")
     assert b"saved for the next run" in done.stderr
 
@@ -504,6 +504,6 @@ async def test_a_chatty_command_gets_through_a_tight_limit_whole_and_in_order(
         script = "for i in $(seq 60); do echo line $i; sleep 0.03; done"
         done = await piped(run("sh", "-c", script), await env_of(user))
         assert (done.returncode, done.stderr) == (0, b"")
-        events = await told(user)
+        events = await published(user)
     assert lines(events) == [f"line {number}" for number in range(1, 61)]
     assert events[-1]["event_type"] == "task_succeeded"

@@ -84,7 +84,7 @@ def _scope(scope: dict[str, Any]) -> dict[str, Any]:
 
 
 def _events(heard: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Bodies as one event: how a body is cut is nobody's promise."""
+    """Bodies as one event: how a body is cut is not promised."""
     bodies = [event for event in heard if event["type"] == "http.request"]
     rest = [event for event in heard if event["type"] != "http.request"]
     if not bodies:
@@ -156,8 +156,8 @@ async def test_a_websocket_has_the_scope_and_messages_of_hypercorn(name: str) ->
                 answer = b""
                 while not answer.endswith(b"\r\n\r\n"):
                     answer += await client.stream.receive_some()
-                for count, said in enumerate(SOCKETS[name], 2):  # after "connect", one event each
-                    await client.send(said)
+                for count, frame in enumerate(SOCKETS[name], 2):  # after "connect", one event each
+                    await client.send(frame)
                     await _heard(echo, count)
                 if name != "a close with a code":
                     await client.send(masked(0x88, b"\x03\xe8"))

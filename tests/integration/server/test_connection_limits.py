@@ -49,7 +49,7 @@ async def test_at_the_cap_the_longest_idle_connection_is_closed(stage: Stage) ->
         third = await stage.visit()
         assert third.scope["path"] == "/third"
         assert await silent.rest() == b""
-        assert (await server.ask(get("/fourth"))).startswith(b"HTTP/1.1 503 ")  # nobody waits now
+        assert (await server.ask(get("/fourth"))).startswith(b"HTTP/1.1 503 ")  # nothing waits now
         assert (server.observer.displaced, server.observer.refused) == (1, 1)
         for waiting, asked in ((busy, visit), (newcomer, third)):
             await asked.respond()

@@ -55,13 +55,13 @@ async def test_an_idle_connection_ends_on_time_under_quart_trio(
         await server.observer.until(lambda: server.observer.live == 0)
 
 
-@pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 async def test_silence_and_slow_headers_end_on_time(
-    stage: Stage, said: bytes, mock_clock: trio.testing.MockClock
+    stage: Stage, sent: bytes, mock_clock: trio.testing.MockClock
 ) -> None:
     async with serving(stage, keep_alive_timeout=15) as server:
         client = await server.connect()
-        await client.send(said)
+        await client.send(sent)
         await server.observer.until(lambda: server.observer.live == 1)
         await pass_by(mock_clock, 14)
         assert server.observer.live == 1
@@ -186,7 +186,7 @@ async def test_h2c_is_never_switched_to(server: Server, stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("sent", "status"),
     [
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         (get(version="2.0"), 505),
@@ -206,9 +206,9 @@ async def test_h2c_is_never_switched_to(server: Server, stage: Stage) -> None:
     ],
 )
 async def test_an_unservable_request_is_refused_with_a_problem(
-    server: Server, said: bytes, status: int
+    server: Server, sent: bytes, status: int
 ) -> None:
-    assert problem(await server.ask(said))["status"] == status
+    assert problem(await server.ask(sent))["status"] == status
     assert server.observer.refusals == [status]
 
 

@@ -71,7 +71,7 @@ async def test_waiting_connections_are_accepted_in_bounded_groups_in_order() -> 
             for one, client in zip(taken, came, strict=False):
                 assert one.socket.getpeername() == client.getsockname()
                 await one.aclose()
-        for client in came:  # also those that were taken in and given to nobody
+        for client in came:  # also those that were accepted and handed to no worker
             client.settimeout(PATIENCE)
             assert client.recv(1) == b""
 

@@ -99,9 +99,9 @@ async def test_fragments_become_one_message(
     client: ClientConnection, name: str, bytewise: bool
 ) -> None:
     frames, expected = FRAGMENTS[name]
-    said = b"".join(frames)
-    for at in range(0, len(said), 1 if bytewise else len(said)):
-        await client.send(said[at : at + 1] if bytewise else said)
+    sent = b"".join(frames)
+    for at in range(0, len(sent), 1 if bytewise else len(sent)):
+        await client.send(sent[at : at + 1] if bytewise else sent)
         await trio.lowlevel.checkpoint()
     assert await messages(client, len(expected)) == expected
 
@@ -150,9 +150,9 @@ BROKEN = {
 async def test_a_protocol_violation_ends_with_its_close_code(
     client: ClientConnection, name: str
 ) -> None:
-    said, code = BROKEN[name]
+    sent, code = BROKEN[name]
     # the payload of a length never comes: it is judged by its header
-    await client.send(said)
+    await client.send(sent)
     assert await client.close_code() == code
     assert await client.rest() == b""
 
@@ -282,10 +282,10 @@ CONVERSATION = (
 @settings(max_examples=examples(20), deadline=None)
 @given(cuts=st.lists(st.integers(1, len(HANDSHAKE + CONVERSATION) - 1), max_size=12, unique=True))
 async def test_frames_are_the_same_in_any_chunking(cuts: list[int]) -> None:
-    said = HANDSHAKE + CONVERSATION
-    edges = [0, *sorted(cuts), len(said)]
-    pieces = [said[at:end] for at, end in itertools.pairwise(edges)]
-    assert await _heard(pieces) == await _heard([said])
+    sent = HANDSHAKE + CONVERSATION
+    edges = [0, *sorted(cuts), len(sent)]
+    pieces = [sent[at:end] for at, end in itertools.pairwise(edges)]
+    assert await _heard(pieces) == await _heard([sent])
 
 
 async def _heard(pieces: Sequence[bytes]) -> list[dict[str, object]]:
@@ -307,11 +307,11 @@ async def test_mutated_frames_harm_no_other_connection(count: int) -> None:
     limits = ConnectionLimits(close_timeout=0.2, send_timeout=1)
     async with serving(Echo(), limits=limits, errorlog=None) as server:
 
-        async def speak(said: bytes) -> None:
+        async def speak(sent: bytes) -> None:
             client = ClientConnection(await trio.open_tcp_stream("127.0.0.1", server.port))
             async with client.stream:
                 try:
-                    await client.send(HANDSHAKE + said)
+                    await client.send(HANDSHAKE + sent)
                     await client.stream.send_eof()
                 except trio.BrokenResourceError:
                     return

@@ -187,10 +187,10 @@ READ = {
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_malformed_http_is_refused_and_ends_its_connection(name: str) -> None:
-    said, status = REFUSED[name]
+    sent, status = REFUSED[name]
     echo = Echo()
     async with serving(echo) as server:
-        answer = await server.ask(said + get("/smuggled"))
+        answer = await server.ask(sent + get("/smuggled"))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status), answer
     assert b"\r\nconnection: close" in head
@@ -202,10 +202,10 @@ async def test_malformed_http_is_refused_and_ends_its_connection(name: str) -> N
 
 @pytest.mark.parametrize("name", READ)
 async def test_valid_http_is_read_whole_and_the_next_request_follows(name: str) -> None:
-    said, (method, path, body) = READ[name]
+    sent, (method, path, body) = READ[name]
     echo = Echo()
     async with serving(echo) as server:
-        answers = await server.ask(said + get("/behind", "Connection: close"))
+        answers = await server.ask(sent + get("/behind", "Connection: close"))
     assert answers.count(b"HTTP/1.1 200 ") == 2, answers
     assert [scope["path"] for scope in echo.scopes] == [path, "/behind"]
     assert echo.scopes[0]["method"] == method
@@ -241,8 +241,8 @@ async def test_a_body_is_counted_or_chunked(status: int) -> None:
 @pytest.mark.parametrize("status", [204, 304])
 async def test_responses_without_a_body_get_none(status: int) -> None:
     async with serving(Echo()) as server:
-        said = post("Content-Length: 4", body=b"body").replace(b" / ", b" /?%d " % status)
-        answer = await server.ask(said + get("/", "Connection: close"))
+        sent = post("Content-Length: 4", body=b"body").replace(b" / ", b" /?%d " % status)
+        answer = await server.ask(sent + get("/", "Connection: close"))
     head = answer.split(b"\r\n\r\n")[0]
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert b"transfer-encoding" not in head
@@ -253,8 +253,8 @@ async def test_responses_without_a_body_get_none(status: int) -> None:
 
 async def test_head_is_get_without_the_body() -> None:
     async with serving(Echo()) as server:
-        said = post("Content-Length: 4", body=b"body").replace(b"POST", b"HEAD")
-        answer = await server.ask(said + get("/", "Connection: close"))
+        sent = post("Content-Length: 4", body=b"body").replace(b"POST", b"HEAD")
+        answer = await server.ask(sent + get("/", "Connection: close"))
     assert b"content-length: 4\r\n" in answer
     assert b"body" not in answer
     assert answer.count(b"HTTP/1.1 200 ") == 2
@@ -278,8 +278,8 @@ HOSTS = {
 @pytest.mark.parametrize(("host", "status"), HOSTS.items())
 async def test_a_host_has_brackets_in_pairs_and_a_port_of_digits(host: str, status: int) -> None:
     async with serving(Echo()) as server:
-        said = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        answer = await server.ask(said.encode())
+        sent = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        answer = await server.ask(sent.encode())
     assert answer.startswith(b"HTTP/1.1 %d " % status)
 
 
@@ -355,7 +355,7 @@ async def test_100_continue_is_sent_only_when_the_body_is_read(stage: Stage) -> 
         visit.leave()
         answer = await client.rest()
         assert b"100 Continue" not in answer
-        assert b"connection: close" in answer  # the body may come or not: nobody can know
+        assert b"connection: close" in answer  # the body may come or not: this cannot be known
 
 
 async def test_100_continue_is_never_sent_within_a_response(stage: Stage) -> None:
@@ -405,11 +405,11 @@ STREAMS = {
 @given(data=st.data())
 @pytest.mark.parametrize("name", STREAMS)
 async def test_requests_are_the_same_in_any_chunking(name: str, data: st.DataObject) -> None:
-    said = STREAMS[name]
-    cuts = data.draw(st.lists(st.integers(1, len(said) - 1), max_size=12, unique=True))
-    whole, bodies = await _answers([said])
-    edges = [0, *sorted(cuts), len(said)]
-    pieces = [said[at:end] for at, end in itertools.pairwise(edges)]
+    sent = STREAMS[name]
+    cuts = data.draw(st.lists(st.integers(1, len(sent) - 1), max_size=12, unique=True))
+    whole, bodies = await _answers([sent])
+    edges = [0, *sorted(cuts), len(sent)]
+    pieces = [sent[at:end] for at, end in itertools.pairwise(edges)]
     assert await _answers(pieces) == (whole, bodies)
 
 
@@ -446,19 +446,19 @@ def test_chunks_are_the_same_wherever_they_are_cut(
 
 
 @given(st.binary(max_size=100), st.integers(0, 200))
-def test_a_counted_body_ends_at_its_length(said: bytes, length: int) -> None:
+def test_a_counted_body_ends_at_its_length(sent: bytes, length: int) -> None:
     body = ContentLengthReader(length)
-    assert body.take(said) == (said[:length], said[length:])
-    assert body.complete is (len(said) >= length)
+    assert body.take(sent) == (sent[:length], sent[length:])
+    assert body.complete is (len(sent) >= length)
 
 
 def test_ten_thousand_mutated_heads_are_heads_or_problems() -> None:
     random = Random(9112)
-    originals = [HANDSHAKE, POST, CHUNKED, get(), *(said for said, _ in REFUSED.values())]
+    originals = [HANDSHAKE, POST, CHUNKED, get(), *(sent for sent, _ in REFUSED.values())]
     heads = 0
     for _ in range(10_000):
-        said = mutated(random.choice(originals)[:2_000], random)
-        raw = said[: said.find(b"\r\n\r\n") + 4] or b"\r\n\r\n"
+        sent = mutated(random.choice(originals)[:2_000], random)
+        raw = sent[: sent.find(b"\r\n\r\n") + 4] or b"\r\n\r\n"
         try:
             head = parse_head(raw)
         except Problem:

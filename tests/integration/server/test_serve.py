@@ -42,7 +42,7 @@ async def run_to_its_end(app: Any, **settings: Any) -> None:
 
 
 async def test_readiness_names_the_addresses(stage: Stage) -> None:
-    held = HeldPort()  # nobody else listens there afterwards
+    held = HeldPort()  # no other program listens there afterwards
     port = held.number
     config = configuration(bind=[f"127.0.0.1:{port}"])
     sockets = open_sockets(config)
@@ -246,7 +246,7 @@ async def test_nothing_is_accepted_while_draining(stage: Stage) -> None:
         draining.set()
         await enough.wait()
 
-    held = HeldPort()  # nobody else listens there meanwhile
+    held = HeldPort()  # no other program listens there meanwhile
     async with serving(
         stage, drain=drain, bind=[f"127.0.0.1:{held.number}"], graceful_timeout=HOUR
     ) as server:

@@ -97,7 +97,7 @@ const check = (holds) => { if (!holds) { throw new Error(new Error().stack); } }
 """
 
 
-async def said_by(*command: str) -> str:
+async def output_of(*command: str) -> str:
     found = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
     assert found.returncode == 0, found.stderr.decode()
     return found.stdout.decode()
@@ -117,7 +117,7 @@ async def test_third_party_clients_are_served(name: str, command: list[str]) -> 
     echo = Echo()
     async with serving(echo, errorlog=None) as server:
         url = f"http://127.0.0.1:{server.port}"
-        assert await said_by(*command, url, f"{PATIENCE:g}") == "well\n"
+        assert await output_of(*command, url, f"{PATIENCE:g}") == "well\n"
     assert echo.heard[-1][-1] == {"type": "websocket.disconnect", "code": 4000}
     assert server.observer.refusals == []
 
@@ -139,7 +139,7 @@ async def test_curl_is_served(name: str, path: str) -> None:
     async with serving(Echo()) as server:
         url = f"http://127.0.0.1:{server.port}{path}"
         asked = [option.replace("{url}", url) for option in options]
-        assert await said_by(program("curl"), "-sS", *asked, url) == expected
+        assert await output_of(program("curl"), "-sS", *asked, url) == expected
 
 
 async def test_httpx_is_served() -> None:
@@ -173,8 +173,8 @@ async def test_trio_websocket_is_served() -> None:
 async def test_the_answer_of_a_refusal_can_be_read_by_a_client_that_still_sends() -> None:
     async with serving(Echo()) as server:
         url = f"http://127.0.0.1:{server.port}/"
-        said = await said_by(
+        output = await output_of(
             program("curl"), "-sS", "-H", "Transfer-Encoding: gzip, chunked",
             "--data-binary", "x" * 100_000, url,
         )  # fmt: skip
-    assert json.loads(said)["status"] == 501
+    assert json.loads(output)["status"] == 501

@@ -69,10 +69,10 @@ async def test_a_reader_that_stalls_is_cut(stage: Stage, certificate: dict[str, 
         visit.leave()
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"", b"\x16\x03\x01\x00\x05hello"])
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"", b"\x16\x03\x01\x00\x05hello"])
 async def test_a_client_without_tls_harms_no_other(
-    stage: Stage, certificate: dict[str, Any], said: bytes
+    stage: Stage, certificate: dict[str, Any], sent: bytes
 ) -> None:
     async with serving(stage, ssl_handshake_timeout=0.1, **certificate) as server:
-        await server.ask(said)
+        await server.ask(sent)
         await server.observer.until(lambda: server.observer.live == 0)

@@ -339,7 +339,7 @@ async def test_client_messages_are_received_where_they_are_read(
 ) -> None:
     client, visit = await opened(server, stage)
     heard: list[dict[str, object]] = []
-    news, told = trio.open_memory_channel[None](10)
+    news, called = trio.open_memory_channel[None](10)
 
     def forward_events(event: dict[str, object]) -> None:
         heard.append(event)
@@ -352,11 +352,11 @@ async def test_client_messages_are_received_where_they_are_read(
     assert visit.handle.forward_events(forward_events)
     assert [event["text"] for event in heard] == ["before"]
     await client.put(TextMessage("after"))
-    await told.receive()
-    await told.receive()
+    await called.receive()
+    await called.receive()
     assert heard[-1] == {"type": "websocket.receive", "bytes": None, "text": "after"}
     await client.put(CloseConnection(1000))
-    await told.receive()
+    await called.receive()
     assert heard[-1] == {"type": "websocket.disconnect", "code": 1000}
     assert await visit.receive() == heard[-1]
     visit.leave()

@@ -166,12 +166,12 @@ async def test_endless_fragments_end_with_1009_and_the_connection(stage: Stage) 
         (masked(0x81, b"\xff\xfe"), 1007),
         (masked(0x88, b"\x03\xe8\xff"), 1007),
         (b"\x81\x02hi", 1002),  # not masked
-        (masked(0x83, b""), 1002),  # an opcode nobody has defined
+        (masked(0x83, b""), 1002),  # an undefined opcode
         (masked(0xC1, b""), 1002),  # compressed, though nothing was negotiated
         (masked(0x09, b""), 1002),  # a ping in fragments
         (masked(0x80, b""), 1002),  # a continuation of nothing
         (masked(0x88, b"\x00"), 1002),
-        (masked(0x88, b"\x03\xed"), 1002),  # 1005, which nobody may send
+        (masked(0x88, b"\x03\xed"), 1002),  # 1005, which must not be sent
     ],
 )
 async def test_an_invalid_frame_ends_the_connection_with_its_close_code(
@@ -268,19 +268,19 @@ async def test_an_application_that_does_not_read_stops_the_reading(
     server: Server, stage: Stage
 ) -> None:
     client, visit = await opened(server, stage)
-    said = 0
+    sent = 0
 
     async def say_on() -> None:
-        nonlocal said
+        nonlocal sent
         while True:
             await client.put(BytesMessage(bytes(60_000)))
-            said += 1
+            sent += 1
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(say_on)
         await trio.testing.wait_all_tasks_blocked()
-        stopped_at = said
-        while said == stopped_at:  # and where it reads again, the client goes on
+        stopped_at = sent
+        while sent == stopped_at:  # and where it reads again, the client goes on
             assert (await visit.receive())["type"] == "websocket.receive"
         nursery.cancel_scope.cancel()
     visit.handle.abort()

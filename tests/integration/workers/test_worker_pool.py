@@ -42,8 +42,8 @@ class Service:
     def let(self) -> None:
         (self._folder / "let").touch()
 
-    def was_told(self, number: int) -> str:
-        file = self._folder / f"{number} was told"
+    def received(self, number: int) -> str:
+        file = self._folder / f"{number} received"
         return file.read_text() if file.exists() else ""
 
     def pool(self, start_timeout: float = PATIENCE, silence: float = PATIENCE) -> WorkerPool:
@@ -67,7 +67,7 @@ class Service:
 
     @asynccontextmanager
     async def at_work(self, **times: float) -> AsyncIterator[WorkerPool]:
-        """All serve; in the end they are told to go, and do."""
+        """All serve; in the end they are asked to end, and do."""
         pool = self.pool(**times)
         async with trio.open_nursery() as nursery:
             with trio.fail_after(PATIENCE):
@@ -137,8 +137,8 @@ async def test_a_worker_that_never_becomes_ready_is_given_up(service: Service) -
     service.does(2, "say nothing")
     with trio.fail_after(PATIENCE), pytest.raises(ExceptionGroup) as failed:
         await service.pool(start_timeout=0.5).run()
-    said = "worker [12] did not start: it did not serve within 0.5 s"
-    assert failed.group_contains(WorkerFailed, match=said)
+    expected = "worker [12] did not start: it did not serve within 0.5 s"
+    assert failed.group_contains(WorkerFailed, match=expected)
 
 
 async def really(holds: Callable[[], bool]) -> None:
@@ -174,8 +174,8 @@ async def test_workers_learn_that_all_serve_when_all_do(service: Service) -> Non
         await service.says("worker_serves", worker=1)
         await trio.testing.wait_all_tasks_blocked()
         service.let()
-        await eventually(lambda: all(service.was_told(number) for number in (1, 2)))
-        assert {service.was_told(number) for number in (1, 2)} == {"all serve, after it was let"}
+        await eventually(lambda: all(service.received(number) for number in (1, 2)))
+        assert {service.received(number) for number in (1, 2)} == {"all serve, after it was let"}
         (first,) = service.logged("worker_started", worker=1)
         os.kill(first["pid"], signal.SIGKILL)
         await service.says("worker_serves", times=2, worker=1)

@@ -67,7 +67,7 @@ def audited(
 
 
 @pytest.mark.parametrize(
-    ("advisories", "code", "said"),
+    ("advisories", "code", "expected"),
     [
         ({}, 0, "found 0 vulnerabilities"),
         ({"ws": [{**KNOWN, "vulnerable_versions": f"<={WS}"}]}, 1, "It leaks"),
@@ -75,13 +75,13 @@ def audited(
     ],
 )
 def test_npm_advisories_are_reported(
-    tmp_path: Path, advisories: dict[str, Any] | None, code: int, said: str
+    tmp_path: Path, advisories: dict[str, Any] | None, code: int, expected: str
 ) -> None:
     program("npm")
     with registry(advisories) as address:
         done = audited(tmp_path, address)
         assert done.returncode == code, done.stderr
-        assert said in done.stdout + done.stderr
+        assert expected in done.stdout + done.stderr
         # what is known of either is the answer, whatever the other says
         assert audited(tmp_path, address, pip_audit=1).returncode == 1
 

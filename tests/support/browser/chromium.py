@@ -78,7 +78,7 @@ class Tab:
 
 
 class Profile:
-    """A browser's memory, empty at the start: its tabs share cookies, and nobody else does."""
+    """A browser's memory, empty at the start: only its tabs share cookies."""
 
     def __init__(self, chromium: "Chromium", context: BrowserContext) -> None:
         self._chromium = chromium

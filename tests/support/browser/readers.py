@@ -41,8 +41,8 @@ class Reader:
         try:
             await self.tab.do(lambda page: page.wait_for_function(script, arg=argument))
         except TimeoutError:
-            told = await self.tab.run("JSON.stringify([stream.state, seen])")
-            raise AssertionError(f"{condition} ({argument}): {told}") from None
+            snapshot = await self.tab.run("JSON.stringify([stream.state, seen])")
+            raise AssertionError(f"{condition} ({argument}): {snapshot}") from None
 
     async def live(self, transport: str = "websocket") -> None:
         await self.until(
@@ -50,7 +50,7 @@ class Reader:
         )
 
     async def has(self, last: int) -> list[int]:
-        """Every seq it told, once it told this one."""
+        """Every seq it reported, once it reported this one."""
         await self.until("seen.events.includes(it)", last)
         seen: list[int] = await self.seen("events")
         return seen

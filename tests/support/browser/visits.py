@@ -30,7 +30,7 @@ async def user_of(relay: Relay, profile: Profile) -> str:
 
 
 async def hook_of(relay: Relay, profile: Profile) -> str:
-    """A hook token of whoever the page has become."""
+    """A hook token of the page's user."""
     return await hook_for(relay, await session_of(profile))
 
 

@@ -16,7 +16,7 @@ TICKET_LIFE = 30.0  # seconds
 class Standing(Enum):
     LIVE = "live"
     GONE = "gone"
-    EITHER = "live or gone"  # it ended while somebody asked
+    EITHER = "live or gone"  # it ended during the request
 
 
 @dataclass(eq=False)
@@ -73,7 +73,7 @@ class Ticket:
 
 @dataclass
 class Event:
-    """One stored event; `id` is None until somebody was told what Relay called it."""
+    """One stored event; `id` is None until an answer or a stream had Relay's name for it."""
 
     seq: int
     id: str | None
@@ -93,8 +93,8 @@ class Event:
             self.id = message["id"]
         seen = (message["id"], message["seq"], message["cursor"])
         assert seen == (self.id, self.seq, f"{epoch}.{self.seq}"), f"{message} is not {self}"
-        said = (message["event_type"], message["task_id"], message["ts"])
-        assert said == (self.event_type, self.task_id, self.ts), f"{message} is not {self}"
+        found = (message["event_type"], message["task_id"], message["ts"])
+        assert found == (self.event_type, self.task_id, self.ts), f"{message} is not {self}"
         assert message.text("payload") == self.payload, f"{message}: another payload"
         received_at = datetime.fromisoformat(message["received_at"]).timestamp()
         assert self.posted[0] - CLOCKS <= received_at <= self.posted[1], "received at another time"
@@ -112,7 +112,7 @@ class User:
         self.hooks: list[Credential] = []
         self.events: list[Event] = []
         self.known: dict[str, Event] = {}
-        self.floor = 1  # the furthest oldest seq anybody was told of
+        self.floor = 1  # the highest oldest seq in any answer
 
     def __repr__(self) -> str:
         return self.name
@@ -126,7 +126,7 @@ class User:
         return max(1, (self.last if last is None else last) - self.retention + 1)
 
     def learn_oldest(self, oldest: int, at_least: int) -> None:
-        """It never goes back; `at_least` is what it was when somebody asked."""
+        """It never goes back; `at_least` is what it was when it was asked for."""
         assert at_least <= oldest <= self.oldest_at_most(), (
             f"{self}: the oldest is said to be {oldest}; it was {at_least}"
             f" and may be {self.oldest_at_most()}"
@@ -159,7 +159,7 @@ class User:
 
 @dataclass(frozen=True)
 class Where:
-    """Where a reader goes on (the seq just before its first event), and what it is told."""
+    """Where a reader goes on (the seq just before its first event), and its greeting."""
 
     seq: int
     resumed: bool = False

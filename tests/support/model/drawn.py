@@ -42,7 +42,7 @@ class Start:
     number: int = 0
     spelt: str = "after"
 
-    def asked(self, user: User, other: User | None, door: str) -> Asked:
+    def asked(self, user: User, other: User | None, transport: str) -> Asked:
         match self.kind:
             case "nowhere":
                 return Asked()
@@ -52,16 +52,16 @@ class Start:
                 return Asked({"last": str(self.number)}, newest=self.number)
             case "own":
                 seq = self.number % (user.last + 1)
-                return spelt(self.spelt, user.epoch, seq, door)
+                return spelt(self.spelt, user.epoch, seq, transport)
             case "end":
-                return spelt(self.spelt, user.epoch, user.last, door)
+                return spelt(self.spelt, user.epoch, user.last, transport)
             case "edge":
-                return spelt(self.spelt, user.epoch, max(0, user.floor - self.number), door)
+                return spelt(self.spelt, user.epoch, max(0, user.floor - self.number), transport)
             case "ahead":
-                return spelt(self.spelt, user.epoch, user.last + 1 + self.number, door)
+                return spelt(self.spelt, user.epoch, user.last + 1 + self.number, transport)
             case "foreign":
                 epoch = "0" * 20 if other is None else other.epoch
-                return spelt(self.spelt, epoch, self.number, door)
+                return spelt(self.spelt, epoch, self.number, transport)
             case "malformed":
                 text = MALFORMED[self.number % len(MALFORMED)]
                 return Asked({"after": text}, bad="bad_cursor" if text else "bad_request")
@@ -71,10 +71,10 @@ class Start:
         return Asked({"after": "oldest", "last": "3"}, bad="bad_request")
 
 
-def spelt(how: str, epoch: str, seq: int, door: str) -> Asked:
+def spelt(how: str, epoch: str, seq: int, transport: str) -> Asked:
     """A cursor in one of the ways there are; what comes after it in precedence is a decoy."""
     text = f"{epoch}.{seq}"
-    if how == "header" and door == "sse":
+    if how == "header" and transport == "sse":
         return Asked({"after": "oldest"}, {"Last-Event-ID": text}, cursor=(epoch, seq))
     if how == "after":
         return Asked({"after": text}, cursor=(epoch, seq))

@@ -45,8 +45,8 @@ from tests.support.model.watching import Watching
 from tests.support.patience import PATIENCE
 
 MOST_USERS = 4
-MOST_SESSIONS_ENDED = 1  # in one example: somebody has to be left
-MOST_REVOKED_AT_THE_DOOR = 2  # in one example: a second each
+MOST_SESSIONS_ENDED = 1  # in one example: some users have to be left
+MOST_REVOKED_WHILE_OPENING = 2  # in one example: a second each
 MOST_FLOODS = 2  # in one example: megabytes each
 MOST_WAITS = 2  # expiries waited for in one example: seconds each
 
@@ -58,13 +58,13 @@ TOUR = [
 
 FLOODS = [Batch(new=15, payload=60_000), Batch(new=15, payload=60_000), Batch(new=300)]
 
-DOORS = st.sampled_from(["websocket", "sse"])
+TRANSPORTS = st.sampled_from(["websocket", "sse"])
 SCOPES = st.sampled_from([["webhook"], ["publish"], ["watch"], ["publish", "watch"]])
 
 Holder = User | Credential  # a user stands for what it would use: a session, or a hook that lives
 
 
-def told(step: Callable[..., Any]) -> Callable[..., Any]:
+def recorded(step: Callable[..., Any]) -> Callable[..., Any]:
     """Write a rule's steps down: a failure that does not come again has its story all the same."""
 
     @wraps(step)
@@ -98,7 +98,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
         self.waits = 0
         self.floods = 0
         self.sessions_ended = 0
-        self.revoked_at_the_door = 0
+        self.revoked_while_opening = 0
         self.began = time.time()
         self.story: list[str] = []
         self.latest = ""
@@ -123,7 +123,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
     # -- users and credentials
 
     @initialize(target=users)
-    @told
+    @recorded
     def first_user(self) -> User:
         user = self.new_user()
         if self.with_expiry:
@@ -131,7 +131,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
         return user
 
     def brief_token(self, user: User) -> Credential:
-        """A token that opens streams at both doors before it is over, and is over soon after."""
+        """A token that opens streams on both transports before it ends, and ends soon."""
         lifetime = 2
         while True:
             brief = self.mint(user.session, ["webhook"], lifetime)
@@ -145,13 +145,13 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             lifetime *= 2
 
     @initialize(target=users)
-    @told
+    @recorded
     def second_user(self) -> User:
         return self.new_user()
 
     @precondition(lambda self: len(self.people) < MOST_USERS)
     @rule(target=users)
-    @told
+    @recorded
     def another_user(self) -> User:
         return self.new_user()
 
@@ -161,19 +161,19 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
         scopes=SCOPES,
         expires_in=st.sampled_from([None, None, 1, 2]),
     )
-    @told
+    @recorded
     def make_token(self, by: Holder, scopes: list[str], expires_in: int | None) -> Any:
         holder = session_of(by)
         made = self.mint(holder, scopes, expires_in)
         return multiple() if made is None else made
 
     @rule(target=tickets, by=st.one_of(users, hooks))
-    @told
+    @recorded
     def make_ticket(self, by: Holder) -> Ticket:
         return self.mint_ticket(session_of(by))
 
     @rule(by=st.one_of(users, users, hooks), hook=hooks, how=st.sampled_from(["id", "token"]))
-    @told
+    @recorded
     def revoke(self, by: Holder, hook: Credential, how: str) -> None:
         holder = session_of(by)
         named = hook.token_id if how == "id" else hook.token
@@ -194,7 +194,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             self.is_over(hook, call)
 
     @rule(hook=hooks)
-    @told
+    @recorded
     def revoke_itself(self, hook: Credential) -> None:
         call = self.ask_to_revoke(hook, {})
         answer = call.answer()
@@ -206,7 +206,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
 
     @precondition(lambda self: self.sessions_ended < MOST_SESSIONS_ENDED)
     @rule(user=users)
-    @told
+    @recorded
     def end_session(self, user: User) -> None:
         self.sessions_ended += 1
         call = self.call("DELETE", "/api/session", user.session)
@@ -215,17 +215,17 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             assert answer.status == 204, f"{answer}"
             self.is_over(user.session, call)
 
-    @precondition(lambda self: self.revoked_at_the_door < MOST_REVOKED_AT_THE_DOOR)
+    @precondition(lambda self: self.revoked_while_opening < MOST_REVOKED_WHILE_OPENING)
     @rule(by=users, start=st.sampled_from([Start("oldest"), Start("nowhere")]))
-    @told
+    @recorded
     def revoke_while_coming(self, by: User, start: Start) -> None:
         """A token that is revoked while it opens streams, by itself and by a ticket."""
-        self.revoked_at_the_door += 1
+        self.revoked_while_opening += 1
         hook = self.mint(by.session, ["webhook"], None)
         if hook is None:
             return
         ticket = self.mint_ticket(hook)
-        coming = [self.come(hook, door, start) for door in ("websocket", "sse")]
+        coming = [self.come(hook, transport, start) for transport in ("websocket", "sse")]
         coming.append(self.come(ticket, "sse", start))
         call = self.ask_to_revoke(by.session, {"token_id": hook.token_id})
         assert call.answer().status == 200
@@ -241,9 +241,9 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
                 self.tally["revoked while coming"] += 1
 
     @precondition(lambda self: self.waits < MOST_WAITS)
-    @rule(hook=hooks, door=DOORS, by_ticket=st.booleans())
-    @told
-    def let_expire(self, hook: Credential, door: str, by_ticket: bool) -> None:
+    @rule(hook=hooks, transport=TRANSPORTS, by_ticket=st.booleans())
+    @recorded
+    def let_expire(self, hook: Credential, transport: str, by_ticket: bool) -> None:
         """Wait until a token expires; whatever it opened, a reader of now included, ends."""
         if hook.expires_at > time.time() + 3:
             return
@@ -251,11 +251,11 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
         if by_ticket and hook.may_watch:
             ticket = self.mint_ticket(hook)
             self.open_stream(
-                ticket, door, Start("oldest"), narrow=False, batched=False, attentive=True
+                ticket, transport, Start("oldest"), narrow=False, batched=False, attentive=True
             )
         else:
             self.open_stream(
-                hook, door, Start("oldest"), narrow=False, batched=False, attentive=True
+                hook, transport, Start("oldest"), narrow=False, batched=False, attentive=True
             )
         time.sleep(max(0.0, hook.expires_at - time.time()))
         self.expect_end(hook)
@@ -264,7 +264,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
     # -- publishing
 
     @rule(by=st.one_of(users, users, users, hooks), draft=DRAFTS)
-    @told
+    @recorded
     def publish(self, by: Holder, draft: Draft) -> None:
         hook = self.publisher(by) if isinstance(by, User) else by
         if hook is None:
@@ -278,7 +278,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             self.receive(user, event, event_id, call, answer.json)
 
     @rule(by=st.one_of(users, users, users, hooks), batch=BATCHES)
-    @told
+    @recorded
     def publish_batch(self, by: Holder, batch: Batch) -> None:
         hook = self.publisher(by) if isinstance(by, User) else by
         if hook is None:
@@ -312,11 +312,11 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
         start=STARTS,
         attentive=st.booleans(),
     )
-    @told
+    @recorded
     def crowd(
         self, user: User, other: User, ids: list[str | None], start: Start, attentive: bool
     ) -> None:
-        """Several posts at the same moment, the same ids among them, and readers who come."""
+        """Several posts at the same moment, the same ids among them, and new readers."""
         posts: list[tuple[User, Event, Call]] = []
         coming: list[Reader] = []
         for number, event_id in enumerate(ids):
@@ -325,10 +325,10 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
                     event, line = self.rendered(producer, Draft(event_id, payload=str(number)))
                     posts.append((producer, event, self.post(hook, line)))
             if number < 2:
-                door = "websocket" if number else "sse"
-                coming.append(self.come(user.session, door, start, attentive=attentive))
+                transport = "websocket" if number else "sse"
+                coming.append(self.come(user.session, transport, start, attentive=attentive))
         for producer in dict.fromkeys((user, other)):
-            mine = [(event, call) for who, event, call in posts if who is producer]
+            mine = [(event, call) for poster, event, call in posts if poster is producer]
             self.receive_crowd(producer, mine, len(coming))
         for reader in coming:
             self.greet(reader, user.session)
@@ -340,17 +340,17 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
     @rule(
         target=readers,
         by=st.one_of(users, users, hooks, tickets),
-        door=DOORS,
+        transport=TRANSPORTS,
         start=STARTS,
         narrow=st.booleans(),
         batched=st.booleans(),
         attentive=st.booleans(),
     )
-    @told
+    @recorded
     def open(
         self,
         by: Holder | Ticket,
-        door: str,
+        transport: str,
         start: Start,
         narrow: bool,
         batched: bool,
@@ -358,46 +358,46 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
     ) -> Reader:
         by = by if isinstance(by, Ticket) else session_of(by)
         return self.open_stream(
-            by, door, start, narrow=narrow, batched=batched, attentive=attentive
+            by, transport, start, narrow=narrow, batched=batched, attentive=attentive
         )
 
     @rule(
         target=readers,
         user=users,
-        door=DOORS,
+        transport=TRANSPORTS,
         seq=st.integers(0, 500),
         how=SPELT,
         narrow=st.booleans(),
         attentive=st.booleans(),
     )
-    @told
+    @recorded
     def open_at_a_cursor(
-        self, user: User, door: str, seq: int, how: str, narrow: bool, attentive: bool
+        self, user: User, transport: str, seq: int, how: str, narrow: bool, attentive: bool
     ) -> Reader:
         """From anywhere in the user's own stream, trimmed or not."""
         start = Start("own", seq, how)
         return self.open_stream(
-            *(user.session, door, start), narrow=narrow, batched=narrow, attentive=attentive
+            *(user.session, transport, start), narrow=narrow, batched=narrow, attentive=attentive
         )
 
     @precondition(lambda self: self.floods < MOST_FLOODS)
     @rule(
         target=readers,
         user=users,
-        door=DOORS,
+        transport=TRANSPORTS,
         batched=st.booleans(),
         behind=st.booleans(),
         floods=st.lists(st.sampled_from(FLOODS), min_size=2, max_size=4),
     )
-    @told
+    @recorded
     def stall(
-        self, user: User, door: str, batched: bool, behind: bool, floods: list[Batch]
+        self, user: User, transport: str, batched: bool, behind: bool, floods: list[Batch]
     ) -> Reader:
         """Come, take nothing, and be sent more than any buffer on the way holds."""
         self.floods += 1
         start = Start("oldest" if behind else "nowhere")
         reader = self.open_stream(
-            *(user.session, door, start), narrow=True, batched=batched, attentive=False
+            *(user.session, transport, start), narrow=True, batched=batched, attentive=False
         )
         for batch in floods:
             self.publish_batch(by=user, batch=batch)
@@ -406,49 +406,49 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
     @rule(
         target=readers,
         reader=readers,
-        door=DOORS,
+        transport=TRANSPORTS,
         how=SPELT,
         narrow=st.booleans(),
     )
-    @told
-    def resume(self, reader: Reader, door: str, how: str, narrow: bool) -> Reader:
+    @recorded
+    def resume(self, reader: Reader, transport: str, how: str, narrow: bool) -> Reader:
         """On from where it was: as a rule after leaving, now and then beside itself."""
         user = reader.user
         if not reader.cursor:
             asked = Asked()
         else:
             epoch, _, seq = reader.cursor.partition(".")
-            asked = spelt(how, epoch, int(seq), door)
+            asked = spelt(how, epoch, int(seq), transport)
         reader.leave(politely=False)
-        again = self.come(user.session, door, asked, narrow=narrow, attentive=reader.attentive)
+        again = self.come(user.session, transport, asked, narrow=narrow, attentive=reader.attentive)
         self.greet(again, user.session)
         self.watching.append(again)
         return again
 
     @rule(reader=readers, size=st.sampled_from([1, 100, 5000]))
-    @told
+    @recorded
     def read_a_little(self, reader: Reader, size: int) -> None:
         if reader.open:
             reader.read(0.001, size)
 
     @rule(reader=readers)
-    @told
+    @recorded
     def read_everything(self, reader: Reader) -> None:
         if reader.open:
             reader.catch_up()
 
     @rule(reader=readers, politely=st.booleans())
-    @told
+    @recorded
     def leave(self, reader: Reader, politely: bool) -> None:
         reader.leave(politely=politely)
 
     @rule(
         by=st.one_of(users, users, hooks), start=STARTS, limit=st.sampled_from([None, 1, 7, 1000])
     )
-    @told
+    @recorded
     def page(self, by: Holder, start: Start, limit: int | None) -> None:
         holder = session_of(by)
-        asked = start.asked(holder.user, self.somebody_else(holder.user), "page")
+        asked = start.asked(holder.user, self.any_other_user(holder.user), "page")
         query = dict(asked.query)
         if limit is not None:
             query["limit"] = str(limit)
@@ -466,7 +466,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
 
     @precondition(lambda self: self.news("what_is_mine"))
     @rule(by=st.one_of(users, users, hooks))
-    @told
+    @recorded
     def what_is_mine(self, by: Holder) -> None:
         """A session sees its user and makes no other one; publishing is for hooks."""
         holder = session_of(by)
@@ -487,7 +487,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
 
     @precondition(lambda self: self.house.retention < 1000 and self.news("trimmed_in_time"))
     @rule(user=users)
-    @told
+    @recorded
     def trimmed_in_time(self, user: User) -> None:
         """A stream goes back to what may be kept, and no further."""
         if user.session.revoked_at is not None:
@@ -500,7 +500,7 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             time.sleep(0.01)
 
     @rule()
-    @told
+    @recorded
     def while_nothing_happens(self) -> None:
         """Time passes. The last name of all: Hypothesis's simplest story, and now a short one."""
         time.sleep(0.003)
@@ -527,13 +527,13 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             for reader in self.came:
                 reader.stream.leave(politely=False)
 
-    @told
+    @recorded
     def the_end(self) -> None:
-        """A last event each: who is there sees everything up to it, who comes is told rightly
-        where it goes on, and who has to go goes."""
+        """A last event each: readers see everything up to it, new readers get a right greeting
+        with their start, and readers that have to end do."""
         first = max(self.people, key=lambda user: (user.session.revoked_at is None, user.last))
         if self.with_flood:
-            self.stall(user=first, door="sse", batched=False, behind=False, floods=FLOODS)
+            self.stall(user=first, transport="sse", batched=False, behind=False, floods=FLOODS)
         for user in self.people:
             self.publish(by=user, draft=Draft(payload='"the last"'))
         self.publish_batch(by=first, batch=Batch(new=5, bad="no ts"))
@@ -543,8 +543,8 @@ class Machine(Publishing, Watching, RuleBasedStateMachine):
             self.page(by=user, start=Start("oldest"), limit=None)
             self.what_is_mine(by=user)
         self.trimmed_in_time(user=first)
-        for door, start in TOUR:
-            self.open_stream(first.session, door, start, attentive=True).catch_up()
+        for transport, start in TOUR:
+            self.open_stream(first.session, transport, start, attentive=True).catch_up()
         if self.brief is not None:
             time.sleep(max(0.0, self.brief.expires_at - time.time()))
             self.expect_end(self.brief)

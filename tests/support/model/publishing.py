@@ -86,7 +86,7 @@ class Publishing(Scene):
     def receive_crowd(self, user: User, posts: list[tuple[Event, Call]], coming: int) -> None:
         answers = [(event, call, call.answer()) for event, call in posts]
         assert all(answer.status == 200 for *_, answer in answers), f"{answers}"
-        # those of whom one was first, in the order they were stored in, then their duplicates
+        # those of which one was first, in the order they were stored in, then their duplicates
         answers.sort(key=lambda each: (each[2].json["duplicate"], each[2].json["seq"]))
         first = min((call.asked_at for _, call, _ in answers), default=0.0)
         for event, call, answer in answers:

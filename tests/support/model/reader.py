@@ -31,7 +31,7 @@ class Reader:
         house: House,
         user: User,
         credential: Credential,
-        door: str,
+        transport: str,
         asked: Asked,
         headers: dict[str, str],
         tally: Counter[str],
@@ -44,10 +44,10 @@ class Reader:
         self.house = house
         self.user = user
         self.credential = credential
-        self.door = door
+        self.transport = transport
         self.asked = asked
         self.narrow = narrow
-        self.attentive = attentive  # reads whatever comes; others read when told to
+        self.attentive = attentive  # reads whatever comes; others read on demand
         self.tally = tally
         self.heads = (user.last, user.last)  # where the stream's end may have been meanwhile
         self.oldest_when_asked = user.floor
@@ -55,14 +55,14 @@ class Reader:
         target = f"?{urlencode(asked.query)}"
         headers = {**headers, **asked.headers}
         self.stream: Stream
-        if door == "websocket":
+        if transport == "websocket":
             offered = ("relay.v1",) if batched else ()
             self.stream = WebSocketStream(house.port, target, headers, *offered, narrow=narrow)
         else:
             self.stream = SseStream(house.port, target, headers, narrow=narrow)
         self._messages = Messages(self.stream, batched=batched)
         self.next: int | None = None  # the seq to come; None before the hello
-        self.gap_told: tuple[int, int] | None = None  # by the hello: must come at once
+        self.announced_gap: tuple[int, int] | None = None  # by the hello: must come at once
         self.cursor = ""
         self.closing: Message | None = None
         self.over_at: float | None = None  # when it left, or was found to have ended
@@ -70,7 +70,9 @@ class Reader:
 
     def __repr__(self) -> str:
         kind = ("attentive " if self.attentive else "") + ("narrow " if self.narrow else "")
-        return f"<{self.name}: {kind}{self.door} of {self.user}, {self.next} of {self.user.last}>"
+        return (
+            f"<{self.name}: {kind}{self.transport} of {self.user}, {self.next} of {self.user.last}>"
+        )
 
     # -- what the machine asks
 
@@ -161,7 +163,7 @@ class Reader:
             self._see_event(message)
             return
         kind = message["type"]
-        if self.door == "sse":
+        if self.transport == "sse":
             assert message.sse_name == kind, f"{message} is called {message.sse_name}"
             assert message.sse_id == message["cursor"], f"{message} has the id {message.sse_id}"
         if self.next is None:
@@ -175,22 +177,22 @@ class Reader:
         elif kind == "close":
             self.closing = message
         else:
-            assert (kind, self.door) == ("ping", "websocket"), f"{self}: {message}"
+            assert (kind, self.transport) == ("ping", "websocket"), f"{self}: {message}"
 
     def _see_hello(self, message: Message) -> None:
         user = self.user
         seq, oldest = user.learn_epoch(message["cursor"]), message["oldest"]
         user.learn_oldest(oldest, self.oldest_when_asked)
-        told = (seq, message["resumed"], message["reason"])
+        greeting = (seq, message["resumed"], message["reason"])
         lo, hi = self.heads
         right = [
             where
             for where in (self.asked.where(user.epoch, oldest, last) for last in range(lo, hi + 1))
-            if (where.seq, where.resumed, where.reason) == told
+            if (where.seq, where.resumed, where.reason) == greeting
         ]
         assert right, f"{self}: asked for {self.asked}, last was {lo} to {hi}: {message}"
-        self.gap_told = right[0].gap
-        self.next = seq + 1 if self.gap_told is None else self.gap_told[0]
+        self.announced_gap = right[0].gap
+        self.next = seq + 1 if self.announced_gap is None else self.announced_gap[0]
         self.cursor = message["cursor"]
         assert message["heartbeat_s"] == self.house.heartbeat, f"{message}"
         if not self.credential.is_session:  # those slide
@@ -198,32 +200,32 @@ class Reader:
             least = max(0, self.credential.expires_at - time.time() - 1)  # in whole seconds
             assert least <= message["token_ttl_s"] <= most, f"{message}"
         outcome = right[0].reason or ("resumed" if right[0].resumed else "fresh")
-        self.tally[f"hello: {'gap' if self.gap_told else outcome}"] += 1
+        self.tally[f"hello: {'gap' if self.announced_gap else outcome}"] += 1
 
     def _see_gap(self, message: Message) -> None:
         first, last = message["from"], message["to"]
-        assert self.gap_told in (None, (first, last)), f"{self}: {message}"
+        assert self.announced_gap in (None, (first, last)), f"{self}: {message}"
         assert first == self.next, f"{self}: {message}"
         assert message["cursor"] == f"{self.user.epoch}.{last}", f"{self}: {message}"
         assert first <= last, f"{self}: {message}"
         self.user.learn_oldest(last + 1, first + 1)
-        if self.gap_told is None:
+        if self.announced_gap is None:
             self.tally["gap on the way"] += 1
-        self.gap_told = None
+        self.announced_gap = None
         self.next = last + 1
         self.cursor = message["cursor"]
 
     def _see_event(self, message: Message) -> None:
         assert self.next is not None, f"{self}: {message} before the hello"
-        assert self.gap_told is None, f"{self}: {message} before the gap"
+        assert self.announced_gap is None, f"{self}: {message} before the gap"
         assert message["seq"] == self.next, f"{self}: {message}"
         event = self.user.event(self.next, message)
-        if self.door == "sse":
+        if self.transport == "sse":
             assert message.sse_name is None, f"{message} is called {message.sse_name}"
             assert message.sse_id == message["cursor"], f"{message} has the id {message.sse_id}"
         self.next = event.seq + 1
         self.cursor = message["cursor"]
-        self.tally[f"event by {self.door}"] += 1
+        self.tally[f"event by {self.transport}"] += 1
 
     def _ended(self) -> None:
         """It may end because its credential did, with a word of why; stalled ones are cut."""
@@ -234,17 +236,21 @@ class Reader:
             why.add("revoked")
         if credential.expires_at <= now + EARLY:
             why.add("expired")
-        said = None if self.closing is None else (self.closing["code"], self.closing["reason"])
-        assert why, f"{self}: ended with {said} and {end} while its credential lives"
+        ended_with = (
+            None if self.closing is None else (self.closing["code"], self.closing["reason"])
+        )
+        assert why, f"{self}: ended with {ended_with} and {end} while its credential lives"
         self.tally[f"ended: {'/'.join(sorted(why))}"] += 1
-        if said is None:
+        if ended_with is None:
             assert self.behind, f"{self}: ended without a word, {end}"
             self.tally["cut while stalled"] += 1
             return
-        assert said in {(4401, word) for word in why}, f"{self}: {said}, and it was {why}"
+        assert ended_with in {(4401, word) for word in why}, (
+            f"{self}: {ended_with}, and it was {why}"
+        )
         assert self.closing is not None
         assert self.closing["retry_after_ms"] is None, f"{self.closing}"
-        if self.door == "websocket":
+        if self.transport == "websocket":
             assert end is not None
             assert end.code == 4401 or (end.cut and self.behind), f"{self}: {end}"
         else:

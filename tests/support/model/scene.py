@@ -13,7 +13,7 @@ from tests.support.patience import PATIENCE
 
 
 class Scene:
-    """Users, their credentials and everybody who watches."""
+    """Users, their credentials and all readers."""
 
     house: House
     tally: Counter[str]
@@ -27,7 +27,7 @@ class Scene:
         return Call(self.house.port, method, path, holder.token)
 
     def let_in(self, call: Call, holder: Credential, may: bool = True) -> Answer | None:
-        """The answer to somebody who was let in; None, when that was refused and rightly so."""
+        """The answer to an accepted request; None, when it was refused and rightly so."""
         answer = call.answer()
         standing = holder.standing(call.asked_at, call.answered_at)
         if answer.status == 401:
@@ -87,14 +87,14 @@ class Scene:
         return hook
 
     def publisher(self, user: User) -> Credential | None:
-        """A hook of this user that lives on; made, if there is none and somebody can."""
+        """A hook of this user that lives on; made, if there is none and a session can."""
         for hook in user.hooks:
             lasting = hook.expires_at > time.time() + 3600
             if hook.revoked_at is None and lasting and hook.may_publish:
                 return hook
         return self.mint(user.session, ["webhook"], None)
 
-    def somebody_else(self, user: User) -> User | None:
+    def any_other_user(self, user: User) -> User | None:
         return next((other for other in self.people if other is not user), None)
 
     def watchers(self, user: User, call: Call) -> tuple[int, int]:
@@ -108,7 +108,7 @@ class Scene:
     def check_watchers(self, user: User, watchers: int, call: Call, coming: int = 0) -> None:
         fewest, most = self.watchers(user, call)
         assert fewest <= watchers <= most + coming, (
-            f"{user} was told of {watchers} watchers and has {fewest} to {most + coming}"
+            f"{user} has {watchers} watchers by the answer and {fewest} to {most + coming}"
         )
 
     def check_me(self, user: User, call: Call, answer: Answer) -> None:
@@ -133,7 +133,7 @@ class Scene:
         return Call(self.house.port, "POST", "/api/token/revoke", holder.token, text)
 
     def is_over(self, credential: Credential, call: Call) -> None:
-        """It was revoked: everything it opened is gone soon, whoever stalls included."""
+        """It was revoked: everything it opened is gone soon, stalled readers included."""
         if credential.revoked_at is None:
             credential.revoked_at = call.answered_at
             self.expect_end(credential)
@@ -144,12 +144,12 @@ class Scene:
             reader for reader in self.watching if reader.open and reader.credential is credential
         ]
         if any(reader.behind for reader in ending):
-            self.settle(credential.user)  # whoever does not read is cut without its help
+            self.settle(credential.user)  # a reader that does not read is cut without its help
         for reader in ending:
             reader.read_to_end()
 
     def settle(self, user: User) -> None:
-        """Wait until Relay counts nobody who has left or had to go; from then on nobody may be."""
+        """Wait until Relay counts no reader that has left or had to end; then none may be."""
         deadline = time.time() + PATIENCE
         while user.session.revoked_at is None:
             call = self.call("GET", "/api/me", user.session)
@@ -167,7 +167,7 @@ class Scene:
 
 
 def excused(holder: Credential, hook: Credential, call: Call) -> Standing:
-    """Who may come to revoke: also a hook that was revoked already, as long as it runs."""
+    """Credentials that may revoke: also a hook that was revoked already, as long as it runs."""
     if holder.is_session or holder.revoked_at is None:
         return holder.standing(call.asked_at, call.answered_at)
     if holder.expires_at <= call.asked_at:

@@ -15,7 +15,7 @@ MAX_PAGE_BYTES = 7 * 2**20  # a page of so many bytes may be cut short
 
 
 class Watching(Scene):
-    """Streams by either door, and the same as pages."""
+    """Streams on either transport, and the same as pages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Watching(Scene):
     def come(
         self,
         by: Credential | Ticket,
-        door: str,
+        transport: str,
         start: Start | Asked,
         *,
         narrow: bool = False,
@@ -33,12 +33,12 @@ class Watching(Scene):
     ) -> Reader:
         """Ask for a stream; whether it is opened is seen later."""
         credential = by.credential if isinstance(by, Ticket) else by
-        if credential is None:  # a ticket nobody gave out: nobody's
+        if credential is None:  # a ticket that was not given out: no user's
             credential = self.people[0].session
         user = credential.user
         asked = start
         if isinstance(start, Start):
-            asked = start.asked(user, self.somebody_else(user), door)
+            asked = start.asked(user, self.any_other_user(user), transport)
         assert isinstance(asked, Asked)
         headers = {}
         if isinstance(by, Ticket):
@@ -50,7 +50,7 @@ class Watching(Scene):
             headers["Authorization"] = f"Bearer {by.token}"
         name = f"r{len(self.came) + 1}"
         reader = Reader(
-            *(name, self.house, user, credential, door, asked, headers, self.tally),
+            *(name, self.house, user, credential, transport, asked, headers, self.tally),
             narrow=narrow,
             batched=batched,
             attentive=attentive,
@@ -59,7 +59,7 @@ class Watching(Scene):
         return reader
 
     def greet(self, reader: Reader, by: Credential | Ticket) -> None:
-        """It is let in or refused, rightly; who is let in is greeted."""
+        """It is accepted or refused, rightly; an accepted stream is greeted."""
         status = reader.await_answer()
         answer = reader.stream.answer
         standing = by.standing(reader.asked_at, time.time())
@@ -81,20 +81,22 @@ class Watching(Scene):
                 assert answer is not None
                 assert answer.code == reader.asked.bad, f"{answer}"
             else:
-                assert status == (101 if reader.door == "websocket" else 200), f"{answer}"
+                assert status == (101 if reader.transport == "websocket" else 200), f"{answer}"
                 reader.await_hello()
 
     def open_stream(
         self,
         by: Credential | Ticket,
-        door: str,
+        transport: str,
         start: Start,
         *,
         narrow: bool = False,
         batched: bool = False,
         attentive: bool = False,
     ) -> Reader:
-        reader = self.come(*(by, door, start), narrow=narrow, batched=batched, attentive=attentive)
+        reader = self.come(
+            *(by, transport, start), narrow=narrow, batched=batched, attentive=attentive
+        )
         self.greet(reader, by)
         self.watching.append(reader)
         return reader
@@ -110,13 +112,15 @@ class Watching(Scene):
         for seq, fields in enumerate(events, start + 1):
             assert user.event(seq, Message(fields)).seq == seq
         gap = facts.get("gap")
-        told = (facts["resumed"], facts.get("reason"), gap and (gap["from"], gap["to"]))
+        greeting = (facts["resumed"], facts.get("reason"), gap and (gap["from"], gap["to"]))
         right = {  # the oldest may have moved while the page was put together
             (where.seq, where.resumed, where.reason, where.gap)
             for oldest in range(before, user.floor + 1)
             for where in [asked.where(user.epoch, oldest, user.last)]
         }
-        assert (start, *told) in right, f"{user}: asked for {asked}, got {start} to {end}, {told}"
+        assert (start, *greeting) in right, (
+            f"{user}: asked for {asked}, got {start} to {end}, {greeting}"
+        )
         whole = min(limit, user.last - start)
         assert len(events) == whole or len(answer.body) > MAX_PAGE_BYTES, f"{len(events)} {whole}"
         self.tally["page"] += 1

@@ -69,7 +69,7 @@ class Studio:
 
     async def _afternoon(self) -> None:
         async with self._visitor(DESK) as profile:
-            tab = await self._told(profile)
+            tab = await self._page_of_the_story(profile)
             await self._take(tab, "live")
             await self._log(tab)
             await self._dialogs(tab)
@@ -77,7 +77,7 @@ class Studio:
 
     async def _pocket(self) -> None:
         async with self._visitor(PHONE) as profile:
-            tab = await self._told(profile)
+            tab = await self._page_of_the_story(profile)
             await self._take(tab, "phone-tasks")
             await tab.do(lambda page: page.get_by_role("button", name="Log", exact=True).click())
             await self._take(tab, "phone-log")
@@ -132,7 +132,7 @@ class Studio:
         await tab.do(lambda page: page.locator("#link[data-state=live]").wait_for())
         return tab
 
-    async def _told(self, profile: Profile) -> Tab:
+    async def _page_of_the_story(self, profile: Profile) -> Tab:
         """The page at the story's end, of which it saw the last minute live."""
         async with httpx.AsyncClient(base_url=self._relay.url) as http:
             session = (await _post(http, "/api/user"))["session_token"]

@@ -1,7 +1,7 @@
 """An afternoon's work for the pictures: the demo's scenes, slowed to the pace of real builds.
 
 The clock of the page is the story's, and what the server stamps is shown as the story's time, so
-that the same story makes the same pictures whenever it is told.
+that the same story makes the same pictures each time.
 """
 
 import json
@@ -81,9 +81,9 @@ async def beats(tab: Tab) -> list[Beat]:
     scenes = await tab.run("import('/console/demo-scenes.js').then(({ scenes }) => scenes('1'))")
     found = []
     for act in ACTS:
-        told = [beat for beat in scenes if beat["task"] == f"demo-{act.scene}-1"]
-        for number, beat in enumerate(told):
-            at = (beat["at"] - told[0]["at"]) * act.slower - act.before.total_seconds()
+        shown = [beat for beat in scenes if beat["task"] == f"demo-{act.scene}-1"]
+        for number, beat in enumerate(shown):
+            at = (beat["at"] - shown[0]["at"]) * act.slower - act.before.total_seconds()
             again = number > 0 and beat["type"] == "task_started"
             if at > 0 or again:
                 break

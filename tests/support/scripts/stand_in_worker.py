@@ -33,7 +33,7 @@ def serve(folder: Path, number: int) -> None:
     threading.Thread(target=live, daemon=True).start()
     for line in sys.stdin:
         when = "after it was let" if (folder / "let").exists() else "before"
-        (folder / f"{number} was told").write_text(f"{line.strip()}, {when}")
+        (folder / f"{number} received").write_text(f"{line.strip()}, {when}")
 
 
 def main() -> None:

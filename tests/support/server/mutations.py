@@ -24,22 +24,22 @@ CHUNKED = (
 
 def mutated(original: bytes, random: Random) -> bytes:
     """The original with a few bytes changed, removed, repeated or put in."""
-    said = bytearray(original)
+    mutant = bytearray(original)
     for _ in range(random.randint(1, 6)):
-        at = random.randrange(len(said) + 1)
+        at = random.randrange(len(mutant) + 1)
         span = slice(at, at + random.choice((1, 1, 1, 2, 8, 64)))
         kind = random.randrange(5)
         if kind == 0:
-            said[at:at] = random.randbytes(random.choice((1, 1, 2, 8)))
+            mutant[at:at] = random.randbytes(random.choice((1, 1, 2, 8)))
         elif kind == 1:
-            said[span] = random.randbytes(len(said[span]))
+            mutant[span] = random.randbytes(len(mutant[span]))
         elif kind == 2:
-            del said[span]
+            del mutant[span]
         elif kind == 3:
-            said[at:at] = said[span]
-        elif said[span]:
-            said[span.start] ^= 1 << random.randrange(8)
-    return bytes(said)
+            mutant[at:at] = mutant[span]
+        elif mutant[span]:
+            mutant[span.start] ^= 1 << random.randrange(8)
+    return bytes(mutant)
 
 
 def replaced(old: bytes, new: bytes) -> bytes:

@@ -113,9 +113,9 @@ def test_the_messages_of_errors_are_cleaned(error: type[click.ClickException]) -
         with output.clean_errors():
             raise error("bad\x1b]52;c;x\x07\x9b31m\nforged")
 
-    said = CliRunner().invoke(fails).stderr
-    assert not [character for character in said.replace("\n", "") if is_control(character)]
-    assert "\nforged" not in said
+    printed = CliRunner().invoke(fails).stderr
+    assert not [character for character in printed.replace("\n", "") if is_control(character)]
+    assert "\nforged" not in printed
 
 
 def test_a_hidden_character_takes_no_room_in_a_table() -> None:

@@ -47,12 +47,12 @@ SLIPS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "said"), SLIPS)
-def test_a_slip_is_named(words: tuple[str, ...], said: str) -> None:
+@pytest.mark.parametrize(("words", "expected"), SLIPS)
+def test_a_slip_is_named(words: tuple[str, ...], expected: str) -> None:
     ended = CliRunner().invoke(main, words, env=AWAY)
     line = ended.stderr.splitlines()[-1]
     assert (ended.exit_code, ended.stdout) == (2, ""), ended.stderr
-    assert said in line
+    assert expected in line
     assert line.isprintable()
 
 

@@ -28,15 +28,15 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "cause", "words"), CASES)
-def test_a_failure_is_told_in_words(
+def test_a_failure_is_described_in_words(
     kind: type[httpx.TransportError], cause: Exception, words: str
 ) -> None:
     text = "Server disconnected" if kind is httpx.RemoteProtocolError else str(cause)
     error = kind(text)
     error.__cause__ = cause
-    said = failure_text(error)
-    assert words in said
-    assert "rrno" not in said
+    described = failure_text(error)
+    assert words in described
+    assert "rrno" not in described
 
 
 def test_a_certificate_is_named() -> None:

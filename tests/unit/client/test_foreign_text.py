@@ -36,5 +36,5 @@ def test_another_encoding_is_named_with_what_to_do(mark: bytes, encoding: str, n
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xef", b"\xff", "é".encode("latin-1")])
-def test_what_cannot_be_told_is_left_to_the_reader_of_the_text(data: bytes) -> None:
+def test_text_that_is_not_certainly_foreign_is_left_to_the_reader_of_the_text(data: bytes) -> None:
     assert other_encoding(data) is None

@@ -159,13 +159,15 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert {name: found[name] for name in DEFAULTS} == DEFAULTS
 
 
-@pytest.mark.parametrize(("name", "text", "told"), INVALID)
-def test_an_invalid_value_is_refused_by_the_settings_name(name: str, text: str, told: str) -> None:
+@pytest.mark.parametrize(("name", "text", "expected"), INVALID)
+def test_an_invalid_value_is_refused_by_the_settings_name(
+    name: str, text: str, expected: str
+) -> None:
     with pytest.raises(SettingError) as refusal:
         Settings.load({name: text})
     message = str(refusal.value)
     assert message.startswith(f"{name} ")
-    assert told in message
+    assert expected in message
     assert "\n" not in message
 
 
@@ -303,7 +305,7 @@ def test_a_retired_setting_is_accepted_and_reported(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ("keep_alive_timout = 5", r"unknown key keep_alive_timout \(meant: keep_alive_timeout\?\)"),
         ("_bind = []", "unknown key _bind"),
@@ -319,11 +321,11 @@ def test_a_retired_setting_is_accepted_and_reported(value: str) -> None:
     ],
 )
 def test_a_hypercorn_file_with_unused_options_is_refused(
-    tmp_path: Path, line: str, told: str
+    tmp_path: Path, line: str, expected: str
 ) -> None:
     path = tmp_path / "hypercorn.toml"
     path.write_text(line)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=expected):
         read_hypercorn_config(path)
 
 

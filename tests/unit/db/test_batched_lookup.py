@@ -30,12 +30,12 @@ class FakeTable:
 
 
 class Crowd:
-    """Who asks, and what each was told."""
+    """The callers, and the answer to each."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self.table = FakeTable()
         self.query = BatchedLookup(self.table.select)
-        self.told: list[int | str | None] = []
+        self.answers: list[int | str | None] = []
         self._nursery = nursery
         nursery.start_soon(self.query.run)
 
@@ -51,9 +51,9 @@ class Crowd:
 
     async def _one(self, key: int) -> None:
         try:
-            self.told.append(await self.query.find(key))
+            self.answers.append(await self.query.find(key))
         except DatabaseAway as refused:
-            self.told.append(refused.code)
+            self.answers.append(refused.code)
 
     async def answer(self) -> None:
         self.table.leave.set()
@@ -70,7 +70,7 @@ async def test_lookups_during_a_query_share_the_next_one(crowd: Crowd) -> None:
     assert [len(keys) for keys in crowd.table.asked] == [1] * MAX_CONCURRENT_QUERIES
     await crowd.answer()
     assert crowd.table.asked == [[1], [2], [3, 4, 0]]
-    assert sorted(map(str, crowd.told)) == ["1", "2", "3", "4", "4", "None"]
+    assert sorted(map(str, crowd.answers)) == ["1", "2", "3", "4", "4", "None"]
 
 
 async def test_a_quick_query_is_not_batched(crowd: Crowd) -> None:
@@ -78,7 +78,7 @@ async def test_a_quick_query_is_not_batched(crowd: Crowd) -> None:
     assert crowd.table.asked == [[1]]
     await crowd.answer()
     assert crowd.table.asked == [[1], [2, 3]]
-    assert sorted(map(str, crowd.told)) == ["1", "2", "3"]
+    assert sorted(map(str, crowd.answers)) == ["1", "2", "3"]
 
 
 async def test_a_query_holds_a_bounded_number_of_lookups(crowd: Crowd) -> None:
@@ -88,17 +88,17 @@ async def test_a_query_holds_a_bounded_number_of_lookups(crowd: Crowd) -> None:
     await wait_all_tasks_blocked()
     await crowd.answer()
     assert [len(keys) for keys in crowd.table.asked] == [1, 1, MAX_KEYS, 10]
-    assert len(crowd.told) == MAX_KEYS + 12
+    assert len(crowd.answers) == MAX_KEYS + 12
 
 
 async def test_an_outage_fails_the_waiting_lookups_too(crowd: Crowd) -> None:
     crowd.table.away = True
     await crowd.ask(1, 2, 3, 4)
     await crowd.answer()
-    assert crowd.told == ["database_away"] * 4
+    assert crowd.answers == ["database_away"] * 4
     crowd.table.away = False
     await crowd.ask(5)
-    assert crowd.told[4:] == [5]
+    assert crowd.answers[4:] == [5]
 
 
 async def test_a_cancelled_lookup_cancels_no_other(crowd: Crowd) -> None:
@@ -109,4 +109,4 @@ async def test_a_cancelled_lookup_cancels_no_other(crowd: Crowd) -> None:
         nursery.cancel_scope.cancel()
     await crowd.ask(3)
     await crowd.answer()
-    assert sorted(map(str, crowd.told)) == ["1", "2", "3"]
+    assert sorted(map(str, crowd.answers)) == ["1", "2", "3"]

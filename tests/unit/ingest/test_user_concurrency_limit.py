@@ -44,7 +44,7 @@ async def holding(
 
 @asynccontextmanager
 async def company(user_limit: UserConcurrencyLimit) -> AsyncIterator[None]:
-    """Somebody else who publishes now and then."""
+    """Another user that publishes now and then."""
 
     async def publish() -> None:
         while True:
@@ -66,7 +66,7 @@ async def test_a_user_has_bounded_concurrency_and_waiters_are_fifo(autojump_cloc
         await trio.testing.wait_all_tasks_blocked()
         assert len(inside) == SLOTS + 1
         async with user_limit.slot(OTHER, 1000):
-            pass  # nobody else waits
+            pass  # no other user waits
 
 
 async def test_an_only_user_has_a_larger_limit(autojump_clock: object) -> None:

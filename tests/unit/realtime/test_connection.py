@@ -1,8 +1,8 @@
 """A model of every interleaving of publishing, reading, stalling, trimming, revoking and leaving.
 
-The hub and the connections are the real ones; the journal is a list and the doors are lists with
-a gate, so that the machine decides who waits for what. Whatever it does, a reader sees its own
-user's stream from its position on, in order, nothing twice, and a gap told wherever events were
+The hub and the connections are the real ones; the journal is a list, the transports are lists with
+a gate, so that the machine decides what waits for what. Whatever it does, a reader sees its own
+user's stream from its position on, in order, nothing twice, and a gap sent wherever events were
 trimmed before it had read them.
 """
 
@@ -66,7 +66,7 @@ class Trio:
             self.nursery.cancel_scope.cancel()
 
     def do(self, act: Callable[[], T], *, seconds: float = 0) -> T:
-        """Do it, then let everybody run until nobody can, and again after each second given."""
+        """Do it, then let all tasks run until none can, and again after each second given."""
 
         async def run() -> T:
             result = act()
@@ -85,11 +85,11 @@ class Trio:
 
 @dataclass
 class Stream:
-    """What the model knows of one user: the log, and how far readers were told it goes."""
+    """What the model knows of one user: the log, and the last seq that was announced."""
 
     log: list[Event] = field(default_factory=list)
     oldest: int = 1
-    told: int = 0
+    announced: int = 0
 
     @property
     def last(self) -> int:
@@ -101,7 +101,7 @@ class Stream:
 
 
 class Gate:
-    """Open or shut; whoever comes while it is shut waits."""
+    """Open or shut; a task that comes while it is shut waits."""
 
     def __init__(self) -> None:
         self._open = trio.Event()
@@ -154,7 +154,7 @@ class FakeJournal:
         return page
 
 
-class FakeDoor:
+class FakeTransport:
     """Writes what it is given when its gate lets it, one write at a time."""
 
     name = "model"
@@ -203,7 +203,7 @@ class FakeDoor:
         return float("inf")
 
     def listen(self, end: Callable[[Close], None], nursery: trio.Nursery) -> None:
-        """Nobody says anything."""
+        """No message is sent."""
 
     async def close(self, close: Close, *_reason: str) -> None:
         self.closed = close
@@ -220,7 +220,7 @@ class Reader:
         self.user = user
         self.credential = credential
         self.address = address
-        self.door = FakeDoor(quick=quick)
+        self.transport = FakeTransport(quick=quick)
         self.scope = trio.CancelScope()
         self.first = 0  # the first seq it has not seen
         self.gone = False
@@ -233,7 +233,7 @@ class Reader:
             if position.gap is not None:
                 self.first = position.gap.first
             await run_connection(
-                self.door,
+                self.transport,
                 inbox,
                 Viewer(credential, None),
                 position,
@@ -243,7 +243,7 @@ class Reader:
 
     def covered(self) -> int:
         """Check everything it saw; returns the last seq it knows of."""
-        greeting, *seen = self.door.seen or [("hello", {})]
+        greeting, *seen = self.transport.seen or [("hello", {})]
         assert greeting[0] == "hello"
         following = self.first
         for one in seen:
@@ -334,16 +334,16 @@ class Streams(RuleBasedStateMachine):
             self.hub.publish(user, frames)
 
         self.trio.do(act)
-        self.streams[user].told = self.streams[user].last
+        self.streams[user].announced = self.streams[user].last
 
     @rule(user=st.sampled_from(USERS), count=st.integers(2, 40))
-    def publish_one_by_one_before_anybody_reads(self, user: UUID, count: int) -> None:
+    def publish_one_by_one_before_any_read(self, user: UUID, count: int) -> None:
         def act() -> None:
             for _ in range(count):
                 self.hub.publish(user, self.append(user, 1))
 
         self.trio.do(act)
-        self.streams[user].told = self.streams[user].last
+        self.streams[user].announced = self.streams[user].last
 
     @rule(
         user=st.sampled_from(USERS),
@@ -363,7 +363,7 @@ class Streams(RuleBasedStateMachine):
         else:
             for offer in offers:
                 self.trio.do(partial(self.hub.publish, user, offer))
-        self.streams[user].told = self.streams[user].last
+        self.streams[user].announced = self.streams[user].last
 
     @rule(user=st.sampled_from(USERS), count=st.integers(1, 3))
     def store_without_a_word(self, user: UUID, count: int) -> None:
@@ -373,19 +373,21 @@ class Streams(RuleBasedStateMachine):
     def recheck(self, user: UUID, known: bool) -> None:
         last = self.streams[user].last
         self.trio.do(lambda: self.hub.recheck(user, last if known else None))
-        self.streams[user].told = last
+        self.streams[user].announced = last
 
     @rule(user=st.sampled_from(USERS), keep=st.integers(0, 40))
     def trim(self, user: UUID, keep: int) -> None:
         stream = self.streams[user]
         stream.oldest = max(stream.oldest, stream.last + 1 - keep)
 
-    @rule(user=st.sampled_from(USERS), count=st.sampled_from([0, 1, 3, 300]), told=st.booleans())
-    def publish_while_pages_are_on_their_way(self, user: UUID, count: int, told: bool) -> None:
+    @rule(
+        user=st.sampled_from(USERS), count=st.sampled_from([0, 1, 3, 300]), announced=st.booleans()
+    )
+    def publish_while_pages_are_on_their_way(self, user: UUID, count: int, announced: bool) -> None:
         self.trio.do(self.journal.gate.turn)
         self.trio.do(lambda: self.hub.recheck(user))
         for _ in range(3):
-            self.append(user, 0 if told else 1)
+            self.append(user, 0 if announced else 1)
             self.publish(user, count + 1)
         self.trio.do(self.journal.gate.turn)
 
@@ -393,12 +395,14 @@ class Streams(RuleBasedStateMachine):
         user=st.sampled_from(USERS),
         start=st.sampled_from(["now", "oldest", "last", "cursor"]),
         count=st.sampled_from([1, 3, 300]),
-        told=st.booleans(),
+        announced=st.booleans(),
     )
-    def publish_while_a_reader_starts(self, user: UUID, start: str, count: int, told: bool) -> None:
+    def publish_while_a_reader_starts(
+        self, user: UUID, start: str, count: int, announced: bool
+    ) -> None:
         self.trio.do(self.journal.gate.turn)
         self.connect(user, True, "here", True, start, 2)
-        if told:
+        if announced:
             self.publish(user, count)
         else:  # stored elsewhere, and heard of
             self.append(user, count)
@@ -417,7 +421,7 @@ class Streams(RuleBasedStateMachine):
     @precondition(lambda self: self.readers)
     @rule(index=st.integers(0, MOST))
     def a_reader_stalls_or_goes_on(self, index: int) -> None:
-        self.trio.do(self.pick(index).door.gate.turn)
+        self.trio.do(self.pick(index).transport.gate.turn)
 
     @precondition(lambda self: self.readers)
     @rule(index=st.integers(0, MOST))
@@ -436,11 +440,11 @@ class Streams(RuleBasedStateMachine):
         for reader in ended:
             assert reader.gone, "still there a second after the revoke"
             reader.covered()
-            if not reader.door.gate.shut:  # else it was cut, without a word
-                assert reader.door.closed is Close.REVOKED
-                kind, told = reader.door.seen[-1]
-                assert isinstance(told, dict)
-                assert (kind, told["code"]) == ("close", 4401)
+            if not reader.transport.gate.shut:  # else it was cut, without a word
+                assert reader.transport.closed is Close.REVOKED
+                kind, announced = reader.transport.seen[-1]
+                assert isinstance(announced, dict)
+                assert (kind, announced["code"]) == ("close", 4401)
         self.readers = [one for one in self.readers if one not in ended]
 
     # -- what always holds
@@ -452,17 +456,17 @@ class Streams(RuleBasedStateMachine):
             seen = reader.covered()
             stream = self.streams[reader.user]
             assert seen <= max(stream.last, reader.first - 1)
-            if not reader.door.gate.shut:
-                assert seen >= min(stream.told, stream.last)
+            if not reader.transport.gate.shut:
+                assert seen >= min(stream.announced, stream.last)
 
     @invariant()
-    def the_hub_counts_who_is_there(self) -> None:
+    def the_hub_counts_its_readers(self) -> None:
         assert self.hub.count == len(self.readers)
         for user in USERS:
             assert self.hub.watchers(user) == sum(one.user == user for one in self.readers)
 
     def teardown(self) -> None:
-        """Drain: everybody who can be told is told, and nothing is left of anybody."""
+        """Drain: every reader that can be sent a close gets one, and no reader is left."""
 
         def act() -> None:
             for inbox in self.hub.drain():
@@ -472,8 +476,8 @@ class Streams(RuleBasedStateMachine):
             self.trio.do(act, seconds=1)
             for reader in self.readers:
                 assert reader.gone
-                if not reader.door.gate.shut:
-                    assert reader.door.closed is Close.RESTART
+                if not reader.transport.gate.shut:
+                    assert reader.transport.closed is Close.RESTART
             assert self.hub.drained.is_set()
             assert [*self.hub._by_user, *self.hub._by_credential, *self.hub._by_address] == []
             try:
@@ -507,14 +511,14 @@ async def test_a_stream_that_ends_by_itself_ends_its_inbox(
         max_streams_per_user=MOST_PER_USER,
         max_streams_per_address=MOST_PER_ADDRESS,
     )
-    journal, door = FakeJournal({user: stream}), FakeDoor(quick=True)
+    journal, transport = FakeJournal({user: stream}), FakeTransport(quick=True)
     if reason is Close.INTERNAL:
         stream.log = None  # type: ignore[assignment]
     viewer = Viewer(a_credential(user), max_age=100)
     with hub.subscribe(user, uuid4(), "here") as inbox:
         position = locate(Start(oldest=True), StreamHead(EPOCH, 1, 1))
-        await run_connection(door, inbox, viewer, position, journal)  # type: ignore[arg-type]
-        assert (inbox.state, inbox.closing, door.closed) == (InboxState.ENDED, reason, reason)
+        await run_connection(transport, inbox, viewer, position, journal)  # type: ignore[arg-type]
+        assert (inbox.state, inbox.closing, transport.closed) == (InboxState.ENDED, reason, reason)
         assert hub.publish(user, a_batch(2)) is False
 
 

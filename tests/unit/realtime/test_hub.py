@@ -42,7 +42,7 @@ def seqs(frames: Sequence[EncodedEvent]) -> list[int]:
     return [frame.seq for frame in frames]
 
 
-# -- who gets what
+# -- which reader gets what
 
 
 async def test_an_event_reaches_all_readers_of_its_user_and_no_others(hub: Hub) -> None:
@@ -60,7 +60,7 @@ async def test_an_event_reaches_all_readers_of_its_user_and_no_others(hub: Hub) 
         assert seqs(await second.take()) == [1, 2, 3]
         hub.publish(YOU, a_batch(1))
         assert seqs(await other.take()) == [1]
-        assert hub.publish(uuid4(), a_batch(1)) is False  # nobody listens: nothing happens
+        assert hub.publish(uuid4(), a_batch(1)) is False  # without a reader nothing happens
 
 
 async def test_the_least_seq_offered_is_that_of_the_last_of_the_live_readers(hub: Hub) -> None:

@@ -52,7 +52,7 @@ async def resting(nursery: trio.Nursery, inbox: Inbox) -> list[int]:
 
 
 class Wire:
-    """A direct write that can be told to refuse."""
+    """A direct write that can be set to refuse."""
 
     def __init__(self) -> None:
         self.written: list[int] = []

@@ -28,16 +28,16 @@ def test_every_change_is_named_or_covered_by_everything(
         notification.add_revoked(credential_id)
     text = notification.encode()
     assert len(text.encode()) < POSTGRES_REFUSES
-    told = Notification.decode(text)
-    assert told == notification
-    assert told is not None
-    assert bool(told) is bool(grown or ended)
+    decoded = Notification.decode(text)
+    assert decoded == notification
+    assert decoded is not None
+    assert bool(decoded) is bool(grown or ended)
     for user_id, seq in grown:
-        assert told.everything or told.heads[user_id] >= seq
+        assert decoded.everything or decoded.heads[user_id] >= seq
     for credential_id in ended:
-        assert told.everything or credential_id in told.revoked
+        assert decoded.everything or credential_id in decoded.revoked
     if len({user_id for user_id, _ in grown}) + len(set(ended)) <= MAX_ITEMS:
-        assert not told.everything
+        assert not decoded.everything
 
 
 def test_a_notification_never_exceeds_its_size() -> None:

@@ -78,10 +78,10 @@ class Scene:
         for inbox in self.readers:
             live(inbox)
 
-    async def told(self, **heads: int) -> None:
+    async def announce(self, **heads: int) -> None:
         named = {"me": ME, "you": YOU}
         self.follower.on_notification(
-            Notification(ELSEWHERE, heads={named[who]: n for who, n in heads.items()})
+            Notification(ELSEWHERE, heads={named[name]: n for name, n in heads.items()})
         )
         await wait_all_tasks_blocked()
 
@@ -104,12 +104,12 @@ async def seqs(inbox: Inbox) -> list[int]:
 async def test_all_readers_of_all_users_share_one_read(scene: Scene) -> None:
     scene.journal.store(ME, 3)
     scene.journal.store(YOU, 2)
-    await scene.told(me=3, you=2)
+    await scene.announce(me=3, you=2)
     assert [await seqs(reader) for reader in scene.readers] == [[1, 2, 3], [1, 2, 3], [1, 2]]
     assert scene.journal.reads == [{ME: 0, YOU: 0}]
     first, second, _ = scene.readers
-    await scene.told(me=3, you=2)  # told again, and once more
-    await scene.told(me=2)
+    await scene.announce(me=3, you=2)  # announced again, and once more
+    await scene.announce(me=2)
     assert len(scene.journal.reads) == 1
     assert not first.behind
     assert not second.behind
@@ -117,10 +117,10 @@ async def test_all_readers_of_all_users_share_one_read(scene: Scene) -> None:
 
 async def test_a_starting_reader_learns_of_remote_events(scene: Scene) -> None:
     with scene.hub.subscribe(YOU, uuid4(), "here") as starter:
-        await scene.told(me=3)
+        await scene.announce(me=3)
         assert not starter.behind
         scene.readers[2].fall_behind()
-        await scene.told(you=1)
+        await scene.announce(you=1)
         assert starter.behind
         assert scene.journal.reads[1:] == []  # it reads for itself, once it knows from where
         starter.start(EPOCH, 0, 0)
@@ -137,7 +137,7 @@ async def test_no_remote_read_while_a_reader_catches_up(
     autojump_clock.jump(POLL_INTERVAL)
     await wait_all_tasks_blocked()
     assert [reader.behind for reader in scene.readers] == [False] * 3
-    await scene.told(me=3)  # its read may have been before that: it looks again
+    await scene.announce(me=3)  # its read may have been before that: it looks again
     assert [reader.behind for reader in scene.readers] == [True, True, False]
     assert scene.journal.reads == []
 
@@ -154,14 +154,14 @@ async def test_events_missing_from_a_read_send_readers_to_the_journal(scene: Sce
     scene.journal.page = 2
     scene.journal.store(ME, 5)
     scene.journal.store(YOU, 2)
-    await scene.told(me=5, you=2)
+    await scene.announce(me=5, you=2)
     assert [reader.behind for reader in scene.readers] == [True, True, False]
 
 
 async def test_trimmed_events_send_readers_to_the_journal(
     scene: Scene,
 ) -> None:
-    await scene.told(me=5)  # trimmed before it could be read: nothing is there
+    await scene.announce(me=5)  # trimmed before it could be read: nothing is there
     assert [reader.behind for reader in scene.readers] == [True, True, False]
 
 
@@ -205,7 +205,7 @@ async def test_after_an_outage_the_next_poll_finds_everything(
 ) -> None:
     scene.journal.away = True
     scene.journal.store(ME, 2)
-    await scene.told(me=1)
+    await scene.announce(me=1)
     for _ in range(20):
         autojump_clock.jump(RETRY_INTERVAL)
         await wait_all_tasks_blocked()

@@ -46,7 +46,7 @@ def test_a_cursor_resolves_as_the_table_says(head: StreamHead) -> None:
         found = (position.resumed, position.reason, position.gap, follows)
         assert found == by_the_table(cursor, head), cursor
         assert (position.epoch, position.oldest) == (head.epoch, head.oldest)
-        # the position told is a cursor that, sent back at once, goes on without a word
+        # the position sent is a cursor that, sent back at once, resumes without a gap
         again = locate(Start(after=Cursor.parse(position.cursor)), head)
         assert (again.seq, again.resumed, again.gap) == (position.seq, True, None)
 

@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from relay.runner.lines import QUIET_SECONDS, LineSplitter
 from relay.runner.redaction import MASK, Mask
 
-NOBODY = Mask(())
+NO_SECRETS = Mask(())
 
 
-def read(blocks: list[bytes], mask: Mask = NOBODY, pause: float = 0.0) -> list[str]:
-    """The lines told when these blocks come, `pause` seconds apart."""
-    lines, told, now = LineSplitter(mask), [], 0.0
+def read(blocks: list[bytes], mask: Mask = NO_SECRETS, pause: float = 0.0) -> list[str]:
+    """The lines sent when these blocks come, `pause` seconds apart."""
+    lines, sent, now = LineSplitter(mask), [], 0.0
     for block in blocks:
-        told.append(lines.feed(block, now)[0])
+        sent.append(lines.feed(block, now)[0])
         now += pause
-        told.append(lines.quiet(now))
-    told.append(lines.end()[0])
-    return [line for text in told if text is not None for line in text.split("\n")]
+        sent.append(lines.quiet(now))
+    sent.append(lines.end()[0])
+    return [line for text in sent if text is not None for line in text.split("\n")]
 
 
 @st.composite
@@ -37,9 +37,9 @@ def test_lines_are_the_same_wherever_reads_cut_them(
     newline: str, data: st.DataObject, lines: list[str]
 ) -> None:
     text = "".join(line + newline for line in lines).encode()
-    told = read(data.draw(cuts(text)), Mask(["hunter22"]))
+    sent = read(data.draw(cuts(text)), Mask(["hunter22"]))
     expected = [line.rpartition("\r")[2].replace("hunter22", MASK) for line in lines]
-    assert told == expected
+    assert sent == expected
 
 
 @settings(deadline=None)
@@ -48,13 +48,13 @@ def test_a_secret_is_masked_wherever_reads_cut_it_and_however_slowly_it_comes(
     data: st.DataObject,
 ) -> None:
     text = b"login hunter22hunter22 and hunter2 hunter22"
-    told = read(data.draw(cuts(text)), Mask(["hunter22"]), pause=2 * QUIET_SECONDS)
-    assert "hunter22" not in "".join(told)
-    assert "".join(told) == "login ****** and hunter2 ***"
+    sent = read(data.draw(cuts(text)), Mask(["hunter22"]), pause=2 * QUIET_SECONDS)
+    assert "hunter22" not in "".join(sent)
+    assert "".join(sent) == "login ****** and hunter2 ***"
 
 
 def test_a_prompt_without_a_newline_is_sent_after_a_while() -> None:
-    lines = LineSplitter(NOBODY)
+    lines = LineSplitter(NO_SECRETS)
     assert lines.feed(b"Really? [y/N] ", 0.0) == (None, None)
     assert lines.quiet(QUIET_SECONDS / 2) is None
     assert lines.quiet(QUIET_SECONDS) == "Really? [y/N] "
@@ -62,10 +62,10 @@ def test_a_prompt_without_a_newline_is_sent_after_a_while() -> None:
 
 
 def test_an_endless_line_is_sent_in_bounded_pieces() -> None:
-    lines = LineSplitter(NOBODY)
-    told = [lines.feed(b"x" * 10_000, 0.0)[0] for _ in range(100)]
-    assert sum(len(text) for text in told if text) >= 900_000
-    bar = LineSplitter(NOBODY)
+    lines = LineSplitter(NO_SECRETS)
+    sent = [lines.feed(b"x" * 10_000, 0.0)[0] for _ in range(100)]
+    assert sum(len(text) for text in sent if text) >= 900_000
+    bar = LineSplitter(NO_SECRETS)
     for number in range(10_000):
         assert bar.feed(b"\r%2d%%" % (number % 100), 0.0)[1] == f"{number % 100:2}%"
     assert bar.end()[0] == "99%"

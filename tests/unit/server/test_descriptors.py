@@ -29,12 +29,12 @@ def test_connections_and_refusals_fit(
     allowed: int, most: int, connections: int, refusals: int
 ) -> None:
     limit = (resource.RLIMIT_NOFILE, (allowed, most))
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         check=True,
         capture_output=True,
         preexec_fn=lambda: resource.setrlimit(*limit),
     ).stdout.split()
-    got, turned_away, raised = (int(number) for number in said)
+    got, turned_away, raised = (int(number) for number in output)
     assert (got, turned_away) == (connections, refusals)
     assert got + turned_away + 64 <= raised <= most

@@ -175,6 +175,6 @@ def test_a_shake_names_each_failed_test_and_how_to_repeat_it(
     runs = [Run(1, 7, False, 0, 9.0, 2.0, 3, ()), Run(2, 8, True, 1, 9.0, 4.0, 3, failed)]
     assert verdict(runs[:1]) == 0
     assert verdict(runs) == 1
-    said = capsys.readouterr().out
-    assert "1 of 2 runs were clean" in said
-    assert "test_c[x]\n    failed in 1 of 2: pytest -p randomly --randomly-seed=8" in said
+    output = capsys.readouterr().out
+    assert "1 of 2 runs were clean" in output
+    assert "test_c[x]\n    failed in 1 of 2: pytest -p randomly --randomly-seed=8" in output
