@@ -83,7 +83,10 @@ _LIMIT = Parameter(
     "limit", Annotated[int, Meta(ge=1, le=MAX_PAGE_EVENTS)], "At most this many events.", 100
 )
 _TASK = Parameter(
-    "task_id", Identifier, "Events of this task only. A page may be empty before the end."
+    "task_id",
+    Identifier,
+    "Events of this task only. A page may be empty before the end.",
+    "build-7",
 )
 _FULL = (TooManyConnections, ProcessFull, Draining)
 

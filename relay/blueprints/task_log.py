@@ -59,7 +59,12 @@ downloads = Downloads()
     "tasks",
     parameters=(
         Parameter("task_id", Identifier, "The task.", "build-7", required=True),
-        Parameter("run", Annotated[int, Meta(ge=1)], "Which run; the present one if left out.", 2),
+        Parameter(
+            "run",
+            Annotated[int, Meta(ge=1, le=MAX_RUN)],
+            "Which run; the present one if left out.",
+            2,
+        ),
         Parameter(
             "format",
             Literal["text", "ndjson"],

@@ -13,6 +13,7 @@ from relay.errors import (
     BadRequest,
 )
 from relay.events import Cursor
+from relay.ingest.values import is_identifier
 from relay.media_types import JSON
 from relay.realtime.resume import parse_count
 from relay.schema_types import CursorText, Examples, Identifier
@@ -146,9 +147,10 @@ def _read_filter(args: QueryParameters) -> TaskFilter:
         raise BadRequest("`after` must be the `next` of a page of tasks.")
     return TaskFilter(
         states=None if states is None else _read_states(states),
-        parent_id=_storable(args.get("parent_id")),
-        task_ids=[_storable(task_id) or "" for task_id in task_ids] or None,
-        title=_storable(title),
+        parent_id=_checked_id("parent_id", args.get("parent_id")),
+        task_ids=[_checked_id("task_id", task_id) or "" for task_id in task_ids] or None,
+        # the database refuses to compare with U+0000, and no title has it
+        title=None if title is None else title.replace("\0", "\ufffd"),
         hidden=(None if task_ids else False) if hidden is None else hidden == "true",
         before=None if after is None else int(after),
     )
@@ -164,9 +166,11 @@ def _read_states(text: str) -> list[str]:
     return states
 
 
-def _storable(text: str | None) -> str | None:
-    """The text as stored text may be: no U+0000, which the database refuses to compare with."""
-    return None if text is None else text.replace("\0", "\ufffd")
+def _checked_id(name: str, task_id: str | None) -> str | None:
+    """The id, if it is one that a task can have. Raises BadRequest."""
+    if task_id is not None and not is_identifier(task_id):
+        raise BadRequest(f"`{name}` must be 1 to 128 printable ASCII characters without spaces.")
+    return task_id
 
 
 @tasks.patch("/api/tasks")
@@ -220,7 +224,7 @@ async def delete_tasks(request: HTTPRequest) -> Answer:
     deleted = await forget_tasks(
         services.database,
         user_id,
-        task_id=_storable(task_id),
+        task_id=_checked_id("task_id", task_id),
         max_marks=services.settings.tasks_per_user,
     )
     services.task_feeds.touch(user_id)

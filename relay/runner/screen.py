@@ -116,17 +116,17 @@ class Screen:
     def feed(self, text: str) -> list[Released]:
         """Write text; returns the lines that are finished."""
         for match in _TOKEN.finditer(text):
-            token = match[0]
+            piece = match[0]
             match match.lastindex:
                 case 1:
-                    self._print(token)
+                    self._print(piece)
                 case 2:
                     self._next_line()
                 case 4 if match[4] == "m":
-                    self._colour(token, match[3])
+                    self._colour(piece, match[3])
                 case 4:
                     self._control(match[3], match[4])
-                case _ if token == "\b":
+                case _ if piece == "\b":
                     self._column, self._moved = max(0, self._column - 1), True
         released, self._released = self._released, []
         if not self.active:

@@ -176,6 +176,9 @@ async def test_every_line_of_curl_in_the_reference_runs(
         person = User(relay, "", shell.variables["SESSION"])
         link = (await person.call("POST", "/api/session/link")).json()["link"]
         source = re.sub(r'"code":"[^"]+"', f'"code":"{link.partition("#link=")[2]}"', source)
+    if name == "download_log":  # and this one a task that has to be there
+        person = User(relay, "", shell.variables["SESSION"])
+        await person.posted(event_type="task_started", task_id="build-7")
     seconds = " --max-time 1" if name in ENDLESS else ""
     status = "\n%{http_code}"
     ran = await shell.run("sh", "-c", f"{source} -o /dev/null -w '{status}'{seconds}")
