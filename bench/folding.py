@@ -15,7 +15,8 @@ from functools import partial
 from time import process_time
 
 from relay.events import Event
-from relay.tasks.fold import fold, group_by_task
+from relay.tasks.fold import add_to_tasks, fold
+from relay.tasks.segments import Segment
 
 EVENTS = 1_000  # per batch
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -68,13 +69,14 @@ def batch(event_type: str, payload: Payload, tasks: int) -> list[Event]:
     ]
 
 
-START = [batch("task_started", progress, 1)[0]]
+START = batch("task_started", progress, 1)[0]
 
 
 def fold_batch(events: list[Event]) -> None:
-    for task_id, of_task in group_by_task(events).items():
-        begun = fold(None, task_id, START)
-        fold(begun, task_id, of_task)
+    tasks: dict[str, list[Segment]] = {}
+    add_to_tasks(tasks, events)
+    for task_id, segments in tasks.items():
+        fold(fold(None, task_id, [START]), task_id, segments)
 
 
 def measure(rounds: int, tasks: int) -> dict[str, float]:

@@ -1,64 +1,99 @@
-"""Committed events of this process that are not folded yet, within a bound."""
+"""Committed events of this process that are not folded yet, within a bound.
 
-from collections.abc import Sequence
+They are joined as soon as there are many, so a busy user takes little memory.
+"""
+
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from relay.events import Event
+from relay.tasks.fold import add_to_tasks
+from relay.tasks.segments import Segment
 
-# Half a second of a busy process. What is beyond is read back from the journal.
-MAX_EVENTS = 20_000
+JOIN_EVENTS = 1_000  # of one user: joining them takes less than a millisecond
+# What is beyond is read back from the journal.
+MAX_EVENTS = 50_000
 MAX_BYTES = 16 * 2**20
 
 
+@dataclass(slots=True)
+class History:
+    """Successive events of one user, without a hole: `tasks`, and those in `events` after them."""
+
+    first_seq: int
+    last_seq: int
+    events: list[Event] = field(default_factory=list)
+    tasks: dict[str, list[Segment]] = field(default_factory=dict)
+    count: int = 0
+    size: int = 0  # payload bytes
+
+    def join(self) -> dict[str, list[Segment]]:
+        """Join all events; returns the history of each task."""
+        add_to_tasks(self.tasks, self.events)
+        self.events = []
+        return self.tasks
+
+
 class PendingEvents:
-    """The newest committed events of each user, in seq order and without a hole."""
+    """The newest committed events of each user, as far as they are not taken."""
 
     def __init__(self) -> None:
-        self._by_user: dict[UUID, list[Event]] = {}
+        self._by_user: dict[UUID, History] = {}
+        self._many: dict[UUID, None] = {}  # users whose events should be joined
         self.events = 0
         self.bytes = 0
 
     def add(self, user_id: UUID, events: list[Event]) -> bool:
-        """Keep a user's next events. Returns False if there is no space: then none are kept.
-
-        The list is not copied, so the caller must not change it afterwards.
-        """
+        """Keep a user's next events. Returns False if there is no space: then none are kept."""
+        history = self._by_user.get(user_id)
+        if history is not None and history.last_seq + 1 != events[0].seq:
+            self.take(user_id)  # another process stored events in between
+            history = None
         size = sum([len(event.payload) for event in events])
         if self.events + len(events) > MAX_EVENTS or self.bytes + size > MAX_BYTES:
-            self.drop(user_id)
+            self.take(user_id)
             return False
-        kept = self._by_user.get(user_id)
-        if kept is not None and kept[-1].seq + 1 != events[0].seq:
-            self.drop(user_id)  # another process stored events in between
-            kept = None
-        if kept is None:
-            self._by_user[user_id] = events
-        else:
-            kept.extend(events)
+        if history is None:
+            history = self._by_user[user_id] = History(events[0].seq, events[-1].seq)
+        history.last_seq = events[-1].seq
+        history.events += events
+        history.count += len(events)
+        history.size += size
         self.events += len(events)
         self.bytes += size
+        if len(history.events) >= JOIN_EVENTS:
+            self._many[user_id] = None
         return True
 
-    def after(self, user_id: UUID, seq: int) -> Sequence[Event]:
-        """The user's events after this seq, if they are kept from the next one on."""
-        kept = self._by_user.get(user_id)
-        if kept is None or kept[0].seq > seq + 1:
-            return ()
-        return kept[seq + 1 - kept[0].seq :]
+    @property
+    def has_many(self) -> bool:
+        """Whether a user has so many events that they should be joined."""
+        return bool(self._many)
 
-    def drop(self, user_id: UUID, up_to: int | None = None) -> None:
-        """Drop the user's events up to this seq; all of them if None."""
-        kept = self._by_user.pop(user_id, None)
-        if kept is None:
-            return
-        count = len(kept) if up_to is None else max(0, up_to + 1 - kept[0].seq)
-        dropped, rest = kept[:count], kept[count:]
-        self.events -= len(dropped)
-        self.bytes -= sum([len(event.payload) for event in dropped])
-        if rest:
-            self._by_user[user_id] = rest
+    def join_many(self) -> None:
+        """Join the events of one user that has many."""
+        user_id, _ = self._many.popitem()
+        if (history := self._by_user.get(user_id)) is not None:
+            self._join(history)
+
+    def _join(self, history: History) -> None:
+        """Join a user's events. What they took is free, but for the starts and ends among them."""
+        segments = [one for task in history.join().values() for one in task]
+        count = len(segments)
+        size = sum([len(one.payload) for one in segments if isinstance(one, Event)])
+        self.events += count - history.count
+        self.bytes += size - history.size
+        history.count, history.size = count, size
+
+    def take(self, user_id: UUID) -> History | None:
+        """Remove what is kept of the user, and return it."""
+        history = self._by_user.pop(user_id, None)
+        if history is not None:
+            self.events -= history.count
+            self.bytes -= history.size
+        return history
 
     def last_seq(self, user_id: UUID) -> int:
         """The seq of the user's last event that is kept; 0 if there is none."""
-        kept = self._by_user.get(user_id)
-        return kept[-1].seq if kept else 0
+        history = self._by_user.get(user_id)
+        return 0 if history is None else history.last_seq

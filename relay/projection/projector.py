@@ -26,8 +26,9 @@ from relay.db.projections import (
 )
 from relay.events import Event
 from relay.observability import metrics
-from relay.projection.pending_events import PendingEvents
-from relay.tasks.fold import fold, group_by_task
+from relay.projection.pending_events import History, PendingEvents
+from relay.tasks.fold import fold
+from relay.tasks.segments import Segment
 from relay.tasks.task import Task
 
 INTERVAL_SECONDS = 0.5  # between the starts of two rounds: two statements that write a second
@@ -37,8 +38,7 @@ RETRY_SECONDS = 0.5  # after a round that the database did not answer
 MAX_USERS = 1_000  # in one round
 MAX_READ_EVENTS = 5_000  # that one round reads from the journal
 MAX_READ_BYTES = 8 * 2**20
-MAX_EVENTS_OF_USER = 5_000  # that one round folds of one user
-CHECKPOINT_EVENTS = 200  # folded without a pause for the other tasks of the process
+CHECKPOINT_TASKS = 100  # folded without a pause for the other tasks of the process
 
 log = structlog.get_logger("relay.projection")
 
@@ -54,6 +54,7 @@ class Projector:
         self._waiting: dict[UUID, list[_Wait]] = {}
         self._woken = trio.Event()
         self._wanted = trio.Event()
+        self._many = trio.Event()
         self._round_began = -INTERVAL_SECONDS
 
     @property
@@ -65,6 +66,8 @@ class Projector:
         """Take a user's events that were just committed here, in seq order."""
         if not self._pending.add(user_id, events):
             metrics.projection_read_back.inc(len(events))
+        if self._pending.has_many:
+            self._many.set()
         if user_id not in self._behind:
             self._behind[user_id] = None
             self._woken.set()
@@ -122,6 +125,20 @@ class Projector:
 
     async def run(self) -> None:
         """Run rounds until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._join_many)
+            await self._run_rounds()
+
+    async def _join_many(self) -> None:
+        """Join the events of busy users between rounds, so that they take little memory."""
+        while True:
+            await self._many.wait()
+            self._many = trio.Event()
+            while self._pending.has_many:
+                self._pending.join_many()
+                await trio.lowlevel.checkpoint()
+
+    async def _run_rounds(self) -> None:
         while True:
             await self._wait_for_work()
             self._round_began = trio.current_time()
@@ -150,8 +167,8 @@ class Projector:
     async def _run_round(self, user_ids: list[UUID]) -> None:
         with metrics.projection_seconds.time():
             projected = await select_projected(self._database, user_ids)
-            unfolded = await self._collect(projected)
-            advances = await self._fold(projected, unfolded)
+            histories = await self._collect(projected)
+            advances = await self._fold(projected, histories)
             written = (
                 await write_advances(self._database, advances, max_tasks=self._max_tasks)
                 if advances
@@ -168,48 +185,52 @@ class Projector:
             elif user_id not in advances:
                 self._finish(user_id, at.seq, at.last_seq)
 
-    async def _collect(self, projected: dict[UUID, Projected]) -> dict[UUID, Sequence[Event]]:
+    async def _collect(self, projected: dict[UUID, Projected]) -> dict[UUID, History]:
         """The next events of each user: those kept in memory, or else from the journal."""
-        found: dict[UUID, Sequence[Event]] = {}
+        found: dict[UUID, History] = {}
         unread: dict[UUID, int] = {}
         for user_id, at in projected.items():
-            if events := self._pending.after(user_id, at.seq):
-                found[user_id] = events[:MAX_EVENTS_OF_USER]
+            history = self._pending.take(user_id)
+            if history is not None and history.first_seq == at.seq + 1:
+                found[user_id] = history
             elif at.last_seq > at.seq:
                 unread[user_id] = at.seq
         if unread:
-            found |= await select_unfolded(
+            events = await select_unfolded(
                 self._database,
                 unread,
                 {user_id: projected[user_id].epoch for user_id in unread},
                 max_events=MAX_READ_EVENTS,
                 max_bytes=MAX_READ_BYTES,
             )
+            for user_id, of_user in events.items():
+                found[user_id] = History(of_user[0].seq, of_user[-1].seq, of_user)
         return found
 
     async def _fold(
-        self, projected: dict[UUID, Projected], unfolded: dict[UUID, Sequence[Event]]
+        self, projected: dict[UUID, Projected], histories: dict[UUID, History]
     ) -> dict[UUID, Advance]:
-        grouped = {user_id: group_by_task(events) for user_id, events in unfolded.items()}
-        keys = [(user_id, task_id) for user_id, tasks in grouped.items() for task_id in tasks]
+        joined: dict[UUID, dict[str, list[Segment]]] = {}
+        for user_id, history in histories.items():
+            joined[user_id] = history.join()
+            await trio.lowlevel.checkpoint()
+        keys = [(user_id, task_id) for user_id, tasks in joined.items() for task_id in tasks]
         stored = await select_tasks(self._database, keys) if keys else {}
         advances: dict[UUID, Advance] = {}
-        folded = 0
-        for user_id, events in unfolded.items():
-            advance = Advance(projected[user_id].revision, events[-1].seq)
-            advances[user_id] = advance
-            for task_id, of_task in grouped[user_id].items():
-                _add(advance, stored.get((user_id, task_id)), task_id, of_task)
-                folded += len(of_task)
-                if folded >= CHECKPOINT_EVENTS:
-                    folded = 0
+        for user_id, tasks in joined.items():
+            at, history = projected[user_id], histories[user_id]
+            advance = advances[user_id] = Advance(at.revision, history.last_seq)
+            for number, (task_id, segments) in enumerate(tasks.items(), 1):
+                _add(advance, stored.get((user_id, task_id)), task_id, segments)
+                if number % CHECKPOINT_TASKS == 0:
                     await trio.lowlevel.checkpoint()
-        metrics.projection_events.inc(sum([len(events) for events in unfolded.values()]))
+            metrics.projection_events.inc(history.last_seq - at.seq)
         return advances
 
     def _finish(self, user_id: UUID, seq: int | None, last_seq: int = 0) -> None:
         """Note that the user's tasks hold up to `seq`; None if the user no longer exists."""
-        self._pending.drop(user_id, seq)
+        if seq is None:
+            self._pending.take(user_id)
         self._behind.pop(user_id, None)
         for wait in list(self._waiting.get(user_id, ())):
             if seq is None or seq >= wait.seq:
@@ -221,10 +242,10 @@ class Projector:
             self._behind[user_id] = None
 
 
-def _add(advance: Advance, stored: Task | None, task_id: str, events: Sequence[Event]) -> None:
-    """Fold one task's events, and add the task to what has to be stored."""
+def _add(advance: Advance, stored: Task | None, task_id: str, segments: Sequence[Segment]) -> None:
+    """Fold one task's history, and add the task to what has to be stored."""
     was_mark = stored is not None and stored.forgotten
-    task = fold(stored, task_id, events)
+    task = fold(stored, task_id, segments)
     if task is None:
         return
     advance.added += stored is None

@@ -1,18 +1,16 @@
 """Folds events into the state of tasks: one table of transitions, and what each of them does.
 
-The result does not depend on how a history is cut into batches. A `log` event is decoded only if
-it may matter: the last line of a task counts, and a title wherever one may be.
+The result does not depend on how a history is cut into batches.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum, auto
-
-from msgspec import UNSET
 
 from relay.events import Event
 from relay.tasks import reported
 from relay.tasks.reported import TaskReport
+from relay.tasks.segments import Activity, Segment, add_events
 from relay.tasks.task import ENDED, Task, untitled_id
 from relay.tasks.times import seconds_between
 
@@ -34,7 +32,6 @@ class Effect(Enum):
     BEGIN = auto()  # a new run
     BEGIN_AND_APPLY = auto()  # as if the task had begun with this event
     APPLY = auto()
-    LOG = auto()
 
 
 _ENDS = ("task_succeeded", "task_failed")
@@ -53,7 +50,7 @@ TRANSITIONS: dict[tuple[str, Known], Effect] = {
     },
     ("log", Known.NOTHING): Effect.IGNORE,
     ("log", Known.FORGOTTEN): Effect.TOUCH,
-    ("log", Known.ACTIVE): Effect.LOG,
+    ("log", Known.ACTIVE): Effect.APPLY,
     ("log", Known.ENDED): Effect.TOUCH,
 }
 
@@ -71,7 +68,13 @@ def task_of_payload(payload: str) -> str:
     return untitled_id(title if isinstance(title, str) else "")
 
 
-def group_by_task(events: Iterable[Event]) -> dict[str, list[Event]]:
+def add_to_tasks(tasks: dict[str, list[Segment]], events: Iterable[Event]) -> None:
+    """Add events to the histories of their tasks, in order."""
+    for task_id, of_task in _group_by_task(events).items():
+        add_events(tasks.setdefault(task_id, []), of_task)
+
+
+def _group_by_task(events: Iterable[Event]) -> dict[str, list[Event]]:
     """The events of each task, in their order."""
     grouped: dict[str, list[Event]] = {}
     for event in events:
@@ -84,22 +87,16 @@ def group_by_task(events: Iterable[Event]) -> dict[str, list[Event]]:
     return grouped
 
 
-def fold(task: Task | None, task_id: str, events: Sequence[Event]) -> Task | None:
-    """Apply successive events of one task, in order; returns the task, which is changed in place.
+def fold(task: Task | None, task_id: str, segments: Iterable[Segment]) -> Task | None:
+    """Apply a task's history, in order; returns the task, which is changed in place.
 
     `task` is None while nothing is known of it, and is returned so while that stays.
     """
-    logs: list[Event] = []
-    for event in events:
-        if event.event_type == "log":
-            logs.append(event)
-            continue
-        if logs:
-            _apply_logs(task, logs)
-            logs = []
-        task = _apply(task, task_id, event)
-    if logs:
-        _apply_logs(task, logs)
+    for segment in segments:
+        if isinstance(segment, Activity):
+            task = _apply_activity(task, task_id, segment)
+        else:
+            task = _apply_milestone(task, task_id, segment)
     return task
 
 
@@ -111,7 +108,24 @@ def _known(task: Task | None) -> Known:
     return Known.ENDED if task.state in ENDED else Known.ACTIVE
 
 
-def _apply(task: Task | None, task_id: str, event: Event) -> Task | None:
+def _apply_activity(task: Task | None, task_id: str, activity: Activity) -> Task | None:
+    effect = TRANSITIONS[activity.kind, _known(task)]
+    if effect is Effect.IGNORE:
+        return task
+    if task is None:
+        task = _new_run(task_id, 1, activity.first_seq, activity.first_at, activity.first_ts)
+        task.events = 0
+    _touch(task, activity.last_seq, activity.last_at, activity.events)
+    if effect is Effect.TOUCH:
+        return task
+    _set_given(task, activity.title, activity.message, activity.progress)
+    task.metrics = reported.merge_metrics(task.metrics, activity.metrics)
+    if activity.waiting is not None:
+        task.state = "waiting" if activity.waiting else "running"
+    return task
+
+
+def _apply_milestone(task: Task | None, task_id: str, event: Event) -> Task:
     effect = TRANSITIONS[event.event_type, _known(task)]
     if task is not None and effect is Effect.TOUCH:
         _touch(task, event.seq, event.received_at, 1)
@@ -120,34 +134,32 @@ def _apply(task: Task | None, task_id: str, event: Event) -> Task | None:
     if effect is Effect.BEGIN:
         return _begin(task, task_id, event, report)
     if task is None:
-        task = _new_run(task_id, 1, event)
+        task = _new_run(task_id, 1, event.seq, event.received_at, event.ts)
     else:
         _touch(task, event.seq, event.received_at, 1)
     _report(task, report)
-    if event.event_type == "task_progress":
-        task.state = "waiting" if report.waiting is True else "running"
-    else:
-        _end(task, event, report)
+    _end(task, event, report)
     return task
 
 
-def _new_run(task_id: str, run: int, event: Event) -> Task:
+def _new_run(task_id: str, run: int, seq: int, at: datetime, ts: str) -> Task:
     return Task(
         task_id=task_id,
         run=run,
         state="running",
-        first_seq=event.seq,
-        last_seq=event.seq,
+        first_seq=seq,
+        last_seq=seq,
         events=1,
-        started_at=event.received_at,
-        last_at=event.received_at,
-        started_ts=event.ts,
+        started_at=at,
+        last_at=at,
+        started_ts=ts,
     )
 
 
 def _begin(task: Task | None, task_id: str, event: Event, report: TaskReport) -> Task:
     """Begin a run. Of the one before it only `title` and `parent_id` stay, unless given."""
-    begun = _new_run(task_id, 1 if task is None else task.run + 1, event)
+    run = 1 if task is None else task.run + 1
+    begun = _new_run(task_id, run, event.seq, event.received_at, event.ts)
     if task is not None and not task.forgotten:
         begun.title, begun.parent_id = task.title, task.parent_id
     _report(begun, report)
@@ -167,20 +179,25 @@ def _touch(task: Task, seq: int, at: datetime, events: int) -> None:
 
 def _report(task: Task, report: TaskReport) -> None:
     """Take over the keys that count on every `task_*` event."""
-    if report.title is not UNSET and (title := reported.read_title(report.title)) is not None:
+    _set_given(
+        task,
+        reported.read_title(report.title),
+        reported.read_message(report.message),
+        reported.read_progress(report.progress),
+    )
+    if isinstance(report.metrics, dict):
+        metrics: dict[str, float] = {}
+        reported.join_metrics(metrics, report.metrics)
+        task.metrics = reported.merge_metrics(task.metrics, metrics)
+
+
+def _set_given(task: Task, title: str | None, message: str | None, progress: float | None) -> None:
+    if title is not None:
         task.title = title
-    if (
-        report.message is not UNSET
-        and (message := reported.read_message(report.message)) is not None
-    ):
+    if message is not None:
         task.message = message
-    if (
-        report.progress is not UNSET
-        and (progress := reported.read_progress(report.progress)) is not None
-    ):
+    if progress is not None:
         task.progress = progress
-    if report.metrics is not UNSET:
-        task.metrics = reported.merge_metrics(task.metrics, report.metrics)
 
 
 def _end(task: Task, event: Event, report: TaskReport) -> None:
@@ -197,31 +214,3 @@ def _end(task: Task, event: Event, report: TaskReport) -> None:
     task.duration_s = reported.read_duration(report.duration_s)
     if task.duration_s is None:
         task.duration_s = seconds_between(task.started_ts, event.ts)
-
-
-def _apply_logs(task: Task | None, logs: list[Event]) -> None:
-    """Apply successive `log` events of one task."""
-    effect = TRANSITIONS["log", _known(task)]
-    if task is None or effect is Effect.IGNORE:
-        return
-    last = logs[-1]
-    _touch(task, last.seq, last.received_at, len(logs))
-    if effect is not Effect.LOG:
-        return
-    title: str | None = None
-    message: str | None = None
-    for event in reversed(logs):
-        payload = event.payload
-        if title is None and ('"title"' in payload or "\\u" in payload):
-            report = reported.read_log(payload)
-            title = reported.read_title(report.title)
-        elif message is None:
-            report = reported.read_log(payload)
-        else:
-            continue
-        if message is None:
-            message = reported.read_message(report.message)
-    if title is not None:
-        task.title = title
-    if message is not None:
-        task.message = message

@@ -177,23 +177,29 @@ def read_url(value: Any) -> str | None:
     return storable(value)
 
 
-def merge_metrics(present: dict[str, float] | None, value: Any) -> dict[str, float] | None:
-    """Add a payload's metrics to those present; one that is not valid is passed over alone.
-
-    Changes `present`, and returns it; None while there are none.
-    """
-    if not isinstance(value, dict):
-        return present
-    merged = {} if present is None else present
-    for name, given in value.items():
+def join_metrics(joined: dict[str, float], metrics: dict[str, Any]) -> None:
+    """Add the valid ones of a payload's metrics to those before; one that is not is passed over."""
+    for name, given in metrics.items():
         number = read_number(given)
         if number is None or not name or len(name) > MAX_METRIC_NAME:
             continue
-        if not name.isascii() or "\0" in name:
-            name = storable(name)
+        joined[name if name.isascii() and "\0" not in name else storable(name)] = number
+
+
+def merge_metrics(
+    present: dict[str, float] | None, added: dict[str, float] | None
+) -> dict[str, float] | None:
+    """Set metrics of a task. New ones past `MAX_METRICS` are passed over.
+
+    Changes `present`, and returns it; None while there are none.
+    """
+    if not added:
+        return present
+    merged = {} if present is None else present
+    for name, number in added.items():
         if name in merged or len(merged) < MAX_METRICS:
             merged[name] = number
-    return merged or None
+    return merged
 
 
 def printed_message(payload: str) -> str | None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from relay.events import EVENT_TYPES, Event
 from relay.tasks.fold import fold, task_of
+from relay.tasks.segments import Segment, add_events
 from relay.tasks.task import Task
 
 START = datetime(2026, 11, 29, 10, tzinfo=UTC)
@@ -65,7 +66,9 @@ def folded_one_by_one(history: Sequence[Event]) -> dict[str, Task]:
     for one in history:
         task_id = task_of(one)
         if task_id is not None:
-            task = fold(tasks.get(task_id), task_id, [one])
+            segments: list[Segment] = []
+            add_events(segments, [one])
+            task = fold(tasks.get(task_id), task_id, segments)
             if task is not None:
                 tasks[task_id] = task
     return tasks

@@ -184,12 +184,27 @@ def test_pending_events_keep_what_follows_without_a_hole() -> None:
     made = {seq: event(seq, "log", "{}") for seq in range(1, 9)}
     assert pending.add(user_id, [made[1], made[2]])
     assert pending.add(user_id, [made[3]])
-    assert [one.seq for one in pending.after(user_id, 1)] == [2, 3]
-    pending.drop(user_id, 2)
-    assert [one.seq for one in pending.after(user_id, 2)] == [3]
-    assert pending.after(user_id, 1) == ()
-    assert pending.add(user_id, [made[7]])  # 4 to 6 were stored by another process
-    assert pending.after(user_id, 3) == ()
-    assert (pending.events, pending.last_seq(user_id)) == (1, 7)
-    pending.drop(user_id)
-    assert (pending.events, pending.bytes) == (0, 0)
+    assert (pending.events, pending.bytes, pending.last_seq(user_id)) == (3, 6, 3)
+    history = pending.take(user_id)
+    assert history is not None
+    assert (history.first_seq, history.last_seq, len(history.events)) == (1, 3, 3)
+    assert (pending.events, pending.bytes, pending.take(user_id)) == (0, 0, None)
+    assert pending.add(user_id, [made[4]])
+    assert pending.add(user_id, [made[7]])  # 5 and 6 were stored by another process
+    history = pending.take(user_id)
+    assert history is not None
+    assert (history.first_seq, history.last_seq) == (7, 7)
+
+
+def test_many_events_are_joined_and_take_no_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.projection.pending_events.JOIN_EVENTS", 4)
+    pending, user_id = PendingEvents(), uuid4()
+    kinds = ["task_started", "log", "task_progress", "task_succeeded"]
+    assert pending.add(user_id, [event(seq, kind, "{}") for seq, kind in enumerate(kinds, 1)])
+    assert pending.has_many
+    pending.join_many()
+    assert (pending.has_many, pending.events, pending.bytes) == (False, 4, 4)
+    assert pending.add(user_id, [event(5, "log", "{}")])
+    history = pending.take(user_id)
+    assert history is not None
+    assert (history.first_seq, history.last_seq, pending.events, pending.bytes) == (1, 5, 0, 0)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.events import EVENT_TYPES, Event
-from relay.tasks.fold import TRANSITIONS, Known, fold, group_by_task, task_of
+from relay.tasks.fold import TRANSITIONS, Known, add_to_tasks, fold, task_of
+from relay.tasks.segments import Segment, add_events
 from relay.tasks.task import Task
 from tests.support.task_events import event, folded_one_by_one, histories
 
@@ -29,7 +30,7 @@ def events_of(vector: dict[str, Any]) -> list[Event]:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_events_make_the_task_of_the_vector(vector: dict[str, Any]) -> None:
-    task = fold(None, "build-1", events_of(vector))
+    task = folded(None, *events_of(vector))
     if vector["task"] is None:
         assert task is None
     else:
@@ -42,14 +43,14 @@ def test_the_table_has_an_effect_for_every_event_and_knowledge() -> None:
 
 
 def test_a_forgotten_task_comes_back_with_a_start_only() -> None:
-    task = fold(None, "build-1", [event(1, "task_started", '{"title":"t","parent_id":"p"}')])
+    task = folded(None, event(1, "task_started", '{"title":"t","parent_id":"p"}'))
     assert task is not None
     task.forgotten = True
     late = [event(2, "task_progress", '{"title":"x"}'), event(3, "log", "{}")]
-    task = fold(task, "build-1", [*late, event(4, "task_failed", "{}")])
+    task = folded(task, *late, event(4, "task_failed", "{}"))
     assert task is not None
     assert (task.forgotten, task.last_seq, task.events) == (True, 4, 4)
-    task = fold(task, "build-1", [event(5, "task_started", "{}")])
+    task = folded(task, event(5, "task_started", "{}"))
     assert task is not None
     assert (task.forgotten, task.run, task.state, task.title) == (False, 2, "running", None)
     assert (task.parent_id, task.first_seq, task.events) == (None, 5, 1)
@@ -67,15 +68,54 @@ def test_an_event_without_a_task_belongs_to_one_named_by_its_title(
     assert task_of(event(1, "log", payload, task_id=None)) is None
 
 
+def folded(task: Task | None, *events: Event) -> Task | None:
+    segments: list[Segment] = []
+    add_events(segments, events)
+    return fold(task, "build-1", segments)
+
+
 @given(histories, st.data())
 def test_a_history_gives_the_same_tasks_however_it_is_cut(
     history: list[Event], data: st.DataObject
 ) -> None:
-    cuts = data.draw(st.sets(st.integers(0, len(history))))
+    places = st.sets(st.integers(0, len(history)))
+    folds, joins = data.draw(places), data.draw(places)
     tasks: dict[str, Task] = {}
-    for start, end in pairwise(sorted({0, *cuts, len(history)})):
-        for task_id, events in group_by_task(history[start:end]).items():
-            task = fold(copy.deepcopy(tasks.get(task_id)), task_id, events)
-            if task is not None:
-                tasks[task_id] = task
+    waiting: dict[str, list[Segment]] = {}
+    for start, end in pairwise(sorted({0, *folds, *joins, len(history)})):
+        add_to_tasks(waiting, history[start:end])
+        if end in folds or end == len(history):
+            for task_id, segments in waiting.items():
+                task = fold(copy.deepcopy(tasks.get(task_id)), task_id, segments)
+                if task is not None:
+                    tasks[task_id] = task
+            waiting = {}
     assert tasks == folded_one_by_one(history)
+
+
+def test_an_activity_of_many_events_is_one_segment() -> None:
+    payloads = [f'{{"message":"step {number}"}}' for number in range(1, 1_001)]
+    history = [
+        event(seq, "log" if seq % 3 else "task_progress", payload)
+        for seq, payload in enumerate(payloads, 1)
+    ]
+    segments: list[Segment] = []
+    for start in range(0, 1_000, 100):
+        add_events(segments, history[start : start + 100])
+    assert len(segments) == 2  # the logs before the first progress, and all after it
+    task = fold(None, "build-1", segments)
+    assert task is not None
+    assert (task.first_seq, task.events, task.message) == (3, 998, "step 1000")
+
+
+def test_metrics_of_more_names_than_a_task_keeps_are_those_that_came_first() -> None:
+    names = [f"m{number}" for number in range(1_000)]
+    history = [
+        event(seq, "task_progress", json.dumps({"metrics": {name: seq, "m0": seq}}))
+        for seq, name in enumerate(names, 1)
+    ]
+    (task,) = folded_one_by_one(history).values()
+    assert folded(None, *history) == task
+    assert task.metrics is not None
+    assert list(task.metrics) == names[:32]
+    assert (task.metrics["m0"], task.metrics["m31"]) == (1_000, 32)
