@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from relay.client.beats import LEASE_SECONDS, Beats
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
-from relay.client.drafts import Draft, clean_id, event, log_drafts
+from relay.client.drafts import ENDINGS, Draft, clean_id, event, log_drafts
 from relay.client.outbox import Outbox
 from relay.client.payload_values import text_of
 from relay.client.sender import Sender
@@ -91,6 +92,7 @@ class Client:
         self._unconnected: str | None = None  # why nothing is published
         self._outcome: Outcome | None = None
         self._sender: Sender | None = None
+        self._beats = Beats()
         self._outbox: Outbox | None = None
         try:
             found = credentials or find_credentials(url, token)
@@ -101,7 +103,7 @@ class Client:
             self._report(f"nothing is published: {error}")
             return
         self._outbox = Outbox(lambda: new_spool(Owner.of(found)))
-        self._sender = Sender(self._outbox, found, self._report)
+        self._sender = Sender(self._outbox, found, self._report, self._beats)
         self._sender.start()
         atexit.register(self._end)
 
@@ -142,6 +144,14 @@ class Client:
             self._unsendable += 1
             self.warn_once(f"an event was not sent: {text_of(error)}", "event")
 
+    def start_task(self, task_id: str, title: str) -> None:
+        """Publish a task's start with a lease, and keep the lease until its end or `close`.
+
+        So a program that is killed is seen to be lost.
+        """
+        self.publish("task_started", {"title": title, "lease_s": LEASE_SECONDS}, task_id)
+        self._beats.begin(_valid_id(task_id) or "")
+
     def log(self, text: str, task_id: str | None = None, **keys: Any) -> None:
         """Send lines of a log. Lines that are close in time are joined into one event."""
         self.log_with(text, task_id, keys)
@@ -168,9 +178,17 @@ class Client:
 
     def _put(self, draft: Draft) -> None:
         if self._outcome is None and not self._forked:
+            if draft.task_id is not None:
+                self._note_life(draft.task_id, draft.event_type)
             self._published += 1
             if self._outbox is not None:
                 self._outbox.put(draft)
+
+    def _note_life(self, task_id: str, event_type: str) -> None:
+        if event_type in ENDINGS:
+            self._beats.end(task_id)
+        else:
+            self._beats.touch(task_id)
 
     @property
     def _forked(self) -> bool:

@@ -42,6 +42,12 @@ class BatchReceipt(msgspec.Struct):
     last_seq: int | None
 
 
+class BeatReceipt(msgspec.Struct):
+    """The field by which the answer to a beat is recognized."""
+
+    stop: list[str]
+
+
 class EventPoster:
     """A connection for posting events. A context manager, for one thread."""
 
@@ -74,13 +80,24 @@ class EventPoster:
             return _interpret(answer)
         return Stored(receipt)
 
-    def _post(self, body: bytes, content_type: str) -> HttpAnswer | RetryLater | NotRelay | Refused:
+    def beat(self, task_ids: Sequence[str]) -> Answer:
+        """Say that these tasks are alive. The receipt has the tasks to `stop`."""
+        body = msgspec.json.encode({"task_ids": task_ids})
+        answer = self._post(body, "application/json", "/api/tasks/beat")
+        if not isinstance(answer, HttpAnswer):
+            return answer
+        receipt = _read_receipt(answer, BeatReceipt)
+        return _interpret(answer) if receipt is None else Stored(receipt)
+
+    def _post(
+        self, body: bytes, content_type: str, path: str = "/api/webhook/cli"
+    ) -> HttpAnswer | RetryLater | NotRelay | Refused:
         url = self._credentials.url
         headers = {"Content-Type": content_type}
         self.quota = None
         try:
             request = self._http.build_request(
-                "POST", f"{url}/api/webhook/cli", content=body, headers=headers
+                "POST", f"{url}{path}", content=body, headers=headers
             )
             answer = exchange(self._http, request, url, ANSWER_TIMEOUT_SECONDS)
         except httpx.HTTPError as error:

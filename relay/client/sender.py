@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from relay.client.attempts import TICK_SECONDS, Attempts, Closing
+from relay.client.beats import Beats
 from relay.client.credentials import Credentials
 from relay.client.left_over import LeftOver
 from relay.client.outbox import BATCH_BYTES, Outbox
@@ -35,9 +36,10 @@ class EventQueue(Protocol):
 class Sender:
     """Delivers the events of one outbox, and those that earlier processes left over."""
 
-    def __init__(self, outbox: Outbox, credentials: Credentials, tell: Tell) -> None:
+    def __init__(self, outbox: Outbox, credentials: Credentials, tell: Tell, beats: Beats) -> None:
         """`tell` is called on the sender's thread, once for each problem that needs a person."""
         self._outbox = outbox
+        self._beats = beats
         self._credentials = credentials
         self._size = RequestSize()
         self._closing = Closing()
@@ -82,6 +84,8 @@ class Sender:
                     break
                 else:
                     self._send_left_over(posting, left_over, 0)
+                if not self._closing.has_begun:
+                    self._beat(posting)
                 if self._closing.is_due:
                     break
         left_over.close()
@@ -98,6 +102,20 @@ class Sender:
                 if spool.waiting:
                     return  # Relay is away: new events are next
             left_over.close()
+
+    def _beat(self, posting: "EventPoster") -> None:
+        """Renew the leases of tasks that are silent. What events report needs no beat."""
+        if not (task_ids := self._beats.due()):
+            return
+        match posting.beat(task_ids):
+            case Stored():
+                self._beats.sent(task_ids)
+            case Refused():  # an older Relay, or a token that may not publish any more
+                self._beats.stop()
+            case RetryLater(retry_after=pause):
+                self._beats.retry(task_ids, pause)
+            case NotRelay():
+                self._beats.retry(task_ids)
 
     def _send(
         self, posting: "EventPoster", queue: EventQueue, most_attempts: int | None = None

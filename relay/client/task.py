@@ -72,7 +72,7 @@ class Task:
 
     def start(self) -> "Task":
         self._started = time.monotonic()
-        self._publish("task_started", {"title": self.title}, {})
+        self._client.start_task(self.task_id, self.title)
         return self
 
     def succeed(self, message: str | None = None, **keys: Any) -> None:

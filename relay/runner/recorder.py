@@ -88,7 +88,7 @@ class Recorder:
         from relay.client import Client
 
         client = self._client = Client(credentials=self._credentials, tell=self._on_note)
-        client.publish("task_started", {"title": self._title}, self._task_id)
+        client.start_task(self._task_id, self._title)
         while not (self._ended.is_set() and not self._blocks):
             self._wake.wait(QUIET_SECONDS / 4 if self._unfinished else None)
             self._wake.clear()

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +29,8 @@ class StandIn:
         self.refuses = ""  # an event that holds this is a bad line
         self.open = threading.Event()  # requests are answered while this is set
         self.open.set()
+        self.beats: list[list[str]] = []  # the tasks of each beat
+        self.takes_beats = True
         self._changed = threading.Condition()
         self._seen: set[str] = set()
         outer = self
@@ -38,12 +41,17 @@ class StandIn:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path == "/api/tasks/beat":
+                    self.send(*outer.beat(body))
+                    return
                 outer.note()
                 if not outer.open.is_set():
                     outer.open.wait()
                     self.close_connection = True
                     return  # it never came to be handled
-                status, answer, headers = outer.answer(body)
+                self.send(*outer.answer(body))
+
+            def send(self, status: int, answer: Any, headers: Mapping[str, str]) -> None:
                 text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 kind = "application/json" if status == 200 else "application/problem+json"
                 described = {"Content-Type": kind, "Content-Length": str(len(text))}
@@ -113,6 +121,17 @@ class StandIn:
             "last_seq": before + new,
         }
         return 200, receipt, {}
+
+    def beat(self, body: bytes) -> Answer:
+        with self._changed:
+            self.beats.append(json.loads(body)["task_ids"])
+            self._changed.notify_all()
+        return (200, {"stop": []}, {}) if self.takes_beats else refusal(404, "not_found", "Gone.")
+
+    def has_beats(self, times: int) -> None:
+        """Wait until so many beats came."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.beats) >= times, PATIENCE)
 
     def was_asked(self, times: int = 1) -> None:
         """Wait until so many requests came."""

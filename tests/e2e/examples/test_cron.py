@@ -73,7 +73,7 @@ async def test_a_successful_job_is_shown_and_prints_nothing(
     started, *logs, ended = await machine.published()
     assert (started["event_type"], started["payload"]) == (
         "task_started",
-        {"title": "Nightly backup"},
+        {"title": "Nightly backup", "lease_s": 90},
     )
     assert log_text(logs) == "saved 3 files\ncareful"
     assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_succeeded", 0)

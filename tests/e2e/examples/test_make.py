@@ -36,7 +36,10 @@ async def test_a_target_is_watched(machine: Machine, make: str) -> None:
     inside = [line for line in done.stdout.splitlines() if b"directory" not in line]
     assert inside == [b"[ 50%] Getting ready", b"built it"]
     started, *events, ended = await machine.published()
-    assert (started["event_type"], started["payload"]) == ("task_started", {"title": "make build"})
+    assert (started["event_type"], started["payload"]) == (
+        "task_started",
+        {"title": "make build", "lease_s": 90},
+    )
     assert "[ 50%] Getting ready\nbuilt it" in log_text(events)
     (progress,) = (event for event in events if event["event_type"] == "task_progress")
     assert progress["payload"]["progress"] == 0.5

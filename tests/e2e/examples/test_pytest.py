@@ -57,7 +57,7 @@ async def test_a_run_is_one_task(machine: Machine, suite: Path, workers: str) ->
     started, *events, ended = await machine.published()
     assert (started["event_type"], started["payload"]) == (
         "task_started",
-        {"title": f"pytest -p xdist -n {workers}"},
+        {"title": f"pytest -p xdist -n {workers}", "lease_s": 90},
     )
     assert {event["task_id"] for event in events} == {started["task_id"]} == {ended["task_id"]}
 

@@ -12,7 +12,7 @@ async def test_tqdm_progress_is_the_tasks_progress(machine: Machine) -> None:
     started, *events, ended = await machine.published()
     assert (started["event_type"], started["payload"]) == (
         "task_started",
-        {"title": "Train the model"},
+        {"title": "Train the model", "lease_s": 90},
     )
     lines = [line.partition(":")[0] for line in log_text(events).split("\n")]
     assert lines == ["epoch 1", "epoch 2", "epoch 3"]

@@ -59,7 +59,7 @@ async def test_a_run_is_a_task(machine: Machine) -> None:
     assert (done.returncode, done.stdout) == (0, b"saved 3 files\n"), "the journal has it, too"
     started, log, ended = await machine.published()
     assert {event["task_id"] for event in (started, log, ended)} == {f"backup.service-{INVOCATION}"}
-    assert started["payload"] == {"title": "Nightly backup"}
+    assert started["payload"] == {"title": "Nightly backup", "lease_s": 90}
     assert log["payload"]["message"] == "saved 3 files"
     assert ended["event_type"] == "task_succeeded"
 

@@ -44,7 +44,7 @@ async def test_a_task_that_succeeds_is_reported(relay: Relay) -> None:
     assert task.outcome is not None
     assert (task.task_id[:6], task.outcome.delivered) == ("train-", True)
     events = await published(user)
-    assert events[0] == ("task_started", {"title": "train the model"})
+    assert events[0] == ("task_started", {"title": "train the model", "lease_s": 90})
     messages = [payload["message"] for kind, payload in events if kind == "log"]
     assert "\n".join(messages) == "letter a\nletter b"
     last = [payload for kind, payload in events if kind == "task_progress"][-1]

@@ -135,7 +135,8 @@ def test_its_exit_code_is_what_a_shell_would_give(
     assert done.stderr.decode() == (f"relay: {message}\n" if code in (126, 127) else "")
     started, *_, ended = stand_in.events
     assert started["payload"] == {
-        "title": command[0] if len(command) == 1 else "sh -c " + ("'" + command[2] + "'")
+        "title": command[0] if len(command) == 1 else "sh -c " + ("'" + command[2] + "'"),
+        "lease_s": 90,
     }
     assert ended["event_type"] == ("task_failed" if code else "task_succeeded")
     assert (ended["payload"]["exit_code"], ended["payload"].get("message")) == (code, message)
@@ -361,7 +362,7 @@ async def test_options_name_the_task(stand_in: StandIn) -> None:
     done = await piped([*RELAY, "run", *options, "echo", "--title", "x"], environment())
     assert done.stdout == b"--title x\n"
     assert {event["task_id"] for event in stand_in.events} == {"build"}
-    assert stand_in.events[0]["payload"] == {"title": "My build"}
+    assert stand_in.events[0]["payload"] == {"title": "My build", "lease_s": 90}
     wrong = await piped([*RELAY, "run", "--task-id", "two words", "true"], environment())
     assert (wrong.returncode, b"--task-id" in wrong.stderr) == (2, True)
 

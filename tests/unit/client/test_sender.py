@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from relay.client.beats import Beats
 from relay.client.credentials import Credentials
 from relay.client.outbox import Outbox
 from relay.client.post_answers import Answer, NotRelay, Refused, RetryLater, Stored
@@ -71,7 +72,7 @@ CASES: dict[str, tuple[list[bytes], list[Answer], list[int], int, list[str], boo
 def test_each_answer_has_its_consequence(name: str) -> None:
     events, answers, posted, left, reports, goes_on = CASES[name]
     reported: list[str] = []
-    sender = Sender(Outbox(_no_spool), Credentials("http://h", "t"), reported.append)
+    sender = Sender(Outbox(_no_spool), Credentials("http://h", "t"), reported.append, Beats())
     poster, queue = ScriptedPoster(answers), Queue(events)
     is_done = sender._send(cast("EventPoster", poster), queue, most_attempts=1)
     assert poster.posted == posted
@@ -83,7 +84,7 @@ def test_each_answer_has_its_consequence(name: str) -> None:
 
 def test_the_same_program_is_reported_once_until_relay_takes_events() -> None:
     reported: list[str] = []
-    sender = Sender(Outbox(_no_spool), Credentials("http://h", "t"), reported.append)
+    sender = Sender(Outbox(_no_spool), Credentials("http://h", "t"), reported.append, Beats())
     foreign = NotRelay(200, "foreign")
     for answers in ([foreign], [foreign], [STORED], [foreign]):
         poster: Any = ScriptedPoster(answers)
