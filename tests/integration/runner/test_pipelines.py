@@ -7,75 +7,30 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import psutil
 import pytest
 import trio
 
-from tests.support.commands import RELAY, environment
-from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
+from tests.support.patience import PATIENCE, eventually
+from tests.support.pipelines import (
+    PROMPT,
+    listed_as_stopped,
+    prompted,
+    relay_run,
+    shell,
+    started,
+    starts,
+    stop_key,
+)
 from tests.support.programs import program
-from tests.support.stand_in import TOKEN, StandIn
-from tests.support.terminals import HEARS, Person, heard, terminal
+from tests.support.stand_in import StandIn
+from tests.support.terminals import HEARS, Person, heard
 
-PROMPT = b"ready> "
 SCRIPTS = Path(__file__).parents[2] / "support" / "scripts"
 PAGER = shlex.join([sys.executable, str(SCRIPTS / "pager.py")])
 SURROUNDINGS = shlex.join([sys.executable, str(SCRIPTS / "surroundings.py")])
 SIGNALS = shlex.join(HEARS)
 
 Scene = Callable[[Person, str], Awaitable[object]]
-
-
-class Job:
-    """The pipeline that the shell runs, with the command or `relay run` first."""
-
-    def __init__(self, person: Person) -> None:
-        children = psutil.Process(person.process.pid).children()
-        (self.group,) = {os.getpgid(child.pid) for child in children}
-        self.first = psutil.Process(self.group)  # it leads the group
-
-    def first_is_stopped(self) -> bool:
-        return bool(self.first.status() == psutil.STATUS_STOPPED)
-
-    def is_stopped(self) -> bool:
-        """Whether all of it is."""
-        parent = self.first.parent()
-        assert parent is not None
-        return {each.status() for each in parent.children()} == {psutil.STATUS_STOPPED}
-
-
-async def prompted(person: Person, line: str) -> bytes:
-    """What the shell prints for a line, until its next prompt."""
-    person.seen = b""
-    await person.types(line.encode() + b"\r")
-    await person.sees(rb"\n(.|\n)*" + PROMPT)
-    return person.seen.partition(b"\n")[2]
-
-
-async def starts(person: Person, line: str, sign: bytes = b"") -> None:
-    """Type a line, and wait until this is shown after it."""
-    person.seen = b""
-    await person.types(line.encode() + b"\r")
-    await person.sees(rb"\n(.|\n)*" + sign)
-
-
-async def started(person: Person, line: str, sign: bytes) -> Job:
-    await starts(person, line, sign)
-    return Job(person)
-
-
-async def stop_key(person: Person) -> None:
-    await person.types(b"\x1a")
-    await person.sees(rb"Stopped(.|\n)*" + PROMPT)
-
-
-async def listed_as_stopped(person: Person) -> bytes:
-    """What the shell says of the job, once it knows that all of it is stopped."""
-    await eventually(Job(person).is_stopped)
-    with trio.fail_after(PATIENCE):
-        while b"Running" in (listed := await prompted(person, "jobs -l")):  # noqa: ASYNC110
-            await trio.sleep(LOOK_EVERY)
-    return listed
 
 
 async def a_pager_reads_its_own_keys(person: Person, run: str) -> object:
@@ -269,29 +224,17 @@ SCENES = [
 ]
 
 
-def relay_run(*options: str) -> str:
-    return shlex.join([*RELAY, "run", *options, "--"])
-
-
-def relay_env(stand_in: StandIn) -> dict[str, str]:
-    return environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN, PS1=PROMPT.decode(), TERM="dumb")
-
-
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 async def test_a_pipeline_is_as_without_relay(stand_in: StandIn, scene: Scene) -> None:
-    shell = [program("bash"), "--norc", "--noediting", "-i"]
     found = []
     for run in ("", relay_run("--wait", "3600")):
-        async with terminal(shell, relay_env(stand_in)) as person:
-            await person.sees(PROMPT)
+        async with shell(stand_in) as person:
             found.append(await scene(person, run))
     assert found[1] == found[0]
 
 
 async def test_a_stopped_task_goes_on_when_it_continues(stand_in: StandIn) -> None:
-    shell = [program("bash"), "--norc", "--noediting", "-i"]
-    async with terminal(shell, relay_env(stand_in)) as person:
-        await person.sees(PROMPT)
+    async with shell(stand_in) as person:
         await starts(person, f"{relay_run('--wait', '3600')} cat | tee /dev/null")
         await person.types(b"before\r")
         await person.sees(rb"before\r\nbefore\r\n")
@@ -301,34 +244,3 @@ async def test_a_stopped_task_goes_on_when_it_continues(stand_in: StandIn) -> No
         await person.sees(PROMPT)
     assert stand_in.log_lines() == ["before", "after"]
     assert stand_in.events[-1]["event_type"] == "task_succeeded"
-
-
-# The runner comes to its SIGINT only when the command has ended of its own.
-LATE_SIGNALS = """
-import signal, sys, time
-from relay.cli import main, run
-on_signal = run._on_signal
-def late(watched, recorder, number, sent):
-    while number == signal.SIGINT and not watched.has_ended:
-        time.sleep(0.01)
-    on_signal(watched, recorder, number, sent)
-run._on_signal = late
-main.main()
-"""
-
-
-async def test_ctrl_c_that_ended_the_command_does_not_end_the_wait_for_relay(
-    stand_in: StandIn,
-) -> None:
-    stand_in.open.clear()
-    relay = shlex.join([sys.executable, "-c", LATE_SIGNALS, "run", "--wait", "3600", "--"])
-    shell = [program("bash"), "--norc", "--noediting", "-i"]
-    async with terminal(shell, relay_env(stand_in)) as person:
-        await person.sees(PROMPT)
-        job = await started(person, f"{relay} sh -c 'echo ready >&2; read x' | cat", b"ready\r\n")
-        (leader,) = job.first.children()
-        await person.types(b"\x03")
-        await eventually(lambda: not leader.is_running())
-        stand_in.open.set()
-        await person.sees(PROMPT)
-    assert stand_in.events[-1]["payload"]["exit_code"] == 130
