@@ -6,6 +6,7 @@ import threading
 
 from relay.runner.copying import OnOutput, copy_keys, copy_output, wait_for_copy
 from relay.runner.group_job import GroupJob
+from relay.runner.handler_wakeup import HandlerWakeup
 from relay.runner.leader_protocol import ReportKind
 from relay.runner.output_terminal import OutputTerminal
 from relay.runner.signal_forwarding import unblock_stop_key
@@ -39,18 +40,20 @@ class WatchedCommand:
     def run(self) -> int:
         """Copy and watch until the command has ended; its exit code as a shell gives it."""
         copies = self._start_copies()
+        wakeup = HandlerWakeup()
         handler = signal.getsignal(signal.SIGTSTP)
         if handler is not signal.SIG_IGN:
             signal.signal(signal.SIGTSTP, self._job.on_stop_key)
         unblock_stop_key(self._blocked)
         try:
-            code = self._wait_for_end()
+            code = self._wait_for_end(wakeup)
             self._end.set()
             for copy in copies:
                 copy.join()
         finally:
             self._job.end()
             signal.signal(signal.SIGTSTP, handler)
+            wakeup.close()
         leave_stdout()
         self._leader.release()
         return code if code >= 0 else 128 - code
@@ -75,9 +78,10 @@ class WatchedCommand:
         """The runner got a SIGWINCH."""
         self._job.resize()
 
-    def _wait_for_end(self) -> int:
+    def _wait_for_end(self, wakeup: HandlerWakeup) -> int:
         """Follow the session leader's reports; the exit code, or a signal's number negated."""
         while True:
+            wakeup.wait_for(self._leader.reports)
             report = self._leader.next_report()
             if report.kind is ReportKind.STOPPED and self._job.stops_runner:
                 for output, busy in self._outputs.items():

@@ -4,9 +4,9 @@ import errno
 import os
 import threading
 
-# Open files at once: the runner's pipes and terminal (11 at most), and beside them the client's
+# Open files at once: the runner's pipes and terminal (13 at most), and beside them the client's
 # connection with its resolver, certificates and event loop, and the file of the next run.
-FILES = 24
+FILES = 26
 THREADS = 10  # the leader, the command, and up to 8 threads that copy, watch and send
 
 

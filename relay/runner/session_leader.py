@@ -42,7 +42,12 @@ class SessionLeader:
                 os._exit(0)
         os.close(reports_write)
         os.close(held)
-        self._reports = os.fdopen(reports, "rb")
+        self._reports = os.fdopen(reports, "rb", buffering=0)  # for `reports`
+
+    @property
+    def reports(self) -> int:
+        """A descriptor that is readable when `next_report` returns at once."""
+        return self._reports.fileno()
 
     def next_report(self) -> LeaderReport:
         """Wait for its next report.
