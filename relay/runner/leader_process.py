@@ -25,6 +25,7 @@ class LeaderProcess:
         self._command = 0  # its process
         self._stopped_by = 0  # the signal that stopped it last
         self._group_continued = False  # with a SIGCONT for all, since the runner was stopped
+        self._group_signals: frozenset[int] = frozenset()  # to report
 
     def start(self, runner_files: Iterable[int]) -> bool:
         """Start the command, report the result, and return whether it runs.
@@ -62,16 +63,17 @@ class LeaderProcess:
     def watch(self, group_signals: frozenset[int]) -> None:
         """Report what happens and do what is requested, until the command has ended.
 
-        `group_signals` are reported as well: this process gets them with its whole group only.
+        `group_signals` are reported as well: this process gets them with its whole group only. A
+        signal that ended the command is reported before the end.
         """
+        self._group_signals = group_signals
         awaited = {signal.SIGCHLD, signal.SIGCONT, *LeaderRequest, *group_signals}
         while self._state is not CommandState.ENDED:
             number = signal.sigwait(awaited)
             if number in group_signals:
                 self._report(ReportKind.GROUP_SIGNAL, number)
             elif number == LeaderRequest.REPORT_SIGNALS:
-                while pending := signal.sigpending() & group_signals:
-                    self._report(ReportKind.GROUP_SIGNAL, signal.sigwait(pending))
+                self._report_signals()
                 self._report(ReportKind.SIGNALS_REPORTED)
             else:
                 self._collect_changes()  # before a request, which depends on the current state
@@ -103,7 +105,12 @@ class LeaderProcess:
             else:
                 self._change(Change.ENDED)
                 self._leave_terminal()
+                self._report_signals()  # one of them may have ended it
                 self._report(ReportKind.ENDED, status)
+
+    def _report_signals(self) -> None:
+        while pending := signal.sigpending() & self._group_signals:
+            self._report(ReportKind.GROUP_SIGNAL, signal.sigwait(pending))
 
     def _stop_runner(self) -> None:
         """Stop the runner as the command was stopped, if the command still is."""

@@ -1,9 +1,12 @@
 """Signals to `relay run` in a pipeline at moments that are hard to hit."""
 
+import os
 import shlex
 import signal
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.support.patience import eventually
 from tests.support.pipelines import PROMPT, shell, started
@@ -12,7 +15,7 @@ from tests.support.terminals import HEARS, heard
 
 # The runner comes to its SIGINT only when the command has ended of its own.
 LATE_SIGNALS = """
-import signal, sys, time
+import os, psutil, signal, sys, time
 from relay.cli import main, run
 on_signal = run._on_signal
 def late(watched, recorder, number, sent):
@@ -22,6 +25,18 @@ def late(watched, recorder, number, sent):
 run._on_signal = late
 """
 
+# A SIGINT to the group ends the command while the leader, woken by a SIGCONT, looks after it.
+ENDED_MEANWHILE = """
+from relay.runner.leader_process import LeaderProcess
+collect_changes = LeaderProcess._collect_changes
+def after_its_end(leader):
+    os.killpg(os.getpgrp(), signal.SIGINT)
+    while psutil.Process(leader._command).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    collect_changes(leader)
+LeaderProcess._collect_changes = after_its_end
+"""
+
 
 def run_with(*changes: str) -> str:
     """`relay run` with these changes of its program."""
@@ -29,15 +44,20 @@ def run_with(*changes: str) -> str:
     return shlex.join([sys.executable, "-c", changed, "run", "--wait", "3600", "--"])
 
 
+@pytest.mark.parametrize("known_of", ["before its end", "with its end"])
 async def test_ctrl_c_that_ended_the_command_does_not_end_the_wait_for_relay(
-    stand_in: StandIn,
+    stand_in: StandIn, known_of: str
 ) -> None:
     stand_in.open.clear()
-    relay = run_with(LATE_SIGNALS)
+    by_key = known_of == "before its end"
+    relay = run_with(LATE_SIGNALS) if by_key else run_with(LATE_SIGNALS, ENDED_MEANWHILE)
     async with shell(stand_in) as person:
         job = await started(person, f"{relay} sh -c 'echo ready >&2; read x' | cat", b"ready\r\n")
         leader = job.leader()
-        await person.types(b"\x03")
+        if by_key:
+            await person.types(b"\x03")
+        else:
+            os.killpg(job.group, signal.SIGCONT)
         await eventually(lambda: not leader.is_running())
         stand_in.open.set()
         await person.sees(PROMPT)

@@ -1,9 +1,15 @@
 """A signal to the runner is forwarded, unless the whole process group got it."""
 
+import threading
 from collections.abc import Callable
 from signal import SIGINT, SIGTERM, Signals
+from types import SimpleNamespace
 
+import pytest
+
+from relay.runner import group_signals
 from relay.runner.group_signals import GroupSignals
+from tests.support.patience import PATIENCE
 
 
 def leader(*late: Signals) -> GroupSignals:
@@ -38,6 +44,46 @@ def test_one_report_is_about_one_signal() -> None:
     signals = leader()
     signals.report(SIGTERM)
     assert [signals.reached_command(SIGTERM) for _ in range(2)] == [True, False]
+
+
+def test_two_signals_to_the_group_may_be_one_for_the_runner() -> None:
+    signals = leader(SIGINT)
+    signals.report(SIGINT)
+    assert [signals.reached_command(SIGINT) for _ in range(2)] == [True, False]
+
+
+def test_a_report_is_also_about_a_signal_that_is_pending_by_then() -> None:
+    pending = [SIGINT]
+    signals = GroupSignals(lambda: signals.all_reported(), lambda: pending)
+    signals.report(SIGINT)
+    assert signals.reached_command(SIGINT)
+    pending.clear()  # it is taken
+    assert [signals.reached_command(SIGINT) for _ in range(2)] == [True, False]
+
+
+def test_a_sender_may_send_to_the_leader_after_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_signals, "WAIT_SECONDS", PATIENCE)
+    later = threading.Thread(target=lambda: signals.report(SIGTERM))
+
+    def answer() -> None:
+        signals.all_reported()
+        later.start()
+
+    signals = GroupSignals(answer)
+    assert signals.reached_command(SIGTERM)
+    later.join()
+
+
+@pytest.mark.parametrize(("seconds", "counts"), [(30, True), (90, False)])
+def test_a_report_counts_longer_than_the_runner_may_wait_for_a_processor(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, counts: bool
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(group_signals, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    signals = leader()
+    signals.report(SIGINT)
+    now[0] = seconds
+    assert signals.reached_command(SIGINT) == counts
 
 
 def test_nothing_is_forwarded_to_a_command_that_has_ended() -> None:
