@@ -24,7 +24,7 @@ class LeaderProcess:
         self._state = CommandState.STARTING
         self._command = 0  # its process
         self._stopped_by = 0  # the signal that stopped it last
-        self._group_continued = False  # with a SIGCONT for all, since the runner was stopped
+        self._continued = False  # the command has, since the runner was stopped
         self._group_signals: frozenset[int] = frozenset()  # to report
 
     def start(self, runner_files: Iterable[int]) -> bool:
@@ -67,7 +67,7 @@ class LeaderProcess:
         signal that ended the command is reported before the end.
         """
         self._group_signals = group_signals
-        awaited = {signal.SIGCHLD, signal.SIGCONT, *LeaderRequest, *group_signals}
+        awaited = {signal.SIGCHLD, *LeaderRequest, *group_signals}
         while self._state is not CommandState.ENDED:
             number = signal.sigwait(awaited)
             if number in group_signals:
@@ -77,9 +77,7 @@ class LeaderProcess:
                 self._report(ReportKind.SIGNALS_REPORTED)
             else:
                 self._collect_changes()  # before a request, which depends on the current state
-                if number == signal.SIGCONT:
-                    self._group_continued = self._terminal is None
-                elif number == LeaderRequest.STOP_RUNNER:
+                if number == LeaderRequest.STOP_RUNNER:
                     self._stop_runner()
                 elif number == LeaderRequest.CONTINUE_COMMAND:
                     self._continue_command()
@@ -92,12 +90,17 @@ class LeaderProcess:
             process, status = os.waitpid(self._command, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if not process:
                 return
+            runner_stopped = self._state is CommandState.STOPPED_WITH_RUNNER
             if os.WIFSTOPPED(status):
+                # A second stop: it continued before, with its group, which is the runner's. Its
+                # SIGCONT shows nothing here: the next stop key takes it from those that wait.
+                self._continued |= runner_stopped and self._terminal is None
                 self._stopped_by = os.WSTOPSIG(status)
                 self._change(Change.STOPPED)
                 self._report(ReportKind.STOPPED, self._stopped_by)
                 continue
-            if self._state is CommandState.STOPPED_WITH_RUNNER:
+            if runner_stopped:
+                self._continued = True
                 # Another process continued or killed the command: the runner must continue, too.
                 os.kill(self._runner, signal.SIGCONT)
             if os.WIFCONTINUED(status):
@@ -120,10 +123,10 @@ class LeaderProcess:
             self._report(ReportKind.NOT_STOPPED)
             return
         self._change(Change.RUNNER_STOPPED)
+        self._continued = False
         if self._terminal is None:
             # The stop key has stopped the group's other processes already.
-            _discard_pending(signal.SIGTSTP, signal.SIGCONT)
-            self._group_continued = False
+            _discard_pending(signal.SIGTSTP)
             os.kill(self._runner, self._stopped_by)
         elif self._stopped_by == signal.SIGSTOP:
             os.kill(self._runner, signal.SIGSTOP)
@@ -136,8 +139,8 @@ class LeaderProcess:
         if self._state not in (CommandState.STOPPED, CommandState.STOPPED_WITH_RUNNER):
             return
         self._change(Change.RUNNER_CONTINUED)
-        if self._group_continued:
-            return  # the command got that, and has stopped once more
+        if self._continued:
+            return  # and has stopped once more
         with suppress(OSError):
             if self._terminal is not None:
                 foreground = os.tcgetpgrp(self._terminal.command_side)
