@@ -75,7 +75,7 @@ STATES: dict[str, Change] = {
     "a repeated alarm": lambda: signal.setitimer(signal.ITIMER_REAL, 20_000, 30),
     "a timer of user time": lambda: signal.setitimer(signal.ITIMER_VIRTUAL, 20_000, 7),
     "a timer of processor time": lambda: signal.setitimer(signal.ITIMER_PROF, 20_000),
-    "27 open files at most": hard_limited(resource.RLIMIT_NOFILE, 27),
+    "29 open files at most": hard_limited(resource.RLIMIT_NOFILE, 29),
 }
 
 
@@ -137,7 +137,7 @@ async def test_a_pipe_that_has_no_writer_is_its_stdin(stand_in: StandIn, tmp_pat
 TOO_LITTLE = {
     "5 open files": (hard_limited(resource.RLIMIT_NOFILE, 5), "Too many open files"),
     "12 open files": (hard_limited(resource.RLIMIT_NOFILE, 12), "Too many open files"),
-    "26 open files": (hard_limited(resource.RLIMIT_NOFILE, 26), "Too many open files"),
+    "28 open files": (hard_limited(resource.RLIMIT_NOFILE, 28), "Too many open files"),
     **{
         f"{number} more processes": (
             hard_limited(resource.RLIMIT_NPROC, 1 + number),
