@@ -110,19 +110,14 @@ def is_stopped(leader):
 def stop_and_be_late(leader):
     LeaderProcess._stop_runner = stop_runner
     stop_runner(leader)
-    while {collects} and is_stopped(leader):
-        time.sleep(0.01)
-    if {collects}:
-        leader._collect_changes()
     while signal.SIGTSTP not in signal.sigpending() or not is_stopped(leader):
         time.sleep(0.01)
 LeaderProcess._stop_runner = stop_and_be_late
 """
 
 
-@pytest.mark.parametrize("collects", [False, True], ids=["not known", "known"])
-async def test_a_stop_key_right_after_fg_stops_all_again(stand_in: StandIn, collects: bool) -> None:
-    relay = run_with(LATE_LEADER.format(collects=collects))
+async def test_a_stop_key_right_after_fg_stops_all_again(stand_in: StandIn) -> None:
+    relay = run_with(LATE_LEADER)
     async with shell(stand_in) as person:
         line = f"{relay} {shlex.join(HEARS)} | tee /dev/null"
         job = await started(person, line, rb"ready\r\n")
