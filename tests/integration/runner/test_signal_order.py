@@ -9,7 +9,7 @@ import pytest
 
 from relay.runner.leader_protocol import LeaderRequest
 from tests.support.patience import eventually
-from tests.support.pipelines import PROMPT, shell, started, starts, stop_key
+from tests.support.pipelines import PROMPT, shell, started
 from tests.support.stand_in import StandIn
 from tests.support.terminals import HEARS, heard
 
@@ -93,38 +93,6 @@ async def test_a_stop_key_just_before_the_runner_waits_stops_it(
         await eventually(job.first_is_stopped)
         job.first.send_signal(signal.SIGCONT)
         await person.sees(b"heard SIGCONT")
-        job.first.send_signal(signal.SIGUSR1)
-        await person.sees(PROMPT)
-    assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
-
-
-# The leader comes to a continuation only when the next stop key has stopped the command again.
-# That key's signal takes away the SIGCONT that waits for the leader.
-LATE_LEADER = """
-import psutil, signal, time
-from relay.cli import main
-from relay.runner.leader_process import LeaderProcess
-stop_runner = LeaderProcess._stop_runner
-def is_stopped(leader):
-    return psutil.Process(leader._command).status() == psutil.STATUS_STOPPED
-def stop_and_be_late(leader):
-    LeaderProcess._stop_runner = stop_runner
-    stop_runner(leader)
-    while signal.SIGTSTP not in signal.sigpending() or not is_stopped(leader):
-        time.sleep(0.01)
-LeaderProcess._stop_runner = stop_and_be_late
-"""
-
-
-async def test_a_stop_key_right_after_fg_stops_all_again(stand_in: StandIn) -> None:
-    relay = run_with(LATE_LEADER)
-    async with shell(stand_in) as person:
-        line = f"{relay} {shlex.join(HEARS)} | tee /dev/null"
-        job = await started(person, line, rb"ready\r\n")
-        for _ in range(2):
-            await stop_key(person)
-            assert job.is_stopped()
-            await starts(person, "fg", b"heard SIGCONT")
         job.first.send_signal(signal.SIGUSR1)
         await person.sees(PROMPT)
     assert heard(person.seen) == ["SIGCONT", "SIGUSR1"]
