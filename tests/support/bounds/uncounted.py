@@ -50,6 +50,7 @@ CONSTANTS = {
             "relay.tasks.reported.MAX_INTEGER_DIGITS",
             "relay.tasks.reported.MAX_METRICS",
             "relay.tasks.reported.MAX_METRIC_NAME",
+            "relay.tasks.segments.MAX_METRIC_NAMES",
             "relay.tasks.reported.MAX_TEXT",
             "relay.tasks.reported.MAX_URL",
             "relay.web.named_tasks.MAX_NAMED_TASKS",
@@ -78,7 +79,6 @@ CONSTANTS = {
         [
             "relay.projection.pending_events.MAX_BYTES",
             "relay.projection.pending_events.MAX_EVENTS",
-            "relay.projection.projector.MAX_EVENTS_OF_USER",
             "relay.projection.projector.MAX_READ_BYTES",
             "relay.projection.projector.MAX_READ_EVENTS",
             "relay.projection.projector.MAX_USERS",
