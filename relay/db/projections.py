@@ -60,7 +60,7 @@ async def select_behind(database: Database, limit: int) -> list[UUID]:
     rows = await database.fetch(
         """
         SELECT u.user_id FROM users u LEFT JOIN projections p ON p.user_id = u.user_id
-        WHERE u.last_seq > coalesce(p.seq, 0) LIMIT $1
+        WHERE u.last_seq > coalesce(p.seq, u.oldest_seq - 1) LIMIT $1
         """,
         limit,
     )

@@ -101,7 +101,8 @@ async def select_changed_tasks(
 ) -> TaskChanges:
     """The tasks of these users with a later revision than the one seen, and those lost since.
 
-    `leases_since` is the `at` of the last call; None looks for no leases that have run out.
+    `leases_since` is the `at` of the last call; None looks ten seconds back, which is before the
+    snapshot of a reader that has just come.
     """
     rows = await database.fetch(_CHANGES, list(seen), list(seen.values()), leases_since)
     tasks = [
@@ -238,6 +239,7 @@ _CHANGES = f"""
         FROM asked a JOIN tasks t ON t.user_id = a.user_id
         WHERE t.lease_s IS NOT NULL AND t.state IN ('running', 'waiting')
             AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'
-            AND lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s) BETWEEN $3 AND now()
+            AND lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s)
+                BETWEEN coalesce($3::timestamptz, now() - interval '10 seconds') AND now()
     ) changed ON true
 """

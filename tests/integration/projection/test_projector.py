@@ -11,6 +11,7 @@ import trio
 
 from relay.db.journal import Journal
 from relay.db.pool import Database, open_database
+from relay.db.projections import select_behind
 from relay.events import EVENT_TYPES, Event, NewEvent, utc_now
 from relay.projection import projector as projector_module
 from relay.projection.pending_events import PendingEvents
@@ -208,3 +209,11 @@ def test_many_events_are_joined_and_take_no_space(monkeypatch: pytest.MonkeyPatc
     history = pending.take(user_id)
     assert history is not None
     assert (history.first_seq, history.last_seq, pending.events, pending.bytes) == (1, 5, 0, 0)
+
+
+async def test_a_wholly_trimmed_stream_is_not_behind(database_url: str) -> None:
+    async with database_of(database_url) as database:
+        trimmed, behind = await new_users(database, 2)
+        await database.execute("UPDATE users SET last_seq = 4")
+        await database.execute("UPDATE users SET oldest_seq = 5 WHERE user_id = $1", trimmed)
+        assert await select_behind(database, 10) == [behind]
