@@ -11,8 +11,13 @@ SHARE = 4  # of so many examples a plain run tries one
 
 
 def register_profiles() -> None:
-    """No example has a deadline: a busy machine takes seconds for the simplest one."""
-    given = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    """No example has a deadline: a busy machine takes seconds for the simplest one.
+
+    Both start from the library's default. What is in force instead, once a variable such as CI is
+    set, tries the same examples in each run.
+    """
+    default = settings.get_profile("default")
+    given = settings(default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     many = given.max_examples
     settings.register_profile(PLAIN, given, derandomize=True, max_examples=many // SHARE)
     settings.register_profile(MANY, given, max_examples=many)

@@ -1,5 +1,8 @@
 """A plain run tries a quarter of the examples of `make shake`, the same ones each time."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -28,3 +31,19 @@ def test_a_test_that_states_no_number_follows_the_profile(profile: str) -> None:
         profile
     ]
     assert stated.deadline is None
+
+
+@pytest.mark.parametrize("variable", ["CI", "GITHUB_ACTIONS", "CODEBUILD_BUILD_ID"])
+def test_continuous_integration_tries_the_same_as_any_machine(variable: str) -> None:
+    shown = (
+        "from hypothesis import settings\n"
+        "from tests.support.examples import MANY, PLAIN, register_profiles\n"
+        "register_profiles()\n"
+        "print(*(settings.get_profile(name) for name in (PLAIN, MANY)), sep='\\n')\n"
+    )
+
+    def profiles(environment: dict[str, str]) -> str:
+        command = [sys.executable, "-c", shown]
+        return subprocess.check_output(command, env=environment, text=True)
+
+    assert profiles({**os.environ, variable: "true"}) == profiles({**os.environ})
