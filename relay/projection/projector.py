@@ -7,6 +7,7 @@ since the round read them; the next round folds these anew. So no event is folde
 out, however many processes there are, and whatever they were doing when they ended.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from uuid import UUID
@@ -32,7 +33,7 @@ from relay.tasks.segments import Segment
 from relay.tasks.task import Task
 
 INTERVAL_SECONDS = 0.5  # between the starts of two rounds: two statements that write a second
-WANTED_INTERVAL_SECONDS = 0.25  # the same, while a caller waits
+MAX_ROUNDS_PER_SECOND = 4  # while callers wait
 CATCH_UP_SECONDS = 2.0  # that a reader of tasks waits for events that are not folded yet
 RETRY_SECONDS = 0.5  # after a round that the database did not answer
 MAX_USERS = 1_000  # in one round
@@ -55,7 +56,8 @@ class Projector:
         self._woken = trio.Event()
         self._wanted = trio.Event()
         self._many = trio.Event()
-        self._round_began = -INTERVAL_SECONDS
+        # when the latest rounds began
+        self._rounds: deque[float] = deque([-INTERVAL_SECONDS], maxlen=MAX_ROUNDS_PER_SECOND)
 
     @property
     def pending_events(self) -> int:
@@ -88,8 +90,12 @@ class Projector:
             await self.catch_up(user_id, seq)
 
     async def catch_up_all(self, seqs: Mapping[UUID, int]) -> None:
-        """Like `catch_up`, for several users."""
-        waits = {user_id: _Wait(seq) for user_id, seq in seqs.items()}
+        """Like `catch_up`, for several users. Raises DatabaseAway.
+
+        Tasks that hold so far already are not waited for.
+        """
+        behind = await self._select_behind(seqs)
+        waits = {user_id: _Wait(seqs[user_id]) for user_id in behind}
         for user_id, wait in waits.items():
             self._waiting.setdefault(user_id, []).append(wait)
             self._behind.setdefault(user_id)
@@ -102,6 +108,16 @@ class Projector:
         finally:
             for user_id, wait in waits.items():
                 self._end_wait(user_id, wait)
+
+    async def _select_behind(self, seqs: Mapping[UUID, int]) -> list[UUID]:
+        """Those of the users whose tasks do not hold up to their seq yet."""
+        unknown = [user_id for user_id in seqs if user_id not in self._behind]
+        projected = await select_projected(self._database, unknown) if unknown else {}
+        return [
+            user_id
+            for user_id, seq in seqs.items()
+            if user_id in self._behind or (user_id in projected and projected[user_id].seq < seq)
+        ]
 
     def _end_wait(self, user_id: UUID, wait: "_Wait") -> None:
         waits = self._waiting.get(user_id, [])
@@ -141,7 +157,7 @@ class Projector:
     async def _run_rounds(self) -> None:
         while True:
             await self._wait_for_work()
-            self._round_began = trio.current_time()
+            self._rounds.append(trio.current_time())
             try:
                 await self._run_round(self._take_turn())
             except DATABASE_ERRORS as error:
@@ -154,9 +170,10 @@ class Projector:
             await self._woken.wait()
         self._wanted = trio.Event()
         if not self._waiting:
-            with trio.move_on_at(self._round_began + INTERVAL_SECONDS):
+            with trio.move_on_at(self._rounds[-1] + INTERVAL_SECONDS):
                 await self._wanted.wait()
-        await trio.sleep_until(self._round_began + WANTED_INTERVAL_SECONDS)
+        if len(self._rounds) == MAX_ROUNDS_PER_SECOND:
+            await trio.sleep_until(self._rounds[0] + 1)
 
     def _take_turn(self) -> list[UUID]:
         """The users of the next round: those that are waited for, then those behind longest."""

@@ -217,3 +217,16 @@ async def test_a_wholly_trimmed_stream_is_not_behind(database_url: str) -> None:
         await database.execute("UPDATE users SET last_seq = 4")
         await database.execute("UPDATE users SET oldest_seq = 5 WHERE user_id = $1", trimmed)
         assert await select_behind(database, 10) == [behind]
+
+
+async def test_a_reader_of_tasks_that_hold_already_waits_for_no_round(database_url: str) -> None:
+    async with process(database_url) as here:
+        (user_id,) = await new_users(here.database, 1)
+        receipts = await here.journal.append(user_id, [new_event(Random(1), utc_now())])
+        await here.projector.catch_up(user_id, receipts[0].seq)
+        here.folding.cancel()  # no round follows
+        with trio.fail_after(PATIENCE):
+            for _ in range(10):
+                await here.projector.catch_up(user_id, receipts[0].seq)
+        stranger = uuid4()
+        await here.projector.catch_up(stranger, 1)
