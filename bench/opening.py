@@ -133,8 +133,11 @@ async def measure_page(program: Program, account: Account, chromium: Chromium) -
 
     async def open_page() -> None:
         async with chromium.profile() as profile:
-            cookie = {"name": COOKIE, "value": account.session, "url": program.url}
-            await profile.do(lambda context: context.add_cookies([cookie]))
+            await profile.do(
+                lambda context: context.add_cookies(
+                    [{"name": COOKIE, "value": account.session, "url": program.url}]
+                )
+            )
             began = trio.current_time()
             tab = await profile.open(program.url)
             await tab.do(lambda page: page.locator(FIRST_TASK).first.wait_for())
