@@ -185,6 +185,7 @@ async def hide_tasks(request: HTTPRequest) -> Answer:
     """Hide tasks from lists and counts, or show them again."""
     wanted = await read_json(request, TasksToHide)
     check_ids(wanted.task_ids)
+    await catch_up(request)
     known = await set_hidden(
         request.services.database,
         request.credential.user_id,
