@@ -26,14 +26,6 @@ def relay_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return url(token(command))
 
 
-def any_credentials(url: str | None, token: str | None) -> Credentials:
-    """The session token, or the hook token if there is none. Raises NoCredentials."""
-    try:
-        return find_credentials(url, token, session=True)
-    except NoCredentials:
-        return find_credentials(url, token)
-
-
 def credentials(url: str | None, token: str | None) -> Credentials:
     """The credentials for this call. Raises Failed if there are none."""
     try:

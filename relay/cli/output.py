@@ -4,6 +4,7 @@ Each call writes one line, and the line is cleaned: it may hold text of a server
 the command line, which a terminal must not obey.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any, TextIO
 import click
 import msgspec
 
-from relay.client.plain_text import clean, escape_json_line
+from relay.client.plain_text import clean, escape_json_line, keep_colours
 
 
 def show(line: str = "", *, bold: str = "") -> None:
@@ -42,6 +43,22 @@ def show_json_lines(lines: Iterable[bytes]) -> None:
         lines = map(escape_json_line, lines)
     sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
     sys.stdout.buffer.flush()
+
+
+def show_printed(messages: Iterable[str]) -> None:
+    """Write the messages of a log as they were printed, each with a line end.
+
+    A terminal gets their colours, unless NO_COLOR is set, and no other control sequences.
+    """
+    if not sys.stdout.isatty():
+        ended = (text if text.endswith("\n") else f"{text}\n" for text in messages)
+        sys.stdout.buffer.write("".join(ended).encode(errors="replace"))
+        sys.stdout.buffer.flush()
+        return
+    keep = clean if os.environ.get("NO_COLOR") else keep_colours
+    for text in messages:
+        for line in text.splitlines():
+            click.echo(_encodable(keep(line), sys.stdout))
 
 
 def confirm(question: str) -> None:

@@ -1,18 +1,19 @@
 """`relay tail`: shows the stream in a terminal, or writes it to a pipe."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import Any
-
 import click
 
 from relay.cli import output
 from relay.cli.api_calls import report_refusals
-from relay.cli.options import any_credentials, relay_options
+from relay.cli.completion import known_tasks
+from relay.cli.event_tasks import task_id_of
+from relay.cli.followed import follow, starts_over
+from relay.cli.options import relay_options
 from relay.cli.screen import Screen
 from relay.cli.unread_output import exit_when_unread
+from relay.client.credentials import find_any_credentials
 from relay.client.stream_messages import StreamMessage
-from relay.client.stream_reader import ConnectionLost, StreamReader
+from relay.client.stream_reader import StreamReader
+from relay.client.task_board import TaskBoard
 
 DEFAULT_LAST = 10  # events shown at the start in a terminal
 
@@ -25,7 +26,7 @@ DEFAULT_LAST = 10  # events shown at the start in a terminal
     help=f"Start N events back [{DEFAULT_LAST}; with --json, 0].",
 )
 @click.option("--after", metavar="CURSOR", help="Start after this cursor, or at `oldest`.")
-@click.option("--task", metavar="ID", help="Only events of this task.")
+@click.option("--task", metavar="ID", shell_complete=known_tasks, help="Only events of this task.")
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
 @relay_options
 def command(
@@ -52,52 +53,34 @@ def command(
     if as_json and last is None and after is None:
         start = {}  # new events only, for programs
     with report_refusals(), exit_when_unread():
-        stream = StreamReader(any_credentials(url, token), start)
-        follow(stream, task, as_json=as_json)
+        credentials = find_any_credentials(url, token)
+        if as_json:
+            print_events(StreamReader(credentials, start), task)
+        else:
+            show_events(StreamReader(credentials, start, with_tasks=True), task)
 
 
-def follow(stream: StreamReader, task: str | None, *, as_json: bool) -> None:
-    """Show the stream until it is interrupted or refused."""
-    with ExitStack() as stack:
-        screen = None if as_json else stack.enter_context(Screen())
-        broken = False
-        for received in stream.read():
-            if isinstance(received, ConnectionLost):
-                if not broken:  # once per break, not once per attempt
-                    _print_note(f"{received.why}; trying again")
-                broken = True
-                if screen is not None:
-                    screen.status = f"not connected: {received.why}"
-                continue
-            if broken:
-                _print_note("reconnected")
-            broken = False
-            for note in _notes(received):
-                _print_note(note)
-            wanted = [one for one in received if _belongs(one, task)]
-            if screen is None:
-                output.show_json_lines(one.raw for one in wanted)
-            else:
-                if any(one.control == "hello" and one.fields.get("reason") for one in received):
-                    screen.forget_tasks()
-                screen.status = f"live at {stream.cursor}"
-                screen.show([one.event for one in wanted if one.event is not None])
+def print_events(stream: StreamReader, task: str | None) -> None:
+    """Print each event as a line of JSON, until it is interrupted or refused."""
+    for received in follow(stream):
+        output.show_json_lines(one.raw for one in received if _belongs(one, task))
+
+
+def show_events(stream: StreamReader, task: str | None) -> None:
+    """Show events and the running tasks, until it is interrupted or refused."""
+    board = TaskBoard()
+    with Screen() as screen:
+        for received in follow(stream, screen.set_status):
+            if any(starts_over(one) for one in received):
+                screen.forget_tasks()
+            changes = board.apply(received)
+            if any(one.control in ("tasks", "task") for one in received):
+                known = board.tasks.values()
+                screen.show_tasks(
+                    changes, [one for one in known if task is None or one.task_id == task]
+                )
+            screen.show([one.event for one in received if one.event and _belongs(one, task)])
 
 
 def _belongs(one: StreamMessage, task: str | None) -> bool:
-    return one.event is not None and (task is None or one.event.task_id == task)
-
-
-def _notes(received: list[StreamMessage]) -> Iterator[str]:
-    """Notes about missing events, and about a stream that starts over."""
-    for one in received:
-        fields: dict[str, Any] = one.fields
-        if one.control == "gap":
-            missing = fields["to"] - fields["from"] + 1
-            yield f"{missing} events are no longer stored ({fields['from']} to {fields['to']})"
-        elif one.control == "hello" and fields.get("reason"):
-            yield f"the stream starts over at the oldest stored event ({fields['reason']})"
-
-
-def _print_note(note: str) -> None:
-    output.note(f"relay: {note}")
+    return one.event is not None and (task is None or task_id_of(one.event) == task)

@@ -11,12 +11,12 @@ from relay.cli.identity import (
     note_other_publisher,
     note_unused_login,
 )
-from relay.cli.options import any_credentials, relay_options
+from relay.cli.options import relay_options
 from relay.cli.output import show, show_json
 from relay.cli.table import table
 from relay.cli.token import COLUMNS, row
 from relay.client.api_client import ApiClient
-from relay.client.credentials import Credentials
+from relay.client.credentials import Credentials, find_any_credentials
 
 
 @click.command("whoami")
@@ -34,7 +34,7 @@ def command(as_json: bool, url: str | None, token: str | None) -> None:
       RELAY_TOKEN=eyJ… relay whoami      check a token
     """
     with report_refusals():
-        found = any_credentials(url, token)
+        found = find_any_credentials(url, token)
         identity = identity_of(found.token)
         with ApiClient(found.url, found.token) as relay:
             if identity.is_hook_token:

@@ -67,9 +67,13 @@ class ApiError(Exception):
 class ApiClient:
     """A connection to one Relay, with one token. A context manager, for one thread."""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None = None, *, timeout: float = ANSWER_TIMEOUT_SECONDS
+    ) -> None:
+        """An answer has to come whole within `timeout` seconds."""
         self.url = url
-        self._http = open_http(url, token, ANSWER_TIMEOUT_SECONDS)
+        self._timeout = timeout
+        self._http = open_http(url, token, timeout)
 
     def __enter__(self) -> "ApiClient":
         return self
@@ -88,7 +92,7 @@ class ApiClient:
             request = self._http.build_request(
                 method, self.url + path, content=content, headers=sent
             )
-            answer = exchange(self._http, request, self.url, ANSWER_TIMEOUT_SECONDS)
+            answer = exchange(self._http, request, self.url, self._timeout)
         except httpx.HTTPError as error:
             raise no_answer_error(self.url, error) from error
         if answer.status == 204 and method == "DELETE":

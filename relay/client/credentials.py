@@ -97,6 +97,14 @@ def find_credentials(
     return Credentials(url, found, str(credentials_path()))
 
 
+def find_any_credentials(url: str | None, token: str | None) -> Credentials:
+    """The session token, or the hook token if there is none. Raises NoCredentials."""
+    try:
+        return find_credentials(url, token, session=True)
+    except NoCredentials:
+        return find_credentials(url, token)
+
+
 def check_token(text: str, source: str) -> str:
     """The token in a text, without what stands around it. Raises NoCredentials."""
     try:

@@ -14,6 +14,7 @@ CONTROL_SEQUENCES = re.compile(
     r"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b."
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
+_COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
 MAX_SHOWN = 1_000  # characters of a server's text in one message
 _LINE_ENDS = re.compile(r"\r\n|[\n\u2028\u2029]")
 _WHITE_SPACE = {ord("\r"): " ", ord("\t"): " "}  # in JSON they are only between values
@@ -24,6 +25,14 @@ _JSON_CONTROLS = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 def clean(text: str) -> str:
     """The text as one line without control characters. A tab becomes spaces."""
     return CONTROL_SEQUENCES.sub("", _LINE_ENDS.sub(" ", text)).expandtabs(4)
+
+
+def keep_colours(line: str) -> str:
+    """The line with its colours, and without other control sequences."""
+    return "".join(
+        part if _COLOURS.fullmatch(part) else CONTROL_SEQUENCES.sub("", part)
+        for part in _COLOURS.split(line)
+    )
 
 
 def shown_text(text: str) -> str:

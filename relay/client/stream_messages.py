@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from relay.client.task_info import TaskInfo
+
 MAX_BLOCK_BYTES = 2**20  # the largest event has a tenth of that
 _CURSOR = re.compile(rb"[!-~]{1,256}")  # it is sent in a header
 
@@ -33,7 +35,7 @@ class StreamMessage(msgspec.Struct, frozen=True):
 
     raw: bytes
     event: StreamEvent | None = None
-    control: str = ""  # hello, gap, close
+    control: str = ""  # hello, gap, close, tasks, task
     fields: dict[str, Any] = {}
 
 
@@ -54,9 +56,29 @@ class _Close(msgspec.Struct):
     retry_after_ms: int | None = None
 
 
+class TasksControl(msgspec.Struct):
+    """A part of the snapshot of a user's tasks; `more`: another one follows."""
+
+    cursor: str
+    counts: dict[str, int]
+    tasks: list[TaskInfo]
+    more: bool
+
+
+class TaskControl(msgspec.Struct):
+    """A task that has changed, or the id of one that was deleted."""
+
+    task: TaskInfo | None = None
+    task_id: str | None = None
+    deleted: bool = False
+
+
 # By these fields a control message is recognized; it may have more. Later versions of Relay may
 # have more kinds.
-_KINDS: dict[str, type[msgspec.Struct]] = {"hello": _Hello, "gap": _Gap, "close": _Close}
+_KINDS: dict[str, type[msgspec.Struct]] = {
+    **{"hello": _Hello, "gap": _Gap, "close": _Close},
+    **{"tasks": TasksControl, "task": TaskControl},
+}
 
 
 class MessageDecoder:

@@ -44,15 +44,19 @@ class StreamReader:
         credentials: Credentials,
         start: Mapping[str, str],
         *,
+        with_tasks: bool = False,
         silence: float | None = None,
     ) -> None:
         """`start` is the query parameter of where to start, "after" or "last".
 
+        `with_tasks`: the stream has the user's tasks, too: all that matter at the beginning of each
+        connection, then those that change.
         After `silence` seconds [SILENCE_SECONDS] without data the connection counts as lost.
         """
         self._credentials = credentials
         self._silence = SILENCE_SECONDS if silence is None else silence
         self._start = dict(start)
+        self._always = {"tasks": "1"} if with_tasks else {}
         self.cursor: str | None = None
 
     def read(self) -> Iterator[list[StreamMessage] | ConnectionLost]:
@@ -84,7 +88,7 @@ class StreamReader:
         url = self._credentials.url
         headers = {"Accept": EVENT_STREAM}
         headers |= {} if self.cursor is None else {"Last-Event-ID": self.cursor}
-        query = self._start if self.cursor is None else {}
+        query = self._always | (self._start if self.cursor is None else {})
         request = http.build_request("GET", f"{url}/api/sse", params=query, headers=headers)
         bounds = AnswerBounds(self._silence)  # until the first message
         try:

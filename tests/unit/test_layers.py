@@ -54,7 +54,10 @@ KNOWN_BY = {
     "httpx": {"relay.cli", "relay.client"},
     "httpcore": {"relay.client.answer_bounds", "relay.client.bounded_transport"},
     "platformdirs": {"relay.client"},
-    "rich": {"relay.cli.screen"},
+    "rich": {
+        *("relay.cli.event_lines", "relay.cli.live_screen", "relay.cli.live_tasks"),
+        *("relay.cli.screen", "relay.cli.task_table"),
+    },
     "segno": {"relay.cli.link", "relay.web.qr_code"},
     "tqdm": {"relay.client.tqdm"},
     "h11": set(),

@@ -1,7 +1,6 @@
 """`relay tail` as people run it: in a pipe and in a terminal, across restarts, under a flood."""
 
 import fcntl
-import io
 import json
 import os
 import pty
@@ -12,36 +11,27 @@ import subprocess
 import termios
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import psutil
-import pytest
 import trio
-from rich.console import Console
 
-from relay.cli.screen import Screen
 from relay.client.credentials import Credentials
-from relay.client.stream_messages import StreamEvent, StreamMessage
+from relay.client.stream_messages import StreamMessage
 from relay.client.stream_reader import ConnectionLost, StreamReader
 from relay.db.pool import connect
 from tests.support.browser.page_proxy import relay_behind
-from tests.support.commands import RELAY, Command, environment, running
+from tests.support.commands import RELAY, Command, running
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.projections import count_as_folded
 from tests.support.relay_server import Relay, User, bearer, running_relay
 from tests.support.terminals import piped
+from tests.support.watching import as_user, watched
 
 FLOOD = 10_000  # events
 ROOM = 40 * 2**20  # bytes a flood may add: Python's own waste, and none of the events
-
-
-def as_user(user: User, home: Path, **more: str) -> dict[str, str]:
-    known = {"RELAY_URL": user.relay.url, "RELAY_TOKEN": user.session, "HOME": str(home)}
-    return environment(**known, XDG_CONFIG_HOME=str(home), **more)
 
 
 def tailing(user: User, home: Path, *arguments: str) -> AbstractAsyncContextManager[Command]:
@@ -52,14 +42,6 @@ async def lines(tail: Command, count: int) -> list[bytes]:
     """Its first so many lines."""
     await tail.says(rf"(?s)\A(?:[^\n]*\n){{{count}}}")
     return tail.output.encode().splitlines()[:count]
-
-
-async def watched(user: User, streams: int = 1) -> None:
-    with trio.fail_after(PATIENCE):
-        while True:
-            if (await user.call("GET", "/api/me")).json()["connections"] == streams:
-                return
-            await trio.sleep(LOOK_EVERY)
 
 
 async def flood(user: User, count: int, message: str = "a line of a build") -> None:
@@ -223,6 +205,22 @@ async def test_a_revoked_credential_is_one_line_and_exit_code_4(
     assert "relay login" in line
 
 
+async def test_the_first_line_has_the_title_of_a_task_that_began_long_ago(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    await user.posted(event_type="task_started", task_id="t", payload={"title": "train it"})
+    await user.posted(event_type="task_started", payload={"title": "without an id"})
+    await user.posted(task_id="t", payload={"message": "late"})
+    await user.posted(event_type="task_progress", payload={"title": "without an id"})
+    async with tailing(user, tmp_path, "--last", "2") as tail:
+        first, second = await lines(tail, 2)
+        assert first.endswith(b"train it  late")
+        assert second.endswith(b" without an id")
+    async with in_terminal(user, tmp_path, "--last", "1") as terminal:
+        await terminal.shows("train it")  # it runs, so it has a row
+
+
 # -- in a terminal
 
 
@@ -307,114 +305,6 @@ async def test_a_terminal_shows_bars_below_logs_and_interprets_no_escapes_of_pay
         with trio.fail_after(PATIENCE):
             assert await terminal.process.wait() == 130
         await terminal.shows("\x1b[?25h")  # the cursor is given back
-
-
-def event_of(kind: str, at: datetime, task_id: str | None = "t", **payload: object) -> StreamEvent:
-    received = at.isoformat().replace("+00:00", "Z")
-    raw = msgspec.Raw(msgspec.json.encode(payload))
-    return StreamEvent(1, kind, "2026-01-31T12:00:00Z", received, raw, task_id)
-
-
-@pytest.mark.parametrize("ahead", [0, 7_200])
-def test_a_tasks_duration_counts_from_its_start_event(ahead: int) -> None:
-    seen = Console(width=100, file=io.StringIO(), force_terminal=True)
-    server = datetime.now(UTC) + timedelta(seconds=ahead)
-    screen = Screen(seen)
-    screen.show([event_of("task_progress", server - timedelta(hours=9), progress=0.1)])
-    screen.show([event_of("task_started", server - timedelta(seconds=190), title="train it")])
-    screen.show([event_of("task_progress", server, progress=0.4)])
-    with seen.capture() as below:
-        seen.print(screen._render_tasks())  # what a refresh paints
-    assert re.search(r"40%\x1b?\S* +3:1\d", below.get()) is not None, below.get()
-
-
-def test_a_log_without_a_task_is_not_shown_under_one() -> None:
-    seen = Console(width=100, file=io.StringIO())
-    screen = Screen(seen)
-    events = [
-        event_of("task_started", datetime.now(UTC), None, title="one"),
-        event_of("task_started", datetime.now(UTC), None, title="two"),
-        event_of("log", datetime.now(UTC), None, message="without a task"),
-        event_of("task_succeeded", datetime.now(UTC), None, title="one"),
-    ]
-    with seen.capture() as lines:
-        screen.show(events)
-    output = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
-    assert output == ["▶ one", "▶ two", "without a task", "✓ one"]
-    with seen.capture() as below:
-        seen.print(screen._render_tasks())
-    assert ("two" in below.get(), "one" in below.get()) == (True, False)
-
-
-@pytest.mark.parametrize(
-    ("width", "shown", "hidden"),
-    [
-        (100, ("train it", "40%", "━", "3:1", "epoch 4"), ()),
-        (70, ("train it", "40%", "━", "3:1"), ("epoch 4",)),
-        (40, ("train it", "40%", "3:1"), ("━", "epoch 4")),
-        (24, ("train it", "40%"), ("━", "3:1", "epoch 4")),
-    ],
-)
-def test_a_narrow_terminal_keeps_the_name_longest(
-    width: int, shown: tuple[str, ...], hidden: tuple[str, ...]
-) -> None:
-    seen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    screen = Screen(seen)
-    now = datetime.now(UTC)
-    screen.show([event_of("task_started", now - timedelta(seconds=190), title="train it")])
-    screen.show([event_of("task_progress", now, progress=0.4, message="epoch 4")])
-    with seen.capture() as below:
-        seen.print(screen._render_tasks())
-    text = below.get()
-    assert [part for part in shown if part not in text] == []
-    assert [part for part in hidden if part in text] == []
-
-
-def test_a_pipe_gets_no_progress_that_the_log_or_the_line_before_shows() -> None:
-    seen = Console(width=100, file=io.StringIO())
-    now = datetime.now(UTC)
-    with seen.capture() as lines:
-        Screen(seen).show(
-            [
-                event_of("task_started", now, title="build"),
-                event_of("log", now, message="[ 40%] Compiling a.c\n[ 50%] Compiling b.c"),
-                event_of("task_progress", now, progress=0.5, message="[ 50%] Compiling b.c"),
-                event_of("task_progress", now, progress=0.6, message="linking"),
-                event_of("task_progress", now, progress=0.6, message="linking"),
-                event_of("task_progress", now, progress=0.7, message="linking"),
-            ]
-        )
-    output = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
-    assert output == [
-        "▶ build",
-        "build  [ 40%] Compiling a.c",
-        "build  [ 50%] Compiling b.c",
-        "build   60%  linking",
-        "build   70%  linking",
-    ]
-
-
-def test_what_comes_after_a_tasks_end_has_its_title() -> None:
-    seen = Console(width=100, file=io.StringIO())
-    now = datetime.now(UTC)
-    with seen.capture() as lines:
-        Screen(seen).show(
-            [
-                event_of("task_started", now, title="train it"),
-                event_of("task_succeeded", now),
-                event_of("log", now, message="late"),
-                event_of("task_progress", now, progress=0.5),
-            ]
-        )
-    output = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
-    assert output == ["▶ train it", "✓ train it", "train it  late", "train it   50%"]
-
-
-def test_a_log_without_a_message_is_shown_as_the_json_it_is() -> None:
-    seen = Console(width=100, file=io.StringIO())
-    with seen.capture() as lines:
-        Screen(seen).show([event_of("log", datetime.now(UTC), ok=True, where=None, name="Zoë")])
-    assert '{"ok":true,"where":null,"name":"Zoë"}' in lines.get()
 
 
 async def test_a_flood_is_shown_whole_in_order_and_held_nowhere(

@@ -54,7 +54,7 @@ def _shown(event: bytes, *, terminal: bool) -> str:
     strict = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
     screen = Screen(Console(file=strict, force_terminal=terminal, width=80))
     screen.show([one.event for one in received if one.event is not None])
-    screen._console.print(screen._render_tasks())  # what a refresh paints
+    screen._console.print(screen._render())  # what a refresh paints
     strict.seek(0)
     return strict.read()
 

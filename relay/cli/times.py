@@ -1,0 +1,21 @@
+"""Times as people read them."""
+
+from datetime import datetime
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as `2.5 s`, `3:10` or `1:02:05`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def moment_text(moment: datetime, now: datetime) -> str:
+    """A moment in the zone of `now`: the time of today, the day and time of this year, the date."""
+    there = moment.astimezone(now.tzinfo)
+    if there.date() == now.date():
+        return f"{there:%H:%M:%S}"
+    return f"{there:%m-%d %H:%M}" if there.year == now.year else f"{there:%Y-%m-%d}"

@@ -1,0 +1,166 @@
+"""What `relay tail` shows: the lines of events, and below them the tasks that are under way."""
+
+import io
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from relay.cli.screen import Screen
+from relay.client.stream_messages import StreamEvent
+from relay.client.task_board import TaskChange
+from relay.client.task_info import TaskInfo
+from tests.support.task_infos import task_info
+
+
+def event_of(kind: str, at: datetime, task_id: str | None = "t", **payload: object) -> StreamEvent:
+    received = at.isoformat().replace("+00:00", "Z")
+    raw = msgspec.Raw(msgspec.json.encode(payload))
+    return StreamEvent(1, kind, "2026-01-31T12:00:00Z", received, raw, task_id)
+
+
+def rows(screen: Screen, seen: Console) -> str:
+    """What a refresh paints."""
+    with seen.capture() as below:
+        seen.print(screen._render())
+    return below.get()
+
+
+def show_tasks(screen: Screen, *tasks: TaskInfo) -> None:
+    screen.show_tasks([TaskChange(one.task_id, one, {}) for one in tasks], tasks)
+
+
+@pytest.mark.parametrize("ahead", [0, 7_200])
+def test_a_tasks_duration_counts_from_its_start_by_the_servers_clock(ahead: int) -> None:
+    seen = Console(width=100, file=io.StringIO(), force_terminal=True)
+    screen = Screen(seen)
+    show_tasks(screen, task_info(datetime.now(UTC) + timedelta(seconds=ahead)))
+    below = rows(screen, seen)
+    assert re.search(r"40%\x1b?\S* +3:1\d", below) is not None, below
+
+
+def test_a_log_without_a_task_is_not_shown_under_one() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    screen = Screen(seen)
+    events = [
+        event_of("task_started", datetime.now(UTC), None, title="one"),
+        event_of("task_started", datetime.now(UTC), None, title="two"),
+        event_of("log", datetime.now(UTC), None, message="without a task"),
+        event_of("task_succeeded", datetime.now(UTC), None, title="one"),
+    ]
+    with seen.capture() as lines:
+        screen.show(events)
+    output = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert output == ["▶ one", "▶ two", "without a task", "✓ one"]
+
+
+def test_rows_are_of_the_tasks_that_are_not_over() -> None:
+    seen = Console(width=100, height=30, file=io.StringIO(), force_terminal=True, color_system=None)
+    screen = Screen(seen)
+    states = ("running", "waiting", "lost", "succeeded", "failed", "canceled")
+    tasks = [
+        *(task_info(task_id=state, title=f"is {state}", state=state) for state in states),
+        *(task_info(task_id="h", title="is hidden", hidden=True),),
+        *(task_info(task_id="n", title=None, last_seq=9),),
+    ]
+    show_tasks(screen, *tasks)
+    lines = rows(screen, seen).splitlines()
+    assert [line.split("  ")[0].strip() for line in lines] == [
+        *("is running", "is waiting", "is lost", "n", "connecting"),
+    ]
+    assert ("waiting" in lines[1][20:], "lost" in lines[2][20:], "40%" in lines[2]) == (
+        *(True, True, False),
+    )
+    screen.forget_tasks()
+    assert rows(screen, seen).splitlines()[-1].strip() == "connecting"
+
+
+def test_a_title_of_the_server_is_that_of_the_first_line() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    screen = Screen(seen)
+    show_tasks(screen, task_info(task_id="t", title="tr\x1b[2Jain it", state="succeeded"))
+    with seen.capture() as lines:
+        screen.show([event_of("log", datetime.now(UTC), message="late")])
+    assert lines.get().split(" ", 1)[1] == "train it  late\n"
+
+
+def test_a_type_of_event_that_is_not_known_is_passed_over() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    with seen.capture() as lines:
+        Screen(seen).show(
+            [
+                event_of("task_waiting", datetime.now(UTC), title="a later version"),
+                event_of("task_answered", datetime.now(UTC), None),
+                event_of("log", datetime.now(UTC), None, message="known"),
+            ]
+        )
+    assert lines.get().split(" ", 1)[1] == "known\n"
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "hidden"),
+    [
+        (100, ("make test", "40%", "━", "3:1", "12 of 30"), ()),
+        (70, ("make test", "40%", "━", "3:1"), ("12 of 30",)),
+        (40, ("make test", "40%", "3:1"), ("━", "12 of 30")),
+        (24, ("make test", "40%"), ("━", "3:1", "12 of 30")),
+    ],
+)
+def test_a_narrow_terminal_keeps_the_name_longest(
+    width: int, shown: tuple[str, ...], hidden: tuple[str, ...]
+) -> None:
+    seen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    screen = Screen(seen)
+    show_tasks(screen, task_info(datetime.now(UTC)))
+    text = rows(screen, seen)
+    assert [part for part in shown if part not in text] == []
+    assert [part for part in hidden if part in text] == []
+
+
+def test_a_pipe_gets_no_progress_that_the_log_or_the_line_before_shows() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    now = datetime.now(UTC)
+    with seen.capture() as lines:
+        Screen(seen).show(
+            [
+                event_of("task_started", now, title="build"),
+                event_of("log", now, message="[ 40%] Compiling a.c\n[ 50%] Compiling b.c"),
+                event_of("task_progress", now, progress=0.5, message="[ 50%] Compiling b.c"),
+                event_of("task_progress", now, progress=0.6, message="linking"),
+                event_of("task_progress", now, progress=0.6, message="linking"),
+                event_of("task_progress", now, progress=0.7, message="linking"),
+            ]
+        )
+    output = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert output == [
+        "▶ build",
+        "build  [ 40%] Compiling a.c",
+        "build  [ 50%] Compiling b.c",
+        "build   60%  linking",
+        "build   70%  linking",
+    ]
+
+
+def test_what_comes_after_a_tasks_end_has_its_title() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    now = datetime.now(UTC)
+    with seen.capture() as lines:
+        Screen(seen).show(
+            [
+                event_of("task_started", now, title="train it"),
+                event_of("task_succeeded", now),
+                event_of("log", now, message="late"),
+                event_of("task_progress", now, progress=0.5),
+            ]
+        )
+    output = [line.split(" ", 1)[1] for line in lines.get().splitlines()]
+    assert output == ["▶ train it", "✓ train it", "train it  late", "train it   50%"]
+
+
+def test_a_log_without_a_message_is_shown_as_the_json_it_is() -> None:
+    seen = Console(width=100, file=io.StringIO())
+    with seen.capture() as lines:
+        Screen(seen).show([event_of("log", datetime.now(UTC), ok=True, where=None, name="Zoë")])
+    assert '{"ok":true,"where":null,"name":"Zoë"}' in lines.get()
