@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from relay.db.pool import Database, Row
+from relay.db.pool import Database, DatabaseConnection, Row
 from relay.events import Event
 from relay.tasks.task import Task
 
@@ -68,7 +68,7 @@ async def select_behind(database: Database, limit: int) -> list[UUID]:
 
 
 async def select_unfolded(
-    database: Database,
+    database: Database | DatabaseConnection,
     after: Mapping[UUID, int],
     epochs: Mapping[UUID, str],
     *,
@@ -126,7 +126,10 @@ def task_of_row(row: Row) -> Task:
 
 
 async def write_advances(
-    database: Database, advances: Mapping[UUID, Advance], *, max_tasks: int
+    database: Database | DatabaseConnection,
+    advances: Mapping[UUID, Advance],
+    *,
+    max_tasks: int,
 ) -> dict[UUID, int]:
     """Store what folds have changed, in one statement; returns the new revision of each user.
 

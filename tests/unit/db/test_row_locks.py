@@ -33,6 +33,8 @@ WAYS = {
     "write_presence": UNDER_ONE_LOCK,
     "delete_user": UNDER_ONE_LOCK,
     "renew_epochs": USERS_IN_ORDER,
+    "delete_stored_tasks": ONE_ROW,
+    "recount_tasks": ONE_ROW,
     # functions of sql/
     "append_event": ONE_ROW,
     "append_events": USERS_IN_ORDER,
