@@ -11,6 +11,7 @@ WRONG_USAGE = 2  # the command line; click uses it too
 NOT_AUTHORISED = 4  # no valid token: retrying does not help
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 RELAY_AWAY = 5  # Relay did not answer in time: retrying later may help
+NOT_SUCCEEDED = 6  # the run that `relay log --follow` followed ended without success
 
 
 class Failed(click.ClickException):

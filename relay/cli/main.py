@@ -16,6 +16,7 @@ from click.shell_completion import CompletionItem
 from relay import DISTRIBUTION
 from relay.cli.exit_codes import INTERRUPTED
 from relay.cli.near_words import did_you_mean
+from relay.cli.needs_extra import missing_extra
 from relay.cli.output import clean_errors
 
 # httpx would import its command line, with rich and pygments: it is not needed here
@@ -24,8 +25,10 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 PROBE_PACKAGES = {"server": "quart"}  # extra: a package that is installed with it
 # What other tools call these commands.
 OTHER_NAMES = {
-    **dict.fromkeys(("watch", "follow", "logs", "listen", "subscribe"), "tail"),
-    **dict.fromkeys(("publish", "emit", "post", "push", "event", "log"), "send"),
+    **dict.fromkeys(("watch", "follow", "listen", "subscribe"), "tail"),
+    **dict.fromkeys(("ps", "ls", "list", "jobs", "runs"), "tasks"),
+    **dict.fromkeys(("logs", "output"), "log"),
+    **dict.fromkeys(("publish", "emit", "post", "push", "event"), "send"),
     **dict.fromkeys(("exec", "wrap", "record"), "run"),
     **dict.fromkeys(("server", "start", "up"), "serve"),
     **dict.fromkeys(("signin", "connect", "auth", "link"), "login"),
@@ -76,6 +79,8 @@ class LazyGroup(click.Group):
         "login": CommandSummary("Create your stream or connect to it."),
         "logout": CommandSummary("End your session at a Relay."),
         "tail": CommandSummary("Follow your stream."),
+        "tasks": CommandSummary("Show your tasks."),
+        "log": CommandSummary("Print the log of a task."),
         "whoami": CommandSummary("Show your user and your tokens."),
         "token": CommandSummary("Manage your tokens."),
     }
@@ -151,10 +156,7 @@ def _missing(name: str, extra: str, module: str) -> click.Command:
     """A command that fails and names the extra with the packages that it needs."""
 
     def explain() -> None:
-        raise click.ClickException(
-            f"`relay {name}` needs the packages of the extra `{extra}` ({module} is missing):"
-            f" install {DISTRIBUTION}[{extra}]"
-        )
+        raise missing_extra(f"relay {name}", extra, module)
 
     return click.Command(
         name,
@@ -177,6 +179,8 @@ def main() -> None:
       relay run -- make test        run a command and publish its output and progress
       relay send log --message hi   publish an event
       relay tail                    follow your stream in the terminal
+      relay tasks                   what runs, and what has ended
+      relay log "make test"         the output of a task
     """
 
 

@@ -157,7 +157,8 @@ def test_every_command_is_documented_with_its_options(name: str) -> None:
     assert found is not None, f"{name} has no section"
     parameters = [one for one in COMMANDS[name].params if isinstance(one, click.Option)]
     options = {option for parameter in parameters for option in parameter.opts}
-    named = set(re.findall(r"^\| `(--[\w-]+)", found[1], re.MULTILINE))
+    cells = re.findall(r"^\| (`--[^|]+) \|", found[1], re.MULTILINE)
+    named = {option for cell in cells for option in re.findall(r"`(--?[\w-]+)", cell)}
     assert named == options
 
 

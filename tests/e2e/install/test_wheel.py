@@ -84,6 +84,8 @@ async def test_a_light_install_sends_runs_and_reports(
         (light / "relay", "send", "log", "--message", "sent"),
         (light / "relay", "run", "--", "echo", "run"),
         (light / "python", "-c", report),
+        (light / "relay", "tasks", "--json"),
+        (light / "relay", "log", "echo run"),
     ):
         done = await run_command(command, tmp_path, env)
         assert (done.returncode, done.stderr) == (0, b"")
@@ -93,16 +95,21 @@ async def test_a_light_install_sends_runs_and_reports(
 
 
 @pytest.mark.parametrize(
-    "arguments", [("serve",), ("migrate",), ("epoch", "--renew"), ("user", "create")]
+    ("arguments", "named"),
+    [
+        (("serve",), "serve"),
+        (("migrate",), "migrate"),
+        (("epoch", "--renew"), "epoch"),
+        (("user", "create"), "user"),
+        (("tasks", "--rebuild"), "tasks --rebuild"),
+    ],
 )
 async def test_without_the_servers_packages_a_command_names_the_missing_extra(
-    light: Path, tmp_path: Path, arguments: tuple[str, ...]
+    light: Path, tmp_path: Path, arguments: tuple[str, ...], named: str
 ) -> None:
     refused = await run_command((light / "relay", *arguments), tmp_path, environment())
     (line,) = complaints(refused.stderr)
     assert (refused.returncode, refused.stdout) == (1, b"")
-    assert line.startswith(
-        f"Error: `relay {arguments[0]}` needs the packages of the extra `server`"
-    )
+    assert line.startswith(f"Error: `relay {named}` needs the packages of the extra `server`")
     assert line.endswith("install relay-streams[server]")
     assert os.listdir(tmp_path) == []

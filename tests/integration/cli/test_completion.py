@@ -41,7 +41,8 @@ async def test_tab_completes_commands_options_and_the_command_to_run(
         await person.types(f"{before}{set_up(shell)}; echo set' 'up\r".encode())
         await person.sees(rb"set up")
         for typed, completed in (
-            (b"relay ta", rb"relay tail "),
+            (b"relay tai", rb"relay tail "),
+            (b"relay tasks --state wa", rb"relay tasks --state waiting "),
             (b"relay send task_st", rb"relay send task_started "),
             (b"relay tail --las", rb"relay tail --last "),
             (b"relay run -- base6", rb"relay run -- base64 "),
@@ -70,6 +71,7 @@ def test_fish_offers_the_same_with_what_each_is_for(home: Path) -> None:
     output = done.stdout.decode().splitlines()
     assert output == [
         "tail\tFollow your stream.",
+        "tasks\tShow your tasks.",
         "token\tManage your tokens.",
         "https://relay.example",
         "a-file.txt",

@@ -43,6 +43,14 @@ SLIPS = [
     (("send", "log", "--mesage", "x"), "'--message'"),
     (("send", "task_sucess"), "Did you mean 'task_succeeded'"),
     (("send", "log", "hello", "world"), '--message "hello world"'),
+    (("tasks", "--state", "runing"), "Did you mean 'running'"),
+    (("tasks", "--rebuild", "--watch"), "--watch cannot be used with --rebuild"),
+    (("tasks", "--user", "0" * 32), "--user cannot be used without --rebuild"),
+    (("tasks", "--watch", "--hidden"), "--hidden cannot be used with --watch"),
+    (("tasks", "--all", "--limit", "3"), "--all and --limit cannot be used together"),
+    (("log", "t", "--run", "0"), "0 is not in the range"),
+    (("ps",), "Did you mean 'tasks'?"),
+    (("logs", "t"), "Did you mean 'log'?"),
     (("\x1b]52;c;x\x07tail\x9b31m",), "There is no command"),
 ]
 
