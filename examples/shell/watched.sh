@@ -12,7 +12,7 @@ watched() (
         "$@"
         exit
     fi
-    trap 'rm -rf "$dir"' EXIT
+    trap 'nap=$(cat "$dir/nap" 2>/dev/null) || :; rm -rf "$dir"; kill $nap 2>/dev/null || :' EXIT
     trap : INT # Ctrl-C is for the command; its end is still published
     task=watched-${dir##*.}
     # in a file, because other users can see command lines
@@ -30,6 +30,18 @@ watched() (
             --connect-timeout 5 --max-time 10 --retry 3 --retry-connrefused --retry-max-time 10 \
             -H @"$dir/header" -H 'Content-Type: application/x-ndjson' --data-binary @- 2>&1) ||
             echo "watched: not published: ${why##*curl: }" >&2
+    }
+
+    # Keeps the lease of the task while this shell lives and its folder is there: a beat every 30
+    # seconds. Without one for 90, the page says that the task is lost.
+    beat() {
+        while sleep 30 & nap=$!; do
+            echo "$nap" >"$dir/nap" && wait "$nap" && kill -0 "$1" && [ -e "$dir/header" ] || break
+            curl -s -o /dev/null --connect-timeout 5 --max-time 10 -H @"$dir/header" \
+                -H 'Content-Type: application/json' --data-binary "{\"task_ids\":[\"$task\"]}" \
+                "${RELAY_URL:-http://127.0.0.1:8000}/api/tasks/beat" || :
+        done
+        kill "$nap"
     }
 
     # Removes bytes that are not UTF-8; without iconv, bytes that are not ASCII.
@@ -56,13 +68,15 @@ watched() (
     }
 
     title=$(printf '%.200s' "$*" | quoted)
-    event task_started "\"title\":\"$title\"" | send &
+    event task_started "\"title\":\"$title\",\"lease_s\":90" | send &
+    start=$!
+    beat "$(exec sh -c 'echo "$PPID"')" </dev/null >/dev/null 2>&1 &
     began=$(date +%s)
     # stdout and stderr stay separate; both are also written to the file
     { run "$@" 2>&1 >&3 3>&- | tee -ai "$dir/output" >&2 3>&-; } 3>&1 | tee -ai "$dir/output" || :
     code=$(cat "$dir/code" 2>/dev/null || echo 130)
     took=$(($(date +%s) - began))
-    wait # until the start is published
+    wait "$start" # until the start is published
 
     if [ "$code" -eq 0 ]; then end=task_succeeded; else end=task_failed; fi
     {

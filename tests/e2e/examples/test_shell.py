@@ -5,10 +5,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 import trio
 
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, eventually
 from tests.support.programs import program
 from tests.support.recipes import EXAMPLES, Machine
 from tests.support.stand_in import TOKEN, StandIn, busy, refusal
@@ -37,7 +38,8 @@ async def test_a_watched_command_behaves_as_without(machine: Machine, shell: str
         "log",
         "task_succeeded",
     ]
-    assert started["payload"] == {"title": "sh -c read word; echo $word; echo err >&2"}
+    title = "sh -c read word; echo $word; echo err >&2"
+    assert started["payload"] == {"title": title, "lease_s": 90}
     assert sorted(log["payload"]["message"].split("\n")) == ["err", "given"]
     assert ended["payload"]["exit_code"] == 0
     assert ended["payload"]["duration_s"] >= 0
@@ -66,7 +68,8 @@ async def test_a_failure_is_reported_with_its_exit_code_and_last_lines(machine: 
 async def test_the_function_needs_few_tools(machine: Machine) -> None:
     few = machine.home / "few"
     few.mkdir()
-    for name in ("sh", "curl", "awk", "cat", "date", "mktemp", "rm", "sed", "tail", "tee", "tr"):
+    names = "sh curl awk cat date mktemp rm sed sleep tail tee tr"
+    for name in names.split():
         (few / name).symlink_to(program(name))
     env = {**machine.env, "PATH": str(few)}
     lines = f'. "{WATCHED}"; watched printf "na\\303\\257ve\\n"'
@@ -82,6 +85,28 @@ async def test_a_closed_output_pipe_ends_the_command(machine: Machine) -> None:
     assert done.stdout == b"y\n141\n"
     ended = (await machine.published())[-1]
     assert (ended["event_type"], ended["payload"]["exit_code"]) == ("task_failed", 141)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_beats_keep_the_lease_while_the_command_runs_and_end_with_it(
+    shell: str, tmp_path: Path
+) -> None:
+    nap = ["sleep", f"0.1{os.getpid()}"]  # of this test alone
+    often = tmp_path / "often.sh"
+    often.write_text(WATCHED.read_text().replace("sleep 30", " ".join(nap)))
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with StandIn() as away:
+        script = f'. "{often}"; watched sh -c "until [ -e ../beaten ]; do sleep 0.1; done"'
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_sh, script, folder, away.url, TOKEN, shell)
+            await eventually(lambda: len(away.beats) >= 2)
+            (tmp_path / "beaten").touch()
+        beats, (task,) = away.beats, {event["task_id"] for event in away.events}
+        assert {name for beat in beats for name in beat} == {task}
+        naps = [one.info["cmdline"] for one in psutil.process_iter(["cmdline"])]
+        assert nap not in naps
+    assert os.listdir(folder) == []
 
 
 async def test_a_retried_event_is_stored_once(tmp_path: Path) -> None:
@@ -133,12 +158,13 @@ async def test_ctrl_c_ends_the_command_and_is_reported(machine: Machine) -> None
 
 
 async def _sh(  # leaves no file behind
-    script: str, folder: Path, url: str, token: str = TOKEN
+    script: str, folder: Path, url: str, token: str = TOKEN, shell: str = "sh"
 ) -> "subprocess.CompletedProcess[bytes]":
     env = {"PATH": "/usr/bin:/bin", "RELAY_URL": url, "RELAY_TOKEN": token, "TMPDIR": str(folder)}
     with trio.fail_after(PATIENCE):
         done = await trio.run_process(
-            ["sh", "-c", script],
+            [shell, "-c", script],
+            cwd=folder,
             env=env,
             capture_stdout=True,
             capture_stderr=True,
