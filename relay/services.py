@@ -26,6 +26,7 @@ from relay.ingest.publisher import Publisher
 from relay.projection.projector import Projector
 from relay.rate_limiting import Limits
 from relay.realtime.backplane import Backplane, LocalBackplane
+from relay.realtime.downloads import Downloads
 from relay.realtime.hub import Hub
 from relay.realtime.notification import Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
@@ -50,6 +51,7 @@ class Services:
     hub: Hub
     heads: HeadLookup
     task_feeds: TaskFeeds
+    log_downloads: Downloads
     publisher: Publisher
     projector: Projector
     clock: DatabaseClock
@@ -129,6 +131,7 @@ def build_services(
         hub=hub,
         heads=HeadLookup(database),
         task_feeds=TaskFeeds(database, projector, hub),
+        log_downloads=Downloads(),
         publisher=publisher,
         projector=projector,
         clock=clock,

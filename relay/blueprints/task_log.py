@@ -1,21 +1,21 @@
 """A run's log as a download: what is still stored of it, streamed page by page."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Literal
-from uuid import UUID
 
 from msgspec import Meta
 from quart import Blueprint
 
 from relay.db.task_history import TaskEvent, each_task_event, run_bounds
-from relay.errors import BadRequest, NotFound, TooManyConnections
+from relay.errors import BadRequest, NotFound, ProcessFull, TooManyConnections
 from relay.ingest.values import is_identifier
 from relay.realtime.resume import parse_count
 from relay.schema_types import Identifier
 from relay.tasks.reported import printed_message
-from relay.web.answers import NO_STORE, Answer
+from relay.web.answers import Answer
+from relay.web.download import send_download
 from relay.web.needs import WATCHER
 from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.rate_limits import READS, limited
@@ -24,34 +24,9 @@ from relay.web.routes import needs
 
 task_log = Blueprint("task_log", __name__)
 
-MAX_DOWNLOADS = 2  # of one user at a time, in one process
 MAX_RUN = 999_999_999
-PART_BYTES = 65_536  # of the answer that are gathered before they are written
 
 _MEDIA_TYPES = {"text": "text/plain; charset=utf-8", "ndjson": "application/x-ndjson"}
-
-
-class Downloads:
-    """Counts the downloads under way of each user."""
-
-    def __init__(self) -> None:
-        self._by_user: dict[UUID, int] = {}
-
-    @contextmanager
-    def slot(self, user_id: UUID) -> Iterator[None]:
-        """Hold one of the user's places for the length of the block. Raises TooManyConnections."""
-        if self._by_user.get(user_id, 0) >= MAX_DOWNLOADS:
-            raise TooManyConnections(f"This user has {MAX_DOWNLOADS} downloads under way.")
-        self._by_user[user_id] = self._by_user.get(user_id, 0) + 1
-        try:
-            yield
-        finally:
-            self._by_user[user_id] -= 1
-            if not self._by_user[user_id]:
-                del self._by_user[user_id]
-
-
-downloads = Downloads()
 
 
 @task_log.get("/api/tasks/log")
@@ -73,7 +48,7 @@ downloads = Downloads()
         ),
     ),
     answers={200: Text("The log.", ("text/plain", "application/x-ndjson"))},
-    refuses=(BadRequest, NotFound, TooManyConnections),
+    refuses=(BadRequest, NotFound, TooManyConnections, ProcessFull),
 )
 @limited(READS)
 @needs(WATCHER)
@@ -94,37 +69,21 @@ async def download_log(request: HTTPRequest) -> Answer | None:
         raise NotFound("There is no such task, or nothing of this run is stored any more.")
     suffix = "log" if form == "text" else "ndjson"
     name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{task_id}-{bounds.run}.{suffix}")
-    headers = [
-        (b"content-type", _MEDIA_TYPES[form].encode()),
-        (b"content-disposition", f'attachment; filename="{name}"'.encode()),
-        NO_STORE,
-    ]
-    if request.method == "HEAD":
-        return Answer(200, headers, b"")
-    with downloads.slot(user_id):
-        events = each_task_event(
-            services.database, user_id, task_id, bounds.first_seq, bounds.last_seq
-        )
-        await request.start(200, headers)
-        async for part in _parts(events, form):
-            await request.write(part)
-        await request.end()
-    return None
+    events = each_task_event(services.database, user_id, task_id, bounds.first_seq, bounds.last_seq)
+    return await send_download(
+        request,
+        services.log_downloads,
+        _texts(events, form),
+        media_type=_MEDIA_TYPES[form],
+        name=name,
+    )
 
 
-async def _parts(events: AsyncIterator[TaskEvent], form: str) -> AsyncIterator[bytes]:
-    """The download's body in parts of about `PART_BYTES`."""
-    gathered: list[bytes] = []
-    size = 0
-    async for event in events:
-        text = event.text + b"\n" if form == "ndjson" else _printed(event)
-        gathered.append(text)
-        size += len(text)
-        if size >= PART_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield b"".join(gathered)
+async def _texts(events: AsyncGenerator[TaskEvent, None], form: str) -> AsyncGenerator[bytes, None]:
+    """The download's body, event by event."""
+    async with aclosing(events):
+        async for event in events:
+            yield event.text + b"\n" if form == "ndjson" else _printed(event)
 
 
 def _printed(event: TaskEvent) -> bytes:

@@ -1,6 +1,6 @@
 """Reads the stored events of one task, page by page, with bounded work for each page."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -77,7 +77,7 @@ async def read_task_events(
 
 async def each_task_event(
     database: Database, user_id: UUID, task_id: str, first_seq: int, last_seq: int
-) -> AsyncIterator[TaskEvent]:
+) -> AsyncGenerator[TaskEvent, None]:
     """The stored events of a task between two seqs, both inclusive."""
     after = first_seq - 1
     while after < last_seq:

@@ -38,7 +38,8 @@ SETTINGS = {
 
 CONSTANTS = {
     "relay.serving.REQUEST_CONNECTIONS": SERVER,
-    "relay.blueprints.task_log.MAX_DOWNLOADS": "two at a time: tests/e2e/test_task_history.py",
+    "relay.realtime.downloads.MAX_OF_USER": "two at a time: tests/e2e/test_task_history.py",
+    "relay.realtime.downloads.MAX_OF_PROCESS": "as many as users have, 32 in all",
     **dict.fromkeys(
         [
             "relay.auth.tokens.MAX_TOKEN_CHARACTERS",
@@ -114,6 +115,7 @@ CONSTANTS = {
             "relay.blueprints.task_beats.MAX_WAIT_SECONDS",
             "relay.db.clock.MAX_READ_SECONDS",
             "relay.tasks.reported.MAX_LEASE_SECONDS",
+            "relay.web.download.MAX_DOWNLOAD_SECONDS",
             "relay.auth.credentials.MAX_LATE_POLLS",
             "relay.auth.tokens.MAX_LIFETIME_SECONDS",
             "relay.db.pinned_connection.MAX_IDLE_SECONDS",
