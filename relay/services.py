@@ -1,5 +1,6 @@
 """Builds the services of a serving process, and runs their background tasks."""
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import trio
 from relay.auth.credentials import CredentialStore
 from relay.auth.origins import Origins
 from relay.auth.tokens import Keyring
+from relay.background.deletion import Deletion
 from relay.background.health import ProcessHealth
 from relay.background.process_metrics import ProcessMetrics
 from relay.background.readiness import note_readiness
@@ -52,6 +54,7 @@ class Services:
     heads: HeadLookup
     task_feeds: TaskFeeds
     log_downloads: Downloads
+    deletion: Deletion
     publisher: Publisher
     projector: Projector
     clock: DatabaseClock
@@ -132,6 +135,7 @@ def build_services(
         heads=HeadLookup(database),
         task_feeds=TaskFeeds(database, projector, hub),
         log_downloads=Downloads(),
+        deletion=Deletion(database),
         publisher=publisher,
         projector=projector,
         clock=clock,
@@ -167,6 +171,8 @@ async def run_services(
         if runs_housekeeping:
             health.start_soon(critical, run_retention, database, settings)
             health.start_soon(critical, services.projector.keep_up, settings.housekeeping_every)
+        looks_every = settings.housekeeping_every if runs_housekeeping else math.inf
+        health.start_soon(critical, services.deletion.run, looks_every)
         health.start_soon(critical, services.process_metrics.run)
         if source.folder is not None:
             health.start_soon(critical, watch_disk, journal, source.folder, settings.min_free_disk)

@@ -203,11 +203,71 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.clear_user(of_user uuid, batch integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    gone deleted_users%ROWTYPE;
+    reached text;
+BEGIN
+    SELECT * INTO gone FROM deleted_users
+    WHERE user_id = of_user AND cleared_at IS NULL FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+
+    -- a range of seqs and not the first rows: these would be found behind all that are deleted
+    IF gone.next_seq <= gone.last_seq THEN
+        DELETE FROM events
+        WHERE user_id = of_user AND seq >= gone.next_seq AND seq < gone.next_seq + batch;
+        UPDATE deleted_users SET next_seq = gone.next_seq + batch WHERE user_id = of_user;
+        RETURN true;
+    END IF;
+
+    SELECT max(page.event_id) INTO reached
+    FROM (
+        SELECT event_id FROM trimmed_events
+        WHERE user_id = of_user AND event_id > gone.last_event_id
+        ORDER BY event_id LIMIT batch
+    ) page;
+    IF reached IS NOT NULL THEN
+        DELETE FROM trimmed_events
+        WHERE user_id = of_user AND event_id > gone.last_event_id AND event_id <= reached;
+        UPDATE deleted_users SET last_event_id = reached WHERE user_id = of_user;
+        RETURN true;
+    END IF;
+
+    -- without this row no fold writes a task; one that has it locked is waited for
+    DELETE FROM projections WHERE user_id = of_user;
+    DELETE FROM tasks WHERE user_id = of_user AND task_id IN (
+        SELECT task_id FROM tasks WHERE user_id = of_user LIMIT batch
+    );
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
+    UPDATE tokens SET name = NULL WHERE token_id IN (
+        SELECT token_id FROM tokens WHERE user_id = of_user AND name IS NOT NULL LIMIT batch
+    );
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
+    DELETE FROM links WHERE user_id = of_user;
+    DELETE FROM tickets WHERE user_id = of_user;
+    UPDATE deleted_users SET cleared_at = now() WHERE user_id = of_user;
+    RETURN false;
+END
+$$;
+
 CREATE FUNCTION public.count_active_tokens(of_user uuid) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM lock_user(of_user);
+    PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
     RETURN (
         SELECT count(*) FROM tokens
         WHERE user_id = of_user AND revoked_at IS NULL AND expires_at > now()
@@ -219,11 +279,38 @@ CREATE FUNCTION public.count_live_sessions(of_user uuid) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM lock_user(of_user);
+    PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
     RETURN (
         SELECT count(*) FROM sessions
         WHERE user_id = of_user AND revoked_at IS NULL AND expires_at > now()
     );
+END
+$$;
+
+CREATE FUNCTION public.delete_user(of_user uuid, of_session uuid) RETURNS uuid[]
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    ended_ids uuid[];
+BEGIN
+    PERFORM lock_user(of_user);
+    SELECT array_agg(live.id) INTO ended_ids
+    FROM (
+        SELECT session_id AS id FROM sessions
+        WHERE user_id = of_user AND revoked_at IS NULL AND expires_at > now()
+        UNION ALL
+        SELECT token_id FROM tokens
+        WHERE user_id = of_user AND revoked_at IS NULL AND expires_at > now()
+    ) live;
+    IF ended_ids IS NULL OR of_session <> ALL (ended_ids) THEN
+        RETURN NULL;
+    END IF;
+    DELETE FROM users WHERE user_id = of_user;
+    INSERT INTO audit_log (user_id, action, subject) VALUES (of_user, 'user_deleted', of_session);
+    RETURN ended_ids;
 END
 $$;
 
@@ -324,6 +411,23 @@ CREATE FUNCTION public.lock_user(of_user uuid) RETURNS void
     AS $$
 BEGIN
     PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+END
+$$;
+
+CREATE FUNCTION public.note_deleted_user() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE tokens SET revoked_at = clock_timestamp()
+    WHERE user_id = OLD.user_id AND revoked_at IS NULL AND expires_at > now();
+    UPDATE sessions SET revoked_at = clock_timestamp()
+    WHERE user_id = OLD.user_id AND revoked_at IS NULL AND expires_at > now();
+    INSERT INTO deleted_users (user_id, deleted_at, next_seq, last_seq)
+    VALUES (OLD.user_id, clock_timestamp(), OLD.oldest_seq, OLD.last_seq)
+    ON CONFLICT (user_id) DO UPDATE SET
+        deleted_at = excluded.deleted_at, next_seq = excluded.next_seq,
+        last_seq = excluded.last_seq, last_event_id = '', cleared_at = NULL;
+    RETURN NULL;
 END
 $$;
 
@@ -533,6 +637,15 @@ ALTER TABLE public.audit_log ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE public.deleted_users (
+    user_id uuid NOT NULL,
+    deleted_at timestamp with time zone NOT NULL,
+    next_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    last_event_id text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    cleared_at timestamp with time zone
+);
+
 CREATE TABLE public.events (
     user_id uuid NOT NULL,
     seq bigint NOT NULL,
@@ -670,6 +783,9 @@ CREATE UNLOGGED TABLE public.watching (
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
 
+ALTER TABLE ONLY public.deleted_users
+    ADD CONSTRAINT deleted_users_pkey PRIMARY KEY (user_id);
+
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (user_id, seq);
 
@@ -717,6 +833,10 @@ ALTER TABLE ONLY public.watching
 
 CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
 
+CREATE INDEX audit_log_by_user ON public.audit_log USING btree (user_id, audit_id);
+
+CREATE INDEX deleted_users_to_clear ON public.deleted_users USING btree (deleted_at) WHERE (cleared_at IS NULL);
+
 CREATE INDEX links_by_expiry ON public.links USING btree (expires_at);
 
 CREATE INDEX sessions_by_revocation ON public.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
@@ -733,17 +853,7 @@ CREATE INDEX tokens_by_user ON public.tokens USING btree (user_id);
 
 CREATE INDEX trimmed_events_by_time ON public.trimmed_events USING btree (received_at);
 
-ALTER TABLE ONLY public.projections
-    ADD CONSTRAINT projections_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.sessions
-    ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.tasks
-    ADD CONSTRAINT tasks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.projections(user_id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.tokens
-    ADD CONSTRAINT tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
+CREATE TRIGGER users_deleted AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION public.note_deleted_user();
 
 ALTER TABLE ONLY public.watching
     ADD CONSTRAINT watching_process_id_fkey FOREIGN KEY (process_id) REFERENCES public.processes(process_id) ON DELETE CASCADE;
@@ -757,3 +867,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (6, 'trim_
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (7, 'bounds_under_lock', 'e683e3ca16044874f6e6b09ae23c6fb97edd5d2612df35858cb4ba172fa09c4e');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (8, 'sessions_under_lock', '63e9d4c744ed970df03e02c2bb1fe5ac5cf85ea13ef345d38710934f75911b1e');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (9, 'tasks', 'e254ba3433a8bcfc98bcb02e1d84ed49091bbcb66799d93b47ccc664d766fadd');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (10, 'deleted_users', '41cd7beba1c27983af5a7766b28ba13625d889b38790b97db50a209241844ee1');

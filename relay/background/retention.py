@@ -3,7 +3,6 @@
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
 
 import structlog
 import trio
@@ -13,7 +12,7 @@ from relay.db.journal import Journal
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.retention import (
     StreamBounds,
-    delete_user,
+    expire_user,
     select_idle_users,
     select_overfull,
     sweep,
@@ -48,22 +47,15 @@ async def trim_streams(database: Database, settings: Settings) -> None:
         before=datetime.now(UTC) - timedelta(days=settings.retention_days),
     )
     for user_id in await select_overfull(database, bounds):
-        await _trim(database, user_id, bounds)
+        while trimmed := await trim_stream(database, user_id, bounds):
+            metrics.events_trimmed.inc(trimmed)
+            await trio.sleep(TRIM_PAUSE_SECONDS)
 
 
 async def expire_idle_users(database: Database, settings: Settings) -> None:
-    """Delete idle users without a live credential: first their streams, then the users."""
-    empty = StreamBounds(max_events=0, max_bytes=0, before=datetime.now(UTC))
+    """Delete idle users without a live credential. `Deletion` deletes what is stored of them."""
     for user_id in await select_idle_users(database, idle_days=settings.idle_user_days):
-        await _trim(database, user_id, empty)
-        await delete_user(database, user_id, idle_days=settings.idle_user_days)
-
-
-async def _trim(database: Database, user_id: UUID, bounds: StreamBounds) -> None:
-    """Trim one stream in small batches."""
-    while trimmed := await trim_stream(database, user_id, bounds):
-        metrics.events_trimmed.inc(trimmed)
-        await trio.sleep(TRIM_PAUSE_SECONDS)
+        await expire_user(database, user_id, idle_days=settings.idle_user_days)
 
 
 async def watch_disk(journal: Journal, folder: Path, min_free: int) -> None:

@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from relay.db.pool import Database
+from relay.errors import InvalidToken
 
 
 async def insert_link(
@@ -17,20 +18,24 @@ async def insert_link(
 ) -> bool:
     """Store a link's hash; it replaces the session's previous link.
 
-    Returns False, and stores nothing, if the user has `sessions_at_most` live sessions.
+    Returns False, and stores nothing, if the user has `sessions_at_most` live sessions. Raises
+    InvalidToken when the user no longer exists.
     """
-    tag = await database.execute(
+    live: int | None = await database.fetchval(
         """
-        WITH kept AS (
+        WITH counted AS MATERIALIZED (
+            SELECT count_live_sessions($3) AS live
+        ), kept AS (
             INSERT INTO links (link_hash, session_id, user_id, expires_at)
-            SELECT $1, $2, $3, now() + $4 * interval '1 second'
-            WHERE $5 > count_live_sessions($3)
+            SELECT $1, $2, $3, now() + $4 * interval '1 second' FROM counted WHERE live < $5
             ON CONFLICT (session_id) DO UPDATE
             SET link_hash = excluded.link_hash, expires_at = excluded.expires_at
             RETURNING user_id, session_id
+        ), audited AS (
+            INSERT INTO audit_log (user_id, action, subject)
+            SELECT user_id, 'link_made', session_id FROM kept
         )
-        INSERT INTO audit_log (user_id, action, subject)
-        SELECT user_id, 'link_made', session_id FROM kept
+        SELECT live FROM counted
         """,
         link_hash,
         session_id,
@@ -38,7 +43,9 @@ async def insert_link(
         seconds,
         sessions_at_most,
     )
-    return tag == "INSERT 0 1"
+    if live is None:
+        raise InvalidToken("The user is gone.", reason="revoked")
+    return live < sessions_at_most
 
 
 async def select_link(database: Database, link_hash: bytes) -> UUID | None:

@@ -53,7 +53,8 @@ async def trim_stream(database: Database, user_id: UUID, bounds: StreamBounds) -
 async def sweep(database: Database, *, audit_days: float) -> None:
     """Delete expired idempotency keys, credentials, links, processes and audit rows.
 
-    It skips rows that another statement has locked; the next sweep finds them again.
+    The ended credentials of a deleted user stay for a day, so that every process learns that they
+    ended. It skips rows that another statement has locked; the next sweep finds them again.
     """
     for statement in (
         """
@@ -72,21 +73,38 @@ async def sweep(database: Database, *, audit_days: float) -> None:
         """
         DELETE FROM tokens WHERE token_id IN (
             SELECT token_id FROM tokens
-            WHERE least(expires_at, revoked_at) < now() - interval '30 days' LIMIT $1
-            FOR UPDATE SKIP LOCKED
+            WHERE least(expires_at, revoked_at) < now() - interval '30 days'
+                OR user_id IN (
+                    SELECT user_id FROM deleted_users
+                    WHERE cleared_at < now() - interval '1 day'
+                )
+            LIMIT $1 FOR UPDATE SKIP LOCKED
         )
         """,
         """
         DELETE FROM sessions WHERE session_id IN (
             SELECT session_id FROM sessions
-            WHERE least(expires_at, revoked_at) < now() - interval '30 days' LIMIT $1
-            FOR UPDATE SKIP LOCKED
+            WHERE least(expires_at, revoked_at) < now() - interval '30 days'
+                OR user_id IN (
+                    SELECT user_id FROM deleted_users
+                    WHERE cleared_at < now() - interval '1 day'
+                )
+            LIMIT $1 FOR UPDATE SKIP LOCKED
         )
         """,
         """
         DELETE FROM links WHERE session_id IN (
             SELECT session_id FROM links
             WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        """,
+        """
+        DELETE FROM deleted_users WHERE user_id IN (
+            SELECT user_id FROM deleted_users d
+            WHERE cleared_at < now() - interval '1 day'
+                AND NOT EXISTS (SELECT FROM tokens t WHERE t.user_id = d.user_id)
+                AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = d.user_id)
+            LIMIT $1 FOR UPDATE SKIP LOCKED
         )
         """,
     ):
@@ -121,17 +139,14 @@ async def select_idle_users(database: Database, *, idle_days: float) -> list[UUI
     return [row["user_id"] for row in rows]
 
 
-async def delete_user(database: Database, user_id: UUID, *, idle_days: float) -> None:
-    """Delete a user with an empty stream, unless the user became active meanwhile."""
+async def expire_user(database: Database, user_id: UUID, *, idle_days: float) -> None:
+    """Delete a user, unless it became active meanwhile. `clear_user` deletes what it has stored."""
     await database.execute(
         """
         WITH gone AS (
             DELETE FROM users u
-            WHERE u.user_id = $1 AND u.oldest_seq > u.last_seq
-                AND u.active_at < now() - $2 * interval '1 day'
+            WHERE u.user_id = $1 AND u.active_at < now() - $2 * interval '1 day'
             RETURNING u.user_id
-        ), forgotten AS (
-            DELETE FROM trimmed_events t USING gone WHERE t.user_id = gone.user_id
         )
         INSERT INTO audit_log (user_id, action) SELECT user_id, 'user_expired' FROM gone
         """,

@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from relay.db.pool import Database
+from relay.errors import InvalidToken
 
 
 class StoredToken(msgspec.Struct, frozen=True):
@@ -40,18 +41,22 @@ async def insert_token(
 ) -> bool:
     """Store a new token. Returns False, and stores nothing, if the user has `at_most` already.
 
-    The user is locked meanwhile, so the bound holds for calls at the same moment.
+    The user is locked meanwhile, so the bound holds for calls at the same moment. Raises
+    InvalidToken when the user no longer exists.
     """
-    tag = await database.execute(
+    active: int | None = await database.fetchval(
         """
-        WITH kept AS (
+        WITH counted AS MATERIALIZED (
+            SELECT count_active_tokens($2) AS active
+        ), kept AS (
             INSERT INTO tokens (token_id, user_id, name, scopes, expires_at, signed, kid)
-            SELECT $1, $2, $3, $4, $5, $6, $7
-            WHERE $8 > count_active_tokens($2)
+            SELECT $1, $2, $3, $4, $5, $6, $7 FROM counted WHERE active < $8
             RETURNING user_id, token_id
+        ), audited AS (
+            INSERT INTO audit_log (user_id, action, subject)
+            SELECT user_id, 'token_created', token_id FROM kept
         )
-        INSERT INTO audit_log (user_id, action, subject)
-        SELECT user_id, 'token_created', token_id FROM kept
+        SELECT active FROM counted
         """,
         token_id,
         user_id,
@@ -62,7 +67,9 @@ async def insert_token(
         kid,
         at_most,
     )
-    return tag == "INSERT 0 1"
+    if active is None:
+        raise InvalidToken("The user is gone.", reason="revoked")
+    return active < at_most
 
 
 async def select_live_tokens(database: Database, token_ids: list[UUID]) -> dict[UUID, LiveToken]:

@@ -172,6 +172,9 @@ async def test_every_line_of_curl_in_the_reference_runs(
     if name == "revoke":  # its example names another user's token
         made = await User(relay, "", shell.variables["SESSION"]).token()
         source = re.sub(r'"token_id":"[^"]+"', f'"token_id":"{made["token_id"]}"', source)
+    if name == "end_user":  # and this one another user
+        me = (await User(relay, "", shell.variables["SESSION"]).call("GET", "/api/me")).json()
+        source = re.sub(r'"confirm":"[^"]+"', f'"confirm":"{me["user_id"]}"', source)
     if name == "redeem_link":  # and this one a link that does not exist
         person = User(relay, "", shell.variables["SESSION"])
         link = (await person.call("POST", "/api/session/link")).json()["link"]

@@ -80,6 +80,32 @@ async def test_a_revoke_on_one_closes_streams_on_the_other(
         assert (await caller.insist("GET", "/api/events", account.hook)).status == 401
 
 
+async def test_a_user_deleted_on_one_ends_on_the_other(pair: tuple[Program, Program]) -> None:
+    here, there = pair
+    account = await Ledger(here).enrol("u", [])
+
+    async def watch(token: str, task_status: trio.TaskStatus[None]) -> None:
+        async with stream(there.port, "websocket", token, insist=True) as opened:
+            (hello,) = await opened.read()
+            assert hello["type"] == "hello"
+            task_status.started()
+            (close,) = await opened.read()
+            with pytest.raises(Ended):
+                await opened.read()
+        assert (close["code"], close["reason"]) == (4401, "revoked")
+
+    body = json.dumps({"confirm": account.user_id}).encode()
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery, Caller(here.port) as caller:
+            for token in (account.session, account.hook):
+                await nursery.start(watch, token)
+            answer = await caller.insist("DELETE", "/api/user", account.session, body)
+            assert answer.status == 204
+    async with Caller(there.port) as caller:
+        assert (await caller.insist("GET", "/api/me", account.session)).status == 401
+        assert (await caller.insist("GET", "/api/events", account.hook)).status == 401
+
+
 async def test_the_same_event_on_both_at_once_is_stored_once(
     pair: tuple[Program, Program],
 ) -> None:

@@ -39,6 +39,11 @@ generation.max-examples = 10
 include-path = "/api/token/revoke"
 checks.positive_data_acceptance.expected-statuses = [200, 404, 422]
 
+# No id that is made up is the user's.
+[[operations]]
+include-name = "DELETE /api/user"
+checks.positive_data_acceptance.expected-statuses = [204, 422]
+
 # No code that is made up opens anything.
 [[operations]]
 include-path = "/api/session/link/redeem"

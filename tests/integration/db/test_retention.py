@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from relay.background.deletion import clear_deleted_users
 from relay.background.retention import expire_idle_users, trim_streams
 from relay.config.settings import Settings
 from relay.db.pool import Database
@@ -152,6 +153,7 @@ async def test_an_idle_user_without_credentials_expires_with_its_events(
         )
         await count_as_folded(database)
         await expire_idle_users(database, settings())
+        await clear_deleted_users(database)
         left = await database.fetch("SELECT user_id FROM users")
         assert {row["user_id"] for row in left} == {UUID(idle.user_id), UUID(busy.user_id)}
         assert await database.fetchval("SELECT count(*) FROM events") == 4

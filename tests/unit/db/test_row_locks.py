@@ -15,7 +15,8 @@ SKIPS_LOCKED = r"FOR (NO KEY )?UPDATE SKIP LOCKED"
 USERS_IN_ORDER = r"ORDER BY user_id\s+FOR NO KEY UPDATE"
 UNDER_ONE_LOCK = (
     r"lock_user\(|count_live_sessions\(|WHERE user_id = of_user FOR NO KEY UPDATE"
-    r"|FROM here,|USING gone|begin_revision\(|FROM projections WHERE user_id = of_user"
+    r"|FROM here,|begin_revision\(|FROM projections WHERE user_id = of_user"
+    r"|WHERE user_id = of_user AND cleared_at IS NULL FOR UPDATE|WHERE user_id = OLD\.user_id"
 )
 PROJECTIONS_IN_ORDER = r"ORDER BY p\.user_id\s+FOR UPDATE"
 THE_ONLY_ROW = r"FROM readiness\s+FOR UPDATE"
@@ -31,7 +32,7 @@ WAYS = {
     "revoke_token": ONE_ROW,
     "delete_presence": ONE_ROW,
     "write_presence": UNDER_ONE_LOCK,
-    "delete_user": UNDER_ONE_LOCK,
+    "expire_user": ONE_ROW,
     "renew_epochs": USERS_IN_ORDER,
     "delete_stored_tasks": ONE_ROW,
     "recount_tasks": ONE_ROW,
@@ -49,6 +50,9 @@ WAYS = {
     "renew_leases": UNDER_ONE_LOCK,
     "keep_tasks_within": UNDER_ONE_LOCK,
     "note_ready": THE_ONLY_ROW,
+    "delete_user": UNDER_ONE_LOCK,
+    "note_deleted_user": UNDER_ONE_LOCK,
+    "clear_user": UNDER_ONE_LOCK,
 }
 
 

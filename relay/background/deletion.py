@@ -1,0 +1,44 @@
+"""Deletes what is stored of deleted users, in small steps beside the requests of others."""
+
+import structlog
+import trio
+
+from relay.db.deleted_users import clear_user, select_users_to_clear
+from relay.db.pool import DATABASE_ERRORS, Database
+
+PAUSE_SECONDS = 0.005  # between two steps: other statements need the disk, too
+
+log = structlog.get_logger("relay.background.deletion")
+
+
+class Deletion:
+    """Clears deleted users while `run` runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._woken = trio.Event()
+
+    def clear_soon(self) -> None:
+        """Clear the users that have been deleted by now."""
+        self._woken.set()
+
+    async def run(self, interval: float) -> None:
+        """Clear users when asked to, and every `interval` seconds, until cancelled.
+
+        At intervals it finds users that expired, and those that an ended process left.
+        """
+        while True:
+            with trio.move_on_after(interval):
+                await self._woken.wait()
+            self._woken = trio.Event()
+            try:
+                await clear_deleted_users(self._database)
+            except DATABASE_ERRORS as error:
+                log.debug("deletion_waits", error=type(error).__name__)
+
+
+async def clear_deleted_users(database: Database) -> None:
+    """Delete what is stored of users that were deleted."""
+    for user_id in await select_users_to_clear(database):
+        while await clear_user(database, user_id):  # noqa: ASYNC110 - each turn does a part
+            await trio.sleep(PAUSE_SECONDS)

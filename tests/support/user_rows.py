@@ -1,0 +1,48 @@
+"""The tables that have rows of users, read from the schema: a new table is found without a list."""
+
+from typing import Any
+from uuid import UUID
+
+from relay.db.pool import Database
+
+
+async def tables_of_users(database: Database) -> dict[str, dict[str, str]]:
+    """Each table with a column `user_id`: its columns and their types."""
+    rows = await database.fetch(
+        """
+        SELECT table_name, column_name, data_type FROM information_schema.columns c
+        WHERE table_schema = 'public' AND EXISTS (
+            SELECT FROM information_schema.columns u
+            WHERE u.table_schema = 'public' AND u.table_name = c.table_name
+                AND u.column_name = 'user_id'
+        )
+        ORDER BY table_name, ordinal_position
+        """
+    )
+    found: dict[str, dict[str, str]] = {}
+    for table, column, kind in rows:
+        found.setdefault(table, {})[column] = kind
+    return found
+
+
+async def rows_of(database: Database, user_id: str) -> dict[str, int]:
+    """How many rows of this user each table has, where it has any."""
+    counts: dict[str, int] = {}
+    for table in await tables_of_users(database):
+        found: Any = await database.fetchval(
+            f"SELECT count(*) FROM {table} WHERE user_id = $1", UUID(user_id)
+        )
+        if found:
+            counts[table] = int(found)
+    return counts
+
+
+async def leave_something_everywhere(database: Database, user_id: str) -> None:
+    """Add rows of kinds that come about with time: trimmed events, and a forgotten task."""
+    await database.execute(
+        """
+        INSERT INTO trimmed_events (user_id, event_id, seq, received_at)
+        SELECT $1, 'trimmed-' || n, n, now() FROM generate_series(1, 3) AS n
+        """,
+        UUID(user_id),
+    )
