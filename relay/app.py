@@ -27,6 +27,7 @@ from relay.blueprints.task_log import task_log
 from relay.blueprints.tasks import tasks
 from relay.blueprints.tokens import tokens
 from relay.blueprints.user_deletion import user_deletion
+from relay.blueprints.user_export import user_export
 from relay.blueprints.users import users
 from relay.blueprints.webhook import webhook
 from relay.config.settings import Settings
@@ -74,7 +75,7 @@ def create_app(settings: Settings) -> Relay:
     """Build the app. The serving process sets `app.services`."""
     app = Relay()
     app.url_map.merge_slashes = False  # a redirect would contain the client's Host header
-    for blueprint in (users, user_deletion, sessions, tokens, webhook, stream):
+    for blueprint in (users, user_export, user_deletion, sessions, tokens, webhook, stream):
         app.register_blueprint(blueprint)
     for blueprint in (tasks, task_beats, task_log, operations, console, install, reference):
         app.register_blueprint(blueprint)

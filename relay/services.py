@@ -54,6 +54,7 @@ class Services:
     heads: HeadLookup
     task_feeds: TaskFeeds
     log_downloads: Downloads
+    exports: Downloads
     deletion: Deletion
     publisher: Publisher
     projector: Projector
@@ -135,6 +136,7 @@ def build_services(
         heads=HeadLookup(database),
         task_feeds=TaskFeeds(database, projector, hub),
         log_downloads=Downloads(),
+        exports=Downloads(),
         deletion=Deletion(database),
         publisher=publisher,
         projector=projector,

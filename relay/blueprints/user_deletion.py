@@ -37,7 +37,7 @@ class UserToDelete(msgspec.Struct, forbid_unknown_fields=True):
 async def end_user(request: HTTPRequest) -> Answer:
     """Delete the user: all sessions, tokens and streams end, and everything stored is deleted.
 
-    It cannot be undone.
+    Download an export first to keep it.
     """
     services, credential = request.services, request.credential
     wanted = await read_json(request, UserToDelete)

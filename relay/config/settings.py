@@ -223,6 +223,11 @@ class Settings:
         "RELAY_RATE_WAITS", rate, Rate(120, 60, 120), "beats of a task",
         "a beat every few seconds is plenty for the shortest lease", shown="120/min",
     )  # fmt: skip
+    rate_exports: Rate = _setting(
+        "RELAY_RATE_EXPORTS", rate, Rate(10, 3_600, 10), "calls a user",
+        "an export reads all that is stored of a user; a person needs one now and then",
+        shown="10/h",
+    )  # fmt: skip
     rate_pages: Rate = _setting(
         "RELAY_RATE_PAGES", rate, Rate(1_200, 60, 1_200), "calls an address",
         "the live page, the reference and /metrics, for an office behind one address",

@@ -36,6 +36,7 @@ class Limit:
 SIGNUPS = Limit("signups", "rate_signups")
 TOKENS = Limit("tokens", "rate_tokens", per_user=True)
 READS = Limit("reads", "rate_reads", per_user=True)
+EXPORTS = Limit("exports", "rate_exports", per_user=True)
 PAGES = Limit("pages", "rate_pages")
 
 

@@ -69,7 +69,7 @@ async def test_a_deletion_ends_every_stream_and_credential_at_once(
             assert (close["code"], close["reason"]) == (4401, "revoked")
         await other.posted(hook=of_other)
         assert len(await foreign.events(1)) == 1
-    for method, path in (("GET", "/api/me"), ("GET", "/api/tasks")):
+    for method, path in (("GET", "/api/me"), ("GET", "/api/export"), ("GET", "/api/tasks")):
         check(await user.call(method, path), 401, "invalid_token")
     check(await user.post(hook=hook), 401)
     beat = {"task_ids": ["a"]}

@@ -102,7 +102,8 @@ async def test_a_user_deleted_on_one_ends_on_the_other(pair: tuple[Program, Prog
             answer = await caller.insist("DELETE", "/api/user", account.session, body)
             assert answer.status == 204
     async with Caller(there.port) as caller:
-        assert (await caller.insist("GET", "/api/me", account.session)).status == 401
+        for path in ("/api/me", "/api/export"):
+            assert (await caller.insist("GET", path, account.session)).status == 401
         assert (await caller.insist("GET", "/api/events", account.hook)).status == 401
 
 

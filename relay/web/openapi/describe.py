@@ -21,6 +21,7 @@ class Text:
 
     description: str
     media_types: tuple[str, ...] = ()
+    example: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

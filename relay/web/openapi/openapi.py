@@ -157,7 +157,10 @@ class RouteProvider(OpenAPIProvider):
         if isinstance(answer, Text):
             response = {"description": answer.description, "headers": headers}
             if answer.media_types:
-                response["content"] = {name: {"schema": _text(name)} for name in answer.media_types}
+                example = {} if answer.example is None else {"example": answer.example}
+                response["content"] = {
+                    name: {"schema": _text(name), **example} for name in answer.media_types
+                }
             return response
         if isinstance(answer, Events):
             content = self._content("text/event-stream", answer.one)

@@ -14,6 +14,7 @@ from tests.support.client.connection import BROKEN
 from tests.support.client.protocol import head
 from tests.support.databases import begin, statement, until_waiting
 from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.problems import check
 from tests.support.relay_server import Relay, User, bearer, raw_http
 
 LINE = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":1}\n'
@@ -154,6 +155,29 @@ async def slots(taken: int, others: int, relay: Relay, url: str) -> AsyncIterato
 
         nursery.start_soon(watch)
         yield requests(lambda _: user.post())
+
+
+# -- downloads
+
+
+@asynccontextmanager
+async def exports(relay: Relay, url: str) -> AsyncIterator[Caller]:
+    """Exports of one user, whose first lines wait in the database until all were answered."""
+    user = await relay.user()
+
+    @asynccontextmanager
+    async def call(_number: int) -> AsyncIterator[int]:
+        headers = bearer(user.session)
+        async with relay.http.stream("GET", "/api/export", headers=headers) as answer:
+            if answer.is_error:
+                await answer.aread()
+                check(answer, answer.status_code)
+            yield answer.status_code
+
+    async with connect(url, timeout=PATIENCE) as holder:
+        await begin(holder, "LOCK TABLE audit_log IN EXCLUSIVE MODE")
+        yield call
+        await holder.execute("ROLLBACK")
 
 
 # -- bodies

@@ -3,6 +3,7 @@
 from functools import partial
 
 from relay.ingest.fair_queue import SLOTS, SLOTS_ALONE
+from relay.realtime.downloads import MAX_OF_USER
 from relay.web.body_budget import BodyBudget
 from tests.support.bounds.callers import CALLERS, FREE, Row
 from tests.support.bounds.kinds import (
@@ -11,6 +12,7 @@ from tests.support.bounds.kinds import (
     beats,
     calls,
     events,
+    exports,
     links,
     one_ticket,
     queued,
@@ -74,6 +76,13 @@ RATES = [
         callers=partial(calls, "GET", "/api/events"),
         settings={**LIMITED, "RELAY_RATE_READS": RATE},
         metric=over("reads"),
+    ),
+    Row(
+        bound="rate_exports",
+        callers=partial(calls, "GET", "/api/export"),
+        settings={**LIMITED, "RELAY_RATE_EXPORTS": RATE},
+        patches={"relay.realtime.downloads.MAX_OF_USER": CALLERS},
+        metric=over("exports"),
     ),
     Row(
         bound="rate_pages",
@@ -194,4 +203,24 @@ CREDENTIALS = [
     ),
 ]
 
-ROWS = [*RATES, *STREAMS, *QUEUES, *CREDENTIALS]
+DOWNLOADS = [
+    Row(
+        bound="relay.realtime.downloads.MAX_OF_USER",
+        callers=exports,
+        accepted=MAX_OF_USER,
+        code="too_many_connections",
+        metric='relay_problems_total{code="too_many_connections"}',
+    ),
+    Row(
+        bound="relay.realtime.downloads.MAX_OF_PROCESS",
+        callers=exports,
+        patches={
+            "relay.realtime.downloads.MAX_OF_USER": CALLERS,
+            "relay.realtime.downloads.MAX_OF_PROCESS": FREE,
+        },
+        code="process_full",
+        metric='relay_problems_total{code="process_full"}',
+    ),
+]
+
+ROWS = [*RATES, *STREAMS, *QUEUES, *CREDENTIALS, *DOWNLOADS]

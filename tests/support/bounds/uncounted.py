@@ -38,8 +38,6 @@ SETTINGS = {
 
 CONSTANTS = {
     "relay.serving.REQUEST_CONNECTIONS": SERVER,
-    "relay.realtime.downloads.MAX_OF_USER": "two at a time: tests/e2e/test_task_history.py",
-    "relay.realtime.downloads.MAX_OF_PROCESS": "as many as users have, 32 in all",
     **dict.fromkeys(
         [
             "relay.auth.tokens.MAX_TOKEN_CHARACTERS",
