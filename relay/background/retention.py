@@ -1,7 +1,6 @@
 """Background tasks that bound what is stored: retention, expiry and the free disk space."""
 
 import shutil
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -13,6 +12,7 @@ from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.retention import (
     StreamBounds,
     expire_user,
+    select_days_ago,
     select_idle_users,
     select_overfull,
     sweep,
@@ -44,7 +44,7 @@ async def trim_streams(database: Database, settings: Settings) -> None:
     bounds = StreamBounds(
         max_events=settings.retention_events,
         max_bytes=settings.retention_bytes,
-        before=datetime.now(UTC) - timedelta(days=settings.retention_days),
+        before=await select_days_ago(database, settings.retention_days),
     )
     for user_id in await select_overfull(database, bounds):
         while trimmed := await trim_stream(database, user_id, bounds):

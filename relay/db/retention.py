@@ -19,6 +19,12 @@ class StreamBounds:
     before: datetime
 
 
+async def select_days_ago(database: Database, days: float) -> datetime:
+    """The time so many days ago, by the database's clock: it is the one that events have."""
+    at: datetime = await database.fetchval("SELECT now() - $1 * interval '1 day'", days)
+    return at
+
+
 async def select_overfull(database: Database, bounds: StreamBounds) -> list[UUID]:
     """Users with streams that exceed the bounds."""
     rows = await database.fetch(

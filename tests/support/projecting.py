@@ -10,7 +10,7 @@ import trio
 
 from relay.db.journal import Journal
 from relay.db.pool import Database, open_database
-from relay.events import EVENT_TYPES, Event, NewEvent, utc_now
+from relay.events import EVENT_TYPES, NewEvent, utc_now
 from relay.projection.projector import Projector
 from tests.support.patience import PATIENCE
 
@@ -77,20 +77,3 @@ async def publish(journal: Journal, user_id: UUID, seed: int, requests: int) -> 
         at = utc_now()
         events = [new_event(random, at) for _ in range(random.randint(1, 5))]
         await journal.append(user_id, events)
-
-
-async def stored_events(database: Database, user_id: UUID) -> list[Event]:
-    rows = await database.fetch("SELECT * FROM events WHERE user_id = $1 ORDER BY seq", user_id)
-    return [
-        Event(
-            epoch="e",
-            seq=row["seq"],
-            id=row["event_id"],
-            event_type=row["event_type"],
-            task_id=row["task_id"],
-            ts=row["ts"],
-            payload=row["payload"],
-            received_at=row["received_at"],
-        )
-        for row in rows
-    ]

@@ -6,6 +6,7 @@ import trio
 
 from relay.db.pool import Database, DatabaseConnection
 from relay.db.projections import select_projected, task_of_row
+from relay.events import Event
 from relay.projection.projector import Projector
 from relay.tasks.task import Task
 from tests.support.patience import PATIENCE
@@ -29,6 +30,24 @@ async def project_all(database: Database, *, max_tasks: int = MAX_TASKS) -> None
 async def stored_tasks(database: Database, user_id: UUID) -> dict[str, Task]:
     rows = await database.fetch("SELECT * FROM tasks WHERE user_id = $1", user_id)
     return {row["task_id"]: task_of_row(row) for row in rows}
+
+
+async def stored_events(database: Database, user_id: UUID) -> list[Event]:
+    """All events of a user that are stored, in order, as a fold takes them."""
+    rows = await database.fetch("SELECT * FROM events WHERE user_id = $1 ORDER BY seq", user_id)
+    return [
+        Event(
+            epoch="e",
+            seq=row["seq"],
+            id=row["event_id"],
+            event_type=row["event_type"],
+            task_id=row["task_id"],
+            ts=row["ts"],
+            payload=row["payload"],
+            received_at=row["received_at"],
+        )
+        for row in rows
+    ]
 
 
 async def count_as_folded(database: Database | DatabaseConnection) -> None:

@@ -12,8 +12,8 @@ from relay.projection import projector as projector_module
 from relay.projection.pending_events import PendingEvents
 from tests.support.databases import database_of
 from tests.support.patience import PATIENCE
-from tests.support.projecting import new_event, new_users, process, publish, stored_events
-from tests.support.projections import project_all, stored_tasks
+from tests.support.projecting import new_event, new_users, process, publish
+from tests.support.projections import project_all, stored_events, stored_tasks
 from tests.support.task_events import event, folded_one_by_one
 
 

@@ -15,8 +15,8 @@ from relay.projection import rebuild as rebuild_module
 from relay.projection.rebuild import Rebuilt, rebuild
 from tests.support.databases import database_of
 from tests.support.patience import PATIENCE
-from tests.support.projecting import PAYLOADS, new_users, process, publish, stored_events
-from tests.support.projections import project_all, stored_tasks
+from tests.support.projecting import PAYLOADS, new_users, process, publish
+from tests.support.projections import project_all, stored_events, stored_tasks
 from tests.support.task_events import event, folded_one_by_one
 
 WRONG = """
