@@ -17,7 +17,7 @@ from tests.support.commands import Command, environment, running
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.programs import program
-from tests.support.relay_server import Relay
+from tests.support.relay_server import Relay, running_relay
 
 OPS = Path(__file__).parents[2] / "ops"
 
@@ -162,3 +162,16 @@ def _caddy(
     )
     (folder / "Caddyfile").write_text(replaced(_CADDY + site, changes))
     return (program("caddy"), "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile")
+
+
+PROXIES = ("nginx", "caddy")
+
+
+@asynccontextmanager
+async def behind(
+    front: Proxy, database_url: str, *, stop: trio.Event | None = None, **settings: str
+) -> AsyncIterator[Relay]:
+    """Relay where the proxy looks for it, and how it is seen from the other side."""
+    given = {**front.settings, **settings}
+    async with running_relay(database_url, stop, **given), front.client() as http:
+        yield front.relay(http)
