@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.client.connection import ClientConnection
+from tests.support.server.echo import Echo
 from tests.support.server.stage import Server, Stage, serving
 
 
@@ -16,3 +18,12 @@ def stage() -> Stage:
 async def server(stage: Stage) -> AsyncIterator[Server]:
     async with serving(stage) as running:
         yield running
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[ClientConnection]:
+    """One whose messages come back as they were."""
+    async with serving(Echo()) as server:
+        client = await server.websocket()
+        await client.accepted()
+        yield client
