@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from tests.support.relay_process import Program, copy_data, running
+from tests.support.workers import Workers
 
 
 @pytest.fixture(scope="session")
@@ -36,5 +37,14 @@ async def program(tmp_path: Path, made_data: Path) -> AsyncIterator[Program]:
 async def plain_program(tmp_path: Path, database_url: str) -> AsyncIterator[Program]:
     """A running Relay on a database that another program runs."""
     program = Program(tmp_path, database_url)
+    async with running(program):
+        yield program
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, made_data: Path) -> AsyncIterator[Workers]:
+    """Two workers, and a Postgres that their supervisor runs."""
+    program = Workers(tmp_path, RELAY_HOUSEKEEPING_EVERY="0.2")
+    copy_data(made_data, program.data)
     async with running(program):
         yield program
