@@ -1,12 +1,7 @@
-"""The client never blocks a producer, and delivers its events once and in order."""
+"""The client delivers its events once and in order, and never blocks a producer."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,28 +9,9 @@ import pytest
 from relay.client import Client, NoCredentials, NotDelivered
 from relay.client.drafts import event
 from relay.client.outbox import PROGRESS_INTERVAL, Outbox
-from relay.client.spool import MAX_FILE_BYTES, Spool, spool_folder
-from tests.support.patience import PATIENCE
-from tests.support.stand_in import TOKEN, StandIn, busy, refusal
-
-HOUR = 3_600.0
-# In a program of its own: nothing is given up because the machine is slow.
-PATIENTLY = "from relay.client import Client; Client.close.__defaults__ = (3600.0,)\n"
-
-
-def client(server: StandIn | str, notes: list[str] | None = None, strict: bool = False) -> Client:
-    url = server if isinstance(server, str) else server.url
-    return Client(url, TOKEN, strict=strict, tell=(notes if notes is not None else []).append)
-
-
-def run(code: str, server: StandIn) -> "subprocess.CompletedProcess[bytes]":
-    """A program of its own, to its end."""
-    command = [sys.executable, "-c", code, server.url]
-    return subprocess.run(command, timeout=PATIENCE, check=False, capture_output=True)
-
-
-def spools() -> list[Path]:
-    return sorted(spool_folder().glob("*")) if spool_folder().exists() else []
+from relay.client.spool import Spool
+from tests.support.producers import client, spools
+from tests.support.stand_in import StandIn, busy, refusal
 
 
 def test_events_made_together_are_sent_as_one_batch_in_order(stand_in: StandIn) -> None:
@@ -147,70 +123,6 @@ def test_progress_is_throttled_and_the_last_value_always_sent(
     assert (b'"progress":1.0' in last, b"task_succeeded" in end) == (True, True)
 
 
-def test_while_relay_is_down_nothing_blocks_and_the_next_start_delivers(stand_in: StandIn) -> None:
-    stand_in.always = busy(str(HOUR))
-    producer = client(stand_in, notes := list[str]())
-    for number in range(2_000):
-        producer.log(f"first {number}", "t-1")
-    stand_in.was_asked()
-    outcome = producer.close(timeout=0.5)
-    assert len(stand_in.came) == 1  # nothing of this waited until Relay may be asked again
-    assert (outcome.delivered, outcome.lost, outcome.kept > 0) == (False, 0, True)
-    assert "saved for the next run" in notes[-1]
-    (left,) = spools()
-    assert left.stat().st_mode & 0o777 == 0o600
-
-    stand_in.always = None
-    with client(stand_in) as later:
-        later.log("second")
-    assert stand_in.log_lines() == [*(f"first {number}" for number in range(2_000)), "second"]
-    assert spools() == []
-
-
-def test_spooled_events_go_to_their_own_user_alone(stand_in: StandIn, away: str) -> None:
-    with client(away) as producer:
-        producer.log("elsewhere")
-        producer.close(timeout=0.2)
-    with Client(stand_in.url, "another-token", tell=list[str]().append) as other:
-        other.log("mine")
-    assert (stand_in.log_lines(), len(spools())) == (["mine"], 1)
-
-
-def test_a_relay_that_never_answers_blocks_no_producer(stand_in: StandIn) -> None:
-    stand_in.open.clear()
-    producer = client(stand_in, notes := list[str]())
-    for number in range(20_000):
-        producer.log(f"line {number}")
-    assert not producer.close(timeout=0.3).delivered
-    assert "saved for the next run" in notes[-1]
-    assert not stand_in.open.is_set()  # and there is no answer yet
-
-
-def test_memory_and_disk_are_bounded_and_the_end_of_a_task_is_kept(
-    monkeypatch: pytest.MonkeyPatch, away: str
-) -> None:
-    monkeypatch.setattr("relay.client.spool.MAX_FILE_BYTES", 2**20)
-    producer = client(away)
-    for _ in range(200):
-        producer.log(os.urandom(25_000).hex())
-    producer.publish("task_failed", {"exit_code": 9}, "t")
-    outcome = producer.close(timeout=0.2)
-    assert outcome.lost > 50
-    (left,) = spools()
-    assert left.stat().st_size < 2.1 * 2**20 < MAX_FILE_BYTES
-    assert '"exit_code":9' in left.read_text().splitlines()[-1]
-
-
-def test_without_a_writable_disk_memory_is_the_bound(home: Path, away: str) -> None:
-    (home / "state").write_text("not a folder")
-    with client(away, notes := list[str]()) as producer:
-        for _ in range(200):
-            producer.log(os.urandom(25_000).hex())
-        outcome = producer.close(timeout=0.2)
-    assert (outcome.kept, outcome.lost > 50) == (0, True)
-    assert "lost" in notes[-1]
-
-
 def test_strict_raises_at_the_start_and_at_the_end(away: str) -> None:
     with pytest.raises(NoCredentials, match="RELAY_TOKEN"):
         Client(strict=True)
@@ -245,102 +157,3 @@ def test_two_threads_share_a_client(stand_in: StandIn) -> None:
     for name in "ab":
         mine = [line for line in stand_in.log_lines() if line.startswith(name)]
         assert mine == [f"{name} {number}" for number in range(500)]
-
-
-KILLED = """
-import os, signal, sys, time
-from relay.client import Client
-producer = Client(sys.argv[1], "stand-in-token")
-for number in range(100):
-    producer.log(f"line {number}")
-while not producer._outbox.kept_on_disk:
-    time.sleep(0.01)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_what_a_killed_process_left_is_delivered_by_the_next(stand_in: StandIn) -> None:
-    stand_in.always = busy("0.1")
-    assert run(KILLED, stand_in).returncode == -9
-    stand_in.always = None
-    with client(stand_in):
-        stand_in.has_stored("line 99")  # the next has nothing of its own to say
-    assert stand_in.log_lines() == [f"line {number}" for number in range(100)]
-    assert spools() == []
-
-
-UNCLOSED = f"""{PATIENTLY}
-import sys
-from relay.client import Client
-producer = Client(sys.argv[1], "stand-in-token")
-for number in range(1_000):
-    producer.log(f"line {{number}}")
-"""
-
-
-def test_a_client_never_closed_loses_nothing(stand_in: StandIn) -> None:
-    done = run(UNCLOSED, stand_in)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert stand_in.log_lines() == [f"line {number}" for number in range(1_000)]
-
-
-INTERRUPTED = f"""{PATIENTLY}
-import signal, sys, threading, time
-import relay
-from relay.client.sender import Sender
-main = threading.get_ident()
-
-def waits():
-    frame = sys._current_frames()[main]
-    while frame is not None and frame.f_code is not Sender.wait.__code__:
-        frame = frame.f_back
-    return frame is not None
-
-def tell():
-    while not waits():
-        time.sleep(0.01)
-    print("waits", flush=True)
-
-threading.Thread(target=tell).start()
-with relay.task("t", url=sys.argv[1], token="stand-in-token") as task:
-    task.log("kept")
-"""
-
-
-def test_an_interrupted_wait_leaves_the_rest_on_disk(stand_in: StandIn) -> None:
-    stand_in.open.clear()
-    command = [sys.executable, "-c", INTERRUPTED, stand_in.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"waits\n"
-        # nothing is imported any more: code that runs while Python ends by the signal takes from
-        # it that it ended so
-        stand_in.was_asked()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == -signal.SIGINT, errors
-    assert not stand_in.open.is_set()  # it did not wait for an answer
-    (left,) = spools()
-    assert b"kept" in left.read_bytes()
-    assert b"task_succeeded" in left.read_bytes()
-
-
-FORKED = f"""{PATIENTLY}
-import os, sys
-import relay
-with relay.task("parent", url=sys.argv[1], token="stand-in-token") as task:
-    task.log("before")
-    if (child := os.fork()) == 0:
-        task.log("of the child")
-        task.__exit__(None, None, None)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    task.log("after")
-"""
-
-
-def test_a_forked_child_leaves_its_parents_events_alone(stand_in: StandIn) -> None:
-    done = run(FORKED, stand_in)
-    assert (done.returncode, stand_in.log_lines()) == (0, ["before", "after"])
-    kinds = [event["event_type"] for event in stand_in.events]
-    assert kinds.count("task_succeeded") == 1
