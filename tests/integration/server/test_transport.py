@@ -1,4 +1,4 @@
-"""The transport offered to the application: ready bytes, in order, with bounded waits."""
+"""The transport offered to the application: ready bytes in order, framed as the connection is."""
 
 import os
 
@@ -8,28 +8,9 @@ import trio
 import trio.testing
 from wsproto.events import CloseConnection, Ping, TextMessage
 
-from relay.server import wire
-from relay.server.limits import ConnectionLimits
-from relay.server.wire import Wire
-from tests.support.client.connection import ClientConnection
 from tests.support.patience import eventually
-from tests.support.server.stage import HOUR, Server, Stage, Visit, get, opened, serving
-from tests.support.server.writes import MUCH, fill, frame
-
-HELLO = b"\x81\x05hello"  # a server's text frame
-
-IMPATIENT = ConnectionLimits(send_timeout=0.2, close_timeout=0.2)
-
-
-def chunk(payload: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(payload), payload)
-
-
-async def streaming(server: Server, stage: Stage, request: bytes) -> tuple[ClientConnection, Visit]:
-    client = await server.connect()
-    await client.send(request)
-    visit = await stage.visit()
-    return client, visit
+from tests.support.server.stage import Server, Stage, get, opened
+from tests.support.server.writes import HELLO, MUCH, chunk, frame, streaming
 
 
 async def test_the_framing_tells_how_ready_bytes_are_framed(server: Server, stage: Stage) -> None:
@@ -179,146 +160,6 @@ async def test_http_cannot_be_pinged(server: Server, stage: Stage) -> None:
         await visit.handle.ping()
     await visit.respond()
     visit.leave()
-
-
-async def test_abort_ends_the_connection_and_tells_the_application(
-    server: Server, stage: Stage
-) -> None:
-    client, visit = await opened(server, stage)
-    visit.handle.abort()
-    assert await visit.receive() == {"type": "websocket.disconnect", "code": 1006}
-    assert not visit.handle.stalled
-    assert await client.rest() == b""
-    visit.leave()
-
-
-async def test_abort_frees_a_write_under_way(server: Server, stage: Stage) -> None:
-    _, visit = await opened(server, stage)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit.handle.send_raw, frame(bytes(MUCH * 20)))
-        await trio.testing.wait_all_tasks_blocked()
-        visit.handle.abort()
-    visit.leave()
-
-
-@pytest.mark.parametrize("ready", [True, False])
-async def test_a_websocket_reader_that_stalls_is_cut_and_counted(stage: Stage, ready: bool) -> None:
-    async with serving(stage, limits=IMPATIENT) as server:
-        _, visit = await opened(server, stage)
-        if ready:
-            await fill(visit)
-        else:
-            await visit.send({"type": "websocket.send", "bytes": bytes(MUCH * 20)})
-        assert (await visit.receive())["type"] == "websocket.disconnect"
-        assert visit.handle.stalled
-        visit.leave()
-        await server.observer.until(lambda: server.observer.stalled == 1)
-
-
-async def test_an_sse_reader_that_stalls_is_cut_and_counted(stage: Stage) -> None:
-    async with serving(stage, limits=IMPATIENT) as server:
-        _, visit = await streaming(server, stage, get())
-        await visit.start()
-        await visit.body(bytes(MUCH * 20), more=True)
-        assert visit.handle.stalled
-        assert (await visit.receive())["type"] == "http.request"
-        assert (await visit.receive())["type"] == "http.disconnect"
-        visit.leave()
-        await server.observer.until(lambda: server.observer.stalled == 1)
-
-
-async def test_a_reader_that_is_slow_but_reads_is_not_cut(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
-) -> None:
-    taken = 0
-    send_some = Wire._send_some
-
-    async def counted(wire: Wire, data: memoryview) -> int:
-        nonlocal taken
-        sent = await send_some(wire, data)
-        taken += sent
-        return sent
-
-    monkeypatch.setattr(Wire, "_send_some", counted)
-    async with serving(stage, limits=ConnectionLimits(send_timeout=3)) as server:
-        client, visit = await opened(server, stage)
-        whole = frame(bytes(MUCH * 40))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(visit.handle.send_raw, whole)
-            await trio.testing.wait_all_tasks_blocked()
-            left = len(whole)
-            for _ in range(5):  # three times the send timeout in all
-                mock_clock.jump(2)
-                before = taken
-                while taken == before:  # until the socket has taken more
-                    left -= len(await client.exactly(100_000))
-            left -= len(await client.exactly(left))
-        assert not visit.handle.stalled
-        visit.leave()
-
-
-@pytest.fixture
-def _patient_parting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was begun is finished however long the reader takes; it is to read 20 MB."""
-    monkeypatch.setattr(wire, "FINISH_SECONDS", HOUR)
-
-
-@pytest.mark.usefixtures("_patient_parting")
-async def test_a_cancelled_write_leaves_no_half_frame(server: Server, stage: Stage) -> None:
-    client, visit = await opened(server, stage)
-    whole = frame(bytes(MUCH * 20))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit.handle.send_raw, whole)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.cancel_scope.cancel()
-        assert await _while_shielded(client, len(whole)) == whole
-    await visit.handle.send_raw(HELLO)
-    assert await client.exactly(len(HELLO)) == HELLO
-    visit.leave()
-
-
-@pytest.mark.usefixtures("_patient_parting")
-async def test_the_end_of_a_response_is_written_though_its_writer_is_cancelled(
-    server: Server, stage: Stage
-) -> None:
-    client, visit = await streaming(server, stage, get())
-    await visit.start()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit.handle.send_raw, chunk(bytes(MUCH * 20)))
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(visit.body, b"the end")
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.cancel_scope.cancel()
-        with trio.CancelScope(shield=True):
-            assert (await client.response())[1].endswith(b"the end")
-    visit.leave()
-    await client.send(get("/again"))
-    again = await stage.visit()
-    assert again.scope["path"] == "/again"
-    await again.respond()
-    again.leave()
-
-
-@pytest.mark.usefixtures("_patient_parting")
-async def test_a_close_frame_is_written_though_its_writer_is_cancelled(
-    server: Server, stage: Stage
-) -> None:
-    client, visit = await opened(server, stage)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit.handle.send_raw, frame(bytes(MUCH * 20)))
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(visit.close, 4408)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.cancel_scope.cancel()
-        await _while_shielded(client, MUCH * 20 + 10)
-    assert await client.frame() == CloseConnection(4408, "")
-    visit.leave()
-
-
-async def _while_shielded(client: ClientConnection, size: int) -> bytes:
-    with trio.CancelScope(shield=True):
-        received = await client.exactly(size)
-    return received
 
 
 async def test_the_answer_to_a_head_request_has_no_place_for_ready_bytes(

@@ -1,6 +1,7 @@
 """Writes that a socket cannot take at once."""
 
-from tests.support.server.stage import Visit
+from tests.support.client.connection import ClientConnection
+from tests.support.server.stage import Server, Stage, Visit
 
 MUCH = 1_000_000  # bytes: more than a socket takes at once
 
@@ -16,3 +17,17 @@ async def fill(visit: Visit) -> int:
     while visit.handle.try_send(frame(bytes([count % 256]) * MUCH)):
         count += 1
     return count
+
+
+HELLO = b"\x81\x05hello"  # a server's text frame
+
+
+def chunk(payload: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(payload), payload)
+
+
+async def streaming(server: Server, stage: Stage, request: bytes) -> tuple[ClientConnection, Visit]:
+    client = await server.connect()
+    await client.send(request)
+    visit = await stage.visit()
+    return client, visit

@@ -1,0 +1,88 @@
+"""A reader that stalls is cut and one that is slow is not; an abort frees a write under way."""
+
+import pytest
+import trio
+import trio.testing
+
+from relay.server.limits import ConnectionLimits
+from relay.server.wire import Wire
+from tests.support.server.stage import Server, Stage, get, opened, serving
+from tests.support.server.writes import MUCH, fill, frame, streaming
+
+IMPATIENT = ConnectionLimits(send_timeout=0.2, close_timeout=0.2)
+
+
+async def test_abort_ends_the_connection_and_tells_the_application(
+    server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(server, stage)
+    visit.handle.abort()
+    assert await visit.receive() == {"type": "websocket.disconnect", "code": 1006}
+    assert not visit.handle.stalled
+    assert await client.rest() == b""
+    visit.leave()
+
+
+async def test_abort_frees_a_write_under_way(server: Server, stage: Stage) -> None:
+    _, visit = await opened(server, stage)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.handle.send_raw, frame(bytes(MUCH * 20)))
+        await trio.testing.wait_all_tasks_blocked()
+        visit.handle.abort()
+    visit.leave()
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_a_websocket_reader_that_stalls_is_cut_and_counted(stage: Stage, ready: bool) -> None:
+    async with serving(stage, limits=IMPATIENT) as server:
+        _, visit = await opened(server, stage)
+        if ready:
+            await fill(visit)
+        else:
+            await visit.send({"type": "websocket.send", "bytes": bytes(MUCH * 20)})
+        assert (await visit.receive())["type"] == "websocket.disconnect"
+        assert visit.handle.stalled
+        visit.leave()
+        await server.observer.until(lambda: server.observer.stalled == 1)
+
+
+async def test_an_sse_reader_that_stalls_is_cut_and_counted(stage: Stage) -> None:
+    async with serving(stage, limits=IMPATIENT) as server:
+        _, visit = await streaming(server, stage, get())
+        await visit.start()
+        await visit.body(bytes(MUCH * 20), more=True)
+        assert visit.handle.stalled
+        assert (await visit.receive())["type"] == "http.request"
+        assert (await visit.receive())["type"] == "http.disconnect"
+        visit.leave()
+        await server.observer.until(lambda: server.observer.stalled == 1)
+
+
+async def test_a_reader_that_is_slow_but_reads_is_not_cut(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    taken = 0
+    send_some = Wire._send_some
+
+    async def counted(wire: Wire, data: memoryview) -> int:
+        nonlocal taken
+        sent = await send_some(wire, data)
+        taken += sent
+        return sent
+
+    monkeypatch.setattr(Wire, "_send_some", counted)
+    async with serving(stage, limits=ConnectionLimits(send_timeout=3)) as server:
+        client, visit = await opened(server, stage)
+        whole = frame(bytes(MUCH * 40))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(visit.handle.send_raw, whole)
+            await trio.testing.wait_all_tasks_blocked()
+            left = len(whole)
+            for _ in range(5):  # three times the send timeout in all
+                mock_clock.jump(2)
+                before = taken
+                while taken == before:  # until the socket has taken more
+                    left -= len(await client.exactly(100_000))
+            left -= len(await client.exactly(left))
+        assert not visit.handle.stalled
+        visit.leave()
