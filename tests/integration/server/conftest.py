@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from quart_trio import QuartTrio
 
 from tests.support.client.connection import ClientConnection
-from tests.support.server.echo import Echo
+from tests.support.server.echo import Echo, quart_echo
 from tests.support.server.stage import Server, Stage, serving
 
 
@@ -27,3 +28,8 @@ async def client() -> AsyncIterator[ClientConnection]:
         client = await server.websocket()
         await client.accepted()
         yield client
+
+
+@pytest.fixture
+def quart() -> QuartTrio:
+    return quart_echo()
