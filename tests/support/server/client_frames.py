@@ -2,6 +2,7 @@
 
 import struct
 
+import trio
 from wsproto.events import BytesMessage, TextMessage
 
 from tests.support.client.connection import ClientConnection
@@ -39,3 +40,14 @@ async def messages(client: ClientConnection, count: int) -> list[str | bytes]:
             found.append(type(parts[0])().join(parts))  # type: ignore[arg-type]
             parts.clear()
     return found
+
+
+CLOSE_FRAME = 0x88
+
+
+async def say_on_until_cut(client: ClientConnection, event: TextMessage | BytesMessage) -> None:
+    try:
+        while True:
+            await client.put(event)
+    except trio.BrokenResourceError:
+        pass
