@@ -86,7 +86,7 @@ async def test_a_tampered_message_is_refused(producer: Producer) -> None:
 
 
 async def test_a_signature_is_valid_for_five_minutes_either_way(producer: Producer) -> None:
-    # to the second it is shown where the clock is given: tests/unit/ingest/test_envelope.py
+    # to the second it is shown where the clock is given: tests/unit/auth/test_webhook_signatures.py
     for age, status in ((100, 200), (-100, 200), (86_400, 401), (-86_400, 401)):
         answer = await producer.send(producer.sign(f"msg_{age}", age=age))
         assert (age, answer.status_code) == (age, status)
