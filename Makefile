@@ -14,7 +14,7 @@ PYTEST := PYTHONUTF8=1 $(BIN)/python -m pytest
 BESIDE := -n $(shell expr $(CORES) + 1) --dist worksteal
 
 # the tests that find most regressions soonest: single parts, and one event from POST to delivery
-QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_rfc9112.py \
+QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_rfc9112*.py \
 	tests/integration/server/test_rfc6455*.py tests/integration/db/test_journal.py \
 	tests/integration/runner tests/e2e/test_one_event.py tests/e2e/test_ingestion.py
 RUNS   := 10
