@@ -67,7 +67,7 @@ async def test_other_handshakes_are_decided_by_their_credential(
     assert (await handshake(relay, f"?ticket={made}", **given)).status_code == 101
     backends = await ticket_of(user)  # minted by no page: good on any that may watch
     assert (await handshake(relay, f"?ticket={backends}", **given)).status_code == 101
-    # an accepted handshake may be refused in band: tests/e2e/test_page_credentials.py
+    # an accepted handshake may be refused in band: tests/e2e/pages/test_refusals_in_band.py
     no_page = 401 if origin is None else 101
     cookie = {"Cookie": f"relay_session={user.session}"}
     assert (await handshake(relay, **cookie, **given)).status_code == no_page
