@@ -16,7 +16,8 @@ BESIDE := -n $(shell expr $(CORES) + 1) --dist worksteal
 # the tests that find most regressions soonest: single parts, and one event from POST to delivery
 QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_rfc9112*.py \
 	tests/integration/server/test_rfc6455*.py tests/integration/db/test_journal.py \
-	tests/integration/runner tests/e2e/test_one_event.py tests/e2e/test_ingestion.py
+	tests/integration/runner tests/e2e/test_one_event.py tests/e2e/test_ingestion.py \
+	tests/e2e/test_event_fields.py tests/e2e/test_payloads.py tests/e2e/test_event_ids.py
 RUNS   := 10
 
 .PHONY: run test quick pythons shake soak check format schema licences pictures drawings docs audit bench bench-docs wheel release clean help
