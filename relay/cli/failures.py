@@ -11,6 +11,7 @@ from relay.db.embedded import EmbeddedError
 from relay.db.migrate import MigrationError
 from relay.db.source import NoDatabase
 from relay.errors import Problem
+from relay.observability.exceptions import leaves
 from relay.server.listeners import ListenError
 from relay.server.serve import LifespanEnded, StartupFailed
 from relay.workers.worker_process import WorkerFailed
@@ -36,19 +37,11 @@ def report_known_failures() -> Iterator[None]:
     except KNOWN_FAILURES as error:
         raise click.ClickException(_line(error)) from error
     except BaseExceptionGroup as group:
-        leaves = list(_leaves(group))
-        known = [leaf for leaf in leaves if isinstance(leaf, KNOWN_FAILURES)]
-        if known and len(known) == len(leaves):
+        failures = list(leaves(group))
+        known = [leaf for leaf in failures if isinstance(leaf, KNOWN_FAILURES)]
+        if known and len(known) == len(failures):
             raise click.ClickException(_line(known[0])) from group
         raise
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for part in group.exceptions:
-        if isinstance(part, BaseExceptionGroup):
-            yield from _leaves(part)
-        else:
-            yield part
 
 
 def _line(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 """Run one server, from its application's startup to its shutdown."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -129,12 +129,8 @@ def _listeners(config: Config, sockets: Sockets) -> list[Listener]:
 
 def _first_failure(group: BaseExceptionGroup) -> BaseException:
     """The group's first failure that is not a cancellation, which is only its consequence."""
-    return min(_leaves(group), key=lambda leaf: isinstance(leaf, trio.Cancelled))
-
-
-def _leaves(group: BaseExceptionGroup) -> Iterator[BaseException]:
-    for part in group.exceptions:
-        if isinstance(part, BaseExceptionGroup):
-            yield from _leaves(part)
-        else:
-            yield part
+    _, failures = group.split(trio.Cancelled)
+    first: BaseException = failures or group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
