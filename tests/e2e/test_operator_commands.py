@@ -9,8 +9,8 @@ from relay.db.pool import connect
 from tests.support.commands import RELAY, complaints, environment, relay, running
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
-from tests.support.relay_server import User, bearer
-from tests.support.serve_command import SERVE, visiting
+from tests.support.relay_server import User, bearer, visiting
+from tests.support.serve_command import SERVE
 
 
 async def test_with_signup_closed_relay_user_create_makes_a_full_user(

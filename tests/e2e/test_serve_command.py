@@ -16,8 +16,8 @@ from relay.config.settings import Settings
 from tests.support.commands import RELAY, complaints, environment, relay, running
 from tests.support.patience import PATIENCE, eventually
 from tests.support.ports import HeldPort
-from tests.support.relay_server import User, open_stream
-from tests.support.serve_command import SERVE, printed_curl, visiting
+from tests.support.relay_server import User, open_stream, visiting
+from tests.support.serve_command import SERVE, printed_curl
 
 ROOT = Path(__file__).parents[2]
 GRANTED = 10  # seconds that common hosts grant before they kill

@@ -80,14 +80,21 @@ async def running_relay(
         nursery.start_soon(serve)
         with trio.fail_after(PATIENCE):
             await listening.wait()
-        # whatever a test is about, an answer that the reference does not know fails it
-        held = {"response": [documented]}
-        client = httpx.AsyncClient(
-            base_url=found[0], timeout=PATIENCE, event_hooks=held, verify=NO_AUTHORITIES
-        )
-        async with client as http:
-            yield Relay(found[0], http)
+        async with visiting(found[0]) as relay:
+            yield relay
         stop.set()
+
+
+@asynccontextmanager
+async def visiting(url: str) -> AsyncIterator[Relay]:
+    """A client of a Relay that runs already, in this process or in another one."""
+    # whatever a test is about, an answer that the reference does not know fails it
+    held = {"response": [documented]}
+    client = httpx.AsyncClient(
+        base_url=url, timeout=PATIENCE, event_hooks=held, verify=NO_AUTHORITIES
+    )
+    async with client as http:
+        yield Relay(url, http)
 
 
 class User:

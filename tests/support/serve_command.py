@@ -1,23 +1,12 @@
 """`relay serve` as it is started by hand, and the curl commands that it prints."""
 
 import shlex
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx
 
 from tests.support.commands import RELAY, Command
-from tests.support.patience import PATIENCE
-from tests.support.relay_server import Relay
 
 SERVE = (*RELAY, "serve", "--bind", "127.0.0.1:0")
-
-
-@asynccontextmanager
-async def visiting(url: str) -> AsyncIterator[Relay]:
-    """A client of a Relay in another process."""
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
-        yield Relay(url, http)
 
 
 def as_request(curl: str) -> httpx.Request:
