@@ -31,14 +31,6 @@ RELAY_RUN = [sys.executable, "-P", "-c", START, "run", "--wait", "3600", "--"]
 Change = Callable[[], object]
 
 
-def ignored(number: int) -> Change:
-    return lambda: signal.signal(number, signal.SIG_IGN)
-
-
-def blocked(number: int) -> Change:
-    return lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-
-
 def limited(kind: int, soft: int) -> Change:
     return lambda: resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
 
@@ -55,27 +47,64 @@ def hard_limited(kind: int, limit: int) -> Change:
 
 
 NAMES = ("CHLD", "HUP", "INT", "QUIT", "TERM", "TSTP", "TTIN", "TTOU", "USR1", "USR2", "ALRM")
-NUMBERS = {name: int(signal.Signals[f"SIG{name}"]) for name in (*NAMES, "WINCH", "CONT", "VTALRM")}
+SIGNALS = [signal.Signals[f"SIG{name}"] for name in (*NAMES, "WINCH", "CONT", "VTALRM")]
+DIGITS = 3  # in base 3: enough for the places of all of them
 
+
+def together(*changes: Change) -> Change:
+    return lambda: [change() for change in changes]
+
+
+def ignored(*numbers: int) -> Change:
+    return lambda: [signal.signal(number, signal.SIG_IGN) for number in numbers]
+
+
+def blocked(*numbers: int) -> Change:
+    return lambda: signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+
+def mixed(digit: int, turn: int) -> Change:
+    """Each signal is left as it is, ignored or blocked, by one digit of its place.
+
+    The places of any two differ in a digit. In the three turns of that digit each of the two has
+    every state, and never the other's.
+    """
+    ways: list[list[int]] = [[], [], []]
+    for place, number in enumerate(SIGNALS):
+        ways[(place // 3**digit + turn) % 3].append(number)
+    _, to_ignore, to_block = ways
+    return together(ignored(*to_ignore), blocked(*to_block))
+
+
+# What is independent is changed together: a process a state would be most of this module's time.
 STATES: dict[str, Change] = {
     "unchanged": lambda: None,
-    **{f"{name} ignored": ignored(number) for name, number in NUMBERS.items()},
-    **{f"{name} blocked": blocked(number) for name, number in NUMBERS.items()},
-    "all ignored": lambda: [ignored(number)() for number in NUMBERS.values()],
-    "all blocked": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS.values()),
+    **{
+        f"signals by digit {digit}, turn {turn}": mixed(digit, turn)
+        for digit in range(DIGITS)
+        for turn in range(3)
+    },
+    "all ignored": ignored(*SIGNALS),
+    "all blocked": blocked(*SIGNALS),
     "12 open files": limited(resource.RLIMIT_NOFILE, 12),
     "64 open files": limited(resource.RLIMIT_NOFILE, 64),
-    "no core": limited(resource.RLIMIT_CORE, 0),
-    "a small stack": limited(resource.RLIMIT_STACK, 2**20),
-    "umask 0": lambda: os.umask(0),
-    "umask 077": lambda: os.umask(0o077),
-    "nice": lambda: os.nice(3),
-    "a deleted folder": deleted_folder,
-    "an alarm": lambda: signal.alarm(20_000),
-    "a repeated alarm": lambda: signal.setitimer(signal.ITIMER_REAL, 20_000, 30),
-    "a timer of user time": lambda: signal.setitimer(signal.ITIMER_VIRTUAL, 20_000, 7),
-    "a timer of processor time": lambda: signal.setitimer(signal.ITIMER_PROF, 20_000),
     "29 open files at most": hard_limited(resource.RLIMIT_NOFILE, 29),
+    "a deleted folder": deleted_folder,
+    "no core, umask 0, an alarm": together(
+        limited(resource.RLIMIT_CORE, 0),
+        lambda: os.umask(0),
+        lambda: signal.alarm(20_000),
+    ),
+    "a small stack, umask 077, a repeated alarm": together(
+        limited(resource.RLIMIT_STACK, 2**20),
+        lambda: os.umask(0o077),
+        lambda: signal.setitimer(signal.ITIMER_REAL, 20_000, 30),
+    ),
+    "nice, timers of user time and of processor time": together(
+        lambda: os.nice(3),
+        lambda: signal.setitimer(signal.ITIMER_VIRTUAL, 20_000, 7),
+        lambda: signal.setitimer(signal.ITIMER_PROF, 20_000),
+    ),
 }
 
 
