@@ -17,7 +17,7 @@ from tests.support.commands import Command, environment, running
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.programs import program
-from tests.support.relay_server import Relay, running_relay
+from tests.support.relay_server import NO_AUTHORITIES, Relay, running_relay
 
 OPS = Path(__file__).parents[2] / "ops"
 
@@ -82,7 +82,7 @@ class Proxy:
 
     def client(self, address: str = "127.0.0.1") -> httpx.AsyncClient:
         """A client that comes to the proxy from an address of loopback's own."""
-        transport = httpx.AsyncHTTPTransport(local_address=address)
+        transport = httpx.AsyncHTTPTransport(local_address=address, verify=NO_AUTHORITIES)
         return httpx.AsyncClient(base_url=self.url, transport=transport, timeout=PATIENCE)
 
     @property
@@ -113,7 +113,7 @@ async def proxy(name: str, folder: Path, changes: Mapping[str, str]) -> AsyncIte
 
 
 async def _listening(command: Command, url: str) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=NO_AUTHORITIES) as http:
         with trio.fail_after(PATIENCE):
             while True:
                 assert command.process.poll() is None, "it ended instead"
