@@ -20,6 +20,7 @@ from tests.support.examples import register_profiles
 from tests.support.patience import PATIENCE
 from tests.support.programs import LACKED
 from tests.support.relay_server import Relay, running_relay
+from tests.support.shared_relay import SharedRelay
 from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import everything_is_asked_for, untried
 
@@ -121,6 +122,18 @@ def empty_database_url(databases: Databases) -> Iterator[str]:
     """A database of the test's own with nothing in it."""
     with databases.empty() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def shared_relay(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedRelay]:
+    """A Relay for all tests that reach it as a user does: `tests/support/shared_relay.py`."""
+    with databases.migrated() as address:
+        program = SharedRelay(tmp_path_factory.mktemp("shared"), address)
+        trio.run(program.start)
+        yield program
+        trio.run(program.end)
 
 
 @pytest.fixture

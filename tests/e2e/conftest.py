@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 
 from relay.rate_limiting import Limits
+from tests.support.shared_relay import relay, served
 from tests.support.stream_answers import lines
 
-__all__ = ["lines", "one_moment"]
+__all__ = ["lines", "one_moment", "relay", "served"]
 
 
 @pytest.fixture

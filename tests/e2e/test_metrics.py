@@ -1,5 +1,6 @@
 """Metrics count what their help states, for the operator alone."""
 
+import pytest
 import trio
 
 from tests.support.patience import LOOK_EVERY, PATIENCE
@@ -76,6 +77,7 @@ async def test_metrics_with_a_token_need_that_token(database_url: str) -> None:
             assert (await relay.http.get("/metrics", headers=headers)).status_code == 200
 
 
+@pytest.mark.own_relay
 async def test_metrics_count_what_their_help_states(relay: Relay) -> None:
     user = await relay.user()
 

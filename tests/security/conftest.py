@@ -1,6 +1,7 @@
 """One Relay that all attacks share, so that a leak of one harms the next.
 
-Beside it stand two whose timeouts are short, each for the tests that are about that one.
+Beside it stand two whose timeouts are short, each for the tests that are about that one. Tests that
+attack nothing have the Relay that those of `e2e/` share.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from tests.support.accounts import Account
 from tests.support.attackers import Attacked
 from tests.support.databases import Databases
 from tests.support.ledger import Ledger
+from tests.support.shared_relay import relay, served
+
+__all__ = ["relay", "served"]
 
 
 @pytest.fixture(scope="session")
