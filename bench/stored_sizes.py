@@ -3,8 +3,9 @@
     python -m bench.stored_sizes [--tasks 10000]
 
 One user's tasks are stored in an embedded Postgres as Relay stores them, with event ids as Relay
-makes them. Each has a start with a title and a lease, three log lines, a report of progress with two
-metrics, and an end. Then each has a second run: its row is updated in place, and vacuum cleans up.
+makes them. Each has a start with a title and a lease, three log lines, a report of progress with
+two metrics, and an end. Then each has a second run: its row is updated in place, and vacuum cleans
+up.
 Sizes are with indexes.
 """
 

@@ -16,6 +16,7 @@ from werkzeug.exceptions import NotFound as HTTPNotFound
 
 from relay import __version__
 from relay.auth.origins import OriginList
+from relay.blueprints.asks import asks
 from relay.blueprints.console import console, not_found_answer
 from relay.blueprints.install import install
 from relay.blueprints.operations import operations
@@ -24,6 +25,7 @@ from relay.blueprints.sessions import sessions
 from relay.blueprints.stream import stream
 from relay.blueprints.task_beats import task_beats
 from relay.blueprints.task_log import task_log
+from relay.blueprints.task_stop import task_stop
 from relay.blueprints.tasks import tasks
 from relay.blueprints.tokens import tokens
 from relay.blueprints.user_deletion import user_deletion
@@ -77,7 +79,9 @@ def create_app(settings: Settings) -> Relay:
     app.url_map.merge_slashes = False  # a redirect would contain the client's Host header
     for blueprint in (users, user_export, user_deletion, sessions, tokens, webhook, stream):
         app.register_blueprint(blueprint)
-    for blueprint in (tasks, task_beats, task_log, operations, console, install, reference):
+    for blueprint in (tasks, task_beats, task_log, task_stop, asks):
+        app.register_blueprint(blueprint)
+    for blueprint in (operations, console, install, reference):
         app.register_blueprint(blueprint)
     QuartSchema(
         app,

@@ -16,6 +16,10 @@ from relay.errors import BadCursor
 
 EventType = Literal["task_started", "task_progress", "task_succeeded", "task_failed", "log"]
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
+"""What a producer may post."""
+
+NOTE_TYPES = ("task_waiting", "task_answered")
+"""What Relay itself writes into a stream: an ask was opened, and an ask has ended."""
 
 MAX_SEQ = 2**63 - 1  # a Postgres bigint
 _CURSOR = re.compile(r"([0-9A-Za-z_-]{1,64})\.(0|[1-9][0-9]{0,18})", re.ASCII)

@@ -137,6 +137,10 @@ class Limits:
             )
         )
 
+    def wait(self, ask_id: UUID) -> Quota | None:
+        """Charge a look at an ask. Raises OverLimit."""
+        return self._take(Charge("waits", ask_id, self._settings.rate_waits, 1, "looks at one ask"))
+
     def _take(self, *charges: Charge) -> Quota | None:
         """Take all charges, or none. Raises OverLimit.
 

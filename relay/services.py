@@ -9,6 +9,7 @@ from uuid import UUID
 
 import trio
 
+from relay.asks.asks import Asks
 from relay.auth.credentials import CredentialStore
 from relay.auth.origins import Origins
 from relay.auth.tokens import Keyring
@@ -24,6 +25,7 @@ from relay.db.migrate import Migration, load_migrations
 from relay.db.pool import Database, open_database
 from relay.db.source import Source
 from relay.db.stream_heads import HeadLookup
+from relay.db.task_changes import select_stopped
 from relay.ingest.publisher import Publisher
 from relay.projection.projector import Projector
 from relay.rate_limiting import Limits
@@ -33,6 +35,7 @@ from relay.realtime.hub import Hub
 from relay.realtime.notification import Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
 from relay.realtime.remote_reader import POLL_INTERVAL, POLL_INTERVAL_ALONE, RemoteEventReader
+from relay.realtime.shared_waits import SharedWaits
 from relay.realtime.task_feeds import TaskFeeds
 
 LAST_COMMITS_TIMEOUT_SECONDS = 3.0  # at shutdown; requests that wait longer get an error
@@ -58,6 +61,8 @@ class Services:
     deletion: Deletion
     publisher: Publisher
     projector: Projector
+    asks: Asks
+    stops: SharedWaits[tuple[UUID, str]]
     clock: DatabaseClock
     backplane: Backplane
     remote_reader: RemoteEventReader
@@ -140,6 +145,8 @@ def build_services(
         deletion=Deletion(database),
         publisher=publisher,
         projector=projector,
+        asks=Asks(database, publisher),
+        stops=SharedWaits(partial(select_stopped, database)),
         clock=clock,
         backplane=backplane,
         remote_reader=RemoteEventReader(
@@ -168,11 +175,14 @@ async def run_services(
         health.start_soon(critical, services.heads.run)
         health.start_soon(critical, services.projector.run)
         health.start_soon(critical, services.task_feeds.run)
+        health.start_soon(critical, services.asks.waits.run)
+        health.start_soon(critical, services.stops.run)
         await health.start(critical, note_readiness, database, services.clock)
         await health.start(critical, services.backplane.run, partial(_on_notification, services))
         if runs_housekeeping:
             health.start_soon(critical, run_retention, database, settings)
             health.start_soon(critical, services.projector.keep_up, settings.housekeeping_every)
+            health.start_soon(critical, services.asks.settle)
         looks_every = settings.housekeeping_every if runs_housekeeping else math.inf
         health.start_soon(critical, services.deletion.run, looks_every)
         health.start_soon(critical, services.process_metrics.run)
@@ -194,3 +204,4 @@ def _on_notification(services: Services, notification: Notification) -> None:
     if notification.everything:
         services.credentials.poll_soon()
     services.remote_reader.on_notification(notification)
+    services.asks.waits.touch()

@@ -191,6 +191,38 @@ BEGIN
 END
 $$;
 
+CREATE TABLE public.asks (
+    ask_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    token_id uuid NOT NULL,
+    event_id text,
+    request_hash bytea NOT NULL,
+    task_id text COLLATE pg_catalog."C",
+    question text NOT NULL,
+    kind text NOT NULL,
+    options text[] NOT NULL,
+    details text,
+    question_hash text NOT NULL,
+    asked_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'open'::text NOT NULL,
+    answer text,
+    ended_at timestamp with time zone,
+    ended_by uuid,
+    noted text,
+    waiting_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    answered_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    CONSTRAINT asks_kind_check CHECK ((kind = ANY (ARRAY['choice'::text, 'text'::text]))),
+    CONSTRAINT asks_state_check CHECK ((state = ANY (ARRAY['open'::text, 'answered'::text, 'expired'::text, 'withdrawn'::text])))
+);
+
+CREATE FUNCTION public.ask_state(ask public.asks) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE WHEN ask.state = 'open' AND ask.expires_at <= now() THEN 'expired'
+        ELSE ask.state END
+$$;
+
 CREATE FUNCTION public.begin_revision(of_user uuid) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -311,6 +343,29 @@ BEGIN
     DELETE FROM users WHERE user_id = of_user;
     INSERT INTO audit_log (user_id, action, subject) VALUES (of_user, 'user_deleted', of_session);
     RETURN ended_ids;
+END
+$$;
+
+CREATE FUNCTION public.end_ask(of_ask uuid, of_user uuid, new_state text, given text, by_credential uuid) RETURNS TABLE(ended boolean, found public.asks)
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    ask asks;
+BEGIN
+    SELECT * INTO ask FROM asks a WHERE a.ask_id = of_ask AND a.user_id = of_user FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF ask_state(ask) <> 'open' THEN
+        ask.state := ask_state(ask);
+        RETURN QUERY SELECT false, ask;
+        RETURN;
+    END IF;
+    UPDATE asks SET state = new_state, answer = given, ended_at = now(), ended_by = by_credential
+    WHERE ask_id = of_ask RETURNING * INTO ask;
+    INSERT INTO audit_log (user_id, action, subject)
+    VALUES (of_user, 'ask_' || new_state, by_credential);
+    RETURN QUERY SELECT true, ask;
 END
 $$;
 
@@ -453,6 +508,45 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.open_ask(new_ask uuid, of_user uuid, of_token uuid, key text, hash bytea, of_task text, asked text, ask_kind text, choices text[], more text, shown_hash text, seconds integer, most bigint) RETURNS TABLE(outcome text, found public.asks)
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    ask asks;
+BEGIN
+    PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT * INTO ask FROM asks a
+    WHERE a.user_id = of_user AND a.event_id = key AND a.asked_at > now() - interval '1 day'
+    ORDER BY a.asked_at DESC LIMIT 1;
+    IF FOUND THEN
+        ask.state := ask_state(ask);
+        RETURN QUERY SELECT
+            CASE WHEN ask.request_hash = hash AND ask.token_id = of_token
+                THEN 'found' ELSE 'other_request' END,
+            ask;
+        RETURN;
+    END IF;
+    IF most <= (
+        SELECT count(*) FROM asks a
+        WHERE a.user_id = of_user AND a.state = 'open' AND a.expires_at > now()
+    ) THEN
+        RETURN QUERY SELECT 'too_many', NULL::asks;
+        RETURN;
+    END IF;
+    INSERT INTO asks (
+        ask_id, user_id, token_id, event_id, request_hash, task_id, question, kind, options,
+        details, question_hash, expires_at
+    ) VALUES (
+        new_ask, of_user, of_token, key, hash, of_task, asked, ask_kind, choices, more, shown_hash,
+        now() + seconds * interval '1 second'
+    ) RETURNING * INTO ask;
+    RETURN QUERY SELECT 'opened', ask;
+END
+$$;
+
 CREATE FUNCTION public.renew_leases(of_user uuid, ids text[], wait integer) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -478,6 +572,32 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.request_stop(of_user uuid, of_task text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    begun bigint;
+    task tasks;
+BEGIN
+    PERFORM FROM projections WHERE user_id = of_user FOR UPDATE;
+    SELECT * INTO task FROM tasks t
+    WHERE t.user_id = of_user AND t.task_id = of_task AND NOT t.forgotten;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF task.state NOT IN ('running', 'waiting') OR NOT task.stoppable THEN
+        RETURN false;
+    END IF;
+    IF task.stop_requested_at IS NULL THEN
+        begun := begin_revision(of_user);
+        UPDATE tasks SET stop_requested_at = now(), revision = begun
+        WHERE user_id = of_user AND task_id = of_task;
+        INSERT INTO audit_log (user_id, action) VALUES (of_user, 'stop_requested');
+    END IF;
+    RETURN true;
+END
+$$;
+
 CREATE FUNCTION public.set_tasks_hidden(of_user uuid, ids text[], wanted boolean) RETURNS SETOF text
     LANGUAGE plpgsql
     AS $$
@@ -488,6 +608,24 @@ BEGIN
     WHERE user_id = of_user AND task_id = ANY (ids) AND NOT forgotten AND hidden <> wanted;
     RETURN QUERY SELECT t.task_id FROM tasks t
     WHERE t.user_id = of_user AND t.task_id = ANY (ids) AND NOT t.forgotten;
+END
+$$;
+
+CREATE FUNCTION public.settle_asks(patience interval, most integer) RETURNS SETOF public.asks
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE asks a SET state = 'expired', ended_at = now()
+    FROM (
+        SELECT ask_id FROM asks WHERE state = 'open' AND expires_at <= now()
+        ORDER BY ask_id LIMIT most FOR UPDATE SKIP LOCKED
+    ) due
+    WHERE a.ask_id = due.ask_id;
+    RETURN QUERY SELECT * FROM asks a
+    WHERE a.noted IS DISTINCT FROM a.state
+        AND (a.state IN ('expired', 'withdrawn')
+            OR coalesce(a.ended_at, a.asked_at) <= now() - patience)
+    ORDER BY a.asked_at LIMIT most;
 END
 $$;
 
@@ -558,7 +696,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.write_projections(user_ids uuid[], revisions bigint[], seqs bigint[], added bigint[], revived bigint[], most bigint, owners uuid[], task_ids text[], runs bigint[], states text[], first_seqs bigint[], last_seqs bigint[], counts bigint[], starts timestamp with time zone[], lasts timestamp with time zone[], stamps text[], titles text[], messages text[], progresses double precision[], metric_sets text[], parents text[], urls text[], leases integer[], stoppables boolean[], exit_codes bigint[], durations double precision[], ends timestamp with time zone[], forgottens boolean[]) RETURNS TABLE(user_id uuid, revision bigint)
+CREATE FUNCTION public.write_projections(user_ids uuid[], revisions bigint[], seqs bigint[], added bigint[], revived bigint[], most bigint, owners uuid[], task_ids text[], runs bigint[], states text[], first_seqs bigint[], last_seqs bigint[], counts bigint[], starts timestamp with time zone[], lasts timestamp with time zone[], stamps text[], titles text[], messages text[], progresses double precision[], metric_sets text[], parents text[], urls text[], leases integer[], stoppables boolean[], exit_codes bigint[], durations double precision[], ends timestamp with time zone[], ask_lists text[], forgottens boolean[], withdrawn uuid[]) RETURNS TABLE(user_id uuid, revision bigint)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -585,20 +723,20 @@ BEGIN
         INSERT INTO tasks AS t (
             user_id, revision, task_id, run, state, first_seq, last_seq, events, started_at,
             last_at, started_ts, title, message, progress, metrics, parent_id, url, lease_s,
-            stoppable, exit_code, duration_s, ended_at, forgotten
+            stoppable, exit_code, duration_s, ended_at, open_asks, forgotten
         )
         SELECT g.owner, a.revision, g.task_id, g.run, g.state, g.first_seq, g.last_seq, g.events,
             g.started_at, g.last_at, g.started_ts, g.title, g.message, g.progress, g.metrics,
             g.parent_id, g.url, g.lease_s, g.stoppable, g.exit_code, g.duration_s, g.ended_at,
-            g.forgotten
+            g.open_asks, g.forgotten
         FROM unnest(
             owners, task_ids, runs, states, first_seqs, last_seqs, counts, starts, lasts, stamps,
             titles, messages, progresses, metric_sets, parents, urls, leases, stoppables,
-            exit_codes, durations, ends, forgottens
+            exit_codes, durations, ends, ask_lists, forgottens
         ) AS g (
             owner, task_id, run, state, first_seq, last_seq, events, started_at, last_at,
             started_ts, title, message, progress, metrics, parent_id, url, lease_s, stoppable,
-            exit_code, duration_s, ended_at, forgotten
+            exit_code, duration_s, ended_at, open_asks, forgotten
         )
         JOIN advanced a ON a.user_id = g.owner
         ON CONFLICT (user_id, task_id) DO UPDATE SET
@@ -610,10 +748,15 @@ BEGIN
             parent_id = excluded.parent_id, url = excluded.url, lease_s = excluded.lease_s,
             stoppable = excluded.stoppable, exit_code = excluded.exit_code,
             duration_s = excluded.duration_s, ended_at = excluded.ended_at,
-            forgotten = excluded.forgotten,
-            beat_at = CASE WHEN t.run = excluded.run THEN t.beat_at END
+            open_asks = excluded.open_asks, forgotten = excluded.forgotten,
+            beat_at = CASE WHEN t.run = excluded.run THEN t.beat_at END,
+            stop_requested_at = CASE WHEN t.run = excluded.run THEN t.stop_requested_at END
     )
     SELECT a.user_id, a.revision FROM advanced a;
+
+    -- asks end with their task
+    UPDATE asks SET state = 'withdrawn', ended_at = now()
+    WHERE ask_id = ANY (withdrawn) AND state = 'open' AND expires_at > now();
 
     PERFORM keep_tasks_within(p.user_id, most) FROM projections p
     WHERE p.user_id = ANY (user_ids) AND (p.tasks > most OR p.marks > most);
@@ -731,7 +874,9 @@ CREATE TABLE public.tasks (
     ended_at timestamp with time zone,
     forgotten boolean DEFAULT false NOT NULL,
     hidden boolean DEFAULT false NOT NULL,
-    beat_at timestamp with time zone
+    beat_at timestamp with time zone,
+    open_asks text,
+    stop_requested_at timestamp with time zone
 )
 WITH (fillfactor='70');
 
@@ -779,6 +924,9 @@ CREATE UNLOGGED TABLE public.watching (
     user_id uuid NOT NULL,
     streams integer NOT NULL
 );
+
+ALTER TABLE ONLY public.asks
+    ADD CONSTRAINT asks_pkey PRIMARY KEY (ask_id);
 
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
@@ -831,6 +979,14 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.watching
     ADD CONSTRAINT watching_pkey PRIMARY KEY (process_id, user_id);
 
+CREATE INDEX asks_by_end ON public.asks USING btree (ended_at) WHERE (state <> 'open'::text);
+
+CREATE INDEX asks_by_event ON public.asks USING btree (user_id, event_id) WHERE (event_id IS NOT NULL);
+
+CREATE INDEX asks_by_expiry ON public.asks USING btree (expires_at) WHERE (state = 'open'::text);
+
+CREATE INDEX asks_to_note ON public.asks USING btree (asked_at) WHERE (noted IS DISTINCT FROM state);
+
 CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
 
 CREATE INDEX audit_log_by_user ON public.audit_log USING btree (user_id, audit_id);
@@ -838,6 +994,8 @@ CREATE INDEX audit_log_by_user ON public.audit_log USING btree (user_id, audit_i
 CREATE INDEX deleted_users_to_clear ON public.deleted_users USING btree (deleted_at) WHERE (cleared_at IS NULL);
 
 CREATE INDEX links_by_expiry ON public.links USING btree (expires_at);
+
+CREATE INDEX open_asks ON public.asks USING btree (user_id, asked_at) WHERE (state = 'open'::text);
 
 CREATE INDEX sessions_by_revocation ON public.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
@@ -855,6 +1013,9 @@ CREATE INDEX trimmed_events_by_time ON public.trimmed_events USING btree (receiv
 
 CREATE TRIGGER users_deleted AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION public.note_deleted_user();
 
+ALTER TABLE ONLY public.asks
+    ADD CONSTRAINT asks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.watching
     ADD CONSTRAINT watching_process_id_fkey FOREIGN KEY (process_id) REFERENCES public.processes(process_id) ON DELETE CASCADE;
 
@@ -868,3 +1029,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (7, 'bound
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (8, 'sessions_under_lock', '63e9d4c744ed970df03e02c2bb1fe5ac5cf85ea13ef345d38710934f75911b1e');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (9, 'tasks', 'e254ba3433a8bcfc98bcb02e1d84ed49091bbcb66799d93b47ccc664d766fadd');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (10, 'deleted_users', '41cd7beba1c27983af5a7766b28ba13625d889b38790b97db50a209241844ee1');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (11, 'asks', '997adcc0e7a4d3ebdecbdd57c1e83bb2f89c2dfbb5ecd32573f76286ed3f78fb');

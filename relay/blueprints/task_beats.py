@@ -1,30 +1,26 @@
 """Beats: producers say that their tasks are alive, without an event."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-import trio
 from msgspec import Meta
 from quart import Blueprint
 
-from relay.db.task_changes import renew_leases
+from relay.db.task_changes import renew_leases, select_stops
 from relay.errors import Draining, ProcessFull, TooManyConnections
 from relay.media_types import JSON
 from relay.schema_types import Identifier
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.middleware.access_log import WAITED
 from relay.web.named_tasks import NamedTasks, catch_up, check_ids
 from relay.web.needs import PUBLISHER
 from relay.web.openapi.describe import described
 from relay.web.rate_limits import charge_beat, limited_by_handler
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
+from relay.web.waiting import MAX_WAIT_SECONDS, wait_for
 
 task_beats = Blueprint("task_beats", __name__)
-
-MAX_WAIT_SECONDS = 25  # below the 30 seconds after which common proxies give up
 
 
 class Beat(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,23 +48,22 @@ class Beaten(msgspec.Struct):
 async def beat(request: HTTPRequest) -> Answer:
     """Renew the leases of tasks that are alive. Unknown tasks are ignored.
 
-    With `wait_s` the answer comes after that time, and holds the leases until then; sooner when the
-    process stops.
+    With `wait_s` the answer comes after that time, and holds the leases until then; sooner when one
+    of the tasks is asked to stop, and when the process stops.
     """
     alive = await read_json(request, Beat)
     check_ids(alive.task_ids)
     task_ids = list(dict.fromkeys(alive.task_ids))
     charge_beat(request, task_ids)
+    services, user_id = request.services, request.credential.user_id
     if alive.wait_s:
-        with request.services.hub.hold_wait(
-            request.credential.user_id, request.address_block
-        ) as drain_began:
-            request.scope[WAITED] = True
+        with services.stops.expect(*[(user_id, task_id) for task_id in task_ids]) as stop:
             await catch_up(request)  # a task that has just begun is not stored yet
             await _renew(request, task_ids, alive.wait_s)
-            await _wait(request, drain_began, alive.wait_s)
+            if not await select_stops(services.database, user_id, task_ids):
+                await wait_for(request, stop, alive.wait_s)
     await _renew(request, task_ids)
-    return json_answer(Beaten([]))
+    return json_answer(Beaten(await select_stops(services.database, user_id, task_ids)))
 
 
 async def _renew(request: HTTPRequest, task_ids: list[str], wait: int = 0) -> None:
@@ -76,16 +71,3 @@ async def _renew(request: HTTPRequest, task_ids: list[str], wait: int = 0) -> No
     services, user_id = request.services, request.credential.user_id
     await renew_leases(services.database, user_id, task_ids, wait=wait)
     services.task_feeds.touch(user_id)
-
-
-async def _wait(request: HTTPRequest, drain_began: trio.Event, seconds: int) -> None:
-    """Wait, but no longer than the client is connected and the process does not drain."""
-    async with trio.open_nursery() as nursery:
-        nursery.cancel_scope.deadline = trio.current_time() + seconds
-        for wait in (request.wait_for_disconnect, drain_began.wait):
-            nursery.start_soon(_run_and_cancel, wait, nursery.cancel_scope)
-
-
-async def _run_and_cancel(wait: Callable[[], Awaitable[Any]], scope: trio.CancelScope) -> None:
-    await wait()
-    scope.cancel()

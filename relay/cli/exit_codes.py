@@ -1,6 +1,7 @@
 """Exit codes of the commands that call Relay's API.
 
-All commands use 0 (done), 1 (failed) and 2 (wrong usage). 3 is `relay migrate --status`.
+All commands use 0 (done), 1 (failed) and 2 (wrong usage). 3 is `relay migrate --status`,
+and an ask that was withdrawn.
 """
 
 import click
@@ -9,6 +10,8 @@ from relay.client.credentials import InvalidAddress, NoCredentials
 
 WRONG_USAGE = 2  # the command line; click uses it too
 NOT_AUTHORISED = 4  # no valid token: retrying does not help
+ASK_WITHDRAWN = 3
+ASK_EXPIRED = 124  # as of timeout(1)
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 RELAY_AWAY = 5  # Relay did not answer in time: retrying later may help
 NOT_SUCCEEDED = 6  # the run that `relay log --follow` followed ended without success

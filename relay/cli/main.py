@@ -72,6 +72,8 @@ class LazyGroup(click.Group):
     summaries: ClassVar[dict[str, CommandSummary]] = {
         "run": CommandSummary("Run a command and publish its output and progress."),
         "send": CommandSummary("Publish events."),
+        "ask": CommandSummary("Ask a person, and wait for the answer."),
+        "answer": CommandSummary("Answer a program that asks."),
         "serve": CommandSummary("Run a Relay server.", "server"),
         "migrate": CommandSummary("Apply pending database migrations.", "server"),
         "epoch": CommandSummary("Give every stream a new epoch after a restore.", "server"),

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
@@ -16,6 +17,7 @@ from relay.cli.options import relay_options
 from relay.cli.output import note
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.drafts import clean_id, new_task_id
+from relay.client.stop_listener import OnStop, stop_in_steps
 from relay.runner.command import WatchedCommand
 from relay.runner.inherited import Inherited
 from relay.runner.recorder import Recorder
@@ -24,7 +26,6 @@ from relay.runner.signal_forwarding import block_signals, receive_signals
 from relay.runner.start import (
     CannotStart,
     CannotWatch,
-    StartedCommand,
     become_command,
     start_command,
 )
@@ -38,6 +39,11 @@ SWITCH_INTERVAL = 0.0005
 @click.command("run", context_settings={"allow_interspersed_args": False})
 @click.option("--title", metavar="TEXT", help="Title of the task [the command].")
 @click.option("--task-id", metavar="ID", help="Id of the task [a new one each time].")
+@click.option(
+    "--stoppable",
+    is_flag=True,
+    help="Let your page stop it: SIGINT, after 10 s SIGTERM, then SIGKILL.",
+)
 @click.option(
     "--wait",
     type=FiniteNumber(0),
@@ -58,6 +64,7 @@ def command(
     command: tuple[str, ...],
     title: str | None,
     task_id: str | None,
+    stoppable: bool,
     wait: float,
     url: str | None,
     token: str | None,
@@ -68,7 +75,7 @@ def command(
     Examples:
       relay run -- make test
       relay run --title "Nightly backup" -- ./backup.sh /home
-      relay run --task-id train -- python train.py --epochs 10
+      relay run --task-id train --stoppable -- python train.py --epochs 10
       relay run -- sh -c 'make && make install'
 
     \b
@@ -86,7 +93,7 @@ def command(
     except NoCredentials as error:
         note(f"relay: this run is not published: {error}")
         found = None
-    code = _run(command, title, task_id, wait, found, notes)
+    code = _run(command, title, task_id, stoppable, wait, found, notes)
     notes.show_all()
     os._exit(code)  # some threads may still wait for a server or a key
 
@@ -95,6 +102,7 @@ def _run(
     command: Sequence[str],
     title: str | None,
     task_id: str | None,
+    stoppable: bool,
     wait: float,
     credentials: Credentials | None,
     notes: Notes,
@@ -123,11 +131,15 @@ def _run(
     except CannotStart as error:
         code, message = error.exit_code, str(error)
         notes.add(message)
+    watched = None
+    if started is not None:
+        watched = WatchedCommand(started, recorder.feed if recorder else _discard)
     if recorder is not None:
         notes.show_next = started is not None
-        recorder.start()  # a thread, so not before the command
-    if started is not None:
-        code = _watch(started, recorder)
+        # a thread, so not before the command
+        recorder.start(_stop_of(watched, recorder) if watched and stoppable else None)
+    if watched is not None:
+        code = _watch(watched, recorder)
         message = _ended_by(code - 128) if code > 128 else None
     notes.show_next = False
     if recorder is not None:
@@ -145,9 +157,13 @@ def _become(command: Sequence[str], inherited: Inherited, notes: Notes) -> int:
         return error.exit_code
 
 
-def _watch(started: StartedCommand, recorder: Recorder | None) -> int:
+def _stop_of(watched: WatchedCommand, recorder: Recorder) -> OnStop:
+    """What stops the command when a person asks for it."""
+    return partial(stop_in_steps, watched.stop, watched.wait_for_end, recorder.tell_stop)
+
+
+def _watch(watched: WatchedCommand, recorder: Recorder | None) -> int:
     """Copy the command's output and record it until the command ends; returns its exit code."""
-    watched = WatchedCommand(started, recorder.feed if recorder else _discard)
     receive_signals(lambda number, sent: _on_signal(watched, recorder, number, sent))
     return watched.run()
 

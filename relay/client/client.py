@@ -17,6 +17,7 @@ from relay.client.outbox import Outbox
 from relay.client.payload_values import text_of
 from relay.client.sender import Sender
 from relay.client.spool import Owner, new_spool
+from relay.client.stop_listener import OnStop, StopListener
 from relay.client.trouble import Tell
 
 CLOSE_TIMEOUT_SECONDS = 5.0  # long enough for a restart of Relay, short enough to wait for
@@ -94,6 +95,8 @@ class Client:
         self._sender: Sender | None = None
         self._beats = Beats()
         self._outbox: Outbox | None = None
+        self._found: Credentials | None = None
+        self._stops: StopListener | None = None
         try:
             found = credentials or find_credentials(url, token)
         except NoCredentials as error:
@@ -102,6 +105,8 @@ class Client:
             self._unconnected = str(error)
             self._report(f"nothing is published: {error}")
             return
+        self._found = found
+        self._stops = StopListener(found)
         self._outbox = Outbox(lambda: new_spool(Owner.of(found)))
         self._sender = Sender(self._outbox, found, self._report, self._beats)
         self._sender.start()
@@ -144,13 +149,17 @@ class Client:
             self._unsendable += 1
             self.warn_once(f"an event was not sent: {text_of(error)}", "event")
 
-    def start_task(self, task_id: str, title: str) -> None:
+    def start_task(self, task_id: str, title: str, on_stop: OnStop | None = None) -> None:
         """Publish a task's start with a lease, and keep the lease until its end or `close`.
 
-        So a program that is killed is seen to be lost.
+        So a program that is killed is seen to be lost. With `on_stop` the task can be stopped from
+        the page: it is called then, once and in a thread.
         """
-        self.publish("task_started", {"title": title, "lease_s": LEASE_SECONDS}, task_id)
+        start: dict[str, Any] = {"title": title, "lease_s": LEASE_SECONDS}
+        self.publish("task_started", start | ({"stoppable": True} if on_stop else {}), task_id)
         self._beats.begin(_valid_id(task_id) or "")
+        if on_stop is not None and self._stops is not None:
+            self._stops.begin(_valid_id(task_id) or "", on_stop)
 
     def log(self, text: str, task_id: str | None = None, **keys: Any) -> None:
         """Send lines of a log. Lines that are close in time are joined into one event."""
@@ -164,6 +173,11 @@ class Client:
         except Exception as error:  # as in `publish`
             self._unsendable += 1
             self.warn_once(f"a log was not sent: {text_of(error)}", "log")
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Those in use; None without any, after `close`, and in a forked child."""
+        return None if self._outcome is not None or self._forked else self._found
 
     def warn_once(self, problem: str, kind: str | None = None) -> None:
         """Call `tell` with a problem, unless there was one of this kind (or this text) before."""
@@ -187,6 +201,8 @@ class Client:
     def _note_life(self, task_id: str, event_type: str) -> None:
         if event_type in ENDINGS:
             self._beats.end(task_id)
+            if self._stops is not None:
+                self._stops.end(task_id)
         else:
             self._beats.touch(task_id)
 
@@ -222,6 +238,8 @@ class Client:
             self._outcome = Outcome(lost=lost, why=self._unconnected, published=lost)
             return self._outcome
         atexit.unregister(self._end)
+        if self._stops is not None:
+            self._stops.close()
         self._sender.hurry(time.monotonic() + timeout)
         try:
             self._sender.wait()

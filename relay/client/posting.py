@@ -80,9 +80,13 @@ class EventPoster:
             return _interpret(answer)
         return Stored(receipt)
 
-    def beat(self, task_ids: Sequence[str]) -> Answer:
-        """Say that these tasks are alive. The receipt has the tasks to `stop`."""
-        body = msgspec.json.encode({"task_ids": task_ids})
+    def beat(self, task_ids: Sequence[str], *, wait: int = 0) -> Answer:
+        """Say that these tasks are alive. The receipt has the tasks to `stop`.
+
+        With `wait`, the answer comes when one of them should stop, or after so many seconds.
+        """
+        beat: dict[str, Any] = {"task_ids": task_ids} | ({"wait_s": wait} if wait else {})
+        body = msgspec.json.encode(beat)
         answer = self._post(body, "application/json", "/api/tasks/beat")
         if not isinstance(answer, HttpAnswer):
             return answer

@@ -5,16 +5,23 @@ with relay.task("train") as task:
         task.log(f"loss {step(epoch)}")
 """
 
+import os
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
+import msgspec
+
+from relay.client.asking import Asking
 from relay.client.client import Client, NotDelivered, Outcome
 from relay.client.drafts import clean_id, new_task_id
-from relay.client.payload_values import text_of
+from relay.client.payload_values import encode_json, text_of
 from relay.client.progress_values import fraction_of, part_of
+from relay.client.stop_listener import OnStop, stop_in_steps
 
 MAX_MESSAGE = 4_000  # characters of a title or a message: they are shown on a card
 
@@ -24,12 +31,22 @@ T = TypeVar("T")
 class Task:
     """A context manager, also for `async with`. Calls inside the block do not wait for Relay."""
 
-    def __init__(self, title: str, task_id: str, client: Client, *, owns_client: bool) -> None:
+    def __init__(
+        self,
+        title: str,
+        task_id: str,
+        client: Client,
+        *,
+        owns_client: bool,
+        stoppable: bool | OnStop = False,
+    ) -> None:
         self.title = title
         self.task_id = task_id
         self.outcome: Outcome | None = None  # after the block, if it closed the client
         self._client = client
         self._owns_client = owns_client
+        self._stoppable = stoppable
+        self._ended = threading.Event()
         self._started = time.monotonic()
 
     # -- progress and log
@@ -68,12 +85,88 @@ class Task:
             if (part := part_of(done, total)) is not None:
                 self.progress(part, f"{text_of(message or '')} {done}/{text_of(total)}".strip())
 
+    # -- questions
+
+    def ask(
+        self,
+        question: str,
+        options: Sequence[str] = (),
+        *,
+        timeout: float = 3_600.0,
+        details: Any = None,
+    ) -> str | None:
+        """Ask a person, and wait up to `timeout` seconds for the answer, which is returned.
+
+        Without options a text is asked for. Returns None if there is no answer in time, the ask is
+        withdrawn, or Relay is away: nothing but an answer counts as consent.
+        """
+        return self._ask(question, options, timeout, details, threading.Event())
+
+    async def ask_async(
+        self,
+        question: str,
+        options: Sequence[str] = (),
+        *,
+        timeout: float = 3_600.0,
+        details: Any = None,
+    ) -> str | None:
+        """As `ask`, in a thread. Cancelled, it withdraws the ask."""
+        import anyio
+
+        stopped = threading.Event()
+        try:
+            return await anyio.to_thread.run_sync(
+                partial(self._ask, question, options, timeout, details, stopped),
+                abandon_on_cancel=True,
+            )
+        finally:
+            stopped.set()
+
+    def _ask(
+        self,
+        question: str,
+        options: Sequence[str],
+        timeout: float,
+        details: Any,
+        stopped: threading.Event,
+    ) -> str | None:
+        """Another thread sets `stopped` to withdraw the ask."""
+        if (found := self._client.credentials) is None:
+            return None
+        self._client.flush()  # the task's start comes first
+        try:
+            with Asking(found, stopped) as asking:
+                asking.open(
+                    text_of(question),
+                    [text_of(option) for option in options],
+                    seconds=timeout,
+                    details=None if details is None else msgspec.Raw(encode_json(details)),
+                    task_id=self.task_id,
+                )
+                return asking.wait().answer
+        except Exception as error:  # the program's work goes on
+            self._client.warn_once(f"a question was not answered: {text_of(error)}")
+            return None
+
     # -- start and end
 
     def start(self) -> "Task":
         self._started = time.monotonic()
-        self._client.start_task(self.task_id, self.title)
+        on_stop = self._stop if self._stoppable else None
+        self._client.start_task(self.task_id, self.title, on_stop)
         return self
+
+    def _stop(self) -> None:
+        """A person asked the task to stop."""
+        if callable(self._stoppable):
+            self.log("asked to stop", level="warning")
+            self._stoppable()
+            return
+        stop_in_steps(
+            lambda number: os.kill(os.getpid(), number),
+            self._ended.wait,
+            lambda line: self.log(line, level="warning"),
+        )
 
     def succeed(self, message: str | None = None, **keys: Any) -> None:
         self._end("task_succeeded", message, keys)
@@ -82,6 +175,7 @@ class Task:
         self._end("task_failed", message, keys)
 
     def _end(self, event_type: str, message: str | None, keys: dict[str, Any]) -> None:
+        self._ended.set()
         took = round(time.monotonic() - self._started, 3)
         fields = {"title": self.title, **_message_field(message), "duration_s": took}
         self._publish(event_type, fields, keys)
@@ -96,7 +190,8 @@ class Task:
             self.succeed()
         else:
             kind = type(exception).__name__
-            self.fail(f"{kind}: {text_of(exception)}".removesuffix(": "))
+            canceled = {"canceled": True} if _is_cancellation(exception) else {}
+            self.fail(f"{kind}: {text_of(exception)}".removesuffix(": "), **canceled)
 
     def _close(self, exception: BaseException | None) -> None:
         if not self._owns_client:
@@ -146,8 +241,12 @@ def task(
     url: str | None = None,
     token: str | None = None,
     strict: bool = False,
+    stoppable: bool | OnStop = False,
 ) -> Task:
     """A task for a `with` block. Several tasks can share a `client`.
+
+    With `stoppable`, a person can stop it from the page: this process gets SIGINT, 10 seconds later
+    SIGTERM and then SIGKILL, unless the block has ended. A function is called instead, in a thread.
 
     Without `task_id`, each run is a task of its own. With `strict`, NoCredentials is raised at the
     start and NotDelivered at the end; otherwise these problems are logged.
@@ -158,11 +257,20 @@ def task(
         (clean_id(text_of(task_id)) if task_id is not None else "") or new_task_id(name),
         client or Client(url, token, strict=strict),
         owns_client=client is None,
+        stoppable=stoppable,
     )
 
 
 def _message_field(message: object) -> dict[str, str]:
     return {} if message is None else {"message": text_of(message)[:MAX_MESSAGE]}
+
+
+def _is_cancellation(exception: BaseException) -> bool:
+    """Whether the work was given up on purpose: Ctrl-C, or a cancelled task of an event loop."""
+    return isinstance(exception, KeyboardInterrupt) or (
+        not isinstance(exception, Exception)
+        and type(exception).__name__ in ("CancelledError", "Cancelled")
+    )
 
 
 def _is_exit_with_0(exception: BaseException) -> bool:

@@ -220,8 +220,8 @@ class Settings:
         "paging through a whole history, a thousand events a call", shown="600/min",
     )  # fmt: skip
     rate_waits: Rate = _setting(
-        "RELAY_RATE_WAITS", rate, Rate(120, 60, 120), "beats of a task",
-        "a beat every few seconds is plenty for the shortest lease", shown="120/min",
+        "RELAY_RATE_WAITS", rate, Rate(120, 60, 120), "beats of a task, looks at an ask",
+        "each may wait for 25 seconds, so a call every half second is plenty", shown="120/min",
     )  # fmt: skip
     rate_exports: Rate = _setting(
         "RELAY_RATE_EXPORTS", rate, Rate(10, 3_600, 10), "calls a user",

@@ -35,6 +35,7 @@ TABLES = (
     ExportedTable("audit", "audit_log", "audit_id"),
     ExportedTable("projection", "projections", "user_id"),
     ExportedTable("task", "tasks", "task_id"),
+    ExportedTable("ask", "asks", "ask_id", frozenset({"request_hash"})),
     ExportedTable("trimmed_event", "trimmed_events", "event_id"),
 )
 """All tables that have rows of users, but for events, which are read as readers get them."""

@@ -31,7 +31,7 @@ class Advance:
     """A fold of one user's events: the tasks that it changed, to be stored.
 
     It began with the rows of `revision` and holds up to `seq`. `added` counts the tasks that no
-    row had, `revived` those whose row was a mark.
+    row had, `revived` those whose row was a mark. `withdrawn` are asks that ended with their task.
     """
 
     revision: int
@@ -39,6 +39,7 @@ class Advance:
     added: int = 0
     revived: int = 0
     tasks: list[Task] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
 
 
 async def select_projected(database: Database, user_ids: Sequence[UUID]) -> dict[UUID, Projected]:
@@ -121,6 +122,7 @@ def task_of_row(row: Row) -> Task:
         exit_code=row["exit_code"],
         duration_s=row["duration_s"],
         ended_at=row["ended_at"],
+        open_asks=tuple((row["open_asks"] or "").split()),
         forgotten=row["forgotten"],
     )
 
@@ -167,7 +169,9 @@ async def write_advances(
         [task.exit_code for task in tasks],
         [task.duration_s for task in tasks],
         [task.ended_at for task in tasks],
+        [" ".join(task.open_asks) or None for task in tasks],
         [task.forgotten for task in tasks],
+        [UUID(ask_id) for advance in advances.values() for ask_id in advance.withdrawn],
     )
     return {user_id: revision for user_id, revision in rows}
 
@@ -178,7 +182,7 @@ def _encode_metrics(metrics: dict[str, float] | None) -> str | None:
 
 _WRITE = f"""
     SELECT user_id, revision
-    FROM write_projections({", ".join(f"${number}" for number in range(1, 29))})
+    FROM write_projections({", ".join(f"${number}" for number in range(1, 31))})
 """
 
 _TASKS_BY_ID = """

@@ -8,6 +8,7 @@ from relay.db.pool import Database
 
 TRIM_BATCH = 500  # events: a few milliseconds under the user's row lock
 SWEEP_BATCH = 1_000  # rows
+MAX_ENDED_ASKS = 10_000  # of one user, the latest: a program could ask without end
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,25 @@ async def sweep(database: Database, *, audit_days: float) -> None:
                     WHERE cleared_at < now() - interval '1 day'
                 )
             LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        """,
+        """
+        DELETE FROM asks WHERE ask_id IN (
+            SELECT ask_id FROM asks
+            WHERE state <> 'open' AND ended_at < now() - interval '30 days' LIMIT $1
+            FOR UPDATE SKIP LOCKED
+        )
+        """,
+        f"""
+        DELETE FROM asks WHERE ask_id IN (
+            SELECT a.ask_id FROM asks a JOIN (
+                SELECT ask_id, row_number() OVER (
+                    PARTITION BY user_id ORDER BY ended_at DESC
+                ) AS number
+                FROM asks WHERE state <> 'open'
+            ) ended ON ended.ask_id = a.ask_id
+            WHERE ended.number > {MAX_ENDED_ASKS} LIMIT $1
+            FOR UPDATE OF a SKIP LOCKED
         )
         """,
         """

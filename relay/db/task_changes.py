@@ -38,3 +38,37 @@ async def renew_leases(
     Unknown tasks, and those that have ended, are left alone.
     """
     await database.execute("SELECT renew_leases($1, $2, $3)", user_id, task_ids, wait)
+
+
+async def request_stop(database: Database, user_id: UUID, task_id: str) -> bool | None:
+    """Ask a task's present run to stop; a second request changes nothing.
+
+    Returns False if the run has ended or cannot be stopped, None if there is no such task.
+    """
+    requested: bool | None = await database.fetchval(
+        "SELECT request_stop($1, $2)", user_id, task_id
+    )
+    return requested
+
+
+async def select_stops(database: Database, user_id: UUID, task_ids: Sequence[str]) -> list[str]:
+    """Those of a user's tasks whose present run was asked to stop, and has not ended."""
+    stopped = await select_stopped(database, [(user_id, task_id) for task_id in task_ids])
+    return [task_id for _, task_id in stopped]
+
+
+async def select_stopped(
+    database: Database, keys: Sequence[tuple[UUID, str]]
+) -> list[tuple[UUID, str]]:
+    """Those of the tasks of any users whose present run was asked to stop, and has not ended."""
+    rows = await database.fetch(
+        """
+        SELECT t.user_id, t.task_id FROM unnest($1::uuid[], $2::text[]) AS asked (user_id, task_id)
+        JOIN tasks t ON t.user_id = asked.user_id AND t.task_id = asked.task_id
+        WHERE t.stop_requested_at IS NOT NULL AND t.state IN ('running', 'waiting')
+            AND NOT t.forgotten
+        """,
+        [user_id for user_id, _ in keys],
+        [task_id for _, task_id in keys],
+    )
+    return [(row["user_id"], row["task_id"]) for row in rows]

@@ -137,6 +137,7 @@ def _page(rows: Sequence[Row]) -> TaskPage:
 
 def _view(row: Row) -> TaskView:
     metrics, ended_at = row["metrics"], row["ended_at"]
+    stop_requested_at = row["stop_requested_at"]
     return TaskView(
         task_id=row["task_id"],
         run=row["run"],
@@ -157,8 +158,18 @@ def _view(row: Row) -> TaskView:
         events=row["events"],
         lease_s=row["lease_s"],
         stoppable=row["stoppable"],
+        stop_requested_at=None if stop_requested_at is None else rfc3339(stop_requested_at),
+        ask_id=_shown_ask(row),
         hidden=row["hidden"],
     )
+
+
+def _shown_ask(row: Row) -> str | None:
+    """The oldest open ask of a task that waits for it."""
+    if row["open_asks"] is None or row["state"] != "waiting":
+        return None
+    oldest: str = row["open_asks"].partition(" ")[0]
+    return oldest
 
 
 # A task is lost while its lease has run out: seen by the database's clock, never stored.

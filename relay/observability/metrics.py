@@ -97,6 +97,8 @@ projection_conflicts = Counter(
     "relay_projection_conflicts",
     "Folds of one user given up because another process had changed the user's tasks.",
 )
+waiting_calls = _gauge("relay_waiting_calls", "Calls that wait for an answer or a stop.", "livesum")
+asks = Counter("relay_asks", "Asks opened and ended, by what happened.", ["what"])
 publish_waits = Counter(
     "relay_publish_waits",
     "Requests that waited for other requests of the same user.",

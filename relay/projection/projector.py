@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 import trio
 
-from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.pool import DATABASE_ERRORS, Database, StatementFailed
 from relay.db.projections import (
     Advance,
     Projected,
@@ -25,6 +25,7 @@ from relay.db.projections import (
     select_unfolded,
     write_advances,
 )
+from relay.errors import DatabaseAway
 from relay.events import Event
 from relay.observability import metrics
 from relay.projection.pending_events import History, PendingEvents
@@ -36,6 +37,7 @@ INTERVAL_SECONDS = 0.5  # between the starts of two rounds: two statements that 
 MAX_ROUNDS_PER_SECOND = 4  # while callers wait
 CATCH_UP_SECONDS = 2.0  # that a reader of tasks waits for events that are not folded yet
 RETRY_SECONDS = 0.5  # after a round that the database did not answer
+REFUSED_SECONDS = 5.0  # after one that it refused: a person has to mend that
 MAX_USERS = 1_000  # in one round
 MAX_READ_EVENTS = 5_000  # that one round reads from the journal
 MAX_READ_BYTES = 8 * 2**20
@@ -160,9 +162,12 @@ class Projector:
             self._rounds.append(trio.current_time())
             try:
                 await self._run_round(self._take_turn())
-            except DATABASE_ERRORS as error:
+            except DatabaseAway as error:
                 log.debug("projection_waits", error=type(error).__name__)
                 await trio.sleep(RETRY_SECONDS)
+            except StatementFailed as error:  # the schema, or Relay's rights in it
+                log.error("projection_refused", error=type(error.__cause__).__name__)
+                await trio.sleep(REFUSED_SECONDS)
 
     async def _wait_for_work(self) -> None:
         while not self._behind:
@@ -262,7 +267,7 @@ class Projector:
 def _add(advance: Advance, stored: Task | None, task_id: str, segments: Sequence[Segment]) -> None:
     """Fold one task's history, and add the task to what has to be stored."""
     was_mark = stored is not None and stored.forgotten
-    task = fold(stored, task_id, segments)
+    task = fold(stored, task_id, segments, advance.withdrawn)
     if task is None:
         return
     advance.added += stored is None

@@ -66,9 +66,11 @@ class Hub:
         self.admit(user_id, address)
         self._waits[user_id] = self._waits.get(user_id, 0) + 1
         self._enter(address)
+        metrics.waiting_calls.inc()
         try:
             yield self._drain_began
         finally:
+            metrics.waiting_calls.dec()
             self._waits[user_id] -= 1
             if not self._waits[user_id]:
                 del self._waits[user_id]

@@ -62,6 +62,15 @@ class WatchedCommand:
         """Send the command a signal that the runner got, unless it has reached the command too."""
         self._job.forward(number, from_process)
 
+    def stop(self, number: int) -> None:
+        """Send the command a signal that a person asked for."""
+        if not self.has_ended:
+            self._job.stop(number)
+
+    def wait_for_end(self, seconds: float) -> bool:
+        """Wait so long at most; returns whether the command has ended."""
+        return self._end.wait(seconds)
+
     def takes(self, number: int) -> bool:
         """Whether a signal that the runner has got is the command's.
 

@@ -72,6 +72,10 @@ class GroupJob:
         if not self._signals.reached_command(number):
             send_signal(self._command, number)
 
+    def stop(self, number: int) -> None:
+        """Send the command a signal. Programs beside it do not get it."""
+        send_signal(self._command, number)
+
     def got(self, number: int) -> bool:
         """Whether the command got a signal that the runner has only now."""
         return self._signals.has(number)

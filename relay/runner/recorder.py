@@ -1,5 +1,6 @@
 """Sends Relay what a command prints, from a thread of its own: the command never waits for it."""
 
+import signal
 import threading
 import time
 from collections import deque
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from relay.client.credentials import Credentials
+from relay.client.stop_listener import OnStop
 from relay.runner.lines import QUIET_SECONDS, LineSplitter
 from relay.runner.progress import LatestProgress, Progress, progress_of_bars, progress_of_lines
 from relay.runner.redaction import Mask
@@ -19,6 +21,7 @@ MAX_BATCH = 128 * 2**10  # bytes read at once, so that the threads that copy run
 GATHER_SECONDS = 0.01  # blocks that come within it are read together
 MAX_READ_SECONDS = 30.0  # at the end, until all output is processed; the network is not waited for
 MAX_TITLE = 200  # characters
+INTERRUPTED = 128 + signal.SIGINT  # exit code after Ctrl-C, as shells give it
 
 OnNote = Callable[[str], None]
 
@@ -45,11 +48,20 @@ class Recorder:
         self._ended = threading.Event()
         self._client: Client | None = None
         self._given_up = False
+        self._on_stop: OnStop | None = None
+        self._asked_to_stop = False
         self._thread = threading.Thread(target=self._run, name="relay-recorder", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, on_stop: OnStop | None = None) -> None:
+        """Start the thread. With `on_stop` the task says that it can be stopped from the page."""
+        self._on_stop = on_stop
         self._thread.start()
+
+    def tell_stop(self, line: str) -> None:
+        """Log what is done because a person asked the command to stop."""
+        self._asked_to_stop = True
+        if self._client is not None:
+            self._client.log(line, self._task_id, level="warning")
 
     def feed(self, stream: str, block: bytes) -> None:
         """Take a block of output. Past MAX_WAITING it is dropped, and logged as a gap."""
@@ -73,6 +85,8 @@ class Recorder:
         payload: dict[str, Any] = {"title": self._title, "exit_code": returncode}
         if message is not None:
             payload["message"] = self._mask(message)
+        if returncode and (returncode == INTERRUPTED or self._asked_to_stop):
+            payload["canceled"] = True
         kind = "task_failed" if returncode else "task_succeeded"
         client.publish(kind, {**payload, "duration_s": round(duration, 3)}, self._task_id)
         client.close(0.0 if self._given_up else max(0.1, deadline - time.monotonic()))
@@ -88,7 +102,7 @@ class Recorder:
         from relay.client import Client
 
         client = self._client = Client(credentials=self._credentials, tell=self._on_note)
-        client.start_task(self._task_id, self._title)
+        client.start_task(self._task_id, self._title, self._on_stop)
         while not (self._ended.is_set() and not self._blocks):
             self._wake.wait(QUIET_SECONDS / 4 if self._unfinished else None)
             self._wake.clear()

@@ -21,6 +21,10 @@ class SelectableEvent:
         """Whether it is set."""
         return self._set.is_set()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait so long at most; returns whether it is set."""
+        return self._set.wait(seconds)
+
     def set(self) -> None:
         """Set it; `readable` is readable then."""
         with self._changing:

@@ -1,7 +1,9 @@
 """The command as a job in a terminal of its own: its stop, its continuation and its signals."""
 
+import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 
 from relay.runner.leader_protocol import LeaderReport, ReportKind
@@ -69,6 +71,17 @@ class TerminalJob:
             send_signal(self._command, number)
         else:
             self.signal_foreground(number)
+
+    def stop(self, number: int) -> None:
+        """Send a signal to all that a key in the command's terminal would reach, and the command.
+
+        Neither gets it twice.
+        """
+        group = self.terminal.foreground_group()
+        self.signal_foreground(number)
+        with suppress(ProcessLookupError):
+            if os.getpgid(self._command) != group:
+                send_signal(self._command, number)
 
     def got(self, _number: int) -> bool:
         """Whether the command got a signal that the runner has only now: not in its terminal."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum, auto
 
-from relay.events import Event
+from relay.events import NOTE_TYPES, Event
 from relay.tasks import reported
 from relay.tasks.reported import TaskReport
 from relay.tasks.segments import Activity, Segment, add_events
@@ -35,12 +35,13 @@ class Effect(Enum):
 
 
 _ENDS = ("task_succeeded", "task_failed")
+_WITHOUT_A_TASK = frozenset({"log", *NOTE_TYPES})  # unless they name one
 
 TRANSITIONS: dict[tuple[str, Known], Effect] = {
     **{("task_started", known): Effect.BEGIN for known in Known},
     **{
         (event_type, known): effect
-        for event_type in ("task_progress", *_ENDS)
+        for event_type in ("task_progress", "task_waiting", *_ENDS)
         for known, effect in (
             (Known.NOTHING, Effect.BEGIN_AND_APPLY),
             (Known.FORGOTTEN, Effect.TOUCH),
@@ -48,16 +49,22 @@ TRANSITIONS: dict[tuple[str, Known], Effect] = {
             (Known.ENDED, Effect.TOUCH),
         )
     },
-    ("log", Known.NOTHING): Effect.IGNORE,
-    ("log", Known.FORGOTTEN): Effect.TOUCH,
-    ("log", Known.ACTIVE): Effect.APPLY,
-    ("log", Known.ENDED): Effect.TOUCH,
+    **{
+        (event_type, known): effect
+        for event_type in ("log", "task_answered")
+        for known, effect in (
+            (Known.NOTHING, Effect.IGNORE),
+            (Known.FORGOTTEN, Effect.TOUCH),
+            (Known.ACTIVE, Effect.APPLY),
+            (Known.ENDED, Effect.TOUCH),
+        )
+    },
 }
 
 
 def task_of(event: Event) -> str | None:
-    """The id of the task that an event belongs to; None for a `log` without a task."""
-    if event.task_id is not None or event.event_type == "log":
+    """The id of the task that an event belongs to; None for a log or an ask without a task."""
+    if event.task_id is not None or event.event_type in _WITHOUT_A_TASK:
         return event.task_id
     return task_of_payload(event.payload)
 
@@ -87,16 +94,25 @@ def _group_by_task(events: Iterable[Event]) -> dict[str, list[Event]]:
     return grouped
 
 
-def fold(task: Task | None, task_id: str, segments: Iterable[Segment]) -> Task | None:
+def fold(
+    task: Task | None,
+    task_id: str,
+    segments: Iterable[Segment],
+    withdrawn: list[str] | None = None,
+) -> Task | None:
     """Apply a task's history, in order; returns the task, which is changed in place.
 
-    `task` is None while nothing is known of it, and is returned so while that stays.
+    `task` is None while nothing is known of it, and is returned so while that stays. The ids of
+    asks that were open when the task ended are added to `withdrawn`.
     """
     for segment in segments:
         if isinstance(segment, Activity):
             task = _apply_activity(task, task_id, segment)
-        else:
-            task = _apply_milestone(task, task_id, segment)
+            continue
+        open_asks = () if task is None else task.open_asks
+        task = _apply_milestone(task, task_id, segment)
+        if open_asks and withdrawn is not None and segment.event_type in _ENDS:
+            withdrawn += open_asks
     return task
 
 
@@ -121,25 +137,39 @@ def _apply_activity(task: Task | None, task_id: str, activity: Activity) -> Task
     _set_given(task, activity.title, activity.message, activity.progress)
     task.metrics = reported.merge_metrics(task.metrics, activity.metrics)
     if activity.waiting is not None:
-        task.state = "waiting" if activity.waiting else "running"
+        task.state = "waiting" if activity.waiting or task.open_asks else "running"
     return task
 
 
-def _apply_milestone(task: Task | None, task_id: str, event: Event) -> Task:
+def _apply_milestone(task: Task | None, task_id: str, event: Event) -> Task | None:
     effect = TRANSITIONS[event.event_type, _known(task)]
-    if task is not None and effect is Effect.TOUCH:
-        _touch(task, event.seq, event.received_at, 1)
+    if effect is Effect.IGNORE:
         return task
-    report = reported.read_task(event.payload)
     if effect is Effect.BEGIN:
-        return _begin(task, task_id, event, report)
+        return _begin(task, task_id, event, reported.read_task(event.payload))
     if task is None:
         task = _new_run(task_id, 1, event.seq, event.received_at, event.ts)
     else:
         _touch(task, event.seq, event.received_at, 1)
-    _report(task, report)
-    _end(task, event, report)
+    if effect is Effect.TOUCH:
+        return task
+    if event.event_type in NOTE_TYPES:
+        _set_asks(task, event)
+    else:
+        report = reported.read_task(event.payload)
+        _report(task, report)
+        _end(task, event, report)
     return task
+
+
+def _set_asks(task: Task, event: Event) -> None:
+    """A task waits while an ask of it is open."""
+    ask_id = reported.read_ask_id(event.payload)
+    if ask_id is None:
+        return
+    others = tuple(one for one in task.open_asks if one != ask_id)
+    task.open_asks = (*others, ask_id) if event.event_type == "task_waiting" else others
+    task.state = "waiting" if task.open_asks else "running"
 
 
 def _new_run(task_id: str, run: int, seq: int, at: datetime, ts: str) -> Task:
@@ -157,11 +187,15 @@ def _new_run(task_id: str, run: int, seq: int, at: datetime, ts: str) -> Task:
 
 
 def _begin(task: Task | None, task_id: str, event: Event, report: TaskReport) -> Task:
-    """Begin a run. Of the one before it only `title` and `parent_id` stay, unless given."""
+    """Begin a run. Of the one before it only `title` and `parent_id` stay, unless given.
+
+    Its asks stay open, and the task waits for them again from its first progress on.
+    """
     run = 1 if task is None else task.run + 1
     begun = _new_run(task_id, run, event.seq, event.received_at, event.ts)
     if task is not None and not task.forgotten:
         begun.title, begun.parent_id = task.title, task.parent_id
+        begun.open_asks = task.open_asks
     _report(begun, report)
     if (parent_id := reported.read_identifier(report.parent_id)) is not None:
         begun.parent_id = parent_id
@@ -209,6 +243,7 @@ def _end(task: Task, event: Event, report: TaskReport) -> None:
         if canceled
         else "failed"
     )
+    task.open_asks = ()  # they are withdrawn
     task.exit_code = reported.read_integer(report.exit_code)
     task.ended_at = event.received_at
     task.duration_s = reported.read_duration(report.duration_s)

@@ -53,8 +53,15 @@ class TaskReport(msgspec.Struct, gc=False):
     canceled: Any = UNSET
 
 
+class AskReport(msgspec.Struct, gc=False):
+    """What counts of an ask's note, unchecked."""
+
+    ask_id: Any = UNSET
+
+
 _log_decoder = msgspec.json.Decoder(LogReport)
 _task_decoder = msgspec.json.Decoder(TaskReport)
+_ask_decoder = msgspec.json.Decoder(AskReport)
 
 
 def read_log(payload: str) -> LogReport:
@@ -71,6 +78,14 @@ def read_task(payload: str) -> TaskReport:
         return _task_decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _read_tolerantly(payload, TaskReport)
+
+
+def read_ask_id(payload: str) -> str | None:
+    """The id of the ask that a note is about."""
+    try:
+        return read_identifier(_ask_decoder.decode(payload).ask_id)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
 
 
 def _read_tolerantly(payload: str, kind: type[Report]) -> Report:

@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from relay.events import Event
+from relay.events import NOTE_TYPES, Event
 from relay.tasks import reported
 from relay.tasks.reported import LogReport, TaskReport
 
 MAX_METRIC_NAMES = 256  # of one activity; beyond, another one begins
 
-MILESTONES = frozenset({"task_started", "task_succeeded", "task_failed"})
+MILESTONES = frozenset({"task_started", "task_succeeded", "task_failed", *NOTE_TYPES})
 
 
 class Activity(msgspec.Struct, gc=False):
@@ -64,7 +64,7 @@ class Activity(msgspec.Struct, gc=False):
 
 
 Segment = Activity | Event
-"""A part of a task's history: an activity, or the event of a start or an end."""
+"""A part of a task's history: an activity, or the event of a start, an end or an ask."""
 
 
 def add_events(segments: list[Segment], events: Sequence[Event]) -> None:

@@ -20,6 +20,7 @@ class Task(msgspec.Struct, gc=False):
     `first_seq` and `events` are of the present run. Times are those at which events were received,
     and `started_ts` is the producer's time of the run's first event. A `forgotten` task is a mark:
     it keeps its id, `run` and the fields that late events change, and is shown to no reader.
+    `open_asks` are the ids of its open asks, the oldest first.
     """
 
     task_id: str
@@ -42,6 +43,7 @@ class Task(msgspec.Struct, gc=False):
     exit_code: int | None = None
     duration_s: float | None = None
     ended_at: datetime | None = None
+    open_asks: tuple[str, ...] = ()
     forgotten: bool = False
 
     @property

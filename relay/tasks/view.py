@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from relay.schema_types import Identifier, Moment, Seq
+from relay.schema_types import Identifier, Moment, Seq, Uuid
 
 ShownState = Literal["running", "waiting", "lost", "succeeded", "failed", "canceled"]
 SHOWN_STATES: tuple[str, ...] = get_args(ShownState)
@@ -34,6 +34,8 @@ class TaskView(msgspec.Struct, kw_only=True):
     events: Annotated[int, Meta(ge=1, description="Events of this run.")]
     lease_s: int | None
     stoppable: bool
-    stop_requested_at: Moment | None = None
-    ask_id: str | None = None
+    stop_requested_at: Annotated[
+        Moment | None, Meta(description="When a person asked this run to stop.")
+    ]
+    ask_id: Annotated[Uuid | None, Meta(description="The oldest open ask that it waits for.")]
     hidden: bool

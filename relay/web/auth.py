@@ -48,6 +48,15 @@ async def credential_for(request: Request, need: Need) -> Credential:
     return credential
 
 
+async def check_again(request: Request) -> None:
+    """Look the credential up once more, after a wait in which it may have been revoked.
+
+    Raises InvalidToken, DatabaseAway.
+    """
+    request.found_credential = None
+    await credential_if_given(request)
+
+
 async def credential_if_given(request: Request) -> Credential | None:
     """The request's credential, or None if it has none. Raises InvalidToken, DatabaseAway.
 

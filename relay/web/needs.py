@@ -67,6 +67,14 @@ PUBLISHER = Need(
 )
 """A hook token that may publish."""
 
+ASKER = Need(
+    accepts=("session", "hook", "cookie"),
+    refuses=(*_REFUSALS, InsufficientScope),
+    scopes=(Kind.SESSION, Scope.WEBHOOK, Scope.PUBLISH),
+    refusal=_may_not_publish,
+)
+"""A session, or a hook token that may publish: the handler checks that it is the one that asked."""
+
 WATCHER = Need(
     accepts=("session", "hook", "cookie"),
     refuses=(*_REFUSALS, InsufficientScope),

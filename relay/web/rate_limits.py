@@ -91,6 +91,11 @@ def charge_beat(request: Request, task_ids: Iterable[str]) -> None:
     _charge(request, lambda: request.services.limits.beat(user_id, task_ids))
 
 
+def charge_wait(request: Request, ask_id: UUID) -> None:
+    """Charge a look at an ask. Raises RateLimited."""
+    _charge(request, lambda: request.services.limits.wait(ask_id))
+
+
 def _charge(request: Request, charge_limit: Callable[[], Quota | None]) -> None:
     """Charge, and put the quota into the answer's RateLimit headers. Raises RateLimited."""
     try:

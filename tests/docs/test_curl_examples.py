@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import trio
 
+from relay.schema_types import Examples
 from tests.support.openapi import operations
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.programs import program
-from tests.support.relay_server import Relay, User
+from tests.support.relay_server import Relay, User, bearer
 
 CURL = Path(__file__).parents[2] / "examples" / "curl"
 SCRIPTS = sorted(path.name for path in CURL.glob("*.sh"))
@@ -182,9 +183,31 @@ async def test_every_line_of_curl_in_the_reference_runs(
     if name == "download_log":  # and this one a task that has to be there
         person = User(relay, "", shell.variables["SESSION"])
         await person.posted(event_type="task_started", task_id="build-7")
+    if name == "stop_task":
+        person = User(relay, "", shell.variables["SESSION"])
+        await person.posted(
+            event_type="task_started", task_id="build-7", payload={"stoppable": True}
+        )
+    if name in ("read_ask", "answer_ask", "withdraw_ask"):
+        source = await _of_an_ask(relay, shell, source)
     seconds = " --max-time 1" if name in ENDLESS else ""
     status = "\n%{http_code}"
     ran = await shell.run("sh", "-c", f"{source} -o /dev/null -w '{status}'{seconds}")
     code = int(ran.stdout.split()[-1])
     expected = {int(status) for status in operation["responses"] if int(status) < 400}
     assert code in expected, (source, ran.stderr)
+
+
+async def _of_an_ask(relay: Relay, shell: Shell, source: str) -> str:
+    """The example with the id and the hash of an ask that is open."""
+    question = {"question": "Deploy?", "kind": "choice", "options": ["yes", "no"]}
+    made = await relay.http.post(
+        "/api/asks",
+        json=question | {"expires_in": 60},
+        headers=bearer(shell.variables["HOOK"]),
+    )
+    (ask,) = (await relay.http.get("/api/asks", headers=bearer(shell.variables["SESSION"]))).json()[
+        "asks"
+    ]
+    source = source.replace(Examples.TOKEN_ID, made.json()["ask_id"])
+    return re.sub(r'"question_hash":"[^"]+"', f'"question_hash":"{ask["question_hash"]}"', source)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from relay.schema_types import Examples
 from tests.support.openapi import operations
 from tests.support.problems import check
 from tests.support.relay_server import Relay, User, bearer, handshake
@@ -18,7 +19,7 @@ MAY_REPEAT = ("GET /api/tasks", "task_id")
 GOOD = {
     **{"after": "oldest", "last": "1", "limit": "1", "ticket": "t", "lastEventId": "e.1"},
     **{"tasks": "1", "task_id": "t", "parent_id": "t", "q": "x", "hidden": "true"},
-    **{"state": "running", "after_cursor": "e.1", "run": "1", "format": "text"},
+    **{"state": "running", "after_cursor": "e.1", "run": "1", "format": "text", "wait_s": "0"},
 }
 
 
@@ -33,7 +34,7 @@ def queries(name: str) -> list[str]:
 
 
 async def ask(user: User, call: str, query: str) -> int:
-    method, _, path = call.partition(" ")
+    method, _, path = call.replace("{ask_id}", Examples.TOKEN_ID).partition(" ")
     if path == "/api/rt":
         answer = await handshake(user.relay, f"?{query}", **bearer(user.session))
     else:

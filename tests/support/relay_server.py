@@ -17,7 +17,7 @@ from tests.support.client.connection import ClientConnection, connected
 from tests.support.client.protocol import HANDSHAKE, head
 from tests.support.client.streams import SseStream, Stream, WebSocketStream, stream
 from tests.support.openapi import documented
-from tests.support.patience import PATIENCE
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.tokens import KEYS
 
@@ -50,6 +50,13 @@ class Relay:
         assert answer.status_code == 201, answer.text
         self.http.cookies.clear()
         return User(self, answer.json()["user_id"], answer.json()["session_token"])
+
+
+async def calls_wait(relay: Relay, count: int) -> None:
+    """Wait until so many calls wait for an answer or a stop."""
+    with trio.fail_after(PATIENCE):
+        while f"\nrelay_waiting_calls {count}.0\n" not in (await relay.http.get("/metrics")).text:  # noqa: ASYNC110
+            await trio.sleep(LOOK_EVERY)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from relay.events import EVENT_TYPES, Event
+from relay.events import EVENT_TYPES, NOTE_TYPES, Event
 from relay.tasks.fold import fold, task_of
 from relay.tasks.segments import Segment, add_events
 from relay.tasks.task import Task
@@ -29,6 +29,7 @@ payloads = st.one_of(
             "exit_code": st.sampled_from([0, 1, 1.5]),
             "duration_s": st.sampled_from([0, 1.5, -1]),
             "canceled": st.sampled_from([True, False]),
+            "ask_id": st.sampled_from(["ask-1", "ask-2"]),
         },
     ).map(json.dumps),
     st.sampled_from(
@@ -56,7 +57,8 @@ def numbered(drawn: Sequence[tuple[str, str | None, str]]) -> list[Event]:
 
 
 histories: st.SearchStrategy[list[Event]] = st.lists(
-    st.tuples(st.sampled_from(EVENT_TYPES), st.sampled_from(TASKS), payloads), max_size=30
+    st.tuples(st.sampled_from((*EVENT_TYPES, *NOTE_TYPES)), st.sampled_from(TASKS), payloads),
+    max_size=30,
 ).map(numbered)
 
 

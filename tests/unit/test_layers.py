@@ -32,6 +32,7 @@ FLOORS = (
     {"auth", "background", "projection"},
     {"realtime"},
     {"ingest"},
+    {"asks"},
     {"services"},
     {"web"},
     {"blueprints"},

@@ -42,6 +42,7 @@ TAGS = {
     "users": "Users, their sessions, and links that sign in another device.",
     "tokens": "Hook tokens, with which producers publish.",
     "tasks": "The state of tasks, which follows from their events.",
+    "asks": "Questions of programs, which a person answers.",
     "events": "Publish events, one by one or in batches.",
     "streams": "Read events: live over WebSocket or SSE, or page by page.",
     "operations": "Health checks and metrics.",

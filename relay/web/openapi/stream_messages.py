@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from relay.events import EVENT_TYPES
+from relay.events import EVENT_TYPES, NOTE_TYPES
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import SSE_RETRY, sse_control
 from relay.schema_types import CursorText, Examples, Identifier, Moment, Seq, Timestamp
 from relay.tasks.view import TaskView
 
-EventType = Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
+EventType = Annotated[str, Meta(extra_json_schema={"enum": [*EVENT_TYPES, *NOTE_TYPES]})]
 
 CODES = sorted({close.code for close in Close if close is not Close.GONE})
 
@@ -144,6 +144,8 @@ TASK = TaskView(
     events=33,
     lease_s=90,
     stoppable=False,
+    stop_requested_at=None,
+    ask_id=None,
     hidden=False,
 )
 TASKS = TasksSnapshot("tasks", Examples.NEXT, {"running": 1}, [TASK], more=False)

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import httpx
 import trio
 
+from relay.asks.asks import MAX_OPEN_ASKS
 from relay.auth.tokens import MAX_ACTIVE_TOKENS
 from relay.db.pool import connect
 from relay.web.sessions import MAX_SESSIONS
@@ -228,6 +230,18 @@ async def tokens(relay: Relay, url: str) -> AsyncIterator[Caller]:
     )
     yield requests(lambda _: user.call("POST", "/api/token"))
     assert len((await user.call("GET", "/api/me")).json()["tokens"]) == MAX_ACTIVE_TOKENS
+
+
+@asynccontextmanager
+async def asks(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    user = await relay.user()
+    hook = bearer(await user.hook())
+    question = {"question": "Deploy?", "kind": "text", "expires_in": 600}
+    ask = partial(relay.http.post, "/api/asks", json=question, headers=hook)
+    for _ in range(MAX_OPEN_ASKS - FREE):
+        await ask()
+    yield requests(lambda _: ask())
+    assert len((await user.call("GET", "/api/asks")).json()["asks"]) == MAX_OPEN_ASKS
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from relay.web.body_budget import BodyBudget
 from tests.support.bounds.callers import CALLERS, FREE, Row
 from tests.support.bounds.kinds import (
     SLOW_BODY,
+    asks,
     batches,
     beats,
     calls,
@@ -187,6 +188,13 @@ QUEUES = [
 ]
 
 CREDENTIALS = [
+    Row(
+        bound="relay.asks.asks.MAX_OPEN_ASKS",
+        callers=asks,
+        success=201,
+        code="too_many_asks",
+        metric='relay_problems_total{code="too_many_asks"}',
+    ),
     Row(
         bound="relay.auth.tokens.MAX_ACTIVE_TOKENS",
         callers=tokens,

@@ -29,6 +29,7 @@ SETTINGS = {
         [
             *("retention_days", "retention_events", "retention_bytes"),
             *("idle_user_days", "audit_days", "tasks_per_user"),
+            "relay.db.retention.MAX_ENDED_ASKS",
         ],
         STORED,
     ),
@@ -40,6 +41,11 @@ CONSTANTS = {
     "relay.serving.REQUEST_CONNECTIONS": SERVER,
     **dict.fromkeys(
         [
+            "relay.asks.questions.MAX_DETAILS_BYTES",
+            "relay.asks.questions.MAX_DETAILS_NESTING",
+            "relay.asks.questions.MAX_OPTION",
+            "relay.asks.questions.MAX_OPTIONS",
+            "relay.asks.questions.MAX_QUESTION",
             "relay.auth.tokens.MAX_TOKEN_CHARACTERS",
             "relay.auth.webhook_signatures.MAX_SIGNATURES",
             "relay.blueprints.task_log.MAX_RUN",
@@ -79,7 +85,9 @@ CONSTANTS = {
             "relay.projection.pending_events.MAX_BYTES",
             "relay.projection.pending_events.MAX_EVENTS",
             "relay.projection.projector.MAX_READ_BYTES",
+            "relay.db.asks.MAX_SETTLED",
             "relay.projection.projector.MAX_READ_EVENTS",
+            "relay.projection.projector.MAX_ROUNDS_PER_SECOND",
             "relay.projection.projector.MAX_USERS",
             "relay.db.append_queue.MAX_COMMIT_BYTES",
             "relay.db.append_queue.MAX_COMMIT_EVENTS",
@@ -110,7 +118,7 @@ CONSTANTS = {
     **dict.fromkeys(
         [
             "relay.background.readiness.MAX_PAUSE_SECONDS",
-            "relay.blueprints.task_beats.MAX_WAIT_SECONDS",
+            "relay.web.waiting.MAX_WAIT_SECONDS",
             "relay.db.clock.MAX_READ_SECONDS",
             "relay.tasks.reported.MAX_LEASE_SECONDS",
             "relay.web.download.MAX_DOWNLOAD_SECONDS",

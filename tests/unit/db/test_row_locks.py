@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[3]
 CHANGES = re.compile(r"(?<!DO )(?<!KEY )(?<!FOR )\b(?:UPDATE|DELETE FROM)\s+([a-z]\w+)")
 
 # The ways, and what a statement of each contains.
-ONE_ROW = r"WHERE \w*\.?(\w+_id|\w+_hash|version) = (\$1|of_user|u\.user_id)\b"
+ONE_ROW = r"WHERE \w*\.?(\w+_id|\w+_hash|version) = (\$1|of_user|of_ask|u\.user_id)\b"
 SKIPS_LOCKED = r"FOR (NO KEY )?UPDATE SKIP LOCKED"
 USERS_IN_ORDER = r"ORDER BY user_id\s+FOR NO KEY UPDATE"
 UNDER_ONE_LOCK = (
@@ -31,6 +31,7 @@ WAYS = {
     "end_session": ONE_ROW,
     "revoke_token": ONE_ROW,
     "delete_presence": ONE_ROW,
+    "mark_noted": ONE_ROW,
     "write_presence": UNDER_ONE_LOCK,
     "expire_user": ONE_ROW,
     "renew_epochs": USERS_IN_ORDER,
@@ -48,6 +49,9 @@ WAYS = {
     "set_tasks_hidden": UNDER_ONE_LOCK,
     "forget_tasks": UNDER_ONE_LOCK,
     "renew_leases": UNDER_ONE_LOCK,
+    "request_stop": UNDER_ONE_LOCK,
+    "end_ask": ONE_ROW,
+    "settle_asks": SKIPS_LOCKED,
     "keep_tasks_within": UNDER_ONE_LOCK,
     "note_ready": THE_ONLY_ROW,
     "delete_user": UNDER_ONE_LOCK,

@@ -1,0 +1,1 @@
+"""Asks: questions of programs that a person answers."""

@@ -1,0 +1,112 @@
+"""Opens asks and ends them, writes their events, and wakes the calls that wait for an answer.
+
+The row decides, and two events in the stream follow it. Events that a process could not write,
+because it ended or the database was away, the process that keeps house writes later.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+import structlog
+import trio
+
+from relay.asks.view import answered_payload, waiting_payload
+from relay.db.asks import (
+    Ask,
+    NewAsk,
+    Opened,
+    end_ask,
+    mark_noted,
+    open_ask,
+    select_ended,
+    settle_asks,
+)
+from relay.db.pool import DATABASE_ERRORS, Database
+from relay.errors import Problem, Unavailable
+from relay.events import NewEvent, Receipt, rfc3339
+from relay.ingest.publisher import Publisher
+from relay.observability import metrics
+from relay.realtime.shared_waits import SharedWaits
+
+MAX_OPEN_ASKS = 100  # of one user: more than a person answers
+SETTLE_SECONDS = 1.0  # between two looks for asks that have expired
+
+log = structlog.get_logger("relay.asks")
+
+
+class Asks:
+    """The asks that this process opens, ends and waits for."""
+
+    def __init__(self, database: Database, publisher: Publisher) -> None:
+        self._database = database
+        self._publisher = publisher
+        self.waits: SharedWaits[UUID] = SharedWaits(partial(select_ended, database))
+
+    async def open(self, new: NewAsk) -> tuple[Opened, Receipt | None]:
+        """Open an ask, or find it again; returns it with the receipt of its event.
+
+        Raises what `Publisher.publish` raises: the same request finds the ask then.
+        """
+        opened = await open_ask(self._database, new, at_most=MAX_OPEN_ASKS)
+        if opened.ask is None or opened.outcome == "other_request":
+            return opened, None
+        receipts = await self._write_events(opened.ask)
+        if opened.outcome == "opened":
+            metrics.asks.labels("opened").inc()
+        return opened, receipts[0]
+
+    async def end(
+        self, ask: Ask, state: str, *, by: UUID, answer: str | None = None
+    ) -> tuple[bool, Ask | None]:
+        """Answer or withdraw an ask, if it is open; returns whether this call did, and the ask.
+
+        It has ended once its row has changed, so an event that cannot be stored now follows later.
+        """
+        ended, present = await end_ask(self._database, ask, state, by=by, answer=answer)
+        if ended and present is not None:
+            metrics.asks.labels(state).inc()
+            self.waits.wake(ask.ask_id)
+            try:
+                await self._write_events(present)
+            except (Unavailable, *DATABASE_ERRORS) as error:
+                log.warning("ask_note_delayed", error=type(error).__name__)
+        return ended, present
+
+    async def settle(self) -> None:
+        """End asks on time, and write the events that are missing, until cancelled.
+
+        For one of several processes.
+        """
+        while True:
+            try:
+                for ask in await settle_asks(self._database):
+                    if ask.state == "expired":
+                        metrics.asks.labels("expired").inc()
+                    await self._write_events(ask)
+                    self.waits.wake(ask.ask_id)
+            except (Problem, *DATABASE_ERRORS) as error:
+                log.debug("asks_wait", error=type(error).__name__)
+            await trio.sleep(SETTLE_SECONDS)
+
+    async def _write_events(self, ask: Ask) -> list[Receipt]:
+        """Append the events of an ask as it is now. Those that the stream has are left out.
+
+        An ask's first event always comes first, whichever process is faster.
+        """
+        now = self._publisher.journal.now()
+        note = partial(NewEvent, task_id=ask.task_id, ts=rfc3339(now), received_at=now)
+        events = [
+            note(id=str(ask.waiting_id), event_type="task_waiting", payload=waiting_payload(ask))
+        ]
+        if ask.state != "open":
+            events.append(
+                note(
+                    id=str(ask.answered_id),
+                    event_type="task_answered",
+                    payload=answered_payload(ask),
+                )
+            )
+        receipts: Sequence[Receipt] = await self._publisher.publish(ask.user_id, events)
+        await mark_noted(self._database, ask)
+        return list(receipts)

@@ -1,0 +1,73 @@
+"""An ask as readers see it: the object of the API, and the payload of its two events."""
+
+from typing import Annotated, Literal, Self, get_args
+
+import msgspec
+from msgspec import Meta, Raw
+
+from relay.db.asks import Ask
+from relay.events import rfc3339
+from relay.schema_types import Identifier, Moment, Uuid
+
+AskKind = Literal["choice", "text"]
+AskState = Literal["open", "answered", "expired", "withdrawn"]
+ASK_STATES: tuple[str, ...] = get_args(AskState)
+
+
+class AskView(msgspec.Struct, kw_only=True):
+    """A question, and what became of it. Nothing but an answer counts as consent."""
+
+    ask_id: Uuid
+    state: AskState
+    question: str
+    kind: AskKind
+    options: list[str]
+    details: Annotated[Raw, Meta(description="Any JSON, as sent.")]
+    question_hash: Annotated[
+        str, Meta(description="Of the question, its options and details: send it with the answer.")
+    ]
+    task_id: Identifier | None
+    asked_at: Moment
+    expires_at: Moment
+    answer: str | None
+    answered_at: Moment | None
+
+    @classmethod
+    def of(cls, ask: Ask) -> Self:
+        """The ask as it is now."""
+        answered = ask.state == "answered" and ask.ended_at is not None
+        return cls(
+            ask_id=str(ask.ask_id),
+            state=ask.state,  # type: ignore[arg-type]  # the column's check has these values
+            question=ask.question,
+            kind=ask.kind,  # type: ignore[arg-type]
+            options=list(ask.options),
+            details=Raw((ask.details or "null").encode()),
+            question_hash=ask.question_hash,
+            task_id=ask.task_id,
+            asked_at=rfc3339(ask.asked_at),
+            expires_at=rfc3339(ask.expires_at),
+            answer=ask.answer,
+            answered_at=rfc3339(ask.ended_at) if answered and ask.ended_at else None,
+        )
+
+
+class AskEnded(msgspec.Struct):
+    """The payload of `task_answered`."""
+
+    ask_id: Uuid
+    state: AskState
+    answer: str | None
+
+
+def waiting_payload(ask: Ask) -> str:
+    """The payload of `task_waiting`: the ask as it was opened."""
+    view = AskView.of(ask)
+    view.state, view.answer, view.answered_at = "open", None, None
+    return msgspec.json.encode(view).decode()
+
+
+def answered_payload(ask: Ask) -> str:
+    """The payload of `task_answered`: how the ask ended."""
+    ended = AskEnded(str(ask.ask_id), ask.state, ask.answer)  # type: ignore[arg-type]
+    return msgspec.json.encode(ended).decode()

@@ -1,0 +1,67 @@
+"""Requests to stop a task, which its producer hears with its next beat."""
+
+import msgspec
+from quart import Blueprint
+
+from relay.db.task_changes import request_stop
+from relay.db.task_pages import TaskFilter, select_task_page
+from relay.errors import FieldError, Invalid, NotFound, Problem
+from relay.ingest.values import is_identifier
+from relay.media_types import JSON
+from relay.schema_types import Identifier
+from relay.web.answers import Answer, json_answer
+from relay.web.json import read_json
+from relay.web.named_tasks import catch_up
+from relay.web.needs import SESSION
+from relay.web.openapi.describe import described
+from relay.web.openapi.stream_messages import TASK
+from relay.web.rate_limits import TOKENS, limited
+from relay.web.request import HTTPRequest
+from relay.web.routes import needs
+
+task_stop = Blueprint("task_stop", __name__)
+
+
+class TaskToStop(msgspec.Struct, forbid_unknown_fields=True):
+    """The task whose present run should stop."""
+
+    task_id: Identifier
+
+
+class NoSuchTask(NotFound):
+    hint = "There is no such task."
+
+
+class NotStoppable(Problem):
+    status, code, title = 409, "not_stoppable", "Not stoppable"
+    hint = "This task has ended, or its producer did not say that it can be stopped."
+
+
+@task_stop.post("/api/tasks/stop")
+@described(
+    "tasks",
+    body={JSON: TaskToStop("build-7")},
+    answers={202: TASK},
+    refuses=(NoSuchTask, NotStoppable),
+)
+@limited(TOKENS)
+@needs(SESSION)
+async def stop_task(request: HTTPRequest) -> Answer:
+    """Ask a task to stop. It stops when its producer has heard of it, which its end says."""
+    wanted = await read_json(request, TaskToStop)
+    if not is_identifier(wanted.task_id):
+        raise Invalid(errors=[FieldError("task_id", "must be 1 to 128 printable ASCII characters")])
+    services, user_id = request.services, request.credential.user_id
+    await catch_up(request)
+    requested = await request_stop(services.database, user_id, wanted.task_id)
+    if requested is None:
+        raise NoSuchTask()
+    if not requested:
+        raise NotStoppable()
+    services.stops.wake((user_id, wanted.task_id))
+    services.task_feeds.touch(user_id)
+    only = TaskFilter(task_ids=[wanted.task_id], hidden=None)
+    page = await select_task_page(services.database, user_id, only, 1)
+    if not page.tasks:
+        raise NoSuchTask()
+    return json_answer(page.tasks[0], 202)

@@ -1,0 +1,97 @@
+"""`relay ask`: asks a person, and prints the answer."""
+
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+import msgspec
+
+from relay.cli.api_calls import report_refusals
+from relay.cli.durations import Duration
+from relay.cli.exit_codes import ASK_EXPIRED, ASK_WITHDRAWN
+from relay.cli.options import credentials, relay_options
+from relay.cli.output import note, show, show_json
+from relay.client.asking import MAX_SECONDS, MIN_SECONDS, Asking
+
+
+@click.command("ask")
+@click.argument("question")
+@click.option(
+    "--options", metavar="A,B,…", help="Answers to choose from, 2 to 10. Without it: any text."
+)
+@click.option(
+    "--timeout",
+    type=Duration(MIN_SECONDS, MAX_SECONDS),
+    default="1h",
+    metavar="DURATION",
+    help="How long an answer is waited for: 90s, 15m, 1h, 7d [1h].",
+)
+@click.option("--details", metavar="JSON", help="What the person should see before answering.")
+@click.option("--task-id", metavar="ID", help="Id of the task that asks.")
+@click.option("--json", "as_json", is_flag=True, help="Print state and answer as JSON.")
+@relay_options
+def command(
+    question: str,
+    options: str | None,
+    timeout: float,
+    details: str | None,
+    task_id: str | None,
+    as_json: bool,
+    url: str | None,
+    token: str | None,
+) -> None:
+    """Ask a question on your page and your other devices, and print the answer.
+
+    Exit code 0: the first option, or a text. 1: another option. 124: no answer in time. 3: the ask
+    was withdrawn. Nothing but an answer counts as consent. Interrupted, it withdraws the ask.
+
+    \b
+    Examples:
+      relay ask "Deploy build 17?" --options yes,no && ./deploy
+      name=$(relay ask "Which branch?" --timeout 15m)
+      relay ask "Apply?" --options apply,stop --details "$(terraform show -json plan)"
+    """
+    choices = _read_options(options)
+    shown = _read_details(details)
+    found = credentials(url, token)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    with report_refusals(), Asking(found) as asking:
+        asking.open(question, choices, seconds=timeout, details=shown, task_id=task_id)
+        note(f"Waiting for an answer at {found.url}")
+        outcome = asking.wait()
+    if as_json:
+        show_json({"state": outcome.state, "answer": outcome.answer})
+    elif outcome.answer is not None:
+        show(outcome.answer)
+    else:
+        note("Nobody answered in time." if outcome.state == "expired" else "The ask was withdrawn.")
+    if outcome.state != "answered":
+        sys.exit(ASK_EXPIRED if outcome.state == "expired" else ASK_WITHDRAWN)
+    sys.exit(0 if not choices or outcome.answer == choices[0] else 1)
+
+
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _read_options(text: str | None) -> list[str]:
+    """The options, in their order. Raises UsageError."""
+    if text is None:
+        return []
+    options = [option.strip() for option in text.split(",")]
+    if not 2 <= len(options) <= 10 or not all(options) or len(set(options)) < len(options):
+        raise click.UsageError("--options takes 2 to 10 different answers, separated by commas")
+    return options
+
+
+def _read_details(text: str | None) -> Any:
+    """The JSON as it was given. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise click.UsageError("--details is not JSON") from None
+    return msgspec.Raw(text.encode())

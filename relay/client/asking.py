@@ -1,0 +1,106 @@
+"""Asks a person through Relay, and waits for the answer."""
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
+
+from relay.client.api_client import ApiClient, ApiError
+from relay.client.credentials import Credentials
+from relay.client.drafts import new_id
+from relay.client.retry_pauses import pause_before
+
+WAIT_SECONDS = 10  # of one call: less than Relay's patience, and than the client's for an answer
+MIN_SECONDS, MAX_SECONDS = 10, 7 * 86_400
+GRACE_SECONDS = 5.0  # past the ask's time, in which an answer of the last moment is read
+
+
+class Outcome(NamedTuple):
+    """How an ask ended. `answer` is None unless `state` is answered."""
+
+    state: Literal["answered", "expired", "withdrawn"]
+    answer: str | None
+
+
+class Stopped(Exception):
+    """The wait was ended by the program itself."""
+
+
+class Asking:
+    """One ask, from its request to its end. Blocks; a context manager, for one thread.
+
+    Left by an exception, it withdraws the ask: nothing waits for the answer any more. `stopped` is
+    set by another thread to end the wait, within WAIT_SECONDS.
+    """
+
+    def __init__(self, found: Credentials, stopped: threading.Event | None = None) -> None:
+        self._stopped = stopped or threading.Event()
+        self._relay = ApiClient(found.url, found.token)
+        self._ask_id: str | None = None
+        self._ends = 0.0
+
+    def __enter__(self) -> "Asking":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        try:
+            if kind is not None and self._ask_id is not None:
+                self._withdraw(self._ask_id)
+        finally:
+            self._relay.__exit__(kind, *exception)
+
+    def open(
+        self,
+        question: str,
+        options: Sequence[str] = (),
+        *,
+        seconds: float,
+        details: Any = None,
+        task_id: str | None = None,
+    ) -> str:
+        """Ask; returns the ask's id. Without options a text is asked for.
+
+        `seconds` are rounded into 10 to 604 800. Repeats the request until then while Relay is
+        away. Raises ApiError.
+        """
+        expires_in = max(MIN_SECONDS, min(round(seconds), MAX_SECONDS))
+        body: dict[str, Any] = {"question": question, "kind": "choice" if options else "text"}
+        body |= {"expires_in": expires_in, "event_id": new_id()}
+        if options:
+            body["options"] = list(options)
+        if details is not None:
+            body["details"] = details
+        if task_id is not None:
+            body["task_id"] = task_id
+        self._ends = time.monotonic() + expires_in + GRACE_SECONDS
+        self._ask_id = str(self._call("POST", "/api/asks", body)["ask_id"])
+        return self._ask_id
+
+    def wait(self) -> Outcome:
+        """Wait for the end of the ask. Raises ApiError if Relay is away for longer than that."""
+        while True:
+            ask = self._call("GET", f"/api/asks/{self._ask_id}?wait_s={WAIT_SECONDS}")
+            if ask.get("state") in ("answered", "expired", "withdrawn"):
+                self._ask_id = None
+                return Outcome(ask["state"], ask.get("answer"))
+
+    def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Call until it succeeds, is refused, or the ask is over. Raises ApiError, Stopped."""
+        attempt = 0
+        while True:
+            if self._stopped.is_set():
+                raise Stopped()
+            try:
+                return self._relay.call(method, path, body)
+            except ApiError as error:
+                pause = pause_before(attempt, error.retry_after)
+                if not error.is_temporary or time.monotonic() + pause > self._ends:
+                    raise
+                self._stopped.wait(pause)
+                attempt += 1
+
+    def _withdraw(self, ask_id: str) -> None:
+        """Withdraw it, if Relay answers now. Otherwise its time ends it."""
+        with suppress(ApiError):
+            self._relay.call("DELETE", f"/api/asks/{ask_id}")

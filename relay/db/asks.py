@@ -1,0 +1,177 @@
+"""Reads and writes asks. What is decided of an ask is decided in its row, by one statement."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from relay.db.pool import Database, Row
+from relay.errors import InvalidToken
+
+SETTLE_PATIENCE = timedelta(seconds=15)  # longer than a live process takes to write an event
+MAX_SETTLED = 500  # asks in one statement
+
+
+class NewAsk(NamedTuple):
+    """An ask that is not stored yet. `hash` is of the request, `question_hash` of what is shown."""
+
+    ask_id: UUID
+    user_id: UUID
+    token_id: UUID
+    event_id: str | None
+    hash: bytes
+    task_id: str | None
+    question: str
+    kind: str
+    options: Sequence[str]
+    details: str | None
+    question_hash: str
+    expires_in: int
+
+
+class Ask(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An ask as of now. `details` is JSON as sent.
+
+    `noted` is the state that the stream has; `waiting_id` and `answered_id` are the ids of the two
+    events that say so.
+    """
+
+    ask_id: UUID
+    user_id: UUID
+    token_id: UUID
+    task_id: str | None
+    question: str
+    kind: str
+    options: Sequence[str]
+    details: str | None
+    question_hash: str
+    asked_at: datetime
+    expires_at: datetime
+    state: str
+    answer: str | None
+    ended_at: datetime | None
+    noted: str | None
+    waiting_id: UUID
+    answered_id: UUID
+
+
+class Opened(NamedTuple):
+    """`outcome`: opened, found, other_request or too_many; without an ask for the last one."""
+
+    outcome: str
+    ask: Ask | None
+
+
+async def open_ask(database: Database, new: NewAsk, *, at_most: int) -> Opened:
+    """Store a new ask, or find the one that the same request opened within a day.
+
+    At most `at_most` of a user are open. Raises InvalidToken when the user no longer exists.
+    """
+    rows = await database.fetch(
+        """
+        SELECT opened.outcome, (opened.found).*
+        FROM open_ask($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS opened
+        """,
+        *new,
+        at_most,
+    )
+    if not rows:
+        raise InvalidToken("The user is gone.", reason="revoked")
+    return Opened(rows[0]["outcome"], _ask(rows[0]) if rows[0]["ask_id"] is not None else None)
+
+
+async def end_ask(
+    database: Database,
+    ask: Ask,
+    state: str,
+    *,
+    by: UUID,
+    answer: str | None = None,
+) -> tuple[bool, Ask | None]:
+    """End an ask, if it is open; returns whether this call did, and the ask as it is then.
+
+    `by` is the credential that does it, which the audit log names.
+    """
+    rows = await database.fetch(
+        "SELECT ended.ended, (ended.found).* FROM end_ask($1, $2, $3, $4, $5) AS ended",
+        ask.ask_id,
+        ask.user_id,
+        state,
+        answer,
+        by,
+    )
+    return (rows[0]["ended"], _ask(rows[0])) if rows else (False, None)
+
+
+async def select_ask(database: Database, user_id: UUID, ask_id: UUID) -> Ask | None:
+    """One ask of this user, as of now."""
+    rows = await database.fetch(
+        "SELECT a.*, ask_state(a) AS state_now FROM asks a WHERE a.ask_id = $1 AND a.user_id = $2",
+        ask_id,
+        user_id,
+    )
+    return _ask(rows[0], rows[0]["state_now"]) if rows else None
+
+
+async def select_open_asks(database: Database, user_id: UUID) -> list[Ask]:
+    """The user's open asks, the oldest first."""
+    rows = await database.fetch(
+        """
+        SELECT * FROM asks WHERE user_id = $1 AND state = 'open' AND expires_at > now()
+        ORDER BY asked_at, ask_id
+        """,
+        user_id,
+    )
+    return [_ask(row) for row in rows]
+
+
+async def select_ended(database: Database, ask_ids: Collection[UUID]) -> list[UUID]:
+    """Those of the asks that are not open, or no longer stored."""
+    rows = await database.fetch(
+        """
+        SELECT asked.ask_id FROM unnest($1::uuid[]) AS asked (ask_id)
+        LEFT JOIN asks a ON a.ask_id = asked.ask_id
+        WHERE a.ask_id IS NULL OR a.state <> 'open' OR a.expires_at <= now()
+        """,
+        list(ask_ids),
+    )
+    return [row["ask_id"] for row in rows]
+
+
+async def settle_asks(database: Database) -> list[Ask]:
+    """Write down which asks have expired; returns those whose event is still to be written."""
+    rows = await database.fetch("SELECT * FROM settle_asks($1, $2)", SETTLE_PATIENCE, MAX_SETTLED)
+    return [_ask(row) for row in rows]
+
+
+async def mark_noted(database: Database, ask: Ask) -> None:
+    """Note that the stream has the events up to this state of the ask."""
+    await database.execute(
+        "UPDATE asks SET noted = $2 WHERE ask_id = $1 AND (noted IS NULL OR $2 <> 'open')",
+        ask.ask_id,
+        ask.state,
+    )
+
+
+def _ask(row: Row, state: str | None = None) -> Ask:
+    return Ask(
+        ask_id=row["ask_id"],
+        user_id=row["user_id"],
+        token_id=row["token_id"],
+        task_id=row["task_id"],
+        question=row["question"],
+        kind=row["kind"],
+        options=row["options"],
+        details=row["details"],
+        question_hash=row["question_hash"],
+        asked_at=row["asked_at"],
+        expires_at=row["expires_at"],
+        state=state or row["state"],
+        answer=row["answer"],
+        ended_at=row["ended_at"],
+        noted=row["noted"],
+        waiting_id=row["waiting_id"],
+        answered_id=row["answered_id"],
+    )

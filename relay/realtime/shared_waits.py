@@ -1,0 +1,79 @@
+"""Lets many callers wait for rows to change, with one query for all of them.
+
+A wait costs nothing while nothing happens: no query and no task switch of its own. A change in this
+process wakes its callers at once. Changes of other processes are looked for when these announce
+events, a few times a second at most, and otherwise once a second.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import structlog
+import trio
+
+from relay.db.pool import DATABASE_ERRORS
+
+POLL_INTERVAL_SECONDS = 1.0  # without an announcement: it may be lost
+MIN_INTERVAL_SECONDS = 0.15  # between two queries, however many announcements come
+
+Key = TypeVar("Key")
+
+log = structlog.get_logger("relay.shared_waits")
+
+
+class SharedWaits(Generic[Key]):
+    """Waits for keys, while `run` runs; `select` finds those of them that are over.
+
+    The bounds on streams bound the number of waits.
+    """
+
+    def __init__(self, select: Callable[[list[Key]], Awaitable[Collection[Key]]]) -> None:
+        self._select = select
+        self._waits: dict[Key, set[trio.Event]] = {}
+        self._changed = trio.Event()
+
+    @property
+    def count(self) -> int:
+        """How many keys are waited for."""
+        return len(self._waits)
+
+    @contextmanager
+    def expect(self, *keys: Key) -> Iterator[trio.Event]:
+        """An event for the length of the block, which is set when one of the keys is over."""
+        over = trio.Event()
+        for key in keys:
+            self._waits.setdefault(key, set()).add(over)
+        try:
+            yield over
+        finally:
+            for key in keys:
+                waits = self._waits[key]
+                waits.discard(over)
+                if not waits:
+                    del self._waits[key]
+
+    def wake(self, key: Key) -> None:
+        """Set the events of those that wait for this key."""
+        for over in self._waits.get(key, ()):
+            over.set()
+
+    def touch(self) -> None:
+        """Look soon: another process has stored something."""
+        if self._waits:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Look for keys that are over until cancelled."""
+        while True:
+            self._changed = trio.Event()
+            with trio.move_on_after(POLL_INTERVAL_SECONDS):
+                await self._changed.wait()
+            if not self._waits:
+                continue
+            try:
+                for key in await self._select(list(self._waits)):
+                    self.wake(key)
+            except DATABASE_ERRORS as error:
+                log.debug("waits_wait", error=type(error).__name__)
+            await trio.sleep(MIN_INTERVAL_SECONDS)

@@ -1,0 +1,176 @@
+"""`relay ask`, `relay answer` and `task.ask`: a program asks, a person answers from a terminal."""
+
+import json
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from relay.client.task import task
+from tests.support.commands import RELAY, environment
+from tests.support.commands import relay as command
+from tests.support.databases import statement
+from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.relay_server import Relay, User, calls_wait
+
+Done = "subprocess.CompletedProcess[bytes]"
+
+
+class Asker:
+    """A `relay ask` that runs, and what it printed once it has ended."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+        self.code: int | None = None
+        self.stdout = b""
+        self.stderr = b""
+
+    async def read(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read, "stdout")
+            nursery.start_soon(self._read, "stderr")
+        self.code = await self.process.wait()
+
+    async def _read(self, name: str) -> None:
+        async for data in getattr(self.process, name):
+            setattr(self, name, getattr(self, name) + data)
+
+
+@asynccontextmanager
+async def asking(user: User, *arguments: str) -> AsyncIterator[Asker]:
+    """Inside the block it waits for its answer; after it, it has ended."""
+    env = environment(RELAY_URL=user.relay.url, RELAY_TOKEN=await user.hook())
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            process = await trio.lowlevel.open_process(
+                [*RELAY, "ask", *arguments],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            asker = Asker(process)
+            nursery.start_soon(asker.read)
+            await calls_wait(user.relay, 1)
+            yield asker
+
+
+async def answer(user: User, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    env = environment(RELAY_URL=user.relay.url, RELAY_TOKEN=user.session)
+    return await command(folder, "answer", *arguments, env=env)
+
+
+async def open_ask(user: User) -> dict[str, Any]:
+    (ask,) = (await user.call("GET", "/api/asks")).json()["asks"]
+    found: dict[str, Any] = ask
+    return found
+
+
+async def test_a_choice_is_answered_by_its_number(relay: Relay, tmp_path: Path) -> None:
+    user = await relay.user()
+    details = '{"commit": "59677f0"}'
+    words = ("Deploy?", "--options", "yes, no", "--details", details)
+    async with asking(user, *words, "--task-id", "t") as asker:
+        ask = await open_ask(user)
+        assert (ask["options"], ask["details"]) == (["yes", "no"], json.loads(details))
+        assert ask["task_id"] == "t"
+        shown = await answer(user, tmp_path)
+        assert ask["ask_id"][:8].encode() in shown.stdout
+        assert b"Deploy?" in shown.stdout
+        done = await answer(user, tmp_path, ask["ask_id"][:8], "1")
+        assert done.returncode == 0, done.stderr
+    assert (asker.code, asker.stdout) == (0, b"yes\n"), asker.stderr
+    nothing = await answer(user, tmp_path)
+    assert (nothing.returncode, nothing.stderr) == (0, b"Nothing is asked.\n")
+
+
+async def test_another_option_is_1_and_a_text_is_0(relay: Relay, tmp_path: Path) -> None:
+    user = await relay.user()
+    async with asking(user, "Deploy?", "--options", "yes,no", "--json") as asker:
+        ask_id = (await open_ask(user))["ask_id"]
+        wrong = await answer(user, tmp_path, ask_id, "maybe")
+        assert wrong.returncode == 1
+        assert b"answer with yes, no" in wrong.stderr
+        await answer(user, tmp_path, ask_id, "no")
+    assert asker.code == 1
+    assert json.loads(asker.stdout) == {"state": "answered", "answer": "no"}
+    async with asking(user, "Which branch?", "--timeout", "15m") as asker:
+        await answer(user, tmp_path, (await open_ask(user))["ask_id"], "main")
+    assert (asker.code, asker.stdout) == (0, b"main\n")
+
+
+async def test_without_an_answer_nothing_is_printed(relay: Relay, database_url: str) -> None:
+    user = await relay.user()
+    async with asking(user, "Deploy?", "--options", "yes,no") as asker:
+        await user.call("DELETE", f"/api/asks/{(await open_ask(user))['ask_id']}")
+    assert (asker.code, asker.stdout) == (3, b"")
+    async with asking(user, "Deploy?", "--options", "yes,no") as asker:
+        await statement(database_url, "UPDATE asks SET expires_at = now()")
+    assert (asker.code, asker.stdout) == (124, b""), asker.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_interrupted_it_withdraws_the_ask(
+    relay: Relay, number: signal.Signals, code: int
+) -> None:
+    user = await relay.user()
+    async with asking(user, "Deploy?") as asker:
+        ask_id = (await open_ask(user))["ask_id"]
+        asker.process.send_signal(number)
+    assert asker.code == code, asker.stderr
+    assert (await user.call("GET", f"/api/asks/{ask_id}")).json()["state"] == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("Deploy?", "--options", "yes"),
+        ("Deploy?", "--options", "yes,yes"),
+        ("Deploy?", "--timeout", "soon"),
+        ("Deploy?", "--timeout", "9s"),
+        ("Deploy?", "--details", "{"),
+    ],
+)
+async def test_a_wrong_command_line_asks_nothing(
+    relay: Relay, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    user = await relay.user()
+    env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
+    done = await command(tmp_path, "ask", *arguments, env=env)
+    assert done.returncode == 2, done.stderr
+    assert (await user.call("GET", "/api/asks")).json() == {"asks": []}
+
+
+async def test_a_python_task_asks(
+    relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.client.asking.WAIT_SECONDS", 1)
+    user = await relay.user()
+    answers: list[str | None] = []
+    hook = await user.hook()
+    async with task("deploy", task_id="t", url=relay.url, token=hook) as working:
+        async with trio.open_nursery() as nursery:
+
+            async def ask() -> None:
+                answers.append(await working.ask_async("Deploy?", ["yes", "no"], timeout=60))
+
+            nursery.start_soon(ask)
+            await calls_wait(relay, 1)
+            asked = await open_ask(user)
+            assert asked["task_id"] == "t"
+            await answer(user, tmp_path, asked["ask_id"], "yes")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(working.ask_async, "And now?"))
+            await calls_wait(relay, 1)
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(PATIENCE):
+            while (await user.call("GET", "/api/asks")).json()["asks"]:  # noqa: ASYNC110 - a thread
+                await trio.sleep(LOOK_EVERY)
+    assert answers == ["yes"]
+    assert await trio.to_thread.run_sync(working.ask, "Too late?") is None
