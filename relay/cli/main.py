@@ -22,6 +22,9 @@ from relay.cli.output import clean_errors
 # httpx would import its command line, with rich and pygments: it is not needed here
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
+# httpcore would import these for requests of coroutines: a quarter of the start of `relay send`
+EVENT_LOOPS = ("anyio", "trio")
+
 PROBE_PACKAGES = {"server": "quart"}  # extra: a package that is installed with it
 # What other tools call these commands.
 OTHER_NAMES = {
@@ -107,6 +110,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.summaries:
             return None
         extra = self.summaries[cmd_name].extra
+        (_allow_event_loops if extra else _forbid_event_loops)()
         try:
             loaded = _load(f"relay.cli.{cmd_name}")
         except ModuleNotFoundError as error:
@@ -144,6 +148,18 @@ class LazyGroup(click.Group):
             *(CompletionItem(name, help=self.summaries[name].shown_summary) for name in names),
             *click.Command.shell_complete(self, ctx, incomplete),
         ]
+
+
+def _forbid_event_loops() -> None:
+    """Spare a producer's and a viewer's start the import of what it does not use."""
+    for name in EVENT_LOOPS:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def _allow_event_loops() -> None:
+    for name in EVENT_LOOPS:
+        if sys.modules.get(name, main) is None:
+            del sys.modules[name]
 
 
 def _load(module: str) -> Any:

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from relay.client.asking import Asking
 from relay.client.client import Client, NotDelivered, Outcome
 from relay.client.drafts import clean_id, new_task_id
 from relay.client.payload_values import encode_json, text_of
@@ -131,6 +130,9 @@ class Task:
         stopped: threading.Event,
     ) -> str | None:
         """Another thread sets `stopped` to withdraw the ask."""
+        # imported here, so that a program that asks nothing does not wait for the HTTP library
+        from relay.client.asking import Asking
+
         if (found := self._client.credentials) is None:
             return None
         self._client.flush()  # the task's start comes first

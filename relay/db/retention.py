@@ -8,7 +8,6 @@ from relay.db.pool import Database
 
 TRIM_BATCH = 500  # events: a few milliseconds under the user's row lock
 SWEEP_BATCH = 1_000  # rows
-MAX_ENDED_ASKS = 10_000  # of one user, the latest: a program could ask without end
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,8 @@ async def sweep(database: Database, *, audit_days: float) -> None:
             FOR UPDATE SKIP LOCKED
         )
         """,
-        f"""
+        # of a user the latest 10 000 are kept: a program could ask without end
+        """
         DELETE FROM asks WHERE ask_id IN (
             SELECT a.ask_id FROM asks a JOIN (
                 SELECT ask_id, row_number() OVER (
@@ -103,7 +103,7 @@ async def sweep(database: Database, *, audit_days: float) -> None:
                 ) AS number
                 FROM asks WHERE state <> 'open'
             ) ended ON ended.ask_id = a.ask_id
-            WHERE ended.number > {MAX_ENDED_ASKS} LIMIT $1
+            WHERE ended.number > 10000 LIMIT $1
             FOR UPDATE OF a SKIP LOCKED
         )
         """,

@@ -45,18 +45,13 @@ def _is_uuid(body: Any) -> bool:
 
 
 def _make_answerable(path: str, body: dict[str, Any]) -> None:
-    """Options belong to a choice, and its answer is one of them."""
-    if (
-        path == "/api/asks"
-        and body.get("kind") == "choice"
-        and isinstance(body.get("options"), list)
-    ):
-        body["options"] = ["yes", "no"]
-    elif path == "/api/asks" and body.get("kind") in ("choice", "text"):
-        body["kind"] = "text"
-        body.pop("options", None)
-    if path == "/api/asks" and isinstance(body.get("question"), str) and body["question"]:
-        body["question"] = "Deploy?"  # neither blank nor with control characters
+    """Ask for a text, which "yes" answers, unless the choice is between yes and no."""
+    if path == "/api/asks" and body.get("kind") in ("choice", "text"):
+        if body["kind"] == "text" or body.get("options") != ["yes", "no"]:
+            body["kind"] = "text"
+            body.pop("options", None)
+        if isinstance(body.get("question"), str) and body["question"]:
+            body["question"] = "Deploy?"  # neither blank nor with control characters
     if path == "/api/asks/{ask_id}/answer" and isinstance(body.get("answer"), str):
         body["answer"] = "yes"
 

@@ -38,11 +38,20 @@ async def rows_of(database: Database, user_id: str) -> dict[str, int]:
 
 
 async def leave_something_everywhere(database: Database, user_id: str) -> None:
-    """Add rows of kinds that come about with time: trimmed events, and a forgotten task."""
+    """Add rows of kinds that come about with time: trimmed events, and an ask that has expired."""
     await database.execute(
         """
         INSERT INTO trimmed_events (user_id, event_id, seq, received_at)
         SELECT $1, 'trimmed-' || n, n, now() FROM generate_series(1, 3) AS n
+        """,
+        UUID(user_id),
+    )
+    await database.execute(
+        """
+        INSERT INTO asks (ask_id, user_id, token_id, request_hash, question, kind, options,
+            question_hash, expires_at, state, noted)
+        VALUES (gen_random_uuid(), $1, gen_random_uuid(), '', 'Deploy?', 'text', '{}', '', now(),
+            'expired', 'expired')
         """,
         UUID(user_id),
     )

@@ -29,7 +29,6 @@ SETTINGS = {
         [
             *("retention_days", "retention_events", "retention_bytes"),
             *("idle_user_days", "audit_days", "tasks_per_user"),
-            "relay.db.retention.MAX_ENDED_ASKS",
         ],
         STORED,
     ),

@@ -1,6 +1,8 @@
-"""The garbage collector leaves alone what a command imports, and works again afterwards."""
+"""A command imports what it needs, and the garbage collector leaves that alone."""
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -33,3 +35,25 @@ def test_a_collector_that_was_off_stays_off() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+# In a process of its own: in this one the event loops are imported already.
+LOADS = """
+import sys
+from relay.cli.main import main
+for name in {commands}:
+    assert main.get_command(main.make_context("relay", ["run"]), name)
+import httpcore
+print(bool(sys.modules.get("trio")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("commands", "imported"),
+    [(["send"], "False"), (["send", "serve"], "True")],
+    ids=["a producer", "a server after it"],
+)
+def test_event_loops_are_imported_for_servers_alone(commands: list[str], imported: str) -> None:
+    code = LOADS.format(commands=commands)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.stdout.decode().strip(), done.stderr) == (imported, b"")
