@@ -42,17 +42,20 @@ async def send_download(
     if request.method == "HEAD":
         return Answer(200, headers, b"")
     with downloads.place(request.credential.user_id):
+        deadline = trio.current_time() + MAX_DOWNLOAD_SECONDS
         await request.start(200, headers)
-        if await _send_all(request, texts):
+        if await _send_all(request, texts, deadline):
             await request.end()
     return None
 
 
-async def _send_all(request: HTTPRequest, texts: AsyncGenerator[bytes, None]) -> bool:
+async def _send_all(
+    request: HTTPRequest, texts: AsyncGenerator[bytes, None], deadline: float
+) -> bool:
     """Whether all of it was sent: in time, to a client that stayed."""
     complete = False
     async with trio.open_nursery() as sending:
-        sending.cancel_scope.deadline = trio.current_time() + MAX_DOWNLOAD_SECONDS
+        sending.cancel_scope.deadline = deadline
         sending.start_soon(_cancel_when_gone, request, sending.cancel_scope)
         try:
             async with aclosing(_parts(texts)) as parts:
@@ -62,7 +65,7 @@ async def _send_all(request: HTTPRequest, texts: AsyncGenerator[bytes, None]) ->
         except Problem as problem:  # the database is away, or the user was deleted
             log.info("download_cut", reason=problem.code)
         sending.cancel_scope.cancel()
-    if not complete and trio.current_time() >= sending.cancel_scope.deadline:
+    if not complete and trio.current_time() >= deadline:
         log.info("download_cut", reason="too_slow")
     return complete
 
