@@ -40,6 +40,97 @@ export interface Gap {
   cursor: string;
 }
 
+export type TaskState = 'running' | 'waiting' | 'lost' | 'succeeded' | 'failed' | 'canceled';
+
+/** How many tasks there are in each state; a state without one may be absent. */
+export type TaskCounts = Partial<Record<TaskState, number>>;
+
+/** A task, by what its events say. Times are the server's. Titles and messages are hostile like payloads. */
+export interface RelayTask {
+  task_id: string;
+  /** Each `task_started` begins one. */
+  run: number;
+  /** `lost`: running, and silent for longer than its lease. */
+  state: TaskState;
+  title: string | null;
+  /** 0 to 1. */
+  progress: number | null;
+  /** The last line that is not blank. */
+  message: string | null;
+  metrics: Record<string, number>;
+  parent_id: string | null;
+  url: string | null;
+  exit_code: number | null;
+  started_at: string;
+  /** When its last event was received. */
+  last_at: string;
+  ended_at: string | null;
+  duration_s: number | null;
+  /** The first event of this run. */
+  first_seq: number;
+  last_seq: number;
+  /** Events of this run. */
+  events: number;
+  lease_s: number | null;
+  stoppable: boolean;
+  stop_requested_at: string | null;
+  ask_id: string | null;
+  hidden: boolean;
+}
+
+/**
+ * - `off`: the option `tasks` was not given
+ * - `waiting`: no connection has brought the tasks yet
+ * - `ready`: they are here, and change as they change; while the connection is lost, as they last were
+ * - `missing`: the server does not send tasks, for it is of an earlier version
+ */
+export type TasksState = 'off' | 'waiting' | 'ready' | 'missing';
+
+export interface TaskChange {
+  task_id: string;
+  /** The task as it is now; null: it was forgotten. One with `hidden: true` is no longer in the list. */
+  task: RelayTask | null;
+  /** As it was in the list before; null: it was not there. */
+  before: RelayTask | null;
+}
+
+/** `whole`: the list was replaced, and `tasks` are all that it has now. Without any task: a count has changed. */
+export interface TaskChanges {
+  tasks: TaskChange[];
+  whole: boolean;
+}
+
+/**
+ * The user's tasks by id, live; nothing can be set. It has those that are not hidden: the 1 000 of
+ * the latest activity that are not over, and the latest 200 that are, and up to 1 000 that have ended
+ * since. `GET /api/tasks` has the others.
+ */
+export interface RelayTasks extends EventTarget {
+  readonly state: TasksState;
+  /** Of all tasks that are not hidden, also those that are not in the list. */
+  readonly counts: TaskCounts;
+  /** Where in the stream the list was true when it arrived as a whole. */
+  readonly cursor: string | null;
+  /** All tasks with a `last_seq` of at least this are in the list; 0: all there are. */
+  readonly completeSince: number;
+  readonly size: number;
+  get(taskId: string): RelayTask | undefined;
+  has(taskId: string): boolean;
+  keys(): IterableIterator<string>;
+  values(): IterableIterator<RelayTask>;
+  [Symbol.iterator](): IterableIterator<[string, RelayTask]>;
+  addEventListener(
+    type: 'change',
+    listener: (this: RelayTasks, event: CustomEvent<TaskChanges>) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+}
+
 export interface StreamState {
   /**
    * - `connecting`: an attempt is under way
@@ -80,10 +171,12 @@ export interface RelayStreamOptions {
   /** Default: localStorage. */
   storage?: Pick<Storage, 'getItem' | 'setItem'>;
   /**
-   * Tabs with the same value share one connection. Put the user into it: every page of this origin
+   * Tabs with the same value, and the same option `tasks`, share one connection. Put the user into it: every page of this origin
    * that uses the value gets the stream. Absent: each tab has its own connection.
    */
   share?: string;
+  /** Also receive the user's tasks, as `stream.tasks`. */
+  tasks?: boolean;
   /** Milliseconds on SSE before WebSocket is tried again; doubled each time. */
   retryWebSocketAfter?: number;
   /** For Node and for tests. */
@@ -107,6 +200,8 @@ export class RelayStream extends EventTarget {
   /** About how many milliseconds the last live event took from the server to this page. */
   readonly latency: number | null;
   readonly state: StreamState;
+  /** The user's tasks; with the option `tasks`. */
+  readonly tasks: RelayTasks;
   /** Try again now; also revives a closed stream. */
   reconnect(): void;
   close(): void;

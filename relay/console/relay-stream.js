@@ -6,7 +6,8 @@
  *     stream.addEventListener('event', ({ detail }) => console.log(detail.event_type));
  *
  * It uses WebSocket, or server-sent events while WebSockets are blocked. A cursor marks the last
- * delivered event; each new connection starts there. Types: relay-stream.d.ts.
+ * delivered event; each new connection starts there. With the option `tasks` it also keeps a list of
+ * the user's tasks. Types: relay-stream.d.ts.
  *
  * Its parts are in relay-stream/. Relay joins them and serves one module at one address.
  */
@@ -17,6 +18,7 @@ import { Latency } from './relay-stream/latency.js';
 import { Requests } from './relay-stream/requests.js';
 import { Deliveries } from './relay-stream/sequence.js';
 import { Tabs } from './relay-stream/tabs.js';
+import { TaskList } from './relay-stream/task-list.js';
 
 export { Sequence, parseCursor } from './relay-stream/sequence.js';
 export { delayFor } from './relay-stream/timers.js';
@@ -29,6 +31,7 @@ export class RelayStream extends EventTarget {
   #options;
   #requests;
   #deliveries;
+  #tasks;
   #connection;
   #follower;
   #latency = new Latency();
@@ -50,12 +53,13 @@ export class RelayStream extends EventTarget {
       if (name === 'event') this.#latency.observe(detail);
       this.#emit(name, detail);
     });
-    this.#connection = new Connection(options, this.#requests, this.#deliveries, {
+    this.#tasks = new TaskList(this.#requests, options.tasks === true);
+    this.#connection = new Connection(options, this.#requests, this.#deliveries, this.#tasks, {
       received: (list) => this.#tabs?.publish(list),
       changed: (change) => this.#changed(change),
       refused: (code, reason) => this.#end(code, reason),
     });
-    this.#follower = new Follower(this.#requests, this.#deliveries, () => this.#tabs?.post({ kind: 'nudge' }));
+    this.#follower = new Follower(this.#requests, this.#deliveries, this.#tasks, (kind) => this.#tabs?.post({ kind }));
     this.#listen();
     queueMicrotask(() => { if (this.#phase === 'new') this.#open(); });
   }
@@ -68,6 +72,11 @@ export class RelayStream extends EventTarget {
   /** About how many milliseconds the last live event took from the server to this page. */
   get latency() {
     return this.#latency.latest;
+  }
+
+  /** The user's tasks, if the option `tasks` asks for them. */
+  get tasks() {
+    return this.#tasks;
   }
 
   /** @returns {StreamState} */
@@ -101,7 +110,8 @@ export class RelayStream extends EventTarget {
 
   #open() {
     this.#phase = 'open';
-    this.#tabs = Tabs.for(this.#options.share, {
+    const { share, tasks } = this.#options;
+    this.#tabs = Tabs.for(share && tasks ? `${share} tasks` : share, { // a leader without tasks has none for others
       lead: () => {
         this.#follower.stop();
         this.#latency.stop();
@@ -109,6 +119,7 @@ export class RelayStream extends EventTarget {
       },
       follow: () => {
         this.#connection.stop();
+        this.#tasks.stop();
         this.#latency.stop();
         this.#follower.start();
       },
@@ -129,6 +140,7 @@ export class RelayStream extends EventTarget {
     this.#connection.stop();
     this.#follower.stop();
     this.#latency.stop();
+    this.#tasks.stop();
     this.#deliveries.save();
     this.#update({ state: 'closed', transport: null, retryAt: null, code, reason });
     this.#phase = 'closed';
@@ -171,6 +183,10 @@ export class RelayStream extends EventTarget {
   #receivedFromTab(message) {
     if (message.kind === 'nudge') {
       this.#connection.retryNow();
+    } else if (message.kind === 'askTasks') {
+      this.#tabs?.post({ kind: 'tasks', tasks: this.#tasks.copy() });
+    } else if (message.kind === 'tasks') {
+      this.#tasks.adopt(message.tasks);
     } else if (message.kind === 'messages') {
       this.#follower.messages(message.list);
     } else if (message.kind === 'state') {

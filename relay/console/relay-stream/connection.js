@@ -13,6 +13,7 @@ import { TransportChoice, openTransport } from './transports.js';
 /** @typedef {import('../relay-stream.d.ts').Hello} Hello */
 /** @typedef {import('./requests.js').Requests} Requests */
 /** @typedef {import('./sequence.js').Deliveries} Deliveries */
+/** @typedef {import('./task-list.js').TaskList} TaskList */
 /** @typedef {import('./transports.js').Transport} Transport */
 /** @typedef {import('./transports.js').Listener} Listener */
 /** @typedef {import('./transports.js').Message} Message */
@@ -57,6 +58,7 @@ export class Connection {
   #options;
   #requests;
   #deliveries;
+  #tasks;
   #owner;
   #choice;
   /** @type {State} */ #state = 'idle';
@@ -71,11 +73,12 @@ export class Connection {
   #heartbeat = DEFAULT_HEARTBEAT_S * 1000;
   #wentOffline = false;
 
-  /** @param {Options} options @param {Requests} requests @param {Deliveries} deliveries @param {Owner} owner */
-  constructor(options, requests, deliveries, owner) {
+  /** @param {Options} options @param {Requests} requests @param {Deliveries} deliveries @param {TaskList} tasks @param {Owner} owner */
+  constructor(options, requests, deliveries, tasks, owner) {
     this.#options = options;
     this.#requests = requests;
     this.#deliveries = deliveries;
+    this.#tasks = tasks;
     this.#owner = owner;
     this.#choice = new TransportChoice(options);
   }
@@ -201,9 +204,12 @@ export class Connection {
     this.#owner.received(list);
     for (const message of list) {
       if (!('type' in message)) {
+        this.#tasks.missing();
         if (!this.#deliveries.take(message)) return this.#connectLater(1006, 'hole', 0);
       } else if (message.type === 'hello') this.#hello(from, message);
       else if (message.type === 'gap') this.#deliveries.gap(message);
+      else if (message.type === 'tasks' || message.type === 'task') this.#tasks.take(message);
+      else if (message.type === 'ping') this.#tasks.missing();
       else if (message.type === 'close') this.#closeMessage = message;
       if (from !== this.#transport) return; // a listener closed the stream, or reconnected it
     }
@@ -221,6 +227,7 @@ export class Connection {
     this.#choice.worked(from.name);
     if (from.name === 'sse') this.#tryWebSocketLater();
     this.#watch();
+    this.#tasks.expect();
     this.#deliveries.hello(hello);
     if (from !== this.#transport) return;
     this.#owner.changed({

@@ -8,6 +8,7 @@ import { Timers, delayFor } from './timers.js';
 /** @typedef {import('./requests.js').Requests} Requests */
 /** @typedef {import('./requests.js').Page} Page */
 /** @typedef {import('./sequence.js').Deliveries} Deliveries */
+/** @typedef {import('./task-list.js').TaskList} TaskList */
 /** @typedef {import('./tabs.js').LeaderState} LeaderState */
 /** @typedef {import('./transports.js').Message} Message */
 
@@ -20,17 +21,19 @@ const HELLO = /** @type {const} */ ({ type: 'hello', heartbeat_s: 25 });
 export class Follower {
   #requests;
   #deliveries;
-  #nudge;
+  #tasks;
+  #ask;
   /** @type {'stopped' | 'following' | 'catching up'} */ #state = 'stopped';
   #period = 0; // counts starts and stops: a page that was requested in an earlier period is dropped
   #timers = new Timers();
   /** @type {RelayEvent[]} */ #pending = [];
 
-  /** @param {Requests} requests @param {Deliveries} deliveries @param {() => void} nudge wakes the leader */
-  constructor(requests, deliveries, nudge) {
+  /** @param {Requests} requests @param {Deliveries} deliveries @param {TaskList} tasks @param {(kind: 'nudge' | 'askTasks') => void} ask `nudge` wakes the leader */
+  constructor(requests, deliveries, tasks, ask) {
     this.#requests = requests;
     this.#deliveries = deliveries;
-    this.#nudge = nudge;
+    this.#tasks = tasks;
+    this.#ask = ask;
   }
 
   start() {
@@ -50,11 +53,12 @@ export class Follower {
   }
 
   /** The leader's state. @param {LeaderState} leader */
-  leaderState({ state: { retryAt }, cursor }) {
+  leaderState({ state: { state, retryAt }, cursor }) {
     if (this.#state === 'stopped') return;
+    if (state === 'live' && !this.#tasks.settled) this.#ask('askTasks');
     if (retryAt !== null && !globalThis.document?.hidden) {
       // the leader may be a hidden tab with slow timers: wake it when its retry is overdue
-      this.#timers.set('nudge', Math.max(0, retryAt - Date.now()) + NUDGE_AFTER_MS, this.#nudge);
+      this.#timers.set('nudge', Math.max(0, retryAt - Date.now()) + NUDGE_AFTER_MS, () => this.#ask('nudge'));
     }
     if (!this.#deliveries.helloSeen || this.#deliveries.isBehind(cursor)) this.catchUp(cursor);
   }
@@ -100,9 +104,17 @@ export class Follower {
   #take(message) {
     const { helloSeen, next } = this.#deliveries;
     if ('type' in message) {
-      if (message.type === 'hello' && message.reason && helloSeen) this.#deliveries.hello(message);
-      else if (message.type === 'gap' && message.from === next) this.#deliveries.gap(message);
-    } else if (helloSeen && this.#state === 'following' && this.#deliveries.judge(message) !== 'hole') {
+      if (message.type === 'hello') {
+        this.#tasks.expect();
+        if (message.reason && helloSeen) this.#deliveries.hello(message);
+      } else if (message.type === 'gap' && message.from === next) this.#deliveries.gap(message);
+      else if (message.type === 'tasks' || message.type === 'task') {
+        if (!this.#tasks.take(message)) this.#ask('askTasks');
+      }
+      return;
+    }
+    this.#tasks.missing();
+    if (helloSeen && this.#state === 'following' && this.#deliveries.judge(message) !== 'hole') {
       this.#deliveries.takeNext(message);
     } else {
       if (this.#pending.push(message) > MAX_PENDING) this.#pending.shift();

@@ -2,6 +2,7 @@
 
 /** @typedef {import('../relay-stream.d.ts').RelayStreamOptions} Options */
 /** @typedef {import('../relay-stream.d.ts').RelayEvent} RelayEvent */
+/** @typedef {import('../relay-stream.d.ts').TaskCounts} TaskCounts */
 /** @typedef {{ events: RelayEvent[], cursor: string, resumed: boolean, reason?: string, oldest: number }} Page */
 /** @typedef {import('./transports.js').TransportName} TransportName */
 /** @typedef {[name: string, value: string][]} Query */
@@ -60,7 +61,7 @@ export class Requests {
    * @param {TransportName} transport @param {Query} start
    */
   async streamAddress(transport, start) {
-    const url = this.#address(STREAM_PATHS[transport], start);
+    const url = this.#address(STREAM_PATHS[transport], this.#options.tasks ? [...start, ['tasks', '1']] : start);
     const headers = await this.#authorization();
     if (headers === null) return url; // the browser sends the same-origin cookie
     const ticket = this.#address('api/rt/ticket', []);
@@ -71,10 +72,19 @@ export class Requests {
 
   /** @param {Query} start @param {number} limit events @returns {Promise<Page>} */
   async page(start, limit) {
-    const url = this.#address('api/events', [...start, ['limit', String(limit)]]);
+    return this.#read('api/events', [...start, ['limit', String(limit)]]);
+  }
+
+  /** How many tasks there are in each state. @returns {Promise<TaskCounts>} */
+  async taskCounts() {
+    return (await this.#read('api/tasks', [['limit', '1']])).counts;
+  }
+
+  /** @param {string} path @param {Query} query */
+  async #read(path, query) {
     const headers = await this.#authorization();
     const init = headers === null ? {} : { headers, credentials: /** @type {const} */ ('omit') };
-    return accepted(await this.#fetch(url, init)).json();
+    return accepted(await this.#fetch(this.#address(path, query), init)).json();
   }
 
   /** @param {string} path @param {Query} query */

@@ -8,6 +8,8 @@
 
 const MAX_SAME_HOLE = 3; // the third time the same hole is seen, it is reported as a gap
 const SAVE_INTERVAL_MS = 1_000;
+// an event of another type is a note of a later Relay's own: it has its place, and is passed over
+const KNOWN_TYPES = new Set(['task_started', 'task_progress', 'task_succeeded', 'task_failed', 'log']);
 
 /** @param {string} cursor @returns {{ epoch: string, seq: number } | null} */
 export function parseCursor(cursor) {
@@ -184,7 +186,7 @@ export class Deliveries {
   /** @param {RelayEvent} event */
   #deliver(event) {
     this.#sequence.moveTo(event.cursor);
-    this.#emit('event', event);
+    if (KNOWN_TYPES.has(event.event_type)) this.#emit('event', event);
     if (this.#saved.due) this.save();
   }
 }

@@ -7,7 +7,9 @@
 /** @typedef {import('../relay-stream.d.ts').StreamState} StreamState */
 /** @typedef {import('./transports.js').Message} Message */
 /** @typedef {{ kind: 'state', state: StreamState, cursor: string | null }} LeaderState */
-/** @typedef {LeaderState | { kind: 'messages', list: Message[] } | { kind: 'nudge' } | { kind: 'ask' }} TabMessage */
+/** @typedef {import('./task-list.js').TasksCopy} TasksCopy */
+/** @typedef {LeaderState | { kind: 'messages', list: Message[] } | { kind: 'tasks', tasks: TasksCopy }} FromLeader */
+/** @typedef {FromLeader | { kind: 'nudge' | 'ask' | 'askTasks' }} TabMessage */
 /**
  * @typedef {object} Role callbacks of this tab's stream
  * @property {() => void} lead from now on
@@ -125,8 +127,8 @@ export class Tabs {
   #received(message) {
     if (this.leading) {
       if (message.kind === 'ask') this.announce();
-      else if (message.kind === 'nudge') this.#role.received(message);
-    } else if (message.kind === 'messages' || message.kind === 'state') {
+      else if (message.kind === 'nudge' || message.kind === 'askTasks') this.#role.received(message);
+    } else if (message.kind === 'messages' || message.kind === 'state' || message.kind === 'tasks') {
       this.#leaderAnswered();
       this.#role.received(message);
     }

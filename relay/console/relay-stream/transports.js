@@ -6,7 +6,11 @@
 /** @typedef {import('../relay-stream.d.ts').Gap} Gap */
 /** @typedef {{ type: 'close', code: number, reason?: string, retry_after_ms?: number | null }} Close */
 /** @typedef {{ type: 'ping', ts: string }} Ping */
-/** @typedef {RelayEvent | Hello | Gap | Close | Ping} Message */
+/** @typedef {import('../relay-stream.d.ts').RelayTask} RelayTask */
+/** @typedef {import('../relay-stream.d.ts').TaskCounts} TaskCounts */
+/** @typedef {{ type: 'tasks', cursor: string, counts: TaskCounts, tasks: RelayTask[], more: boolean }} TasksMessage */
+/** @typedef {{ type: 'task', task?: RelayTask, task_id?: string, deleted?: boolean }} TaskMessage */
+/** @typedef {RelayEvent | Hello | Gap | Close | Ping | TasksMessage | TaskMessage} Message */
 /** @typedef {'websocket' | 'sse'} TransportName */
 /** @typedef {{ name: TransportName, close(): void }} Transport once closed, it reports nothing */
 /** @typedef {{ messages(from: Transport, list: Message[]): void, ended(from: Transport, code: number): void }} Listener */
@@ -46,7 +50,7 @@ class EventSourceTransport {
   constructor(Source, url, listener) {
     this.#source = new Source(url.href);
     this.#source.onmessage = ({ data }) => listener.messages(this, [JSON.parse(data)]);
-    for (const type of ['hello', 'gap', 'close']) {
+    for (const type of ['hello', 'gap', 'close', 'tasks', 'task']) {
       this.#source.addEventListener(type, (control) => {
         const { data } = /** @type {MessageEvent} */ (control);
         listener.messages(this, [{ ...JSON.parse(data), type }]);

@@ -2,93 +2,10 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-import { FakeLine, event, hello, last, module, open, pass, settle, startOver } from './streams.mjs';
+import { FakeLine, event, hello, last, module, open, pass, settle } from './streams.mjs';
+import { FakeChannel, FakeJournal, pair, startTabsOver } from './tabs.mjs';
 
-/** The browser's locks, for the one name there is: a queue, and a holder that can be robbed. */
-class FakeLocks {
-  #holder = null;
-  #queue = [];
-
-  request(_name, { steal = false }, granted) {
-    return new Promise((resolve, reject) => {
-      const request = { granted, resolve, reject };
-      if (steal) {
-        this.#holder?.reject(new Error('stolen'));
-        this.#hold(request);
-      } else {
-        this.#queue.push(request);
-        queueMicrotask(() => this.#next());
-      }
-    });
-  }
-
-  #next() {
-    if (this.#holder === null && this.#queue.length > 0) this.#hold(this.#queue.shift());
-  }
-
-  async #hold(request) {
-    this.#holder = request;
-    await request.granted();
-    request.resolve();
-    if (this.#holder !== request) return;
-    this.#holder = null;
-    this.#next();
-  }
-}
-
-/** A BroadcastChannel that delivers soon, in order; a frozen tab's does not. */
-class FakeChannel {
-  static open = new Set();
-  frozen = false;
-
-  constructor() {
-    FakeChannel.open.add(this);
-  }
-
-  postMessage(message) {
-    const data = structuredClone(message);
-    for (const other of FakeChannel.open) {
-      if (other !== this && !other.frozen) queueMicrotask(() => { if (FakeChannel.open.has(other)) other.onmessage({ data }); });
-    }
-  }
-
-  close() {
-    FakeChannel.open.delete(this);
-  }
-}
-
-/** Pages of events, as GET /api/events gives them; the test may hold one back. */
-class FakeJournal {
-  stored = [];
-  oldest = 1;
-  held = Promise.resolve();
-
-  fetch = async (url) => {
-    const after = Number(url.searchParams.get('after').split('.')[1]);
-    const events = this.stored.filter(({ seq }) => seq > after);
-    const { oldest } = this;
-    await this.held;
-    return Response.json({ events, cursor: `e.${events.at(-1)?.seq ?? after}`, resumed: true, oldest });
-  };
-}
-
-beforeEach(() => {
-  startOver();
-  FakeChannel.open.clear();
-  globalThis.BroadcastChannel = FakeChannel;
-  Object.defineProperty(globalThis, 'navigator', { value: { locks: new FakeLocks(), onLine: true }, configurable: true });
-});
-
-/** Two tabs of one user, the first of which leads and is live. */
-async function pair(journal = new FakeJournal()) {
-  const options = { share: 'us', fetch: journal.fetch };
-  const first = await open(options);
-  last().say(hello('e.0'));
-  await pass(0);
-  const second = await open(options);
-  await pass(0);
-  return { first, second, journal };
-}
+beforeEach(startTabsOver);
 
 const turns = async () => { for (let turn = 0; turn < 20; turn += 1) await settle(); };
 
