@@ -52,6 +52,22 @@ export const getMe = () => call('GET', 'api/me');
 /** @param {{ name?: string, expires_in?: number, scopes?: string[] }} wanted @returns {Promise<MadeToken>} */
 export const makeToken = (wanted) => call('POST', 'api/token', { body: wanted });
 
+/** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
+/** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
+/** @typedef {import('./relay-stream.d.ts').TaskCounts} TaskCounts */
+/** @typedef {Record<string, string>} Query */
+/** @typedef {{ tasks: RelayTask[], counts: TaskCounts, cursor: string, next?: string }} TasksPage */
+/** @typedef {{ events: RelayEvent[], cursor: string, resumed: boolean, oldest: number }} EventsPage */
+
+/** @param {Query} query @returns {Promise<TasksPage>} */
+export const getTasks = (query) => call('GET', `api/tasks?${new URLSearchParams(query)}`);
+
+/** @param {Query} query @returns {Promise<EventsPage>} */
+export const getEvents = (query) => call('GET', `api/events?${new URLSearchParams(query)}`);
+
+/** Hides tasks, or shows them again; 100 at most. @param {string[]} task_ids @param {boolean} hidden */
+export const hideTasks = (task_ids, hidden) => call('PATCH', 'api/tasks', { body: { task_ids, hidden } });
+
 /** A one-time link to this stream; it replaces an earlier one. @returns {Promise<NewLink>} */
 export const makeLink = () => call('POST', 'api/session/link');
 

@@ -1,4 +1,4 @@
-/** The live page: reads the stream and hands each event to the tasks and the log. */
+/** The live page: reads the stream and hands its tasks to the board, and its events to the log. */
 
 import { Demo } from './demo.js';
 import { byId, el, icon } from './dom.js';
@@ -8,18 +8,20 @@ import { SecondDevice, openPastedLinks } from './second-device.js';
 import { hideNotice, notice, openSession } from './session.js';
 import { Notifier, installThemeToggle, showCounts } from './signals.js';
 import { StatusBar } from './status-bar.js';
-import { TaskCards } from './task-cards.js';
-import { TaskModel } from './tasks.js';
+import { TaskNames, hueOf, taskIdOf, titleOf } from './task-names.js';
+import { STATE_WORDS, isOver } from './task-words.js';
+import { TasksPane } from './tasks-pane.js';
 import { TokensDialog } from './tokens.js';
 import { installWelcome, keepGuide, recallTokens, tickSteps } from './welcome.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
+/** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
+/** @typedef {import('./relay-stream.d.ts').TaskChanges} TaskChanges */
 
-const HISTORY = 5_000; // events a page load reads back, so that tasks that began earlier are shown
+const TAIL = 1_000; // events of the log that a page load begins with; earlier ones are read when they are scrolled to
 
-const tasks = new TaskModel();
-const pane = new LogPane();
-const cards = new TaskCards(tasks, pickTask);
+const names = new TaskNames();
+const log = new LogPane();
 const bar = new StatusBar();
 const notifier = new Notifier(showProblem);
 const tokens = new TokensDialog();
@@ -27,55 +29,61 @@ const device = new SecondDevice();
 const demo = new Demo();
 /** @type {RelayStream | null} */
 let stream = null;
-let clearedKey = '';
-let seqAtLoad = 0; // the stream's last seq when the page loaded: no notifications up to it
+/** @type {TasksPane | null} */
+let board = null;
 let dirty = true;
 
-/** @param {string | null} key */
-function pickTask(key) {
-  cards.select(key);
-  pane.refilter({ key });
-  if (key !== null) showView('log');
+/** @param {string | null} id */
+function pickTask(id) {
+  board?.select(id);
+  log.refilter({ key: id });
+  if (id !== null) showView('log');
 }
 
 /** One event that this page cannot show does not hide the next one. @param {CustomEvent<RelayEvent>} event */
 function onEvent({ detail: event }) {
   try {
-    show(event);
+    const key = taskIdOf(event);
+    log.store.add(event, { key, title: names.of(event, key), hue: hueOf(key) });
   } catch (problem) {
-    pane.store.note(`Event ${event.seq} cannot be shown (${problem}).`);
-    pane.refresh();
+    log.store.note(`Event ${event.seq} cannot be shown (${problem}).`);
   }
-}
-
-/** @param {RelayEvent} event */
-function show(event) {
-  const { task, ended } = tasks.apply(event);
-  pane.store.add(event, task);
-  pane.refresh();
+  log.refresh();
   tickSteps(event.task_id);
   bar.count();
-  if (ended && task !== null && event.seq > seqAtLoad) {
-    notifier.ended(task);
-    byId('announcer').textContent = `${task.title} ${task.state}.`;
+  dirty = true;
+}
+
+/** @param {CustomEvent<TaskChanges>} event */
+function onTasks({ detail: changes }) {
+  board?.apply(changes);
+  for (const { task, before } of changes.tasks) {
+    if (task === null) continue;
+    names.learn(task);
+    if (before !== null && !isOver(before) && isOver(task) && !task.hidden) ended(task);
   }
   dirty = true;
+}
+
+/** @param {RelayTask} task */
+function ended(task) {
+  notifier.ended(task);
+  byId('announcer').textContent = `${titleOf(task)} ${STATE_WORDS[task.state].toLowerCase()}.`;
 }
 
 /** @param {CustomEvent<import('./relay-stream.d.ts').Hello>} event */
 function onHello({ detail: hello }) {
   if (!hello.reason) return;
   // a new epoch: everything stored arrives again and would be shown twice
-  tasks.tasks.clear();
-  pane.clear();
-  pane.store.note('The stream was renumbered, so all stored events are shown again.');
+  log.clear();
+  log.store.note('The stream was renumbered, so all stored events are shown again.');
 }
 
 /** @param {CustomEvent<import('./relay-stream.d.ts').Gap>} event */
 function onGap({ detail: gap }) {
   const missing = gap.to - gap.from + 1;
-  pane.store.note(`${missing.toLocaleString()} older ${missing === 1 ? 'event is' : 'events are'} no longer stored.`);
-  pane.refresh();
+  log.store.note(`${missing.toLocaleString()} older ${missing === 1 ? 'event is' : 'events are'} no longer stored.`);
+  log.refresh();
 }
 
 /** @param {CustomEvent<import('./relay-stream.d.ts').StreamState>} event */
@@ -101,11 +109,12 @@ function showView(view) {
 }
 
 function draw() {
+  if (stream === null || board === null) return;
   dirty = false;
-  const hasContent = tasks.tasks.size > 0 || pane.store.lines.length > 0; // a line may belong to no task
+  const hasContent = stream.tasks.size > 0 || log.store.lines.length > 0; // a line may belong to no task
   if (hasContent && byId('board').hidden) showBoard();
-  if (cards.draw(Date.now())) pane.offerTasks(tasks.ordered());
-  showCounts(tasks.running, tasks.failed);
+  board.draw(Date.now());
+  showCounts(stream.tasks.counts);
 }
 
 /** Called ten times a second: drawing more often is no easier to read. */
@@ -119,25 +128,6 @@ function tick() {
   draw(); // elapsed times change, and a hidden page's title shows the counts
   bar.tick(stream, Math.max(0.5, (now - ticked) / 1000));
   ticked = now;
-}
-
-function clearFinished() {
-  const seq = parseCursor(stream?.cursor ?? '')?.seq ?? 0;
-  const gone = tasks.clearFinished(seq);
-  if (gone.some((task) => task.key === cards.selected)) pickTask(null);
-  try {
-    localStorage.setItem(clearedKey, stream?.cursor ?? '');
-  } catch { /* no storage: cleared for this visit only */ }
-  draw();
-}
-
-/** @param {import('./api.js').Me} me */
-function restoreCleared(me) {
-  clearedKey = `relay.cleared.${me.user_id}`;
-  try {
-    const cleared = parseCursor(localStorage.getItem(clearedKey) ?? '');
-    if (cleared?.epoch === parseCursor(me.cursor)?.epoch) tasks.clearedSeq = cleared?.seq ?? 0;
-  } catch { /* no storage */ }
 }
 
 function installDemo() {
@@ -164,7 +154,7 @@ function showProblem(message) {
   notice(message, 'Dismiss').then(hideNotice);
 }
 
-async function main() {
+function installControls() {
   installThemeToggle();
   installWelcome(showProblem);
   installDemo();
@@ -172,22 +162,23 @@ async function main() {
   byId('open-device').prepend(icon('device'));
   byId('open-device').addEventListener('click', () => device.open());
   openPastedLinks();
-  byId('clear-finished').addEventListener('click', clearFinished);
   byId('retry').addEventListener('click', () => stream?.reconnect());
   for (const button of byId('views').querySelectorAll('button')) button.addEventListener('click', () => showView(button.dataset.view ?? 'tasks'));
-  pane.onPick(pickTask);
-  bar.tick(null, 1);
+}
 
+async function main() {
+  installControls();
+  bar.tick(null, 1);
   const me = await openSession(showProblem);
   for (const id of ['demo', 'open-tokens', 'open-device']) byId(id).removeAttribute('disabled');
-  restoreCleared(me);
   const head = parseCursor(me.cursor) ?? { epoch: '', seq: 0 };
-  seqAtLoad = head.seq;
   if (head.seq > 0) showBoard();
   else byId('welcome').hidden = false;
   recallTokens(me.tokens);
 
-  stream = new RelayStream({ after: `${head.epoch}.${Math.max(0, head.seq - HISTORY)}`, share: `console ${me.user_id}` });
+  stream = new RelayStream({ tasks: true, after: `${head.epoch}.${Math.max(0, head.seq - TAIL)}`, share: `console ${me.user_id}` });
+  board = new TasksPane(stream.tasks, pickTask, showProblem);
+  stream.tasks.addEventListener('change', onTasks);
   stream.addEventListener('event', onEvent);
   stream.addEventListener('hello', onHello);
   stream.addEventListener('gap', onGap);

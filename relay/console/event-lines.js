@@ -1,12 +1,13 @@
 /** What an event looks like in the log. It takes any JSON as a payload. Pure. */
 
 import { splitLines } from './ansi.js';
-import { field, number } from './tasks.js';
+import { field, number } from './payload.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
 /** @typedef {'output' | 'milestone' | 'progress' | 'note'} Kind */
 
 const MILESTONES = new Map([['task_started', 'started'], ['task_succeeded', 'succeeded'], ['task_failed', 'failed']]);
+const CANCELED = 'canceled';
 
 /** @param {RelayEvent} event @returns {{ kind: Kind, tone: string, lines: string[] }} */
 export function eventLines({ event_type: type, payload }) {
@@ -20,8 +21,9 @@ export function eventLines({ event_type: type, payload }) {
     return { kind: 'progress', tone: 'progress', lines: splitLines([share(payload), message].filter(Boolean).join('  ') || 'progress') };
   }
   const code = textOf(payload, 'exit_code');
-  const facts = [MILESTONES.get(type) ?? type, code && `exit ${code}`, message].filter(Boolean).join('  ');
-  return { kind: 'milestone', tone: MILESTONES.get(type) ?? '', lines: splitLines(facts) };
+  const milestone = type === 'task_failed' && field(payload, 'canceled') === true ? CANCELED : MILESTONES.get(type) ?? type;
+  const facts = [milestone, code && `exit ${code}`, message].filter(Boolean).join('  ');
+  return { kind: 'milestone', tone: milestone, lines: splitLines(facts) };
 }
 
 /** A field as text: a string as it is, anything else as JSON, '' without a value. @param {unknown} payload @param {string} name */

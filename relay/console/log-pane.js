@@ -9,7 +9,6 @@ import { copyText } from './ready-lines.js';
 
 /** @typedef {import('./log-store.js').Line} Line */
 /** @typedef {import('./log-store.js').Kind} Kind */
-/** @typedef {import('./tasks.js').Task} Task */
 /** @typedef {import('./log-row.js').Row} Row */
 
 const OVERSCAN = 8; // rows beyond each edge, so that fast scrolling shows no empty space
@@ -22,7 +21,6 @@ export class LogPane {
   #sheet = byId('sheet');
   #newer = byId('newer');
   #follow = byId('follow');
-  #select = /** @type {HTMLSelectElement} */ (byId('task-filter'));
   /** @type {Row[]} */ #rows = [];
   #rowHeight = 20;
   #viewHeight = 0;
@@ -54,7 +52,6 @@ export class LogPane {
     });
     for (const chip of document.querySelectorAll('.chips button')) chip.addEventListener('click', () => this.#toggleKind(chip));
     byId('copy-log').addEventListener('click', (event) => this.#copy(/** @type {HTMLElement} */ (event.currentTarget)));
-    this.offerTasks([]);
   }
 
   /** Redraws soon. Any number of events share a frame, and in a flood MIN_REDRAW_MS pass between two redraws. */
@@ -87,22 +84,8 @@ export class LogPane {
   refilter(change) {
     this.store.refilter({ ...this.store.filter, ...change });
     this.#version += 1;
-    this.#select.value = this.store.filter.key ?? '';
     this.#scroller.classList.toggle('one-task', this.store.filter.key !== null);
     this.follow(true);
-  }
-
-  /** @param {(key: string | null) => void} picked */
-  onPick(picked) {
-    this.#select.addEventListener('change', () => picked(this.#select.value || null));
-  }
-
-  /** @param {Task[]} tasks */
-  offerTasks(tasks) {
-    const chosen = this.store.filter.key;
-    const options = tasks.map((task) => el('option', { value: task.key, text: task.title.slice(0, 60) }));
-    this.#select.replaceChildren(el('option', { value: '', text: 'All tasks' }), ...options);
-    this.#select.value = chosen ?? '';
   }
 
   clear() {

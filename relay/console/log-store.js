@@ -4,9 +4,9 @@ import { plain } from './ansi.js';
 import { eventLines } from './event-lines.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
-/** @typedef {import('./tasks.js').Task} Task */
 /** @typedef {import('./event-lines.js').Kind} Kind */
-/** @typedef {{ id: number, at: number, kind: Kind, tone: string, key: string, title: string, hue: number, text: string }} Line */
+/** @typedef {{ key: string, title: string, hue: number }} Named the task of a line; its key is '' without one */
+/** @typedef {{ id: number, seq: number, at: number, kind: Kind, tone: string, text: string } & Named} Line `seq` is 0 for a line of the page itself */
 /** @typedef {{ key: string | null, kinds: Set<Kind>, query: string }} Filter */
 
 const MAX_LINES = 50_000;
@@ -26,19 +26,16 @@ export class LogStore {
     return this.#matches ?? this.lines;
   }
 
-  /** @param {RelayEvent} event @param {Task | null} task */
-  add(event, task) {
+  /** @param {RelayEvent} event @param {Named} named */
+  add(event, named) {
     const at = Date.parse(event.received_at);
-    const key = task?.key ?? '';
-    const title = task?.title ?? '';
-    const hue = task?.hue ?? 0;
     const { kind, tone, lines } = eventLines(event);
-    for (const line of lines) this.#push({ id: this.#nextId++, at, kind, tone, key, title, hue, text: line });
+    for (const line of lines) this.#push({ id: this.#nextId++, seq: event.seq, at, kind, tone, ...named, text: line });
   }
 
   /** A line of the page itself, which every filter shows. @param {string} text */
   note(text) {
-    this.#push({ id: this.#nextId++, at: Date.now(), kind: 'note', tone: 'note', key: '', title: '', hue: 0, text });
+    this.#push({ id: this.#nextId++, seq: 0, at: Date.now(), kind: 'note', tone: 'note', key: '', title: '', hue: 0, text });
   }
 
   clear() {

@@ -65,6 +65,8 @@ export interface RelayTask {
   /** When its last event was received. */
   last_at: string;
   ended_at: string | null;
+  /** When the lease of a lost task ran out. */
+  lost_at: string | null;
   duration_s: number | null;
   /** The first event of this run. */
   first_seq: number;

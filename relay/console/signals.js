@@ -1,23 +1,27 @@
 /** What is visible while the page is hidden: title, favicon, notifications. */
 
 import { byId, el, icon } from './dom.js';
+import { titleOf } from './task-names.js';
+import { STATE_WORDS } from './task-words.js';
 import { duration } from './times.js';
 
-/** @typedef {import('./tasks.js').Task} Task */
+/** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
+/** @typedef {import('./relay-stream.d.ts').TaskCounts} TaskCounts */
 
 const favicon = /** @type {HTMLLinkElement} */ (document.querySelector('link[rel=icon]'));
 const idleIcon = favicon.href;
 let shownCounts = '';
 
-/** @param {number} running @param {number} failed */
-export function showCounts(running, failed) {
-  const counts = [running && `${running} running`, failed && `${failed} failed`].filter(Boolean).join(', ');
+/** @param {TaskCounts} counted */
+export function showCounts({ waiting = 0, running = 0, failed = 0 }) {
+  const needs = waiting === 1 ? '1 needs you' : `${waiting} need you`;
+  const counts = [waiting && needs, running && `${running} running`, failed && `${failed} failed`].filter(Boolean).join(', ');
   if (counts === shownCounts) return;
   shownCounts = counts;
   document.title = counts ? `${counts} · Relay` : 'Relay';
-  const part = (/** @type {number} */ count, /** @type {string} */ state) => (count > 0 ? [el('span', { class: state }, String(count), el('span', { class: 'word', text: ` ${state}` }))] : []);
-  byId('tally').replaceChildren(...part(running, 'running'), ...part(failed, 'failed'));
-  favicon.href = counts ? badgeIcon(running, failed) : idleIcon;
+  const part = (/** @type {number} */ count, /** @type {string} */ state, word = state) => (count > 0 ? [el('span', { class: state }, count.toLocaleString(), el('span', { class: 'word', text: ` ${word}` }))] : []);
+  byId('tally').replaceChildren(...part(waiting, 'waiting', needs.replace(/^\d+ /, '')), ...part(running, 'running'), ...part(failed, 'failed'));
+  favicon.href = counts ? badgeIcon(running + waiting, failed) : idleIcon;
 }
 
 /** The favicon as a badge: how many tasks failed, else how many are running. @param {number} running @param {number} failed */
@@ -57,13 +61,13 @@ export class Notifier {
     } catch { /* no storage: off again on the next visit */ }
   }
 
-  /** @param {Task} task */
+  /** @param {RelayTask} task */
   ended(task) {
     if (!this.#on || !document.hidden) return;
-    const took = task.duration === null ? '' : ` after ${duration(task.duration, false)}`;
+    const took = task.duration_s === null ? '' : ` after ${duration(task.duration_s, false)}`;
     try {
       // several tabs may notify: notifications with one tag replace each other
-      const note = new Notification(task.title, { body: `${task.state === 'failed' ? 'Failed' : 'Succeeded'}${took}. ${task.message}`, tag: `relay ${task.key} ${task.endedSeq}`, icon: idleIcon });
+      const note = new Notification(titleOf(task), { body: `${STATE_WORDS[task.state]}${took}. ${task.message ?? ''}`, tag: `relay ${task.task_id} ${task.run}`, icon: idleIcon });
       note.onclick = () => { window.focus(); note.close(); };
     } catch { /* phones allow notifications from service workers only */ }
   }

@@ -5,12 +5,6 @@ const ESTIMATE_FROM_PROGRESS = 0.05; // before either, an estimate of the time l
 
 const LONGEST_SECONDS = 100 * 365 * 86_400; // a longer time is a wrong clock or a wrong field, and has no room on a card
 
-/** Milliseconds of an RFC 3339 time. JavaScript does not read the leap second `:60`. @param {string} ts */
-export function instant(ts) {
-  const leap = /:60(?=[.Zz+-])/.test(ts);
-  return Date.parse(leap ? ts.replace(/:60(?=[.Zz+-])/, ':59') : ts) + (leap ? 1000 : 0);
-}
-
 /** < 0.1 s, 4.2 s, 48 s, 3:07, 1:02:33. @param {number} seconds @param {boolean} whole */
 export function duration(seconds, whole) {
   if (seconds < 0.05 && !whole) return '< 0.1 s';
@@ -23,9 +17,9 @@ export function duration(seconds, whole) {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }
 
-/** An estimate: progress goes on at its average rate. @param {{ progress: number | null, startedAt: number }} task @param {number} now ms */
-export function left({ progress, startedAt }, now) {
-  const elapsed = (now - startedAt) / 1000;
+/** An estimate: progress goes on at its average rate. @param {{ progress: number | null, started_at: string }} task @param {number} now ms */
+export function left({ progress, started_at: startedAt }, now) {
+  const elapsed = (now - Date.parse(startedAt)) / 1000;
   if (progress === null || progress < ESTIMATE_FROM_PROGRESS || progress >= 1 || elapsed < ESTIMATE_AFTER_SECONDS) return '';
   const seconds = (elapsed * (1 - progress)) / progress;
   if (seconds < 60) return 'less than a minute left';

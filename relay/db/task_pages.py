@@ -138,6 +138,7 @@ def _page(rows: Sequence[Row]) -> TaskPage:
 def _view(row: Row) -> TaskView:
     metrics, ended_at = row["metrics"], row["ended_at"]
     stop_requested_at = row["stop_requested_at"]
+    lost_at = row["lost_at"] if row["shown_state"] == "lost" else None
     return TaskView(
         task_id=row["task_id"],
         run=row["run"],
@@ -152,6 +153,7 @@ def _view(row: Row) -> TaskView:
         started_at=rfc3339(row["started_at"]),
         last_at=rfc3339(row["last_at"]),
         ended_at=None if ended_at is None else rfc3339(ended_at),
+        lost_at=None if lost_at is None else rfc3339(lost_at),
         duration_s=row["duration_s"],
         first_seq=row["first_seq"],
         last_seq=row["last_seq"],
@@ -180,6 +182,12 @@ _SHOWN_STATE = """
     THEN 'lost' ELSE t.state END
 """
 
+_LOST_AT = """
+    CASE WHEN t.lease_s IS NOT NULL AND t.state IN ('running', 'waiting')
+        AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'
+    THEN lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s) END
+"""
+
 # The position, the counts and the tasks belong together, so they are read in one statement.
 _PRESENT = f"""
     present AS MATERIALIZED (
@@ -200,7 +208,7 @@ _PRESENT = f"""
 _PAGE = f"""
     WITH {_PRESENT}
     SELECT present.*, page.* FROM present LEFT JOIN LATERAL (
-        SELECT t.*, {_SHOWN_STATE} AS shown_state FROM tasks t
+        SELECT t.*, {_SHOWN_STATE} AS shown_state, {_LOST_AT} AS lost_at FROM tasks t
         WHERE t.user_id = $1 AND NOT t.forgotten
             AND ($2::text[] IS NULL OR {_SHOWN_STATE} = ANY ($2))
             AND ($3::text IS NULL OR t.parent_id = $3)
@@ -217,14 +225,14 @@ _SNAPSHOT = f"""
     WITH {_PRESENT}
     SELECT present.*, page.* FROM present LEFT JOIN LATERAL (
         (
-            SELECT t.*, {_SHOWN_STATE} AS shown_state FROM tasks t
+            SELECT t.*, {_SHOWN_STATE} AS shown_state, {_LOST_AT} AS lost_at FROM tasks t
             WHERE t.user_id = $1 AND NOT t.forgotten AND NOT t.hidden
                 AND t.state IN ('running', 'waiting')
             ORDER BY t.last_seq DESC LIMIT $2
         )
         UNION ALL
         (
-            SELECT t.*, t.state AS shown_state FROM tasks t
+            SELECT t.*, t.state AS shown_state, NULL::timestamptz AS lost_at FROM tasks t
             WHERE t.user_id = $1 AND NOT t.forgotten AND NOT t.hidden
                 AND t.state NOT IN ('running', 'waiting')
             ORDER BY t.last_seq DESC LIMIT $3
@@ -241,12 +249,12 @@ _CHANGES = f"""
     )
     SELECT now() AS at, changed.* FROM (VALUES (1)) AS one LEFT JOIN LATERAL (
         SELECT a.user_id AS asked_user, a.present_revision, false AS ran_out, t.*,
-            {_SHOWN_STATE} AS shown_state
+            {_SHOWN_STATE} AS shown_state, {_LOST_AT} AS lost_at
         FROM asked a LEFT JOIN tasks t ON t.user_id = a.user_id AND t.revision > a.seen
         WHERE a.present_revision > a.seen
         UNION ALL
         SELECT a.user_id AS asked_user, a.present_revision, true AS ran_out, t.*,
-            {_SHOWN_STATE} AS shown_state
+            {_SHOWN_STATE} AS shown_state, {_LOST_AT} AS lost_at
         FROM asked a JOIN tasks t ON t.user_id = a.user_id
         WHERE t.lease_s IS NOT NULL AND t.state IN ('running', 'waiting')
             AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'

@@ -28,6 +28,7 @@ class TaskView(msgspec.Struct, kw_only=True):
     started_at: Moment
     last_at: Annotated[Moment, Meta(description="When its last event was received.")]
     ended_at: Moment | None
+    lost_at: Annotated[Moment | None, Meta(description="When the lease of a lost task ran out.")]
     duration_s: float | None
     first_seq: Annotated[Seq, Meta(description="The first event of this run.")]
     last_seq: Seq

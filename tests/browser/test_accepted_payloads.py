@@ -80,6 +80,8 @@ async def test_all_that_is_accepted_is_shown(relay: Relay, chromium: Chromium) -
         await send(relay, hook, "log", json.dumps({"message": "\n" * 20_000}), "lines", TIMES[0])
         for payload, _ in LOGS.values():
             await send(relay, hook, "log", payload, "toString", TIMES[0])
+        for task in ("toString", "__proto__"):
+            await send(relay, hook, "task_progress", "{}", task, TIMES[0])
         await say(relay, hook, "and the next event")
 
         script = """[...document.querySelectorAll('.row:not([hidden]) .words')]
@@ -87,7 +89,7 @@ async def test_all_that_is_accepted_is_shown(relay: Relay, chromium: Chromium) -
         for _ in range(2):  # as they came, and as they are read again
             await tab.shows("and the next event")
             await has_all(tab, script, {line for _, line in LOGS.values()})
-            await has_all(tab, TITLES, {"constructor", "lines", "toString"})
+            await has_all(tab, TITLES, {"constructor", "toString", "__proto__"})
             assert await tab.run("document.querySelectorAll('[role=progressbar]').length") > 0
             assert tab.complaints == []
             await tab.goto(relay.url)

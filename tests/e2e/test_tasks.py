@@ -45,6 +45,7 @@ async def test_events_are_a_task_as_soon_as_they_are_acknowledged(relay: Relay) 
         **{"progress": 0.5, "metrics": {"x": 1}, "lease_s": 90, "events": 3, "first_seq": 1},
         **{"last_seq": 3, "hidden": False, "stoppable": False, "ended_at": None, "exit_code": None},
         **{"parent_id": None, "url": None, "ask_id": None, "stop_requested_at": None},
+        **{"lost_at": None},
     }
     assert {name: task[name] for name in expected} == expected
     assert await ids(user, "?task_id=a%2Bb%26c%23%25") == [task_id]

@@ -138,6 +138,7 @@ TASK = TaskView(
     started_at=Examples.NOW,
     last_at=Examples.NOW,
     ended_at=None,
+    lost_at=None,
     duration_s=None,
     first_seq=10,
     last_seq=42,

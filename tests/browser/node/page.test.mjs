@@ -6,9 +6,9 @@ import { plain, spans, splitLines } from '../../../relay/console/ansi.js';
 import { scenes } from '../../../relay/console/demo-scenes.js';
 import { pieces } from '../../../relay/console/links.js';
 import { LogStore } from '../../../relay/console/log-store.js';
-import { TaskModel } from '../../../relay/console/tasks.js';
 import { ago, left } from '../../../relay/console/times.js';
 
+const NO_TASK = { key: '', title: '', hue: 0 };
 let seq = 0;
 const event = (event_type, task_id, payload = {}, second = seq) => ({
   id: 'i', seq: (seq += 1), cursor: `e.${seq}`, event_type, task_id, payload,
@@ -38,35 +38,10 @@ test('a colour goes on over a line end, a carriage return starts the line over',
   assert.deepEqual(splitLines(' 10 %\r 50 %\r100 %\r'), ['100 %']);
 });
 
-test('a task runs, ends, and runs again under the same id', () => {
-  const model = new TaskModel();
-  model.apply(event('task_started', 't', { title: 'Deploy' }, 10));
-  model.apply(event('task_progress', 't', { progress: 7, message: 'on\nand on' }, 11));
-  const task = model.tasks.get('t');
-  assert.deepEqual([task.state, task.progress, task.message], ['running', 1, 'and on']);
-  assert.equal(model.apply(event('task_failed', 't', { exit_code: 2 }, 14)).ended, true);
-  assert.deepEqual([task.state, task.exitCode, task.duration, model.failed], ['failed', 2, 4, 1]);
-  model.apply(event('log', 't', { message: 'late words' }, 15));
-  assert.equal(task.state, 'failed');
-  model.apply(event('task_started', 't', {}, 16));
-  assert.deepEqual([task.state, task.run, task.title, model.failed], ['running', 2, 'Deploy', 0]);
-});
-
-test('payloads of any shape are taken', () => {
-  const model = new TaskModel();
-  const store = new LogStore();
-  for (const payload of [null, 7, 'text', [1], { title: {}, message: 3, progress: 'x' }, JSON.parse('{"__proto__":{"title":"x"}}')]) {
-    const one = event('log', 'h', payload);
-    store.add(one, model.apply(one).task);
-  }
-  assert.equal(model.tasks.get('h').title, 'h');
-  assert.equal(store.lines.length, 6);
-});
-
 test('the log keeps fifty thousand lines and no flood more', () => {
   const store = new LogStore();
   const lines = Array.from({ length: 1_000 }, (_, index) => `line ${index}`).join('\n');
-  for (let times = 0; times < 70; times += 1) store.add(event('log', undefined, { message: lines }), null);
+  for (let times = 0; times < 70; times += 1) store.add(event('log', undefined, { message: lines }), NO_TASK);
   assert.ok(store.lines.length >= 50_000 && store.lines.length <= 55_000);
   assert.equal(store.shown.length, store.lines.length);
   store.refilter({ ...store.filter, query: 'LINE 999' });
@@ -76,7 +51,7 @@ test('the log keeps fifty thousand lines and no flood more', () => {
 test('what was searched is found from the start of each line', () => {
   const store = new LogStore();
   store.refilter({ ...store.filter, query: 'loss' });
-  store.add(event('log', undefined, { message: 'loss 0.3\nthe words before: loss\nnothing' }), null);
+  store.add(event('log', undefined, { message: 'loss 0.3\nthe words before: loss\nnothing' }), NO_TASK);
   const found = store.shown.map(({ text }) => [...text.matchAll(store.pattern)].map(({ index }) => index));
   assert.deepEqual(found, [[0], [18]]);
 });
@@ -97,10 +72,10 @@ test('addresses are found in a text, and nothing of it is lost', () => {
 });
 
 test('what is left is guessed late, and not where nothing is known', () => {
-  const task = { progress: 0.25, startedAt: 0 };
+  const task = { progress: 0.25, started_at: new Date(0).toISOString() };
   assert.equal(left(task, 600_000), 'about 30 min left');
   assert.equal(left({ ...task, progress: 0.98 }, 600_000), 'less than a minute left');
-  assert.equal(left({ ...task, startedAt: -9e7 }, 0), 'about 75 h left');
+  assert.equal(left({ ...task, started_at: new Date(-9e7).toISOString() }, 0), 'about 75 h left');
   for (const [change, now] of [[{}, 19_000], [{ progress: null }, 6e5], [{ progress: 0.01 }, 6e5], [{ progress: 1 }, 6e5]]) {
     assert.equal(left({ ...task, ...change }, now), '');
   }

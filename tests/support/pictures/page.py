@@ -146,6 +146,7 @@ class Studio:
             reference = await profile.open(f"{ADDRESS}/docs")
             beats = await story.beats(reference)
             await reference.do(lambda page: page.close())
+            await profile.do(lambda context: context.add_init_script(story.times(beats)))
             past = [beat for beat in beats if beat.at <= -story.LIVE]
             await story.publish(http, hooks[0], past)
             tab = await self._open(profile, story.LIVE)

@@ -23,9 +23,18 @@ LATENCY = 4  # ms, about
 # Runs before the page's own scripts.
 CLOCK = """
 const { parse } = JSON;
+const retime = (task) => {
+  const times = window.storyTimes;
+  task.started_at = times[task.first_seq];
+  task.last_at = times[task.last_seq];
+  if (task.ended_at) task.ended_at = times[task.last_seq];
+  window.told = Math.max(window.told ?? 0, task.last_seq);
+};
 JSON.parse = (...given) => {
   const found = parse(...given);
   for (const message of [found].flat()) {
+    if (message?.type === 'tasks') message.tasks.forEach(retime);
+    if (message?.task?.first_seq) retime(message.task);
     if (!message?.received_at) continue;
     message.received_at = message.ts;
     window.heard = message.cursor;
@@ -91,13 +100,23 @@ async def beats(tab: Tab) -> list[Beat]:
     return sorted(found, key=lambda beat: beat.at)
 
 
+def times(beats: list[Beat]) -> str:
+    """A script that tells the page when each event of the story happened, by its seq."""
+    moments = {seq: _moment(beat) for seq, beat in enumerate(beats, 1)}
+    return f"window.storyTimes = {json.dumps(moments)};"
+
+
+def _moment(beat: Beat) -> str:
+    return (NOW + timedelta(seconds=beat.at)).isoformat(timespec="milliseconds")
+
+
 async def publish(http: httpx.AsyncClient, hook: str, happened: list[Beat]) -> str:
     """In one request; returns the cursor behind the last."""
     lines = [
         {
             "event_type": beat.event_type,
             "task_id": beat.task_id,
-            "ts": (NOW + timedelta(seconds=beat.at)).isoformat(timespec="milliseconds"),
+            "ts": _moment(beat),
             "payload": beat.payload,
         }
         for beat in happened
@@ -113,11 +132,14 @@ async def publish(http: httpx.AsyncClient, hook: str, happened: list[Beat]) -> s
 
 async def play(tab: Tab, http: httpx.AsyncClient, hook: str, happening: list[Beat]) -> None:
     """What happens while the page watches, each at its moment; its clock stands at LIVE ago."""
-    stands = float(-LIVE)
+    stands, last_seq = float(-LIVE), 0
     for beat in happening:
         await pass_by(tab, round((beat.at - stands) * 1000) + LATENCY)
         stands = beat.at
-        await _hears(tab, await publish(http, hook, [beat]))
+        cursor = await publish(http, hook, [beat])
+        await _hears(tab, "window.heard", cursor)
+        last_seq = int(cursor.rpartition(".")[2])
+    await _hears(tab, "window.told", last_seq)  # its task comes a moment later
     await pass_by(tab, round(-stands * 1000) - LATENCY)
 
 
@@ -126,7 +148,7 @@ async def pass_by(tab: Tab, milliseconds: int) -> None:
     await tab.do(lambda page: page.clock.run_for(milliseconds))
 
 
-async def _hears(tab: Tab, cursor: str) -> None:
+async def _hears(tab: Tab, what: str, last: str | int) -> None:
     with trio.fail_after(PATIENCE):
-        while await tab.run("window.heard") != cursor:  # noqa: ASYNC110 - its timers stand still
+        while await tab.run(what) != last:  # noqa: ASYNC110 - its timers stand still
             await trio.sleep(0.005)

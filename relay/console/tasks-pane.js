@@ -1,0 +1,140 @@
+/** The tasks of the stream on screen: filters with their counts, search, the list, and what can be done with many. */
+
+import { silentTogether } from './away.js';
+import { Board, FILTERS } from './board.js';
+import { byId, el, setText } from './dom.js';
+import { Hiding } from './hiding.js';
+import { TaskRows } from './task-rows.js';
+import { titleOf } from './task-names.js';
+
+/** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
+/** @typedef {import('./relay-stream.d.ts').RelayTasks} RelayTasks */
+/** @typedef {import('./relay-stream.d.ts').TaskChanges} TaskChanges */
+/** @typedef {import('./board.js').FilterName} FilterName */
+
+const TYPING_MS = 150; // after the last letter, until titles are searched for it
+const ALWAYS = new Set(['running', 'failed', 'all']); // the other filters are there when they have tasks
+const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+
+export class TasksPane {
+  #tasks;
+  #board;
+  #rows;
+  #hiding;
+  #filters = new Map([...FILTERS].map(([name, label]) => [name, filterButton(label, () => this.#look({ filter: name }))]));
+  #search = /** @type {HTMLInputElement} */ (byId('task-search'));
+  #away = byId('away');
+  #awayShown = '';
+  #typing = 0;
+
+  /** @param {RelayTasks} tasks @param {(id: string | null) => void} pick @param {(message: string) => void} problem */
+  constructor(tasks, pick, problem) {
+    this.#tasks = tasks;
+    this.#hiding = new Hiding(problem);
+    this.#board = new Board(tasks, () => this.draw(Date.now()));
+    this.#rows = new TaskRows({ pick, hide: (task) => this.hide(task), nearEnd: () => this.#board.more() });
+    byId('filters').append(...[...this.#filters.values()].map(({ button }) => button));
+    this.#search.addEventListener('input', () => {
+      clearTimeout(this.#typing);
+      this.#typing = window.setTimeout(() => this.#look({ query: this.#search.value.trim() }), TYPING_MS);
+    });
+    this.#search.addEventListener('keydown', ({ key }) => { if (key === 'ArrowDown' || key === 'Enter') this.#rows.focus(); });
+    byId('clear-succeeded').addEventListener('click', () => this.#hiding.clearSucceeded());
+    byId('show-hidden').addEventListener('click', () => this.#look({ hidden: !this.#board.view.hidden, filter: 'all' }));
+  }
+
+  /** @param {TaskChanges} changes */
+  apply(changes) {
+    this.#board.apply(changes);
+  }
+
+  /** @param {string} id */
+  find(id) {
+    return this.#board.find(id);
+  }
+
+  /** @param {RelayTask} task */
+  hide(task) {
+    if (task.hidden) this.#hiding.show([task.task_id]);
+    else this.#hiding.hide([task.task_id], `Hidden: ${titleOf(task)}`);
+  }
+
+  /** @param {string | null} id */
+  select(id) {
+    this.#rows.select(id);
+    if (id !== null) this.#rows.reveal(id);
+  }
+
+  /** @param {number} now ms */
+  draw(now) {
+    const rows = this.#board.rows();
+    this.#rows.draw(rows, now);
+    this.#drawFilters();
+    this.#drawAway();
+    this.#drawFoot(rows.length);
+  }
+
+  /** @param {Partial<import('./board.js').View>} change */
+  #look(change) {
+    this.#board.look(change);
+    byId('tasks-scroll').scrollTop = 0;
+    this.draw(Date.now());
+  }
+
+  #drawFilters() {
+    const { filter, hidden } = this.#board.view;
+    for (const [name, { button, count }] of this.#filters) {
+      const tasks = this.#board.count(name);
+      setText(count, tasks.toLocaleString());
+      button.hidden = tasks === 0 && !ALWAYS.has(name) && name !== filter;
+      button.setAttribute('aria-pressed', String(name === filter && !hidden));
+      button.disabled = hidden;
+    }
+  }
+
+  /** That a machine is away is one thing to know, however many of its tasks fell silent. */
+  #drawAway() {
+    const group = silentTogether(this.#tasks.values());
+    const key = group === null ? '' : `${group.at} ${group.tasks.length}`;
+    if (key === this.#awayShown) return;
+    const before = this.#awayShown;
+    this.#awayShown = key;
+    this.#away.hidden = group === null;
+    if (group === null) return;
+    const { at, tasks } = group;
+    const words = `${tasks.length} tasks fell silent together at ${clock.format(at)}. The machine that runs them may be asleep, offline or switched off.`;
+    const hide = () => this.#hiding.hide(tasks.map(({ task_id: id }) => id), `Hidden: ${tasks.length} tasks`);
+    this.#away.replaceChildren(el('span', { text: words }), ' ', el('button', { type: 'button', class: 'text', text: 'Hide them', onclick: hide }));
+    if (before.split(' ')[0] !== String(at)) byId('announcer').textContent = words;
+  }
+
+  /** @param {number} shown */
+  #drawFoot(shown) {
+    const { query, hidden } = this.#board.view;
+    const total = this.#board.total(shown);
+    const older = this.#board.failed ? 'Older tasks could not be read. Scroll to try again.' : this.#board.loading ? 'Reading older tasks …' : '';
+    setText(byId('tasks-shown'), older || (total === null ? `${shown.toLocaleString()} or more` : shown < total ? `${shown.toLocaleString()} of ${total.toLocaleString()}` : ''));
+    byId('clear-succeeded').hidden = hidden || !this.#tasks.counts.succeeded;
+    const toggle = byId('show-hidden');
+    toggle.setAttribute('aria-pressed', String(hidden));
+    setText(toggle, hidden ? 'Back to all tasks' : 'Show hidden');
+    const empty = byId('no-tasks');
+    empty.hidden = shown > 0 || this.#board.loading;
+    if (!empty.hidden) setText(empty, this.#emptyWords(query, hidden));
+  }
+
+  /** @param {string} query @param {boolean} hidden */
+  #emptyWords(query, hidden) {
+    if (this.#tasks.state === 'waiting') return 'Reading your tasks …';
+    if (this.#tasks.state === 'missing') return 'This Relay does not send tasks. Its log is beside.';
+    if (query) return `No ${hidden ? 'hidden ' : ''}task has “${query}” in its title.`;
+    if (hidden) return 'No task is hidden.';
+    return this.#board.view.filter === 'all' ? 'No tasks to show. The next one appears here when it starts.' : 'No task is in this state.';
+  }
+}
+
+/** @param {string} label @param {() => void} press */
+function filterButton(label, press) {
+  const count = el('span', { class: 'count' });
+  return { count, button: el('button', { type: 'button', 'aria-pressed': 'false', onclick: press }, `${label} `, count) };
+}
