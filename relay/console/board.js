@@ -54,7 +54,7 @@ export class Board {
     return [...known.values()].filter((task) => this.#passes(task)).sort(inOrder);
   }
 
-  /** How many there are to show; null: the server has not said. @param {number} shown */
+  /** How many there are to show; null: that is not known. @param {number} shown */
   total(shown) {
     const { filter, query, hidden } = this.view;
     if (this.#pages.done) return shown;

@@ -76,7 +76,7 @@ export class Hiding {
   }
 }
 
-/** Calls again when the server says that it was asked too often. @param {() => Promise<any>} ask Raises Problem. */
+/** Calls again after a refusal for too many calls. @param {() => Promise<any>} ask Raises Problem. */
 async function patient(ask) {
   for (;;) {
     try {

@@ -8,7 +8,7 @@ import { sha256 } from './sha256.js';
 
 const MAX_NAMES = 10_000; // as many as a server keeps tasks of a user
 const UNTITLED = 'untitled-'; // begins the id of a task whose events have none
-const MAX_UNTITLED_TITLES = 500; // whose hash is remembered
+const MAX_UNTITLED_TITLES = 500; // that are kept with their ids
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const HUES = 6;
 

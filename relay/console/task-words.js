@@ -1,4 +1,4 @@
-/** What the board says of a task, and in which order it shows tasks. Pure: no document, no clock. */
+/** The words of the board for a task, and in which order it shows tasks. Pure: no document, no clock. */
 
 import { ago, duration, left } from './times.js';
 

@@ -128,7 +128,7 @@ async def test_the_list_is_one_tab_stop_and_goes_by_keys(relay: Relay, chromium:
         assert tab.complaints == []
 
 
-async def test_lost_tasks_are_seen_and_a_machine_that_is_away_is_told_once(
+async def test_lost_tasks_are_seen_and_those_of_one_machine_are_one_notice(
     relay: Relay, chromium: Chromium, database_url: str
 ) -> None:
     async with chromium.profile() as profile:

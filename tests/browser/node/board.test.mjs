@@ -1,5 +1,5 @@
 // node --test tests/browser/node/
-// What the board says of tasks, and which of them it shows.
+// The words of the board for tasks, and which of them it shows.
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
@@ -39,7 +39,7 @@ test('a task is called by its latest title, wherever it was heard', () => {
   assert.equal(titleOf({ task_id: 'untitled-2cf24dba5fb0a30e', title: null }), 'Untitled task');
 });
 
-test('who needs a person comes first, then what runs, then what was lost, then what is over', () => {
+test('tasks that need a person come first, then what runs, then what was lost, then what is over', () => {
   const tasks = [
     task('failed', 'failed', { last_seq: 90 }), task('early', 'running', { first_seq: 2 }), task('lost', 'lost', { last_seq: 99 }),
     task('succeeded', 'succeeded', { last_seq: 91 }), task('late', 'running', { first_seq: 3 }), task('waiting', 'waiting'), task('canceled', 'canceled', { last_seq: 92 }),
@@ -47,7 +47,7 @@ test('who needs a person comes first, then what runs, then what was lost, then w
   assert.deepEqual(tasks.sort(inOrder).map((one) => one.task_id), ['waiting', 'late', 'early', 'lost', 'canceled', 'succeeded', 'failed']);
 });
 
-test('what is known of a task is said in words', () => {
+test('what is known of a task, in words', () => {
   const half = { progress: 0.5, started_at: ago(600) };
   for (const [one, time, facts] of [
     [task('a'), '1:00', ''], [task('a', 'running', half), '10:00', 'about 10 min left'],

@@ -104,7 +104,7 @@ test('a server that does not know tasks is found out by what comes instead, or b
   }
 });
 
-test('the list says since when it is complete', async () => {
+test('the list has the seq since which it is complete', async () => {
   const { stream } = await reader();
   const [old, older] = [task('old', 'failed', { last_seq: 6 }), task('older', 'succeeded', { last_seq: 4 })];
   last().say(hello('e.0'), snapshot([task('a'), old, older], { running: 1, failed: 1, succeeded: 7 }));

@@ -28,7 +28,7 @@ const retime = (task) => {
   task.started_at = times[task.first_seq];
   task.last_at = times[task.last_seq];
   if (task.ended_at) task.ended_at = times[task.last_seq];
-  window.told = Math.max(window.told ?? 0, task.last_seq);
+  window.tasksUntil = Math.max(window.tasksUntil ?? 0, task.last_seq);
 };
 JSON.parse = (...given) => {
   const found = parse(...given);
@@ -139,7 +139,7 @@ async def play(tab: Tab, http: httpx.AsyncClient, hook: str, happening: list[Bea
         cursor = await publish(http, hook, [beat])
         await _hears(tab, "window.heard", cursor)
         last_seq = int(cursor.rpartition(".")[2])
-    await _hears(tab, "window.told", last_seq)  # its task comes a moment later
+    await _hears(tab, "window.tasksUntil", last_seq)  # its task comes a moment later
     await pass_by(tab, round(-stands * 1000) - LATENCY)
 
 
