@@ -1,13 +1,17 @@
 /** The live page: reads the stream and hands its tasks to the board, and its events to the log. */
 
-import { Demo } from './demo.js';
+import { hashOf, placeOf } from './address.js';
+import { DEMO_TASKS, Demo } from './demo.js';
 import { byId, el, icon } from './dom.js';
+import { installKeys } from './keys.js';
+import { LogHistory } from './log-history.js';
 import { LogPane } from './log-pane.js';
 import { RelayStream, parseCursor } from './relay-stream.js';
 import { SecondDevice, openPastedLinks } from './second-device.js';
 import { hideNotice, notice, openSession } from './session.js';
 import { Notifier, installThemeToggle, showCounts } from './signals.js';
 import { StatusBar } from './status-bar.js';
+import { TaskHead } from './task-head.js';
 import { TaskNames, hueOf, taskIdOf, titleOf } from './task-names.js';
 import { STATE_WORDS, isOver } from './task-words.js';
 import { TasksPane } from './tasks-pane.js';
@@ -21,7 +25,11 @@ import { installWelcome, keepGuide, recallTokens, tickSteps } from './welcome.js
 const TAIL = 1_000; // events of the log that a page load begins with; earlier ones are read when they are scrolled to
 
 const names = new TaskNames();
-const log = new LogPane();
+const log = new LogPane({
+  addressOf: ({ seq }) => hashOf({ task: log.store.filter.key, line: seq }),
+  pick: ({ seq }) => go({ task: log.store.filter.key, line: seq }),
+});
+const past = new LogHistory(log, (id) => head?.find(id), named);
 const bar = new StatusBar();
 const notifier = new Notifier(showProblem);
 const tokens = new TokensDialog();
@@ -31,20 +39,43 @@ const demo = new Demo();
 let stream = null;
 /** @type {TasksPane | null} */
 let board = null;
+/** @type {TaskHead | null} */
+let head = null;
 let dirty = true;
+let ownTask = false; // there was a task that is not of the demo
 
-/** @param {string | null} id */
-function pickTask(id) {
-  board?.select(id);
-  log.refilter({ key: id });
-  if (id !== null) showView('log');
+/** Shows a place, and makes it the page's address. @param {import('./address.js').Place} place */
+function go(place) {
+  const hash = hashOf(place);
+  if (hash !== hashOf(placeOf(location.hash))) history.pushState(null, '', hash || `${location.pathname}${location.search}`);
+  show(place);
+}
+
+/** @param {import('./address.js').Place} place */
+async function show({ task, line }) {
+  if (task !== log.store.filter.key) {
+    board?.select(task);
+    head?.show(task);
+    log.refilter({ key: task });
+    past.anew();
+  }
+  showView(task === null && line === null ? 'tasks' : 'log');
+  log.target(0);
+  if (line === null) return;
+  if (await past.reach(line)) log.target(line);
+  else if (placeOf(location.hash).line === line) showProblem('This line is no longer stored, or is too far back to be shown here. Download the log of its task.');
+}
+
+/** @param {RelayEvent} event */
+function named(event) {
+  const key = taskIdOf(event);
+  return { key, title: names.of(event, key), hue: hueOf(key) };
 }
 
 /** One event that this page cannot show does not hide the next one. @param {CustomEvent<RelayEvent>} event */
 function onEvent({ detail: event }) {
   try {
-    const key = taskIdOf(event);
-    log.store.add(event, { key, title: names.of(event, key), hue: hueOf(key) });
+    log.store.add(event, named(event));
   } catch (problem) {
     log.store.note(`Event ${event.seq} cannot be shown (${problem}).`);
   }
@@ -57,9 +88,11 @@ function onEvent({ detail: event }) {
 /** @param {CustomEvent<TaskChanges>} event */
 function onTasks({ detail: changes }) {
   board?.apply(changes);
+  head?.apply(changes);
   for (const { task, before } of changes.tasks) {
     if (task === null) continue;
     names.learn(task);
+    ownTask ||= !task.task_id.startsWith(DEMO_TASKS);
     if (before !== null && !isOver(before) && isOver(task) && !task.hidden) ended(task);
   }
   dirty = true;
@@ -75,7 +108,8 @@ function ended(task) {
 function onHello({ detail: hello }) {
   if (!hello.reason) return;
   // a new epoch: everything stored arrives again and would be shown twice
-  log.clear();
+  const position = parseCursor(hello.cursor);
+  past.begin(position?.epoch ?? '', (position?.seq ?? 0) + 1);
   log.store.note('The stream was renumbered, so all stored events are shown again.');
 }
 
@@ -114,6 +148,8 @@ function draw() {
   const hasContent = stream.tasks.size > 0 || log.store.lines.length > 0; // a line may belong to no task
   if (hasContent && byId('board').hidden) showBoard();
   board.draw(Date.now());
+  head?.draw(Date.now());
+  byId('demo').hidden = ownTask && !demo.playing;
   showCounts(stream.tasks.counts);
 }
 
@@ -158,11 +194,13 @@ function installControls() {
   installThemeToggle();
   installWelcome(showProblem);
   installDemo();
+  installKeys();
   byId('open-tokens').addEventListener('click', () => tokens.open());
   byId('open-device').prepend(icon('device'));
   byId('open-device').addEventListener('click', () => device.open());
   openPastedLinks();
   byId('retry').addEventListener('click', () => stream?.reconnect());
+  byId('head-close').addEventListener('click', () => go({ task: null, line: null }));
   for (const button of byId('views').querySelectorAll('button')) button.addEventListener('click', () => showView(button.dataset.view ?? 'tasks'));
 }
 
@@ -171,13 +209,19 @@ async function main() {
   bar.tick(null, 1);
   const me = await openSession(showProblem);
   for (const id of ['demo', 'open-tokens', 'open-device']) byId(id).removeAttribute('disabled');
-  const head = parseCursor(me.cursor) ?? { epoch: '', seq: 0 };
-  if (head.seq > 0) showBoard();
+  const end = parseCursor(me.cursor) ?? { epoch: '', seq: 0 };
+  const start = Math.max(0, end.seq - TAIL);
+  if (end.seq > 0) showBoard();
   else byId('welcome').hidden = false;
   recallTokens(me.tokens);
 
-  stream = new RelayStream({ tasks: true, after: `${head.epoch}.${Math.max(0, head.seq - TAIL)}`, share: `console ${me.user_id}` });
-  board = new TasksPane(stream.tasks, pickTask, showProblem);
+  stream = new RelayStream({ tasks: true, after: `${end.epoch}.${start}`, share: `console ${me.user_id}` });
+  const made = new TasksPane(stream.tasks, (task) => go({ task, line: null }), showProblem);
+  board = made;
+  head = new TaskHead({
+    tasks: stream.tasks, find: (id) => made.find(id), hide: (task) => made.hide(task), hashOf: (task) => hashOf({ task, line: null }),
+  });
+  past.begin(end.epoch, start + 1);
   stream.tasks.addEventListener('change', onTasks);
   stream.addEventListener('event', onEvent);
   stream.addEventListener('hello', onHello);
@@ -186,6 +230,8 @@ async function main() {
   setInterval(drawSoon, 100);
   setInterval(tick, 1000);
   tick();
+  window.addEventListener('popstate', () => show(placeOf(location.hash)));
+  show(placeOf(location.hash));
   if (new URLSearchParams(location.search).has('demo')) demo.start();
 }
 

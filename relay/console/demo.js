@@ -3,6 +3,7 @@
 import { Problem, call, makeToken } from './api.js';
 import { scenes } from './demo-scenes.js';
 
+export const DEMO_TASKS = 'demo-'; // begins the id of each task of the demo
 const PAUSE_SECONDS = 6; // between two rounds
 const TICK_MS = 250; // events of one tick go in one request
 
@@ -39,7 +40,7 @@ export class Demo extends EventTarget {
     const token = this.#token;
     this.#token = '';
     if (!token) return;
-    const last = [...this.#open].map((task) => event('task_failed', task, { message: 'The demo was stopped', exit_code: 130 }));
+    const last = [...this.#open].map((task) => event('task_failed', task, { message: 'The demo was stopped', canceled: true }));
     this.#open.clear();
     try {
       if (last.length > 0) await call('POST', 'api/webhook/cli', { ndjson: last, token, keepalive: true });

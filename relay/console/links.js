@@ -41,7 +41,7 @@ function withoutEnd(address) {
 }
 
 /** The address of a link, or '': a user name in an address makes it look like another host's. @param {string} address */
-function hrefOf(address) {
+export function hrefOf(address) {
   try {
     const url = new URL(address);
     const web = url.protocol === 'http:' || url.protocol === 'https:';

@@ -10,8 +10,10 @@ import { copyText } from './ready-lines.js';
 /** @typedef {import('./log-store.js').Line} Line */
 /** @typedef {import('./log-store.js').Kind} Kind */
 /** @typedef {import('./log-row.js').Row} Row */
+/** @typedef {{ addressOf: import('./log-row.js').AddressOf, pick: (line: Line) => void }} LineLinks */
 
 const OVERSCAN = 8; // rows beyond each edge, so that fast scrolling shows no empty space
+const NEAR_TOP = 30; // rows from the top, where earlier lines are wanted
 const MIN_REDRAW_MS = 45; // between two redraws of a flood: keeps the page responsive, and faster is no easier to read
 
 export class LogPane {
@@ -28,23 +30,28 @@ export class LogPane {
   #top = 0;
   #version = 0; // of the filter: rows that were drawn with an older one are drawn again
   #seenCount = 0; // lines there were when following stopped
-  #removed = 0; // lines removed at the top so far
+  #removed = 0; // lines removed at the top so far, less those added there
+  #target = 0; // the seq that an address names
   #frame = 0;
   #drawnAt = 0;
   #urgent = false;
   /** @type {Line | null} */ #unfolded = null;
-  #revealing = false; // the line that was stepped to is scrolled to with the next redraw
+  #revealing = false; // the line that was stepped to, or that an address names, is scrolled to with the next redraw
+  /** @type {(atTop: boolean) => void} */ #topReached = () => {};
+  #links;
   #search = new LogSearch({
     search: (query) => this.refilter({ query }),
     found: () => this.store.shown,
     reveal: () => this.#reveal(),
   });
 
-  constructor() {
+  /** @param {LineLinks} links */
+  constructor(links) {
+    this.#links = links;
     new ResizeObserver(() => this.#measure()).observe(this.#scroller);
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.#scroller.addEventListener('keydown', (event) => this.#keyed(event));
-    this.#sheet.addEventListener('click', (event) => this.#unfold(/** @type {Node} */ (event.target)));
+    this.#sheet.addEventListener('click', (event) => this.#pressed(event));
     this.#follow.addEventListener('click', () => this.follow(!this.following));
     this.#newer.addEventListener('click', () => {
       this.follow(true);
@@ -88,10 +95,24 @@ export class LogPane {
     this.follow(true);
   }
 
-  clear() {
-    this.store.clear();
+  /** Forgets all lines. The next event has this seq. @param {number} seq */
+  begin(seq) {
+    this.store.begin(seq);
     this.#version += 1;
     this.#redraw();
+  }
+
+  /** Called with each redraw, with whether the first lines are near. @param {(atTop: boolean) => void} reached */
+  onTop(reached) {
+    this.#topReached = reached;
+  }
+
+  /** Marks the lines of an event and scrolls to them; 0 marks none. @param {number} seq */
+  target(seq) {
+    if (seq === this.#target) return;
+    this.#target = seq;
+    if (seq > 0) this.#reveal();
+    else this.#redraw();
   }
 
   /** @param {Element} chip */
@@ -121,6 +142,7 @@ export class LogPane {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     if (Math.abs(scrollTop - this.#top) < 2) return; // the position that #draw set
     const atEnd = scrollHeight - scrollTop - clientHeight < this.#rowHeight;
+    this.#revealing = false;
     // growing or trimmed content scrolls too; only the user scrolls up
     if (this.following && scrollTop < this.#top && !atEnd) this.follow(false);
     else if (!this.following && scrollTop > this.#top && atEnd) this.follow(true);
@@ -133,16 +155,25 @@ export class LogPane {
     if (event.key === 'Escape' && this.#unfolded !== null) this.#fold();
     else if (event.key === 'End') this.follow(true);
     else if (event.key === 'f' && !event.ctrlKey && !event.metaKey) this.follow(!this.following);
-    else if (event.key === '/') byId('search').focus();
     else return;
     event.preventDefault();
   }
 
-  /** Shows a line that is wider than the log whole, or folds it again. @param {Node} target */
-  #unfold(target) {
+  /** @param {MouseEvent} event */
+  #pressed(event) {
+    const target = /** @type {Element} */ (event.target);
     const row = this.#rows.find(({ item }) => item.contains(target));
     if (!row || !getSelection()?.isCollapsed) return; // text is being selected
-    if (target instanceof Element && target.closest('a')) return;
+    const link = target.closest('a');
+    if (link === null) this.#unfold(row);
+    else if (link === row.link && row.line !== null && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      if (row.line.seq > 0) this.#links.pick(row.line);
+    }
+  }
+
+  /** Shows a line that is wider than the log whole, or folds it again. @param {Row} row */
+  #unfold(row) {
     if (row.line === this.#unfolded) return this.#fold();
     const wide = row.item.offsetWidth > this.#scroller.clientWidth;
     this.#unfolded = wide ? row.line : null;
@@ -178,17 +209,26 @@ export class LogPane {
     if (this.following) {
       this.#top = Math.max(0, height - this.#viewHeight + 16); // 16: the sheet's padding
       this.#scroller.scrollTop = this.#top;
-    } else if (dropped > 0) {
-      // lines were removed above: keep the same lines visible
+    } else if (dropped !== 0) {
+      // lines were removed or added above: keep the same lines visible
       this.#top = Math.max(0, this.#top - dropped * this.#rowHeight);
       this.#scroller.scrollTop = this.#top;
     }
     this.#search.show(lines);
-    if (this.#revealing && this.#search.current) this.#scrollTo(lines.indexOf(this.#search.current), height);
-    this.#revealing = false;
+    const wanted = this.#revealing ? this.#wanted(lines) : -1;
+    if (wanted >= 0) {
+      this.#scrollTo(wanted, height);
+      this.#revealing = false; // else the line is still to come
+    }
     this.#place(lines);
     this.#showNewer(lines.length);
-    this.#showEmpty(lines.length);
+    this.#topReached(this.#top < NEAR_TOP * this.#rowHeight);
+  }
+
+  /** The index of the line to scroll to; -1: there is none. @param {Line[]} lines */
+  #wanted(lines) {
+    if (this.#search.current) return lines.indexOf(this.#search.current);
+    return this.#target > 0 ? lines.findIndex(({ seq }) => seq >= this.#target) : -1;
   }
 
   /** Scrolls if the line is out of sight, so that it is in the middle. @param {number} index @param {number} height */
@@ -207,15 +247,16 @@ export class LogPane {
     const first = Math.max(0, firstVisible - OVERSCAN);
     const count = this.#rows.length;
     for (let index = first; index < first + count; index += 1) {
-      const row = this.#rows[(index + this.#removed) % count]; // a line keeps its row while it is visible
+      const row = this.#rows[(((index + this.#removed) % count) + count) % count]; // a line keeps its row while it is visible
       if (index >= lines.length) {
         row.item.hidden = true;
         continue;
       }
       const line = lines[index];
       fillRow(row, index * this.#rowHeight, {
-        line, before: lines[index - 1], top: index <= firstVisible, unfolded: line === this.#unfolded, current: line === this.#search.current,
-        pattern: this.store.pattern, version: this.#version,
+        line, before: lines[index - 1], top: index <= firstVisible, unfolded: line === this.#unfolded,
+        current: this.#search.current ? line === this.#search.current : this.#target > 0 && line.seq === this.#target,
+        pattern: this.store.pattern, version: this.#version, addressOf: this.#links.addressOf,
       });
     }
   }
@@ -225,14 +266,6 @@ export class LogPane {
     const fresh = count - Math.max(0, this.#seenCount);
     this.#newer.hidden = this.following || fresh <= 0;
     if (!this.#newer.hidden) setText(this.#newer, `${fresh.toLocaleString()} new ${fresh === 1 ? 'line' : 'lines'} ↓`);
-  }
-
-  /** @param {number} count */
-  #showEmpty(count) {
-    const empty = byId('no-lines');
-    empty.hidden = count > 0;
-    if (count > 0) return;
-    setText(empty, this.store.lines.length === 0 ? 'The output of your tasks appears here, line by line.' : 'Nothing matches. Clear the search or turn on Progress.');
   }
 
   /** @param {HTMLElement} button */

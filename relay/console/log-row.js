@@ -5,11 +5,12 @@ import { el } from './dom.js';
 import { pieces } from './links.js';
 
 /** @typedef {import('./log-store.js').Line} Line */
+/** @typedef {(line: Line) => string} AddressOf of a line, for a link */
 /**
  * What a row shows, kept so that the document is changed only where needed and never read.
- * @typedef {{ item: HTMLElement, time: HTMLElement, title: HTMLElement, words: HTMLElement, line: Line | null, drawn: string, y: number, look: string }} Row
+ * @typedef {{ item: HTMLElement, link: HTMLAnchorElement, time: HTMLElement, title: HTMLElement, words: HTMLElement, line: Line | null, drawn: string, y: number, look: string }} Row
  */
-/** @typedef {{ line: Line, before: Line | undefined, top: boolean, unfolded: boolean, current: boolean, pattern: RegExp | null, version: number }} Place */
+/** @typedef {{ line: Line, before: Line | undefined, top: boolean, unfolded: boolean, current: boolean, pattern: RegExp | null, version: number, addressOf: AddressOf }} Place */
 
 const MAX_DRAWN_CHARS = 2_000; // of a line; the rest can be copied, but is not drawn
 const SAID = /** @type {Record<string, string>} */ ({ error: 'error', warn: 'warning', debug: 'debug', stderr: 'stderr' });
@@ -20,14 +21,15 @@ const both = new Intl.DateTimeFormat([], { dateStyle: 'full', timeStyle: 'medium
 /** @returns {Row} */
 export function newRow() {
   const [time, title, words] = [el('time'), el('span', { class: 'task-title' }), el('span', { class: 'words' })];
-  return { item: el('div', { class: 'row', hidden: true }, time, title, words), time, title, words, line: null, drawn: '', y: -1, look: '' };
+  const link = el('a', { class: 'at', tabindex: -1 }, time); // for the pointer: a stop at each line would bury all other stops
+  return { item: el('div', { class: 'row', hidden: true }, link, title, words), link, time, title, words, line: null, drawn: '', y: -1, look: '' };
 }
 
 /**
  * `before` is the line above; `top`: this one is the first that is visible; `current`: the search stepped to it.
  * @param {Row} row @param {number} y @param {Place} place
  */
-export function fillRow(row, y, { line, before, top, unfolded, current, pattern, version }) {
+export function fillRow(row, y, { line, before, top, unfolded, current, pattern, version, addressOf }) {
   const newDay = isNewDay(line, before);
   const drawn = `${line.id} ${version} ${newDay}`;
   if (row.drawn !== drawn) {
@@ -35,6 +37,8 @@ export function fillRow(row, y, { line, before, top, unfolded, current, pattern,
     row.line = line;
     row.time.textContent = newDay ? date.format(line.at) : clock.format(line.at);
     row.time.title = both.format(line.at);
+    if (line.seq > 0) row.link.href = addressOf(line);
+    else row.link.removeAttribute('href');
     row.title.textContent = line.title;
     row.title.className = `task-title hue-${line.hue}`;
     row.words.replaceChildren(...wordsOf(line, pattern));

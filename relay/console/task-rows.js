@@ -36,15 +36,18 @@ export class TaskRows {
 
   /** @param {RelayTask[]} tasks in order @param {number} now ms */
   draw(tasks, now) {
+    const focused = this.#list.contains(document.activeElement) ? this.#indexOf(this.#current) : -1;
     this.#tasks = tasks;
     this.#now = now;
     this.#tops = [0];
     for (const [at, task] of tasks.entries()) this.#tops.push(this.#tops[at] + heightOf(task));
-    if (!tasks.some(({ task_id: id }) => id === this.#current)) this.#current = this.#selected ?? '';
+    const gone = this.#indexOf(this.#current) < 0;
+    if (gone) this.#current = tasks[Math.min(focused, tasks.length - 1)]?.task_id ?? this.#selected ?? '';
     const height = `${this.#tops[tasks.length]}px`;
     if (this.#list.style.height !== height) this.#list.style.height = height;
     this.#list.hidden = tasks.length === 0;
     this.#place();
+    if (gone && focused >= 0) this.focus(); // the task that had the focus went away
   }
 
   /** @param {string | null} id */

@@ -133,7 +133,7 @@ async def test_addresses_in_the_log_are_links_and_nothing_else_becomes_one(
             await say(relay, hook, text)
         await say(relay, hook, "the end")
         await tab.shows("the end")
-        links = """[...document.querySelectorAll('#lines a')]
+        links = """[...document.querySelectorAll('#lines .words a')]
           .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top
             || a.getBoundingClientRect().left - b.getBoundingClientRect().left)"""
         assert await tab.run(f"{links}.map((link) => [link.href, link.textContent])") == LINKS

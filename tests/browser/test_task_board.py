@@ -88,7 +88,7 @@ async def test_counts_are_true_and_older_tasks_come_as_they_are_scrolled_to(
         await tab.shows("No task has “of no task” in its title.")
         await tab.do(lambda page: page.get_by_label("Search the titles of tasks").fill(""))
         await press(tab, "Failed 34")
-        await until(tab, "document.querySelector('#cards > li').ariaSetSize", "34")
+        await until(tab, "document.querySelector('#cards > li')?.ariaSetSize", "34")
         assert {state for state, _ in await tab.run(ROWS)} == {"failed"}
         assert tab.complaints == []
 
@@ -98,7 +98,7 @@ async def test_the_list_is_one_tab_stop_and_goes_by_keys(relay: Relay, chromium:
         tab = await first_visit(relay, profile)
         hook = await hook_of(relay, profile)
         await publish(relay, hook, [event for number in range(150) for event in ended(number)])
-        await tab.shows("Job 149")
+        await until(tab, f"{ROWS}[0]", ["succeeded", "Job 149"])
         stops = "document.querySelectorAll('#cards [tabindex=\"0\"]').length"
         focused = "document.activeElement.textContent"
 
@@ -119,12 +119,19 @@ async def test_the_list_is_one_tab_stop_and_goes_by_keys(relay: Relay, chromium:
         await tab.run("void (document.getElementById('tasks-scroll').scrollTop = 0)")
         await tab.do(keys, "k")  # from where it was, although that was out of sight
         assert await tab.run(focused) == "Job 1"
-        await tab.do(keys, "Home", "Enter")
+        await tab.do(keys, "/")
+        assert await tab.run("document.activeElement.id") == "task-search"
+        await tab.do(keys, "Enter", "Home", "Enter")
         await tab.do(lambda page: page.locator("#cards [aria-pressed=true]").wait_for())
         await tab.do(keys, "Escape")
         await tab.do(
             lambda page: page.locator("#cards [aria-pressed=true]").wait_for(state="detached")
         )
+        await tab.do(keys, "?")
+        await tab.shows("Go through the tasks")
+        assert await faults(tab) == []
+        await tab.do(keys, "Escape")
+        assert await tab.run(focused) == "Job 149"
         assert tab.complaints == []
 
 

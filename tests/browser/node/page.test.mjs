@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { plain, spans, splitLines } from '../../../relay/console/ansi.js';
 import { scenes } from '../../../relay/console/demo-scenes.js';
 import { pieces } from '../../../relay/console/links.js';
+import { hashOf, placeOf } from '../../../relay/console/address.js';
 import { LogStore } from '../../../relay/console/log-store.js';
 import { ago, left } from '../../../relay/console/times.js';
 
@@ -54,6 +55,42 @@ test('what was searched is found from the start of each line', () => {
   store.add(event('log', undefined, { message: 'loss 0.3\nthe words before: loss\nnothing' }), NO_TASK);
   const found = store.shown.map(({ text }) => [...text.matchAll(store.pattern)].map(({ index }) => index));
   assert.deepEqual(found, [[0], [18]]);
+});
+
+test('earlier lines go in front of all others, of one task or of all', () => {
+  const store = new LogStore();
+  const named = (key) => ({ key, title: key, hue: 0 });
+  const line = (at, key) => ({ event: { ...event('log', key, { message: `${key} ${at}` }), seq: at }, named: named(key) });
+  const add = (at, key) => store.add(line(at, key).event, named(key));
+  const texts = () => store.shown.map(({ text }) => text);
+  store.begin(10);
+  add(10, 'a');
+  add(11, 'b');
+  assert.deepEqual([store.since, store.earlierSince, texts()], [10, 10, ['a 10', 'b 11']]);
+  store.addEarlier([line(7, 'a'), line(9, 'b')], 6);
+  assert.deepEqual([texts(), store.dropped, store.earlierSince], [['a 7', 'b 9', 'a 10', 'b 11'], -2, 6]);
+  store.refilter({ ...store.filter, key: 'a' }); // of one task others may be needed
+  assert.deepEqual([texts(), store.earlierSince], [['a 10'], 10]);
+  store.addEarlier([line(3, 'a'), line(5, 'a')], 2);
+  store.addEarlier([line(1, 'a')], 1);
+  store.refilter({ ...store.filter, query: '5' });
+  assert.deepEqual(texts(), ['a 5']);
+  store.refilter({ ...store.filter, query: '' });
+  add(12, 'a');
+  assert.deepEqual(texts(), ['a 1', 'a 3', 'a 5', 'a 10', 'a 12']);
+  for (let seq = 13; seq < 55_100; seq += 1) add(seq, 'a'); // no room for all: the earlier ones go first
+  assert.equal(store.earlierSince, store.since);
+  assert.ok(store.earlier.length === 0 && store.shown.length <= 55_000 && store.shown[0].seq === store.since);
+});
+
+test('a place has an address, and any address a place', () => {
+  for (const [task, line] of [[null, null], ['a+b&c#%', null], ['build', 7], [null, 12], ['ü', 1]]) {
+    assert.deepEqual(placeOf(hashOf({ task, line })), { task, line });
+  }
+  assert.equal(hashOf({ task: 'build-7', line: 42 }), '#task=build-7&line=42');
+  for (const odd of ['', '#', '#link=abc', '#line=0', '#line=-1', '#line=1e3', '#line=99999999999999999999', '#task=', '#%', '#task=&line=x']) {
+    assert.deepEqual(placeOf(odd), { task: null, line: null }, odd);
+  }
 });
 
 test('addresses are found in a text, and nothing of it is lost', () => {

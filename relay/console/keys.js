@@ -1,0 +1,48 @@
+/** Keys that work anywhere on the page, and the list of all keys. */
+
+import { byId, el, icon } from './dom.js';
+
+const KEYS = [
+  ['/', 'Go to the search: of tasks from the tasks, of the log from elsewhere'],
+  ['↑ ↓ or j k', 'Go through the tasks; Page Up, Page Down, Home and End go further'],
+  ['Enter', 'Show the log of a task, or of all again'],
+  ['Delete', 'Hide a task that has ended or was lost'],
+  ['f', 'In the log: follow its end, or pause'],
+  ['End', 'In the log: follow its end'],
+  ['Enter, Shift+Enter', 'In the search of the log: next line found, previous one'],
+  ['Esc', 'Show all tasks; close a dialog'],
+  ['?', 'Show these keys'],
+];
+
+export function installKeys() {
+  const dialog = /** @type {HTMLDialogElement} */ (byId('keys'));
+  dialog.append(
+    el('div', { class: 'dialog-head' },
+      el('h2', { id: 'keys-title', text: 'Keys' }),
+      el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => dialog.close() }, icon('close'))),
+    el('dl', { class: 'keys-list' }, ...KEYS.map(([key, action]) => el('div', {}, el('dt', {}, el('kbd', { text: key })), el('dd', { text: action })))));
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close(); // the backdrop
+  });
+  byId('show-keys').addEventListener('click', () => dialog.showModal());
+  document.addEventListener('keydown', (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target)) return;
+    if (document.querySelector('dialog[open]') !== null) return;
+    if (event.key === '?') dialog.showModal();
+    else if (event.key === '/' && !byId('board').hidden) search(/** @type {Element} */ (event.target));
+    else return;
+    event.preventDefault();
+  });
+}
+
+/** @param {EventTarget | null} target */
+function isWriting(target) {
+  return target instanceof Element && target.closest('input, textarea, select, [contenteditable]') !== null;
+}
+
+/** On a phone one of the two is on screen. @param {Element} from */
+function search(from) {
+  const [tasks, log] = [byId('task-search'), byId('search')];
+  const wanted = from.closest('.tasks') ? tasks : log;
+  (wanted.checkVisibility() ? wanted : wanted === log ? tasks : log).focus();
+}
