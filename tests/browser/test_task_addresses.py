@@ -133,7 +133,7 @@ async def test_a_line_has_an_address_and_earlier_ones_come_by_scrolling(
         up = "document.getElementById('lines').scrollTop = 0"
         await tab.run(f"void setInterval(() => {{ {up}; }}, 20)")
         await until(tab, first)  # up to where it all began
-        await until(tab, f"JSON.stringify({LINES}.slice(0, 2)) === '[\"started\",\"started\"]'")
+        await until(tab, f'JSON.stringify({LINES}.slice(0, 2)) === \'["started","started"]\'')
         assert tab.complaints == []
 
 
@@ -148,7 +148,7 @@ async def test_back_on_a_phone_leads_from_a_task_to_the_board(
         await tell(relay, hook, "log", "build", message="a word")
         await tab.shows(TITLE)
         await pick(tab, TITLE)
-        await until(tab, f"JSON.stringify({LINES}) === '[\"started\",\"a word\"]'")
+        await until(tab, f'JSON.stringify({LINES}) === \'["started","a word"]\'')
         assert await tab.do(lambda page: page.locator("#cards").is_hidden())
         assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
         assert await faults(tab) == []
