@@ -240,7 +240,7 @@ async def test_on_a_phone_the_lines_with_the_token_stay_in_sight(
         await tab.shows("Now run a command of your own")
         token = "document.querySelector('#guide .once').getBoundingClientRect()"
         assert 0 < await tab.run(f"{token}.top") < await tab.run(f"{token}.bottom") < 844
-        assert await tab.do(lambda page: page.get_by_role("button", name="Build").is_visible())
+        await tab.do(lambda page: page.get_by_role("button", name="Build").wait_for())
         assert await tab.run(FITS)
         await press(tab, "Show the log")
         await tab.shows("started")  # the log, as the button says
