@@ -6,6 +6,7 @@ import { byId, el, icon } from './dom.js';
 import { installKeys } from './keys.js';
 import { LogHistory } from './log-history.js';
 import { LogPane } from './log-pane.js';
+import { MetricHistory } from './metric-history.js';
 import { RelayStream, parseCursor } from './relay-stream.js';
 import { SecondDevice, openPastedLinks } from './second-device.js';
 import { hideNotice, notice, openSession } from './session.js';
@@ -25,6 +26,7 @@ import { installWelcome, keepGuide, recallTokens, tickSteps } from './welcome.js
 const TAIL = 1_000; // events of the log that a page load begins with; earlier ones are read when they are scrolled to
 
 const names = new TaskNames();
+const metrics = new MetricHistory();
 const log = new LogPane({
   addressOf: ({ seq }) => hashOf({ task: log.store.filter.key, line: seq }),
   pick: ({ seq }) => go({ task: log.store.filter.key, line: seq }),
@@ -66,9 +68,11 @@ async function show({ task, line }) {
   else if (placeOf(location.hash).line === line) showProblem('This line is no longer stored, or is too far back to be shown here. Download the log of its task.');
 }
 
-/** @param {RelayEvent} event */
+/** What the log shows of an event's task; its numbers go into the charts. @param {RelayEvent} event */
 function named(event) {
   const key = taskIdOf(event);
+  metrics.add(event, key);
+  dirty = true;
   return { key, title: names.of(event, key), hue: hueOf(key) };
 }
 
@@ -82,7 +86,6 @@ function onEvent({ detail: event }) {
   log.refresh();
   tickSteps(event.task_id);
   bar.count();
-  dirty = true;
 }
 
 /** @param {CustomEvent<TaskChanges>} event */
@@ -108,6 +111,7 @@ function ended(task) {
 function onHello({ detail: hello }) {
   if (!hello.reason) return;
   // a new epoch: everything stored arrives again and would be shown twice
+  metrics.clear();
   const position = parseCursor(hello.cursor);
   past.begin(position?.epoch ?? '', (position?.seq ?? 0) + 1);
   log.store.note('The stream was renumbered, so all stored events are shown again.');
@@ -219,7 +223,7 @@ async function main() {
   const made = new TasksPane(stream.tasks, (task) => go({ task, line: null }), showProblem);
   board = made;
   head = new TaskHead({
-    tasks: stream.tasks, find: (id) => made.find(id), hide: (task) => made.hide(task), hashOf: (task) => hashOf({ task, line: null }),
+    tasks: stream.tasks, metrics, find: (id) => made.find(id), hide: (task) => made.hide(task), hashOf: (task) => hashOf({ task, line: null }),
   });
   past.begin(end.epoch, start + 1);
   stream.tasks.addEventListener('change', onTasks);

@@ -1,6 +1,7 @@
 /** Above the log of a task: all that is known of it, and what can be done with it. */
 
 import { Problem, getTasks } from './api.js';
+import { drawCharts, short } from './charts.js';
 import { byId, el, icon, setText } from './dom.js';
 import { hrefOf } from './links.js';
 import { copyText } from './ready-lines.js';
@@ -9,10 +10,11 @@ import { STATE_WORDS, elapsed, factsOf, isOver } from './task-words.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
 /** @typedef {import('./relay-stream.d.ts').RelayTasks} RelayTasks */
-/** @typedef {{ tasks: RelayTasks, find: (id: string) => RelayTask | undefined, hide: (task: RelayTask) => void, hashOf: (id: string) => string }} Sources */
+/** @typedef {{ tasks: RelayTasks, metrics: import('./metric-history.js').MetricHistory, find: (id: string) => RelayTask | undefined, hide: (task: RelayTask) => void, hashOf: (id: string) => string }} Sources */
 
 const MOST_CHILDREN = 20;
 const MOST_METRICS = 8;
+const MOST_CHARTS = 6;
 const moment = new Intl.DateTimeFormat([], { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
 export class TaskHead {
@@ -70,7 +72,9 @@ export class TaskHead {
     }
     setText(byId('head-title'), task ? titleOf(task) : this.#id);
     setText(byId('head-state'), task ? STATE_WORDS[task.state] : this.#unknown ? 'Relay knows no task of this id any more.' : '');
-    setText(byId('head-facts'), task ? factsLine(task, now) : '');
+    const charts = task ? this.#sources.metrics.of(task.task_id, task.first_seq).slice(0, MOST_CHARTS) : [];
+    drawCharts(byId('head-charts'), charts);
+    setText(byId('head-facts'), task ? factsLine(task, now, new Set(charts.map(({ name }) => name))) : '');
     byId('head-actions').hidden = !task;
     if (!task) return;
     const download = /** @type {HTMLAnchorElement} */ (byId('head-download'));
@@ -133,11 +137,11 @@ export class TaskHead {
   }
 }
 
-/** @param {RelayTask} task @param {number} now */
-function factsLine(task, now) {
+/** @param {RelayTask} task @param {number} now @param {Set<string>} charted names of metrics that have a chart */
+function factsLine(task, now, charted) {
   const time = elapsed(task, now);
   const more = isOver(task) ? [] : factsOf({ ...task, run: 1 }, now).split(' · ').filter((fact) => fact && fact !== STATE_WORDS[task.state]);
-  const metrics = Object.entries(task.metrics).slice(0, MOST_METRICS).map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`);
+  const metrics = Object.entries(task.metrics).filter(([name]) => !charted.has(name)).slice(0, MOST_METRICS).map(([name, value]) => `${name} ${short(value)}`);
   return [
     `started ${moment.format(Date.parse(task.started_at))}`, time && (isOver(task) ? `took ${time}` : `for ${time}`),
     task.exit_code !== null ? `exit ${task.exit_code}` : '', task.progress !== null && task.state !== 'succeeded' ? `at ${Math.floor(task.progress * 100)} %` : '',
