@@ -1,6 +1,5 @@
 """A task and a line have addresses, a head shows all of a task, earlier lines come as needed."""
 
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,8 +8,8 @@ from playwright.sync_api import Page
 
 from tests.support.browser.axe import PHONE, faults
 from tests.support.browser.chromium import Chromium, Tab
-from tests.support.browser.visits import first_visit, hook_of, press, tell
-from tests.support.relay_server import Relay, bearer
+from tests.support.browser.visits import first_visit, hook_of, press, publish, tell
+from tests.support.relay_server import Relay
 
 ODD = "a+b&c#%"  # an id that an address must not lose
 TITLE = "Train the ranker on the whole of last year, with the new features and the longer window"
@@ -31,14 +30,8 @@ async def a_long_day(relay: Relay, hook: str) -> None:
         await tell(relay, hook, "log", ODD, message=f"word {number}")
         await tell(relay, hook, "task_progress", ODD, metrics={"loss": 1 / (number + 1)})
     await tell(relay, hook, "task_failed", ODD, exit_code=2, metrics={"loss": 0.25})
-    headers = {**bearer(hook), "Content-Type": "application/x-ndjson"}
-    for first in range(0, LATER, 1_000):
-        body = "\n".join(
-            json.dumps({**LINE, "payload": {"message": f"later {n}"}})
-            for n in range(first, first + 1_000)
-        )
-        answer = await relay.http.post("/api/webhook/cli", content=body, headers=headers)
-        assert answer.status_code == 200, answer.text
+    later = [{**LINE, "payload": {"message": f"later {n}"}} for n in range(LATER)]
+    await publish(relay, hook, later)
 
 
 async def until(tab: Tab, condition: str, argument: Any = None) -> None:

@@ -7,9 +7,9 @@ from playwright.sync_api import Page
 
 from tests.support.browser.axe import PHONE, faults
 from tests.support.browser.chromium import Chromium, Tab
-from tests.support.browser.visits import first_visit, hook_of, is_live, press, tell
+from tests.support.browser.visits import first_visit, hook_of, is_live, press, publish, tell
 from tests.support.databases import statement
-from tests.support.relay_server import Relay, bearer
+from tests.support.relay_server import Relay
 
 # the board from top to bottom: the state and the title of each task in sight
 ROWS = """[...document.querySelectorAll('#cards > li')]
@@ -36,14 +36,6 @@ def ended(number: int) -> list[dict[str, Any]]:
         {"event_type": kind, "task_id": f"job-{number}", "ts": "2026-01-31T12:00:00Z", "payload": p}
         for kind, p in events
     ]
-
-
-async def publish(relay: Relay, hook: str, events: list[dict[str, Any]]) -> None:
-    headers = {**bearer(hook), "Content-Type": "application/x-ndjson"}
-    for first in range(0, len(events), 1_000):
-        body = "\n".join(map(json.dumps, events[first : first + 1_000]))
-        answer = await relay.http.post("/api/webhook/cli", content=body, headers=headers)
-        assert answer.status_code == 200, answer.text
 
 
 async def until(tab: Tab, script: str, wanted: Any) -> None:

@@ -1,5 +1,6 @@
 """Visits to Relay's own page: its user, and events of that user's producer."""
 
+import json
 from typing import Any
 
 import trio
@@ -50,6 +51,15 @@ async def tell(relay: Relay, hook: str, kind: str, task: str | None = None, **pa
 
 async def say(relay: Relay, hook: str, message: str) -> None:
     await tell(relay, hook, "log", message=message)
+
+
+async def publish(relay: Relay, hook: str, events: list[dict[str, Any]]) -> None:
+    """Post many events, a thousand in a request."""
+    headers = {**bearer(hook), "Content-Type": "application/x-ndjson"}
+    for first in range(0, len(events), 1_000):
+        body = "\n".join(map(json.dumps, events[first : first + 1_000]))
+        answer = await relay.http.post("/api/webhook/cli", content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
 
 
 async def is_live(tab: Tab) -> None:
