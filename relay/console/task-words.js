@@ -38,7 +38,7 @@ export const endedAgo = (task, now) => ago((now - Date.parse(task.ended_at ?? ta
 /** What is known of a task that is not over, besides its message. @param {RelayTask} task @param {number} now ms */
 export function factsOf(task, now) {
   const silent = Math.max(0, now - Date.parse(task.last_at));
-  const heard = task.state === 'lost' ? `last heard of ${ago(silent / 1000)}` : silent > SILENT_AFTER_MS ? `silent for ${duration(silent / 1000, true)}` : '';
+  const heard = task.state === 'lost' ? `last heard from ${ago(silent / 1000)}` : silent > SILENT_AFTER_MS ? `silent for ${duration(silent / 1000, true)}` : '';
   const guess = task.state === 'running' && silent <= NO_ESTIMATE_AFTER_MS ? left(task, now) : '';
   return [
     task.state === 'running' ? '' : STATE_WORDS[task.state],

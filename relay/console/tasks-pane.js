@@ -102,7 +102,7 @@ export class TasksPane {
     this.#away.hidden = group === null;
     if (group === null) return;
     const { at, tasks } = group;
-    const words = `${tasks.length} tasks fell silent together at ${clock.format(at)}. The machine that runs them may be asleep, offline or switched off.`;
+    const words = `${tasks.length} tasks lost contact together at ${clock.format(at)}. The machine that runs them may be asleep, offline or switched off.`;
     const hide = () => this.#hiding.hide(tasks.map(({ task_id: id }) => id), `Hidden: ${tasks.length} tasks`);
     this.#away.replaceChildren(el('span', { text: words }), ' ', el('button', { type: 'button', class: 'text', text: 'Hide them', onclick: hide }));
     if (before.split(' ')[0] !== String(at)) byId('announcer').textContent = words;

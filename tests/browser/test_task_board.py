@@ -141,21 +141,21 @@ async def test_lost_tasks_are_seen_and_those_of_one_machine_are_one_notice(
         await until(tab, COUNTS, ["Running 4", "Failed 0", "All 4"])
         await statement(database_url, FALL_SILENT)
         await until(tab, COUNTS, ["Running 1", "Lost 3", "Failed 0", "All 4"])
-        await tab.shows("3 tasks fell silent together")
+        await tab.shows("3 tasks lost contact together")
         assert [state for state, _ in await tab.run(ROWS)] == ["running", "lost", "lost", "lost"]
         lost = "document.querySelector('#cards > [data-state=lost]')"
         assert await tab.run(f"{lost}.querySelector('.bar').checkVisibility()") is False
         assert (await tab.run(f"{lost}.querySelector('.facts').textContent")).startswith(
-            "Lost contact · last heard of"
+            "Lost contact · last heard from"
         )
         assert await tab.run("document.title") == "1 running · Relay"
         assert await faults(tab) == []
         await tab.goto(relay.url)
-        await tab.shows("3 tasks fell silent together")  # the same, after a reload
+        await tab.shows("3 tasks lost contact together")  # the same, after a reload
 
         await tell(relay, hook, "log", "sync-0", message="back again")
         await until(tab, COUNTS, ["Running 2", "Lost 2", "Failed 0", "All 4"])
-        await tab.shows("2 tasks fell silent together")
+        await tab.shows("2 tasks lost contact together")
         await press(tab, "Hide them")
         await until(tab, COUNTS, ["Running 2", "Failed 0", "All 2"])
         await tab.do(lambda page: page.locator("#away").wait_for(state="hidden"))

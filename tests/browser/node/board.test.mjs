@@ -54,7 +54,7 @@ test('what is known of a task, in words', () => {
     [task('a', 'running', { ...half, last_at: ago(21) }), '10:00', ''], // no estimate without news
     [task('a', 'running', { ...half, last_at: ago(187), run: 3 }), '10:00', 'silent for 3:07 · run 3'],
     [task('a', 'waiting', half), '10:00', 'Needs you'],
-    [task('a', 'lost', { ...half, last_at: ago(720) }), '', 'Lost contact · last heard of 12 min ago'],
+    [task('a', 'lost', { ...half, last_at: ago(720) }), '', 'Lost contact · last heard from 12 min ago'],
   ]) assert.deepEqual([elapsed(one, NOW), factsOf(one, NOW)], [time, facts], JSON.stringify(one));
   const over = task('a', 'canceled', { duration_s: 4.25, ended_at: ago(180) });
   assert.deepEqual([elapsed(over, NOW), endedAgo(over, NOW), elapsed({ ...over, duration_s: null }, NOW)], ['4.3 s', '3 min ago', '']);
