@@ -12,7 +12,6 @@ import argparse
 import http.client
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +32,8 @@ from bench.generator import (
 from bench.machine import OTHER_CORES, pin, raise_descriptor_limit
 from bench.marks import Lane
 from bench.peer import Endpoint
-from bench.postgres import postgres
 from bench.posting import post_at_fixed_rate
-from bench.processes import free_port, running
-from bench.relay_peer import RELAY_SETTINGS
+from bench.relay_peer import relay_fleet
 from bench.verification import arrivals
 
 DISCOVERY_SECONDS = 5.0  # until each process has found the other in the database
@@ -68,21 +65,8 @@ def main() -> None:
 @contextmanager
 def two_relays() -> Iterator[Ports]:
     """Start two Relay processes on one database; yields their ports."""
-    with postgres() as (dsn, pid):
-        here, there = free_port(), free_port()
-        given = {
-            **RELAY_SETTINGS,
-            "DATABASE_URL": dsn,
-            "RELAY_SIGNING_KEYS": "bench:" + os.urandom(32).hex(),
-            "BASE_URL": f"http://127.0.0.1:{here}",
-        }
-        start = partial(running, database=pid)
-        command = [sys.executable, "-m", "relay.cli.main", "serve", "--bind"]
-        with (
-            start([*command, f"127.0.0.1:{here}"], here, given),
-            start([*command, f"127.0.0.1:{there}"], there, given),
-        ):
-            yield here, there
+    with relay_fleet() as fleet:
+        yield fleet.start().port, fleet.start().port
 
 
 def events(load: Generator, ports: Ports, session: str, rate: float, seconds: float) -> list[float]:

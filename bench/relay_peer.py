@@ -2,16 +2,18 @@
 
 import http.client
 import json
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.peer import Endpoint, Peer, PeerInstance, StartOptions
-from bench.processes import ROOT, free_port, running
+from bench.postgres import postgres
+from bench.processes import ROOT, Program, free_port, running
 
 # All clients share the loopback address, and one user has a thousand sockets: with these limits the
 # benchmark would measure the limits. All other settings keep their defaults.
@@ -44,7 +46,7 @@ def relay(
                 _await_ready(port)
                 program.pin_processes()
                 yield PeerInstance(
-                    program, lambda count, posting: _relay_users(port, count, posting)
+                    program, lambda count, posting: relay_users(port, count, posting)
                 )
 
     return Peer(
@@ -58,6 +60,42 @@ def relay(
     )
 
 
+class RelayFleet:
+    """Relay processes on one database. `database` is the process id of its Postgres."""
+
+    def __init__(self, checkout: Path, dsn: str, database: int, stack: ExitStack) -> None:
+        self.programs: list[Program] = []
+        self.database = database
+        self._checkout = checkout
+        self._stack = stack
+        self._environ = {
+            **RELAY_SETTINGS,
+            "PYTHONPATH": str(checkout),
+            "DATABASE_URL": dsn,
+            "RELAY_SIGNING_KEYS": "bench:" + os.urandom(32).hex(),
+        }
+
+    def start(self) -> Program:
+        """Start one more process."""
+        port = free_port()
+        # the issuer of the tokens is the first
+        self._environ.setdefault("BASE_URL", f"http://127.0.0.1:{port}")
+        command = [sys.executable, "-m", "relay.cli.main", "serve", "--bind", f"127.0.0.1:{port}"]
+        program = self._stack.enter_context(
+            running(command, port, self._environ, cwd=self._checkout, database=self.database)
+        )
+        _await_ready(port)
+        self.programs.append(program)
+        return program
+
+
+@contextmanager
+def relay_fleet(checkout: Path = ROOT) -> Iterator[RelayFleet]:
+    """Relay processes of a checkout, started one by one, until the block ends."""
+    with postgres() as (dsn, pid), ExitStack() as stack:
+        yield RelayFleet(checkout, dsn, pid, stack)
+
+
 def _await_ready(port: int) -> None:
     """Wait until all workers serve; the first one answers earlier."""
     deadline = time.monotonic() + 30
@@ -67,7 +105,7 @@ def _await_ready(port: int) -> None:
         time.sleep(0.1)
 
 
-def _relay_users(port: int, count: int, posting: bool) -> list[Endpoint]:
+def relay_users(port: int, count: int, posting: bool) -> list[Endpoint]:
     """Create users over HTTP, as any client would."""
     endpoints = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)

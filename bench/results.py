@@ -158,6 +158,16 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("p50", ("caught_up_ms", "p50"), "ms", lower_is_better=True, in_summary=False),
         Column("events/s", ("rate",), in_summary=False),
     ),
+    "processes": (
+        Column("all together", ("total_us",), "CPU µs/event", lower_is_better=True),
+        Column("publisher", ("publisher_us",), "µs", lower_is_better=True),
+        Column("reader", ("reader_us",), "µs", lower_is_better=True),
+        Column("each idle one", ("idle_us",), "µs", lower_is_better=True),
+        Column("Postgres", ("postgres_us",), "µs", lower_is_better=True),
+        Column("p50", ("latency_ms", "p50"), "ms", lower_is_better=True),
+        Column("p99", ("latency_ms", "p99"), "ms", lower_is_better=True),
+        RATE,
+    ),
     "flood": (
         Column("p99 ratio", ("times",), lower_is_better=True),
         Column("p99 alone", ("alone_ms", "p99"), "ms", lower_is_better=True, in_summary=False),
@@ -167,13 +177,16 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
     "rate": (RATE, Column("per CPU second of the server", ("per_cpu_second",), in_summary=False)),
 }
+OF_WORKLOAD = {"w3": "idle", "w6": "storm", "w9": "processes", "flood": "flood"}
 SATURATED = 0.9  # of the generator's core; above, the figure may be the generator's limit
 
 
 def columns(workload: str, case: str) -> tuple[Column, ...]:
     if case.endswith("/s"):
         return COLUMNS["steady"]
-    return COLUMNS[{"w3": "idle", "w6": "storm", "flood": "flood"}.get(workload, "rate")]
+    return COLUMNS[
+        {"w3": "idle", "w6": "storm", "w9": "processes", "flood": "flood"}.get(workload, "rate")
+    ]
 
 
 def saturated(row: Row) -> bool:

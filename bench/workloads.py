@@ -11,6 +11,7 @@ from bench.flood import ENVIRON as FLOOD_ENVIRON
 from bench.flood import flood
 from bench.frames import frames
 from bench.generator import Watcher, clock, generator, open_watchers
+from bench.idle_processes import idle_processes
 from bench.peer import Peer, PeerInstance
 from bench.posting import Span, post_at_fixed_rate, post_at_full_rate, post_count
 from bench.results import Record
@@ -219,6 +220,13 @@ WORKLOADS = (
     Workload("w6", "all users reconnect at once", reconnect_storm, lambda peer: peer.resumes),
     Workload("w7", "a watched command", watched_command, lambda peer: peer.checkout is not None),
     Workload("w8", "two workers", throughput, lambda peer: peer.multi_process, workers=2),
+    Workload(
+        "w9",
+        "events across two processes, beside idle ones",
+        idle_processes,
+        lambda peer: peer.checkout is not None,
+        only_by_name=True,
+    ),
     Workload("short", "one event per POST, and fan-out: for CI", short, only_by_name=True),
     Workload(
         "flood",

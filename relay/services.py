@@ -12,6 +12,7 @@ import trio
 from relay.asks.asks import Asks
 from relay.auth.credentials import CredentialStore
 from relay.auth.origins import Origins
+from relay.auth.revocations import RevocationKnowledge
 from relay.auth.tokens import Keyring
 from relay.background.deletion import Deletion
 from relay.background.health import ProcessHealth
@@ -36,6 +37,7 @@ from relay.realtime.notification import Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
 from relay.realtime.remote_reader import POLL_INTERVAL, POLL_INTERVAL_ALONE, RemoteEventReader
 from relay.realtime.shared_waits import SharedWaits
+from relay.realtime.stream_ends import end_blind_streams
 from relay.realtime.task_feeds import TaskFeeds
 
 LAST_COMMITS_TIMEOUT_SECONDS = 3.0  # at shutdown; requests that wait longer get an error
@@ -52,6 +54,7 @@ class Services:
     origins: Origins
     database: Database
     credentials: CredentialStore
+    revocations: RevocationKnowledge
     limits: Limits
     hub: Hub
     heads: HeadLookup
@@ -111,13 +114,17 @@ def build_services(
     settings: Settings, source: Source, base_url: str, database: Database, health: ProcessHealth
 ) -> Services:
     """Create the services and connect them. No task runs yet."""
+    revocations = RevocationKnowledge()
     hub = Hub(
+        revocations,
         max_streams=settings.max_connections,
         max_streams_per_user=settings.max_connections_per_user,
         max_streams_per_address=settings.max_connections_per_address,
     )
     backplane: Backplane = (
-        PostgresBackplane(database, source.direct, hub) if source.shared else LocalBackplane(hub)
+        PostgresBackplane(database, source.direct, source.keys, hub)
+        if source.shared
+        else LocalBackplane(hub)
     )
     projector = Projector(database, max_tasks=settings.tasks_per_user)
     clock = DatabaseClock()
@@ -132,10 +139,12 @@ def build_services(
         credentials=CredentialStore(
             Keyring(source.keys, base_url),
             database,
+            revocations,
             on_revoked=hub.end_credential,
             announce=backplane.announce_revoked,
             ids_in_use=hub.credentials,
         ),
+        revocations=revocations,
         limits=Limits(settings),
         hub=hub,
         heads=HeadLookup(database),
@@ -171,6 +180,10 @@ async def run_services(
     async with trio.open_nursery() as critical:
         critical.start_soon(health.raise_after, failure_grace)
         await health.start(critical, services.credentials.run)
+        health.start_soon(
+            *(critical, end_blind_streams, services.hub, services.revocations),
+            settings.stream_blind,
+        )
         health.start_soon(critical, services.remote_reader.run)
         health.start_soon(critical, services.heads.run)
         health.start_soon(critical, services.projector.run)

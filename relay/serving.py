@@ -23,6 +23,7 @@ from relay.observability import metrics
 from relay.observability.logs import bind_log_context
 from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
+from relay.realtime.stream_ends import end_spread
 from relay.server.descriptors import fit_to_descriptor_limit
 from relay.server.limits import ConnectionLimits
 from relay.server.listeners import addresses, close_sockets, open_sockets
@@ -33,7 +34,6 @@ from relay.services import open_services
 REQUEST_CONNECTIONS = 256  # connections beside the streams, so that a full process still answers
 FAILING_SECONDS = 1.0  # seconds a process with a failed task still answers, so that probes see it
 UNWIND_SECONDS = 5.0  # seconds after the drain, for last commits and closing the pool
-DRAIN_SPREAD_SECONDS = 1.0  # streams end spread over this, so that clients reconnect spread
 
 log = structlog.get_logger("relay.serving")
 
@@ -183,15 +183,11 @@ async def _start_server(nursery: trio.Nursery, server: partial[Any]) -> None:
 async def drain_streams(hub: Hub) -> None:
     """End every stream with RESTART, and wait until they have ended.
 
-    The ends are spread over `DRAIN_SPREAD_SECONDS`.
     The server's `graceful_timeout` bounds the wait.
     """
     inboxes = hub.drain()
     log.info("draining", streams=len(inboxes))
-    random.shuffle(inboxes)
-    for inbox in inboxes:
-        inbox.end(Close.RESTART)
-        await trio.sleep(DRAIN_SPREAD_SECONDS / len(inboxes))
+    await end_spread(inboxes, Close.RESTART)
     await hub.drained.wait()
 
 

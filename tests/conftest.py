@@ -147,5 +147,6 @@ async def relay(database_url: str) -> AsyncIterator[Relay]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
     """The clock of a test and of a server in its loop. Tokens go by the wall clock."""
     # no look is late, however time jumps
-    monkeypatch.setattr("relay.auth.credentials.TRUST_SECONDS", 86_400)
+    monkeypatch.setattr("relay.auth.revocations.TRUST_SECONDS", 86_400)
+    monkeypatch.setattr("relay.realtime.stream_ends.POLL_GRACE_SECONDS", 86_400)
     return trio.testing.MockClock(rate=1)

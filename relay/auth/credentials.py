@@ -19,13 +19,14 @@ import msgspec
 import structlog
 import trio
 
+from relay.auth.revocations import RevocationKnowledge
 from relay.auth.tokens import MAX_LIFETIME_SECONDS, Keyring, Kind, Scope
 from relay.db.batched_lookup import BatchedLookup
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.tickets import insert_ticket, spend_ticket
 from relay.db.tokens import LiveToken, select_live_tokens, select_revoked, touch_tokens
 from relay.db.users import LiveSession, select_live_sessions, touch_sessions
-from relay.errors import DatabaseAway, InvalidToken
+from relay.errors import InvalidToken
 from relay.observability import metrics
 
 SESSION_DAYS = 30.0  # each use moves a session's end this far ahead
@@ -34,8 +35,6 @@ TICKET_SECONDS = 30  # enough to open a URL, too short to share it
 REVOCATION_POLL_INTERVAL = 1.0  # seconds: the longest that a revocation takes elsewhere
 MIN_POLL_INTERVAL = 0.1  # seconds between two polls at least, however often `poll_soon` is called
 RETRY_INTERVAL = 0.2  # seconds after a failed poll: all requests are refused until one succeeds
-TRUST_SECONDS = 2.5  # seconds the cache is trusted after a successful poll: two polls may be slow
-MAX_LATE_POLLS = 2  # late polls that a request waits for: a stalled process is not an outage
 TOUCH_INTERVAL = 45.0  # seconds between two updates of a credential's last use
 STREAM_TOUCH_INTERVAL = 60.0  # seconds between two updates for the credentials of open streams
 MAX_CACHED_CREDENTIALS = 20_000  # about 1 KiB each; past it the oldest are evicted
@@ -79,6 +78,7 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
 class CredentialStore:
     """Authenticates the requests of one process.
 
+    It keeps `revocations` current while `run` runs.
     `on_revoked` is called with the id of each revoked credential, wherever it was revoked.
     `announce` is called with each id revoked here, for other processes.
     `ids_in_use` returns the ids of the credentials that open streams use.
@@ -88,6 +88,7 @@ class CredentialStore:
         self,
         keyring: Keyring,
         database: Database,
+        revocations: RevocationKnowledge,
         *,
         on_revoked: Callable[[UUID], None],
         announce: Callable[[UUID], None],
@@ -95,6 +96,7 @@ class CredentialStore:
     ) -> None:
         self.keyring = keyring
         self._database = database
+        self._revocations = revocations
         self._on_revoked = on_revoked
         self._announce = announce
         self._ids_in_use = ids_in_use
@@ -108,36 +110,19 @@ class CredentialStore:
         self._token_by_id: dict[UUID, str] = {}
         self._uses: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
         self._touched_until: dict[UUID, float] = {}  # id -> when its last use is to be stored again
-        self._revocations = 0  # revocations seen so far
+        self._revoked_count = 0  # revocations seen so far
         self._touch_streams_at = 0.0
-        self._trusted_until = 0.0
-        self._poll_failed = False  # whether the last poll failed
-        self._polled = trio.Event()  # set when the poll that is due or running has its answer
         self._seen_until: datetime | None = None
         self._wake_up = trio.Event()
 
     async def authenticate(self, token: str, now: float) -> Credential:
         """The token's credential. Raises InvalidToken, DatabaseAway. `now`: seconds since 1970."""
-        await self._wait_until_trusted()
+        await self._revocations.wait_until_current()
         credential = self.cached(token, now)
         if credential is None:  # not cached, or expired; a session's end may have moved
             credential = await self._look_up(token)
         self._mark_used(credential, trio.current_time())
         return credential
-
-    async def _wait_until_trusted(self) -> None:
-        """Wait until the cache may be trusted. Raises DatabaseAway.
-
-        Waits for up to `MAX_LATE_POLLS` late polls, but not after one that failed. The database
-        timeout bounds each.
-        """
-        for _ in range(MAX_LATE_POLLS + 1):
-            if trio.current_time() <= self._trusted_until:
-                return
-            if self._poll_failed:
-                break  # refuse at once until the next successful poll
-            await self._polled.wait()
-        raise DatabaseAway()
 
     def cached(self, token: str, now: float) -> Credential | None:
         """The token's credential if it is cached and has not expired."""
@@ -150,7 +135,7 @@ class CredentialStore:
 
     async def _look_up(self, token: str) -> Credential:
         claims = self.keyring.verify(token)
-        seen = self._revocations
+        seen = self._revoked_count
         live: LiveToken | LiveSession | None
         if claims.kind is Kind.HOOK:
             live = await self._live_tokens.find(claims.id)
@@ -168,7 +153,7 @@ class CredentialStore:
             claims.expires_at,
             live.kid if isinstance(live, LiveToken) and live.signed else None,
         )
-        if seen == self._revocations:  # else this one may have been revoked during the query
+        if seen == self._revoked_count:  # else this one may have been revoked during the query
             self._add_to_cache(token, credential)
         return credential
 
@@ -216,7 +201,7 @@ class CredentialStore:
 
     def end_here(self, credential_id: UUID) -> None:
         """Apply a revocation: evict the credential, and end the streams it opened here."""
-        self._revocations += 1
+        self._revoked_count += 1
         self._evict(credential_id)
         self._on_revoked(credential_id)
 
@@ -247,23 +232,22 @@ class CredentialStore:
         while True:
             polled_at, interval = trio.current_time(), REVOCATION_POLL_INTERVAL
             self._wake_up = trio.Event()
+            outage = self._revocations.poll_failed
             try:
                 ids, self._seen_until = await select_revoked(self._database, self._seen_until)
                 for credential_id in ids:
                     self.end_here(credential_id)
-                self._trusted_until = polled_at + TRUST_SECONDS
+                self._revocations.note_success(polled_at)
                 await self._store_uses()
                 metrics.database_away.set(0)
-                if self._poll_failed:
+                if outage:
                     log.warning("database_back")
-                self._poll_failed = False
             except DATABASE_ERRORS as error:
                 metrics.database_away.set(1)
-                if not self._poll_failed:  # once an outage
+                if not outage:  # once an outage
                     log.warning("database_away", error=repr(error.__cause__)[:300])
-                self._poll_failed, interval = True, RETRY_INTERVAL
-            self._polled.set()
-            self._polled = trio.Event()
+                self._revocations.note_failure()
+                interval = RETRY_INTERVAL
             if not started:
                 task_status.started()
                 started = True

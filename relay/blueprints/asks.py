@@ -192,6 +192,8 @@ async def read_ask(request: HTTPRequest) -> Answer:
     """Read an ask. With `wait_s` the answer comes when the ask ends, or after that time."""
     wait, services = read_wait(request), request.services
     with services.asks.waits.expect(_ask_id(request)) as over:
+        if wait:
+            await services.backplane.attend(request.credential.user_id)
         found = await _find(request)
         charge_wait(request, found.ask_id)
         if wait and found.state == "open":

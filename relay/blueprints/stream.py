@@ -197,7 +197,7 @@ async def _open_sse(request: HTTPRequest) -> Answer | None:
     services = request.services
     credential, start = await _admit(request, request.headers.get("Last-Event-ID"))
     with services.hub.subscribe(credential.user_id, credential.id, request.address_block) as inbox:
-        position = await find_start(inbox, start, services.heads)
+        position = await find_start(inbox, start, services.backplane, services.heads)
         if request.method == "HEAD":
             return Answer(200, [*HEADERS], b"")
         async with _task_feed(request, inbox, start, position) as (position, feed):
@@ -207,7 +207,7 @@ async def _open_sse(request: HTTPRequest) -> Answer | None:
                 *(request.write, request.wait_for_disconnect, request.handle),
                 heartbeat=heartbeat_interval,
             )
-            reader = Viewer(credential, services.settings.stream_max_age)
+            reader = _viewer(services, credential)
             journal = services.publisher.journal
             await run_connection(transport, inbox, reader, position, journal, feed)
             await request.end()
@@ -241,10 +241,10 @@ async def rt(request: WebSocketRequest) -> None:
         with services.hub.subscribe(
             credential.user_id, credential.id, request.address_block
         ) as inbox:
-            position = await find_start(inbox, start, services.heads)
+            position = await find_start(inbox, start, services.backplane, services.heads)
             async with _task_feed(request, inbox, start, position) as (position, feed):
                 await request.accept(subprotocol)
-                reader = Viewer(credential, services.settings.stream_max_age)
+                reader = _viewer(services, credential)
                 journal = services.publisher.journal
                 await run_connection(transport, inbox, reader, position, journal, feed)
     except Problem as problem:
@@ -252,6 +252,10 @@ async def rt(request: WebSocketRequest) -> None:
             raise  # an HTTP answer, which a page's script could not read
         await request.accept(subprotocol)
         await refuse(transport, problem)
+
+
+def _viewer(services: Services, credential: Credential) -> Viewer:
+    return Viewer(credential, services.settings.stream_max_age, services.revocations)
 
 
 async def _admit(request: Request, last_event_id: str | None) -> tuple[Credential, Start]:

@@ -63,8 +63,7 @@ class Settings:
     )  # fmt: skip
     cors: tuple[str, ...] = _setting(
         "CORS", origins, (), "origins",
-        "other sites' pages that may use Relay, by bearer token or ticket",
-        shown="none",
+        "other sites' pages that may use Relay, by bearer token or ticket", shown="none",
     )  # fmt: skip
     trusted_proxies: int = _setting(
         "RELAY_TRUSTED_PROXIES", integer(0, 16), 0, "hops",
@@ -108,8 +107,7 @@ class Settings:
     )  # fmt: skip
     database_timeout: float = _setting(
         "RELAY_DATABASE_TIMEOUT", duration(0.1, 60), 5.0, "seconds",
-        "a slower database counts as away: requests get 503, and producers try again",
-        shown="5 s",
+        "a slower database counts as away: requests get 503, and producers try again", shown="5 s",
     )  # fmt: skip
     queue_events: int = _setting(
         "RELAY_QUEUE_EVENTS", integer(1, 1_000_000), 20_000, "events",
@@ -135,8 +133,7 @@ class Settings:
     )  # fmt: skip
     tasks_per_user: int = _setting(
         "RELAY_TASKS_PER_USER", integer(1, 1_000_000), 10_000, "tasks",
-        "past it those that ended first are forgotten, then those silent longest",
-        shown="10 000",
+        "past it those that ended first are forgotten, then those silent longest", shown="10 000",
     )  # fmt: skip
     idle_user_days: float = _setting(
         "RELAY_IDLE_USER_DAYS", days(0.0001, 36_500), 30.0, "days",
@@ -173,6 +170,11 @@ class Settings:
     stream_max_age: float | None = _setting(
         "RELAY_STREAM_MAX_AGE", optional_duration(1, 30 * 86_400), None, "seconds",
         "for hosts that limit a response's duration: streams end before, and resume", shown="off",
+    )  # fmt: skip
+    stream_blind: float = _setting(
+        "RELAY_STREAM_BLIND", duration(5, 3600), 30.0, "seconds",
+        "a process that cannot learn of revocations for this long ends its streams: another one"
+        " may reach the database; longer than a fail-over", shown="30 s",
     )  # fmt: skip
     max_connections: int = _setting(
         "RELAY_MAX_CONNECTIONS", integer(1, 1_000_000), 10_000, "streams",

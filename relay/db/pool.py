@@ -6,6 +6,7 @@ reached are raised as DatabaseAway; errors because it refuses a statement, as St
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
@@ -84,6 +85,7 @@ class DatabaseConnection:
         self._connection = connection
         self._bridge = bridge
         self._timeout = timeout
+        self._forward: Callable[..., None] | None = None
 
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> None:
         """Run one statement, or a script of several if there are no arguments."""
@@ -99,27 +101,42 @@ class DatabaseConnection:
             )
             return rows
 
-    async def listen(self, channel: str, on_payload: Callable[[str], None]) -> trio.Event:
-        """Call `on_payload` with each payload on the channel, in order, in trio's thread.
+    def receive(self, on_payload: Callable[[str], None], *, on_lost: Callable[[], None]) -> None:
+        """Call `on_payload` with each payload of the channels that are listened to, in order.
 
-        The returned event is set when the connection ends. Later notifications are lost.
+        `on_lost` is called when the connection ends; later notifications are lost. Both are called
+        in trio's thread.
         """
-        trio_token, lost = trio.lowlevel.current_trio_token(), trio.Event()
+        trio_token = trio.lowlevel.current_trio_token()
+        payloads: deque[str] = deque()
+
+        def hand_over() -> None:
+            while payloads:
+                on_payload(payloads.popleft())
 
         def forward(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-            trio_token.run_sync_soon(on_payload, str(payload))
+            payloads.append(str(payload))
+            trio_token.run_sync_soon(hand_over, idempotent=True)  # once for many
 
-        def end(_connection: object) -> None:
-            trio_token.run_sync_soon(lost.set)
+        self._forward = forward
+        end = partial(trio_token.run_sync_soon, on_lost)
+        self._connection.add_termination_listener(lambda _connection: end())
 
-        async def begin() -> None:
-            self._connection.add_termination_listener(end)
+    async def listen(self, channel: str) -> None:
+        """Begin to listen to a channel, after `receive`."""
+        await self._change_channel(self._connection.add_listener, channel)
+
+    async def unlisten(self, channel: str) -> None:
+        """Listen to a channel no longer."""
+        await self._change_channel(self._connection.remove_listener, channel)
+
+    async def _change_channel(self, change: Callable[..., Awaitable[None]], channel: str) -> None:
+        async def work() -> None:
             async with asyncio.timeout(self._timeout):
-                await self._connection.add_listener(channel, forward)
+                await change(channel, self._forward)
 
         with _translate_errors():
-            await self._bridge.run(begin)
-        return lost
+            await self._bridge.run(work)
 
 
 @asynccontextmanager
@@ -281,16 +298,3 @@ async def _terminate(connection: "asyncpg.Connection[Row]") -> None:
 
 async def _skip_reset(_connection: "asyncpg.Connection[Row]") -> None:
     pass
-
-
-async def wait_until_reachable(dsn: str, *, within: float, timeout: float) -> None:
-    """Try to connect until it works. Raises DatabaseAway, with a cause, after `within` seconds."""
-    deadline = trio.current_time() + within
-    while True:
-        try:
-            async with connect(dsn, timeout=timeout):
-                return
-        except DatabaseAway:
-            if trio.current_time() >= deadline:
-                raise
-        await trio.sleep(0.25)

@@ -22,7 +22,7 @@ from relay.db.migrate import (
     migrate,
     pending_migrations,
 )
-from relay.db.pool import StatementFailed, connect, wait_until_reachable
+from relay.db.pool import StatementFailed, connect
 from relay.errors import DatabaseAway
 
 REACHABLE_WITHIN_SECONDS = 10.0  # for a database that starts at the same time as Relay
@@ -112,13 +112,26 @@ async def warn_about_few_connections(dsn: str, settings: Settings) -> None:
 async def require_reachable(setting: str, dsn: str, timeout: float) -> None:
     """Wait until the database answers. Raises NoDatabase after `REACHABLE_WITHIN_SECONDS`."""
     try:
-        await wait_until_reachable(dsn, within=REACHABLE_WITHIN_SECONDS, timeout=timeout)
+        await _wait_until_reachable(dsn, within=REACHABLE_WITHIN_SECONDS, timeout=timeout)
     except DatabaseAway as error:
         cause = error.__cause__
         reason = str(cause) or type(cause).__name__
         raise NoDatabase(f"{setting}: the database does not answer: {reason}") from error
     except (StatementFailed, ValueError) as error:
         raise NoDatabase(f"{setting} is not a valid database URL: {error}") from error
+
+
+async def _wait_until_reachable(dsn: str, *, within: float, timeout: float) -> None:
+    """Try to connect until it works. Raises DatabaseAway, with a cause, after `within` seconds."""
+    deadline = trio.current_time() + within
+    while True:
+        try:
+            async with connect(dsn, timeout=timeout):
+                return
+        except DatabaseAway:
+            if trio.current_time() >= deadline:
+                raise
+        await trio.sleep(0.25)
 
 
 async def _keep_running(

@@ -16,7 +16,7 @@ from relay.observability import metrics
 from relay.projection.projector import Projector
 from relay.realtime.backplane import Backplane
 from relay.realtime.delivery import observe_delivery
-from relay.realtime.encoding import EncodedEvent
+from relay.realtime.encoding import CommittedEvents
 from relay.realtime.hub import Hub
 
 CONNECTIONS_PER_READER = 4  # one in four; commits and lookups use the others
@@ -68,11 +68,10 @@ class Publisher:
         return receipts
 
     def _deliver(self, user_id: UUID, events: list[Event]) -> None:
-        if self._hub.watchers(user_id) and self._hub.publish(
-            user_id, [EncodedEvent.from_event(event) for event in events]
-        ):
-            observe_delivery(events[0].received_at, self.journal.now())
-        self._backplane.announce_head(user_id, events[-1].seq)
+        committed = CommittedEvents(events)
+        if self._hub.watchers(user_id) and self._hub.publish(user_id, committed.encoded):
+            observe_delivery(committed.received_at, self.journal.now())
+        self._backplane.announce_events(user_id, committed)
         self._projector.offer(user_id, events)
 
     def _recheck(self, user_id: UUID, last_seq: int | None) -> None:

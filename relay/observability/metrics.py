@@ -185,6 +185,9 @@ backplane_processes = Gauge(
     "Live processes on this database, this one included.",
     multiprocess_mode="livemax",
 )
+backplane_channels = _gauge(
+    "relay_backplane_channels", "Channels of users that are listened to.", "livesum"
+)
 backplane_sent = Counter("relay_backplane_sent", "Notifications sent.")
 backplane_send_failures = Counter(
     "relay_backplane_send_failures", "Notifications that could not be sent."
@@ -195,6 +198,10 @@ backplane_overflows = Counter(
 )
 backplane_received = Counter(
     "relay_backplane_received", "Notifications received from other processes."
+)
+backplane_read_events = Counter(
+    "relay_backplane_read_events",
+    "Events of other processes read from the database; the others came in notifications.",
 )
 backplane_reconnects = Counter("relay_backplane_reconnects", "Reconnects of the LISTEN connection.")
 backplane_lag = Histogram(

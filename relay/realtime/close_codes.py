@@ -26,6 +26,7 @@ class Close(Enum):
     MAX_AGE = (1012, "max_age", 0)
     MESSAGE_TOO_BIG = (1009, "message_too_big", 1000)
     INTERNAL = (1011, "internal_error", 2000)
+    BLIND = (1013, "blind", 1000)  # this process cannot learn of revocations: another one may
     EXPIRED = (4401, "expired", None)
     REVOKED = (4401, "revoked", None)
     UNAUTHORIZED = (4401, "unauthorized", None)

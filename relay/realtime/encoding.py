@@ -64,6 +64,50 @@ class EncodedEvent:
         return self._sse
 
 
+class CommittedEvents:
+    """Successive events of one user that this process has just committed, at least one.
+
+    They are encoded when that is needed first, and once for all.
+    """
+
+    __slots__ = ("_encoded", "_events")
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._events = events
+        self._encoded: list[EncodedEvent] | None = None
+
+    @property
+    def encoded(self) -> list[EncodedEvent]:
+        """The events with their bytes."""
+        if self._encoded is None:
+            self._encoded = [EncodedEvent.from_event(event) for event in self._events]
+        return self._encoded
+
+    @property
+    def epoch(self) -> str:
+        return self._events[0].epoch
+
+    @property
+    def first(self) -> int:
+        """The seq of the first event."""
+        return self._events[0].seq
+
+    @property
+    def last(self) -> int:
+        """The seq of the last event."""
+        return self._events[-1].seq
+
+    @property
+    def received_at(self) -> datetime:
+        """When the first event was received."""
+        return self._events[0].received_at
+
+    @property
+    def payload_bytes(self) -> int:
+        """The size of the payloads: the encoded events are larger."""
+        return sum([len(event.payload) for event in self._events])
+
+
 def event_json(event: Event) -> bytes:
     """The event as JSON for its readers, the payload byte for byte as stored.
 

@@ -2,6 +2,9 @@
 
 `publish` offers one user's events to that user's inboxes and to no other. All methods are
 synchronous, so no other task runs in the middle of one and events keep their order.
+
+Events are offered only while the process's knowledge of revocations is current. Otherwise their
+readers have to read the journal, which waits for it (`stream_connection.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ from uuid import UUID
 
 import trio
 
+from relay.auth.revocations import RevocationKnowledge
 from relay.errors import Draining, ProcessFull, TooManyConnections
 from relay.observability import metrics
 from relay.observability.logs import extend_log_context
@@ -23,8 +27,14 @@ class Hub:
     """The live streams of one process, within its bounds."""
 
     def __init__(
-        self, *, max_streams: int, max_streams_per_user: int, max_streams_per_address: int
+        self,
+        revocations: RevocationKnowledge,
+        *,
+        max_streams: int,
+        max_streams_per_user: int,
+        max_streams_per_address: int,
     ) -> None:
+        self._revocations = revocations
         self._max_streams = max_streams
         self._max_streams_per_user = max_streams_per_user
         self._max_streams_per_address = max_streams_per_address
@@ -107,10 +117,13 @@ class Hub:
 
         Returns True when they were written to at least one reader at once.
         """
-        size = sum([event.size for event in events])
         written = False
-        for inbox in self._by_user.get(user_id, ()):
-            written |= inbox.offer(events, size)
+        if not self._revocations.is_current:
+            self.recheck(user_id)
+        else:
+            size = sum([event.size for event in events])
+            for inbox in self._by_user.get(user_id, ()):
+                written |= inbox.offer(events, size)
         if (follow := self._followers.get(user_id)) is not None:
             follow(user_id, events[-1].seq)
         return written
@@ -150,6 +163,10 @@ class Hub:
         self._draining = True
         self._drain_began.set()
         self._check_drained()
+        return self.inboxes()
+
+    def inboxes(self) -> list[Inbox]:
+        """The inboxes of the open streams."""
         return [inbox for inboxes in self._by_user.values() for inbox in inboxes]
 
     @property

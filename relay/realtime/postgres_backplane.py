@@ -1,26 +1,36 @@
 """The backplane for processes that share a Postgres, over LISTEN and NOTIFY.
 
 Postgres serialises all commits that notify, for the whole server. So a commit of events does not
-notify. NOTIFY is sent afterwards, one at a time; what is announced meanwhile goes into the next
-one. Nothing is sent while no other process is alive.
+notify. NOTIFY is sent afterwards, one statement at a time; what is announced meanwhile goes into
+the next one. Nothing is sent while no other process is alive.
+
+Users are divided into buckets with a channel each. A process listens to the channels of those that
+have readers here (`attend`), and to the channel of all.
 """
 
+from collections.abc import Sequence
 from functools import partial
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 import trio
 
-from relay.db.listener import listen
+from relay.config.parsers import SigningKey
+from relay.db.listener import Listener
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.observability import metrics
+from relay.realtime.announcements import CHANNEL, Announcements, channel_of
 from relay.realtime.backplane import OnNotification
+from relay.realtime.encoding import CommittedEvents
 from relay.realtime.hub import Hub
 from relay.realtime.notification import Notification
 from relay.realtime.presence import Presence
+from relay.realtime.process_ids import new_process_id
+from relay.realtime.sealing import Sealer
 
-CHANNEL = "relay"
 RETRY_SECONDS = 0.2  # after a NOTIFY that failed
+ATTEND_TIMEOUT_SECONDS = 0.25  # for LISTEN: a stream opens without it then
+UNLISTEN_INTERVAL = 30.0  # seconds: a channel without a reader for as long is left
 
 log = structlog.get_logger("relay.backplane")
 
@@ -28,23 +38,28 @@ log = structlog.get_logger("relay.backplane")
 class PostgresBackplane:
     """`dsn` must not lead through a transaction pooler: LISTEN does not work there."""
 
-    def __init__(self, database: Database, dsn: str, hub: Hub) -> None:
+    def __init__(self, database: Database, dsn: str, keys: Sequence[SigningKey], hub: Hub) -> None:
         self._database = database
-        self._dsn = dsn
-        self._id = uuid4()
+        self._hub = hub
+        self._id = new_process_id()
+        self._sealer = Sealer(keys, self._id)
         self._presence = Presence(database, self._id, hub)
-        self._pending = Notification(self._id)
+        self._listener = Listener(database, dsn, CHANNEL)
+        self._pending = Announcements(self._id)
         self._woken = trio.Event()
 
-    def announce_head(self, user_id: UUID, seq: int) -> None:
+    def announce_events(self, user_id: UUID, events: CommittedEvents) -> None:
         if not self._presence.is_alone:
-            self._pending.add_head(user_id, seq)
+            self._pending.add_events(user_id, events)
             self._woken.set()
 
     def announce_revoked(self, credential_id: UUID) -> None:
         if not self._presence.is_alone:
             self._pending.add_revoked(credential_id)
             self._woken.set()
+
+    async def attend(self, user_id: UUID) -> None:
+        await self._listener.add(channel_of(user_id), within=ATTEND_TIMEOUT_SECONDS)
 
     def watchers(self, user_id: UUID) -> int:
         return self._presence.streams_elsewhere(user_id)
@@ -57,12 +72,10 @@ class PostgresBackplane:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._presence.run)
             nursery.start_soon(self._send_notifications)
+            nursery.start_soon(self._leave_channels)
             await nursery.start(
                 partial(
-                    listen,
-                    self._database,
-                    self._dsn,
-                    CHANNEL,
+                    self._listener.run,
                     on_payload=partial(self._on_payload, on_notification),
                     on_listening=partial(self._on_listening, on_notification),
                 )
@@ -70,7 +83,7 @@ class PostgresBackplane:
             task_status.started()
 
     def _on_listening(self, on_notification: OnNotification) -> None:
-        """Handle the start of LISTEN: look up everything, since earlier announcements are lost.
+        """Handle a late start of LISTEN: look up everything, since announcements may be lost.
 
         The notification that is sent next makes this process known to the others.
         """
@@ -78,7 +91,7 @@ class PostgresBackplane:
         self._woken.set()
 
     def _on_payload(self, on_notification: OnNotification, text: str) -> None:
-        notification = Notification.decode(text)
+        notification = self._decode(text)
         if notification is None:
             log.warning("news_not_understood")
             notification = Notification(self._id, everything=True)
@@ -89,24 +102,47 @@ class PostgresBackplane:
         metrics.backplane_received.inc()
         on_notification(notification)
 
+    def _decode(self, text: str) -> Notification | None:
+        """Parse a payload. None if it is not understood, or has events that are not sealed."""
+        if text.startswith("{"):
+            notification = Notification.decode(text)
+            return None if notification is not None and notification.grown else notification
+        message = self._sealer.open(text)
+        return None if message is None else Notification.decode(message)
+
     async def _send_notifications(self) -> None:
-        """Send collected announcements, one NOTIFY at a time.
+        """Send collected announcements, one NOTIFY statement at a time.
 
         An empty one is sent at the start of LISTEN: it makes this process known to the others.
         """
         while True:
             await self._woken.wait()
             self._woken = trio.Event()
-            notification, self._pending = self._pending, Notification(self._id)
-            if notification.everything:
+            pending, self._pending = self._pending, Announcements(self._id)
+            if pending.everything:
                 metrics.backplane_overflows.inc()
+            messages = pending.messages(self._sealer, with_positions=self._presence.needs_positions)
             try:
                 await self._database.execute(
-                    "SELECT pg_notify($1, $2)", CHANNEL, notification.encode()
+                    "SELECT pg_notify(channel, payload)"
+                    " FROM unnest($1::text[], $2::text[]) AS message (channel, payload)",
+                    [channel for channel, _ in messages],
+                    [payload for _, payload in messages],
                 )
-                metrics.backplane_sent.inc()
+                metrics.backplane_sent.inc(len(messages))
             except DATABASE_ERRORS:
                 metrics.backplane_send_failures.inc()
                 self._pending.everything = True
                 self._woken.set()
                 await trio.sleep(RETRY_SECONDS)
+
+    async def _leave_channels(self) -> None:
+        """End LISTEN on channels whose users have had no reader here at two looks."""
+        unused: set[str] = set()
+        while True:
+            await trio.sleep(UNLISTEN_INTERVAL)
+            used = {channel_of(user_id) for user_id in self._hub.users()}
+            idle = self._listener.channels - used
+            for channel in idle & unused:
+                self._listener.remove(channel)
+            unused = idle

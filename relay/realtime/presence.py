@@ -14,6 +14,7 @@ from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.presence import ALIVE_SECONDS, delete_presence, select_others, write_presence
 from relay.observability import metrics
 from relay.realtime.hub import Hub
+from relay.realtime.process_ids import EVENTS, protocol_of
 
 WRITE_INTERVAL = 1.0  # seconds between two writes of this process's changes
 READ_INTERVAL = 2.0  # seconds between two reads of the others, each with a heartbeat write
@@ -37,6 +38,11 @@ class Presence:
     def is_alone(self) -> bool:
         """Whether no other process is known to be alive."""
         return not self._others
+
+    @property
+    def needs_positions(self) -> bool:
+        """Whether another process understands positions of streams alone (`process_ids.py`)."""
+        return any([protocol_of(other) < EVENTS for other in self._others])
 
     def mark_alive(self, process_id: UUID) -> None:
         """Note that this process is alive: it has sent a notification."""

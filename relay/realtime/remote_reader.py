@@ -1,10 +1,13 @@
-"""Reads events that other processes stored, and publishes them to this process's readers.
+"""Publishes events that other processes stored to this process's readers.
 
-It reads when events are announced. It also polls the heads of all streams with readers here, which
-finds events after a lost notification, or after a commit with a lost result.
+Mostly the events themselves were announced. Where that is the position of the stream alone, or
+events before the announced ones are missing, they are read. The heads of all streams with readers
+here are polled, too, which finds events after a lost notification, or after a commit with a lost
+result.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
 
@@ -16,7 +19,7 @@ from relay.observability import metrics
 from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import EncodedEvent
 from relay.realtime.hub import Hub
-from relay.realtime.notification import Notification
+from relay.realtime.notification import NewEvents, Notification
 
 POLL_INTERVAL = 1.0  # seconds between two polls of all streams with readers here
 POLL_INTERVAL_ALONE = 5.0  # if no other process stores: an own commit's result may be lost
@@ -37,16 +40,49 @@ class RemoteEventReader:
         self._polled_at = self._poll_at = 0.0
 
     def on_notification(self, notification: Notification) -> None:
-        """Have `run` read the streams that the notification names."""
-        for user_id, seq in notification.heads.items():
-            if self._is_new(user_id, seq):
-                self._heads[user_id] = max(seq, self._heads.get(user_id, 0))
+        """Publish the events of the notification; have `run` read what it names without them."""
+        for new in notification.grown:
+            if self._follows_on(new):
+                self._publish_announced(new)
             else:
-                self._hub.recheck(user_id, seq)  # a starting reader may have an older head
+                self._note_head(new.user_id, new.last)
+        for user_id, seq in notification.heads.items():
+            self._note_head(user_id, seq)
         if notification.everything:
             self._poll_at = min(self._poll_at, self._polled_at + MIN_POLL_INTERVAL)
         if self._heads or notification.everything:
             self._woken.set()
+
+    def _follows_on(self, new: NewEvents) -> bool:
+        """Whether no live reader misses an event before these.
+
+        If there are no live readers, each of the others finds out for itself.
+        """
+        offered = self._hub.min_offered_seq(new.user_id)
+        return bool(new.texts) and (offered is None or offered + 1 >= new.first)
+
+    def _publish_announced(self, new: NewEvents) -> None:
+        if not self._hub.watchers(new.user_id):
+            return  # its channel is that of other users, too
+        received_at = datetime.fromtimestamp(new.received_at, UTC)
+        events = [
+            EncodedEvent(new.epoch, seq, bytes(text), received_at)
+            for seq, text in enumerate(new.texts, new.first)
+        ]
+        self._publish_to_readers(new.user_id, events, received_at)
+
+    def _publish_to_readers(
+        self, user_id: UUID, events: list[EncodedEvent], oldest: datetime
+    ) -> None:
+        metrics.backplane_lag.observe((self._journal.now() - oldest).total_seconds())
+        if self._hub.publish(user_id, events):
+            observe_delivery(oldest, self._journal.now())
+
+    def _note_head(self, user_id: UUID, seq: int) -> None:
+        if self._is_new(user_id, seq):
+            self._heads[user_id] = max(seq, self._heads.get(user_id, 0))
+        else:
+            self._hub.recheck(user_id, seq)  # a starting reader may have an older head
 
     def _is_new(self, user_id: UUID, seq: int) -> bool:
         offered = self._hub.min_offered_seq(user_id)
@@ -84,9 +120,9 @@ class RemoteEventReader:
                 {user: seq for user, seq in offered.items() if seq is not None}
             )
             for user_id, events in found.items():
-                oldest = events[0].received_at
-                metrics.backplane_lag.observe((self._journal.now() - oldest).total_seconds())
-                if self._hub.publish(user_id, [EncodedEvent(*event) for event in events]):
-                    observe_delivery(oldest, self._journal.now())
+                metrics.backplane_read_events.inc(len(events))
+                self._publish_to_readers(
+                    user_id, [EncodedEvent(*event) for event in events], events[0].received_at
+                )
             for user_id in user_ids:  # a reader that was not offered all of it reads the journal
                 self._hub.recheck(user_id, heads[user_id])

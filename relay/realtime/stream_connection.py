@@ -15,6 +15,7 @@ import trio
 from msgspec import UNSET
 
 from relay.auth.credentials import Credential
+from relay.auth.revocations import RevocationKnowledge
 from relay.auth.tokens import Kind
 from relay.db.journal import Journal
 from relay.db.pool import DATABASE_ERRORS
@@ -22,6 +23,7 @@ from relay.db.stream_heads import HeadLookup
 from relay.errors import InvalidToken, Problem
 from relay.observability import metrics
 from relay.observability.logs import extend_log_context
+from relay.realtime.backplane import Backplane
 from relay.realtime.close_codes import Close, close_for
 from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import EncodedEvent
@@ -44,10 +46,14 @@ log = structlog.get_logger(_LOGGER_NAME)
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The reader's credential, and how many seconds its stream may last (None: no bound)."""
+    """The reader's credential, and how many seconds its stream may last (None: no bound).
+
+    The reader is sent something only while `revocations` is current.
+    """
 
     credential: Credential
     max_age: float | None
+    revocations: RevocationKnowledge
 
     def compute_end(self, now: float) -> tuple[float, Close]:
         """Seconds until this stream ends at the latest, and the reason."""
@@ -62,12 +68,16 @@ class Viewer:
         return expires_in, Close.EXPIRED
 
 
-async def find_start(inbox: Inbox, start: Start, heads: HeadLookup) -> Position:
-    """Look up where the inbox's reader starts.
+async def find_start(
+    inbox: Inbox, start: Start, backplane: Backplane, heads: HeadLookup
+) -> Position:
+    """Have other processes' events of the user come here, and look up where the reader starts.
 
-    An event that is offered to the inbox meanwhile is not missed: it makes the inbox BEHIND.
+    In this order: what is stored after the look is announced here. An event that is offered to the
+    inbox meanwhile is not missed: it makes the inbox BEHIND.
     Raises InvalidToken when the user no longer exists, DatabaseAway.
     """
+    await backplane.attend(inbox.user_id)
     return locate(start, await heads.head(inbox.user_id))
 
 
@@ -120,9 +130,9 @@ async def _live(
             transport.listen(inbox.end, nursery)
             await _send_hello(transport, position, viewer)
             if feed is not None:
-                await _send_snapshot(transport, feed)
+                await _send_snapshot(transport, inbox, viewer, feed)
             inbox.use_direct_write(transport.try_write)
-            await _follow(transport, inbox, journal, feed)
+            await _follow(transport, inbox, viewer, journal, feed)
     except* Exception:
         log.exception("stream_failed")
         fallback = Close.INTERNAL
@@ -145,39 +155,46 @@ async def _send_hello(transport: Transport, position: Position, viewer: Viewer) 
         await _send_gap(transport, position.epoch, position.gap)
 
 
-async def _send_snapshot(transport: Transport, feed: TaskFeed) -> None:
+async def _send_snapshot(
+    transport: Transport, inbox: Inbox, viewer: Viewer, feed: TaskFeed
+) -> None:
     for message in snapshot_messages(feed.snapshot):
+        await _wait_until_current(transport, inbox, viewer)
         await transport.send_message("tasks", message)
 
 
-async def _send_tasks(transport: Transport, feed: TaskFeed) -> None:
+async def _send_tasks(transport: Transport, inbox: Inbox, viewer: Viewer, feed: TaskFeed) -> None:
     """Send the tasks that have changed."""
     for message in feed.take():
+        await _wait_until_current(transport, inbox, viewer)
         await transport.send_message("task", message)
 
 
 async def _follow(
-    transport: Transport, inbox: Inbox, journal: Journal, feed: TaskFeed | None
+    transport: Transport, inbox: Inbox, viewer: Viewer, journal: Journal, feed: TaskFeed | None
 ) -> None:
     """Write events until cancelled: from the journal while behind, from the inbox while live."""
     while True:
         if inbox.behind:
-            await _catch_up(transport, inbox, journal)
+            await _catch_up(transport, inbox, viewer, journal)
         await _keep_alive(transport, inbox)
         while feed is not None and feed.has_changes:
-            await _send_tasks(transport, feed)
+            await _send_tasks(transport, inbox, viewer, feed)
         events: list[EncodedEvent] = []
         with trio.move_on_at(min(transport.next_heartbeat_at(), transport.idle_deadline())):
             events = await inbox.take()
         if events:
             texts = [event.json for event in events]
-            await _write(transport, inbox, EventRange(inbox.epoch, events[0].seq, texts))
+            await _write(transport, inbox, viewer, EventRange(inbox.epoch, events[0].seq, texts))
             observe_delivery(events[0].received_at, journal.now())
 
 
-async def _write(transport: Transport, inbox: Inbox, event_range: EventRange) -> None:
-    """Write events in parts, with a heartbeat check after each: a slow client may take long."""
+async def _write(
+    transport: Transport, inbox: Inbox, viewer: Viewer, event_range: EventRange
+) -> None:
+    """Write events in parts, with the checks again for each: a slow client may take long."""
     for part in event_range.parts():
+        await _wait_until_current(transport, inbox, viewer)
         await transport.send(part)
         inbox.advance(part.last)
         await _keep_alive(transport, inbox)
@@ -192,10 +209,19 @@ async def _keep_alive(transport: Transport, inbox: Inbox) -> None:
         await transport.send_heartbeat()
 
 
-async def _catch_up(transport: Transport, inbox: Inbox, journal: Journal) -> None:
+async def _wait_until_current(transport: Transport, inbox: Inbox, viewer: Viewer) -> None:
+    """Wait while this process may not know that the viewer's credential was revoked."""
+    while not viewer.revocations.is_current:
+        with trio.move_on_at(min(transport.next_heartbeat_at(), transport.idle_deadline())):
+            await viewer.revocations.wait_for_poll()
+        await _keep_alive(transport, inbox)
+
+
+async def _catch_up(transport: Transport, inbox: Inbox, viewer: Viewer, journal: Journal) -> None:
     """Read the journal from the position to its end, until the inbox is live."""
     pause = MIN_RETRY_SECONDS
     while not inbox.live:
+        await _wait_until_current(transport, inbox, viewer)  # without a page in memory
         inbox.begin_read()  # from here on the inbox keeps events that the page does not have
         try:
             page = await journal.read(inbox.user_id, inbox.position)
@@ -211,6 +237,7 @@ async def _catch_up(transport: Transport, inbox: Inbox, journal: Journal) -> Non
             return
         pause = MIN_RETRY_SECONDS
         metrics.journal_reads.inc()
+        await _wait_until_current(transport, inbox, viewer)
         if page.head.epoch != inbox.epoch:
             # A new epoch: the client's cursor does not match it.
             await _end_stream(inbox, Close.RESTART)
@@ -220,7 +247,7 @@ async def _catch_up(transport: Transport, inbox: Inbox, journal: Journal) -> Non
             await _send_gap(transport, inbox.epoch, gap)
             inbox.advance(gap.last)
         if page.texts:
-            await _write(transport, inbox, EventRange(inbox.epoch, page.first, page.texts))
+            await _write(transport, inbox, viewer, EventRange(inbox.epoch, page.first, page.texts))
         if inbox.position >= page.head.last:
             inbox.finish_read()
 

@@ -26,7 +26,7 @@ async def test_an_outage_and_a_restart_do_not_close_it_for_good(
     tmp_path: Path, chromium: Chromium
 ) -> None:
     program = Program(tmp_path, RELAY_DATABASE_TIMEOUT="1")
-    program.altered = {"relay.auth.credentials.TRUST_SECONDS": TRUST_SECONDS}
+    program.altered = {"relay.auth.revocations.TRUST_SECONDS": TRUST_SECONDS}
     async with running(program), chromium.profile() as profile:
         tab = await profile.open(f"{program.url}/docs")
 

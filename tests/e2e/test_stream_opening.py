@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 import trio
 
-import relay.auth.credentials
+import relay.auth.revocations
 import relay.web.middleware.access_log
 from relay.auth.credentials import CredentialStore
 from relay.db.pool import Database
@@ -206,7 +206,7 @@ async def test_no_stream_opens_while_the_database_is_away(
     trust: float,
 ) -> None:
     """While memory is trusted the query fails; then none is made any more."""
-    monkeypatch.setattr(relay.auth.credentials, "TRUST_SECONDS", trust)
+    monkeypatch.setattr(relay.auth.revocations, "TRUST_SECONDS", trust)
     async with running_relay(database_url) as server, database_of(database_url) as database:
         user = await server.user()
         await database.execute("ALTER TABLE sessions RENAME TO sessions_elsewhere")

@@ -30,7 +30,7 @@ async def test_a_frozen_postgres_means_503_while_it_is_frozen_and_good_again(
     tmp_path: Path, made_data: Path
 ) -> None:
     program = Program(tmp_path, RELAY_DATABASE_TIMEOUT=DEADLINE)
-    program.altered = {"relay.auth.credentials.TRUST_SECONDS": TRUST_SECONDS}
+    program.altered = {"relay.auth.revocations.TRUST_SECONDS": TRUST_SECONDS}
     copy_data(made_data, program.data)
     statuses: list[int] = []
 
@@ -73,7 +73,7 @@ async def test_a_full_journal_refuses_at_once_while_others_wait_for_a_frozen_pos
     tmp_path: Path, made_data: Path
 ) -> None:
     program = Program(tmp_path, RELAY_QUEUE_EVENTS="5")
-    program.altered = {"relay.auth.credentials.TRUST_SECONDS": HOUR}  # the journal alone may refuse
+    program.altered = {"relay.auth.revocations.TRUST_SECONDS": HOUR}  # the journal alone may refuse
     copy_data(made_data, program.data)
     answers: list[Answer] = []
 
@@ -113,7 +113,7 @@ async def test_a_restarted_postgres_means_503_and_good_again(
         stop, gone = trio.Event(), trio.Event()
         dsn = await nursery.start(_postgres, elsewhere, stop, gone)
         program = Program(tmp_path, dsn)
-        program.altered = {"relay.auth.credentials.TRUST_SECONDS": TRUST_SECONDS}
+        program.altered = {"relay.auth.revocations.TRUST_SECONDS": TRUST_SECONDS}
         async with running(program), load(program) as ledger:
             pid = program.pid
             for long in (False, True):

@@ -69,7 +69,7 @@ async def test_a_request_begun_on_a_kept_connection_before_sigterm_gets_a_retry_
     tmp_path: Path, database_url: str, kind: type[Program]
 ) -> None:
     program = kind(tmp_path, database_url)
-    program.altered = {"relay.serving.DRAIN_SPREAD_SECONDS": A_TEST_LONG}
+    program.altered = {"relay.realtime.stream_ends.SPREAD_SECONDS": A_TEST_LONG}
     async with running(program), AsyncExitStack() as stack:
         account = await Ledger(program).enrol("u", [])
         await stack.enter_async_context(watched(program, account))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 import trio
 
 from tests.support.client.caller import Caller
-from tests.support.client.streams import TRANSPORTS, Ended, stream
+from tests.support.client.streams import TRANSPORTS, Ended, Refused, stream
 from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE
 from tests.support.relay_process import Program, running
@@ -161,3 +162,34 @@ async def test_a_ticket_opens_one_stream_on_one_process(pair: tuple[Program, Pro
                     url = f"{program.url}/api/sse?ticket={minted.json['ticket']}"
                     nursery.start_soon(spend, http, url, statuses)
             assert sorted(statuses) == [200, 401, 401, 401, 401, 401]
+
+
+async def test_each_process_counts_its_limits_for_itself(tmp_path: Path, database_url: str) -> None:
+    """As the table of docs/how-to/use-your-own-postgres.md says: two admit twice as much."""
+    limits = {
+        "RELAY_RATE_LIMITS": "on",
+        "RELAY_RATE_SIGNUPS": "3/h",
+        "RELAY_RATE_EVENTS_PER_TOKEN": "1/h burst 5",
+        "RELAY_MAX_CONNECTIONS_PER_USER": "2",
+    }
+    programs = [Program(tmp_path / name, database_url, **limits) for name in ("one", "two")]
+    for program in programs:
+        program.folder.mkdir()
+        program.settings["BASE_URL"] = programs[0].url
+    event = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":1}'
+    async with running(*programs):
+        account = await Ledger(programs[0]).enrol("u", [])
+        for program in programs:
+            async with Caller(program.port) as caller, AsyncExitStack() as streams:
+                signups = 3 - (program is programs[0])  # the account is one
+                for status in [201] * signups + [429]:
+                    assert (await caller.call("POST", "/api/user")).status == status
+                for status in [200] * 5 + [429]:
+                    answer = await caller.call("POST", "/api/webhook/cli", account.hook, event)
+                    assert answer.status == status
+                for _ in range(2):
+                    await streams.enter_async_context(stream(program.port, "sse", account.session))
+                with pytest.raises(Refused) as refused:
+                    async with stream(program.port, "sse", account.session):
+                        pass
+                assert refused.value.answer.status == 429

@@ -1,13 +1,16 @@
 """Users, events and credentials for tests of the streams alone: no server, no database."""
 
+import math
 import time
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from relay.auth.credentials import Credential
+from relay.auth.revocations import RevocationKnowledge
 from relay.auth.tokens import Kind, Scope
 from relay.events import Event
 from relay.realtime.encoding import EncodedEvent
+from relay.realtime.hub import Hub
 from relay.realtime.inbox import Inbox
 
 EPOCH = "e" * 20
@@ -55,3 +58,21 @@ def live(inbox: Inbox, seq: int = 0) -> Inbox:
     """Its reader has all of a stream that goes up to `seq`."""
     inbox.start(EPOCH, seq, seq)
     return inbox
+
+
+def known_revocations() -> RevocationKnowledge:
+    """All revocations are known, and for ever."""
+    revocations = RevocationKnowledge()
+    revocations.note_success(math.inf)
+    return revocations
+
+
+def a_hub(
+    max_streams: int = 100, max_streams_per_user: int = 100, max_streams_per_address: int = 100
+) -> Hub:
+    return Hub(
+        known_revocations(),
+        max_streams=max_streams,
+        max_streams_per_user=max_streams_per_user,
+        max_streams_per_address=max_streams_per_address,
+    )

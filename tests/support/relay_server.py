@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 import httpx
 import trio
 
-from relay.auth import credentials
+from relay.auth import revocations
 from relay.config.settings import Settings
 from relay.serving import serve_relay, server_config
 from tests.support.client.connection import ClientConnection, connected
@@ -22,7 +22,7 @@ from tests.support.ports import HeldPort
 from tests.support.tokens import KEYS
 
 # a starved machine looks for revocations late, and its database is not away for that
-credentials.TRUST_SECONDS = PATIENCE
+revocations.TRUST_SECONDS = PATIENCE
 
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients that speak plain HTTP: to load the authorities takes 18 ms, a third of a start."""
@@ -68,7 +68,7 @@ async def running_relay(
     # people of a test come from one address, and faster than people do
     given |= {"RELAY_RATE_LIMITS": "off"}
     # a busy machine's database is slow, not away
-    given |= {"RELAY_DATABASE_TIMEOUT": "60", **environ}
+    given |= {"RELAY_DATABASE_TIMEOUT": "60", "RELAY_STREAM_BLIND": "600", **environ}
     settings = Settings.load(given, bind=environ.get("RELAY_BIND", "127.0.0.1:0"))
     stop = trio.Event() if stop is None else stop
     found: list[str] = []

@@ -21,7 +21,7 @@ BY_WORD_ALONE = {
     # no process polls for what others stored and revoked
     "relay.services.POLL_INTERVAL": HOUR,
     "relay.auth.credentials.REVOCATION_POLL_INTERVAL": HOUR,
-    "relay.auth.credentials.TRUST_SECONDS": HOUR,
+    "relay.auth.revocations.TRUST_SECONDS": HOUR,
     # and a slow process is neither gone nor dead
     "relay.db.presence.ALIVE_SECONDS": int(HOUR),
     "relay.realtime.presence.ALIVE_SECONDS": int(HOUR),

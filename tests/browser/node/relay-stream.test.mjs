@@ -110,6 +110,19 @@ test('every connect takes a fresh ticket; 4401 asks for a new credential; 4403 i
   assert.deepEqual([stream.state.state, stream.state.code, FakeLine.opened.length], ['closed', 4403, 2]);
 });
 
+test('a stream of a process without its database comes back with its cursor', async () => {
+  const { stream } = await open();
+  last().say(hello('e.0'), event(1), { type: 'close', code: 1013, reason: 'blind', retry_after_ms: 1_000 });
+  last().end(1013);
+  assert.deepEqual([stream.state.state, stream.state.code, stream.state.reason], ['waiting', 1013, 'blind']);
+  await pass(900);
+  assert.equal(FakeLine.opened.length, 1);
+  await pass(60_000);
+  assert.ok(FakeLine.opened.length >= 2);
+  assert.equal(FakeLine.opened[1].url.searchParams.get('after'), 'e.1');
+  stream.close();
+});
+
 test('4429 waits as long as the server says', async () => {
   const { stream } = await open();
   last().say({ type: 'close', code: 4429, reason: 'too_many_connections', retry_after_ms: 10_000 });

@@ -11,6 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from relay.auth.credentials import CredentialStore
+from relay.auth.revocations import RevocationKnowledge
 from relay.auth.tokens import Claims, Keyring, Kind, Scope
 from relay.config.parsers import signing_keys
 from relay.db.pool import Database, connect
@@ -38,6 +39,7 @@ async def listening(
     access = CredentialStore(
         Keyring(signing_keys(KEYS), "http://here"),
         database,
+        RevocationKnowledge(),
         on_revoked=ended.append,
         announce=announced.append,
         ids_in_use=lambda: (),
@@ -154,7 +156,7 @@ async def test_a_late_poll_is_waited_for_and_a_failed_one_is_not(
         access.poll_soon()
         await eventually(lambda: len(answers) == 1)
         for fails in (False, True):
-            access._trusted_until = 0.0  # as if this process had stood still
+            access._revocations._trusted_until = 0.0  # as if this process had stood still
             refused = trio.Event()
             async with trio.open_nursery() as nursery:
 

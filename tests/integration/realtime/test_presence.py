@@ -12,12 +12,11 @@ from relay.db import presence as stored
 from relay.db.pool import Database, open_database
 from relay.db.presence import ALIVE_SECONDS, select_others, write_presence
 from relay.db.retention import sweep
-from relay.realtime import presence as running_presence
 from relay.realtime.hub import Hub
-from relay.realtime.notification import Notification
-from relay.realtime.postgres_backplane import CHANNEL, PostgresBackplane
 from relay.realtime.presence import Presence
+from tests.support.backplanes import kept_alive, without_pauses
 from tests.support.databases import database_of
+from tests.support.hub_events import a_hub
 from tests.support.patience import PATIENCE, eventually
 
 ME, YOU = uuid4(), uuid4()
@@ -25,22 +24,14 @@ ME, YOU = uuid4(), uuid4()
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pause between two looks, and a process once seen counts for the whole test."""
-    monkeypatch.setattr(running_presence, "WRITE_INTERVAL", 0.02)
-    monkeypatch.setattr(running_presence, "READ_INTERVAL", 0.02)
-    monkeypatch.setattr(running_presence, "LEAVE_TIMEOUT_SECONDS", PATIENCE)
-    for module in (stored, running_presence):
-        monkeypatch.setattr(module, "ALIVE_SECONDS", 3600)
+    without_pauses(monkeypatch)
+    kept_alive(monkeypatch)
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with database_of(database_url) as database:
         yield database
-
-
-def a_hub() -> Hub:
-    return Hub(max_streams=100, max_streams_per_user=100, max_streams_per_address=100)
 
 
 @asynccontextmanager
@@ -117,19 +108,6 @@ async def test_unconfirmed_counts_expire(database: Database) -> None:
     await trio.lowlevel.checkpoint()
     presence._fresh_until = trio.current_time() - 0.001
     assert presence.streams_elsewhere(ME) == 0
-
-
-async def test_an_unknown_message_causes_a_full_poll(database: Database, database_url: str) -> None:
-    heard: list[Notification] = []
-    backplane = PostgresBackplane(database, database_url, a_hub())
-    async with trio.open_nursery() as nursery:
-        await nursery.start(backplane.run, heard.append)
-        heard.clear()
-        for odd in ("", "of another version", '{"by": 1}'):
-            await database.execute("SELECT pg_notify($1, $2)", CHANNEL, odd)
-        await eventually(lambda: len(heard) == 3)
-        assert all(notification.everything for notification in heard)
-        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("pooled", [True, False])

@@ -6,9 +6,9 @@ import msgspec
 import trio
 
 from relay.projection.projector import Projector
-from relay.realtime.hub import Hub
 from relay.realtime.task_feeds import TaskFeed, TaskFeeds
 from tests.support.databases import database_of
+from tests.support.hub_events import a_hub
 from tests.support.patience import LOOK_EVERY, PATIENCE
 
 
@@ -24,7 +24,7 @@ async def test_a_lease_that_ends_after_the_snapshot_and_before_the_first_look_is
     database_url: str,
 ) -> None:
     async with database_of(database_url) as database:
-        hub = Hub(max_streams=9, max_streams_per_user=9, max_streams_per_address=9)
+        hub = a_hub()
         projector = Projector(database, max_tasks=1_000)
         feeds, user_id = TaskFeeds(database, projector, hub), uuid4()
         await store_task(database_url, user_id)

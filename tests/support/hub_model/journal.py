@@ -1,11 +1,12 @@
 """The journal of the model: a list of events a user, behind a gate."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import trio
 
-from relay.db.pages import EventPage
+from relay.db.pages import EventPage, StoredEvent
 from relay.errors import DatabaseAway
 from relay.events import Event, StreamHead, utc_now
 from relay.realtime.encoding import event_json
@@ -66,10 +67,26 @@ class FakeJournal:
 
     async def head(self, user_id: UUID) -> StreamHead:
         await trio.lowlevel.checkpoint()
+        if self.away:
+            raise DatabaseAway()
         head = self.streams[user_id].head
         await self.gate.passed()
         await trio.lowlevel.checkpoint()
         return head
+
+    async def heads(self, user_ids: list[UUID]) -> dict[UUID, StreamHead]:
+        return {user: await self.head(user) for user in user_ids}
+
+    async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[StoredEvent]]:
+        pages = {user: await self.read(user, seq) for user, seq in after.items()}
+        return {
+            user: [
+                StoredEvent(EPOCH, seq, text, utc_now())
+                for seq, text in enumerate(page.texts, page.first)
+            ]
+            for user, page in pages.items()
+            if page.texts
+        }
 
     async def read(self, user_id: UUID, after: int) -> EventPage:
         await trio.lowlevel.checkpoint()

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import trio
 
+from relay.auth.revocations import RevocationKnowledge
+from relay.realtime.backplane import LocalBackplane
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import EncodedEvent
 from relay.realtime.event_range import EventRange
@@ -26,12 +28,14 @@ class FakeTransport:
         self.quick = quick  # whether it can write at once
         self.gate = Gate()
         self.seen: list[tuple[int, bytes] | tuple[str, dict[str, Any]]] = []  # seqs and texts
+        self.handed = 0  # events that it was given to write
         self.writing = False
         self.closed: Close | None = None
 
     def try_write(self, frames: Sequence[EncodedEvent]) -> bool:
         assert not self.writing, "overtook a write under way"
         if self.quick and not self.gate.shut:
+            self.handed += len(frames)
             self.seen += [(frame.seq, frame.json) for frame in frames]
             return True
         return False
@@ -47,6 +51,7 @@ class FakeTransport:
             self.writing = False
 
     async def send(self, stretch: EventRange) -> None:
+        self.handed += len(stretch.texts)
         await self._write(*enumerate(stretch.texts, stretch.first))
 
     async def send_control(self, kind: str, **fields: Any) -> None:
@@ -87,17 +92,20 @@ class Reader:
         self.first = 0  # the first seq it has not seen
         self.gone = False
 
-    async def live(self, hub: Hub, journal: FakeJournal, start: Start) -> None:
+    async def live(
+        self, hub: Hub, revocations: RevocationKnowledge, journal: FakeJournal, start: Start
+    ) -> None:
         credential = a_credential(self.user, self.credential)
         with self.scope, hub.subscribe(self.user, self.credential, self.address) as inbox:
-            position = await find_start(inbox, start, journal)  # type: ignore[arg-type]
+            backplane = LocalBackplane(hub)
+            position = await find_start(inbox, start, backplane, journal)  # type: ignore[arg-type]
             self.first = position.seq + 1
             if position.gap is not None:
                 self.first = position.gap.first
             await run_connection(
                 self.transport,
                 inbox,
-                Viewer(credential, None),
+                Viewer(credential, None, revocations),
                 position,
                 journal,  # type: ignore[arg-type]
             )

@@ -92,30 +92,35 @@ STEPS = {
     ),
     "send": Step(A, 11, "realtime/websocket.py", "send", "frames it (SSE: sse.py)"),
     "wire": Step(A, 12, "server/wire.py", "send", "writes to the socket, in order"),
-    "announce": Step(TASK, 7, _BACKPLANE, "announce_head", "notes the stream and its seq"),
+    "announce": Step(TASK, 7, _BACKPLANE, "announce_events", "while another process lives"),
+    "gather": Step(
+        TASK, 8, "realtime/announcements.py", "add_events", "its bytes, or its position if large"
+    ),
     "send_notifications": Step(
-        TASK, 8, _BACKPLANE, "_send_notifications", "one notification at a time"
+        TASK, 9, _BACKPLANE, "_send_notifications", "one statement at a time, for all that waits"
     ),
     "notify": Step(
         POSTGRES,
-        8,
+        9,
         _BACKPLANE,
         "_send_notifications",
-        "names the stream, not the event",
+        "on the channel of the user's bucket",
         "pg_notify",
     ),
-    "listen": Step(B, 8, "db/listener.py", "listen", "on a connection of its own"),
-    "received": Step(B, 9, _BACKPLANE, "_on_payload", "decodes the notification"),
+    "listen": Step(B, 9, "db/listener.py", "run", "where the bucket has a reader"),
+    "received": Step(B, 10, _BACKPLANE, "_on_payload", "decodes the notification"),
     "on_notification": Step(
-        B, 10, "services.py", "_on_notification", "streams, and revoked credentials"
+        B, 11, "services.py", "_on_notification", "events, and revoked credentials"
     ),
-    "remote": Step(B, 11, "realtime/remote_reader.py", "on_notification", "notes what to read"),
-    "read": Step(B, 12, "realtime/remote_reader.py", "run", "reads once for all readers"),
-    "many": Step(B, 13, "db/journal.py", "read_many", "one query for all streams"),
+    "remote": Step(
+        B, 12, "realtime/remote_reader.py", "on_notification", "do they follow on? then no query"
+    ),
+    "read": Step(B, 13, "realtime/remote_reader.py", "run", "otherwise: once for all readers"),
+    "many": Step(B, 14, "db/journal.py", "read_many", "one query for all streams"),
     "select": Step(
-        POSTGRES, 13, "db/pages.py", "select_events", "what comes next in each stream", "SELECT"
+        POSTGRES, 14, "db/pages.py", "select_events", "what comes next in each stream", "SELECT"
     ),
-    "there": Step(B, 14, "realtime/hub.py", "publish", "and on, as in process A"),
+    "there": Step(B, 15, "realtime/hub.py", "publish", "and on, as in process A"),
 }
 LINKS = (
     Link("post", "take", "call"),
@@ -132,16 +137,18 @@ LINKS = (
     Link("offer", "follow", "pull", ("take",)),
     Link("follow", "send", "call", ("_write",)),
     Link("send", "wire", "call"),
+    Link("announce", "gather", "call"),
     Link("announce", "send_notifications", "attribute", ("_woken",)),
     Link("send_notifications", "notify", "same"),
     Link("notify", "listen", "callback"),
     Link("listen", "received", "callback"),
     Link("received", "on_notification", "callback"),
     Link("on_notification", "remote", "call"),
+    Link("remote", "there", "call", ("_publish_announced", "_publish_to_readers")),
     Link("remote", "read", "attribute", ("_woken",)),
     Link("read", "many", "call", ("_publish",)),
     Link("many", "select", "call"),
-    Link("read", "there", "call", ("_publish",)),
+    Link("read", "there", "call", ("_publish", "_publish_to_readers")),
 )
 
 

@@ -78,6 +78,7 @@ INVALID = [
     ("RELAY_SEND_TIMEOUT", "0", "from 0.1 to"),
     ("RELAY_STREAM_MAX_AGE", "on", "a time like"),
     ("RELAY_STREAM_MAX_AGE", "0", "from 1 to"),
+    ("RELAY_STREAM_BLIND", "4s", "from 5 to"),
     ("RELAY_MAX_CONNECTIONS", "0", "from 1 to"),
     ("RELAY_MAX_CONNECTIONS", "1e4", "whole number"),
     ("RELAY_MAX_CONNECTIONS_PER_USER", "many", "whole number"),

@@ -1,7 +1,7 @@
 """Connections under every interleaving of a model, and their own ends."""
 
 import time
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import trio
@@ -9,13 +9,21 @@ import trio.testing
 from hypothesis import HealthCheck, settings
 
 from relay.events import StreamHead
+from relay.realtime.backplane import LocalBackplane
 from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
 from relay.realtime.inbox_states import InboxState
 from relay.realtime.resume import Start, locate
-from relay.realtime.stream_connection import Viewer, run_connection
+from relay.realtime.stream_connection import Viewer, find_start, run_connection
 from tests.support.examples import examples
-from tests.support.hub_events import EPOCH, a_batch, a_credential, an_event
+from tests.support.hub_events import (
+    EPOCH,
+    a_batch,
+    a_credential,
+    a_hub,
+    an_event,
+    known_revocations,
+)
 from tests.support.hub_model.journal import FakeJournal, Stream
 from tests.support.hub_model.machine import MOST, MOST_PER_ADDRESS, MOST_PER_USER, USERS, Streams
 from tests.support.hub_model.reader import FakeTransport
@@ -29,6 +37,22 @@ TestStreams.settings = settings(
 )
 
 
+async def test_the_stream_is_looked_at_when_what_comes_after_is_heard() -> None:
+    """What is stored between the two would otherwise wait for the poll."""
+    user, stream = USERS[0], Stream()
+    hub, journal = a_hub(), FakeJournal({USERS[0]: stream})
+
+    class LateBackplane(LocalBackplane):
+        async def attend(self, user_id: UUID) -> None:
+            assert hub.watchers(user_id) == 1
+            await trio.lowlevel.checkpoint()
+            stream.log.append(an_event(1))  # by another process; nothing announced it here
+
+    with hub.subscribe(user, uuid4(), "here") as inbox:
+        position = await find_start(inbox, Start(), LateBackplane(hub), journal)  # type: ignore[arg-type]
+    assert (position.seq, position.last) == (1, 1)
+
+
 @pytest.mark.parametrize("reason", [Close.MAX_AGE, Close.INTERNAL])
 async def test_a_stream_that_ends_by_itself_ends_its_inbox(
     autojump_clock: trio.testing.MockClock, reason: Close
@@ -36,7 +60,9 @@ async def test_a_stream_that_ends_by_itself_ends_its_inbox(
     """By its age, or by a failure of its own."""
     user = USERS[0]
     stream = Stream([an_event(1)])
+    revocations = known_revocations()
     hub = Hub(
+        revocations,
         max_streams=MOST,
         max_streams_per_user=MOST_PER_USER,
         max_streams_per_address=MOST_PER_ADDRESS,
@@ -44,7 +70,7 @@ async def test_a_stream_that_ends_by_itself_ends_its_inbox(
     journal, transport = FakeJournal({user: stream}), FakeTransport(quick=True)
     if reason is Close.INTERNAL:
         stream.log = None  # type: ignore[assignment]
-    viewer = Viewer(a_credential(user), max_age=100)
+    viewer = Viewer(a_credential(user), 100, revocations)
     with hub.subscribe(user, uuid4(), "here") as inbox:
         position = locate(Start(oldest=True), StreamHead(EPOCH, 1, 1))
         await run_connection(transport, inbox, viewer, position, journal)  # type: ignore[arg-type]
@@ -53,7 +79,7 @@ async def test_a_stream_that_ends_by_itself_ends_its_inbox(
 
 
 def test_streams_opened_together_reach_their_maximum_age_spread_out() -> None:
-    watcher = Viewer(a_credential(uuid4()), max_age=100)
+    watcher = Viewer(a_credential(uuid4()), 100, known_revocations())
     endings = [watcher.compute_end(time.time()) for _ in range(1000)]
     ages = sorted(age for age, _ in endings)
     assert {close for _, close in endings} == {Close.MAX_AGE}

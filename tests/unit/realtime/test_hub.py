@@ -12,19 +12,9 @@ from relay.realtime.close_codes import Close
 from relay.realtime.encoding import EncodedEvent
 from relay.realtime.hub import Hub
 from relay.realtime.inbox_states import InboxState
-from tests.support.hub_events import EPOCH, a_batch, live
+from tests.support.hub_events import EPOCH, a_batch, a_hub, live
 
 ME, YOU = uuid4(), uuid4()
-
-
-def a_hub(
-    max_streams: int = 100, max_streams_per_user: int = 100, max_streams_per_address: int = 100
-) -> Hub:
-    return Hub(
-        max_streams=max_streams,
-        max_streams_per_user=max_streams_per_user,
-        max_streams_per_address=max_streams_per_address,
-    )
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Events stored by other processes reach the readers here: once, in order, by one read."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -12,16 +14,15 @@ from relay.db.pages import StoredEvent
 from relay.errors import DatabaseAway
 from relay.events import Event, StreamHead, utc_now
 from relay.realtime.encoding import event_json
-from relay.realtime.hub import Hub
 from relay.realtime.inbox import Inbox
-from relay.realtime.notification import Notification
+from relay.realtime.notification import NewEvents, Notification
 from relay.realtime.remote_reader import (
     MIN_POLL_INTERVAL,
     POLL_INTERVAL,
     RETRY_INTERVAL,
     RemoteEventReader,
 )
-from tests.support.hub_events import EPOCH, a_batch, an_event, live
+from tests.support.hub_events import EPOCH, a_batch, a_hub, an_event, live
 
 ME, YOU = UUID(int=1), UUID(int=2)
 ELSEWHERE = uuid4()
@@ -69,7 +70,7 @@ class Scene:
     """Three readers: two of mine, one of yours, all up to date; a follower at rest."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.hub = Hub(max_streams=9, max_streams_per_user=9, max_streams_per_address=9)
+        self.hub = a_hub()
         self.journal = FakeJournal()
         self.follower = RemoteEventReader(self.hub, self.journal)  # type: ignore[arg-type]
         self.readers = [
@@ -77,6 +78,13 @@ class Scene:
         ]
         for inbox in self.readers:
             live(inbox)
+
+    async def grow(self, first: int, *, count: int = 1, user: UUID = ME) -> None:
+        """Events of mine are announced with their bytes; stored they are already."""
+        texts = [event_json(an_event(first + n)) for n in range(count)]
+        new = NewEvents(user, EPOCH, first, time.time(), tuple(map(msgspec.Raw, texts)))
+        self.follower.on_notification(Notification(ELSEWHERE, grown=(new,)))
+        await wait_all_tasks_blocked()
 
     async def announce(self, **heads: int) -> None:
         named = {"me": ME, "you": YOU}
@@ -113,6 +121,57 @@ async def test_all_readers_of_all_users_share_one_read(scene: Scene) -> None:
     assert len(scene.journal.reads) == 1
     assert not first.behind
     assert not second.behind
+
+
+async def test_announced_events_need_no_read(scene: Scene) -> None:
+    scene.journal.store(ME, 4)
+    await scene.grow(1)
+    await scene.grow(1)  # twice
+    await scene.grow(2, count=3)
+    await scene.grow(3)  # late
+    assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2, 3, 4]] * 2
+    assert scene.journal.reads == []
+    assert not scene.readers[2].behind
+
+
+async def test_events_missing_before_the_announced_ones_are_read_once_for_all(
+    scene: Scene,
+) -> None:
+    scene.journal.store(ME, 4)
+    await scene.grow(1)
+    await scene.grow(4)
+    assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2, 3, 4]] * 2
+    assert scene.journal.reads == [{ME: 1}]
+
+
+async def test_a_position_without_events_is_read(scene: Scene) -> None:
+    scene.journal.store(ME, 4)
+    scene.follower.on_notification(
+        Notification(ELSEWHERE, grown=(NewEvents(ME, EPOCH, 5, time.time()),))
+    )
+    await wait_all_tasks_blocked()
+    assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2, 3, 4]] * 2
+    assert scene.journal.reads == [{ME: 0}]
+
+
+async def test_announced_events_of_a_user_without_readers_are_ignored(scene: Scene) -> None:
+    await scene.grow(1, user=uuid4())
+    assert scene.journal.reads == []
+    assert scene.follower._heads == {}
+
+
+async def test_a_reader_that_starts_or_catches_up_gets_announced_events_from_where_it_is(
+    scene: Scene,
+) -> None:
+    scene.journal.store(ME, 2)
+    with scene.hub.subscribe(YOU, uuid4(), "here") as starter:
+        scene.readers[2].fall_behind()
+        scene.readers[2].begin_read()
+        await scene.grow(1, count=2, user=YOU)
+        assert starter.behind  # it does not know its position yet
+        scene.readers[2].finish_read()
+        assert await seqs(scene.readers[2]) == [1, 2]
+    assert scene.journal.reads == []
 
 
 async def test_a_starting_reader_learns_of_remote_events(scene: Scene) -> None:

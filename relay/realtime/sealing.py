@@ -1,0 +1,75 @@
+"""Seals what processes send each other through the database server, and opens it.
+
+Every role that may connect to the database can LISTEN and NOTIFY there, without a right on any
+table. So events are encrypted and authenticated (AES-256-GCM) with a key that only Relay's
+processes have: derived from a signing key and the sender's id, so that each process has its own
+and counts its messages for the nonce.
+
+A sealed message is the sender's id, then base64 of the nonce and the ciphertext.
+"""
+
+import binascii
+import hashlib
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from relay.config.parsers import SigningKey
+
+NONCE_BYTES = 12
+TAG_BYTES = 16
+ID_CHARACTERS = 36
+MAX_SENDERS = 256  # whose keys are kept; past it all are derived anew when they are needed
+
+
+def sealed_size(size: int) -> int:
+    """The size of a sealed message of so many bytes."""
+    return ID_CHARACTERS + (NONCE_BYTES + size + TAG_BYTES + 2) // 3 * 4
+
+
+class Sealer:
+    """The first of the signing keys seals; all of them open, as with tokens."""
+
+    def __init__(self, keys: Sequence[SigningKey], sender: UUID) -> None:
+        self._secrets = [key.secret for key in keys]
+        self._sender = sender
+        self._cipher = _cipher(self._secrets[0], sender)
+        self._count = 0
+        self._ciphers: dict[UUID, list[AESGCM]] = {}
+
+    def seal(self, message: bytes) -> str:
+        """Encrypt and authenticate a message."""
+        self._count += 1
+        nonce = self._count.to_bytes(NONCE_BYTES, "big")
+        sealed = self._cipher.encrypt(nonce, message, None)
+        return str(self._sender) + b64encode(nonce + sealed).decode()
+
+    def open(self, text: str) -> bytes | None:
+        """The message; None if no process with one of the keys has sealed it."""
+        try:
+            sender = UUID(text[:ID_CHARACTERS])
+            sealed = b64decode(text[ID_CHARACTERS:], validate=True)
+        except (ValueError, binascii.Error):
+            return None
+        for cipher in self._ciphers_of(sender):
+            try:
+                return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+            except (InvalidTag, ValueError):  # ValueError: no nonce of that length
+                continue
+        return None
+
+    def _ciphers_of(self, sender: UUID) -> list[AESGCM]:
+        if (ciphers := self._ciphers.get(sender)) is None:
+            if len(self._ciphers) >= MAX_SENDERS:
+                self._ciphers.clear()
+            ciphers = [_cipher(secret, sender) for secret in self._secrets]
+            self._ciphers[sender] = ciphers
+        return ciphers
+
+
+def _cipher(secret: bytes, sender: UUID) -> AESGCM:
+    return AESGCM(hmac.digest(secret, b"relay backplane " + sender.bytes, hashlib.sha256))

@@ -1,0 +1,57 @@
+"""Sealed messages are opened by processes with one of the keys, unchanged or not at all."""
+
+from uuid import UUID, uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.config.parsers import signing_keys
+from relay.realtime.sealing import MAX_SENDERS, Sealer, sealed_size
+
+OLD, NEW = "k1:" + "a" * 32, "k2:" + "b" * 32
+
+
+def sealer(*keys: str) -> Sealer:
+    return Sealer(signing_keys(",".join(keys)), uuid4())
+
+
+@given(messages=st.lists(st.binary(max_size=6_000), min_size=1, max_size=3))
+def test_what_is_sealed_is_opened_elsewhere(messages: list[bytes]) -> None:
+    here, there = sealer(OLD), sealer(OLD)
+    sealed = [here.seal(message) for message in messages]
+    assert [there.open(text) for text in sealed] == messages
+    assert len(set(sealed)) == len(messages)  # also of the same message
+    assert [len(text) for text in sealed] == [sealed_size(len(message)) for message in messages]
+
+
+@given(at=st.integers(0, 10**6), to=st.characters(codec="ascii"), message=st.binary(max_size=99))
+def test_a_changed_message_is_not_opened(at: int, to: str, message: bytes) -> None:
+    here = sealer(OLD)
+    sealed = here.seal(message)
+    at %= len(sealed)
+    changed = sealed[:at] + to + sealed[at + 1 :]
+    same = UUID(sealed[:36]) if at >= 36 else None  # a UUID has several spellings
+    if changed != sealed and (same is not None or to.lower() != sealed[at]):
+        assert here.open(changed) is None
+
+
+def test_during_a_rotation_both_keys_open() -> None:
+    before, during, after = sealer(OLD), sealer(NEW, OLD), sealer(NEW)
+    assert during.open(before.seal(b"x")) == b"x"
+    assert during.open(during.seal(b"x")) == b"x"
+    assert after.open(during.seal(b"x")) == b"x"
+    assert after.open(before.seal(b"x")) is None
+    assert before.open(during.seal(b"x")) is None
+
+
+def test_no_text_of_another_form_is_opened() -> None:
+    here = sealer(OLD)
+    for odd in ("", "x", "ä" * 50, str(uuid4()), f"{uuid4()}AAAA", f"{uuid4()}A", f"{uuid4()}ä"):
+        assert here.open(odd) is None
+
+
+def test_keys_of_many_senders_are_not_kept() -> None:
+    here = sealer(OLD)
+    for _ in range(2 * MAX_SENDERS + 1):
+        assert here.open(sealer(OLD).seal(b"x")) == b"x"
+    assert len(here._ciphers) <= MAX_SENDERS
