@@ -22,7 +22,7 @@ class SharedRelay(Program):
         for bound in ("RELAY_MAX_CONNECTIONS_PER_ADDRESS", "RELAY_MAX_CONNECTIONS_PER_USER"):
             del self.settings[bound]
         # a starved machine looks for revocations late, and its database is not away for that
-        self.altered = {"relay.auth.credentials.TRUST_SECONDS": PATIENCE}
+        self.altered = {"relay.auth.revocations.TRUST_SECONDS": PATIENCE}
 
     @asynccontextmanager
     async def visited(self) -> AsyncIterator[Relay]:

@@ -6,13 +6,10 @@ user's stream from its position on, in order, nothing twice, and a gap sent wher
 trimmed before it had read them.
 """
 
-import math
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID
 
-import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -21,7 +18,6 @@ from relay.events import Cursor
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import EncodedEvent
 from relay.realtime.hub import Hub
-from relay.realtime.notification import NewEvents, Notification
 from relay.realtime.remote_reader import RemoteEventReader
 from relay.realtime.resume import Start
 from tests.support.hub_events import EPOCH, an_event, known_revocations
@@ -144,39 +140,6 @@ class Streams(RuleBasedStateMachine):
                 self.trio.do(partial(self.hub.publish, user, offer))
         self.streams[user].announced = self.streams[user].last
 
-    @rule(
-        user=st.sampled_from(USERS),
-        heard=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=10),
-        length=st.integers(1, 2),
-        at_once=st.booleans(),
-    )
-    def hear_of_remote_commits(
-        self, user: UUID, heard: list[tuple[int, bool]], length: int, at_once: bool
-    ) -> None:
-        """Some notifications come, in any order and number, with the events or the position.
-
-        Those that are lost are found by the poll.
-        """
-        stored = [self.append(user, length) for _ in range(6)]
-
-        def hear(commit: list[EncodedEvent], with_texts: bool) -> None:
-            texts = tuple([msgspec.Raw(event.json) for event in commit if with_texts])
-            first = commit[-1].seq - len(texts) + 1
-            new = NewEvents(user, EPOCH, first, time.time(), texts)
-            self.remote_reader.on_notification(Notification(UUID(int=9), grown=(new,)))
-
-        def hear_all() -> None:
-            for index, with_texts in heard:
-                hear(stored[index], with_texts)
-
-        if at_once:
-            self.trio.do(hear_all)
-        else:
-            for index, with_texts in heard:
-                self.trio.do(partial(hear, stored[index], with_texts))
-        self.trio.do(lambda: None, seconds=2)
-        self.streams[user].announced = self.streams[user].last
-
     @rule(user=st.sampled_from(USERS), count=st.integers(1, 3))
     def store_without_a_word(self, user: UUID, count: int) -> None:
         self.append(user, count)
@@ -229,31 +192,6 @@ class Streams(RuleBasedStateMachine):
         self.trio.do(lambda: None, seconds=1)
         self.journal.away = False
         self.trio.do(lambda: None, seconds=2)
-
-    @rule(
-        user=st.sampled_from(USERS),
-        count=st.sampled_from([1, 3, 300]),
-        revoked=st.booleans(),
-        which=st.booleans(),
-    )
-    def publish_while_revocations_are_unknown(
-        self, user: UUID, count: int, revoked: bool, which: bool
-    ) -> None:
-        """Nothing is handed over, and a reader whose credential was revoked meanwhile gets none."""
-        self.trio.do(partial(self.revocations.note_success, -math.inf))
-        self.trio.do(self.revocations.note_failure)
-        handed = [reader.transport.handed for reader in self.readers]
-        last = self.streams[user].last
-        self.trio.do(lambda: self.hub.publish(user, self.append(user, count)), seconds=1)
-        self.trio.do(lambda: self.hub.recheck(user), seconds=1)
-        assert [reader.transport.handed for reader in self.readers] == handed
-        if revoked:  # the poll that succeeds applies it first
-            readers = [one for one in self.readers if one.credential == CREDENTIALS[user][which]]
-            self.revoke(user, which)
-            for reader in readers:
-                assert reader.covered() <= max(last, reader.first - 1)
-        self.trio.do(partial(self.revocations.note_success, math.inf), seconds=2)
-        self.streams[user].announced = self.streams[user].last
 
     @precondition(lambda self: self.readers)
     @rule(index=st.integers(0, MOST))

@@ -25,10 +25,11 @@ from tests.support.hub_events import (
     known_revocations,
 )
 from tests.support.hub_model.journal import FakeJournal, Stream
-from tests.support.hub_model.machine import MOST, MOST_PER_ADDRESS, MOST_PER_USER, USERS, Streams
+from tests.support.hub_model.machine import MOST, MOST_PER_ADDRESS, MOST_PER_USER, USERS
+from tests.support.hub_model.processes import StreamsBesideOthers
 from tests.support.hub_model.reader import FakeTransport
 
-TestStreams = Streams.TestCase
+TestStreams = StreamsBesideOthers.TestCase
 TestStreams.settings = settings(
     deadline=None,
     max_examples=examples(100),
