@@ -6,7 +6,7 @@
 -- with the ask; the process that keeps house writes those that an ended process left out.
 CREATE TABLE asks (
     ask_id        uuid PRIMARY KEY,
-    user_id       uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    user_id       uuid NOT NULL, -- of users, without a foreign key: see migration 10
     token_id      uuid NOT NULL, -- the hook token that asked
     event_id      text,          -- the key under which the request may be repeated
     request_hash  bytea NOT NULL,
@@ -27,7 +27,8 @@ CREATE TABLE asks (
     waiting_id    uuid NOT NULL DEFAULT gen_random_uuid(), -- the ids of the two events
     answered_id   uuid NOT NULL DEFAULT gen_random_uuid()
 );
-CREATE INDEX open_asks ON asks (user_id, asked_at) WHERE state = 'open';
+CREATE INDEX asks_of_user ON asks (user_id, ask_id);
+CREATE INDEX asks_open_by_user ON asks (user_id, asked_at) WHERE state = 'open';
 CREATE INDEX asks_by_expiry ON asks (expires_at) WHERE state = 'open';
 CREATE INDEX asks_by_event ON asks (user_id, event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX asks_by_end ON asks (ended_at) WHERE state <> 'open';
@@ -37,11 +38,14 @@ ALTER TABLE tasks
     ADD COLUMN open_asks text, -- ids separated by blanks, the oldest first
     ADD COLUMN stop_requested_at timestamptz; -- of the present run
 
--- The state of an ask now: it expires on time, before any row is written.
-CREATE FUNCTION ask_state(ask asks) RETURNS text
-LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN ask.state = 'open' AND ask.expires_at <= now() THEN 'expired'
-        ELSE ask.state END
+-- Ends an ask whose time is over, once an answer that is under way is decided. Readers call it where
+-- they see such an ask, so none of them sees another end than the row has.
+CREATE FUNCTION expire_ask(of_ask uuid) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE asks SET state = 'expired', ended_at = clock_timestamp()
+    WHERE ask_id = of_ask AND state = 'open' AND expires_at <= clock_timestamp();
+END
 $$;
 
 -- Opens an ask, or finds the one that the same request opened within a day. Returns no row if the
@@ -59,7 +63,8 @@ CREATE FUNCTION open_ask(
     more       text,
     shown_hash text,
     seconds    integer,
-    most       bigint
+    most       bigint, -- open
+    kept       bigint  -- ended
 ) RETURNS TABLE (outcome text, found asks)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -73,7 +78,8 @@ BEGIN
     WHERE a.user_id = of_user AND a.event_id = key AND a.asked_at > now() - interval '1 day'
     ORDER BY a.asked_at DESC LIMIT 1;
     IF FOUND THEN
-        ask.state := ask_state(ask);
+        PERFORM expire_ask(ask.ask_id);
+        SELECT * INTO ask FROM asks a WHERE a.ask_id = ask.ask_id;
         RETURN QUERY SELECT
             CASE WHEN ask.request_hash = hash AND ask.token_id = of_token
                 THEN 'found' ELSE 'other_request' END,
@@ -87,6 +93,10 @@ BEGIN
         RETURN QUERY SELECT 'too_many', NULL::asks;
         RETURN;
     END IF;
+    DELETE FROM asks WHERE ask_id IN (
+        SELECT a.ask_id FROM asks a WHERE a.user_id = of_user AND a.state <> 'open'
+        ORDER BY a.ended_at DESC OFFSET kept
+    );
     INSERT INTO asks (
         ask_id, user_id, token_id, event_id, request_hash, task_id, question, kind, options,
         details, question_hash, expires_at
@@ -106,12 +116,14 @@ LANGUAGE plpgsql AS $$
 DECLARE
     ask asks;
 BEGIN
+    PERFORM expire_ask(of_ask);
     SELECT * INTO ask FROM asks a WHERE a.ask_id = of_ask AND a.user_id = of_user FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF ask_state(ask) <> 'open' THEN
-        ask.state := ask_state(ask);
+    -- the time after the lock: a reader that saw it expire has written so
+    IF ask.state <> 'open' OR ask.expires_at <= clock_timestamp() THEN
+        ask.state := CASE WHEN ask.state = 'open' THEN 'expired' ELSE ask.state END;
         RETURN QUERY SELECT false, ask;
         RETURN;
     END IF;
@@ -143,7 +155,7 @@ END
 $$;
 
 -- Asks a task's present run to stop. Returns no row if there is no such task.
-CREATE FUNCTION request_stop(of_user uuid, of_task text) RETURNS boolean
+CREATE FUNCTION request_stop(of_user uuid, of_task text, of_session uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     begun bigint;
@@ -162,9 +174,74 @@ BEGIN
         begun := begin_revision(of_user);
         UPDATE tasks SET stop_requested_at = now(), revision = begun
         WHERE user_id = of_user AND task_id = of_task;
-        INSERT INTO audit_log (user_id, action) VALUES (of_user, 'stop_requested');
+        INSERT INTO audit_log (user_id, action, subject)
+        VALUES (of_user, 'stop_requested', of_session);
     END IF;
     RETURN true;
+END
+$$;
+
+-- As before, with the asks.
+CREATE OR REPLACE FUNCTION clear_user(of_user uuid, batch integer) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    gone deleted_users%ROWTYPE;
+    reached text;
+BEGIN
+    SELECT * INTO gone FROM deleted_users
+    WHERE user_id = of_user AND cleared_at IS NULL FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+
+    -- a range of seqs and not the first rows: these would be found behind all that are deleted
+    IF gone.next_seq <= gone.last_seq THEN
+        DELETE FROM events
+        WHERE user_id = of_user AND seq >= gone.next_seq AND seq < gone.next_seq + batch;
+        UPDATE deleted_users SET next_seq = gone.next_seq + batch WHERE user_id = of_user;
+        RETURN true;
+    END IF;
+
+    SELECT max(page.event_id) INTO reached
+    FROM (
+        SELECT event_id FROM trimmed_events
+        WHERE user_id = of_user AND event_id > gone.last_event_id
+        ORDER BY event_id LIMIT batch
+    ) page;
+    IF reached IS NOT NULL THEN
+        DELETE FROM trimmed_events
+        WHERE user_id = of_user AND event_id > gone.last_event_id AND event_id <= reached;
+        UPDATE deleted_users SET last_event_id = reached WHERE user_id = of_user;
+        RETURN true;
+    END IF;
+
+    -- without this row no fold writes a task; one that has it locked is waited for
+    DELETE FROM projections WHERE user_id = of_user;
+    DELETE FROM tasks WHERE user_id = of_user AND task_id IN (
+        SELECT task_id FROM tasks WHERE user_id = of_user LIMIT batch
+    );
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
+    DELETE FROM asks WHERE user_id = of_user AND ask_id IN (
+        SELECT ask_id FROM asks WHERE user_id = of_user LIMIT batch
+    );
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
+    UPDATE tokens SET name = NULL WHERE token_id IN (
+        SELECT token_id FROM tokens WHERE user_id = of_user AND name IS NOT NULL LIMIT batch
+    );
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
+    DELETE FROM links WHERE user_id = of_user;
+    DELETE FROM tickets WHERE user_id = of_user;
+    UPDATE deleted_users SET cleared_at = now() WHERE user_id = of_user;
+    RETURN false;
 END
 $$;
 
@@ -175,8 +252,9 @@ DROP FUNCTION write_projections(
     double precision[], timestamptz[], boolean[]
 );
 
--- As before, with the asks that are open. Writes the tasks that a fold has changed, and moves the projections on. A user whose tasks have
--- another revision by now is left out: its fold began with rows that are no longer the present ones.
+-- As before, with the asks that are open and those that end with their task. Writes the tasks that a
+-- fold has changed, and moves the projections on. A user whose tasks have another revision by now is
+-- left out: its fold began with rows that are no longer the present ones.
 -- `added` are the tasks of each user that were not there before, `revived` those that were marks.
 CREATE FUNCTION write_projections(
     user_ids  uuid[],
@@ -263,12 +341,13 @@ BEGIN
             open_asks = excluded.open_asks, forgotten = excluded.forgotten,
             beat_at = CASE WHEN t.run = excluded.run THEN t.beat_at END,
             stop_requested_at = CASE WHEN t.run = excluded.run THEN t.stop_requested_at END
+    ), ended AS ( -- asks end with their task
+        UPDATE asks SET state = 'withdrawn', ended_at = now()
+        FROM advanced a
+        WHERE asks.ask_id = ANY (withdrawn) AND asks.user_id = a.user_id
+            AND asks.state = 'open' AND asks.expires_at > now()
     )
     SELECT a.user_id, a.revision FROM advanced a;
-
-    -- asks end with their task
-    UPDATE asks SET state = 'withdrawn', ended_at = now()
-    WHERE ask_id = ANY (withdrawn) AND state = 'open' AND expires_at > now();
 
     PERFORM keep_tasks_within(p.user_id, most) FROM projections p
     WHERE p.user_id = ANY (user_ids) AND (p.tasks > most OR p.marks > most);

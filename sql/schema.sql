@@ -191,38 +191,6 @@ BEGIN
 END
 $$;
 
-CREATE TABLE public.asks (
-    ask_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    token_id uuid NOT NULL,
-    event_id text,
-    request_hash bytea NOT NULL,
-    task_id text COLLATE pg_catalog."C",
-    question text NOT NULL,
-    kind text NOT NULL,
-    options text[] NOT NULL,
-    details text,
-    question_hash text NOT NULL,
-    asked_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    state text DEFAULT 'open'::text NOT NULL,
-    answer text,
-    ended_at timestamp with time zone,
-    ended_by uuid,
-    noted text,
-    waiting_id uuid DEFAULT gen_random_uuid() NOT NULL,
-    answered_id uuid DEFAULT gen_random_uuid() NOT NULL,
-    CONSTRAINT asks_kind_check CHECK ((kind = ANY (ARRAY['choice'::text, 'text'::text]))),
-    CONSTRAINT asks_state_check CHECK ((state = ANY (ARRAY['open'::text, 'answered'::text, 'expired'::text, 'withdrawn'::text])))
-);
-
-CREATE FUNCTION public.ask_state(ask public.asks) RETURNS text
-    LANGUAGE sql STABLE
-    AS $$
-    SELECT CASE WHEN ask.state = 'open' AND ask.expires_at <= now() THEN 'expired'
-        ELSE ask.state END
-$$;
-
 CREATE FUNCTION public.begin_revision(of_user uuid) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -273,6 +241,13 @@ BEGIN
     DELETE FROM projections WHERE user_id = of_user;
     DELETE FROM tasks WHERE user_id = of_user AND task_id IN (
         SELECT task_id FROM tasks WHERE user_id = of_user LIMIT batch
+    );
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
+    DELETE FROM asks WHERE user_id = of_user AND ask_id IN (
+        SELECT ask_id FROM asks WHERE user_id = of_user LIMIT batch
     );
     IF FOUND THEN
         RETURN true;
@@ -346,18 +321,45 @@ BEGIN
 END
 $$;
 
+CREATE TABLE public.asks (
+    ask_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    token_id uuid NOT NULL,
+    event_id text,
+    request_hash bytea NOT NULL,
+    task_id text COLLATE pg_catalog."C",
+    question text NOT NULL,
+    kind text NOT NULL,
+    options text[] NOT NULL,
+    details text,
+    question_hash text NOT NULL,
+    asked_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'open'::text NOT NULL,
+    answer text,
+    ended_at timestamp with time zone,
+    ended_by uuid,
+    noted text,
+    waiting_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    answered_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    CONSTRAINT asks_kind_check CHECK ((kind = ANY (ARRAY['choice'::text, 'text'::text]))),
+    CONSTRAINT asks_state_check CHECK ((state = ANY (ARRAY['open'::text, 'answered'::text, 'expired'::text, 'withdrawn'::text])))
+);
+
 CREATE FUNCTION public.end_ask(of_ask uuid, of_user uuid, new_state text, given text, by_credential uuid) RETURNS TABLE(ended boolean, found public.asks)
     LANGUAGE plpgsql
     AS $$
 DECLARE
     ask asks;
 BEGIN
+    PERFORM expire_ask(of_ask);
     SELECT * INTO ask FROM asks a WHERE a.ask_id = of_ask AND a.user_id = of_user FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF ask_state(ask) <> 'open' THEN
-        ask.state := ask_state(ask);
+    -- the time after the lock: a reader that saw it expire has written so
+    IF ask.state <> 'open' OR ask.expires_at <= clock_timestamp() THEN
+        ask.state := CASE WHEN ask.state = 'open' THEN 'expired' ELSE ask.state END;
         RETURN QUERY SELECT false, ask;
         RETURN;
     END IF;
@@ -400,6 +402,15 @@ $$;
 CREATE FUNCTION public.event_bytes(payload text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (octet_length(payload) + 200);
+
+CREATE FUNCTION public.expire_ask(of_ask uuid) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE asks SET state = 'expired', ended_at = clock_timestamp()
+    WHERE ask_id = of_ask AND state = 'open' AND expires_at <= clock_timestamp();
+END
+$$;
 
 CREATE FUNCTION public.forget_tasks(of_user uuid, of_task text, most_marks bigint) RETURNS bigint
     LANGUAGE plpgsql
@@ -508,7 +519,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.open_ask(new_ask uuid, of_user uuid, of_token uuid, key text, hash bytea, of_task text, asked text, ask_kind text, choices text[], more text, shown_hash text, seconds integer, most bigint) RETURNS TABLE(outcome text, found public.asks)
+CREATE FUNCTION public.open_ask(new_ask uuid, of_user uuid, of_token uuid, key text, hash bytea, of_task text, asked text, ask_kind text, choices text[], more text, shown_hash text, seconds integer, most bigint, kept bigint) RETURNS TABLE(outcome text, found public.asks)
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -522,7 +533,8 @@ BEGIN
     WHERE a.user_id = of_user AND a.event_id = key AND a.asked_at > now() - interval '1 day'
     ORDER BY a.asked_at DESC LIMIT 1;
     IF FOUND THEN
-        ask.state := ask_state(ask);
+        PERFORM expire_ask(ask.ask_id);
+        SELECT * INTO ask FROM asks a WHERE a.ask_id = ask.ask_id;
         RETURN QUERY SELECT
             CASE WHEN ask.request_hash = hash AND ask.token_id = of_token
                 THEN 'found' ELSE 'other_request' END,
@@ -536,6 +548,10 @@ BEGIN
         RETURN QUERY SELECT 'too_many', NULL::asks;
         RETURN;
     END IF;
+    DELETE FROM asks WHERE ask_id IN (
+        SELECT a.ask_id FROM asks a WHERE a.user_id = of_user AND a.state <> 'open'
+        ORDER BY a.ended_at DESC OFFSET kept
+    );
     INSERT INTO asks (
         ask_id, user_id, token_id, event_id, request_hash, task_id, question, kind, options,
         details, question_hash, expires_at
@@ -572,7 +588,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.request_stop(of_user uuid, of_task text) RETURNS boolean
+CREATE FUNCTION public.request_stop(of_user uuid, of_task text, of_session uuid) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -592,7 +608,8 @@ BEGIN
         begun := begin_revision(of_user);
         UPDATE tasks SET stop_requested_at = now(), revision = begun
         WHERE user_id = of_user AND task_id = of_task;
-        INSERT INTO audit_log (user_id, action) VALUES (of_user, 'stop_requested');
+        INSERT INTO audit_log (user_id, action, subject)
+        VALUES (of_user, 'stop_requested', of_session);
     END IF;
     RETURN true;
 END
@@ -751,12 +768,13 @@ BEGIN
             open_asks = excluded.open_asks, forgotten = excluded.forgotten,
             beat_at = CASE WHEN t.run = excluded.run THEN t.beat_at END,
             stop_requested_at = CASE WHEN t.run = excluded.run THEN t.stop_requested_at END
+    ), ended AS ( -- asks end with their task
+        UPDATE asks SET state = 'withdrawn', ended_at = now()
+        FROM advanced a
+        WHERE asks.ask_id = ANY (withdrawn) AND asks.user_id = a.user_id
+            AND asks.state = 'open' AND asks.expires_at > now()
     )
     SELECT a.user_id, a.revision FROM advanced a;
-
-    -- asks end with their task
-    UPDATE asks SET state = 'withdrawn', ended_at = now()
-    WHERE ask_id = ANY (withdrawn) AND state = 'open' AND expires_at > now();
 
     PERFORM keep_tasks_within(p.user_id, most) FROM projections p
     WHERE p.user_id = ANY (user_ids) AND (p.tasks > most OR p.marks > most);
@@ -985,6 +1003,10 @@ CREATE INDEX asks_by_event ON public.asks USING btree (user_id, event_id) WHERE 
 
 CREATE INDEX asks_by_expiry ON public.asks USING btree (expires_at) WHERE (state = 'open'::text);
 
+CREATE INDEX asks_of_user ON public.asks USING btree (user_id, ask_id);
+
+CREATE INDEX asks_open_by_user ON public.asks USING btree (user_id, asked_at) WHERE (state = 'open'::text);
+
 CREATE INDEX asks_to_note ON public.asks USING btree (asked_at) WHERE (noted IS DISTINCT FROM state);
 
 CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
@@ -994,8 +1016,6 @@ CREATE INDEX audit_log_by_user ON public.audit_log USING btree (user_id, audit_i
 CREATE INDEX deleted_users_to_clear ON public.deleted_users USING btree (deleted_at) WHERE (cleared_at IS NULL);
 
 CREATE INDEX links_by_expiry ON public.links USING btree (expires_at);
-
-CREATE INDEX open_asks ON public.asks USING btree (user_id, asked_at) WHERE (state = 'open'::text);
 
 CREATE INDEX sessions_by_revocation ON public.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
@@ -1013,9 +1033,6 @@ CREATE INDEX trimmed_events_by_time ON public.trimmed_events USING btree (receiv
 
 CREATE TRIGGER users_deleted AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION public.note_deleted_user();
 
-ALTER TABLE ONLY public.asks
-    ADD CONSTRAINT asks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(user_id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.watching
     ADD CONSTRAINT watching_process_id_fkey FOREIGN KEY (process_id) REFERENCES public.processes(process_id) ON DELETE CASCADE;
 
@@ -1029,4 +1046,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (7, 'bound
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (8, 'sessions_under_lock', '63e9d4c744ed970df03e02c2bb1fe5ac5cf85ea13ef345d38710934f75911b1e');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (9, 'tasks', 'e254ba3433a8bcfc98bcb02e1d84ed49091bbcb66799d93b47ccc664d766fadd');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (10, 'deleted_users', '41cd7beba1c27983af5a7766b28ba13625d889b38790b97db50a209241844ee1');
-INSERT INTO public.schema_migrations (version, name, checksum) VALUES (11, 'asks', '997adcc0e7a4d3ebdecbdd57c1e83bb2f89c2dfbb5ecd32573f76286ed3f78fb');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (11, 'asks', '07101fb3f7420b81e9691cba16b4707977974fe4073a128ac47325756e728fc0');

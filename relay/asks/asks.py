@@ -23,7 +23,7 @@ from relay.db.asks import (
     settle_asks,
 )
 from relay.db.pool import DATABASE_ERRORS, Database
-from relay.errors import Problem, Unavailable
+from relay.errors import Problem
 from relay.events import NewEvent, Receipt, rfc3339
 from relay.ingest.publisher import Publisher
 from relay.observability import metrics
@@ -31,6 +31,7 @@ from relay.realtime.shared_waits import SharedWaits
 
 MAX_OPEN_ASKS = 100  # of one user: more than a person answers
 SETTLE_SECONDS = 1.0  # between two looks for asks that have expired
+SETTLED_TOGETHER = 50  # asks whose events are written one after the other
 
 log = structlog.get_logger("relay.asks")
 
@@ -46,12 +47,18 @@ class Asks:
     async def open(self, new: NewAsk) -> tuple[Opened, Receipt | None]:
         """Open an ask, or find it again; returns it with the receipt of its event.
 
-        Raises what `Publisher.publish` raises: the same request finds the ask then.
+        Raises what `Publisher.publish` raises: the same request finds the ask then, if it has an
+        `event_id`. Without one nothing would wait for the answer, so the ask is withdrawn.
         """
         opened = await open_ask(self._database, new, at_most=MAX_OPEN_ASKS)
         if opened.ask is None or opened.outcome == "other_request":
             return opened, None
-        receipts = await self._write_events(opened.ask)
+        try:
+            receipts = await self._write_events(opened.ask, with_waiting=True)
+        except Problem:
+            if new.event_id is None:
+                await end_ask(self._database, opened.ask, "withdrawn", by=new.token_id)
+            raise
         if opened.outcome == "opened":
             metrics.asks.labels("opened").inc()
         return opened, receipts[0]
@@ -69,7 +76,7 @@ class Asks:
             self.waits.wake(ask.ask_id)
             try:
                 await self._write_events(present)
-            except (Unavailable, *DATABASE_ERRORS) as error:
+            except (Problem, *DATABASE_ERRORS) as error:
                 log.warning("ask_note_delayed", error=type(error).__name__)
         return ended, present
 
@@ -80,25 +87,43 @@ class Asks:
         """
         while True:
             try:
-                for ask in await settle_asks(self._database):
-                    if ask.state == "expired":
-                        metrics.asks.labels("expired").inc()
-                    await self._write_events(ask)
-                    self.waits.wake(ask.ask_id)
-            except (Problem, *DATABASE_ERRORS) as error:
+                due = await settle_asks(self._database)
+            except DATABASE_ERRORS as error:
                 log.debug("asks_wait", error=type(error).__name__)
+                due = []
+            async with trio.open_nursery() as nursery:
+                for first in range(0, len(due), SETTLED_TOGETHER):
+                    some = due[first : first + SETTLED_TOGETHER]
+                    nursery.start_soon(self._settle_some, some)
             await trio.sleep(SETTLE_SECONDS)
 
-    async def _write_events(self, ask: Ask) -> list[Receipt]:
-        """Append the events of an ask as it is now. Those that the stream has are left out.
+    async def _settle_some(self, asks: Sequence[Ask]) -> None:
+        """Write the events of asks, one after the other. One that fails leaves the others alone."""
+        for ask in asks:
+            try:
+                await self._write_events(ask)
+            except (Problem, *DATABASE_ERRORS) as error:
+                log.debug("asks_wait", error=type(error).__name__)
+                continue
+            if ask.state == "expired":
+                metrics.asks.labels("expired").inc()
+            self.waits.wake(ask.ask_id)
 
-        An ask's first event always comes first, whichever process is faster.
+    async def _write_events(self, ask: Ask, *, with_waiting: bool = False) -> list[Receipt]:
+        """Append the events of an ask as it is now, but for those that the stream has.
+
+        The first event always comes before the second, whichever process is faster. With
+        `with_waiting` it is appended again, for its receipt: its id is known for a day.
         """
         now = self._publisher.journal.now()
         note = partial(NewEvent, task_id=ask.task_id, ts=rfc3339(now), received_at=now)
-        events = [
-            note(id=str(ask.waiting_id), event_type="task_waiting", payload=waiting_payload(ask))
-        ]
+        events = []
+        if ask.noted is None or with_waiting:
+            events.append(
+                note(
+                    id=str(ask.waiting_id), event_type="task_waiting", payload=waiting_payload(ask)
+                )
+            )
         if ask.state != "open":
             events.append(
                 note(

@@ -1,5 +1,6 @@
 """Asks: a program asks, a person answers."""
 
+from hmac import compare_digest
 from typing import Annotated
 from uuid import UUID
 
@@ -217,7 +218,7 @@ async def answer_ask(request: HTTPRequest) -> Answer:
     """Answer an ask. The first answer counts."""
     given = await read_json(request, GivenAnswer)
     found = await _find(request)
-    if given.question_hash != found.question_hash:
+    if not compare_digest(given.question_hash.encode(), found.question_hash.encode()):
         raise QuestionChanged()
     check_answer(found, given.answer)
     if found.task_id is not None:
@@ -255,6 +256,6 @@ async def _find(request: HTTPRequest) -> Ask:
     found = await select_ask(request.services.database, credential.user_id, _ask_id(request))
     if found is None:
         raise NoSuchAsk()
-    if credential.kind is Kind.HOOK and credential.id != found.token_id:
+    if credential.kind is Kind.HOOK and credential.id != found.asked_by:
         raise InsufficientScope("Another token asked this. Use that one, or a session.", scope=None)
     return found

@@ -58,7 +58,6 @@ async def beat(request: HTTPRequest) -> Answer:
     services, user_id = request.services, request.credential.user_id
     if alive.wait_s:
         with services.stops.expect(*[(user_id, task_id) for task_id in task_ids]) as stop:
-            await services.backplane.attend(user_id)
             await catch_up(request)  # a task that has just begun is not stored yet
             await _renew(request, task_ids, alive.wait_s)
             if not await select_stops(services.database, user_id, task_ids):

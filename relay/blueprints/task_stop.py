@@ -53,7 +53,9 @@ async def stop_task(request: HTTPRequest) -> Answer:
         raise Invalid(errors=[FieldError("task_id", "must be 1 to 128 printable ASCII characters")])
     services, user_id = request.services, request.credential.user_id
     await catch_up(request)
-    requested = await request_stop(services.database, user_id, wanted.task_id)
+    requested = await request_stop(
+        services.database, user_id, wanted.task_id, by=request.credential.id
+    )
     if requested is None:
         raise NoSuchTask()
     if not requested:

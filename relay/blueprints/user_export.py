@@ -8,7 +8,7 @@ import msgspec
 from quart import Blueprint
 
 from relay.auth.credentials import Credential
-from relay.db.export import PAGE_ROWS, TABLES, ExportedTable, note_export, select_rows
+from relay.db.export import TABLES, ExportedTable, note_export, page_rows, select_rows
 from relay.db.pool import Row
 from relay.errors import DatabaseAway, ProcessFull, TooManyConnections
 from relay.events import Cursor, StreamHead, rfc3339
@@ -84,7 +84,7 @@ async def _lines(
         while rows:
             counts[table.kind] += len(rows)
             yield b"".join([_row_line(table, row) for row in rows])
-            if len(rows) < PAGE_ROWS:
+            if len(rows) < page_rows(table):
                 break
             rows = await select_rows(services.database, table, user_id, rows[-1][table.key])
     after = head.oldest - 1

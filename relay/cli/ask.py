@@ -2,6 +2,8 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -10,7 +12,7 @@ import msgspec
 
 from relay.cli.api_calls import report_refusals
 from relay.cli.durations import Duration
-from relay.cli.exit_codes import ASK_EXPIRED, ASK_WITHDRAWN
+from relay.cli.exit_codes import ASK_EXPIRED, ASK_FAILED, ASK_WITHDRAWN, Failed
 from relay.cli.options import credentials, relay_options
 from relay.cli.output import note, show, show_json
 from relay.client.asking import MAX_SECONDS, MIN_SECONDS, Asking
@@ -45,7 +47,8 @@ def command(
     """Ask a question on your page and your other devices, and print the answer.
 
     Exit code 0: the first option, or a text. 1: another option. 124: no answer in time. 3: the ask
-    was withdrawn. Nothing but an answer counts as consent. Interrupted, it withdraws the ask.
+    was withdrawn. 7: it could not be asked. Nothing but an answer counts as consent. Interrupted,
+    it withdraws the ask.
 
     \b
     Examples:
@@ -57,7 +60,7 @@ def command(
     shown = _read_details(details)
     found = credentials(url, token)
     signal.signal(signal.SIGTERM, _exit_on_signal)
-    with report_refusals(), Asking(found) as asking:
+    with _failures(), report_refusals(), Asking(found) as asking:
         asking.open(question, choices, seconds=timeout, details=shown, task_id=task_id)
         note(f"Waiting for an answer at {found.url}")
         outcome = asking.wait()
@@ -70,6 +73,19 @@ def command(
     if outcome.state != "answered":
         sys.exit(ASK_EXPIRED if outcome.state == "expired" else ASK_WITHDRAWN)
     sys.exit(0 if not choices or outcome.answer == choices[0] else 1)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Give each failure another exit code than an answer has."""
+    try:
+        yield
+    except click.ClickException as error:
+        if error.exit_code == 1:
+            raise Failed(error.message, ASK_FAILED) from error
+        raise
+    except Exception as error:
+        raise Failed(f"the ask failed: {type(error).__name__}", ASK_FAILED) from error
 
 
 def _exit_on_signal(number: int, _frame: FrameType | None) -> None:

@@ -11,6 +11,7 @@ from relay.client.credentials import InvalidAddress, NoCredentials
 WRONG_USAGE = 2  # the command line; click uses it too
 NOT_AUTHORISED = 4  # no valid token: retrying does not help
 ASK_WITHDRAWN = 3
+ASK_FAILED = 7  # so that no failure looks like the answer 1
 ASK_EXPIRED = 124  # as of timeout(1)
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 RELAY_AWAY = 5  # Relay did not answer in time: retrying later may help

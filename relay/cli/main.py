@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from relay import DISTRIBUTION
+from relay.cli.event_loops import allow_event_loops, forbid_event_loops
 from relay.cli.exit_codes import INTERRUPTED
 from relay.cli.near_words import did_you_mean
 from relay.cli.needs_extra import missing_extra
@@ -22,8 +23,6 @@ from relay.cli.output import clean_errors
 # httpx would import its command line, with rich and pygments: it is not needed here
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
-# httpcore would import these for requests of coroutines: a quarter of the start of `relay send`
-EVENT_LOOPS = ("anyio", "trio")
 
 PROBE_PACKAGES = {"server": "quart"}  # extra: a package that is installed with it
 # What other tools call these commands.
@@ -110,7 +109,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.summaries:
             return None
         extra = self.summaries[cmd_name].extra
-        (_allow_event_loops if extra else _forbid_event_loops)()
+        (allow_event_loops if extra else forbid_event_loops)()
         try:
             loaded = _load(f"relay.cli.{cmd_name}")
         except ModuleNotFoundError as error:
@@ -148,18 +147,6 @@ class LazyGroup(click.Group):
             *(CompletionItem(name, help=self.summaries[name].shown_summary) for name in names),
             *click.Command.shell_complete(self, ctx, incomplete),
         ]
-
-
-def _forbid_event_loops() -> None:
-    """Spare a producer's and a viewer's start the import of what it does not use."""
-    for name in EVENT_LOOPS:
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-
-
-def _allow_event_loops() -> None:
-    for name in EVENT_LOOPS:
-        if sys.modules.get(name, main) is None:
-            del sys.modules[name]
 
 
 def _load(module: str) -> Any:

@@ -42,7 +42,8 @@ class RunLog:
                 for one in events:
                     self.end = self.end or _end_of(one.event)
         except ApiError as error:
-            if must_be_stored or not error.is_refusal(404):
+            never_was = self._run is not None and self._run > self._task.run
+            if must_be_stored or never_was or not error.is_refusal(404):
                 raise
         if self._run is not None and self._run < self._task.run:
             self.end = self.end or SUPERSEDED

@@ -11,6 +11,7 @@ import msgspec
 from relay.cli import output
 from relay.cli.api_calls import report_refusals
 from relay.cli.completion import known_tasks
+from relay.cli.event_loops import allow_event_loops
 from relay.cli.followed import follow
 from relay.cli.near_words import did_you_mean
 from relay.cli.needs_extra import needs_extra
@@ -101,6 +102,7 @@ def command(
     """
     _check_usage(ctx, rebuild=rebuild, watch=watch)
     if rebuild:
+        allow_event_loops()
         with needs_extra("relay tasks --rebuild", "server"):
             from relay.cli.rebuild import rebuild_tasks
         rebuild_tasks(user_id, data_dir)

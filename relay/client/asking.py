@@ -13,6 +13,7 @@ from relay.client.retry_pauses import pause_before
 
 WAIT_SECONDS = 10  # of one call: less than Relay's patience, and than the client's for an answer
 MIN_SECONDS, MAX_SECONDS = 10, 7 * 86_400
+EARLY_SECONDS = 1.0  # a call that waited less is followed by a pause
 GRACE_SECONDS = 5.0  # past the ask's time, in which an answer of the last moment is read
 
 
@@ -74,16 +75,23 @@ class Asking:
         if task_id is not None:
             body["task_id"] = task_id
         self._ends = time.monotonic() + expires_in + GRACE_SECONDS
-        self._ask_id = str(self._call("POST", "/api/asks", body)["ask_id"])
+        answer = self._call("POST", "/api/asks", body)
+        if not isinstance(answer.get("ask_id"), str):
+            raise ApiError("another program answered: this is no ask", status=0)
+        self._ask_id = answer["ask_id"]
         return self._ask_id
 
     def wait(self) -> Outcome:
         """Wait for the end of the ask. Raises ApiError if Relay is away for longer than that."""
-        while True:
+        while time.monotonic() < self._ends:
+            began = time.monotonic()
             ask = self._call("GET", f"/api/asks/{self._ask_id}?wait_s={WAIT_SECONDS}")
             if ask.get("state") in ("answered", "expired", "withdrawn"):
                 self._ask_id = None
                 return Outcome(ask["state"], ask.get("answer"))
+            if time.monotonic() - began < EARLY_SECONDS:
+                self._stopped.wait(EARLY_SECONDS)  # Relay stops, or another program answers
+        raise ApiError("the ask is over, and Relay does not say how it ended", status=0)
 
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Call until it succeeds, is refused, or the ask is over. Raises ApiError, Stopped."""

@@ -6,6 +6,7 @@ with relay.task("train") as task:
 """
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -22,6 +23,7 @@ from relay.client.payload_values import encode_json, text_of
 from relay.client.progress_values import fraction_of, part_of
 from relay.client.stop_listener import OnStop, stop_in_steps
 
+LAST_FLUSH_SECONDS = 2.0  # before a signal that ends the process
 MAX_MESSAGE = 4_000  # characters of a title or a message: they are shown on a card
 
 T = TypeVar("T")
@@ -131,7 +133,7 @@ class Task:
     ) -> str | None:
         """Another thread sets `stopped` to withdraw the ask."""
         # imported here, so that a program that asks nothing does not wait for the HTTP library
-        from relay.client.asking import Asking
+        from relay.client.asking import Asking, Stopped
 
         if (found := self._client.credentials) is None:
             return None
@@ -146,6 +148,8 @@ class Task:
                     task_id=self.task_id,
                 )
                 return asking.wait().answer
+        except Stopped:
+            return None
         except Exception as error:  # the program's work goes on
             self._client.warn_once(f"a question was not answered: {text_of(error)}")
             return None
@@ -164,11 +168,16 @@ class Task:
             self.log("asked to stop", level="warning")
             self._stoppable()
             return
-        stop_in_steps(
-            lambda number: os.kill(os.getpid(), number),
-            self._ended.wait,
-            lambda line: self.log(line, level="warning"),
-        )
+        stop_in_steps(self._signal, self._ended.wait, lambda line: self.log(line, level="warning"))
+
+    def _signal(self, number: int) -> None:
+        """Send this process a signal. Those that end it at once leave no time for what waits."""
+        if number != signal.SIGINT:
+            self._client.publish(
+                "task_failed", {"title": self.title, "canceled": True}, self.task_id
+            )
+            self._client.flush(LAST_FLUSH_SECONDS)
+        os.kill(os.getpid(), number)
 
     def succeed(self, message: str | None = None, **keys: Any) -> None:
         self._end("task_succeeded", message, keys)

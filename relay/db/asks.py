@@ -12,6 +12,7 @@ from relay.errors import InvalidToken
 
 SETTLE_PATIENCE = timedelta(seconds=15)  # longer than a live process takes to write an event
 MAX_SETTLED = 500  # asks in one statement
+MAX_ENDED_ASKS = 10_000  # of one user, the latest: a program could ask without end
 
 
 class NewAsk(NamedTuple):
@@ -32,7 +33,7 @@ class NewAsk(NamedTuple):
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """An ask as of now. `details` is JSON as sent.
+    """An ask as of now. `asked_by` is the hook token that asked; `details` is JSON as sent.
 
     `noted` is the state that the stream has; `waiting_id` and `answered_id` are the ids of the two
     events that say so.
@@ -40,7 +41,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     ask_id: UUID
     user_id: UUID
-    token_id: UUID
+    asked_by: UUID
     task_id: str | None
     question: str
     kind: str
@@ -72,10 +73,11 @@ async def open_ask(database: Database, new: NewAsk, *, at_most: int) -> Opened:
     rows = await database.fetch(
         """
         SELECT opened.outcome, (opened.found).*
-        FROM open_ask($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS opened
+        FROM open_ask($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS opened
         """,
         *new,
         at_most,
+        MAX_ENDED_ASKS,
     )
     if not rows:
         raise InvalidToken("The user is gone.", reason="revoked")
@@ -106,13 +108,16 @@ async def end_ask(
 
 
 async def select_ask(database: Database, user_id: UUID, ask_id: UUID) -> Ask | None:
-    """One ask of this user, as of now."""
-    rows = await database.fetch(
-        "SELECT a.*, ask_state(a) AS state_now FROM asks a WHERE a.ask_id = $1 AND a.user_id = $2",
-        ask_id,
-        user_id,
-    )
-    return _ask(rows[0], rows[0]["state_now"]) if rows else None
+    """One ask of this user. One whose time is over has expired, or was answered just before."""
+    statement = """
+        SELECT a.*, a.state = 'open' AND a.expires_at <= now() AS is_over FROM asks a
+        WHERE a.ask_id = $1 AND a.user_id = $2
+    """
+    rows = await database.fetch(statement, ask_id, user_id)
+    if rows and rows[0]["is_over"]:
+        await database.execute("SELECT expire_ask($1)", ask_id)
+        rows = await database.fetch(statement, ask_id, user_id)
+    return _ask(rows[0]) if rows else None
 
 
 async def select_open_asks(database: Database, user_id: UUID) -> list[Ask]:
@@ -155,11 +160,11 @@ async def mark_noted(database: Database, ask: Ask) -> None:
     )
 
 
-def _ask(row: Row, state: str | None = None) -> Ask:
+def _ask(row: Row) -> Ask:
     return Ask(
         ask_id=row["ask_id"],
         user_id=row["user_id"],
-        token_id=row["token_id"],
+        asked_by=row["token_id"],
         task_id=row["task_id"],
         question=row["question"],
         kind=row["kind"],
@@ -168,7 +173,7 @@ def _ask(row: Row, state: str | None = None) -> Ask:
         question_hash=row["question_hash"],
         asked_at=row["asked_at"],
         expires_at=row["expires_at"],
-        state=state or row["state"],
+        state=row["state"],
         answer=row["answer"],
         ended_at=row["ended_at"],
         noted=row["noted"],

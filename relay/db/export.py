@@ -23,6 +23,7 @@ class ExportedTable(NamedTuple):
     name: str
     key: str
     left_out: frozenset[str] = frozenset()
+    most_rows: int = PAGE_ROWS  # of a page
 
 
 TABLES = (
@@ -35,10 +36,15 @@ TABLES = (
     ExportedTable("audit", "audit_log", "audit_id"),
     ExportedTable("projection", "projections", "user_id"),
     ExportedTable("task", "tasks", "task_id"),
-    ExportedTable("ask", "asks", "ask_id", frozenset({"request_hash"})),
+    ExportedTable("ask", "asks", "ask_id", frozenset({"request_hash"}), 25),  # 36 KiB at most
     ExportedTable("trimmed_event", "trimmed_events", "event_id"),
 )
 """All tables that have rows of users, but for events, which are read as readers get them."""
+
+
+def page_rows(table: ExportedTable) -> int:
+    """How many rows of a table are read at once."""
+    return min(table.most_rows, PAGE_ROWS)
 
 
 async def select_rows(
@@ -49,7 +55,7 @@ async def select_rows(
         return await database.fetch(
             f"SELECT * FROM {table.name} WHERE user_id = $1 ORDER BY {table.key} LIMIT $2",
             user_id,
-            PAGE_ROWS,
+            page_rows(table),
         )
     return await database.fetch(
         f"""
@@ -58,7 +64,7 @@ async def select_rows(
         """,
         user_id,
         after,
-        PAGE_ROWS,
+        page_rows(table),
     )
 
 

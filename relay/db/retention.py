@@ -94,19 +94,6 @@ async def sweep(database: Database, *, audit_days: float) -> None:
             FOR UPDATE SKIP LOCKED
         )
         """,
-        # of a user the latest 10 000 are kept: a program could ask without end
-        """
-        DELETE FROM asks WHERE ask_id IN (
-            SELECT a.ask_id FROM asks a JOIN (
-                SELECT ask_id, row_number() OVER (
-                    PARTITION BY user_id ORDER BY ended_at DESC
-                ) AS number
-                FROM asks WHERE state <> 'open'
-            ) ended ON ended.ask_id = a.ask_id
-            WHERE ended.number > 10000 LIMIT $1
-            FOR UPDATE OF a SKIP LOCKED
-        )
-        """,
         """
         DELETE FROM sessions WHERE session_id IN (
             SELECT session_id FROM sessions

@@ -40,13 +40,13 @@ async def renew_leases(
     await database.execute("SELECT renew_leases($1, $2, $3)", user_id, task_ids, wait)
 
 
-async def request_stop(database: Database, user_id: UUID, task_id: str) -> bool | None:
-    """Ask a task's present run to stop; a second request changes nothing.
+async def request_stop(database: Database, user_id: UUID, task_id: str, *, by: UUID) -> bool | None:
+    """Ask a task's present run to stop, on behalf of a session; a second request changes nothing.
 
     Returns False if the run has ended or cannot be stopped, None if there is no such task.
     """
     requested: bool | None = await database.fetchval(
-        "SELECT request_stop($1, $2)", user_id, task_id
+        "SELECT request_stop($1, $2, $3)", user_id, task_id, by
     )
     return requested
 

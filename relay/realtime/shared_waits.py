@@ -25,7 +25,7 @@ log = structlog.get_logger("relay.shared_waits")
 class SharedWaits(Generic[Key]):
     """Waits for keys, while `run` runs; `select` finds those of them that are over.
 
-    The bounds on streams bound the number of waits.
+    Calls that wait are counted as streams, which bounds their number.
     """
 
     def __init__(self, select: Callable[[list[Key]], Awaitable[Collection[Key]]]) -> None:
@@ -66,9 +66,9 @@ class SharedWaits(Generic[Key]):
     async def run(self) -> None:
         """Look for keys that are over until cancelled."""
         while True:
-            self._changed = trio.Event()
             with trio.move_on_after(POLL_INTERVAL_SECONDS):
                 await self._changed.wait()
+            self._changed = trio.Event()  # before the look: what is announced after it counts
             if not self._waits:
                 continue
             try:

@@ -31,6 +31,7 @@ def base_of(stored: Task | None, oldest_seq: int) -> Task | None:
         started_ts=stored.started_ts,
         title=stored.title,
         parent_id=stored.parent_id,
+        open_asks=stored.open_asks,
     )
 
 

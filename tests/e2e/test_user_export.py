@@ -100,8 +100,7 @@ async def test_events_are_exported_in_order_as_readers_get_them(relay: Relay) ->
 async def test_rows_are_exported_page_by_page(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("relay.db.export", "relay.blueprints.user_export"):
-        monkeypatch.setattr(f"{module}.PAGE_ROWS", 2)
+    monkeypatch.setattr("relay.db.export.PAGE_ROWS", 2)
     user = await relay.user()
     await user.hook()
     await user.token(name="two")

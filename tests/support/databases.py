@@ -185,11 +185,12 @@ _TRIM = "trim_stream(uuid, bigint, bigint, timestamptz, integer)"
 NONSENSE = f"""
     ALTER FUNCTION {_TRIM} RENAME TO real_trim_stream;
     CREATE FUNCTION {_TRIM} RETURNS bigint LANGUAGE sql AS 'SELECT -1::bigint';
-    INSERT INTO users (user_id, epoch, active_at)
-        VALUES (gen_random_uuid(), 'e', now() - interval '100 days')
+    INSERT INTO users (user_id, epoch, last_seq, stored_bytes)
+        VALUES (gen_random_uuid(), 'overfull', 1, {2**60})
 """
 
 SENSE = f"""
+    DELETE FROM users WHERE epoch = 'overfull';
     DROP FUNCTION {_TRIM};
     ALTER FUNCTION real_{_TRIM} RENAME TO trim_stream
 """

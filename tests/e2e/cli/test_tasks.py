@@ -158,7 +158,8 @@ async def test_the_operator_makes_tasks_anew_while_relay_serves(
     await statement(database_url, "UPDATE tasks SET title = 'wrong' WHERE task_id IN ('t1', 't2')")
     async with user.websocket("?tasks=1") as stream:
         done = await relay(tmp_path, "tasks", "--rebuild", "--user", user.user_id, env=env)
-        assert (done.returncode, done.stdout) == (0, b"users    1\ntasks    11\nchanged  2\n")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == b"users    1\ntasks    11\nchanged  2\n"
         mended = [await stream.control("task") for _ in range(2)]
         assert sorted(one["task"]["title"] for one in mended) == ["build 1", "build 2"]
     assert (await user.call("GET", "/api/tasks")).json() == before

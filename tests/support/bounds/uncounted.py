@@ -29,6 +29,7 @@ SETTINGS = {
         [
             *("retention_days", "retention_events", "retention_bytes"),
             *("idle_user_days", "audit_days", "tasks_per_user"),
+            "relay.db.asks.MAX_ENDED_ASKS",
         ],
         STORED,
     ),

@@ -11,7 +11,7 @@ CHANGES = re.compile(r"(?<!DO )(?<!KEY )(?<!FOR )\b(?:UPDATE|DELETE FROM)\s+([a-
 
 # The ways, and what a statement of each contains.
 ONE_ROW = r"WHERE \w*\.?(\w+_id|\w+_hash|version) = (\$1|of_user|of_ask|u\.user_id)\b"
-SKIPS_LOCKED = r"FOR (NO KEY )?UPDATE( OF a)? SKIP LOCKED"
+SKIPS_LOCKED = r"FOR (NO KEY )?UPDATE SKIP LOCKED"
 USERS_IN_ORDER = r"ORDER BY user_id\s+FOR NO KEY UPDATE"
 UNDER_ONE_LOCK = (
     r"lock_user\(|count_live_sessions\(|WHERE user_id = of_user FOR NO KEY UPDATE"
@@ -51,6 +51,8 @@ WAYS = {
     "renew_leases": UNDER_ONE_LOCK,
     "request_stop": UNDER_ONE_LOCK,
     "end_ask": ONE_ROW,
+    "expire_ask": ONE_ROW,
+    "open_ask": UNDER_ONE_LOCK,
     "settle_asks": SKIPS_LOCKED,
     "keep_tasks_within": UNDER_ONE_LOCK,
     "note_ready": THE_ONLY_ROW,
