@@ -12,11 +12,13 @@ import trio
 from relay.errors import Problem
 from relay.realtime.downloads import Downloads
 from relay.web.answers import NO_STORE, Answer
+from relay.web.auth import check_again
 from relay.web.request import HTTPRequest
 
 # A reader that takes a byte now and then would keep its place for ever. The most that is stored of
 # a user by default, 256 MiB, takes an hour at 75 KiB/s.
 MAX_DOWNLOAD_SECONDS = 3600.0
+CHECK_SECONDS = 1.0  # between two looks whether the credential was revoked
 PART_BYTES = 65_536  # of the texts that are gathered before they are written
 
 log = structlog.get_logger("relay.download")
@@ -58,11 +60,15 @@ async def _send_all(
         sending.cancel_scope.deadline = deadline
         sending.start_soon(_cancel_when_gone, request, sending.cancel_scope)
         try:
+            checked_at = trio.current_time()
             async with aclosing(_parts(texts)) as parts:
                 async for part in parts:
+                    if trio.current_time() - checked_at >= CHECK_SECONDS:
+                        await check_again(request)
+                        checked_at = trio.current_time()
                     await request.write(part)
             complete = True
-        except Problem as problem:  # the database is away, or the user was deleted
+        except Problem as problem:  # the database is away, or the credential has ended
             log.info("download_cut", reason=problem.code)
         sending.cancel_scope.cancel()
     if not complete and trio.current_time() >= deadline:

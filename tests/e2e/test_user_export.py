@@ -159,6 +159,19 @@ async def test_an_export_of_a_user_that_is_deleted_meanwhile_does_not_say_that_i
     assert not read.endswith(b"0\r\n\r\n")
 
 
+async def test_an_export_ends_with_its_session(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.web.download.CHECK_SECONDS", 0.0)
+    user = await with_more_than_sockets_hold(relay)
+    async with unread(relay, user) as connection:
+        assert (await user.call("DELETE", "/api/session")).status_code == 204
+        with trio.fail_after(PATIENCE):
+            read = await connection.rest()
+    assert b'"complete"' not in read
+    assert not read.endswith(b"0\r\n\r\n")
+
+
 async def test_a_client_that_leaves_or_is_too_slow_frees_its_place(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
