@@ -15,7 +15,7 @@ from relay.cli.durations import Duration
 from relay.cli.exit_codes import ASK_EXPIRED, ASK_FAILED, ASK_WITHDRAWN, Failed
 from relay.cli.options import credentials, relay_options
 from relay.cli.output import note, show, show_json
-from relay.client.asking import MAX_SECONDS, MIN_SECONDS, Asking
+from relay.client.asking import Asking
 
 
 @click.command("ask")
@@ -25,7 +25,7 @@ from relay.client.asking import MAX_SECONDS, MIN_SECONDS, Asking
 )
 @click.option(
     "--timeout",
-    type=Duration(MIN_SECONDS, MAX_SECONDS),
+    type=Duration(least="10s", most="7d"),
     default="1h",
     metavar="DURATION",
     help="How long an answer is waited for: 90s, 15m, 1h, 7d [1h].",
@@ -37,7 +37,7 @@ from relay.client.asking import MAX_SECONDS, MIN_SECONDS, Asking
 def command(
     question: str,
     options: str | None,
-    timeout: float,
+    timeout: int,
     details: str | None,
     task_id: str | None,
     as_json: bool,

@@ -1,31 +1,34 @@
-"""Durations on the command line: `90`, `90s`, `15m`, `1h`, `7d`."""
+"""Durations on the command line: `45s`, `15m`, `12h`, `90d`."""
 
 import re
 from typing import Any
 
 import click
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", re.ASCII)
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
 
 
-class Duration(click.ParamType[float]):
-    """A time in seconds, within a range."""
+def _seconds(text: str) -> int | None:
+    """The seconds of a duration; None if it is none."""
+    found = _DURATION.fullmatch(text)
+    return None if found is None else int(found[1]) * _UNIT_SECONDS[found[2]]
+
+
+class Duration(click.ParamType[int]):
+    """A duration, converted to seconds. `least` and `most` are durations, too."""
 
     name = "duration"
 
-    def __init__(self, least: float, most: float) -> None:
+    def __init__(self, *, most: str, least: str = "1s") -> None:
         self._least, self._most = least, most
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        if isinstance(value, int | float):
-            return float(value)
-        match = _DURATION.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is not a duration such as 90s, 15m, 1h or 7d", param, ctx)
-        seconds = float(match[1]) * _UNITS[match[2]]
-        if not self._least <= seconds <= self._most:
-            self.fail(f"{value!r} is not from {self._least:g} s to {self._most:g} s", param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        seconds = _seconds(str(value))
+        if seconds is None:
+            self.fail(f"{value!r} is not like 90d, 12h, 30m or 45s", param, ctx)
+        if seconds > (_seconds(self._most) or 0):
+            self.fail(f"{value!r} is longer than {self._most}, the maximum", param, ctx)
+        if seconds < (_seconds(self._least) or 0):
+            self.fail(f"{value!r} is shorter than {self._least}, the minimum", param, ctx)
         return seconds

@@ -1,6 +1,5 @@
 """`relay token`: creates, lists and revokes hook tokens."""
 
-import re
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +7,7 @@ import click
 
 from relay.cli.answers import CreatedToken, Done, Me, TokenRow, ask, read_answer
 from relay.cli.api_calls import open_api
+from relay.cli.durations import Duration
 from relay.cli.identity import permission
 from relay.cli.options import relay_options
 from relay.cli.output import note, show, show_json
@@ -16,22 +16,6 @@ from relay.client.api_client import ApiClient
 
 COLUMNS = ("NAME", "PERMISSION", "CREATED", "LAST USED", "EXPIRES", "TOKEN_ID")
 MAX_LIFETIME_DAYS = 400  # Relay's limit of a token's lifetime
-UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-class Lifetime(click.ParamType[int]):
-    """A duration such as `90d`, `12h`, `30m` or `45s`, converted to seconds."""
-
-    name = "lifetime"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not like 90d, 12h, 30m or 45s", param, ctx)
-        seconds = int(found[1]) * UNIT_SECONDS[found[2]]
-        if seconds > MAX_LIFETIME_DAYS * UNIT_SECONDS["d"]:
-            self.fail(f"{value!r} is longer than {MAX_LIFETIME_DAYS}d, the maximum", param, ctx)
-        return seconds
 
 
 @click.group("token")
@@ -43,7 +27,7 @@ def command() -> None:
 @click.option("--name", metavar="NAME", help="Name to recognise it by.")
 @click.option(
     "--expires",
-    type=Lifetime(),
+    type=Duration(most=f"{MAX_LIFETIME_DAYS}d"),
     metavar="90d",
     help=f"Lifetime, such as 90d or 12h [90d, at most {MAX_LIFETIME_DAYS}d].",
 )
