@@ -7,8 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from relay.asks.view import AskKind
-from relay.db.asks import Ask, NewAsk
+from relay.db.asks import Ask, AskKind, NewAsk
 from relay.errors import FieldError, Invalid
 from relay.ingest.structure import nests_too_deep
 from relay.ingest.values import is_identifier

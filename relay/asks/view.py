@@ -1,17 +1,13 @@
 """An ask as readers see it: the object of the API, and the payload of its two events."""
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Self
 
 import msgspec
 from msgspec import Meta, Raw
 
-from relay.db.asks import Ask
+from relay.db.asks import Ask, AskKind, AskState
 from relay.events import rfc3339
 from relay.schema_types import Identifier, Moment, Uuid
-
-AskKind = Literal["choice", "text"]
-AskState = Literal["open", "answered", "expired", "withdrawn"]
-ASK_STATES: tuple[str, ...] = get_args(AskState)
 
 
 class AskView(msgspec.Struct, kw_only=True):
@@ -24,7 +20,10 @@ class AskView(msgspec.Struct, kw_only=True):
     options: list[str]
     details: Annotated[Raw, Meta(description="Any JSON, as sent.")]
     question_hash: Annotated[
-        str, Meta(description="Of the question, its options and details: send it with the answer.")
+        str,
+        Meta(
+            description="Of the question, its kind, options and details: send it with the answer."
+        ),
     ]
     task_id: Identifier | None
     asked_at: Moment
@@ -38,9 +37,9 @@ class AskView(msgspec.Struct, kw_only=True):
         answered = ask.state == "answered" and ask.ended_at is not None
         return cls(
             ask_id=str(ask.ask_id),
-            state=ask.state,  # type: ignore[arg-type]  # the column's check has these values
+            state=ask.state,
             question=ask.question,
-            kind=ask.kind,  # type: ignore[arg-type]
+            kind=ask.kind,
             options=list(ask.options),
             details=Raw((ask.details or "null").encode()),
             question_hash=ask.question_hash,
@@ -69,5 +68,5 @@ def waiting_payload(ask: Ask) -> str:
 
 def answered_payload(ask: Ask) -> str:
     """The payload of `task_answered`: how the ask ended."""
-    ended = AskEnded(str(ask.ask_id), ask.state, ask.answer)  # type: ignore[arg-type]
+    ended = AskEnded(str(ask.ask_id), ask.state, ask.answer)
     return msgspec.json.encode(ended).decode()

@@ -69,7 +69,11 @@ def command(
     elif outcome.answer is not None:
         show(outcome.answer)
     else:
-        note("Nobody answered in time." if outcome.state == "expired" else "The ask was withdrawn.")
+        note(
+            "There was no answer in time."
+            if outcome.state == "expired"
+            else "The ask was withdrawn."
+        )
     if outcome.state != "answered":
         sys.exit(ASK_EXPIRED if outcome.state == "expired" else ASK_WITHDRAWN)
     sys.exit(0 if not choices or outcome.answer == choices[0] else 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,11 @@ from relay.errors import InvalidToken
 SETTLE_PATIENCE = timedelta(seconds=15)  # longer than a live process takes to write an event
 MAX_SETTLED = 500  # asks in one statement
 MAX_ENDED_ASKS = 10_000  # of one user, the latest: a program could ask without end
+
+
+# what the table's checks allow
+AskKind = Literal["choice", "text"]
+AskState = Literal["open", "answered", "expired", "withdrawn"]
 
 
 class NewAsk(NamedTuple):
@@ -44,13 +49,13 @@ class Ask(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     asked_by: UUID
     task_id: str | None
     question: str
-    kind: str
+    kind: AskKind
     options: Sequence[str]
     details: str | None
     question_hash: str
     asked_at: datetime
     expires_at: datetime
-    state: str
+    state: AskState
     answer: str | None
     ended_at: datetime | None
     noted: str | None

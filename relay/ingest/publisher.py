@@ -79,6 +79,6 @@ class Publisher:
         self._projector.recheck(user_id)
 
 
-@cache  # one counter for each of the five event types
+@cache  # one counter for each of the seven event types
 def _ingested_counter(event_type: str) -> Any:
     return metrics.events_ingested.labels(event_type)
