@@ -67,13 +67,11 @@ class ApiError(Exception):
 class ApiClient:
     """A connection to one Relay, with one token. A context manager, for one thread."""
 
-    def __init__(
-        self, url: str, token: str | None = None, *, timeout: float = ANSWER_TIMEOUT_SECONDS
-    ) -> None:
-        """An answer has to come whole within `timeout` seconds."""
+    def __init__(self, url: str, token: str | None = None, *, timeout: float | None = None) -> None:
+        """An answer has to come whole within `timeout` seconds, or ANSWER_TIMEOUT_SECONDS."""
         self.url = url
-        self._timeout = timeout
-        self._http = open_http(url, token, timeout)
+        self._timeout = ANSWER_TIMEOUT_SECONDS if timeout is None else timeout
+        self._http = open_http(url, token, self._timeout)
 
     def __enter__(self) -> "ApiClient":
         return self
