@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import trio
 
 from tests.support.ledger import load
 from tests.support.relay_process import Program, dsn, running
+from tests.support.tmpfs import tmpfs
 
 DISK = 96  # MiB: the made cluster is half of it, and some room
 LEFT = 2**18  # bytes that are left when the disk is "full"; the log has a few MiB of its own
@@ -22,22 +22,11 @@ LEFT = 2**18  # bytes that are left when the disk is "full"; the log has a few M
 @pytest.fixture
 def disk(tmp_path: Path, made_data: Path) -> Iterator[Path]:
     """A small disk with a data folder on it."""
-    if os.geteuid() != 0:
-        pytest.skip("a small disk is a tmpfs, and to mount one needs root")
     place = tmp_path / "data"
     place.mkdir(mode=0o700)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK}m,mode=0700", "tmpfs", str(place)],
-        capture_output=True,
-        text=True,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no tmpfs may be mounted here: {mounted.stderr.strip()}")
-    try:
+    with tmpfs(place, f"size={DISK}m,mode=0700"):
         shutil.copytree(made_data, place, symlinks=True, dirs_exist_ok=True)
         yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def fill(disk: Path, left: int) -> Path:

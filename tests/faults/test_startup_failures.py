@@ -3,7 +3,6 @@
 import os
 import re
 import socket
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.support.ledger import load
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.relay_process import Program, copy_data, dsn, running
+from tests.support.tmpfs import tmpfs
 from tests.support.two_relays import HOUR
 from tests.support.workers import Workers
 
@@ -135,15 +135,8 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
         place.chmod(0o700)
         return
     # root may write anywhere but where the disk does not let it
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(place)],
-        capture_output=True,
-        text=True,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"root writes everywhere, and may not mount: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with tmpfs(place, "ro,size=1m"):
+        yield place
 
 
 async def test_a_data_folder_that_cannot_be_written(tmp_path: Path, read_only: Path) -> None:

@@ -1,0 +1,33 @@
+"""Small and read-only disks: a tmpfs, mounted for as long as a test needs it."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+# The shell unmounts at the end of its input. So a test run that is killed leaves no mount, which
+# nothing could remove from the folder of temporary files. `setsid` keeps its signals away.
+SHELL = 'mount -t tmpfs -o "$1" tmpfs "$0" && echo mounted && read -r _; umount --lazy "$0"'
+
+
+@contextmanager
+def tmpfs(place: Path, options: str) -> Iterator[None]:
+    """A tmpfs on this folder. Skips the test where none may be mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("a small disk is a tmpfs, and to mount one needs root")
+    with subprocess.Popen(
+        ["setsid", "sh", "-c", SHELL, str(place), options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as shell:
+        assert shell.stdout is not None
+        assert shell.stderr is not None
+        if shell.stdout.readline() != "mounted\n":
+            pytest.skip(f"no tmpfs may be mounted here: {shell.stderr.readline().strip()}")
+        yield
+    assert not place.is_mount()
