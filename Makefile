@@ -8,10 +8,10 @@ READY  := $(VENV)/.ready
 PEERS  := .venv-bench
 TOOLS  := .venv-release
 
-# one process more than cores, because some tests wait for processes that they start
+# two processes more than cores, because many tests wait for processes that they start
 CORES  := $(shell getconf _NPROCESSORS_ONLN)
 PYTEST := PYTHONUTF8=1 $(BIN)/python -m pytest
-BESIDE := -n $(shell expr $(CORES) + 1) --dist worksteal
+BESIDE := -n $(shell expr $(CORES) + 2) --dist worksteal
 
 # the tests that find most regressions soonest: single parts, and one event from POST to delivery
 QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_rfc9112*.py \

@@ -188,6 +188,13 @@ async def test_every_line_of_curl_in_the_reference_runs(
         await person.posted(
             event_type="task_started", task_id="build-7", payload={"stoppable": True}
         )
+    if name == "beat":  # a task that should stop ends the wait of the example
+        person = User(relay, "", shell.variables["SESSION"])
+        await person.posted(
+            event_type="task_started", task_id="build-7", payload={"stoppable": True}
+        )
+        stop = await person.call("POST", "/api/tasks/stop", json={"task_id": "build-7"})
+        assert stop.status_code == 202
     if name in ("read_ask", "answer_ask", "withdraw_ask"):
         source = await _of_an_ask(relay, shell, source)
     seconds = " --max-time 1" if name in ENDLESS else ""

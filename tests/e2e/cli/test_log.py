@@ -80,7 +80,7 @@ async def says(command: Command, text: str) -> None:
 async def test_following_loses_nothing_and_repeats_nothing_until_the_end(
     relay: Relay, tmp_path: Path
 ) -> None:
-    user, lines, followers = await relay.user(), 400, 5
+    user, lines, followers = await relay.user(), 200, 5
     await started(user, "t", "busy", *(f"before {number}" for number in range(20)))
 
     async def post() -> None:

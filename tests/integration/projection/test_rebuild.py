@@ -89,7 +89,7 @@ async def test_wrong_rows_become_those_of_the_plain_fold_and_right_ones_stay(
     database_url: str,
 ) -> None:
     async with database_of(database_url) as database:
-        stored = [(await store(database, one), one) for one in map(random_history, range(40))]
+        stored = [(await store(database, one), one) for one in map(random_history, range(20))]
         await project_all(database)
         await database.execute(WRONG)
         for user_id, history in stored:
