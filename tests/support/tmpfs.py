@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 # The shell unmounts at the end of its input. So a test run that is killed leaves no mount, which
-# nothing could remove from the folder of temporary files. `setsid` keeps its signals away.
-SHELL = 'mount -t tmpfs -o "$1" tmpfs "$0" && echo mounted && read -r _; umount --lazy "$0"'
+# nothing could remove from the folder of temporary files. `setsid` keeps its signals away, and
+# within the mount the shell finds it even after a folder above was renamed.
+SHELL = """
+mount -t tmpfs -o "$1" tmpfs "$0" && cd "$0" && echo mounted && { read -r _; umount -l .; }
+"""
 
 
 @contextmanager
@@ -25,9 +30,11 @@ def tmpfs(place: Path, options: str) -> Iterator[None]:
         stderr=subprocess.PIPE,
         text=True,
     ) as shell:
+        assert shell.stdin is not None
         assert shell.stdout is not None
         assert shell.stderr is not None
         if shell.stdout.readline() != "mounted\n":
             pytest.skip(f"no tmpfs may be mounted here: {shell.stderr.readline().strip()}")
         yield
-    assert not place.is_mount()
+        shell.stdin.close()
+        assert shell.wait(PATIENCE) == 0, shell.stderr.read()
