@@ -29,6 +29,8 @@ CONTENT_TYPES = {
     ".ts": "text/plain; charset=utf-8",  # type declarations of relay-stream.js
 }
 
+MEDIA_TYPES = tuple(sorted({one.partition(";")[0] for one in CONTENT_TYPES.values()}))
+
 
 def _read(path: Path) -> bytes:
     """Read a file. A module with a folder of the same name is joined with its parts from there."""
@@ -87,7 +89,7 @@ async def page(request: HTTPRequest) -> Answer:
 @described(
     "page",
     parameters=(Parameter("name", str, "A file of the page.", "favicon.svg", "path"),),
-    answers={200: Text("The file.", ("*/*",)), 304: NOT_MODIFIED},
+    answers={200: Text("The file.", MEDIA_TYPES), 304: NOT_MODIFIED},
     headers=FILE_HEADER_NAMES,
     refuses=(NotFound,),
 )
