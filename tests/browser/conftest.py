@@ -1,10 +1,11 @@
 """One Chromium for all tests that need one."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.support.browser.chromium import Chromium, running_chromium
+from tests.support.browser.stream_scene import Scene, staged
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +13,9 @@ def chromium() -> Iterator[Chromium]:
     # a name that is not loopback to the pages, and still is to the machine
     with running_chromium("--host-resolver-rules=MAP relay.test 127.0.0.1") as browser:
         yield browser
+
+
+@pytest.fixture
+async def scene(database_url: str, chromium: Chromium) -> AsyncIterator[Scene]:
+    async with staged(database_url, chromium) as ready:
+        yield ready

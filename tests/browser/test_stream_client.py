@@ -1,65 +1,15 @@
 """`relay-stream.js` in a real browser, over a network that breaks."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 import trio
 from playwright.sync_api import Page
 
-from tests.support.browser.chromium import Chromium, Profile
-from tests.support.browser.foreign_site import elsewhere
-from tests.support.browser.page_proxy import PageProxy, relay_behind
-from tests.support.browser.readers import Reader, reader
-from tests.support.browser.visits import watchers
+from tests.support.browser.chromium import Chromium
+from tests.support.browser.stream_scene import SHOW, Scene, staged, upto
 from tests.support.databases import trim
-from tests.support.patience import PATIENCE
-from tests.support.relay_server import Relay, User
-
-
-@dataclass
-class Scene:
-    """A page elsewhere, a box on the way, a Relay, and a user whose stream is read."""
-
-    page: str
-    box: PageProxy
-    relay: Relay
-    user: User
-    profile: Profile
-
-    async def reads(self, *credentials: str, **options: Any) -> Reader:
-        given = credentials or (self.user.session,)
-        options = {"after": "oldest", **options}
-        return await reader(self.profile, self.page, self.relay, *given, **options)
-
-    async def publish(self, count: int) -> int:
-        """Where the stream stands then."""
-        return int((await self.user.publish(count))[-1]["seq"])
-
-
-@asynccontextmanager
-async def staged(
-    database_url: str, chromium: Chromium, host: str = "127.0.0.1"
-) -> AsyncIterator[Scene]:
-    with elsewhere() as pages:
-        async with (
-            relay_behind(database_url, host, CORS=pages.cross_site) as (box, relay),
-            chromium.profile() as profile,
-        ):
-            yield Scene(pages.cross_site, box, relay, await relay.user(), profile)
-
-
-@pytest.fixture
-async def scene(database_url: str, chromium: Chromium) -> AsyncIterator[Scene]:
-    async with staged(database_url, chromium) as ready:
-        yield ready
-
-
-def upto(last: int) -> list[int]:
-    return list(range(1, last + 1))
 
 
 async def test_websocket_first_with_a_ticket_for_each_connection(scene: Scene) -> None:
@@ -187,12 +137,6 @@ async def test_the_stream_resumes_after_the_network_was_gone(
         assert await reads.has(last) == upto(5)  # long before
 
 
-SHOW = """(shown) => {
-  Object.defineProperty(document, 'hidden', { value: !shown, configurable: true });
-  document.dispatchEvent(new Event('visibilitychange'));
-}"""
-
-
 async def test_a_page_shown_again_reconnects_at_once(scene: Scene) -> None:
     """Headless every tab is in sight, so the test overrides what the page reads."""
     reads = await scene.reads(clock=True)
@@ -265,62 +209,3 @@ async def test_a_revoked_credential_asks_for_another(scene: Scene) -> None:
     assert await reads.has(await scene.publish(2)) == upto(4)
     assert await reads.seen("asked") == [False, True]
     assert 4401 in [state["code"] for state in await reads.seen("states")]
-
-
-async def leader(readers: list[Reader]) -> Reader:
-    """The one whose connection all of them share."""
-    with trio.fail_after(PATIENCE):
-        while True:
-            leading = [each for each in readers if (await each.state())["leader"]]
-            if len(leading) == 1 and (await leading[0].state())["state"] == "live":
-                return leading[0]
-            await trio.sleep(0.05)
-
-
-@asynccontextmanager
-async def events_published(user: User) -> AsyncIterator[None]:
-    """One event after the other, for as long as the block lasts."""
-
-    async def tell() -> None:
-        while True:
-            await user.posted()
-            await trio.sleep(0.01)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(tell)
-        yield
-        nursery.cancel_scope.cancel()
-
-
-async def test_seven_tabs_share_a_connection_and_hand_it_on(scene: Scene) -> None:
-    async with events_published(scene.user):
-        tabs = [await scene.reads(share="all of them") for _ in range(7)]
-        for each in tabs:
-            await each.live()
-        first = await leader(tabs)
-        await watchers(scene.relay, scene.user.session, 1)
-        assert len(scene.box.streams) == 1
-        await first.tab.do(lambda page: page.close())
-        tabs.remove(first)
-        await leader(tabs)
-        await watchers(scene.relay, scene.user.session, 1)
-    last = await scene.publish(1)
-    for each in tabs:
-        assert await each.has(last) == upto(last)
-
-
-async def test_a_frozen_tab_loses_the_shared_connection(scene: Scene) -> None:
-    async with events_published(scene.user):
-        tabs = [await scene.reads(share="both of them") for _ in range(2)]
-        for each in tabs:
-            await each.live()
-        frozen = await leader(tabs)
-        (other,) = [each for each in tabs if each is not frozen]
-        async with frozen.tab.stopped():
-            await other.tab.run(SHOW, True)  # shown, it asks and gets no answer
-            assert await leader([other]) is other
-        await frozen.until("!stream.state.leader")
-        await watchers(scene.relay, scene.user.session, 1)
-    last = await scene.publish(1)
-    for each in tabs:
-        assert await each.has(last) == upto(last)

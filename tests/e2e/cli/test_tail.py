@@ -1,20 +1,12 @@
-"""`relay tail` as people run it: in a pipe and in a terminal, across restarts, under a flood."""
+"""`relay tail` in a pipe: across restarts, and with credentials that end."""
 
-import fcntl
 import json
-import os
-import pty
 import re
 import signal
-import struct
-import subprocess
-import termios
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-import psutil
 import trio
 
 from relay.client.credentials import Credentials
@@ -26,12 +18,10 @@ from tests.support.commands import RELAY, Command, running
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.projections import count_as_folded
-from tests.support.relay_server import Relay, User, bearer, running_relay
+from tests.support.relay_server import Relay, User, running_relay
+from tests.support.tail_terminal import in_terminal
 from tests.support.terminals import piped
 from tests.support.watching import as_user, watched
-
-FLOOD = 10_000  # events
-ROOM = 40 * 2**20  # bytes a flood may add: Python's own waste, and none of the events
 
 
 def tailing(user: User, home: Path, *arguments: str) -> AbstractAsyncContextManager[Command]:
@@ -42,19 +32,6 @@ async def lines(tail: Command, count: int) -> list[bytes]:
     """Its first so many lines."""
     await tail.says(rf"(?s)\A(?:[^\n]*\n){{{count}}}")
     return tail.output.encode().splitlines()[:count]
-
-
-async def flood(user: User, count: int, message: str = "a line of a build") -> None:
-    headers = bearer(await user.hook()) | {"Content-Type": "application/x-ndjson"}
-    one = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "task_id": "t"}
-    for first in range(0, count, 1_000):
-        batch = [
-            json.dumps({**one, "payload": {"message": f"{message} {n}"}})
-            for n in range(first, first + 1_000)
-        ]
-        path = "/api/webhook/cli"
-        answer = await user.relay.http.post(path, content="\n".join(batch), headers=headers)
-        assert answer.status_code == 200, answer.text
 
 
 async def test_tail_waits_for_relay_and_a_pipe_gets_each_event_as_sent_across_a_restart(
@@ -219,104 +196,3 @@ async def test_the_first_line_has_the_title_of_a_task_that_began_long_ago(
         assert second.endswith(b" without an id")
     async with in_terminal(user, tmp_path, "--last", "1") as terminal:
         await terminal.shows("train it")  # it runs, so it has a row
-
-
-# -- in a terminal
-
-
-class Terminal:
-    """A terminal of 100 by 30, and what a command wrote to it."""
-
-    def __init__(self, process: trio.Process, descriptor: int) -> None:
-        self.process = process
-        self._descriptor = descriptor
-        self.written = ""
-
-    async def shows(self, text: str) -> None:
-        with trio.fail_after(PATIENCE):
-            while text not in self.written:
-                await trio.lowlevel.wait_readable(self._descriptor)
-                self.written += os.read(self._descriptor, 65_536).decode(errors="replace")
-
-    async def shows_in_order(self, texts: Iterable[str]) -> None:
-        """These come one after the other, whatever stands in between; nothing else is kept."""
-        with trio.fail_after(PATIENCE):
-            for text in texts:
-                while (at := self.written.find(text)) < 0:
-                    self.written = self.written[-len(text) :]
-                    await trio.lowlevel.wait_readable(self._descriptor)
-                    self.written += os.read(self._descriptor, 65_536).decode(errors="replace")
-                self.written = self.written[at + len(text) :]
-
-
-@asynccontextmanager
-async def in_terminal(
-    user: User, home: Path, *arguments: str, **settings: str
-) -> AsyncIterator[Terminal]:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    env = as_user(user, home, TERM="xterm-256color", **settings)
-    process = await trio.lowlevel.open_process(
-        [*RELAY, "tail", *arguments],
-        env=env,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    os.set_blocking(ours, False)
-    try:
-        yield Terminal(process, ours)
-    finally:
-        with trio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-        os.close(ours)
-
-
-async def test_a_terminal_shows_bars_below_logs_and_interprets_no_escapes_of_payloads(
-    relay: Relay, tmp_path: Path
-) -> None:
-    user = await relay.user()
-    async with in_terminal(user, tmp_path) as terminal:
-        await watched(user)
-        await user.posted(event_type="task_started", task_id="t", payload={"title": "train it"})
-        await user.posted(
-            event_type="task_progress",
-            task_id="t",
-            payload={"progress": 0.4, "message": "epoch 4"},
-        )
-        await terminal.shows(" 40%")
-        assert ("train it" in terminal.written, "━" in terminal.written) == (True, True)
-        evil = (
-            "\x1b]0;owned\x07\x1b]52;c;cm0=\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n [bold]kept[/bold]"
-        )
-        await user.posted(task_id="t", payload={"message": evil})
-        await terminal.shows("[bold]kept[/bold]")
-        assert "\x1b[31mred" in terminal.written
-        for order in ("\x1b]", "owned", "cm0=", "\x1b[2J", "\x9b"):
-            assert order not in terminal.written, order
-        await user.posted(event_type="task_succeeded", task_id="t", payload={"duration_s": 62.5})
-        await terminal.shows("✓ train it")
-        await terminal.shows("1:02")
-        terminal.process.send_signal(signal.SIGINT)
-        with trio.fail_after(PATIENCE):
-            assert await terminal.process.wait() == 130
-        await terminal.shows("\x1b[?25h")  # the cursor is given back
-
-
-async def test_a_flood_is_shown_whole_in_order_and_held_nowhere(
-    relay: Relay, tmp_path: Path
-) -> None:
-    user = await relay.user()
-    async with in_terminal(user, tmp_path) as terminal:
-        await watched(user)
-        await flood(user, 1_000, "warm")
-        await terminal.shows_in_order(["warm 999\r"])
-        process = psutil.Process(terminal.process.pid)
-        before = process.memory_info().rss
-        await flood(user, FLOOD)
-        await terminal.shows_in_order(f"of a build {number}\r" for number in range(FLOOD))
-        assert process.memory_info().rss - before < ROOM
