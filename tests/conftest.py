@@ -22,7 +22,7 @@ from tests.support.programs import LACKED
 from tests.support.relay_server import Relay, running_relay
 from tests.support.shared_relay import SharedRelay
 from tests.support.start import known_start, plain_temporary_folder
-from tests.support.untried import everything_is_asked_for, untried
+from tests.support.untried import could_be_tried, everything_is_asked_for, untried
 
 register_profiles()  # before a test module asks how many examples it should try
 
@@ -68,9 +68,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where everything is asked for, a skip is a failure."""
+    """Where everything is asked for, a skip is a failure, unless the kernel is the reason."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if everything_is_asked_for() and reporter and reporter.stats.get("skipped"):
+    skipped = reporter.stats.get("skipped", ()) if reporter else ()
+    if everything_is_asked_for() and any(could_be_tried(one.longrepr[2]) for one in skipped):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

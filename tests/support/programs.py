@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.support.untried import everything_is_asked_for
+from tests.support.untried import KERNEL, everything_is_asked_for
 
 SBIN = "/usr/sbin:/sbin"
 LACKED: dict[str, str] = {}
@@ -40,5 +40,17 @@ def lacking(what: str) -> NoReturn:
     """
     if everything_is_asked_for():
         pytest.fail(what)
-    LACKED[os.environ["PYTEST_CURRENT_TEST"].partition(" ")[0]] = what
-    pytest.skip(what)
+    _skip(what)
+
+
+def kernel_lacks(what: str) -> NoReturn:
+    """Skip the calling test: this kernel, or the container, does not offer what it needs.
+
+    That fails no run, because nothing that could be installed would change it.
+    """
+    _skip(f"{KERNEL} {what}")
+
+
+def _skip(why: str) -> NoReturn:
+    LACKED[os.environ["PYTEST_CURRENT_TEST"].partition(" ")[0]] = why
+    pytest.skip(why)

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.support.patience import PATIENCE
+from tests.support.programs import kernel_lacks
 
 # The shell unmounts at the end of its input. So a test run that is killed leaves no mount, which
 # nothing could remove from the folder of temporary files. `setsid` keeps its signals away, and
@@ -22,7 +21,7 @@ mount -t tmpfs -o "$1" tmpfs "$0" && cd "$0" && echo mounted && { read -r _; umo
 def tmpfs(place: Path, options: str) -> Iterator[None]:
     """A tmpfs on this folder. Skips the test where none may be mounted."""
     if os.geteuid() != 0:
-        pytest.skip("a small disk is a tmpfs, and to mount one needs root")
+        kernel_lacks("lets no one but root mount a small disk")
     with subprocess.Popen(
         ["setsid", "sh", "-c", SHELL, str(place), options],
         stdin=subprocess.PIPE,
@@ -34,7 +33,7 @@ def tmpfs(place: Path, options: str) -> Iterator[None]:
         assert shell.stdout is not None
         assert shell.stderr is not None
         if shell.stdout.readline() != "mounted\n":
-            pytest.skip(f"no tmpfs may be mounted here: {shell.stderr.readline().strip()}")
+            kernel_lacks(f"mounts no tmpfs: {shell.stderr.readline().strip()}")
         yield
         shell.stdin.close()
         assert shell.wait(PATIENCE) == 0, shell.stderr.read()

@@ -12,7 +12,7 @@ import pytest
 from tests.support.ports import HeldPort
 from tests.support.programs import CHROMIUM, chromium, program
 from tests.support.shake import Run, read, verdict
-from tests.support.untried import untried
+from tests.support.untried import KERNEL, could_be_tried, untried
 
 ROOT = Path(__file__).parents[3]
 LACK = r"^chromium is not installed \(Debian's package chromium\)$"
@@ -155,6 +155,11 @@ def test_a_run_ends_with_the_line_of_skips_and_fails_when_all_are_required(
     )
     assert done.returncode == code, done.stdout
     assert line in done.stdout.decode()
+
+
+def test_only_what_could_be_installed_is_missed() -> None:
+    assert could_be_tried("Skipped: nginx is not installed (Debian's package nginx-light)")
+    assert not could_be_tried(f"Skipped: {KERNEL} mounts no tmpfs")
 
 
 # -- shaking

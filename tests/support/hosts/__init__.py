@@ -1,0 +1,1 @@
+"""Hosts on a network that a test can break: network namespaces and a wire between them."""
