@@ -72,8 +72,9 @@ audit:  ## check the pinned packages for known vulnerabilities
 bench: $(READY) $(PEERS)/.ready  ## measure Relay and its peers: make bench BENCH='w1 --quick'; BENCH=--help
 	@$(BIN)/python -m bench $(BENCH)
 
-bench-docs: $(READY)  ## write the tables and plots of docs/explanation/performance.md; RUN=FILE: of another run
+bench-docs: $(READY)  ## write the tables and plots of performance.md and scale.md; RUN=FILE: of another run
 	@$(BIN)/python -m bench.page $(RUN)
+	@$(BIN)/python -m bench.capacity_page
 
 wheel: $(READY)  ## build dist/relay_streams-….whl, to install elsewhere
 	$(BIN)/python -m build --wheel
