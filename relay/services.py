@@ -142,7 +142,7 @@ def build_services(
             revocations,
             on_revoked=hub.end_credential,
             announce=backplane.announce_revoked,
-            ids_in_use=hub.credentials,
+            in_use=hub.credentials,
         ),
         revocations=revocations,
         limits=Limits(settings),

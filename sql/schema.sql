@@ -253,7 +253,7 @@ BEGIN
         RETURN true;
     END IF;
 
-    UPDATE tokens SET name = NULL WHERE token_id IN (
+    UPDATE tokens SET name = NULL WHERE user_id = of_user AND token_id IN (
         SELECT token_id FROM tokens WHERE user_id = of_user AND name IS NOT NULL LIMIT batch
     );
     IF FOUND THEN
@@ -352,8 +352,8 @@ CREATE FUNCTION public.end_ask(of_ask uuid, of_user uuid, new_state text, given 
 DECLARE
     ask asks;
 BEGIN
-    PERFORM expire_ask(of_ask);
-    SELECT * INTO ask FROM asks a WHERE a.ask_id = of_ask AND a.user_id = of_user FOR UPDATE;
+    PERFORM expire_ask(of_user, of_ask);
+    SELECT * INTO ask FROM asks a WHERE a.user_id = of_user AND a.ask_id = of_ask FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -364,7 +364,7 @@ BEGIN
         RETURN;
     END IF;
     UPDATE asks SET state = new_state, answer = given, ended_at = now(), ended_by = by_credential
-    WHERE ask_id = of_ask RETURNING * INTO ask;
+    WHERE user_id = of_user AND ask_id = of_ask RETURNING * INTO ask;
     INSERT INTO audit_log (user_id, action, subject)
     VALUES (of_user, 'ask_' || new_state, by_credential);
     RETURN QUERY SELECT true, ask;
@@ -409,6 +409,16 @@ CREATE FUNCTION public.expire_ask(of_ask uuid) RETURNS void
 BEGIN
     UPDATE asks SET state = 'expired', ended_at = clock_timestamp()
     WHERE ask_id = of_ask AND state = 'open' AND expires_at <= clock_timestamp();
+END
+$$;
+
+CREATE FUNCTION public.expire_ask(of_user uuid, of_ask uuid) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE asks SET state = 'expired', ended_at = clock_timestamp()
+    WHERE user_id = of_user AND ask_id = of_ask
+        AND state = 'open' AND expires_at <= clock_timestamp();
 END
 $$;
 
@@ -634,10 +644,10 @@ CREATE FUNCTION public.settle_asks(patience interval, most integer) RETURNS SETO
 BEGIN
     UPDATE asks a SET state = 'expired', ended_at = now()
     FROM (
-        SELECT ask_id FROM asks WHERE state = 'open' AND expires_at <= now()
-        ORDER BY ask_id LIMIT most FOR UPDATE SKIP LOCKED
+        SELECT user_id, ask_id FROM asks WHERE state = 'open' AND expires_at <= now()
+        ORDER BY user_id, ask_id LIMIT most FOR UPDATE SKIP LOCKED
     ) due
-    WHERE a.ask_id = due.ask_id;
+    WHERE a.user_id = due.user_id AND a.ask_id = due.ask_id;
     RETURN QUERY SELECT * FROM asks a
     WHERE a.noted IS DISTINCT FROM a.state
         AND (a.state IN ('expired', 'withdrawn')
@@ -657,7 +667,8 @@ BEGIN
     END IF;
     DELETE FROM links l USING sessions s
     WHERE l.link_hash = of_hash AND l.user_id = of_user AND l.expires_at > now()
-        AND s.session_id = l.session_id AND s.revoked_at IS NULL AND s.expires_at > now();
+        AND s.user_id = of_user AND s.session_id = l.session_id
+        AND s.revoked_at IS NULL AND s.expires_at > now();
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -944,10 +955,10 @@ CREATE UNLOGGED TABLE public.watching (
 );
 
 ALTER TABLE ONLY public.asks
-    ADD CONSTRAINT asks_pkey PRIMARY KEY (ask_id);
+    ADD CONSTRAINT asks_pkey PRIMARY KEY (user_id, ask_id);
 
 ALTER TABLE ONLY public.audit_log
-    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (user_id, audit_id);
 
 ALTER TABLE ONLY public.deleted_users
     ADD CONSTRAINT deleted_users_pkey PRIMARY KEY (user_id);
@@ -962,7 +973,7 @@ ALTER TABLE ONLY public.links
     ADD CONSTRAINT links_link_hash_key UNIQUE (link_hash);
 
 ALTER TABLE ONLY public.links
-    ADD CONSTRAINT links_pkey PRIMARY KEY (session_id);
+    ADD CONSTRAINT links_pkey PRIMARY KEY (user_id, session_id);
 
 ALTER TABLE ONLY public.processes
     ADD CONSTRAINT processes_pkey PRIMARY KEY (process_id);
@@ -977,16 +988,16 @@ ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
 ALTER TABLE ONLY public.sessions
-    ADD CONSTRAINT sessions_pkey PRIMARY KEY (session_id);
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (user_id, session_id);
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (user_id, task_id);
 
 ALTER TABLE ONLY public.tickets
-    ADD CONSTRAINT tickets_pkey PRIMARY KEY (ticket_hash);
+    ADD CONSTRAINT tickets_pkey PRIMARY KEY (user_id, ticket_hash);
 
 ALTER TABLE ONLY public.tokens
-    ADD CONSTRAINT tokens_pkey PRIMARY KEY (token_id);
+    ADD CONSTRAINT tokens_pkey PRIMARY KEY (user_id, token_id);
 
 ALTER TABLE ONLY public.trimmed_events
     ADD CONSTRAINT trimmed_events_pkey PRIMARY KEY (user_id, event_id);
@@ -1003,7 +1014,7 @@ CREATE INDEX asks_by_event ON public.asks USING btree (user_id, event_id) WHERE 
 
 CREATE INDEX asks_by_expiry ON public.asks USING btree (expires_at) WHERE (state = 'open'::text);
 
-CREATE INDEX asks_of_user ON public.asks USING btree (user_id, ask_id);
+CREATE UNIQUE INDEX asks_by_id ON public.asks USING btree (ask_id);
 
 CREATE INDEX asks_open_by_user ON public.asks USING btree (user_id, asked_at) WHERE (state = 'open'::text);
 
@@ -1011,23 +1022,25 @@ CREATE INDEX asks_to_note ON public.asks USING btree (asked_at) WHERE (noted IS 
 
 CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
 
-CREATE INDEX audit_log_by_user ON public.audit_log USING btree (user_id, audit_id);
-
 CREATE INDEX deleted_users_to_clear ON public.deleted_users USING btree (deleted_at) WHERE (cleared_at IS NULL);
 
 CREATE INDEX links_by_expiry ON public.links USING btree (expires_at);
 
-CREATE INDEX sessions_by_revocation ON public.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
+CREATE UNIQUE INDEX links_by_session ON public.links USING btree (session_id);
 
-CREATE INDEX sessions_by_user ON public.sessions USING btree (user_id);
+CREATE UNIQUE INDEX sessions_by_id ON public.sessions USING btree (session_id);
+
+CREATE INDEX sessions_by_revocation ON public.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
 CREATE INDEX tasks_with_lease ON public.tasks USING btree (user_id) WHERE ((lease_s IS NOT NULL) AND (state = ANY (ARRAY['running'::text, 'waiting'::text])));
 
 CREATE INDEX tickets_by_expiry ON public.tickets USING btree (expires_at);
 
-CREATE INDEX tokens_by_revocation ON public.tokens USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
+CREATE UNIQUE INDEX tickets_by_hash ON public.tickets USING btree (ticket_hash);
 
-CREATE INDEX tokens_by_user ON public.tokens USING btree (user_id);
+CREATE UNIQUE INDEX tokens_by_id ON public.tokens USING btree (token_id);
+
+CREATE INDEX tokens_by_revocation ON public.tokens USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
 CREATE INDEX trimmed_events_by_time ON public.trimmed_events USING btree (received_at);
 
@@ -1047,3 +1060,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (8, 'sessi
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (9, 'tasks', 'e254ba3433a8bcfc98bcb02e1d84ed49091bbcb66799d93b47ccc664d766fadd');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (10, 'deleted_users', '41cd7beba1c27983af5a7766b28ba13625d889b38790b97db50a209241844ee1');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (11, 'asks', '07101fb3f7420b81e9691cba16b4707977974fe4073a128ac47325756e728fc0');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (12, 'keys_by_user', '1df5bdd441339ffe4dfdd0f05956ba6394f064aab7df77ccbeb30e3280c5f501');

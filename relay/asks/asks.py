@@ -42,7 +42,7 @@ class Asks:
     def __init__(self, database: Database, publisher: Publisher) -> None:
         self._database = database
         self._publisher = publisher
-        self.waits: SharedWaits[UUID] = SharedWaits(partial(select_ended, database))
+        self.waits: SharedWaits[tuple[UUID, UUID]] = SharedWaits(partial(select_ended, database))
 
     async def open(self, new: NewAsk) -> tuple[Opened, Receipt | None]:
         """Open an ask, or find it again; returns it with the receipt of its event.
@@ -73,7 +73,7 @@ class Asks:
         ended, present = await end_ask(self._database, ask, state, by=by, answer=answer)
         if ended and present is not None:
             metrics.asks.labels(state).inc()
-            self.waits.wake(ask.ask_id)
+            self.waits.wake((ask.user_id, ask.ask_id))
             try:
                 await self._write_events(present)
             except (Problem, *DATABASE_ERRORS) as error:
@@ -107,7 +107,7 @@ class Asks:
                 continue
             if ask.state == "expired":
                 metrics.asks.labels("expired").inc()
-            self.waits.wake(ask.ask_id)
+            self.waits.wake((ask.user_id, ask.ask_id))
 
     async def _write_events(self, ask: Ask, *, with_waiting: bool = False) -> list[Receipt]:
         """Append the events of an ask as it is now, but for those that the stream has.

@@ -7,8 +7,6 @@ While the poll fails, requests are refused with 503 at once. While the poll is l
 process or the database was too busy, requests wait for its answer.
 """
 
-import hashlib
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -19,12 +17,14 @@ import msgspec
 import structlog
 import trio
 
+from relay.auth.one_time_secrets import TICKET_BYTES, hash_secret, new_secret, secret_owner
 from relay.auth.revocations import RevocationKnowledge
 from relay.auth.tokens import MAX_LIFETIME_SECONDS, Keyring, Kind, Scope
 from relay.db.batched_lookup import BatchedLookup
 from relay.db.pool import DATABASE_ERRORS, Database
-from relay.db.tickets import insert_ticket, spend_ticket
+from relay.db.tickets import find_ticket_owner, insert_ticket, spend_ticket
 from relay.db.tokens import LiveToken, select_live_tokens, select_revoked, touch_tokens
+from relay.db.user_credentials import UserCredential
 from relay.db.users import LiveSession, select_live_sessions, touch_sessions
 from relay.errors import InvalidToken
 from relay.observability import metrics
@@ -81,7 +81,7 @@ class CredentialStore:
     It keeps `revocations` current while `run` runs.
     `on_revoked` is called with the id of each revoked credential, wherever it was revoked.
     `announce` is called with each id revoked here, for other processes.
-    `ids_in_use` returns the ids of the credentials that open streams use.
+    `in_use` returns the credentials that open streams use.
     """
 
     def __init__(
@@ -92,23 +92,23 @@ class CredentialStore:
         *,
         on_revoked: Callable[[UUID], None],
         announce: Callable[[UUID], None],
-        ids_in_use: Callable[[], Iterable[UUID]],
+        in_use: Callable[[], Iterable[tuple[UUID, UUID]]],
     ) -> None:
         self.keyring = keyring
         self._database = database
         self._revocations = revocations
         self._on_revoked = on_revoked
         self._announce = announce
-        self._ids_in_use = ids_in_use
-        self._live_tokens: BatchedLookup[UUID, LiveToken] = BatchedLookup(
+        self._in_use = in_use
+        self._live_tokens: BatchedLookup[UserCredential, LiveToken] = BatchedLookup(
             partial(select_live_tokens, database)
         )
-        self._live_sessions: BatchedLookup[UUID, LiveSession] = BatchedLookup(
+        self._live_sessions: BatchedLookup[UserCredential, LiveSession] = BatchedLookup(
             partial(select_live_sessions, database)
         )
         self._cache: dict[str, Credential] = {}
         self._token_by_id: dict[UUID, str] = {}
-        self._uses: dict[Kind, set[UUID]] = {Kind.HOOK: set(), Kind.SESSION: set()}
+        self._uses: dict[Kind, set[UserCredential]] = {Kind.HOOK: set(), Kind.SESSION: set()}
         self._touched_until: dict[UUID, float] = {}  # id -> when its last use is to be stored again
         self._revoked_count = 0  # revocations seen so far
         self._touch_streams_at = 0.0
@@ -131,17 +131,18 @@ class CredentialStore:
 
     def _mark_used(self, credential: Credential, at: float) -> None:
         if self._touched_until.get(credential.id, 0.0) <= at:
-            self._uses[credential.kind].add(credential.id)
+            self._uses[credential.kind].add(UserCredential(credential.user_id, credential.id))
 
     async def _look_up(self, token: str) -> Credential:
         claims = self.keyring.verify(token)
         seen = self._revoked_count
         live: LiveToken | LiveSession | None
+        key = UserCredential(claims.user_id, claims.id)
         if claims.kind is Kind.HOOK:
-            live = await self._live_tokens.find(claims.id)
+            live = await self._live_tokens.find(key)
         else:
-            live = await self._live_sessions.find(claims.id)
-        if live is None or live.user_id != claims.user_id:
+            live = await self._live_sessions.find(key)
+        if live is None:
             self._evict(claims.id)
             raise InvalidToken("The credential was revoked or has expired.", reason="revoked")
         credential = Credential(
@@ -159,7 +160,7 @@ class CredentialStore:
 
     async def mint_ticket(self, credential: Credential, origin: str | None) -> str:
         """Make a ticket for the credential, bound to this Origin. Raises DatabaseAway."""
-        ticket = secrets.token_urlsafe(32)
+        ticket = new_secret(credential.user_id, TICKET_BYTES)
         await insert_ticket(
             self._database,
             ticket_hash=hash_secret(ticket),
@@ -176,7 +177,12 @@ class CredentialStore:
         A ticket is valid only for requests of its Origin: `comes_from` returns whether the request
         comes from the given Origin.
         """
-        spent = await spend_ticket(self._database, hash_secret(ticket), MAX_LIFETIME_SECONDS)
+        ticket_hash, user_id = hash_secret(ticket), secret_owner(ticket, TICKET_BYTES)
+        if user_id is None:
+            user_id = await find_ticket_owner(self._database, ticket_hash)
+        spent = None
+        if user_id is not None:
+            spent = await spend_ticket(self._database, user_id, ticket_hash, MAX_LIFETIME_SECONDS)
         if spent is None:
             raise InvalidToken("The ticket is unknown, expired or already used.", reason="ticket")
         if spent.expires_at is None or spent.ends_at is None:
@@ -262,9 +268,13 @@ class CredentialStore:
             self._touched_until = {
                 used: until for used, until in self._touched_until.items() if until > now
             }
-            ids_in_use = [used for used in self._ids_in_use() if used not in self._touched_until]
-            for used in self._uses.values():
-                used.update(ids_in_use)  # ids of the other kind match no row
+            in_use = [
+                UserCredential(user_id, used)
+                for user_id, used in self._in_use()
+                if used not in self._touched_until
+            ]
+            for uses in self._uses.values():
+                uses.update(in_use)  # those of the other kind match no row
         hooks, sessions = list(self._uses[Kind.HOOK]), list(self._uses[Kind.SESSION])
         if hooks:
             await touch_tokens(self._database, hooks)
@@ -272,9 +282,5 @@ class CredentialStore:
         if sessions:
             await touch_sessions(self._database, sessions, SESSION_DAYS)
             self._uses[Kind.SESSION].difference_update(sessions)
-        self._touched_until.update(dict.fromkeys([*hooks, *sessions], now + TOUCH_INTERVAL))
-
-
-def hash_secret(secret: str) -> bytes:
-    """The stored form of a ticket or a link. Random secrets need neither salt nor stretching."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+        touched = [used.id for used in (*hooks, *sessions)]
+        self._touched_until.update(dict.fromkeys(touched, now + TOUCH_INTERVAL))

@@ -192,7 +192,7 @@ async def list_asks(request: HTTPRequest) -> Answer:
 async def read_ask(request: HTTPRequest) -> Answer:
     """Read an ask. With `wait_s` the answer comes when the ask ends, or after that time."""
     wait, services = read_wait(request), request.services
-    with services.asks.waits.expect(_ask_id(request)) as over:
+    with services.asks.waits.expect((request.credential.user_id, _ask_id(request))) as over:
         if wait:
             await services.backplane.attend(request.credential.user_id)
         found = await _find(request)

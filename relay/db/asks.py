@@ -116,12 +116,12 @@ async def select_ask(database: Database, user_id: UUID, ask_id: UUID) -> Ask | N
     """One ask of this user. One whose time is over has expired, or was answered just before."""
     statement = """
         SELECT a.*, a.state = 'open' AND a.expires_at <= now() AS is_over FROM asks a
-        WHERE a.ask_id = $1 AND a.user_id = $2
+        WHERE a.user_id = $1 AND a.ask_id = $2
     """
-    rows = await database.fetch(statement, ask_id, user_id)
+    rows = await database.fetch(statement, user_id, ask_id)
     if rows and rows[0]["is_over"]:
-        await database.execute("SELECT expire_ask($1)", ask_id)
-        rows = await database.fetch(statement, ask_id, user_id)
+        await database.execute("SELECT expire_ask($1, $2)", user_id, ask_id)
+        rows = await database.fetch(statement, user_id, ask_id)
     return _ask(rows[0]) if rows else None
 
 
@@ -137,17 +137,21 @@ async def select_open_asks(database: Database, user_id: UUID) -> list[Ask]:
     return [_ask(row) for row in rows]
 
 
-async def select_ended(database: Database, ask_ids: Collection[UUID]) -> list[UUID]:
-    """Those of the asks that are not open, or no longer stored."""
+async def select_ended(
+    database: Database, asks: Collection[tuple[UUID, UUID]]
+) -> list[tuple[UUID, UUID]]:
+    """Those of the asks that are not open, or no longer stored; each is a user and an ask's id."""
     rows = await database.fetch(
         """
-        SELECT asked.ask_id FROM unnest($1::uuid[]) AS asked (ask_id)
-        LEFT JOIN asks a ON a.ask_id = asked.ask_id
+        SELECT asked.user_id, asked.ask_id
+        FROM unnest($1::uuid[], $2::uuid[]) AS asked (user_id, ask_id)
+        LEFT JOIN asks a ON a.user_id = asked.user_id AND a.ask_id = asked.ask_id
         WHERE a.ask_id IS NULL OR a.state <> 'open' OR a.expires_at <= now()
         """,
-        list(ask_ids),
+        [user_id for user_id, _ in asks],
+        [ask_id for _, ask_id in asks],
     )
-    return [row["ask_id"] for row in rows]
+    return [(row["user_id"], row["ask_id"]) for row in rows]
 
 
 async def settle_asks(database: Database) -> list[Ask]:
@@ -159,8 +163,12 @@ async def settle_asks(database: Database) -> list[Ask]:
 async def mark_noted(database: Database, ask: Ask) -> None:
     """Note that the stream has the events up to this state of the ask."""
     await database.execute(
-        "UPDATE asks SET noted = $2 WHERE ask_id = $1 AND (noted IS NULL OR $2 <> 'open')",
+        """
+        UPDATE asks SET noted = $3
+        WHERE user_id = $2 AND ask_id = $1 AND (noted IS NULL OR $3 <> 'open')
+        """,
         ask.ask_id,
+        ask.user_id,
         ask.state,
     )
 

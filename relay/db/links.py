@@ -28,7 +28,7 @@ async def insert_link(
         ), kept AS (
             INSERT INTO links (link_hash, session_id, user_id, expires_at)
             SELECT $1, $2, $3, now() + $4 * interval '1 second' FROM counted WHERE live < $5
-            ON CONFLICT (session_id) DO UPDATE
+            ON CONFLICT (user_id, session_id) DO UPDATE
             SET link_hash = excluded.link_hash, expires_at = excluded.expires_at
             RETURNING user_id, session_id
         ), audited AS (
@@ -48,18 +48,29 @@ async def insert_link(
     return live < sessions_at_most
 
 
-async def select_link(database: Database, link_hash: bytes) -> UUID | None:
-    """The user of a link; None if it is spent, expired, replaced or unknown."""
+async def find_link_owner(database: Database, link_hash: bytes) -> UUID | None:
+    """The user of a link that does not name one: a process of the version before made it."""
     user_id: UUID | None = await database.fetchval(
-        """
-        SELECT l.user_id FROM links l
-        JOIN sessions s ON s.session_id = l.session_id
-            AND s.revoked_at IS NULL AND s.expires_at > now()
-        WHERE l.link_hash = $1 AND l.expires_at > now()
-        """,
-        link_hash,
+        "SELECT user_id FROM links WHERE link_hash = $1", link_hash
     )
     return user_id
+
+
+async def is_link_valid(database: Database, user_id: UUID, link_hash: bytes) -> bool:
+    """Whether a link of this user can be spent: not spent, expired, replaced or unknown."""
+    valid: bool = await database.fetchval(
+        """
+        SELECT EXISTS (
+            SELECT FROM links l
+            JOIN sessions s ON s.user_id = $1 AND s.session_id = l.session_id
+                AND s.revoked_at IS NULL AND s.expires_at > now()
+            WHERE l.user_id = $1 AND l.link_hash = $2 AND l.expires_at > now()
+        )
+        """,
+        user_id,
+        link_hash,
+    )
+    return valid
 
 
 async def spend_link(

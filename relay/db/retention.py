@@ -57,7 +57,7 @@ async def trim_stream(database: Database, user_id: UUID, bounds: StreamBounds) -
 
 
 async def sweep(database: Database, *, audit_days: float) -> None:
-    """Delete expired idempotency keys, credentials, links, processes and audit rows.
+    """Delete expired idempotency keys, credentials, links, tickets, processes and audit rows.
 
     The ended credentials of a deleted user stay for a day, so that every process learns that they
     ended. It skips rows that another statement has locked; the next sweep finds them again.
@@ -77,8 +77,8 @@ async def sweep(database: Database, *, audit_days: float) -> None:
         )
         """,
         """
-        DELETE FROM tokens WHERE token_id IN (
-            SELECT token_id FROM tokens
+        DELETE FROM tokens WHERE (user_id, token_id) IN (
+            SELECT user_id, token_id FROM tokens
             WHERE least(expires_at, revoked_at) < now() - interval '30 days'
                 OR user_id IN (
                     SELECT user_id FROM deleted_users
@@ -88,15 +88,15 @@ async def sweep(database: Database, *, audit_days: float) -> None:
         )
         """,
         """
-        DELETE FROM asks WHERE ask_id IN (
-            SELECT ask_id FROM asks
+        DELETE FROM asks WHERE (user_id, ask_id) IN (
+            SELECT user_id, ask_id FROM asks
             WHERE state <> 'open' AND ended_at < now() - interval '30 days' LIMIT $1
             FOR UPDATE SKIP LOCKED
         )
         """,
         """
-        DELETE FROM sessions WHERE session_id IN (
-            SELECT session_id FROM sessions
+        DELETE FROM sessions WHERE (user_id, session_id) IN (
+            SELECT user_id, session_id FROM sessions
             WHERE least(expires_at, revoked_at) < now() - interval '30 days'
                 OR user_id IN (
                     SELECT user_id FROM deleted_users
@@ -106,8 +106,14 @@ async def sweep(database: Database, *, audit_days: float) -> None:
         )
         """,
         """
-        DELETE FROM links WHERE session_id IN (
-            SELECT session_id FROM links
+        DELETE FROM links WHERE (user_id, session_id) IN (
+            SELECT user_id, session_id FROM links
+            WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        """,
+        """
+        DELETE FROM tickets WHERE (user_id, ticket_hash) IN (
+            SELECT user_id, ticket_hash FROM tickets
             WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
         )
         """,
@@ -124,8 +130,8 @@ async def sweep(database: Database, *, audit_days: float) -> None:
         await database.execute(statement, SWEEP_BATCH)
     await database.execute(
         """
-        DELETE FROM audit_log WHERE audit_id IN (
-            SELECT audit_id FROM audit_log
+        DELETE FROM audit_log WHERE (user_id, audit_id) IN (
+            SELECT user_id, audit_id FROM audit_log
             WHERE at < now() - $2 * interval '1 day' ORDER BY at LIMIT $1
             FOR UPDATE SKIP LOCKED
         )

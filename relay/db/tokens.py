@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from relay.db.pool import Database
+from relay.db.user_credentials import UserCredential, columns
 from relay.errors import InvalidToken
 
 
@@ -21,7 +22,6 @@ class StoredToken(msgspec.Struct, frozen=True):
 class LiveToken(msgspec.Struct, frozen=True):
     """What the database stores of a token beside its claims."""
 
-    user_id: UUID
     expires_at: datetime
     signed: bool
     kid: str
@@ -72,16 +72,19 @@ async def insert_token(
     return active < at_most
 
 
-async def select_live_tokens(database: Database, token_ids: list[UUID]) -> dict[UUID, LiveToken]:
+async def select_live_tokens(
+    database: Database, tokens: list[UserCredential]
+) -> dict[UserCredential, LiveToken]:
     """Those of the tokens that are neither expired nor revoked."""
     rows = await database.fetch(
         """
-        SELECT token_id, user_id, expires_at, signed, kid FROM tokens
-        WHERE token_id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()
+        SELECT user_id, token_id, expires_at, signed, kid FROM tokens
+        WHERE (user_id, token_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
+            AND revoked_at IS NULL AND expires_at > now()
         """,
-        token_ids,
+        *columns(tokens),
     )
-    return {token_id: LiveToken(*live) for token_id, *live in rows}
+    return {UserCredential(user_id, of): LiveToken(*live) for user_id, of, *live in rows}
 
 
 async def select_tokens(database: Database, user_id: UUID, limit: int) -> list[StoredToken]:
@@ -105,13 +108,13 @@ async def revoke_token(database: Database, token_id: UUID, user_id: UUID) -> boo
         """
         WITH revoked AS (
             UPDATE tokens SET revoked_at = clock_timestamp() -- it may have waited for the row
-            WHERE token_id = $1 AND user_id = $2 AND revoked_at IS NULL
+            WHERE user_id = $2 AND token_id = $1 AND revoked_at IS NULL
             RETURNING user_id, token_id
         ), audited AS (
             INSERT INTO audit_log (user_id, action, subject)
             SELECT user_id, 'token_revoked', token_id FROM revoked
         )
-        SELECT EXISTS (SELECT FROM tokens WHERE token_id = $1 AND user_id = $2)
+        SELECT EXISTS (SELECT FROM tokens WHERE user_id = $2 AND token_id = $1)
         """,
         token_id,
         user_id,
@@ -119,7 +122,7 @@ async def revoke_token(database: Database, token_id: UUID, user_id: UUID) -> boo
     return found
 
 
-async def touch_tokens(database: Database, token_ids: list[UUID]) -> None:
+async def touch_tokens(database: Database, tokens: list[UserCredential]) -> None:
     """Record the use of tokens, at most every 15 seconds.
 
     As in `touch_sessions`, it never waits for a row that another statement has locked.
@@ -127,14 +130,15 @@ async def touch_tokens(database: Database, token_ids: list[UUID]) -> None:
     await database.execute(
         """
         WITH used AS MATERIALIZED (
-            SELECT token_id FROM tokens
-            WHERE token_id = ANY ($1)
+            SELECT user_id, token_id FROM tokens
+            WHERE (user_id, token_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
                 AND (last_used_at IS NULL OR last_used_at < now() - interval '15 seconds')
             FOR NO KEY UPDATE SKIP LOCKED
         )
-        UPDATE tokens SET last_used_at = now() FROM used WHERE tokens.token_id = used.token_id
+        UPDATE tokens SET last_used_at = now() FROM used
+        WHERE tokens.user_id = used.user_id AND tokens.token_id = used.token_id
         """,
-        token_ids,
+        *columns(tokens),
     )
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from relay.db.pool import Database
+from relay.db.user_credentials import UserCredential, columns
 
 
 class UserOverview(msgspec.Struct, frozen=True):
@@ -18,7 +19,6 @@ class UserOverview(msgspec.Struct, frozen=True):
 class LiveSession(msgspec.Struct, frozen=True):
     """What the database stores of a session beside its token's claims."""
 
-    user_id: UUID
     expires_at: datetime
 
 
@@ -53,20 +53,23 @@ async def select_user(database: Database, user_id: UUID) -> UserOverview | None:
 
 
 async def select_live_sessions(
-    database: Database, session_ids: list[UUID]
-) -> dict[UUID, LiveSession]:
+    database: Database, sessions: list[UserCredential]
+) -> dict[UserCredential, LiveSession]:
     """Those of the sessions that have neither expired nor ended."""
     rows = await database.fetch(
         """
-        SELECT session_id, user_id, expires_at FROM sessions
-        WHERE session_id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()
+        SELECT user_id, session_id, expires_at FROM sessions
+        WHERE (user_id, session_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
+            AND revoked_at IS NULL AND expires_at > now()
         """,
-        session_ids,
+        *columns(sessions),
     )
-    return {session_id: LiveSession(*live) for session_id, *live in rows}
+    return {UserCredential(user_id, of): LiveSession(*live) for user_id, of, *live in rows}
 
 
-async def touch_sessions(database: Database, session_ids: list[UUID], session_days: float) -> None:
+async def touch_sessions(
+    database: Database, sessions: list[UserCredential], session_days: float
+) -> None:
     """Record the use of sessions, at most every 15 seconds: they expire `session_days` from now.
 
     It never waits for a row that another statement has locked: that one uses or ends the session
@@ -75,20 +78,22 @@ async def touch_sessions(database: Database, session_ids: list[UUID], session_da
     await database.execute(
         """
         WITH used AS MATERIALIZED (
-            SELECT session_id, user_id FROM sessions
-            WHERE session_id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()
+            SELECT user_id, session_id FROM sessions
+            WHERE (user_id, session_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
+                AND revoked_at IS NULL AND expires_at > now()
                 AND last_used_at < now() - interval '15 seconds'
             FOR NO KEY UPDATE SKIP LOCKED
         ), extended AS (
-            UPDATE sessions SET last_used_at = now(), expires_at = now() + $2 * interval '1 day'
-            FROM used WHERE sessions.session_id = used.session_id
+            UPDATE sessions SET last_used_at = now(), expires_at = now() + $3 * interval '1 day'
+            FROM used
+            WHERE sessions.user_id = used.user_id AND sessions.session_id = used.session_id
         ), active AS MATERIALIZED (
             SELECT user_id FROM users WHERE user_id IN (SELECT user_id FROM used)
             FOR NO KEY UPDATE SKIP LOCKED
         )
         UPDATE users SET active_at = now() FROM active WHERE users.user_id = active.user_id
         """,
-        session_ids,
+        *columns(sessions),
         session_days,
     )
 
@@ -98,7 +103,7 @@ async def end_session(database: Database, session_id: UUID, user_id: UUID) -> No
         """
         WITH ended AS (
             UPDATE sessions SET revoked_at = clock_timestamp() -- it may have waited for the row
-            WHERE session_id = $1 AND user_id = $2 AND revoked_at IS NULL
+            WHERE user_id = $2 AND session_id = $1 AND revoked_at IS NULL
             RETURNING user_id, session_id
         )
         INSERT INTO audit_log (user_id, action, subject)

@@ -191,9 +191,9 @@ class Hub:
         """The number of live streams here of each user that has any."""
         return {user_id: len(inboxes) for user_id, inboxes in self._by_user.items()}
 
-    def credentials(self) -> list[UUID]:
-        """The ids of the credentials that live streams were opened with."""
-        return list(self._by_credential)
+    def credentials(self) -> list[tuple[UUID, UUID]]:
+        """The credentials that live streams were opened with: the user and the id of each."""
+        return [(next(iter(of)).user_id, one) for one, of in self._by_credential.items()]
 
     def watchers(self, user_id: UUID) -> int:
         """The number of live streams that the user has here."""

@@ -1,22 +1,21 @@
 """Open sessions, and make and redeem the one-time links that open one on another device."""
 
-import secrets
 import time
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import msgspec
 
-from relay.auth.credentials import SESSION_DAYS, Credential, hash_secret
+from relay.auth.credentials import SESSION_DAYS, Credential
+from relay.auth.one_time_secrets import LINK_BYTES, hash_secret, new_secret, secret_owner
 from relay.auth.tokens import Kind
-from relay.db.links import insert_link, select_link, spend_link
+from relay.db.links import find_link_owner, insert_link, is_link_valid, spend_link
 from relay.errors import Problem, SessionRequired
 from relay.events import rfc3339
 from relay.schema_types import Moment, Uuid
 from relay.services import Services
 
 LINK_SECONDS = 300  # enough to fetch a phone and scan the code, too short to share the link
-LINK_BYTES = 16  # 128 bits: not to be guessed in five minutes, and a QR code that phones can read
 MAX_SESSIONS = 100  # live sessions of one user: many times the devices of a person
 
 
@@ -64,7 +63,7 @@ async def make_link(services: Services, credential: Credential) -> str:
 
     Raises TooManySessions.
     """
-    code = secrets.token_urlsafe(LINK_BYTES)
+    code = new_secret(credential.user_id, LINK_BYTES)
     inserted = await insert_link(
         services.database,
         link_hash=hash_secret(code),
@@ -80,7 +79,10 @@ async def make_link(services: Services, credential: Credential) -> str:
 
 async def link_user(services: Services, code: str) -> UUID:
     """The user of a link, which stays unspent. Raises LinkGone."""
-    if (user_id := await select_link(services.database, hash_secret(code))) is None:
+    link_hash, user_id = hash_secret(code), secret_owner(code, LINK_BYTES)
+    if user_id is None:
+        user_id = await find_link_owner(services.database, link_hash)
+    if user_id is None or not await is_link_valid(services.database, user_id, link_hash):
         raise LinkGone()
     return user_id
 

@@ -16,6 +16,7 @@ from relay.auth.tokens import Claims, Keyring, Kind, Scope
 from relay.config.parsers import signing_keys
 from relay.db.pool import Database, connect
 from relay.db.tokens import LiveToken, select_revoked, touch_tokens
+from relay.db.user_credentials import UserCredential
 from relay.errors import DatabaseAway, InvalidToken
 from tests.support.databases import begin, database_of
 from tests.support.patience import PATIENCE, eventually
@@ -42,7 +43,7 @@ async def listening(
         RevocationKnowledge(),
         on_revoked=ended.append,
         announce=announced.append,
-        ids_in_use=lambda: (),
+        in_use=lambda: (),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(access.run)
@@ -80,12 +81,12 @@ async def test_last_used_is_recorded_once_a_minute(
 ) -> None:
     user = await relay.user()
     token_id = UUID((await user.token())["token_id"])
-    noted: list[list[UUID]] = []
+    noted: list[list[UserCredential]] = []
     looked = trio.Event()
 
-    async def touch(database: Database, token_ids: list[UUID]) -> None:
-        noted.append(token_ids)
-        await touch_tokens(database, token_ids)
+    async def touch(database: Database, tokens: list[UserCredential]) -> None:
+        noted.append(tokens)
+        await touch_tokens(database, tokens)
 
     async def select(database: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
         looked.set()
@@ -106,7 +107,7 @@ async def test_last_used_is_recorded_once_a_minute(
                 looked = trio.Event()
                 access.poll_soon()
                 await looked.wait()
-    assert noted == [[token_id], [token_id]]
+    assert noted == [[(UUID(user.user_id), token_id)]] * 2
 
 
 async def test_a_lock_on_one_user_delays_no_poll(
@@ -183,14 +184,14 @@ class Crowd:
 
     def __init__(self, access: CredentialStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.access = access
-        self.asked: list[list[UUID]] = []
+        self.asked: list[list[UserCredential]] = []
         self.answer = trio.Event()
         self._select = access._live_tokens._select
         monkeypatch.setattr(access._live_tokens, "_select", self._look)
 
-    async def _look(self, token_ids: list[UUID]) -> dict[UUID, LiveToken]:
-        self.asked.append(token_ids)
-        found = await self._select(token_ids)
+    async def _look(self, tokens: list[UserCredential]) -> dict[UserCredential, LiveToken]:
+        self.asked.append(tokens)
+        found = await self._select(tokens)
         await self.answer.wait()
         return found
 

@@ -13,8 +13,8 @@ from relay.db.links import spend_link
 from relay.db.pool import Database, DatabaseConnection, connect, open_database
 from relay.db.presence import write_presence
 from relay.db.retention import renew_epochs, sweep
-from relay.db.tickets import insert_ticket
 from relay.db.tokens import touch_tokens
+from relay.db.user_credentials import UserCredential
 from relay.db.users import end_other_sessions, touch_sessions
 from tests.support.databases import begin, until_waiting
 from tests.support.patience import PATIENCE
@@ -111,15 +111,6 @@ OLD = {
 }
 
 
-async def sweep_all(database: Database) -> None:
-    """The sweep of housekeeping, and the one beside new tickets, which adds one itself."""
-    await sweep(database, audit_days=1)
-    await insert_ticket(
-        database, ticket_hash=b"new", user_id=LOW, credential_id=LOW, origin=None, seconds=30
-    )
-    await database.execute("DELETE FROM tickets WHERE ticket_hash = 'new'")
-
-
 async def test_no_sweep_waits_for_rows_that_are_locked(rows: Rows) -> None:
     for table, old in OLD.items():
         if old is not None:
@@ -140,9 +131,9 @@ async def test_no_sweep_waits_for_rows_that_are_locked(rows: Rows) -> None:
 
     locks = "; ".join(f"SELECT FROM {table} FOR UPDATE" for table in OLD)
     async with rows.held(locks):
-        await sweep_all(rows.database)
+        await sweep(rows.database, audit_days=1)
         assert await left() == dict.fromkeys(OLD, 1)
-    await sweep_all(rows.database)
+    await sweep(rows.database, audit_days=1)
     assert await left() == dict.fromkeys(OLD, 0)
 
 
@@ -152,14 +143,15 @@ async def test_the_use_of_a_locked_credential_is_passed_over_and_others_are_reco
 ) -> None:
     make = session if kind is Kind.SESSION else token
     ids = [await make(rows, user_id) for user_id in (LOW, HIGH)]
+    credentials = [UserCredential(*one) for one in zip((LOW, HIGH), ids, strict=True)]
     table, column = f"{kind.value}s".replace("hook", "token"), f"{kind.value}_id"
     column = column.replace("hook", "token")
 
     async def touch() -> list[UUID]:
         if kind is Kind.SESSION:
-            await touch_sessions(rows.database, ids, SESSION_DAYS)
+            await touch_sessions(rows.database, credentials, SESSION_DAYS)
         else:
-            await touch_tokens(rows.database, ids)
+            await touch_tokens(rows.database, credentials)
         used = f"SELECT {column} FROM {table} WHERE last_used_at > now() - interval '1 minute'"
         return await rows.ids(used)
 
@@ -170,9 +162,10 @@ async def test_the_use_of_a_locked_credential_is_passed_over_and_others_are_reco
 
 async def test_the_use_of_a_session_is_recorded_while_its_user_is_locked(rows: Rows) -> None:
     ids = [await session(rows, user_id) for user_id in (LOW, HIGH)]
+    credentials = [UserCredential(*one) for one in zip((LOW, HIGH), ids, strict=True)]
     await rows.database.execute("UPDATE users SET active_at = now() - interval '1 day'")
     async with rows.held(f"SELECT FROM users WHERE user_id = '{LOW}' FOR NO KEY UPDATE"):
-        await touch_sessions(rows.database, ids, SESSION_DAYS)
+        await touch_sessions(rows.database, credentials, SESSION_DAYS)
         active = "SELECT user_id FROM users WHERE active_at > now() - interval '1 minute'"
         assert await rows.ids(active) == [HIGH]
         extended = "SELECT session_id FROM sessions WHERE expires_at > now() + interval '20 days'"

@@ -1,16 +1,18 @@
 """Each statement that changes rows has a way to lock them, so that none deadlock."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.support.statements import statements
+
 CHANGES = re.compile(r"(?<!DO )(?<!KEY )(?<!FOR )\b(?:UPDATE|DELETE FROM)\s+([a-z]\w+)")
 
 # The ways, and what a statement of each contains.
-ONE_ROW = r"WHERE \w*\.?(\w+_id|\w+_hash|version) = (\$1|of_user|of_ask|u\.user_id)\b"
+ONE_ROW = (
+    r"WHERE \w*\.?(\w+_id|\w+_hash|version) = (\$1|of_user|of_ask|u\.user_id)\b"
+    r"|WHERE user_id = \$\d AND \w+ = \$1\b"
+)
 SKIPS_LOCKED = r"FOR (NO KEY )?UPDATE SKIP LOCKED"
 USERS_IN_ORDER = r"ORDER BY user_id\s+FOR NO KEY UPDATE"
 UNDER_ONE_LOCK = (
@@ -26,7 +28,6 @@ WAYS = {
     "touch_sessions": SKIPS_LOCKED,
     "touch_tokens": SKIPS_LOCKED,
     "sweep": SKIPS_LOCKED,
-    "insert_ticket": SKIPS_LOCKED,
     "spend_ticket": ONE_ROW,
     "end_session": ONE_ROW,
     "revoke_token": ONE_ROW,
@@ -62,29 +63,11 @@ WAYS = {
 }
 
 
-def statements() -> dict[str, list[str]]:
-    """The SQL that changes rows, by the function that it is in."""
-    found: dict[str, list[str]] = {}
-    for path in sorted((ROOT / "relay").rglob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text())):
-            if isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef):
-                docstring = ast.get_docstring(function, clean=False)
-                for node in ast.walk(function):
-                    text = getattr(node, "value", None)
-                    if isinstance(text, str) and text != docstring and CHANGES.search(text):
-                        found.setdefault(function.name, []).append(text)
-    schema = (ROOT / "sql" / "schema.sql").read_text()
-    for name, text in re.findall(
-        r"^CREATE FUNCTION public\.(\w+)((?:(?!^CREATE).)*?)^\$\$;$",
-        schema,
-        re.MULTILINE | re.DOTALL,
-    ):
-        if CHANGES.search(text):
-            found.setdefault(name, []).append(text)
-    return found
-
-
-FOUND = statements()
+FOUND = {
+    name: changing
+    for name, texts in statements().items()
+    if (changing := [text for text in texts if CHANGES.search(text)])
+}
 
 
 def test_every_statement_that_changes_rows_has_a_way() -> None:
