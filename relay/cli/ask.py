@@ -1,5 +1,6 @@
 """`relay ask`: asks a person, and prints the answer."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import msgspec
 from relay.cli.api_calls import report_refusals
 from relay.cli.durations import Duration
 from relay.cli.exit_codes import ASK_EXPIRED, ASK_FAILED, ASK_WITHDRAWN, Failed
+from relay.cli.numbers import FiniteNumber
 from relay.cli.options import credentials, relay_options
 from relay.cli.output import note, show, show_json
-from relay.client.asking import Asking
+from relay.client.asking import MAX_DETAILS_BYTES, Asking
 
 
 @click.command("ask")
@@ -30,7 +32,17 @@ from relay.client.asking import Asking
     metavar="DURATION",
     help="How long an answer is waited for: 90s, 15m, 1h, 7d [1h].",
 )
-@click.option("--details", metavar="JSON", help="What the person should see before answering.")
+@click.option(
+    "--details",
+    metavar="JSON",
+    help="What the person should see before answering; `-` reads it from stdin.",
+)
+@click.option(
+    "--wait",
+    type=FiniteNumber(0),
+    metavar="SECONDS",
+    help="Wait this long for a Relay that is away [as long as for the answer].",
+)
 @click.option("--task-id", metavar="ID", help="Id of the task that asks.")
 @click.option("--json", "as_json", is_flag=True, help="Print state and answer as JSON.")
 @relay_options
@@ -39,6 +51,7 @@ def command(
     options: str | None,
     timeout: int,
     details: str | None,
+    wait: float | None,
     task_id: str | None,
     as_json: bool,
     url: str | None,
@@ -54,13 +67,13 @@ def command(
     Examples:
       relay ask "Deploy build 17?" --options yes,no && ./deploy
       name=$(relay ask "Which branch?" --timeout 15m)
-      relay ask "Apply?" --options apply,stop --details "$(terraform show -json plan)"
+      relay ask "Apply?" --options apply,stop --details - < plan.json
     """
     choices = _read_options(options)
     shown = _read_details(details)
     found = credentials(url, token)
     signal.signal(signal.SIGTERM, _exit_on_signal)
-    with _failures(), report_refusals(), Asking(found) as asking:
+    with _failures(), report_refusals(), Asking(found, patience=wait) as asking:
         asking.open(question, choices, seconds=timeout, details=shown, task_id=task_id)
         note(f"Waiting for an answer at {found.url}")
         outcome = asking.wait()
@@ -110,8 +123,11 @@ def _read_details(text: str | None) -> Any:
     """The JSON as it was given. Raises UsageError."""
     if text is None:
         return None
+    given = sys.stdin.buffer.read(MAX_DETAILS_BYTES + 1) if text == "-" else os.fsencode(text)
+    if len(given) > MAX_DETAILS_BYTES:
+        raise click.UsageError(f"--details is larger than {MAX_DETAILS_BYTES} bytes")
     try:
-        msgspec.json.decode(text)
+        msgspec.json.decode(given)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise click.UsageError("--details is not JSON") from None
-    return msgspec.Raw(text.encode())
+    return msgspec.Raw(given)

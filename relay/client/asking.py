@@ -13,6 +13,7 @@ from relay.client.retry_pauses import pause_before
 
 WAIT_SECONDS = 10  # of one call: less than Relay's patience, and than the client's for an answer
 MIN_SECONDS, MAX_SECONDS = 10, 7 * 86_400
+MAX_DETAILS_BYTES = 16 * 1024
 EARLY_SECONDS = 1.0  # a call that waited less is followed by a pause
 GRACE_SECONDS = 5.0  # past the ask's time, in which an answer of the last moment is read
 
@@ -32,11 +33,19 @@ class Asking:
     """One ask, from its request to its end. Blocks; a context manager, for one thread.
 
     Left by an exception, it withdraws the ask: nothing waits for the answer any more. `stopped` is
-    set by another thread to end the wait, within WAIT_SECONDS.
+    set by another thread to end the wait, within WAIT_SECONDS. A Relay that is away is tried again
+    for `patience` seconds; without it until the ask is over.
     """
 
-    def __init__(self, found: Credentials, stopped: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        found: Credentials,
+        stopped: threading.Event | None = None,
+        *,
+        patience: float | None = None,
+    ) -> None:
         self._stopped = stopped or threading.Event()
+        self._patience = patience
         self._relay = ApiClient(found.url, found.token)
         self._ask_id: str | None = None
         self._ends = 0.0
@@ -94,8 +103,10 @@ class Asking:
         raise ApiError("the ask is over, and Relay does not say how it ended", status=0)
 
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """Call until it succeeds, is refused, or the ask is over. Raises ApiError, Stopped."""
-        attempt = 0
+        """Call until it succeeds or is refused, or patience ends. Raises ApiError, Stopped."""
+        attempt, ends = 0, self._ends
+        if self._patience is not None:
+            ends = min(ends, time.monotonic() + self._patience)
         while True:
             if self._stopped.is_set():
                 raise Stopped()
@@ -103,7 +114,7 @@ class Asking:
                 return self._relay.call(method, path, body)
             except ApiError as error:
                 pause = pause_before(attempt, error.retry_after)
-                if not error.is_temporary or time.monotonic() + pause > self._ends:
+                if not error.is_temporary or time.monotonic() + pause > ends:
                     raise
                 self._stopped.wait(pause)
                 attempt += 1

@@ -14,9 +14,10 @@ import trio
 
 from relay.client.task import task
 from tests.support.commands import RELAY, environment
-from tests.support.commands import relay as command
+from tests.support.commands import relay as run_relay
 from tests.support.databases import statement
 from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.ports import HeldPort
 from tests.support.relay_server import Relay, User, calls_wait
 
 Done = "subprocess.CompletedProcess[bytes]"
@@ -63,7 +64,7 @@ async def asking(user: User, *arguments: str) -> AsyncIterator[Asker]:
 
 async def answer(user: User, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
     env = environment(RELAY_URL=user.relay.url, RELAY_TOKEN=user.session)
-    return await command(folder, "answer", *arguments, env=env)
+    return await run_relay(folder, "answer", *arguments, env=env)
 
 
 async def open_ask(user: User) -> dict[str, Any]:
@@ -115,6 +116,31 @@ async def test_without_an_answer_nothing_is_printed(relay: Relay, database_url: 
     assert (asker.code, asker.stdout) == (124, b""), asker.stderr
 
 
+async def test_details_come_from_stdin_and_a_relay_that_is_away_is_given_up(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
+    plan = tmp_path / "plan.json"
+    for text, code in (('{"add": 2}', 143), ("{", 2), (f'"{"x" * 16_384}"', 2)):
+        plan.write_text(text)
+        with plan.open("rb") as stdin:
+            command = [*RELAY, "ask", "Apply?", "--details", "-"]
+            process = await trio.lowlevel.open_process(
+                command, env=env, stdin=stdin, stderr=subprocess.DEVNULL
+            )
+        if code == 143:
+            await calls_wait(relay, 1)
+            assert (await open_ask(user))["details"] == {"add": 2}
+            process.terminate()
+        with trio.fail_after(PATIENCE):
+            assert await process.wait() == code
+    with HeldPort() as port:
+        env["RELAY_URL"] = f"http://127.0.0.1:{port.number}"
+        done = await run_relay(tmp_path, "ask", "Apply?", "--wait", "0", env=env)
+    assert (done.returncode, done.stdout) == (5, b"")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_interrupted_it_withdraws_the_ask(
     relay: Relay, number: signal.Signals, code: int
@@ -142,7 +168,7 @@ async def test_a_wrong_command_line_asks_nothing(
 ) -> None:
     user = await relay.user()
     env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
-    done = await command(tmp_path, "ask", *arguments, env=env)
+    done = await run_relay(tmp_path, "ask", *arguments, env=env)
     assert done.returncode == 2, done.stderr
     assert (await user.call("GET", "/api/asks")).json() == {"asks": []}
 
