@@ -5,7 +5,7 @@ from typing import Any
 import click
 import msgspec
 
-from relay.cli.answers import read_answer
+from relay.cli.api_answers import read_answer
 from relay.cli.api_calls import open_api
 from relay.cli.options import relay_options
 from relay.cli.output import note, show, show_json

@@ -70,7 +70,9 @@ class EndedSessions(msgspec.Struct):
 Kind = TypeVar("Kind")
 
 
-def ask(relay: ApiClient, kind: type[Kind], method: str, path: str, body: object = None) -> Kind:
+def request(
+    relay: ApiClient, kind: type[Kind], method: str, path: str, body: object = None
+) -> Kind:
     """Call the API and read the answer. Raises `ApiError`."""
     return read_answer(relay, relay.call(method, path, body), kind)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from relay.cli.answers import Events, ask
+from relay.cli.api_answers import Events, request
 from relay.cli.output import note
 from relay.client.api_client import ApiClient, ApiError
 from relay.client.credentials import (
@@ -63,7 +63,7 @@ def permission(scopes: list[str]) -> str:
 def check_hook_token(relay: ApiClient) -> None:
     """Ask Relay whether the connection's hook token is valid. Raises ApiError if it is not."""
     try:
-        ask(relay, Events, "GET", "/api/events?last=1")
+        request(relay, Events, "GET", "/api/events?last=1")
     except ApiError as error:
         if error.code != "insufficient_scope":  # it is valid, but can only publish
             raise

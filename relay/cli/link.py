@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import segno
 
-from relay.cli.answers import CreatedLink, ask
+from relay.cli.api_answers import CreatedLink, request
 from relay.cli.output import note, show
 from relay.client.api_client import ApiClient
 
@@ -14,7 +14,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def show_link(relay: ApiClient) -> None:
     """Print a new link, and on a terminal its QR code if a phone can reach the address."""
-    created = ask(relay, CreatedLink, "POST", "/api/session/link")
+    created = request(relay, CreatedLink, "POST", "/api/session/link")
     show(created.link)
     is_local = urlsplit(created.link).hostname in LOOPBACK
     if sys.stdout.isatty() and not is_local:

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from relay.cli.answers import CreatedToken, CreatedUser, Me, OpenedLink, ask
+from relay.cli.api_answers import CreatedToken, CreatedUser, Me, OpenedLink, request
 from relay.cli.api_calls import open_api, report_refusals, store_credentials
 from relay.cli.completion import known_relays
 from relay.cli.exit_codes import NOT_AUTHORISED, Failed
@@ -111,14 +111,14 @@ def _sign_in(url: str, tokens: RelayTokens) -> str:
     if tokens.session_token is not None:
         try:
             with ApiClient(url, tokens.session_token) as relay:
-                return f"You are still user {ask(relay, Me, 'GET', '/api/me').user_id}"
+                return f"You are still user {request(relay, Me, 'GET', '/api/me').user_id}"
         except ApiError as error:
             if not error.is_refusal(401):
                 raise
         note("Your session there has ended. A new user is created.")
     with ApiClient(url) as relay:
         try:
-            created = ask(relay, CreatedUser, "POST", "/api/user")
+            created = request(relay, CreatedUser, "POST", "/api/user")
         except ApiError as error:
             if error.code != "signup_closed":
                 raise
@@ -137,7 +137,7 @@ def _use_token(url: str, token: str, tokens: RelayTokens) -> str:
             check_hook_token(relay)
             tokens.hook_token = token
             return f"You publish as user {claim(token, 'sub')}"
-        user_id = ask(relay, Me, "GET", "/api/me").user_id
+        user_id = request(relay, Me, "GET", "/api/me").user_id
     _set_session(url, tokens, user_id, token)
     return f"You are user {user_id}"
 
@@ -165,7 +165,7 @@ def _open_link(url: str, code: str, tokens: RelayTokens, *, replace: bool) -> st
 def _redeem(url: str, session: str | None, code: str, replace: bool) -> OpenedLink:
     body = {"code": code, "replace": replace}
     with ApiClient(url, session) as relay:
-        return ask(relay, OpenedLink, "POST", "/api/session/link/redeem", body)
+        return request(relay, OpenedLink, "POST", "/api/session/link/redeem", body)
 
 
 def _set_session(url: str, tokens: RelayTokens, user_id: str, session_token: str) -> None:
@@ -192,9 +192,9 @@ def _is_valid_hook_token(url: str, hook_token: str | None) -> bool:
 def _create_hook_token(url: str, tokens: RelayTokens) -> None:
     """Create the hook token with which `relay run` and `relay send` publish."""
     with ApiClient(url, tokens.session_token) as relay:
-        used_names = {one.name for one in ask(relay, Me, "GET", "/api/me").tokens}
+        used_names = {one.name for one in request(relay, Me, "GET", "/api/me").tokens}
         name = _unused_name(f"relay on {socket.gethostname()}", used_names)
-        created = ask(relay, CreatedToken, "POST", "/api/token", {"name": name})
+        created = request(relay, CreatedToken, "POST", "/api/token", {"name": name})
         tokens.hook_token = check_token(created.token, f"the answer of {url}")
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from relay.cli.answers import Done, EndedSessions, ask
+from relay.cli.api_answers import Done, EndedSessions, request
 from relay.cli.api_calls import report_refusals, store_credentials
 from relay.cli.completion import known_relays
 from relay.cli.output import note, show
@@ -32,7 +32,7 @@ def command(address: str | None, others: bool) -> None:
             return
         with ApiClient(url, tokens.session_token) as relay:
             if others:
-                ended = ask(relay, EndedSessions, "DELETE", "/api/session/others").ended
+                ended = request(relay, EndedSessions, "DELETE", "/api/session/others").ended
                 show(f"{ended} other {'session' if ended == 1 else 'sessions'} ended.")
                 return
             try:
@@ -51,7 +51,7 @@ def command(address: str | None, others: bool) -> None:
 
 def _revoke(relay: ApiClient, hook_token: str) -> None:
     try:
-        ask(relay, Done, "POST", "/api/token/revoke", {"token": hook_token})
+        request(relay, Done, "POST", "/api/token/revoke", {"token": hook_token})
     except ApiError as error:
         if not error.is_refusal(404):  # another user's, saved with --with-token
             raise

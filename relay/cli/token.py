@@ -5,7 +5,7 @@ from uuid import UUID
 
 import click
 
-from relay.cli.answers import CreatedToken, Done, Me, TokenRow, ask, read_answer
+from relay.cli.api_answers import CreatedToken, Done, Me, TokenRow, read_answer, request
 from relay.cli.api_calls import open_api
 from relay.cli.durations import Duration
 from relay.cli.identity import permission
@@ -113,7 +113,7 @@ def revoke(tokens: tuple[str, ...], url: str | None, token: str | None) -> None:
     with open_api(url, token) as (relay, _):
         ids = [_find_id(relay, name_or_id) for name_or_id in tokens]
         for name_or_id, token_id in zip(tokens, ids, strict=True):
-            ask(relay, Done, "POST", "/api/token/revoke", {"token_id": token_id})
+            request(relay, Done, "POST", "/api/token/revoke", {"token_id": token_id})
             note(f"{name_or_id} is revoked.")
 
 
@@ -122,7 +122,7 @@ def _find_id(relay: ApiClient, name_or_id: str) -> str:
     try:
         return str(UUID(name_or_id))
     except ValueError:
-        tokens = ask(relay, Me, "GET", "/api/me").tokens
+        tokens = request(relay, Me, "GET", "/api/me").tokens
     ids = [one.token_id for one in tokens if one.name == name_or_id]
     if len(ids) == 1:
         return ids[0]

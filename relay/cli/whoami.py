@@ -2,7 +2,7 @@
 
 import click
 
-from relay.cli.answers import Me, read_answer
+from relay.cli.api_answers import Me, read_answer
 from relay.cli.api_calls import report_refusals
 from relay.cli.identity import (
     Identity,
