@@ -21,7 +21,7 @@ from relay.errors import (
     TooManyConnections,
 )
 from relay.events import StreamHead
-from relay.ingest.values import is_identifier
+from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
 from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Position, Start, locate, parse_count, parse_start
 from relay.realtime.sse import HEADERS, SseTransport
@@ -124,7 +124,7 @@ async def list_events(request: HTTPRequest) -> Answer:
     most = MAX_PAGE_EVENTS if limit is None else parse_count("limit", limit, MAX_PAGE_EVENTS)
     start, task_id = parse_start(request.args), request.args.get("task_id")
     if task_id is not None and not is_identifier(task_id):
-        raise BadRequest("`task_id` must be 1 to 128 printable ASCII characters without spaces.")
+        raise BadRequest(f"`task_id` {IDENTIFIER_FAULT}.")
     head = await services.heads.head(user_id)
     while True:
         position = locate(start, head, default_oldest=True)

@@ -6,7 +6,7 @@ from quart import Blueprint
 from relay.db.task_changes import request_stop
 from relay.db.task_pages import TaskFilter, select_task_page
 from relay.errors import FieldError, Invalid, NotFound, Problem
-from relay.ingest.values import is_identifier
+from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
 from relay.media_types import JSON
 from relay.schema_types import Identifier
 from relay.web.answers import Answer, json_answer
@@ -50,7 +50,7 @@ async def stop_task(request: HTTPRequest) -> Answer:
     """Ask a task to stop. It stops when its producer has heard of it, which its end says."""
     wanted = await read_json(request, TaskToStop)
     if not is_identifier(wanted.task_id):
-        raise Invalid(errors=[FieldError("task_id", "must be 1 to 128 printable ASCII characters")])
+        raise Invalid(errors=[FieldError("task_id", IDENTIFIER_FAULT)])
     services, user_id = request.services, request.credential.user_id
     await catch_up(request)
     requested = await request_stop(

@@ -13,7 +13,7 @@ from relay.errors import (
     BadRequest,
 )
 from relay.events import Cursor
-from relay.ingest.values import is_identifier
+from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
 from relay.media_types import JSON
 from relay.realtime.resume import parse_count
 from relay.schema_types import CursorText, Examples, Identifier
@@ -169,7 +169,7 @@ def _read_states(text: str) -> list[str]:
 def _checked_id(name: str, task_id: str | None) -> str | None:
     """The id, if it is one that a task can have. Raises BadRequest."""
     if task_id is not None and not is_identifier(task_id):
-        raise BadRequest(f"`{name}` must be 1 to 128 printable ASCII characters without spaces.")
+        raise BadRequest(f"`{name}` {IDENTIFIER_FAULT}.")
     return task_id
 
 

@@ -15,7 +15,7 @@ from relay.events import EVENT_TYPES
 from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD_BYTES, Envelope, decode
 from relay.ingest.structure import nests_too_deep
 from relay.ingest.text_encoding import foreign_encoding
-from relay.ingest.values import is_identifier, is_time
+from relay.ingest.values import IDENTIFIER_FAULT, is_identifier, is_time
 
 _FIELDS = Envelope.__struct_fields__
 _REQUIRED = _FIELDS[: -len(Envelope.__struct_defaults__)]
@@ -106,13 +106,12 @@ def _is_identifier(value: object) -> bool:
     return isinstance(value, str) and is_identifier(value)
 
 
-_IDENTIFIER = "must be 1 to 128 printable ASCII characters without spaces"
 _TIME = "must be an RFC 3339 time with `Z` or an offset, like 2026-01-31T12:00:00Z"
 _CHECKS: Sequence[tuple[str, Callable[[object], bool], str]] = (
     ("event_type", _is_event_type, "must be one of " + ", ".join(EVENT_TYPES)),
     ("ts", _is_time, _TIME),
-    ("event_id", _is_identifier, _IDENTIFIER),
-    ("task_id", _is_identifier, _IDENTIFIER),
+    ("event_id", _is_identifier, IDENTIFIER_FAULT),
+    ("task_id", _is_identifier, IDENTIFIER_FAULT),
 )
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")

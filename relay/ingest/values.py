@@ -37,6 +37,9 @@ def are_times(texts: Sequence[str]) -> bool:
     return _all_match(_TIMES, texts)
 
 
+IDENTIFIER_FAULT = "must be 1 to 128 printable ASCII characters without spaces"
+
+
 def is_identifier(text: str) -> bool:
     """Whether it is 1 to 128 printable ASCII characters without spaces."""
     return _AN_IDENTIFIER.fullmatch(text) is not None

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from relay.errors import FieldError, Invalid
-from relay.ingest.values import is_identifier
+from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
 from relay.schema_types import Identifier
 from relay.web.request import HTTPRequest
 
@@ -18,10 +18,7 @@ def check_ids(task_ids: list[str]) -> None:
     wrong = [number for number, task_id in enumerate(task_ids) if not is_identifier(task_id)]
     if wrong:
         raise Invalid(
-            errors=[
-                FieldError(f"task_ids[{number}]", "must be 1 to 128 printable ASCII characters")
-                for number in wrong
-            ]
+            errors=[FieldError(f"task_ids[{number}]", IDENTIFIER_FAULT) for number in wrong]
         )
 
 
