@@ -15,7 +15,7 @@ from tests.support.openapi import operations
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.programs import program
-from tests.support.relay_server import Relay, User, bearer
+from tests.support.relay_server import Relay, User, bearer, calls_wait
 
 CURL = Path(__file__).parents[2] / "examples" / "curl"
 SCRIPTS = sorted(path.name for path in CURL.glob("*.sh"))
@@ -152,8 +152,34 @@ async def test_a_signed_event_is_stored(shell: Shell) -> None:
     assert json.loads(await shell.script("9-signed.sh", "ünïcode & 'quotes'"))["ok"] is True
 
 
+async def test_a_question_is_answered_by_the_other_script(relay: Relay, shell: Shell) -> None:
+    for asked, given, (code, printed) in (
+        (("Deploy 17?", "yes", "no"), "yes", (0, "yes")),
+        (("Deploy 17?", "yes", "no"), "no", (1, "no")),
+        (('Which "branch"?',), "main", (0, "main")),
+    ):
+        ended: list[tuple[int, str]] = []
+
+        async def ask(*words: str) -> None:
+            ran = await shell.run(str(CURL / "10-ask.sh"), *words)
+            ended.append((ran.returncode, ran.stdout.decode().strip()))  # noqa: B023
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, *asked)
+            await calls_wait(relay, 1)
+            shown = await shell.script("11-answer.sh")
+            ask_id, _, rest = shown.strip().partition(" ")
+            assert rest.startswith(asked[0])
+            assert json.loads(await shell.script("11-answer.sh", ask_id, given)) == {"ok": True}
+        assert ended == [(code, printed)]
+    assert await shell.script("11-answer.sh") == ""
+    refused = await shell.run(str(CURL / "10-ask.sh"), "Deploy?", "yes")
+    assert (refused.returncode, refused.stdout) == (22, b"")
+    assert b'"code":"invalid"' in refused.stderr
+
+
 def test_every_script_is_run_here() -> None:
-    run = set(re.findall(r"\d-[\w-]+\.sh", Path(__file__).read_text()))
+    run = set(re.findall(r"\d+-[\w-]+\.sh", Path(__file__).read_text()))
     assert run == set(SCRIPTS)
     for name in SCRIPTS:
         text = (CURL / name).read_text()

@@ -128,10 +128,10 @@ async def test_what_is_answered_is_decided_and_all_of_the_call_is_shown(agent: M
 
 async def test_the_agents_own_description_is_not_the_question(agent: Machine) -> None:
     """The model writes it, so it is no word for what the call does."""
-    told = {"description": "List files", "command": "x" * 300 + " && rm -rf ~"}
-    async with asking(agent, REQUEST | {"tool_input": told}) as (hook, ask):
+    given = {"description": "List files", "command": "x" * 300 + " && rm -rf ~"}
+    async with asking(agent, REQUEST | {"tool_input": given}) as (hook, ask):
         assert ask["question"] == f"Allow Bash: {'x' * 194}…?"
-        assert ask["details"]["input"] == told
+        assert ask["details"]["input"] == given
         await agent.user.call("DELETE", f"/api/asks/{ask['ask_id']}")
     assert hook.decision is None
 

@@ -1,10 +1,13 @@
-"""`examples/github-actions`: `workflow.yml` and `action.yml`, their steps run as by the runner."""
+"""`examples/github-actions`: `workflow.yml` and `action.yml`, `deploy.yml` and `approve.yml`; their
+steps run as by the runner."""
 
 import pytest
+import trio
 
+from tests.support.databases import statement
 from tests.support.programs import program
 from tests.support.recipes import Machine
-from tests.support.relay_server import Relay
+from tests.support.relay_server import Relay, calls_wait
 from tests.support.stand_in import StandIn
 from tests.support.workflow_runner import Job
 
@@ -70,3 +73,53 @@ async def test_without_a_token_or_a_relay_the_job_is_unaffected(machine: Machine
         assert await away.run() == "success"
     assert away.log.count("::warning title=Relay::Not published: the job is") == 2
     assert await machine.published() == []
+
+
+# -- a step that waits for an answer
+
+
+@pytest.fixture
+def deploy(machine: Machine, job: Job) -> Job:
+    (machine.home / "Makefile").write_text("deploy:\n\t@echo deployed\n")
+    return Job(machine, job.url, job.token, workflow="deploy.yml")
+
+
+async def test_the_first_option_lets_the_job_go_on_and_another_one_fails_it(
+    machine: Machine, deploy: Job
+) -> None:
+    for attempt, (text, status) in enumerate((("yes", "success"), ("no", "failure"))):
+        deploy.variables["GITHUB_RUN_ATTEMPT"] = str(attempt)
+        deploy.status, deploy.log = "success", ""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(deploy.run)
+            await calls_wait(machine.user.relay, 1)
+            (ask,) = (await machine.user.call("GET", "/api/asks")).json()["asks"]
+            assert (ask["question"], ask["options"]) == ("Deploy main?", ["yes", "no"])
+            assert ask["details"] == {
+                **{"by": "you", "ref": "main", "commit": "59677f0"},
+                "run": "https://github.com/you/project/actions/runs/16432",
+            }
+            given = {"answer": text, "question_hash": ask["question_hash"]}
+            await machine.user.call("POST", f"/api/asks/{ask['ask_id']}/answer", json=given)
+        assert deploy.status == status, deploy.log
+        assert ("deployed" in deploy.log) == (text == "yes")
+    assert deploy.output.read_text() == "answer=yes\nanswer=no\n"
+
+
+async def test_without_an_answer_the_job_fails(
+    machine: Machine, deploy: Job, database_url: str
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(deploy.run)
+        await calls_wait(machine.user.relay, 1)
+        await statement(database_url, "UPDATE asks SET expires_at = now()")
+    assert (deploy.status, "deployed" in deploy.log) == ("failure", False)
+    assert "::error title=Relay::No answer: the question is expired." in deploy.log
+
+
+async def test_where_it_cannot_be_asked_the_job_fails(machine: Machine, deploy: Job) -> None:
+    for token, line in (("", "No token"), ("broken", "Not asked: The credential")):
+        without = Job(machine, deploy.url, token, workflow="deploy.yml")
+        assert await without.run() == "failure"
+        assert f"::error title=Relay::{line}" in without.log
+        assert "deployed" not in without.log
