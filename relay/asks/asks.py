@@ -17,7 +17,7 @@ from relay.db.asks import (
     NewAsk,
     Opened,
     end_ask,
-    mark_noted,
+    mark_written,
     open_ask,
     select_ended,
     settle_asks,
@@ -118,7 +118,7 @@ class Asks:
         now = self._publisher.journal.now()
         note = partial(NewEvent, task_id=ask.task_id, ts=rfc3339(now), received_at=now)
         events = []
-        if ask.noted is None or with_waiting:
+        if ask.written is None or with_waiting:
             events.append(
                 note(
                     id=str(ask.waiting_id), event_type="task_waiting", payload=waiting_payload(ask)
@@ -133,5 +133,5 @@ class Asks:
                 )
             )
         receipts: Sequence[Receipt] = await self._publisher.publish(ask.user_id, events)
-        await mark_noted(self._database, ask)
+        await mark_written(self._database, ask)
         return list(receipts)

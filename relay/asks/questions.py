@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from relay.db.asks import Ask, AskKind, NewAsk
 from relay.errors import FieldError, Invalid
 from relay.ingest.structure import nests_too_deep
-from relay.ingest.values import is_identifier
+from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
 from relay.schema_types import Identifier
 
 MAX_QUESTION = 2_000  # characters, of a question and of a text that answers it
@@ -117,7 +117,7 @@ def _text_faults(asked: Question, options: list[str]) -> list[FieldError]:
 
 def _id_faults(task_id: str | None, event_id: str | None) -> list[FieldError]:
     return [
-        FieldError(name, "must be 1 to 128 printable ASCII characters without spaces")
+        FieldError(name, IDENTIFIER_FAULT)
         for name, value in (("task_id", task_id), ("event_id", event_id))
         if value is not None and not is_identifier(value)
     ]

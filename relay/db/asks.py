@@ -40,8 +40,8 @@ class NewAsk(NamedTuple):
 class Ask(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An ask as of now. `asked_by` is the hook token that asked; `details` is JSON as sent.
 
-    `noted` is the state that the stream has; `waiting_id` and `answered_id` are the ids of the two
-    events that say so.
+    `written` is the state that the stream has, which is the column `noted`; `waiting_id` and
+    `answered_id` are the ids of the two events that say so.
     """
 
     ask_id: UUID
@@ -58,7 +58,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     state: AskState
     answer: str | None
     ended_at: datetime | None
-    noted: str | None
+    written: str | None
     waiting_id: UUID
     answered_id: UUID
 
@@ -160,7 +160,7 @@ async def settle_asks(database: Database) -> list[Ask]:
     return [_ask(row) for row in rows]
 
 
-async def mark_noted(database: Database, ask: Ask) -> None:
+async def mark_written(database: Database, ask: Ask) -> None:
     """Note that the stream has the events up to this state of the ask."""
     await database.execute(
         """
@@ -189,7 +189,7 @@ def _ask(row: Row) -> Ask:
         state=row["state"],
         answer=row["answer"],
         ended_at=row["ended_at"],
-        noted=row["noted"],
+        written=row["noted"],
         waiting_id=row["waiting_id"],
         answered_id=row["answered_id"],
     )

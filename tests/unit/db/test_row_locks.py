@@ -32,7 +32,7 @@ WAYS = {
     "end_session": ONE_ROW,
     "revoke_token": ONE_ROW,
     "delete_presence": ONE_ROW,
-    "mark_noted": ONE_ROW,
+    "mark_written": ONE_ROW,
     "write_presence": UNDER_ONE_LOCK,
     "expire_user": ONE_ROW,
     "renew_epochs": USERS_IN_ORDER,
