@@ -9,7 +9,7 @@ limits are exact under concurrency. Clocks are monotonic.
 import heapq
 import math
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable
 from ipaddress import IPv6Address
 from typing import NamedTuple
 from uuid import UUID
@@ -22,6 +22,7 @@ from relay.observability.logs import extend_log_context
 
 MAX_KEYS = 100_000  # about 20 MiB: the users and addresses of a busy minute
 ROUNDING_ERROR_SECONDS = 1e-9  # the error that sums of intervals may have
+WAITS_OF_USER = 100  # times the rate of one ask or task: asks that are open, tasks of one beat
 EVICTED_SHARE = 0.1  # the share of keys dropped when there are too many: those that owe least
 
 Clock = Callable[[], float]
@@ -102,7 +103,7 @@ class OverLimit(RateLimited):
 
 
 class Limits:
-    """The rate limits on events and on stream handshakes, which no Quart extension counts."""
+    """The rate limits that no Quart extension counts: on events, handshakes and waiting calls."""
 
     def __init__(self, settings: Settings, clock: Clock = time.monotonic) -> None:
         self._settings = settings
@@ -127,19 +128,22 @@ class Limits:
         rate, what = self._settings.rate_handshakes, "new streams of this user"
         return self._take(Charge("handshakes_user", user_id, rate, 1, what))
 
-    def beat(self, user_id: UUID, task_ids: Iterable[str]) -> Quota | None:
-        """Charge a beat to each of a user's tasks. Raises OverLimit."""
-        rate = self._settings.rate_waits
-        return self._take(
-            *(
-                Charge("waits", (user_id, task_id), rate, 1, "beats of one task")
-                for task_id in task_ids
-            )
-        )
+    def beat(self, user_id: UUID, task_ids: Collection[str]) -> Quota | None:
+        """Charge a beat to each of a user's tasks, and all to the user. Raises OverLimit."""
+        return self._wait_for(user_id, task_ids, "beats of one task")
 
-    def wait(self, ask_id: UUID) -> Quota | None:
-        """Charge a look at an ask. Raises OverLimit."""
-        return self._take(Charge("waits", ask_id, self._settings.rate_waits, 1, "looks at one ask"))
+    def look(self, user_id: UUID, ask_id: UUID) -> Quota | None:
+        """Charge a look at one of a user's asks to the ask and to the user. Raises OverLimit."""
+        return self._wait_for(user_id, [ask_id], "looks at one ask")
+
+    def _wait_for(self, user_id: UUID, keys: Collection[Hashable], what: str) -> Quota | None:
+        """Charge each of the keys, and the user, whose calls may name what does not exist."""
+        rate = self._settings.rate_waits
+        of_user = Rate(rate.count * WAITS_OF_USER, rate.period, rate.burst * WAITS_OF_USER)
+        return self._take(
+            *(Charge("waits", (user_id, key), rate, 1, what) for key in keys),
+            Charge("waits_user", user_id, of_user, len(keys), "beats and looks of this user"),
+        )
 
     def _take(self, *charges: Charge) -> Quota | None:
         """Take all charges, or none. Raises OverLimit.

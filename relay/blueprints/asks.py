@@ -36,7 +36,7 @@ from relay.web.rate_limits import (
     READS,
     TOKENS,
     charge_events,
-    charge_wait,
+    charge_look,
     limited,
     limited_by_handler,
 )
@@ -191,15 +191,15 @@ async def list_asks(request: HTTPRequest) -> Answer:
 @needs(ASKER)
 async def read_ask(request: HTTPRequest) -> Answer:
     """Read an ask. With `wait_s` the answer comes when the ask ends, or after that time."""
-    wait, services = read_wait(request), request.services
-    with services.asks.waits.expect((request.credential.user_id, _ask_id(request))) as over:
+    wait, services, ask_id = read_wait(request), request.services, _ask_id(request)
+    charge_look(request, ask_id)
+    with services.asks.waits.expect((request.credential.user_id, ask_id)) as end:
         if wait:
             await services.backplane.attend(request.credential.user_id)
         found = await _find(request)
-        charge_wait(request, found.ask_id)
         if wait and found.state == "open":
             left = (found.expires_at - services.clock.now()).total_seconds()
-            await wait_for(request, over, min(wait, max(left, 0)))
+            await wait_for(request, end, min(wait, max(left, 0)))
             found = await _find(request)
     return json_answer(AskView.of(found))
 

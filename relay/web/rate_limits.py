@@ -6,7 +6,7 @@ handlers charge events and handshakes. Every route must declare one of the three
 URL map.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -85,15 +85,16 @@ def charge_viewer(request: Request, user_id: UUID) -> None:
     _charge(request, lambda: request.services.limits.connect_as(user_id))
 
 
-def charge_beat(request: Request, task_ids: Iterable[str]) -> None:
-    """Charge a beat to each of the tasks. Raises RateLimited."""
+def charge_beat(request: Request, task_ids: Collection[str]) -> None:
+    """Charge a beat to each of the tasks and to the user. Raises RateLimited."""
     user_id = request.credential.user_id
     _charge(request, lambda: request.services.limits.beat(user_id, task_ids))
 
 
-def charge_wait(request: Request, ask_id: UUID) -> None:
-    """Charge a look at an ask. Raises RateLimited."""
-    _charge(request, lambda: request.services.limits.wait(ask_id))
+def charge_look(request: Request, ask_id: UUID) -> None:
+    """Charge a look at an ask, which may not exist, to it and to the user. Raises RateLimited."""
+    user_id = request.credential.user_id
+    _charge(request, lambda: request.services.limits.look(user_id, ask_id))
 
 
 def _charge(request: Request, charge_limit: Callable[[], Quota | None]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from uuid import uuid4
 
 import httpx
 import trio
@@ -61,6 +62,24 @@ async def beats(relay: Relay, _url: str) -> AsyncIterator[Caller]:
     user = await relay.user()
     headers, beat = bearer(await user.hook()), {"task_ids": ["build-7"]}
     yield requests(lambda _: relay.http.post("/api/tasks/beat", json=beat, headers=headers))
+
+
+@asynccontextmanager
+async def invented_beats(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    """Beats of one user that each name another task, which does not exist."""
+    headers = bearer(await (await relay.user()).hook())
+    yield requests(
+        lambda number: relay.http.post(
+            "/api/tasks/beat", json={"task_ids": [f"no-{number}"]}, headers=headers
+        )
+    )
+
+
+@asynccontextmanager
+async def unknown_asks(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    """Looks of one user at asks that do not exist."""
+    user = await relay.user()
+    yield requests(lambda _: user.call("GET", f"/api/asks/{uuid4()}"))
 
 
 async def batch(user: User, lines: int) -> httpx.Response:

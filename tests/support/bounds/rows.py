@@ -14,6 +14,7 @@ from tests.support.bounds.kinds import (
     calls,
     events,
     exports,
+    invented_beats,
     links,
     one_ticket,
     queued,
@@ -21,6 +22,7 @@ from tests.support.bounds.kinds import (
     slots,
     slow_bodies,
     tokens,
+    unknown_asks,
     watchers,
 )
 
@@ -93,9 +95,27 @@ RATES = [
     ),
     Row(
         bound="rate_waits",
+        name="task",
         callers=beats,
         settings={**LIMITED, "RELAY_RATE_WAITS": RATE},
         metric=over("waits"),
+    ),
+    Row(
+        bound="rate_waits",
+        name="ask",
+        callers=unknown_asks,
+        success=404,
+        settings={**LIMITED, "RELAY_RATE_WAITS": RATE},
+        patches={"relay.rate_limiting.WAITS_OF_USER": 1},
+        metric=over("waits_user"),
+    ),
+    Row(
+        bound="rate_waits",
+        name="invented tasks",
+        callers=invented_beats,
+        settings={**LIMITED, "RELAY_RATE_WAITS": RATE},
+        patches={"relay.rate_limiting.WAITS_OF_USER": 1},
+        metric=over("waits_user"),
     ),
     Row(
         bound="rate_handshakes",
