@@ -1,4 +1,4 @@
-"""Registers the live streams of one process by user, credential and address.
+"""Registers the live streams and waiting calls of one process by user, credential and address.
 
 `publish` offers one user's events to that user's inboxes and to no other. All methods are
 synchronous, so no other task runs in the middle of one and events keep their order.
@@ -9,6 +9,7 @@ readers have to read the journal, which waits for it (`stream_connection.py`).
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 from uuid import UUID
 
 import trio
@@ -19,8 +20,10 @@ from relay.observability import metrics
 from relay.observability.logs import extend_log_context
 from relay.realtime.close_codes import Close
 from relay.realtime.inbox import Batch, Inbox
+from relay.realtime.wait import Wait
 
 Follow = Callable[[UUID, int], None]
+Member = TypeVar("Member")
 
 
 class Hub:
@@ -44,8 +47,8 @@ class Hub:
         self._by_address: dict[str, int] = {}
         self._followers: dict[UUID, Follow] = {}
         self._waits: dict[UUID, int] = {}
+        self._waits_by_credential: dict[UUID, set[Wait]] = {}
         self._draining = False
-        self._drain_began = trio.Event()
         self._drained = trio.Event()
 
     def admit(self, user_id: UUID, address: str) -> None:
@@ -68,19 +71,23 @@ class Hub:
             raise TooManyConnections("This address has as many live streams as it may have.")
 
     @contextmanager
-    def hold_wait(self, user_id: UUID, address: str) -> Iterator[trio.Event]:
+    def hold_wait(
+        self, user_id: UUID, credential_id: UUID, address: str, wait: Wait
+    ) -> Iterator[None]:
         """Count a call that waits like a stream, for the length of the block. Raises like `admit`.
 
-        The event is set when the process drains: the call must be answered then.
+        `wait` ends when the process drains and when the credential is revoked.
         """
         self.admit(user_id, address)
         self._waits[user_id] = self._waits.get(user_id, 0) + 1
+        self._waits_by_credential.setdefault(credential_id, set()).add(wait)
         self._enter(address)
         metrics.waiting_calls.inc()
         try:
-            yield self._drain_began
+            yield
         finally:
             metrics.waiting_calls.dec()
+            _discard(self._waits_by_credential, credential_id, wait)
             self._waits[user_id] -= 1
             if not self._waits[user_id]:
                 del self._waits[user_id]
@@ -154,14 +161,18 @@ class Hub:
         return min(offered, default=None)
 
     def end_credential(self, credential_id: UUID) -> None:
-        """End every stream that was opened with this revoked credential."""
+        """End every stream and every wait that was opened with this revoked credential."""
         for inbox in list(self._by_credential.get(credential_id, ())):
             inbox.end(Close.REVOKED)
+        for wait in self._waits_by_credential.get(credential_id, ()):
+            wait.end()
 
     def drain(self) -> list[Inbox]:
-        """Admit no new stream from now on; returns the inboxes of the open streams."""
+        """Admit no new stream from now on, and end all waits; returns the open streams' inboxes."""
         self._draining = True
-        self._drain_began.set()
+        for waits in self._waits_by_credential.values():
+            for wait in waits:
+                wait.end()
         self._check_drained()
         return self.inboxes()
 
@@ -205,8 +216,8 @@ class Hub:
         return self._count
 
 
-def _discard(index: dict[UUID, set[Inbox]], key: UUID, inbox: Inbox) -> None:
-    inboxes = index[key]
-    inboxes.discard(inbox)
-    if not inboxes:
+def _discard(index: dict[UUID, set[Member]], key: UUID, member: Member) -> None:
+    members = index[key]
+    members.discard(member)
+    if not members:
         del index[key]

@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from relay.db.pool import DATABASE_ERRORS
+from relay.realtime.wait import Wait
 
 POLL_INTERVAL_SECONDS = 1.0  # without an announcement: it may be lost
 MIN_INTERVAL_SECONDS = 0.15  # between two queries, however many announcements come
@@ -30,7 +31,7 @@ class SharedWaits(Generic[Key]):
 
     def __init__(self, select: Callable[[list[Key]], Awaitable[Collection[Key]]]) -> None:
         self._select = select
-        self._waits: dict[Key, set[trio.Event]] = {}
+        self._waits: dict[Key, set[Wait]] = {}
         self._changed = trio.Event()
 
     @property
@@ -39,24 +40,24 @@ class SharedWaits(Generic[Key]):
         return len(self._waits)
 
     @contextmanager
-    def expect(self, *keys: Key) -> Iterator[trio.Event]:
-        """An event for the length of the block, which is set when one of the keys is over."""
-        over = trio.Event()
+    def expect(self, *keys: Key) -> Iterator[Wait]:
+        """A wait for the length of the block, which ends when one of the keys is over."""
+        wait = Wait()
         for key in keys:
-            self._waits.setdefault(key, set()).add(over)
+            self._waits.setdefault(key, set()).add(wait)
         try:
-            yield over
+            yield wait
         finally:
             for key in keys:
                 waits = self._waits[key]
-                waits.discard(over)
+                waits.discard(wait)
                 if not waits:
                     del self._waits[key]
 
     def wake(self, key: Key) -> None:
-        """Set the events of those that wait for this key."""
-        for over in self._waits.get(key, ()):
-            over.set()
+        """End the waits for this key."""
+        for wait in self._waits.get(key, ()):
+            wait.end()
 
     def touch(self) -> None:
         """Look soon: another process has stored something."""

@@ -1,11 +1,7 @@
 """Calls that wait: for a bounded time, and no longer than the client is there."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-import trio
-
 from relay.errors import BadRequest
+from relay.realtime.wait import Wait
 from relay.web.auth import check_again
 from relay.web.middleware.access_log import WAITED
 from relay.web.request import HTTPRequest
@@ -25,22 +21,14 @@ def read_wait(request: HTTPRequest) -> int:
     return int(text)
 
 
-async def wait_for(request: HTTPRequest, over: trio.Event, seconds: float) -> None:
-    """Wait for the event, at most so long: until the client leaves or the process drains, too.
+async def wait_for(request: HTTPRequest, wait: Wait, seconds: float) -> None:
+    """Wait, at most so long: until the client leaves or the process drains, too.
 
     The call counts as a live stream meanwhile. Raises TooManyConnections, ProcessFull, Draining;
-    InvalidToken when the credential was revoked meanwhile.
+    InvalidToken as soon as the credential is revoked.
     """
-    hub, user_id = request.services.hub, request.credential.user_id
-    with hub.hold_wait(user_id, request.address_block) as drain_began:
+    hub, credential = request.services.hub, request.credential
+    with hub.hold_wait(credential.user_id, credential.id, request.address_block, wait):
         request.scope[WAITED] = True
-        async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = trio.current_time() + seconds
-            for wait in (request.wait_for_disconnect, drain_began.wait, over.wait):
-                nursery.start_soon(_run_and_cancel, wait, nursery.cancel_scope)
+        await wait.run(request.wait_for_disconnect, seconds)
     await check_again(request)
-
-
-async def _run_and_cancel(wait: Callable[[], Awaitable[Any]], scope: trio.CancelScope) -> None:
-    await wait()
-    scope.cancel()

@@ -14,6 +14,7 @@ import relay.serving  # noqa: F401 - brings every refusal into being: the app's 
 from relay.app import create_app
 from relay.cli.main import main
 from relay.config.settings import Settings
+from relay.db.export import TABLES
 from relay.observability import metrics
 from relay.realtime.close_codes import Close
 from tests.support.problems import PROBLEMS
@@ -160,6 +161,12 @@ def test_every_command_is_documented_with_its_options(name: str) -> None:
     cells = re.findall(r"^\| (`--[^|]+) \|", found[1], re.MULTILINE)
     named = {option for cell in cells for option in re.findall(r"`(--?[\w-]+)", cell)}
     assert named == options
+
+
+def test_every_kind_of_line_in_an_export_is_documented() -> None:
+    _, _, line = (REFERENCE / "http.md").read_text().partition("| one for each row | ")
+    named = set(re.findall(r"`(\w+)`", line.partition(" The other fields")[0]))
+    assert {table.kind for table in TABLES} <= named
 
 
 @pytest.mark.parametrize("route", ROUTES)

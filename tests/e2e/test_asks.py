@@ -7,47 +7,11 @@ import httpx
 import pytest
 import trio
 
+from tests.support.asks import CHOICE, TEXT, answered, asked, notes, post, read
 from tests.support.databases import statement
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.problems import check
-from tests.support.relay_server import Relay, User, bearer, calls_wait
-
-CHOICE: dict[str, Any] = {
-    **{"question": "Deploy build 17?", "kind": "choice", "options": ["yes", "no"]},
-    **{"expires_in": 3_600, "details": {"commit": "59677f0"}},
-}
-TEXT: dict[str, Any] = {"question": "Which name?", "kind": "text", "expires_in": 3_600}
-
-
-async def asked(user: User, **fields: Any) -> dict[str, Any]:
-    answer = await post(user, CHOICE | fields)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-async def post(user: User, body: dict[str, Any]) -> httpx.Response:
-    return await user.relay.http.post("/api/asks", json=body, headers=bearer(await user.hook()))
-
-
-async def read(user: User, ask_id: str, query: str = "", *, token: str = "") -> dict[str, Any]:
-    answer = await user.relay.http.get(
-        f"/api/asks/{ask_id}{query}", headers=bearer(token or await user.hook())
-    )
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-async def answered(user: User, ask_id: str, answer: str, **fields: Any) -> httpx.Response:
-    shown = await read(user, ask_id, token=user.session)
-    body = {"answer": answer, "question_hash": shown["question_hash"], **fields}
-    return await user.call("POST", f"/api/asks/{ask_id}/answer", json=body)
-
-
-async def notes(user: User) -> list[dict[str, Any]]:
-    page = (await user.call("GET", "/api/events")).json()
-    return [event for event in page["events"] if event["event_type"] != "log"]
+from tests.support.relay_server import Relay, bearer, calls_wait
 
 
 async def test_an_answer_reaches_the_program_that_waits_and_the_stream(relay: Relay) -> None:
@@ -76,7 +40,7 @@ async def test_an_answer_reaches_the_program_that_waits_and_the_stream(relay: Re
     assert (task["state"], task["ask_id"]) == ("running", None)
 
 
-async def test_a_token_that_is_revoked_while_it_waits_hears_no_answer(relay: Relay) -> None:
+async def test_the_wait_of_a_token_ends_when_it_is_revoked(relay: Relay) -> None:
     user = await relay.user()
     token = await user.token()
     hook = bearer(token["token"])
@@ -91,7 +55,6 @@ async def test_a_token_that_is_revoked_while_it_waits_hears_no_answer(relay: Rel
         nursery.start_soon(wait)
         await calls_wait(relay, 1)
         await user.call("POST", "/api/token/revoke", json={"token_id": token["token_id"]})
-        await answered(user, made["ask_id"], "yes")
     check(refused[0], 401, "invalid_token")
 
 
@@ -105,10 +68,10 @@ async def test_of_many_answers_at_once_exactly_one_counts(relay: Relay) -> None:
         found.append((response.status_code, text))
 
     async with trio.open_nursery() as nursery:
-        for number in range(8):
+        for number in range(16):
             nursery.start_soon(answer, CHOICE["options"][number % 2])
     (counted,) = [text for status, text in found if status == 200]
-    assert [status for status, _ in sorted(found)] == [200] + [409] * 7
+    assert [status for status, _ in sorted(found)] == [200] + [409] * 15
     assert (await read(user, made["ask_id"]))["answer"] == counted
     assert [note["event_type"] for note in await notes(user)] == ["task_waiting", "task_answered"]
 
@@ -139,6 +102,9 @@ async def test_only_the_token_that_asked_and_the_person_see_it(relay: Relay) -> 
     body = {"answer": "yes", "question_hash": "x"}
     by_hook = await relay.http.post(f"{path}/answer", json=body, headers=bearer(await user.hook()))
     check(by_hook, 403, "insufficient_scope")
+    ticket = (await user.call("POST", "/api/rt/ticket")).json()["ticket"]
+    by_ticket = await relay.http.post(f"{path}/answer?ticket={ticket}", json=body)
+    check(by_ticket, 401, "unauthorized")
     check(await stranger.call("POST", f"{path}/answer", json=body), 404, "not_found")
     check(await stranger.call("DELETE", path), 404, "not_found")
     assert (await read(user, made["ask_id"]))["state"] == "open"
@@ -179,6 +145,24 @@ async def test_an_ask_ends_on_time_by_withdrawal_and_with_its_task(
     }
     (task,) = (await user.call("GET", "/api/tasks")).json()["tasks"]
     assert (task["state"], task["ask_id"]) == ("failed", None)
+
+
+async def test_a_task_waits_for_the_oldest_of_its_open_asks(relay: Relay) -> None:
+    user = await relay.user()
+    await user.posted(event_type="task_started", task_id="t", payload={})
+    first, second = [(await asked(user, task_id="t"))["ask_id"] for _ in range(2)]
+
+    async def shown() -> tuple[str, str | None]:
+        (task,) = (await user.call("GET", "/api/tasks")).json()["tasks"]
+        return task["state"], task["ask_id"]
+
+    assert await shown() == ("waiting", first)
+    await answered(user, first, "yes")
+    assert await shown() == ("waiting", second)
+    await user.posted(event_type="task_progress", task_id="t", payload={"progress": 0.5})
+    assert await shown() == ("waiting", second)
+    await user.call("DELETE", f"/api/asks/{second}")
+    assert await shown() == ("running", None)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from relay.realtime.close_codes import Close
 from relay.realtime.encoding import EncodedEvent
 from relay.realtime.hub import Hub
 from relay.realtime.inbox_states import InboxState
+from relay.realtime.wait import Wait
 from tests.support.hub_events import EPOCH, a_batch, a_hub, live
 
 ME, YOU = uuid4(), uuid4()
@@ -217,3 +218,24 @@ async def test_a_stream_leaves_nothing_behind(hub: Hub, how: str) -> None:
     assert (hub.count, everything_in(hub)) == (0, [])
     assert hub.publish(ME, a_batch(2)) is False
     hub.recheck(ME, 3)
+
+
+# -- calls that wait
+
+
+async def test_a_waiting_call_ends_with_its_credential_and_when_the_process_drains(
+    hub: Hub, stack: ExitStack
+) -> None:
+    mine, yours = uuid4(), uuid4()
+    waits = [Wait() for _ in range(3)]
+    for user_id, credential_id, wait in zip((ME, ME, YOU), (mine, mine, yours), waits, strict=True):
+        stack.enter_context(hub.hold_wait(user_id, credential_id, "here", wait))
+    hub.end_credential(mine)
+    assert [wait.is_over for wait in waits] == [True, True, False]
+    hub.drain()
+    assert waits[2].is_over
+    assert not hub.drained.is_set()
+    with pytest.raises(Draining), hub.hold_wait(YOU, yours, "here", Wait()):
+        pass
+    stack.close()
+    assert hub.drained.is_set()

@@ -1,0 +1,30 @@
+"""One call that waits for something: an ask's end, a stop, its process's drain."""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+
+class Wait:
+    """A wait that others end. It costs a cancel scope in the task of its call, and no other task.
+
+    `is_over` is whether `end` was called.
+    """
+
+    __slots__ = ("_scope", "is_over")
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._scope: trio.CancelScope | None = None
+
+    def end(self) -> None:
+        """Let the call go on, now or as soon as it begins to wait."""
+        self.is_over = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def run(self, disconnected: Callable[[], Awaitable[object]], seconds: float) -> None:
+        """Wait for the end, for at most so many seconds, or until `disconnected` returns."""
+        with trio.move_on_after(seconds) as self._scope:
+            if not self.is_over:
+                await disconnected()
