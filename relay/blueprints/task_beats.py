@@ -63,7 +63,17 @@ async def beat(request: HTTPRequest) -> Answer:
             if not await select_stops(services.database, user_id, task_ids):
                 await wait_for(request, stop, alive.wait_s)
     await _renew(request, task_ids)
-    return json_answer(Beaten(await select_stops(services.database, user_id, task_ids)))
+    return json_answer(Beaten(await _find_stops(request, task_ids)))
+
+
+async def _find_stops(request: HTTPRequest, task_ids: list[str]) -> list[str]:
+    """Those that were asked to stop: the present run of each, also if it is not folded yet."""
+    database, user_id = request.services.database, request.credential.user_id
+    stops = await select_stops(database, user_id, task_ids)
+    if stops:
+        await catch_up(request)
+        stops = await select_stops(database, user_id, stops)
+    return stops
 
 
 async def _renew(request: HTTPRequest, task_ids: list[str], wait: int = 0) -> None:

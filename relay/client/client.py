@@ -4,7 +4,7 @@ import atexit
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -106,7 +106,7 @@ class Client:
             self._report(f"nothing is published: {error}")
             return
         self._found = found
-        self._stops = StopListener(found)
+        self._stops = StopListener(found, self._report)
         self._outbox = Outbox(lambda: new_spool(Owner.of(found)))
         self._sender = Sender(self._outbox, found, self._report, self._beats)
         self._sender.start()
@@ -133,6 +133,19 @@ class Client:
         If the payload is too large, `fallback` is sent instead; without one the event is dropped.
         `tell` is called for the first problem of a kind.
         """
+        self._publish(event_type, payload, task_id, event_id, ts, fallback)
+
+    def _publish(
+        self,
+        event_type: str,
+        payload: Any,
+        task_id: str | None,
+        event_id: str | None = None,
+        ts: str | None = None,
+        fallback: Any = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """As `publish`; `then` is called, on another thread, when Relay has stored the event."""
         owner = _valid_id(task_id)
         try:
             try:
@@ -144,6 +157,8 @@ class Client:
                     raise
                 self.warn_once(f"an event was sent without its keys: {error}", "keys")
                 draft = event(event_type, fallback, owner, event_id=event_id, ts=ts)
+            if then is not None and self._sender is not None:
+                self._sender.when_stored(draft.line(), then)
             self._put(draft)
         except Exception as error:  # the program's work goes on, whatever its value was
             self._unsendable += 1
@@ -156,10 +171,12 @@ class Client:
         the page: it is called then, once and in a thread.
         """
         start: dict[str, Any] = {"title": title, "lease_s": LEASE_SECONDS}
-        self.publish("task_started", start | ({"stoppable": True} if on_stop else {}), task_id)
-        self._beats.begin(_valid_id(task_id) or "")
+        owner, listen = _valid_id(task_id) or "", None
         if on_stop is not None and self._stops is not None:
-            self._stops.begin(_valid_id(task_id) or "", on_stop)
+            start["stoppable"] = True
+            listen = self._stops.begin(owner, on_stop)
+        self._publish("task_started", start, task_id, then=listen)
+        self._beats.begin(owner)
 
     def log(self, text: str, task_id: str | None = None, **keys: Any) -> None:
         """Send lines of a log. Lines that are close in time are joined into one event."""

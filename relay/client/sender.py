@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -43,11 +44,16 @@ class Sender:
         self._credentials = credentials
         self._size = RequestSize()
         self._closing = Closing()
+        self._when_stored: dict[bytes, Callable[[], None]] = {}
         self.trouble = Trouble(tell)
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def when_stored(self, line: bytes, then: Callable[[], None]) -> None:
+        """Call `then`, on the sender's thread, when this event is stored. Before it is put."""
+        self._when_stored[line] = then
 
     def hurry(self, deadline: float) -> None:
         """Stop at `deadline`, on the monotonic clock. The earliest deadline counts."""
@@ -128,6 +134,8 @@ class Sender:
         while lines := self._size.fit(queue.head(self._size.lines, BATCH_BYTES)):
             match _post(posting, lines):
                 case Stored():
+                    for line in lines if self._when_stored else ():
+                        self._when_stored.pop(line, _nothing)()
                     return self._finish(queue, lines)
                 case Refused() as answer if not answer.is_event_error:
                     self.trouble.stop(answer.why)
@@ -156,6 +164,10 @@ class Sender:
         self.trouble.clear()
         self._size.grow(lines)
         return True
+
+
+def _nothing() -> None:
+    """Most events need nothing when they are stored."""
 
 
 def _post(posting: "EventPoster", lines: list[bytes]) -> Answer:

@@ -1,46 +1,72 @@
 """Hears when a person asks a task to stop: a thread of its own waits for it at Relay.
 
 The waiting call is a beat, so it keeps the leases of these tasks, too.
+
+A stop belongs to its run. Until Relay has stored the start of a run, the stop that it reports is
+one of the run before, so the thread listens for a run from then on.
 """
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 
 from relay.client.beats import MAX_TASKS
 from relay.client.credentials import Credentials
 from relay.client.post_answers import NotRelay, Refused, RetryLater, Stored
 from relay.client.retry_pauses import pause_before
+from relay.client.trouble import Tell
 
-WAIT_SECONDS = 8  # of one call: less than an answer may take
+WAIT_SECONDS = 8  # of one round of calls, each of at least a second: less than an answer may take
 GRACE_SECONDS = 10.0  # between two signals of one stop
 STEPS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 OnStop = Callable[[], None]
 
 
-class StopListener:
-    """The tasks of one client that can be stopped. For any thread."""
+class _Run:
+    """One run of a task. `is_stored`: Relay has its start."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, on_stop: OnStop) -> None:
+        self.on_stop = on_stop
+        self.is_stored = False
+
+
+class StopListener:
+    """The runs of one client that can be stopped. For any thread."""
+
+    def __init__(self, credentials: Credentials, tell: Tell) -> None:
+        """`tell` is called once if Relay refuses the calls: no run can be stopped from then on."""
         self._credentials = credentials
+        self._tell = tell
         self._lock = threading.Lock()
-        self._tasks: dict[str, OnStop] = {}
+        self._runs: dict[str, _Run] = {}
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def begin(self, task_id: str, on_stop: OnStop) -> None:
-        """Call `on_stop`, once and in a thread, when this task is asked to stop."""
+    def begin(self, task_id: str, on_stop: OnStop) -> Callable[[], None]:
+        """Call `on_stop`, once and in a thread, when this run is asked to stop.
+
+        Returns what is to be called once Relay has stored the run's start.
+        """
+        run = _Run(on_stop)
         with self._lock:
-            self._tasks[task_id] = on_stop
-            if self._thread is None and not self._closed.is_set():
+            self._runs[task_id] = run
+        return partial(self._listen, run)
+
+    def _listen(self, run: _Run) -> None:
+        """Listen for a run whose start is stored."""
+        run.is_stored = True
+        with self._lock:
+            if self._thread is None and self._runs and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._run, name="relay-stops", daemon=True)
                 self._thread.start()
 
     def end(self, task_id: str) -> None:
-        """The task has ended."""
+        """The run has ended."""
         with self._lock:
-            self._tasks.pop(task_id, None)
+            self._runs.pop(task_id, None)
 
     def close(self) -> None:
         """Listen no longer. A call that waits is left to its end."""
@@ -52,31 +78,43 @@ class StopListener:
 
         attempt = 0
         with EventPoster(self._credentials) as posting:
-            while not self._closed.is_set():
-                with self._lock:
-                    task_ids = list(self._tasks)[:MAX_TASKS]
-                    if not task_ids:
-                        self._thread = None
+            while calls := self._next_calls():
+                wait = max(1, WAIT_SECONDS // len(calls))
+                for runs in calls:
+                    if self._closed.is_set():
                         return
-                match posting.beat(task_ids, wait=WAIT_SECONDS):
-                    case Stored(receipt=receipt):
-                        attempt = 0
-                        self._stop(receipt["stop"])
-                    case Refused():  # an older Relay, or a token that may not publish any more
-                        return
-                    case RetryLater(retry_after=pause):
-                        self._closed.wait(pause_before(attempt, pause))
-                        attempt += 1
-                    case NotRelay():
-                        self._closed.wait(pause_before(attempt))
-                        attempt += 1
+                    match posting.beat(list(runs), wait=wait):
+                        case Stored(receipt=receipt):
+                            attempt = 0
+                            self._stop(runs, receipt["stop"])
+                        case Refused(why=why):  # an older Relay, or a token that has ended
+                            if not self._closed.is_set():
+                                self._tell(f"tasks can no longer be stopped from elsewhere: {why}")
+                            return
+                        case RetryLater(retry_after=pause) | NotRelay(retry_after=pause):
+                            self._closed.wait(pause_before(attempt, pause))
+                            attempt += 1
 
-    def _stop(self, task_ids: list[str]) -> None:
+    def _next_calls(self) -> list[dict[str, _Run]]:
+        """What to listen for, as much in each call as it may name; without any, the thread ends."""
+        with self._lock:
+            stored = iter([named for named in self._runs.items() if named[1].is_stored])
+            calls = []
+            while runs := dict(islice(stored, MAX_TASKS)):
+                calls.append(runs)
+            if not calls:
+                self._thread = None
+            return calls
+
+    def _stop(self, runs: dict[str, _Run], task_ids: Sequence[str]) -> None:
+        """Stop those of the runs that were listened for and have not ended since."""
         for task_id in task_ids:
             with self._lock:
-                on_stop = self._tasks.pop(task_id, None)
-            if on_stop is not None:
-                threading.Thread(target=on_stop, name="relay-stop", daemon=True).start()
+                run = runs.get(task_id)
+                if run is None or self._runs.get(task_id) is not run:
+                    continue
+                del self._runs[task_id]
+            threading.Thread(target=run.on_stop, name="relay-stop", daemon=True).start()
 
 
 def stop_in_steps(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import trio
 
 from tests.support.problems import check
@@ -49,10 +50,29 @@ async def test_a_stop_belongs_to_its_run(relay: Relay) -> None:
     user = await relay.user()
     await user.posted(event_type="task_started", task_id="t", payload={"stoppable": True})
     assert (await stop(user)).status_code == 202
+    assert await beat(user) == ["t"]
     await user.posted(event_type="task_started", task_id="t", payload={"stoppable": True})
+    assert await beat(user) == []  # of its first beat on, whether the start is folded or not
     (task,) = (await user.call("GET", "/api/tasks")).json()["tasks"]
     assert (task["run"], task["stop_requested_at"]) == (2, None)
-    assert await beat(user) == []
+
+
+async def test_the_waiting_beat_of_a_token_ends_when_it_is_revoked(relay: Relay) -> None:
+    user = await relay.user()
+    token = await user.token()
+    refused: list[httpx.Response] = []
+
+    async def wait() -> None:
+        body = {"task_ids": ["t"], "wait_s": 25}
+        refused.append(
+            await relay.http.post("/api/tasks/beat", json=body, headers=bearer(token["token"]))
+        )
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await calls_wait(relay, 1)
+        await user.call("POST", "/api/token/revoke", json={"token_id": token["token_id"]})
+    check(refused[0], 401, "invalid_token")
 
 
 async def test_what_cannot_stop_is_refused(relay: Relay) -> None:

@@ -31,6 +31,10 @@ class StandIn:
         self.open.set()
         self.beats: list[list[str]] = []  # the tasks of each beat
         self.takes_beats = True
+        self.beat_script: deque[Answer] = deque()  # answers to the next beats
+        self.beats_open = threading.Event()  # beats are answered while this is set
+        self.beats_open.set()
+        self.stored_before: list[int] = []  # how many events were stored when each beat came
         self._changed = threading.Condition()
         self._seen: set[str] = set()
         outer = self
@@ -42,7 +46,9 @@ class StandIn:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.path == "/api/tasks/beat":
-                    self.send(*outer.beat(body))
+                    answer = outer.beat(body)
+                    outer.beats_open.wait()
+                    self.send(*answer)
                     return
                 outer.note()
                 if not outer.open.is_set():
@@ -83,6 +89,7 @@ class StandIn:
         traceback: TracebackType | None,
     ) -> None:
         self.open.set()
+        self.beats_open.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -125,7 +132,10 @@ class StandIn:
     def beat(self, body: bytes) -> Answer:
         with self._changed:
             self.beats.append(json.loads(body)["task_ids"])
+            self.stored_before.append(len(self.events))
             self._changed.notify_all()
+            if self.beat_script:
+                return self.beat_script.popleft()
         return (200, {"stop": []}, {}) if self.takes_beats else refusal(404, "not_found", "Gone.")
 
     def has_beats(self, times: int) -> None:

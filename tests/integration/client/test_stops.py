@@ -1,0 +1,83 @@
+"""A producer hears of the stop of its own run, and of no other."""
+
+import threading
+from collections import Counter
+
+from relay.client.beats import MAX_TASKS
+from relay.client.client import Client
+from tests.support.patience import PATIENCE
+from tests.support.stand_in import TOKEN, Answer, StandIn, busy
+
+
+def stop(*task_ids: str) -> Answer:
+    return 200, {"stop": list(task_ids)}, {}
+
+
+def test_a_run_listens_once_its_start_is_stored(stand_in: StandIn) -> None:
+    """Before it, Relay's task is the run before, and a stop of that one may still be open there."""
+    stand_in.script.extend([busy("0")] * 3)
+    stand_in.beat_script.extend([stop("train")])
+    stopped = threading.Event()
+    with Client(stand_in.url, TOKEN) as client:
+        client.start_task("train", "train", stopped.set)
+        assert stopped.wait(PATIENCE)
+    assert stand_in.stored_before[0] == 1
+
+
+def test_a_stop_of_a_run_that_has_ended_does_not_reach_the_next_one(stand_in: StandIn) -> None:
+    """The call still waited for the run before when the next one began."""
+    stand_in.beats_open.clear()
+    stand_in.beat_script.extend([stop("train"), stop("other")])
+    stopped: list[str] = []
+    other = threading.Event()
+    with Client(stand_in.url, TOKEN) as client:
+        client.start_task("train", "one", lambda: stopped.append("one"))
+        stand_in.has_beats(1)
+        client.publish("task_failed", {}, "train")
+        client.start_task("train", "two", lambda: stopped.append("two"))
+        client.start_task("other", "other", other.set)
+        assert client.flush()
+        stand_in.beats_open.set()
+        assert other.wait(PATIENCE)
+    assert stopped == []
+
+
+def test_more_runs_than_a_call_may_name_are_listened_for_in_turn(stand_in: StandIn) -> None:
+    names = [f"t-{number}" for number in range(MAX_TASKS + 1)]
+    last = threading.Event()
+    with Client(stand_in.url, TOKEN) as client:
+        for name in names:
+            client.start_task(name, name, last.set)
+        assert client.flush()
+        heard: Counter[str] = Counter()
+        while heard.keys() != set(names):
+            so_far = len(stand_in.beats)
+            stand_in.has_beats(so_far + 1)
+            heard = Counter(name for beat in stand_in.beats for name in beat)
+        stand_in.beat_script.extend([stop(names[-1])] * 2)
+        assert last.wait(PATIENCE)
+    assert max(map(len, stand_in.beats)) == MAX_TASKS
+
+
+def test_a_refusal_that_passes_is_waited_for_and_a_final_one_is_reported_once(
+    stand_in: StandIn,
+) -> None:
+    stand_in.beat_script.extend([busy("0", 429), busy("0"), stop("t")])
+    stopped, lines, reported = threading.Event(), list[str](), threading.Event()
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        reported.set()
+
+    with Client(stand_in.url, TOKEN, tell=tell) as client:
+        client.start_task("t", "t", stopped.set)
+        assert stopped.wait(PATIENCE)
+        assert lines == []
+        stand_in.takes_beats = False
+        client.start_task("t", "t", stopped.set)
+        assert reported.wait(PATIENCE)
+        client.start_task("u", "u", stopped.set)
+        assert client.flush()
+    assert [line.partition(": ")[0] for line in lines] == [
+        "tasks can no longer be stopped from elsewhere"
+    ]
