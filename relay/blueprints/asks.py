@@ -41,7 +41,7 @@ from relay.web.rate_limits import (
     limited_by_handler,
 )
 from relay.web.request import HTTPRequest
-from relay.web.routes import needs
+from relay.web.routes import direct, needs
 from relay.web.waiting import MAX_WAIT_SECONDS, read_wait, wait_for
 
 asks = Blueprint("asks", __name__)
@@ -187,6 +187,7 @@ async def list_asks(request: HTTPRequest) -> Answer:
     answers={200: ASK},
     refuses=(NoSuchAsk, BadRequest, TooManyConnections, ProcessFull, Draining),
 )
+@direct
 @limited_by_handler
 @needs(ASKER)
 async def read_ask(request: HTTPRequest) -> Answer:

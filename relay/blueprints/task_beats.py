@@ -17,7 +17,7 @@ from relay.web.needs import PUBLISHER
 from relay.web.openapi.describe import described
 from relay.web.rate_limits import charge_beat, limited_by_handler
 from relay.web.request import HTTPRequest
-from relay.web.routes import needs
+from relay.web.routes import direct, needs
 from relay.web.waiting import MAX_WAIT_SECONDS, wait_for
 
 task_beats = Blueprint("task_beats", __name__)
@@ -43,6 +43,7 @@ class Beaten(msgspec.Struct):
     answers={200: Beaten([])},
     refuses=(TooManyConnections, ProcessFull, Draining),
 )
+@direct
 @limited_by_handler
 @needs(PUBLISHER)
 async def beat(request: HTTPRequest) -> Answer:

@@ -28,7 +28,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         app, scope = self.app, self.scope
         request = HTTPRequest(scope, receive, send, app.services, app.body_budget)
-        route = app.direct_routes.get((scope["method"], scope["path"]))
+        route = app.direct_routes.find(scope["method"], request)
         if route is not None:
             answer = await answer_direct(request, route)
         else:
@@ -61,7 +61,7 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         request = WebSocketRequest(self.scope, receive, send, self.app.services)
-        route = self.app.direct_routes.get((WEBSOCKET, self.scope["path"]))
+        route = self.app.direct_routes.find(WEBSOCKET, request)
         if route is not None:
             answer = await answer_direct(request, route)
         else:

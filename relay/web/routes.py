@@ -6,7 +6,8 @@ ASGI connection consults first, to save the time that Quart takes. Hooks, handle
 the same on both paths.
 """
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple, Self
 
@@ -27,6 +28,8 @@ Handler = Callable[[Any], Awaitable[Answer | None]]
 
 WEBSOCKET = "WEBSOCKET"  # the table's method of WebSocket routes
 
+_PARAMETER = re.compile(r"<(\w+)>")
+
 
 class Route(NamedTuple):
     """A declared route. `rule` is its rule in the URL map."""
@@ -42,8 +45,36 @@ class Route(NamedTuple):
         return cls(rule, view.need, view.handler, bool(view.described.body))
 
 
-DirectRoutes = dict[tuple[str, str], Route]
-"""Routes by method and path."""
+class DirectRoutes:
+    """Routes by method and rule. The last segment of a rule may be a parameter."""
+
+    def __init__(self, routes: Mapping[tuple[str, str], Route]) -> None:
+        """Raises TypeError for a rule with another parameter."""
+        self.routes = routes
+        self._exact: dict[tuple[str, str], Route] = {}
+        self._by_parent: dict[tuple[str, str], tuple[Route, str]] = {}
+        for (method, rule), route in routes.items():
+            parent, _, last = rule.rpartition("/")
+            if (found := _PARAMETER.fullmatch(last)) is not None:
+                self._by_parent[method, parent] = (route, found[1])
+            elif "<" in rule:
+                raise TypeError(f"{rule} is direct: only its last segment may be a parameter")
+            else:
+                self._exact[method, rule] = route
+
+    def find(self, method: str, request: Request) -> Route | None:
+        """The route of a request, whose path argument is set; None for one that Quart routes."""
+        path = request.scope["path"]
+        route = self._exact.get((method, path))
+        if route is not None:
+            return route
+        parent, _, last = path.rpartition("/")
+        found = self._by_parent.get((method, parent)) if last else None
+        if found is None:
+            return None
+        route, name = found
+        request.path_args = {name: last}
+        return route
 
 
 def needs(need: Need) -> Callable[[Handler], Any]:
@@ -75,9 +106,9 @@ def direct(view: Any) -> Any:
 def direct_routes(app: Quart) -> DirectRoutes:
     """The table of the routes marked `@direct`, from the URL map.
 
-    Raises TypeError for one with a limit that would not be enforced.
+    Raises TypeError for one with a limit that would not be enforced, or a rule it cannot find.
     """
-    found: DirectRoutes = {}
+    found: dict[tuple[str, str], Route] = {}
     for rule in app.url_map.iter_rules():
         view: Any = app.view_functions[rule.endpoint]
         if getattr(view, "direct", False):
@@ -86,7 +117,7 @@ def direct_routes(app: Quart) -> DirectRoutes:
             route = Route.of(rule.rule, view)
             methods = [WEBSOCKET] if rule.websocket else (rule.methods or set()) - {"OPTIONS"}
             found |= {(method, rule.rule): route for method in methods}
-    return found
+    return DirectRoutes(found)
 
 
 async def answer_direct(request: HTTPRequest | WebSocketRequest, route: Route) -> Answer | None:

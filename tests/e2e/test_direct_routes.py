@@ -14,8 +14,9 @@ from relay.ingest.ndjson import MAX_BATCH_EVENTS
 from relay.web.answers import Answer
 from relay.web.needs import NOTHING
 from relay.web.rate_limits import PAGES, limited
-from relay.web.request import HTTPRequest
-from relay.web.routes import direct, direct_routes, needs
+from relay.web.request import HTTPRequest, Request
+from relay.web.routes import DirectRoutes, Route, direct, direct_routes, needs
+from tests.support.asks import asked
 from tests.support.bodies import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, envelope
 from tests.support.relay_server import Relay, User, bearer
 from tests.support.stream_answers import TRANSPORTS, Lines, answered
@@ -67,18 +68,18 @@ STARTS = {
 }
 
 
-class Table(dict[Any, Any]):
+class Table(DirectRoutes):
     """The direct routes of an app; while `on` is False the connection finds none."""
 
     on = True
 
-    def get(self, key: Any, default: Any = None) -> Any:
-        return super().get(key, default) if Table.on else default
+    def find(self, method: str, request: Request) -> Route | None:
+        return super().find(method, request) if Table.on else None
 
 
 @pytest.fixture(autouse=True)
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.app.direct_routes", lambda app: Table(direct_routes(app)))
+    monkeypatch.setattr("relay.app.direct_routes", lambda app: Table(direct_routes(app).routes))
     monkeypatch.setattr(Table, "on", True)
 
 
@@ -104,12 +105,15 @@ def gist(answer: httpx.Response) -> tuple[Any, ...]:
     return answer.status_code, headers, body
 
 
-def test_events_and_streams_are_direct() -> None:
-    assert set(create_app(Settings()).direct_routes) == {
+def test_events_streams_and_calls_that_wait_are_direct() -> None:
+    assert set(create_app(Settings()).direct_routes.routes) == {
         ("POST", "/api/webhook/cli"),
         ("GET", "/api/sse"),
         ("HEAD", "/api/sse"),
         ("WEBSOCKET", "/api/rt"),
+        ("POST", "/api/tasks/beat"),
+        ("GET", "/api/asks/<ask_id>"),
+        ("HEAD", "/api/asks/<ask_id>"),
     }
 
 
@@ -164,3 +168,56 @@ async def test_stream_routes_answer_alike_with_and_without_the_table(
             )
             assert table == quart
             assert table[2], "nothing was counted"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_an_ask_is_read_the_same_way(relay: Relay, method: str) -> None:
+    user = await relay.user()
+    ask_id = (await asked(user))["ask_id"]
+    for path, status in (
+        (f"/api/asks/{ask_id}", 200),
+        (f"/api/asks/{ask_id}?wait_s=0", 200),
+        (f"/api/asks/{ask_id}?wait_s=x", 400),
+        (f"/api/asks/{user.user_id}", 404),
+        ("/api/asks/<ask_id>", 404),
+        (f"/api/asks/{ask_id}/", 404),
+        (f"/api/asks/{ask_id}/more", 404),
+        (f"/api/asks//{ask_id}", 404),
+    ):
+        for credential in (bearer(user.session), bearer(await user.hook()), {}):
+
+            async def ask(path: str = path, headers: dict[str, str] = credential) -> Any:
+                return whole(await relay.http.request(method, path, headers=headers))
+
+            direct, by_quart = await both_ways(ask)
+            assert direct == by_quart, path
+            assert direct[0] == status or (direct[0] == 401 and not credential), path
+
+
+async def test_a_beat_is_answered_the_same_way(relay: Relay) -> None:
+    user = await relay.user()
+    hook = bearer(await user.hook())
+    for body, status in (
+        ({"task_ids": ["t"]}, 200),
+        ({"task_ids": ["t"], "wait_s": 0}, 200),
+        ({"task_ids": []}, 422),
+        ({"task_ids": ["a b"]}, 422),
+        ({"task_ids": ["t"], "wait_s": 26}, 422),
+        ([], 422),
+    ):
+
+        async def beat(body: Any = body) -> Any:
+            return whole(await relay.http.post("/api/tasks/beat", json=body, headers=hook))
+
+        direct, by_quart = await both_ways(beat)
+        assert direct == by_quart
+        assert direct[0] == status, body
+
+
+def whole(answer: httpx.Response) -> tuple[Any, ...]:
+    """An answer without what is its own; of a problem the request id is."""
+    headers = {name: text for name, text in answer.headers.items() if name not in ONE_REQUESTS_OWN}
+    body = answer.json() if answer.content else None
+    if isinstance(body, dict):
+        body.pop("request_id", None)
+    return answer.status_code, headers, body
