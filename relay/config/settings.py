@@ -261,7 +261,7 @@ class Settings:
     )  # fmt: skip
     sentry_dsn: str | None = _setting(
         "RELAY_SENTRY_DSN", sentry_dsn, None, "address",
-        "errors are reported to no other service by default; needs `relay[sentry]`",
+        "errors are reported to no other service by default; needs the extra `sentry`",
         shown="none", secret=True,
     )  # fmt: skip
 

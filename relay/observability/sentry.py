@@ -10,7 +10,7 @@ import sys
 import traceback
 from typing import Any
 
-from relay import __version__
+from relay import DISTRIBUTION, __version__
 from relay.config.settings import SettingError, Settings
 from relay.observability.exceptions import leaves
 
@@ -37,7 +37,7 @@ def configure_reports(settings: Settings) -> None:
         from sentry_sdk import Client
     except ImportError:
         raise SettingError(
-            "RELAY_SENTRY_DSN needs the package sentry-sdk: install relay[sentry]"
+            f"RELAY_SENTRY_DSN needs the package sentry-sdk: install {DISTRIBUTION}[sentry]"
         ) from None
     client = Client(
         dsn=settings.sentry_dsn,

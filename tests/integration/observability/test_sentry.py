@@ -125,7 +125,8 @@ async def test_a_dsn_without_the_library_stops_the_start(tmp_path: Path) -> None
     )
     assert done.returncode == 1
     output = done.stderr.decode()
-    assert output == "Error: RELAY_SENTRY_DSN needs the package sentry-sdk: install relay[sentry]\n"
+    needed = "RELAY_SENTRY_DSN needs the package sentry-sdk: install relay-streams[sentry]"
+    assert output == f"Error: {needed}\n"
 
 
 def test_a_dsn_is_never_shown() -> None:
