@@ -21,6 +21,7 @@ from relay.db.retention import (
 from relay.observability import metrics
 
 TRIM_PAUSE_SECONDS = 0.005  # between two trims of a stream, so that its producers get the row lock
+SWEEP_PAUSE_SECONDS = 0.005  # between two sweeps: other statements need the disk, too
 DISK_CHECK_INTERVAL = 1.0  # seconds between two checks of the free space
 
 log = structlog.get_logger("relay.background.retention")
@@ -32,7 +33,7 @@ async def run_retention(database: Database, settings: Settings) -> None:
         try:
             await trim_streams(database, settings)
             await expire_idle_users(database, settings)
-            await sweep(database, audit_days=settings.audit_days)
+            await sweep_expired(database, settings)
             metrics.housekeeping_done.set_to_current_time()
         except DATABASE_ERRORS as error:
             log.debug("housekeeping_waits", error=type(error).__name__)
@@ -56,6 +57,12 @@ async def expire_idle_users(database: Database, settings: Settings) -> None:
     """Delete idle users without a live credential. `Deletion` deletes what is stored of them."""
     for user_id in await select_idle_users(database, idle_days=settings.idle_user_days):
         await expire_user(database, user_id, idle_days=settings.idle_user_days)
+
+
+async def sweep_expired(database: Database, settings: Settings) -> None:
+    """Delete all rows that have expired, in steps: a busy stream leaves more than one holds."""
+    while await sweep(database, audit_days=settings.audit_days):  # noqa: ASYNC110 - each a part
+        await trio.sleep(SWEEP_PAUSE_SECONDS)
 
 
 async def watch_disk(journal: Journal, folder: Path, min_free: int) -> None:

@@ -8,6 +8,7 @@ from relay.db.pool import Database
 
 TRIM_BATCH = 500  # events: a few milliseconds under the user's row lock
 SWEEP_BATCH = 1_000  # rows
+_FULL_SWEEP = f"DELETE {SWEEP_BATCH}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,14 @@ async def trim_stream(database: Database, user_id: UUID, bounds: StreamBounds) -
     return trimmed
 
 
-async def sweep(database: Database, *, audit_days: float) -> None:
-    """Delete expired idempotency keys, credentials, links, tickets, processes and audit rows.
+async def sweep(database: Database, *, audit_days: float) -> bool:
+    """Delete up to `SWEEP_BATCH` expired rows of each kind; returns whether there may be more.
 
+    They are idempotency keys, credentials, asks, links, tickets, processes and audit rows.
     The ended credentials of a deleted user stay for a day, so that every process learns that they
     ended. It skips rows that another statement has locked; the next sweep finds them again.
     """
+    full = False
     for statement in (
         """
         DELETE FROM processes WHERE process_id IN (
@@ -127,8 +130,8 @@ async def sweep(database: Database, *, audit_days: float) -> None:
         )
         """,
     ):
-        await database.execute(statement, SWEEP_BATCH)
-    await database.execute(
+        full |= await database.execute(statement, SWEEP_BATCH) == _FULL_SWEEP
+    swept = await database.execute(
         """
         DELETE FROM audit_log WHERE (user_id, audit_id) IN (
             SELECT user_id, audit_id FROM audit_log
@@ -139,6 +142,7 @@ async def sweep(database: Database, *, audit_days: float) -> None:
         SWEEP_BATCH,
         audit_days,
     )
+    return full or swept == _FULL_SWEEP
 
 
 async def select_idle_users(database: Database, *, idle_days: float) -> list[UUID]:

@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 
 from relay.background.deletion import clear_deleted_users
-from relay.background.retention import expire_idle_users, trim_streams
+from relay.background.retention import expire_idle_users, sweep_expired, trim_streams
 from relay.config.settings import Settings
 from relay.db.pool import Database
-from relay.db.retention import renew_epochs, sweep
+from relay.db.retention import SWEEP_BATCH, renew_epochs, sweep
 from tests.support.databases import database_of
 from tests.support.projections import count_as_folded
 from tests.support.relay_server import Relay, User
@@ -113,6 +113,23 @@ async def test_an_event_id_is_known_for_a_day_even_after_its_event_was_trimmed(
         await sweep(database, audit_days=90)
     anew = await user.posted(event_id="once")
     assert (anew["duplicate"], anew["seq"]) == (False, 5)
+
+
+async def test_one_pass_deletes_all_that_has_expired(relay: Relay, database_url: str) -> None:
+    """However much it is: a pass that left some would fall behind a busy stream for ever."""
+    user = await relay.user()
+    async with database_of(database_url) as database:
+        await database.execute(
+            """
+            INSERT INTO trimmed_events (user_id, event_id, seq, received_at)
+            SELECT $1, 'e' || seq, seq, now() - interval '25 hours'
+            FROM generate_series(1, $2::integer) AS seq
+            """,
+            UUID(user.user_id),
+            2 * SWEEP_BATCH + 1,
+        )
+        await sweep_expired(database, settings())
+        assert await database.fetchval("SELECT count(*) FROM trimmed_events") == 0
 
 
 async def test_a_wholly_trimmed_stream_keeps_its_numbering(relay: Relay, database_url: str) -> None:
