@@ -9,8 +9,8 @@ from relay.cli.failures import report_known_failures
 from relay.cli.output import show
 from relay.config.settings import Settings
 from relay.config.unknown_variables import log_unknown_variables
+from relay.db.epochs import renew_epochs
 from relay.db.pool import open_database
-from relay.db.retention import renew_epochs
 from relay.db.source import bring_up_to_date, open_source
 from relay.observability.logs import configure_logs
 

@@ -8,8 +8,9 @@ import pytest
 from relay.background.deletion import clear_deleted_users
 from relay.background.retention import expire_idle_users, sweep_expired, trim_streams
 from relay.config.settings import Settings
+from relay.db.epochs import renew_epochs
 from relay.db.pool import Database
-from relay.db.retention import SWEEP_BATCH, renew_epochs, sweep
+from relay.db.retention import SWEEP_BATCH, sweep
 from tests.support.databases import database_of
 from tests.support.projections import count_as_folded
 from tests.support.relay_server import Relay, User
