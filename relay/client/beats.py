@@ -1,7 +1,7 @@
 """Keeps the leases of tasks while nothing is reported of them: which ones need a beat, and when.
 
-A task that says a lease is lost for its readers when it is silent for longer. So a killed producer
-is seen to be dead. A beat is no event; where events flow, none is sent.
+A task whose start has a lease is lost for its readers when it is silent for longer. So a killed
+producer is seen to be dead. A beat is no event; where events flow, none is sent.
 """
 
 import threading

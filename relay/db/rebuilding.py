@@ -9,7 +9,7 @@ from relay.db.projections import task_of_row
 from relay.tasks.task import Task
 
 
-class Stand(NamedTuple):
+class ProjectionState(NamedTuple):
     """Where a user's stream begins, up to which seq its tasks hold, and their revision."""
 
     epoch: str
@@ -19,7 +19,7 @@ class Stand(NamedTuple):
 
 
 class StoredTask(NamedTuple):
-    """A stored task, and when it was last heard of: of the two, a bound drops the older one."""
+    """A stored task, and the Unix time of its last event or beat, which the bound goes by."""
 
     task: Task
     heard_at: float
@@ -38,10 +38,10 @@ async def select_users(database: Database, after: UUID | None, limit: int) -> li
     return [row["user_id"] for row in rows]
 
 
-async def select_stand(
+async def select_projection_state(
     connection: DatabaseConnection, user_id: UUID, *, lock: bool = False
-) -> Stand | None:
-    """Where the user's tasks stand; None if there are none. `lock`: they stay until the commit."""
+) -> ProjectionState | None:
+    """The state of the user's projection; None if there is none. `lock`: until the commit."""
     rows = await connection.fetch(
         f"""
         SELECT u.epoch, u.oldest_seq, p.seq, p.revision
@@ -50,7 +50,7 @@ async def select_stand(
         """,
         user_id,
     )
-    return Stand(*rows[0]) if rows else None
+    return ProjectionState(*rows[0]) if rows else None
 
 
 async def select_all_tasks(connection: DatabaseConnection, user_id: UUID) -> dict[str, StoredTask]:

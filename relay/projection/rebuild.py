@@ -14,12 +14,12 @@ import trio
 from relay.db.pool import DatabaseConnection
 from relay.db.projections import Advance, select_unfolded, write_advances
 from relay.db.rebuilding import (
-    Stand,
+    ProjectionState,
     StoredTask,
     delete_stored_tasks,
     recount_tasks,
     select_all_tasks,
-    select_stand,
+    select_projection_state,
 )
 from relay.events import Event
 from relay.tasks.fold import add_to_tasks, fold
@@ -37,8 +37,8 @@ class KeepsChanging(Exception):
     """The user's stream changes faster than it is folded."""
 
 
-class _Trimmed(Exception):
-    """Events were trimmed while they were read."""
+class _StreamChanged(Exception):
+    """While it was read, events were trimmed or the stream got another epoch."""
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Rebuilt:
 
 @dataclass(slots=True)
 class _Fold:
-    """Tasks as the events up to `seq` make them, onto those that were stored at the beginning."""
+    """What the events up to `seq` make of the tasks that were stored at the beginning."""
 
     epoch: str
     oldest_seq: int
@@ -75,10 +75,10 @@ async def rebuild(
             for _ in range(ATTEMPTS):
                 if (rebuilt := await _store(connection, user_id, made, max_tasks)) is not None:
                     return rebuilt
-                if (stand := await select_stand(connection, user_id)) is None:
+                if (state := await select_projection_state(connection, user_id)) is None:
                     return None
-                await _fold_up_to(connection, user_id, made, stand.seq)
-        except _Trimmed:
+                await _fold_up_to(connection, user_id, made, state.seq)
+        except _StreamChanged:
             continue
     raise KeepsChanging(f"The stream of user {user_id} changes faster than it is read.")
 
@@ -86,24 +86,24 @@ async def rebuild(
 async def _fold_stored(connection: DatabaseConnection, user_id: UUID) -> _Fold | None:
     """Fold the stored events as far as the stored tasks hold."""
     async with _transaction(connection, "ISOLATION LEVEL REPEATABLE READ READ ONLY"):
-        stand = await select_stand(connection, user_id)
+        state = await select_projection_state(connection, user_id)
         stored = await select_all_tasks(connection, user_id)
-    if stand is None:
+    if state is None:
         return None
-    made = _Fold(stand.epoch, stand.oldest_seq, stand.oldest_seq - 1)
-    bases = {task_id: base_of(known.task, stand.oldest_seq) for task_id, known in stored.items()}
+    made = _Fold(state.epoch, state.oldest_seq, state.oldest_seq - 1)
+    bases = {task_id: base_of(known.task, state.oldest_seq) for task_id, known in stored.items()}
     made.tasks = {task_id: base for task_id, base in bases.items() if base is not None}
-    await _fold_up_to(connection, user_id, made, stand.seq)
+    await _fold_up_to(connection, user_id, made, state.seq)
     for task_id in {**stored, **made.tasks}:
         known = stored[task_id].task if task_id in stored else None
-        task = completed(known, made.tasks.pop(task_id, None), stand.oldest_seq)
+        task = completed(known, made.tasks.pop(task_id, None), state.oldest_seq)
         if task is not None:
             made.tasks[task_id] = task
     return made
 
 
 async def _fold_up_to(connection: DatabaseConnection, user_id: UUID, made: _Fold, seq: int) -> None:
-    """Fold the events after those that are folded. Raises _Trimmed if one is missing."""
+    """Fold the events after those that are folded. Raises _StreamChanged."""
     while made.seq < seq:
         page = await select_unfolded(
             connection,
@@ -114,7 +114,7 @@ async def _fold_up_to(connection: DatabaseConnection, user_id: UUID, made: _Fold
         )
         events = page.get(user_id, [])
         if not events or events[0].seq != made.seq + 1:
-            raise _Trimmed
+            raise _StreamChanged
         _add(made, events)
         await trio.lowlevel.checkpoint()
 
@@ -132,24 +132,24 @@ def _add(made: _Fold, events: list[Event]) -> None:
 async def _store(
     connection: DatabaseConnection, user_id: UUID, made: _Fold, max_tasks: int
 ) -> Rebuilt | None:
-    """Store what differs; None if there is too much to fold first, or the stream is another one."""
+    """Store what differs; None if there is too much to fold first. Raises _StreamChanged."""
     async with _transaction(connection):
-        stand = await select_stand(connection, user_id, lock=True)
-        if stand is None:
+        state = await select_projection_state(connection, user_id, lock=True)
+        if state is None:
             return Rebuilt(0, 0)
-        if stand.epoch != made.epoch or stand.seq < made.seq:
-            raise _Trimmed
-        if stand.seq - made.seq > LOCKED_EVENTS:
+        if state.epoch != made.epoch or state.seq < made.seq:
+            raise _StreamChanged
+        if state.seq - made.seq > LOCKED_EVENTS:
             return None
-        await _fold_up_to(connection, user_id, made, stand.seq)
+        await _fold_up_to(connection, user_id, made, state.seq)
         stored = await select_all_tasks(connection, user_id)
-        return await _write(connection, user_id, stand, stored, made, max_tasks)
+        return await _write(connection, user_id, state, stored, made, max_tasks)
 
 
 async def _write(
     connection: DatabaseConnection,
     user_id: UUID,
-    stand: Stand,
+    state: ProjectionState,
     stored: dict[str, StoredTask],
     made: _Fold,
     max_tasks: int,
@@ -168,7 +168,7 @@ async def _write(
     if unknown or changed:
         await recount_tasks(connection, user_id)
         added = len([task for task in changed if task.task_id not in stored])
-        advance = Advance(stand.revision, stand.seq, added=added, tasks=changed)
+        advance = Advance(state.revision, state.seq, added=added, tasks=changed)
         await write_advances(connection, {user_id: advance}, max_tasks=max_tasks)
     return Rebuilt(len(kept), len(changed) + len(unknown))
 

@@ -94,7 +94,7 @@ class TaskFeeds:
         self._projector = projector
         self._hub = hub
         self._by_user: dict[UUID, set[TaskFeed]] = {}
-        self._folded_to: dict[UUID, int] = {}  # users with new events, and their last seq
+        self._new_seqs: dict[UUID, int] = {}  # by user: the seq that the tasks should hold
         self._leases_checked_at: datetime | None = None
         self._woken = trio.Event()
 
@@ -113,7 +113,7 @@ class TaskFeeds:
             feeds.discard(feed)
             if not feeds:
                 del self._by_user[user_id]
-                self._folded_to.pop(user_id, None)
+                self._new_seqs.pop(user_id, None)
                 self._hub.unfollow(user_id)
 
     async def read_snapshot(self, user_id: UUID, last_seq: int) -> TaskPage:
@@ -127,11 +127,11 @@ class TaskFeeds:
     def touch(self, user_id: UUID) -> None:
         """Look for changes of this user's tasks that came without an event."""
         if user_id in self._by_user:
-            self._folded_to.setdefault(user_id, 0)
+            self._new_seqs.setdefault(user_id, 0)
             self._woken.set()
 
     def _on_events(self, user_id: UUID, last_seq: int) -> None:
-        self._folded_to[user_id] = last_seq
+        self._new_seqs[user_id] = last_seq
         self._woken.set()
 
     async def run(self) -> None:
@@ -153,7 +153,7 @@ class TaskFeeds:
             await trio.sleep_until(began + CHANGES_INTERVAL_SECONDS)
 
     async def _send_changes(self) -> None:
-        behind, self._folded_to = self._folded_to, {}
+        behind, self._new_seqs = self._new_seqs, {}
         with trio.move_on_after(CATCH_UP_SECONDS):
             await self._projector.catch_up_all(behind)
         asked = {user: min(feed.seen for feed in feeds) for user, feeds in self._by_user.items()}
