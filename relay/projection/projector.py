@@ -203,6 +203,7 @@ class Projector:
             if at is None:
                 self._finish(user_id, None)
             elif user_id in written:
+                metrics.projection_events.inc(advances[user_id].seq - at.seq)
                 self._finish(user_id, advances[user_id].seq, at.last_seq)
             elif user_id not in advances:
                 self._finish(user_id, at.seq, at.last_seq)
@@ -246,7 +247,6 @@ class Projector:
                 _add(advance, stored.get((user_id, task_id)), task_id, segments)
                 if number % CHECKPOINT_TASKS == 0:
                     await trio.lowlevel.checkpoint()
-            metrics.projection_events.inc(history.last_seq - at.seq)
         return advances
 
     def _finish(self, user_id: UUID, seq: int | None, last_seq: int = 0) -> None:
