@@ -16,6 +16,7 @@ from relay.schema_types import Identifier
 from relay.tasks.reported import printed_message
 from relay.web.answers import Answer
 from relay.web.download import send_download
+from relay.web.named_tasks import catch_up
 from relay.web.needs import WATCHER
 from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.rate_limits import READS, limited
@@ -61,9 +62,8 @@ async def download_log(request: HTTPRequest) -> Answer | None:
         raise BadRequest("`task_id` must be the id of a task.")
     if form not in _MEDIA_TYPES:
         raise BadRequest("`format` must be `text` or `ndjson`.")
-    head = await services.heads.head(user_id)
-    await services.projector.catch_up_within_patience(user_id, head.last)
     wanted_run = None if run is None else parse_count("run", run, MAX_RUN)
+    await catch_up(request)
     bounds = await run_bounds(services.database, user_id, task_id, wanted_run)
     if bounds is None:
         raise NotFound("There is no such task, or nothing of this run is stored any more.")
