@@ -28,6 +28,7 @@ user_export = Blueprint("user_export", __name__)
 
 VERSION = 1  # of the lines' form
 
+_JSON_TEXTS = frozenset({"details", "metrics"})  # columns that store JSON as text
 _KINDS = [*(table.kind for table in TABLES), "event"]
 _EXAMPLE = f"""\
 {{"type":"export","version":1,"user_id":"{Examples.USER}","exported_at":"{Examples.NOW}",\
@@ -109,8 +110,8 @@ def _row_line(table: ExportedTable, row: Row) -> bytes:
 def _json_value(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return rfc3339(value)
-    if name == "metrics" and value is not None:
-        return msgspec.Raw(value.encode())  # stored as JSON
+    if name in _JSON_TEXTS and value is not None:
+        return msgspec.Raw(value.encode())
     return value
 
 

@@ -78,6 +78,7 @@ async def test_every_table_that_has_rows_of_users_is_exported(
     assert exported[-1] == {"type": "end", "complete": True, "counts": counts}
     assert (counts["task"], counts["trimmed_event"], counts["token"]) == (1, 3, 1)
     assert by_kind["task"][0]["metrics"] == {"loss": 0.5}
+    assert by_kind["ask"][0]["details"] == {"build": 17}
     assert by_kind["audit"][-1]["action"] == "exported"
 
     text = json.dumps(exported)

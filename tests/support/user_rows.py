@@ -49,9 +49,9 @@ async def leave_something_everywhere(database: Database, user_id: str) -> None:
     await database.execute(
         """
         INSERT INTO asks (ask_id, user_id, token_id, request_hash, question, kind, options,
-            question_hash, expires_at, state, noted)
-        VALUES (gen_random_uuid(), $1, gen_random_uuid(), '', 'Deploy?', 'text', '{}', '', now(),
-            'expired', 'expired')
+            details, question_hash, expires_at, state, noted)
+        VALUES (gen_random_uuid(), $1, gen_random_uuid(), '', 'Deploy?', 'text', '{}',
+            '{"build":17}', '', now(), 'expired', 'expired')
         """,
         UUID(user_id),
     )
