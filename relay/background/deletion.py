@@ -4,7 +4,7 @@ import structlog
 import trio
 
 from relay.db.deleted_users import clear_user, select_users_to_clear
-from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.pool import DATABASE_ERRORS, Database, StatementFailed
 
 PAUSE_SECONDS = 0.005  # between two steps: other statements need the disk, too
 
@@ -33,6 +33,8 @@ class Deletion:
             self._woken = trio.Event()
             try:
                 await clear_deleted_users(self._database)
+            except StatementFailed as error:  # the schema, or Relay's rights in it
+                log.error("deletion_refused", error=type(error.__cause__).__name__)
             except DATABASE_ERRORS as error:
                 log.debug("deletion_waits", error=type(error).__name__)
 

@@ -1,19 +1,21 @@
 """What is stored of a deleted user is deleted in steps, however many, and by any process."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID, uuid4
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
-from relay.background.deletion import clear_deleted_users
+from relay.background.deletion import Deletion, clear_deleted_users
 from relay.db.deleted_users import clear_user, select_users_to_clear
 from relay.db.pool import Database, connect, open_database
 from relay.db.projections import Advance, write_advances
 from relay.tasks.fold import fold
 from relay.tasks.segments import Segment, add_events
 from tests.support.databases import begin, until_waiting
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, eventually
 from tests.support.task_events import event
 from tests.support.user_rows import rows_of
 
@@ -88,6 +90,23 @@ async def test_two_processes_clear_the_same_user(database: Database) -> None:
         nursery.start_soon(clear_deleted_users, database)
         nursery.start_soon(clear_deleted_users, database)
     assert await rows_of(database, str(user_id)) == {"deleted_users": 1}
+
+
+async def test_a_refusal_of_the_database_is_an_error_in_the_log(database: Database) -> None:
+    """Otherwise what was promised to be deleted would stay, unseen."""
+    user_id = await user_with_rows(database, 101)
+    await database.execute("DELETE FROM users WHERE user_id = $1", user_id)
+    await database.execute("ALTER FUNCTION clear_user RENAME TO clear_user_away")
+    deletion = Deletion(database)
+    with capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(deletion.run, math.inf)
+            deletion.clear_soon()
+            await eventually(lambda: bool(logged))
+            nursery.cancel_scope.cancel()
+    refused = {"event": "deletion_refused", "log_level": "error", "error": "UndefinedFunctionError"}
+    assert logged == [refused]
+    await database.execute("ALTER FUNCTION clear_user_away RENAME TO clear_user")
 
 
 @pytest.mark.parametrize("fold_first", [True, False])
