@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from relay.app import create_app
+from relay.config.settings import Settings
 from relay.db.pool import connect
 from relay.web.middleware.cors import (
     ALLOWED_HEADERS,
@@ -131,9 +133,17 @@ async def test_a_preflight_grants_exactly_what_the_api_accepts(relay: Relay, pat
     assert answer.headers["Access-Control-Max-Age"] == str(PREFLIGHT_MAX_AGE_SECONDS)
     assert answer.content == b""
     refused = await relay.http.options(
-        path, headers={"Origin": LISTED[1], "Access-Control-Request-Method": "PATCH"}
+        path, headers={"Origin": LISTED[1], "Access-Control-Request-Method": "PUT"}
     )
     assert not words(refused, "Access-Control-Allow-Methods")
+
+
+def test_a_listed_page_may_use_the_methods_of_all_routes() -> None:
+    rules = create_app(Settings()).url_map.iter_rules()
+    assert {method for rule in rules for method in rule.methods or ()} == {
+        *ALLOWED_METHODS,
+        "OPTIONS",
+    }
 
 
 async def test_a_preflight_needs_no_credential_and_does_nothing(relay: Relay) -> None:

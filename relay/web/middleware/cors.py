@@ -12,7 +12,7 @@ from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallabl
 from relay.auth.origins import OriginList
 from relay.web.answers import Headers
 
-ALLOWED_METHODS = ("GET", "HEAD", "POST", "DELETE")
+ALLOWED_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 ALLOWED_HEADERS = (
     *("Authorization", "Content-Type", "Last-Event-ID", "X-Request-ID"),
     *("webhook-id", "webhook-timestamp", "webhook-signature"),
