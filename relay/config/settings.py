@@ -141,7 +141,7 @@ class Settings:
     )  # fmt: skip
     audit_days: float = _setting(
         "RELAY_AUDIT_DAYS", days(0.0001, 36_500), 90.0, "days",
-        "a quarter of records of created and revoked credentials", shown="90",
+        "a quarter of a year: credentials created and revoked, answers, stops, exports", shown="90",
     )  # fmt: skip
     housekeeping_every: float = _setting(
         "RELAY_HOUSEKEEPING_EVERY", duration(0.1, 60), 30.0, "seconds",
