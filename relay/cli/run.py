@@ -11,10 +11,10 @@ from functools import partial
 import click
 
 from relay.cli.completion import command_words
-from relay.cli.notes import Notes
 from relay.cli.numbers import FiniteNumber
 from relay.cli.options import relay_options
 from relay.cli.output import note
+from relay.cli.run_notes import Notes
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.drafts import clean_id, new_task_id
 from relay.client.stop_listener import OnStop, stop_in_steps
