@@ -4,13 +4,17 @@ They are joined as soon as there are many, so a busy user takes little memory.
 """
 
 from dataclasses import dataclass, field
+from itertools import chain
 from uuid import UUID
 
 from relay.events import Event
 from relay.tasks.fold import add_to_tasks
 from relay.tasks.segments import Segment
 
-JOIN_EVENTS = 1_000  # of one user: joining them takes less than a millisecond
+# Events of one user that are joined at once, by number and by their payloads: about a millisecond,
+# and more where the payloads have many metrics.
+JOIN_EVENTS = 1_000
+JOIN_BYTES = 256 * 2**10
 # What is beyond is read back from the journal.
 MAX_EVENTS = 50_000
 MAX_BYTES = 16 * 2**20
@@ -25,13 +29,17 @@ class History:
     events: list[Event] = field(default_factory=list)
     tasks: dict[str, list[Segment]] = field(default_factory=dict)
     count: int = 0
-    size: int = 0  # payload bytes
+    size: int = 0  # bytes of what the events and tasks hold
 
-    def join(self) -> dict[str, list[Segment]]:
-        """Join all events; returns the history of each task."""
-        add_to_tasks(self.tasks, self.events)
-        self.events = []
-        return self.tasks
+    def join_some(self) -> bool:
+        """Join the next events, as many as take little time; returns whether there are more."""
+        count = size = 0
+        while count < min(JOIN_EVENTS, len(self.events)) and size < JOIN_BYTES:
+            size += len(self.events[count].payload)
+            count += 1
+        add_to_tasks(self.tasks, self.events[:count])
+        self.events = self.events[count:]
+        return bool(self.events)
 
 
 class PendingEvents:
@@ -71,16 +79,20 @@ class PendingEvents:
         return bool(self._many)
 
     def join_many(self) -> None:
-        """Join the events of one user that has many."""
-        user_id, _ = self._many.popitem()
-        if (history := self._by_user.get(user_id)) is not None:
-            self._join(history)
+        """Join some events of one user that has many."""
+        user_id = next(iter(self._many))
+        history = self._by_user.get(user_id)
+        if history is not None and history.join_some():
+            return
+        del self._many[user_id]
+        if history is not None:
+            self._count_joined(history)
 
-    def _join(self, history: History) -> None:
-        """Join a user's events. What they took is free, but for the starts and ends among them."""
-        segments = [one for task in history.join().values() for one in task]
+    def _count_joined(self, history: History) -> None:
+        """Count what a user's events take now that all are joined."""
+        segments = list(chain.from_iterable(history.tasks.values()))
         count = len(segments)
-        size = sum([len(one.payload) for one in segments if isinstance(one, Event)])
+        size = sum([len(one.payload) if isinstance(one, Event) else one.size for one in segments])
         self.events += count - history.count
         self.bytes += size - history.size
         history.count, history.size = count, size

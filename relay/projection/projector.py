@@ -235,7 +235,9 @@ class Projector:
     ) -> dict[UUID, Advance]:
         joined: dict[UUID, dict[str, list[Segment]]] = {}
         for user_id, history in histories.items():
-            joined[user_id] = history.join()
+            while history.join_some():
+                await trio.lowlevel.checkpoint()
+            joined[user_id] = history.tasks
             await trio.lowlevel.checkpoint()
         keys = [(user_id, task_id) for user_id, tasks in joined.items() for task_id in tasks]
         stored = await select_tasks(self._database, keys) if keys else {}

@@ -17,6 +17,7 @@ from relay.tasks import reported
 from relay.tasks.reported import LogReport, TaskReport
 
 MAX_METRIC_NAMES = 256  # of one activity; beyond, another one begins
+METRIC_BYTES = 200  # that a metric takes in memory, with a short name
 
 MILESTONES = frozenset({"task_started", "task_succeeded", "task_failed", *NOTE_TYPES})
 
@@ -45,6 +46,12 @@ class Activity(msgspec.Struct, gc=False):
     def kind(self) -> str:
         """The type of event that it is folded like."""
         return "log" if self.waiting is None else "task_progress"
+
+    @property
+    def size(self) -> int:
+        """About how many bytes its texts and metrics take in memory."""
+        texts = len(self.title or "") + len(self.message or "")
+        return texts + METRIC_BYTES * len(self.metrics or ())
 
     def join(self, later: "Activity") -> bool:
         """Add a later activity, if the two are one. Returns False, and changes nothing, if not."""

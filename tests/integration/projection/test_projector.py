@@ -1,5 +1,6 @@
 """Stored tasks are what the acknowledged events make of them, whichever processes fold them."""
 
+import json
 from random import Random
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from relay.db.projections import select_behind
 from relay.events import utc_now
 from relay.projection import projector as projector_module
 from relay.projection.pending_events import PendingEvents
+from relay.tasks.segments import METRIC_BYTES
 from tests.support.databases import database_of
 from tests.support.patience import PATIENCE
 from tests.support.projecting import new_event, new_users, process, publish
@@ -123,6 +125,21 @@ def test_many_events_are_joined_and_take_no_space(monkeypatch: pytest.MonkeyPatc
     history = pending.take(user_id)
     assert history is not None
     assert (history.first_seq, history.last_seq, pending.events, pending.bytes) == (1, 5, 0, 0)
+
+
+def test_joined_events_take_the_space_of_their_metrics() -> None:
+    pending, user_id = PendingEvents(), uuid4()
+    numbers = json.dumps({"metrics": {f"n{number}": number for number in range(100)}})
+    events = [event(seq, "task_progress", numbers, task_id=f"t{seq}") for seq in range(1, 1_001)]
+    assert pending.add(user_id, events)
+    joins = 0
+    while pending.has_many:
+        pending.join_many()
+        joins += 1
+    assert joins > 3  # other tasks of the process run in between
+    assert (pending.events, pending.bytes) == (1_000, 1_000 * 100 * METRIC_BYTES)
+    assert not pending.add(user_id, [event(1_001, "log", "{}")])
+    assert (pending.events, pending.bytes) == (0, 0)
 
 
 async def test_a_wholly_trimmed_stream_is_not_behind(database_url: str) -> None:
