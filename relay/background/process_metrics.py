@@ -54,7 +54,7 @@ class ProcessMetrics:
     def update(self) -> None:
         """Update the gauges."""
         metrics.journal_waiting.set(self._journal.waiting_events)
-        metrics.readers_waiting.set(self._journal.waiting_readers)
+        metrics.readers_waiting.set(self._journal.turns.waiting)
         metrics.database_in_use.set(self._database.in_use)
         metrics.database_open.set(self._database.open)
         if _IS_LINUX:

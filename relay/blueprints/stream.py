@@ -157,11 +157,14 @@ async def _read_page(
     services: Services, user_id: UUID, after: int, limit: int, task_id: str | None
 ) -> _StoredPage:
     """Read the next events of the stream, or of one task in it."""
+    database, journal = services.database, services.publisher.journal
     if task_id is None:
-        page = await services.publisher.journal.read(user_id, after, limit, MAX_PAGE_BYTES)
+        page = await journal.read(user_id, after, limit, MAX_PAGE_BYTES)
         return _StoredPage(page.head, page.first + len(page.texts) - 1, page.texts)
     found = await read_task_events(
-        services.database, user_id, task_id, after, max_events=limit, max_bytes=MAX_PAGE_BYTES
+        *(database, journal.turns, user_id, task_id, after),
+        max_events=limit,
+        max_bytes=MAX_PAGE_BYTES,
     )
     return _StoredPage(found.head, found.scanned_to, [event.text for event in found.events])
 

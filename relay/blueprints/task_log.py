@@ -64,12 +64,13 @@ async def download_log(request: HTTPRequest) -> Answer | None:
         raise BadRequest("`format` must be `text` or `ndjson`.")
     wanted_run = None if run is None else parse_count("run", run, MAX_RUN)
     await catch_up(request)
-    bounds = await run_bounds(services.database, user_id, task_id, wanted_run)
+    database, turns = services.database, services.publisher.journal.turns
+    bounds = await run_bounds(database, turns, user_id, task_id, wanted_run)
     if bounds is None:
         raise NotFound("There is no such task, or nothing of this run is stored any more.")
     suffix = "log" if form == "text" else "ndjson"
     name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{task_id}-{bounds.run}.{suffix}")
-    events = each_task_event(services.database, user_id, task_id, bounds.first_seq, bounds.last_seq)
+    events = each_task_event(database, turns, user_id, task_id, bounds.first_seq, bounds.last_seq)
     return await send_download(
         request,
         services.log_downloads,

@@ -20,6 +20,7 @@ from relay.db.append import build_statement, record_outcome
 from relay.db.append_queue import MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, AppendQueue, AppendRequest
 from relay.db.pages import EventPage, StoredEvent, select_events, select_heads, select_page
 from relay.db.pool import Database, Row, RowRefused, StatementFailed
+from relay.db.reader_turns import ReaderTurns
 from relay.errors import (
     DatabaseAway,
     DiskFull,
@@ -74,7 +75,7 @@ class Journal:
         self._queue = AppendQueue(queue_events, queue_bytes)
         self._free = trio.Semaphore(MAX_CONCURRENT_COMMITS)
         self._latest: _Commit | None = None
-        self._readers = trio.CapacityLimiter(readers)
+        self.turns = ReaderTurns(readers, timeout)
 
     @property
     def waiting_events(self) -> int:
@@ -84,10 +85,6 @@ class Journal:
     def waiting_bytes(self) -> int:
         """Payload bytes of the events that wait or are being committed."""
         return self._queue.bytes
-
-    @property
-    def waiting_readers(self) -> int:
-        return self._readers.statistics().tasks_waiting
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit until `close()`; returns once every accepted event is committed or refused."""
@@ -226,18 +223,11 @@ class Journal:
     ) -> EventPage:
         """Read the next stored events after seq `after`: at least one if there is one.
 
-        Only some readers read at a time, so that many that reconnect leave database connections
-        to commits and lookups. Raises InvalidToken when the user no longer exists, DatabaseAway
+        It waits for its turn. Raises InvalidToken when the user no longer exists, DatabaseAway
         within twice the timeout.
         """
-        with trio.move_on_after(self._timeout) as in_line:
-            await self._readers.acquire()
-        if in_line.cancelled_caught:
-            raise DatabaseAway()
-        try:
+        async with self.turns.turn():
             return await select_page(self._database, user_id, after, limit, max_bytes)
-        finally:
-            self._readers.release()
 
     async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[StoredEvent]]:
         """Read the next events of each of these streams, in one query for all.

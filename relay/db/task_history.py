@@ -8,6 +8,7 @@ import trio
 
 from relay.db.pages import select_task_events
 from relay.db.pool import Database
+from relay.db.reader_turns import ReaderTurns
 from relay.events import StreamHead
 from relay.tasks.fold import task_of_payload
 from relay.tasks.task import UNTITLED_PREFIX
@@ -37,6 +38,7 @@ class TaskEventPage:
 
 async def read_task_events(
     database: Database,
+    turns: ReaderTurns,
     user_id: UUID,
     task_id: str,
     after: int,
@@ -47,21 +49,23 @@ async def read_task_events(
 ) -> TaskEventPage:
     """Read the next events of a task after seq `after`.
 
-    The page may have none and not be the last: then `scanned_to` is below the stream's end. Raises
-    InvalidToken when the user no longer exists, DatabaseAway.
+    The page may have none and not be the last: then `scanned_to` is below the stream's end. Each
+    of its statements waits for its turn. Raises InvalidToken when the user no longer exists,
+    DatabaseAway.
     """
     untitled = task_id.startswith(UNTITLED_PREFIX)
     stop_at = after + max_scanned
     while True:
-        found = await select_task_events(
-            database,
-            user_id,
-            task_id,
-            after,
-            untitled=untitled,
-            max_scanned=SCANNED_EVENTS,
-            max_bytes=max_bytes,
-        )
+        async with turns.turn():
+            found = await select_task_events(
+                database,
+                user_id,
+                task_id,
+                after,
+                untitled=untitled,
+                max_scanned=SCANNED_EVENTS,
+                max_bytes=max_bytes,
+            )
         events = [
             TaskEvent(row["seq"], row["event_type"], row["payload"], row["text"])
             for row in found.rows
@@ -76,13 +80,18 @@ async def read_task_events(
 
 
 async def each_task_event(
-    database: Database, user_id: UUID, task_id: str, first_seq: int, last_seq: int
+    database: Database,
+    turns: ReaderTurns,
+    user_id: UUID,
+    task_id: str,
+    first_seq: int,
+    last_seq: int,
 ) -> AsyncGenerator[TaskEvent, None]:
     """The stored events of a task between two seqs, both inclusive."""
     after = first_seq - 1
     while after < last_seq:
         page = await read_task_events(
-            database, user_id, task_id, after, max_events=1_000, max_bytes=2**20
+            database, turns, user_id, task_id, after, max_events=1_000, max_bytes=2**20
         )
         for event in page.events:
             if event.seq > last_seq:
@@ -103,7 +112,7 @@ class RunBounds:
 
 
 async def run_bounds(
-    database: Database, user_id: UUID, task_id: str, run: int | None
+    database: Database, turns: ReaderTurns, user_id: UUID, task_id: str, run: int | None
 ) -> RunBounds | None:
     """Where the events of a task's run are; the present run if None.
 
@@ -123,7 +132,8 @@ async def run_bounds(
     first, last, number = row["first_seq"], row["last_seq"], row["run"]
     if run is not None and run != number:
         starts = [first]
-        async for event in each_task_event(database, user_id, task_id, row["oldest_seq"], first):
+        oldest = row["oldest_seq"]
+        async for event in each_task_event(database, turns, user_id, task_id, oldest, first):
             if event.event_type == "task_started" and event.seq < first:
                 starts.insert(-1, event.seq)
         later = number - run  # runs after the one that is asked for
