@@ -41,6 +41,7 @@ class Deletion:
 
 async def clear_deleted_users(database: Database) -> None:
     """Delete what is stored of users that were deleted."""
-    for user_id in await select_users_to_clear(database):
-        while await clear_user(database, user_id):  # noqa: ASYNC110 - each turn does a part
-            await trio.sleep(PAUSE_SECONDS)
+    while user_ids := await select_users_to_clear(database):
+        for user_id in user_ids:
+            while await clear_user(database, user_id):  # noqa: ASYNC110 - each turn does a part
+                await trio.sleep(PAUSE_SECONDS)

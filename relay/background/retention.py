@@ -55,8 +55,9 @@ async def trim_streams(database: Database, settings: Settings) -> None:
 
 async def expire_idle_users(database: Database, settings: Settings) -> None:
     """Delete idle users without a live credential. `Deletion` deletes what is stored of them."""
-    for user_id in await select_idle_users(database, idle_days=settings.idle_user_days):
-        await expire_user(database, user_id, idle_days=settings.idle_user_days)
+    while user_ids := await select_idle_users(database, idle_days=settings.idle_user_days):
+        for user_id in user_ids:
+            await expire_user(database, user_id, idle_days=settings.idle_user_days)
 
 
 async def sweep_expired(database: Database, settings: Settings) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 from relay.db.pool import Database
 
 CLEAR_BATCH = 500  # rows: a few milliseconds
-CLEARED_USERS = 100  # of one pass
+CLEARED_USERS = 100  # read at once
 
 
 async def delete_user(database: Database, user_id: UUID, session_id: UUID) -> list[UUID] | None:

@@ -8,6 +8,7 @@ from relay.db.pool import Database
 
 TRIM_BATCH = 500  # events: a few milliseconds under the user's row lock
 SWEEP_BATCH = 1_000  # rows
+IDLE_USERS = 100  # read at once
 _FULL_SWEEP = f"DELETE {SWEEP_BATCH}"
 
 
@@ -146,7 +147,7 @@ async def sweep(database: Database, *, audit_days: float) -> bool:
 
 
 async def select_idle_users(database: Database, *, idle_days: float) -> list[UUID]:
-    """Users without a live session or token, idle for at least `idle_days`."""
+    """Some users without a live session or token, idle for at least `idle_days`."""
     rows = await database.fetch(
         """
         SELECT u.user_id FROM users u
@@ -155,9 +156,10 @@ async def select_idle_users(database: Database, *, idle_days: float) -> list[UUI
                 AND s.revoked_at IS NULL AND s.expires_at > now())
             AND NOT EXISTS (SELECT FROM tokens t WHERE t.user_id = u.user_id
                 AND t.revoked_at IS NULL AND t.expires_at > now())
-        LIMIT 100
+        LIMIT $2
         """,
         idle_days,
+        IDLE_USERS,
     )
     return [row["user_id"] for row in rows]
 

@@ -10,7 +10,7 @@ from relay.background.retention import expire_idle_users, sweep_expired, trim_st
 from relay.config.settings import Settings
 from relay.db.epochs import renew_epochs
 from relay.db.pool import Database
-from relay.db.retention import SWEEP_BATCH, sweep
+from relay.db.retention import IDLE_USERS, SWEEP_BATCH, sweep
 from tests.support.databases import database_of
 from tests.support.projections import count_as_folded
 from tests.support.relay_server import Relay, User
@@ -129,8 +129,21 @@ async def test_one_pass_deletes_all_that_has_expired(relay: Relay, database_url:
             UUID(user.user_id),
             2 * SWEEP_BATCH + 1,
         )
+        await database.execute(
+            """
+            INSERT INTO users (user_id, epoch, active_at)
+            SELECT gen_random_uuid(), 'e', now() - interval '31 days'
+            FROM generate_series(1, $1::integer)
+            """,
+            IDLE_USERS + 1,
+        )
         await sweep_expired(database, settings())
         assert await database.fetchval("SELECT count(*) FROM trimmed_events") == 0
+        await expire_idle_users(database, settings())
+        assert await database.fetchval("SELECT count(*) FROM users") == 1
+        await clear_deleted_users(database)
+        cleared = "SELECT count(*) FROM deleted_users WHERE cleared_at IS NOT NULL"
+        assert await database.fetchval(cleared) == IDLE_USERS + 1
 
 
 async def test_a_wholly_trimmed_stream_keeps_its_numbering(relay: Relay, database_url: str) -> None:
