@@ -93,9 +93,11 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Connect to the database, then build and run the services for the length of the block.
 
-    `failure_grace` is as in `run_services`. `runs_housekeeping` is on for one of several processes:
-    retention runs there. `all_serve` returns whether all processes that share this one's address
-    serve. Raises DatabaseAway, or the error of a background task.
+    `failure_grace` is as in `run_services`. `runs_housekeeping` is on for a lone process, and for
+    one of those of a supervisor: it deletes what has expired, folds what ended processes left, and
+    ends asks on time. Processes of several machines may do so at the same time. `all_serve` returns
+    whether all processes that share this one's address serve. Raises DatabaseAway, or the error of
+    a background task.
     """
     async with open_database(
         source.dsn,
