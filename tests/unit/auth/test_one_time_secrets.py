@@ -23,9 +23,7 @@ def test_a_secret_names_its_user_and_is_never_the_same(size: int) -> None:
 
 
 @given(user_id=st.uuids(), at=st.integers(0, 63), to=st.characters())
-def test_a_change_behind_the_users_id_names_no_other_user(
-    user_id: UUID, at: int, to: str
-) -> None:
+def test_a_change_behind_the_users_id_names_no_other_user(user_id: UUID, at: int, to: str) -> None:
     secret = new_secret(user_id, TICKET_BYTES)
     changed = secret[:at] + to + secret[at + 1 :]
     owner = secret_owner(changed, TICKET_BYTES)
