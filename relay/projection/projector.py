@@ -61,11 +61,6 @@ class Projector:
         # when the latest rounds began
         self._rounds: deque[float] = deque([-INTERVAL_SECONDS], maxlen=MAX_ROUNDS_PER_SECOND)
 
-    @property
-    def pending_events(self) -> int:
-        """Committed events that are kept in memory until they are folded."""
-        return self._pending.events
-
     def offer(self, user_id: UUID, events: list[Event]) -> None:
         """Take a user's events that were just committed here, in seq order."""
         if not self._pending.add(user_id, events):
@@ -168,6 +163,7 @@ class Projector:
             except StatementFailed as error:  # the schema, or Relay's rights in it
                 log.error("projection_refused", error=type(error.__cause__).__name__)
                 await trio.sleep(REFUSED_SECONDS)
+            metrics.projection_pending.set(self._pending.events)
 
     async def _wait_for_work(self) -> None:
         while not self._behind:
@@ -197,7 +193,6 @@ class Projector:
                 else {}
             )
         metrics.projection_conflicts.inc(len(advances) - len(written))
-        metrics.projection_pending.set(self._pending.events)
         for user_id in user_ids:
             at = projected.get(user_id)
             if at is None:
