@@ -28,8 +28,12 @@ const TAIL = 1_000; // events of the log that a page load begins with; earlier o
 const names = new TaskNames();
 const metrics = new MetricHistory();
 const log = new LogPane({
-  addressOf: ({ seq }) => hashOf({ task: log.store.filter.key, line: seq }),
+  addresses: {
+    line: ({ seq }) => hashOf({ task: log.store.filter.key, line: seq }),
+    task: (key) => hashOf({ task: key, line: null }),
+  },
   pick: ({ seq }) => go({ task: log.store.filter.key, line: seq }),
+  pickTask: (key) => go({ task: key, line: null }),
 });
 const past = new LogHistory(log, (id) => head?.find(id), named);
 const bar = new StatusBar();

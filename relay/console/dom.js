@@ -34,6 +34,13 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Goes where a link leads without loading the page anew, unless it is to open elsewhere. @param {MouseEvent} event @param {() => void} go */
+export function followLink(event, go) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  go();
+}
+
 /** Paths in a 16 × 16 view box. */
 const ICONS = {
   running: 'M8 2.5a5.5 5.5 0 1 1-5.5 5.5',

@@ -1,37 +1,43 @@
-/** The log on screen: only the visible rows are in the document, whatever the number of lines. */
+/** The log on screen: where it is scrolled to, whether it follows its end, and what leads to a line. */
 
-import { plain } from './ansi.js';
-import { byId, el, setText } from './dom.js';
-import { fillRow, newRow } from './log-row.js';
+import { byId, followLink, setText } from './dom.js';
+import { BlockTitle } from './log-block-title.js';
+import { LogLayout } from './log-layout.js';
+import { LogRows } from './log-rows.js';
 import { LogSearch } from './log-search.js';
 import { LogStore } from './log-store.js';
-import { copyText } from './ready-lines.js';
+import { LogTools } from './log-tools.js';
 
 /** @typedef {import('./log-store.js').Line} Line */
-/** @typedef {import('./log-store.js').Kind} Kind */
+/** @typedef {import('./log-layout.js').Entry} Entry */
 /** @typedef {import('./log-row.js').Row} Row */
-/** @typedef {{ addressOf: import('./log-row.js').AddressOf, pick: (line: Line) => void }} LineLinks */
+/** @typedef {{ addresses: import('./log-row.js').Addresses, pick: (line: Line) => void, pickTask: (key: string) => void }} LineLinks */
 
-const OVERSCAN = 8; // rows beyond each edge, so that fast scrolling shows no empty space
 const NEAR_TOP = 30; // rows from the top, where earlier lines are wanted
 const MIN_REDRAW_MS = 45; // between two redraws of a flood: keeps the page responsive, and faster is no easier to read
+const PADDING = 16; // of the sheet, above and below together
+const LEAST_DIGITS = 3; // that have room in the column of numbers
 
 export class LogPane {
-  store = new LogStore();
+  layout = new LogLayout();
+  store = new LogStore(this.layout);
   following = true;
   #scroller = byId('lines');
   #sheet = byId('sheet');
   #newer = byId('newer');
   #follow = byId('follow');
-  /** @type {Row[]} */ #rows = [];
-  #rowHeight = 20;
+  #blockTitle;
+  #rows = new LogRows(this.#sheet);
   #viewHeight = 0;
   #sheetHeight = -1;
   #top = 0;
+  #moved = false; // by this page: the scroller is still to follow
   #version = 0; // of the filter: rows that were drawn with an older one are drawn again
   #seenCount = 0; // lines there were when following stopped
-  #removed = 0; // lines removed at the top so far, less those added there
+  #shift = 0; // entries added at the top so far, less those removed there
   #target = 0; // the seq that an address names
+  #digits = LEAST_DIGITS;
+  #wrapped = false;
   #frame = 0;
   #drawnAt = 0;
   #urgent = false;
@@ -44,10 +50,18 @@ export class LogPane {
     found: () => this.store.shown,
     reveal: () => this.#reveal(),
   });
+  #tools = new LogTools({
+    kinds: () => this.store.filter.kinds,
+    choose: (kinds) => this.refilter({ kinds }),
+    wrap: (on) => this.#wrap(on),
+    lines: () => this.store.shown,
+    titled: () => this.layout.titled,
+  });
 
   /** @param {LineLinks} links */
   constructor(links) {
     this.#links = links;
+    this.#blockTitle = new BlockTitle(links);
     new ResizeObserver(() => this.#measure()).observe(this.#scroller);
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.#scroller.addEventListener('keydown', (event) => this.#keyed(event));
@@ -57,8 +71,6 @@ export class LogPane {
       this.follow(true);
       this.#scroller.focus();
     });
-    for (const chip of document.querySelectorAll('.chips button')) chip.addEventListener('click', () => this.#toggleKind(chip));
-    byId('copy-log').addEventListener('click', (event) => this.#copy(/** @type {HTMLElement} */ (event.currentTarget)));
   }
 
   /** Redraws soon. Any number of events share a frame, and in a flood MIN_REDRAW_MS pass between two redraws. */
@@ -80,7 +92,8 @@ export class LogPane {
 
   /** @param {boolean} on */
   follow(on) {
-    this.following = on;
+    this.following = this.layout.folding = on;
+    if (on) this.layout.fold();
     this.#seenCount = this.store.shown.length;
     this.#follow.setAttribute('aria-pressed', String(on));
     setText(this.#follow, on ? 'Following' : 'Paused');
@@ -91,8 +104,13 @@ export class LogPane {
   refilter(change) {
     this.store.refilter({ ...this.store.filter, ...change });
     this.#version += 1;
-    this.#scroller.classList.toggle('one-task', this.store.filter.key !== null);
     this.follow(true);
+  }
+
+  /** Shows output and milestones, whatever their words. */
+  unfilter() {
+    this.#search.clear();
+    this.#tools.show(['output', 'milestone']);
   }
 
   /** Forgets all lines. The next event has this seq. @param {number} seq */
@@ -115,33 +133,40 @@ export class LogPane {
     else this.#redraw();
   }
 
-  /** @param {Element} chip */
-  #toggleKind(chip) {
-    const kinds = new Set(this.store.filter.kinds);
-    const kind = /** @type {Kind} */ (/** @type {HTMLElement} */ (chip).dataset.kind);
-    if (!kinds.delete(kind)) kinds.add(kind);
-    chip.setAttribute('aria-pressed', String(kinds.has(kind)));
-    this.refilter({ kinds });
-  }
-
   #measure() {
     this.#viewHeight = this.#scroller.clientHeight;
-    const probe = el('div', { class: 'row', text: 'x' });
-    this.#sheet.append(probe);
-    this.#rowHeight = probe.offsetHeight || 20;
-    probe.remove();
-    const needed = Math.ceil(this.#viewHeight / this.#rowHeight) + 2 * OVERSCAN + 2;
-    for (const { item } of this.#rows) item.remove();
-    this.#rows = Array.from({ length: needed }, newRow);
-    this.#sheet.append(...this.#rows.map(({ item }) => item));
+    this.#makeRows();
+    this.#draw(); // at once: new rows are empty, and the frame is still to be painted
+  }
+
+  #makeRows() {
+    this.#sheet.style.setProperty('--digits', String(this.#digits));
+    this.#rows.measure(this.#scroller);
     this.#sheetHeight = -1;
+    this.#rewrap();
+  }
+
+  /** @param {boolean} on */
+  #wrap(on) {
+    this.#wrapped = on;
+    this.#unfolded = null;
+    this.#rewrap();
     this.#redraw();
+  }
+
+  /** Cuts lines for the width there is; the line at the top stays there. */
+  #rewrap() {
+    const { height, columns } = this.#rows;
+    const top = this.layout.entries[Math.ceil(this.#top / height)];
+    if (!this.layout.wrap(this.#wrapped ? columns : 0) || top === undefined) return;
+    this.#top = this.layout.find(top.line) * height;
+    this.#moved = true;
   }
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     if (Math.abs(scrollTop - this.#top) < 2) return; // the position that #draw set
-    const atEnd = scrollHeight - scrollTop - clientHeight < this.#rowHeight;
+    const atEnd = scrollHeight - scrollTop - clientHeight < this.#rows.height;
     this.#revealing = false;
     // growing or trimmed content scrolls too; only the user scrolls up
     if (this.following && scrollTop < this.#top && !atEnd) this.follow(false);
@@ -162,21 +187,29 @@ export class LogPane {
   /** @param {MouseEvent} event */
   #pressed(event) {
     const target = /** @type {Element} */ (event.target);
-    const row = this.#rows.find(({ item }) => item.contains(target));
-    if (!row || !getSelection()?.isCollapsed) return; // text is being selected
+    const row = this.#rows.of(target);
+    if (!row?.entry || !getSelection()?.isCollapsed) return; // text is being selected
+    const { what, line } = row.entry;
     const link = target.closest('a');
-    if (link === null) this.#unfold(row);
-    else if (link === row.link && row.line !== null && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
-      event.preventDefault();
-      if (row.line.seq > 0) this.#links.pick(row.line);
-    }
+    if (what === 'fold' && target.closest('button')) this.#openFold(row.entry);
+    else if (what === 'title' && link) followLink(event, () => this.#links.pickTask(line.key));
+    else if (what === 'line' && link === null) this.#unfold(row, line);
+    else if (what === 'line' && link === row.link && line.seq > 0) followLink(event, () => this.#links.pick(line));
   }
 
-  /** Shows a line that is wider than the log whole, or folds it again. @param {Row} row */
-  #unfold(row) {
-    if (row.line === this.#unfolded) return this.#fold();
-    const wide = row.item.offsetWidth > this.#scroller.clientWidth;
-    this.#unfolded = wide ? row.line : null;
+  /** @param {Entry} fold */
+  #openFold(fold) {
+    this.follow(false); // the user is going to read these lines
+    this.layout.open(fold, this.store.shown);
+    this.#scroller.focus({ preventScroll: true }); // its button is gone
+    this.#redraw();
+  }
+
+  /** Shows a line that is wider than the log whole, or folds it again. @param {Row} row @param {Line} line */
+  #unfold(row, line) {
+    if (line === this.#unfolded) return this.#fold();
+    const wide = row.item.offsetWidth > this.#scroller.clientWidth || row.link.offsetWidth === 0; // a phone has no room for its time
+    this.#unfolded = wide ? line : null;
     if (wide) {
       this.follow(false); // the user is reading this line
       this.#scroller.scrollLeft = 0;
@@ -196,69 +229,59 @@ export class LogPane {
 
   #draw() {
     if (this.#viewHeight === 0) return;
-    const lines = this.store.shown;
-    const height = lines.length * this.#rowHeight;
-    const { dropped } = this.store;
-    this.store.dropped = 0;
-    this.#seenCount -= dropped;
-    this.#removed += dropped;
+    const { layout, store } = this;
+    const lines = store.shown;
+    this.#search.show(lines);
+    this.#makeRoomFor(lines[lines.length - 1]?.seq ?? 0);
+    const wanted = this.#revealing ? this.#wanted(lines) : undefined;
+    if (wanted) layout.openAround(wanted, lines);
+    const height = layout.entries.length * this.#rows.height;
     if (height !== this.#sheetHeight) {
       this.#sheetHeight = height;
       this.#sheet.style.height = `${height}px`;
     }
-    if (this.following) {
-      this.#top = Math.max(0, height - this.#viewHeight + 16); // 16: the sheet's padding
-      this.#scroller.scrollTop = this.#top;
-    } else if (dropped !== 0) {
-      // lines were removed or added above: keep the same lines visible
-      this.#top = Math.max(0, this.#top - dropped * this.#rowHeight);
-      this.#scroller.scrollTop = this.#top;
-    }
-    this.#search.show(lines);
-    const wanted = this.#revealing ? this.#wanted(lines) : -1;
-    if (wanted >= 0) {
-      this.#scrollTo(wanted, height);
-      this.#revealing = false; // else the line is still to come
-    }
-    this.#place(lines);
+    this.#seenCount -= store.dropped;
+    this.#shift += layout.above;
+    if (this.following) this.#top = Math.max(0, height + PADDING - this.#viewHeight);
+    else this.#top = Math.max(0, this.#top + layout.above * this.#rows.height); // the same lines stay visible
+    if (wanted) this.#goTo(layout.find(wanted), height);
+    if (this.following || layout.above !== 0 || this.#moved) this.#scroller.scrollTop = this.#top;
+    this.#moved = false;
+    store.dropped = layout.above = 0;
+    const common = { titled: layout.titled, pattern: store.pattern, version: this.#version, addresses: this.#links.addresses };
+    this.#rows.place(layout.entries, this.#top, this.#shift, common, ({ line, from }) => ({ unfolded: from === 0 && line === this.#unfolded, current: this.#isCurrent(line) }));
+    this.#blockTitle.show(layout.titled && this.#top > 0 ? layout.entries[Math.floor(this.#top / this.#rows.height)] : undefined);
     this.#showNewer(lines.length);
-    this.#topReached(this.#top < NEAR_TOP * this.#rowHeight);
+    this.#topReached(this.#top < NEAR_TOP * this.#rows.height);
   }
 
-  /** The index of the line to scroll to; -1: there is none. @param {Line[]} lines */
+  /** @param {Line} line */
+  #isCurrent(line) {
+    return this.#search.current ? line === this.#search.current : this.#target > 0 && line.seq === this.#target;
+  }
+
+  /** The line to scroll to, unless it is still to come. @param {Line[]} lines */
   #wanted(lines) {
-    if (this.#search.current) return lines.indexOf(this.#search.current);
-    return this.#target > 0 ? lines.findIndex(({ seq }) => seq >= this.#target) : -1;
+    if (this.#search.current) return this.#search.current;
+    return this.#target > 0 ? lines.find(({ seq }) => seq >= this.#target) : undefined;
   }
 
-  /** Scrolls if the line is out of sight, so that it is in the middle. @param {number} index @param {number} height */
-  #scrollTo(index, height) {
-    const y = index * this.#rowHeight;
-    if (y < this.#top || y + this.#rowHeight > this.#top + this.#viewHeight) {
-      const middle = y - (this.#viewHeight - this.#rowHeight) / 2;
-      this.#top = Math.round(Math.max(0, Math.min(middle, height + 16 - this.#viewHeight)));
-      this.#scroller.scrollTop = this.#top;
-    }
+  /** Scrolls if the entry is out of sight, so that it is in the middle. @param {number} index @param {number} height of all */
+  #goTo(index, height) {
+    this.#revealing = false;
+    const [y, row] = [index * this.#rows.height, this.#rows.height];
+    if (y >= this.#top + row && y + row <= this.#top + this.#viewHeight) return; // the first row may be behind a title
+    const middle = y - (this.#viewHeight - row) / 2;
+    this.#top = Math.round(Math.max(0, Math.min(middle, height + PADDING - this.#viewHeight)));
+    this.#moved = true;
   }
 
-  /** @param {Line[]} lines */
-  #place(lines) {
-    const firstVisible = Math.floor(this.#top / this.#rowHeight);
-    const first = Math.max(0, firstVisible - OVERSCAN);
-    const count = this.#rows.length;
-    for (let index = first; index < first + count; index += 1) {
-      const row = this.#rows[(((index + this.#removed) % count) + count) % count]; // a line keeps its row while it is visible
-      if (index >= lines.length) {
-        row.item.hidden = true;
-        continue;
-      }
-      const line = lines[index];
-      fillRow(row, index * this.#rowHeight, {
-        line, before: lines[index - 1], top: index <= firstVisible, unfolded: line === this.#unfolded,
-        current: this.#search.current ? line === this.#search.current : this.#target > 0 && line.seq === this.#target,
-        pattern: this.store.pattern, version: this.#version, addressOf: this.#links.addressOf,
-      });
-    }
+  /** The column of numbers grows with them. @param {number} seq */
+  #makeRoomFor(seq) {
+    const digits = Math.max(LEAST_DIGITS, String(seq).length);
+    if (digits <= this.#digits) return;
+    this.#digits = digits;
+    this.#makeRows();
   }
 
   /** @param {number} count */
@@ -266,12 +289,5 @@ export class LogPane {
     const fresh = count - Math.max(0, this.#seenCount);
     this.#newer.hidden = this.following || fresh <= 0;
     if (!this.#newer.hidden) setText(this.#newer, `${fresh.toLocaleString()} new ${fresh === 1 ? 'line' : 'lines'} ↓`);
-  }
-
-  /** @param {HTMLElement} button */
-  async #copy(button) {
-    const done = await copyText(this.store.shown.map((line) => plain(line.text)).join('\n'));
-    button.textContent = done ? 'Copied' : 'Could not copy';
-    setTimeout(() => { button.textContent = 'Copy'; }, 1_600);
   }
 }

@@ -1,55 +1,55 @@
-/** One row of the log: its time, its task and its words, with colours, links and marks. */
+/** One row of the log: a line with its number, its time and its words, or what stands above or in place of lines. */
 
-import { plain, spans } from './ansi.js';
+import { plain } from './ansi.js';
 import { el } from './dom.js';
-import { pieces } from './links.js';
+import { MAX_DRAWN_CHARS } from './log-layout.js';
+import { drawnWords } from './log-words.js';
 
 /** @typedef {import('./log-store.js').Line} Line */
-/** @typedef {(line: Line) => string} AddressOf of a line, for a link */
+/** @typedef {import('./log-layout.js').Entry} Entry */
+/** @typedef {{ line: (line: Line) => string, task: (key: string) => string }} Addresses for links */
 /**
  * What a row shows, kept so that the document is changed only where needed and never read.
- * @typedef {{ item: HTMLElement, link: HTMLAnchorElement, time: HTMLElement, title: HTMLElement, words: HTMLElement, line: Line | null, drawn: string, y: number, look: string }} Row
+ * @typedef {{ item: HTMLElement, link: HTMLAnchorElement, number: HTMLElement, time: HTMLElement, head: HTMLElement, words: HTMLElement, entry: Entry | null, drawn: string, y: number, look: string }} Row
  */
-/** @typedef {{ line: Line, before: Line | undefined, top: boolean, unfolded: boolean, current: boolean, pattern: RegExp | null, version: number, addressOf: AddressOf }} Place */
+/** @typedef {{ entry: Entry, before: Line | undefined, top: boolean, unfolded: boolean, current: boolean, titled: boolean, pattern: RegExp | null, version: number, addresses: Addresses }} Place */
 
-const MAX_DRAWN_CHARS = 2_000; // of a line; the rest can be copied, but is not drawn
-const SAID = /** @type {Record<string, string>} */ ({ error: 'error', warn: 'warning', debug: 'debug', stderr: 'stderr' });
+const TONE_WORDS = /** @type {Record<string, string>} */ ({ error: 'error', warn: 'warning', debug: 'debug', stderr: 'stderr' });
 const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-const date = new Intl.DateTimeFormat([], { day: 'numeric', month: 'short' });
+const date = new Intl.DateTimeFormat([], { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 const both = new Intl.DateTimeFormat([], { dateStyle: 'full', timeStyle: 'medium' });
 
 /** @returns {Row} */
 export function newRow() {
-  const [time, title, words] = [el('time'), el('span', { class: 'task-title' }), el('span', { class: 'words' })];
-  const link = el('a', { class: 'at', tabindex: -1 }, time); // for the pointer: a stop at each line would bury all other stops
-  return { item: el('div', { class: 'row', hidden: true }, link, title, words), link, time, title, words, line: null, drawn: '', y: -1, look: '' };
+  const [number, time, head, words] = [el('span', { class: 'line-number' }), el('time'), el('span', { class: 'row-head' }), el('span', { class: 'words' })];
+  const link = el('a', { class: 'at', tabindex: -1 }, number, time); // for the pointer: a stop at each line would bury all other stops
+  return { item: el('div', { class: 'row', hidden: true }, link, head, words), link, number, time, head, words, entry: null, drawn: '', y: -1, look: '' };
 }
 
 /**
- * `before` is the line above; `top`: this one is the first that is visible; `current`: the search stepped to it.
+ * `before` is the line above; `top`: this one is the first that is visible; `current`: the search, or
+ * an address, leads to it; `titled`: lines of several tasks are shown.
  * @param {Row} row @param {number} y @param {Place} place
  */
-export function fillRow(row, y, { line, before, top, unfolded, current, pattern, version, addressOf }) {
-  const newDay = isNewDay(line, before);
-  const drawn = `${line.id} ${version} ${newDay}`;
+export function fillRow(row, y, { entry, before, top, unfolded, current, titled, pattern, version, addresses }) {
+  const { what, line } = entry;
+  const whole = unfolded || what !== 'line';
+  const drawn = `${what} ${line.id} ${whole ? '' : `${entry.from} ${entry.to}`} ${entry.lines} ${version}`;
   if (row.drawn !== drawn) {
     row.drawn = drawn;
-    row.line = line;
-    row.time.textContent = newDay ? date.format(line.at) : clock.format(line.at);
-    row.time.title = both.format(line.at);
-    if (line.seq > 0) row.link.href = addressOf(line);
-    else row.link.removeAttribute('href');
-    row.title.textContent = line.title;
-    row.title.className = `task-title hue-${line.hue}`;
-    row.words.replaceChildren(...wordsOf(line, pattern));
-    const word = wordFor(line);
-    if (word) row.words.dataset.word = word;
-    else delete row.words.dataset.word;
+    row.entry = entry;
+    if (what === 'line') drawLine(row, whole ? { ...entry, from: 0, to: Infinity } : entry, pattern, addresses);
+    else {
+      row.words.replaceChildren();
+      row.head.replaceChildren(headOf(entry, addresses));
+    }
   }
-  // the title is shown where a block of a task's lines begins, and at the top; so is the word for its tone
-  const named = top || line.key !== before?.key;
-  const worded = named || line.tone !== before?.tone;
-  const look = ['row', `kind-${line.kind}`, `tone-${line.tone || 'plain'}`, !named && 'again', !worded && 'same-tone', newDay && 'dated', newDay && before && 'new-day', unfolded && 'unfolded', current && 'current'].filter(Boolean).join(' ');
+  // the number is shown where the lines of an event begin, the word for a tone where a block of such lines does
+  const goesOn = entry.from > 0;
+  const numbered = top || line.seq !== before?.seq;
+  const worded = top || line.key !== before?.key || line.tone !== before?.tone;
+  const classes = what === 'line' ? [`kind-${line.kind}`, `tone-${line.tone || 'plain'}`, goesOn && 'goes-on', !numbered && 'same-event', !worded && 'same-tone', unfolded && 'unfolded', current && 'current'] : [];
+  const look = ['row', `row-${what}`, titled && line.key && what !== 'day' && `hue-${line.hue}`, ...classes].filter(Boolean).join(' ');
   if (row.look !== look) {
     row.look = look;
     row.item.className = look;
@@ -61,39 +61,30 @@ export function fillRow(row, y, { line, before, top, unfolded, current, pattern,
   row.item.hidden = false;
 }
 
-/** Whether the date is shown: where a day begins, and above all lines that are not of today. @param {Line} line @param {Line | undefined} before */
-function isNewDay(line, before) {
-  return new Date(line.at).toDateString() !== new Date(before?.at ?? Date.now()).toDateString();
+/** @param {Row} row @param {Entry} entry @param {RegExp | null} pattern @param {Addresses} addresses */
+function drawLine({ link, number, time, words, head }, { line, from, to }, pattern, addresses) {
+  head.replaceChildren();
+  number.textContent = line.seq > 0 ? String(line.seq) : '';
+  time.textContent = clock.format(line.at);
+  time.title = both.format(line.at);
+  if (line.seq > 0) link.href = addresses.line(line);
+  else link.removeAttribute('href');
+  words.replaceChildren(...drawnWords(line.text, pattern, from, to));
+  const word = from === 0 ? wordFor(line) : '';
+  if (word) words.dataset.word = word;
+  else delete words.dataset.word;
+}
+
+/** @param {Entry} entry @param {Addresses} addresses */
+function headOf({ what, line, lines }, addresses) {
+  if (what === 'day') return el('span', { text: date.format(line.at) });
+  if (what === 'fold') return el('button', { type: 'button', class: 'text', text: `Show ${lines.toLocaleString()} more lines` });
+  if (line.key === '') return el('span', { text: 'Lines of no task' });
+  return el('a', { class: 'of-task', href: addresses.task(line.key), tabindex: -1, text: line.title }); // the board leads there by keys
 }
 
 /** What colour alone would show, in a word; none where the line has that word itself. @param {Line} line */
 function wordFor({ kind, tone, text }) {
-  const word = kind === 'output' && Object.hasOwn(SAID, tone) ? SAID[tone] : '';
+  const word = kind === 'output' && Object.hasOwn(TONE_WORDS, tone) ? TONE_WORDS[tone] : '';
   return word && new RegExp(word.slice(0, 4), 'i').test(plain(text.slice(0, 200))) ? '' : word;
-}
-
-/** @param {Line} line @param {RegExp | null} pattern @returns {(Node | string)[]} */
-function wordsOf({ text }, pattern) {
-  const cut = text.length > MAX_DRAWN_CHARS;
-  const found = spans(cut ? text.slice(0, MAX_DRAWN_CHARS) : text);
-  const nodes = found.flatMap((span, at) => {
-    const parts = pieces(span.text, cut && at === found.length - 1).flatMap(({ text: part, href }) => {
-      const shown = pattern === null ? [part] : marked(part, pattern);
-      // a page that is opened from here learns nothing of this one
-      return href ? [el('a', { href, target: '_blank', rel: 'noopener noreferrer' }, ...shown)] : shown;
-    });
-    return span.classes ? [el('span', { class: span.classes }, ...parts)] : parts;
-  });
-  return cut ? [...nodes, ' …'] : nodes;
-}
-
-/** @param {string} text @param {RegExp} pattern @returns {(string | HTMLElement)[]} */
-function marked(text, pattern) {
-  const parts = [];
-  let from = 0;
-  for (const match of text.matchAll(pattern)) {
-    parts.push(text.slice(from, match.index), el('mark', { text: match[0] }));
-    from = match.index + match[0].length;
-  }
-  return [...parts, text.slice(from)];
 }

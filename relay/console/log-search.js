@@ -2,6 +2,7 @@
 
 import { plain } from './ansi.js';
 import { byId, setText } from './dom.js';
+import { indexOfLine } from './log-layout.js';
 
 /** @typedef {import('./log-store.js').Line} Line */
 
@@ -32,12 +33,18 @@ export class LogSearch {
 
   /** Shows how many lines are found, and which of them is the current one. @param {Line[]} lines */
   show(lines) {
-    if (this.current && !lines.includes(this.current)) this.current = null;
+    if (this.current && lines[indexOfLine(lines, this.current)] !== this.current) this.current = null;
     const count = this.#query && this.#count(lines);
     setText(byId('found'), count);
     this.#input.style.setProperty('--found', String(count.length)); // characters beside the words
     byId('found-steps').hidden = this.#query === '';
     for (const button of this.#buttons) button.disabled = lines.length === 0;
+  }
+
+  /** Searches for nothing. */
+  clear() {
+    this.#input.value = '';
+    this.#search();
   }
 
   /** Screen readers hear the count after a search and a step, and not for each line that arrives. */
@@ -56,7 +63,7 @@ export class LogSearch {
     this.#search();
     const lines = this.#pane.found();
     if (this.#query === '' || lines.length === 0) return;
-    const at = this.current ? lines.indexOf(this.current) : -1;
+    const at = this.current ? indexOfLine(lines, this.current) : -1;
     const next = at < 0 ? (by === 1 ? 0 : -1) : at + by;
     this.current = lines[(next + lines.length) % lines.length];
     this.#pane.reveal();
@@ -66,7 +73,7 @@ export class LogSearch {
   /** @param {Line[]} lines */
   #count(lines) {
     const count = lines.length.toLocaleString();
-    if (this.current) return `${(lines.indexOf(this.current) + 1).toLocaleString()} of ${count}`;
+    if (this.current) return `${(indexOfLine(lines, this.current) + 1).toLocaleString()} of ${count}`;
     return `${count} ${lines.length === 1 ? 'line' : 'lines'}`;
   }
 }

@@ -8,6 +8,13 @@ import { eventLines } from './event-lines.js';
 /** @typedef {{ key: string, title: string, hue: number }} Named the task of a line; its key is '' without one */
 /** @typedef {{ id: number, seq: number, at: number, kind: Kind, tone: string, text: string } & Named} Line `seq` is 0 for a line of the page itself */
 /** @typedef {{ key: string | null, kinds: Set<Kind>, query: string }} Filter */
+/**
+ * What places the lines that pass the filter, and is kept up to date.
+ * @typedef {{
+ *   rebuild: (lines: Line[], filter: Filter, others: boolean) => void, append: (line: Line) => void,
+ *   prepend: (lines: Line[], all: Line[], filter: Filter) => void, trim: (kept: Line[]) => void,
+ * }} Layout
+ */
 
 const MAX_LINES = 50_000;
 const MAX_CHARS = 32 * 2 ** 20; // what a browser tab on a phone has room for
@@ -29,6 +36,12 @@ export class LogStore {
   #firstId = 0; // of earlier lines; it counts down
   #chars = 0;
   dropped = 0; // lines removed at the top of the filtered ones since the view last read it; negative: added there
+  #layout;
+
+  /** @param {Layout} [layout] */
+  constructor(layout) {
+    this.#layout = layout;
+  }
 
   get shown() {
     return this.#matches ?? this.lines;
@@ -65,6 +78,7 @@ export class LogStore {
     if (found.length === 0) return;
     this.#matches = [...found, ...this.shown];
     this.dropped -= found.length;
+    this.#layout?.prepend(found, this.shown, this.filter);
   }
 
   /** A line of the page itself, which every filter shows. @param {string} text */
@@ -83,7 +97,10 @@ export class LogStore {
   #push(line) {
     this.lines.push(line);
     this.#chars += line.text.length;
-    if (this.#matches !== null && this.#passes(line)) this.#matches.push(line);
+    if (this.#passes(line)) {
+      this.#matches?.push(line);
+      this.#layout?.append(line);
+    }
     if (this.lines.length > MAX_LINES + SLACK) this.#removeOldest(SLACK);
     else if (this.#chars > MAX_CHARS && this.earlier.length === 0) this.#removeOldest(Math.ceil(this.lines.length / 10));
     else if (this.#chars > MAX_CHARS) this.#removeOldest(0);
@@ -97,11 +114,14 @@ export class LogStore {
     if (count > 0 && first) this.since = first.seq; // of its event some lines may be gone; they are not read again
     this.earlier = [];
     this.earlierSince = this.since;
-    if (this.#matches === null) {
-      this.dropped += count;
-      return;
-    }
-    const kept = this.lines[0]?.id ?? this.#nextId;
+    if (this.#matches === null) this.dropped += count;
+    else this.#removeMatches(this.lines[0]?.id ?? this.#nextId);
+    this.#layout?.trim(this.shown);
+  }
+
+  /** @param {number} kept the id from which on they are kept */
+  #removeMatches(kept) {
+    if (this.#matches === null) return;
     let removed = 0;
     while (removed < this.#matches.length && this.#matches[removed].id < kept) removed += 1;
     this.#matches.splice(0, removed);
@@ -115,7 +135,8 @@ export class LogStore {
 
   /** @param {Filter} filter */
   refilter(filter) {
-    if (filter.key !== this.filter.key) {
+    const others = filter.key !== this.filter.key;
+    if (others) {
       for (const { text } of this.earlier) this.#chars -= text.length;
       this.earlier = [];
       this.earlierSince = this.since;
@@ -125,6 +146,7 @@ export class LogStore {
     const all = !this.#isFiltered && this.earlier.length === 0;
     this.#matches = all ? null : [...this.earlier, ...this.lines].filter((line) => this.#passes(line));
     this.dropped = 0;
+    this.#layout?.rebuild(this.shown, filter, others);
   }
 
   /** @param {Line} line */

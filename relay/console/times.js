@@ -32,3 +32,17 @@ export function ago(seconds) {
   if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
   return seconds < 129_600 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86_400)} days ago`;
 }
+
+const day = { from: 0, until: 0 }; // the last one that was asked about: to find its bounds takes a microsecond
+
+/** Whether two times are of one day, by this machine's clock. @param {number} a ms @param {number} b ms */
+export function sameDay(a, b) {
+  if (a < day.from || a >= day.until) {
+    const midnight = new Date(a);
+    midnight.setHours(0, 0, 0, 0);
+    day.from = midnight.getTime();
+    midnight.setDate(midnight.getDate() + 1);
+    day.until = midnight.getTime();
+  }
+  return b >= day.from && b < day.until;
+}

@@ -84,7 +84,7 @@ async def test_all_that_is_accepted_is_shown(relay: Relay, chromium: Chromium) -
             await send(relay, hook, "task_progress", "{}", task, TIMES[0])
         await say(relay, hook, "and the next event")
 
-        script = """[...document.querySelectorAll('.row:not([hidden]) .words')]
+        script = """[...document.querySelectorAll('.row-line:not([hidden]) .words')]
           .map((words) => words.textContent)"""
         for _ in range(2):  # as they came, and as they are read again
             await tab.shows("and the next event")
@@ -169,7 +169,7 @@ async def test_no_line_differs_by_its_colour_alone(relay: Relay, chromium: Chrom
         await tell(relay, hook, "log", "t", message="it broke", level="error")
         await tell(relay, hook, "log", "t", message=BACKGROUNDS)
         await tab.shows(" 107 ")  # of the last line
-        words = """[...document.querySelectorAll('.row:not([hidden]) .words')]
+        words = """[...document.querySelectorAll('.row-line:not([hidden]) .words')]
           .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
           .map((line) => getComputedStyle(line, '::before'))
           .map(({ content, display }) => (display === 'none' ? 'none' : content))"""

@@ -30,7 +30,7 @@ def own(relay: Relay, tab: Tab) -> list[str]:
 
 async def log_of(tab: Tab) -> list[str]:
     """The lines in sight, in order."""
-    placed = """[...document.querySelectorAll('.row:not([hidden])')].map(
+    placed = """[...document.querySelectorAll('.row-line:not([hidden])')].map(
       (row) => [row.getBoundingClientRect().top, row.querySelector('.words').textContent])"""
     return [words for _, words in sorted(await tab.run(placed))]
 
@@ -281,7 +281,8 @@ async def test_a_long_line_scrolls_in_the_log_and_unfolds_where_it_is_pressed(
             end = "document.querySelector('.unfolded .words').getBoundingClientRect().right"
             assert 0 < await tab.run(end) <= size["width"]
             assert await click("worse: word0") == ""
-            assert await click("a short line") == ""
+            # on the phone its time and its link are nowhere else
+            assert await click("a short line") == ("a short line" if size is PHONE else "")
         await click("worse: word0")
         assert await faults(tab) == []
         await tab.run("lines.focus()")

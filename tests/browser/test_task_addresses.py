@@ -1,22 +1,19 @@
 """A task and a line have addresses, a head shows all of a task, earlier lines come as needed."""
 
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from playwright.sync_api import Page
 
 from tests.support.browser.axe import PHONE, faults
 from tests.support.browser.chromium import Chromium, Tab
+from tests.support.browser.log_rows import CURRENT, LINES, shows_rows, until
 from tests.support.browser.visits import first_visit, hook_of, press, publish, tell
 from tests.support.relay_server import Relay
 
 ODD = "a+b&c#%"  # an id that an address must not lose
 TITLE = "Train the ranker on the whole of last year, with the new features and the longer window"
 LATER = 6_000  # events of no task, behind those of the task
-LINES = """[...document.querySelectorAll('.row:not([hidden])')]
-  .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
-  .map((row) => row.querySelector('.words').textContent)"""
 LINE = {"event_type": "log", "ts": "2026-01-31T12:00:00Z"}
 HEAD = "document.getElementById('task-head').innerText"
 
@@ -32,11 +29,6 @@ async def a_long_day(relay: Relay, hook: str) -> None:
     await tell(relay, hook, "task_failed", ODD, exit_code=2, metrics={"loss": 0.25})
     later = [{**LINE, "payload": {"message": f"later {n}"}} for n in range(LATER)]
     await publish(relay, hook, later)
-
-
-async def until(tab: Tab, condition: str, argument: Any = None) -> None:
-    script = f"(it) => {condition}"
-    await tab.do(lambda page: page.wait_for_function(script, arg=argument))
 
 
 async def pick(tab: Tab, title: str) -> None:
@@ -55,7 +47,7 @@ async def test_a_task_has_an_address_a_head_and_all_its_lines(
         await tab.goto(relay.url)  # which reads the last thousand events
         await tab.shows(f"later {LATER - 1}")
         await pick(tab, TITLE)
-        await until(tab, f"JSON.stringify({LINES}) === JSON.stringify(it)", lines)
+        await shows_rows(tab, lines, LINES)
         address = f"{relay.url}/#task={quote(ODD, safe='')}"
         assert await tab.run("location.href") == address
         await until(tab, f"{HEAD}.includes('0.25 to 1')")
@@ -74,12 +66,12 @@ async def test_a_task_has_an_address_a_head_and_all_its_lines(
         assert await tab.do(download) == b"word 0\nword 1\nword 2\nword 3\n"
 
         await tab.do(lambda page: page.get_by_role("link", name="Nightly").click())
-        await until(tab, f"JSON.stringify({LINES}) === '[\"started\"]'")
+        await shows_rows(tab, ["started"], LINES)
         assert await tab.run("location.hash") == "#task=nightly"
         await tab.do(lambda page: page.go_back())
-        await until(tab, f"JSON.stringify({LINES}) === JSON.stringify(it)", lines)
+        await shows_rows(tab, lines, LINES)
         await tab.do(lambda page: page.reload())
-        await until(tab, f"JSON.stringify({LINES}) === JSON.stringify(it)", lines)
+        await shows_rows(tab, lines, LINES)
         pressed = "document.querySelector('#cards [aria-pressed=true]')?.textContent"
         await until(tab, f"{pressed} === it", TITLE)
         await tab.do(lambda page: page.go_back())
@@ -103,20 +95,19 @@ async def test_a_line_has_an_address_and_earlier_ones_come_by_scrolling(
         await a_long_day(relay, await hook_of(relay, profile))
         await tab.goto(relay.url)
         await tab.shows(f"later {LATER - 1}")
-        current = "document.querySelector('.row.current:not([hidden]) .words')?.textContent"
         late = f"later {LATER - 5}"
         row = f".row:has(.words:text-is('{late}'))"
         await tab.do(lambda page: page.locator(f"{row} .at").click())
-        await until(tab, f"{current} === it", late)
+        await until(tab, f"{CURRENT} === it", late)
         seq = LATER - 5 + 13
         assert await tab.run("location.hash") == f"#line={seq}"
         await tab.do(lambda page: page.reload())
-        await until(tab, f"{current} === it", late)
+        await until(tab, f"{CURRENT} === it", late)
         await tab.shows("Paused")
 
         early = "later 4000"  # which a page load does not read
         await tab.goto(f"{relay.url}/#line={4_000 + 13}")
-        await until(tab, f"{current} === it", early)
+        await until(tab, f"{CURRENT} === it", early)
         middle = """(() => {
           const row = document.querySelector('.row.current').getBoundingClientRect();
           const log = document.getElementById('lines').getBoundingClientRect();
@@ -143,7 +134,7 @@ async def test_back_on_a_phone_leads_from_a_task_to_the_board(
         await tell(relay, hook, "log", "build", message="a word")
         await tab.shows(TITLE)
         await pick(tab, TITLE)
-        await until(tab, f'JSON.stringify({LINES}) === \'["started","a word"]\'')
+        await shows_rows(tab, ["started", "a word"], LINES)
         assert await tab.do(lambda page: page.locator("#cards").is_hidden())
         assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
         assert await faults(tab) == []
