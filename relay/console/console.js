@@ -4,6 +4,7 @@ import { hashOf, placeOf } from './address.js';
 import { DEMO_TASKS, Demo } from './demo.js';
 import { byId, el, icon } from './dom.js';
 import { installKeys } from './keys.js';
+import { FailureJump } from './log-failure.js';
 import { LogHistory } from './log-history.js';
 import { LogPane } from './log-pane.js';
 import { MetricHistory } from './metric-history.js';
@@ -36,6 +37,16 @@ const log = new LogPane({
   pickTask: (key) => go({ task: key, line: null }),
 });
 const past = new LogHistory(log, (id) => head?.find(id), named);
+const failure = new FailureJump({
+  shown: () => ({ ...placeOf(location.hash), task: log.store.filter.key }),
+  find: (id) => head?.find(id),
+  lines: () => [log.store.earlier, log.store.lines],
+  reach: (seq) => past.reach(seq),
+  go: (place) => {
+    log.unfilter();
+    go(place);
+  },
+});
 const bar = new StatusBar();
 const notifier = new Notifier(showProblem);
 const tokens = new TokensDialog();
@@ -157,6 +168,7 @@ function draw() {
   if (hasContent && byId('board').hidden) showBoard();
   board.draw(Date.now());
   head?.draw(Date.now());
+  failure.draw();
   byId('demo').hidden = ownTask && !demo.playing;
   showCounts(stream.tasks.counts);
 }
@@ -202,7 +214,7 @@ function installControls() {
   installThemeToggle();
   installWelcome(showProblem);
   installDemo();
-  installKeys();
+  installKeys({ e: () => failure.jump() });
   byId('open-tokens').addEventListener('click', () => tokens.open());
   byId('open-device').prepend(icon('device'));
   byId('open-device').addEventListener('click', () => device.open());

@@ -7,6 +7,7 @@ const KEYS = [
   ['↑ ↓ or j k', 'Go through the tasks; Page Up, Page Down, Home and End go further'],
   ['Enter', 'Show the log of a task, or of all again'],
   ['Delete', 'Hide a task that has ended or was lost'],
+  ['e', 'Of a task that failed: go to the failure'],
   ['f', 'In the log: follow its end, or pause'],
   ['End', 'In the log: follow its end'],
   ['Enter, Shift+Enter', 'In the search of the log: next line found, previous one'],
@@ -14,7 +15,8 @@ const KEYS = [
   ['?', 'Show these keys'],
 ];
 
-export function installKeys() {
+/** @param {Record<string, () => void>} actions by their keys, of one letter each */
+export function installKeys(actions) {
   const dialog = /** @type {HTMLDialogElement} */ (byId('keys'));
   dialog.append(
     el('div', { class: 'dialog-head' },
@@ -30,6 +32,7 @@ export function installKeys() {
     if (document.querySelector('dialog[open]') !== null) return;
     if (event.key === '?') dialog.showModal();
     else if (event.key === '/' && !byId('board').hidden) search(/** @type {Element} */ (event.target));
+    else if (Object.hasOwn(actions, event.key)) actions[event.key]();
     else return;
     event.preventDefault();
   });
