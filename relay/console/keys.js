@@ -10,6 +10,7 @@ const KEYS = [
   ['e', 'Of a task that failed: go to the failure'],
   ['f', 'In the log: follow its end, or pause'],
   ['End', 'In the log: follow its end'],
+  ['+ − ← → Esc', 'In the charts of a task: less time, more, earlier, later, all of it'],
   ['Enter, Shift+Enter', 'In the search of the log: next line found, previous one'],
   ['Esc', 'Show all tasks; close a dialog'],
   ['?', 'Show these keys'],

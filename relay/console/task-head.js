@@ -1,6 +1,7 @@
 /** Above the log of a task: all that is known of it, and what can be done with it. */
 
 import { Problem, getTasks } from './api.js';
+import { ChartZoom } from './chart-zoom.js';
 import { drawCharts, short } from './charts.js';
 import { byId, el, icon, setText } from './dom.js';
 import { hrefOf } from './links.js';
@@ -24,6 +25,7 @@ export class TaskHead {
   /** Tasks that neither the list nor the board has: the one that is shown, its parent, its children. @type {Map<string, RelayTask>} */ #others = new Map();
   #unknown = false; // the server does not know the task
   #kin = '';
+  #zoom = new ChartZoom(() => this.draw(Date.now()));
 
   /** @param {Sources} sources */
   constructor(sources) {
@@ -45,6 +47,7 @@ export class TaskHead {
     this.#id = id;
     this.#unknown = false;
     this.#kin = '-';
+    this.#zoom.reset();
     this.#others.clear();
     this.#head.hidden = id === null;
     if (id === null) return;
@@ -73,7 +76,7 @@ export class TaskHead {
     setText(byId('head-title'), task ? titleOf(task) : this.#id);
     setText(byId('head-state'), task ? STATE_WORDS[task.state] : this.#unknown ? 'Relay knows no task of this id any more.' : '');
     const charts = task ? this.#sources.metrics.of(task.task_id, task.first_seq).slice(0, MOST_CHARTS) : [];
-    drawCharts(byId('head-charts'), charts);
+    drawCharts(byId('head-charts'), this.#zoom.of(charts));
     setText(byId('head-facts'), task ? factsLine(task, now, new Set(charts.map(({ name }) => name))) : '');
     byId('head-actions').hidden = !task;
     if (!task) return;
