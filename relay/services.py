@@ -20,7 +20,7 @@ from relay.background.process_metrics import ProcessMetrics
 from relay.background.readiness import note_readiness
 from relay.background.retention import run_retention, watch_disk
 from relay.config.resources import packaged
-from relay.config.settings import Settings
+from relay.config.settings import SettingError, Settings
 from relay.db.clock import DatabaseClock
 from relay.db.migrate import Migration, load_migrations
 from relay.db.pool import Database, open_database
@@ -123,11 +123,7 @@ def build_services(
         max_streams_per_user=settings.max_connections_per_user,
         max_streams_per_address=settings.max_connections_per_address,
     )
-    backplane: Backplane = (
-        PostgresBackplane(database, source.direct, source.keys, hub)
-        if source.shared
-        else LocalBackplane(hub)
-    )
+    backplane = _backplane(settings, source, database, hub)
     projector = Projector(database, max_tasks=settings.tasks_per_user)
     clock = DatabaseClock()
     publisher = Publisher(database, hub, backplane, projector, clock, settings)
@@ -165,6 +161,21 @@ def build_services(
         ),
         process_metrics=ProcessMetrics(database, publisher.journal, settings),
     )
+
+
+def _backplane(settings: Settings, source: Source, database: Database, hub: Hub) -> Backplane:
+    """The way to the other processes. Raises SettingError if the one that is set cannot be used."""
+    if not source.shared:
+        return LocalBackplane(hub)
+    if settings.backplane_url is None:
+        return PostgresBackplane(database, source.direct, source.keys, hub)
+    try:
+        from relay.realtime.valkey.backplane import ValkeyBackplane
+    except ImportError:
+        raise SettingError(
+            "RELAY_BACKPLANE_URL needs the package hiredis: install relay[valkey]"
+        ) from None
+    return ValkeyBackplane(settings.backplane_url, source.keys, hub)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from tests.support.relay_server import Relay, running_relay
 from tests.support.shared_relay import SharedRelay
 from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import could_be_tried, everything_is_asked_for, untried
+from tests.support.valkey_servers import Cluster, Server, started
 
 register_profiles()  # before a test module asks how many examples it should try
 
@@ -123,6 +124,27 @@ def empty_database_url(databases: Databases) -> Iterator[str]:
     """A database of the test's own with nothing in it."""
     with databases.empty() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three nodes, for all tests that leave them as they are."""
+    cluster = Cluster("valkey", tmp_path_factory.mktemp("valkey"))
+    with started(cluster):
+        yield cluster
+
+
+@pytest.fixture
+def valkey_cluster_url(valkey_cluster: Cluster) -> str:
+    return valkey_cluster.url
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A single server of the other engine."""
+    server = Server("redis", tmp_path_factory.mktemp("redis"))
+    with started(server):
+        yield server.url
 
 
 @pytest.fixture(scope="session")

@@ -105,6 +105,7 @@ async def create_user(request: HTTPRequest) -> Answer:
 async def me(request: HTTPRequest) -> Answer:
     """Describe the current user: the stream's end, and the active tokens."""
     services, user_id = request.services, request.credential.user_id
+    services.backplane.look_for_watchers(user_id)
     user = await select_user(services.database, user_id)
     if user is None:
         raise InvalidToken("The user was deleted.", reason="revoked")

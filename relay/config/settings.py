@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from relay.config.parsers import (
-    Rate,
     SettingError,
     SigningKey,
     base_url,
@@ -26,19 +25,20 @@ from relay.config.parsers import (
     optional_duration,
     origins,
     postgres_address,
-    rate,
     read_settings,
     sentry_dsn,
     signing_keys,
     size,
 )
 from relay.config.parsers import setting as _setting
+from relay.config.rate_settings import RateSettings
+from relay.config.valkey_address import ValkeyAddress, valkey_address
 
 __all__ = ["SettingError", "Settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(RateSettings):
     """The operator's settings. Times are floats in seconds, sizes are in bytes."""
 
     # -- addresses and processes
@@ -96,6 +96,11 @@ class Settings:
         "RELAY_DATABASE_DIRECT_URL", postgres_address, None, "address",
         "if DATABASE_URL is a transaction pooler: migrations and LISTEN need a direct connection",
         shown="DATABASE_URL", secret=True,
+    )  # fmt: skip
+    backplane_url: ValkeyAddress | None = _setting(
+        "RELAY_BACKPLANE_URL", valkey_address, None, "address",
+        "a Valkey between processes on many machines; without it they notify each other through"
+        " Postgres", shown="none", secret=True,
     )  # fmt: skip
     auto_migrate: bool = _setting(
         "RELAY_AUTO_MIGRATE", boolean, True, "on or off",
@@ -189,53 +194,6 @@ class Settings:
         "an office behind one address, but not a flood", shown="256",
     )  # fmt: skip
 
-    # -- rate limits, each counted per process
-    rate_limits: bool = _setting(
-        "RELAY_RATE_LIMITS", boolean, True, "on or off",
-        "one client cannot use up a shared service; off: benchmarks, trusted networks", shown="on",
-    )  # fmt: skip
-    rate_events_per_token: Rate = _setting(
-        "RELAY_RATE_EVENTS_PER_TOKEN", rate, Rate(50, 1, 2_000), "events",
-        "a talkative build with bursts; each line of a batch counts as an event",
-        shown="50/s burst 2000",
-    )  # fmt: skip
-    rate_events_per_address: Rate = _setting(
-        "RELAY_RATE_EVENTS_PER_ADDRESS", rate, Rate(200, 1, 8_000), "events",
-        "several producers behind one address (IPv6: one /64)", shown="200/s burst 8000",
-    )  # fmt: skip
-    rate_signups: Rate = _setting(
-        "RELAY_RATE_SIGNUPS", rate, Rate(10, 60, 10), "calls an address",
-        "people create a user once; a program could fill the database", shown="10/min",
-    )  # fmt: skip
-    rate_tokens: Rate = _setting(
-        "RELAY_RATE_TOKENS", rate, Rate(60, 60, 60), "calls a user",
-        "tokens, tickets and revocations, each; enough tickets for a page that reconnects often",
-        shown="60/min",
-    )  # fmt: skip
-    rate_handshakes: Rate = _setting(
-        "RELAY_RATE_HANDSHAKES", rate, Rate(120, 60, 120), "streams, a user and an address",
-        "many tabs after a restart, but not a client that reconnects in a tight loop",
-        shown="120/min",
-    )  # fmt: skip
-    rate_reads: Rate = _setting(
-        "RELAY_RATE_READS", rate, Rate(600, 60, 600), "calls a user",
-        "paging through a whole history, a thousand events a call", shown="600/min",
-    )  # fmt: skip
-    rate_waits: Rate = _setting(
-        "RELAY_RATE_WAITS", rate, Rate(120, 60, 120), "beats of a task, looks at an ask",
-        "each may wait for 25 seconds, so a call every half second is plenty", shown="120/min",
-    )  # fmt: skip
-    rate_exports: Rate = _setting(
-        "RELAY_RATE_EXPORTS", rate, Rate(10, 3_600, 10), "calls a user",
-        "an export reads all that is stored of a user; a person needs one now and then",
-        shown="10/h",
-    )  # fmt: skip
-    rate_pages: Rate = _setting(
-        "RELAY_RATE_PAGES", rate, Rate(1_200, 60, 1_200), "calls an address",
-        "the live page, the reference and /metrics, for an office behind one address",
-        shown="1200/min",
-    )  # fmt: skip
-
     # -- the server
     body_timeout: float = _setting(
         "RELAY_BODY_TIMEOUT", duration(0.1, 600), 10.0, "seconds",
@@ -292,6 +250,11 @@ class Settings:
             raise SettingError(
                 "DATABASE_URL is missing: RELAY_DATABASE_DIRECT_URL is the same database without"
                 " its pooler"
+            )
+        if self.backplane_url and not self.database_url:
+            raise SettingError(
+                "DATABASE_URL is missing: RELAY_BACKPLANE_URL connects processes that share a"
+                " database"
             )
         if self.database_url and not self.signing_keys:
             raise SettingError(

@@ -55,6 +55,7 @@ class Publisher:
 
     async def publish(self, user_id: UUID, events: Sequence[NewEvent]) -> list[Receipt]:
         """Store and deliver one user's events. Raises what `Journal.append` raises."""
+        self._backplane.look_for_watchers(user_id)  # the receipts tell how many there are
         receipts = await self.journal.append(user_id, events)
         types = [
             event.event_type

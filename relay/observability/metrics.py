@@ -185,6 +185,10 @@ backplane_processes = Gauge(
     "Live processes on this database, this one included.",
     multiprocess_mode="livemax",
 )
+backplane_nodes = _gauge("relay_backplane_nodes", "Nodes of the Valkey that have slots.", "livemax")
+backplane_nodes_up = _gauge(
+    "relay_backplane_nodes_up", "Nodes of the Valkey that this process is connected to.", "livemin"
+)
 backplane_channels = _gauge(
     "relay_backplane_channels", "Channels of users that are listened to.", "livesum"
 )
@@ -203,7 +207,12 @@ backplane_read_events = Counter(
     "relay_backplane_read_events",
     "Events of other processes read from the database; the others came in notifications.",
 )
-backplane_reconnects = Counter("relay_backplane_reconnects", "Reconnects of the LISTEN connection.")
+backplane_holes = Counter(
+    "relay_backplane_holes", "Events received in notifications while some before were missing."
+)
+backplane_reconnects = Counter(
+    "relay_backplane_reconnects", "Reconnects of the LISTEN connection, or to a node of the Valkey."
+)
 backplane_lag = Histogram(
     "relay_backplane_lag_seconds",
     "Time from an event's receipt by another process to its delivery here; the oldest of a batch.",

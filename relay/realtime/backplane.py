@@ -49,6 +49,13 @@ class Backplane(Protocol):
         """
         ...
 
+    def look_for_watchers(self, user_id: UUID) -> None:
+        """Have `watchers` know of this user soon. Never waits, never raises.
+
+        Call it before something that takes a while, after which `watchers` is asked.
+        """
+        ...
+
     def watchers(self, user_id: UUID) -> int:
         """The user's live streams on other processes. The count is at most five seconds old."""
         ...
@@ -92,6 +99,9 @@ class LocalBackplane:
 
     async def attend(self, user_id: UUID) -> None:
         """The hub is asked at each announcement: there is nothing to prepare."""
+
+    def look_for_watchers(self, user_id: UUID) -> None:
+        """The hubs are asked by `watchers` itself."""
 
     def watchers(self, user_id: UUID) -> int:
         return sum([other._hub.watchers(user_id) for other in self._peers if other is not self])

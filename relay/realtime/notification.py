@@ -11,7 +11,10 @@ import msgspec
 MAX_ITEMS = 128  # users and credentials in one message, 59 bytes each at most
 
 # the names in the message's JSON, which processes of other versions read
-_WIRE_NAMES = {"sender": "by", "everything": "all", "revoked": "ended", "grown": "grew"}
+_WIRE_NAMES = {
+    **{"sender": "by", "everything": "all", "revoked": "ended", "grown": "grew"},
+    **{"leaves": "left", "missed": "unsure"},
+}
 
 
 class NewEvents(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -39,7 +42,8 @@ class Notification(msgspec.Struct, omit_defaults=True, rename=_WIRE_NAMES):
     `grown` are new events, by user. `heads` are the last seqs of users' streams: the form that
     processes with the protocol POSITIONS send and understand (`process_ids.py`). `revoked` are the
     ids of revoked credentials. `everything`: announcements are missing, so all streams and
-    credentials have to be looked up.
+    credentials have to be looked up. `missed` are users whose announcements may be missing.
+    `leaves`: the process ends now, with its streams.
     """
 
     sender: UUID
@@ -47,13 +51,20 @@ class Notification(msgspec.Struct, omit_defaults=True, rename=_WIRE_NAMES):
     revoked: set[UUID] = set()
     everything: bool = False
     grown: tuple[NewEvents, ...] = ()
+    missed: set[UUID] = set()
+    leaves: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.heads or self.revoked or self.everything or self.grown)
+        """Whether it says anything of streams or credentials."""
+        return bool(self.heads or self.revoked or self.everything or self.grown or self.missed)
 
     def encode(self) -> str:
         """The payload for NOTIFY, as JSON; `decode` reads it."""
-        return _encode(self).decode()
+        return self.encode_bytes().decode()
+
+    def encode_bytes(self) -> bytes:
+        """The same as bytes."""
+        return _encode(self)
 
     @classmethod
     def decode(cls, text: str | bytes) -> Self | None:

@@ -61,6 +61,9 @@ class PostgresBackplane:
     async def attend(self, user_id: UUID) -> None:
         await self._listener.add(channel_of(user_id), within=ATTEND_TIMEOUT_SECONDS)
 
+    def look_for_watchers(self, user_id: UUID) -> None:
+        """The numbers of all users are read every two seconds."""
+
     def watchers(self, user_id: UUID) -> int:
         return self._presence.streams_elsewhere(user_id)
 

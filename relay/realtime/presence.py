@@ -5,7 +5,6 @@ with a count of watchers costs no query.
 """
 
 from contextlib import suppress
-from itertools import islice
 from uuid import UUID
 
 import trio
@@ -15,10 +14,10 @@ from relay.db.presence import ALIVE_SECONDS, delete_presence, select_others, wri
 from relay.observability import metrics
 from relay.realtime.hub import Hub
 from relay.realtime.process_ids import EVENTS, protocol_of
+from relay.realtime.reported_counts import ReportedCounts
 
 WRITE_INTERVAL = 1.0  # seconds between two writes of this process's changes
 READ_INTERVAL = 2.0  # seconds between two reads of the others, each with a heartbeat write
-MAX_CHANGES = 2_000  # users in one write; the others follow in the next
 LEAVE_TIMEOUT_SECONDS = 1.0  # to delete this process's row, which expires anyway
 
 
@@ -28,8 +27,7 @@ class Presence:
     def __init__(self, database: Database, process_id: UUID, hub: Hub) -> None:
         self._database = database
         self._process_id = process_id
-        self._hub = hub
-        self._written: dict[UUID, int] = {}
+        self._counts = ReportedCounts(hub)
         self._others: set[UUID] = set()
         self._streams: dict[UUID, int] = {}
         self._fresh_until = 0.0
@@ -61,7 +59,7 @@ class Presence:
             while True:
                 now = trio.current_time()
                 try:
-                    if (changed := self._changed()) or now >= read_at:
+                    if (changed := self._counts.changed()) or now >= read_at:
                         await self._write(changed)
                     if now >= read_at:
                         await self._read(now)
@@ -76,22 +74,11 @@ class Presence:
             with trio.move_on_after(LEAVE_TIMEOUT_SECONDS, shield=True):
                 await self._delete()
 
-    def _changed(self) -> dict[UUID, int]:
-        """The new numbers of streams, by user, that differ from those last written."""
-        counts = self._hub.counts()
-        changed = {user: n for user, n in counts.items() if self._written.get(user) != n}
-        changed |= {user: 0 for user in self._written if user not in counts}
-        return dict(islice(changed.items(), MAX_CHANGES))
-
     async def _write(self, changed: dict[UUID, int]) -> None:
         known = await write_presence(self._database, self._process_id, changed)
         if not known:  # the first write, or Postgres crashed, or our row expired and was deleted
-            self._written.clear()
-        for user_id, streams in changed.items():
-            if streams:
-                self._written[user_id] = streams
-            else:
-                self._written.pop(user_id, None)
+            self._counts.forget()
+        self._counts.note(changed)
 
     async def _read(self, now: float) -> None:
         self._others, self._streams = await select_others(self._database, self._process_id)

@@ -6,7 +6,7 @@ here are polled, too, which finds events after a lost notification, or after a c
 result.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
@@ -36,6 +36,7 @@ class RemoteEventReader:
         self._hub = hub
         self._journal = journal
         self._heads: dict[UUID, int] = {}  # only users with readers here
+        self._missed: set[UUID] = set()  # users whose announcements may be missing
         self._woken = trio.Event()
         self._polled_at = self._poll_at = 0.0
 
@@ -45,12 +46,15 @@ class RemoteEventReader:
             if self._follows_on(new):
                 self._publish_announced(new)
             else:
+                if new.texts:
+                    metrics.backplane_holes.inc()
                 self._note_head(new.user_id, new.last)
         for user_id, seq in notification.heads.items():
             self._note_head(user_id, seq)
+        self._missed |= notification.missed
         if notification.everything:
             self._poll_at = min(self._poll_at, self._polled_at + MIN_POLL_INTERVAL)
-        if self._heads or notification.everything:
+        if self._heads or self._missed or notification.everything:
             self._woken.set()
 
     def _follows_on(self, new: NewEvents) -> bool:
@@ -97,6 +101,9 @@ class RemoteEventReader:
             try:
                 if trio.current_time() >= self._poll_at:
                     await self._poll_heads()
+                elif self._missed:
+                    missed, self._missed = self._missed, set()
+                    await self._find_new(missed & set(self._hub.users()))
                 heads, self._heads = self._heads, {}
                 await self._publish(heads)
             except DATABASE_ERRORS:  # the revocation poll logs it
@@ -107,8 +114,13 @@ class RemoteEventReader:
         """Look up the heads of all streams with readers here."""
         self._polled_at = trio.current_time()
         self._poll_at = self._polled_at + self._poll_interval
-        if users := self._hub.users():
-            for user_id, head in (await self._journal.heads(users)).items():
+        self._missed.clear()
+        await self._find_new(self._hub.users())
+
+    async def _find_new(self, users: Collection[UUID]) -> None:
+        """Note those of these users' streams that have events which were not offered here."""
+        if users:
+            for user_id, head in (await self._journal.heads(list(users))).items():
                 if self._is_new(user_id, head.last):
                     self._heads[user_id] = head.last
 

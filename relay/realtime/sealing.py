@@ -1,11 +1,11 @@
-"""Seals what processes send each other through the database server, and opens it.
+"""Seals what processes send each other through a server that others use, too, and opens it.
 
 Every role that may connect to the database can LISTEN and NOTIFY there, without a right on any
-table. So events are encrypted and authenticated (AES-256-GCM) with a key that only Relay's
-processes have: derived from a signing key and the sender's id, so that each process has its own
-and counts its messages for the nonce.
+table, and a Valkey between processes may serve other programs. So events are encrypted and
+authenticated (AES-256-GCM) with a key that only Relay's processes have: derived from a signing key
+and the sender's id, so that each process has its own and counts its messages for the nonce.
 
-A sealed message is the sender's id, then base64 of the nonce and the ciphertext.
+A sealed message is the sender's id, the nonce and the ciphertext; as text, the last two in base64.
 """
 
 import binascii
@@ -22,6 +22,7 @@ from relay.config.parsers import SigningKey
 
 NONCE_BYTES = 12
 TAG_BYTES = 16
+ID_BYTES = 16
 ID_CHARACTERS = 36
 MAX_SENDERS = 256  # whose keys are kept; past it all are derived anew when they are needed
 
@@ -42,19 +43,38 @@ class Sealer:
         self._ciphers: dict[UUID, list[AESGCM]] = {}
 
     def seal(self, message: bytes) -> str:
+        """Encrypt and authenticate a message, for where only text can be sent."""
+        return str(self._sender) + b64encode(self._encrypt(message)).decode()
+
+    def seal_bytes(self, message: bytes) -> bytes:
         """Encrypt and authenticate a message."""
-        self._count += 1
-        nonce = self._count.to_bytes(NONCE_BYTES, "big")
-        sealed = self._cipher.encrypt(nonce, message, None)
-        return str(self._sender) + b64encode(nonce + sealed).decode()
+        return self._sender.bytes + self._encrypt(message)
 
     def open(self, text: str) -> bytes | None:
-        """The message; None if no process with one of the keys has sealed it."""
+        """The message of a text; None if no process with one of the keys has sealed it."""
         try:
             sender = UUID(text[:ID_CHARACTERS])
             sealed = b64decode(text[ID_CHARACTERS:], validate=True)
         except (ValueError, binascii.Error):
             return None
+        return self._decrypt(sender, sealed)
+
+    def open_bytes(self, sealed: bytes) -> bytes | None:
+        """The same for bytes."""
+        if len(sealed) < ID_BYTES:
+            return None
+        return self._decrypt(UUID(bytes=sealed[:ID_BYTES]), sealed[ID_BYTES:])
+
+    def is_own(self, sealed: bytes) -> bool:
+        """Whether these bytes claim to be of this process; they are not opened."""
+        return sealed[:ID_BYTES] == self._sender.bytes
+
+    def _encrypt(self, message: bytes) -> bytes:
+        self._count += 1
+        nonce = self._count.to_bytes(NONCE_BYTES, "big")
+        return nonce + self._cipher.encrypt(nonce, message, None)
+
+    def _decrypt(self, sender: UUID, sealed: bytes) -> bytes | None:
         for cipher in self._ciphers_of(sender):
             try:
                 return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)

@@ -18,6 +18,7 @@ from tests.support.client.streams import TRANSPORTS
 from tests.support.database_proxy import Line, line_to
 from tests.support.patience import PATIENCE
 from tests.support.two_relays import BY_WORD_ALONE, pair_of
+from tests.support.valkey_servers import own_channels
 
 
 @pytest.fixture
@@ -26,10 +27,12 @@ async def line(database_url: str) -> AsyncIterator[Line]:
         yield line
 
 
+@pytest.mark.parametrize("fixture", [None, "valkey_cluster_url", "redis_url"])
 async def test_notifications_alone_carry_events_revokes_and_stream_counts(
-    tmp_path: Path, database_url: str
+    tmp_path: Path, database_url: str, fixture: str | None, request: pytest.FixtureRequest
 ) -> None:
-    async with pair_of(tmp_path, database_url, BY_WORD_ALONE) as pair:
+    both = {} if fixture is None else own_channels(request.getfixturevalue(fixture))
+    async with pair_of(tmp_path, database_url, BY_WORD_ALONE, both) as pair:
         await pair.are_in_touch()
         reads = "relay_journal_reads_total", "relay_backplane_read_events_total"
         before = [await pair.there.metric(name) for name in reads]

@@ -6,12 +6,14 @@ A backplane joins the contract (`integration/realtime/test_backplane.py`) by a l
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
 import trio
 
 from relay.config.parsers import signing_keys
+from relay.config.valkey_address import valkey_address
 from relay.db import presence as stored
 from relay.db.pool import open_database
 from relay.realtime import postgres_backplane, presence
@@ -21,6 +23,9 @@ from relay.realtime.encoding import CommittedEvents
 from relay.realtime.hub import Hub
 from relay.realtime.notification import NewEvents, Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
+from relay.realtime.valkey import backplane as valkey_backplane
+from relay.realtime.valkey import connection, nodes, stream_counts, topology
+from relay.realtime.valkey.backplane import ValkeyBackplane
 from tests.support.hub_events import a_hub, an_event
 from tests.support.patience import PATIENCE, eventually
 from tests.support.tokens import KEYS
@@ -36,12 +41,14 @@ class Member:
         self.heads: dict[UUID, int] = {}
         self.revoked: set[UUID] = set()
         self.everything = 0
+        self.missed: list[UUID] = []
 
     def on_notification(self, notification: Notification) -> None:
         self.grown += notification.grown
         self.heads |= notification.heads
         self.revoked |= notification.revoked
         self.everything += notification.everything
+        self.missed += notification.missed
 
     def announce(self, user_id: UUID, *seqs: int, payload: str = "0") -> None:
         self.backplane.announce_events(user_id, committed(*seqs, payload=payload))
@@ -87,6 +94,14 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "READ_INTERVAL", 0.02)
     monkeypatch.setattr(presence, "LEAVE_TIMEOUT_SECONDS", PATIENCE)
     monkeypatch.setattr(postgres_backplane, "ATTEND_TIMEOUT_SECONDS", PATIENCE)
+    monkeypatch.setattr(valkey_backplane, "ATTEND_TIMEOUT_SECONDS", PATIENCE)
+    monkeypatch.setattr(valkey_backplane, "FAREWELL_SECONDS", PATIENCE)
+    monkeypatch.setattr(nodes, "START_SECONDS", PATIENCE)
+    monkeypatch.setattr(nodes, "CONNECT_TIMEOUT_SECONDS", PATIENCE)
+    monkeypatch.setattr(topology, "LOOK_TIMEOUT_SECONDS", PATIENCE)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", PATIENCE)
+    monkeypatch.setattr(stream_counts, "WRITE_INTERVAL", 0.02)
+    monkeypatch.setattr(stream_counts, "READ_INTERVAL", 0.02)
 
 
 def kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +157,36 @@ def by_postgres(url: str) -> Join:
     return join
 
 
-WAYS: dict[str, Callable[[str], Join]] = {"local": locally, "postgres": by_postgres}
-"""How processes are joined, given the address of an empty database."""
+@asynccontextmanager
+async def member_of(url: str) -> AsyncIterator[Member]:
+    """One that has this address of a Valkey."""
+    hub = a_hub()
+    backplane = ValkeyBackplane(valkey_address(url), signing_keys(KEYS), hub)
+    async with running(Member(hub, backplane)) as member:
+        yield member
+
+
+def by_valkey(url: str) -> Join:
+    """Each call has channels of its own there."""
+    return partial(member_of, f"{url}?prefix=test-{uuid4().hex}")
+
+
+class Way(NamedTuple):
+    """How processes are joined, and the fixture with the address of the server between them."""
+
+    joined: Callable[[str], Join]
+    fixture: str = ""
+
+    def join(self, request: pytest.FixtureRequest) -> Join:
+        return self.joined(request.getfixturevalue(self.fixture) if self.fixture else "")
+
+
+WAYS = {
+    "local": Way(locally),
+    "postgres": Way(by_postgres, "database_url"),
+    "valkey cluster": Way(by_valkey, "valkey_cluster_url"),
+    "redis server": Way(by_valkey, "redis_url"),
+}
 
 
 async def met(teller: Member, *others: Member) -> None:
@@ -155,6 +198,18 @@ async def met(teller: Member, *others: Member) -> None:
         return all(credential_id in other.revoked for other in others)
 
     await eventually(heard)
+
+
+async def heard_only_while_read(one: Member, two: Member, gone: UUID, kept: UUID) -> None:
+    """`two` hears nothing of a user without a reader there any more, until one comes back."""
+    one.announce(gone, 1)
+    one.announce(kept, 1)
+    await eventually(lambda: two.heard_of(kept) == [1])
+    await met(one, two)
+    assert two.heard_of(gone) == []
+    async with two.attending(gone):
+        one.announce(gone, 2)
+        await eventually(lambda: two.heard_of(gone) == [2])
 
 
 @asynccontextmanager

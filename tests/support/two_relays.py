@@ -27,6 +27,11 @@ BY_WORD_ALONE = {
     "relay.realtime.presence.ALIVE_SECONDS": int(HOUR),
     "relay.db.listener.PROBE_INTERVAL": HOUR,
     "relay.db.listener.ANSWER_TIMEOUT_SECONDS": HOUR,
+    "relay.realtime.valkey.processes.ALIVE_SECONDS": HOUR,
+    "relay.realtime.valkey.stream_counts.FRESH_SECONDS": HOUR,
+    "relay.realtime.valkey.connection.ANSWER_SECONDS": HOUR,
+    # and calls that wait do not look by themselves
+    "relay.realtime.shared_waits.POLL_INTERVAL_SECONDS": HOUR,
 }
 """Constants with which nothing is known of another process but its notifications."""
 
@@ -108,13 +113,19 @@ class Pair:
 
 @asynccontextmanager
 async def pair_of(
-    folder: Path, url: str, altered: Mapping[str, object] | None = None, /, **there: str
+    folder: Path,
+    url: str,
+    altered: Mapping[str, object] | None = None,
+    both: Mapping[str, str] | None = None,
+    /,
+    **there: str,
 ) -> AsyncIterator[Pair]:
-    """`there` are the settings of the process there beyond those both have."""
+    """`both` are settings of both processes, `there` of the one there beyond those."""
     programs = [Program(folder / name, url) for name in ("here", "there")]
     for program in programs:
         program.folder.mkdir()
         program.settings["BASE_URL"] = programs[0].url
+        program.settings |= both or {}
         program.altered = altered or {}
     programs[1].settings |= there
     async with running(*programs), trio.open_nursery() as nursery:

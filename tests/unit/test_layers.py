@@ -62,6 +62,7 @@ KNOWN_BY = {
     "segno": {"relay.cli.link", "relay.web.qr_code"},
     "tqdm": {"relay.client.tqdm"},
     "h11": set(),
+    "hiredis": {"relay.realtime.valkey"},
     "httptools": {"relay.server.heads"},
     "wsproto": {"relay.server"},
     "quart_rate_limiter": {"relay.web.rate_limiter", "relay.web.rate_limits", "relay.app"},

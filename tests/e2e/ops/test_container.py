@@ -83,7 +83,7 @@ def programs(context: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_build_installs_the_server_with_the_pinned_packages() -> None:
     (run,) = [rest for word, rest in BUILD if word == "RUN"]
-    assert run.endswith("-c constraints.txt '.[server]'")
+    assert run.endswith("-c constraints.txt '.[server,valkey]'")
     assert "constraints.txt" in copied()
 
 

@@ -59,9 +59,8 @@ def notifications(monkeypatch: pytest.MonkeyPatch) -> list[Notification]:
 
 @pytest.fixture(params=WAYS)
 def join(request: pytest.FixtureRequest) -> Join:
-    """Joins one more to those that share a room, or a database."""
-    url = "" if request.param == "local" else request.getfixturevalue("database_url")
-    return WAYS[request.param](url)
+    """Joins one more to those that share a room, or a server."""
+    return WAYS[request.param].join(request)
 
 
 async def test_events_come_as_bytes_to_every_other_process_that_reads_them(join: Join) -> None:

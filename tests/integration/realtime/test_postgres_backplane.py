@@ -16,7 +16,15 @@ from relay.realtime.announcements import CHANNEL, channel_of
 from relay.realtime.notification import NewEvents, Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
 from relay.realtime.sealing import Sealer
-from tests.support.backplanes import Join, by_postgres, kept_alive, met, users_apart, without_pauses
+from tests.support.backplanes import (
+    Join,
+    by_postgres,
+    heard_only_while_read,
+    kept_alive,
+    met,
+    users_apart,
+    without_pauses,
+)
 from tests.support.databases import database_of
 from tests.support.hub_events import EPOCH
 from tests.support.patience import PATIENCE, eventually
@@ -129,14 +137,7 @@ async def test_channels_are_left_some_time_after_their_last_reader(
             async with two.attending(me):
                 assert backplane._listener.channels == {channel_of(me), channel_of(you)}
             await eventually(lambda: backplane._listener.channels == {channel_of(you)})
-            one.announce(me, 1)
-            one.announce(you, 1)
-            await eventually(lambda: two.heard_of(you) == [1])
-            await met(one, two)
-            assert two.heard_of(me) == []
-            async with two.attending(me):  # a reader that comes back
-                one.announce(me, 2)
-                await eventually(lambda: two.heard_of(me) == [2])
+            await heard_only_while_read(one, two, me, you)
 
 
 async def test_a_channel_that_is_heard_late_is_followed_by_a_look_at_everything(

@@ -23,6 +23,10 @@ def test_messages_keep_their_field_names() -> None:
     }
     full = Notification(ME, everything=True)
     assert json.loads(full.encode()) == {"by": str(ME), "all": True}
+    gone = Notification(ME, leaves=True)
+    assert json.loads(gone.encode()) == {"by": str(ME), "left": True}
+    assert not gone
+    assert gone.encode().encode() == gone.encode_bytes()
     new = NewEvents(ME, "e", 7, 1.5, (msgspec.Raw(b'{"seq":7}'),))
     grown = Notification(ME, grown=(new,))
     assert json.loads(grown.encode()) == {

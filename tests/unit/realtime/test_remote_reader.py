@@ -174,6 +174,22 @@ async def test_a_reader_that_starts_or_catches_up_gets_announced_events_from_whe
     assert scene.journal.reads == []
 
 
+async def test_streams_with_announcements_that_may_be_missing_are_looked_up(
+    scene: Scene,
+) -> None:
+    scene.journal.store(ME, 2)
+    scene.journal.store(YOU, 2)
+    stranger = uuid4()  # without a reader here
+    scene.follower.on_notification(Notification(ELSEWHERE, missed={ME, stranger}))
+    await wait_all_tasks_blocked()
+    assert [await seqs(reader) for reader in scene.readers[:2]] == [[1, 2], [1, 2]]
+    assert (scene.journal.looks, scene.journal.reads) == (1, [{ME: 0}])
+    scene.journal.away = True
+    scene.follower.on_notification(Notification(ELSEWHERE, missed={YOU}))
+    await wait_all_tasks_blocked()
+    assert scene.journal.looks == 2  # what failed is looked up with the rest, soon
+
+
 async def test_a_starting_reader_learns_of_remote_events(scene: Scene) -> None:
     with scene.hub.subscribe(YOU, uuid4(), "here") as starter:
         await scene.announce(me=3)

@@ -42,6 +42,18 @@ def test_a_changed_message_is_not_opened(at: int, to: str, message: bytes) -> No
     assert here.open(changed) == (message if meaning(changed) == meaning(sealed) else None)
 
 
+@given(message=st.binary(max_size=6_000), at=st.integers(0, 10**6), to=st.integers(0, 255))
+def test_bytes_are_sealed_as_texts_are(message: bytes, at: int, to: int) -> None:
+    here, there = sealer(OLD), sealer(OLD)
+    sealed = here.seal_bytes(message)
+    assert there.open_bytes(sealed) == message
+    assert (here.is_own(sealed), there.is_own(sealed)) == (True, False)
+    at %= len(sealed)
+    changed = sealed[:at] + bytes([to]) + sealed[at + 1 :]
+    assert changed == sealed or there.open_bytes(changed) is None
+    assert [there.open_bytes(odd) for odd in (b"", b"x", sealed[:16], sealed[:30])] == [None] * 4
+
+
 def test_during_a_rotation_both_keys_open() -> None:
     before, during, after = sealer(OLD), sealer(NEW, OLD), sealer(NEW)
     assert during.open(before.seal(b"x")) == b"x"

@@ -1,0 +1,57 @@
+"""The settings of rate limits; `settings.py` has the others."""
+
+from dataclasses import dataclass
+
+from relay.config.parsers import Rate, boolean, rate
+from relay.config.parsers import setting as _setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateSettings:
+    """How often something may be asked for, each counted per process."""
+
+    rate_limits: bool = _setting(
+        "RELAY_RATE_LIMITS", boolean, True, "on or off",
+        "one client cannot use up a shared service; off: benchmarks, trusted networks", shown="on",
+    )  # fmt: skip
+    rate_events_per_token: Rate = _setting(
+        "RELAY_RATE_EVENTS_PER_TOKEN", rate, Rate(50, 1, 2_000), "events",
+        "a talkative build with bursts; each line of a batch counts as an event",
+        shown="50/s burst 2000",
+    )  # fmt: skip
+    rate_events_per_address: Rate = _setting(
+        "RELAY_RATE_EVENTS_PER_ADDRESS", rate, Rate(200, 1, 8_000), "events",
+        "several producers behind one address (IPv6: one /64)", shown="200/s burst 8000",
+    )  # fmt: skip
+    rate_signups: Rate = _setting(
+        "RELAY_RATE_SIGNUPS", rate, Rate(10, 60, 10), "calls an address",
+        "people create a user once; a program could fill the database", shown="10/min",
+    )  # fmt: skip
+    rate_tokens: Rate = _setting(
+        "RELAY_RATE_TOKENS", rate, Rate(60, 60, 60), "calls a user",
+        "tokens, tickets and revocations, each; enough tickets for a page that reconnects often",
+        shown="60/min",
+    )  # fmt: skip
+    rate_handshakes: Rate = _setting(
+        "RELAY_RATE_HANDSHAKES", rate, Rate(120, 60, 120), "streams, a user and an address",
+        "many tabs after a restart, but not a client that reconnects in a tight loop",
+        shown="120/min",
+    )  # fmt: skip
+    rate_reads: Rate = _setting(
+        "RELAY_RATE_READS", rate, Rate(600, 60, 600), "calls a user",
+        "paging through a whole history, a thousand events a call", shown="600/min",
+    )  # fmt: skip
+    rate_waits: Rate = _setting(
+        "RELAY_RATE_WAITS", rate, Rate(120, 60, 120), "beats of a task, looks at an ask",
+        "each may wait for 25 seconds, so a call every half second is plenty", shown="120/min",
+    )  # fmt: skip
+    rate_exports: Rate = _setting(
+        "RELAY_RATE_EXPORTS", rate, Rate(10, 3_600, 10), "calls a user",
+        "an export reads all that is stored of a user; a person needs one now and then",
+        shown="10/h",
+    )  # fmt: skip
+    rate_pages: Rate = _setting(
+        "RELAY_RATE_PAGES", rate, Rate(1_200, 60, 1_200), "calls an address",
+        "the live page, the reference and /metrics, for an office behind one address",
+        shown="1200/min",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The backplane for processes on many machines, over a Valkey or Redis."""

@@ -1,0 +1,190 @@
+"""One connection to a node: commands go out together, replies and messages come in.
+
+A command never waits. Replies come in the order of the commands; messages of channels and what
+becomes of subscriptions come between them. The node is pinged each second, so a connection on which
+nothing arrives any more is noticed within two.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import hiredis
+import trio
+
+from relay.realtime.valkey.greeting import (
+    BROKEN,
+    MAX_REPLY_BYTES,
+    NOT_YET,
+    READ_BYTES,
+    Exchange,
+    NodeAway,
+    Reply,
+    pack,
+)
+
+PING_INTERVAL = 1.0  # seconds
+ANSWER_SECONDS = 1.0  # for the answer to a ping
+MAX_STALL_SECONDS = 0.25  # a process that was late by more itself waits for the answer once more
+
+OnReply = Callable[[Reply], None]
+
+_MARK = pack(b"PING")
+
+
+class Listener(Protocol):
+    """What a connection calls. None of it may raise."""
+
+    def on_message(self, channel: bytes, payload: bytes) -> None:
+        """Take a message of a channel."""
+        ...
+
+    def on_unsubscribed(self, connection: "NodeConnection", channel: bytes) -> None:
+        """Note that the node has ended a subscription: the slot has moved, or as asked for."""
+        ...
+
+    def on_refused(
+        self, connection: "NodeConnection", message: bytes | None, error: hiredis.ReplyError
+    ) -> None:
+        """Handle an error; `message` is the command with a message that was not accepted."""
+        ...
+
+    def on_pause(self) -> None:
+        """Act on what came: nothing else waits to be handled."""
+        ...
+
+
+class NodeConnection:
+    """Takes over an exchange; `run` ends with the connection."""
+
+    def __init__(self, exchange: Exchange, listener: Listener) -> None:
+        self.node = exchange.node
+        self.waiting = 0  # bytes of messages that the node has not accepted yet
+        self._stream = exchange.stream
+        self._reader = exchange.reader
+        self._listener = listener
+        self._outgoing: list[bytes] = []
+        # of each command: the message to publish, or what takes the reply, or _NO_REPLY
+        self._expected: deque[bytes | OnReply] = deque()
+        self._woken = trio.Event()
+        self._unparsed = 0
+        self._reason = ""
+
+    def publish(self, command: bytes) -> None:
+        """Send a packed SPUBLISH."""
+        self.waiting += len(command)
+        self._send(command, command)
+
+    def send(self, command: bytes, on_reply: OnReply) -> None:
+        """Send a packed command of any other kind that has a reply."""
+        self._send(command, on_reply)
+
+    def subscribe(self, channel: bytes, on_reply: OnReply) -> None:
+        """Subscribe to a channel. `on_reply` gets an error, or anything else if it stands."""
+        self._send(pack(b"SSUBSCRIBE", channel), on_reply)
+
+    def unsubscribe(self, channel: bytes) -> None:
+        """Leave a channel."""
+        self._send(pack(b"SUNSUBSCRIBE", channel), _NO_REPLY)
+        self._send(_MARK, _ignore)
+
+    def _send(self, command: bytes, expected: bytes | OnReply) -> None:
+        self._outgoing.append(command)
+        self._expected.append(expected)
+        self._woken.set()
+
+    async def run(self) -> str:
+        """Send and receive until the connection is lost; returns why it was."""
+        async with trio.open_nursery() as nursery:
+            for task in (self._write, self._read, self._ping):
+                nursery.start_soon(self._until_lost, task, nursery.cancel_scope)
+        return self._reason
+
+    async def _until_lost(
+        self, task: Callable[[], Awaitable[None]], scope: trio.CancelScope
+    ) -> None:
+        try:
+            await task()
+        except (NodeAway, *BROKEN) as error:
+            self._reason = self._reason or str(error) or repr(error)
+            scope.cancel()
+
+    async def _write(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken = trio.Event()
+            outgoing, self._outgoing = self._outgoing, []
+            await self._stream.send_all(b"".join(outgoing))
+
+    async def _read(self) -> None:
+        gets = self._reader.gets
+        while data := await self._stream.receive_some(READ_BYTES):
+            self._reader.feed(bytes(data))
+            self._unparsed += len(data)
+            while (reply := gets()) is not NOT_YET:
+                self._unparsed = 0
+                self._take(reply)
+            if self._unparsed > MAX_REPLY_BYTES:
+                raise NodeAway("it sent too large a reply")
+            self._listener.on_pause()
+        raise NodeAway("it closed the connection")
+
+    def _take(self, reply: Reply) -> None:
+        if type(reply) is hiredis.PushNotification:
+            self._take_push(reply)
+            return
+        expected = self._next_expected()
+        if expected is _NO_REPLY:  # what follows it is never refused
+            if isinstance(reply, hiredis.ReplyError):
+                return
+            expected = self._next_expected()
+        if type(expected) is bytes:
+            self.waiting -= len(expected)
+            if isinstance(reply, hiredis.ReplyError):
+                self._listener.on_refused(self, expected, reply)
+        elif callable(expected):
+            expected(reply)
+
+    def _take_push(self, push: list[Reply]) -> None:
+        match push:
+            case [b"smessage", bytes(channel), bytes(payload)]:
+                self._listener.on_message(channel, payload)
+            case [b"ssubscribe", *_]:  # in place of a reply
+                expected = self._next_expected()
+                if callable(expected):
+                    expected(push)
+            case [b"sunsubscribe", bytes(channel), *_]:
+                self._listener.on_unsubscribed(self, channel)
+
+    def _next_expected(self) -> bytes | OnReply:
+        if not self._expected:
+            raise NodeAway("it replied to nothing")
+        return self._expected.popleft()
+
+    async def _ping(self) -> None:
+        while True:
+            await trio.sleep(PING_INTERVAL)
+            await self._ping_once()
+
+    async def _ping_once(self) -> None:
+        answered = trio.Event()
+        self.send(_MARK, lambda _: answered.set())
+        deadline = trio.current_time() + ANSWER_SECONDS
+        with trio.move_on_at(deadline):
+            await answered.wait()
+        if trio.current_time() - deadline > MAX_STALL_SECONDS:
+            with trio.move_on_after(ANSWER_SECONDS):
+                await answered.wait()
+        if not answered.is_set():
+            raise NodeAway("no answer")
+
+
+def _no_reply(_reply: Reply) -> None:
+    """Stand for a command that has a reply only if it is refused."""
+
+
+_NO_REPLY: OnReply = _no_reply
+
+
+def _ignore(_reply: Reply) -> None:
+    """Take a reply that says nothing."""

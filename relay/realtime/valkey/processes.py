@@ -1,0 +1,35 @@
+"""Track which other processes are alive: those that were heard within some seconds."""
+
+from uuid import UUID
+
+import trio
+
+ALIVE_SECONDS = 5.0  # each announces itself every second (`backplane.py`)
+
+
+class Processes:
+    """The other processes, by when they were heard last."""
+
+    def __init__(self) -> None:
+        self._heard_at: dict[UUID, float] = {}
+
+    def note(self, process_id: UUID) -> bool:
+        """Note that this process was heard. Returns whether it is new."""
+        new = process_id not in self._heard_at
+        self._heard_at[process_id] = trio.current_time()
+        return new
+
+    def forget(self, process_id: UUID) -> None:
+        """Note that this process has ended."""
+        self._heard_at.pop(process_id, None)
+
+    def is_alive(self, process_id: UUID) -> bool:
+        """Whether this process was heard lately."""
+        heard_at = self._heard_at.get(process_id)
+        return heard_at is not None and trio.current_time() - heard_at <= ALIVE_SECONDS
+
+    def count(self) -> int:
+        """How many are alive; the others are forgotten."""
+        for process_id in [one for one in self._heard_at if not self.is_alive(one)]:
+            self.forget(process_id)
+        return len(self._heard_at)

