@@ -63,7 +63,14 @@ def relay(
 class RelayFleet:
     """Relay processes on one database. `database` is the process id of its Postgres."""
 
-    def __init__(self, checkout: Path, dsn: str, database: int, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        checkout: Path,
+        dsn: str,
+        database: int,
+        stack: ExitStack,
+        environ: Mapping[str, str],
+    ) -> None:
         self.programs: list[Program] = []
         self.database = database
         self._checkout = checkout
@@ -73,6 +80,7 @@ class RelayFleet:
             "PYTHONPATH": str(checkout),
             "DATABASE_URL": dsn,
             "RELAY_SIGNING_KEYS": "bench:" + os.urandom(32).hex(),
+            **environ,
         }
 
     def start(self) -> Program:
@@ -90,10 +98,12 @@ class RelayFleet:
 
 
 @contextmanager
-def relay_fleet(checkout: Path = ROOT) -> Iterator[RelayFleet]:
+def relay_fleet(
+    checkout: Path = ROOT, environ: Mapping[str, str] | None = None
+) -> Iterator[RelayFleet]:
     """Relay processes of a checkout, started one by one, until the block ends."""
     with postgres() as (dsn, pid), ExitStack() as stack:
-        yield RelayFleet(checkout, dsn, pid, stack)
+        yield RelayFleet(checkout, dsn, pid, stack, environ or {})
 
 
 def _await_ready(port: int) -> None:

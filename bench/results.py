@@ -164,6 +164,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("reader", ("reader_us",), "µs", lower_is_better=True),
         Column("each idle one", ("idle_us",), "µs", lower_is_better=True),
         Column("Postgres", ("postgres_us",), "µs", lower_is_better=True),
+        Column("Valkey", ("valkey_us",), "µs", lower_is_better=True),
         Column("p50", ("latency_ms", "p50"), "ms", lower_is_better=True),
         Column("p99", ("latency_ms", "p99"), "ms", lower_is_better=True),
         RATE,
