@@ -3,8 +3,6 @@
 import json
 import signal
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 import trio
 
 from relay.client.task import task
+from tests.support.asking import asking
 from tests.support.commands import RELAY, environment
 from tests.support.commands import relay as run_relay
 from tests.support.databases import statement
@@ -21,45 +20,6 @@ from tests.support.ports import HeldPort
 from tests.support.relay_server import Relay, User, calls_wait
 
 Done = "subprocess.CompletedProcess[bytes]"
-
-
-class Asker:
-    """A `relay ask` that runs, and what it printed once it has ended."""
-
-    def __init__(self, process: trio.Process) -> None:
-        self.process = process
-        self.code: int | None = None
-        self.stdout = b""
-        self.stderr = b""
-
-    async def read(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read, "stdout")
-            nursery.start_soon(self._read, "stderr")
-        self.code = await self.process.wait()
-
-    async def _read(self, name: str) -> None:
-        async for data in getattr(self.process, name):
-            setattr(self, name, getattr(self, name) + data)
-
-
-@asynccontextmanager
-async def asking(user: User, *arguments: str) -> AsyncIterator[Asker]:
-    """Inside the block it waits for its answer; after it, it has ended."""
-    env = environment(RELAY_URL=user.relay.url, RELAY_TOKEN=await user.hook())
-    with trio.fail_after(PATIENCE):
-        async with trio.open_nursery() as nursery:
-            process = await trio.lowlevel.open_process(
-                [*RELAY, "ask", *arguments],
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            asker = Asker(process)
-            nursery.start_soon(asker.read)
-            await calls_wait(user.relay, 1)
-            yield asker
 
 
 async def answer(user: User, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
