@@ -68,6 +68,17 @@ export const getEvents = (query) => call('GET', `api/events?${new URLSearchParam
 /** Hides tasks, or shows them again; 100 at most. @param {string[]} task_ids @param {boolean} hidden */
 export const hideTasks = (task_ids, hidden) => call('PATCH', 'api/tasks', { body: { task_ids, hidden } });
 
+/** @typedef {import('./ask-list.js').Ask} Ask */
+
+/** The asks that are open, the oldest first. @returns {Promise<{ asks: Ask[] }>} */
+export const getOpenAsks = () => call('GET', 'api/asks?state=open');
+
+/** @param {string} ask_id @returns {Promise<Ask & { state: string, answer: string | null }>} */
+export const getAsk = (ask_id) => call('GET', `api/asks/${encodeURIComponent(ask_id)}`);
+
+/** @param {string} ask_id @param {string} answer @param {string} question_hash of what was shown */
+export const answerAsk = (ask_id, answer, question_hash) => call('POST', `api/asks/${encodeURIComponent(ask_id)}/answer`, { body: { answer, question_hash } });
+
 /** A one-time link to this stream; it replaces an earlier one. @returns {Promise<NewLink>} */
 export const makeLink = () => call('POST', 'api/session/link');
 

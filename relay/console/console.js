@@ -1,6 +1,7 @@
 /** The live page: reads the stream and hands its tasks to the board, and its events to the log. */
 
 import { hashOf, placeOf } from './address.js';
+import { Asks } from './asks.js';
 import { DEMO_TASKS, Demo } from './demo.js';
 import { byId, el, icon } from './dom.js';
 import { installKeys } from './keys.js';
@@ -49,6 +50,10 @@ const failure = new FailureJump({
 });
 const bar = new StatusBar();
 const notifier = new Notifier(showProblem);
+const asks = new Asks({
+  titleOf: (id) => names.get(id), hashOf: (task) => hashOf({ task, line: null }),
+  asked: (ask, title) => notifier.asked(ask, title), over: (ask) => notifier.over(ask),
+});
 const tokens = new TokensDialog();
 const device = new SecondDevice();
 const demo = new Demo();
@@ -98,6 +103,7 @@ function onEvent({ detail: event }) {
   } catch (problem) {
     log.store.note(`Event ${event.seq} cannot be shown (${problem}).`);
   }
+  asks.heard(event);
   log.refresh();
   tickSteps(event.task_id);
   bar.count();
@@ -129,11 +135,13 @@ function onHello({ detail: hello }) {
   metrics.clear();
   const position = parseCursor(hello.cursor);
   past.begin(position?.epoch ?? '', (position?.seq ?? 0) + 1);
+  asks.renumber();
   log.store.note('The stream was renumbered, so all stored events are shown again.');
 }
 
 /** @param {CustomEvent<import('./relay-stream.d.ts').Gap>} event */
 function onGap({ detail: gap }) {
+  asks.read(); // the end of one may be among them
   const missing = gap.to - gap.from + 1;
   log.store.note(`${missing.toLocaleString()} older ${missing === 1 ? 'event is' : 'events are'} no longer stored.`);
   log.refresh();
@@ -164,13 +172,15 @@ function showView(view) {
 function draw() {
   if (stream === null || board === null) return;
   dirty = false;
+  asks.draw(Date.now());
   const hasContent = stream.tasks.size > 0 || log.store.lines.length > 0; // a line may belong to no task
   if (hasContent && byId('board').hidden) showBoard();
   board.draw(Date.now());
   head?.draw(Date.now());
   failure.draw();
   byId('demo').hidden = ownTask && !demo.playing;
-  showCounts(stream.tasks.counts);
+  const { counts } = stream.tasks;
+  showCounts({ ...counts, waiting: (counts.waiting ?? 0) + asks.besides(stream.tasks) });
 }
 
 /** Called ten times a second: drawing more often is no easier to read. */
@@ -242,6 +252,7 @@ async function main() {
     tasks: stream.tasks, metrics, find: (id) => made.find(id), hide: (task) => made.hide(task), hashOf: (task) => hashOf({ task, line: null }),
   });
   past.begin(end.epoch, start + 1);
+  asks.begin(end.seq);
   stream.tasks.addEventListener('change', onTasks);
   stream.addEventListener('event', onEvent);
   stream.addEventListener('hello', onHello);

@@ -1,6 +1,7 @@
 /** What an event looks like in the log. It takes any JSON as a payload. Pure. */
 
 import { splitLines } from './ansi.js';
+import { askLine } from './ask-lines.js';
 import { field, number } from './payload.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
@@ -20,6 +21,8 @@ export function eventLines({ event_type: type, payload }) {
   if (type === 'task_progress') {
     return { kind: 'progress', tone: 'progress', lines: splitLines([share(payload), message].filter(Boolean).join('  ') || 'progress') };
   }
+  const ask = askLine(type, payload);
+  if (ask !== null) return { kind: 'milestone', tone: ask.tone, lines: splitLines(ask.text) };
   const code = textOf(payload, 'exit_code');
   const milestone = type === 'task_failed' && field(payload, 'canceled') === true ? CANCELED : MILESTONES.get(type) ?? type;
   const facts = [milestone, code && `exit ${code}`, message].filter(Boolean).join('  ');
@@ -42,10 +45,10 @@ function share(payload) {
 /**
  * A payload as JSON. JSON has numbers that JavaScript cannot hold: such a number is marked with ≈,
  * so that its nearest neighbour, or `null`, is not read as the number that was sent.
- * @param {unknown} value
+ * @param {unknown} value @param {number} [indent] spaces a level; without it, on one line
  */
-export function jsonText(value) {
-  return JSON.stringify(value, (_name, part) => (typeof part === 'number' && Math.abs(part) > Number.MAX_SAFE_INTEGER ? `≈ ${part}` : part));
+export function jsonText(value, indent) {
+  return JSON.stringify(value, (_name, part) => (typeof part === 'number' && Math.abs(part) > Number.MAX_SAFE_INTEGER ? `≈ ${part}` : part), indent);
 }
 
 /** @param {string} level */

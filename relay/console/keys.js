@@ -4,6 +4,8 @@ import { byId, el, icon } from './dom.js';
 
 const KEYS = [
   ['/', 'Go to the search: of tasks from the tasks, of the log from elsewhere'],
+  ['a', 'Go to the first question of a program, and from there to the next one'],
+  ['1 to 9, 0', 'In a question: answer with this option'],
   ['↑ ↓ or j k', 'Go through the tasks; Page Up, Page Down, Home and End go further'],
   ['Enter', 'Show the log of a task, or of all again'],
   ['Delete', 'Hide a task that has ended or was lost'],

@@ -5,7 +5,8 @@ export interface RelayEvent {
   seq: number;
   /** `<epoch>.<seq>`: pass it as `after` to continue after this event. */
   cursor: string;
-  event_type: 'task_started' | 'task_progress' | 'task_succeeded' | 'task_failed' | 'log';
+  /** One that a producer posts, or a note of Relay's own: an ask was opened, or has ended. */
+  event_type: 'task_started' | 'task_progress' | 'task_succeeded' | 'task_failed' | 'log' | 'task_waiting' | 'task_answered';
   task_id?: string;
   /** The producer's clock, as given. */
   ts: string;

@@ -11,14 +11,15 @@ const UNTITLED = 'untitled-'; // begins the id of a task whose events have none
 const MAX_UNTITLED_TITLES = 500; // that are kept with their ids
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const HUES = 6;
+const WITHOUT_A_TASK = new Set(['log', 'task_waiting', 'task_answered']);
 
 /** @type {Map<string, string>} */
 const untitledIds = new Map();
 
-/** The id of the event's task, as the server gives it; '' for a log line of no task. @param {RelayEvent} event */
+/** The id of the event's task, as the server gives it; '' for a log line or an ask of no task. @param {RelayEvent} event */
 export function taskIdOf({ event_type: type, task_id: id, payload }) {
   if (id !== undefined) return id;
-  return type === 'log' ? '' : untitledId(textOf(payload, 'title'));
+  return WITHOUT_A_TASK.has(type) ? '' : untitledId(textOf(payload, 'title'));
 }
 
 /** @param {string} title */
@@ -68,6 +69,11 @@ export class TaskNames {
     if (id === '') return '';
     const title = textOf(event.payload, 'title');
     if (title !== '') this.learn({ task_id: id, title });
+    return this.get(id);
+  }
+
+  /** The title of a task, its id while no title is known. @param {string} id */
+  get(id) {
     return this.#names.get(id) ?? titleOf({ task_id: id, title: null });
   }
 }

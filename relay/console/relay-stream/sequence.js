@@ -8,8 +8,8 @@
 
 const MAX_SAME_HOLE = 3; // the third time the same hole is seen, it is reported as a gap
 const SAVE_INTERVAL_MS = 1_000;
-// an event of another type is a note of a later Relay's own: it has its place, and is passed over
-const KNOWN_TYPES = new Set(['task_started', 'task_progress', 'task_succeeded', 'task_failed', 'log']);
+// what producers post, and Relay's own notes on asks; a note of a later Relay has its place, and is passed over
+const KNOWN_TYPES = new Set(['task_started', 'task_progress', 'task_succeeded', 'task_failed', 'log', 'task_waiting', 'task_answered']);
 
 /** @param {string} cursor @returns {{ epoch: string, seq: number } | null} */
 export function parseCursor(cursor) {

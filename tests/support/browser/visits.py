@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import trio
-from playwright.sync_api import Page
+from playwright.sync_api import Page, TimeoutError
 
 from tests.support.browser.chromium import Profile, Tab
 from tests.support.patience import PATIENCE
@@ -65,6 +65,17 @@ async def publish(relay: Relay, hook: str, events: list[dict[str, Any]]) -> None
 async def is_live(tab: Tab) -> None:
     """Wait until its connection is."""
     await tab.do(lambda page: page.locator("#link[data-state=live]").wait_for())
+
+
+async def until(tab: Tab, script: str, wanted: Any) -> None:
+    """Wait until the script gives this."""
+    equal = f"(it) => JSON.stringify({script}) === it"
+    text = json.dumps(wanted, separators=(",", ":"), ensure_ascii=False)
+    try:
+        await tab.do(lambda page: page.wait_for_function(equal, arg=text))
+    except TimeoutError:
+        assert await tab.run(script) == wanted, script
+        raise
 
 
 async def press(tab: Tab, name: str) -> None:

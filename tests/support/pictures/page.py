@@ -57,6 +57,7 @@ class Studio:
     async def take_all(self) -> None:
         await self._first_visit()
         await self._afternoon()
+        await self.question()
         await self._pocket()
 
     async def _first_visit(self) -> None:
@@ -74,6 +75,17 @@ class Studio:
             await self._log(tab)
             await self._dialogs(tab)
             await self._away(tab)
+
+    async def question(self) -> None:
+        """A program asks, above the board."""
+        async with self._visitor(DESK) as profile:
+            tab = await self._page_of_the_story(profile)
+            session = (await profile.cookies())[COOKIE]
+            async with httpx.AsyncClient(base_url=self._relay.url, headers=bearer(session)) as http:
+                hook = (await _post(http, "/api/token", name="agent"))["token"]
+                await story.ask(tab, http, hook)
+            await story.pass_by(tab, 1_000)  # the board is drawn once a second
+            await self._take(tab, "question")
 
     async def _pocket(self) -> None:
         async with self._visitor(PHONE) as profile:

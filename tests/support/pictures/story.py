@@ -19,14 +19,23 @@ from tests.support.relay_server import bearer
 NOW = datetime(2026, 1, 30, 15, 42, 7, tzinfo=UTC)
 LIVE = 60  # seconds at its end that the page sees as they happen
 LATENCY = 4  # ms, about
+QUESTION_SECONDS = 750  # that are left for an answer
+QUESTION = {
+    "question": "Run the migration on the staging database?",
+    "kind": "choice",
+    "options": ["yes", "only show the plan", "no"],
+    "details": {"command": "alembic upgrade head", "tables": ["uploads", "upload_parts"]},
+    "task_id": "agent",
+}
 
 # Runs before the page's own scripts.
 CLOCK = """
 const { parse } = JSON;
+const inSeconds = (count) => new Date(Date.now() + count * 1000).toISOString();
 const retime = (task) => {
   const times = window.storyTimes;
   task.started_at = times[task.first_seq];
-  task.last_at = times[task.last_seq];
+  task.last_at = times[task.last_seq] ?? inSeconds(0);
   if (task.ended_at) task.ended_at = times[task.last_seq];
   window.tasksUntil = Math.max(window.tasksUntil ?? 0, task.last_seq);
 };
@@ -37,6 +46,10 @@ JSON.parse = (...given) => {
     if (message?.task?.first_seq) retime(message.task);
     if (!message?.received_at) continue;
     message.received_at = message.ts;
+    if (message.event_type === 'task_waiting') {
+      message.received_at = message.payload.asked_at = inSeconds(0);
+      message.payload.expires_at = inSeconds(QUESTION_SECONDS);
+    }
     window.heard = message.cursor;
   }
   return found;
@@ -55,7 +68,7 @@ Response.prototype.json = async function () {
 };
 
 Math.random = () => 0.5;
-"""
+""".replace("QUESTION_SECONDS", str(QUESTION_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,15 @@ async def play(tab: Tab, http: httpx.AsyncClient, hook: str, happening: list[Bea
         last_seq = int(cursor.rpartition(".")[2])
     await _hears(tab, "window.tasksUntil", last_seq)  # its task comes a moment later
     await pass_by(tab, round(-stands * 1000) - LATENCY)
+
+
+async def ask(tab: Tab, http: httpx.AsyncClient, hook: str) -> None:
+    """The agent asks, and the page has heard of it."""
+    body = QUESTION | {"expires_in": QUESTION_SECONDS}
+    answer = await http.post("/api/asks", json=body, headers=bearer(hook))
+    cursor: str = answer.raise_for_status().json()["cursor"]
+    await _hears(tab, "window.heard", cursor)
+    await _hears(tab, "window.tasksUntil", int(cursor.rpartition(".")[2]))
 
 
 async def pass_by(tab: Tab, milliseconds: int) -> None:
