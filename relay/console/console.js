@@ -14,6 +14,7 @@ import { SecondDevice, openPastedLinks } from './second-device.js';
 import { hideNotice, notice, openSession } from './session.js';
 import { Notifier, installThemeToggle, showCounts } from './signals.js';
 import { StatusBar } from './status-bar.js';
+import { StopButton } from './stop-button.js';
 import { TaskHead } from './task-head.js';
 import { TaskNames, hueOf, taskIdOf, titleOf } from './task-names.js';
 import { STATE_WORDS, isOver } from './task-words.js';
@@ -54,6 +55,7 @@ const asks = new Asks({
   titleOf: (id) => names.get(id), hashOf: (task) => hashOf({ task, line: null }),
   asked: (ask, title) => notifier.asked(ask, title), over: (ask) => notifier.over(ask),
 });
+const stop = new StopButton();
 const tokens = new TokensDialog();
 const device = new SecondDevice();
 const demo = new Demo();
@@ -179,6 +181,7 @@ function draw() {
   head?.draw(Date.now());
   failure.draw();
   byId('demo').hidden = ownTask && !demo.playing;
+  stop.draw(head?.find(log.store.filter.key ?? ''), Date.now());
   const { counts } = stream.tasks;
   showCounts({ ...counts, waiting: (counts.waiting ?? 0) + asks.besides(stream.tasks) });
 }
