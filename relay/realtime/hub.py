@@ -7,7 +7,7 @@ Events are offered only while the process's knowledge of revocations is current.
 readers have to read the journal, which waits for it (`stream_connection.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
@@ -197,6 +197,10 @@ class Hub:
     def users(self) -> list[UUID]:
         """Users with live streams."""
         return list(self._by_user)
+
+    def attended_users(self) -> Set[UUID]:
+        """Users with live streams or calls that wait: what is stored of them is waited for here."""
+        return self._by_user.keys() | self._waits.keys()
 
     def counts(self) -> dict[UUID, int]:
         """The number of live streams here of each user that has any."""

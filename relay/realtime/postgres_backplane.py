@@ -30,7 +30,7 @@ from relay.realtime.sealing import Sealer
 
 RETRY_SECONDS = 0.2  # after a NOTIFY that failed
 ATTEND_TIMEOUT_SECONDS = 0.25  # for LISTEN: a stream opens without it then
-UNLISTEN_INTERVAL = 30.0  # seconds: a channel without a reader for as long is left
+UNLISTEN_INTERVAL = 30.0  # seconds: a channel that is not used for as long is left
 
 log = structlog.get_logger("relay.backplane")
 
@@ -140,11 +140,11 @@ class PostgresBackplane:
                 await trio.sleep(RETRY_SECONDS)
 
     async def _leave_channels(self) -> None:
-        """End LISTEN on channels whose users have had no reader here at two looks."""
+        """End LISTEN on channels whose users had no reader and no wait here at two looks."""
         unused: set[str] = set()
         while True:
             await trio.sleep(UNLISTEN_INTERVAL)
-            used = {channel_of(user_id) for user_id in self._hub.users()}
+            used = {channel_of(user_id) for user_id in self._hub.attended_users()}
             idle = self._listener.channels - used
             for channel in idle & unused:
                 self._listener.remove(channel)

@@ -16,6 +16,7 @@ from relay.realtime.announcements import CHANNEL, channel_of
 from relay.realtime.notification import NewEvents, Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
 from relay.realtime.sealing import Sealer
+from relay.realtime.wait import Wait
 from tests.support.backplanes import (
     Join,
     by_postgres,
@@ -138,6 +139,22 @@ async def test_channels_are_left_some_time_after_their_last_reader(
                 assert backplane._listener.channels == {channel_of(me), channel_of(you)}
             await eventually(lambda: backplane._listener.channels == {channel_of(you)})
             await heard_only_while_read(one, two, me, you)
+
+
+async def test_a_channel_is_kept_while_a_call_of_its_user_waits(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the call hears of its ask's end at once, and not by the look once a second."""
+    monkeypatch.setattr(postgres_backplane, "UNLISTEN_INTERVAL", 0.05)
+    me, you = users_apart(2)
+    async with join() as one:
+        backplane = one.backplane
+        assert isinstance(backplane, PostgresBackplane)
+        with backplane._hub.hold_wait(me, uuid4(), "here", Wait()):
+            for user_id in (me, you):
+                await backplane.attend(user_id)
+            await eventually(lambda: backplane._listener.channels == {channel_of(me)})
+        await eventually(lambda: backplane._listener.channels == set())
 
 
 async def test_a_channel_that_is_heard_late_is_followed_by_a_look_at_everything(
