@@ -199,9 +199,10 @@ async def read_ask(request: HTTPRequest) -> Answer:
             await services.backplane.attend(request.credential.user_id)
         found = await _find(request)
         if wait and found.state == "open":
-            left = (found.expires_at - services.clock.now()).total_seconds()
-            await wait_for(request, end, min(wait, max(left, 0)))
-            found = await _find(request)
+            left = max((found.expires_at - services.clock.now()).total_seconds(), 0)
+            await wait_for(request, end, min(wait, left))
+            if end.is_over or left <= wait:  # otherwise it is open, as of a second ago at most
+                found = await _find(request)
     return json_answer(AskView.of(found))
 
 
