@@ -175,7 +175,10 @@ def _backplane(settings: Settings, source: Source, database: Database, hub: Hub)
         raise SettingError(
             "RELAY_BACKPLANE_URL needs the package hiredis: install relay[valkey]"
         ) from None
-    return ValkeyBackplane(settings.backplane_url, source.keys, hub)
+    try:
+        return ValkeyBackplane(settings.backplane_url, source.keys, hub)
+    except ValueError as error:  # a file was changed since the settings were read
+        raise SettingError(f"RELAY_BACKPLANE_URL {error}") from None
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Parse the address of a Valkey or Redis: its hosts, TLS, user and password."""
 
 import re
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -62,7 +63,7 @@ def valkey_address(text: str) -> ValkeyAddress:
     prefix = options.get("prefix", DEFAULT_PREFIX)
     if not _PREFIX.fullmatch(prefix):
         raise ValueError("must have a prefix of 1 to 64 letters, digits, dots, - and _")
-    return ValkeyAddress(
+    address = ValkeyAddress(
         hosts=tuple([_node(part) for part in match[4].split(",")]),
         tls=tls,
         user=unquote(match[2] or "") or DEFAULT_USER,
@@ -70,6 +71,21 @@ def valkey_address(text: str) -> ValkeyAddress:
         prefix=prefix,
         **files,
     )
+    tls_context(address)  # to refuse files that are no certificates
+    return address
+
+
+def tls_context(address: ValkeyAddress) -> ssl.SSLContext | None:
+    """What TLS connections trust and show; None without TLS. Raises ValueError."""
+    if not address.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=address.ca_file)
+        if address.cert_file is not None:
+            context.load_cert_chain(address.cert_file, address.key_file)
+    except OSError as error:  # also of the TLS library
+        raise ValueError(f"has a file of certificates that cannot be used: {error}") from None
+    return context
 
 
 def _node(text: str) -> Node:

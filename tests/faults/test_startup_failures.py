@@ -45,6 +45,7 @@ SETTINGS = {
     "RELAY_QUEUE_EVENTS": "-1",
     "CORS": "everybody",
     "BASE_URL": "ftp://relay",
+    "RELAY_BACKPLANE_URL": "valkey://one",  # and no database that processes share
     "RELAY_SIGNING_KEYS": "k1:short",
 }
 

@@ -42,7 +42,7 @@ log = structlog.get_logger("relay.backplane")
 
 
 class ValkeyBackplane:
-    """`run` connects it. Raises SettingError for unusable files of certificates."""
+    """`run` connects it. Raises ValueError for files of certificates that cannot be used."""
 
     def __init__(self, address: ValkeyAddress, keys: Sequence[SigningKey], hub: Hub) -> None:
         self._hub = hub

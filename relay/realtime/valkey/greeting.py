@@ -11,7 +11,6 @@ from typing import Any
 import hiredis
 import trio
 
-from relay.config.settings import SettingError
 from relay.config.valkey_address import Node, ValkeyAddress
 
 CLIENT_NAME = "relay"
@@ -29,19 +28,6 @@ BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, hiredis.P
 
 class NodeAway(Exception):
     """A node does not answer, or refuses the connection. The message says why."""
-
-
-def tls_context(address: ValkeyAddress) -> ssl.SSLContext | None:
-    """What TLS connections trust and show; None without TLS. Raises SettingError."""
-    if not address.tls:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=address.ca_file)
-        if address.cert_file is not None:
-            context.load_cert_chain(address.cert_file, address.key_file)
-    except OSError as error:
-        raise SettingError(f"RELAY_BACKPLANE_URL has a file that is not usable: {error}") from None
-    return context
 
 
 class Exchange:

@@ -9,10 +9,10 @@ import hiredis
 import structlog
 import trio
 
-from relay.config.valkey_address import Node, ValkeyAddress
+from relay.config.valkey_address import Node, ValkeyAddress, tls_context
 from relay.observability import metrics
 from relay.realtime.valkey.connection import Listener, NodeConnection
-from relay.realtime.valkey.greeting import NodeAway, Reply, greeted, tls_context
+from relay.realtime.valkey.greeting import NodeAway, Reply, greeted
 from relay.realtime.valkey.hash_slots import SLOTS
 from relay.realtime.valkey.topology import Topology, look_up
 

@@ -1,6 +1,7 @@
 """What a Valkey asks of Relay to let it in, and what others there can do with it."""
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,15 +10,20 @@ import hiredis
 import pytest
 import trio
 
+from relay.background.health import ProcessHealth
 from relay.config.parsers import signing_keys
-from relay.config.settings import SettingError
+from relay.config.settings import SettingError, Settings
+from relay.db.source import Source
 from relay.realtime.notification import Notification
 from relay.realtime.sealing import Sealer
 from relay.realtime.valkey.names import Names
+from relay.services import build_services
 from tests.support.backplanes import member_of, met, without_pauses
 from tests.support.certificates import self_signed
 from tests.support.patience import eventually
 from tests.support.ports import HeldPort
+from tests.support.settings import POSTGRES
+from tests.support.tokens import KEYS
 from tests.support.valkey_servers import ENGINES, Cluster, Server, started
 
 
@@ -60,12 +66,15 @@ async def test_over_tls_both_sides_show_a_certificate(tmp_path: Path) -> None:
                 assert stranger.backplane._nodes.connection_of(0) is None  # type: ignore[attr-defined]
 
 
-async def test_files_that_are_no_certificates_stop_the_start(tmp_path: Path) -> None:
-    file = tmp_path / "ca.pem"
-    file.write_text("no certificate")
-    with pytest.raises(SettingError, match="RELAY_BACKPLANE_URL"):
-        async with member_of(f"valkeys://127.0.0.1:1?ca_file={file}"):
-            pass
+def test_without_its_parser_the_start_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("relay.realtime.valkey")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    given = {"DATABASE_URL": POSTGRES, "RELAY_SIGNING_KEYS": KEYS}
+    settings = Settings.load({**given, "RELAY_BACKPLANE_URL": "valkey://one"})
+    source = Source(POSTGRES, POSTGRES, settings.signing_keys, "", None, shared=True)
+    with pytest.raises(SettingError, match=r"RELAY_BACKPLANE_URL needs .* relay\[valkey\]"):
+        build_services(settings, source, "http://one", None, ProcessHealth(lambda: True))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

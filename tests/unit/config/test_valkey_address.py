@@ -6,6 +6,7 @@ import pytest
 
 from relay.config.settings import SettingError, Settings
 from relay.config.valkey_address import Node, ValkeyAddress, valkey_address
+from tests.support.certificates import self_signed
 from tests.support.settings import POSTGRES, SECRET
 
 
@@ -37,8 +38,9 @@ def test_addresses_are_read(text: str, address: ValkeyAddress) -> None:
 
 def test_files_of_certificates_are_read(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("ca", "cert", "key")]
-    for file in files:
-        file.touch()
+    made = self_signed(tmp_path)
+    for file, source in zip(files, ("certfile", "certfile", "keyfile"), strict=True):
+        file.write_bytes(Path(made[source]).read_bytes())
     ca, cert, key = files
     text = f"valkeys://one?ca_file={ca}&cert_file={cert}&key_file={key}"
     address = valkey_address(text)
@@ -50,6 +52,8 @@ def test_files_of_certificates_are_read(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match="_file"):
             valkey_address(refused)
+    with pytest.raises(ValueError, match="cannot be used"):
+        valkey_address(text.replace("/ca&", "/key&"))
 
 
 @pytest.mark.parametrize(
