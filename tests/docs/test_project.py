@@ -20,7 +20,7 @@ SCHEMAS = {
     "github-issue-forms": [
         form for form in sorted((HOST / "ISSUE_TEMPLATE").iterdir()) if form.stem != "config"
     ],
-    "compose-spec": [ROOT / "ops/container/compose.yaml"],
+    "compose-spec": [ROOT / "ops/container/compose.yaml", ROOT / "ops/scale/compose.yaml"],
 }
 FULL_VERSION = re.compile(r"[\w./-]+@v\d+\.\d+\.\d+")
 
