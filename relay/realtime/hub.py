@@ -202,6 +202,10 @@ class Hub:
         """Users with live streams or calls that wait: what is stored of them is waited for here."""
         return self._by_user.keys() | self._waits.keys()
 
+    def is_attended(self, user_id: UUID) -> bool:
+        """Whether the user has a live stream or a call that waits here."""
+        return user_id in self._by_user or user_id in self._waits
+
     def counts(self) -> dict[UUID, int]:
         """The number of live streams here of each user that has any."""
         return {user_id: len(inboxes) for user_id, inboxes in self._by_user.items()}

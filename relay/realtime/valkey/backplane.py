@@ -141,7 +141,7 @@ class ValkeyBackplane:
     async def _leave_channels(self) -> None:
         while True:
             await trio.sleep(LEAVE_INTERVAL)
-            self._subscriptions.leave_unused(self._hub.watchers, after=LEAVE_SECONDS)
+            self._subscriptions.leave_unused(self._hub.is_attended, after=LEAVE_SECONDS)
 
     def _on_message(self, user_id: UUID | None, message: bytes) -> None:
         if self._sealer.is_own(message):

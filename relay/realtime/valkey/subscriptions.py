@@ -87,7 +87,7 @@ class Subscriptions:
                 return
         subscription.late = True
 
-    def leave_unused(self, is_used: Callable[[UUID], int], *, after: float) -> None:
+    def leave_unused(self, is_used: Callable[[UUID], bool], *, after: float) -> None:
         """Unsubscribe from users' channels that were not used for `after` seconds."""
         now = trio.current_time()
         for subscription in list(self._by_channel.values()):

@@ -12,6 +12,7 @@ import trio
 from relay.realtime.valkey import backplane as valkey_backplane
 from relay.realtime.valkey import connection, nodes, processes
 from relay.realtime.valkey.hash_slots import SLOTS, slot_of
+from relay.realtime.wait import Wait
 from tests.support.backplanes import (
     Join,
     Member,
@@ -207,3 +208,19 @@ async def test_what_waits_too_long_is_announced_by_its_position_and_then_as_ever
             one.announce(me, seq)
         await eventually(lambda: two.everything == looked + 1)
         assert two.position_of(me) == 3
+
+
+async def test_a_channel_is_kept_while_a_call_of_its_user_waits(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_backplane, "LEAVE_INTERVAL", 0.05)
+    monkeypatch.setattr(valkey_backplane, "LEAVE_SECONDS", 0.0)
+    me, you = users_by_node(2)
+    async with join() as one:
+        subscriptions = one.backplane._subscriptions  # type: ignore[attr-defined]
+        hub = one.backplane._hub  # type: ignore[attr-defined]
+        with hub.hold_wait(me, uuid4(), "here", Wait()):
+            for user_id in (me, you):
+                await one.backplane.attend(user_id)
+            await eventually(lambda: len(subscriptions.channels) == 2)  # its own, and that of all
+        await eventually(lambda: len(subscriptions.channels) == 1)
