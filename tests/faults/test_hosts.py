@@ -19,7 +19,7 @@ from tests.support.hosts.network import Network, network
 from tests.support.ledger import Ledger, load
 from tests.support.patience import PATIENCE
 
-SOON = {"RELAY_DATABASE_TIMEOUT": "2", "RELAY_STREAM_BLIND": "3"}
+SOON = {"RELAY_DATABASE_TIMEOUT": "2", "RELAY_STREAM_BLIND": "5"}
 SECRET = "stored after the revoke"
 TO_THE_DATABASE, FROM_THE_DATABASE = ("a", "db"), ("db", "a")
 

@@ -19,4 +19,4 @@ def test_a_clone_without_the_history_says_so_and_fails_in_ci(ci: str, code: int)
         timeout=PATIENCE,
     )
     assert (ran.returncode, ran.stdout) == (code, "")
-    assert ran.stderr.startswith(f"NOT TRIED: the old client's commit {'0' * 40} is not")
+    assert ran.stderr.startswith(f"NOT TRIED: the older commit {'0' * 40} is not")
