@@ -43,8 +43,10 @@ export class AskCard {
     const left = Date.parse(ask.expires_at) - now;
     setText(this.#left, outcome !== null ? '' : sent !== null ? '· your answer is being sent' : `· ${timeLeft(left)}`);
     this.#left.classList.toggle('soon', outcome === null && left < SOON_MS);
-    this.item.toggleAttribute('data-sending', sent !== null);
-    for (const button of this.#answers.querySelectorAll('button')) button.setAttribute('aria-disabled', String(sent !== null));
+    if (this.item.hasAttribute('data-sending') !== (sent !== null)) {
+      this.item.toggleAttribute('data-sending', sent !== null);
+      for (const button of this.#answers.querySelectorAll('button')) button.setAttribute('aria-disabled', String(sent !== null));
+    }
     if (outcome === null) this.#report(this.#fault || problem);
     else this.#end(outcomeWords(outcome, now), outcome.state);
   }

@@ -27,6 +27,7 @@ export class Asks {
   #reading = false;
   #again = false; // read once more
   #retryMs = FIRST_RETRY_MS;
+  #retry = 0;
   #settling = 0;
 
   /** @param {Page} page */
@@ -177,7 +178,8 @@ export class Asks {
     const wait = Math.max(retryAfter * 1000, this.#retryMs);
     this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
     this.#remark(`The open questions could not be read (${message}). This page tries again.`);
-    setTimeout(() => this.read(), wait);
+    clearTimeout(this.#retry);
+    this.#retry = window.setTimeout(() => this.read(), wait);
   }
 
   /** @param {string} words */

@@ -9,8 +9,10 @@ import { duration } from './times.js';
 /** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
 
 const WORDS = 'Its program is asked to stop. A command of relay run gets an interrupt signal, as by Ctrl-C; if it has not ended 10 seconds later it is terminated, and after another 10 seconds killed. What it has not saved is lost.';
+const ENDED = 'The run has ended. Nothing was stopped.';
 
 export class StopButton {
+  #find;
   #button = el('button', { type: 'button', class: 'text bad', text: 'Stop', hidden: true, onclick: () => this.#ask() });
   #note = el('span', { class: 'stop-note', role: 'status' });
   #since = el('span', { class: 'stop-since' }); // beside the note: what counts seconds is not announced
@@ -20,7 +22,9 @@ export class StopButton {
   /** @type {HTMLDialogElement | null} */ #dialog = null;
   #asked = ''; // the run that the dialog is about
 
-  constructor() {
+  /** @param {(id: string) => RelayTask | undefined} find a task as it is known now */
+  constructor(find) {
+    this.#find = find;
     byId('head-stop').append(this.#button, this.#note, this.#since);
   }
 
@@ -55,7 +59,7 @@ export class StopButton {
       dialog.remove();
       this.#dialog = null;
       if (dialog.returnValue === 'stop') this.#stop(task);
-      else if (runOf(this.#task) !== this.#asked || (this.#task && isOver(this.#task))) this.#refuse(runOf(this.#task), 'The run has ended. Nothing was stopped.');
+      else if (this.#hasEnded(task)) this.#refuse(runOf(this.#find(task.task_id)), ENDED);
     });
     this.#dialog = dialog;
     document.body.append(dialog);
@@ -65,7 +69,7 @@ export class StopButton {
   /** @param {RelayTask} task */
   async #stop(task) {
     const run = runOf(task);
-    if (run !== runOf(this.#task)) return this.#refuse(runOf(this.#task), 'The run has ended. Nothing was stopped.');
+    if (this.#hasEnded(task)) return this.#refuse(runOf(this.#find(task.task_id)), ENDED);
     this.#refused = { run: '', words: '' };
     this.#requested = run;
     this.draw(this.#task, Date.now());
@@ -79,6 +83,12 @@ export class StopButton {
       this.#requested = '';
       this.#refuse(run, refusalWords(problem));
     }
+  }
+
+  /** Whether this run has ended, by what the page knows now. @param {RelayTask} task */
+  #hasEnded(task) {
+    const present = this.#find(task.task_id);
+    return present !== undefined && (present.run !== task.run || isOver(present));
   }
 
   /** @param {string} run @param {string} words */
