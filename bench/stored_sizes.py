@@ -25,8 +25,9 @@ import uuid_utils
 from relay.db.embedded import running_postgres
 from relay.db.journal import Journal
 from relay.db.pool import Database, open_database
+from relay.db.shown_tasks import TaskFilter
 from relay.db.source import bring_up_to_date
-from relay.db.task_pages import TaskFilter, select_snapshot, select_task_page
+from relay.db.task_pages import select_snapshot, select_task_page
 from relay.events import NewEvent, utc_now
 from relay.projection.projector import Projector
 

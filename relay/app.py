@@ -24,6 +24,7 @@ from relay.blueprints.reference import reference
 from relay.blueprints.sessions import sessions
 from relay.blueprints.stream import stream
 from relay.blueprints.task_beats import task_beats
+from relay.blueprints.task_groups import task_groups
 from relay.blueprints.task_log import task_log
 from relay.blueprints.task_stop import task_stop
 from relay.blueprints.tasks import tasks
@@ -79,7 +80,7 @@ def create_app(settings: Settings) -> Relay:
     app.url_map.merge_slashes = False  # a redirect would contain the client's Host header
     for blueprint in (users, user_export, user_deletion, sessions, tokens, webhook, stream):
         app.register_blueprint(blueprint)
-    for blueprint in (tasks, task_beats, task_log, task_stop, asks):
+    for blueprint in (tasks, task_beats, task_groups, task_log, task_stop, asks):
         app.register_blueprint(blueprint)
     for blueprint in (operations, console, install, reference):
         app.register_blueprint(blueprint)

@@ -3,8 +3,9 @@
 import msgspec
 from quart import Blueprint
 
+from relay.db.shown_tasks import TaskFilter
 from relay.db.task_changes import request_stop
-from relay.db.task_pages import TaskFilter, select_task_page
+from relay.db.task_pages import select_task_page
 from relay.errors import FieldError, Invalid, NotFound, Problem
 from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
 from relay.media_types import JSON

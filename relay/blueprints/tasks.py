@@ -7,37 +7,39 @@ from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
 from relay.db.task_changes import forget_tasks, set_hidden
-from relay.db.task_pages import TaskFilter, select_task_page
-from relay.errors import (
-    BadCursor,
-    BadRequest,
-)
-from relay.events import Cursor
-from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
+from relay.db.task_pages import select_task_page
+from relay.errors import BadCursor, BadRequest
 from relay.media_types import JSON
-from relay.realtime.resume import parse_count
 from relay.schema_types import CursorText, Examples, Identifier
-from relay.tasks.view import SHOWN_STATES, TaskView
+from relay.tasks.view import TaskView
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.named_tasks import MAX_NAMED_TASKS, NamedTasks, catch_up, check_ids
+from relay.web.named_tasks import NamedTasks, catch_up, check_ids
 from relay.web.needs import SESSION, WATCHER
 from relay.web.openapi.describe import Link, Parameter, described
 from relay.web.openapi.stream_messages import TASK
-from relay.web.query import QueryParameters
 from relay.web.rate_limits import READS, TOKENS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
+from relay.web.task_filters import (
+    AFTER,
+    AFTER_CURSOR,
+    HIDDEN,
+    PARENT,
+    STATE,
+    TASK_ID,
+    TITLE,
+    TITLE_PART,
+    PageMark,
+    catch_up_to,
+    checked_id,
+    read_filter,
+    read_limit,
+)
 
 tasks = Blueprint("tasks", __name__)
 
 MAX_PAGE_TASKS = 500
-DEFAULT_PAGE_TASKS = 100
-MAX_TITLE_PART = 300  # characters of `q`
-
-_STATE = f"({'|'.join(SHOWN_STATES)})"
-StateList = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_STATE}(,{_STATE})*$"})]
-PageMark = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,18}$"})]
 
 
 class Tasks(msgspec.Struct):
@@ -71,40 +73,16 @@ class Deleted(msgspec.Struct):
     deleted: int
 
 
-_FILTERS = (
-    Parameter("state", StateList, "States, separated by commas.", "running,lost"),
-    Parameter("parent_id", Identifier, "Tasks with this parent.", "nightly"),
-    Parameter(
-        "task_id",
-        Identifier,
-        "This task; may be given up to 100 times. Hidden ones count, too.",
-        "build-7",
-    ),
-    Parameter(
-        "q",
-        Annotated[str, Meta(min_length=1, max_length=MAX_TITLE_PART)],
-        "A part of the title, in upper or lower case.",
-        "test",
-    ),
-    Parameter("hidden", bool, "Hidden tasks instead of those that are not.", False),
-    Parameter(
-        "limit", Annotated[int, Meta(ge=1, le=MAX_PAGE_TASKS)], "At most this many tasks.", 100
-    ),
-    Parameter("after", PageMark, "The `next` of the page before.", "42"),
-    Parameter(
-        "after_cursor",
-        CursorText,
-        "Wait, for up to 2 seconds, until the tasks hold up to this position.",
-        Examples.CURSOR,
-    ),
+_LIMIT = Parameter(
+    "limit", Annotated[int, Meta(ge=1, le=MAX_PAGE_TASKS)], "At most this many tasks.", 100
 )
-_FILTER_NAMES = tuple(parameter.name for parameter in _FILTERS)
+_PARAMETERS = (STATE, PARENT, TASK_ID, TITLE, TITLE_PART, HIDDEN, _LIMIT, AFTER, AFTER_CURSOR)
 
 
 @tasks.get("/api/tasks")
 @described(
     "tasks",
-    parameters=_FILTERS,
+    parameters=_PARAMETERS,
     answers={200: Tasks([TASK], {"running": 1}, Examples.NEXT, next="42")},
     links=(Link("list_events", parameters={"after": "cursor"}),),
     refuses=(BadCursor, BadRequest),
@@ -113,16 +91,13 @@ _FILTER_NAMES = tuple(parameter.name for parameter in _FILTERS)
 @needs(WATCHER)
 async def list_tasks(request: HTTPRequest) -> Answer:
     """Read a page of tasks."""
-    services, user_id, args = request.services, request.credential.user_id, request.args
-    args.refuse_others(*_FILTER_NAMES)
-    wanted, limit = _read_filter(args), args.get("limit")
-    most = DEFAULT_PAGE_TASKS if limit is None else parse_count("limit", limit, MAX_PAGE_TASKS)
-    after_cursor = args.get("after_cursor")
-    asked = None if after_cursor is None else Cursor.parse(after_cursor)
-    head = await services.heads.head(user_id)
-    seq = head.last if asked is None or asked.epoch != head.epoch else max(asked.seq, head.last)
-    await services.projector.catch_up_within_patience(user_id, seq)
-    page = await select_task_page(services.database, user_id, wanted, most + 1)
+    args = request.args
+    args.refuse_others(*(parameter.name for parameter in _PARAMETERS))
+    wanted, most = read_filter(args), read_limit(args, MAX_PAGE_TASKS)
+    await catch_up_to(request, args)
+    page = await select_task_page(
+        request.services.database, request.credential.user_id, wanted, most + 1
+    )
     shown = page.tasks[:most]
     return json_answer(
         Tasks(
@@ -132,45 +107,6 @@ async def list_tasks(request: HTTPRequest) -> Answer:
             str(shown[-1].last_seq) if len(page.tasks) > most else UNSET,
         )
     )
-
-
-def _read_filter(args: QueryParameters) -> TaskFilter:
-    """Read the filters of a query. Raises BadRequest."""
-    states, hidden, after = args.get("state"), args.get("hidden"), args.get("after")
-    task_ids = args.get_all("task_id", MAX_NAMED_TASKS)
-    title = args.get("q")
-    if title is not None and len(title) > MAX_TITLE_PART:
-        raise BadRequest(f"`q` must be at most {MAX_TITLE_PART} characters.")
-    if hidden not in (None, "true", "false"):
-        raise BadRequest("`hidden` must be `true` or `false`.")
-    if after is not None and not (after.isdecimal() and after.isascii() and len(after) <= 18):
-        raise BadRequest("`after` must be the `next` of a page of tasks.")
-    return TaskFilter(
-        states=None if states is None else _read_states(states),
-        parent_id=_checked_id("parent_id", args.get("parent_id")),
-        task_ids=[_checked_id("task_id", task_id) or "" for task_id in task_ids] or None,
-        # the database refuses to compare with U+0000, and no title has it
-        title=None if title is None else title.replace("\0", "\ufffd"),
-        hidden=(None if task_ids else False) if hidden is None else hidden == "true",
-        before=None if after is None else int(after),
-    )
-
-
-def _read_states(text: str) -> list[str]:
-    states = text.split(",")
-    if unknown := [state for state in states if state not in SHOWN_STATES]:
-        raise BadRequest(
-            f"`state` must be of {', '.join(SHOWN_STATES)}, separated by commas;"
-            f" {len(unknown)} of the given ones are not."
-        )
-    return states
-
-
-def _checked_id(name: str, task_id: str | None) -> str | None:
-    """The id, if it is one that a task can have. Raises BadRequest."""
-    if task_id is not None and not is_identifier(task_id):
-        raise BadRequest(f"`{name}` {IDENTIFIER_FAULT}.")
-    return task_id
 
 
 @tasks.patch("/api/tasks")
@@ -225,7 +161,7 @@ async def delete_tasks(request: HTTPRequest) -> Answer:
     deleted = await forget_tasks(
         services.database,
         user_id,
-        task_id=_checked_id("task_id", task_id),
+        task_id=checked_id("task_id", task_id),
         max_marks=services.settings.tasks_per_user,
     )
     services.task_feeds.touch(user_id)

@@ -40,3 +40,12 @@ class TaskView(msgspec.Struct, kw_only=True):
     ]
     ask_id: Annotated[Uuid | None, Meta(description="The oldest open ask that it waits for.")]
     hidden: bool
+
+
+class TaskOutcome(msgspec.Struct, kw_only=True):
+    """How the present run of a task goes, or went."""
+
+    task_id: Identifier
+    run: Annotated[int, Meta(ge=1)]
+    state: ShownState
+    duration_s: float | None

@@ -20,6 +20,7 @@ GOOD = {
     **{"after": "oldest", "last": "1", "limit": "1", "ticket": "t", "lastEventId": "e.1"},
     **{"tasks": "1", "task_id": "t", "parent_id": "t", "q": "x", "hidden": "true"},
     **{"state": "running", "after_cursor": "e.1", "run": "1", "format": "text", "wait_s": "0"},
+    **{"by": "title", "title": "x"},
 }
 
 

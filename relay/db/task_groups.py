@@ -1,0 +1,117 @@
+"""Reads groups of stored tasks: those of one title, or a parent with its children."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from relay.db.pool import Database
+from relay.db.shown_tasks import (
+    LOST_AT,
+    PASSES,
+    PRESENT,
+    SHOWN_STATE,
+    TaskFilter,
+    decode_counts,
+    task_view,
+)
+from relay.errors import InvalidToken
+from relay.events import Cursor
+from relay.tasks.view import TaskOutcome, TaskView
+
+GroupKey = Literal["title", "parent"]
+RECENT_TASKS = 20  # whose outcomes a group has
+
+_decode_outcomes = msgspec.json.Decoder(list[TaskOutcome]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class FoundGroup:
+    """Tasks that belong together: `task` stands for them, `recent` are the latest, newest first."""
+
+    tasks: int
+    last_seq: int
+    task: TaskView
+    recent: list[TaskOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPage:
+    """Groups of one snapshot, those with the latest events first; the rest is as in TaskPage."""
+
+    cursor: Cursor
+    counts: dict[str, int]
+    groups: list[FoundGroup]
+
+
+async def select_group_page(
+    database: Database, user_id: UUID, key: GroupKey, wanted: TaskFilter, limit: int
+) -> GroupPage:
+    """Read a page of groups of the tasks that pass. Raises InvalidToken without the user."""
+    rows = await database.fetch(_GROUPS[key], user_id, *wanted.values, wanted.before, limit)
+    if not rows:
+        raise InvalidToken("The user is gone.", reason="revoked")
+    return GroupPage(
+        Cursor(rows[0]["epoch"], rows[0]["projected"]),
+        decode_counts(rows[0]["counts"]),
+        [
+            FoundGroup(
+                row["group_tasks"],
+                row["group_seq"],
+                task_view(row),
+                _decode_outcomes(row["recent"]),
+            )
+            for row in rows
+            if row["group_tasks"] is not None
+        ],
+    )
+
+
+# A task without a title is a group of its own, as is one that is no parent and has none.
+_KEYS: dict[GroupKey, tuple[str, str]] = {
+    "title": (
+        "CASE WHEN t.title IS NULL THEN 'i' || t.task_id ELSE 't' || t.title END COLLATE \"C\"",
+        "first_value(task_id) OVER latest_first",
+    ),
+    "parent": (
+        'coalesce(t.parent_id, t.task_id) COLLATE "C"',
+        "coalesce(max(task_id) FILTER (WHERE task_id = group_key) OVER of_group,"
+        " first_value(task_id) OVER latest_first)",
+    ),
+}
+
+# The tasks are read once and sorted once, by group and time. A user has 10 000 of them at most.
+_GROUPS = {
+    name: f"""
+    WITH {PRESENT}, members AS (
+        SELECT t.task_id, t.run, t.duration_s, t.last_seq, {SHOWN_STATE} AS shown_state,
+            {group_key} AS group_key
+        FROM tasks t WHERE t.user_id = $1 AND NOT t.forgotten AND {PASSES}
+    ), ranked AS (
+        SELECT *, count(*) OVER of_group AS group_tasks, max(last_seq) OVER of_group AS group_seq,
+            row_number() OVER latest_first AS place, {of_all} AS of_all
+        FROM members
+        WINDOW of_group AS (PARTITION BY group_key),
+            latest_first AS (PARTITION BY group_key ORDER BY last_seq DESC)
+    ), page AS (
+        SELECT group_key, group_tasks, group_seq, of_all FROM ranked
+        WHERE place = 1 AND ($8::bigint IS NULL OR group_seq < $8)
+        ORDER BY group_seq DESC LIMIT $9
+    ), outcomes AS (
+        SELECT r.group_key, json_agg(json_build_object('task_id', r.task_id, 'run', r.run,
+            'state', r.shown_state, 'duration_s', r.duration_s) ORDER BY r.place)::text AS recent
+        FROM ranked r JOIN page ON page.group_key = r.group_key
+        WHERE r.place <= {RECENT_TASKS} GROUP BY r.group_key
+    )
+    SELECT present.*, shown.* FROM present LEFT JOIN LATERAL (
+        SELECT page.group_tasks, page.group_seq, outcomes.recent, t.*,
+            {SHOWN_STATE} AS shown_state, {LOST_AT} AS lost_at
+        FROM page
+        JOIN outcomes ON outcomes.group_key = page.group_key
+        JOIN tasks t ON t.user_id = $1 AND t.task_id = page.of_all
+    ) shown ON true
+    ORDER BY shown.group_seq DESC
+    """
+    for name, (group_key, of_all) in _KEYS.items()
+}

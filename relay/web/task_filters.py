@@ -1,0 +1,107 @@
+"""What the calls have in common that read pages of tasks: filters, pages, how fresh they are."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from relay.db.shown_tasks import TaskFilter
+from relay.errors import BadRequest
+from relay.events import Cursor
+from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
+from relay.realtime.resume import parse_count
+from relay.schema_types import CursorText, Examples, Identifier
+from relay.tasks.view import SHOWN_STATES
+from relay.web.named_tasks import MAX_NAMED_TASKS
+from relay.web.openapi.describe import Parameter
+from relay.web.query import QueryParameters
+from relay.web.request import HTTPRequest
+
+DEFAULT_LIMIT = 100
+MAX_TITLE = 300  # characters, as of stored titles
+
+_STATE = f"({'|'.join(SHOWN_STATES)})"
+StateList = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_STATE}(,{_STATE})*$"})]
+TitleText = Annotated[str, Meta(min_length=1, max_length=MAX_TITLE)]
+PageMark = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,18}$"})]
+
+STATE = Parameter("state", StateList, "States, separated by commas.", "running,lost")
+PARENT = Parameter("parent_id", Identifier, "Tasks with this parent.", "nightly")
+TASK_ID = Parameter(
+    "task_id",
+    Identifier,
+    "This task; may be given up to 100 times. Hidden ones count, too.",
+    "build-7",
+)
+TITLE = Parameter("title", TitleText, "Tasks with exactly this title.", "make test")
+TITLE_PART = Parameter("q", TitleText, "A part of the title, in upper or lower case.", "test")
+HIDDEN = Parameter("hidden", bool, "Hidden tasks instead of those that are not.", False)
+AFTER = Parameter("after", PageMark, "The `next` of the page before.", "42")
+AFTER_CURSOR = Parameter(
+    "after_cursor",
+    CursorText,
+    "Wait, for up to 2 seconds, until the tasks hold up to this position.",
+    Examples.CURSOR,
+)
+
+
+def read_filter(args: QueryParameters) -> TaskFilter:
+    """Read the filters of a query. Raises BadRequest."""
+    states, hidden, after = args.get("state"), args.get("hidden"), args.get("after")
+    task_ids = args.get_all("task_id", MAX_NAMED_TASKS)
+    if hidden not in (None, "true", "false"):
+        raise BadRequest("`hidden` must be `true` or `false`.")
+    if after is not None and not (after.isdecimal() and after.isascii() and len(after) <= 18):
+        raise BadRequest("`after` must be the `next` of a page of tasks.")
+    return TaskFilter(
+        states=None if states is None else _read_states(states),
+        parent_id=checked_id("parent_id", args.get("parent_id")),
+        task_ids=[checked_id("task_id", task_id) or "" for task_id in task_ids] or None,
+        part=_read_title(args, "q"),
+        title=_read_title(args, "title"),
+        hidden=(None if task_ids else False) if hidden is None else hidden == "true",
+        before=None if after is None else int(after),
+    )
+
+
+def read_limit(args: QueryParameters, most: int) -> int:
+    """How many tasks, or groups, the page may have. Raises BadRequest."""
+    limit = args.get("limit")
+    return DEFAULT_LIMIT if limit is None else parse_count("limit", limit, most)
+
+
+async def catch_up_to(request: HTTPRequest, args: QueryParameters) -> None:
+    """Wait, for a bounded time, until the tasks have what is acknowledged, and `after_cursor`.
+
+    Raises BadRequest and BadCursor.
+    """
+    services, user_id = request.services, request.credential.user_id
+    after_cursor = args.get("after_cursor")
+    asked = None if after_cursor is None else Cursor.parse(after_cursor)
+    head = await services.heads.head(user_id)
+    seq = head.last if asked is None or asked.epoch != head.epoch else max(asked.seq, head.last)
+    await services.projector.catch_up_within_patience(user_id, seq)
+
+
+def checked_id(name: str, task_id: str | None) -> str | None:
+    """The id, if it is one that a task can have. Raises BadRequest."""
+    if task_id is not None and not is_identifier(task_id):
+        raise BadRequest(f"`{name}` {IDENTIFIER_FAULT}.")
+    return task_id
+
+
+def _read_title(args: QueryParameters, name: str) -> str | None:
+    text = args.get(name)
+    if text is not None and len(text) > MAX_TITLE:
+        raise BadRequest(f"`{name}` must be at most {MAX_TITLE} characters.")
+    # the database refuses to compare with U+0000, and no title has it
+    return None if text is None else text.replace("\0", "\ufffd")
+
+
+def _read_states(text: str) -> list[str]:
+    states = text.split(",")
+    if unknown := [state for state in states if state not in SHOWN_STATES]:
+        raise BadRequest(
+            f"`state` must be of {', '.join(SHOWN_STATES)}, separated by commas;"
+            f" {len(unknown)} of the given ones are not."
+        )
+    return states
