@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from relay.web.openapi.rules import COMMON_PROBLEMS
 from relay.web.openapi.schemas import pretty
+from relay.web.own_wheel import wheel_name
 
 _FOLDER = Path(__file__).parent
 
@@ -43,6 +44,7 @@ def page(openapi: dict[str, Any], asyncapi: dict[str, Any], base_url: str) -> st
         message_fields=lambda schema: _fields(asyncapi, schema),
         resolved=lambda value: _resolved(openapi, value),
         base_url=base_url,
+        wheel=wheel_name(),
     )
 
 
