@@ -57,10 +57,16 @@ export const makeToken = (wanted) => call('POST', 'api/token', { body: wanted })
 /** @typedef {import('./relay-stream.d.ts').TaskCounts} TaskCounts */
 /** @typedef {Record<string, string>} Query */
 /** @typedef {{ tasks: RelayTask[], counts: TaskCounts, cursor: string, next?: string }} TasksPage */
+/** @typedef {{ task_id: string, run: number, state: import('./relay-stream.d.ts').TaskState, duration_s: number | null }} TaskOutcome */
+/** @typedef {{ title: string | null, parent_id: string | null, tasks: number, last_seq: number, task: RelayTask, recent: TaskOutcome[] }} TaskGroup */
+/** @typedef {{ groups: TaskGroup[], counts: TaskCounts, cursor: string, next?: string }} GroupsPage */
 /** @typedef {{ events: RelayEvent[], cursor: string, resumed: boolean, oldest: number }} EventsPage */
 
 /** @param {Query} query @returns {Promise<TasksPage>} */
 export const getTasks = (query) => call('GET', `api/tasks?${new URLSearchParams(query)}`);
+
+/** @param {Query} query @returns {Promise<GroupsPage>} */
+export const getGroups = (query) => call('GET', `api/tasks/groups?${new URLSearchParams(query)}`);
 
 /** @param {Query} query @returns {Promise<EventsPage>} */
 export const getEvents = (query) => call('GET', `api/events?${new URLSearchParams(query)}`);

@@ -17,6 +17,7 @@ import { StatusBar } from './status-bar.js';
 import { StopButton } from './stop-button.js';
 import { TaskHead } from './task-head.js';
 import { TaskNames, hueOf, taskIdOf, titleOf } from './task-names.js';
+import { installTaskWidth } from './task-width.js';
 import { STATE_WORDS, isOver } from './task-words.js';
 import { TasksPane } from './tasks-pane.js';
 import { TokensDialog } from './tokens.js';
@@ -55,7 +56,7 @@ const asks = new Asks({
   titleOf: (id) => names.get(id), hashOf: (task) => hashOf({ task, line: null }),
   asked: (ask, title) => notifier.asked(ask, title), over: (ask) => notifier.over(ask),
 });
-const stop = new StopButton((id) => head?.find(id));
+const stop = new StopButton();
 const tokens = new TokensDialog();
 const device = new SecondDevice();
 const demo = new Demo();
@@ -228,6 +229,7 @@ function installControls() {
   installWelcome(showProblem);
   installDemo();
   installKeys({ e: () => failure.jump() });
+  installTaskWidth();
   byId('open-tokens').addEventListener('click', () => tokens.open());
   byId('open-device').prepend(icon('device'));
   byId('open-device').addEventListener('click', () => device.open());
@@ -249,7 +251,7 @@ async function main() {
   recallTokens(me.tokens);
 
   stream = new RelayStream({ tasks: true, after: `${end.epoch}.${start}`, share: `console ${me.user_id}` });
-  const made = new TasksPane(stream.tasks, (task) => go({ task, line: null }), showProblem);
+  const made = new TasksPane(stream.tasks, metrics, (task) => go({ task, line: null }), showProblem);
   board = made;
   head = new TaskHead({
     tasks: stream.tasks, metrics, find: (id) => made.find(id), hide: (task) => made.hide(task), hashOf: (task) => hashOf({ task, line: null }),

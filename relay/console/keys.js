@@ -14,7 +14,8 @@ const KEYS = [
   ['End', 'In the log: follow its end'],
   ['+ − ← → Esc', 'In the charts of a task: less time, more, earlier, later, all of it'],
   ['Enter, Shift+Enter', 'In the search of the log: next line found, previous one'],
-  ['Esc', 'Show all tasks; close a dialog'],
+  ['→ ←', 'In groups: show the tasks of one; show all groups again'],
+  ['Esc', 'Show all tasks, or all groups; close a dialog'],
   ['?', 'Show these keys'],
 ];
 

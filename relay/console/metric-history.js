@@ -32,14 +32,23 @@ export class MetricHistory {
     this.#tasks.clear();
   }
 
-  /** What has a course: two values or more, since a seq. @param {string} id @param {number} since @returns {Series[]} */
-  of(id, since) {
-    return [...(this.#tasks.get(id) ?? [])].flatMap(([name, all]) => {
+  /** Whether a number of a task has a course: two values or more, since a seq. @param {string} id @param {number} since */
+  hasCourse(id, since) {
+    for (const points of this.#tasks.get(id)?.values() ?? []) if (points.length > 1 && points[points.length - 2].seq >= since) return true;
+    return false;
+  }
+
+  /** What has a course. @param {string} id @param {number} since @param {number} most numbers @returns {Series[]} */
+  of(id, since, most = MOST_SERIES) {
+    const found = [];
+    for (const [name, all] of this.#tasks.get(id) ?? []) {
       const points = all.filter(({ seq }) => seq >= since);
-      if (points.length < 2) return [];
+      if (points.length < 2) continue;
       const values = points.map(({ value }) => value);
-      return [{ name, points, least: Math.min(...values), most: Math.max(...values), last: values[values.length - 1] }];
-    });
+      found.push({ name, points, least: Math.min(...values), most: Math.max(...values), last: values[values.length - 1] });
+      if (found.length === most) break;
+    }
+    return found;
   }
 }
 

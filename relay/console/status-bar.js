@@ -1,4 +1,4 @@
-/** The footer: the state of the connection. */
+/** The footer: the state of the connection in words, and behind a press what engineers ask for. */
 
 import { byId, setText } from './dom.js';
 
@@ -34,15 +34,16 @@ export class StatusBar {
     const { state } = stream;
     const link = byId('link');
     if (link.dataset.state !== state.state) link.dataset.state = state.state;
-    setText(byId('link-text'), sentence(state));
+    const latency = stream.latency === null ? '' : `${Math.max(0, Math.round(stream.latency))} ms`;
+    setText(byId('link-text'), state.state === 'live' && latency ? `Live · ${latency}` : sentence(state));
     const away = state.state === 'waiting' || state.state === 'offline';
     byId('retry').hidden = byId('meanwhile').hidden = !away;
     const transport = state.transport ? TRANSPORTS[state.transport] : '–';
     setText(byId('transport'), state.shared && !state.leader && state.transport ? `${transport}, shared` : transport);
-    setText(byId('latency'), stream.latency === null ? '–' : `${Math.max(0, Math.round(stream.latency))} ms`);
+    setText(byId('latency'), latency || '–');
     setText(byId('cursor'), short(stream.cursor));
     byId('cursor').title = stream.cursor ?? '';
-    setText(byId('reconnects'), String(state.reconnects));
+    setText(byId('reconnects'), state.reconnects === 1 ? 'once' : `${state.reconnects.toLocaleString()} times`);
     this.#announce(state);
   }
 

@@ -38,7 +38,7 @@ export class TaskPages {
       this.#next = next ?? null;
       this.failed = false;
     } catch {
-      this.failed = true; // scrolling tries again
+      this.failed = true; // the board tries again
     } finally {
       this.#loading = false;
     }

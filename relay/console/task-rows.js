@@ -6,7 +6,8 @@ import { isOver } from './task-words.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
 /** @typedef {import('./task-row.js').TaskRow} TaskRow */
-/** @typedef {{ pick: (id: string | null) => void, hide: (task: RelayTask) => void, nearEnd: () => void }} Actions */
+/** @typedef {import('./task-row.js').Sources} Sources */
+/** @typedef {{ pick: (id: string | null) => void, hide: (task: RelayTask) => void, nearEnd: () => void, open: (task: RelayTask) => void, close: () => void }} Actions `open` and `close` a group */
 
 const OVERSCAN_PX = 400; // beyond each edge, so that fast scrolling shows no empty space
 const NEAR_END_PX = 600; // from the end of the list, where older tasks are read
@@ -17,6 +18,7 @@ export class TaskRows {
   #scroller = byId('tasks-scroll');
   #list = byId('cards');
   #actions;
+  #sources;
   /** @type {RelayTask[]} */ #tasks = [];
   /** @type {number[]} */ #tops = [0]; // of each task, and the end of the last one
   /** @type {Map<string, TaskRow>} */ #rows = new Map();
@@ -24,9 +26,10 @@ export class TaskRows {
   #current = ''; // the task that Tab leads to
   #now = 0;
 
-  /** @param {Actions} actions */
-  constructor(actions) {
+  /** @param {Actions} actions @param {Sources} sources */
+  constructor(actions, sources) {
     this.#actions = actions;
+    this.#sources = sources;
     this.#scroller.addEventListener('scroll', () => this.#place(), { passive: true });
     new ResizeObserver(() => this.#place()).observe(this.#scroller);
     this.#list.addEventListener('keydown', (event) => this.#keyed(event));
@@ -40,7 +43,7 @@ export class TaskRows {
     this.#tasks = tasks;
     this.#now = now;
     this.#tops = [0];
-    for (const [at, task] of tasks.entries()) this.#tops.push(this.#tops[at] + heightOf(task));
+    for (const [at, task] of tasks.entries()) this.#tops.push(this.#tops[at] + heightOf(task, this.#sources));
     const gone = this.#indexOf(this.#current) < 0;
     if (gone) this.#current = tasks[Math.min(focused, tasks.length - 1)]?.task_id ?? this.#selected ?? '';
     const height = `${this.#tops[tasks.length]}px`;
@@ -64,7 +67,9 @@ export class TaskRows {
     if (at >= 0) this.#scrollTo(at);
   }
 
-  focus() {
+  /** @param {string} [id] the task to go to; '' for the first, and if it is not there */
+  focus(id) {
+    if (id !== undefined) this.#current = id;
     if (this.#tasks.length > 0) this.#step(0);
   }
 
@@ -116,8 +121,8 @@ export class TaskRows {
       this.#rows.set(id, row);
       row.button.setAttribute('aria-pressed', String(id === this.#selected));
     }
-    fillTaskRow(row, task, this.#now);
-    const [y, height] = [this.#tops[at], heightOf(task) - (isOver(task) ? 0 : CARD_GAP)];
+    fillTaskRow(row, task, this.#now, this.#sources);
+    const [y, height] = [this.#tops[at], this.#tops[at + 1] - this.#tops[at] - (isOver(task) ? 0 : CARD_GAP)];
     if (row.y !== y) row.item.style.transform = `translateY(${row.y = y}px)`;
     if (row.height !== height) row.item.style.height = `${row.height = height}px`;
     row.button.tabIndex = id === stop ? 0 : -1;
@@ -146,8 +151,10 @@ export class TaskRows {
   #keyed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key in STEPS) this.#step(STEPS[event.key]);
-    else if (event.key === 'Escape' && this.#selected !== null) this.#actions.pick(null);
+    else if (event.key === 'Escape') this.#selected === null ? this.#actions.close() : this.#actions.pick(null);
     else if (event.key === 'Delete') this.#hide(this.#current);
+    else if (event.key === 'ArrowRight') this.#open(this.#current);
+    else if (event.key === 'ArrowLeft') this.#actions.close();
     else return;
     event.preventDefault();
   }
@@ -184,7 +191,14 @@ export class TaskRows {
     const id = target.closest('li')?.dataset.task;
     if (id === undefined) return;
     if (target.closest('.hide-task')) this.#hide(id);
+    else if (target.closest('.open-group')) this.#open(id);
     else if (target.closest('.pick-task')) this.#actions.pick(id === this.#selected ? null : id);
+  }
+
+  /** @param {string} id */
+  #open(id) {
+    const task = this.#tasks[this.#indexOf(id)];
+    if (task && this.#sources.groupOf(task)) this.#actions.open(task);
   }
 
   /** @param {string} id */

@@ -1,6 +1,7 @@
 /** The words of the board for a task, and in which order it shows tasks. Pure: no document, no clock. */
 
 import { ago, duration, left } from './times.js';
+import { isLate, usualWords } from './usual-times.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
 /** @typedef {import('./relay-stream.d.ts').TaskState} TaskState */
@@ -35,14 +36,14 @@ export function elapsed(task, now) {
 /** @param {RelayTask} task @param {number} now ms */
 export const endedAgo = (task, now) => ago((now - Date.parse(task.ended_at ?? task.last_at)) / 1000);
 
-/** What is known of a task that is not over, besides its message. @param {RelayTask} task @param {number} now ms */
-export function factsOf(task, now) {
+/** What is known of a task that is not over, besides its message. @param {RelayTask} task @param {number} now ms @param {number | null} usual seconds that such tasks take */
+export function factsOf(task, now, usual = null) {
   const silent = Math.max(0, now - Date.parse(task.last_at));
   const heard = task.state === 'lost' ? `last heard from ${ago(silent / 1000)}` : silent > SILENT_AFTER_MS ? `silent for ${duration(silent / 1000, true)}` : '';
   const guess = task.state === 'running' && silent <= NO_ESTIMATE_AFTER_MS ? left(task, now) : '';
   return [
     task.state === 'running' ? '' : STATE_WORDS[task.state],
-    heard || guess,
+    heard || (isLate(usual, task, now) ? '' : guess) || (task.state === 'running' ? usualWords(usual, task, now) : ''),
     task.run > 1 ? `run ${task.run}` : '',
   ].filter(Boolean).join(' · ');
 }

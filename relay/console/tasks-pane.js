@@ -1,4 +1,4 @@
-/** The tasks of the stream on screen: filters with their counts, search, the list, and what can be done with many. */
+/** The tasks of the stream on screen: filters with their counts, search, groups, the list, and what can be done with many. */
 
 import { silentTogether } from './away.js';
 import { Board, FILTERS } from './board.js';
@@ -6,12 +6,15 @@ import { byId, el, setText } from './dom.js';
 import { Hiding } from './hiding.js';
 import { TaskRows } from './task-rows.js';
 import { titleOf } from './task-names.js';
+import { isOver } from './task-words.js';
+import { UsualTimes } from './usual-times.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
 /** @typedef {import('./relay-stream.d.ts').RelayTasks} RelayTasks */
 /** @typedef {import('./relay-stream.d.ts').TaskChanges} TaskChanges */
 /** @typedef {import('./board.js').FilterName} FilterName */
 
+const CARD_NUMBERS = 2; // with a chart each: a card has no room for more
 const TYPING_MS = 150; // after the last letter, until titles are searched for it
 const ALWAYS = new Set(['running', 'failed', 'all']); // the other filters are there when they have tasks
 const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
@@ -21,31 +24,46 @@ export class TasksPane {
   #board;
   #rows;
   #hiding;
+  #usual;
   #filters = new Map([...FILTERS].map(([name, label]) => [name, filterButton(label, () => this.#look({ filter: name }))]));
   #search = /** @type {HTMLInputElement} */ (byId('task-search'));
+  #groupBy = /** @type {HTMLSelectElement} */ (byId('group-by'));
   #away = byId('away');
   #awayShown = '';
+  #opened = ''; // the task that stood for the group that is shown
   #typing = 0;
 
-  /** @param {RelayTasks} tasks @param {(id: string | null) => void} pick @param {(message: string) => void} problem */
-  constructor(tasks, pick, problem) {
+  /** @param {RelayTasks} tasks @param {import('./metric-history.js').MetricHistory} metrics @param {(id: string | null) => void} pick @param {(message: string) => void} problem */
+  constructor(tasks, metrics, pick, problem) {
     this.#tasks = tasks;
     this.#hiding = new Hiding(problem);
+    this.#usual = new UsualTimes(tasks);
     this.#board = new Board(tasks, () => this.draw(Date.now()));
-    this.#rows = new TaskRows({ pick, hide: (task) => this.hide(task), nearEnd: () => this.#board.more() });
+    this.#rows = new TaskRows(
+      { pick, hide: (task) => this.hide(task), nearEnd: () => this.#board.more(), open: (task) => this.#open(task), close: () => this.#close() },
+      {
+        hasNumbers: ({ task_id: id, first_seq: since }) => metrics.hasCourse(id, since),
+        numbersOf: ({ task_id: id, first_seq: since }) => metrics.of(id, since, CARD_NUMBERS),
+        usualOf: (task) => this.#usual.of(task),
+        groupOf: (task) => this.#board.groupOf(task),
+      },
+    );
     byId('filters').append(...[...this.#filters.values()].map(({ button }) => button));
     this.#search.addEventListener('input', () => {
       clearTimeout(this.#typing);
       this.#typing = window.setTimeout(() => this.#look({ query: this.#search.value.trim() }), TYPING_MS);
     });
     this.#search.addEventListener('keydown', ({ key }) => { if (key === 'ArrowDown' || key === 'Enter') this.#rows.focus(); });
+    this.#groupBy.addEventListener('change', () => this.#look({ by: /** @type {import('./board.js').View['by']} */ (this.#groupBy.value), within: null }));
+    byId('leave-group').addEventListener('click', () => this.#close());
     byId('clear-succeeded').addEventListener('click', () => this.#hiding.clearSucceeded());
-    byId('show-hidden').addEventListener('click', () => this.#look({ hidden: !this.#board.view.hidden, filter: 'all' }));
+    byId('show-hidden').addEventListener('click', () => this.#look({ hidden: !this.#board.view.hidden, filter: 'all', within: null }));
   }
 
   /** @param {TaskChanges} changes */
   apply(changes) {
     this.#board.apply(changes);
+    if (changes.whole || changes.tasks.some(({ task }) => task === null || isOver(task))) this.#usual.renew();
   }
 
   /** @param {string} id */
@@ -74,9 +92,28 @@ export class TasksPane {
     this.#drawFoot(rows.length);
   }
 
+  /** The tasks of a group. @param {RelayTask} task that stands for it */
+  #open(task) {
+    const group = this.#board.groupOf(task);
+    if (group === undefined) return;
+    const { title, parent_id: parentId } = group;
+    setText(byId('group-name'), title === null ? `Part of ${titleOf(task)}` : titleOf(task));
+    this.#opened = task.task_id;
+    this.#look({ within: title === null ? { parent_id: `${parentId}` } : { title } });
+    this.#rows.focus('');
+  }
+
+  /** All groups again. */
+  #close() {
+    if (this.#board.view.within === null) return;
+    this.#look({ within: null });
+    this.#rows.focus(this.#opened);
+  }
+
   /** @param {Partial<import('./board.js').View>} change */
   #look(change) {
     this.#board.look(change);
+    byId('within').hidden = this.#board.view.within === null;
     byId('tasks-scroll').scrollTop = 0;
     this.draw(Date.now());
   }
@@ -112,7 +149,7 @@ export class TasksPane {
   #drawFoot(shown) {
     const { query, hidden } = this.#board.view;
     const total = this.#board.total(shown);
-    const older = this.#board.failed ? 'Older tasks could not be read. Scroll to try again.' : this.#board.loading ? 'Reading older tasks …' : '';
+    const older = this.#board.failed ? 'Older tasks could not be read. Trying again …' : this.#board.loading ? 'Reading older tasks …' : '';
     setText(byId('tasks-shown'), older || (total === null ? `${shown.toLocaleString()} or more` : shown < total ? `${shown.toLocaleString()} of ${total.toLocaleString()}` : ''));
     byId('clear-succeeded').hidden = hidden || !this.#tasks.counts.succeeded;
     const toggle = byId('show-hidden');

@@ -1,15 +1,29 @@
 """The board is the server's: true counts, older tasks by page, lost ones, hidden ones."""
 
-import json
+import signal
+from pathlib import Path
 from typing import Any
 
+import psutil
 from playwright.sync_api import Page
 
 from tests.support.browser.axe import PHONE, faults
 from tests.support.browser.chromium import Chromium, Tab
-from tests.support.browser.visits import first_visit, hook_of, is_live, press, publish, tell
+from tests.support.browser.visits import (
+    first_visit,
+    hook_of,
+    is_live,
+    press,
+    publish,
+    tell,
+    until,
+)
+from tests.support.commands import environment
+from tests.support.commands import running as command
 from tests.support.databases import statement
+from tests.support.processes import send
 from tests.support.relay_server import Relay
+from tests.support.watched_runs import run
 
 # the board from top to bottom: the state and the title of each task in sight
 ROWS = """[...document.querySelectorAll('#cards > li')]
@@ -36,13 +50,6 @@ def ended(number: int) -> list[dict[str, Any]]:
         {"event_type": kind, "task_id": f"job-{number}", "ts": "2026-01-31T12:00:00Z", "payload": p}
         for kind, p in events
     ]
-
-
-async def until(tab: Tab, script: str, wanted: Any) -> None:
-    """Wait until the script gives this."""
-    equal = f"(it) => JSON.stringify({script}) === it"
-    text = json.dumps(wanted, separators=(",", ":"), ensure_ascii=False)
-    await tab.do(lambda page: page.wait_for_function(equal, arg=text))
 
 
 async def scroll_to_end(tab: Tab) -> None:
@@ -79,7 +86,9 @@ async def test_counts_are_true_and_older_tasks_come_as_they_are_scrolled_to(
         await tab.do(lambda page: page.get_by_label(search).fill("of no task"))
         await tab.shows("No task has “of no task” in its title.")
         await tab.do(lambda page: page.get_by_label("Search the titles of tasks").fill(""))
+        await tab.shows("Running now")
         await press(tab, "Failed 34")
+        await scroll_to_end(tab)
         await until(tab, "document.querySelector('#cards > li')?.ariaSetSize", "34")
         assert {state for state, _ in await tab.run(ROWS)} == {"failed"}
         assert tab.complaints == []
@@ -159,6 +168,23 @@ async def test_lost_tasks_are_seen_and_those_of_one_machine_are_one_notice(
         await press(tab, "Hide them")
         await until(tab, COUNTS, ["Running 2", "Failed 0", "All 2"])
         await tab.do(lambda page: page.locator("#away").wait_for(state="hidden"))
+        assert tab.complaints == []
+
+
+async def test_a_command_that_is_killed_loses_contact(
+    relay: Relay, chromium: Chromium, database_url: str, tmp_path: Path
+) -> None:
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await hook_of(relay, profile))
+        async with command(run("sleep", "300"), tmp_path, env) as started:
+            await until(tab, ROWS, [["running", "sleep 300"]])
+            runner = psutil.Process(started.process.pid)
+            send([runner, *runner.children(recursive=True)], signal.SIGKILL)
+            # as if it had been silent for nearly all of its lease
+            await statement(database_url, "UPDATE tasks SET last_at = last_at - interval '85 s'")
+            await until(tab, ROWS, [["lost", "sleep 300"]])
+        await until(tab, COUNTS, ["Running 0", "Lost 1", "Failed 0", "All 1"])
         assert tab.complaints == []
 
 

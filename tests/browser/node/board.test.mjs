@@ -5,9 +5,11 @@ import { beforeEach, test } from 'node:test';
 
 import { silentTogether } from '../../../relay/console/away.js';
 import { Board } from '../../../relay/console/board.js';
+import { isCommand } from '../../../relay/console/command-titles.js';
 import { sha256 } from '../../../relay/console/sha256.js';
 import { TaskNames, taskIdOf, titleOf } from '../../../relay/console/task-names.js';
 import { elapsed, endedAgo, factsOf, inOrder } from '../../../relay/console/task-words.js';
+import { UsualTimes, usualTime, usualWords } from '../../../relay/console/usual-times.js';
 
 const NOW = Date.parse('2026-01-31T12:00:00Z');
 const ago = (seconds) => new Date(NOW - seconds * 1000).toISOString();
@@ -149,4 +151,82 @@ test('hidden tasks are a list of their own', async () => {
   assert.deepEqual(ids(), ['a']);
   made.look({ hidden: false });
   assert.deepEqual(ids(), ['a']);
+});
+
+test('groups come as the server orders them, each as it is by now', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const group = (title, seq, tasks = 2) => ({ title, parent_id: null, tasks, last_seq: seq, recent: [], task: task(`${title}-${seq}`, 'failed', { title, last_seq: seq }) });
+  let [turns, asked_before] = [0, 0];
+  turned = () => { turns += 1; };
+  const settled = async () => { for (let at = 0; at < 20; at += 1) await null; };
+  const tasks = list([task('b-8', 'running', { title: 'b' })], { running: 1 });
+  pages = [{ groups: [group('a', 9), group('b', 8, 1)], next: '8' }, { groups: [group('c', 5)] }];
+  const { made, ids } = await board(tasks, { by: 'title', filter: 'failed' });
+  await new Promise(setImmediate);
+  assert.deepEqual([ids(), made.rows()[1].state, made.total(2)], [['a-9', 'b-8'], 'running', null]);
+  assert.deepEqual([made.groupOf({ task_id: 'a-9' })?.tasks, made.groupOf({ task_id: 'b-8' })], [2, undefined]); // one alone is none
+  await made.more();
+  assert.deepEqual([ids(), made.total(3), made.find('c-5')?.title], [['a-9', 'b-8', 'c-5'], 3, 'c']);
+  assert.deepEqual(asked, ['?by=title&state=failed&limit=100', '?by=title&state=failed&limit=100&after=8']);
+
+  // many changes are one reading, which leaves what is behind its page
+  pages = [{ groups: [group('b', 12), group('a', 9)], next: '9' }];
+  asked_before = asked.length;
+  for (let at = 0; at < 50; at += 1) made.apply({ whole: false, tasks: [{ task_id: 'b-12', task: task('b-12'), before: null }] });
+  made.apply({ whole: false, tasks: [{ task_id: 'b-8', task: task('b-8'), before: task('b-8') }] }); // changes no group
+  turns = 0;
+  context.mock.timers.tick(2_000);
+  await new Promise(setImmediate);
+  await settled();
+  assert.deepEqual([ids(), asked.length - asked_before, turns], [['b-12', 'a-9', 'c-5'], 1, 1]);
+
+  made.look({ within: { title: 'a&b' } });
+  assert.deepEqual([ids(), made.groupOf({ task_id: 'a-9' })], [[], undefined]);
+  tasks.set('x', task('x', 'failed', { title: 'a&b' }));
+  assert.deepEqual(ids(), ['x']);
+  pages = [{ groups: [group('b', 12)] }, { tasks: [task('old', 'failed', { title: 'b' })] }];
+  made.look({ within: null });
+  assert.deepEqual(ids(), ['b-12', 'a-9', 'c-5']); // at once, and then as they are by now
+  made.look({ within: { title: 'b' } });
+  await new Promise(setImmediate);
+  tasks.completeSince = 8;
+  made.look({ within: { title: 'b' } });
+  await made.more();
+  assert.deepEqual([ids(), asked.at(-1)], [['old'], '?state=failed&title=b&limit=100&after=8']);
+  made.look({ within: null });
+  assert.deepEqual(ids(), ['b-12']);
+  turned = () => {};
+});
+
+test('a server that does not answer is asked again some seconds later', async (context) => {
+  context.mock.timers.enable({ apis: ['Date'], now: NOW });
+  const { made } = await board(list([], { failed: 1 }, 8));
+  turned = () => made.more(); // as a list does that has room
+  await made.more();
+  assert.deepEqual([asked.length, made.failed], [1, true]);
+  context.mock.timers.tick(5_000);
+  await made.more();
+  assert.equal(asked.length, 2);
+  turned = () => {};
+});
+
+test('what usually takes four minutes', () => {
+  const ran = (took, state = 'succeeded') => task('a', state, { title: 'nightly', duration_s: took });
+  assert.deepEqual([usualTime([ran(1), ran(2)]), usualTime([ran(300), ran(240), ran(9, 'failed'), ran(10)])], [null, 240]);
+  const since = (seconds) => task('now', 'running', { title: 'nightly', started_at: ago(seconds) });
+  assert.deepEqual([usualWords(240, since(60), NOW), usualWords(240, since(552), NOW), usualWords(null, since(1), NOW)], ['usually 4:00', 'usually 4:00, now 9:12', '']);
+  const known = [ran(240), ran(241), ran(239)];
+  const times = new UsualTimes({ values: () => known });
+  assert.deepEqual([times.of(since(1)), times.of(task('b')), times.of(task('c', 'running', { title: null }))], [240, null, null]);
+  known.push(ran(100), ran(100), ran(100), ran(100));
+  assert.equal(times.of(since(1)), 240);
+  times.renew();
+  assert.equal(times.of(since(1)), 100);
+  assert.equal(factsOf(task('a', 'running', { progress: 0.5, started_at: ago(600) }), NOW, 240), 'usually 4:00, now 10:00');
+  assert.equal(factsOf(task('a', 'running', { progress: 0.5, started_at: ago(60) }), NOW, 240), 'about 1 min left');
+});
+
+test('a title that is a command', () => {
+  for (const title of ['make test', './backup.sh /home', 'python3.11 train.py', 'train.py', 'FOO=1 make', '/usr/bin/env true', 'mytool --all', 'bin/rails s', 'npx']) assert.ok(isCommand(title), title);
+  for (const title of ['Build the wheel', 'nightly', 'nightly import', 'Train the ranker', 'and/or', 'CI/CD', 'it is - so', 'Untitled task', '', '=']) assert.ok(!isCommand(title), title);
 });
