@@ -5,11 +5,13 @@ Parts of statements in which `t` is a task and $1 its user.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
 from relay.db.pool import Row
-from relay.events import rfc3339
+from relay.errors import InvalidToken
+from relay.events import Cursor, rfc3339
 from relay.tasks.view import TaskView
 
 _decode_counts = msgspec.json.Decoder(dict[str, int]).decode
@@ -45,9 +47,27 @@ class TaskFilter:
         )
 
 
-def decode_counts(text: str | None) -> dict[str, int]:
-    """The `counts` of PRESENT."""
-    return {} if text is None else _decode_counts(text)
+class Present(NamedTuple):
+    """Where a user's tasks hold, and how many there are in each state."""
+
+    cursor: Cursor
+    revision: int
+    counts: dict[str, int]
+
+
+def present(rows: Sequence[Row]) -> Present:
+    """What the rows of a statement with PRESENT have in common.
+
+    Raises InvalidToken when the user no longer exists.
+    """
+    if not rows:
+        raise InvalidToken("The user is gone.", reason="revoked")
+    first = rows[0]
+    return Present(
+        Cursor(first["epoch"], first["projected"]),
+        first["at_revision"],
+        {} if first["counts"] is None else _decode_counts(first["counts"]),
+    )
 
 
 def task_view(row: Row) -> TaskView:

@@ -13,10 +13,9 @@ from relay.db.shown_tasks import (
     PRESENT,
     SHOWN_STATE,
     TaskFilter,
-    decode_counts,
+    present,
     task_view,
 )
-from relay.errors import InvalidToken
 from relay.events import Cursor
 from relay.tasks.view import TaskOutcome, TaskView
 
@@ -50,11 +49,10 @@ async def select_group_page(
 ) -> GroupPage:
     """Read a page of groups of the tasks that pass. Raises InvalidToken without the user."""
     rows = await database.fetch(_GROUPS[key], user_id, *wanted.values, wanted.before, limit)
-    if not rows:
-        raise InvalidToken("The user is gone.", reason="revoked")
+    at = present(rows)
     return GroupPage(
-        Cursor(rows[0]["epoch"], rows[0]["projected"]),
-        decode_counts(rows[0]["counts"]),
+        at.cursor,
+        at.counts,
         [
             FoundGroup(
                 row["group_tasks"],

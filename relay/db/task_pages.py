@@ -13,10 +13,9 @@ from relay.db.shown_tasks import (
     PRESENT,
     SHOWN_STATE,
     TaskFilter,
-    decode_counts,
+    present,
     task_view,
 )
-from relay.errors import InvalidToken
 from relay.events import Cursor
 from relay.tasks.view import TaskView
 
@@ -109,13 +108,11 @@ async def select_changed_tasks(
 
 def _page(rows: Sequence[Row]) -> TaskPage:
     """Raises InvalidToken when the user no longer exists."""
-    if not rows:
-        raise InvalidToken("The user is gone.", reason="revoked")
-    first = rows[0]
+    at = present(rows)
     return TaskPage(
-        Cursor(first["epoch"], first["projected"]),
-        first["at_revision"],
-        decode_counts(first["counts"]),
+        at.cursor,
+        at.revision,
+        at.counts,
         [task_view(row) for row in rows if row["task_id"] is not None],
     )
 
