@@ -97,6 +97,9 @@ async def measure_requests(caller: Caller, account: Account, tasks: int) -> None
     }
     for name, query in rows.items():
         await measure_request(caller, account, name, f"/api/tasks?{urlencode(query)}")
+    for by in ("title", "parent"):
+        path = f"/api/tasks/groups?by={by}"
+        await measure_request(caller, account, f"100 groups by {by}", path)
     await measure_request(caller, account, "events of one task", f"/api/events?task_id={middle}")
     await measure_request(caller, account, "a log to download", f"/api/tasks/log?task_id={middle}")
 

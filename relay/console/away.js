@@ -9,7 +9,8 @@ const BEAT_MS = 30_000; // the tasks of a machine beat at different moments, eac
  * @param {Iterable<RelayTask>} tasks @returns {{ at: number, tasks: RelayTask[] } | null} `at` in ms
  */
 export function silentTogether(tasks) {
-  const lost = [...tasks].flatMap((task) => (task.lost_at ? [{ at: Date.parse(task.lost_at), task }] : []));
+  const lost = [];
+  for (const task of tasks) if (task.lost_at) lost.push({ at: Date.parse(task.lost_at), task });
   lost.sort((a, b) => b.at - a.at);
   for (const [first, { at }] of lost.entries()) {
     const together = lost.slice(first).filter((other) => at - other.at <= BEAT_MS);

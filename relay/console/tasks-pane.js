@@ -17,6 +17,7 @@ import { UsualTimes } from './usual-times.js';
 const CARD_NUMBERS = 2; // with a chart each: a card has no room for more
 const TYPING_MS = 150; // after the last letter, until titles are searched for it
 const ALWAYS = new Set(['running', 'failed', 'all']); // the other filters are there when they have tasks
+const number = new Intl.NumberFormat(); // made once: it is called ten times a second
 const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
 export class TasksPane {
@@ -122,7 +123,7 @@ export class TasksPane {
     const { filter, hidden } = this.#board.view;
     for (const [name, { button, count }] of this.#filters) {
       const tasks = this.#board.count(name);
-      setText(count, tasks.toLocaleString());
+      setText(count, number.format(tasks));
       button.hidden = tasks === 0 && !ALWAYS.has(name) && name !== filter;
       button.setAttribute('aria-pressed', String(name === filter && !hidden));
       button.disabled = hidden;
@@ -150,7 +151,7 @@ export class TasksPane {
     const { query, hidden } = this.#board.view;
     const total = this.#board.total(shown);
     const older = this.#board.failed ? 'Older tasks could not be read. Trying again …' : this.#board.loading ? 'Reading older tasks …' : '';
-    setText(byId('tasks-shown'), older || (total === null ? `${shown.toLocaleString()} or more` : shown < total ? `${shown.toLocaleString()} of ${total.toLocaleString()}` : ''));
+    setText(byId('tasks-shown'), older || (total === null ? `${number.format(shown)} or more` : shown < total ? `${number.format(shown)} of ${number.format(total)}` : ''));
     byId('clear-succeeded').hidden = hidden || !this.#tasks.counts.succeeded;
     const toggle = byId('show-hidden');
     toggle.setAttribute('aria-pressed', String(hidden));

@@ -28,6 +28,7 @@ export class TaskList extends EventTarget {
   #completeSince = 0;
   #horizon = 0; // tasks that began after this seq are certainly new
   #moves = 0; // how often a task went from one count to another
+  #ended = 0; // tasks of the list that are over
   #timers = new Timers();
 
   /** @param {Requests} requests @param {boolean} wanted */
@@ -157,6 +158,7 @@ export class TaskList extends EventTarget {
     this.#completeSince = completeSince;
     this.#horizon = horizon;
     this.#moves += 1;
+    this.#ended = tasks.filter(({ state: of }) => OVER.has(of)).length;
     this.#emit(tasks.map((task) => ({ task_id: task.task_id, task, before: before.get(task.task_id) ?? null })), true);
   }
 
@@ -170,6 +172,7 @@ export class TaskList extends EventTarget {
       this.#moves += 1;
       if (before !== null) this.#count(before.state, -1);
       if (shown !== null) this.#count(shown.state, 1);
+      this.#ended += Number(OVER.has(shown?.state ?? '')) - Number(OVER.has(before?.state ?? ''));
     }
     const isNew = shown !== null && shown.run === 1 && shown.first_seq > this.#horizon;
     if (before === null && !isNew) this.#recountLater(); // it may have been counted, as one of those that are not in the list
@@ -184,14 +187,14 @@ export class TaskList extends EventTarget {
 
   /** Drops the oldest tenth of the ended tasks when there are too many. They are still counted. */
   #letGo() {
-    if (this.#tasks.size <= MAX_ENDED) return;
+    if (this.#ended <= MAX_ENDED) return; // at every change: it must not look through them
     const ended = [...this.#tasks.values()].filter(({ state }) => OVER.has(state));
-    if (ended.length <= MAX_ENDED) return;
     ended.sort((a, b) => a.last_seq - b.last_seq);
     for (const task of ended.slice(0, ended.length - MAX_ENDED * 0.9)) {
       this.#tasks.delete(task.task_id);
       this.#completeSince = Math.max(this.#completeSince, task.last_seq + 1);
       this.#horizon = Math.max(this.#horizon, task.last_seq);
+      this.#ended -= 1;
     }
   }
 
