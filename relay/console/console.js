@@ -56,7 +56,7 @@ const asks = new Asks({
   titleOf: (id) => names.get(id), hashOf: (task) => hashOf({ task, line: null }),
   asked: (ask, title) => notifier.asked(ask, title), over: (ask) => notifier.over(ask),
 });
-const stop = new StopButton();
+const stop = new StopButton((id) => head?.find(id));
 const tokens = new TokensDialog();
 const device = new SecondDevice();
 const demo = new Demo();

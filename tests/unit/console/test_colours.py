@@ -13,6 +13,11 @@ LEAST_ANGLE = 25  # degrees between two hues, of 360
 MEANINGS = ("blue", "good", "bad")
 
 
+def colours(sheet: str) -> list[tuple[str, str, str]]:
+    """Each with its name: in the light scheme and in the dark one."""
+    return SCHEMES.findall((CONSOLE / sheet).read_text("utf-8"))
+
+
 def linear(colour: str) -> list[float]:
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     return [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
@@ -43,8 +48,8 @@ def hue(colour: str) -> float:
 
 
 def test_the_colours_of_tasks() -> None:
-    palette = {name: pair for name, *pair in SCHEMES.findall((CONSOLE / "palette.css").read_text())}
-    tasks = [pair for name, *pair in SCHEMES.findall((CONSOLE / "log.css").read_text())]
+    palette = {name: pair for name, *pair in colours("palette.css")}
+    tasks = [pair for _, *pair in colours("log.css")]
     source = (CONSOLE / "task-names.js").read_text("utf-8")
     assert f"const HUES = {len(tasks)};" in source
     for scheme in (0, 1):
