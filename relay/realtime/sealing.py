@@ -44,18 +44,20 @@ class Sealer:
 
     def seal(self, message: bytes) -> str:
         """Encrypt and authenticate a message, for where only text can be sent."""
-        return str(self._sender) + b64encode(self._encrypt(message)).decode()
+        return _text(self._sender, self._encrypt(message))
 
     def seal_bytes(self, message: bytes) -> bytes:
         """Encrypt and authenticate a message."""
         return self._sender.bytes + self._encrypt(message)
 
     def open(self, text: str) -> bytes | None:
-        """The message of a text; None if no process with one of the keys has sealed it."""
+        """The message of a text; None if no process with one of the keys has sealed it, to the letter."""
         try:
             sender = UUID(text[:ID_CHARACTERS])
             sealed = b64decode(text[ID_CHARACTERS:], validate=True)
         except (ValueError, binascii.Error):
+            return None
+        if text != _text(sender, sealed):  # an id and base64 have other spellings
             return None
         return self._decrypt(sender, sealed)
 
@@ -89,6 +91,10 @@ class Sealer:
             ciphers = [_cipher(secret, sender) for secret in self._secrets]
             self._ciphers[sender] = ciphers
         return ciphers
+
+
+def _text(sender: UUID, sealed: bytes) -> str:
+    return str(sender) + b64encode(sealed).decode()
 
 
 def _cipher(secret: bytes, sender: UUID) -> AESGCM:
