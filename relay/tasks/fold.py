@@ -219,10 +219,7 @@ def _report(task: Task, report: TaskReport) -> None:
         reported.read_message(report.message),
         reported.read_progress(report.progress),
     )
-    if isinstance(report.metrics, dict):
-        metrics: dict[str, float] = {}
-        reported.join_metrics(metrics, report.metrics)
-        task.metrics = reported.merge_metrics(task.metrics, metrics)
+    task.metrics = reported.merge_metrics(task.metrics, reported.read_metrics(report.metrics))
 
 
 def _set_given(task: Task, title: str | None, message: str | None, progress: float | None) -> None:

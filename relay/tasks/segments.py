@@ -8,7 +8,6 @@ the last one back to those with what is still missing.
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 
 import msgspec
 
@@ -26,8 +25,7 @@ class Activity(msgspec.Struct, gc=False):
     """Successive `log` and `task_progress` events of one task.
 
     Where one is a `task_progress`, the first is: it may begin a task, which a `log` does not, and
-    `waiting` is what the last one says. `metrics` are as sent, in the order of their names' first
-    appearance.
+    `waiting` is what the last one says. `metrics` are in the order in which their names came first.
     """
 
     first_seq: int
@@ -39,7 +37,7 @@ class Activity(msgspec.Struct, gc=False):
     title: str | None = None
     message: str | None = None
     progress: float | None = None
-    metrics: dict[str, Any] | None = None
+    metrics: dict[str, float] | None = None
     waiting: bool | None = None  # None: all are logs
 
     @property
@@ -101,7 +99,7 @@ def _activity(events: Sequence[Event]) -> Activity:
     joined = Activity(
         *(first.seq, first.received_at, first.ts, last.seq, last.received_at, len(events))
     )
-    metrics: list[dict[str, Any]] = []
+    metrics: list[dict[str, float]] = []
     for event in reversed(events):
         if event.event_type == "log":
             if _matters(joined, event.payload):
@@ -114,12 +112,12 @@ def _activity(events: Sequence[Event]) -> Activity:
                 joined.waiting = report.waiting is True
             if joined.progress is None:
                 joined.progress = reported.read_progress(report.progress)
-            if isinstance(report.metrics, dict):
-                metrics.append(report.metrics)
+            if (numbers := reported.read_metrics(report.metrics)) is not None:
+                metrics.append(numbers)
     if metrics:
         joined.metrics = {}
         for numbers in reversed(metrics):
-            reported.join_metrics(joined.metrics, numbers)
+            joined.metrics.update(numbers)
     return joined
 
 

@@ -56,6 +56,7 @@ CONSTANTS = {
             "relay.tasks.reported.MAX_EXACT_INTEGER",
             "relay.tasks.reported.MAX_INTEGER_DIGITS",
             "relay.tasks.reported.MAX_METRICS",
+            "relay.tasks.reported.MAX_METRICS_READ",
             "relay.tasks.reported.MAX_METRIC_NAME",
             "relay.tasks.segments.MAX_METRIC_NAMES",
             "relay.tasks.reported.MAX_TEXT",

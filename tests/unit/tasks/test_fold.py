@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from relay.events import EVENT_TYPES, NOTE_TYPES, Event
 from relay.tasks.fold import TRANSITIONS, Known, add_to_tasks, fold, task_of
-from relay.tasks.segments import Segment, add_events
+from relay.tasks.reported import MAX_METRICS_READ
+from relay.tasks.segments import Activity, Segment, add_events
 from relay.tasks.task import Task
 from tests.support.task_events import event, folded_one_by_one, histories
 
@@ -123,3 +124,20 @@ def test_metrics_of_more_names_than_a_task_keeps_are_those_that_came_first() -> 
     assert task.metrics is not None
     assert list(task.metrics) == names[:32]
     assert (task.metrics["m0"], task.metrics["m31"]) == (1_000, 32)
+
+
+def test_of_one_event_a_bounded_number_of_metrics_is_read() -> None:
+    known = event(1, "task_progress", json.dumps({"metrics": {"m0": 1, "late": 1}}))
+    numbers = {f"m{number}": "bad" if number == 1 else 2 for number in range(7_000)}
+    many = event(2, "task_progress", json.dumps({"metrics": {**numbers, "late": 2}}))
+    segments: list[Segment] = []
+    add_events(segments, [known, many])
+    (activity,) = segments
+    assert isinstance(activity, Activity)
+    assert activity.metrics is not None
+    assert len(activity.metrics) == MAX_METRICS_READ  # "late", and not "m1"
+    (task,) = folded_one_by_one([known, many]).values()
+    assert folded(None, known, many) == task
+    assert task.metrics is not None
+    assert len(task.metrics) == 32
+    assert (task.metrics["m0"], task.metrics["late"]) == (2, 1)
