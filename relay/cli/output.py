@@ -8,12 +8,19 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, TextIO
 
 import click
 import msgspec
 
-from relay.client.plain_text import clean, escape_json_line, keep_colours
+from relay.client.plain_text import (
+    NO_COLOUR,
+    clean,
+    colours_stay_on,
+    escape_json_line,
+    keep_colours,
+)
 
 
 def show(line: str = "", *, bold: str = "") -> None:
@@ -48,7 +55,8 @@ def show_json_lines(lines: Iterable[bytes]) -> None:
 def show_printed(messages: Iterable[str]) -> None:
     """Write the messages of a log as they were printed, each with a line end.
 
-    A terminal gets their colours, unless NO_COLOR is set, and no other control sequences.
+    A terminal gets their colours, unless NO_COLOR is set, and no other control sequences. Colours
+    that are on after the last one are turned off: what comes next is not theirs.
     """
     if not sys.stdout.isatty():
         ended = (text if text.endswith("\n") else f"{text}\n" for text in messages)
@@ -56,9 +64,15 @@ def show_printed(messages: Iterable[str]) -> None:
         sys.stdout.buffer.flush()
         return
     keep = clean if os.environ.get("NO_COLOR") else keep_colours
-    for text in messages:
-        for line in text.splitlines():
-            click.echo(_encodable(keep(line), sys.stdout))
+    coloured = False
+    try:
+        for line in chain.from_iterable(text.splitlines() for text in messages):
+            shown = _encodable(keep(line), sys.stdout)
+            coloured = colours_stay_on(shown, coloured)
+            click.echo(shown)
+    finally:
+        if coloured:
+            click.echo(NO_COLOUR, nl=False)
 
 
 def confirm(question: str) -> None:

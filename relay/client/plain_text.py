@@ -15,6 +15,7 @@ CONTROL_SEQUENCES = re.compile(
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
+NO_COLOUR = "\x1b[0m"
 MAX_SHOWN = 1_000  # characters of a server's text in one message
 _LINE_ENDS = re.compile(r"\r\n|[\n\u2028\u2029]")
 _WHITE_SPACE = {ord("\r"): " ", ord("\t"): " "}  # in JSON they are only between values
@@ -33,6 +34,12 @@ def keep_colours(line: str) -> str:
         part if _COLOURS.fullmatch(part) else CONTROL_SEQUENCES.sub("", part)
         for part in _COLOURS.split(line)
     )
+
+
+def colours_stay_on(line: str, coloured: bool) -> bool:
+    """Whether colours are on after the line, if they were so before it."""
+    found = _COLOURS.findall(line)
+    return found[-1] not in (NO_COLOUR, "\x1b[m") if found else coloured
 
 
 def shown_text(text: str) -> str:

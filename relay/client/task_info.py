@@ -10,6 +10,7 @@ import msgspec
 ACTIVE_STATES = ("running", "waiting", "lost")
 ENDED_STATES = ("succeeded", "failed", "canceled")
 TASK_STATES = (*ACTIVE_STATES, *ENDED_STATES)
+MIN_YEAR, MAX_YEAR = 1970, 9998  # of a task's times: beyond, a zone may have no `datetime`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,12 @@ class TaskInfo:
     stop_requested_at: datetime | None = None
     ask_id: str | None = None
     hidden: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a time that cannot be shown in every zone."""
+        for moment in (self.started_at, self.last_at, self.ended_at, self.stop_requested_at):
+            if moment is not None and not MIN_YEAR <= moment.year <= MAX_YEAR:
+                raise ValueError("a time of no task")
 
     @property
     def ended(self) -> bool:

@@ -75,6 +75,8 @@ def read_pages(api: ApiClient, wanted: TaskFilter, limit: int | None) -> Iterato
     while True:
         count = PAGE_TASKS if limit is None else min(limit, PAGE_TASKS)
         page = _read_page(api, wanted, count, after)
+        if page.next is not None and not _leads_on(page.next, after):
+            raise _unexpected(api)
         yield page
         after, limit = page.next, None if limit is None else limit - len(page.tasks)
         if after is None or limit == 0:
@@ -89,9 +91,19 @@ def _read_page(api: ApiClient, wanted: TaskFilter, limit: int, after: str | None
         page = msgspec.convert(fields, _Page)
         tasks = [read_task(task) for task in page.tasks]
     except msgspec.ValidationError as error:
-        text = f"{api.url} is not a Relay: unexpected answer. {CHECK_ADDRESS}."
-        raise ApiError(text, status=200) from error
+        raise _unexpected(api) from error
     return TaskPage(tasks, page.tasks, page.counts, page.cursor, page.next)
+
+
+def _leads_on(following: str, after: str | None) -> bool:
+    """Whether `next` is older than that of the page before: a cache may answer with that page."""
+    is_seq = following.isascii() and following.isdecimal() and len(following) <= 18
+    return is_seq and (after is None or int(following) < int(after))
+
+
+def _unexpected(api: ApiClient) -> ApiError:
+    text = f"{api.url} is not a Relay: unexpected answer. {CHECK_ADDRESS}."
+    return ApiError(text, status=200)
 
 
 class Tasks:

@@ -106,6 +106,26 @@ def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch: pytest.Monk
     assert written.getvalue() == b"caf\\xe9 \\udcff\n"
 
 
+@pytest.mark.parametrize(
+    ("messages", "end"),
+    [
+        (["\x1b[31mred\x1b[0m", "plain"], "plain\n"),
+        (["\x1b[31mred\x1b[m"], "red\x1b[m\n"),
+        (["\x1b[8mhidden from here", "still"], "still\n\x1b[0m"),
+        (["\x1b[0m\x1b[1;31mred\nand on"], "and on\n\x1b[0m"),
+    ],
+)
+def test_colours_of_a_log_end_with_it(
+    messages: list[str],
+    end: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.show_printed(messages)
+    assert capsys.readouterr().out.endswith(end)
+
+
 @pytest.mark.parametrize("error", [click.ClickException, click.UsageError, click.BadParameter])
 def test_the_messages_of_errors_are_cleaned(error: type[click.ClickException]) -> None:
     @click.command()

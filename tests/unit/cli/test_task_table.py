@@ -94,3 +94,10 @@ def test_a_server_whose_clock_is_ahead_has_the_present() -> None:
     ahead = datetime.now(UTC) + timedelta(hours=2)
     assert server_now(ahead) == ahead
     assert server_now(None) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("seconds", [1e9, 1e308, float("inf")])
+def test_a_duration_that_a_producer_made_up_takes_no_more_room_than_others(seconds: float) -> None:
+    assert len(duration_text(seconds)) <= len(duration_text(359_999_999))
+    _head, line = lines(80, task(state="failed", duration_s=seconds))
+    assert "make test" in line
