@@ -5,13 +5,14 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw
 from quart import Blueprint
 
 from relay.asks.asks import MAX_OPEN_ASKS
 from relay.asks.questions import GivenAnswer, Question, check_answer, new_ask
 from relay.asks.view import AskView
 from relay.auth.tokens import Kind
+from relay.auth.webhook_signatures import BadSignature
 from relay.db.asks import Ask, select_ask, select_open_asks
 from relay.errors import (
     BadRequest,
@@ -42,6 +43,7 @@ from relay.web.rate_limits import (
 )
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, needs
+from relay.web.signed_requests import check_signature
 from relay.web.waiting import MAX_WAIT_SECONDS, read_wait, wait_for
 
 asks = Blueprint("asks", __name__)
@@ -136,6 +138,8 @@ async def ask(request: HTTPRequest) -> Answer:
     """Ask a person. The answer comes with the ask itself, which can be waited for."""
     asked = await read_json(request, Question)
     credential = request.credential
+    if asked.event_id is UNSET and credential.signing_kid is not None:
+        asked.event_id = request.headers["webhook-id"]  # sent again, it is the same ask
     new = new_ask(asked, user_id=credential.user_id, token_id=credential.id)
     charge_events(request, 1)
     opened, receipt = await request.services.asks.open(new)
@@ -234,11 +238,17 @@ async def answer_ask(request: HTTPRequest) -> Answer:
 
 
 @asks.delete("/api/asks/<ask_id>")
-@described("asks", parameters=(_PATH,), answers={204: Text("It is over.")}, refuses=(NoSuchAsk,))
+@described(
+    "asks",
+    parameters=(_PATH,),
+    answers={204: Text("It is over.")},
+    refuses=(NoSuchAsk, BadSignature),
+)
 @limited(TOKENS)
 @needs(ASKER)
 async def withdraw_ask(request: HTTPRequest) -> Answer:
     """Withdraw an ask. One that has ended stays as it is."""
+    check_signature(request, b"")
     found = await _find(request)
     await request.services.asks.end(found, "withdrawn", by=request.credential.id)
     return Answer(204, [], b"")

@@ -1,11 +1,8 @@
 """The route that takes events, one or a batch."""
 
-import time
-
 import msgspec
 from quart import Blueprint
 
-from relay.auth.webhook_signatures import BadSignature, verify_signature
 from relay.errors import DiskFull, Draining, JournalFull
 from relay.ingest.envelope import Envelope
 from relay.ingest.ingest import Accepted, BatchAccepted, ingest_batch, ingest_event
@@ -19,6 +16,7 @@ from relay.web.openapi.describe import Link, Parameter, described
 from relay.web.rate_limits import charge_events, limited_by_handler
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, needs
+from relay.web.signed_requests import check_signature
 
 webhook = Blueprint("webhook", __name__)
 
@@ -64,7 +62,7 @@ _SIGNED = (
         )
     },
     links=(Link("list_events", parameters={"after": "cursor"}),),
-    refuses=(BadSignature, JournalFull, DiskFull, Draining),
+    refuses=(JournalFull, DiskFull, Draining),
 )
 @limited_by_handler
 @needs(PUBLISHER)
@@ -74,7 +72,7 @@ async def ingest(request: HTTPRequest) -> Answer:
     body = await request.body.read()
     lines = count_lines(body) if kind == NDJSON else 1
     charge_events(request, lines)
-    default_id = _signed_id(request, body)
+    default_id = check_signature(request, body)
     services, user_id = request.services, request.credential.user_id
     if kind == NDJSON:
         accepted = await ingest_batch(
@@ -84,13 +82,3 @@ async def ingest(request: HTTPRequest) -> Answer:
     return json_answer(
         await ingest_event(services.publisher, services.watchers, user_id, body, default_id)
     )
-
-
-def _signed_id(request: HTTPRequest, body: bytes) -> str | None:
-    """Verify the request's signature if its token requires one, and return its `webhook-id`."""
-    credential = request.credential
-    if credential.signing_kid is None:
-        return None
-    keyring = request.services.credentials.keyring
-    secret = keyring.signing_secret(credential.id, credential.signing_kid)
-    return verify_signature(request.headers, body, secret, time.time())

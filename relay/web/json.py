@@ -17,6 +17,7 @@ from relay.errors import (
 from relay.ingest.text_encoding import foreign_encoding, without_bom
 from relay.media_types import JSON
 from relay.web.request import HTTPRequest, Request
+from relay.web.signed_requests import check_signature
 
 T = TypeVar("T")
 
@@ -46,9 +47,11 @@ def _media_type(content_type: str) -> tuple[str, str]:
 async def read_json(request: HTTPRequest, model: type[T], *, optional: bool = False) -> T:
     """Decode the JSON body. With `optional`, an empty body counts as `{}`.
 
-    Raises BadRequest, Invalid, UnsupportedMediaType, and what RequestBody.read raises.
+    Raises BadSignature if the token requires a signature, BadRequest, Invalid,
+    UnsupportedMediaType, and what RequestBody.read raises.
     """
     raw = await request.body.read()
+    check_signature(request, raw)
     if optional and not raw.strip():
         return msgspec.convert({}, model)
     media_type(request, JSON)

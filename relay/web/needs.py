@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relay.auth.tokens import Kind, Scope
+from relay.auth.webhook_signatures import BadSignature
 from relay.errors import (
     DatabaseAway,
     ForeignOrigin,
@@ -61,11 +62,11 @@ SESSION = Need(
 
 PUBLISHER = Need(
     accepts=("hook",),
-    refuses=(*_REFUSALS, InsufficientScope),
+    refuses=(*_REFUSALS, InsufficientScope, BadSignature),
     scopes=(Scope.WEBHOOK, Scope.PUBLISH),
     refusal=_may_not_publish,
 )
-"""A hook token that may publish."""
+"""A hook token that may publish: what reads the body checks its signature."""
 
 ASKER = Need(
     accepts=("session", "hook", "cookie"),

@@ -122,6 +122,37 @@ async def test_a_secret_signs_for_its_own_user_only(relay: Relay, producer: Prod
     assert_refused(await producer.send(producer.sign(by=Webhook("whsec_" + "A" * 32))))
 
 
+ASK = json.dumps({"question": "Go on?", "kind": "text", "expires_in": 600})
+BEAT = json.dumps({"task_ids": ["build-7"]})
+
+
+async def test_asks_and_beats_are_signed_like_events(producer: Producer) -> None:
+    relay = producer.user.relay
+
+    async def send(method: str, path: str, body: str, **headers: str) -> httpx.Response:
+        sent = {**bearer(producer.token), "Content-Type": "application/json", **headers}
+        return await relay.http.request(method, path, content=body.encode(), headers=sent)
+
+    async def asks() -> list[str]:
+        answer = await producer.user.call("GET", "/api/asks")
+        return [ask["ask_id"] for ask in answer.json()["asks"]]
+
+    for path, body in (("/api/asks", ASK), ("/api/tasks/beat", BEAT)):
+        assert_refused(await send("POST", path, body))
+        assert_refused(await send("POST", path, body + " ", **producer.sign("msg_1", body)))
+    assert await asks() == []
+    assert (await send("POST", "/api/tasks/beat", BEAT, **producer.sign("b", BEAT))).is_success
+    signed = producer.sign("msg_1", ASK)
+    first, again = [await send("POST", "/api/asks", ASK, **signed) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 200)  # the same message, the same ask
+    ask_id = first.json()["ask_id"]
+    assert await asks() == [again.json()["ask_id"]] == [ask_id]
+    assert_refused(await send("DELETE", f"/api/asks/{ask_id}", ""))
+    assert await asks() == [ask_id]
+    await send("DELETE", f"/api/asks/{ask_id}", "", **producer.sign("msg_2", ""))
+    assert await asks() == []
+
+
 async def test_one_good_signature_of_several_is_enough(producer: Producer) -> None:
     """While a secret is changed a producer signs by the old and the new one."""
     good = producer.sign()
