@@ -63,21 +63,21 @@ async def download_log(request: HTTPRequest) -> Answer | None:
     if form not in _MEDIA_TYPES:
         raise BadRequest("`format` must be `text` or `ndjson`.")
     wanted_run = None if run is None else parse_count("run", run, MAX_RUN)
-    await catch_up(request)
-    database, turns = services.database, services.publisher.journal.turns
-    bounds = await run_bounds(database, turns, user_id, task_id, wanted_run)
-    if bounds is None:
-        raise NotFound("There is no such task, or nothing of this run is stored any more.")
-    suffix = "log" if form == "text" else "ndjson"
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{task_id}-{bounds.run}.{suffix}")
-    events = each_task_event(database, turns, user_id, task_id, bounds.first_seq, bounds.last_seq)
-    return await send_download(
-        request,
-        services.log_downloads,
-        _texts(events, form),
-        media_type=_MEDIA_TYPES[form],
-        name=name,
-    )
+    # the place first: an earlier run is looked for among all that is stored
+    with services.log_downloads.place(user_id, request.address_block):
+        await catch_up(request)
+        database, turns = services.database, services.publisher.journal.turns
+        bounds = await run_bounds(database, turns, user_id, task_id, wanted_run)
+        if bounds is None:
+            raise NotFound("There is no such task, or nothing of this run is stored any more.")
+        suffix = "log" if form == "text" else "ndjson"
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{task_id}-{bounds.run}.{suffix}")
+        events = each_task_event(
+            database, turns, user_id, task_id, bounds.first_seq, bounds.last_seq
+        )
+        return await send_download(
+            request, _texts(events, form), media_type=_MEDIA_TYPES[form], name=name
+        )
 
 
 async def _texts(events: AsyncGenerator[TaskEvent, None], form: str) -> AsyncGenerator[bytes, None]:

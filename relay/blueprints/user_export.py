@@ -52,15 +52,15 @@ async def export_user(request: HTTPRequest) -> Answer | None:
     The first line says which kinds of lines follow, the last one that the export is complete.
     """
     services, credential = request.services, request.credential
-    await catch_up(request)
-    head = await services.heads.head(credential.user_id)
-    return await send_download(
-        request,
-        services.exports,
-        _lines(services, credential, head),
-        media_type=NDJSON,
-        name=f"relay-{credential.user_id}.ndjson",
-    )
+    with services.exports.place(credential.user_id, request.address_block):
+        await catch_up(request)
+        head = await services.heads.head(credential.user_id)
+        return await send_download(
+            request,
+            _lines(services, credential, head),
+            media_type=NDJSON,
+            name=f"relay-{credential.user_id}.ndjson",
+        )
 
 
 async def _lines(

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.support.databases import trim
+from relay.db.pool import connect
+from tests.support.databases import begin, trim
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.problems import check
 from tests.support.relay_server import Relay, User, bearer
 
@@ -109,3 +111,27 @@ async def test_one_user_downloads_two_logs_at_a_time(relay: Relay) -> None:
             nursery.start_soon(first.aread)
             nursery.start_soon(second.aread)
     assert len(await log(user, "task_id=a/b")) == 40 * 60_001
+
+
+async def test_a_run_that_is_still_looked_for_takes_a_place(
+    relay: Relay, database_url: str
+) -> None:
+    user = await relay.user()
+    await run(user, "one")
+    await run(user, "two")
+    assert await log(user, "task_id=a/b&run=1") == "one\n"
+    found: list[int] = []
+
+    async def ask() -> None:
+        answer = await user.call("GET", "/api/tasks/log?task_id=a/b&run=1")
+        found.append(answer.status_code)
+
+    async with connect(database_url, timeout=PATIENCE) as holder, trio.open_nursery() as nursery:
+        await begin(holder, "LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+        for _ in range(3):
+            nursery.start_soon(ask)
+        with trio.fail_after(PATIENCE):
+            while not found:  # noqa: ASYNC110
+                await trio.sleep(LOOK_EVERY)
+        await holder.execute("ROLLBACK")
+    assert found == [429, 200, 200]

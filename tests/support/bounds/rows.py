@@ -240,6 +240,16 @@ DOWNLOADS = [
         metric='relay_problems_total{code="too_many_connections"}',
     ),
     Row(
+        bound="relay.realtime.downloads.MAX_OF_ADDRESS",
+        callers=exports,
+        patches={
+            "relay.realtime.downloads.MAX_OF_USER": CALLERS,
+            "relay.realtime.downloads.MAX_OF_ADDRESS": FREE,
+        },
+        code="too_many_connections",
+        metric='relay_problems_total{code="too_many_connections"}',
+    ),
+    Row(
         bound="relay.realtime.downloads.MAX_OF_PROCESS",
         callers=exports,
         patches={
