@@ -96,17 +96,10 @@ async def list_tasks(request: HTTPRequest) -> Answer:
     wanted, most = read_filter(args), read_limit(args, MAX_PAGE_TASKS)
     await catch_up_to(request, args)
     page = await select_task_page(
-        request.services.database, request.credential.user_id, wanted, most + 1
+        request.services.database, request.credential.user_id, wanted, most
     )
-    shown = page.tasks[:most]
-    return json_answer(
-        Tasks(
-            shown,
-            page.counts,
-            str(page.cursor),
-            str(shown[-1].last_seq) if len(page.tasks) > most else UNSET,
-        )
-    )
+    following = str(page.tasks[-1].last_seq) if page.is_cut else UNSET
+    return json_answer(Tasks(page.tasks, page.counts, str(page.cursor), following))
 
 
 @tasks.patch("/api/tasks")

@@ -1,4 +1,4 @@
-"""Stored tasks as people see them: their states, their counts, and which of them pass a filter.
+"""Which stored tasks pass a filter, and what all answers about them have in common.
 
 Parts of statements in which `t` is a task and $1 its user.
 """
@@ -10,12 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from relay.db.pool import Row
+from relay.db.task_rows import SHOWN_STATE
 from relay.errors import InvalidToken
-from relay.events import Cursor, rfc3339
-from relay.tasks.view import TaskView
+from relay.events import Cursor
 
 _decode_counts = msgspec.json.Decoder(dict[str, int]).decode
-_decode_metrics = msgspec.json.Decoder(dict[str, float]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,60 +68,6 @@ def present(rows: Sequence[Row]) -> Present:
         {} if first["counts"] is None else _decode_counts(first["counts"]),
     )
 
-
-def task_view(row: Row) -> TaskView:
-    """The task of a row that has `shown_state` and `lost_at`."""
-    metrics, ended_at = row["metrics"], row["ended_at"]
-    stop_requested_at = row["stop_requested_at"]
-    lost_at = row["lost_at"] if row["shown_state"] == "lost" else None
-    return TaskView(
-        task_id=row["task_id"],
-        run=row["run"],
-        state=row["shown_state"],
-        title=row["title"],
-        progress=row["progress"],
-        message=row["message"],
-        metrics={} if metrics is None else _decode_metrics(metrics),
-        parent_id=row["parent_id"],
-        url=row["url"],
-        exit_code=row["exit_code"],
-        started_at=rfc3339(row["started_at"]),
-        last_at=rfc3339(row["last_at"]),
-        ended_at=None if ended_at is None else rfc3339(ended_at),
-        lost_at=None if lost_at is None else rfc3339(lost_at),
-        duration_s=row["duration_s"],
-        first_seq=row["first_seq"],
-        last_seq=row["last_seq"],
-        events=row["events"],
-        lease_s=row["lease_s"],
-        stoppable=row["stoppable"],
-        stop_requested_at=None if stop_requested_at is None else rfc3339(stop_requested_at),
-        ask_id=_shown_ask(row),
-        hidden=row["hidden"],
-    )
-
-
-def _shown_ask(row: Row) -> str | None:
-    """The oldest open ask of a task that waits for it."""
-    if row["open_asks"] is None or row["state"] != "waiting":
-        return None
-    oldest: str = row["open_asks"].partition(" ")[0]
-    return oldest
-
-
-# A task is lost while its lease has run out: seen by the database's clock, never stored.
-SHOWN_STATE = """
-    CASE WHEN t.lease_s IS NOT NULL AND t.state IN ('running', 'waiting')
-        AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'
-        AND now() > lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s)
-    THEN 'lost' ELSE t.state END
-"""
-
-LOST_AT = """
-    CASE WHEN t.lease_s IS NOT NULL AND t.state IN ('running', 'waiting')
-        AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'
-    THEN lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s) END
-"""
 
 # The position, the counts and the tasks belong together, so they are read in one statement.
 PRESENT = f"""

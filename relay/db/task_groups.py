@@ -7,15 +7,8 @@ from uuid import UUID
 import msgspec
 
 from relay.db.pool import Database
-from relay.db.shown_tasks import (
-    LOST_AT,
-    PASSES,
-    PRESENT,
-    SHOWN_STATE,
-    TaskFilter,
-    present,
-    task_view,
-)
+from relay.db.shown_tasks import PASSES, PRESENT, TaskFilter, present
+from relay.db.task_rows import LOST_AT, SHOWN_STATE, view_of
 from relay.events import Cursor
 from relay.tasks.view import TaskOutcome, TaskView
 
@@ -57,7 +50,7 @@ async def select_group_page(
             FoundGroup(
                 row["group_tasks"],
                 row["group_seq"],
-                task_view(row),
+                view_of(row),
                 _decode_outcomes(row["recent"]),
             )
             for row in rows

@@ -51,7 +51,7 @@ class Sealer:
         return self._sender.bytes + self._encrypt(message)
 
     def open(self, text: str) -> bytes | None:
-        """The message of a text; None if no process with one of the keys has sealed it, to the letter."""
+        """The message of a text; None if no process with one of the keys has sealed this text."""
         try:
             sender = UUID(text[:ID_CHARACTERS])
             sealed = b64decode(text[ID_CHARACTERS:], validate=True)

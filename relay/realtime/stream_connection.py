@@ -30,7 +30,7 @@ from relay.realtime.encoding import EncodedEvent
 from relay.realtime.event_range import EventRange
 from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Position, Start, TrimmedRange, locate
-from relay.realtime.task_feeds import TaskFeed, snapshot_messages
+from relay.realtime.task_feeds import TaskFeed
 from relay.realtime.transport import Transport
 
 CLOSE_MESSAGE_TIMEOUT_SECONDS = 0.4  # short: a revoked stream is over within one second
@@ -158,9 +158,13 @@ async def _send_hello(transport: Transport, position: Position, viewer: Viewer) 
 async def _send_snapshot(
     transport: Transport, inbox: Inbox, viewer: Viewer, feed: TaskFeed
 ) -> None:
-    for message in snapshot_messages(feed.snapshot):
-        await _wait_until_current(transport, inbox, viewer)
-        await transport.send_message("tasks", message)
+    try:
+        while messages := await feed.snapshot.next_messages():
+            for message in messages:
+                await _wait_until_current(transport, inbox, viewer)
+                await transport.send_message("tasks", message)
+    except InvalidToken:
+        await _end_stream(inbox, Close.UNAUTHORIZED)
 
 
 async def _send_tasks(transport: Transport, inbox: Inbox, viewer: Viewer, feed: TaskFeed) -> None:

@@ -7,7 +7,7 @@ change is encoded once for all streams of the user.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -15,9 +15,12 @@ import msgspec
 import structlog
 import trio
 
+from relay.db.changed_tasks import TaskChange, each_change, select_revisions
 from relay.db.pool import DATABASE_ERRORS, Database
-from relay.db.task_pages import TaskPage, select_changed_tasks, select_snapshot
+from relay.db.task_pages import SnapshotPart, TaskPage, select_snapshot
+from relay.events import Cursor
 from relay.projection.projector import CATCH_UP_SECONDS, Projector
+from relay.realtime.close_codes import Close
 from relay.realtime.encoding import MAX_MESSAGE_BYTES, control_json
 from relay.realtime.hub import Hub
 from relay.realtime.inbox import Inbox
@@ -26,8 +29,45 @@ from relay.tasks.view import TaskView
 CHANGES_INTERVAL_SECONDS = 0.25  # a task is sent at most four times a second
 POLL_INTERVAL_SECONDS = 1.0  # for changes that come without an event
 RETRY_SECONDS = 0.5  # after a read that the database did not answer
+# Messages of one stream that wait: changes of 20 000 tasks, as they mostly are. The streams of a
+# user share their bytes.
+MAX_WAITING_BYTES = 2**24
 
 log = structlog.get_logger("relay.task_feeds")
+
+
+class Snapshot:
+    """The tasks with which a stream begins. They are read part by part, each when the one before is
+    sent: a slow reader keeps one part in memory, and not all its tasks."""
+
+    def __init__(self, database: Database, user_id: UUID, first: TaskPage) -> None:
+        self.cursor = first.cursor
+        self.revision = first.revision
+        self._database = database
+        self._user_id = user_id
+        self._counts = first.counts
+        self._page: TaskPage | None = first
+        self._rest: SnapshotPart | None = SnapshotPart()
+
+    async def next_messages(self) -> list[bytes]:
+        """The `tasks` controls of the next part, each of at most `MAX_MESSAGE_BYTES`; none after
+        the last one.
+
+        Raises InvalidToken when the user no longer exists.
+        """
+        if self._rest is None:
+            return []
+        page, self._page = self._page or await self._read(self._rest), None
+        self._rest = self._rest.after(page)
+        return list(_snapshot_messages(self.cursor, self._counts, page.tasks, more=page.is_cut))
+
+    async def _read(self, part: SnapshotPart) -> TaskPage:
+        while True:
+            try:
+                return await select_snapshot(self._database, self._user_id, part)
+            except DATABASE_ERRORS as error:
+                log.debug("task_feeds_wait", error=type(error).__name__)
+                await trio.sleep(RETRY_SECONDS)
 
 
 class TaskFeed:
@@ -36,11 +76,12 @@ class TaskFeed:
     `seen` is the revision up to which the stream has the changes, or has them waiting.
     """
 
-    def __init__(self, inbox: Inbox, snapshot: TaskPage) -> None:
+    def __init__(self, inbox: Inbox, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.seen = snapshot.revision
         self._inbox = inbox
         self._changed: dict[str, bytes] = {}
+        self._bytes = 0
 
     @property
     def has_changes(self) -> bool:
@@ -48,30 +89,42 @@ class TaskFeed:
         return bool(self._changed)
 
     def put(self, task_id: str, message: bytes) -> None:
-        """Queue a task's new message, in place of an older one."""
+        """Queue a task's new message, in place of an older one.
+
+        A reader that leaves too many waiting has to come again: it gets a snapshot then.
+        """
+        if self._inbox.closing is not None:
+            return
+        self._bytes += len(message) - len(self._changed.get(task_id, b""))
         self._changed[task_id] = message
-        self._inbox.interrupt()
+        if self._bytes > MAX_WAITING_BYTES:
+            self.take()
+            self._inbox.end(Close.RESTART)
+        else:
+            self._inbox.interrupt()
 
     def take(self) -> list[bytes]:
         """The messages that wait, each at most once."""
-        messages, self._changed = list(self._changed.values()), {}
+        messages, self._changed, self._bytes = list(self._changed.values()), {}, 0
         return messages
 
 
-def snapshot_messages(page: TaskPage) -> Iterator[bytes]:
-    """The `tasks` controls of a snapshot, each of at most `MAX_MESSAGE_BYTES`."""
-    head = control_json("tasks", {"cursor": str(page.cursor), "counts": page.counts})[:-1]
+def _snapshot_messages(
+    cursor: Cursor, counts: dict[str, int], tasks: list[TaskView], *, more: bool
+) -> Iterator[bytes]:
+    """The `tasks` controls of a part; `more`: another part follows."""
+    head = control_json("tasks", {"cursor": str(cursor), "counts": counts})[:-1]
     room = MAX_MESSAGE_BYTES - len(head) - len(b',"tasks":[],"more":false}')
-    part: list[bytes] = []
+    held: list[bytes] = []
     size = 0
-    for task in page.tasks:
+    for task in tasks:
         text = msgspec.json.encode(task)
-        if part and size + len(text) + 1 > room:
-            yield _snapshot_message(head, part, more=True)
-            part, size = [], 0
-        part.append(text)
+        if held and size + len(text) + 1 > room:
+            yield _snapshot_message(head, held, more=True)
+            held, size = [], 0
+        held.append(text)
         size += len(text) + 1
-    yield _snapshot_message(head, part, more=False)
+    yield _snapshot_message(head, held, more=more)
 
 
 def _snapshot_message(head: bytes, tasks: list[bytes], *, more: bool) -> bytes:
@@ -99,7 +152,7 @@ class TaskFeeds:
         self._woken = trio.Event()
 
     @contextmanager
-    def subscribe(self, inbox: Inbox, snapshot: TaskPage) -> Iterator[TaskFeed]:
+    def subscribe(self, inbox: Inbox, snapshot: Snapshot) -> Iterator[TaskFeed]:
         """Send the tasks of the inbox's user to its reader, for the length of the block."""
         feed, user_id = TaskFeed(inbox, snapshot), inbox.user_id
         feeds = self._by_user.setdefault(user_id, set())
@@ -116,13 +169,14 @@ class TaskFeeds:
                 self._new_seqs.pop(user_id, None)
                 self._hub.unfollow(user_id)
 
-    async def read_snapshot(self, user_id: UUID, last_seq: int) -> TaskPage:
+    async def read_snapshot(self, user_id: UUID, last_seq: int) -> Snapshot:
         """The user's tasks, once events up to `last_seq` are folded.
 
         Raises InvalidToken when the user no longer exists, DatabaseAway.
         """
         await self._projector.catch_up_within_patience(user_id, last_seq)
-        return await select_snapshot(self._database, user_id)
+        first = await select_snapshot(self._database, user_id, SnapshotPart())
+        return Snapshot(self._database, user_id, first)
 
     def touch(self, user_id: UUID) -> None:
         """Look for changes of this user's tasks that came without an event."""
@@ -157,15 +211,28 @@ class TaskFeeds:
         with trio.move_on_after(CATCH_UP_SECONDS):
             await self._projector.catch_up_all(behind)
         asked = {user: min(feed.seen for feed in feeds) for user, feeds in self._by_user.items()}
-        changes = await select_changed_tasks(self._database, asked, self._leases_checked_at)
-        self._leases_checked_at = changes.at
-        for change in changes.tasks:
+        revisions = await select_revisions(self._database, asked)
+        changes = each_change(
+            self._database,
+            {user_id: asked[user_id] for user_id in revisions.present},
+            asked,
+            leases_since=self._leases_checked_at,
+            leases_until=revisions.at,
+        )
+        async with aclosing(changes):
+            async for part in changes:
+                self._put(part)
+        self._leases_checked_at = revisions.at
+        for user_id, revision in revisions.present.items():
+            for feed in self._by_user.get(user_id, ()):
+                # one that came meanwhile with an older snapshot is served by the next pass
+                if asked[user_id] <= feed.seen < revision:
+                    feed.seen = revision
+
+    def _put(self, changes: list[TaskChange]) -> None:
+        """Give changes to the streams that have not seen them."""
+        for change in changes:
             message = task_message(change.task_id, change.view)
             for feed in self._by_user.get(change.user_id, ()):
                 if change.revision is None or change.revision > feed.seen:
                     feed.put(change.task_id, message)
-        for user_id, revision in changes.revisions.items():
-            for feed in self._by_user.get(user_id, ()):
-                # one that came meanwhile with an older snapshot is served by the next pass
-                if asked.get(user_id, revision) <= feed.seen < revision:
-                    feed.seen = revision

@@ -1,5 +1,6 @@
 """Sealed messages are opened by processes with one of the keys, unchanged or not at all."""
 
+from base64 import b64decode
 from uuid import UUID, uuid4
 
 from hypothesis import given

@@ -1,0 +1,119 @@
+"""Reads which tasks of many users have changed, part by part, for the streams that send them."""
+
+from collections.abc import AsyncGenerator, Collection, Mapping
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from relay.db.pool import Database
+from relay.db.task_rows import (
+    BYTES,
+    HAS_LEASE,
+    LEASE_ENDS,
+    LEASE_ENDS_EXACTLY,
+    MAX_READ_BYTES,
+    OUTAGES,
+    first_of,
+    view_of,
+)
+from relay.tasks.view import TaskView
+
+_BEFORE_ALL = (UUID(int=0), "")
+
+
+class Revisions(NamedTuple):
+    """The present revision, at the time `at`, of each user whose tasks have changed."""
+
+    at: datetime
+    present: dict[UUID, int]
+
+
+class TaskChange(NamedTuple):
+    """A task that has changed, with its revision; None if its lease has run out.
+
+    `view` is None if it was forgotten.
+    """
+
+    user_id: UUID
+    task_id: str
+    revision: int | None
+    view: TaskView | None
+
+
+async def select_revisions(database: Database, seen: Mapping[UUID, int]) -> Revisions:
+    """Which of these users have tasks with a later revision than the one seen."""
+    rows = await database.fetch(_REVISIONS, list(seen), list(seen.values()))
+    present = {row["user_id"]: row["revision"] for row in rows if row["user_id"] is not None}
+    return Revisions(rows[0]["at"], present)
+
+
+async def each_change(
+    database: Database,
+    seen: Mapping[UUID, int],
+    lease_holders: Collection[UUID],
+    *,
+    leases_since: datetime | None,
+    leases_until: datetime,
+) -> AsyncGenerator[list[TaskChange], None]:
+    """The tasks of users with a later revision than the one seen, and those of `lease_holders` that
+    were lost between two times. They come in parts, each read when it is asked for.
+
+    `leases_since` is the end of the look before; None looks ten seconds back, which is before the
+    snapshot of a reader that has just come.
+    """
+    after: tuple[UUID, str] | None = _BEFORE_ALL
+    while after is not None:
+        rows = await database.fetch(
+            _CHANGES,
+            list(seen),
+            list(seen.values()),
+            list(lease_holders),
+            leases_since,
+            leases_until,
+            *after,
+            MAX_READ_BYTES,
+        )
+        yield [
+            TaskChange(
+                row["user_id"],
+                row["task_id"],
+                None if row["ran_out"] else row["revision"],
+                None if row["forgotten"] else view_of(row),
+            )
+            for row in rows
+        ]
+        is_cut = bool(rows) and rows[0]["found"] > len(rows)
+        after = (rows[-1]["user_id"], rows[-1]["task_id"]) if is_cut else None
+
+
+_REVISIONS = """
+    SELECT now() AS at, changed.* FROM (VALUES (1)) AS one LEFT JOIN LATERAL (
+        SELECT p.user_id, p.revision
+        FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, seen)
+        JOIN projections p ON p.user_id = asked.user_id AND p.revision > asked.seen
+    ) changed ON true
+"""
+
+_SINCE = "coalesce($4::timestamptz, $5::timestamptz - interval '10 seconds')"
+
+_CHANGED = f"""
+    SELECT t.*, {BYTES}, false AS ran_out
+    FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, seen)
+    JOIN tasks t ON t.user_id = asked.user_id AND t.revision > asked.seen
+    WHERE (t.user_id, t.task_id) > ($6::uuid, $7::text)
+    UNION ALL
+    SELECT t.*, {BYTES}, true AS ran_out
+    FROM unnest($3::uuid[]) AS asked (user_id) JOIN tasks t ON t.user_id = asked.user_id
+    WHERE (t.user_id, t.task_id) > ($6::uuid, $7::text) AND {HAS_LEASE}
+        AND {LEASE_ENDS} < $5 AND {LEASE_ENDS} + {OUTAGES} >= {_SINCE}
+        AND {LEASE_ENDS_EXACTLY} BETWEEN {_SINCE} AND $5
+"""
+
+# A task may be in both halves. That of the leases comes first, so where a part ends between the two
+# the other one says nothing more.
+_ORDER = "c.user_id, c.task_id, c.ran_out DESC"
+
+_CHANGES = f"""
+    {first_of(_CHANGED, order=_ORDER, within="t.bytes_before < $8::integer")}
+    ORDER BY t.place
+"""
