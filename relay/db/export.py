@@ -9,7 +9,7 @@ from uuid import UUID
 
 from relay.db.pool import Database, Row
 
-PAGE_ROWS = 500  # a task takes 4 KiB at most
+PAGE_ROWS = 500  # of 2 KiB at most; a table with larger ones says so: a page takes 1 MiB
 
 
 class ExportedTable(NamedTuple):
@@ -35,7 +35,7 @@ TABLES = (
     ExportedTable("live_streams", "watching", "process_id"),
     ExportedTable("audit", "audit_log", "audit_id"),
     ExportedTable("projection", "projections", "user_id"),
-    ExportedTable("task", "tasks", "task_id"),
+    ExportedTable("task", "tasks", "task_id", most_rows=30),  # 31 KiB at most
     ExportedTable("ask", "asks", "ask_id", frozenset({"request_hash"}), 25),  # 36 KiB at most
     ExportedTable("trimmed_event", "trimmed_events", "event_id"),
 )

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from relay.db.export import TABLES
+from relay.db.export import TABLES, page_rows
+from relay.tasks.reported import MAX_METRIC_NAME, MAX_METRICS, MAX_TEXT, MAX_URL
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.client.protocol import head
 from tests.support.databases import database_of
@@ -28,6 +29,25 @@ async def lines(user: User) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.text
     assert answer.text.endswith("}\n")
     return [json.loads(line) for line in answer.text.split("\n")[:-1]]
+
+
+async def test_a_page_of_the_largest_tasks_takes_a_mebibyte(relay: Relay) -> None:
+    user = await relay.user()
+    names = [f"{number:02}" + "\x01" * (MAX_METRIC_NAME - 2) for number in range(MAX_METRICS)]
+    address = "https://x/"
+    largest = {
+        **{"title": "\x01" * MAX_TEXT, "message": "\x01" * MAX_TEXT},
+        "url": address + "\U0001f600" * (MAX_URL - len(address)),
+        "metrics": dict.fromkeys(names, 0.12345678901234567),
+    }
+    await user.posted(event_type="task_started", task_id="t" * 128, payload=largest)
+    exported = await lines(user)
+    (task,) = [line for line in exported if line.get("type") == "task"]
+    kept = len(task["title"]), len(task["url"]), len(task["metrics"])
+    assert kept == (MAX_TEXT, MAX_URL, MAX_METRICS)
+    size = len(json.dumps(task, ensure_ascii=False).encode())
+    (table,) = [table for table in TABLES if table.kind == "task"]
+    assert size * page_rows(table) <= 2**20
 
 
 async def batch(user: User, *payloads: Any, **fields: Any) -> None:
