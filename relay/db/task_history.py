@@ -7,7 +7,7 @@ from uuid import UUID
 import trio
 
 from relay.db.pages import select_task_events
-from relay.db.pool import Database
+from relay.db.pool import Database, Row
 from relay.db.reader_turns import ReaderTurns
 from relay.events import StreamHead
 from relay.tasks.fold import task_of_payload
@@ -15,6 +15,10 @@ from relay.tasks.task import UNTITLED_PREFIX
 
 SCANNED_EVENTS = 5_000  # in one statement
 SCANNED_EVENTS_A_PAGE = 100_000  # by one call, which then answers with what it has
+# Payloads of events without a task's id are read for their title, in this process's one thread:
+# some 10 ms for a MiB of the dearest.
+PARSED_BYTES = 2**18  # without a pause for the other tasks of the process
+MAX_PARSED_BYTES = 2**23  # by one call, which then answers with what it has
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ async def read_task_events(
     DatabaseAway.
     """
     untitled = task_id.startswith(UNTITLED_PREFIX)
-    stop_at = after + max_scanned
+    stop_at, parsed = after + max_scanned, 0
     while True:
         async with turns.turn():
             found = await select_task_events(
@@ -66,17 +70,30 @@ async def read_task_events(
                 max_scanned=SCANNED_EVENTS,
                 max_bytes=max_bytes,
             )
-        events = [
-            TaskEvent(row["seq"], row["event_type"], row["payload"], row["text"])
-            for row in found.rows
-            if row["task_id"] is not None or task_of_payload(row["payload"]) == task_id
-        ]
+        parsed += sum([len(row["payload"]) for row in found.rows if row["task_id"] is None])
+        events = await _of_task(found.rows, task_id)
         if len(events) > max_events:
             return TaskEventPage(found.head, events[max_events - 1].seq, events[:max_events])
         after = found.scanned_to
-        if events or after >= found.head.last or after >= stop_at:
+        is_enough = after >= stop_at or parsed >= MAX_PARSED_BYTES
+        if events or after >= found.head.last or is_enough:
             return TaskEventPage(found.head, after, events)
         await trio.lowlevel.checkpoint()
+
+
+async def _of_task(rows: list[Row], task_id: str) -> list[TaskEvent]:
+    """The events of the task among rows that have its id or none."""
+    events, parsed = [], 0
+    for row in rows:
+        if row["task_id"] is None:
+            parsed += len(row["payload"])
+            if parsed >= PARSED_BYTES:
+                parsed = 0
+                await trio.lowlevel.checkpoint()
+            if task_of_payload(row["payload"]) != task_id:
+                continue
+        events.append(TaskEvent(row["seq"], row["event_type"], row["payload"], row["text"]))
+    return events
 
 
 async def each_task_event(

@@ -42,6 +42,23 @@ async def test_the_events_of_one_task_are_read_past_those_of_others(relay: Relay
     check(await user.call("GET", "/api/events?task_id=a%20b"), 400)
 
 
+async def test_a_page_ends_after_so_many_payloads_were_read(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.db.task_history.SCANNED_EVENTS", 2)
+    monkeypatch.setattr("relay.db.task_history.MAX_PARSED_BYTES", 100)
+    monkeypatch.setattr("relay.db.task_history.PARSED_BYTES", 10)
+    user = await relay.user()
+    for title in ("other", "other" * 30, "make", "other", "make"):
+        await user.posted(event_type="task_progress", payload={"title": title})
+    query = "/api/events?task_id=untitled-d05aa2a15fb3c40e"
+    page = (await user.call("GET", f"{query}&after=oldest")).json()
+    assert (page["events"], page["cursor"].endswith(".2")) == ([], True)
+    page = (await user.call("GET", f"{query}&after={page['cursor']}")).json()
+    assert ([event["seq"] for event in page["events"]], page["cursor"][-2:]) == ([3], ".4")
+    assert len(await events(user, "task_id=untitled-d05aa2a15fb3c40e")) == 2
+
+
 async def log(user: User, query: str) -> str:
     answer = await user.call("GET", f"/api/tasks/log?{query}")
     assert answer.status_code == 200, answer.text

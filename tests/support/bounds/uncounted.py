@@ -105,6 +105,7 @@ CONSTANTS = {
             "relay.db.batched_lookup.MAX_KEYS",
             "relay.db.journal.MAX_CONCURRENT_COMMITS",
             "relay.db.pages.MAX_FAIR_SHARES",
+            "relay.db.task_history.MAX_PARSED_BYTES",
             "relay.db.task_rows.MAX_READ_BYTES",
             "relay.realtime.encoding.MAX_MESSAGE_BYTES",
             "relay.realtime.announcements.MAX_BYTES",
