@@ -4,6 +4,8 @@ Claude Code runs it as a PermissionRequest hook, with the call as JSON on stdin.
 only what you have answered on Relay. After 30 seconds without an answer, and whenever anything goes
 wrong, it prints nothing and exits with 0, so the agent's own prompt decides.
 
+With `--task` the question belongs to the session's task, which relay_hook.py begins and ends.
+
 It needs the standard library and the program `relay`, which has to be in the PATH.
 """
 
@@ -32,7 +34,7 @@ class NotAsked(Exception):
 
 
 def read(text):
-    """The call of a hook: session, tool and folder; None if it is not asked on Relay."""
+    """What a hook asks: the session, the question, its details; None if it is not for Relay."""
     hook = json.loads(text)
     if hook["hook_event_name"] != "PermissionRequest" or hook["tool_name"] in OWN_QUESTIONS:
         return None
@@ -63,7 +65,8 @@ def ask(call):
     """What was answered; None without an answer. A signal withdraws the question."""
     command = ["relay", "ask", call.question, "--options", f"{ALLOW},{DENY}", "--details", "-"]
     command += ["--json", "--timeout", f"{ANSWER_SECONDS}s", "--wait", str(RELAY_SECONDS)]
-    command += ["--task-id", call.session]
+    if "--task" in sys.argv[1:]:
+        command += ["--task-id", call.session]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as asking:
         try:
             output, _ = asking.communicate(call.details, timeout=END_SECONDS)

@@ -89,14 +89,16 @@ class Hook:
 
 
 @asynccontextmanager
-async def asking(agent: Machine, request: dict[str, Any]) -> AsyncIterator[tuple[Hook, Any]]:
+async def asking(
+    agent: Machine, request: dict[str, Any], *options: str
+) -> AsyncIterator[tuple[Hook, Any]]:
     """The hook while it waits, with the ask that it has opened."""
     given = agent.home / "hook.json"
     given.write_text(json.dumps(request))
     with trio.fail_after(PATIENCE), given.open("rb") as stdin:
         async with trio.open_nursery() as nursery:
             process = await trio.lowlevel.open_process(
-                ["sh", "-c", f"exec {command().removesuffix(' || exit 1')}"],
+                ["sh", "-c", " ".join(["exec", command().removesuffix(" || exit 1"), *options])],
                 env=agent.env,
                 stdin=stdin,
                 stdout=subprocess.PIPE,
@@ -116,12 +118,15 @@ async def answer(agent: Machine, ask: dict[str, Any], text: str) -> None:
 
 
 async def test_what_is_answered_is_decided_and_all_of_the_call_is_shown(agent: Machine) -> None:
-    for text, decided in (("Allow", ALLOWED), ("Deny", DENIED)):
-        async with asking(agent, REQUEST) as (hook, ask):
+    for text, decided, task, options in (
+        ("Allow", ALLOWED, None, ()),
+        ("Deny", DENIED, SESSION, ("--task",)),
+    ):
+        async with asking(agent, REQUEST, *options) as (hook, ask):
             assert ask["question"] == "Allow Bash: rm -rf build rm -rf ~?"
             assert ask["options"] == ["Allow", "Deny"]
             shown = {"tool": "Bash", "input": BASH, "folder": "/home/you/app"}
-            assert (ask["task_id"], ask["details"]) == (SESSION, shown)
+            assert (ask["task_id"], ask["details"]) == (task, shown)
             await answer(agent, ask, text)
         assert hook.decision == decided
 
@@ -163,7 +168,6 @@ async def test_a_hook_that_the_agent_ends_withdraws_its_question(agent: Machine)
         ({"hook_event_name": "PermissionRequest"}, b"not asked on Relay: this is no hook (KeyErr"),
         (REQUEST | {"tool_input": "ls"}, b"not asked on Relay: this is no hook (ValueErr"),
         (REQUEST | {"tool_input": {"command": 1}}, b"not asked on Relay: this is no hook (TypeErr"),
-        (REQUEST | {"session_id": None}, b"not asked on Relay: this is no hook (TypeError("),
         (REQUEST | {"tool_name": "\ud800"}, b"not asked on Relay: this is no hook (UnicodeEnc"),
         ([], b"not asked on Relay: this is no hook (TypeError("),
         (b"", b"not asked on Relay: this is no hook (JSONDecodeError("),
