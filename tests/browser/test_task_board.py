@@ -86,7 +86,7 @@ async def test_counts_are_true_and_older_tasks_come_as_they_are_scrolled_to(
         await tab.do(lambda page: page.get_by_label(search).fill("of no task"))
         await tab.shows("No task has “of no task” in its title.")
         await tab.do(lambda page: page.get_by_label("Search the titles of tasks").fill(""))
-        await tab.shows("Running now")
+        await until(tab, f"{ROWS}[0]", ["running", "Running now"])
         await press(tab, "Failed 34")
         await scroll_to_end(tab)
         await until(tab, "document.querySelector('#cards > li')?.ariaSetSize", "34")
