@@ -32,6 +32,7 @@ ATTEND_TIMEOUT_SECONDS = 0.25  # for a subscription: a stream opens without it t
 LEAVE_SECONDS = 30.0  # a channel without a reader for as long is left
 LEAVE_INTERVAL = 5.0  # seconds between two looks for such channels
 SIGN_OF_LIFE_INTERVAL = 1.0  # seconds between two messages that this process is alive
+UNKNOWN_SECONDS = 3.0  # after a gap on the channel of all, until each process was heard again
 FAREWELL_SECONDS = 1.0  # to send that it ends, which the others notice anyway
 # Of messages that a node has not accepted yet: past the first, positions alone are announced; past
 # the second nothing, and all processes are asked to look up everything.
@@ -58,9 +59,13 @@ class ValkeyBackplane:
             self._nodes, self._names, self._id, self._processes, self._reported
         )
         self._overflowed = False
+        self._heard_all = False  # whether the channel of all has stood
+        self._unknown_until = 0.0
         self._on_notification: OnNotification = _ignore
 
     def announce_events(self, user_id: UUID, events: CommittedEvents) -> None:
+        if self._is_alone():
+            return
         names = self._names.of_user(user_id)
         connection = self._nodes.connection_of(names.slot)
         if connection is None:
@@ -75,10 +80,20 @@ class ValkeyBackplane:
             metrics.backplane_overflows.inc()
 
     def announce_revoked(self, credential_id: UUID) -> None:
+        if self._is_alone():
+            return
         if self._to_all(self._messages.of_revoked(credential_id)):
             metrics.backplane_sent.inc()
         else:
             metrics.backplane_send_failures.inc()
+
+    def _is_alone(self) -> bool:
+        """Whether no other process is known to be alive, and one would be known."""
+        return (
+            self._processes.none
+            and self._subscriptions.hears_all
+            and trio.current_time() >= self._unknown_until
+        )
 
     def _to_all(self, message: bytes) -> bool:
         """Send a message to all processes; returns whether there is a connection for it."""
@@ -161,6 +176,11 @@ class ValkeyBackplane:
 
     def _on_missed(self, users: set[UUID], everything: bool) -> None:
         self._reported.forget()  # a node that was away may have lost the numbers of streams
+        if everything:
+            if self._heard_all:
+                self._unknown_until = trio.current_time() + UNKNOWN_SECONDS
+            self._heard_all = True
+            self._to_all(self._messages.of_itself())  # those that hear it answer
         self._on_notification(Notification(self._id, everything=everything, missed=users))
 
 

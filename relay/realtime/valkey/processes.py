@@ -23,6 +23,11 @@ class Processes:
         """Note that this process has ended."""
         self._heard_at.pop(process_id, None)
 
+    @property
+    def none(self) -> bool:
+        """Whether no other process is known; `count` forgets those that are silent."""
+        return not self._heard_at
+
     def is_alive(self, process_id: UUID) -> bool:
         """Whether this process was heard lately."""
         heard_at = self._heard_at.get(process_id)

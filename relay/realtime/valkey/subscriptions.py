@@ -100,6 +100,12 @@ class Subscriptions:
         self._count()
 
     @property
+    def hears_all(self) -> bool:
+        """Whether the channel of all processes stands."""
+        everyone = self._by_channel.get(self._names.everyone)
+        return everyone is not None and everyone.standing.is_set()
+
+    @property
     def channels(self) -> set[bytes]:
         """The channels that are subscribed to, or are to be."""
         return set(self._by_channel)
