@@ -23,6 +23,7 @@ SCHEMAS = {
     "compose-spec": [ROOT / "ops/container/compose.yaml", ROOT / "ops/scale/compose.yaml"],
 }
 FULL_VERSION = re.compile(r"[\w./-]+@v\d+\.\d+\.\d+")
+WORKFLOWS = sorted((HOST / "workflows").iterdir())
 
 
 def load(path: Path) -> Any:
@@ -46,16 +47,26 @@ def test_a_file_is_what_the_code_host_reads(schema: str, paths: list[Path]) -> N
     assert checked.returncode == 0, checked.stdout
 
 
-def test_the_workflow_runs_the_script_of_ci_with_the_least_permissions() -> None:
-    workflow = load(HOST / "workflows/ci.yml")
-    (job,) = workflow["jobs"].values()
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_has_the_least_permissions_and_exact_versions(path: Path) -> None:
+    workflow = load(path)
     assert workflow["permissions"] == {"contents": "read"}
-    assert "permissions" not in job
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        assert job["timeout-minutes"] <= 60
+        assert re.fullmatch(r"ubuntu-\d\d\.\d\d", job["runs-on"])
+        steps = {step["uses"]: step.get("with", {}) for step in job["steps"] if "uses" in step}
+        assert [action for action in steps if not FULL_VERSION.fullmatch(action)] == []
+        (checkout,) = (values for action, values in steps.items() if "/checkout@" in action)
+        assert checkout["persist-credentials"] is False
+        for name, version in ((n, v) for values in steps.values() for n, v in values.items()):
+            assert not name.endswith("-version") or re.fullmatch(r"\d+\.\d+\.\d+", version), name
+
+
+def test_the_workflow_of_ci_runs_its_script() -> None:
+    (job,) = load(HOST / "workflows/ci.yml")["jobs"].values()
     assert [step["run"] for step in job["steps"] if "run" in step][-1] == ".ci/run"
     assert re.fullmatch(r"python:3\.11\.\d+-bookworm", job["container"]["image"])
-    used = [step["uses"] for step in job["steps"] if "uses" in step]
-    assert used
-    assert [action for action in used if not FULL_VERSION.fullmatch(action)] == []
 
 
 def test_a_hook_is_a_tool_of_the_environment() -> None:
