@@ -10,7 +10,8 @@ import click
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-import relay.serving  # noqa: F401 - brings every refusal into being: the app's and the server's
+import relay.client
+import relay.serving
 from relay.app import create_app
 from relay.cli.main import main
 from relay.config.settings import Settings
@@ -161,6 +162,11 @@ def test_every_command_is_documented_with_its_options(name: str) -> None:
     cells = re.findall(r"^\| (`--[^|]+) \|", found[1], re.MULTILINE)
     named = {option for cell in cells for option in re.findall(r"`(--?[\w-]+)", cell)}
     assert named == options
+
+
+def test_the_promise_has_every_name_of_the_python_client() -> None:
+    _, _, table = (REFERENCE / "versions.md").read_text().partition("| covered of `relay.client` |")
+    assert set(re.findall(r"`(\w+)`", table.partition("\n\n")[0])) == set(relay.client.__all__)
 
 
 def test_every_kind_of_line_in_an_export_is_documented() -> None:
