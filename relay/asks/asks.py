@@ -1,7 +1,7 @@
 """Opens asks and ends them, writes their events, and wakes the calls that wait for an answer.
 
 The row decides, and two events in the stream follow it. Events that a process could not write,
-because it ended or the database was away, the process that keeps house writes later.
+because it ended or the database was away, the process that runs housekeeping writes later.
 """
 
 from collections.abc import Sequence

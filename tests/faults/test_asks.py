@@ -145,7 +145,7 @@ async def test_calls_that_wait_are_answered_when_their_process_drains(pair: Pair
 
 
 async def test_what_a_killed_process_left_unwritten_is_written_once(pair: Pair) -> None:
-    """Both processes keep house here, and write under the same id."""
+    """Both processes run housekeeping here, and write under the same id."""
     here, there, account = pair
     ask_id = await asked(here, account, task_id="t")
     body = {"event_type": "task_failed", "ts": "2026-01-31T12:00:00Z", "task_id": "t"}

@@ -94,7 +94,7 @@ async def test_a_worker_that_hangs_is_replaced_and_counted(tmp_path: Path, made_
 async def test_a_worker_with_a_dead_background_task_is_replaced(
     pair: Workers,
 ) -> None:
-    """Only one of them keeps house: what it trims is, for a while, less than nothing."""
+    """Only one of them runs housekeeping: what it trims is, for a while, less than nothing."""
     victim, other = sorted(pair.workers(), key=lambda worker: worker.create_time())
     health: list[tuple[int, str | None]] = []
     async with trio.open_nursery() as nursery:

@@ -15,7 +15,7 @@ MAX_TASKS = 10_000
 
 
 async def project_all(database: Database, *, max_tasks: int = MAX_TASKS) -> None:
-    """Fold every stored event of every user, as the process that keeps house does it."""
+    """Fold every stored event of every user, as the process that runs housekeeping does it."""
     projector = Projector(database, max_tasks=max_tasks)
     users = [row["user_id"] for row in await database.fetch("SELECT user_id FROM users")]
     heads = await select_projected(database, users)
