@@ -26,12 +26,12 @@ from relay.db.migrate import Migration, load_migrations
 from relay.db.pool import Database, open_database
 from relay.db.source import Source
 from relay.db.stream_heads import HeadLookup
-from relay.db.task_changes import select_stopped
+from relay.db.task_changes import select_stop_requests
+from relay.downloads import Downloads
 from relay.ingest.publisher import Publisher
 from relay.projection.projector import Projector
 from relay.rate_limiting import Limits
 from relay.realtime.backplane import Backplane, LocalBackplane
-from relay.realtime.downloads import Downloads
 from relay.realtime.hub import Hub
 from relay.realtime.notification import Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
@@ -153,7 +153,7 @@ def build_services(
         publisher=publisher,
         projector=projector,
         asks=Asks(database, publisher),
-        stops=SharedWaits(partial(select_stopped, database)),
+        stops=SharedWaits(partial(select_stop_requests, database)),
         clock=clock,
         backplane=backplane,
         remote_reader=RemoteEventReader(

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 from quart import Blueprint
 
-from relay.db.task_changes import renew_leases, select_stops
+from relay.db.task_changes import renew_leases, select_user_stops
 from relay.errors import Draining, ProcessFull, TooManyConnections
 from relay.media_types import JSON
 from relay.schema_types import Identifier
@@ -61,7 +61,7 @@ async def beat(request: HTTPRequest) -> Answer:
         with services.stops.expect(*[(user_id, task_id) for task_id in task_ids]) as stop:
             await catch_up(request)  # a task that has just begun is not stored yet
             await _renew(request, task_ids, alive.wait_s)
-            if not await select_stops(services.database, user_id, task_ids):
+            if not await select_user_stops(services.database, user_id, task_ids):
                 await wait_for(request, stop, alive.wait_s)
     await _renew(request, task_ids)
     return json_answer(Beaten(await _find_stops(request, task_ids)))
@@ -70,10 +70,10 @@ async def beat(request: HTTPRequest) -> Answer:
 async def _find_stops(request: HTTPRequest, task_ids: list[str]) -> list[str]:
     """Those that were asked to stop: the present run of each, also if it is not folded yet."""
     database, user_id = request.services.database, request.credential.user_id
-    stops = await select_stops(database, user_id, task_ids)
+    stops = await select_user_stops(database, user_id, task_ids)
     if stops:
         await catch_up(request)
-        stops = await select_stops(database, user_id, stops)
+        stops = await select_user_stops(database, user_id, stops)
     return stops
 
 

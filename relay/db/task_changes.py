@@ -51,13 +51,15 @@ async def request_stop(database: Database, user_id: UUID, task_id: str, *, by: U
     return requested
 
 
-async def select_stops(database: Database, user_id: UUID, task_ids: Sequence[str]) -> list[str]:
+async def select_user_stops(
+    database: Database, user_id: UUID, task_ids: Sequence[str]
+) -> list[str]:
     """Those of a user's tasks whose present run was asked to stop, and has not ended."""
-    stopped = await select_stopped(database, [(user_id, task_id) for task_id in task_ids])
+    stopped = await select_stop_requests(database, [(user_id, task_id) for task_id in task_ids])
     return [task_id for _, task_id in stopped]
 
 
-async def select_stopped(
+async def select_stop_requests(
     database: Database, keys: Sequence[tuple[UUID, str]]
 ) -> list[tuple[UUID, str]]:
     """Those of the tasks of any users whose present run was asked to stop, and has not ended."""

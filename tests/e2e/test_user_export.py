@@ -196,7 +196,7 @@ async def test_an_export_ends_with_its_session(
 async def test_a_client_that_leaves_or_is_too_slow_frees_its_place(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.realtime.downloads.MAX_OF_USER", 1)
+    monkeypatch.setattr("relay.downloads.MAX_OF_USER", 1)
     user = await with_more_than_sockets_hold(relay)
 
     export = partial(user.call, "GET", "/api/export")

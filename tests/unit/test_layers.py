@@ -27,7 +27,7 @@ FLOORS = (
     {"client", "config", "errors", "media_types", "schema_types"},
     {"events", "observability", "runner", "server"},
     {"tasks"},
-    {"db", "rate_limiting"},
+    {"db", "downloads", "rate_limiting"},
     {"auth", "background", "projection"},
     {"realtime"},
     {"ingest"},

@@ -2,8 +2,8 @@
 
 from functools import partial
 
+from relay.downloads import MAX_OF_USER
 from relay.ingest.fair_queue import SLOTS, SLOTS_ALONE
-from relay.realtime.downloads import MAX_OF_USER
 from relay.web.body_budget import BodyBudget
 from tests.support.bounds.callers import CALLERS, FREE, Row
 from tests.support.bounds.kinds import (
@@ -84,7 +84,7 @@ RATES = [
         bound="rate_exports",
         callers=partial(calls, "GET", "/api/export"),
         settings={**LIMITED, "RELAY_RATE_EXPORTS": RATE},
-        patches={"relay.realtime.downloads.MAX_OF_USER": CALLERS},
+        patches={"relay.downloads.MAX_OF_USER": CALLERS},
         metric=over("exports"),
     ),
     Row(
@@ -233,28 +233,28 @@ CREDENTIALS = [
 
 DOWNLOADS = [
     Row(
-        bound="relay.realtime.downloads.MAX_OF_USER",
+        bound="relay.downloads.MAX_OF_USER",
         callers=exports,
         accepted=MAX_OF_USER,
         code="too_many_connections",
         metric='relay_problems_total{code="too_many_connections"}',
     ),
     Row(
-        bound="relay.realtime.downloads.MAX_OF_ADDRESS",
+        bound="relay.downloads.MAX_OF_ADDRESS",
         callers=exports,
         patches={
-            "relay.realtime.downloads.MAX_OF_USER": CALLERS,
-            "relay.realtime.downloads.MAX_OF_ADDRESS": FREE,
+            "relay.downloads.MAX_OF_USER": CALLERS,
+            "relay.downloads.MAX_OF_ADDRESS": FREE,
         },
         code="too_many_connections",
         metric='relay_problems_total{code="too_many_connections"}',
     ),
     Row(
-        bound="relay.realtime.downloads.MAX_OF_PROCESS",
+        bound="relay.downloads.MAX_OF_PROCESS",
         callers=exports,
         patches={
-            "relay.realtime.downloads.MAX_OF_USER": CALLERS,
-            "relay.realtime.downloads.MAX_OF_PROCESS": FREE,
+            "relay.downloads.MAX_OF_USER": CALLERS,
+            "relay.downloads.MAX_OF_PROCESS": FREE,
         },
         code="process_full",
         metric='relay_problems_total{code="process_full"}',
