@@ -4,6 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from relay.identifiers import IDENTIFIER_PATTERN
+
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 # Moment: Relay's own times. Timestamp: a producer's, in any form of RFC 3339.
 Moment = Annotated[
@@ -27,7 +29,6 @@ Timestamp = Annotated[
         }
     ),
 ]
-IDENTIFIER_PATTERN = r"[\x21-\x7e]{1,128}"  # of event and task ids: printable ASCII without spaces
 Identifier = Annotated[str, Meta(extra_json_schema={"pattern": f"^{IDENTIFIER_PATTERN}$"})]
 CursorText = Annotated[
     str,

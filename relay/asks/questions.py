@@ -9,8 +9,8 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from relay.db.asks import Ask, AskKind, NewAsk
 from relay.errors import FieldError, Invalid
+from relay.identifiers import IDENTIFIER_FAULT, is_identifier
 from relay.ingest.structure import nests_too_deep
-from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
 from relay.schema_types import Identifier
 
 MAX_QUESTION = 2_000  # characters, of a question and of a text that answers it

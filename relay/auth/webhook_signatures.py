@@ -12,12 +12,10 @@ import re
 from collections.abc import Mapping
 
 from relay.errors import Unauthorized
-from relay.schema_types import IDENTIFIER_PATTERN
+from relay.identifiers import is_identifier
 
 TIMESTAMP_TOLERANCE_SECONDS = 300  # either way, against replays, as Standard Webhooks recommends
 MAX_SIGNATURES = 8  # in one header; key rotation needs two
-
-_ID = re.compile(IDENTIFIER_PATTERN)
 
 
 class BadSignature(Unauthorized):
@@ -37,7 +35,7 @@ def verify_signature(headers: Mapping[str, str], body: bytes, secret: str, now: 
     signatures = headers.get("webhook-signature", "")
     if not (message_id and timestamp and signatures):
         raise BadSignature()
-    if not _ID.fullmatch(message_id) or not re.fullmatch(r"[0-9]{1,12}", timestamp, re.ASCII):
+    if not is_identifier(message_id) or not re.fullmatch(r"[0-9]{1,12}", timestamp, re.ASCII):
         raise BadSignature("webhook-id or webhook-timestamp is malformed.")
     if abs(now - int(timestamp)) > TIMESTAMP_TOLERANCE_SECONDS:
         raise BadSignature(

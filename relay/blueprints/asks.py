@@ -30,7 +30,6 @@ from relay.media_types import JSON
 from relay.schema_types import CursorText, Examples, Moment, Uuid
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.named_tasks import catch_up
 from relay.web.needs import ASKER, PUBLISHER, SESSION
 from relay.web.openapi.describe import Link, Parameter, Text, described
 from relay.web.rate_limits import (
@@ -44,6 +43,7 @@ from relay.web.rate_limits import (
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, needs
 from relay.web.signed_requests import check_signature
+from relay.web.task_catch_up import catch_up
 from relay.web.waiting import MAX_WAIT_SECONDS, read_wait, wait_for
 
 asks = Blueprint("asks", __name__)

@@ -21,7 +21,7 @@ from relay.errors import (
     TooManyConnections,
 )
 from relay.events import StreamHead
-from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
+from relay.identifiers import IDENTIFIER_FAULT, is_identifier
 from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Position, Start, locate, parse_count, parse_start
 from relay.realtime.sse import HEADERS, SseTransport

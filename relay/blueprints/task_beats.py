@@ -12,12 +12,13 @@ from relay.media_types import JSON
 from relay.schema_types import Identifier
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.named_tasks import NamedTasks, catch_up, check_ids
+from relay.web.named_tasks import NamedTasks, check_ids
 from relay.web.needs import PUBLISHER
 from relay.web.openapi.describe import described
 from relay.web.rate_limits import charge_beat, limited_by_handler
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, needs
+from relay.web.task_catch_up import catch_up
 from relay.web.waiting import MAX_WAIT_SECONDS, wait_for
 
 task_beats = Blueprint("task_beats", __name__)

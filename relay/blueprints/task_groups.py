@@ -18,6 +18,7 @@ from relay.web.query import QueryParameters
 from relay.web.rate_limits import READS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
+from relay.web.task_catch_up import catch_up_to
 from relay.web.task_filters import (
     AFTER,
     AFTER_CURSOR,
@@ -25,7 +26,6 @@ from relay.web.task_filters import (
     STATE,
     TITLE_PART,
     PageMark,
-    catch_up_to,
     read_filter,
     read_limit,
 )

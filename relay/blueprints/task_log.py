@@ -10,18 +10,18 @@ from quart import Blueprint
 
 from relay.db.task_history import TaskEvent, each_task_event, run_bounds
 from relay.errors import BadRequest, NotFound, ProcessFull, TooManyConnections
-from relay.ingest.values import is_identifier
+from relay.identifiers import is_identifier
 from relay.realtime.resume import parse_count
 from relay.schema_types import Identifier
 from relay.tasks.reported import printed_message
 from relay.web.answers import Answer
 from relay.web.download import send_download
-from relay.web.named_tasks import catch_up
 from relay.web.needs import WATCHER
 from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.rate_limits import READS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
+from relay.web.task_catch_up import catch_up
 
 task_log = Blueprint("task_log", __name__)
 

@@ -7,18 +7,18 @@ from relay.db.shown_tasks import TaskFilter
 from relay.db.task_changes import request_stop
 from relay.db.task_pages import select_task_page
 from relay.errors import FieldError, Invalid, NotFound, Problem
-from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
+from relay.identifiers import IDENTIFIER_FAULT, is_identifier
 from relay.media_types import JSON
 from relay.schema_types import Identifier
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.named_tasks import catch_up
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import described
 from relay.web.openapi.stream_messages import TASK
 from relay.web.rate_limits import TOKENS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
+from relay.web.task_catch_up import catch_up
 
 task_stop = Blueprint("task_stop", __name__)
 

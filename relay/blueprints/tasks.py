@@ -14,13 +14,14 @@ from relay.schema_types import CursorText, Examples, Identifier
 from relay.tasks.view import TaskView
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.named_tasks import NamedTasks, catch_up, check_ids
+from relay.web.named_tasks import NamedTasks, check_ids
 from relay.web.needs import SESSION, WATCHER
 from relay.web.openapi.describe import Link, Parameter, described
 from relay.web.openapi.stream_messages import TASK
 from relay.web.rate_limits import READS, TOKENS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
+from relay.web.task_catch_up import catch_up, catch_up_to
 from relay.web.task_filters import (
     AFTER,
     AFTER_CURSOR,
@@ -31,7 +32,6 @@ from relay.web.task_filters import (
     TITLE,
     TITLE_PART,
     PageMark,
-    catch_up_to,
     checked_id,
     read_filter,
     read_limit,

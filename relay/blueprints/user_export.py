@@ -17,12 +17,12 @@ from relay.schema_types import Examples
 from relay.services import Services
 from relay.web.answers import Answer
 from relay.web.download import send_download
-from relay.web.named_tasks import catch_up
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import Text, described
 from relay.web.rate_limits import EXPORTS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
+from relay.web.task_catch_up import catch_up
 
 user_export = Blueprint("user_export", __name__)
 

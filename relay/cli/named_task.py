@@ -12,7 +12,7 @@ from relay.client.api_client import ApiClient
 from relay.client.plain_text import clean
 from relay.client.task_info import TaskInfo
 from relay.client.task_query import PAGE_TASKS, TaskFilter, read_pages
-from relay.tasks.reported import read_identifier
+from relay.identifiers import is_identifier
 
 MAX_TITLE = 300  # characters of a title that Relay keeps, and looks for
 MAX_CANDIDATES = 10  # that an error names
@@ -31,7 +31,7 @@ def find_task(api: ApiClient, name: str) -> NamedTask:
     The beginning or a part of a title will do if no other task has it; the whole title comes first.
     Raises ClickException if there is none, or several. Raises `ApiError`.
     """
-    if read_identifier(name) is not None:
+    if is_identifier(name):
         page = next(read_pages(api, TaskFilter(task_ids=(name,)), 1))
         if page.tasks:
             return NamedTask(page.tasks[0], page.cursor)

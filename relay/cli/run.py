@@ -16,8 +16,9 @@ from relay.cli.options import relay_options
 from relay.cli.output import note
 from relay.cli.run_notes import Notes
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
-from relay.client.drafts import clean_id, new_task_id
+from relay.client.drafts import new_task_id
 from relay.client.stop_listener import OnStop, stop_in_steps
+from relay.identifiers import IDENTIFIER_FAULT, is_identifier
 from relay.runner.command import WatchedCommand
 from relay.runner.inherited import Inherited
 from relay.runner.recorder import Recorder
@@ -85,8 +86,8 @@ def command(
     Anything not sent by then is saved and sent by your next `relay run`.
     Exit codes: the command's own; 128 + N if signal N ended it; 127 not found, 126 not executable.
     """
-    if task_id is not None and (not task_id or clean_id(task_id) != task_id):
-        raise click.BadParameter("1 to 128 visible characters, no spaces", param_hint="--task-id")
+    if task_id is not None and not is_identifier(task_id):
+        raise click.BadParameter(IDENTIFIER_FAULT, param_hint="--task-id")
     notes = Notes()
     try:
         found = find_credentials(url, token)

@@ -12,13 +12,14 @@ import msgspec
 
 from relay.client.beats import LEASE_SECONDS, Beats
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
-from relay.client.drafts import ENDINGS, Draft, clean_id, event, log_drafts
+from relay.client.drafts import ENDINGS, Draft, event, log_drafts
 from relay.client.outbox import Outbox
 from relay.client.payload_values import text_of
 from relay.client.sender import Sender
 from relay.client.spool import Owner, new_spool
 from relay.client.stop_listener import OnStop, StopListener
 from relay.client.trouble import Tell
+from relay.identifiers import as_identifier
 
 CLOSE_TIMEOUT_SECONDS = 5.0  # long enough for a restart of Relay, short enough to wait for
 MAX_WARNINGS = 10  # of different kinds; beyond, problems of values are not reported
@@ -292,7 +293,7 @@ def _log_warning(line: str) -> None:
 
 
 def _valid_id(task_id: object) -> str | None:
-    return clean_id(text_of(task_id)) or None if task_id is not None else None
+    return as_identifier(text_of(task_id)) or None if task_id is not None else None
 
 
 def _events(count: int) -> str:

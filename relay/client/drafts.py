@@ -1,6 +1,5 @@
 """Builds events: ids, times, payloads within the limits, and logs that can be joined."""
 
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ import msgspec
 
 from relay.client.payload_values import TooManyValues, encode_text
 from relay.client.payload_values import encode_json as encode_json
+from relay.identifiers import as_identifier
 
 MAX_PAYLOAD_BYTES = 65_536  # Relay's limit
 MAX_LOG_BYTES = 60_000  # of text in one log event, as JSON: room for the other keys
@@ -38,12 +38,7 @@ def now() -> str:
 def new_task_id(title: str) -> str:
     """A new task_id: the first word of the title and a random suffix."""
     word = (title.split() or ["task"])[0].rpartition("/")[2]
-    return f"{clean_id(word)[:40] or 'task'}-{secrets.token_hex(4)}"
-
-
-def clean_id(text: str) -> str:
-    """The text as a valid task_id: visible ASCII, at most 128 characters."""
-    return re.sub(r"[^!-~]", "-", text[:128])
+    return f"{as_identifier(word)[:40] or 'task'}-{secrets.token_hex(4)}"
 
 
 class Draft:

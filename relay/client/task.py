@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from relay.client.client import Client, NotDelivered, Outcome
-from relay.client.drafts import clean_id, new_task_id
+from relay.client.drafts import new_task_id
 from relay.client.payload_values import encode_json, text_of
 from relay.client.progress_values import fraction_of, part_of
 from relay.client.stop_listener import OnStop, stop_in_steps
+from relay.identifiers import as_identifier
 
 LAST_FLUSH_SECONDS = 2.0  # before a signal that ends the process
 MAX_MESSAGE = 4_000  # characters of a title or a message: they are shown on a card
@@ -265,7 +266,7 @@ def task(
     name = text_of(title)[:MAX_MESSAGE]
     return Task(
         name,
-        (clean_id(text_of(task_id)) if task_id is not None else "") or new_task_id(name),
+        (as_identifier(text_of(task_id)) if task_id is not None else "") or new_task_id(name),
         client or Client(url, token, strict=strict),
         owns_client=client is None,
         stoppable=stoppable,

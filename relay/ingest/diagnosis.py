@@ -12,10 +12,11 @@ import msgspec
 
 from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Problem, safe_name
 from relay.events import EVENT_TYPES
+from relay.identifiers import IDENTIFIER_FAULT, is_identifier
 from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD_BYTES, Envelope, decode
 from relay.ingest.structure import nests_too_deep
 from relay.ingest.text_encoding import foreign_encoding
-from relay.ingest.values import IDENTIFIER_FAULT, is_identifier, is_time
+from relay.ingest.values import is_time
 
 _FIELDS = Envelope.__struct_fields__
 _REQUIRED = _FIELDS[: -len(Envelope.__struct_defaults__)]

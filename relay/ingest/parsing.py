@@ -11,11 +11,12 @@ from msgspec import UNSET
 
 from relay.errors import Invalid, Problem
 from relay.events import NewEvent
+from relay.identifiers import is_identifier
 from relay.ingest.diagnosis import diagnose
 from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD_BYTES, Envelope, decode
 from relay.ingest.structure import has_doubled_fields, nests_too_deep, shortest_length
 from relay.ingest.text_encoding import without_bom
-from relay.ingest.values import is_identifier, is_time
+from relay.ingest.values import is_time
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

@@ -6,7 +6,7 @@ Many values are checked in two calls, with the same result as one check each.
 import re
 from collections.abc import Collection, Sequence
 
-from relay.schema_types import IDENTIFIER_PATTERN
+from relay.identifiers import IDENTIFIER_PATTERN
 
 _COMMON_YEAR_DAY = (
     r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
@@ -22,7 +22,6 @@ _TIME = (
 _RFC_3339 = rf"{_DATE}{_TIME}"
 
 _A_TIME = re.compile(_RFC_3339, re.ASCII)
-_AN_IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
 _TIMES = re.compile(rf"(?:{_RFC_3339}\n)*+", re.ASCII)
 _IDENTIFIERS = re.compile(rf"(?:{IDENTIFIER_PATTERN}\n)*+")
 
@@ -35,14 +34,6 @@ def is_time(text: str) -> bool:
 def are_times(texts: Sequence[str]) -> bool:
     """Whether `is_time` is true for each."""
     return _all_match(_TIMES, texts)
-
-
-IDENTIFIER_FAULT = "must be 1 to 128 printable ASCII characters without spaces"
-
-
-def is_identifier(text: str) -> bool:
-    """Whether it is 1 to 128 printable ASCII characters without spaces."""
-    return _AN_IDENTIFIER.fullmatch(text) is not None
 
 
 def are_identifiers(texts: Collection[str]) -> bool:

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from relay.identifiers import is_identifier
+
 MAX_TEXT = 300  # characters that are kept of a title, and of a message
 MAX_URL = 2_048  # characters; a longer one counts as absent
 MAX_METRICS = 32  # numbers by name of one task
@@ -24,7 +26,6 @@ MAX_LEASE_SECONDS = 604_800  # one week
 MAX_INTEGER_DIGITS = 400  # more than any finite number has
 MAX_EXACT_INTEGER = 2**53 - 1  # larger ones are not exact in a browser (RFC 8259, section 6)
 
-_IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _URL = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.ASCII | re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -185,7 +186,7 @@ def read_lease(value: Any) -> int | None:
 
 def read_identifier(value: Any) -> str | None:
     """A task's id, as in an event's `task_id`."""
-    return value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) else None
+    return value if isinstance(value, str) and is_identifier(value) else None
 
 
 def read_url(value: Any) -> str | None:

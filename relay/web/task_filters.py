@@ -6,15 +6,13 @@ from msgspec import Meta
 
 from relay.db.shown_tasks import TaskFilter
 from relay.errors import BadRequest
-from relay.events import Cursor
-from relay.ingest.values import IDENTIFIER_FAULT, is_identifier
+from relay.identifiers import IDENTIFIER_FAULT, is_identifier
 from relay.realtime.resume import parse_count
 from relay.schema_types import CursorText, Examples, Identifier
 from relay.tasks.view import SHOWN_STATES
 from relay.web.named_tasks import MAX_NAMED_TASKS
 from relay.web.openapi.describe import Parameter
 from relay.web.query import QueryParameters
-from relay.web.request import HTTPRequest
 
 DEFAULT_LIMIT = 100
 MAX_TITLE = 300  # characters, as of stored titles
@@ -67,19 +65,6 @@ def read_limit(args: QueryParameters, most: int) -> int:
     """How many tasks, or groups, the page may have. Raises BadRequest."""
     limit = args.get("limit")
     return DEFAULT_LIMIT if limit is None else parse_count("limit", limit, most)
-
-
-async def catch_up_to(request: HTTPRequest, args: QueryParameters) -> None:
-    """Wait, for a bounded time, until the tasks have what is acknowledged, and `after_cursor`.
-
-    Raises BadRequest and BadCursor.
-    """
-    services, user_id = request.services, request.credential.user_id
-    after_cursor = args.get("after_cursor")
-    asked = None if after_cursor is None else Cursor.parse(after_cursor)
-    head = await services.heads.head(user_id)
-    seq = head.last if asked is None or asked.epoch != head.epoch else max(asked.seq, head.last)
-    await services.projector.catch_up_within_patience(user_id, seq)
 
 
 def checked_id(name: str, task_id: str | None) -> str | None:

@@ -66,6 +66,7 @@ CONSTANTS = {
             "relay.blueprints.stream.MAX_PAGE_BYTES",
             "relay.blueprints.stream.MAX_PAGE_EVENTS",
             "relay.errors.MAX_NAME_CHARACTERS",
+            "relay.identifiers.MAX_IDENTIFIER",
             "relay.events.MAX_SEQ",
             "relay.ingest.envelope.MAX_BATCH_BODY_BYTES",
             "relay.ingest.envelope.MAX_BODY_BYTES",
