@@ -12,7 +12,7 @@ WRONG_USAGE = 2  # the command line; click uses it too
 NOT_AUTHORISED = 4  # no valid token: retrying does not help
 ASK_WITHDRAWN = 3
 ASK_FAILED = 7  # so that no failure looks like the answer 1
-ASK_EXPIRED = 124  # as of timeout(1)
+ASK_EXPIRED = NOT_ENDED = 124  # out of time, as of timeout(1)
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 RELAY_AWAY = 5  # Relay did not answer in time: retrying later may help
 NOT_SUCCEEDED = 6  # the run that `relay log --follow` followed ended without success

@@ -30,6 +30,7 @@ OTHER_NAMES = {
     **dict.fromkeys(("watch", "follow", "listen", "subscribe"), "tail"),
     **dict.fromkeys(("ps", "ls", "list", "jobs", "runs"), "tasks"),
     **dict.fromkeys(("logs", "output"), "log"),
+    **dict.fromkeys(("kill", "cancel", "abort", "interrupt"), "stop"),
     **dict.fromkeys(("publish", "emit", "post", "push", "event"), "send"),
     **dict.fromkeys(("exec", "wrap", "record"), "run"),
     **dict.fromkeys(("server", "start", "up"), "serve"),
@@ -85,6 +86,7 @@ class LazyGroup(click.Group):
         "tail": CommandSummary("Follow your stream."),
         "tasks": CommandSummary("Show your tasks."),
         "log": CommandSummary("Print the log of a task."),
+        "stop": CommandSummary("Ask a task to stop."),
         "whoami": CommandSummary("Show your user and your tokens."),
         "token": CommandSummary("Manage your tokens."),
     }
@@ -186,6 +188,7 @@ def main() -> None:
       relay tail                    follow your stream in the terminal
       relay tasks                   what runs, and what has ended
       relay log "make test"         the output of a task
+      relay stop "make test"        stop it, if it runs with --stoppable
     """
 
 

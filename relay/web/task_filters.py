@@ -1,4 +1,4 @@
-"""What the calls have in common that read pages of tasks: filters, pages, how fresh they are."""
+"""What the calls have in common that read pages of tasks: filters and pages."""
 
 from typing import Annotated
 
