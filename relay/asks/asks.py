@@ -23,6 +23,7 @@ from relay.db.asks import (
     settle_asks,
 )
 from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.work_failures import WorkFailures
 from relay.errors import Problem
 from relay.events import NewEvent, Receipt, rfc3339
 from relay.ingest.publisher import Publisher
@@ -43,6 +44,7 @@ class Asks:
         self._database = database
         self._publisher = publisher
         self.waits: SharedWaits[tuple[UUID, UUID]] = SharedWaits(partial(select_ended, database))
+        self._failures = WorkFailures("relay.asks", waits="asks_wait", refused="asks_refused")
 
     async def open(self, new: NewAsk) -> tuple[Opened, Receipt | None]:
         """Open an ask, or find it again; returns it with the receipt of its event.
@@ -86,10 +88,11 @@ class Asks:
         For one of several processes.
         """
         while True:
+            self._failures.begin_attempt()
             try:
                 due = await settle_asks(self._database)
             except DATABASE_ERRORS as error:
-                log.debug("asks_wait", error=type(error).__name__)
+                self._failures.note(error)
                 due = []
             async with trio.open_nursery() as nursery:
                 for first in range(0, len(due), SETTLED_TOGETHER):
@@ -103,7 +106,7 @@ class Asks:
             try:
                 await self._write_events(ask)
             except (Problem, *DATABASE_ERRORS) as error:
-                log.debug("asks_wait", error=type(error).__name__)
+                self._failures.note(error)
                 continue
             if ask.state == "expired":
                 metrics.asks.labels("expired").inc()

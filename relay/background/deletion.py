@@ -1,14 +1,12 @@
 """Deletes what is stored of deleted users, in small steps beside the requests of others."""
 
-import structlog
 import trio
 
 from relay.db.deleted_users import clear_user, select_users_to_clear
-from relay.db.pool import DATABASE_ERRORS, Database, StatementFailed
+from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.work_failures import WorkFailures
 
 PAUSE_SECONDS = 0.005  # between two steps: other statements need the disk, too
-
-log = structlog.get_logger("relay.background.deletion")
 
 
 class Deletion:
@@ -27,16 +25,18 @@ class Deletion:
 
         At intervals it finds users that expired, and those that an ended process left.
         """
+        failures = WorkFailures(
+            "relay.background.deletion", waits="deletion_waits", refused="deletion_refused"
+        )
         while True:
             with trio.move_on_after(interval):
                 await self._woken.wait()
             self._woken = trio.Event()
+            failures.begin_attempt()
             try:
                 await clear_deleted_users(self._database)
-            except StatementFailed as error:  # the schema, or Relay's rights in it
-                log.error("deletion_refused", error=type(error.__cause__).__name__)
             except DATABASE_ERRORS as error:
-                log.debug("deletion_waits", error=type(error).__name__)
+                failures.note(error)
 
 
 async def clear_deleted_users(database: Database) -> None:

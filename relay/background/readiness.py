@@ -3,18 +3,16 @@
 Leases do not run out while no process is ready: a producer cannot be heard then.
 """
 
-import structlog
 import trio
 
 from relay.db.clock import DatabaseClock
 from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.work_failures import WorkFailures
 
 INTERVAL_SECONDS = 1.0
 # A pause between two notes that counts as an outage. Longer than a slow answer of the database.
 MAX_PAUSE_SECONDS = 3.0
 KEPT_DAYS = 8  # the longest lease is a week
-
-log = structlog.get_logger("relay.background.readiness")
 
 
 async def note_readiness(
@@ -28,12 +26,16 @@ async def note_readiness(
     """
     await _note(database, clock)
     task_status.started()
+    failures = WorkFailures(
+        "relay.background.readiness", waits="readiness_waits", refused="readiness_refused"
+    )
     while True:
         await trio.sleep(INTERVAL_SECONDS)
+        failures.begin_attempt()
         try:
             await _note(database, clock)
         except DATABASE_ERRORS as error:
-            log.debug("readiness_waits", error=type(error).__name__)
+            failures.note(error)
 
 
 async def _note(database: Database, clock: DatabaseClock) -> None:

@@ -18,6 +18,7 @@ from relay.db.retention import (
     sweep,
     trim_stream,
 )
+from relay.db.work_failures import WorkFailures
 from relay.observability import metrics
 
 TRIM_PAUSE_SECONDS = 0.005  # between two trims of a stream, so that its producers get the row lock
@@ -29,14 +30,18 @@ log = structlog.get_logger("relay.background.retention")
 
 async def run_retention(database: Database, settings: Settings) -> None:
     """Trim streams, expire idle users and delete expired rows, at intervals, until cancelled."""
+    failures = WorkFailures(
+        "relay.background.retention", waits="housekeeping_waits", refused="housekeeping_refused"
+    )
     while True:
+        failures.begin_attempt()
         try:
             await trim_streams(database, settings)
             await expire_idle_users(database, settings)
             await sweep_expired(database, settings)
             metrics.housekeeping_done.set_to_current_time()
         except DATABASE_ERRORS as error:
-            log.debug("housekeeping_waits", error=type(error).__name__)
+            failures.note(error)
         await trio.sleep(settings.housekeeping_every)
 
 

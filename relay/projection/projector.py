@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from uuid import UUID
 
-import structlog
 import trio
 
 from relay.db.pool import DATABASE_ERRORS, Database, StatementFailed
@@ -25,7 +24,7 @@ from relay.db.projections import (
     select_unfolded,
     write_advances,
 )
-from relay.errors import DatabaseAway
+from relay.db.work_failures import WorkFailures
 from relay.events import Event
 from relay.observability import metrics
 from relay.projection.pending_events import History, PendingEvents
@@ -42,8 +41,6 @@ MAX_USERS = 1_000  # in one round
 MAX_READ_EVENTS = 5_000  # that one round reads from the journal
 MAX_READ_BYTES = 8 * 2**20
 CHECKPOINT_TASKS = 100  # folded without a pause for the other tasks of the process
-
-log = structlog.get_logger("relay.projection")
 
 
 class Projector:
@@ -128,12 +125,14 @@ class Projector:
 
         They are those of a process that ended before its round, and of an older version.
         """
+        failures = _failures()
         while True:
+            failures.begin_attempt()
             try:
                 for user_id in await select_behind(self._database, MAX_USERS):
                     self.recheck(user_id)
             except DATABASE_ERRORS as error:
-                log.debug("projection_waits", error=type(error).__name__)
+                failures.note(error)
             await trio.sleep(interval)
 
     async def run(self) -> None:
@@ -152,17 +151,17 @@ class Projector:
                 await trio.lowlevel.checkpoint()
 
     async def _run_rounds(self) -> None:
+        failures = _failures()
         while True:
             await self._wait_for_work()
+            failures.begin_attempt()
             self._rounds.append(trio.current_time())
             try:
                 await self._run_round(self._take_turn())
-            except DatabaseAway as error:
-                log.debug("projection_waits", error=type(error).__name__)
-                await trio.sleep(RETRY_SECONDS)
-            except StatementFailed as error:  # the schema, or Relay's rights in it
-                log.error("projection_refused", error=type(error.__cause__).__name__)
-                await trio.sleep(REFUSED_SECONDS)
+            except DATABASE_ERRORS as error:
+                failures.note(error)
+                is_refusal = isinstance(error, StatementFailed)
+                await trio.sleep(REFUSED_SECONDS if is_refusal else RETRY_SECONDS)
             metrics.projection_pending.set(self._pending.events)
 
     async def _wait_for_work(self) -> None:
@@ -259,6 +258,10 @@ class Projector:
             user_id in self._waiting or max(last_seq, self._pending.last_seq(user_id)) > seq
         ):
             self._behind[user_id] = None
+
+
+def _failures() -> WorkFailures:
+    return WorkFailures("relay.projection", waits="projection_waits", refused="projection_refused")
 
 
 def _add(advance: Advance, stored: Task | None, task_id: str, segments: Sequence[Segment]) -> None:

@@ -11,6 +11,7 @@ import trio
 
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.presence import ALIVE_SECONDS, delete_presence, select_others, write_presence
+from relay.db.work_failures import WorkFailures
 from relay.observability import metrics
 from relay.realtime.hub import Hub
 from relay.realtime.process_ids import EVENTS, protocol_of
@@ -31,6 +32,9 @@ class Presence:
         self._others: set[UUID] = set()
         self._streams: dict[UUID, int] = {}
         self._fresh_until = 0.0
+        self._failures = WorkFailures(
+            "relay.presence", waits="presence_waits", refused="presence_refused"
+        )
 
     @property
     def is_alone(self) -> bool:
@@ -58,14 +62,15 @@ class Presence:
         try:
             while True:
                 now = trio.current_time()
+                self._failures.begin_attempt()
                 try:
                     if (changed := self._counts.changed()) or now >= read_at:
                         await self._write(changed)
                     if now >= read_at:
                         await self._read(now)
                         read_at = now + READ_INTERVAL
-                except DATABASE_ERRORS:
-                    pass  # the revocation poll logs it (auth/credentials.py)
+                except DATABASE_ERRORS as error:
+                    self._failures.note(error)
                 if not started:
                     task_status.started()
                     started = True

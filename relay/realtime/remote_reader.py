@@ -15,6 +15,7 @@ import trio
 
 from relay.db.journal import Journal
 from relay.db.pool import DATABASE_ERRORS
+from relay.db.work_failures import WorkFailures
 from relay.observability import metrics
 from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import EncodedEvent
@@ -94,10 +95,14 @@ class RemoteEventReader:
 
     async def run(self) -> None:
         """Read and publish until cancelled."""
+        failures = WorkFailures(
+            "relay.remote_reader", waits="remote_reads_wait", refused="remote_reads_refused"
+        )
         while True:
             with trio.move_on_at(self._poll_at):
                 await self._woken.wait()
             self._woken = trio.Event()
+            failures.begin_attempt()
             try:
                 if trio.current_time() >= self._poll_at:
                     await self._poll_heads()
@@ -106,7 +111,8 @@ class RemoteEventReader:
                     await self._find_new(missed & set(self._hub.users()))
                 heads, self._heads = self._heads, {}
                 await self._publish(heads)
-            except DATABASE_ERRORS:  # the revocation poll logs it
+            except DATABASE_ERRORS as error:
+                failures.note(error)
                 self._poll_at = trio.current_time() + RETRY_INTERVAL
                 await trio.sleep(RETRY_INTERVAL)
 

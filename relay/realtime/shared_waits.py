@@ -9,18 +9,16 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-import structlog
 import trio
 
 from relay.db.pool import DATABASE_ERRORS
+from relay.db.work_failures import WorkFailures
 from relay.realtime.wait import Wait
 
 POLL_INTERVAL_SECONDS = 1.0  # without an announcement: it may be lost
 MIN_INTERVAL_SECONDS = 0.15  # between two queries, however many announcements come
 
 Key = TypeVar("Key")
-
-log = structlog.get_logger("relay.shared_waits")
 
 
 class SharedWaits(Generic[Key]):
@@ -33,6 +31,9 @@ class SharedWaits(Generic[Key]):
         self._select = select
         self._waits: dict[Key, set[Wait]] = {}
         self._changed = trio.Event()
+        self._failures = WorkFailures(
+            "relay.shared_waits", waits="waits_wait", refused="waits_refused"
+        )
 
     @property
     def count(self) -> int:
@@ -72,9 +73,10 @@ class SharedWaits(Generic[Key]):
             self._changed = trio.Event()  # before the look: what is announced after it counts
             if not self._waits:
                 continue
+            self._failures.begin_attempt()
             try:
                 for key in await self._select(list(self._waits)):
                     self.wake(key)
             except DATABASE_ERRORS as error:
-                log.debug("waits_wait", error=type(error).__name__)
+                self._failures.note(error)
             await trio.sleep(MIN_INTERVAL_SECONDS)

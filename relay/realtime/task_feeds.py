@@ -12,12 +12,12 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-import structlog
 import trio
 
 from relay.db.changed_tasks import TaskChange, each_change, select_revisions
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.task_pages import SnapshotPart, TaskPage, select_snapshot
+from relay.db.work_failures import WorkFailures
 from relay.events import Cursor
 from relay.projection.projector import CATCH_UP_SECONDS, Projector
 from relay.realtime.close_codes import Close
@@ -33,15 +33,16 @@ RETRY_SECONDS = 0.5  # after a read that the database did not answer
 # user share their bytes.
 MAX_WAITING_BYTES = 2**24
 
-log = structlog.get_logger("relay.task_feeds")
-
 
 class Snapshot:
     """The tasks with which a stream begins. They are read part by part, each when the one before is
     sent: a slow reader keeps one part in memory, and not all its tasks."""
 
-    def __init__(self, database: Database, user_id: UUID, first: TaskPage) -> None:
+    def __init__(
+        self, database: Database, failures: WorkFailures, user_id: UUID, first: TaskPage
+    ) -> None:
         self.cursor = first.cursor
+        self._failures = failures
         self.revision = first.revision
         self._database = database
         self._user_id = user_id
@@ -66,7 +67,7 @@ class Snapshot:
             try:
                 return await select_snapshot(self._database, self._user_id, part)
             except DATABASE_ERRORS as error:
-                log.debug("task_feeds_wait", error=type(error).__name__)
+                self._failures.note(error)
                 await trio.sleep(RETRY_SECONDS)
 
 
@@ -150,6 +151,9 @@ class TaskFeeds:
         self._new_seqs: dict[UUID, int] = {}  # by user: the seq that the tasks should hold
         self._leases_checked_at: datetime | None = None
         self._woken = trio.Event()
+        self._failures = WorkFailures(
+            "relay.task_feeds", waits="task_feeds_wait", refused="task_feeds_refused"
+        )
 
     @contextmanager
     def subscribe(self, inbox: Inbox, snapshot: Snapshot) -> Iterator[TaskFeed]:
@@ -176,7 +180,7 @@ class TaskFeeds:
         """
         await self._projector.catch_up_within_patience(user_id, last_seq)
         first = await select_snapshot(self._database, user_id, SnapshotPart())
-        return Snapshot(self._database, user_id, first)
+        return Snapshot(self._database, self._failures, user_id, first)
 
     def touch(self, user_id: UUID) -> None:
         """Look for changes of this user's tasks that came without an event."""
@@ -199,10 +203,11 @@ class TaskFeeds:
                 self._leases_checked_at = None
                 continue
             began = trio.current_time()
+            self._failures.begin_attempt()
             try:
                 await self._send_changes()
             except DATABASE_ERRORS as error:
-                log.debug("task_feeds_wait", error=type(error).__name__)
+                self._failures.note(error)
                 await trio.sleep(RETRY_SECONDS)
             await trio.sleep_until(began + CHANGES_INTERVAL_SECONDS)
 

@@ -137,6 +137,9 @@ def logged_events() -> Iterator[tuple[str, set[str]]]:
                     if level == "exception" or "exc_info" in fields:
                         fields = fields - {"exc_info"} | {"failure"}
                     yield str(event.value), fields
+                case ast.Call(func=ast.Name("WorkFailures"), keywords=events):
+                    for keyword in events:
+                        yield ast.literal_eval(keyword.value), {"error"}
 
 
 @pytest.mark.parametrize(("event", "fields"), sorted(logged_events(), key=str))
