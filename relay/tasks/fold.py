@@ -103,17 +103,31 @@ def fold(
     """Apply a task's history, in order; returns the task, which is changed in place.
 
     `task` is None while nothing is known of it, and is returned so while that stays. The ids of
-    asks that were open when the task ended are added to `withdrawn`.
+    asks that end with the task are added to `withdrawn`.
     """
     for segment in segments:
         if isinstance(segment, Activity):
             task = _apply_activity(task, task_id, segment)
             continue
-        open_asks = () if task is None else task.open_asks
+        if withdrawn is not None and task is not None:
+            withdrawn += _asks_to_withdraw(task, segment)
         task = _apply_milestone(task, task_id, segment)
-        if open_asks and withdrawn is not None and segment.event_type in _ENDS:
-            withdrawn += open_asks
     return task
+
+
+def _asks_to_withdraw(task: Task, event: Event) -> tuple[str, ...]:
+    """The asks that end by this event: those that are open when the task ends.
+
+    An ask may be one of these although its event comes after the end: the row of an ask is older
+    than its event. One that was asked after the end belongs to no run, and stays open.
+    """
+    if event.event_type in _ENDS:
+        return task.open_asks
+    if event.event_type == "task_waiting" and task.ended_at is not None:
+        ask = reported.read_ask(event.payload)
+        if ask is not None and ask.asked_at is not None and ask.asked_at < task.ended_at:
+            return (ask.ask_id,)
+    return ()
 
 
 def _known(task: Task | None) -> Known:
@@ -164,11 +178,11 @@ def _apply_milestone(task: Task | None, task_id: str, event: Event) -> Task | No
 
 def _set_asks(task: Task, event: Event) -> None:
     """A task waits while an ask of it is open."""
-    ask_id = reported.read_ask_id(event.payload)
-    if ask_id is None:
+    ask = reported.read_ask(event.payload)
+    if ask is None:
         return
-    others = tuple(one for one in task.open_asks if one != ask_id)
-    task.open_asks = (*others, ask_id) if event.event_type == "task_waiting" else others
+    others = tuple(one for one in task.open_asks if one != ask.ask_id)
+    task.open_asks = (*others, ask.ask_id) if event.event_type == "task_waiting" else others
     task.state = "waiting" if task.open_asks else "running"
 
 
@@ -189,7 +203,8 @@ def _new_run(task_id: str, run: int, seq: int, at: datetime, ts: str) -> Task:
 def _begin(task: Task | None, task_id: str, event: Event, report: TaskReport) -> Task:
     """Begin a run. Of the one before it only `title` and `parent_id` stay, unless given.
 
-    Its asks stay open, and the task waits for them again from its first progress on.
+    Its open asks go over to the new run: it runs by its start, and waits for them again from its
+    first progress on.
     """
     run = 1 if task is None else task.run + 1
     begun = _new_run(task_id, run, event.seq, event.received_at, event.ts)

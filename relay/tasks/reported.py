@@ -7,11 +7,12 @@ passed over without building their values.
 import json
 import math
 import re
+from datetime import datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta
 
 from relay.identifiers import is_identifier
 
@@ -61,11 +62,20 @@ class AskReport(msgspec.Struct, gc=False):
     """What counts of an ask's note, unchecked."""
 
     ask_id: Any = UNSET
+    asked_at: Any = UNSET
+
+
+class AskNote(NamedTuple):
+    """The ask that a note is about, and when it was asked, which only `task_waiting` says."""
+
+    ask_id: str
+    asked_at: datetime | None
 
 
 _log_decoder = msgspec.json.Decoder(LogReport)
 _task_decoder = msgspec.json.Decoder(TaskReport)
 _ask_decoder = msgspec.json.Decoder(AskReport)
+_Moment = Annotated[datetime, Meta(tz=True)]
 
 
 def read_log(payload: str) -> LogReport:
@@ -84,11 +94,21 @@ def read_task(payload: str) -> TaskReport:
         return _read_tolerantly(payload, TaskReport)
 
 
-def read_ask_id(payload: str) -> str | None:
-    """The id of the ask that a note is about."""
+def read_ask(payload: str) -> AskNote | None:
+    """The ask that a note is about; None if the payload names none."""
     try:
-        return read_identifier(_ask_decoder.decode(payload).ask_id)
+        report = _ask_decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    ask_id = read_identifier(report.ask_id)
+    return None if ask_id is None else AskNote(ask_id, _read_moment(report.asked_at))
+
+
+def _read_moment(value: Any) -> datetime | None:
+    """One of Relay's own times."""
+    try:
+        return msgspec.convert(value, _Moment)
+    except msgspec.ValidationError:
         return None
 
 

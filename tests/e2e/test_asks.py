@@ -243,6 +243,32 @@ async def test_an_event_that_an_ended_process_did_not_write_follows(
     assert (await notes(user))[1]["payload"]["answer"] == "yes"
 
 
+async def test_an_ask_about_an_ended_task_stays_open_and_belongs_to_no_run(
+    relay: Relay, database_url: str
+) -> None:
+    """But one that was asked before the end ends with it, although its event came after it."""
+    user = await relay.user()
+    await user.posted(event_type="task_failed", task_id="t", payload={})
+    again, before = await asked(user, task_id="t"), await asked(user)
+    await statement(
+        database_url,
+        f"""
+        UPDATE asks SET task_id = 't', asked_at = now() - interval '1 minute', noted = NULL,
+            waiting_id = gen_random_uuid()
+        WHERE ask_id = '{before["ask_id"]}'
+        """,
+    )
+    with trio.fail_after(PATIENCE):
+        while (await read(user, before["ask_id"]))["state"] == "open":  # noqa: ASYNC110 - a background task
+            await trio.sleep(LOOK_EVERY)
+    assert (await read(user, before["ask_id"]))["state"] == "withdrawn"
+    await user.posted(event_type="task_started", task_id="t", payload={})
+    await user.posted(event_type="task_succeeded", task_id="t", payload={})
+    (task,) = (await user.call("GET", "/api/tasks")).json()["tasks"]
+    assert (task["state"], task["run"], task["ask_id"]) == ("succeeded", 2, None)
+    assert (await answered(user, again["ask_id"], "yes")).json() == {"ok": True}
+
+
 async def test_a_producer_may_not_post_what_relay_writes(relay: Relay) -> None:
     user = await relay.user()
     for event_type in ("task_waiting", "task_answered"):

@@ -79,6 +79,35 @@ def folded(task: Task | None, *events: Event) -> Task | None:
     return fold(task, "build-1", segments)
 
 
+@pytest.mark.parametrize(
+    ("asked_at", "withdrawn"),
+    [
+        ("2026-11-29T10:00:01.999Z", ["open", "late"]),
+        ("2026-11-29T10:00:02.000Z", ["open"]),
+        ("2026-11-29T10:00:03.000Z", ["open"]),
+        ("2026-11-29T10:00:01", ["open"]),
+        (None, ["open"]),
+    ],
+)
+def test_an_end_withdraws_what_was_asked_before_it_and_nothing_else(
+    asked_at: str | None, withdrawn: list[str]
+) -> None:
+    """The end is at 10:00:02; of the second ask the stream hears after it."""
+    late = json.dumps({"ask_id": "late", "asked_at": asked_at})
+    history = [
+        event(1, "task_waiting", '{"ask_id":"open"}'),
+        event(2, "task_failed", "{}"),
+        event(3, "task_waiting", late),
+    ]
+    again = [event(4, "task_started", "{}"), event(5, "task_succeeded", "{}")]
+    segments: list[Segment] = []
+    add_events(segments, [*history, *again])
+    found: list[str] = []
+    task = fold(None, "build-1", segments, found)
+    assert task is not None
+    assert (found, task.state, task.open_asks) == (withdrawn, "succeeded", ())
+
+
 @given(histories, st.data())
 def test_a_history_gives_the_same_tasks_however_it_is_cut(
     history: list[Event], data: st.DataObject
