@@ -15,6 +15,7 @@ WAIT_SECONDS = 10  # of one call: less than Relay's patience, and than the clien
 MIN_SECONDS, MAX_SECONDS = 10, 7 * 86_400
 MAX_DETAILS_BYTES = 16 * 1024
 EARLY_SECONDS = 1.0  # a call that waited less is followed by a pause
+WITHDRAW_SECONDS = 5.0  # for each call of a withdrawal: the program ends after it
 GRACE_SECONDS = 5.0  # past the ask's time, in which an answer of the last moment is read
 
 
@@ -32,8 +33,9 @@ class Stopped(Exception):
 class Asking:
     """One ask, from its request to its end. Blocks; a context manager, for one thread.
 
-    Left by an exception, it withdraws the ask: nothing waits for the answer any more. `stopped` is
-    set by another thread to end the wait, within WAIT_SECONDS. A Relay that is away is tried again
+    Left by an exception, it withdraws the ask: nothing waits for the answer any more. That holds
+    for an ask of which Relay's answer has not come yet, too. `stopped` is set by another thread to
+    end the wait, within WAIT_SECONDS. A Relay that is away is tried again
     for `patience` seconds; without it until the ask is over.
     """
 
@@ -47,7 +49,9 @@ class Asking:
         self._stopped = stopped or threading.Event()
         self._patience = patience
         self._relay = ApiClient(found.url, found.token)
-        self._ask_id: str | None = None
+        self._credentials = found
+        self._ask_id: str | None = None  # of the ask that is open
+        self._request: dict[str, Any] | None = None  # that may have opened one, by its event_id
         self._ends = 0.0
 
     def __enter__(self) -> "Asking":
@@ -55,8 +59,8 @@ class Asking:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         try:
-            if kind is not None and self._ask_id is not None:
-                self._withdraw(self._ask_id)
+            if kind is not None:
+                self._withdraw()
         finally:
             self._relay.__exit__(kind, *exception)
 
@@ -84,10 +88,13 @@ class Asking:
         if task_id is not None:
             body["task_id"] = task_id
         self._ends = time.monotonic() + expires_in + GRACE_SECONDS
-        answer = self._call("POST", "/api/asks", body)
-        if not isinstance(answer.get("ask_id"), str):
-            raise ApiError("another program answered: this is no ask", status=0)
-        self._ask_id = answer["ask_id"]
+        self._request = body
+        try:
+            self._ask_id = _ask_id(self._call("POST", "/api/asks", body))
+        except ApiError as error:
+            if not error.is_temporary:
+                self._request = None  # refused
+            raise
         return self._ask_id
 
     def wait(self) -> Outcome:
@@ -96,7 +103,7 @@ class Asking:
             began = time.monotonic()
             ask = self._call("GET", f"/api/asks/{self._ask_id}?wait_s={WAIT_SECONDS}")
             if ask.get("state") in ("answered", "expired", "withdrawn"):
-                self._ask_id = None
+                self._ask_id = self._request = None
                 return Outcome(ask["state"], ask.get("answer"))
             if time.monotonic() - began < EARLY_SECONDS:
                 self._stopped.wait(EARLY_SECONDS)  # Relay stops, or another program answers
@@ -119,7 +126,23 @@ class Asking:
                 self._stopped.wait(pause)
                 attempt += 1
 
-    def _withdraw(self, ask_id: str) -> None:
-        """Withdraw it, if Relay answers now. Otherwise its time ends it."""
-        with suppress(ApiError):
-            self._relay.call("DELETE", f"/api/asks/{ask_id}")
+    def _withdraw(self) -> None:
+        """Withdraw what is open, if Relay answers now. Otherwise its time ends it.
+
+        The same request finds the ask whose id is not known. The connection is a new one: a call
+        on the other may have been interrupted.
+        """
+        if self._request is None:
+            return
+        found = self._credentials
+        with suppress(ApiError), ApiClient(found.url, found.token, timeout=WITHDRAW_SECONDS) as api:
+            ask_id = self._ask_id or _ask_id(api.call("POST", "/api/asks", self._request))
+            api.call("DELETE", f"/api/asks/{ask_id}")
+
+
+def _ask_id(answer: dict[str, Any]) -> str:
+    """The id of the ask that was opened. Raises ApiError."""
+    ask_id = answer.get("ask_id")
+    if not isinstance(ask_id, str):
+        raise ApiError("another program answered: this is no ask", status=0)
+    return ask_id

@@ -18,6 +18,7 @@ from tests.support.databases import statement
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.relay_server import Relay, User, calls_wait
+from tests.support.tcp_proxy import Dial, TcpProxy, proxied
 
 Done = "subprocess.CompletedProcess[bytes]"
 
@@ -111,6 +112,39 @@ async def test_interrupted_it_withdraws_the_ask(
         asker.process.send_signal(number)
     assert asker.code == code, asker.stderr
     assert (await user.call("GET", f"/api/asks/{ask_id}")).json()["state"] == "withdrawn"
+
+
+class FirstAnswerHeld(TcpProxy):
+    """What Relay answers on the first connection never arrives."""
+
+    def __init__(self, dial: Dial) -> None:
+        super().__init__(dial)
+        self._is_first = True
+
+    async def answer(self, server: trio.SocketStream, client: trio.SocketStream) -> None:
+        if self._is_first:
+            self._is_first = False
+            await trio.sleep_forever()
+        await super().answer(server, client)
+
+
+async def test_interrupted_before_relays_answer_it_withdraws_the_ask(relay: Relay) -> None:
+    user = await relay.user()
+    port = int(relay.url.rpartition(":")[2])
+    proxy = FirstAnswerHeld(partial(trio.open_tcp_stream, "127.0.0.1", port))
+    async with proxied(proxy):
+        env = environment(RELAY_URL=f"http://127.0.0.1:{proxy.port}", RELAY_TOKEN=await user.hook())
+        process = await trio.lowlevel.open_process(
+            [*RELAY, "ask", "Deploy?"], env=env, stderr=subprocess.DEVNULL
+        )
+        with trio.fail_after(PATIENCE):
+            while not (asks := (await user.call("GET", "/api/asks")).json()["asks"]):  # noqa: ASYNC110
+                await trio.sleep(LOOK_EVERY)
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
+    ask_id = asks[0]["ask_id"]
+    assert (await user.call("GET", f"/api/asks/{ask_id}")).json()["state"] == "withdrawn"
+    assert (await user.call("GET", "/api/asks")).json() == {"asks": []}
 
 
 @pytest.mark.parametrize(
