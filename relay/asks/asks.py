@@ -55,14 +55,14 @@ class Asks:
         opened = await open_ask(self._database, new, at_most=MAX_OPEN_ASKS)
         if opened.ask is None or opened.outcome == "other_request":
             return opened, None
+        if opened.outcome == "opened":
+            metrics.asks.labels("opened").inc()
         try:
             receipts = await self._write_events(opened.ask, with_waiting=True)
         except Problem:
             if new.event_id is None:
                 await end_ask(self._database, opened.ask, "withdrawn", by=new.token_id)
             raise
-        if opened.outcome == "opened":
-            metrics.asks.labels("opened").inc()
         return opened, receipts[0]
 
     async def end(
@@ -74,7 +74,6 @@ class Asks:
         """
         ended, present = await end_ask(self._database, ask, state, by=by, answer=answer)
         if ended and present is not None:
-            metrics.asks.labels(state).inc()
             self.waits.wake((ask.user_id, ask.ask_id))
             try:
                 await self._write_events(present)
@@ -108,8 +107,6 @@ class Asks:
             except (Problem, *DATABASE_ERRORS) as error:
                 self._failures.note(error)
                 continue
-            if ask.state == "expired":
-                metrics.asks.labels("expired").inc()
             self.waits.wake((ask.user_id, ask.ask_id))
 
     async def _write_events(self, ask: Ask, *, with_waiting: bool = False) -> list[Receipt]:
@@ -136,5 +133,6 @@ class Asks:
                 )
             )
         receipts: Sequence[Receipt] = await self._publisher.publish(ask.user_id, events)
-        await mark_written(self._database, ask)
+        if await mark_written(self._database, ask) and ask.state != "open":
+            metrics.asks.labels(ask.state).inc()
         return list(receipts)

@@ -160,17 +160,22 @@ async def settle_asks(database: Database) -> list[Ask]:
     return [_ask(row) for row in rows]
 
 
-async def mark_written(database: Database, ask: Ask) -> None:
-    """Note that the stream has the events up to this state of the ask."""
-    await database.execute(
+async def mark_written(database: Database, ask: Ask) -> bool:
+    """Note that the stream has the events up to this state of the ask; returns whether it is new.
+
+    Of several processes that write the same events, it is new for one.
+    """
+    status = await database.execute(
         """
         UPDATE asks SET noted = $3
-        WHERE user_id = $2 AND ask_id = $1 AND (noted IS NULL OR $3 <> 'open')
+        WHERE user_id = $2 AND ask_id = $1 AND noted IS DISTINCT FROM $3
+            AND (noted IS NULL OR $3 <> 'open')
         """,
         ask.ask_id,
         ask.user_id,
         ask.state,
     )
+    return status == "UPDATE 1"
 
 
 def _ask(row: Row) -> Ask:

@@ -14,6 +14,7 @@ from tests.support.accounts import Account
 from tests.support.client.caller import Caller
 from tests.support.client.connection import Lost
 from tests.support.client.protocol import Answer
+from tests.support.databases import statement
 from tests.support.ledger import Ledger
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.relay_process import Program, running
@@ -142,6 +143,35 @@ async def test_calls_that_wait_are_answered_when_their_process_drains(pair: Pair
         await there.shows("relay_waiting_calls", lambda count: count == 1)
         assert await answered(there, account, ask_id, "no") == 200
     assert heard == ["no"]
+
+
+async def test_each_end_is_counted_by_one_of_the_processes(pair: Pair, database_url: str) -> None:
+    """Both processes run housekeeping here, and find the same asks."""
+    here, there, account = pair
+    ask_id, number = await asked(here, account), 50
+    await statement(
+        database_url,
+        f"""
+        INSERT INTO asks (ask_id, user_id, token_id, request_hash, question, kind, options,
+            question_hash, expires_at, noted)
+        SELECT gen_random_uuid(), user_id, token_id, request_hash, question, kind, options,
+            question_hash, now(), 'open'
+        FROM asks, generate_series(1, {number}) WHERE ask_id = '{ask_id}'
+        """,
+    )
+    with trio.fail_after(PATIENCE):
+        while len(await notes(here, account)) < 1 + number:  # noqa: ASYNC110
+            await trio.sleep(LOOK_EVERY)
+    assert await answered(there, account, ask_id, "yes") == 200
+    names = [f'relay_asks_total{{what="{what}"}}' for what in ("opened", "answered", "expired")]
+
+    async def counted() -> list[float]:
+        return [await here.metric(name) + await there.metric(name) for name in names]
+
+    with trio.fail_after(PATIENCE):
+        while sum(await counted()) < number + 2:  # noqa: ASYNC110
+            await trio.sleep(LOOK_EVERY)
+    assert await counted() == [1, 1, number]
 
 
 async def test_what_a_killed_process_left_unwritten_is_written_once(pair: Pair) -> None:
