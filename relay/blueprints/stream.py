@@ -21,7 +21,6 @@ from relay.errors import (
     TooManyConnections,
 )
 from relay.events import StreamHead
-from relay.identifiers import IDENTIFIER_FAULT, is_identifier
 from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Position, Start, locate, parse_count, parse_start
 from relay.realtime.sse import HEADERS, SseTransport
@@ -32,6 +31,7 @@ from relay.schema_types import CursorText, Examples, Identifier
 from relay.services import Services
 from relay.web.answers import Answer, json_answer
 from relay.web.auth import authenticate_viewer, refuse_foreign_origin
+from relay.web.named_tasks import checked_id
 from relay.web.needs import VIEWER, WATCHER
 from relay.web.openapi.describe import Events, Link, Parameter, Text, described
 from relay.web.openapi.stream_messages import EVENT, SSE_EVENT, StreamEvent
@@ -122,9 +122,7 @@ async def list_events(request: HTTPRequest) -> Answer:
     services, user_id = request.services, request.credential.user_id
     limit = request.args.get("limit")
     most = MAX_PAGE_EVENTS if limit is None else parse_count("limit", limit, MAX_PAGE_EVENTS)
-    start, task_id = parse_start(request.args), request.args.get("task_id")
-    if task_id is not None and not is_identifier(task_id):
-        raise BadRequest(f"`task_id` {IDENTIFIER_FAULT}.")
+    start, task_id = parse_start(request.args), checked_id("task_id", request.args.get("task_id"))
     head = await services.heads.head(user_id)
     while True:
         position = locate(start, head, default_oldest=True)

@@ -10,12 +10,12 @@ from quart import Blueprint
 
 from relay.db.task_history import TaskEvent, each_task_event, run_bounds
 from relay.errors import BadRequest, NotFound, ProcessFull, TooManyConnections
-from relay.identifiers import is_identifier
 from relay.realtime.resume import parse_count
 from relay.schema_types import Identifier
 from relay.tasks.reported import printed_message
 from relay.web.answers import Answer
 from relay.web.download import send_download
+from relay.web.named_tasks import checked_id
 from relay.web.needs import WATCHER
 from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.rate_limits import READS, limited
@@ -57,9 +57,10 @@ async def download_log(request: HTTPRequest) -> Answer | None:
     """Download the log of a task's run, as far as it is still stored."""
     services, user_id, args = request.services, request.credential.user_id, request.args
     args.refuse_others("task_id", "run", "format")
-    task_id, run, form = args.get("task_id"), args.get("run"), args.get("format") or "text"
-    if task_id is None or not is_identifier(task_id):
-        raise BadRequest("`task_id` must be the id of a task.")
+    task_id = checked_id("task_id", args.get("task_id"))
+    run, form = args.get("run"), args.get("format") or "text"
+    if task_id is None:
+        raise BadRequest("`task_id` is missing.")
     if form not in _MEDIA_TYPES:
         raise BadRequest("`format` must be `text` or `ndjson`.")
     wanted_run = None if run is None else parse_count("run", run, MAX_RUN)

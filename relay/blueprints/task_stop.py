@@ -6,12 +6,12 @@ from quart import Blueprint
 from relay.db.shown_tasks import TaskFilter
 from relay.db.task_changes import request_stop
 from relay.db.task_pages import select_task_page
-from relay.errors import FieldError, Invalid, NotFound, Problem
-from relay.identifiers import IDENTIFIER_FAULT, is_identifier
+from relay.errors import NotFound, Problem
 from relay.media_types import JSON
 from relay.schema_types import Identifier
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
+from relay.web.named_tasks import check_fields
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import described
 from relay.web.openapi.stream_messages import TASK
@@ -50,8 +50,7 @@ class NotStoppable(Problem):
 async def stop_task(request: HTTPRequest) -> Answer:
     """Ask a task to stop. It stops when its producer has heard of it, which its end says."""
     wanted = await read_json(request, TaskToStop)
-    if not is_identifier(wanted.task_id):
-        raise Invalid(errors=[FieldError("task_id", IDENTIFIER_FAULT)])
+    check_fields({"task_id": wanted.task_id})
     services, user_id = request.services, request.credential.user_id
     await catch_up(request)
     requested = await request_stop(

@@ -14,7 +14,7 @@ from relay.schema_types import CursorText, Examples, Identifier
 from relay.tasks.view import TaskView
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.named_tasks import NamedTasks, check_ids
+from relay.web.named_tasks import NamedTasks, check_ids, checked_id
 from relay.web.needs import SESSION, WATCHER
 from relay.web.openapi.describe import Link, Parameter, described
 from relay.web.openapi.stream_messages import TASK
@@ -32,7 +32,6 @@ from relay.web.task_filters import (
     TITLE,
     TITLE_PART,
     PageMark,
-    checked_id,
     read_filter,
     read_limit,
 )

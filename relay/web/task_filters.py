@@ -6,11 +6,10 @@ from msgspec import Meta
 
 from relay.db.shown_tasks import TaskFilter
 from relay.errors import BadRequest
-from relay.identifiers import IDENTIFIER_FAULT, is_identifier
 from relay.realtime.resume import parse_count
 from relay.schema_types import CursorText, Examples, Identifier
 from relay.tasks.view import SHOWN_STATES
-from relay.web.named_tasks import MAX_NAMED_TASKS
+from relay.web.named_tasks import MAX_NAMED_TASKS, checked_id
 from relay.web.openapi.describe import Parameter
 from relay.web.query import QueryParameters
 
@@ -65,13 +64,6 @@ def read_limit(args: QueryParameters, most: int) -> int:
     """How many tasks, or groups, the page may have. Raises BadRequest."""
     limit = args.get("limit")
     return DEFAULT_LIMIT if limit is None else parse_count("limit", limit, most)
-
-
-def checked_id(name: str, task_id: str | None) -> str | None:
-    """The id, if it is one that a task can have. Raises BadRequest."""
-    if task_id is not None and not is_identifier(task_id):
-        raise BadRequest(f"`{name}` {IDENTIFIER_FAULT}.")
-    return task_id
 
 
 def _read_title(args: QueryParameters, name: str) -> str | None:
