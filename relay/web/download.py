@@ -9,7 +9,6 @@ from contextlib import aclosing
 import structlog
 import trio
 
-from relay.downloads import Downloads
 from relay.errors import Problem
 from relay.web.answers import NO_STORE, Answer
 from relay.web.auth import check_again
