@@ -26,7 +26,7 @@ WIDTH = "document.getElementById('task-width').ariaValueNow"
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 # what can be pressed with a finger and is lower than 44 pixels; links within text are no controls
 SMALL = """[...document.querySelectorAll('button, input, select, a')]
-  .filter((one) => one.checkVisibility() && !one.closest('.row, p, dd') && one.id !== 'lines')
+  .filter((one) => one.checkVisibility() && !one.closest('.lines-frame a, .row, p, dd'))
   .filter((one) => {
     const { left, width, top, bottom } = one.getBoundingClientRect();
     const [across, middle] = [left + width / 2, (top + bottom) / 2];
