@@ -625,6 +625,33 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.request_stop(of_user uuid, of_task text, of_run bigint, of_session uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    begun bigint;
+    task tasks;
+BEGIN
+    PERFORM FROM projections WHERE user_id = of_user FOR UPDATE;
+    SELECT * INTO task FROM tasks t
+    WHERE t.user_id = of_user AND t.task_id = of_task AND NOT t.forgotten;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF task.state NOT IN ('running', 'waiting') OR NOT task.stoppable OR task.run <> of_run THEN
+        RETURN false;
+    END IF;
+    IF task.stop_requested_at IS NULL THEN
+        begun := begin_revision(of_user);
+        UPDATE tasks SET stop_requested_at = now(), revision = begun
+        WHERE user_id = of_user AND task_id = of_task;
+        INSERT INTO audit_log (user_id, action, subject)
+        VALUES (of_user, 'stop_requested', of_session);
+    END IF;
+    RETURN true;
+END
+$$;
+
 CREATE FUNCTION public.set_tasks_hidden(of_user uuid, ids text[], wanted boolean) RETURNS SETOF text
     LANGUAGE plpgsql
     AS $$
@@ -1061,3 +1088,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (9, 'tasks
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (10, 'deleted_users', '41cd7beba1c27983af5a7766b28ba13625d889b38790b97db50a209241844ee1');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (11, 'asks', '07101fb3f7420b81e9691cba16b4707977974fe4073a128ac47325756e728fc0');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (12, 'keys_by_user', '1df5bdd441339ffe4dfdd0f05956ba6394f064aab7df77ccbeb30e3280c5f501');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (13, 'stop_one_run', '3eb87659bf78094536e60d54e62222becb1fa18de64ed78be71e1f4ce7ce5fba');

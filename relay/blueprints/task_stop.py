@@ -1,6 +1,9 @@
 """Requests to stop a task, which its producer hears with its next beat."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
 from relay.db.shown_tasks import TaskFilter
@@ -24,9 +27,10 @@ task_stop = Blueprint("task_stop", __name__)
 
 
 class TaskToStop(msgspec.Struct, forbid_unknown_fields=True):
-    """The task whose present run should stop."""
+    """The task that should stop: its present run, and no other than `run` if that is given."""
 
     task_id: Identifier
+    run: Annotated[int, Meta(ge=1, le=2**53)] | UnsetType = UNSET
 
 
 class NoSuchTask(NotFound):
@@ -35,13 +39,13 @@ class NoSuchTask(NotFound):
 
 class NotStoppable(Problem):
     status, code, title = 409, "not_stoppable", "Not stoppable"
-    hint = "This task has ended, or its producer did not say that it can be stopped."
+    hint = "This run has ended, or its producer did not say that it can be stopped."
 
 
 @task_stop.post("/api/tasks/stop")
 @described(
     "tasks",
-    body={JSON: TaskToStop("build-7")},
+    body={JSON: TaskToStop("build-7", run=1)},
     answers={202: TASK},
     refuses=(NoSuchTask, NotStoppable),
 )
@@ -53,8 +57,9 @@ async def stop_task(request: HTTPRequest) -> Answer:
     check_fields({"task_id": wanted.task_id})
     services, user_id = request.services, request.credential.user_id
     await catch_up(request)
+    run = None if wanted.run is UNSET else wanted.run
     requested = await request_stop(
-        services.database, user_id, wanted.task_id, by=request.credential.id
+        services.database, user_id, wanted.task_id, run, by=request.credential.id
     )
     if requested is None:
         raise NoSuchTask()

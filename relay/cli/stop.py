@@ -89,7 +89,7 @@ def _make_sure(task: TaskInfo, *, is_sure: bool) -> None:
 def _request_stop(api: ApiClient, task: TaskInfo) -> str | None:
     """Ask the run to stop; returns how it ended if it did so meanwhile. Raises ApiError."""
     try:
-        api.call("POST", "/api/tasks/stop", {"task_id": task.task_id})
+        api.call("POST", "/api/tasks/stop", {"task_id": task.task_id, "run": task.run})
     except ApiError as error:
         end = _end_of(task, _read(api, task)) if error.code == "not_stoppable" else None
         if end is None:

@@ -85,8 +85,8 @@ export const getAsk = (ask_id) => call('GET', `api/asks/${encodeURIComponent(ask
 /** @param {string} ask_id @param {string} answer @param {string} question_hash of what was shown */
 export const answerAsk = (ask_id, answer, question_hash) => call('POST', `api/asks/${encodeURIComponent(ask_id)}/answer`, { body: { answer, question_hash } });
 
-/** Asks the present run of a task to stop. @param {string} task_id @returns {Promise<RelayTask>} */
-export const stopTask = (task_id) => call('POST', 'api/tasks/stop', { body: { task_id } });
+/** Asks a run of a task to stop. @param {string} task_id @param {number} run @returns {Promise<RelayTask>} */
+export const stopTask = (task_id, run) => call('POST', 'api/tasks/stop', { body: { task_id, run } });
 
 /** A one-time link to this stream; it replaces an earlier one. @returns {Promise<NewLink>} */
 export const makeLink = () => call('POST', 'api/session/link');

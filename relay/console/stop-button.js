@@ -74,14 +74,14 @@ export class StopButton {
     this.#requested = run;
     this.draw(this.#task, Date.now());
     try {
-      const found = await stopTask(task.task_id);
+      const found = await stopTask(task.task_id, task.run);
       this.#requested = '';
       this.draw(runOf(this.#task) === runOf(found) ? found : this.#task, Date.now());
-      if (runOf(found) !== run) this.#refuse(runOf(found), `Run ${task.run} had ended, and run ${found.run} was asked to stop.`);
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       this.#requested = '';
-      this.#refuse(run, refusalWords(problem));
+      if (this.#hasEnded(task)) this.#refuse(runOf(this.#find(task.task_id)), ENDED);
+      else this.#refuse(run, refusalWords(problem));
     }
   }
 

@@ -40,13 +40,16 @@ async def renew_leases(
     await database.execute("SELECT renew_leases($1, $2, $3)", user_id, task_ids, wait)
 
 
-async def request_stop(database: Database, user_id: UUID, task_id: str, *, by: UUID) -> bool | None:
-    """Ask a task's present run to stop, on behalf of a session; a second request changes nothing.
+async def request_stop(
+    database: Database, user_id: UUID, task_id: str, run: int | None, *, by: UUID
+) -> bool | None:
+    """Ask a run of a task to stop, on behalf of a session; a second request changes nothing.
 
-    Returns False if the run has ended or cannot be stopped, None if there is no such task.
+    Without `run` it is the present one. Returns False if the run has ended or cannot be stopped,
+    None if there is no such task.
     """
     requested: bool | None = await database.fetchval(
-        "SELECT request_stop($1, $2, $3)", user_id, task_id, by
+        "SELECT request_stop($1, $2, $3, $4)", user_id, task_id, run, by
     )
     return requested
 

@@ -107,4 +107,4 @@ async def test_a_stop_that_comes_too_late_is_reported(relay: Relay, chromium: Ch
         await tell(relay, hook, "task_succeeded", "t")
         await until(tab, STATE, "Succeeded")
         await tab.do(lambda _: held[0].continue_())
-        await tab.shows("It was not stopped: it has ended, or its program does not listen")
+        await tab.shows("The run has ended. Nothing was stopped.")

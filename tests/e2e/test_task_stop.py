@@ -18,8 +18,8 @@ async def beat(user: User, **fields: Any) -> list[str]:
     return stop
 
 
-async def stop(user: User, task_id: str = "t") -> Any:
-    return await user.call("POST", "/api/tasks/stop", json={"task_id": task_id})
+async def stop(user: User, task_id: str = "t", **fields: Any) -> Any:
+    return await user.call("POST", "/api/tasks/stop", json={"task_id": task_id, **fields})
 
 
 async def test_a_waiting_beat_is_answered_when_its_task_should_stop(relay: Relay) -> None:
@@ -55,6 +55,9 @@ async def test_a_stop_belongs_to_its_run(relay: Relay) -> None:
     assert await beat(user) == []  # of its first beat on, whether the start is folded or not
     (task,) = (await user.call("GET", "/api/tasks")).json()["tasks"]
     assert (task["run"], task["stop_requested_at"]) == (2, None)
+    check(await stop(user, run=1), 409, "not_stoppable")  # it was asked for before run 2 began
+    assert await beat(user) == []
+    assert (await stop(user, run=2)).status_code == 202
 
 
 async def test_the_waiting_beat_of_a_token_ends_when_it_is_revoked(relay: Relay) -> None:
