@@ -72,7 +72,8 @@ _KEYS: dict[GroupKey, tuple[str, str]] = {
     ),
 }
 
-# The tasks are read once and sorted once, by group and time. A user has 10 000 of them at most.
+# The tasks are read once, and sorted by group and time and by group. A user has 10 000 at most.
+# A group's latest seq is no other one's, so it stands for the group; nothing is joined by its key.
 _GROUPS = {
     name: f"""
     WITH {PRESENT}, members AS (
@@ -85,22 +86,20 @@ _GROUPS = {
         FROM members
         WINDOW of_group AS (PARTITION BY group_key),
             latest_first AS (PARTITION BY group_key ORDER BY last_seq DESC)
+    ), placed AS (
+        SELECT *, dense_rank() OVER (ORDER BY group_seq DESC) AS group_place FROM ranked
+        WHERE $8::bigint IS NULL OR group_seq < $8
     ), page AS (
-        SELECT group_key, group_tasks, group_seq, of_all FROM ranked
-        WHERE place = 1 AND ($8::bigint IS NULL OR group_seq < $8)
-        ORDER BY group_seq DESC LIMIT $9
-    ), outcomes AS (
-        SELECT r.group_key, json_agg(json_build_object('task_id', r.task_id, 'run', r.run,
-            'state', r.shown_state, 'duration_s', r.duration_s) ORDER BY r.place)::text AS recent
-        FROM ranked r JOIN page ON page.group_key = r.group_key
-        WHERE r.place <= {RECENT_TASKS} GROUP BY r.group_key
+        SELECT group_seq, min(group_tasks) AS group_tasks, min(of_all) AS of_all,
+            json_agg(json_build_object('task_id', task_id, 'run', run, 'state', shown_state,
+                'duration_s', duration_s) ORDER BY place)
+                FILTER (WHERE place <= {RECENT_TASKS})::text AS recent
+        FROM placed WHERE group_place <= $9::bigint GROUP BY group_seq
     )
     SELECT present.*, shown.* FROM present LEFT JOIN LATERAL (
-        SELECT page.group_tasks, page.group_seq, outcomes.recent, t.*,
+        SELECT page.group_tasks, page.group_seq, page.recent, t.*,
             {SHOWN_STATE} AS shown_state, {LOST_AT} AS lost_at
-        FROM page
-        JOIN outcomes ON outcomes.group_key = page.group_key
-        JOIN tasks t ON t.user_id = $1 AND t.task_id = page.of_all
+        FROM page JOIN tasks t ON t.user_id = $1 AND t.task_id = page.of_all
     ) shown ON true
     ORDER BY shown.group_seq DESC
     """

@@ -36,6 +36,10 @@ KNOWN: dict[Finding, str] = {
         "CSS: “vector-effect”: Property “vector-effect” doesn't exist.",
         "board.css",
     ): "a property of SVG 2, which the checker does not know",
+    (
+        "CSS: “field-sizing”: Property “field-sizing” doesn't exist.",
+        "asks.css",
+    ): "a field grows with its text in browsers that know it, and the checker does not",
     ("CSS: Unrecognized at-rule “@starting-style”", "tokens.css"): "newer than the checker",
 }
 EVERYWHERE = {"operation-description"}  # rules that are known wherever they apply
