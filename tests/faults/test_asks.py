@@ -26,7 +26,8 @@ Pair = tuple[Program, Program, Account]
 @pytest.fixture
 async def pair(tmp_path: Path, database_url: str) -> AsyncIterator[Pair]:
     """Two Relays on one database, and a user."""
-    here, there = (Program(tmp_path / name, database_url) for name in ("here", "there"))
+    often = {"RELAY_HOUSEKEEPING_EVERY": "0.5"}  # a fold that a killed process left is found then
+    here, there = (Program(tmp_path / name, database_url, **often) for name in ("here", "there"))
     for program in (here, there):
         program.folder.mkdir()
         program.settings["BASE_URL"] = here.url
