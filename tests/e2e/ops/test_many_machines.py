@@ -81,16 +81,17 @@ async def haproxy(folder: Path, front: int, relays: list[Program]) -> AsyncItera
     site.write_text(replaced((SCALE / "haproxy.cfg").read_text(), changes))
     async with running((program("haproxy"), "-db", "-f", str(site)), folder, environment()):
         async with httpx.AsyncClient() as http:
-            await until_ready(http, f"http://127.0.0.1:{front}/readyz")
+            await until_answered(http, f"http://127.0.0.1:{front}/readyz", 200)
         yield
 
 
-async def until_ready(http: httpx.AsyncClient, url: str) -> None:
+async def until_answered(http: httpx.AsyncClient, url: str, status: int) -> httpx.Response:
+    """Ask until the answer has this status; haproxy may be away, or lose a Relay meanwhile."""
     with trio.fail_after(PATIENCE):
         while True:
             with suppress(httpx.TransportError):
-                if (await http.get(url)).status_code == 200:
-                    return
+                if (answer := await http.get(url)).status_code == status:
+                    return answer
             await trio.sleep(LOOK_EVERY)
 
 
@@ -135,7 +136,6 @@ async def test_haproxy_leads_to_relays_that_are_ready(tmp_path: Path, database_u
                 await relays[0].kill()
                 await posts_arrive(front, account, 4)
                 await relays[1].kill()
-                while (away := await http.get("/readyz")).status_code != 503:  # noqa: ASYNC110
-                    await trio.sleep(LOOK_EVERY)
+                away = await until_answered(http, "/readyz", 503)
                 assert away.headers["Content-Type"] == "application/problem+json"
                 assert (away.json()["code"], away.headers["Retry-After"]) == ("unavailable", "2")
