@@ -200,6 +200,7 @@ async def test_a_card_has_its_numbers_and_the_line_below_is_in_plain_words(
         )
         points = "document.querySelector('#cards .number path').getAttribute('d').split('L').length"
         assert await tab.run(points) == 4
+        await until(tab, "document.querySelectorAll('#cards [data-task] .title').length", 2)
         font = "getComputedStyle(document.querySelector('#cards [data-task={}] .title')).font"
         assert (await tab.run(font.format("train"))).startswith("500 14px / 22px ui-monospace")
         assert (await tab.run(font.format("named"))).startswith("600 15px / 22px system-ui")
