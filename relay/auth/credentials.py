@@ -177,12 +177,11 @@ class CredentialStore:
         A ticket is valid only for requests of its Origin: `comes_from` returns whether the request
         comes from the given Origin.
         """
-        ticket_hash, user_id = hash_secret(ticket), secret_owner(ticket, TICKET_BYTES)
-        if user_id is None:
-            user_id = await find_ticket_owner(self._database, ticket_hash)
+        database, hashed = self._database, hash_secret(ticket)
+        owner = secret_owner(ticket, TICKET_BYTES) or await find_ticket_owner(database, hashed)
         spent = None
-        if user_id is not None:
-            spent = await spend_ticket(self._database, user_id, ticket_hash, MAX_LIFETIME_SECONDS)
+        if owner is not None:
+            spent = await spend_ticket(database, owner, hashed, MAX_LIFETIME_SECONDS)
         if spent is None:
             raise InvalidToken("The ticket is unknown, expired or already used.", reason="ticket")
         if spent.expires_at is None or spent.ends_at is None:

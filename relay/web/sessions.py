@@ -79,12 +79,11 @@ async def make_link(services: Services, credential: Credential) -> str:
 
 async def link_user(services: Services, code: str) -> UUID:
     """The user of a link, which stays unspent. Raises LinkGone."""
-    link_hash, user_id = hash_secret(code), secret_owner(code, LINK_BYTES)
-    if user_id is None:
-        user_id = await find_link_owner(services.database, link_hash)
-    if user_id is None or not await is_link_valid(services.database, user_id, link_hash):
+    hashed, database = hash_secret(code), services.database
+    owner = secret_owner(code, LINK_BYTES) or await find_link_owner(database, hashed)
+    if owner is None or not await is_link_valid(database, owner, hashed):
         raise LinkGone()
-    return user_id
+    return owner
 
 
 async def open_link(services: Services, code: str, user_id: UUID) -> NewSession:
