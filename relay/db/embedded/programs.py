@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
+from tempfile import TemporaryFile
 
 import trio
 
@@ -25,9 +25,6 @@ from .errors import EmbeddedError
 ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 ERROR_LINE = re.compile(".*?(FATAL:  |PANIC:  |error: )")  # from the server, or another program
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True)
@@ -68,31 +65,34 @@ class Programs:
 
         Raises EmbeddedError with its error message if it fails.
         """
-        pipe = subprocess.PIPE
-        process = self.launch(program, *arguments, stdin=pipe, output=pipe)
-        try:
-            printed, _ = await _run_in_thread(process.communicate, stdin)
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)  # with the children of initdb
-                with trio.CancelScope(shield=True):
-                    await wait_for_exit(process)
+        # Files without a name and no pipes: a cancelled run leaves no thread that reads one.
+        with TemporaryFile(dir=self.folder) as given, TemporaryFile(dir=self.folder) as output:
+            given.write(stdin)
+            given.seek(0)
+            process = self.launch(program, *arguments, stdin=given.fileno(), output=output.fileno())
+            try:
+                await wait_for_exit(process)
+            finally:
+                if process.returncode is None:
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.killpg(process.pid, signal.SIGKILL)  # with the children of initdb
+                    with trio.CancelScope(shield=True):
+                        await wait_for_exit(process)
+            output.seek(0)
+            printed = output.read()
         if process.returncode != 0:
             raise EmbeddedError(f"{program} failed: {failure_reason(printed)}")
         return printed.decode(errors="replace")
 
 
 async def wait_for_exit(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a process and reap it; several tasks may wait. Returns its exit status."""
-    return await _run_in_thread(process.wait)
+    """Wait for a process and reap it; several tasks may wait. Returns its exit status.
 
-
-async def _run_in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-    """Wait in a thread. A cancelled wait leaves the thread, which ends with the process."""
+    It waits in a thread. A cancelled wait leaves the thread, which ends with the process.
+    """
     # With a limiter of its own, so that it does not queue behind other threads.
     return await trio.to_thread.run_sync(
-        function, *arguments, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+        process.wait, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
     )
 
 

@@ -1,5 +1,6 @@
 """A start that fails says why in one line, and leaves the folder as it was."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,15 @@ import trio
 import trio.testing
 
 from relay.db.embedded import EmbeddedError
-from tests.support.embedded import nothing_left, run_for_ever, running_postgres, sql
+from relay.db.embedded.programs import find_programs
+from tests.support.embedded import (
+    accounts,
+    nothing_left,
+    on_linux,
+    run_for_ever,
+    running_postgres,
+    sql,
+)
 from tests.support.patience import PATIENCE, eventually
 
 
@@ -70,6 +79,20 @@ async def test_an_unusable_cluster_is_refused_with_a_reason_and_left_unchanged(
 
     async with running_postgres(folder) as postgres:
         assert await sql(postgres.dsn, "select 1") == "1"
+
+
+@on_linux
+async def test_a_program_that_is_cancelled_at_once_leaves_no_process_and_no_open_file(
+    folder: Path,
+) -> None:
+    programs = await find_programs(accounts(), folder)
+    before = os.listdir("/proc/self/fd")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await programs.run("postgres", "--version")
+    assert scope.cancelled_caught
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert nothing_left(folder)
 
 
 @pytest.mark.parametrize("during", ["postgres.new-*/cluster/base", "*"], ids=["initdb", "trial"])
