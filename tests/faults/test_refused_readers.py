@@ -68,7 +68,8 @@ def close_message(answer: httpx.Response) -> dict[str, object]:
 async def test_a_request_begun_on_a_kept_connection_before_sigterm_gets_a_retry_time(
     tmp_path: Path, database_url: str, kind: type[Program]
 ) -> None:
-    program = kind(tmp_path, database_url)
+    # a process that ends its streams so slowly has to begin that long before it is blind
+    program = kind(tmp_path, database_url, RELAY_STREAM_BLIND=f"{2 * A_TEST_LONG:.0f}")
     program.altered = {"relay.realtime.stream_ends.SPREAD_SECONDS": A_TEST_LONG}
     async with running(program), AsyncExitStack() as stack:
         account = await Ledger(program).enrol("u", [])
