@@ -36,6 +36,7 @@ from bench.processes import ROOT, PeerUnavailable
 from bench.relay_peer import relay
 from bench.results import Results, plain, table
 from bench.run_config import RunConfig
+from bench.shapes import SHAPES
 from bench.workloads import WORKLOADS, Workload
 
 RUNS_FOLDER = ROOT / ".bench"  # one file per run
@@ -51,6 +52,8 @@ def main() -> int:
     config = RunConfig.quick() if options.quick else RunConfig()
     if options.seconds:
         config = replace(config, seconds=options.seconds, steady=options.seconds)
+    if options.shapes:
+        config = replace(config, shapes=tuple(options.shapes.split(",")))
     with contextlib.ExitStack() as stack:
         peers = stack.enter_context(selected_peers(options))
         path = (
@@ -203,6 +206,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         help="rounds per workload; figures are their medians (%(default)s)",
     )
     add("--seconds", type=float, help="seconds of posting in each case (5; 10 at the fixed rate)")
+    add("--shapes", metavar="NAME,...", help="shapes of events in W1, W4 and W5; default: all")
     add("--quick", action="store_true", help="short and small: the figures are too noisy to quote")
     add(
         "--against",
@@ -229,6 +233,9 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     found = parser.parse_args(given)
     if unknown := set(found.workloads) - titles.keys():
         parser.error(f"no such workload: {', '.join(unknown)}; there are {', '.join(titles)}")
+    if found.shapes and (strange := set(found.shapes.split(",")) - {each.name for each in SHAPES}):
+        known = ", ".join(shape.name for shape in SHAPES)
+        parser.error(f"no such shape: {', '.join(strange)}; there are {known}")
     if found.rounds < 1:
         parser.error("--rounds must be at least 1")
     return found

@@ -13,6 +13,7 @@ from bench.machine import Load
 from bench.marks import Lane, Verdict, mark
 from bench.peer import Endpoint, Peer, PeerInstance
 from bench.posting import Span
+from bench.shapes import TIDY, Shape
 from bench.verification import arrivals, judge_all, last_arrival
 
 CONNECTIONS = 16  # keep-alive connections of producers
@@ -96,13 +97,13 @@ class Clients:
         self.watchers += fresh
         return open_watchers(self.load, fresh)
 
-    def produce(self, lanes_each: int = 1, batch: int = 1) -> None:
+    def produce(self, lanes_each: int = 1, batch: int = 1, shape: Shape = TIDY) -> None:
         """Add producers of every user, on CONNECTIONS connections."""
         kind = JSON if batch == 1 else NDJSON
-        heads = [endpoint.post_head(kind) for endpoint in self.endpoints]
+        heads = [endpoint.post_head(kind, shape.client) for endpoint in self.endpoints]
         start = len(self.lanes)
         fresh = [
-            Lane(start + number * len(heads) + user, user, head, batch)
+            Lane(start + number * len(heads) + user, user, head, batch, shape)
             for number in range(lanes_each)
             for user, head in enumerate(heads)
         ]

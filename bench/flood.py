@@ -24,11 +24,16 @@ from bench.peer import Endpoint, Peer, PeerInstance
 from bench.posting import post_at_fixed_rate, post_at_full_rate
 from bench.processes import ROOT
 from bench.run_config import RunConfig
+from bench.shapes import LARGE, TIDY
 
 RATE = 50.0  # events a second of the measured user
 ENVIRON = {"RELAY_TRUSTED_PROXIES": "1"}  # so that the two users have different addresses
-# events per POST, and additional bytes of each event
-FLOODS = {"single events": (1, 0), "64 KiB payloads": (1, 60_000), "batches of 1000": (1_000, 0)}
+# events per POST, and their shape
+FLOODS = {
+    "single events": (1, TIDY),
+    "64 KiB payloads": (1, LARGE),
+    "batches of 1000": (1_000, TIDY),
+}
 
 
 def flood(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[dict[str, Any]]:
@@ -65,10 +70,10 @@ def flood(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[dic
 @contextlib.contextmanager
 def _flooding(endpoint: Endpoint, name: str, seconds: float) -> Iterator[None]:
     """Flood for at least as long as the block runs."""
-    batch, extra = FLOODS[name]
+    batch, _ = FLOODS[name]
     head = endpoint.post_head(JSON if batch == 1 else NDJSON)
     command = [sys.executable, "-m", "bench.flood", str(endpoint.port), head.hex()]
-    command += [str(batch), str(extra), str(seconds)]
+    command += [name, str(seconds)]
     process = subprocess.Popen(command, cwd=ROOT)
     try:
         yield
@@ -76,10 +81,11 @@ def _flooding(endpoint: Endpoint, name: str, seconds: float) -> Iterator[None]:
         process.wait()
 
 
-def _flood(port: int, head: bytes, batch: int, extra: int, seconds: float) -> None:
+def _flood(port: int, head: bytes, name: str, seconds: float) -> None:
     os.nice(10)
+    batch, shape = FLOODS[name]
     with generator() as load:
-        lanes = [Lane(number, 0, head, batch, extra) for number in range(CONNECTIONS)]
+        lanes = [Lane(number, 0, head, batch, shape) for number in range(CONNECTIONS)]
         posters = [Poster(load, port, [lane]) for lane in lanes]
         for poster in posters:
             poster.connect()
@@ -87,10 +93,4 @@ def _flood(port: int, head: bytes, batch: int, extra: int, seconds: float) -> No
 
 
 if __name__ == "__main__":
-    _flood(
-        int(sys.argv[1]),
-        bytes.fromhex(sys.argv[2]),
-        int(sys.argv[3]),
-        int(sys.argv[4]),
-        float(sys.argv[5]),
-    )
+    _flood(int(sys.argv[1]), bytes.fromhex(sys.argv[2]), sys.argv[3], float(sys.argv[4]))

@@ -23,6 +23,7 @@ from bench.peer import Endpoint, Peer, PeerInstance, StartOptions
 from bench.posting import post_at_full_rate
 from bench.processes import ROOT
 from bench.relay_peer import relay
+from bench.shapes import CLIENTS
 from bench.workloads import USERS, warm_up
 
 Form = Callable[[Endpoint, bytes], bytes]
@@ -48,6 +49,7 @@ FORMS: dict[str, Form] = {
         "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nReferer: http://127.0.0.1:{port}/\r\n"
         "User-Agent: Mozilla/5.0"
     ),
+    **{name: add_header("\r\n".join(headers)) for name, headers in CLIENTS.items()},
     "with a query": replace_in_head(b" HTTP/1.1", b"?source=ci HTTP/1.1"),
 }
 

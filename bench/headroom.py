@@ -11,7 +11,7 @@ from bench.workloads import fan_out, one_by_one
 
 def measure(seconds: float) -> dict[str, dict[str, float]]:
     """The generator's rates, and the CPU use of both sides."""
-    config = replace(RunConfig(), seconds=seconds, steady=0.0, fans=(100,))
+    config = replace(RunConfig(), seconds=seconds, steady=0.0, fans=(100,), shapes=("tidy",))
     found = {}
     for name, workload in (("w1", one_by_one), ("w2", fan_out)):
         with NULL.start(StartOptions()) as instance:

@@ -9,12 +9,10 @@ import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields
 
+from bench.shapes import TIDY, Shape
+
 MARK = re.compile(rb"@(\d{5})-(\d{8})@")
 MARK_BYTES = len("@00000-00000000@")
-_EVENT = (
-    b'{"event_type":"task_progress","ts":"2026-01-31T12:00:00Z","task_id":"build",'
-    b'"payload":{"progress":0.42,"message":"@%05d-%%08d@ compiled one more of many files"}}'
-)
 
 Mark = tuple[int, int]
 
@@ -27,14 +25,14 @@ class Lane:
     user: int
     head: bytes
     batch: int = 1  # events per POST; several are sent as lines
-    extra: int = 0  # additional bytes per event
+    shape: Shape = TIDY
     sent: int = 0
     _template: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        event = (_EVENT % self.number).replace(b"files", b"files" + b"." * self.extra)
+        event = self.shape.template(self.number)
         body = event if self.batch == 1 else (event + b"\n") * self.batch
-        length = len(body % tuple(range(self.batch)))
+        length = len(body % self.shape.values(range(self.batch)))
         head = self.head.replace(b"%", b"%%")
         self._template = head + b"Content-Length: %d\r\n\r\n" % length + body
 
@@ -42,7 +40,7 @@ class Lane:
         """The next POST; its events then count as sent."""
         first = self.sent
         self.sent += self.batch
-        return self._template % tuple(range(first, self.sent))
+        return self._template % self.shape.values(range(first, self.sent))
 
     def last_mark(self) -> bytes:
         return mark(self.number, self.sent - 1)

@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -19,6 +20,9 @@ from bench.catalogue import CATALOGUE
 from bench.plots import Bar, Panel, Range, bars, ranges
 from bench.processes import ROOT
 from bench.results import (
+    COLUMNS,
+    Column,
+    Figure,
     Results,
     Row,
     cell_text,
@@ -113,25 +117,46 @@ def _peers() -> str:
 
 
 def _summary(results: Results) -> str:
-    """Relay's figures with their ratios to each peer."""
+    """Relay's figures and ratios to each peer, from the worst shape of events to the best."""
     rows = [["work", "Relay", *(f"vs {TITLES[name]}" for name in COMPARED_PEERS)]]
-    for workload, case in results.cases():
-        found = {row.peer: row for row in results.rows(workload, case)}
-        if "relay" not in found:
-            continue
+    for (workload, case), cases in results.groups().items():
+        found = [{row.peer: row for row in results.rows(workload, each)} for each in cases]
+        found = [each for each in found if "relay" in each]
         for column in columns(workload, case):
-            ours = found["relay"].figure(*column.path)
-            if ours is None or not column.in_summary:
+            figures = [each["relay"].figure(*column.path) for each in found]
+            ours = [figure for figure in figures if figure is not None]
+            if not ours or not column.in_summary:
                 continue
-            ratios = [
-                found["relay"].advantage_over(found[name], column) if name in found else None
-                for name in COMPARED_PEERS
-            ]
-            work = f"{workload.capitalize()} {case}, {heading(column, found['relay'])}"
-            rows.append(
-                [work, str(ours), *(number(ratio.middle) if ratio else "" for ratio in ratios)]
-            )
+            work = f"{workload.capitalize()} {case}, {heading(column, found[0]['relay'])}"
+            ratios = [_span(_ratios(found, name, column)) for name in COMPARED_PEERS]
+            rows.append([work, str(ours[0]) if len(ours) == 1 else _span(ours), *ratios])
     return markdown(rows)
+
+
+def _ratios(found: Sequence[dict[str, Row]], peer: str, column: Column) -> list[Figure]:
+    """How many times as good Relay is as the peer, for each shape of events."""
+    ratios = [each["relay"].advantage_over(each[peer], column) for each in found if peer in each]
+    return [ratio for ratio in ratios if ratio is not None]
+
+
+def _span(figures: Sequence[Figure]) -> str:
+    """The median of one figure, or the least and the most of several."""
+    middles = sorted({figure.middle for figure in figures})
+    return " to ".join([number(middle) for middle in (middles[:1] + middles[1:][-1:])])
+
+
+def _worst(results: Results, workload: str, cases: Sequence[str]) -> str:
+    """The case whose shape of events Relay does worst beside a durable peer; or else the first."""
+
+    def advantage(case: str) -> float:
+        found = {row.peer: row for row in results.rows(workload, case)}
+        theirs = [row for name, row in found.items() if name in DURABLE]
+        if "relay" not in found or not theirs:
+            return inf
+        ratio = found["relay"].advantage_over(theirs[0], columns(workload, case)[0])
+        return ratio.middle if ratio else inf
+
+    return min(cases, key=advantage)
 
 
 def _workload(results: Results, name: str) -> str:
@@ -173,7 +198,11 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _drawings(results: Results) -> Iterator[tuple[str, str]]:
-    rated = [case for case in results.cases() if case[0] in ("w1", "w2", "w4", "w5")]
+    rated = [
+        (workload, _worst(results, workload, cases))
+        for (workload, _), cases in results.groups().items()
+        if workload in ("w1", "w2", "w4", "w5")
+    ]
     titles = dict(
         w1="One event per POST, WebSocket", w2="One user's events", w4="Batches",
         w5="One event per POST, SSE",
@@ -189,7 +218,8 @@ def _drawings(results: Results) -> Iterator[tuple[str, str]]:
     for workload, transport in (("w1", "WebSocket"), ("w5", "SSE")):
         rows = [
             Range(_name(row), _kind(row), [figure.middle for figure in points if figure])
-            for steady in (c for w, c in results.cases() if w == workload and c.endswith("/s"))
+            for name, steady in rated
+            if name == workload and columns(workload, steady) == COLUMNS["steady"]
             for row in sorted_rows(results, workload, steady)
             if all(points := [row.figure("latency_ms", mark) for mark in PERCENTILES])
         ]

@@ -1,6 +1,6 @@
 """A peer: how it is started, its endpoints, and what it does not do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,11 @@ class Endpoint:
     headers: tuple[str, ...] = ()
     missed: str = ""
 
-    def post_head(self, content_type: str) -> bytes:
+    def post_head(self, content_type: str, client: Sequence[str] = ()) -> bytes:
+        """The head of a POST, without its length; `client` are the headers of its client."""
         path = _with(self.post, self.query)
-        return wire.head("POST", path, self.port, [*self.headers, f"Content-Type: {content_type}"])
+        headers = [*self.headers, f"Content-Type: {content_type}", *client]
+        return wire.head("POST", path, self.port, headers)
 
     def stream_request(self, kind: str, *, missed: bool = False) -> bytes:
         query = "&".join(part for part in (self.query, self.missed if missed else "") if part)

@@ -106,6 +106,13 @@ class Results:
             )
         )
 
+    def groups(self) -> dict[tuple[str, str], list[str]]:
+        """The cases of each workload that differ in the shape of their events alone."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for workload, case in self.cases():
+            found.setdefault((workload, without_shape(case)), []).append(case)
+        return found
+
     def rows(self, workload: str, case: str) -> list[Row]:
         found: dict[str, list[Record]] = {}
         for record in self.records:
@@ -178,12 +185,16 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
     "rate": (RATE, Column("per CPU second of the server", ("per_cpu_second",), in_summary=False)),
 }
-OF_WORKLOAD = {"w3": "idle", "w6": "storm", "w9": "processes", "flood": "flood"}
 SATURATED = 0.9  # of the generator's core; above, the figure may be the generator's limit
 
 
+def without_shape(case: str) -> str:
+    """The case without the shape of its events: `maximum rate` of `maximum rate, many tasks`."""
+    return case.partition(", ")[0]
+
+
 def columns(workload: str, case: str) -> tuple[Column, ...]:
-    if case.endswith("/s"):
+    if without_shape(case).endswith("/s"):
         return COLUMNS["steady"]
     return COLUMNS[
         {"w3": "idle", "w6": "storm", "w9": "processes", "flood": "flood"}.get(workload, "rate")

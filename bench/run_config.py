@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from bench.shapes import SHAPES, Shape
+
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
@@ -16,6 +18,11 @@ class RunConfig:
     lines: int = 200_000
     fans: tuple[int, ...] = (100, 1_000)
     batches: tuple[int, ...] = (50, 500)
+    shapes: tuple[str, ...] = tuple(shape.name for shape in SHAPES)
+
+    @property
+    def picked_shapes(self) -> tuple[Shape, ...]:
+        return tuple(shape for shape in SHAPES if shape.name in self.shapes)
 
     @classmethod
     def quick(cls) -> "RunConfig":

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,11 +16,15 @@ from bench.peer import Peer, PeerInstance
 from bench.posting import Span, post_at_fixed_rate, post_at_full_rate, post_count
 from bench.results import Record
 from bench.run_config import RunConfig
+from bench.shapes import Shape
 from bench.tail import tail
 from bench.watched_command import watched_command
 
 USERS = 64
 RATE = 500.0  # events a second, to measure latency
+STEADY_SHAPES = ("tidy", "many tasks")  # whose latency is measured
+MAX_BATCH_BYTES = 1_000_000  # a larger body is refused
+WARM_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +41,19 @@ class Workload:
 def one_by_one(
     peer: Peer, instance: PeerInstance, config: RunConfig, kind: str = "ws"
 ) -> Iterator[Record]:
-    """One event per POST, 64 users with a stream each: at the maximum rate, and at a fixed rate."""
-    with generator() as load:
-        clients = Clients(load, peer, instance, instance.endpoints(USERS, True), kind)
-        with closing(clients):
-            clients.watch()
-            clients.produce()
-            wait_for_subscriptions(load)
-            warm_up(clients)
-            phase = clients.phase(partial(post_at_full_rate, load, clients.posters, config.seconds))
-            yield rate("maximum rate", phase, phase.posted, "events/s")
-            if config.steady:
+    """One event per POST, 64 users with a stream each, for each shape of event.
+
+    At the maximum rate; some shapes at a fixed rate, too.
+    """
+    for shape in config.picked_shapes:
+        with producing(peer, instance, kind, shape) as clients:
+            phase = clients.phase(full_rate(clients, shape, config))
+            yield rate(f"maximum rate, {shape.name}", phase, phase.posted, "events/s")
+            if config.steady and shape.name in STEADY_SHAPES:
                 phase = clients.phase(
                     partial(
                         post_at_fixed_rate,
-                        load,
+                        clients.load,
                         clients.posters,
                         clients.lanes,
                         RATE,
@@ -59,10 +61,32 @@ def one_by_one(
                     )
                 )
                 yield phase.record() | {
-                    "case": f"{RATE:.0f}/s",
+                    "case": f"{RATE:.0f}/s, {shape.name}",
                     "latency_ms": milliseconds(clients.latencies(phase, RATE)),
                     "late_ms": milliseconds(phase.late),
                 }
+
+
+@contextmanager
+def producing(
+    peer: Peer, instance: PeerInstance, kind: str, shape: Shape, batch: int = 1
+) -> Iterator[Clients]:
+    """64 users with a stream each and warm producers of this shape."""
+    with generator() as load:
+        clients = Clients(load, peer, instance, instance.endpoints(USERS, True), kind)
+        with closing(clients):
+            clients.watch()
+            clients.produce(batch=batch, shape=shape)
+            wait_for_subscriptions(load)
+            warm_up(clients)
+            yield clients
+
+
+def full_rate(clients: Clients, shape: Shape, config: RunConfig) -> Callable[[], Span]:
+    """Post as fast as answers arrive: for the run's seconds, or as many as the shape allows."""
+    if shape.posts is not None:
+        return partial(post_count, clients.load, clients.posters, shape.posts)
+    return partial(post_at_full_rate, clients.load, clients.posters, config.seconds)
 
 
 def fan_out(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
@@ -131,19 +155,14 @@ def idle(peer: Peer, instance: PeerInstance, config: RunConfig, kind: str) -> It
 
 
 def batches(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
-    """Many events per POST, as NDJSON."""
+    """Many events per POST, as NDJSON, for each shape that fits into one."""
     for size in config.batches:
-        with generator() as load:
-            clients = Clients(load, peer, instance, instance.endpoints(USERS, True))
-            with closing(clients):
-                clients.watch()
-                clients.produce(batch=size)
-                wait_for_subscriptions(load)
-                warm_up(clients)
-                phase = clients.phase(
-                    partial(post_at_full_rate, load, clients.posters, config.seconds)
-                )
-                yield rate(f"{size} per POST", phase, phase.posted, "events/s")
+        for shape in config.picked_shapes:
+            if size * len(shape.event) > MAX_BATCH_BYTES:
+                continue
+            with producing(peer, instance, "ws", shape, batch=size) as clients:
+                phase = clients.phase(full_rate(clients, shape, config))
+                yield rate(f"{size} per POST, {shape.name}", phase, phase.posted, "events/s")
 
 
 def reconnect_storm(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
@@ -176,12 +195,16 @@ def throughput(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterato
 
 
 def short(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
-    yield from throughput(peer, instance, dataclasses.replace(config, seconds=1.0, fans=(100,)))
+    yield from throughput(
+        peer,
+        instance,
+        dataclasses.replace(config, seconds=1.0, fans=(100,), shapes=("tidy", "many tasks")),
+    )
 
 
 def warm_up(clients: Clients) -> None:
     """Post without measuring, but verify the deliveries."""
-    phase = clients.phase(partial(post_at_full_rate, clients.load, clients.posters, 0.5))
+    phase = clients.phase(partial(post_at_full_rate, clients.load, clients.posters, WARM_SECONDS))
     if not phase.verdict.good:
         raise RuntimeError(f"while warming up: {phase.record()['wrong']}")
 
