@@ -3,8 +3,9 @@
 python -m tests.support.shake --runs 10      (make shake RUNS=10)
 
 Each run has an order and seeds of its own. Every second run is starved: a busy process for each
-core takes half of the machine. The output of each run is kept in .shake/. At the end stands each
-test that failed in any run, with the command that runs it in the same order again.
+core takes half of the machine. The output of each run is kept in .shake/, and the temporary
+folders of a run that failed, with the logs of its servers, where its line says. At the end stands
+each test that failed in any run, with the command that runs it in the same order again.
 
 Exit code 0: every run was clean. 1: some test failed. 130, 143: interrupted, terminated.
 """
@@ -12,9 +13,11 @@ Exit code 0: every run was clean. 1: some test failed. 130, 143: interrupted, te
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
@@ -39,6 +42,8 @@ class Run:
     """Processes that wanted a core, on average over the last minute of the run."""
     tried: int
     failed: tuple[str, ...]
+    folders: Path
+    """The temporary folders of its tests; they are there unless the run was clean."""
 
     @property
     def clean(self) -> bool:
@@ -48,7 +53,8 @@ class Run:
         return (
             f"run {self.number:2}  {'starved' if self.starved else 'free   '}"
             f"  seed {self.seed:10}  {self.seconds:5.0f} s  load {self.load:4.1f}"
-            f"  {self.tried} tests  " + ("clean" if self.clean else f"{len(self.failed)} FAILED")
+            f"  {self.tried} tests  "
+            + ("clean" if self.clean else f"{len(self.failed)} FAILED, see {self.folders}")
         )
 
 
@@ -71,8 +77,10 @@ def in_order(seed: int) -> list[str]:
 def one_run(number: int, seed: int, starved: bool, asked: list[str]) -> Run:
     report = KEPT / f"run-{number:02}.xml"
     report.unlink(missing_ok=True)
+    # not pytest's own, of which it keeps the last three, whichever runs these are of
+    folders = Path(tempfile.mkdtemp(prefix=f"relay-shake-{number:02}-"))
     command = [sys.executable, "-m", "pytest", *in_order(seed), "--hypothesis-profile=shake"]
-    command += [f"--junitxml={report}", *asked]
+    command += [f"--junitxml={report}", f"--basetemp={folders / 'pytest'}", *asked]
     began = time.monotonic()
     with (
         (KEPT / f"run-{number:02}.log").open("wb") as log,
@@ -81,7 +89,10 @@ def one_run(number: int, seed: int, starved: bool, asked: list[str]) -> Run:
         code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False).returncode
     seconds, (load, _, _) = time.monotonic() - began, os.getloadavg()
     tried, failed = read(report) if report.exists() else (0, ("the run itself",))
-    return Run(number, seed, starved, code, seconds, load, tried, failed)
+    run = Run(number, seed, starved, code, seconds, load, tried, failed, folders)
+    if run.clean:
+        shutil.rmtree(folders, ignore_errors=True)
+    return run
 
 
 def read(report: Path) -> tuple[int, tuple[str, ...]]:

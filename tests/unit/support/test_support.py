@@ -177,7 +177,10 @@ def test_a_shake_names_each_failed_test_and_how_to_repeat_it(
     )
     tried, failed = read(report)
     assert (tried, failed) == (3, ("tests/a/test_b.py::test_c[x]", "tests/a/test_e.py::test_f"))
-    runs = [Run(1, 7, False, 0, 9.0, 2.0, 3, ()), Run(2, 8, True, 1, 9.0, 4.0, 3, failed)]
+    runs = [
+        Run(1, 7, False, 0, 9.0, 2.0, 3, (), Path("first")),
+        Run(2, 8, True, 1, 9.0, 4.0, 3, failed, Path("second")),
+    ]
     assert verdict(runs[:1]) == 0
     assert verdict(runs) == 1
     output = capsys.readouterr().out
