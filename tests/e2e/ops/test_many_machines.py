@@ -1,4 +1,4 @@
-"""What `ops/scale/` has for several Relays: haproxy in front, a Valkey between them."""
+"""Several Relays behind haproxy or nginx as `ops/` configures them, and a Valkey between them."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from tests.support.ports import HeldPort
 from tests.support.programs import program
 from tests.support.relay_process import Program
 from tests.support.relay_process import running as programs_running
-from tests.support.reverse_proxies import OPS, replaced
+from tests.support.reverse_proxies import OPS, Proxy, proxy, replaced
 from tests.support.valkey_servers import Server, started
 
 SCALE = OPS / "scale"
@@ -58,14 +58,13 @@ def test_compose_names_settings_and_services_that_exist() -> None:
 
 @asynccontextmanager
 async def two_relays(
-    folder: Path, database_url: str, front: int, valkey: int
+    folder: Path, database_url: str, front: int, **settings: str
 ) -> AsyncIterator[list[Program]]:
-    relays = [Program(folder / name, database_url) for name in ("one", "two")]
+    relays = [Program(folder / name, database_url, **settings) for name in ("one", "two")]
     for one in relays:
         one.folder.mkdir()
         one.settings |= {
             "BASE_URL": f"http://127.0.0.1:{front}",
-            "RELAY_BACKPLANE_URL": f"valkey://:secret@127.0.0.1:{valkey}",
             "RELAY_TRUSTED_PROXIES": "1",
         }
     async with programs_running(*relays):
@@ -93,6 +92,10 @@ async def until_answered(http: httpx.AsyncClient, url: str, status: int) -> http
                 if (answer := await http.get(url)).status_code == status:
                     return answer
             await trio.sleep(LOOK_EVERY)
+
+
+def through(valkey: Server) -> dict[str, str]:
+    return {"RELAY_BACKPLANE_URL": f"valkey://:secret@127.0.0.1:{valkey.port}"}
 
 
 async def posts_arrive(front: int, account: Account, first: int) -> None:
@@ -124,7 +127,7 @@ async def test_haproxy_leads_to_relays_that_are_ready(tmp_path: Path, database_u
     valkey, front = Server("valkey", tmp_path, *options), port.number
     with started(valkey), trio.fail_after(PATIENCE):
         async with (
-            two_relays(tmp_path, database_url, front, valkey.port) as relays,
+            two_relays(tmp_path, database_url, front, **through(valkey)) as relays,
             haproxy(tmp_path, front, relays),
         ):
             account = await Ledger(relays[0]).enrol("u", [])
@@ -139,3 +142,62 @@ async def test_haproxy_leads_to_relays_that_are_ready(tmp_path: Path, database_u
                 away = await until_answered(http, "/readyz", 503)
                 assert away.headers["Content-Type"] == "application/problem+json"
                 assert (away.json()["code"], away.headers["Retry-After"]) == ("unavailable", "2")
+
+
+async def posted(caller: Caller, account: Account, number: int) -> None:
+    body = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": number}
+    answer = await caller.insist(
+        "POST", "/api/webhook/cli", account.hook, json.dumps(body).encode()
+    )
+    assert answer.status == 200
+
+
+def two_behind(front: Proxy, second: Program, folder: Path) -> list[Program]:
+    """Two Relays where nginx looks for them, of which the first one has room for one stream."""
+    first = Program(folder / "first", second.settings["DATABASE_URL"], RELAY_MAX_CONNECTIONS="1")
+    first.port, first.url = front.relay_port, f"http://127.0.0.1:{front.relay_port}"
+    for one in (first, second):
+        one.folder.mkdir()
+        one.settings |= {**front.settings, "RELAY_BIND": f"127.0.0.1:{one.port}"}
+    return [first, second]
+
+
+async def test_nginx_goes_on_to_a_relay_that_takes_the_request(
+    tmp_path: Path, database_url: str
+) -> None:
+    """With a second Relay in both groups of nginx's file."""
+    second = Program(tmp_path / "second", database_url)
+    changes = {"# server 10.0.0.2:8000": f"server 127.0.0.1:{second.port}"}
+    async with (
+        proxy("nginx", tmp_path, changes) as front,
+        programs_running(*(relays := two_behind(front, second, tmp_path))),
+        AsyncExitStack() as stack,
+    ):
+        port = int(front.url.rpartition(":")[2])
+        account = await Ledger(second).enrol("u", [])
+        caller = await stack.enter_async_context(Caller(port))
+        streams = [
+            await stack.enter_async_context(stream(port, "sse", account.session)) for _ in range(4)
+        ]
+        for opened in streams:  # none was refused, though the first Relay refused some
+            await opened.read()
+        shares = [await one.metric("relay_connected_sockets") for one in relays]
+        assert shares == [1, 3]
+        for number in range(8):
+            await posted(caller, account, number)
+        for opened in streams:
+            seqs: list[int] = []
+            while len(seqs) < 8:
+                seqs += [message["seq"] for message in await opened.read()]
+            assert seqs == list(range(1, 9))
+        await relays[0].kill()
+        for number in range(8):
+            await posted(caller, account, number)
+        await second.kill()
+        async with front.client() as http:
+            away = await until_answered(http, f"{front.url}/readyz", 503)
+            assert (away.json()["code"], away.headers["Retry-After"]) == ("unavailable", "2")
+            for one in relays:
+                await one.start()
+            await until_answered(http, f"{front.url}/readyz", 200)
+        await posts_arrive(port, account, 17)
