@@ -22,9 +22,10 @@ _SPDX = {
     "PSFL": "PSF-2.0",
     "The MIT License (MIT)": "MIT",
 }
-# Whose metadata name none, and what their files of licences say.
+# Whose metadata do not name it, and what their files of licences say.
 _IN_ITS_FILES = {
     "axe-playwright-python": "MIT AND MPL-2.0",  # its own few lines, and axe-core in one piece
+    "kubernetes-validate": "Apache-2.0",  # its metadata name no version
 }
 # What MIT-licensed work may be built on and shipped beside, unchanged.
 ALLOWED = frozenset(
