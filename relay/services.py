@@ -1,6 +1,5 @@
 """Builds the services of a serving process, and runs their background tasks."""
 
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from relay.auth.revocations import RevocationKnowledge
 from relay.auth.tokens import Keyring
 from relay.background.deletion import Deletion
 from relay.background.health import ProcessHealth
+from relay.background.housekeeping import Housekeeping
 from relay.background.process_metrics import ProcessMetrics
 from relay.background.readiness import note_readiness
 from relay.background.retention import run_retention, watch_disk
@@ -62,6 +62,7 @@ class Services:
     log_downloads: Downloads
     exports: Downloads
     deletion: Deletion
+    housekeeping: Housekeeping
     publisher: Publisher
     projector: Projector
     asks: Asks
@@ -87,17 +88,13 @@ async def open_services(
     source: Source,
     base_url: str,
     *,
-    runs_housekeeping: bool = True,
     failure_grace: float = 0.0,
     all_serve: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Services]:
     """Connect to the database, then build and run the services for the length of the block.
 
-    `failure_grace` is as in `run_services`. `runs_housekeeping` is on for a lone process, and for
-    one of those of a supervisor: it deletes what has expired, folds what ended processes left, and
-    ends asks on time. Processes of several machines may do so at the same time. `all_serve` returns
-    whether all processes that share this one's address serve. Raises DatabaseAway, or the error of
-    a background task.
+    `failure_grace` is as in `run_services`. `all_serve` returns whether all processes that share
+    this one's address serve. Raises DatabaseAway, or the error of a background task.
     """
     async with open_database(
         source.dsn,
@@ -106,9 +103,7 @@ async def open_services(
         pooled=source.pooled,
     ) as database:
         services = build_services(settings, source, base_url, database, ProcessHealth(all_serve))
-        async with run_services(
-            services, source, runs_housekeeping=runs_housekeeping, failure_grace=failure_grace
-        ):
+        async with run_services(services, source, failure_grace=failure_grace):
             yield services
 
 
@@ -150,6 +145,7 @@ def build_services(
         log_downloads=Downloads(),
         exports=Downloads(),
         deletion=Deletion(database),
+        housekeeping=Housekeeping(database, alone=not source.shared),
         publisher=publisher,
         projector=projector,
         asks=Asks(database, publisher),
@@ -183,7 +179,7 @@ def _backplane(settings: Settings, source: Source, database: Database, hub: Hub)
 
 @asynccontextmanager
 async def run_services(
-    services: Services, source: Source, *, runs_housekeeping: bool, failure_grace: float
+    services: Services, source: Source, *, failure_grace: float
 ) -> AsyncIterator[None]:
     """Run the background tasks of the services in a nursery around the block.
 
@@ -208,12 +204,8 @@ async def run_services(
         health.start_soon(critical, services.stops.run)
         await health.start(critical, note_readiness, database, services.clock)
         await health.start(critical, services.backplane.run, partial(_on_notification, services))
-        if runs_housekeeping:
-            health.start_soon(critical, run_retention, database, settings)
-            health.start_soon(critical, services.projector.keep_up, settings.housekeeping_every)
-            health.start_soon(critical, services.asks.settle)
-        looks_every = settings.housekeeping_every if runs_housekeeping else math.inf
-        health.start_soon(critical, services.deletion.run, looks_every)
+        health.start_soon(critical, services.deletion.run)
+        health.start_soon(critical, services.housekeeping.run, partial(_keep_house, services))
         health.start_soon(critical, services.process_metrics.run)
         if source.folder is not None:
             health.start_soon(critical, watch_disk, journal, source.folder, settings.min_free_disk)
@@ -224,6 +216,19 @@ async def run_services(
             writers.cancel_scope.deadline = trio.current_time() + LAST_COMMITS_TIMEOUT_SECONDS
         critical.cancel_scope.cancel()
     health.check()
+
+
+def _keep_house(services: Services, work: trio.Nursery) -> None:
+    """Start what one process does for all of them.
+
+    It deletes what has expired, folds and clears what ended processes left, and ends asks on time.
+    """
+    health, settings = services.health, services.settings
+    every = settings.housekeeping_every
+    health.start_soon(work, run_retention, services.database, settings)
+    health.start_soon(work, services.projector.keep_up, every)
+    health.start_soon(work, services.asks.settle)
+    health.start_soon(work, services.deletion.look, every)
 
 
 def _on_notification(services: Services, notification: Notification) -> None:

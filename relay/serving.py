@@ -51,7 +51,6 @@ class ProcessConfig:
     settings: Settings
     server: Config
     base_url: str
-    runs_housekeeping: bool = True
     on_leaving: Callable[[], None] = lambda: None
     all_serve: Callable[[], bool] = lambda: True
 
@@ -118,7 +117,6 @@ async def serve_source(
         settings,
         source,
         base_url,
-        runs_housekeeping=process.runs_housekeeping,
         failure_grace=FAILING_SECONDS + settings.drain_timeout + UNWIND_SECONDS,
         all_serve=process.all_serve,
     ) as app.services:

@@ -20,17 +20,22 @@ class Deletion:
         """Clear the users that have been deleted by now."""
         self._woken.set()
 
-    async def run(self, interval: float) -> None:
-        """Clear users when asked to, and every `interval` seconds, until cancelled.
+    async def look(self, interval: float) -> None:
+        """Ask for it at once and every `interval` seconds, until cancelled.
 
-        At intervals it finds users that expired, and those that an ended process left.
+        So users are found that expired, and those that an ended process left.
         """
+        while True:
+            self.clear_soon()
+            await trio.sleep(interval)
+
+    async def run(self) -> None:
+        """Clear users when asked to, until cancelled."""
         failures = WorkFailures(
             "relay.background.deletion", waits="deletion_waits", refused="deletion_refused"
         )
         while True:
-            with trio.move_on_after(interval):
-                await self._woken.wait()
+            await self._woken.wait()
             self._woken = trio.Event()
             failures.begin_attempt()
             try:

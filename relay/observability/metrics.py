@@ -115,6 +115,14 @@ events_trimmed = Counter("relay_events_trimmed", "Events deleted by retention.")
 housekeeping_done = _gauge(
     "relay_housekeeping_last_success_timestamp_seconds", "When housekeeping last succeeded.", "max"
 )
+housekeeping_holder = _gauge(
+    "relay_housekeeping_holder",
+    "1 while this process does housekeeping, for all processes on the database.",
+    "livesum",
+)
+housekeeping_takeovers = Counter(
+    "relay_housekeeping_takeovers", "How often this process took housekeeping over."
+)
 disk_free = _gauge("relay_disk_free_bytes", "Free disk space of the embedded Postgres.", "livemax")
 disk_needed = _gauge(
     "relay_disk_min_free_bytes", "Free disk space below which no events are accepted.", "livemax"

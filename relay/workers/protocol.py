@@ -30,7 +30,6 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     keys: tuple[SigningKey, ...]
     database: str
     folder: str | None
-    runs_housekeeping: bool = msgspec.field(name="keeps_house")
     # how the worker that it replaces ended; empty if none
     predecessor_end: str = msgspec.field(name="after", default="")
 

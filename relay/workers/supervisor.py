@@ -101,7 +101,6 @@ def _worker_config(
         keys=source.keys,
         database=source.description,
         folder=None if source.folder is None else str(source.folder.resolve()),
-        runs_housekeeping=number == 1,
     )
 
 

@@ -105,7 +105,6 @@ async def run_worker(worker_config: WorkerConfig, settings: Settings, reports: R
                 settings=settings,
                 server=config,
                 base_url=worker_config.base_url,
-                runs_housekeeping=worker_config.runs_housekeeping,
                 all_serve=all_serve.is_set,
                 on_leaving=lambda: reports.send(Report("leaving")),
             ),

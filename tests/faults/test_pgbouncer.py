@@ -77,4 +77,6 @@ async def test_relay_works_behind_pgbouncer_with_a_direct_address_for_listening(
                 nursery.start_soon(pair.there.ask, "/api/me", pair.account.session)
         await pair.are_in_touch()
         await pair.a_revoke_arrives()
+        await pair.here.kill()
+        await pair.there.shows("relay_housekeeping_holder", lambda count: count == 1)
         assert not pair.there.logged("database_away")

@@ -12,6 +12,7 @@ from tests.support.databases import statement
 from tests.support.ledger import Ledger
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.relay_process import Program, running
+from tests.support.two_relays import HOUR
 
 # of what each work needs; a table that is away takes several with it
 AWAY = (
@@ -19,6 +20,7 @@ AWAY = (
     "ALTER FUNCTION note_ready RENAME TO note_ready_away",
     "ALTER TABLE tasks RENAME TO tasks_away",
     "ALTER TABLE processes RENAME TO processes_away",
+    "ALTER TABLE housekeeping RENAME TO housekeeping_away",
 )
 REFUSED = {
     "asks_refused": "UndefinedTableError",
@@ -27,6 +29,7 @@ REFUSED = {
     "projection_refused": "UndefinedTableError",
     "readiness_refused": "UndefinedFunctionError",
     "housekeeping_refused": "UndefinedTableError",
+    "housekeeping_lease_refused": "UndefinedTableError",
     "presence_refused": "UndefinedTableError",
 }
 
@@ -43,7 +46,11 @@ async def test_each_work_that_is_refused_again_and_again_is_one_error(
     tmp_path: Path, database_url: str
 ) -> None:
     program = Program(tmp_path, database_url, LOG_LEVEL="debug", RELAY_HOUSEKEEPING_EVERY="0.2")
-    program.altered = {"relay.projection.projector.REFUSED_SECONDS": 0.2}
+    program.altered = {
+        "relay.projection.projector.REFUSED_SECONDS": 0.2,
+        "relay.background.housekeeping.ASK_SECONDS": 0.2,
+        "relay.background.housekeeping.LEASE_SECONDS": HOUR,  # the work goes on without it
+    }
     async with running(program), trio.open_nursery() as nursery, Caller(program.port) as caller:
         account = await Ledger(program).enrol("u", [])
         ask = {"question": "Which?", "kind": "text", "expires_in": 3_600}

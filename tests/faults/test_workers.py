@@ -94,8 +94,8 @@ async def test_a_worker_that_hangs_is_replaced_and_counted(tmp_path: Path, made_
 async def test_a_worker_with_a_dead_background_task_is_replaced(
     pair: Workers,
 ) -> None:
-    """Only one of them runs housekeeping: what it trims is, for a while, less than nothing."""
-    victim, other = sorted(pair.workers(), key=lambda worker: worker.create_time())
+    """One of them does housekeeping: what it trims is, for a while, less than nothing."""
+    workers = {worker.pid for worker in pair.workers()}
     health: list[tuple[int, str | None]] = []
     async with trio.open_nursery() as nursery:
 
@@ -116,9 +116,8 @@ async def test_a_worker_with_a_dead_background_task_is_replaced(
     assert (200, None) in health
     assert set(health) <= {(200, None), (503, "failing")}
     died = pair.logged("worker_died")[0]
-    assert died["worker"] == 1
     assert died["code"] not in (0, -9)
-    assert {died["pid"]} == {victim.pid, other.pid} - {worker.pid for worker in pair.workers()}
+    assert {died["pid"]} == workers - {worker.pid for worker in pair.workers()}
     assert "run_retention" in pair.stderr
 
 

@@ -35,6 +35,12 @@ BY_WORD_ALONE = {
 }
 """Constants with which nothing is known of another process but its notifications."""
 
+SHORT_LEASE = {
+    "relay.background.housekeeping.LEASE_SECONDS": 2.0,
+    "relay.background.housekeeping.ASK_SECONDS": 0.3,
+}
+"""Constants with which another process soon does the housekeeping of one that was killed."""
+
 
 class Pair:
     """Two Relays on one database: what is done `here` must show `there`."""

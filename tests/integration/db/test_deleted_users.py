@@ -1,6 +1,5 @@
 """What is stored of a deleted user is deleted in steps, however many, and by any process."""
 
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID, uuid4
 
@@ -100,7 +99,7 @@ async def test_a_refusal_of_the_database_is_an_error_in_the_log(database: Databa
     deletion = Deletion(database)
     with capture_logs() as logged:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(deletion.run, math.inf)
+            nursery.start_soon(deletion.run)
             deletion.clear_soon()
             await eventually(lambda: bool(logged))
             nursery.cancel_scope.cancel()

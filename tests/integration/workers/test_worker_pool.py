@@ -48,10 +48,7 @@ class Service:
 
     def pool(self, start_timeout: float = PATIENCE, silence: float = PATIENCE) -> WorkerPool:
         slots = [
-            WorkerSlot(
-                WorkerConfig(n, {}, [], [], [], "", "", "", (), "", None, runs_housekeeping=False)
-            )
-            for n in (1, 2)
+            WorkerSlot(WorkerConfig(n, {}, [], [], [], "", "", "", (), "", None)) for n in (1, 2)
         ]
         command = (sys.executable, str(stand_in.__file__), str(self._folder))
         metrics = str(self._folder / "metrics")

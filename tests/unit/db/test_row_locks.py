@@ -21,7 +21,7 @@ UNDER_ONE_LOCK = (
     r"|WHERE user_id = of_user AND cleared_at IS NULL FOR UPDATE|WHERE user_id = OLD\.user_id"
 )
 PROJECTIONS_IN_ORDER = r"ORDER BY p\.user_id\s+FOR UPDATE"
-THE_ONLY_ROW = r"FROM readiness\s+FOR UPDATE"
+THE_ONLY_ROW = r"FROM readiness\s+FOR UPDATE|DELETE FROM housekeeping WHERE holder"
 
 WAYS = {
     # functions of relay/db
@@ -32,6 +32,7 @@ WAYS = {
     "end_session": ONE_ROW,
     "revoke_token": ONE_ROW,
     "delete_presence": ONE_ROW,
+    "release_lease": THE_ONLY_ROW,
     "mark_written": ONE_ROW,
     "write_presence": UNDER_ONE_LOCK,
     "expire_user": ONE_ROW,

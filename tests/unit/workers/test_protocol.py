@@ -8,7 +8,7 @@ LINE = (
     b'{"number":2,"settings":{"RELAY_WORKERS":"2"},"bind":["fd://7"],"insecure_bind":[],'
     b'"others":[8,9],"base_url":"http://127.0.0.1:8000","dsn":"postgres:///relay",'
     b'"direct":"postgres:///relay","keys":[],"database":"DATABASE_URL","folder":null,'
-    b'"keeps_house":true,"after":"it died"}'
+    b'"after":"it died"}'
 )
 CONFIG = WorkerConfig(
     number=2,
@@ -22,7 +22,6 @@ CONFIG = WorkerConfig(
     keys=(),
     database="DATABASE_URL",
     folder=None,
-    runs_housekeeping=True,
     predecessor_end="it died",
 )
 
@@ -34,5 +33,5 @@ def test_a_configuration_is_this_line() -> None:
 def test_a_worker_reads_the_line_of_a_supervisor_of_another_version() -> None:
     newer = LINE.replace(b'"number"', b'"not_known_here":1,"number"')
     assert msgspec.json.decode(newer, type=WorkerConfig) == CONFIG
-    older = LINE.replace(b',"after":"it died"', b"")
+    older = LINE.replace(b'"after":"it died"', b'"keeps_house":true')
     assert msgspec.json.decode(older, type=WorkerConfig).predecessor_end == ""
