@@ -24,6 +24,7 @@ PAUSE = 0.02  # seconds between two posts of one producer: a load, not a benchma
 IN_A_ROW = 20  # posts alike, after which another kind is not expected
 BATCH = 7  # events of a batch; every third post is one
 NDJSON = "application/x-ndjson"
+TRY_ELSEWHERE = (1012, 1013)  # the process stops, or cannot serve now
 
 
 class Ledger:
@@ -214,6 +215,8 @@ class Ledger:
                     self.faults.append(f"{account.name}: was sent a gap that is none: {message}")
 
     def _check_hello(self, account: Account, asked: str | None, hello: dict[str, Any]) -> None:
+        if hello.get("type") == "close" and hello["code"] in TRY_ELSEWHERE:
+            return  # a WebSocket is refused in band
         if hello.get("type") != "hello":
             self.faults.append(f"{account.name}: no hello but {hello}")
         elif asked is not None and (hello["cursor"], hello["resumed"]) != (asked, True):
