@@ -45,6 +45,10 @@ class AppendQueue:
         """Whether no request waits and none is being committed."""
         return not (self._pending or self._committing)
 
+    def is_committing(self, user_id: UUID) -> bool:
+        """Whether a commit has this user's requests."""
+        return user_id in self._committing
+
     def reserve(self, request: AppendRequest) -> None:
         """Reserve space for a request until `release`. Raises JournalFull or Draining."""
         if self._closed:

@@ -214,6 +214,13 @@ class Journal:
             request.problem = problem()
             request.done.set()
 
+    def is_storing(self, user_id: UUID) -> bool:
+        """Whether a commit of this user's events is under way here, or has just ended.
+
+        Once it is not, they were delivered.
+        """
+        return self._queue.is_committing(user_id)
+
     async def heads(self, user_ids: list[UUID]) -> dict[UUID, StreamHead]:
         """The heads of these users' streams; users that do not exist are left out."""
         return await select_heads(self._database, user_ids)

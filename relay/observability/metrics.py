@@ -218,6 +218,10 @@ backplane_read_events = Counter(
 backplane_holes = Counter(
     "relay_backplane_holes", "Events received in notifications while some before were missing."
 )
+backplane_look_found = Counter(
+    "relay_backplane_look_found",
+    "Streams with events that only a look at the database found: no notification named them.",
+)
 backplane_reconnects = Counter(
     "relay_backplane_reconnects", "Reconnects of the LISTEN connection, or to a node of the Valkey."
 )

@@ -20,6 +20,7 @@ from relay.observability import metrics
 from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import EncodedEvent
 from relay.realtime.hub import Hub
+from relay.realtime.look_findings import LookFindings
 from relay.realtime.notification import NewEvents, Notification
 
 POLL_INTERVAL = 1.0  # seconds between two polls of all streams with readers here
@@ -37,6 +38,7 @@ class RemoteEventReader:
         self._hub = hub
         self._journal = journal
         self._heads: dict[UUID, int] = {}  # only users with readers here
+        self._findings = LookFindings(journal.is_storing)
         self._missed: set[UUID] = set()  # users whose announcements may be missing
         self._woken = trio.Event()
         self._polled_at = self._poll_at = 0.0
@@ -44,6 +46,7 @@ class RemoteEventReader:
     def on_notification(self, notification: Notification) -> None:
         """Publish the events of the notification; have `run` read what it names without them."""
         for new in notification.grown:
+            self._findings.note_named(new.user_id, new.last)
             if self._follows_on(new):
                 self._publish_announced(new)
             else:
@@ -51,6 +54,7 @@ class RemoteEventReader:
                     metrics.backplane_holes.inc()
                 self._note_head(new.user_id, new.last)
         for user_id, seq in notification.heads.items():
+            self._findings.note_named(user_id, seq)
             self._note_head(user_id, seq)
         self._missed |= notification.missed
         if notification.everything:
@@ -121,6 +125,7 @@ class RemoteEventReader:
         self._polled_at = trio.current_time()
         self._poll_at = self._polled_at + self._poll_interval
         self._missed.clear()
+        self._findings.count()
         await self._find_new(self._hub.users())
 
     async def _find_new(self, users: Collection[UUID]) -> None:
@@ -128,6 +133,7 @@ class RemoteEventReader:
         if users:
             for user_id, head in (await self._journal.heads(list(users))).items():
                 if self._is_new(user_id, head.last):
+                    self._findings.note_found(user_id, head.last)
                     self._heads[user_id] = head.last
 
     async def _publish(self, heads: Mapping[UUID, int]) -> None:

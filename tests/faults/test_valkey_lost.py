@@ -97,6 +97,7 @@ async def goes_on_without(pair: Pair, times: int) -> None:
         await program.shows("relay_backplane_up", lambda up: up == 0)
         await program.says("valkey_node_away", times=3 * times)
     await everything_arrives(pair)
+    await pair.there.shows("relay_backplane_look_found_total", lambda found: found > 0)
 
 
 async def is_used_again(pair: Pair) -> None:

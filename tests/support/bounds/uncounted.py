@@ -128,6 +128,7 @@ CONSTANTS = {
             "relay.observability.logs.writer.MAX_WAITING_LINES",
             "relay.observability.sentry.MAX_WAITING_REPORTS",
             "relay.rate_limiting.MAX_KEYS",
+            "relay.realtime.look_findings.MAX_FOUND",
             "relay.realtime.sealing.MAX_SENDERS",
             "relay.realtime.valkey.backplane.MAX_WAITING_BYTES",
             "relay.realtime.valkey.stream_counts.MAX_READ",

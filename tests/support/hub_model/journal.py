@@ -74,6 +74,9 @@ class FakeJournal:
         await trio.lowlevel.checkpoint()
         return head
 
+    def is_storing(self, _user_id: UUID) -> bool:
+        return False
+
     async def heads(self, user_ids: list[UUID]) -> dict[UUID, StreamHead]:
         return {user: await self.head(user) for user in user_ids}
 

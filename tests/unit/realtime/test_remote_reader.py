@@ -44,6 +44,9 @@ class FakeJournal:
         log = self.logs[user_id]
         log += [an_event(len(log) + 1 + n) for n in range(count)]
 
+    def is_storing(self, _user_id: UUID) -> bool:
+        return False
+
     async def heads(self, user_ids: list[UUID]) -> dict[UUID, StreamHead]:
         self.looks += 1
         await trio.lowlevel.checkpoint()
