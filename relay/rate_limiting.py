@@ -2,14 +2,17 @@
 
 GCRA keeps one number a key, the theoretical arrival time (TAT): the time at which all that was
 taken so far is paid for at the steady rate. A request is allowed while its TAT is at most one
-burst ahead of now. (ITU-T I.371, annex A; the virtual scheduling form.) No function here waits, so
-limits are exact under concurrency. Clocks are monotonic.
+burst ahead of now. (ITU-T I.371, annex A; the virtual scheduling form.) Clocks are monotonic.
+
+A process that counts alone decides without a wait, so limits are exact under concurrency. Where
+processes count together (`shared_limits.py`), what is stored here is what this process knows of it:
+a charge that it refuses need not be asked for.
 """
 
 import heapq
 import math
 import time
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from ipaddress import IPv6Address
 from typing import NamedTuple
 from uuid import UUID
@@ -19,9 +22,11 @@ from relay.config.settings import Settings
 from relay.errors import RateLimited
 from relay.observability import metrics
 from relay.observability.logs import extend_log_context
+from relay.shared_limits import Charge, SharedRates, Taken
 
 MAX_KEYS = 100_000  # about 20 MiB: the users and addresses of a busy minute
 ROUNDING_ERROR_SECONDS = 1e-9  # the error that sums of intervals may have
+CALL_ROUNDING_SECONDS = 1e-5  # more than what datetimes and timedeltas round
 WAITS_OF_USER = 100  # times the rate of one ask or task: asks that are open, tasks of one beat
 EVICTED_SHARE = 0.1  # the share of keys dropped when there are too many: those that owe least
 
@@ -59,16 +64,6 @@ class Allowances:
                 del self._arrivals[key]
 
 
-class Charge(NamedTuple):
-    """The cost of one request against one limit."""
-
-    limit: str
-    key: Hashable
-    rate: Rate
-    cost: int
-    what: str  # what is counted, for the text of a refusal
-
-
 class Quota(NamedTuple):
     """What is left of a limit, for the RateLimit-* header fields. `reset` is in seconds."""
 
@@ -103,74 +98,150 @@ class OverLimit(RateLimited):
 
 
 class Limits:
-    """The rate limits that no Quart extension counts: on events, handshakes and waiting calls."""
+    """The rate limits of one process, or its part in those of all processes with `shared`.
 
-    def __init__(self, settings: Settings, clock: Clock = time.monotonic) -> None:
+    Its methods count what no Quart extension counts: events, handshakes and waiting calls. Each
+    returns the quota with the fewest left, or None if rate limits are off.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock = time.monotonic,
+        shared: SharedRates | None = None,
+    ) -> None:
         self._settings = settings
+        self._shared = shared
         self.allowances = Allowances(clock=clock)
+        if shared is not None:
+            shared.report_owed(self._note_owed)
 
-    def publish(self, token_id: UUID, address: str, events: int) -> Quota | None:
+    @property
+    def is_shared(self) -> bool:
+        """Whether processes count together."""
+        return self._shared is not None
+
+    async def publish(self, token_id: UUID, address: str, events: int) -> Quota | None:
         """Charge this many events to a hook token and its address. Raises OverLimit."""
+        if not self._settings.rate_limits:
+            return None
         token = self._settings.rate_events_per_token
         block = self._settings.rate_events_per_address
-        return self._take(
+        charges = (
             Charge("events_token", token_id, token, events, "events of this token"),
             Charge("events_address", address, block, events, "events from this address"),
         )
+        if self._shared is None:
+            return self._settle(charges, None)
+        self._check(charges, self.allowances.clock())
+        return self._settle(charges, await self._shared.spend(charges))
 
-    def connect_from(self, address: str) -> Quota | None:
+    async def connect_from(self, address: str) -> Quota | None:
         """Charge a stream's handshake to its address. Raises OverLimit."""
         rate, what = self._settings.rate_handshakes, "new streams from this address"
-        return self._take(Charge("handshakes_address", address, rate, 1, what))
+        return await self._take([Charge("handshakes_address", address, rate, 1, what)], address)
 
-    def connect_as(self, user_id: UUID) -> Quota | None:
+    async def connect_as(self, user_id: UUID) -> Quota | None:
         """Charge a stream's handshake to its user. Raises OverLimit."""
         rate, what = self._settings.rate_handshakes, "new streams of this user"
-        return self._take(Charge("handshakes_user", user_id, rate, 1, what))
+        return await self._take([Charge("handshakes_user", user_id, rate, 1, what)], user_id)
 
-    def beat(self, user_id: UUID, task_ids: Collection[str]) -> Quota | None:
+    async def beat(self, user_id: UUID, task_ids: Collection[str]) -> Quota | None:
         """Charge a beat to each of a user's tasks, and all to the user. Raises OverLimit."""
-        return self._wait_for(user_id, task_ids, "beats of one task")
+        return await self._wait_for(user_id, task_ids, "beats of one task")
 
-    def look(self, user_id: UUID, ask_id: UUID) -> Quota | None:
+    async def look(self, user_id: UUID, ask_id: UUID) -> Quota | None:
         """Charge a look at one of a user's asks to the ask and to the user. Raises OverLimit."""
-        return self._wait_for(user_id, [ask_id], "looks at one ask")
+        return await self._wait_for(user_id, [ask_id], "looks at one ask")
 
-    def _wait_for(self, user_id: UUID, keys: Collection[Hashable], what: str) -> Quota | None:
+    async def _wait_for(self, user_id: UUID, keys: Collection[Hashable], what: str) -> Quota | None:
         """Charge each of the keys, and the user, whose calls may name what does not exist."""
         rate = self._settings.rate_waits
         of_user = Rate(rate.count * WAITS_OF_USER, rate.period, rate.burst * WAITS_OF_USER)
-        return self._take(
+        charges = [
             *(Charge("waits", (user_id, key), rate, 1, what) for key in keys),
             Charge("waits_user", user_id, of_user, len(keys), "beats and looks of this user"),
-        )
+        ]
+        return await self._take(charges, user_id)
 
-    def _take(self, *charges: Charge) -> Quota | None:
-        """Take all charges, or none. Raises OverLimit.
+    async def count_call(self, charge: Charge) -> float | None:
+        """Have all processes count a call, of which the caller decides by what was owed before it.
 
-        Returns the quota with the fewest left; None if rate limits are off.
+        Returns that in seconds at the rate: more than the burst but one if it is refused. None if
+        this process counts alone.
         """
+        if self._shared is None:
+            return None
+        now, interval = self.allowances.clock(), charge.rate.interval
+        known = self.allowances.get((charge.limit, charge.key), now) - now
+        if known + interval > charge.rate.burst * interval:
+            return known + CALL_ROUNDING_SECONDS
+        taken = await self._shared.take([charge], charge.key)
+        if taken is None:
+            return None
+        self._note_owed(charge, taken.owed[0])
+        if taken.refused is not None:
+            return taken.owed[0]
+        return max(0.0, taken.owed[0] - interval - CALL_ROUNDING_SECONDS)
+
+    async def _take(self, charges: Sequence[Charge], beside: Hashable) -> Quota | None:
+        """Take all charges, or none. Raises OverLimit."""
         if not self._settings.rate_limits:
             return None
+        if self._shared is None:
+            return self._settle(charges, None)
+        self._check(charges, self.allowances.clock())
+        return self._settle(charges, await self._shared.take(charges, beside))
+
+    def _settle(self, charges: Sequence[Charge], taken: Taken | None) -> Quota | None:
+        """Note what was taken of all processes; decide, if that is None. Raises OverLimit.
+
+        Returns the quota with the fewest left.
+        """
         now = self.allowances.clock()
-        paid = []
-        for charge in charges:
-            rate, key = charge.rate, (charge.limit, charge.key)
-            arrival = self.allowances.get(key, now)
-            paid_at = arrival + charge.cost * rate.interval
-            wait = paid_at - rate.burst * rate.interval - now
-            if wait > ROUNDING_ERROR_SECONDS:
-                metrics.rate_limited.labels(charge.limit).inc()
-                extend_log_context(limit=charge.limit)
-                raise OverLimit(charge, wait, _quota(rate, arrival - now))
-            paid.append((key, paid_at, rate))
+        if taken is None:
+            self._check(charges, now)
+        elif taken.refused is not None:
+            for charge, owed in zip(charges, taken.owed, strict=True):
+                self._note_owed(charge, owed)
+            refused = charges[taken.refused]
+            raise _refusal(refused, taken.wait, taken.owed[taken.refused])
         tightest: Quota | None = None
-        for key, paid_at, rate in paid:
+        for index, charge in enumerate(charges):
+            rate, key = charge.rate, (charge.limit, charge.key)
+            paid_at = self.allowances.get(key, now) + charge.cost * rate.interval
+            if taken is not None:
+                paid_at = max(paid_at, now + taken.owed[index])
             self.allowances.set(key, paid_at)
             quota = _quota(rate, paid_at - now)
             if tightest is None or quota.remaining < tightest.remaining:
                 tightest = quota
         return tightest
+
+    def _check(self, charges: Sequence[Charge], now: float) -> None:
+        """Raises OverLimit if this process knows that one of the charges is over its limit."""
+        for charge in charges:
+            arrival = self.allowances.get((charge.limit, charge.key), now)
+            wait = arrival + charge.cost * charge.rate.interval - _latest(charge, now)
+            if wait > ROUNDING_ERROR_SECONDS:
+                raise _refusal(charge, wait, arrival - now)
+
+    def _note_owed(self, charge: Charge, owed: float) -> None:
+        """Note what all processes owe of a limit, as it was a moment ago."""
+        now, key = self.allowances.clock(), (charge.limit, charge.key)
+        if now + owed > self.allowances.get(key, now):
+            self.allowances.set(key, now + owed)
+
+
+def _latest(charge: Charge, now: float) -> float:
+    """The TAT that a charge may lead to at most."""
+    return now + charge.rate.burst * charge.rate.interval
+
+
+def _refusal(charge: Charge, wait: float, owed: float) -> OverLimit:
+    metrics.rate_limited.labels(charge.limit).inc()
+    extend_log_context(limit=charge.limit)
+    return OverLimit(charge, wait, _quota(charge.rate, owed))
 
 
 def _quota(rate: Rate, owed: float) -> Quota:

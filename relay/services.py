@@ -39,6 +39,7 @@ from relay.realtime.remote_reader import POLL_INTERVAL, POLL_INTERVAL_ALONE, Rem
 from relay.realtime.shared_waits import SharedWaits
 from relay.realtime.stream_ends import end_blind_streams
 from relay.realtime.task_feeds import TaskFeeds
+from relay.shared_limits import SharedLimits, SharedPlaces
 
 LAST_COMMITS_TIMEOUT_SECONDS = 3.0  # at shutdown; requests that wait longer get an error
 
@@ -56,6 +57,7 @@ class Services:
     credentials: CredentialStore
     revocations: RevocationKnowledge
     limits: Limits
+    places: SharedPlaces | None
     hub: Hub
     heads: HeadLookup
     task_feeds: TaskFeeds
@@ -118,7 +120,7 @@ def build_services(
         max_streams_per_user=settings.max_connections_per_user,
         max_streams_per_address=settings.max_connections_per_address,
     )
-    backplane = _backplane(settings, source, database, hub)
+    backplane, shared = _backplane(settings, source, database, hub)
     projector = Projector(database, max_tasks=settings.tasks_per_user)
     clock = DatabaseClock()
     publisher = Publisher(database, hub, backplane, projector, clock, settings)
@@ -138,12 +140,13 @@ def build_services(
             in_use=hub.credentials,
         ),
         revocations=revocations,
-        limits=Limits(settings),
+        limits=Limits(settings, shared=shared),
+        places=shared,
         hub=hub,
         heads=HeadLookup(database),
         task_feeds=TaskFeeds(database, projector, hub),
-        log_downloads=Downloads(),
-        exports=Downloads(),
+        log_downloads=Downloads("log_downloads"),
+        exports=Downloads("exports"),
         deletion=Deletion(database),
         housekeeping=Housekeeping(database, alone=not source.shared),
         publisher=publisher,
@@ -159,12 +162,17 @@ def build_services(
     )
 
 
-def _backplane(settings: Settings, source: Source, database: Database, hub: Hub) -> Backplane:
-    """The way to the other processes. Raises SettingError if the one that is set cannot be used."""
+def _backplane(
+    settings: Settings, source: Source, database: Database, hub: Hub
+) -> tuple[Backplane, SharedLimits | None]:
+    """The way to the other processes, and the limits that are counted with them.
+
+    Raises SettingError if the way that is set cannot be used.
+    """
     if not source.shared:
-        return LocalBackplane(hub)
+        return LocalBackplane(hub), None
     if settings.backplane_url is None:
-        return PostgresBackplane(database, source.direct, source.keys, hub)
+        return PostgresBackplane(database, source.direct, source.keys, hub), None
     try:
         from relay.realtime.valkey.backplane import ValkeyBackplane
     except ImportError:
@@ -172,9 +180,10 @@ def _backplane(settings: Settings, source: Source, database: Database, hub: Hub)
             "RELAY_BACKPLANE_URL needs the package hiredis: install relay[valkey]"
         ) from None
     try:
-        return ValkeyBackplane(settings.backplane_url, source.keys, hub)
+        backplane = ValkeyBackplane(settings.backplane_url, source.keys, hub)
     except ValueError as error:  # a file was changed since the settings were read
         raise SettingError(f"RELAY_BACKPLANE_URL {error}") from None
+    return backplane, backplane.limits
 
 
 @asynccontextmanager

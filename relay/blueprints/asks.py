@@ -141,7 +141,7 @@ async def ask(request: HTTPRequest) -> Answer:
     if asked.event_id is UNSET and credential.signing_kid is not None:
         asked.event_id = request.headers["webhook-id"]  # sent again, it is the same ask
     new = new_ask(asked, user_id=credential.user_id, token_id=credential.id)
-    charge_events(request, 1)
+    await charge_events(request, 1)
     opened, receipt = await request.services.asks.open(new)
     if opened.outcome == "too_many":
         raise TooManyAsks()
@@ -197,7 +197,7 @@ async def list_asks(request: HTTPRequest) -> Answer:
 async def read_ask(request: HTTPRequest) -> Answer:
     """Read an ask. With `wait_s` the answer comes when the ask ends, or after that time."""
     wait, services, ask_id = read_wait(request), request.services, _ask_id(request)
-    charge_look(request, ask_id)
+    await charge_look(request, ask_id)
     with services.asks.waits.expect((request.credential.user_id, ask_id)) as end:
         if wait:
             await services.backplane.attend(request.credential.user_id)

@@ -36,6 +36,7 @@ from relay.web.needs import VIEWER, WATCHER
 from relay.web.openapi.describe import Events, Link, Parameter, Text, described
 from relay.web.openapi.stream_messages import EVENT, SSE_EVENT, StreamEvent
 from relay.web.openapi.stream_parameters import LAST_EVENT_ID_HEADER, TASKS, WHERE_TO_START
+from relay.web.places import hold_places
 from relay.web.rate_limits import (
     READS,
     TOKENS,
@@ -197,21 +198,22 @@ async def _open_sse(request: HTTPRequest) -> Answer | None:
     """Serve the stream until it ends. Raises like `_admit`, `Hub.admit` and `find_start`."""
     services = request.services
     credential, start = await _admit(request, request.headers.get("Last-Event-ID"))
-    with services.hub.subscribe(credential.user_id, credential.id, request.address_block) as inbox:
-        position = await find_start(inbox, start, services.backplane, services.heads)
-        if request.method == "HEAD":
-            return Answer(200, [*HEADERS], b"")
-        async with _task_feed(request, inbox, start, position) as (position, feed):
-            await request.start(200, [*HEADERS])
-            heartbeat_interval = services.settings.heartbeat_interval
-            transport = SseTransport(
-                *(request.write, request.wait_for_disconnect, request.handle),
-                heartbeat=heartbeat_interval,
-            )
-            reader = _viewer(services, credential)
-            journal = services.publisher.journal
-            await run_connection(transport, inbox, reader, position, journal, feed)
-            await request.end()
+    user_id, address = credential.user_id, request.address_block
+    async with hold_places(request, services.hub, user_id):
+        with services.hub.subscribe(user_id, credential.id, address) as inbox:
+            position = await find_start(inbox, start, services.backplane, services.heads)
+            if request.method == "HEAD":
+                return Answer(200, [*HEADERS], b"")
+            async with _task_feed(request, inbox, start, position) as (position, feed):
+                await request.start(200, [*HEADERS])
+                transport = SseTransport(
+                    *(request.write, request.wait_for_disconnect, request.handle),
+                    heartbeat=services.settings.heartbeat_interval,
+                )
+                reader = _viewer(services, credential)
+                journal = services.publisher.journal
+                await run_connection(transport, inbox, reader, position, journal, feed)
+                await request.end()
     return None
 
 
@@ -239,15 +241,15 @@ async def rt(request: WebSocketRequest) -> None:
     )
     try:
         credential, start = await _admit(request, None)
-        with services.hub.subscribe(
-            credential.user_id, credential.id, request.address_block
-        ) as inbox:
-            position = await find_start(inbox, start, services.backplane, services.heads)
-            async with _task_feed(request, inbox, start, position) as (position, feed):
-                await request.accept(subprotocol)
-                reader = _viewer(services, credential)
-                journal = services.publisher.journal
-                await run_connection(transport, inbox, reader, position, journal, feed)
+        user_id, address = credential.user_id, request.address_block
+        async with hold_places(request, services.hub, user_id):
+            with services.hub.subscribe(user_id, credential.id, address) as inbox:
+                position = await find_start(inbox, start, services.backplane, services.heads)
+                async with _task_feed(request, inbox, start, position) as (position, feed):
+                    await request.accept(subprotocol)
+                    reader = _viewer(services, credential)
+                    journal = services.publisher.journal
+                    await run_connection(transport, inbox, reader, position, journal, feed)
     except Problem as problem:
         if request.origin is None:
             raise  # an HTTP answer, which a page's script could not read
@@ -264,9 +266,9 @@ async def _admit(request: Request, last_event_id: str | None) -> tuple[Credentia
 
     Raises RateLimited, BadCursor, BadRequest, and what `authenticate_viewer` raises.
     """
-    charge_handshake(request)
+    await charge_handshake(request)
     credential = await authenticate_viewer(request)
-    charge_viewer(request, credential.user_id)
+    await charge_viewer(request, credential.user_id)
     return credential, parse_start(request.args, last_event_id)
 
 

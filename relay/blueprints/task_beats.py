@@ -56,7 +56,7 @@ async def beat(request: HTTPRequest) -> Answer:
     alive = await read_json(request, Beat)
     check_ids(alive.task_ids)
     task_ids = list(dict.fromkeys(alive.task_ids))
-    charge_beat(request, task_ids)
+    await charge_beat(request, task_ids)
     services, user_id = request.services, request.credential.user_id
     if alive.wait_s:
         with services.stops.expect(*[(user_id, task_id) for task_id in task_ids]) as stop:

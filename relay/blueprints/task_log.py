@@ -18,6 +18,7 @@ from relay.web.download import send_download
 from relay.web.named_tasks import checked_id
 from relay.web.needs import WATCHER
 from relay.web.openapi.describe import Parameter, Text, described
+from relay.web.places import hold_places
 from relay.web.rate_limits import READS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
@@ -65,20 +66,22 @@ async def download_log(request: HTTPRequest) -> Answer | None:
         raise BadRequest("`format` must be `text` or `ndjson`.")
     wanted_run = None if run is None else parse_count("run", run, MAX_RUN)
     # the place first: an earlier run is looked for among all that is stored
-    with services.log_downloads.place(user_id, request.address_block):
-        await catch_up(request)
-        database, turns = services.database, services.publisher.journal.turns
-        bounds = await run_bounds(database, turns, user_id, task_id, wanted_run)
-        if bounds is None:
-            raise NotFound("There is no such task, or nothing of this run is stored any more.")
-        suffix = "log" if form == "text" else "ndjson"
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{task_id}-{bounds.run}.{suffix}")
-        events = each_task_event(
-            database, turns, user_id, task_id, bounds.first_seq, bounds.last_seq
-        )
-        return await send_download(
-            request, _texts(events, form), media_type=_MEDIA_TYPES[form], name=name
-        )
+    downloads = services.log_downloads
+    async with hold_places(request, downloads, user_id):
+        with downloads.place(user_id, request.address_block):
+            await catch_up(request)
+            database, turns = services.database, services.publisher.journal.turns
+            bounds = await run_bounds(database, turns, user_id, task_id, wanted_run)
+            if bounds is None:
+                raise NotFound("There is no such task, or nothing of this run is stored any more.")
+            suffix = "log" if form == "text" else "ndjson"
+            name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{task_id}-{bounds.run}.{suffix}")
+            events = each_task_event(
+                database, turns, user_id, task_id, bounds.first_seq, bounds.last_seq
+            )
+            return await send_download(
+                request, _texts(events, form), media_type=_MEDIA_TYPES[form], name=name
+            )
 
 
 async def _texts(events: AsyncGenerator[TaskEvent, None], form: str) -> AsyncGenerator[bytes, None]:

@@ -19,6 +19,7 @@ from relay.web.answers import Answer
 from relay.web.download import send_download
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import Text, described
+from relay.web.places import hold_places
 from relay.web.rate_limits import EXPORTS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
@@ -52,15 +53,16 @@ async def export_user(request: HTTPRequest) -> Answer | None:
     The first line says which kinds of lines follow, the last one that the export is complete.
     """
     services, credential = request.services, request.credential
-    with services.exports.place(credential.user_id, request.address_block):
-        await catch_up(request)
-        head = await services.heads.head(credential.user_id)
-        return await send_download(
-            request,
-            _lines(services, credential, head),
-            media_type=NDJSON,
-            name=f"relay-{credential.user_id}.ndjson",
-        )
+    async with hold_places(request, services.exports, credential.user_id):
+        with services.exports.place(credential.user_id, request.address_block):
+            await catch_up(request)
+            head = await services.heads.head(credential.user_id)
+            return await send_download(
+                request,
+                _lines(services, credential, head),
+                media_type=NDJSON,
+                name=f"relay-{credential.user_id}.ndjson",
+            )
 
 
 async def _lines(

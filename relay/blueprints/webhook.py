@@ -71,7 +71,7 @@ async def ingest(request: HTTPRequest) -> Answer:
     kind = media_type(request, JSON, NDJSON)
     body = await request.body.read()
     lines = count_lines(body) if kind == NDJSON else 1
-    charge_events(request, lines)
+    await charge_events(request, lines)
     default_id = check_signature(request, body)
     services, user_id = request.services, request.credential.user_id
     if kind == NDJSON:

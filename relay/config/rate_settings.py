@@ -8,7 +8,7 @@ from relay.config.parsers import setting as _setting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateSettings:
-    """How often something may be asked for, each counted per process."""
+    """How often something may be asked for: counted per process, or over all with a Valkey."""
 
     rate_limits: bool = _setting(
         "RELAY_RATE_LIMITS", boolean, True, "on or off",

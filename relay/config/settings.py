@@ -99,8 +99,8 @@ class Settings(RateSettings):
     )  # fmt: skip
     backplane_url: ValkeyAddress | None = _setting(
         "RELAY_BACKPLANE_URL", valkey_address, None, "address",
-        "a Valkey between processes on many machines; without it they notify each other through"
-        " Postgres", shown="none", secret=True,
+        "a Valkey between processes on many machines, which then count limits together; without it"
+        " they notify each other through Postgres", shown="none", secret=True,
     )  # fmt: skip
     auto_migrate: bool = _setting(
         "RELAY_AUTO_MIGRATE", boolean, True, "on or off",

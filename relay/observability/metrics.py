@@ -62,6 +62,15 @@ rate_limit_keys_evicted = Counter(
     "relay_rate_limit_keys_evicted",
     "Rate limit keys dropped early because there were too many.",
 )
+limits_shared = Gauge(
+    "relay_limits_shared",
+    "1 if limits count over all processes, 0 if in this process alone.",
+    multiprocess_mode="livemin",
+)
+limits_alone = Counter(
+    "relay_limits_alone",
+    "Requests whose limits this process counted alone because the Valkey did not answer.",
+)
 
 # -- the journal
 events_ingested = Counter("relay_events_ingested", "New events stored.", ["event_type"])

@@ -21,6 +21,7 @@ from relay.observability.logs import extend_log_context
 from relay.realtime.close_codes import Close
 from relay.realtime.inbox import Batch, Inbox
 from relay.realtime.wait import Wait
+from relay.shared_limits import Place
 
 Follow = Callable[[UUID, int], None]
 Member = TypeVar("Member")
@@ -62,13 +63,16 @@ class Hub:
             metrics.streams_refused.labels("process").inc()
             raise ProcessFull()
         if self.watchers(user_id) + self._waits.get(user_id, 0) >= self._max_streams_per_user:
-            metrics.streams_refused.labels("user").inc()
-            extend_log_context(limit="streams_user")
-            raise TooManyConnections("This user has as many live streams as it may have.")
+            raise _user_full()
         if self._by_address.get(address, 0) >= self._max_streams_per_address:
-            metrics.streams_refused.labels("address").inc()
-            extend_log_context(limit="streams_address")
-            raise TooManyConnections("This address has as many live streams as it may have.")
+            raise _address_full()
+
+    def places(self, user_id: UUID, address: str) -> tuple[Place, Place]:
+        """Those that a stream or a waiting call takes, where processes count them together."""
+        return (
+            Place("streams_user", user_id, self._max_streams_per_user, _user_full),
+            Place("streams_address", address, self._max_streams_per_address, _address_full),
+        )
 
     @contextmanager
     def hold_wait(
@@ -222,6 +226,18 @@ class Hub:
     def count(self) -> int:
         """The number of live streams, and of calls that wait, here."""
         return self._count
+
+
+def _user_full() -> TooManyConnections:
+    metrics.streams_refused.labels("user").inc()
+    extend_log_context(limit="streams_user")
+    return TooManyConnections("This user has as many live streams as it may have.")
+
+
+def _address_full() -> TooManyConnections:
+    metrics.streams_refused.labels("address").inc()
+    extend_log_context(limit="streams_address")
+    return TooManyConnections("This address has as many live streams as it may have.")
 
 
 def _discard(index: dict[UUID, set[Member]], key: UUID, member: Member) -> None:

@@ -1,4 +1,8 @@
-"""Enforce the rate limits of routes with quart-rate-limiter, which counts in `Limits`."""
+"""Enforce the rate limits of routes with quart-rate-limiter, which counts in `Limits`.
+
+Where processes count together, the extension's first look at a call's key takes the call there, and
+gets what was owed before it. So it decides as they have, and what it stores is stored already.
+"""
 
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -13,9 +17,13 @@ from relay.config.settings import Settings
 from relay.errors import RateLimited, Unauthorized
 from relay.observability import metrics
 from relay.observability.logs import extend_log_context
+from relay.shared_limits import Charge
 from relay.web.auth import credential_if_given
 from relay.web.rate_limits import Limit
 from relay.web.request import Request, current_request
+
+_COUNTS = "relay.counts_call"  # in the scope of a call that is to be counted with other processes
+_OWED = "relay.owed_before_call"  # in that of one that was: seconds at the rate, before it
 
 
 def enforce_limits(app: Quart, settings: Settings) -> None:
@@ -23,7 +31,7 @@ def enforce_limits(app: Quart, settings: Settings) -> None:
     RateLimiter(
         app,
         key_function=_limit_key,
-        skip_function=_is_preflight,
+        skip_function=_is_skipped,
         store=AllowanceStore(),
         enabled=settings.rate_limits,
     )
@@ -60,16 +68,22 @@ def _current_limit() -> Limit:
     return cast("Limit", view.limit)
 
 
-async def _is_preflight() -> bool:
-    """Preflights are not counted; the call after one is."""
-    return request.method == "OPTIONS"
+async def _is_skipped() -> bool:
+    """Preflights are not counted; the call after one is. Asked once, before a call is counted."""
+    if request.method == "OPTIONS":
+        return True
+    current = current_request()
+    if current.services.limits.is_shared:
+        current.scope[_COUNTS] = True
+    return False
 
 
 async def _limit_key() -> str:
     """The key that is counted: the user where the limit is per user, else the address.
 
     Without a valid credential it is the address. The credential is looked up here, before the
-    extension's `get` and `set`: nothing waits between those two, so the limits are exact.
+    extension's `get` and `set`: nothing waits between those two, so the limits are exact. (Other
+    processes are asked in the first `get`, which takes the call.)
     """
     current = current_request()
     if _current_limit().per_user:
@@ -92,12 +106,21 @@ class AllowanceStore(RateLimiterStoreABC):
 
     async def get(self, key: str, default: datetime) -> datetime:
         """The key's TAT. `default` is the extension's current time."""
-        allowances = current_request().services.limits.allowances
-        now = allowances.clock()
-        return default + timedelta(seconds=allowances.get(key, now) - now)
+        current, limit = current_request(), _current_limit()
+        limits, scope = current.services.limits, current.scope
+        if scope.pop(_COUNTS, False):
+            rate = getattr(current.services.settings, limit.setting)
+            scope[_OWED] = await limits.count_call(Charge(limit.name, key, rate, 1, "calls"))
+        if (owed := scope.get(_OWED)) is None:
+            now = limits.allowances.clock()
+            owed = limits.allowances.get((limit.name, key), now) - now
+        return default + timedelta(seconds=owed)
 
     async def set(self, key: str, tat: datetime) -> None:
         """Store the key's TAT, its theoretical arrival time (relay/rate_limiting.py)."""
-        allowances = current_request().services.limits.allowances
+        current, limit = current_request(), _current_limit()
+        if current.scope.pop(_OWED, None) is not None:
+            return
+        allowances = current.services.limits.allowances
         seconds_ahead = (tat - datetime.now(UTC)).total_seconds()
-        allowances.set(key, allowances.clock() + seconds_ahead)
+        allowances.set((limit.name, key), allowances.clock() + seconds_ahead)

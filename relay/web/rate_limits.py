@@ -69,38 +69,38 @@ def _declare_limit(handler: Handler, limit: Limit | str, *refuses: type[Problem]
     return handler
 
 
-def charge_events(request: Request, events: int) -> None:
+async def charge_events(request: Request, events: int) -> None:
     """Charge published events to the request's token and address. Raises RateLimited."""
     limits, token_id = request.services.limits, request.credential.id
-    _charge(request, lambda: limits.publish(token_id, request.address_block, events))
+    await _charge(request, limits.publish(token_id, request.address_block, events))
 
 
-def charge_handshake(request: Request) -> None:
+async def charge_handshake(request: Request) -> None:
     """Charge a new stream to its address. Raises RateLimited."""
-    _charge(request, lambda: request.services.limits.connect_from(request.address_block))
+    await _charge(request, request.services.limits.connect_from(request.address_block))
 
 
-def charge_viewer(request: Request, user_id: UUID) -> None:
+async def charge_viewer(request: Request, user_id: UUID) -> None:
     """Charge a new stream to its user. Raises RateLimited."""
-    _charge(request, lambda: request.services.limits.connect_as(user_id))
+    await _charge(request, request.services.limits.connect_as(user_id))
 
 
-def charge_beat(request: Request, task_ids: Collection[str]) -> None:
+async def charge_beat(request: Request, task_ids: Collection[str]) -> None:
     """Charge a beat to each of the tasks and to the user. Raises RateLimited."""
     user_id = request.credential.user_id
-    _charge(request, lambda: request.services.limits.beat(user_id, task_ids))
+    await _charge(request, request.services.limits.beat(user_id, task_ids))
 
 
-def charge_look(request: Request, ask_id: UUID) -> None:
+async def charge_look(request: Request, ask_id: UUID) -> None:
     """Charge a look at an ask, which may not exist, to it and to the user. Raises RateLimited."""
     user_id = request.credential.user_id
-    _charge(request, lambda: request.services.limits.look(user_id, ask_id))
+    await _charge(request, request.services.limits.look(user_id, ask_id))
 
 
-def _charge(request: Request, charge_limit: Callable[[], Quota | None]) -> None:
+async def _charge(request: Request, charging: Awaitable[Quota | None]) -> None:
     """Charge, and put the quota into the answer's RateLimit headers. Raises RateLimited."""
     try:
-        quota = charge_limit()
+        quota = await charging
     except OverLimit as refused:
         request.scope[QUOTA] = refused.quota.headers
         raise

@@ -4,6 +4,7 @@ from relay.errors import BadRequest
 from relay.realtime.wait import Wait
 from relay.web.auth import check_again
 from relay.web.middleware.access_log import WAITED
+from relay.web.places import hold_places
 from relay.web.request import HTTPRequest
 
 MAX_WAIT_SECONDS = 25  # below the 30 seconds after which common proxies give up
@@ -28,7 +29,8 @@ async def wait_for(request: HTTPRequest, wait: Wait, seconds: float) -> None:
     InvalidToken as soon as the credential is revoked.
     """
     hub, credential = request.services.hub, request.credential
-    with hub.hold_wait(credential.user_id, credential.id, request.address_block, wait):
-        request.scope[WAITED] = True
-        await wait.run(request.wait_for_disconnect, seconds)
+    async with hold_places(request, hub, credential.user_id):
+        with hub.hold_wait(credential.user_id, credential.id, request.address_block, wait):
+            request.scope[WAITED] = True
+            await wait.run(request.wait_for_disconnect, seconds)
     await check_again(request)

@@ -26,7 +26,7 @@ MOST_AT_THE_ROOT = 14
 FLOORS = (
     {"identifiers"},
     {"client", "config", "errors", "media_types", "schema_types"},
-    {"events", "observability", "runner", "server"},
+    {"events", "observability", "runner", "server", "shared_limits"},
     {"tasks"},
     {"db", "downloads", "rate_limiting"},
     {"auth", "background", "projection"},

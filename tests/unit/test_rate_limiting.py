@@ -27,39 +27,39 @@ def limits_at(clock: Clock, **rates: str) -> Limits:
     return Limits(Settings.load(environ), clock)
 
 
-def test_a_burst_may_come_at_once_and_then_the_steady_rate() -> None:
+async def test_a_burst_may_come_at_once_and_then_the_steady_rate() -> None:
     clock = Clock()
     limits = limits_at(clock, events_per_token="2/s burst 5")
-    left = [limits.publish(TOKEN, "192.0.2.1", 1) for _ in range(5)]
+    left = [await limits.publish(TOKEN, "192.0.2.1", 1) for _ in range(5)]
     assert [quota.remaining for quota in left if quota] == [4, 3, 2, 1, 0]
     with pytest.raises(OverLimit, match=r"More than 2/s burst 5 events of this token"):
-        limits.publish(TOKEN, "192.0.2.1", 1)
+        await limits.publish(TOKEN, "192.0.2.1", 1)
     clock.now += 0.5
-    limits.publish(TOKEN, "192.0.2.1", 1)
+    await limits.publish(TOKEN, "192.0.2.1", 1)
     with pytest.raises(OverLimit) as refused:
-        limits.publish(TOKEN, "192.0.2.1", 3)
+        await limits.publish(TOKEN, "192.0.2.1", 3)
     assert refused.value.headers["Retry-After"] == "2"
     assert (refused.value.quota.limit, refused.value.quota.remaining) == (5, 0)
 
 
-def test_events_count_not_calls_and_a_refusal_takes_nothing() -> None:
+async def test_events_count_not_calls_and_a_refusal_takes_nothing() -> None:
     limits = limits_at(Clock(), events_per_token="1/s burst 10", events_per_address="1/s burst 12")
-    assert limits.publish(TOKEN, "192.0.2.1", 10) == (10, 0, 10)
+    assert await limits.publish(TOKEN, "192.0.2.1", 10) == (10, 0, 10)
     with pytest.raises(OverLimit, match="address"):
-        limits.publish(uuid4(), "192.0.2.1", 3)
-    assert limits.publish(uuid4(), "192.0.2.1", 2) == (12, 0, 12)
-    assert limits.publish(uuid4(), "192.0.2.2", 10) is not None
+        await limits.publish(uuid4(), "192.0.2.1", 3)
+    assert await limits.publish(uuid4(), "192.0.2.1", 2) == (12, 0, 12)
+    assert await limits.publish(uuid4(), "192.0.2.2", 10) is not None
 
 
-def test_a_request_larger_than_the_burst_is_refused_as_such() -> None:
+async def test_a_request_larger_than_the_burst_is_refused_as_such() -> None:
     limits = limits_at(Clock(), events_per_token="5/s")
     with pytest.raises(OverLimit, match="At most 5 events of this token are allowed at once"):
-        limits.publish(TOKEN, "192.0.2.1", 6)
+        await limits.publish(TOKEN, "192.0.2.1", 6)
 
 
-def test_limits_are_off_when_they_are_off() -> None:
+async def test_limits_are_off_when_they_are_off() -> None:
     limits = Limits(Settings.load({"RELAY_RATE_LIMITS": "off"}), Clock())
-    assert [limits.publish(TOKEN, "192.0.2.1", 1000) for _ in range(100)] == [None] * 100
+    assert [await limits.publish(TOKEN, "192.0.2.1", 1000) for _ in range(100)] == [None] * 100
     assert not len(limits.allowances)
 
 
@@ -68,7 +68,9 @@ def test_limits_are_off_when_they_are_off() -> None:
     st.integers(1, 50),
     st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12)), max_size=60),
 )
-def test_gcra_equals_a_leaky_bucket(count: int, burst: int, calls: list[tuple[int, int]]) -> None:
+async def test_gcra_equals_a_leaky_bucket(
+    count: int, burst: int, calls: list[tuple[int, int]]
+) -> None:
     """In tenths of a second: admitted exactly when the bucket has room for all of it."""
     clock = Clock()
     limits = limits_at(clock, events_per_token=f"{count}/s burst {burst}")
@@ -78,7 +80,7 @@ def test_gcra_equals_a_leaky_bucket(count: int, burst: int, calls: list[tuple[in
         level = max(0.0, level - count * pause / 10)
         fits = level + cost <= burst + 1e-6
         try:
-            quota = limits.publish(TOKEN, "192.0.2.1", cost)
+            quota = await limits.publish(TOKEN, "192.0.2.1", cost)
         except OverLimit:
             assert level + cost > burst - 1e-6
         else:
@@ -139,10 +141,10 @@ def test_an_invalid_rate_is_refused(text: str) -> None:
         rate(text)
 
 
-def test_users_are_counted_separately() -> None:
+async def test_users_are_counted_separately() -> None:
     limits = limits_at(Clock(), handshakes="1/min")
     for number in range(3):
-        limits.connect_as(UUID(int=number))
-        limits.connect_from(f"192.0.2.{number}")
+        await limits.connect_as(UUID(int=number))
+        await limits.connect_from(f"192.0.2.{number}")
     with pytest.raises(OverLimit):
-        limits.connect_as(UUID(int=1))
+        await limits.connect_as(UUID(int=1))

@@ -22,8 +22,9 @@ from relay.realtime.process_ids import new_process_id
 from relay.realtime.reported_counts import ReportedCounts
 from relay.realtime.sealing import Sealer
 from relay.realtime.valkey.greeting import pack
+from relay.realtime.valkey.limits import ValkeyLimits
 from relay.realtime.valkey.messages import Messages
-from relay.realtime.valkey.names import Names
+from relay.realtime.valkey.names import CountNames, Names
 from relay.realtime.valkey.processes import Processes
 from relay.realtime.valkey.stream_counts import StreamCounts
 from relay.realtime.valkey.subscriptions import Subscriptions
@@ -43,7 +44,10 @@ log = structlog.get_logger("relay.backplane")
 
 
 class ValkeyBackplane:
-    """`run` connects it. Raises ValueError for files of certificates that cannot be used."""
+    """`run` connects it. `limits` are those that processes count together there.
+
+    Raises ValueError for files of certificates that cannot be used.
+    """
 
     def __init__(self, address: ValkeyAddress, keys: Sequence[SigningKey], hub: Hub) -> None:
         self._hub = hub
@@ -58,6 +62,9 @@ class ValkeyBackplane:
         self._counts = StreamCounts(
             self._nodes, self._names, self._id, self._processes, self._reported
         )
+        count_names = CountNames(address.prefix, keys)
+        self.limits = ValkeyLimits(self._nodes, count_names, self._id, self._count_processes)
+        self._all_known_at = float("inf")
         self._overflowed = False
         self._heard_all = False  # whether the channel of all has stood
         self._unknown_until = 0.0
@@ -95,6 +102,12 @@ class ValkeyBackplane:
             and trio.current_time() >= self._unknown_until
         )
 
+    def _count_processes(self) -> int | None:
+        """All processes, this one included; None while some may not have been heard."""
+        if not self._subscriptions.hears_all or trio.current_time() < self._all_known_at:
+            return None
+        return 1 + self._processes.count()
+
     def _to_all(self, message: bytes) -> bool:
         """Send a message to all processes; returns whether there is a connection for it."""
         connection = self._nodes.connection_of(self._names.everyone_slot)
@@ -124,6 +137,7 @@ class ValkeyBackplane:
                 self._subscriptions.listen_to_all()
                 await nursery.start(self._stay_connected, connected)
                 nursery.start_soon(self._counts.run)
+                nursery.start_soon(self.limits.run)
                 nursery.start_soon(self._leave_channels)
                 task_status.started()
                 await self._show_life()
@@ -177,8 +191,9 @@ class ValkeyBackplane:
     def _on_missed(self, users: set[UUID], everything: bool) -> None:
         self._reported.forget()  # a node that was away may have lost the numbers of streams
         if everything:
+            self._all_known_at = trio.current_time() + UNKNOWN_SECONDS
             if self._heard_all:
-                self._unknown_until = trio.current_time() + UNKNOWN_SECONDS
+                self._unknown_until = self._all_known_at
             self._heard_all = True
             self._to_all(self._messages.of_itself())  # those that hear it answer
         self._on_notification(Notification(self._id, everything=everything, missed=users))

@@ -69,6 +69,11 @@ class NodeConnection:
         self._woken = trio.Event()
         self._unparsed = 0
         self._reason = ""
+        self._when_lost: list[Callable[[], None]] = []
+
+    def call_when_lost(self, call: Callable[[], None]) -> None:
+        """Call this once when the connection ends: what was not answered is not answered then."""
+        self._when_lost.append(call)
 
     def publish(self, command: bytes) -> None:
         """Send a packed SPUBLISH."""
@@ -95,9 +100,13 @@ class NodeConnection:
 
     async def run(self) -> str:
         """Send and receive until the connection is lost; returns why it was."""
-        async with trio.open_nursery() as nursery:
-            for task in (self._write, self._read, self._ping):
-                nursery.start_soon(self._until_lost, task, nursery.cancel_scope)
+        try:
+            async with trio.open_nursery() as nursery:
+                for task in (self._write, self._read, self._ping):
+                    nursery.start_soon(self._until_lost, task, nursery.cancel_scope)
+        finally:
+            for call in self._when_lost:
+                call()
         return self._reason
 
     async def _until_lost(

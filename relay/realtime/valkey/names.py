@@ -3,10 +3,15 @@
 They are part of the protocol between processes, and of the permissions that an operator grants.
 """
 
+import hashlib
+import hmac
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
+from relay.config.parsers import SigningKey
 from relay.realtime.valkey.hash_slots import slot_of
 
 CACHED_USERS = 16_384  # whose names are kept: it takes a microsecond to make them
@@ -37,3 +42,38 @@ class Names:
             f"{self._prefix}:streams:{{{tag}}}".encode(),
             slot_of(tag.encode()),
         )
+
+
+class Key(NamedTuple):
+    """The name of a key, and its slot."""
+
+    name: bytes
+    slot: int
+
+
+class CountNames:
+    """The keys of what processes count together.
+
+    Addresses, users and tokens are hashed in them, with a key derived from the first of the signing
+    keys: only Relay's processes can find out what is counted there.
+    """
+
+    def __init__(self, prefix: str, keys: Sequence[SigningKey]) -> None:
+        self._prefix = prefix
+        self._secret = hmac.digest(keys[0].secret, b"relay shared limits", hashlib.sha256)
+
+    def of_limit(self, limit: str, key: Hashable, beside: Hashable) -> Key:
+        """The key of a rate limit; those `beside` the same are in one slot."""
+        return self._key("limits", beside, (limit, key))
+
+    def of_place(self, bound: str, key: Hashable) -> Key:
+        """The key of the places of a user or an address."""
+        return self._key("places", key, (bound, key))
+
+    def _key(self, kind: str, beside: Hashable, what: Hashable) -> Key:
+        tag = self._hash(beside)
+        name = f"{self._prefix}:{kind}:{{{tag}}}:{self._hash(what)}"
+        return Key(name.encode(), slot_of(tag.encode()))
+
+    def _hash(self, what: Hashable) -> str:
+        return hashlib.blake2b(repr(what).encode(), key=self._secret, digest_size=16).hexdigest()

@@ -81,6 +81,12 @@ class Nodes:
         return None if member is None else member.connection
 
     @property
+    def connections(self) -> list[NodeConnection]:
+        """Those that stand."""
+        members = self._members.values()
+        return [member.connection for member in members if member.connection is not None]
+
+    @property
     def all_up(self) -> bool:
         """Whether each slot has a node and each node a connection."""
         return self._covered and all([member.connection for member in self._members.values()])
@@ -113,6 +119,10 @@ class Nodes:
     def look_soon(self) -> None:
         """Find out soon where the slots are."""
         self._look_asked.set()
+
+    def look_again(self) -> None:
+        """Find out in some seconds: a command was refused, and not because its slot has moved."""
+        self._refused = True
 
     async def _look(self) -> None:
         """Ask one node after the other, until one knows; another one first each time."""
@@ -211,7 +221,7 @@ class Nodes:
         """Learn from an error: the slot, if it has moved and is known to be elsewhere now."""
         moved = _MOVED.fullmatch(str(error))
         if moved is None or int(moved[1]) >= SLOTS or self._nursery is None:
-            self._refused = True
+            self.look_again()
             if self._may_report():
                 reason = str(error)[:MAX_REASON]
                 log.warning("valkey_refuses", node=str(connection.node), error=reason)

@@ -1,0 +1,115 @@
+"""Rates that processes count together in a Valkey: never over the limit, and exact where asked."""
+
+import re
+from functools import partial
+from uuid import uuid4
+
+import pytest
+import trio
+import trio.testing
+
+from relay.config.parsers import Rate
+from relay.shared_limits import Charge
+from tests.support.backplanes import Join, by_valkey
+from tests.support.patience import PATIENCE
+from tests.support.shared_limits import at_once, processes
+from tests.support.valkey_servers import ask
+
+pytestmark = pytest.mark.usefixtures("patient")
+
+
+def charge_of(rate: Rate, key: object = "192.0.2.1", cost: int = 1) -> Charge:
+    return Charge("signups", key, rate, cost, "calls")
+
+
+async def test_what_asks_each_time_is_exact_over_all_processes(valkey_join: Join) -> None:
+    async with processes(valkey_join) as limits:
+        for burst in (1, 10, 37):
+            charge = charge_of(Rate(1, 3600, burst), key=burst)
+            calls = [partial(one.take, [charge], charge.key) for one in limits] * 20
+            taken = await at_once(calls)
+            assert [one.refused for one in taken].count(None) == burst
+            waits = [one.wait for one in taken if one.refused is not None]
+            assert all(3590 < wait <= 3600 for wait in waits)
+            assert all(one.owed[0] <= burst * 3600 for one in taken)
+
+
+async def test_what_was_taken_comes_back_at_the_rate(valkey_join: Join) -> None:
+    rate = Rate(50, 1, 5)
+    async with processes(valkey_join, 2) as limits:
+        began = trio.current_time()
+        taken = 0
+        while trio.current_time() < began + 0.5:
+            for one in limits:
+                answer = await one.take([charge_of(rate)], "192.0.2.1")
+                assert answer is not None
+                taken += answer.refused is None
+        assert 5 <= taken <= 5 + 50 * (trio.current_time() - began)
+        with trio.fail_after(PATIENCE):
+            while answer is None or answer.refused is not None:
+                await trio.sleep(answer.wait if answer else 0.0)
+                answer = await limits[0].take([charge_of(rate)], "192.0.2.1")
+
+
+async def test_charges_beside_one_key_are_taken_together_or_not_at_all(valkey_join: Join) -> None:
+    user, rate = uuid4(), Rate(1, 3600, 3)
+    of_user = Charge("waits_user", user, Rate(1, 3600, 100), 2, "beats")
+    tasks = [Charge("waits", (user, name), rate, 1, "beats") for name in ("one", "two")]
+    async with processes(valkey_join, 2) as limits:
+        answers = await at_once([partial(one.take, [*tasks, of_user], user) for one in limits] * 5)
+        assert [answer.refused for answer in answers].count(None) == 3
+        (alone,) = await at_once([partial(limits[0].take, [of_user], user)])
+        assert alone.refused is None
+        assert round(alone.owed[0] / 3600) == 3 * 2 + 2  # refused ones took nothing
+
+
+@pytest.mark.parametrize(
+    ("stored", "owed"),
+    [
+        (b"nan", 0),
+        (b"inf", 5),
+        (b"-inf", 0),
+        (b"-5", 0),
+        (b"9e99", 5),
+        (b"\x00\xff", 0),
+        (b"", 0),
+        (b"0x7fffffffffffff", 5),
+    ],
+)
+async def test_what_others_store_there_refuses_for_one_burst_at_most(
+    redis_url: str, stored: bytes, owed: int
+) -> None:
+    charge = charge_of(Rate(1, 3600, 5))
+    async with processes(by_valkey(redis_url), 1) as (one,):
+        key = one._leases._names.of_limit(charge.limit, charge.key, charge.key)
+        port = int(redis_url.rpartition(":")[2])
+        ask(port, "SET", key.name.decode(), stored.decode("latin-1"))
+        taken = await one.take([charge], charge.key)
+        assert taken is not None
+        assert round(taken.owed[0] / 3600) == (owed or 1)
+        assert (taken.refused is None) == (owed == 0)
+        for kind in (("RPUSH", "x"), ("HSET", "x", "1"), ("SADD", "x")):
+            ask(port, "DEL", key.name.decode())
+            ask(port, kind[0], key.name.decode(), *kind[1:])
+            taken = await one.take([charge], charge.key)
+            assert taken is not None
+            assert (taken.refused, round(taken.owed[0] / 3600)) == (None, 1)
+
+
+async def test_nothing_there_names_an_address_a_user_or_a_token(redis_url: str) -> None:
+    user, token, port = uuid4(), uuid4(), int(redis_url.rpartition(":")[2])
+    async with processes(by_valkey(redis_url), 1) as (one,):
+        before = set(_keys(port))
+        await one.take([Charge("tokens", str(user), Rate(1, 60, 5), 1, "")], str(user))
+        await one.take([Charge("events_token", token, Rate(1, 60, 5), 1, "")], token)
+        await one.take([charge_of(Rate(1, 60, 5))], "192.0.2.1")
+        names = set(_keys(port)) - before
+        assert len(names) == 3
+        assert not [name for name in names if re.search(f"{user}|{token}|192|signups", name)]
+        assert all(0 < int(str(ask(port, "PTTL", name))) <= 61_000 + 1_000 for name in names)
+
+
+def _keys(port: int) -> list[str]:
+    keys = ask(port, "KEYS", "*:limits:*")
+    assert isinstance(keys, list)
+    return keys
