@@ -1,8 +1,8 @@
 """Rates of events, that all processes count together and of which a post waits for nothing.
 
 A process has some of each limit at hand: `part` events that it may take before it asks (its debt,
-which it pays in the background at once), and a lease of up to as many that it has paid ahead, as
-many as it has needed lately. A post that needs more than that asks for itself, and waits.
+which it pays in the background soon), and a lease of up to as many that it has paid ahead, as many
+as it has needed lately. A post that needs more than that asks for itself, and waits.
 
 All processes together never take more than the limit: the nodes lend up to `burst` less `reserve`,
 and the reserve holds three parts of each process. It may have taken one that it has not paid yet.
@@ -29,6 +29,7 @@ from relay.shared_limits import Charge, OnOwed, Taken
 RESERVED_SHARE = 8  # an eighth of the burst: small enough to go unnoticed
 LARGEST_POST = 1_000  # events; it must fit into what is lent
 MAY_JOIN = 3  # processes that others may not know yet
+PAY_SECONDS = 0.05  # until a debt is paid: with those of other limits, and their answers together
 LEASE_SECONDS = 0.25  # a lease is for so long, at the rate of the last events
 HOLD_SECONDS = 1.0  # then what is left of it is lost, as the producer posts elsewhere, or rests
 MAX_ACCOUNTS = 20_000  # limits with something at hand; past it posts ask
@@ -105,6 +106,8 @@ class EventLeases:
         self._rates = rates
         self._names = names
         self._accounts: dict[tuple[str, object], _Account] = {}
+        self._due: dict[_Account, None] = {}  # whose debts are to be paid soon
+        self._woken = trio.Event()
         self._processes: int | None = None
         self._on_owed: OnOwed = _ignore
 
@@ -147,7 +150,7 @@ class EventLeases:
             if n not in asked:
                 account = self._account(charge)
                 account.take(charge.cost, now)
-                self._settle(account, now)
+                self._settle_soon(account, now)
         return Taken([asked.get(n, 0.0) for n in range(len(charges))])
 
     def _find_short(self, charges: Sequence[Charge], asked: dict[int, float]) -> int | None:
@@ -179,6 +182,25 @@ class EventLeases:
                 account.closed_until = math.inf
         return account
 
+    async def run(self) -> None:
+        """Pay debts until cancelled."""
+        while True:
+            await self._woken.wait()
+            await trio.sleep(PAY_SECONDS)
+            self._woken = trio.Event()
+            due, self._due = self._due, {}
+            now = trio.current_time()
+            for account in due:
+                self._settle(account, now)
+
+    def _settle_soon(self, account: _Account, now: float) -> None:
+        """Pay at once what is more than half of a part, and less with other debts."""
+        if 2 * account.debt > self._part_of(account):
+            self._settle(account, now)
+        elif account.debt:
+            self._due[account] = None
+            self._woken.set()
+
     def _settle(self, account: _Account, now: float) -> None:
         """Pay what was taken, and ask for a lease, in the background: one request at a time."""
         if account.asks or not account.debt:
@@ -202,7 +224,7 @@ class EventLeases:
         account.lease_until = now + HOLD_SECONDS
         account.closed_until = now + owed - account.lent * account.charge.rate.interval
         self._on_owed(account.charge, owed)
-        self._settle(account, now)
+        self._settle_soon(account, now)
 
     def _give_back(self, charges: Sequence[Charge], began: float) -> None:
         """Give back what was taken for a post that is refused, but for what is past already."""

@@ -72,6 +72,7 @@ class ValkeyLimits:
         """Keep what is written, and look whether it is, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._places.run)
+            nursery.start_soon(self._leases.run)
             while True:
                 self._leases.set_processes(self._count_processes())
                 self._leases.tidy()

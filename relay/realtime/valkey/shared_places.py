@@ -25,9 +25,9 @@ from relay.shared_limits import Place
 # (three renewals), and short enough for streams that come back to another process.
 EXPIRY_SECONDS = 15.0
 RENEWAL_SECONDS = 5.0
-TICK_SECONDS = 0.25  # between two looks for numbers to write
+TICK_SECONDS = 0.1  # between two looks for numbers to write
 SCAN_SECONDS = 1.0  # between two looks at all numbers, while some are not written
-MAX_RENEWALS = 1_000  # in one tick: a few milliseconds. More wait for the next
+MAX_RENEWALS = 400  # in one tick, a few milliseconds: 20 000 in five seconds
 MAX_PROCESSES = 1_000  # in one hash: more were written by another program, so it begins anew
 
 # The process, its number before, how many more it wants, the most of all, and milliseconds until

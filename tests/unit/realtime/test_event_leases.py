@@ -138,6 +138,7 @@ def test_all_processes_together_never_take_more_than_the_limit(
             processes = [EventLeases(way, way, NAMES) for way in ways]  # type: ignore[arg-type]
             for one in processes:
                 one.set_processes(len(processes))
+                nursery.start_soon(one.run)
 
             async def post(number: int, events: int) -> None:
                 charge = Charge("events_token", token, RATE, events, "events")
@@ -154,6 +155,8 @@ def test_all_processes_together_never_take_more_than_the_limit(
                 else:
                     processes[number].tidy()
                 await trio.sleep(pause)
+            await trio.sleep(1.0)
+            nursery.cancel_scope.cancel()
 
     trio.run(simulate, clock=MockClock(autojump_threshold=0))
 
@@ -171,6 +174,7 @@ async def test_a_steady_producer_uses_all_of_its_rate_and_asks_for_a_tenth_of_it
     way = Way(node, nursery, delay)
     process = EventLeases(way, way, NAMES)  # type: ignore[arg-type]
     process.set_processes(1)
+    nursery.start_soon(process.run)
     charge = Charge("events_token", uuid4(), RATE, 1, "events")
     for _ in range(5_000):
         await trio.sleep(1 / 900)
