@@ -6,22 +6,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.support.relay_process import Program, copy_data, running
+from tests.support.relay_process import Program, copy_data, make_data, running
 from tests.support.workers import Workers
 
 
 @pytest.fixture(scope="session")
 def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a migrated cluster and keys, of a Relay that was stopped."""
-    program = Program(tmp_path_factory.mktemp("made"))
-
-    async def make() -> None:
-        async with running(program):
-            program.process.terminate()
-            assert await program.ended() == 0
-
-    trio.run(make)
-    return program.data
+    return trio.run(make_data, tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture

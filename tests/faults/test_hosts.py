@@ -1,112 +1,110 @@
 """Several hosts on one Postgres: whatever way between them breaks, nothing is lost or doubled.
 
 Each host is a network namespace, and a wire between them delays packets, and loses some or all.
+With a Valkey between the hosts: `test_hosts_with_valkey.py`.
 """
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from itertools import permutations
 from pathlib import Path
-from typing import Any
 
-import trio
-
-from tests.support.accounts import Account
-from tests.support.client.caller import Caller
-from tests.support.client.streams import TRANSPORTS, Ended, Stream, stream
-from tests.support.hosts.machines import RelayHost, relay_hosts, running_database
-from tests.support.hosts.network import Network, network
+from tests.support.altered_relay import CLOCK_AHEAD
+from tests.support.hosts.machines import CLIENT
+from tests.support.hosts.network import network_or_skip
+from tests.support.hosts.revoked import ENDS, a_revoke_is_known, revoked_reader
+from tests.support.hosts.stage import DATABASE, Stage, hosts, stage
 from tests.support.ledger import Ledger, load
-from tests.support.patience import PATIENCE
 
-SOON = {"RELAY_DATABASE_TIMEOUT": "2", "RELAY_STREAM_BLIND": "5"}
-SECRET = "stored after the revoke"
-TO_THE_DATABASE, FROM_THE_DATABASE = ("a", "db"), ("db", "a")
+HOUR = 3600.0  # seconds
+PAUSE = 0.05  # seconds of a producer between two posts: what counts is what breaks meanwhile
+NAMES = hosts("a", "b", valkeys=False)
 
 
-@asynccontextmanager
-async def hosts(folder: Path, made: Path) -> AsyncIterator[tuple[Network, RelayHost, RelayHost]]:
-    """Two Relays and a Postgres, each on a host of its own."""
+def there_and_back(one: str, other: str) -> tuple[list[tuple[str, str]], ...]:
+    """Each way alone is lost; both are, beside a Valkey, in `test_hosts_with_valkey.py`."""
+    return [(one, other)], [(other, one)]
+
+
+async def test_whatever_breaks_between_hosts_nothing_is_lost_or_doubled(
+    tmp_path: Path, made_data: Path
+) -> None:
     async with (
-        network("a", "b", "db") as wires,
-        running_database(wires, "db", folder, made) as address,
-        relay_hosts(wires, folder, address, "a", "b", **SOON) as (a, b),
+        network_or_skip(*NAMES) as wires,
+        stage(wires, tmp_path, made_data, "a", "b") as on,
+        load(*on.relays, users=2, pause=PAUSE) as ledger,
     ):
-        yield wires, a, b
+        await a_host_is_cut_off_from_the_database(on, ledger)
+        await a_host_is_cut_off_from_its_clients(on, ledger)
+        await every_way_is_slow_or_loses_packets(on, ledger)
+        await the_database_dies(on, ledger)
+        await a_relay_dies(on, ledger)
+        await the_clock_of_a_host_is_wrong(on, ledger)
 
 
-async def call(host: RelayHost, path: str, token: str, **body: object) -> Any:
-    async with Caller(host.port) as caller:
-        answer = await caller.insist("POST", path, token, json.dumps(body).encode())
-    assert answer.status in (200, 201), answer
-    return answer.json
+async def everything_is_well_again(on: Stage, ledger: Ledger) -> None:
+    await on.network.heal()
+    for relay in on.relays:
+        await relay.ready()
+    await ledger.answers(200)
+    await ledger.all_arrives()
 
 
-def an_event(payload: object, **fields: object) -> dict[str, object]:
-    return {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": payload, **fields}
+async def a_host_is_cut_off_from_the_database(on: Stage, ledger: Ledger) -> None:
+    """It serves no revoked reader, the other one serves all, and it comes back."""
+    a, b = on.relays
+    for lost in there_and_back("a", DATABASE):
+        async with revoked_reader(a, b) as reader:
+            await on.network.set_ways(lost, loss=1)
+            await reader.until_refused()
+            await reader.revoke()
+            await reader.store()
+            await ledger.goes_on()
+            assert await reader.reads_nothing_more() <= ENDS
+        await everything_is_well_again(on, ledger)
 
 
-async def until_refused(host: RelayHost, account: Account) -> None:
-    """Wait until a post on that host is refused, because the database is away."""
-    body = json.dumps(an_event("again", event_id="again")).encode()
-    with trio.fail_after(PATIENCE):
-        async with Caller(host.port) as caller:
-            while True:
-                answer = await caller.call("POST", "/api/webhook/cli", account.hook, body)
-                if answer.status == 503:
-                    assert answer.json["code"] == "database_away"
-                    return
+async def a_host_is_cut_off_from_its_clients(on: Stage, ledger: Ledger) -> None:
+    """What is not answered is posted again, and readers come back with their cursors."""
+    for lost in there_and_back("a", CLIENT):
+        mark = len(ledger.attempts)
+        await on.network.set_ways(lost, loss=1)
+        await ledger.loses_connections(mark)
+        await ledger.goes_on()
+        await everything_is_well_again(on, ledger)
 
 
-async def to_its_end(opened: Stream) -> tuple[list[Any], int | None]:
-    """The payloads that still come, and the close code."""
-    messages: list[dict[str, Any]] = []
-    with trio.fail_after(PATIENCE), suppress(Ended):
-        while True:
-            messages += await opened.read()
-    codes = [one["code"] for one in messages if one.get("type") == "close"]
-    return [one["payload"] for one in messages if "payload" in one], codes[0] if codes else None
+async def every_way_is_slow_or_loses_packets(on: Stage, ledger: Ledger) -> None:
+    a, b = on.relays
+    for way in ({"delay": 0.05}, {"loss": 0.03}):  # seconds; a share
+        await on.network.set_ways(permutations(NAMES, 2), **way)
+        await ledger.goes_on(60)
+        await a_revoke_is_known(a, b)
+        await everything_is_well_again(on, ledger)
 
 
-async def test_a_host_that_is_cut_off_serves_no_revoked_reader_and_comes_back(
-    tmp_path: Path, made_data: Path
-) -> None:
-    async with hosts(tmp_path, made_data) as (wires, a, b), load(a, b, users=2) as ledger:
-        for lost in ([TO_THE_DATABASE, FROM_THE_DATABASE], [TO_THE_DATABASE], [FROM_THE_DATABASE]):
-            watched = await Ledger(b).enrol("watched", [])
-            revoked = (await call(b, "/api/token", watched.session))["token"]
-            async with (
-                stream(a.port, TRANSPORTS[0], revoked, insist=True) as one,
-                stream(a.port, TRANSPORTS[1], revoked, insist=True) as other,
-            ):
-                for opened in (one, other):
-                    assert (await opened.read())[0]["type"] == "hello"
-                for source, to in lost:
-                    await wires.one_way(source, to, loss=1)
-                await until_refused(a, watched)
-                await call(b, "/api/token/revoke", revoked)
-                await call(b, "/api/webhook/cli", watched.hook, **an_event(SECRET))
-                await ledger.goes_on()  # the other host serves all the while
-                for opened in (one, other):
-                    payloads, code = await to_its_end(opened)
-                    assert SECRET not in payloads
-                    assert code in (1013, 4401)
-            await wires.heal()
-            await a.ready()
-            await ledger.answers(200)
+async def the_database_dies(on: Stage, ledger: Ledger) -> None:
+    await on.postgres.kill()
+    await ledger.answers(503)
+    await on.postgres.start()
+    await everything_is_well_again(on, ledger)
 
 
-async def test_a_bad_way_to_the_database_delays_and_loses_nothing(
-    tmp_path: Path, made_data: Path
-) -> None:
-    async with hosts(tmp_path, made_data) as (wires, a, b), load(a, b, users=2) as ledger:
-        for way in ({"delay": 0.1}, {"loss": 0.05}):  # seconds; a share
-            watched = await Ledger(b).enrol("watched", [])
-            async with stream(a.port, TRANSPORTS[0], watched.hook, insist=True) as opened:
-                assert (await opened.read())[0]["type"] == "hello"
-                for host in ("a", "b"):
-                    await wires.between(host, "db", **way)
-                await ledger.goes_on(60)
-                await call(b, "/api/token/revoke", watched.hook)
-                assert (await to_its_end(opened))[1] == 4401
-            await wires.heal()
+async def a_relay_dies(on: Stage, ledger: Ledger) -> None:
+    """Its streams count for nothing soon, and the other host serves on."""
+    a, b = on.relays
+    await b.shows("relay_backplane_processes", lambda processes: processes == 2)
+    await a.kill()
+    await ledger.goes_on()
+    await b.shows("relay_backplane_processes", lambda processes: processes == 1)
+    await a.start()
+    await everything_is_well_again(on, ledger)
+
+
+async def the_clock_of_a_host_is_wrong(on: Stage, ledger: Ledger) -> None:
+    """Tokens of one host are good on the other one, and events arrive on both."""
+    b = on.relays[1]
+    await b.kill()
+    b.altered = {CLOCK_AHEAD: HOUR}
+    await b.start()
+    await ledger.answers(200)
+    await ledger.goes_on(60)
+    await ledger.all_arrives()

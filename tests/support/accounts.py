@@ -34,6 +34,42 @@ class Account:
     spans: list[tuple[list[str], dict[str, Any]]] = field(default_factory=list)  # batches
     readers: list[Reader] = field(default_factory=list)
 
+    @property
+    def last_acknowledged(self) -> int:
+        """The highest seq that an answer has named; 0 before the first."""
+        batches = [receipt["last_seq"] for _, receipt in self.spans]
+        return max(filter(None, [*self.acknowledged.values(), *batches]), default=0)
+
+
+def book(account: Account, ids: list[str], receipt: dict[str, Any], *, doubtful: bool) -> list[str]:
+    """Note that these events were acknowledged, and return what is wrong with the receipt.
+
+    After a try without an answer it is `doubtful` whether they are new.
+    """
+    faults = []
+    known = [event_id for event_id in ids if event_id in account.acknowledged]
+    if len(ids) == 1:
+        (event_id,) = ids
+        first = account.acknowledged.get(event_id)
+        if receipt["id"] != event_id:
+            faults.append(f"{event_id} was acknowledged as {receipt['id']}")
+        if known and not receipt["duplicate"]:
+            faults.append(f"{event_id} was acknowledged twice as new")
+        if first is not None and receipt["seq"] != first:
+            faults.append(f"{event_id} was {first} and is {receipt['seq']}")
+        if receipt["duplicate"] and not known and not doubtful:
+            faults.append(f"{event_id}: a first try was called a duplicate")
+        account.acknowledged[event_id] = receipt["seq"]
+        return faults
+    if receipt["accepted"] + receipt["duplicates"] != len(ids):
+        faults.append(f"{ids}: neither new nor known, {receipt}")
+    if receipt["duplicates"] not in ((0, len(ids)) if doubtful else (0,)):
+        faults.append(f"{ids}: half stored, {receipt}")
+    account.spans.append((ids, receipt))
+    for event_id in ids:
+        account.acknowledged.setdefault(event_id, None)
+    return faults
+
 
 def _breaks(numbers: list[int]) -> list[tuple[int, int]]:
     return [(a, b) for a, b in itertools.pairwise(numbers) if b != a + 1][:10]

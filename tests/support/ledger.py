@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from tests.support.accounts import Account, Attempt, Reader, reckon
+from tests.support.accounts import Account, Attempt, Reader, book, reckon
 from tests.support.client.caller import RETRY_INTERVAL, Caller
 from tests.support.client.connection import Lost
 from tests.support.client.protocol import Answer
@@ -20,7 +20,7 @@ from tests.support.client.streams import TRANSPORTS, Ended, Refused, stream
 from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_process import Program
 
-PAUSE = 0.02  # seconds between two posts of one producer: a load, not a benchmark
+PAUSE = 0.02  # seconds: a load, not a benchmark
 IN_A_ROW = 20  # posts alike, after which another kind is not expected
 BATCH = 7  # events of a batch; every third post is one
 NDJSON = "application/x-ndjson"
@@ -38,7 +38,7 @@ class Ledger:
         self.accounts: list[Account] = []
         self.attempts: list[Attempt] = []
         self.faults: list[str] = []
-        self.stored_by_a_503 = 0
+        self.pause = PAUSE
         self._stopping = False
         self._producing = 0
         self._quiet = trio.Event()
@@ -58,6 +58,13 @@ class Ledger:
         until = self.acknowledged + more
         await eventually(lambda: self.acknowledged >= until)
 
+    async def all_arrives(self) -> None:
+        """Wait until each reader has everything that is acknowledged by now."""
+        lasts = [(account, account.last_acknowledged) for account in self.accounts]
+        await eventually(
+            lambda: all(reader.seq >= last for account, last in lasts for reader in account.readers)
+        )
+
     def since(self, mark: int) -> list[Attempt]:
         """The posts that began after so many others, and have ended."""
         return [attempt for attempt in self.attempts[mark:] if attempt.ended]
@@ -71,6 +78,10 @@ class Ledger:
             return len(latest) == IN_A_ROW and all(each.status == status for each in latest)
 
         await eventually(settled)
+
+    async def loses_connections(self, mark: int) -> None:
+        """Wait until a post that began after so many others has no answer."""
+        await eventually(lambda: any(one.status is None for one in self.since(mark)))
 
     # -- producing
 
@@ -98,7 +109,7 @@ class Ledger:
                 if len(ids) == 1 and number % 10 == 1 and account.acknowledged:
                     ids = [rng.choice(list(account.acknowledged))]  # an old one, once more
                 await self._settle(account, caller, ids)
-                await trio.sleep(PAUSE)
+                await trio.sleep(self.pause)
         self._producing -= 1
         if not self._producing:
             self._quiet.set()
@@ -134,7 +145,7 @@ class Ledger:
             finally:
                 attempt.ended = True
             if attempt.status == 200:
-                self._book(account, ids, answer.json, doubtful)
+                self.faults += book(account, ids, answer.json, doubtful=doubtful)
                 return
             if attempt.status is not None:
                 self._check_refusal(answer)
@@ -146,33 +157,6 @@ class Ledger:
             self.faults.append(f"a post was answered {answer.status}: {answer.body!r}")
         elif "retry-after" not in answer.headers:
             self.faults.append(f"a 503 without Retry-After: {answer.body!r}")
-
-    def _book(
-        self, account: Account, ids: list[str], receipt: dict[str, Any], doubtful: bool
-    ) -> None:
-        known = [event_id for event_id in ids if event_id in account.acknowledged]
-        if len(ids) == 1:
-            (event_id,) = ids
-            first = account.acknowledged.get(event_id)
-            if receipt["id"] != event_id:
-                self.faults.append(f"{event_id} was acknowledged as {receipt['id']}")
-            if known and not receipt["duplicate"]:
-                self.faults.append(f"{event_id} was acknowledged twice as new")
-            if first is not None and receipt["seq"] != first:
-                self.faults.append(f"{event_id} was {first} and is {receipt['seq']}")
-            if receipt["duplicate"] and not known:
-                if not doubtful:
-                    self.faults.append(f"{event_id}: a first try was called a duplicate")
-                self.stored_by_a_503 += 1
-            account.acknowledged[event_id] = receipt["seq"]
-            return
-        if receipt["accepted"] + receipt["duplicates"] != len(ids):
-            self.faults.append(f"{ids}: neither new nor known, {receipt}")
-        if receipt["duplicates"] not in ((0, len(ids)) if doubtful else (0,)):
-            self.faults.append(f"{ids}: half stored, {receipt}")
-        account.spans.append((ids, receipt))
-        for event_id in ids:
-            account.acknowledged.setdefault(event_id, None)
 
     # -- reading
 
@@ -277,13 +261,16 @@ async def load(
     steady: int = 2,
     hopping: int = 1,
     fill: int = 200,
+    pause: float = PAUSE,
 ) -> AsyncIterator[Ledger]:
     """A running load for the length of the block, then the reckoning.
 
     Each user has `producers` producers, `steady` readers on each transport by turns, and `hopping`
-    ones that change transports. Fails with every promise that was broken.
+    ones that change transports. Producers rest for `pause` seconds between two posts. Fails with
+    every promise that was broken.
     """
     ledger = Ledger(*programs, fill=fill)
+    ledger.pause = pause
     async with trio.open_nursery() as nursery:
         for n in range(users):
             readers = [Reader(TRANSPORTS[m % 2], hops=False) for m in range(steady)]

@@ -121,8 +121,10 @@ class Program:
 
     async def metric(self, name: str) -> float:
         """The sum over its labels, unless these are named, too; 0 for what has none yet."""
-        text = (await self.ask("/metrics")).body.decode()
-        lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        answer = await self.ask("/metrics", self.settings.get("RELAY_METRICS_TOKEN"))
+        assert answer.status == 200, answer
+        lines = answer.body.decode().splitlines()
+        lines = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     @property
@@ -218,6 +220,15 @@ async def running(*programs: Program) -> AsyncIterator[None]:
     finally:
         for program in programs:
             await program.end()
+
+
+async def make_data(folder: Path) -> Path:
+    """A data folder with a migrated cluster and keys, of a Relay that was stopped."""
+    program = Program(folder)
+    async with running(program):
+        program.process.terminate()
+        assert await program.ended() == 0
+    return program.data
 
 
 def dsn(program: Program) -> str:

@@ -5,8 +5,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,10 +34,10 @@ def executable(engine: str) -> str:
 _WAITS = object()
 
 
-def ask(port: int, *command: object) -> object:
-    """Execute a command on a connection of its own, and return its reply, in RESP2."""
+def ask(line: socket.socket, *command: object) -> object:
+    """Execute a command on a new connection, close it, and return the reply, in RESP2."""
     reader = hiredis.Reader(encoding="utf-8", notEnoughData=_WAITS)
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
+    with line:
         line.sendall(hiredis.pack_command(tuple(map(str, command))))  # type: ignore[arg-type]
         while (reply := reader.gets()) is _WAITS:
             data = line.recv(65_536)
@@ -48,28 +49,62 @@ def ask(port: int, *command: object) -> object:
     return reply
 
 
-class Server:
-    """One server, which keeps its port when it is started again."""
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens, and the command that runs another one there, on another host."""
 
-    def __init__(self, engine: str, folder: Path, *options: str) -> None:
-        self._held = HeldPort()
-        self.port = self._held.number
+    address: str
+    port: int
+    bus: int  # the port for what the servers of a cluster say to each other
+    within: tuple[str, ...] = ()
+    held: tuple[HeldPort, ...] = ()
+
+
+def beside_the_test() -> Place:
+    port, bus = HeldPort(), HeldPort()
+    return Place("127.0.0.1", port.number, bus.number, held=(port, bus))
+
+
+class Server:
+    """One server, which keeps its place when it is started again.
+
+    The test asks one on another host by a Unix socket, so that nothing is in its way.
+    """
+
+    def __init__(
+        self, engine: str, folder: Path, *options: str, place: Place | None = None
+    ) -> None:
+        self.place = place or beside_the_test()
+        self.port = self.place.port
+        where = f"{self.place.address}.{self.port}"
+        self._socket = folder / f"{where}.sock" if self.place.within else None
         self._command = [
-            *(executable(engine), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(*self.place.within, executable(engine)),
+            *("--port", str(self.port), "--bind", self.place.address),
+            *(("--unixsocket", str(self._socket)) if self._socket else ()),
+            *(("--protected-mode", "no") if self._socket else ()),  # others than loopback connect
             *("--save", "", "--appendonly", "no", "--dir", str(folder), *options),
         ]
-        self._log = folder / f"{self.port}.log"
+        self._log = folder / f"{where}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.name = ""  # in its cluster
+
+    @property
+    def host(self) -> str:
+        """The part of an address that leads to it."""
+        return f"{self.place.address}:{self.port}"
 
     @property
     def url(self) -> str:
-        return f"valkey://127.0.0.1:{self.port}"
+        return f"valkey://{self.host}"
 
     def start(self) -> None:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+                self._command,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,  # it is ended here, and not by Ctrl-C
+            )  # fmt: skip
 
     def until_ready(self) -> None:
         until(self._answers, "it does not answer")
@@ -93,7 +128,19 @@ class Server:
         return self.process is not None and self.process.poll() is None
 
     def ask(self, *command: object) -> object:
-        return ask(self.port, *command)
+        return ask(self._connected(), *command)
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            return socket.create_connection((self.place.address, self.port), timeout=PATIENCE)
+        line = socket.socket(socket.AF_UNIX)
+        line.settimeout(PATIENCE)
+        try:
+            line.connect(str(self._socket))
+        except OSError:
+            line.close()
+            raise
+        return line
 
     def cut_all(self) -> None:
         """End every connection to it."""
@@ -116,43 +163,58 @@ class Cluster:
 
     def __init__(
         self, engine: str, folder: Path, *, primaries: int = 3, replicas: int = 0,
-        node_timeout: int = NEVER,
+        node_timeout: int = NEVER, places: Sequence[Place] = (),
     ) -> None:  # fmt: skip
+        """`places` has one for each server; without it all run beside the test."""
         self.servers: list[Server] = []
-        self._buses: list[HeldPort] = []
         self._primaries = primaries
-        for _ in range(primaries + replicas):
-            self._buses.append(HeldPort())
+        for number in range(primaries + replicas):
+            place = places[number] if places else beside_the_test()
             options = {
                 "--cluster-enabled": "yes",
-                "--cluster-port": str(self._buses[-1].number),
-                "--cluster-config-file": f"nodes.{self._buses[-1].number}.conf",
+                "--cluster-port": str(place.bus),
+                "--cluster-announce-ip": place.address,
+                "--cluster-config-file": f"nodes.{number}.{place.bus}.conf",
                 "--cluster-node-timeout": str(node_timeout),
                 "--cluster-require-full-coverage": "no",
                 "--repl-diskless-sync-delay": "0",
             }
             flat = [part for option in options.items() for part in option]
-            self.servers.append(Server(engine, folder, *flat))
+            self.servers.append(Server(engine, folder, *flat, place=place))
 
     @property
     def url(self) -> str:
-        return "valkey://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+        return "valkey://" + ",".join(server.host for server in self.servers)
 
     def start(self) -> None:
+        self.launch()
+        self.form()
+
+    def launch(self) -> None:
+        """Start the servers, and wait for nothing."""
         for server in self.servers:
             server.start()
+
+    def form(self) -> None:
+        """Make one cluster of the servers, which are new."""
         for server in self.servers:
             server.until_ready()
         for number, server in enumerate(self.servers):
+            server.name = str(server.ask("CLUSTER", "MYID"))
             server.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             if number < self._primaries:
                 first, last = (SLOTS * share // self._primaries for share in (number, number + 1))
                 server.ask("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
-        for other, bus in zip(self.servers[1:], self._buses[1:], strict=True):
-            self.servers[0].ask("CLUSTER", "MEET", "127.0.0.1", other.port, bus.number)
+        for other in self.servers[1:]:
+            met = (other.place.address, other.port, other.place.bus)
+            self.servers[0].ask("CLUSTER", "MEET", *met)
         until(lambda: all(map(self._knows_all, self.servers)), "they do not meet")
         for primary, replica in zip(self.servers, self.servers[self._primaries :], strict=False):
-            replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID"))
+            replica.ask("CLUSTER", "REPLICATE", primary.name)
+        self.until_whole()
+
+    def until_whole(self) -> None:
+        """Wait until all servers run, know each other, and each replica has what its primary has."""
         until(lambda: all(map(self._is_ok, self.servers)), "the cluster does not become ok")
 
     def _knows_all(self, server: Server) -> bool:
@@ -166,24 +228,23 @@ class Cluster:
         synced = "master_link_status:down" not in str(server.ask("INFO", "replication"))
         return ok and synced and replicas == len(self.servers) - self._primaries
 
-    def owner_of(self, slot: int) -> Server:
-        """The primary that has a slot, as the first server that runs knows it."""
-        asked = next(server for server in self.servers if server.is_running)
+    def owner_of(self, slot: int, asked: Server | None = None) -> Server:
+        """The primary that has a slot, as one server knows it: the first one that runs, if none."""
+        asked = asked or next(server for server in self.servers if server.is_running)
         slots = asked.ask("CLUSTER", "SLOTS")
         assert isinstance(slots, list)
-        port = next(primary[1] for first, last, primary, *_ in slots if first <= slot <= last)
-        return next(server for server in self.servers if server.port == port)
+        name = next(primary[2] for first, last, primary, *_ in slots if first <= slot <= last)
+        return next(server for server in self.servers if server.name == name)
 
     def move(self, slot: int, target: Server) -> None:
         """Give a slot to another primary, the new one first; what is stored in it is dropped."""
-        name = target.ask("CLUSTER", "MYID")
         source = self.owner_of(slot)
         keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100)
         assert isinstance(keys, list)
         for key in keys:
             source.ask("DEL", key)
         for server in (target, *self.servers):
-            server.ask("CLUSTER", "SETSLOT", slot, "NODE", name)
+            server.ask("CLUSTER", "SETSLOT", slot, "NODE", target.name)
 
     def end(self) -> None:
         for server in self.servers:

@@ -1,118 +1,160 @@
-"""Hosts of a test: each is a network namespace, reached by the others over a wire."""
+"""Hosts of a test: each is a network namespace, reached by the others over a wire.
 
-import ctypes
+Root makes the namespaces itself. Any other account makes a user namespace first, in which it may.
+"""
+
 import json
 import os
-import subprocess
+import shutil
+import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import trio
 
-from tests.support.hosts.addresses import address
+from tests.support.hosts.addresses import NETWORK, address
 from tests.support.patience import PATIENCE
-from tests.support.programs import kernel_lacks, program
+from tests.support.programs import SBIN, kernel_lacks, program
 
 ROOT = Path(__file__).parents[3]
-CLONE_NEWNET = 0x40000000
+NEEDED = {"ip": "iproute2", "nsenter": "util-linux", "unshare": "util-linux"}
+CONNECT_SECONDS = 3.0  # until a host that does not answer counts as away
+# A client whose packets vanish notices within a few seconds: the network of a real one says so.
+NOTICES = {
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 2,  # seconds
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 1,  # seconds
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 5_000,  # milliseconds
+}
+
+
+class NoHosts(Exception):
+    """No host can be made here; the message says why."""
 
 
 class Network:
     """The hosts, and what is wrong between them. Made by `network`."""
 
-    def __init__(self, names: tuple[str, ...], process: trio.Process) -> None:
-        self._names = names
-        self._process = process
-        self._namespaces: dict[str, int] = {}
-        self._unread = b""
+    addresses = NETWORK
+    breaks = True  # the ways between hosts can be broken
 
-    async def begin(self) -> bool:
-        """Learn where the hosts are; returns False if none could be made."""
-        line = await self._line()
-        self._namespaces = json.loads(line or b"{}")
-        return bool(line)
+    def __init__(
+        self, names: tuple[str, ...], process: trio.Process, control: socket.socket
+    ) -> None:
+        self.names = names
+        self._process = process
+        self._control = control
+        self._turn = trio.Lock()
+        self._namespaces: dict[str, int] = {}
+
+    async def begin(self) -> None:
+        """Learn where the hosts are. Raises NoHosts."""
+        answer, _ = await self._answer()
+        if not answer:
+            raise NoHosts("lets this account make no network namespaces with veth devices")
+        self._namespaces = json.loads(answer)
 
     def address(self, name: str) -> str:
-        return address(1 + self._names.index(name))
+        return address(1 + self.names.index(name))
 
     def within(self, name: str) -> tuple[str, ...]:
         """The command that runs another one on that host."""
-        return ("nsenter", f"--net={self._namespace(name)}", "--")
+        wire = f"/proc/{self._process.pid}"
+        user = () if os.geteuid() == 0 else (f"--user={wire}/ns/user", "--preserve-credentials")
+        return ("nsenter", *user, f"--net={wire}/fd/{self._namespaces[name]}", "--")
 
-    @contextmanager
-    def entered(self, name: str) -> Iterator[None]:
-        """What this thread starts within the block runs on that host."""
-        with open("/proc/thread-self/ns/net") as own, open(self._namespace(name)) as other:
-            _enter(other.fileno())
-            try:
-                yield
-            finally:
-                _enter(own.fileno())
+    async def connect(self, name: str, to: str, port: int) -> trio.SocketStream:
+        """A connection from one host to another one. Raises OSError."""
+        made = await self._ask({"socket": name})
+        assert made is not None
+        for (level, option), value in NOTICES.items():
+            made.setsockopt(level, option, value)
+        try:
+            with trio.move_on_after(CONNECT_SECONDS):
+                await made.connect((self.address(to), port))
+                return trio.SocketStream(made)
+        except BaseException:
+            made.close()
+            raise
+        made.close()
+        raise ConnectionError(f"{to} does not answer")
+
+    async def set_ways(
+        self, ways: Iterable[tuple[str, str]], *, delay: float = 0, loss: float = 0
+    ) -> None:
+        """From now on packets on these ways take `delay` seconds, and `loss` of them get lost."""
+        await self._ask({"ways": list(ways), "delay": delay, "loss": loss})
 
     async def one_way(self, source: str, to: str, *, delay: float = 0, loss: float = 0) -> None:
-        """From now on packets take `delay` seconds, and the share `loss` of them is lost."""
-        way = {"source": source, "to": to, "delay": delay, "loss": loss}
-        assert self._process.stdin is not None
-        await self._process.stdin.send_all(json.dumps(way).encode() + b"\n")
-        assert await self._line() == b"set"
+        await self.set_ways([(source, to)], delay=delay, loss=loss)
 
     async def between(self, one: str, other: str, *, delay: float = 0, loss: float = 0) -> None:
         """The same in both directions."""
-        await self.one_way(one, other, delay=delay, loss=loss)
-        await self.one_way(other, one, delay=delay, loss=loss)
+        await self.set_ways([(one, other), (other, one)], delay=delay, loss=loss)
 
     async def heal(self) -> None:
-        for source, to in permutations(self._names, 2):
-            await self.one_way(source, to)
+        await self.set_ways(permutations(self.names, 2))
 
-    def _namespace(self, name: str) -> str:
-        return f"/proc/{self._process.pid}/fd/{self._namespaces[name]}"
+    async def _ask(self, request: dict[str, Any]) -> trio.socket.SocketType | None:
+        """Have the wire do something; returns the socket that came with its answer."""
+        async with self._turn:
+            with trio.CancelScope(shield=True):  # a request and its answer belong together
+                self._control.send(json.dumps(request).encode())
+                answer, made = await self._answer()
+        assert answer, "the wire has ended"
+        return made
 
-    async def _line(self) -> bytes:
-        assert self._process.stdout is not None
+    async def _answer(self) -> tuple[bytes, trio.socket.SocketType | None]:
         with trio.fail_after(PATIENCE):
-            while b"\n" not in self._unread:
-                if not (more := await self._process.stdout.receive_some()):
-                    return b""  # the wire has ended
-                self._unread += more
-        line, _, self._unread = self._unread.partition(b"\n")
-        return line
-
-
-def _enter(namespace: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(namespace, CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "the network namespace cannot be entered")
-
-
-def _skip_unless_possible() -> None:
-    if os.geteuid() != 0:
-        kernel_lacks("lets no one but root make network namespaces, which hosts are")
-    if not Path("/dev/net/tun").exists():
-        kernel_lacks("has no TUN devices, for the wire between hosts")
-    program("ip", "iproute2")
-    program("nsenter", "util-linux")
+            await trio.lowlevel.wait_readable(self._control)
+        answer, descriptors, _, _ = socket.recv_fds(self._control, 65_536, 1)
+        made = [trio.socket.from_stdlib_socket(socket.socket(fileno=one)) for one in descriptors]
+        return answer, made[0] if made else None
 
 
 @asynccontextmanager
 async def network(*names: str) -> AsyncIterator[Network]:
-    """Hosts of these names for the length of the block. Skips the test where none can be made."""
-    _skip_unless_possible()
-    start_wire = partial(
-        trio.run_process,
-        [sys.executable, "-m", "tests.support.hosts.wire", *names],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        check=False,
-    )
-    async with trio.open_nursery() as nursery:
-        made = Network(names, await nursery.start(start_wire))
-        if not await made.begin():
-            kernel_lacks("lets root make no network namespace with a TUN device")
-        yield made
-        nursery.cancel_scope.cancel()
+    """Hosts of these names for the length of the block. Raises NoHosts."""
+    for needed in NEEDED:
+        if not (shutil.which(needed) or shutil.which(needed, path=SBIN)):
+            raise NoHosts(f"has no {needed}")
+    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    as_root_of_its_own = ("unshare", "--user", "--map-current-user", "--keep-caps", "--")
+    with its:
+        process = await trio.lowlevel.open_process(
+            [
+                *(() if os.geteuid() == 0 else as_root_of_its_own),
+                *(sys.executable, "-m", "tests.support.hosts.wire", *names),
+            ],
+            cwd=ROOT,
+            env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{SBIN}"},
+            stdin=its.fileno(),
+            start_new_session=True,  # it is ended here, and not by Ctrl-C
+        )
+    mine.setblocking(False)
+    try:
+        with mine:
+            made = Network(names, process, mine)
+            await made.begin()
+            yield made
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+@asynccontextmanager
+async def network_or_skip(*names: str) -> AsyncIterator[Network]:
+    """The same for a test, which is skipped where no host can be made."""
+    for needed, package in NEEDED.items():
+        program(needed, package)
+    try:
+        async with network(*names) as made:
+            yield made
+    except NoHosts as error:
+        kernel_lacks(str(error))
