@@ -19,8 +19,9 @@ QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_
 	tests/integration/runner tests/e2e/test_one_event.py tests/e2e/test_ingestion.py \
 	tests/e2e/test_event_fields.py tests/e2e/test_payloads.py tests/e2e/test_event_ids.py
 RUNS   := 10
+SECONDS := 600
 
-.PHONY: run test quick pythons shake soak check format schema licences pictures drawings docs audit bench bench-docs wheel release clean help
+.PHONY: run test quick pythons shake chaos soak check format schema licences pictures drawings docs audit bench bench-docs wheel release clean help
 
 run: $(READY)  ## start the server with its embedded Postgres and a demo stream
 	@$(BIN)/relay serve --demo
@@ -36,6 +37,9 @@ pythons:  ## run `make quick` with each installed Python from 3.11 on
 
 shake: $(READY)  ## run every test RUNS times in random order, every second time with little CPU
 	$(BIN)/python -m tests.support.shake --runs $(RUNS) -- $(BESIDE)
+
+chaos: $(READY)  ## kill and cut what three Relays run on, for SECONDS=600; SEED=N: the same faults again
+	$(BIN)/python -m tests.support.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 soak: $(READY)  ## run the long tests: minutes of reconnects, a thousand readers
 	$(PYTEST) -m soak

@@ -214,7 +214,7 @@ class Cluster:
         self.until_whole()
 
     def until_whole(self) -> None:
-        """Wait until all servers run, know each other, and each replica has what its primary has."""
+        """Wait until all know each other, and each replica has what its primary has."""
         until(lambda: all(map(self._is_ok, self.servers)), "the cluster does not become ok")
 
     def _knows_all(self, server: Server) -> bool:

@@ -1,0 +1,44 @@
+"""Tokens that are revoked on one host while they read on another one, again and again."""
+
+import random
+from collections.abc import Sequence
+
+import trio
+
+from relay.auth.revocations import TRUST_SECONDS
+from tests.support.client.connection import Lost
+from tests.support.client.streams import Ended, Refused
+from tests.support.hosts.machines import RelayHost
+from tests.support.hosts.revoked import RevokedReader, revoked_reader
+
+PAUSE = 1.0  # seconds
+
+
+class Revokes:
+    """`faults` has each stream that went on; `checked` counts the revokes."""
+
+    def __init__(self, relays: Sequence[RelayHost], rng: random.Random) -> None:
+        self._relays = relays
+        self._rng = rng
+        self.checked = 0
+        self.faults: list[str] = []
+
+    async def run(self) -> None:
+        while True:
+            at, elsewhere = self._rng.sample(self._relays, 2)
+            try:
+                async with revoked_reader(at, elsewhere) as reader:
+                    await reader.revoke()
+                    await trio.sleep(TRUST_SECONDS)  # what comes sooner may still be read
+                    await reader.store()
+                    await self._check(reader, f"revoked on {elsewhere.name}, read on {at.name}")
+            except (Lost, Refused, Ended):
+                pass  # a fault was in the way of opening or revoking: the next one is checked
+            await trio.sleep(PAUSE)
+
+    async def _check(self, reader: RevokedReader, which: str) -> None:
+        try:
+            await reader.reads_nothing_more()
+        except (AssertionError, trio.TooSlowError) as error:
+            self.faults.append(f"{which}: {error or 'its stream does not end'}")
+        self.checked += 1
