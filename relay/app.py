@@ -17,6 +17,7 @@ from werkzeug.exceptions import NotFound as HTTPNotFound
 from relay import __version__
 from relay.auth.origins import OriginList
 from relay.blueprints.asks import asks
+from relay.blueprints.channels import channels
 from relay.blueprints.console import console, not_found_answer
 from relay.blueprints.install import install
 from relay.blueprints.operations import operations
@@ -32,6 +33,7 @@ from relay.blueprints.tokens import tokens
 from relay.blueprints.user_deletion import user_deletion
 from relay.blueprints.user_export import user_export
 from relay.blueprints.users import users
+from relay.blueprints.visible import visible
 from relay.blueprints.webhook import webhook
 from relay.config.settings import Settings
 from relay.errors import BadRequest, Internal, MethodNotAllowed, NotFound, Problem
@@ -81,6 +83,8 @@ def create_app(settings: Settings) -> Relay:
     for blueprint in (users, user_export, user_deletion, sessions, tokens, webhook, stream):
         app.register_blueprint(blueprint)
     for blueprint in (tasks, task_beats, task_groups, task_log, task_stop, asks):
+        app.register_blueprint(blueprint)
+    for blueprint in (channels, visible):
         app.register_blueprint(blueprint)
     for blueprint in (operations, console, install, reference):
         app.register_blueprint(blueprint)

@@ -19,10 +19,16 @@ from relay.background.housekeeping import Housekeeping
 from relay.background.process_metrics import ProcessMetrics
 from relay.background.readiness import note_readiness
 from relay.background.retention import run_retention, watch_disk
+from relay.channels.channels import Channels
+from relay.channels.kinds.base import KindContext
+from relay.channels.outbound import Outbound
+from relay.channels.sealing import Vault
 from relay.config.resources import packaged
 from relay.config.settings import SettingError, Settings
 from relay.db.clock import DatabaseClock
 from relay.db.migrate import Migration, load_migrations
+from relay.db.notifications import OutboxBounds
+from relay.db.outbox import Outbox
 from relay.db.pool import Database, open_database
 from relay.db.source import Source
 from relay.db.stream_heads import HeadLookup
@@ -68,6 +74,7 @@ class Services:
     publisher: Publisher
     projector: Projector
     asks: Asks
+    channels: Channels
     stops: SharedWaits[tuple[UUID, str]]
     clock: DatabaseClock
     backplane: Backplane
@@ -121,7 +128,8 @@ def build_services(
         max_streams_per_address=settings.max_connections_per_address,
     )
     backplane, shared = _backplane(settings, source, database, hub)
-    projector = Projector(database, max_tasks=settings.tasks_per_user)
+    outbox = Outbox(OutboxBounds.of(settings))
+    projector = Projector(database, max_tasks=settings.tasks_per_user, outbox=outbox)
     clock = DatabaseClock()
     publisher = Publisher(database, hub, backplane, projector, clock, settings)
     return Services(
@@ -151,7 +159,18 @@ def build_services(
         housekeeping=Housekeeping(database, alone=not source.shared),
         publisher=publisher,
         projector=projector,
-        asks=Asks(database, publisher),
+        asks=Asks(database, publisher, outbox),
+        channels=Channels(
+            database,
+            outbox,
+            KindContext(
+                settings=settings,
+                base_url=base_url,
+                database=database,
+                outbound=Outbound(private=settings.outbound_private),
+                vault=Vault(source.keys),
+            ),
+        ),
         stops=SharedWaits(partial(select_stop_requests, database)),
         clock=clock,
         backplane=backplane,
@@ -211,6 +230,7 @@ async def run_services(
         health.start_soon(critical, services.task_feeds.run)
         health.start_soon(critical, services.asks.waits.run)
         health.start_soon(critical, services.stops.run)
+        health.start_soon(critical, services.channels.run)
         await health.start(critical, note_readiness, database, services.clock)
         await health.start(critical, services.backplane.run, partial(_on_notification, services))
         health.start_soon(critical, services.deletion.run)
@@ -230,14 +250,18 @@ async def run_services(
 def _keep_house(services: Services, work: trio.Nursery) -> None:
     """Start what one process does for all of them.
 
-    It deletes what has expired, folds and clears what ended processes left, and ends asks on time.
+    It deletes what has expired, folds and clears what ended processes left, ends asks on time, and
+    makes the notifications of lost tasks.
     """
     health, settings = services.health, services.settings
-    every = settings.housekeeping_every
+    every, upkeep = settings.housekeeping_every, services.channels.upkeep
     health.start_soon(work, run_retention, services.database, settings)
     health.start_soon(work, services.projector.keep_up, every)
     health.start_soon(work, services.asks.settle)
     health.start_soon(work, services.deletion.look, every)
+    health.start_soon(work, upkeep.note_lost)
+    health.start_soon(work, upkeep.count)
+    health.start_soon(work, upkeep.reseal, every)
 
 
 def _on_notification(services: Services, notification: Notification) -> None:

@@ -22,6 +22,7 @@ from relay.db.asks import (
     select_ended,
     settle_asks,
 )
+from relay.db.outbox import Outbox
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.work_failures import WorkFailures
 from relay.errors import Problem
@@ -40,9 +41,10 @@ log = structlog.get_logger("relay.asks")
 class Asks:
     """The asks that this process opens, ends and waits for."""
 
-    def __init__(self, database: Database, publisher: Publisher) -> None:
+    def __init__(self, database: Database, publisher: Publisher, outbox: Outbox) -> None:
         self._database = database
         self._publisher = publisher
+        self._outbox = outbox
         self.waits: SharedWaits[tuple[UUID, UUID]] = SharedWaits(partial(select_ended, database))
         self._failures = WorkFailures("relay.asks", waits="asks_wait", refused="asks_refused")
 
@@ -52,7 +54,11 @@ class Asks:
         Raises what `Publisher.publish` raises: the same request finds the ask then, if it has an
         `event_id`. Without one nothing would wait for the answer, so the ask is withdrawn.
         """
-        opened = await open_ask(self._database, new, at_most=MAX_OPEN_ASKS)
+        opened = await open_ask(
+            self._database, new, at_most=MAX_OPEN_ASKS, bounds=self._outbox.bounds
+        )
+        if opened.notified:
+            self._outbox.wake()
         if opened.ask is None or opened.outcome == "other_request":
             return opened, None
         if opened.outcome == "opened":

@@ -12,6 +12,8 @@ from relay.cli.failures import report_known_failures
 from relay.cli.output import note, show
 from relay.config.settings import Settings
 from relay.config.unknown_variables import log_unknown_variables
+from relay.db.notifications import OutboxBounds
+from relay.db.outbox import Outbox
 from relay.db.pool import Database, connect, open_database
 from relay.db.projections import select_projected
 from relay.db.rebuilding import select_users
@@ -70,7 +72,8 @@ async def _run(settings: Settings, user_id: UUID | None) -> Totals:
             connect(source.direct, timeout=timeout) as connection,
             trio.open_nursery() as nursery,
         ):
-            projector = Projector(database, max_tasks=settings.tasks_per_user)
+            outbox = Outbox(OutboxBounds.of(settings))
+            projector = Projector(database, max_tasks=settings.tasks_per_user, outbox=outbox)
             nursery.start_soon(projector.run)
             async for existing in _users(database, projector, user_id):
                 for each in existing:

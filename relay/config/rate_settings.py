@@ -8,7 +8,10 @@ from relay.config.parsers import setting as _setting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateSettings:
-    """How often something may be asked for: counted per process, or over all with a Valkey."""
+    """How often something may be asked for: counted per process, or over all with a Valkey.
+
+    Notifications are counted in the database, over all processes.
+    """
 
     rate_limits: bool = _setting(
         "RELAY_RATE_LIMITS", boolean, True, "on or off",
@@ -49,6 +52,15 @@ class RateSettings:
         "RELAY_RATE_EXPORTS", rate, Rate(10, 3_600, 10), "calls a user",
         "an export reads all that is stored of a user; a person needs one now and then",
         shown="10/h",
+    )  # fmt: skip
+    rate_channel: Rate = _setting(
+        "RELAY_RATE_CHANNEL", rate, Rate(60, 60, 60), "notifications of a channel",
+        "over it they are sent later; more than a person reads, and than receivers admit",
+        shown="60/min",
+    )  # fmt: skip
+    rate_notifications: Rate = _setting(
+        "RELAY_RATE_NOTIFICATIONS", rate, Rate(240, 60, 240), "notifications of a user",
+        "the same for all channels of a user together", shown="240/min",
     )  # fmt: skip
     rate_pages: Rate = _setting(
         "RELAY_RATE_PAGES", rate, Rate(1_200, 60, 1_200), "calls an address",

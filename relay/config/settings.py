@@ -194,6 +194,13 @@ class Settings(RateSettings):
         "an office behind one address, but not a flood", shown="256",
     )  # fmt: skip
 
+    # -- channels
+    outbound_private: bool = _setting(
+        "RELAY_OUTBOUND_PRIVATE", boolean, False, "on or off",
+        "channels may not reach what only Relay's host can; on: any address and port, and http",
+        shown="off",
+    )  # fmt: skip
+
     # -- the server
     body_timeout: float = _setting(
         "RELAY_BODY_TIMEOUT", duration(0.1, 600), 10.0, "seconds",

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from relay.db.notifications import OutboxBounds
 from relay.db.pool import Database, Row
 from relay.errors import InvalidToken
 
@@ -64,29 +65,45 @@ class Ask(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Opened(NamedTuple):
-    """`outcome`: opened, found, other_request or too_many; without an ask for the last one."""
+    """`outcome`: opened, found, other_request or too_many; without an ask for the last one.
+
+    `notified`: notifications of it are to be sent.
+    """
 
     outcome: str
     ask: Ask | None
+    notified: bool = False
 
 
-async def open_ask(database: Database, new: NewAsk, *, at_most: int) -> Opened:
+async def open_ask(
+    database: Database, new: NewAsk, *, at_most: int, bounds: OutboxBounds
+) -> Opened:
     """Store a new ask, or find the one that the same request opened within a day.
 
-    At most `at_most` of a user are open. Raises InvalidToken when the user no longer exists.
+    At most `at_most` of a user are open. A new one makes the user's notifications in the same
+    transaction. Raises InvalidToken when the user no longer exists.
     """
     rows = await database.fetch(
         """
-        SELECT opened.outcome, (opened.found).*
-        FROM open_ask($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS opened
+        WITH opened AS MATERIALIZED (
+            SELECT opened.outcome, (opened.found).*
+            FROM open_ask($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS opened
+        ), made AS MATERIALIZED (
+            SELECT sum(notify_of_ask($2, o.ask_id, o.task_id, $15, $16, $17, $18, $19, $20)) AS made
+            FROM opened o WHERE o.outcome = 'opened'
+        )
+        SELECT opened.*, coalesce(made.made, 0) AS made FROM opened, made
         """,
         *new,
         at_most,
         MAX_ENDED_ASKS,
+        *bounds,
     )
     if not rows:
         raise InvalidToken("The user is gone.", reason="revoked")
-    return Opened(rows[0]["outcome"], _ask(rows[0]) if rows[0]["ask_id"] is not None else None)
+    row = rows[0]
+    ask = _ask(row) if row["ask_id"] is not None else None
+    return Opened(row["outcome"], ask, notified=row["made"] > 0)
 
 
 async def end_ask(

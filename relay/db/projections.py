@@ -7,9 +7,11 @@ from uuid import UUID
 
 import msgspec
 
+from relay.db.notifications import OutboxBounds, making_arguments
 from relay.db.pool import Database, DatabaseConnection, Row
 from relay.events import Event
 from relay.tasks.task import Task
+from relay.tasks.transitions import Transition
 
 _decode_metrics = msgspec.json.Decoder(dict[str, float]).decode
 
@@ -17,13 +19,15 @@ _decode_metrics = msgspec.json.Decoder(dict[str, float]).decode
 class Projected(NamedTuple):
     """How far a user's tasks hold, and where the user's stream ends.
 
-    `revision` is 0 while no task of the user was ever stored.
+    `revision` is 0 while no task of the user was ever stored. `is_notified` is whether the user
+    has a channel.
     """
 
     epoch: str
     last_seq: int
     seq: int
     revision: int
+    is_notified: bool
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class Advance:
 
     It began with the rows of `revision` and holds up to `seq`. `added` counts the tasks that no
     row had, `revived` those whose row was a mark. `withdrawn` are asks that ended with their task.
+    `noted` is what the user's channels may be told of.
     """
 
     revision: int
@@ -40,6 +45,7 @@ class Advance:
     revived: int = 0
     tasks: list[Task] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
+    noted: list[Transition] = field(default_factory=list)
 
 
 async def select_projected(database: Database, user_ids: Sequence[UUID]) -> dict[UUID, Projected]:
@@ -47,8 +53,9 @@ async def select_projected(database: Database, user_ids: Sequence[UUID]) -> dict
     rows = await database.fetch(
         """
         SELECT u.user_id, u.epoch, u.last_seq, coalesce(p.seq, u.oldest_seq - 1),
-            coalesce(p.revision, 0)
+            coalesce(p.revision, 0), n.user_id IS NOT NULL
         FROM users u LEFT JOIN projections p ON p.user_id = u.user_id
+        LEFT JOIN notified_users n ON n.user_id = u.user_id
         WHERE u.user_id = ANY ($1)
         """,
         user_ids,
@@ -132,16 +139,20 @@ async def write_advances(
     advances: Mapping[UUID, Advance],
     *,
     max_tasks: int,
+    bounds: OutboxBounds | None = None,
 ) -> dict[UUID, int]:
     """Store what folds have changed, in one statement; returns the new revision of each user.
 
     A user whose tasks were changed since the fold's rows were read is left out, as is one that no
-    longer exists. At most `max_tasks` of a user are kept.
+    longer exists. At most `max_tasks` of a user are kept. With `bounds` the same statement makes
+    the notifications of what was noted.
     """
+    noted = [(user_id, one) for user_id, advance in advances.items() for one in advance.noted]
+    making = making_arguments(noted, bounds) if bounds is not None and noted else []
     owners = [user_id for user_id, advance in advances.items() for _task in advance.tasks]
     tasks = [task for advance in advances.values() for task in advance.tasks]
     rows = await database.fetch(
-        _WRITE,
+        _WRITE_AND_NOTIFY if making else _WRITE,
         list(advances),
         [advance.revision for advance in advances.values()],
         [advance.seq for advance in advances.values()],
@@ -172,6 +183,7 @@ async def write_advances(
         [" ".join(task.open_asks) or None for task in tasks],
         [task.forgotten for task in tasks],
         [UUID(ask_id) for advance in advances.values() for ask_id in advance.withdrawn],
+        *making,
     )
     return {user_id: revision for user_id, revision in rows}
 
@@ -183,6 +195,15 @@ def _encode_metrics(metrics: dict[str, float] | None) -> str | None:
 _WRITE = f"""
     SELECT user_id, revision
     FROM write_projections({", ".join(f"${number}" for number in range(1, 31))})
+"""
+
+# Of users that were written alone: the others are folded anew, and their notifications with them.
+_WRITE_AND_NOTIFY = f"""
+    WITH written AS MATERIALIZED ({_WRITE}), made AS MATERIALIZED (
+        SELECT make_notifications(array_agg(w.user_id), {", ".join(f"${n}" for n in range(31, 46))})
+        FROM written w
+    )
+    SELECT w.user_id, w.revision FROM written w, made
 """
 
 _TASKS_BY_ID = """

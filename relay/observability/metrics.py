@@ -108,6 +108,24 @@ projection_conflicts = Counter(
 )
 waiting_calls = _gauge("relay_waiting_calls", "Calls that wait for an answer or a stop.", "livesum")
 asks = Counter("relay_asks", "Asks opened and ended, by what happened.", ["what"])
+notifications = Counter(
+    "relay_notifications",
+    "Attempts to send a notification, by kind of channel and by what became of it.",
+    ["kind", "outcome"],
+)
+notification_seconds = Histogram(
+    "relay_notification_delay_seconds",
+    "Time from a notification's making to its delivery by the first attempt.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+notifications_waiting = _gauge(
+    "relay_notifications_waiting", "Notifications in the outbox, of all processes.", "livemax"
+)
+notifications_oldest = _gauge(
+    "relay_notifications_oldest_seconds",
+    "How long the oldest due notification of the outbox has been due.",
+    "livemax",
+)
 publish_waits = Counter(
     "relay_publish_waits",
     "Requests that waited for other requests of the same user.",

@@ -8,29 +8,26 @@ out, however many processes there are, and whatever they were doing when they en
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from uuid import UUID
 
 import trio
 
+from relay.db.outbox import Outbox
 from relay.db.pool import DATABASE_ERRORS, Database, StatementFailed
 from relay.db.projections import (
-    Advance,
     Projected,
     select_behind,
     select_projected,
-    select_tasks,
     select_unfolded,
     write_advances,
 )
 from relay.db.work_failures import WorkFailures
 from relay.events import Event
 from relay.observability import metrics
+from relay.projection.folding import fold_histories
 from relay.projection.pending_events import History, PendingEvents
-from relay.tasks.fold import fold
-from relay.tasks.segments import Segment
-from relay.tasks.task import Task
 
 INTERVAL_SECONDS = 0.5  # between the starts of two rounds: two statements that write a second
 MAX_ROUNDS_PER_SECOND = 4  # while callers wait
@@ -40,15 +37,15 @@ REFUSED_SECONDS = 5.0  # after one that it refused: a person has to mend that
 MAX_USERS = 1_000  # in one round
 MAX_READ_EVENTS = 5_000  # that one round reads from the journal
 MAX_READ_BYTES = 8 * 2**20
-CHECKPOINT_TASKS = 100  # folded without a pause for the other tasks of the process
 
 
 class Projector:
     """Keeps tasks up to date while `run` runs."""
 
-    def __init__(self, database: Database, *, max_tasks: int) -> None:
+    def __init__(self, database: Database, *, max_tasks: int, outbox: Outbox | None = None) -> None:
         self._database = database
         self._max_tasks = max_tasks
+        self._outbox = outbox or Outbox()
         self._pending = PendingEvents()
         self._behind: dict[UUID, None] = {}  # users with events that are not folded, in turn
         self._waiting: dict[UUID, list[_Wait]] = {}
@@ -185,12 +182,16 @@ class Projector:
         with metrics.projection_seconds.time():
             projected = await select_projected(self._database, user_ids)
             histories = await self._collect(projected)
-            advances = await self._fold(projected, histories)
+            advances = await fold_histories(self._database, projected, histories)
             written = (
-                await write_advances(self._database, advances, max_tasks=self._max_tasks)
+                await write_advances(
+                    self._database, advances, max_tasks=self._max_tasks, bounds=self._outbox.bounds
+                )
                 if advances
                 else {}
             )
+        if any(advances[user_id].noted for user_id in written):
+            self._outbox.wake()
         metrics.projection_conflicts.inc(len(advances) - len(written))
         for user_id in user_ids:
             at = projected.get(user_id)
@@ -224,27 +225,6 @@ class Projector:
                 found[user_id] = History(of_user[0].seq, of_user[-1].seq, of_user)
         return found
 
-    async def _fold(
-        self, projected: dict[UUID, Projected], histories: dict[UUID, History]
-    ) -> dict[UUID, Advance]:
-        joined: dict[UUID, dict[str, list[Segment]]] = {}
-        for user_id, history in histories.items():
-            while history.join_some():
-                await trio.lowlevel.checkpoint()
-            joined[user_id] = history.tasks
-            await trio.lowlevel.checkpoint()
-        keys = [(user_id, task_id) for user_id, tasks in joined.items() for task_id in tasks]
-        stored = await select_tasks(self._database, keys) if keys else {}
-        advances: dict[UUID, Advance] = {}
-        for user_id, tasks in joined.items():
-            at, history = projected[user_id], histories[user_id]
-            advance = advances[user_id] = Advance(at.revision, history.last_seq)
-            for number, (task_id, segments) in enumerate(tasks.items(), 1):
-                _add(advance, stored.get((user_id, task_id)), task_id, segments)
-                if number % CHECKPOINT_TASKS == 0:
-                    await trio.lowlevel.checkpoint()
-        return advances
-
     def _finish(self, user_id: UUID, seq: int | None, last_seq: int = 0) -> None:
         """Note that the user's tasks hold up to `seq`; None if the user no longer exists."""
         if seq is None:
@@ -262,17 +242,6 @@ class Projector:
 
 def _failures() -> WorkFailures:
     return WorkFailures("relay.projection", waits="projection_waits", refused="projection_refused")
-
-
-def _add(advance: Advance, stored: Task | None, task_id: str, segments: Sequence[Segment]) -> None:
-    """Fold one task's history, and add the task to what has to be stored."""
-    was_mark = stored is not None and stored.forgotten
-    task = fold(stored, task_id, segments, advance.withdrawn)
-    if task is None:
-        return
-    advance.added += stored is None
-    advance.revived += was_mark and not task.forgotten
-    advance.tasks.append(task)
 
 
 class _Wait:

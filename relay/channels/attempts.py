@@ -1,0 +1,123 @@
+"""One attempt to send a notification that was taken from the outbox, and what follows from it."""
+
+import msgspec
+import structlog
+import trio
+
+from relay.channels.backoff import next_pause
+from relay.channels.kinds import KINDS
+from relay.channels.kinds.base import Delivered, KindContext, Outcome, Refused, Retry
+from relay.channels.notification import Notification, notification_id, task_url
+from relay.channels.sealing import CannotOpen, Sealed
+from relay.db.notifications import Finished, Result, TakenNotification
+from relay.observability import metrics
+
+ATTEMPT_SECONDS = 30.0  # of any kind; the calls of most are bounded more tightly
+MAX_ERROR_CHARACTERS = 200
+
+log = structlog.get_logger("relay.channels")
+
+
+class Attempts:
+    """Makes attempts with what kinds use of the process."""
+
+    def __init__(self, context: KindContext) -> None:
+        self._context = context
+
+    async def attempt(self, taken: TakenNotification) -> Finished:
+        """Send a notification once; returns what became of it. No failure is raised."""
+        if taken.ask_is_open is False:
+            return _finished(taken, "outdated", error="the question was answered or is over")
+        outcome = await self._send(taken)
+        if isinstance(outcome, Delivered):
+            if taken.attempts == 1:
+                metrics.notification_seconds.observe(taken.age.total_seconds())
+            return _finished(taken, "delivered", status=outcome.status)
+        if isinstance(outcome, Refused):
+            return _finished(
+                taken,
+                "failed",
+                status=outcome.status,
+                error=outcome.reason,
+                ends_channel=outcome.ends_channel,
+            )
+        pause = next_pause(
+            max(taken.attempts, taken.failures + 1),
+            taken.age.total_seconds(),
+            wanted_s=outcome.after_s,
+        )
+        if pause is None:
+            log.warning("notification_given_up", kind=taken.kind, attempts=taken.attempts)
+            error = f"given up after a day: {outcome.reason}"
+            return _finished(taken, "failed", status=outcome.status, error=error)
+        return _finished(taken, "retry", status=outcome.status, error=outcome.reason, pause_s=pause)
+
+    async def _send(self, taken: TakenNotification) -> Outcome:
+        kind = KINDS.get(taken.kind)
+        if kind is None:  # of a newer version, whose processes send it
+            return Retry("this version does not know this kind of channel")
+        try:
+            secret = self._context.vault.open(
+                Sealed(taken.kid, taken.sealed), channel_label(taken.channel_id.bytes)
+            )
+        except CannotOpen as error:
+            return Retry(f"its settings cannot be read: {error}")
+        settings = msgspec.json.decode(secret, type=kind.settings)
+        notification = notification_of(taken, self._context.base_url)
+        try:
+            with trio.fail_after(ATTEMPT_SECONDS):
+                return await kind.send(settings, notification, self._context)
+        except trio.TooSlowError:
+            return Retry("it took too long")
+        except Exception as error:  # a fault of one kind must end neither the process nor others
+            log.error("notification_fault", kind=taken.kind, exc_info=error)
+            return Retry("Relay failed unexpectedly; its log has the cause")
+
+
+def channel_label(channel_id: bytes) -> bytes:
+    """What the settings of a channel are sealed for."""
+    return b"channel " + channel_id
+
+
+def notification_of(taken: TakenNotification, base_url: str) -> Notification:
+    """The notification as its channel sends it."""
+    is_test = taken.type == "test"
+    return Notification(
+        id=notification_id(taken.notification_id),
+        type="channel.test" if is_test else f"task.{taken.type}",  # type: ignore[arg-type]
+        timestamp=taken.made_at,
+        url=task_url(base_url, taken.task_id),
+        task_id=taken.task_id,
+        run=taken.run,
+        state=None if is_test else taken.type,
+        title=taken.title,
+        message=taken.message if taken.with_message else None,
+        exit_code=taken.exit_code,
+        duration_s=taken.duration_s,
+        ask_id=None if taken.ask_id is None else str(taken.ask_id),
+        question=taken.question,
+        options=tuple(taken.options or ()),
+        question_hash=taken.question_hash,
+    )
+
+
+def _finished(
+    taken: TakenNotification,
+    result: Result,
+    *,
+    status: int | None = None,
+    error: str | None = None,
+    pause_s: float | None = None,
+    ends_channel: bool = False,
+) -> Finished:
+    metrics.notifications.labels(taken.kind, result).inc()
+    return Finished(
+        user_id=taken.user_id,
+        position=taken.position,
+        channel_id=taken.channel_id,
+        result=result,
+        status=status,
+        error=None if error is None else error[:MAX_ERROR_CHARACTERS],
+        pause_s=pause_s,
+        ends_channel=ends_channel,
+    )

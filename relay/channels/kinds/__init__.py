@@ -1,0 +1,12 @@
+"""The kinds of channels, one module each."""
+
+from typing import Any, Union
+
+from relay.channels.kinds.base import AnyKind
+from relay.channels.kinds.webhook import Webhook
+
+KINDS: dict[str, AnyKind] = {kind.name: kind for kind in (Webhook(),)}
+"""Each kind by its name."""
+
+AnyChannelRequest: Any = Union[tuple(kind.request for kind in KINDS.values())]  # noqa: UP007
+"""The type of a request for any of them; its field `kind` says which."""

@@ -1,0 +1,172 @@
+"""Calls receivers: bounded in time and size, to public addresses, without following redirects.
+
+A name is resolved here, every address that it has is checked, and one of these is connected to: so
+it makes no difference what the name leads to a moment later. The certificate is still that of the
+name. No proxy of the environment is used, because it would resolve the name itself.
+"""
+
+import ssl
+from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+
+import httpcore
+import httpx
+import trio
+
+from relay import __version__
+from relay.channels.addresses import PORTS, is_public
+from relay.events import utc_now
+
+TOTAL_SECONDS = 15.0  # of a call; receivers are asked to answer at once and work later
+CONNECT_SECONDS = 5.0  # to one address
+MAX_ADDRESSES = 4  # of a name that are tried
+MAX_ANSWER_BYTES = 64 * 2**10  # read of an answer; only its length is used
+MAX_CONNECTIONS = 100  # of one process
+MAX_IDLE_CONNECTIONS = 20
+IDLE_SECONDS = 15.0
+MAX_RETRY_AFTER_SECONDS = 86_400.0
+
+USER_AGENT = f"Relay/{__version__}"
+
+
+class OutboundFailed(Exception):
+    """There is no answer. The message is for a person, and shows nothing of what was received."""
+
+
+class OutboundAnswer(NamedTuple):
+    """`retry_after` in seconds, if the answer has it; `length` of the part that was read."""
+
+    status: int
+    retry_after: float | None
+    length: int
+
+
+class Outbound:
+    """The connections of one process to receivers. `private`: as RELAY_OUTBOUND_PRIVATE=on."""
+
+    def __init__(self, *, private: bool) -> None:
+        self.private = private
+        self._opened: httpcore.AsyncConnectionPool | None = None  # by the first call
+
+    def _pool(self) -> httpcore.AsyncConnectionPool:
+        if self._opened is None:
+            self._opened = httpcore.AsyncConnectionPool(
+                ssl_context=httpx.create_ssl_context(),
+                max_connections=MAX_CONNECTIONS,
+                max_keepalive_connections=MAX_IDLE_CONNECTIONS,
+                keepalive_expiry=IDLE_SECONDS,
+                network_backend=_CheckedBackend(private=self.private),
+            )
+        return self._opened
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._opened is not None:
+            with trio.CancelScope(shield=True):
+                await self._opened.aclose()
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], content: bytes, *, method: str = "POST"
+    ) -> OutboundAnswer:
+        """Send a request. Raises OutboundFailed."""
+        try:
+            with trio.fail_after(TOTAL_SECONDS):
+                return await self._send(method, httpx.URL(url), headers, content)
+        except trio.TooSlowError:
+            raise OutboundFailed(f"no answer within {TOTAL_SECONDS:g} seconds") from None
+        except httpcore.TimeoutException:
+            raise OutboundFailed("no connection in time") from None
+        except httpcore.ProtocolError:
+            raise OutboundFailed("the answer is not HTTP") from None
+        except (httpcore.NetworkError, ssl.SSLError, OSError) as error:
+            raise OutboundFailed(_network_reason(error)) from None
+        except (httpx.InvalidURL, httpcore.UnsupportedProtocol):
+            raise OutboundFailed("the address is not valid") from None
+
+    async def _send(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes
+    ) -> OutboundAnswer:
+        target = httpcore.URL(
+            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+        )
+        sent = {"user-agent": USER_AGENT, "accept": "*/*", **headers}
+        async with self._pool().stream(
+            method,
+            target,
+            headers=[(name.encode("ascii"), value.encode()) for name, value in sent.items()],
+            content=content,
+            extensions={"timeout": {"connect": CONNECT_SECONDS, "pool": TOTAL_SECONDS}},
+        ) as answer:
+            length = 0
+            async for part in answer.aiter_stream():
+                length += len(part)
+                if length >= MAX_ANSWER_BYTES:
+                    break
+            return OutboundAnswer(answer.status, _retry_after(answer.headers), length)
+
+
+def _network_reason(error: BaseException) -> str:
+    if isinstance(error, _Refused):
+        return str(error)
+    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        return "no secure connection: TLS or the certificate failed"
+    return "no connection" if isinstance(error, httpcore.ConnectError) else "the connection broke"
+
+
+def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+    """The seconds of the Retry-After header, which may be a number or a date (RFC 9110)."""
+    for name, value in headers:
+        if name.lower() != b"retry-after":
+            continue
+        text = value.decode("latin-1").strip()
+        try:
+            seconds = float(text) if text.isdecimal() else _seconds_until(text)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+    return None
+
+
+def _seconds_until(date: str) -> float:
+    return (parsedate_to_datetime(date) - utc_now()).total_seconds()
+
+
+class _Refused(httpcore.ConnectError):
+    """The address is not one that may be called."""
+
+
+class _CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Opens connections to addresses that were checked."""
+
+    def __init__(self, *, private: bool) -> None:
+        self._opener = httpcore.TrioBackend()
+        self._private = private
+
+    async def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
+    ) -> httpcore.AsyncNetworkStream:
+        if not self._private and port not in PORTS:
+            raise _Refused("refused: only the ports 443 and 80 are called")
+        failure: Exception = httpcore.ConnectError("no address")
+        for address in (await self._resolve(host, port))[:MAX_ADDRESSES]:
+            try:
+                return await self._opener.connect_tcp(address, port, timeout, *args, **options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a host, in the order to try them. Raises _Refused, ConnectError."""
+        try:
+            found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise _Refused("the name of the host is not known") from None
+        addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+        if not self._private and not all(is_public(ip_address(one)) for one in addresses):
+            raise _Refused("refused: the host has an address that is not public")
+        return addresses
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
