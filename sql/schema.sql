@@ -462,7 +462,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.finish_notifications(user_ids uuid[], positions bigint[], channel_ids uuid[], outcomes text[], statuses integer[], errors text[], pauses double precision[], ends boolean[], channel_interval interval, channel_burst integer, most_deliveries integer) RETURNS void
+CREATE FUNCTION public.finish_notifications(user_ids uuid[], positions bigint[], channel_ids uuid[], outcomes text[], statuses integer[], errors text[], pauses double precision[], channel_pauses double precision[], ends boolean[], channel_interval interval, channel_burst integer, most_deliveries integer) RETURNS void
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -475,18 +475,18 @@ BEGIN
         SELECT * FROM unnest(
             user_ids, positions, channel_ids, outcomes, statuses, errors, pauses
         ) AS g (user_id, position, channel_id, outcome, status, error, pause)
-    ), over AS (
+    ), ended AS (
         DELETE FROM notifications n USING given g
         WHERE n.user_id = g.user_id AND n.position = g.position AND g.outcome <> 'retry'
         RETURNING n.*, g.outcome, g.status, g.error
     )
     INSERT INTO deliveries (
-        user_id, channel_id, notification_id, type, task_id, run, made_at, outcome, attempts,
+        user_id, channel_id, notification_id, state, task_id, run, made_at, outcome, attempts,
         status, error
     )
-    SELECT user_id, channel_id, notification_id, type, task_id, run, made_at, outcome, attempts,
+    SELECT user_id, channel_id, notification_id, state, task_id, run, made_at, outcome, attempts,
         status, error
-    FROM over ORDER BY position;
+    FROM ended ORDER BY position;
 
     -- `failures` begins anew with a delivery; several failures at once count as one
     UPDATE channels c SET
@@ -501,8 +501,8 @@ BEGIN
     FROM (
         SELECT user_id, channel_id, bool_or(outcome = 'delivered') AS delivered,
             bool_or(outcome IN ('retry', 'failed')) AS failed, max(pause) AS pause,
-            max(error) AS error, bool_or(ends) AS ends
-        FROM unnest(user_ids, channel_ids, outcomes, errors, pauses, ends)
+            max(error) FILTER (WHERE outcome <> 'outdated') AS error, bool_or(ends) AS ends
+        FROM unnest(user_ids, channel_ids, outcomes, errors, channel_pauses, ends)
             AS g (user_id, channel_id, outcome, error, pause, ends)
         GROUP BY user_id, channel_id
     ) g
@@ -527,7 +527,7 @@ BEGIN
     ) w
     WHERE n.user_id = w.user_id AND n.position = w.position;
 
-    WITH ended AS (
+    WITH dropped AS (
         DELETE FROM notifications n USING unnest(user_ids, channel_ids, ends)
             AS g (user_id, channel_id, ends)
         WHERE n.user_id = g.user_id AND n.channel_id = g.channel_id AND g.ends
@@ -619,7 +619,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.make_notifications(user_ids uuid[], owners uuid[], types text[], task_ids text[], runs bigint[], titles text[], messages text[], exit_codes bigint[], durations double precision[], ask_ids uuid[], channel_interval interval, channel_burst integer, user_interval interval, user_burst integer, most_waiting bigint, most_deliveries integer) RETURNS bigint
+CREATE FUNCTION public.make_notifications(user_ids uuid[], owners uuid[], states text[], task_ids text[], runs bigint[], titles text[], messages text[], exit_codes bigint[], durations double precision[], ask_ids uuid[], channel_interval interval, channel_burst integer, user_interval interval, user_burst integer, most_waiting bigint, most_deliveries integer) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -632,6 +632,9 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
+    PERFORM FROM channels c
+    WHERE c.user_id = ANY (user_ids) AND c.user_id = ANY (owners)
+    ORDER BY c.user_id, c.channel_id FOR NO KEY UPDATE;
 
     WITH waiting AS MATERIALIZED (
         SELECT o.user_id, o.channel_id, count(*) AS waiting FROM notifications o
@@ -641,16 +644,16 @@ BEGIN
         SELECT c.user_id, c.channel_id, h.*,
             n.paced_until AS user_paced_until, c.paced_until, c.paused_until,
             c.unless_watched AND n.visible_until > now() AS watched,
-            coalesce(w.waiting, 0) + row_number() OVER in_turn > most_waiting AS over,
+            coalesce(w.waiting, 0) + row_number() OVER in_turn > most_waiting AS beyond,
             count(*) OVER of_channel - row_number() OVER in_turn AS after
         FROM unnest(
-            owners, types, task_ids, runs, titles, messages, exit_codes, durations, ask_ids
+            owners, states, task_ids, runs, titles, messages, exit_codes, durations, ask_ids
         ) WITH ORDINALITY AS h (
-            owner, type, task_id, run, title, message, exit_code, duration_s, ask_id, place
+            owner, state, task_id, run, title, message, exit_code, duration_s, ask_id, place
         )
         JOIN notified_users n ON n.user_id = h.owner
-        JOIN channels c ON c.user_id = h.owner AND c.ended_at IS NULL AND h.type = ANY (c.events)
-            AND (h.type <> 'succeeded' OR coalesce(h.duration_s, 0) >= c.min_duration_s)
+        JOIN channels c ON c.user_id = h.owner AND c.ended_at IS NULL AND h.state = ANY (c.events)
+            AND (h.state <> 'succeeded' OR coalesce(h.duration_s, 0) >= c.min_duration_s)
         LEFT JOIN waiting w ON w.user_id = c.user_id AND w.channel_id = c.channel_id
         WHERE h.owner = ANY (user_ids)
         WINDOW of_channel AS (PARTITION BY c.user_id, c.channel_id),
@@ -659,14 +662,14 @@ BEGIN
         SELECT w.*,
             row_number() OVER (PARTITION BY user_id ORDER BY place, channel_id) AS of_user,
             row_number() OVER (PARTITION BY user_id, channel_id ORDER BY place) AS of_channel
-        FROM wanted w WHERE NOT watched AND NOT over
+        FROM wanted w WHERE NOT watched AND NOT beyond
     ), left_out AS (
         INSERT INTO deliveries (
-            user_id, channel_id, notification_id, type, task_id, run, made_at, outcome, attempts
+            user_id, channel_id, notification_id, state, task_id, run, made_at, outcome, attempts
         )
-        SELECT user_id, channel_id, gen_random_uuid(), type, task_id, run, now(),
+        SELECT user_id, channel_id, gen_random_uuid(), state, task_id, run, now(),
             CASE WHEN watched THEN 'watched' ELSE 'left_out' END, 0
-        FROM wanted WHERE (watched OR over) AND after < most_deliveries
+        FROM wanted WHERE (watched OR beyond) AND after < most_deliveries
         ORDER BY place
     ), of_users AS (
         UPDATE notified_users n
@@ -682,10 +685,10 @@ BEGIN
         WHERE c.user_id = p.user_id AND c.channel_id = p.channel_id
     ), made AS (
         INSERT INTO notifications (
-            user_id, channel_id, type, task_id, run, title, message, exit_code, duration_s, ask_id,
+            user_id, channel_id, state, task_id, run, title, message, exit_code, duration_s, ask_id,
             due_at
         )
-        SELECT user_id, channel_id, type, task_id, run, title, message, exit_code, duration_s,
+        SELECT user_id, channel_id, state, task_id, run, title, message, exit_code, duration_s,
             ask_id, greatest(
                 now(), paused_until,
                 greatest(user_paced_until, now()) + (of_user - user_burst) * user_interval,
@@ -742,14 +745,14 @@ BEGIN
         WHERE t.user_id = ANY (locked) AND t.user_id = l.user_id AND t.task_id = l.task_id
         RETURNING t.*
     )
-    SELECT array_agg(user_id) AS owners, array_agg('lost'::text) AS types,
+    SELECT array_agg(user_id) AS owners, array_agg('lost'::text) AS states,
         array_agg(task_id) AS task_ids, array_agg(run) AS runs, array_agg(title) AS titles,
         array_agg(message) AS messages, array_agg(NULL::bigint) AS exit_codes,
         array_agg(extract(epoch FROM lost_after - started_at)::double precision) AS durations,
         array_agg(NULL::uuid) AS ask_ids
     INTO lost FROM noted;
     RETURN make_notifications(
-        locked, lost.owners, lost.types, lost.task_ids, lost.runs, lost.titles, lost.messages,
+        locked, lost.owners, lost.states, lost.task_ids, lost.runs, lost.titles, lost.messages,
         lost.exit_codes, lost.durations, lost.ask_ids,
         channel_interval, channel_burst, user_interval, user_burst, most_waiting, most_deliveries
     );
@@ -778,21 +781,15 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.notify_of_ask(of_user uuid, of_ask uuid, of_task text, channel_interval interval, channel_burst integer, user_interval interval, user_burst integer, most_waiting bigint, most_deliveries integer) RETURNS bigint
-    LANGUAGE plpgsql
+CREATE FUNCTION public.notify_of_ask(of_user uuid, of_ask uuid, channel_interval interval, channel_burst integer, user_interval interval, user_burst integer, most_waiting bigint, most_deliveries integer) RETURNS bigint
+    LANGUAGE sql
     AS $$
-DECLARE
-    task tasks;
-BEGIN
-    SELECT * INTO task FROM tasks t
-    WHERE t.user_id = of_user AND t.task_id = of_task AND NOT t.forgotten;
-    RETURN make_notifications(
-        ARRAY[of_user], ARRAY[of_user], ARRAY['waiting'], ARRAY[of_task], ARRAY[task.run],
-        ARRAY[task.title], ARRAY[NULL::text], ARRAY[NULL::bigint],
+    SELECT make_notifications(
+        ARRAY[of_user], ARRAY[of_user], ARRAY['waiting'], ARRAY[NULL::text], ARRAY[NULL::bigint],
+        ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[NULL::bigint],
         ARRAY[NULL::double precision], ARRAY[of_ask],
         channel_interval, channel_burst, user_interval, user_burst, most_waiting, most_deliveries
-    );
-END
+    )
 $$;
 
 CREATE FUNCTION public.open_ask(new_ask uuid, of_user uuid, of_token uuid, key text, hash bytea, of_task text, asked text, ask_kind text, choices text[], more text, shown_hash text, seconds integer, most bigint, kept bigint) RETURNS TABLE(outcome text, found public.asks)
@@ -1018,7 +1015,7 @@ CREATE TABLE public.notifications (
     "position" bigint NOT NULL,
     notification_id uuid DEFAULT gen_random_uuid() NOT NULL,
     channel_id uuid NOT NULL,
-    type text NOT NULL,
+    state text NOT NULL,
     made_at timestamp with time zone DEFAULT now() NOT NULL,
     task_id text COLLATE pg_catalog."C",
     run bigint,
@@ -1034,26 +1031,33 @@ CREATE TABLE public.notifications (
 )
 WITH (fillfactor='70');
 
-CREATE FUNCTION public.take_notifications(most integer, of_user integer, of_channel integer, busy uuid[], lease interval) RETURNS SETOF public.notifications
+CREATE FUNCTION public.take_notifications(most integer, most_of_user integer, most_of_channel integer, busy uuid[], counts integer[], saturated uuid[], lease interval) RETURNS SETOF public.notifications
     LANGUAGE sql
     AS $$
     WITH due AS MATERIALIZED (
-        SELECT n.user_id, n.position,
-            row_number() OVER (PARTITION BY n.user_id ORDER BY n.due_at, n.position) AS of_user,
-            row_number() OVER (PARTITION BY n.user_id, n.channel_id ORDER BY n.due_at, n.position)
-                AS of_channel
-        FROM notifications n
-        WHERE n.due_at <= now() AND n.user_id <> ALL (busy) AND n.channel_id <> ALL (busy)
-            AND NOT EXISTS (
-                SELECT FROM notifications e WHERE e.user_id = n.user_id
-                    AND e.channel_id = n.channel_id AND e.task_id = n.task_id
-                    AND e.position < n.position
-            )
+        SELECT c.user_id, c.position,
+            row_number() OVER (PARTITION BY c.user_id ORDER BY c.due_at, c.position) AS of_user,
+            row_number() OVER (PARTITION BY c.user_id, c.channel_id ORDER BY c.due_at, c.position)
+                AS of_channel,
+            coalesce((SELECT g.count FROM unnest(busy, counts) AS g (id, count)
+                WHERE g.id = c.user_id), 0) AS sent_of_user,
+            coalesce((SELECT g.count FROM unnest(busy, counts) AS g (id, count)
+                WHERE g.id = c.channel_id), 0) AS sent_of_channel
+        FROM (
+            SELECT n.* FROM notifications n
+            WHERE n.due_at <= now() AND n.user_id <> ALL (saturated) AND n.channel_id <> ALL (saturated)
+                AND NOT EXISTS (
+                    SELECT FROM notifications e WHERE e.user_id = n.user_id
+                        AND e.channel_id = n.channel_id AND e.task_id = n.task_id
+                        AND e.position < n.position
+                )
+            ORDER BY n.due_at LIMIT 1000
+        ) c
     ), taken AS (
         SELECT n.user_id, n.position FROM notifications n
         JOIN due d ON d.user_id = n.user_id AND d.position = n.position
-        WHERE d.of_user <= take_notifications.of_user
-            AND d.of_channel <= take_notifications.of_channel AND n.due_at <= now()
+        WHERE d.of_user + d.sent_of_user <= most_of_user
+            AND d.of_channel + d.sent_of_channel <= most_of_channel AND n.due_at <= now()
         ORDER BY n.due_at LIMIT most
         FOR UPDATE OF n SKIP LOCKED
     )
@@ -1227,7 +1231,7 @@ CREATE TABLE public.deliveries (
     delivery_id bigint NOT NULL,
     channel_id uuid NOT NULL,
     notification_id uuid NOT NULL,
-    type text NOT NULL,
+    state text NOT NULL,
     task_id text COLLATE pg_catalog."C",
     run bigint,
     made_at timestamp with time zone NOT NULL,
@@ -1543,4 +1547,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (10, 'dele
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (11, 'asks', '07101fb3f7420b81e9691cba16b4707977974fe4073a128ac47325756e728fc0');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (12, 'keys_by_user', '1df5bdd441339ffe4dfdd0f05956ba6394f064aab7df77ccbeb30e3280c5f501');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (13, 'stop_one_run', '3eb87659bf78094536e60d54e62222becb1fa18de64ed78be71e1f4ce7ce5fba');
-INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'channels', '5873e02355f02d717f9b79775a746d9797d2de1a88e09cac7f620e1106260ac2');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'channels', '708d7eb7c7788a5ace55b67a7f787b690276908da78dec3546340715642b8326');

@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
 from relay.channels.channels import MAX_CHANNELS
@@ -39,8 +39,8 @@ class ChannelView(msgspec.Struct, kw_only=True):
 
     channel_id: Uuid
     kind: Annotated[str, Meta(description="What it is: webhook, or another kind.")]
-    shown: Annotated[Raw, Meta(description="What tells it apart: an object of texts.")]
-    on: Annotated[list[Event], Meta(description="The states of tasks that it is told of.")]
+    shown: Annotated[dict[str, str], Meta(description="What tells it apart, without secrets.")]
+    on: Annotated[list[Event], Meta(description="The states of tasks that make a notification.")]
     min_duration_s: Annotated[
         float, Meta(ge=0, description="Of a task that succeeded: shorter ones are left out.")
     ]
@@ -96,7 +96,7 @@ class DeliveryList(msgspec.Struct):
     deliveries: list[Delivery]
 
 
-class TestSent(msgspec.Struct):
+class SentTest(msgspec.Struct):
     """The test is on its way: its delivery says what became of it."""
 
     notification_id: str
@@ -122,7 +122,7 @@ _MESSAGE = "msg_5f0c8a8e1d374c52b7a42f6f1be0a913"
 CHANNEL = ChannelView(
     channel_id=Examples.TOKEN_ID,
     kind="webhook",
-    shown=Raw(b'{"url":"https://example.com/\xe2\x80\xa6elay"}'),
+    shown={"url": "https://hooks.example/…elay"},
     on=["failed", "lost", "waiting", "succeeded"],
     min_duration_s=120.0,
     unless_watched=True,
@@ -175,7 +175,7 @@ async def list_channels(request: HTTPRequest) -> Answer:
 @limited(TOKENS)
 @needs(SESSION)
 async def add_channel(request: HTTPRequest) -> Answer:
-    """Add a channel. What it is told of and when is up to its rules."""
+    """Add a channel. Its rules decide what is sent, and when."""
     wanted = await read_json(request, AnyChannelRequest)
     credential = request.credential
     added = await request.services.channels.add(credential.user_id, wanted, by=credential.id)
@@ -210,7 +210,7 @@ async def end_channel(request: HTTPRequest) -> Answer:
 @described(
     "channels",
     parameters=(_PATH,),
-    answers={202: TestSent(_MESSAGE)},
+    answers={202: SentTest(_MESSAGE)},
     refuses=(NoSuchChannel, ChannelBlocked),
 )
 @limited(TOKENS)
@@ -221,7 +221,7 @@ async def test_channel(request: HTTPRequest) -> Answer:
     made = await request.services.channels.test(credential.user_id, channel_id, by=credential.id)
     if made is None:
         raise ChannelBlocked()
-    return json_answer(TestSent(notification_id(made)), 202)
+    return json_answer(SentTest(notification_id(made)), 202)
 
 
 @channels.get("/api/channels/<channel_id>/deliveries")
@@ -265,7 +265,7 @@ def _view(channel: StoredChannel) -> ChannelView:
     return ChannelView(
         channel_id=str(channel.channel_id),
         kind=channel.kind,
-        shown=Raw(channel.shown.encode()),
+        shown=msgspec.json.decode(channel.shown, type=dict[str, str]),
         on=list(channel.events),  # type: ignore[arg-type]
         min_duration_s=channel.min_duration_s,
         unless_watched=channel.unless_watched,
@@ -282,7 +282,7 @@ def _view(channel: StoredChannel) -> ChannelView:
 def _delivery(stored: StoredDelivery) -> Delivery:
     return Delivery(
         notification_id=notification_id(stored.notification_id),
-        type="channel.test" if stored.type == "test" else f"task.{stored.type}",
+        type="channel.test" if stored.state == "test" else f"task.{stored.state}",
         task_id=stored.task_id,
         run=stored.run,
         made_at=rfc3339(stored.made_at),

@@ -29,7 +29,7 @@ user_export = Blueprint("user_export", __name__)
 
 VERSION = 1  # of the lines' form
 
-_JSON_TEXTS = frozenset({"details", "metrics"})  # columns that store JSON as text
+_JSON_TEXTS = frozenset({"details", "metrics", "shown"})  # columns that store JSON as text
 _KINDS = [*(table.kind for table in TABLES), "event"]
 _EXAMPLE = f"""\
 {{"type":"export","version":1,"user_id":"{Examples.USER}","exported_at":"{Examples.NOW}",\

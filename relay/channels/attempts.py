@@ -28,10 +28,12 @@ class Attempts:
         """Send a notification once; returns what became of it. No failure is raised."""
         if taken.ask_is_open is False:
             return _finished(taken, "outdated", error="the question was answered or is over")
+        began = trio.current_time()
         outcome = await self._send(taken)
+        age = taken.age.total_seconds() + trio.current_time() - began
         if isinstance(outcome, Delivered):
             if taken.attempts == 1:
-                metrics.notification_seconds.observe(taken.age.total_seconds())
+                metrics.notification_seconds.observe(age)
             return _finished(taken, "delivered", status=outcome.status)
         if isinstance(outcome, Refused):
             return _finished(
@@ -41,16 +43,28 @@ class Attempts:
                 error=outcome.reason,
                 ends_channel=outcome.ends_channel,
             )
-        pause = next_pause(
-            max(taken.attempts, taken.failures + 1),
-            taken.age.total_seconds(),
-            wanted_s=outcome.after_s,
-        )
+        in_a_row, wanted = taken.failures + 1, outcome.after_s
+        pause = next_pause(max(taken.attempts, in_a_row), age, wanted_s=wanted)
+        # one that this receiver never takes does not hold up the others for as long
+        channel_pause = next_pause(in_a_row, 0.0, wanted_s=wanted)
         if pause is None:
             log.warning("notification_given_up", kind=taken.kind, attempts=taken.attempts)
             error = f"given up after a day: {outcome.reason}"
-            return _finished(taken, "failed", status=outcome.status, error=error)
-        return _finished(taken, "retry", status=outcome.status, error=outcome.reason, pause_s=pause)
+            return _finished(
+                taken,
+                "failed",
+                status=outcome.status,
+                error=error,
+                channel_pause_s=channel_pause,
+            )
+        return _finished(
+            taken,
+            "retry",
+            status=outcome.status,
+            error=outcome.reason,
+            pause_s=pause,
+            channel_pause_s=channel_pause,
+        )
 
     async def _send(self, taken: TakenNotification) -> Outcome:
         kind = KINDS.get(taken.kind)
@@ -62,9 +76,9 @@ class Attempts:
             )
         except CannotOpen as error:
             return Retry(f"its settings cannot be read: {error}")
-        settings = msgspec.json.decode(secret, type=kind.settings)
-        notification = notification_of(taken, self._context.base_url)
         try:
+            settings = msgspec.json.decode(secret, type=kind.settings)
+            notification = notification_of(taken, self._context.base_url)
             with trio.fail_after(ATTEMPT_SECONDS):
                 return await kind.send(settings, notification, self._context)
         except trio.TooSlowError:
@@ -81,15 +95,15 @@ def channel_label(channel_id: bytes) -> bytes:
 
 def notification_of(taken: TakenNotification, base_url: str) -> Notification:
     """The notification as its channel sends it."""
-    is_test = taken.type == "test"
+    is_test = taken.state == "test"
     return Notification(
         id=notification_id(taken.notification_id),
-        type="channel.test" if is_test else f"task.{taken.type}",  # type: ignore[arg-type]
+        type="channel.test" if is_test else f"task.{taken.state}",  # type: ignore[arg-type]
         timestamp=taken.made_at,
         url=task_url(base_url, taken.task_id),
         task_id=taken.task_id,
         run=taken.run,
-        state=None if is_test else taken.type,
+        state=None if is_test else taken.state,
         title=taken.title,
         message=taken.message if taken.with_message else None,
         exit_code=taken.exit_code,
@@ -108,6 +122,7 @@ def _finished(
     status: int | None = None,
     error: str | None = None,
     pause_s: float | None = None,
+    channel_pause_s: float | None = None,
     ends_channel: bool = False,
 ) -> Finished:
     metrics.notifications.labels(taken.kind, result).inc()
@@ -119,5 +134,6 @@ def _finished(
         status=status,
         error=None if error is None else error[:MAX_ERROR_CHARACTERS],
         pause_s=pause_s,
+        channel_pause_s=channel_pause_s,
         ends_channel=ends_channel,
     )

@@ -8,7 +8,7 @@ GROWTH = 3.0  # each pause is so many times the one before
 MAX_PAUSE_SECONDS = 3_600.0
 JITTER = 0.2  # of a pause, either way: receivers that come back are not met by all at once
 TRIED_FOR_SECONDS = 86_400.0  # a day, from when it was made
-_MAX_EXPONENT = 16  # beyond it the pause is the longest anyway
+_LAST_GROWTH = 16  # beyond it the pause is the longest anyway
 
 
 def next_pause(
@@ -23,7 +23,7 @@ def next_pause(
     `wanted_s` is what the receiver asks for: it is not tried before. A wish beyond the day leaves
     one last attempt at the end of the day.
     """
-    pause = FIRST_PAUSE_SECONDS * GROWTH ** min(max(failures - 1, 0), _MAX_EXPONENT)
+    pause = FIRST_PAUSE_SECONDS * GROWTH ** min(max(failures - 1, 0), _LAST_GROWTH)
     pause = min(pause, MAX_PAUSE_SECONDS) * (1 + JITTER * (2 * draw() - 1))
     left = TRIED_FOR_SECONDS - age_s
     if wanted_s is not None and wanted_s > pause:

@@ -5,6 +5,7 @@ it makes no difference what the name leads to a moment later. The certificate is
 name. No proxy of the environment is used, because it would resolve the name itself.
 """
 
+import math
 import ssl
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
@@ -22,7 +23,8 @@ from relay.events import utc_now
 TOTAL_SECONDS = 15.0  # of a call; receivers are asked to answer at once and work later
 CONNECT_SECONDS = 5.0  # to one address
 MAX_ADDRESSES = 4  # of a name that are tried
-MAX_ANSWER_BYTES = 64 * 2**10  # read of an answer; only its length is used
+MAX_ANSWER_BYTES = 64 * 2**10  # a longer body, or one without a length, is not read at all
+NO_BODY = (204, 304)
 MAX_CONNECTIONS = 100  # of one process
 MAX_IDLE_CONNECTIONS = 20
 IDLE_SECONDS = 15.0
@@ -36,11 +38,11 @@ class OutboundFailed(Exception):
 
 
 class OutboundAnswer(NamedTuple):
-    """`retry_after` in seconds, if the answer has it; `length` of the part that was read."""
+    """`retry_after` in seconds, if the answer has it; `length` of its body, inf if unknown."""
 
     status: int
     retry_after: float | None
-    length: int
+    length: float
 
 
 class Outbound:
@@ -99,20 +101,30 @@ class Outbound:
             content=content,
             extensions={"timeout": {"connect": CONNECT_SECONDS, "pool": TOTAL_SECONDS}},
         ) as answer:
-            length = 0
-            async for part in answer.aiter_stream():
-                length += len(part)
-                if length >= MAX_ANSWER_BYTES:
-                    break
+            length = 0 if answer.status in NO_BODY else _length(answer.headers)
+            if length <= MAX_ANSWER_BYTES:  # to the end, so that the connection can be used again
+                async for _ in answer.aiter_stream():
+                    pass
             return OutboundAnswer(answer.status, _retry_after(answer.headers), length)
 
 
 def _network_reason(error: BaseException) -> str:
     if isinstance(error, _Refused):
         return str(error)
-    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
-        return "no secure connection: TLS or the certificate failed"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return "no secure connection: TLS or the certificate failed"
+        cause = cause.__cause__
     return "no connection" if isinstance(error, httpcore.ConnectError) else "the connection broke"
+
+
+def _length(headers: Iterable[tuple[bytes, bytes]]) -> float:
+    """The length of a body that has one."""
+    for name, value in headers:
+        if name.lower() == b"content-length" and value.isdigit():
+            return int(value)
+    return math.inf
 
 
 def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float | None:

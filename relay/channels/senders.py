@@ -40,18 +40,11 @@ log = structlog.get_logger("relay.channels")
 class Senders:
     """Sends due notifications while `run` runs."""
 
-    def __init__(
-        self,
-        database: Database,
-        outbox: Outbox,
-        context: KindContext,
-        *,
-        lease: float = LEASE_SECONDS,
-    ) -> None:
+    def __init__(self, database: Database, outbox: Outbox, context: KindContext) -> None:
         self._database = database
         self._outbox = outbox
         self._attempts = Attempts(context)
-        self._lease = timedelta(seconds=lease)
+        self._lease = timedelta(seconds=LEASE_SECONDS)
         self._taken: dict[tuple[UUID, int], TakenNotification] = {}
         self._finished: list[Finished] = []
         self._has_finished = trio.Event()
@@ -77,8 +70,10 @@ class Senders:
                 await trio.sleep(RETRY_SECONDS)
                 continue
             for one in taken:
-                self._taken[one.user_id, one.position] = one
-                nursery.start_soon(self._send, one)
+                # it is there already if the database did not take its result within the lease
+                if (one.user_id, one.position) not in self._taken:
+                    self._taken[one.user_id, one.position] = one
+                    nursery.start_soon(self._send, one)
             if not taken:
                 await self._outbox.wait(LOOK_SECONDS)
 
@@ -88,18 +83,14 @@ class Senders:
             at_most=at_most,
             of_user=SENT_AT_ONCE_OF_USER,
             of_channel=SENT_AT_ONCE_OF_CHANNEL,
-            busy=self._busy(),
+            under_way=self._under_way(),
             lease=self._lease,
         )
 
-    def _busy(self) -> list[UUID]:
-        """The users and channels for which as many are under way as may be."""
-        users = Counter(one.user_id for one in self._taken.values())
-        channels = Counter(one.channel_id for one in self._taken.values())
-        return [
-            *(user_id for user_id, sent in users.items() if sent >= SENT_AT_ONCE_OF_USER),
-            *(channel for channel, sent in channels.items() if sent >= SENT_AT_ONCE_OF_CHANNEL),
-        ]
+    def _under_way(self) -> Counter[UUID]:
+        """How many are under way, of each user and of each channel."""
+        taken = self._taken.values()
+        return Counter(each for one in taken for each in (one.user_id, one.channel_id))
 
     async def _send(self, taken: TakenNotification) -> None:
         self._finished.append(await self._attempts.attempt(taken))

@@ -80,8 +80,9 @@ async def open_ask(
 ) -> Opened:
     """Store a new ask, or find the one that the same request opened within a day.
 
-    At most `at_most` of a user are open. A new one makes the user's notifications in the same
-    transaction. Raises InvalidToken when the user no longer exists.
+    At most `at_most` of a user are open. A new one without a task makes the user's notifications in
+    the same transaction; of one with a task they are made by the fold of its event. Raises
+    InvalidToken when the user no longer exists.
     """
     rows = await database.fetch(
         """
@@ -89,8 +90,8 @@ async def open_ask(
             SELECT opened.outcome, (opened.found).*
             FROM open_ask($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS opened
         ), made AS MATERIALIZED (
-            SELECT sum(notify_of_ask($2, o.ask_id, o.task_id, $15, $16, $17, $18, $19, $20)) AS made
-            FROM opened o WHERE o.outcome = 'opened'
+            SELECT sum(notify_of_ask($2, o.ask_id, $15, $16, $17, $18, $19, $20)) AS made
+            FROM opened o WHERE o.outcome = 'opened' AND o.task_id IS NULL
         )
         SELECT opened.*, coalesce(made.made, 0) AS made FROM opened, made
         """,

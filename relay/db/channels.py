@@ -48,7 +48,7 @@ class StoredDelivery(NamedTuple):
     """A notification of a channel, and what became of it: `waiting` while it is not over."""
 
     notification_id: UUID
-    type: str
+    state: str
     task_id: str | None
     run: int | None
     made_at: datetime
@@ -117,12 +117,12 @@ async def select_deliveries(
     rows = await database.fetch(
         """
         SELECT * FROM (
-            (SELECT n.notification_id, n.type, n.task_id, n.run, n.made_at, 'waiting' AS outcome,
+            (SELECT n.notification_id, n.state, n.task_id, n.run, n.made_at, 'waiting' AS outcome,
                 n.attempts, n.last_status, n.last_error, NULL::timestamptz AS ended_at, n.due_at
             FROM notifications n WHERE n.user_id = $1 AND n.channel_id = $2
             ORDER BY n.position DESC LIMIT $3)
             UNION ALL
-            (SELECT d.notification_id, d.type, d.task_id, d.run, d.made_at, d.outcome,
+            (SELECT d.notification_id, d.state, d.task_id, d.run, d.made_at, d.outcome,
                 d.attempts, d.status, d.error, d.ended_at, NULL
             FROM deliveries d WHERE d.user_id = $1 AND d.channel_id = $2
                 AND d.ended_at > now() - interval '7 days'
@@ -146,7 +146,7 @@ async def add_test(
     made: UUID | None = await database.fetchval(
         """
         WITH made AS (
-            INSERT INTO notifications (user_id, channel_id, type, due_at)
+            INSERT INTO notifications (user_id, channel_id, state, due_at)
             SELECT c.user_id, c.channel_id, 'test', now() FROM channels c
             WHERE c.user_id = $1 AND c.channel_id = $2 AND c.ended_at IS NULL AND $4 > (
                 SELECT count(*) FROM notifications n WHERE n.user_id = $1 AND n.channel_id = $2

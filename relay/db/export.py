@@ -16,7 +16,7 @@ class ExportedTable(NamedTuple):
     """A table with a column `user_id`, and how its rows are exported.
 
     `kind` is the `type` of the lines. `key` is unique among a user's rows, and orders them.
-    `left_out` are columns that are not exported: hashes of secrets.
+    `left_out` are columns that are not exported: secrets, sealed or as hashes.
     """
 
     kind: str
@@ -37,6 +37,10 @@ TABLES = (
     ExportedTable("projection", "projections", "user_id"),
     ExportedTable("task", "tasks", "task_id", most_rows=30),  # 31 KiB at most
     ExportedTable("ask", "asks", "ask_id", frozenset({"request_hash"}), 25),  # 36 KiB at most
+    ExportedTable("notified_user", "notified_users", "user_id"),
+    ExportedTable("channel", "channels", "channel_id", frozenset({"sealed"})),
+    ExportedTable("notification", "notifications", "position"),
+    ExportedTable("delivery", "deliveries", "delivery_id"),
     ExportedTable("trimmed_event", "trimmed_events", "event_id"),
 )
 """All tables that have rows of users, but for events, which are read as readers get them."""

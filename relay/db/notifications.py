@@ -1,6 +1,6 @@
 """The outbox: makes notifications, hands them to senders, and writes what became of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Self
 from uuid import UUID
@@ -53,7 +53,7 @@ class TakenNotification(NamedTuple):
     position: int
     notification_id: UUID
     channel_id: UUID
-    type: str
+    state: str
     made_at: datetime
     task_id: str | None
     run: int | None
@@ -79,7 +79,8 @@ Result = Literal["delivered", "failed", "outdated", "retry"]
 
 
 class Finished(NamedTuple):
-    """What became of one that was taken. `retry`: it is due again in `pause_s` seconds.
+    """What became of one that was taken. `retry`: it is due again in `pause_s` seconds, and its
+    channel takes others again in `channel_pause_s`.
 
     `ends_channel`: the receiver wants no more.
     """
@@ -91,6 +92,7 @@ class Finished(NamedTuple):
     status: int | None
     error: str | None
     pause_s: float | None
+    channel_pause_s: float | None
     ends_channel: bool
 
 
@@ -101,14 +103,14 @@ def making_arguments(
     noted = [transition for _, transition in transitions]
     return [
         [user_id for user_id, _ in transitions],
-        [one.type for one in noted],
+        [one.state for one in noted],
         [one.task_id for one in noted],
         [one.run for one in noted],
         [one.title for one in noted],
         [one.message for one in noted],
         [one.exit_code for one in noted],
         [one.duration_s for one in noted],
-        [None] * len(noted),
+        [one.ask_id for one in noted],
         *bounds,
     ]
 
@@ -128,14 +130,24 @@ async def take_notifications(
     at_most: int,
     of_user: int,
     of_channel: int,
-    busy: Collection[UUID],
+    under_way: Mapping[UUID, int],
     lease: timedelta,
 ) -> list[TakenNotification]:
     """Take due notifications, which are due again when the lease is over.
 
-    `busy` are users and channels of which none are taken.
+    `under_way` is how many the sender has already, of each user and channel: with them there are
+    `of_user` and `of_channel` of each at most.
     """
-    rows = await database.fetch(_TAKE, at_most, of_user, of_channel, list(busy), lease)
+    rows = await database.fetch(
+        _TAKE,
+        at_most,
+        of_user,
+        of_channel,
+        list(under_way),
+        list(under_way.values()),
+        [each for each, count in under_way.items() if count >= of_user],
+        lease,
+    )
     return [_taken(row) for row in rows]
 
 
@@ -144,7 +156,7 @@ async def finish_notifications(
 ) -> None:
     """Write what became of notifications that were taken."""
     await database.execute(
-        "SELECT finish_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "SELECT finish_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         *([one[number] for one in finished] for number in range(len(Finished._fields))),
         bounds.channel_interval,
         bounds.channel_burst,
@@ -171,15 +183,16 @@ async def give_back(database: Database, taken: Sequence[tuple[UUID, int]]) -> No
 
 
 async def select_waiting(database: Database) -> tuple[int, float]:
-    """How many notifications wait, of all users, and the age of the oldest in seconds."""
+    """How many notifications wait, of all users, and for how many seconds the oldest due one is
+    due."""
     rows = await database.fetch(
         """
         SELECT count(*) AS waiting,
-            coalesce(extract(epoch FROM now() - min(made_at)), 0)::float8 AS oldest
+            greatest(extract(epoch FROM now() - min(due_at)), 0)::float8 AS oldest
         FROM notifications
         """
     )
-    return rows[0]["waiting"], rows[0]["oldest"]
+    return rows[0]["waiting"], rows[0]["oldest"] or 0.0
 
 
 def _taken(row: Row) -> TakenNotification:
@@ -191,7 +204,7 @@ _TAKE = """
         CASE WHEN t.ask_id IS NOT NULL
             THEN coalesce(a.state = 'open' AND a.expires_at > now(), false) END AS ask_is_open,
         a.question, a.options, a.question_hash
-    FROM take_notifications($1, $2, $3, $4, $5) t
+    FROM take_notifications($1, $2, $3, $4, $5, $6, $7) t
     JOIN channels c ON c.user_id = t.user_id AND c.channel_id = t.channel_id
     LEFT JOIN asks a ON a.user_id = t.user_id AND a.ask_id = t.ask_id
     ORDER BY t.position

@@ -36,7 +36,7 @@ class Advance:
 
     It began with the rows of `revision` and holds up to `seq`. `added` counts the tasks that no
     row had, `revived` those whose row was a mark. `withdrawn` are asks that ended with their task.
-    `noted` is what the user's channels may be told of.
+    `noted` is what may make notifications.
     """
 
     revision: int

@@ -61,9 +61,9 @@ async def trim_stream(database: Database, user_id: UUID, bounds: StreamBounds) -
 async def sweep(database: Database, *, audit_days: float) -> bool:
     """Delete up to `SWEEP_BATCH` expired rows of each kind; returns whether there may be more.
 
-    They are idempotency keys, credentials, asks, links, tickets, processes and audit rows.
-    The ended credentials of a deleted user stay for a day, so that every process learns that they
-    ended. It skips rows that another statement has locked; the next sweep finds them again.
+    They are idempotency keys, credentials, asks, deliveries, links, tickets, processes and audit
+    rows. The ended credentials of a deleted user stay for a day, so that every process learns that
+    they ended. It skips rows that another statement has locked; the next sweep finds them again.
     """
     full = False
     for statement in (
@@ -96,6 +96,12 @@ async def sweep(database: Database, *, audit_days: float) -> bool:
             SELECT user_id, ask_id FROM asks
             WHERE state <> 'open' AND ended_at < now() - interval '30 days' LIMIT $1
             FOR UPDATE SKIP LOCKED
+        )
+        """,
+        """
+        DELETE FROM deliveries WHERE (user_id, delivery_id) IN (
+            SELECT user_id, delivery_id FROM deliveries
+            WHERE ended_at < now() - interval '7 days' LIMIT $1 FOR UPDATE SKIP LOCKED
         )
         """,
         """

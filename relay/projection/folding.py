@@ -50,7 +50,7 @@ def _add(
 ) -> None:
     """Fold one task's history, and add the task to what has to be stored.
 
-    For a user with a channel, also what it may be told of.
+    For a user with a channel, also what makes notifications.
     """
     was_mark = stored is not None and stored.forgotten
     if is_notified:

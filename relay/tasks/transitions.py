@@ -1,27 +1,30 @@
 """What happens to a task that a person may want to hear of: an end, or a wait.
 
-A wait for an ask is not among them: an ask is noted where it is opened, with a task or without one.
-A task that is lost is noted where its lease is seen to have run out.
+A task that is lost has no event for it, so it is noted where its lease is seen to have run out.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
+from uuid import UUID
 
+from relay.events import Event, parse_uuid
 from relay.tasks.fold import fold
+from relay.tasks.reported import read_ask
 from relay.tasks.segments import Segment
 from relay.tasks.task import ENDED, Task
 
 
 class Transition(NamedTuple):
-    """A change of a task: to `failed`, `succeeded`, `canceled`, or to `waiting` without an ask."""
+    """What became of a task: `failed`, `succeeded`, `canceled`, or `waiting`, maybe for an ask."""
 
-    type: str
+    state: str
     task_id: str
     run: int
     title: str | None
     message: str | None
     exit_code: int | None
     duration_s: float | None
+    ask_id: UUID | None = None
 
 
 def fold_noting(
@@ -31,21 +34,33 @@ def fold_noting(
     withdrawn: list[str],
     noted: list[Transition],
 ) -> Task | None:
-    """Like `fold`, and adds the task's transitions to `noted`: also those of runs that are over."""
+    """Like `fold`, and adds the task's transitions to `noted`: also those of runs that are over.
+
+    An ask is one whatever its task is: it waits for a person also after the end of the run.
+    """
     for segment in segments:
         state, run = (None, 0) if task is None else (task.state, task.run)
         task = fold(task, task_id, [segment], withdrawn)
-        if task is not None and not task.forgotten:
-            noted += _between(state, run, task)
+        if task is None:
+            continue
+        if isinstance(segment, Event) and segment.event_type == "task_waiting":
+            ask = read_ask(segment.payload)
+            if ask is not None and (ask_id := parse_uuid(ask.ask_id)) is not None:
+                noted.append(_waiting_for(task, ask_id))
+        elif _is_transition(state, run, task):
+            noted.append(_transition(task))
     return task
 
 
-def _between(state: str | None, run: int, task: Task) -> Iterable[Transition]:
-    """The transition from a state of a run to the present one, if it is one."""
-    if (state, run) == (task.state, task.run):
-        return
-    if task.state in ENDED or (task.state == "waiting" and not task.open_asks):
-        yield _transition(task)
+def _is_transition(state: str | None, run: int, task: Task) -> bool:
+    """Whether a task came to an end, or to a wait without an ask, from this state of this run."""
+    if task.forgotten or (state, run) == (task.state, task.run):
+        return False
+    return task.state in ENDED or (task.state == "waiting" and not task.open_asks)
+
+
+def _waiting_for(task: Task, ask_id: UUID) -> Transition:
+    return Transition("waiting", task.task_id, task.run, task.title, None, None, None, ask_id)
 
 
 def _transition(task: Task) -> Transition:
@@ -53,7 +68,7 @@ def _transition(task: Task) -> Transition:
     if duration is None and task.ended_at is not None:
         duration = max((task.ended_at - task.started_at).total_seconds(), 0.0)
     return Transition(
-        type=task.state,
+        state=task.state,
         task_id=task.task_id,
         run=task.run,
         title=task.title,

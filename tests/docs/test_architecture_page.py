@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
-ROOMS = ("asks", "projection", "tasks")
+ROOMS = ("asks", "channels", "projection", "tasks")
 
 
 def named_files() -> set[str]:

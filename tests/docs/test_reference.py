@@ -180,7 +180,7 @@ def test_every_kind_of_line_in_an_export_is_documented() -> None:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_route_is_documented(route: str) -> None:
-    spelled = re.sub(r"<(ask_id)>", r"{\1}", route)  # as in the OpenAPI document
+    spelled = re.sub(r"<(ask_id|channel_id)>", r"{\1}", route)  # as in the OpenAPI document
     assert re.search(rf"`[A-Z]+ {re.escape(spelled)}`", (REFERENCE / "http.md").read_text())
 
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import trio
 
 from relay.db.journal import Journal
+from relay.db.outbox import Outbox
 from relay.db.pool import Database, open_database
 from relay.events import EVENT_TYPES, NewEvent, utc_now
 from relay.projection.projector import Projector
@@ -23,9 +24,9 @@ PAYLOADS = [
 class Process:
     """What one process has of the journal and the projection."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox | None) -> None:
         self.database = database
-        self.projector = Projector(database, max_tasks=1_000)
+        self.projector = Projector(database, max_tasks=1_000, outbox=outbox)
         self.journal = Journal(
             database,
             self.projector.offer,
@@ -43,9 +44,9 @@ class Process:
 
 
 @asynccontextmanager
-async def process(url: str) -> AsyncIterator[Process]:
+async def process(url: str, outbox: Outbox | None = None) -> AsyncIterator[Process]:
     async with open_database(url, connections=4, timeout=PATIENCE) as database:
-        here = Process(database)
+        here = Process(database, outbox)
         async with trio.open_nursery() as nursery:
             await nursery.start(here.journal.run)
             nursery.start_soon(here.fold_until_cancelled)

@@ -67,6 +67,8 @@ async def running_relay(
     given = {"DATABASE_URL": database_url or "", "RELAY_SIGNING_KEYS": KEYS}
     # people of a test come from one address, and faster than people do
     given |= {"RELAY_RATE_LIMITS": "off"}
+    # receivers of notifications are stand-ins on loopback
+    given |= {"RELAY_OUTBOUND_PRIVATE": "on"}
     # a busy machine's database is slow, not away
     given |= {"RELAY_DATABASE_TIMEOUT": "60", "RELAY_STREAM_BLIND": "600", **environ}
     settings = Settings.load(given, bind=environ.get("RELAY_BIND", "127.0.0.1:0"))

@@ -34,6 +34,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         query["wait_s"] = 0
     if isinstance(case.body, dict) and case.method == "POST":
         _make_answerable(case.path, case.body)
+    if isinstance(case.body, dict) and isinstance(case.body.get("url"), str):
+        case.body["url"] = "https://hooks.example/relay"  # a name that leads nowhere
     if isinstance(case.body, dict) and case.body.get("wait_s") in range(1, 26):
         case.body["wait_s"] = 0  # a beat that waits takes its time
 

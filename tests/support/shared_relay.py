@@ -21,6 +21,7 @@ class SharedRelay(Program):
         super().__init__(folder, database_url)
         for bound in ("RELAY_MAX_CONNECTIONS_PER_ADDRESS", "RELAY_MAX_CONNECTIONS_PER_USER"):
             del self.settings[bound]
+        self.settings["RELAY_OUTBOUND_PRIVATE"] = "on"
         # a starved machine looks for revocations late, and its database is not away for that
         self.altered = {"relay.auth.revocations.TRUST_SECONDS": PATIENCE}
 

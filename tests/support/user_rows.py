@@ -38,7 +38,9 @@ async def rows_of(database: Database, user_id: str) -> dict[str, int]:
 
 
 async def leave_something_everywhere(database: Database, user_id: str) -> None:
-    """Add rows of kinds that come about with time: trimmed events, and an ask that has expired."""
+    """Add rows of kinds that come about with time: trimmed events, an ask that has expired, and a
+    channel with a notification that waits and one that is over.
+    """
     await database.execute(
         """
         INSERT INTO trimmed_events (user_id, event_id, seq, received_at)
@@ -55,3 +57,24 @@ async def leave_something_everywhere(database: Database, user_id: str) -> None:
         """,
         UUID(user_id),
     )
+    for statement in CHANNEL:
+        await database.execute(statement, UUID(user_id))
+
+
+CHANNEL = (
+    "INSERT INTO notified_users (user_id) VALUES ($1)",
+    """
+    INSERT INTO channels (user_id, channel_id, kind, kid, sealed, shown, events, min_duration_s,
+        unless_watched, with_message, created_by, paused_until)
+    VALUES ($1, $1, 'webhook', 'k', 'secret', '{"url":"https://example.com"}', '{failed}', 0, true,
+        true, $1, 'infinity')
+    """,
+    """
+    INSERT INTO notifications (user_id, channel_id, state, due_at)
+    VALUES ($1, $1, 'failed', now() + interval '1 day')
+    """,
+    """
+    INSERT INTO deliveries (user_id, channel_id, notification_id, state, made_at, outcome, attempts)
+    VALUES ($1, $1, $1, 'failed', now(), 'delivered', 1)
+    """,
+)

@@ -13,7 +13,7 @@ from relay.config.settings import Settings
 from relay.db.pool import Database
 
 MAX_MIN_DURATION_SECONDS = 30 * 86_400
-MIN_DURATION_SECONDS = 120.0  # of a success that is worth a notification, where nothing is said
+MIN_DURATION_SECONDS = 120.0  # of a success that is worth a notification by default
 
 
 class ChannelRequest(
@@ -21,7 +21,7 @@ class ChannelRequest(
 ):
     """A channel to be added: its kind, what that needs, and the rules.
 
-    `on`: the states that it is told of. Without it these are `failed`, `lost`, `waiting`, and
+    `on`: the states that make a notification. Without it these are `failed`, `lost`, `waiting`, and
     `succeeded` of tasks that took `min_duration_s`, 120 seconds, or longer. With it
     `min_duration_s` is 0 unless given. `unless_watched`: not while a page of the user is looked at.
     `message`: whether the last line of the task is sent along.
@@ -83,9 +83,9 @@ class Kind(Protocol, Generic[Request, Config]):
     """
 
     name: ClassVar[str]
-    request: type[Any]
-    settings: type[Any]
-    example: ChannelRequest
+    request: ClassVar[type[Any]]
+    settings: ClassVar[type[Any]]
+    example: ClassVar[ChannelRequest]
 
     async def check(self, request: Request, context: KindContext) -> Config:
         """The settings of a new channel. Raises Invalid, with the field that is wrong."""

@@ -5,11 +5,12 @@ import hashlib
 import hmac
 import secrets
 import time
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
+from msgspec import Meta
 
-from relay.channels.addresses import check_url
+from relay.channels.addresses import MAX_URL_CHARACTERS, check_url
 from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome, Retry
 from relay.channels.notification import Notification
@@ -23,7 +24,14 @@ SECRET_BYTES = 32  # Standard Webhooks: 24 to 64
 class WebhookRequest(ChannelRequest, tag="webhook"):
     """A webhook: `url` gets a signed POST for each notification."""
 
-    url: str
+    url: Annotated[
+        str,
+        Meta(
+            description="A public https address.",
+            max_length=MAX_URL_CHARACTERS,
+            extra_json_schema={"format": "uri"},
+        ),
+    ]
 
 
 class WebhookSettings(msgspec.Struct, frozen=True):
@@ -37,9 +45,9 @@ class Webhook:
     """Posts JSON to an address of the user."""
 
     name: ClassVar[str] = "webhook"
-    request = WebhookRequest
-    settings = WebhookSettings
-    example = WebhookRequest(url="https://example.com/relay")
+    request: ClassVar[type[WebhookRequest]] = WebhookRequest
+    settings: ClassVar[type[WebhookSettings]] = WebhookSettings
+    example: ClassVar[ChannelRequest] = WebhookRequest(url="https://hooks.example/relay")
 
     async def check(self, request: WebhookRequest, context: KindContext) -> WebhookSettings:
         try:

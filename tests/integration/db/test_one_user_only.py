@@ -8,8 +8,10 @@ import json
 from typing import Any
 
 from relay.db.pool import Database
+from tests.support.channels import add_webhook, outcomes
 from tests.support.databases import database_of
 from tests.support.ports import HeldPort
+from tests.support.receivers import receiver
 from tests.support.relay_server import User, bearer, open_stream, running_relay
 from tests.support.user_rows import rows_of, tables_of_users
 
@@ -20,6 +22,7 @@ CREATE POLICY own ON {table}
 """
 EVENT = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": {"message": "hello"}}
 ASK = {"question": "Deploy?", "kind": "choice", "options": ["yes", "no"], "expires_in": 60}
+FAILED = {"event_type": "task_failed", "task_id": "u"}
 
 
 async def hide_others(database: Database) -> None:
@@ -81,6 +84,18 @@ async def asks(user: User) -> None:
         assert (await works(user, "GET", f"/api/asks/{ask}"))["state"] != "open"
 
 
+async def uses_channels(user: User) -> None:
+    async with receiver() as there:
+        channel = await add_webhook(user, there)
+        path = f"/api/channels/{channel['channel_id']}"
+        await works(user, "POST", "/api/visible", json={"visible": True})
+        await works(user, "POST", f"{path}/test")
+        await works(user, "POST", "/api/webhook/cli", hook=True, json=EVENT | FAILED)
+        await works(user, "POST", "/api/asks", hook=True, json=ASK)
+        await outcomes(user, channel, *(["delivered"] * 3))
+        await works(user, "DELETE", path)
+
+
 async def signs_in_elsewhere(user: User) -> None:
     link = (await works(user, "POST", "/api/session/link"))["link"]
     code = {"code": link.partition("#link=")[2]}
@@ -104,7 +119,7 @@ async def test_a_database_of_one_users_rows_is_enough(database_url: str) -> None
         alone = f"{database_url}&relay.user={user.user_id}"
         async with running_relay(alone, **settings) as relay:
             user.relay = relay
-            for step in (publishes, reads, uses_tasks, asks, signs_in_elsewhere):
+            for step in (publishes, reads, uses_tasks, asks, uses_channels, signs_in_elsewhere):
                 await step(user)
             exported = await relay.http.get("/api/export", headers=bearer(user.session))
             assert exported.status_code == 200

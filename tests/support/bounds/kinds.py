@@ -10,6 +10,7 @@ import trio
 
 from relay.asks.asks import MAX_OPEN_ASKS
 from relay.auth.tokens import MAX_ACTIVE_TOKENS
+from relay.channels.channels import MAX_CHANNELS
 from relay.db.pool import connect
 from relay.web.sessions import MAX_SESSIONS
 from tests.support.bounds.callers import CALLERS, FREE, Caller, requests, streams, value
@@ -249,6 +250,17 @@ async def tokens(relay: Relay, url: str) -> AsyncIterator[Caller]:
     )
     yield requests(lambda _: user.call("POST", "/api/token"))
     assert len((await user.call("GET", "/api/me")).json()["tokens"]) == MAX_ACTIVE_TOKENS
+
+
+@asynccontextmanager
+async def channels(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    user = await relay.user()
+    hook = {"kind": "webhook", "url": "https://example.com/hook"}
+    add = partial(user.call, "POST", "/api/channels", json=hook)
+    for _ in range(MAX_CHANNELS - FREE):
+        await add()
+    yield requests(lambda _: add())
+    assert len((await user.call("GET", "/api/channels")).json()["channels"]) == MAX_CHANNELS
 
 
 @asynccontextmanager

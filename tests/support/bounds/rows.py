@@ -12,6 +12,7 @@ from tests.support.bounds.kinds import (
     batches,
     beats,
     calls,
+    channels,
     events,
     exports,
     invented_beats,
@@ -214,6 +215,13 @@ CREDENTIALS = [
         success=201,
         code="too_many_asks",
         metric='relay_problems_total{code="too_many_asks"}',
+    ),
+    Row(
+        bound="relay.channels.channels.MAX_CHANNELS",
+        callers=channels,
+        success=201,
+        code="too_many_channels",
+        metric='relay_problems_total{code="too_many_channels"}',
     ),
     Row(
         bound="relay.auth.tokens.MAX_ACTIVE_TOKENS",

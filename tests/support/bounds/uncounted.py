@@ -14,7 +14,7 @@ SETTINGS = {
             *("bind", "base_url", "data_dir", "workers", "cors", "trusted_proxies"),
             *("signing_keys", "open_signup", "metrics_token", "rate_limits"),
             *("database_url", "database_direct_url", "auto_migrate", "log_level", "sentry_dsn"),
-            "backplane_url",
+            *("backplane_url", "outbound_private"),
             "relay.realtime.valkey.hash_slots.SLOTS",
         ],
         NO_BOUND,
@@ -35,7 +35,7 @@ SETTINGS = {
         ],
         STORED,
     ),
-    "database_connections": SHARE,
+    **dict.fromkeys(["database_connections", "rate_channel", "rate_notifications"], SHARE),
     "min_free_disk": "a state of the disk and not of callers: tests/faults/test_disk_full.py",
 }
 
@@ -51,6 +51,13 @@ CONSTANTS = {
             "relay.auth.tokens.MAX_TOKEN_CHARACTERS",
             "relay.auth.webhook_signatures.MAX_SIGNATURES",
             "relay.blueprints.task_log.MAX_RUN",
+            "relay.blueprints.visible.MAX_SECONDS",
+            "relay.channels.addresses.MAX_URL_CHARACTERS",
+            "relay.channels.attempts.MAX_ERROR_CHARACTERS",
+            "relay.channels.kinds.base.MAX_MIN_DURATION_SECONDS",
+            "relay.channels.notification.MAX_MESSAGE",
+            "relay.channels.outbound.MAX_ADDRESSES",
+            "relay.channels.outbound.MAX_ANSWER_BYTES",
             "relay.blueprints.tasks.MAX_PAGE_TASKS",
             "relay.blueprints.task_groups.MAX_PAGE_GROUPS",
             "relay.tasks.reported.MAX_EXACT_INTEGER",
@@ -99,7 +106,10 @@ CONSTANTS = {
             "relay.projection.pending_events.MAX_BYTES",
             "relay.projection.pending_events.MAX_EVENTS",
             "relay.projection.projector.MAX_READ_BYTES",
+            "relay.channels.outbound.MAX_CONNECTIONS",
+            "relay.channels.outbound.MAX_IDLE_CONNECTIONS",
             "relay.db.asks.MAX_SETTLED",
+            "relay.db.notifications.MAX_LOST",
             "relay.projection.projector.MAX_READ_EVENTS",
             "relay.projection.projector.MAX_ROUNDS_PER_SECOND",
             "relay.projection.projector.MAX_USERS",
@@ -127,6 +137,8 @@ CONSTANTS = {
     **dict.fromkeys(
         [
             "relay.auth.credentials.MAX_CACHED_CREDENTIALS",
+            "relay.db.notifications.MAX_DELIVERIES",
+            "relay.db.notifications.MAX_WAITING",
             "relay.observability.logs.rate_limit.MAX_KINDS",
             "relay.observability.logs.rate_limit.MAX_LINES_PER_SECOND",
             "relay.observability.logs.writer.MAX_WAITING_LINES",
@@ -142,6 +154,8 @@ CONSTANTS = {
     **dict.fromkeys(
         [
             "relay.background.readiness.MAX_PAUSE_SECONDS",
+            "relay.channels.backoff.MAX_PAUSE_SECONDS",
+            "relay.channels.outbound.MAX_RETRY_AFTER_SECONDS",
             "relay.web.waiting.MAX_WAIT_SECONDS",
             "relay.db.clock.MAX_READ_SECONDS",
             "relay.tasks.reported.MAX_LEASE_SECONDS",

@@ -21,6 +21,8 @@ UNDER_ONE_LOCK = (
     r"|WHERE user_id = of_user AND cleared_at IS NULL FOR UPDATE|WHERE user_id = OLD\.user_id"
 )
 PROJECTIONS_IN_ORDER = r"ORDER BY p\.user_id\s+FOR UPDATE"
+CHANNELS_IN_ORDER = r"ORDER BY c\.user_id, c\.channel_id FOR NO KEY UPDATE"
+NOTIFIED_USERS_IN_ORDER = r"ORDER BY n\.user_id FOR NO KEY UPDATE"
 THE_ONLY_ROW = r"FROM readiness\s+FOR UPDATE|DELETE FROM housekeeping WHERE holder"
 
 WAYS = {
@@ -39,6 +41,9 @@ WAYS = {
     "renew_epochs": USERS_IN_ORDER,
     "delete_stored_tasks": ONE_ROW,
     "recount_tasks": ONE_ROW,
+    "give_back": r"FOR UPDATE OF n SKIP LOCKED",
+    "set_visible": ONE_ROW,
+    "replace_sealed": ONE_ROW,
     # functions of sql/
     "append_event": ONE_ROW,
     "append_events": USERS_IN_ORDER,
@@ -57,6 +62,12 @@ WAYS = {
     "open_ask": UNDER_ONE_LOCK,
     "settle_asks": SKIPS_LOCKED,
     "keep_tasks_within": UNDER_ONE_LOCK,
+    "keep_deliveries_within": r"WHERE user_id = of_user AND channel_id = of_channel",
+    "make_notifications": NOTIFIED_USERS_IN_ORDER,
+    "note_lost_tasks": r"ORDER BY p\.user_id FOR UPDATE SKIP LOCKED",
+    "take_notifications": r"FOR UPDATE OF n SKIP LOCKED",
+    "finish_notifications": CHANNELS_IN_ORDER,
+    "remove_channel": UNDER_ONE_LOCK,
     "note_ready": THE_ONLY_ROW,
     "delete_user": UNDER_ONE_LOCK,
     "note_deleted_user": UNDER_ONE_LOCK,

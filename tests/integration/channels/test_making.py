@@ -1,0 +1,206 @@
+"""Notifications are made with the change that they are about, for the channels that ask for it."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import trio
+
+from relay.db.channels import add_channel, remove_channel, set_visible
+from relay.db.notifications import OutboxBounds, note_lost_tasks
+from relay.db.outbox import Outbox
+from relay.db.pool import Database
+from relay.events import NewEvent, utc_now
+from tests.support.channels import new_channel
+from tests.support.patience import PATIENCE
+from tests.support.projecting import Process, new_users, process
+from tests.support.projections import project_all
+
+
+@pytest.fixture
+async def here(database_url: str) -> AsyncIterator[Process]:
+    async with process(database_url) as one:
+        yield one
+
+
+async def stored_channel(database: Database, user_id: UUID, **rules: Any) -> UUID:
+    new = new_channel(user_id, **rules)
+    assert await add_channel(database, new, at_most=20) is not None
+    return new.channel_id
+
+
+def happened(kind: str, task_id: str = "t", **payload: Any) -> NewEvent:
+    at = utc_now()
+    text = json.dumps(payload)
+    return NewEvent(str(uuid4()), f"task_{kind}", task_id, at.isoformat(), text, at)
+
+
+async def posted(here: Process, user_id: UUID, *events: NewEvent) -> None:
+    """Store events, and wait until they are folded."""
+    receipts = await here.journal.append(user_id, list(events))
+    with trio.fail_after(PATIENCE):
+        await here.projector.catch_up(user_id, receipts[-1].seq)
+
+
+async def made(database: Database, user_id: UUID) -> list[tuple[Any, ...]]:
+    rows = await database.fetch(
+        "SELECT state, task_id, run FROM notifications WHERE user_id = $1 ORDER BY position",
+        user_id,
+    )
+    return [tuple(row) for row in rows]
+
+
+async def left_out(database: Database, user_id: UUID) -> list[str]:
+    rows = await database.fetch(
+        "SELECT outcome FROM deliveries WHERE user_id = $1 ORDER BY delivery_id", user_id
+    )
+    return [row["outcome"] for row in rows]
+
+
+async def test_a_fold_makes_what_happened_in_it_and_nothing_for_users_without_channels(
+    here: Process,
+) -> None:
+    user_id, other = await new_users(here.database, 2)
+    await stored_channel(here.database, user_id)
+    history = [
+        *(happened("started"), happened("failed", message="no"), happened("started")),
+        *(happened("progress", waiting=True), happened("succeeded", "u")),
+        happened("failed", canceled=True),
+    ]
+    for one in (user_id, other):
+        await posted(here, one, *history)
+    assert await made(here.database, user_id) == [
+        *(("failed", "t", 1), ("waiting", "t", 2), ("canceled", "t", 2), ("succeeded", "u", 1)),
+    ]
+    assert await made(here.database, other) == []
+
+
+async def test_rules_of_each_channel_choose(here: Process) -> None:
+    (user_id,) = await new_users(here.database, 1)
+    first = await stored_channel(here.database, user_id, events=("failed",))
+    second = await stored_channel(
+        here.database, user_id, events=("succeeded", "failed"), min_duration_s=120.0
+    )
+    await posted(
+        here,
+        user_id,
+        happened("succeeded", "short", duration_s=119.9),
+        happened("succeeded", "long", duration_s=120),
+        happened("failed", "bad", duration_s=1),
+        happened("failed", "stopped", canceled=True),
+    )
+    rows = await here.database.fetch("SELECT channel_id, task_id FROM notifications")
+    assert sorted(map(tuple, rows), key=str) == sorted(
+        [(first, "bad"), (second, "bad"), (second, "long")], key=str
+    )
+
+
+async def test_two_processes_make_each_once(database_url: str) -> None:
+    async with process(database_url) as one, process(database_url) as other:
+        (user_id,) = await new_users(one.database, 1)
+        await stored_channel(one.database, user_id)
+
+        async def load(through: Process, name: str) -> None:
+            for number in range(20):
+                await through.journal.append(user_id, [happened("failed", f"{name}{number}")])
+
+        async with trio.open_nursery() as nursery:
+            for through, name in ((one, "a"), (other, "b")):
+                nursery.start_soon(load, through, name)
+        with trio.fail_after(PATIENCE):
+            await other.projector.catch_up(user_id, 40)
+        found = await made(one.database, user_id)
+        assert sorted(found) == sorted(
+            ("failed", f"{name}{n}", 1) for name in "ab" for n in range(20)
+        )
+
+
+async def test_what_an_ended_process_did_not_fold_is_made_by_another(here: Process) -> None:
+    (user_id,) = await new_users(here.database, 1)
+    await stored_channel(here.database, user_id)
+    here.folding.cancel()
+    await here.journal.append(user_id, [happened("failed")])
+    assert await made(here.database, user_id) == []
+    await project_all(here.database)
+    assert await made(here.database, user_id) == [("failed", "t", 1)]
+
+
+async def test_nothing_is_made_while_a_page_is_looked_at_and_that_is_noted(here: Process) -> None:
+    (user_id,) = await new_users(here.database, 1)
+    await stored_channel(here.database, user_id, unless_watched=True)
+    await set_visible(here.database, user_id, 60)
+    await posted(here, user_id, happened("failed", "seen"))
+    await set_visible(here.database, user_id, 0)
+    await posted(here, user_id, happened("failed", "unseen"))
+    assert await made(here.database, user_id) == [("failed", "unseen", 1)]
+    assert await left_out(here.database, user_id) == ["watched"]
+
+
+async def test_over_the_rate_it_is_due_later_and_over_the_bound_it_is_left_out(
+    database_url: str,
+) -> None:
+    bounds = OutboxBounds(timedelta(seconds=10), 2, timedelta(seconds=1), 100, max_waiting=5)
+    async with process(database_url, Outbox(bounds)) as here:
+        (user_id,) = await new_users(here.database, 1)
+        await stored_channel(here.database, user_id)
+        for first in (0, 4):
+            events = [happened("failed", f"{first + n}") for n in range(4)]
+            await posted(here, user_id, *events)
+        rows = await here.database.fetch(
+            "SELECT round(extract(epoch FROM due_at - made_at))::integer AS later"
+            " FROM notifications ORDER BY position"
+        )
+        assert [row["later"] for row in rows[:4]] == [0, 0, 10, 20]
+        assert len(rows) == 5
+        assert 20 < rows[4]["later"] <= 30
+        assert await left_out(here.database, user_id) == ["left_out"] * 3
+
+
+async def lost_after(here: Process, user_id: UUID, seconds: float) -> int:
+    """Let the user's tasks be silent for so long, and note those that are lost."""
+    await here.database.execute(
+        "UPDATE tasks SET last_at = last_at - $2 * interval '1 second' WHERE user_id = $1",
+        user_id,
+        seconds,
+    )
+    return await note_lost_tasks(here.database, OutboxBounds())
+
+
+async def test_a_lost_task_is_noted_once_until_it_is_found_again(here: Process) -> None:
+    user_id, other = await new_users(here.database, 2)
+    await stored_channel(here.database, user_id)
+    for one in (user_id, other):
+        await posted(here, one, happened("started", lease_s=10))
+    assert await lost_after(here, user_id, 5) == 0
+    assert await lost_after(here, user_id, 10) == 1
+    assert await note_lost_tasks(here.database, OutboxBounds()) == 0
+    assert await lost_after(here, other, 60) == 0
+    await posted(here, user_id, happened("progress"))
+    assert await lost_after(here, user_id, 5) == 0
+    assert await lost_after(here, user_id, 10) == 1
+    await here.database.execute("SELECT renew_leases($1, $2, 0)", user_id, ["t"])
+    assert await note_lost_tasks(here.database, OutboxBounds()) == 0
+    assert await made(here.database, user_id) == [("lost", "t", 1)] * 2
+
+
+async def test_a_task_with_an_event_that_is_not_folded_yet_is_not_lost(here: Process) -> None:
+    (user_id,) = await new_users(here.database, 1)
+    await stored_channel(here.database, user_id)
+    await posted(here, user_id, happened("started", lease_s=10))
+    here.folding.cancel()
+    await here.journal.append(user_id, [happened("progress")])
+    assert await lost_after(here, user_id, 60) == 0
+
+
+async def test_a_removed_channel_takes_along_what_waits_for_it(here: Process) -> None:
+    (user_id,) = await new_users(here.database, 1)
+    channel_id = await stored_channel(here.database, user_id)
+    await posted(here, user_id, happened("failed"))
+    assert not await remove_channel(here.database, uuid4(), channel_id, by=uuid4())
+    assert await remove_channel(here.database, user_id, channel_id, by=uuid4())
+    await posted(here, user_id, happened("failed", "u"))
+    for table in ("notifications", "notified_users", "deliveries", "channels"):
+        assert await here.database.fetchval(f"SELECT count(*) FROM {table}") == 0

@@ -1,0 +1,107 @@
+"""Senders of one process without a server, and the outbox that they empty."""
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import trio
+
+from relay.channels import senders
+from relay.channels.attempts import channel_label
+from relay.channels.kinds.base import KindContext
+from relay.channels.kinds.webhook import WebhookSettings
+from relay.channels.outbound import Outbound
+from relay.channels.sealing import Vault
+from relay.config.parsers import SigningKey
+from relay.config.settings import Settings
+from relay.db.channels import add_channel
+from relay.db.outbox import Outbox
+from relay.db.pool import Database
+from tests.support.channels import new_channel
+from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.projecting import new_users
+from tests.support.receivers import Receiver
+
+OLD, NEW = SigningKey("old", b"o" * 32), SigningKey("new", b"n" * 32)
+SECRET = base64.b64encode(b"s" * 32).decode()
+
+
+@asynccontextmanager
+async def sending(
+    database: Database, *keys: SigningKey, outbox: Outbox | None = None
+) -> AsyncIterator[trio.CancelScope]:
+    """One process's senders, for the length of the block."""
+    outbound = Outbound(private=True)
+    context = KindContext(
+        settings=Settings.load({}),
+        base_url="https://relay.example",
+        database=database,
+        outbound=outbound,
+        vault=Vault(keys or (OLD,)),
+    )
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(senders.Senders(database, outbox or Outbox(), context).run)
+            yield nursery.cancel_scope
+            nursery.cancel_scope.cancel()
+    finally:
+        await outbound.close()
+
+
+async def new_webhook(database: Database, user_id: UUID, url: str) -> UUID:
+    new = new_channel(user_id, events=("failed",))
+    settings = msgspec.json.encode(WebhookSettings(url, SECRET))
+    kid, sealed = Vault([OLD]).seal(settings, channel_label(new.channel_id.bytes))
+    assert await add_channel(database, new._replace(kid=kid, sealed=sealed), at_most=20) is not None
+    return new.channel_id
+
+
+async def make(database: Database, user_id: UUID, channel_id: UUID, *task_ids: str) -> None:
+    await database.execute(
+        """
+        INSERT INTO notifications (user_id, channel_id, state, task_id, run, due_at)
+        SELECT $1, $2, 'failed', task_id, 1, now() FROM unnest($3::text[]) AS task_id
+        """,
+        user_id,
+        channel_id,
+        task_ids,
+    )
+
+
+async def webhook_of(database: Database, there: Receiver) -> tuple[UUID, UUID]:
+    (user_id,) = await new_users(database, 1)
+    return user_id, await new_webhook(database, user_id, there.url)
+
+
+async def over(database: Database, count: int) -> list[dict[str, Any]]:
+    """The deliveries, once there are so many and nothing waits."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            rows = await database.fetch("SELECT * FROM deliveries ORDER BY delivery_id")
+            waiting = await database.fetchval("SELECT count(*) FROM notifications")
+            if len(rows) >= count and not waiting:
+                return [dict(row) for row in rows]
+            await trio.sleep(LOOK_EVERY)
+
+
+async def attempted(database: Database, times: int) -> None:
+    """Wait until every notification that waits was tried so often, and failed."""
+    with trio.fail_after(PATIENCE):
+        while not await database.fetchval(  # noqa: ASYNC110 - rows set no Event
+            "SELECT bool_and(attempts >= $1 AND last_error IS NOT NULL AND due_at > now())"
+            " FROM notifications",
+            times,
+        ):
+            await trio.sleep(LOOK_EVERY)
+
+
+async def channel_failed(database: Database, times: int) -> None:
+    """Wait until the channel has failed so often, and nothing of it is due."""
+    with trio.fail_after(PATIENCE):
+        while not await database.fetchval(  # noqa: ASYNC110 - rows set no Event
+            "SELECT bool_and(failures >= $1 AND paused_until > now()) FROM channels", times
+        ):
+            await trio.sleep(LOOK_EVERY)
