@@ -11,6 +11,7 @@ from relay.errors import MEDIA_TYPE, NotFound
 from relay.media_types import JSON
 from relay.web.answers import NO_STORE, Answer, add_vary, text_answer
 from relay.web.joined_modules import join_modules
+from relay.web.middleware.security_headers import SERVICE_WORKER_PATH
 from relay.web.needs import NOTHING
 from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.own_wheel import wheel_name
@@ -25,8 +26,10 @@ CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",  # icons, for systems that take no SVG
     ".svg": "image/svg+xml",
     ".ts": "text/plain; charset=utf-8",  # type declarations of relay-stream.js
+    ".webmanifest": "application/manifest+json",
 }
 
 MEDIA_TYPES = tuple(sorted({one.partition(";")[0] for one in CONTENT_TYPES.values()}))
@@ -54,6 +57,7 @@ _FILES = _load(Path(relay.__file__).parent / "console")
 _PAGE = _FILES["index.html"]
 _FILES["index.html"] = File.of(_naming_the_wheel(_PAGE.body), _PAGE.content_type)
 _NOT_FOUND_PAGE = _FILES.pop("nowhere.html")  # served at unknown addresses only
+_SERVICE_WORKER = _FILES.pop("service-worker.js")  # served above all that it is in charge of
 
 
 def not_found_answer(request: Request, problem: Answer) -> Answer:
@@ -83,6 +87,19 @@ def not_found_answer(request: Request, problem: Answer) -> Answer:
 async def page(request: HTTPRequest) -> Answer:
     """The live page."""
     return file_answer(request, _FILES["index.html"])
+
+
+@console.get(SERVICE_WORKER_PATH)
+@described(
+    "page",
+    answers={200: Text("The script.", ("text/javascript",)), 304: NOT_MODIFIED},
+    headers=FILE_HEADER_NAMES,
+)
+@limited(PAGES)
+@needs(NOTHING)
+async def service_worker(request: HTTPRequest) -> Answer:
+    """The page's service worker: shows what is pushed. Its path makes it the whole page's."""
+    return file_answer(request, _SERVICE_WORKER)
 
 
 @console.get("/console/<name>")

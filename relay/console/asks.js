@@ -58,6 +58,13 @@ export class Asks {
     if (entry !== null) this.#announce(entry);
   }
 
+  /** Leads to a question, if it is still here. @param {string} id */
+  focus(id) {
+    this.draw(Date.now());
+    const card = this.#cards.get(id);
+    if (card) focusCard(card);
+  }
+
   /** Open asks of no task that waits on the board, which the board does not count. @param {import('./relay-stream.d.ts').RelayTasks} tasks */
   besides(tasks) {
     return this.#asks.open().filter(({ ask }) => ask.task_id === null || tasks.get(ask.task_id)?.state !== 'waiting').length;

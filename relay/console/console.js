@@ -9,10 +9,13 @@ import { FailureJump } from './log-failure.js';
 import { LogHistory } from './log-history.js';
 import { LogPane } from './log-pane.js';
 import { MetricHistory } from './metric-history.js';
+import { Notifier } from './notifier.js';
+import { NotifyOffer } from './notify-offer.js';
+import { onOpened, startWorker } from './push-device.js';
 import { RelayStream, parseCursor } from './relay-stream.js';
 import { SecondDevice, openPastedLinks } from './second-device.js';
 import { hideNotice, notice, openSession } from './session.js';
-import { Notifier, installThemeToggle, showCounts } from './signals.js';
+import { installThemeToggle, showCounts } from './signals.js';
 import { StatusBar } from './status-bar.js';
 import { StopButton } from './stop-button.js';
 import { TaskHead } from './task-head.js';
@@ -21,6 +24,7 @@ import { installTaskWidth } from './task-width.js';
 import { STATE_WORDS, isOver } from './task-words.js';
 import { TasksPane } from './tasks-pane.js';
 import { TokensDialog } from './tokens.js';
+import { reportVisibility } from './visible-page.js';
 import { installWelcome, keepGuide, recallTokens, tickSteps } from './welcome.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
@@ -52,6 +56,7 @@ const failure = new FailureJump({
 });
 const bar = new StatusBar();
 const notifier = new Notifier(showProblem);
+const offer = new NotifyOffer(notifier);
 const asks = new Asks({
   titleOf: (id) => names.get(id), hashOf: (task) => hashOf({ task, line: null }),
   asked: (ask, title) => notifier.asked(ask, title), over: (ask) => notifier.over(ask),
@@ -119,6 +124,7 @@ function onTasks({ detail: changes }) {
   for (const { task, before } of changes.tasks) {
     if (task === null) continue;
     names.learn(task);
+    offer.heard(task);
     ownTask ||= !task.task_id.startsWith(DEMO_TASKS);
     if (before !== null && !isOver(before) && isOver(task) && !task.hidden) ended(task);
   }
@@ -239,6 +245,17 @@ function installControls() {
   for (const button of byId('views').querySelectorAll('button')) button.addEventListener('click', () => showView(button.dataset.view ?? 'tasks'));
 }
 
+/** Notifications lead here, and this device is told, if it is one of the user's channels. */
+async function beNotified() {
+  onOpened(({ task, ask }) => {
+    go({ task, line: null });
+    if (ask !== null) asks.focus(ask);
+  });
+  await startWorker();
+  await notifier.begin();
+  offer.begin();
+}
+
 async function main() {
   installControls();
   bar.tick(null, 1);
@@ -249,6 +266,8 @@ async function main() {
   if (end.seq > 0) showBoard();
   else byId('welcome').hidden = false;
   recallTokens(me.tokens);
+  reportVisibility();
+  beNotified();
 
   stream = new RelayStream({ tasks: true, after: `${end.epoch}.${start}`, share: `console ${me.user_id}` });
   const made = new TasksPane(stream.tasks, metrics, (task) => go({ task, line: null }), showProblem);

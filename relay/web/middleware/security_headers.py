@@ -1,7 +1,7 @@
 """Middleware that adds the headers which restrict what browsers do with a response.
 
-A `text/html` response gets `PAGE_HEADERS`, every other response `DATA_HEADERS`. No route sets
-these headers itself.
+A `text/html` response gets `PAGE_HEADERS`, the service worker `WORKER_HEADERS`, every other response
+`DATA_HEADERS`. No route sets these headers itself.
 """
 
 from typing import Any
@@ -40,8 +40,18 @@ DATA_HEADERS: Headers = (
     # opened as a page, it shows and runs nothing
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+# a worker goes by the policy of its own script: it calls the API, and shows icons in notifications
+WORKER_HEADERS: Headers = (
+    *_COMMON_HEADERS,
+    (
+        b"content-security-policy",
+        b"default-src 'none'; connect-src 'self'; img-src 'self'; frame-ancestors 'none'",
+    ),
+)
 # a year, without includeSubDomains: other services may be below this host
 HSTS_HEADERS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
+
+SERVICE_WORKER_PATH = "/service-worker.js"
 
 _START_MESSAGES = frozenset({"http.response.start", "websocket.http.response.start"})
 
@@ -58,14 +68,17 @@ class SecurityHeaders:
         self._app = app
         self._page = security_headers(page=True, secure=secure)
         self._data = security_headers(page=False, secure=secure)
+        self._worker = WORKER_HEADERS + (HSTS_HEADERS if secure else ())
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
+        others = self._worker if scope.get("path") == SERVICE_WORKER_PATH else self._data
+
         async def send_with_headers(message: Any) -> None:
             if message["type"] in _START_MESSAGES:
                 headers = message.get("headers", ())
-                message["headers"] = [*headers, *(self._page if _is_page(headers) else self._data)]
+                message["headers"] = [*headers, *(self._page if _is_page(headers) else others)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

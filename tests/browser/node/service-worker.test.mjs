@@ -1,0 +1,149 @@
+// node --test tests/browser/node/
+// The service worker, run with stand-ins for what a browser gives it.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { createContext, runInContext } from 'node:vm';
+
+const SCRIPT = readFileSync(new URL('../../../relay/console/service-worker.js', import.meta.url), 'utf-8');
+const PAGE = 'https://relay.example/';
+const PUSHED = {
+  id: 'msg_1', type: 'task.failed', timestamp: '2026-01-31T12:00:00Z', title: 'make test failed', body: 'Exit code 2 after 42 s',
+  tag: 'relay build-7 3', task_id: 'build-7', always: false,
+};
+const ASK = {
+  ...PUSHED, id: 'msg_2', type: 'task.waiting', title: 'deploy waits for you', body: 'Deploy?', tag: 'relay ask a1',
+  ask: { ask_id: 'a1', question_hash: 'h1', options: ['yes', 'no'] },
+};
+
+/** A browser with pages at these addresses and Relay's answers in their order. */
+function browser({ pages = [], answers = [], endpoint = 'https://push.example/1' } = {}) {
+  const handlers = new Map();
+  const seen = { shown: [], opened: [], posted: [], focused: [], requests: [], subscribed: [] };
+  const clients = pages.map(({ url = PAGE, visibilityState = 'hidden', refusesFocus = false }) => ({
+    url, visibilityState,
+    postMessage: (message) => seen.posted.push([url, JSON.parse(JSON.stringify(message))]),
+    focus: async () => { if (refusesFocus) throw new Error('not allowed'); seen.focused.push(url); },
+  }));
+  const registration = {
+    scope: PAGE,
+    showNotification: async (title, options) => { seen.shown.push(JSON.parse(JSON.stringify({ title, ...options }))); },
+    getNotifications: async ({ tag }) => seen.shown.filter((one) => one.tag === tag),
+    pushManager: {
+      getSubscription: async () => ({ endpoint }),
+      subscribe: async (options) => { seen.subscribed.push(options); return { endpoint: 'https://push.example/2' }; },
+    },
+  };
+  const self = {
+    registration, skipWaiting() {},
+    addEventListener: (name, handler) => handlers.set(name, handler),
+    clients: { matchAll: async () => clients, openWindow: async (url) => seen.opened.push(url) },
+  };
+  const fetch = async (url, { method, body, credentials }) => {
+    seen.requests.push([method, String(url), body ? JSON.parse(body) : undefined, credentials]);
+    const [status, answer = {}] = answers.shift() ?? [0];
+    if (status === 0) throw new TypeError('no network');
+    return { status, json: async () => answer };
+  };
+  const soon = (call) => { queueMicrotask(call); };
+  runInContext(SCRIPT, createContext({ self, fetch, URL, URLSearchParams, AbortSignal, TextEncoder, crypto, setTimeout: soon, console }));
+  const dispatch = async (name, event) => {
+    let done;
+    handlers.get(name)({ ...event, waitUntil: (promise) => { done = promise; } });
+    await done;
+    return seen;
+  };
+  return {
+    push: (data) => dispatch('push', { data: data === null ? null : { json: () => JSON.parse(data) } }),
+    click: (data, action = '') => dispatch('notificationclick', { action, notification: { data, close: () => { seen.closed = true; } } }),
+    renew: (event) => dispatch('pushsubscriptionchange', event),
+  };
+}
+
+test('a message is shown, with its options as two buttons at most', async () => {
+  const { shown: [failed] } = await browser().push(JSON.stringify(PUSHED));
+  assert.deepEqual([failed.title, failed.body, failed.tag, failed.actions], ['make test failed', 'Exit code 2 after 42 s', 'relay build-7 3', []]);
+  assert.deepEqual([failed.icon, failed.badge, failed.timestamp, failed.renotify, failed.requireInteraction], [`${PAGE}console/icon-192.png`, `${PAGE}console/badge.png`, Date.parse(PUSHED.timestamp), true, false]);
+  const { shown: [asked] } = await browser().push(JSON.stringify({ ...ASK, ask: { ...ASK.ask, options: ['a', 'b', 'c'] } }));
+  assert.deepEqual([asked.actions, asked.requireInteraction], [[{ action: 'answer-0', title: 'a' }, { action: 'answer-1', title: 'b' }], true]);
+});
+
+test('beside a page that is looked at it is silent, but for a test, or where all is wanted, or where silence ends the subscription', async () => {
+  const watched = { pages: [{ visibilityState: 'visible' }] };
+  const count = async (how, pushed) => (await browser(how).push(JSON.stringify(pushed))).shown.length;
+  assert.equal(await count(watched, PUSHED), 0);
+  assert.equal(await count(watched, { ...PUSHED, always: true }), 1);
+  assert.equal(await count({ pages: [{}] }, PUSHED), 1);
+  assert.equal(await count({ pages: [{ url: `${PAGE}docs`, visibilityState: 'visible' }] }, PUSHED), 1);
+  assert.equal(await count({ ...watched, endpoint: 'https://web.push.apple.com/x' }, PUSHED), 1);
+  assert.equal(await count({ ...watched, endpoint: 'https://push.apple.com.example/x' }, PUSHED), 0);
+});
+
+test('what comes twice makes a sound once', async () => {
+  const one = browser();
+  await one.push(JSON.stringify(PUSHED));
+  const { shown } = await one.push(JSON.stringify(PUSHED));
+  assert.deepEqual(shown.map(({ renotify, silent }) => [renotify, silent]), [[true, false], [false, true]]);
+});
+
+test('what cannot be read is shown all the same: browsers demand it', async () => {
+  for (const data of [null, 'x', '{}', 'null', '{"title": "T", "tag": ""}']) {
+    const { shown } = await browser().push(data);
+    assert.deepEqual(shown.map(({ title, body }) => [title, body]), [['Relay', 'Something needs a look. Open Relay to see it.']], data);
+  }
+});
+
+test('a press shows the task: on the page that is looked at, on another one, or on a new one', async () => {
+  const open = { type: 'relay.open', task: 'build-7', ask: null };
+  let seen = await browser({ pages: [{ url: `${PAGE}#a` }, { url: `${PAGE}#b`, visibilityState: 'visible' }, { url: `${PAGE}docs` }] }).click(PUSHED);
+  assert.deepEqual([seen.posted, seen.focused, seen.opened, seen.closed], [[[`${PAGE}#b`, open]], [`${PAGE}#b`], [], true]);
+  seen = await browser({ pages: [{ refusesFocus: true }] }).click(ASK);
+  assert.deepEqual([seen.posted, seen.requests], [[[PAGE, { ...open, ask: 'a1' }]], []]);
+  seen = await browser({ pages: [{ url: `${PAGE}docs`, visibilityState: 'visible' }] }).click({ ...PUSHED, task_id: 'a+b&c#%' });
+  assert.deepEqual(seen.opened, [`${PAGE}#task=a%2Bb%26c%23%25`]);
+  seen = await browser().click({ ...PUSHED, task_id: null });
+  assert.deepEqual(seen.opened, [PAGE]);
+});
+
+test('a button answers, with what was shown and the session of the browser', async () => {
+  const seen = await browser({ answers: [[200, { ok: true }]] }).click(ASK, 'answer-1');
+  assert.deepEqual(seen.requests, [['POST', `${PAGE}api/asks/a1/answer`, { answer: 'no', question_hash: 'h1' }, 'same-origin']]);
+  assert.deepEqual([seen.shown, seen.opened, seen.closed], [[], [], true]);
+});
+
+test('an answer is sent again while there is no network, and counts once', async () => {
+  const lost = [[0], [503], [409, { code: 'already_answered' }], [200, { answer: 'yes' }]]; // the reply to the first was lost
+  const seen = await browser({ answers: lost }).click(ASK, 'answer-0');
+  assert.deepEqual([seen.requests.map(([method]) => method), seen.shown], [['POST', 'POST', 'POST', 'GET'], []]);
+});
+
+test('an answer that does not count is said to be none, and can be looked at', async () => {
+  for (const [answers, words] of [
+    [[[409, { code: 'already_answered' }], [200, { answer: 'no' }]], '“no” was answered first. deploy waits for you'],
+    [[[409, { code: 'already_answered' }], [404]], 'Another answer came first. deploy waits for you'],
+    [[[409, { code: 'changed' }]], 'The question has changed. Open Relay to answer it. deploy waits for you'],
+    [[[410, { code: 'ask_over' }]], 'The question has ended without an answer. deploy waits for you'],
+    [[[401]], 'This browser is no longer connected to Relay. Open Relay to connect it. deploy waits for you'],
+    [[[0], [0], [500]], 'It did not reach Relay. Open Relay to answer. deploy waits for you'],
+  ]) {
+    const { shown } = await browser({ answers }).click(ASK, 'answer-0');
+    assert.deepEqual(shown.map(({ title, body, tag, actions }) => [title, body, tag, actions]), [['Your answer does not count', words, 'relay ask a1', []]]);
+    assert.deepEqual([shown[0].data.task_id, shown[0].data.ask], ['build-7', null]);
+  }
+});
+
+test('a subscription that the browser has replaced goes on as the same channel', async () => {
+  const id = (await import('node:crypto')).createHash('sha256').update('https://push.example/1').digest('hex');
+  const rules = { on: ['failed'], min_duration_s: 0, unless_watched: false, message: true };
+  const old = { channel_id: 'c1', kind: 'webpush', subscription_id: id, ...rules };
+  const oldSubscription = { endpoint: 'https://push.example/1', options: { applicationServerKey: 'key' } };
+  const seen = await browser({ answers: [[200, { channels: [{ channel_id: 'c0' }, old] }], [201, { channel_id: 'c2' }], [204]] }).renew({ oldSubscription });
+  assert.deepEqual(seen.requests.map(([method, url, body]) => [method, url, body]), [
+    ['GET', `${PAGE}api/channels`, undefined],
+    ['POST', `${PAGE}api/channels`, { kind: 'webpush', subscription: { endpoint: 'https://push.example/2' }, ...rules }],
+    ['DELETE', `${PAGE}api/channels/c1`, undefined],
+  ]);
+  assert.equal(seen.subscribed[0].applicationServerKey, 'key');
+  assert.deepEqual((await browser({ answers: [[200, { channels: [] }]] }).renew({ oldSubscription, newSubscription: {} })).requests.length, 1);
+  assert.deepEqual((await browser().renew({})).requests, []);
+});
