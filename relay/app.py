@@ -21,6 +21,7 @@ from relay.blueprints.channels import channels
 from relay.blueprints.console import console, not_found_answer
 from relay.blueprints.install import install
 from relay.blueprints.operations import operations
+from relay.blueprints.push_key import push_key
 from relay.blueprints.reference import reference
 from relay.blueprints.sessions import sessions
 from relay.blueprints.stream import stream
@@ -84,7 +85,7 @@ def create_app(settings: Settings) -> Relay:
         app.register_blueprint(blueprint)
     for blueprint in (tasks, task_beats, task_groups, task_log, task_stop, asks):
         app.register_blueprint(blueprint)
-    for blueprint in (channels, visible):
+    for blueprint in (channels, push_key, visible):
         app.register_blueprint(blueprint)
     for blueprint in (operations, console, install, reference):
         app.register_blueprint(blueprint)

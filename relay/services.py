@@ -23,6 +23,7 @@ from relay.channels.channels import Channels
 from relay.channels.kinds.base import KindContext
 from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
+from relay.channels.vapid import Vapid
 from relay.config.resources import packaged
 from relay.config.settings import SettingError, Settings
 from relay.db.clock import DatabaseClock
@@ -132,6 +133,7 @@ def build_services(
     projector = Projector(database, max_tasks=settings.tasks_per_user, outbox=outbox)
     clock = DatabaseClock()
     publisher = Publisher(database, hub, backplane, projector, clock, settings)
+    vault = Vault(source.keys)
     return Services(
         settings=settings,
         base_url=base_url,
@@ -168,7 +170,8 @@ def build_services(
                 base_url=base_url,
                 database=database,
                 outbound=Outbound(private=settings.outbound_private),
-                vault=Vault(source.keys),
+                vault=vault,
+                vapid=Vapid(database, vault),
             ),
         ),
         stops=SharedWaits(partial(select_stop_requests, database)),

@@ -112,6 +112,7 @@ def notification_of(taken: TakenNotification, base_url: str) -> Notification:
         question=taken.question,
         options=tuple(taken.options or ()),
         question_hash=taken.question_hash,
+        has_details=taken.has_details,
     )
 
 

@@ -35,7 +35,7 @@ class Channels:
         self._outbox = outbox
         self.context = context
         self.senders = Senders(database, outbox, context)
-        self.upkeep = OutboxUpkeep(database, outbox, context.vault)
+        self.upkeep = OutboxUpkeep(database, outbox, context.vault, context.vapid)
 
     async def run(self) -> None:
         """Send what is due until cancelled."""

@@ -29,7 +29,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `id` is stable: a receiver that gets it again knows it. `url` leads to the task on Relay's page.
     `message` is None where the channel leaves it out. The fields of an ask are None, and `options`
-    empty, if it is about none. `question_hash` is what an answer to it has to send along.
+    empty, if it is about none. `question_hash` is what an answer to it has to send along;
+    `has_details`: the ask has more than is sent.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     question: str | None = None
     options: tuple[str, ...] = ()
     question_hash: str | None = None
+    has_details: bool = False
 
     @property
     def name(self) -> str:

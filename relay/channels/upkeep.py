@@ -4,6 +4,7 @@ import trio
 
 from relay.channels.attempts import channel_label
 from relay.channels.sealing import CannotOpen, Sealed, Vault
+from relay.channels.vapid import Vapid
 from relay.db.channels import replace_sealed, select_sealed_otherwise
 from relay.db.notifications import note_lost_tasks, select_waiting
 from relay.db.outbox import Outbox
@@ -18,10 +19,11 @@ COUNT_SECONDS = 10.0  # between two counts of what waits
 class OutboxUpkeep:
     """Keeps the outbox up while its tasks run."""
 
-    def __init__(self, database: Database, outbox: Outbox, vault: Vault) -> None:
+    def __init__(self, database: Database, outbox: Outbox, vault: Vault, vapid: Vapid) -> None:
         self._database = database
         self._outbox = outbox
         self._vault = vault
+        self._vapid = vapid
 
     async def note_lost(self) -> None:
         """Note lost tasks, soon after their leases have run out, until cancelled."""
@@ -55,6 +57,7 @@ class OutboxUpkeep:
             failures.begin_attempt()
             try:
                 await reseal_channels(self._database, self._vault)
+                await self._vapid.reseal()
             except DATABASE_ERRORS as error:
                 failures.note(error)
             await trio.sleep(interval)

@@ -158,6 +158,13 @@ def rate(text: str) -> Rate:
     return Rate(int(match[1]), _PERIODS[match[2]], int(match[3] or match[1]))
 
 
+def contact(text: str) -> str:
+    """Parse an address at which a person can be reached (RFC 8292)."""
+    if not re.fullmatch(r"mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*", text.strip()):
+        raise ValueError("must be an address like mailto:ops@example.com or https://example.com")
+    return text.strip()
+
+
 _BASE_URL = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(/.*)?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

@@ -18,6 +18,7 @@ from relay.config.parsers import (
     bind,
     boolean,
     choice,
+    contact,
     days,
     duration,
     folder,
@@ -199,6 +200,11 @@ class Settings(RateSettings):
         "RELAY_OUTBOUND_PRIVATE", boolean, False, "on or off",
         "channels may not reach what only Relay's host can; on: any address and port, and http",
         shown="off",
+    )  # fmt: skip
+    push_contact: str | None = _setting(
+        "RELAY_PUSH_CONTACT", contact, None, "mailto: or https: address",
+        "where the push services of browsers find the operator; Apple's refuses one of localhost",
+        shown="BASE_URL, on https",
     )  # fmt: skip
 
     # -- the server

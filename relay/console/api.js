@@ -85,17 +85,6 @@ export const getAsk = (ask_id) => call('GET', `api/asks/${encodeURIComponent(ask
 /** @param {string} ask_id @param {string} answer @param {string} question_hash of what was shown */
 export const answerAsk = (ask_id, answer, question_hash) => call('POST', `api/asks/${encodeURIComponent(ask_id)}/answer`, { body: { answer, question_hash } });
 
-/** @typedef {{ channel_id: string, kind: string, subscription_id?: string }} Channel */
-
-/** The user's channels. @returns {Promise<{ channels: Channel[] }>} */
-export const getChannels = () => call('GET', 'api/channels');
-
-/** A browser's subscription becomes a channel. @param {PushSubscriptionJSON} subscription @returns {Promise<{ channel_id: string }>} */
-export const addPushChannel = (subscription) => call('POST', 'api/channels', { body: { kind: 'webpush', subscription } });
-
-/** @param {string} channel_id */
-export const deleteChannel = (channel_id) => call('DELETE', `api/channels/${encodeURIComponent(channel_id)}`);
-
 /** The key by which push services know this Relay. @returns {Promise<{ public_key: string }>} */
 export const getPushKey = () => call('GET', 'api/channels/webpush/key');
 

@@ -6,6 +6,7 @@ import { NoPush, canPush, closeNotifications, hasWorker, isOn, needsHomeScreen, 
 import { titleOf } from './task-names.js';
 import { STATE_WORDS } from './task-words.js';
 import { duration } from './times.js';
+import { reportNow } from './visible-page.js';
 import { visible } from './visible-text.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
@@ -76,6 +77,7 @@ export class Notifier {
     if (!canPush()) return 'page';
     try {
       await turnOn();
+      await reportNow();
       return 'push';
     } catch (failure) {
       if (failure instanceof Problem) {

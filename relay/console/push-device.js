@@ -1,7 +1,9 @@
 /** This device as a channel of Web Push: the service worker, the browser's subscription, and what Relay keeps of it. */
 
-import { Problem, addPushChannel, deleteChannel, getChannels, getPushKey } from './api.js';
+import { Problem, call, getPushKey } from './api.js';
 import { sha256 } from './sha256.js';
+
+/** @typedef {{ channel_id: string, shown: Record<string, string>, ended_at: string | null }} Channel */
 
 const WORKER = 'service-worker.js';
 
@@ -62,7 +64,7 @@ export async function isOn() {
   const { public_key: key } = await getPushKey();
   if (!isOfKey(subscription, key)) {
     await turnOn();
-    await deleteChannel(channel.channel_id);
+    await remove(channel);
   }
   return true;
 }
@@ -78,7 +80,7 @@ export async function turnOn() {
   }
   const subscription = await subscribe(pushManager, key);
   try {
-    await addPushChannel(subscription.toJSON());
+    await call('POST', 'api/channels', { body: { kind: 'webpush', subscription: subscription.toJSON() } });
   } catch (problem) {
     await subscription.unsubscribe();
     throw problem;
@@ -109,14 +111,19 @@ export async function turnOff() {
   if (!subscription) return;
   const channel = await channelOf(subscription).catch(ignoreProblem);
   await subscription.unsubscribe();
-  if (channel) await deleteChannel(channel.channel_id).catch(ignoreProblem); // its next message would find it gone
+  if (channel) await remove(channel).catch(ignoreProblem); // its next message would find it gone
 }
 
 /** The user's channel of a subscription. @param {PushSubscription} subscription */
 async function channelOf({ endpoint }) {
   const id = sha256(endpoint); // Relay shows no addresses
-  return (await getChannels()).channels.find((channel) => channel.subscription_id === id);
+  /** @type {{ channels: Channel[] }} */
+  const { channels } = await call('GET', 'api/channels');
+  return channels.find(({ shown, ended_at }) => shown.subscription_id === id && ended_at === null);
 }
+
+/** @param {Channel} channel */
+const remove = ({ channel_id: id }) => call('DELETE', `api/channels/${encodeURIComponent(id)}`);
 
 /** @param {PushSubscription} subscription @param {string} key in base64url */
 function isOfKey({ options }, key) {

@@ -28,11 +28,25 @@ export class SecondDevice {
         el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => this.#dialog.close() }, icon('close'))),
       el('p', { class: 'lede', text: 'Point your phone’s camera at the code. Or paste the link into another browser, or after “relay login” in a terminal.' }),
       this.#code, el('div', { class: 'device-row' }, this.#left, this.#copy, this.#again), this.#problem,
-      el('p', { class: 'device-note', text: linkNote() }));
+      el('p', { class: 'device-note', text: linkNote() }), this.#pasting());
     this.#dialog.addEventListener('click', (event) => {
       if (event.target === this.#dialog) this.#dialog.close(); // the backdrop
     });
     this.#dialog.addEventListener('close', () => this.#forget());
+  }
+
+  /** An installed app has no address bar to paste a link into. */
+  #pasting() {
+    const field = el('input', { type: 'text', id: 'pasted-link', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', placeholder: 'https://…/#link=…' });
+    const form = el('form', { class: 'device-paste' }, el('label', { for: 'pasted-link', text: 'Or paste a link from another device' }),
+      el('div', { class: 'device-row' }, field, el('button', { type: 'submit', class: 'quiet', text: 'Open it here' })));
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const code = field.value.trim().split(LINK_FRAGMENT)[1];
+      if (code) location.hash = LINK_FRAGMENT + code; // openPastedLinks goes on from here
+      else field.focus();
+    });
+    return form;
   }
 
   async open() {

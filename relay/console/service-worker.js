@@ -147,7 +147,7 @@ async function renew({ oldSubscription, newSubscription }) {
   const subscription = newSubscription ?? (await self.registration.pushManager.subscribe(options));
   const { channels } = await call('GET', 'api/channels');
   const id = await idOf(oldSubscription.endpoint);
-  const old = channels?.find((/** @type {any} */ channel) => channel.subscription_id === id);
+  const old = channels?.find((/** @type {any} */ channel) => channel.shown.subscription_id === id);
   if (old === undefined) return;
   const { on, min_duration_s, unless_watched, message } = old;
   const { status } = await call('POST', 'api/channels', { kind: 'webpush', subscription, on, min_duration_s, unless_watched, message });

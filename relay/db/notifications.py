@@ -73,6 +73,7 @@ class TakenNotification(NamedTuple):
     question: str | None
     options: Sequence[str] | None
     question_hash: str | None
+    has_details: bool
 
 
 Result = Literal["delivered", "failed", "outdated", "retry"]
@@ -203,7 +204,7 @@ _TAKE = """
     SELECT t.*, c.kind, c.kid, c.sealed, c.with_message, c.failures, now() - t.made_at AS age,
         CASE WHEN t.ask_id IS NOT NULL
             THEN coalesce(a.state = 'open' AND a.expires_at > now(), false) END AS ask_is_open,
-        a.question, a.options, a.question_hash
+        a.question, a.options, a.question_hash, a.details IS NOT NULL AS has_details
     FROM take_notifications($1, $2, $3, $4, $5, $6, $7) t
     JOIN channels c ON c.user_id = t.user_id AND c.channel_id = t.channel_id
     LEFT JOIN asks a ON a.user_id = t.user_id AND a.ask_id = t.ask_id

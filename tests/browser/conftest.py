@@ -6,6 +6,9 @@ import pytest
 
 from tests.support.browser.chromium import Chromium, running_chromium
 from tests.support.browser.stream_scene import Scene, staged
+from tests.support.push_service.fixtures import push_packages, pushing
+
+__all__ = ["chromium", "push_packages", "pushing", "scene"]
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,11 @@ from functools import partial
 import pytest
 
 from relay.rate_limiting import Limits
+from tests.support.push_service.fixtures import push_packages, pushing
 from tests.support.shared_relay import relay, served
 from tests.support.stream_answers import lines
 
-__all__ = ["lines", "one_moment", "relay", "served"]
+__all__ = ["lines", "one_moment", "push_packages", "pushing", "relay", "served"]
 
 
 @pytest.fixture

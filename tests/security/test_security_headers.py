@@ -2,7 +2,14 @@
 
 import httpx
 
-from relay.web.middleware.security_headers import DATA_HEADERS, HSTS_HEADERS, PAGE_HEADERS, Headers
+from relay.web.middleware.security_headers import (
+    DATA_HEADERS,
+    HSTS_HEADERS,
+    PAGE_HEADERS,
+    SERVICE_WORKER_PATH,
+    WORKER_HEADERS,
+    Headers,
+)
 from tests.support.all_answers import everything
 from tests.support.client.protocol import head
 from tests.support.relay_server import Relay, bearer, behind_https, handshake, open_stream, raw_http
@@ -71,3 +78,14 @@ async def test_on_https_hsts_is_sent(database_url: str) -> None:
         async with raw_http(relay) as connection:
             await connection.send(head("/" + "x" * 9_000, method="GET"))
             assert_sealed(await connection.answer("GET"), DATA_HEADERS + HSTS_HEADERS)
+
+
+async def test_the_service_worker_may_call_the_api_and_show_icons(relay: Relay) -> None:
+    worker = await relay.http.get(SERVICE_WORKER_PATH)
+    assert worker.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert_sealed(worker, WORKER_HEADERS)
+    again = await relay.http.get(
+        SERVICE_WORKER_PATH, headers={"If-None-Match": worker.headers["ETag"]}
+    )
+    assert again.status_code == 304
+    assert_sealed(again, WORKER_HEADERS)

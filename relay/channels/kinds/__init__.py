@@ -4,8 +4,9 @@ from typing import Any, Union
 
 from relay.channels.kinds.base import AnyKind
 from relay.channels.kinds.webhook import Webhook
+from relay.channels.kinds.webpush import WebPush
 
-KINDS: dict[str, AnyKind] = {kind.name: kind for kind in (Webhook(),)}
+KINDS: dict[str, AnyKind] = {kind.name: kind for kind in (Webhook(), WebPush())}
 """Each kind by its name."""
 
 AnyChannelRequest: Any = Union[tuple(kind.request for kind in KINDS.values())]  # noqa: UP007

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from relay.channels.notification import Event, Notification
 from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
+from relay.channels.vapid import Vapid
 from relay.config.settings import Settings
 from relay.db.pool import Database
 
@@ -42,6 +43,7 @@ class KindContext:
     database: Database
     outbound: Outbound
     vault: Vault
+    vapid: Vapid
 
 
 @dataclass(frozen=True, slots=True)

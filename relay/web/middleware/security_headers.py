@@ -1,7 +1,7 @@
 """Middleware that adds the headers which restrict what browsers do with a response.
 
-A `text/html` response gets `PAGE_HEADERS`, the service worker `WORKER_HEADERS`, every other response
-`DATA_HEADERS`. No route sets these headers itself.
+A `text/html` response gets `PAGE_HEADERS`, the service worker `WORKER_HEADERS`, every other
+response `DATA_HEADERS`. No route sets these headers itself.
 """
 
 from typing import Any

@@ -135,9 +135,9 @@ test('an answer that does not count is said to be none, and can be looked at', a
 test('a subscription that the browser has replaced goes on as the same channel', async () => {
   const id = (await import('node:crypto')).createHash('sha256').update('https://push.example/1').digest('hex');
   const rules = { on: ['failed'], min_duration_s: 0, unless_watched: false, message: true };
-  const old = { channel_id: 'c1', kind: 'webpush', subscription_id: id, ...rules };
+  const old = { channel_id: 'c1', kind: 'webpush', shown: { subscription_id: id }, ...rules };
   const oldSubscription = { endpoint: 'https://push.example/1', options: { applicationServerKey: 'key' } };
-  const seen = await browser({ answers: [[200, { channels: [{ channel_id: 'c0' }, old] }], [201, { channel_id: 'c2' }], [204]] }).renew({ oldSubscription });
+  const seen = await browser({ answers: [[200, { channels: [{ channel_id: 'c0', shown: {} }, old] }], [201, { channel_id: 'c2' }], [204]] }).renew({ oldSubscription });
   assert.deepEqual(seen.requests.map(([method, url, body]) => [method, url, body]), [
     ['GET', `${PAGE}api/channels`, undefined],
     ['POST', `${PAGE}api/channels`, { kind: 'webpush', subscription: { endpoint: 'https://push.example/2' }, ...rules }],

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,27 +12,20 @@ from typing import Any
 import pytest
 import trio
 
+from tests.support.npm_packages import installed_copy
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
-from tests.support.programs import lacking, program
+from tests.support.programs import program
 from tests.support.recipes import EXAMPLES
 from tests.support.relay_server import Relay, User, running_relay
 
-AWAY = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")  # npm's words
 SCRIPTS = pytest.mark.parametrize("script", ["watch-sse.js", "watch-ws.js"])
 
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe with the packages that package.json and its lock pin, as `npm ci` brings them."""
-    folder = tmp_path_factory.mktemp("node") / "recipe"
-    shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
-    command = [program("npm"), "ci", "--ignore-scripts", "--prefer-offline", "--no-audit"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
-    if done.returncode and any(word in done.stderr for word in AWAY):
-        lacking("npm does not reach its registry")
-    assert done.returncode == 0, done.stderr
-    return folder
+    return installed_copy(EXAMPLES / "node", tmp_path_factory.mktemp("node") / "recipe")
 
 
 class Watcher:

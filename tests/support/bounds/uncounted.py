@@ -44,6 +44,10 @@ CONSTANTS = {
     **dict.fromkeys(
         [
             "relay.asks.questions.MAX_DETAILS_BYTES",
+            "relay.channels.push_message.MAX_BUTTONS",
+            "relay.channels.push_message.MAX_BYTES",
+            "relay.channels.push_message.MAX_TEXT",
+            "relay.channels.push_message.MAX_TITLE",
             "relay.asks.questions.MAX_DETAILS_NESTING",
             "relay.asks.questions.MAX_OPTION",
             "relay.asks.questions.MAX_OPTIONS",

@@ -1,4 +1,6 @@
-"""The icons of the installed page and of its notifications: `python -m tests.support.pictures.icons`.
+"""The icons of the installed page and of its notifications.
+
+    python -m tests.support.pictures.icons
 
 Each is the favicon's mark, drawn by Chromium: on its rounded tile, on a whole square for systems
 that cut a shape out of it, or alone and white for status bars, which take nothing but its outline.
@@ -29,8 +31,8 @@ class Icon(NamedTuple):
 ICONS = (
     Icon("icon-192.png", 192, 8),
     Icon("icon-512.png", 512, 8),
-    Icon("icon-maskable.png", 512, 0, 0.8),
-    Icon("icon-180.png", 180, 0, 0.9),
+    Icon("icon-maskable.png", 512, 0, 1.1),
+    Icon("icon-180.png", 180, 0, 1.1),
     Icon("badge.png", 96, None, 1.2),
 )
 

@@ -29,6 +29,7 @@ SAME_EPOCH = """() => {
   const shown = document.getElementById('cursor');
   shown.textContent = shown.textContent.replace(/^\\w+/, '7c2f4a');
 }"""
+OFFERED = "if (location.protocol !== 'about:') localStorage.setItem('relay.offered', 'yes');"
 PLACES = ("laptop", "ci", "trainer-2")  # that have a token
 
 
@@ -58,6 +59,7 @@ class Studio:
         await self._first_visit()
         await self._afternoon()
         await self.question()
+        await self.offer()
         await self._pocket()
 
     async def _first_visit(self) -> None:
@@ -86,6 +88,14 @@ class Studio:
                 await story.ask(tab, http, hook)
             await story.pass_by(tab, 1_000)  # the board is drawn once a second
             await self._take(tab, "question")
+
+    async def offer(self) -> None:
+        """After the first task has ended: to tell this device."""
+        async with self._visitor(DESK, offered=False) as profile:
+            await profile.do(lambda it: it.grant_permissions(["notifications"]))
+            tab = await self._page_of_the_story(profile)
+            await tab.shows("Tell me on this device")
+            await self._take(tab, "notify-offer")
 
     async def _pocket(self) -> None:
         async with self._visitor(PHONE) as profile:
@@ -122,7 +132,10 @@ class Studio:
         await self._relay.start()
 
     @asynccontextmanager
-    async def _visitor(self, window: dict[str, Any]) -> AsyncIterator[Profile]:
+    async def _visitor(
+        self, window: dict[str, Any], *, offered: bool = True
+    ) -> AsyncIterator[Profile]:
+        """A browser that was offered notifications before, or will be."""
         async with self._chromium.profile(
             **window,
             device_scale_factor=SHARPNESS,
@@ -132,6 +145,8 @@ class Studio:
             timezone_id="UTC",
         ) as profile:
             await profile.do(lambda context: context.add_init_script(story.CLOCK))
+            if offered:
+                await profile.do(lambda context: context.add_init_script(OFFERED))
             before = story.NOW - timedelta(hours=1)
             await profile.do(lambda context: context.clock.install(time=before))
             yield profile

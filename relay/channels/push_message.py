@@ -1,0 +1,175 @@
+"""What the page's service worker gets: JSON, small enough for a push service, and encrypted.
+
+A push service takes 4 096 bytes (RFC 8030) and sees none of them: the key is the browser's
+(RFC 8291).
+"""
+
+import base64
+import hashlib
+import re
+from typing import NamedTuple
+
+import http_ece
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
+
+from relay.channels.notification import Notification
+from relay.events import rfc3339
+
+MAX_BYTES = 4_096  # of an encrypted message
+OVERHEAD_BYTES = 86 + 17  # its header with a public key, and its padding and tag
+MAX_TITLE = 120  # characters; with four bytes each, all that follows stays below MAX_BYTES
+MAX_TEXT = 400
+MAX_BUTTONS = 2  # of a notification, in most browsers
+POINT_BYTES, AUTH_BYTES = 65, 16
+TOPIC_CHARACTERS = 32  # RFC 8030
+
+# controls but the line end, and marks that reorder text: a question could be read as another one
+_HIDDEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]{2,}={0,2}")
+
+
+class Recipient(NamedTuple):
+    """The keys of a browser's subscription: its point on P-256, and its secret."""
+
+    point: bytes
+    auth: bytes
+
+
+class PushedAsk(msgspec.Struct, frozen=True):
+    """What an answer needs; `options` get a button each."""
+
+    ask_id: str
+    question_hash: str
+    options: tuple[str, ...]
+
+
+class PushMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message. A later one with the same `tag` replaces it on the screen.
+
+    `always`: it is shown although a page is looked at.
+    """
+
+    id: str
+    type: str
+    timestamp: str
+    title: str
+    body: str
+    tag: str
+    task_id: str | None
+    always: bool
+    ask: PushedAsk | None = None
+
+
+def push_message(notification: Notification, *, always: bool) -> PushMessage:
+    """The message of a notification, with its texts cut to what a push service takes."""
+    ask = _answerable(notification)
+    return PushMessage(
+        id=notification.id,
+        type=notification.type,
+        timestamp=rfc3339(notification.timestamp),
+        title=_plain(" ".join(notification.headline.split()), MAX_TITLE),
+        body=_plain(_text(notification, ask), MAX_TEXT),
+        tag=_tag(notification),
+        task_id=notification.task_id,
+        always=always or notification.type == "channel.test",
+        ask=ask,
+    )
+
+
+def topic_of(message: PushMessage) -> str:
+    """Names what a message is about, for push services: an older one that waits is replaced."""
+    digest = hashlib.sha256(message.tag.encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode()[:TOPIC_CHARACTERS]
+
+
+def encrypt(message: PushMessage, recipient: Recipient) -> bytes:
+    """The body of the request (aes128gcm)."""
+    text = msgspec.json.encode(message)
+    assert len(text) <= MAX_BYTES - OVERHEAD_BYTES, "the texts are cut to fit"
+    sealed: bytes = http_ece.encrypt(
+        text,
+        private_key=generate_private_key(SECP256R1()),
+        dh=recipient.point,
+        auth_secret=recipient.auth,
+        version="aes128gcm",
+    )
+    return sealed
+
+
+def recipient_point(text: str) -> bytes:
+    """The point of a subscription's `p256dh`, in base64url. Raises ValueError."""
+    point = _decoded(text, POINT_BYTES)
+    try:
+        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point)
+    except ValueError:
+        raise ValueError("must be a point on the curve P-256") from None
+    return point
+
+
+def recipient_auth(text: str) -> bytes:
+    """The secret of a subscription's `auth`, in base64url. Raises ValueError."""
+    return _decoded(text, AUTH_BYTES)
+
+
+def _decoded(text: str, length: int) -> bytes:
+    if _BASE64URL.fullmatch(text) is None:
+        raise ValueError("must be base64url")
+    data = base64.urlsafe_b64decode(text.rstrip("=") + "==")
+    if len(data) != length:
+        raise ValueError(f"must be {length} bytes in base64url")
+    return data
+
+
+def _answerable(notification: Notification) -> PushedAsk | None:
+    """The ask, if a press may answer it: then all that is asked stands in the notification."""
+    if notification.ask_id is None or notification.question_hash is None:
+        return None
+    whole = len(notification.question or "") <= MAX_TEXT and not notification.has_details
+    few = len(notification.options) <= MAX_BUTTONS
+    options = notification.options if whole and few else ()
+    return PushedAsk(notification.ask_id, notification.question_hash, options)
+
+
+def _text(notification: Notification, ask: PushedAsk | None) -> str:
+    if notification.type == "channel.test":
+        return "It works: this device is notified also while Relay's page is closed."
+    if notification.question is not None:
+        choice = " / ".join(notification.options)
+        shown = ask is not None and ask.options
+        return (
+            notification.question if shown or not choice else f"{notification.question}\n{choice}"
+        )
+    facts = []
+    if notification.exit_code:
+        facts.append(f"Exit code {notification.exit_code}")
+    if notification.duration_s is not None:
+        facts.append(f"after {_took(notification.duration_s)}")
+    return "\n".join(filter(None, (" ".join(facts).capitalize(), notification.message)))
+
+
+def _took(seconds: float) -> str:
+    """A duration as `42 s`, `4:10` or `1:02:05`."""
+    minutes, rest = divmod(int(min(seconds, 1e9)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
+
+
+def _tag(notification: Notification) -> str:
+    if notification.ask_id is not None:
+        return f"relay ask {notification.ask_id}"
+    if notification.task_id is not None:
+        return f"relay {notification.task_id} {notification.run}"
+    return f"relay {notification.type}"
+
+
+def _plain(text: str, most: int) -> str:
+    text = _HIDDEN.sub("", text.replace("\t", " "))
+    return text if len(text) <= most else f"{text[: most - 1]}…"

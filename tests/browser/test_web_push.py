@@ -1,0 +1,217 @@
+"""A device that is notified: from the bell to the notification, its press and its buttons."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from tests.support.asking import asking
+from tests.support.browser.axe import faults
+from tests.support.browser.chromium import Chromium, Profile, Tab
+from tests.support.browser.service_worker import ServiceWorker, notifying
+from tests.support.browser.visits import COOKIE, first_visit, hook_of, is_live, press, tell, until
+from tests.support.databases import database_of
+from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.push_service import Device, PushService
+from tests.support.relay_server import Relay, User, running_relay
+
+OFFER = """((box) => (box.hidden ? '' : box.textContent))(
+  document.getElementById('notify-offer'))"""
+OFFERED = "Relay can tell this device"
+ON = "document.getElementById('notify').getAttribute('aria-pressed')"
+
+# the browser's part: a subscription at the push service of the test
+SUBSCRIPTION = """
+  const given = %s;
+  const plain = (text) => atob(text.replaceAll('-', '+').replaceAll('_', '/'));
+  const bytes = (text) => Uint8Array.from(plain(text), (letter) => letter.charCodeAt(0));
+  const kept = () => localStorage.getItem('subscribed');
+  const subscription = () => kept() && {
+    endpoint: given.endpoint, toJSON: () => given,
+    options: { applicationServerKey: bytes(kept()).buffer },
+    unsubscribe: async () => { localStorage.removeItem('subscribed'); return true; },
+  };
+  PushManager.prototype.getSubscription = async () => subscription();
+  PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
+    localStorage.setItem('subscribed', applicationServerKey);
+    return subscription();
+  };
+"""
+
+
+@pytest.fixture
+async def private_relay(database_url: str) -> AsyncIterator[Relay]:
+    """A Relay that may call this machine."""
+    async with running_relay(database_url, RELAY_OUTBOUND_PRIVATE="on") as running:
+        yield running
+
+
+@asynccontextmanager
+async def page_of(
+    user: User, chromium: Chromium, pushing: PushService
+) -> AsyncIterator[tuple[Profile, Tab, Device]]:
+    """The page of a user, in a browser that gets a subscription when it asks for one."""
+    key = (await user.call("GET", "/api/channels/webpush/key")).json()["public_key"]
+    device = await pushing.subscribe(key)
+    async with chromium.profile() as profile:
+        await notifying(profile, user.relay.url)
+        cookie = {"name": COOKIE, "value": user.session, "url": user.relay.url}
+        await profile.do(lambda it: it.add_cookies([cookie]))  # type: ignore[list-item]
+        script = SUBSCRIPTION % json.dumps(device.subscription)
+        await profile.do(lambda it: it.add_init_script(script))
+        tab = await profile.open(user.relay.url)
+        await is_live(tab)
+        yield profile, tab, device
+
+
+async def channels(user: User) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await user.call("GET", "/api/channels")).json()["channels"]
+    return found
+
+
+async def delivery(user: User, count: int) -> dict[str, Any]:
+    """The latest of so many deliveries of the user's only channel."""
+    (channel,) = await channels(user)
+    path = f"/api/channels/{channel['channel_id']}/deliveries"
+    with trio.fail_after(PATIENCE):
+        while True:
+            found = (await user.call("GET", path)).json()["deliveries"]
+            if len(found) == count and found[0]["outcome"] != "waiting":
+                newest: dict[str, Any] = found[0]
+                return newest
+            await trio.sleep(LOOK_EVERY)
+
+
+async def left(tab: Tab, user: User, database_url: str) -> None:
+    """Leave the page for another one, and wait until Relay knows that it is no longer looked at."""
+    await tab.goto(f"{user.relay.url}/docs")
+    looked_at = "SELECT visible_until > now() FROM notified_users WHERE user_id = $1"
+    async with database_of(database_url) as database:
+        with trio.fail_after(PATIENCE):
+            while await database.fetchval(looked_at, user.user_id):  # noqa: ASYNC110
+                await trio.sleep(LOOK_EVERY)
+
+
+async def failed(user: User, task: str) -> None:
+    await user.posted(event_type="task_started", task_id=task, payload={"title": f"make {task}"})
+    await user.posted(event_type="task_failed", task_id=task, payload={"exit_code": 2})
+
+
+async def test_a_device_is_notified_and_a_press_leads_to_the_task(
+    private_relay: Relay, database_url: str, chromium: Chromium, pushing: PushService
+) -> None:
+    user = await private_relay.user()
+    async with page_of(user, chromium, pushing) as (profile, tab, device):
+        worker = await ServiceWorker.of(profile, tab)
+        await press(tab, "Tell me on this device")
+        await until(tab, ON, "true")
+        assert [one["kind"] for one in await channels(user)] == ["webpush"]
+        await failed(user, "test")  # before the eyes of a person
+        await tab.shows("make test")
+        assert (await delivery(user, 1))["outcome"] == "watched"
+
+        await left(tab, user, database_url)
+        await failed(user, "build")
+        message = await device.message()
+        await worker.push(json.dumps(message))
+        (shown,) = await worker.shown(1)
+        assert (shown["title"], shown["actions"]) == ("make build failed", [])
+        assert shown["body"].startswith("Exit code 2")
+        await worker.press(shown["tag"])
+        (address,) = await worker.opened()
+        assert address == f"{private_relay.url}/#task=build"
+        await worker.shown(0)
+
+        await tab.goto(address)
+        await until(tab, "document.getElementById('head-title').textContent", "make build")
+        await until(tab, ON, "true")  # Relay knows this device
+        await worker.push(json.dumps(message))  # on its way while the page was opened
+        await worker.push(json.dumps(message | {"always": True, "task_id": "test", "tag": "t"}))
+        await worker.shown(1)
+        await worker.press("t")
+        await until(tab, "location.hash", "#task=test")
+        await until(tab, "document.getElementById('head-title').textContent", "make test")
+
+        await tab.do(lambda page: page.click("#notify"))
+        await until(tab, ON, "false")
+        with trio.fail_after(PATIENCE):
+            while await channels(user):  # noqa: ASYNC110
+                await trio.sleep(LOOK_EVERY)
+        assert tab.complaints == []
+
+
+async def test_a_button_of_a_notification_answers_the_question(
+    private_relay: Relay, database_url: str, chromium: Chromium, pushing: PushService
+) -> None:
+    user = await private_relay.user()
+    async with page_of(user, chromium, pushing) as (profile, tab, device):
+        worker = await ServiceWorker.of(profile, tab)
+        await press(tab, "Tell me on this device")
+        await until(tab, ON, "true")
+        await left(tab, user, database_url)
+        async with asking(user, "Deploy?", "--options", "yes,no") as asker:
+            await worker.push(json.dumps(await device.message()))
+            (shown,) = await worker.shown(1)
+            assert (shown["body"], shown["actions"]) == ("Deploy?", ["yes", "no"])
+            await worker.press(shown["tag"], "no")
+        assert (asker.code, asker.stdout) == (1, b"no\n"), asker.stderr
+        await worker.shown(0)
+
+        async with asking(user, "Again?", "--options", "yes,no"):
+            message = await device.message(2)
+            await worker.push(json.dumps(message))
+            (shown,) = await worker.shown(1)
+            reply = {"answer": "yes", "question_hash": message["ask"]["question_hash"]}
+            await user.call("POST", f"/api/asks/{message['ask']['ask_id']}/answer", json=reply)
+            await worker.press(shown["tag"], "no")
+        with trio.fail_after(PATIENCE):
+            while (await worker.shown(1))[0]["title"] != "Your answer does not count":  # noqa: ASYNC110
+                await trio.sleep(LOOK_EVERY)
+        assert (await worker.shown(1))[0]["body"].startswith("“yes” was answered first.")
+
+
+async def test_the_offer_comes_once_after_the_first_task_has_ended(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as profile:
+        await notifying(profile, relay.url)
+        tab = await first_visit(relay, profile)
+        hook = await hook_of(relay, profile)
+        await tell(relay, hook, "task_started", "t", title="make test")
+        await tell(relay, hook, "task_progress", "t", progress=0.5)
+        await tab.shows("make test")
+        assert await tab.run(OFFER) == ""
+        await tell(relay, hook, "task_succeeded", "t")
+        await tab.shows(OFFERED)
+        assert await faults(tab) == []
+        await press(tab, "Not now")
+        await until(tab, OFFER, "")
+        await tell(relay, hook, "task_started", "u", title="make build")
+        await tell(relay, hook, "task_failed", "u")
+        await tab.shows("make build")
+        await tab.goto(relay.url)
+        await tab.shows("make build")
+        assert await tab.run(OFFER) == ""
+        assert tab.complaints == []
+
+
+async def test_the_page_can_be_installed(relay: Relay, chromium: Chromium) -> None:
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        debugger = await tab.do(lambda page: page.context.new_cdp_session(page))
+        manifest = await tab.do(lambda _: debugger.send("Page.getAppManifest"))
+        assert manifest["errors"] == []
+        assert json.loads(manifest["data"])["display"] == "standalone"
+        errors = await tab.do(lambda _: debugger.send("Page.getInstallabilityErrors"))
+        found = [error["errorId"] for error in errors["installabilityErrors"]]
+        assert found == ["in-incognito"]  # as every profile of a test is
+        for icon in (*json.loads(manifest["data"])["icons"], {"src": "badge.png"}):
+            answer = await relay.http.get(f"/console/{icon['src']}")
+            assert (answer.status_code, icon.get("type", "image/png")) == (
+                200,
+                answer.headers["Content-Type"],
+            )
+        assert tab.complaints == []
