@@ -6,7 +6,9 @@ from relay.channels.kinds.base import AnyKind
 from relay.channels.kinds.webhook import Webhook
 from relay.channels.kinds.webpush import WebPush
 
-KINDS: dict[str, AnyKind] = {kind.name: kind for kind in (Webhook(), WebPush())}
+_ALL: tuple[AnyKind, ...] = (Webhook(), WebPush())
+
+KINDS: dict[str, AnyKind] = {kind.name: kind for kind in _ALL}
 """Each kind by its name."""
 
 AnyChannelRequest: Any = Union[tuple(kind.request for kind in KINDS.values())]  # noqa: UP007

@@ -34,13 +34,14 @@ RECIPIENT = Recipient(
 
 
 def notification(**fields: Any) -> Notification:
-    given = {"id": "msg_1", "type": "task.failed", "timestamp": NOW, "url": "https://r.example/"}
-    return Notification(**(given | fields))
+    made: dict[str, Any] = {"id": "msg_1", "type": "task.failed", "timestamp": NOW}
+    made |= {"url": "https://r.example/"}
+    return Notification(**(made | fields))
 
 
 def ask(**fields: Any) -> Notification:
-    given = {"ask_id": "a1", "question": "Deploy?", "options": ("yes", "no"), "question_hash": "h"}
-    return notification(**({"type": "task.waiting", "task_id": "t", "run": 1} | given | fields))
+    made = {"ask_id": "a1", "question": "Deploy?", "options": ("yes", "no"), "question_hash": "h"}
+    return notification(**({"type": "task.waiting", "task_id": "t", "run": 1} | made | fields))
 
 
 def decrypted(body: bytes) -> PushMessage:
