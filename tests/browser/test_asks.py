@@ -30,8 +30,9 @@ ELSEWHERE = "in another window or on another device"
 CARDS = """[...document.querySelectorAll('.ask')].map((card) => [
   card.querySelector('.ask-question').textContent, card.dataset.state ?? 'open'])"""
 
-# a page that is not looked at, and the notifications that it makes
+# a page that is not looked at, and the notifications that it makes; without a push service
 HIDDEN = """
+  delete window.PushManager;
   window.notes = [];
   window.Notification = class {
     static permission = 'granted';

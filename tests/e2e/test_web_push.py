@@ -104,6 +104,7 @@ GOOD: dict[str, Any] = {
         ({"endpoint": "http://push.example.com/1"}, "subscription.endpoint"),
         ({"endpoint": "https://127.0.0.1/1"}, "subscription.endpoint"),
         ({"endpoint": "https://169.254.169.254/"}, "subscription.endpoint"),
+        ({"endpoint": "https://[2606:4700::1111]/1"}, "subscription.endpoint"),
         ({"keys": GOOD["keys"] | {"p256dh": "AAAA"}}, "subscription.keys.p256dh"),
         ({"keys": GOOD["keys"] | {"p256dh": "B" + "A" * 86}}, "subscription.keys.p256dh"),
         ({"keys": GOOD["keys"] | {"auth": "AAAA"}}, "subscription.keys.auth"),

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -45,8 +45,8 @@ class Webhook:
     """Posts JSON to an address of the user."""
 
     name: ClassVar[str] = "webhook"
-    request: ClassVar[type[WebhookRequest]] = WebhookRequest
-    settings: ClassVar[type[WebhookSettings]] = WebhookSettings
+    request: ClassVar[type[Any]] = WebhookRequest
+    settings: ClassVar[type[Any]] = WebhookSettings
     example: ClassVar[ChannelRequest] = WebhookRequest(url="https://hooks.example/relay")
 
     async def check(self, request: WebhookRequest, context: KindContext) -> WebhookSettings:

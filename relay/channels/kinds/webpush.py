@@ -1,7 +1,7 @@
 """Web Push (RFC 8030): a notification on a device, by the push service of its browser."""
 
 import hashlib
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import httpx
 import msgspec
@@ -64,9 +64,9 @@ class WebPush:
     """Sends encrypted messages to the push services of browsers."""
 
     name: ClassVar[str] = "webpush"
-    request = WebPushRequest
-    settings = WebPushSettings
-    example = WebPushRequest(
+    request: ClassVar[type[Any]] = WebPushRequest
+    settings: ClassVar[type[Any]] = WebPushSettings
+    example: ClassVar[ChannelRequest] = WebPushRequest(
         subscription=Subscription(
             "https://push.example.com/send/dGhpcyBpcyBhIGRldmljZQ",
             # the receiver of RFC 8291, 5
@@ -83,7 +83,7 @@ class WebPush:
         faults: list[FieldError] = []
         point, auth = b"", b""
         try:
-            check_url(subscription.endpoint, private=context.outbound.private)
+            _check_endpoint(subscription.endpoint, private=context.outbound.private)
         except ValueError as error:
             faults.append(FieldError("subscription.endpoint", str(error)))
         try:
@@ -122,7 +122,10 @@ class WebPush:
             return Refused(reason, ends_channel=True)
         message = push_message(notification, always=settings.always)
         headers = {
-            "authorization": keys.authorization(_origin(settings.endpoint), _contact(context)),
+            "authorization": keys.authorization(
+                origin_of(settings.endpoint),
+                contact_of(context.settings.push_contact, context.base_url),
+            ),
             "content-encoding": "aes128gcm",
             "content-type": "application/octet-stream",
             "ttl": str(TTL_SECONDS),
@@ -137,12 +140,18 @@ class WebPush:
         return outcome_of(answer, gone=GONE, refused=REFUSED)
 
 
-def _origin(url: str) -> str:
+def _check_endpoint(endpoint: str, *, private: bool) -> None:
+    """Raises ValueError with what is wrong with it."""
+    if ":" in httpx.URL(check_url(endpoint, private=private)).host:
+        raise ValueError("must have the name of a host")  # py-vapid takes no IPv6 address
+
+
+def origin_of(url: str) -> str:
+    """The origin of an address, without a default port (RFC 6454): the audience of the header."""
     parsed = httpx.URL(url)
     return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
 
 
-def _contact(context: KindContext) -> str:
-    """Where operators of push services find that of this Relay: a mailto or an https address."""
-    secure = context.base_url.startswith("https:")
-    return context.settings.push_contact or (context.base_url if secure else NO_CONTACT)
+def contact_of(push_contact: str | None, base_url: str) -> str:
+    """Where push services find the operator of this Relay: a mailto or an https address."""
+    return push_contact or (base_url if base_url.startswith("https:") else NO_CONTACT)

@@ -90,6 +90,9 @@ INVALID = [
     ("RELAY_RETENTION_BYTES", "256 MiBytes", "a size like"),
     ("RELAY_BODY_TIMEOUT", "soon", "a time like"),
     ("RELAY_DRAIN_TIMEOUT", "1d", "from 0.1 to 600"),
+    ("RELAY_PUSH_CONTACT", "ops@example.com", "mailto:ops@example.com"),
+    ("RELAY_PUSH_CONTACT", "http://example.com", "https://example.com"),
+    ("RELAY_PUSH_CONTACT", "mailto:a b@example.com", "mailto:ops@example.com"),
     ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
 ]
 VALID = [
@@ -113,6 +116,8 @@ VALID = [
     ("RELAY_RETENTION_BYTES", "1048576", "retention_bytes", 2**20),
     ("CORS", "https://App.example.com , https://*.example.app,http://localhost:5173", "cors",
      ("https://app.example.com", "https://*.example.app", "http://localhost:5173")),
+    ("RELAY_PUSH_CONTACT", "mailto:ops@example.com", "push_contact", "mailto:ops@example.com"),
+    ("RELAY_PUSH_CONTACT", "https://example.com/ops", "push_contact", "https://example.com/ops"),
     ("LOG_LEVEL", "Warning", "log_level", "warning"),
 ]  # fmt: skip
 
