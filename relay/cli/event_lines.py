@@ -8,7 +8,7 @@ import msgspec
 from rich.text import Text
 
 from relay.cli.event_tasks import ENDS, TASK_EVENTS, task_id_of
-from relay.cli.times import duration_text
+from relay.client.duration_text import duration_text
 from relay.client.json_values import decode_any, finite
 from relay.client.plain_text import clean, keep_colours
 from relay.client.stream_messages import StreamEvent

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from relay.cli.event_lines import EventLines
 from relay.cli.live_screen import LiveScreen
-from relay.cli.times import duration_text
+from relay.client.duration_text import duration_text
 from relay.client.plain_text import clean
 from relay.client.stream_messages import StreamEvent
 from relay.client.task_board import TaskChange

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from relay.cli.times import duration_text, moment_text
+from relay.cli.times import moment_text
+from relay.client.duration_text import duration_text
 from relay.client.plain_text import clean
 from relay.client.task_info import TASK_STATES, TaskInfo
 

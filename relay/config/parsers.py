@@ -145,16 +145,16 @@ class Rate:
         return f"{self.count}/{_PERIOD_NAMES[self.period]}{burst}"
 
 
-_PERIODS = {"s": 1, "min": 60, "h": 3600}
+_PERIODS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _PERIOD_NAMES = {seconds: name for name, seconds in _PERIODS.items()}
-_RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)(?:\s+burst\s+([1-9][0-9]{0,8}))?")
+_RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h|d)(?:\s+burst\s+([1-9][0-9]{0,8}))?")
 
 
 def rate(text: str) -> Rate:
     """Parse a rate. Without a burst, the count of a whole period may come at once."""
     match = _RATE.fullmatch(text.strip().lower())
     if match is None:
-        raise ValueError("must be a rate like 50/s, 10/min, 600/h or 50/s burst 2000")
+        raise ValueError("must be a rate like 50/s, 10/min, 600/h, 5/d or 50/s burst 2000")
     return Rate(int(match[1]), _PERIODS[match[2]], int(match[3] or match[1]))
 
 

@@ -62,6 +62,11 @@ class RateSettings:
         "RELAY_RATE_NOTIFICATIONS", rate, Rate(240, 60, 240), "notifications of a user",
         "the same for all channels of a user together", shown="240/min",
     )  # fmt: skip
+    rate_mail_codes: Rate = _setting(
+        "RELAY_RATE_MAIL_CODES", rate, Rate(5, 86_400, 5), "mails to an address, and of a user",
+        "mails with a code, which prove that an address is the user's; not a way to mail strangers",
+        shown="5/d",
+    )  # fmt: skip
     rate_pages: Rate = _setting(
         "RELAY_RATE_PAGES", rate, Rate(1_200, 60, 1_200), "calls an address",
         "the live page, the reference and /metrics, for an office behind one address",

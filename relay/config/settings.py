@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from relay.config.mail_settings import MailSettings
 from relay.config.parsers import (
     SettingError,
     SigningKey,
@@ -32,14 +33,13 @@ from relay.config.parsers import (
     size,
 )
 from relay.config.parsers import setting as _setting
-from relay.config.rate_settings import RateSettings
 from relay.config.valkey_address import ValkeyAddress, valkey_address
 
 __all__ = ["SettingError", "Settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(RateSettings):
+class Settings(MailSettings):
     """The operator's settings. Times are floats in seconds, sizes are in bytes."""
 
     # -- addresses and processes
@@ -259,6 +259,7 @@ class Settings(RateSettings):
 
     def _check(self) -> None:
         """Check settings that depend on each other."""
+        self._check_mail()
         if self.database_direct_url and not self.database_url:
             raise SettingError(
                 "DATABASE_URL is missing: RELAY_DATABASE_DIRECT_URL is the same database without"

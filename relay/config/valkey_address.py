@@ -5,7 +5,9 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
+
+from relay.config.address_options import address_options, option_file
 
 DEFAULT_PORT = 6379
 DEFAULT_PREFIX = "relay"
@@ -54,8 +56,8 @@ def valkey_address(text: str) -> ValkeyAddress:
             "must be an address like valkey://user:password@host:6379,host:6379, or valkeys://…"
             " for TLS"
         )
-    tls, options = _TLS[match[1]], _options(match[5] or "")
-    files = {name: _file(name, options[name]) for name in _FILES if name in options}
+    tls, options = _TLS[match[1]], address_options(match[5] or "", ("prefix", *_FILES))
+    files = {name: option_file(name, options[name]) for name in _FILES if name in options}
     if files and not tls:
         raise ValueError(f"has {next(iter(files))}, which is for TLS: valkeys://…")
     if ("cert_file" in files) != ("key_file" in files):
@@ -94,19 +96,3 @@ def _node(text: str) -> Node:
     if match is None or not 0 < port <= 65_535:
         raise ValueError(f"names the host {text.strip()!r}; each must be HOST or HOST:PORT")
     return Node(match[1].strip("[]"), port)
-
-
-def _options(query: str) -> dict[str, str]:
-    pairs = parse_qsl(query, keep_blank_values=True)
-    known = ("prefix", *_FILES)
-    for name, _ in pairs:
-        if name not in known:
-            raise ValueError(f"has the option {name!r}; it may have {', '.join(known)}")
-    return dict(pairs)
-
-
-def _file(name: str, text: str) -> Path:
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise ValueError(f"names a {name} that is no file: {path}")
-    return path

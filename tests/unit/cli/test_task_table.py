@@ -7,7 +7,8 @@ from rich.cells import cell_len
 
 from relay.cli.task_cells import counts_text, server_now, task_cells
 from relay.cli.task_table import task_rows
-from relay.cli.times import duration_text, moment_text
+from relay.cli.times import moment_text
+from relay.client.duration_text import duration_text
 from relay.client.task_info import TaskInfo
 from tests.support.task_infos import NOW
 from tests.support.task_infos import task_info as task
