@@ -20,6 +20,7 @@ from relay.blueprints.asks import asks
 from relay.blueprints.channels import channels
 from relay.blueprints.console import console, not_found_answer
 from relay.blueprints.install import install
+from relay.blueprints.mail_codes import mail_codes
 from relay.blueprints.operations import operations
 from relay.blueprints.push_key import push_key
 from relay.blueprints.reference import reference
@@ -85,7 +86,7 @@ def create_app(settings: Settings) -> Relay:
         app.register_blueprint(blueprint)
     for blueprint in (tasks, task_beats, task_groups, task_log, task_stop, asks):
         app.register_blueprint(blueprint)
-    for blueprint in (channels, push_key, visible):
+    for blueprint in (channels, mail_codes, push_key, visible):
         app.register_blueprint(blueprint)
     for blueprint in (operations, console, install, reference):
         app.register_blueprint(blueprint)

@@ -28,6 +28,8 @@ MAX_KEYS = 100_000  # about 20 MiB: the users and addresses of a busy minute
 ROUNDING_ERROR_SECONDS = 1e-9  # the error that sums of intervals may have
 CALL_ROUNDING_SECONDS = 1e-5  # more than what datetimes and timedeltas round
 WAITS_OF_USER = 100  # times the rate of one ask or task: asks that are open, tasks of one beat
+CODES_OF_CLIENT = 4  # times the rate of one mail address: people behind one network address
+TRIES_OF_CODE = 4  # times the rate of mails: a code that was mistyped is entered again
 EVICTED_SHARE = 0.1  # the share of keys dropped when there are too many: those that owe least
 
 Clock = Callable[[], float]
@@ -153,6 +155,30 @@ class Limits:
     async def look(self, user_id: UUID, ask_id: UUID) -> Quota | None:
         """Charge a look at one of a user's asks to the ask and to the user. Raises OverLimit."""
         return await self._wait_for(user_id, [ask_id], "looks at one ask")
+
+    async def mail_code(self, user_id: UUID, mail_address: str, address: str) -> Quota | None:
+        """Charge a mail with a code to the client, its user and its address. Raises OverLimit.
+
+        Each is counted by itself: what was charged before a refusal stays charged.
+        """
+        rate = self._settings.rate_mail_codes
+        of_client = Rate(rate.count * CODES_OF_CLIENT, rate.period, rate.burst * CODES_OF_CLIENT)
+        quotas = [
+            await self._take([charge], charge.key)
+            for charge in (
+                Charge("mail_codes_client", address, of_client, 1, "mailed codes of this network"),
+                Charge("mail_codes_user", user_id, rate, 1, "mailed codes of this user"),
+                Charge("mail_codes", mail_address.lower(), rate, 1, "codes to this address"),
+            )
+        ]
+        return min([quota for quota in quotas if quota], key=lambda quota: quota.remaining, default=None)
+
+    async def try_mail_code(self, mail_address: str) -> Quota | None:
+        """Charge a try to enter the code of a mail address. Raises OverLimit."""
+        rate, key = self._settings.rate_mail_codes, mail_address.lower()
+        tries = Rate(rate.count * TRIES_OF_CODE, rate.period, rate.burst * TRIES_OF_CODE)
+        what = "tries to enter a code of this address"
+        return await self._take([Charge("mail_code_tries", key, tries, 1, what)], key)
 
     async def _wait_for(self, user_id: UUID, keys: Collection[Hashable], what: str) -> Quota | None:
         """Charge each of the keys, and the user, whose calls may name what does not exist."""

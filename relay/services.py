@@ -21,6 +21,8 @@ from relay.background.readiness import note_readiness
 from relay.background.retention import run_retention, watch_disk
 from relay.channels.channels import Channels
 from relay.channels.kinds.base import KindContext
+from relay.channels.mail import Mailer
+from relay.channels.mail_codes import MailCodes
 from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
 from relay.channels.vapid import Vapid
@@ -76,6 +78,7 @@ class Services:
     projector: Projector
     asks: Asks
     channels: Channels
+    mail_codes: MailCodes
     stops: SharedWaits[tuple[UUID, str]]
     clock: DatabaseClock
     backplane: Backplane
@@ -172,8 +175,14 @@ def build_services(
                 outbound=Outbound(private=settings.outbound_private),
                 vault=vault,
                 vapid=Vapid(database, vault),
+                mailer=(
+                    None
+                    if settings.smtp_url is None
+                    else Mailer.of(settings.smtp_url, settings.sender)
+                ),
             ),
         ),
+        mail_codes=MailCodes(source.keys),
         stops=SharedWaits(partial(select_stop_requests, database)),
         clock=clock,
         backplane=backplane,

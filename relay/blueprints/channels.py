@@ -25,6 +25,7 @@ from relay.media_types import JSON
 from relay.schema_types import Examples, Identifier, Moment, Uuid
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
+from relay.web.mail_codes import addable_kinds, check_mail_code
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import Link, Parameter, Text, described
 from relay.web.rate_limits import READS, TOKENS, limited
@@ -67,6 +68,7 @@ class ChannelList(msgspec.Struct):
     """The user's channels, in the order in which they were added."""
 
     channels: list[ChannelView]
+    kinds: Annotated[list[str], Meta(description="The kinds that can be added here.")]
 
 
 class Delivery(msgspec.Struct, kw_only=True):
@@ -150,13 +152,13 @@ _DELIVERY = Delivery(
 
 
 @channels.get("/api/channels")
-@described("channels", answers={200: ChannelList([CHANNEL])})
+@described("channels", answers={200: ChannelList([CHANNEL], list(KINDS))})
 @limited(READS)
 @needs(SESSION)
 async def list_channels(request: HTTPRequest) -> Answer:
     """List the user's channels."""
     found = await select_channels(request.services.database, request.credential.user_id)
-    return json_answer(ChannelList([_view(one) for one in found]))
+    return json_answer(ChannelList([_view(one) for one in found], addable_kinds(request)))
 
 
 @channels.post("/api/channels")
@@ -177,6 +179,7 @@ async def list_channels(request: HTTPRequest) -> Answer:
 async def add_channel(request: HTTPRequest) -> Answer:
     """Add a channel. Its rules decide what is sent, and when."""
     wanted = await read_json(request, AnyChannelRequest)
+    check_mail_code(request, wanted)
     credential = request.credential
     added = await request.services.channels.add(credential.user_id, wanted, by=credential.id)
     if added is None:

@@ -97,6 +97,17 @@ async def charge_look(request: Request, ask_id: UUID) -> None:
     await _charge(request, request.services.limits.look(user_id, ask_id))
 
 
+async def charge_mail_code(request: Request, mail_address: str) -> None:
+    """Charge a mail with a code to its client, user and address. Raises RateLimited."""
+    limits, user_id = request.services.limits, request.credential.user_id
+    await _charge(request, limits.mail_code(user_id, mail_address, request.address_block))
+
+
+async def charge_mail_code_try(request: Request, mail_address: str) -> None:
+    """Charge a try to enter a mailed code to the mail address. Raises RateLimited."""
+    await _charge(request, request.services.limits.try_mail_code(mail_address))
+
+
 async def _charge(request: Request, charging: Awaitable[Quota | None]) -> None:
     """Charge, and put the quota into the answer's RateLimit headers. Raises RateLimited."""
     try:

@@ -3,10 +3,14 @@
 from typing import Any, Union
 
 from relay.channels.kinds.base import AnyKind
+from relay.channels.kinds.discord import Discord
+from relay.channels.kinds.email import Email
+from relay.channels.kinds.ntfy import Ntfy
+from relay.channels.kinds.slack import Slack
 from relay.channels.kinds.webhook import Webhook
 from relay.channels.kinds.webpush import WebPush
 
-_ALL: tuple[AnyKind, ...] = (Webhook(), WebPush())
+_ALL: tuple[AnyKind, ...] = (Webhook(), WebPush(), Ntfy(), Slack(), Discord(), Email())
 
 KINDS: dict[str, AnyKind] = {kind.name: kind for kind in _ALL}
 """Each kind by its name."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from relay.channels.mail import Mailer
 from relay.channels.notification import Event, Notification
 from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
@@ -36,7 +37,10 @@ class ChannelRequest(
 
 @dataclass(frozen=True, slots=True)
 class KindContext:
-    """What kinds use of the process: its settings, its address, the way out, and the keys."""
+    """What kinds use of the process: its settings, its address, the way out, and the keys.
+
+    `mailer` is None if the operator has set no mail server.
+    """
 
     settings: Settings
     base_url: str
@@ -44,6 +48,7 @@ class KindContext:
     outbound: Outbound
     vault: Vault
     vapid: Vapid
+    mailer: Mailer | None = None
 
 
 @dataclass(frozen=True, slots=True)

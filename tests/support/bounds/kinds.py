@@ -44,6 +44,13 @@ async def calls(method: str, path: str, relay: Relay, _url: str) -> AsyncIterato
 
 
 @asynccontextmanager
+async def mail_codes(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    """Requests of one user for a code to one mail address."""
+    user, body = await relay.user(), {"address": "ada@example.com"}
+    yield requests(lambda _: user.call("POST", "/api/channels/email-code", json=body))
+
+
+@asynccontextmanager
 async def sign_ups(relay: Relay, _url: str) -> AsyncIterator[Caller]:
     yield requests(lambda _: relay.http.post("/api/user"))
 

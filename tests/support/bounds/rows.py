@@ -17,6 +17,7 @@ from tests.support.bounds.kinds import (
     exports,
     invented_beats,
     links,
+    mail_codes,
     one_ticket,
     queued,
     sign_ups,
@@ -87,6 +88,19 @@ RATES = [
         settings={**LIMITED, "RELAY_RATE_EXPORTS": RATE},
         patches={"relay.downloads.MAX_OF_USER": CALLERS},
         metric=over("exports"),
+    ),
+    Row(
+        bound="rate_mail_codes",
+        callers=mail_codes,
+        settings={
+            **LIMITED,
+            "RELAY_RATE_MAIL_CODES": RATE,
+            "RELAY_RATE_TOKENS": "1000/min",
+            "RELAY_SMTP_URL": "smtp://127.0.0.1:9",  # where none listens: 503
+            "RELAY_SMTP_FROM": "relay@example.com",
+        },
+        success=503,
+        metric=over("mail_codes"),
     ),
     Row(
         bound="rate_pages",
