@@ -37,6 +37,7 @@ OTHER_NAMES = {
     **dict.fromkeys(("signin", "connect", "auth", "link"), "login"),
     **dict.fromkeys(("signout", "disconnect"), "logout"),
     **dict.fromkeys(("status", "me", "info"), "whoami"),
+    **dict.fromkeys(("notify", "notifications", "alerts", "webhooks", "channel"), "channels"),
 }
 
 
@@ -89,6 +90,7 @@ class LazyGroup(click.Group):
         "stop": CommandSummary("Ask a task to stop."),
         "whoami": CommandSummary("Show your user and your tokens."),
         "token": CommandSummary("Manage your tokens."),
+        "channels": CommandSummary("Get notifications by chat, mail, phone or webhook."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -80,6 +80,11 @@ def confirm(question: str) -> None:
     click.confirm(clean(question), abort=True)
 
 
+def ask_for(name: str) -> str:
+    """What a person types, asked for on stderr. Raises click.Abort."""
+    return str(click.prompt(clean(name), err=True))
+
+
 @contextmanager
 def clean_errors() -> Iterator[None]:
     """Clean the message of each ClickException that passes: click prints it itself."""
