@@ -110,3 +110,25 @@ export async function signIn() {
     throw problem;
   }
 }
+
+/** @typedef {'failed' | 'lost' | 'waiting' | 'succeeded' | 'canceled'} ChannelEvent */
+/** @typedef {{ channel_id: string, kind: string, shown: Record<string, string>, on: ChannelEvent[], min_duration_s: number, unless_watched: boolean, message: boolean, created_at: string, waiting: number, delivered_at: string | null, failed_at: string | null, last_error: string | null, ended_at: string | null }} Channel */
+/** @typedef {{ notification_id: string, type: string, task_id: string | null, made_at: string, outcome: string, attempts: number, status: number | null, error: string | null }} Delivery */
+
+/** @returns {Promise<{ channels: Channel[], kinds: string[] }>} `kinds`: those that can be added at this Relay */
+export const getChannels = () => call('GET', 'api/channels');
+
+/** @param {Record<string, unknown>} wanted @returns {Promise<{ channel_id: string, signing_secret?: string }>} */
+export const addChannel = (wanted) => call('POST', 'api/channels', { body: wanted });
+
+/** Mails a code to an address, which proves that it is the user's. @param {string} address @returns {Promise<{ address: string, expires_in: number }>} */
+export const mailCode = (address) => call('POST', 'api/channels/email-code', { body: { address } });
+
+/** @param {string} id */
+export const removeChannel = (id) => call('DELETE', `api/channels/${encodeURIComponent(id)}`);
+
+/** @param {string} id @returns {Promise<{ notification_id: string }>} */
+export const testChannel = (id) => call('POST', `api/channels/${encodeURIComponent(id)}/test`);
+
+/** @param {string} id @returns {Promise<{ deliveries: Delivery[] }>} the newest first */
+export const getDeliveries = (id) => call('GET', `api/channels/${encodeURIComponent(id)}/deliveries`);

@@ -2,6 +2,7 @@
 
 import { hashOf, placeOf } from './address.js';
 import { Asks } from './asks.js';
+import { installChannels } from './channels.js';
 import { DEMO_TASKS, Demo } from './demo.js';
 import { byId, el, icon } from './dom.js';
 import { installKeys } from './keys.js';
@@ -236,6 +237,7 @@ function installControls() {
   installDemo();
   installKeys({ e: () => failure.jump() });
   installTaskWidth();
+  installChannels();
   byId('open-tokens').addEventListener('click', () => tokens.open());
   byId('open-device').prepend(icon('device'));
   byId('open-device').addEventListener('click', () => device.open());
@@ -260,7 +262,7 @@ async function main() {
   installControls();
   bar.tick(null, 1);
   const me = await openSession(showProblem);
-  for (const id of ['demo', 'open-tokens', 'open-device']) byId(id).removeAttribute('disabled');
+  for (const id of ['demo', 'open-tokens', 'open-channels', 'open-device']) byId(id).removeAttribute('disabled');
   const end = parseCursor(me.cursor) ?? { epoch: '', seq: 0 };
   const start = Math.max(0, end.seq - TAIL);
   if (end.seq > 0) showBoard();
