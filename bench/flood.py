@@ -53,7 +53,7 @@ def flood(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[dic
             for name in FLOODS:
                 alone = clients.phase(steady)
                 before = milliseconds(clients.latencies(alone, RATE))
-                with _flooding(theirs, name, config.steady + 1):
+                with flooding(theirs, name, config.steady + 1):
                     load.keep_reading(0.3)  # until the flood has started
                     phase = clients.phase(steady)
                 after = milliseconds(clients.latencies(phase, RATE))
@@ -68,7 +68,7 @@ def flood(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[dic
 
 
 @contextlib.contextmanager
-def _flooding(endpoint: Endpoint, name: str, seconds: float) -> Iterator[None]:
+def flooding(endpoint: Endpoint, name: str, seconds: float) -> Iterator[None]:
     """Flood for at least as long as the block runs."""
     batch, _ = FLOODS[name]
     head = endpoint.post_head(JSON if batch == 1 else NDJSON)

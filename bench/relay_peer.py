@@ -120,11 +120,11 @@ def relay_users(port: int, count: int, posting: bool) -> list[Endpoint]:
     endpoints = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for _ in range(count):
-        token = _ask(connection, "POST", "/api/user")["session_token"]
+        token = ask(connection, "POST", "/api/user")["session_token"]
         if posting:
-            token = _ask(connection, "POST", "/api/token", token)["token"]
+            token = ask(connection, "POST", "/api/token", token)["token"]
             # the cursor before the first event
-            epoch = _ask(connection, "GET", "/api/events?limit=1", token)["cursor"].split(".")[0]
+            epoch = ask(connection, "GET", "/api/events?limit=1", token)["cursor"].split(".")[0]
             missed = f"after={epoch}.0"
         else:
             missed = ""
@@ -133,16 +133,22 @@ def relay_users(port: int, count: int, posting: bool) -> list[Endpoint]:
     return endpoints
 
 
-def _ask(
-    connection: http.client.HTTPConnection, method: str, path: str, token: str | None = None
+def ask(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    token: str | None = None,
+    body: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """The answer of a call. Raises RuntimeError if it is refused."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    connection.request(method, path, headers=headers)
+    headers |= {} if body is None else {"Content-Type": "application/json"}
+    connection.request(method, path, None if body is None else json.dumps(body), headers)
     answer = connection.getresponse()
-    body = answer.read()
+    text = answer.read()
     if answer.status not in (200, 201):
-        raise RuntimeError(f"{method} {path}: {answer.status} {body[:500]!r}")
-    found: dict[str, Any] = json.loads(body)
+        raise RuntimeError(f"{method} {path}: {answer.status} {text[:500]!r}")
+    found: dict[str, Any] = json.loads(text)
     return found
 
 

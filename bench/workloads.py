@@ -12,6 +12,8 @@ from bench.flood import flood
 from bench.frames import frames
 from bench.generator import Watcher, clock, generator, open_watchers
 from bench.idle_processes import idle_processes
+from bench.notified import ENVIRON as NOTIFYING_ENVIRON
+from bench.notified import notified
 from bench.peer import Peer, PeerInstance
 from bench.posting import Span, post_at_fixed_rate, post_at_full_rate, post_count
 from bench.results import Record
@@ -248,6 +250,14 @@ WORKLOADS = (
         "events across two processes, beside idle ones",
         idle_processes,
         lambda peer: peer.checkout is not None,
+        only_by_name=True,
+    ),
+    Workload(
+        "w11",
+        "from a task's end to a receiver's socket",
+        notified,
+        lambda peer: peer.checkout is not None,
+        environ=NOTIFYING_ENVIRON,
         only_by_name=True,
     ),
     Workload("short", "one event per POST, and fan-out: for CI", short, only_by_name=True),
