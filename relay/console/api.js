@@ -2,12 +2,13 @@
 
 /** A problem document of the server (RFC 9457), or no answer at all (status 0). */
 export class Problem extends Error {
-  /** @param {number} status @param {string} code @param {string} detail @param {number} retryAfter seconds */
-  constructor(status, code, detail, retryAfter = 0) {
+  /** @param {number} status @param {string} code @param {string} detail @param {number} retryAfter seconds @param {{ where: string, message: string }[]} errors the fields that are wrong */
+  constructor(status, code, detail, retryAfter = 0, errors = []) {
     super(detail);
     this.status = status;
     this.code = code;
     this.retryAfter = retryAfter;
+    this.errors = errors;
   }
 }
 
@@ -38,6 +39,7 @@ export async function call(method, path, { body, ndjson, token, signal, keepaliv
     problem.code ?? 'unknown',
     problem.detail ?? `Relay answered ${response.status}.`,
     Number(response.headers.get('Retry-After')) || 0,
+    problem.errors ?? [],
   );
 }
 

@@ -19,6 +19,7 @@ export const KINDS = /** @type {const} */ ({
 /** @type {Record<ChannelEvent, string>} */
 export const EVENTS = { failed: 'it fails', lost: 'contact is lost', waiting: 'it waits for you', succeeded: 'it succeeds', canceled: 'it is canceled' };
 
+const FIELDS = /** @type {Record<string, string>} */ ({ url: 'The address', address: 'The mail address', code: 'The code', access_token: 'The access token', on: 'What it is for' });
 const OTHER_NAMES = /** @type {Record<string, string>} */ ({ webpush: 'A browser' });
 /** @type {Record<string, string>} */
 const OUTCOMES = { waiting: 'Waiting', delivered: 'Arrived', failed: 'Failed', watched: 'Not sent: this page was open', outdated: 'Not sent: the question was over', left_out: 'Not sent: too many waited' };
@@ -48,6 +49,12 @@ export function healthText({ delivered_at: delivered, failed_at: failed, last_er
   if (failed === null) return { text: `${arrived}.${more}`, bad: false };
   const failing = delivered === null || failed > delivered;
   return { text: `${arrived}. Last error ${since(failed)}: ${error}.${more}`, bad: failing };
+}
+
+/** Why something was refused, with the fields by the names that a person knows. @param {{ message: string, errors: { where: string, message: string }[] }} problem */
+export function refusalText({ message, errors }) {
+  if (errors.length > 0) return errors.map(({ where, message: wrong }) => `${Object.hasOwn(FIELDS, where) ? FIELDS[where] : where} ${wrong}.`).join(' ');
+  return message;
 }
 
 /** Whether it is over, or its first attempt has failed. @param {Delivery} delivery */

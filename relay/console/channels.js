@@ -3,6 +3,7 @@
 import { Problem, addChannel, getChannels } from './api.js';
 import { ChannelForm } from './channel-form.js';
 import { ChannelRow } from './channel-row.js';
+import { refusalText } from './channel-words.js';
 import { byId, el, icon } from './dom.js';
 import { copyText } from './ready-lines.js';
 
@@ -49,7 +50,7 @@ class ChannelsDialog {
       await act();
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
-      this.#problem.textContent = problem.message;
+      this.#problem.textContent = refusalText(problem);
       this.#problem.hidden = false;
     }
   }

@@ -111,7 +111,7 @@ async def test_a_webhooks_secret_is_shown_once_and_a_failure_in_words(
     assert await faults(tab) == []
     await choose(tab, "ntfy", "Address of your topic", "https://ntfy.sh/")
     await press(tab, "Add channel")
-    await tab.shows("must be the address of a topic")
+    await tab.shows("The address must be that of a topic")
     await tab.do(lambda page: page.keyboard.press("Escape"))
     assert "whsec_" not in await tab.run("document.body.textContent")
 

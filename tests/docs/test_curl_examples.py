@@ -11,15 +11,17 @@ import pytest
 import trio
 
 from relay.schema_types import Examples
+from tests.support.mail_server import mail_server
 from tests.support.openapi import operations
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.programs import program
-from tests.support.relay_server import Relay, User, bearer, calls_wait
+from tests.support.relay_server import Relay, User, bearer, calls_wait, running_relay
 
 CURL = Path(__file__).parents[2] / "examples" / "curl"
 SCRIPTS = sorted(path.name for path in CURL.glob("*.sh"))
 
+NEEDS_MAIL = "mail_code"
 ENDLESS = {"sse"}  # what runs until it is stopped
 
 
@@ -189,7 +191,11 @@ def test_every_script_is_run_here() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [one["operationId"] for one in operations().values() if "x-codeSamples" in one],
+    [
+        one["operationId"]
+        for one in operations().values()
+        if "x-codeSamples" in one and one["operationId"] != NEEDS_MAIL
+    ],
 )
 async def test_every_line_of_curl_in_the_reference_runs(
     relay: Relay, shell: Shell, name: str
@@ -223,7 +229,26 @@ async def test_every_line_of_curl_in_the_reference_runs(
         assert stop.status_code == 202
     if name in ("read_ask", "answer_ask", "withdraw_ask"):
         source = await _of_an_ask(relay, shell, source)
-    seconds = " --max-time 1" if name in ENDLESS else ""
+    await _runs(shell, operation, source)
+
+
+async def test_the_line_of_curl_that_needs_a_mail_server_runs(
+    database_url: str, tmp_path: Path
+) -> None:
+    (operation,) = (one for one in operations().values() if one["operationId"] == NEEDS_MAIL)
+    with mail_server() as mails:
+        url = f"smtp://127.0.0.1:{mails.port}"
+        sender = {"RELAY_SMTP_URL": url, "RELAY_SMTP_FROM": "relay@example.com"}
+        async with running_relay(database_url, **sender) as relay:
+            user = await relay.user()
+            shell = Shell(relay, user, await user.hook(), tmp_path)
+            await _runs(shell, operation, operation["x-codeSamples"][0]["source"])
+    assert len(mails.mails) == 1
+
+
+async def _runs(shell: Shell, operation: dict[str, Any], source: str) -> None:
+    """Run a line of the reference, and check that its status is a documented success."""
+    seconds = " --max-time 1" if operation["operationId"] in ENDLESS else ""
     status = "\n%{http_code}"
     ran = await shell.run("sh", "-c", f"{source} -o /dev/null -w '{status}'{seconds}")
     code = int(ran.stdout.split()[-1])

@@ -64,7 +64,7 @@ class Ntfy:
     async def check(self, request: NtfyRequest, context: KindContext) -> NtfySettings:
         url = checked_url(request.url, context, TOPIC)
         if url is None:
-            raise invalid("url", "must be the address of a topic, like https://ntfy.sh/your-topic")
+            raise invalid("url", "must be that of a topic, like https://ntfy.sh/your-topic")
         root, topic = str(url.copy_with(raw_path=b"/")), url.path.removeprefix("/")
         return NtfySettings(root, topic, request.access_token, request.priority)
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { deliveryText, healthText, isDecided, kindName, rulesText, testText, whereText } from '../../../relay/console/channel-words.js';
+import { deliveryText, healthText, isDecided, kindName, refusalText, rulesText, testText, whereText } from '../../../relay/console/channel-words.js';
 
 const NOW = Date.parse('2026-01-31T12:00:00Z');
 const ago = (seconds) => new Date(NOW - seconds * 1000).toISOString();
@@ -46,6 +46,12 @@ test('a test is decided by its first attempt', () => {
     assert.equal(isDecided(delivery(more)), decided);
     if (decided) assert.equal(testText(delivery(more)).text, text);
   }
+});
+
+test('a refusal names the fields as the form does', () => {
+  const wrong = [{ where: 'url', message: 'must be a public address' }, { where: 'pager', message: 'is unknown' }];
+  assert.equal(refusalText({ message: 'Some fields are invalid.', errors: wrong }), 'The address must be a public address. pager is unknown.');
+  assert.equal(refusalText({ message: 'This user has 20 channels.', errors: [] }), 'This user has 20 channels.');
 });
 
 test('a delivery is a line', () => {

@@ -48,6 +48,16 @@ checks.positive_data_acceptance.expected-statuses = [204, 422]
 [[operations]]
 include-path = "/api/session/link/redeem"
 checks.positive_data_acceptance.expected-statuses = [200, 201, 410]
+
+# No code that is made up proves a mail address, and each service has addresses of its own form.
+[[operations]]
+include-name = "POST /api/channels"
+checks.positive_data_acceptance.expected-statuses = [201, 409, 422]
+
+# This Relay sends no mail.
+[[operations]]
+include-path = "/api/channels/email-code"
+checks.positive_data_acceptance.expected-statuses = [202, 422]
 """
 
 # a handshake is no call, tests/e2e has those; logging out would end the session under all others

@@ -110,7 +110,7 @@ async def test_a_test_that_has_not_arrived_in_time_has_a_code_of_its_own(
 
 
 WRONG: tuple[tuple[int, str, str], ...] = (
-    (1, "address of a topic", "add ntfy https://ntfy.sh/"),
+    (1, "that of a topic", "add ntfy https://ntfy.sh/"),
     (1, "must be an https address", "add webhook ftp://example.com/hook"),
     (1, "address", "add email ada"),
     (1, "no channel 'slack'", "test slack"),

@@ -115,10 +115,10 @@ async def test_what_a_service_answers_decides_what_follows(kind: str) -> None:
 @pytest.mark.parametrize(
     ("request_", "wrong"),
     [
-        (NtfyRequest(url="https://ntfy.sh/"), "address of a topic"),
-        (NtfyRequest(url="https://ntfy.sh/a/b"), "address of a topic"),
-        (NtfyRequest(url="https://ntfy.sh/top ic"), "address of a topic"),
-        (NtfyRequest(url="https://ntfy.sh/topic?up=1"), "address of a topic"),
+        (NtfyRequest(url="https://ntfy.sh/"), "that of a topic"),
+        (NtfyRequest(url="https://ntfy.sh/a/b"), "that of a topic"),
+        (NtfyRequest(url="https://ntfy.sh/top ic"), "that of a topic"),
+        (NtfyRequest(url="https://ntfy.sh/topic?up=1"), "that of a topic"),
         (NtfyRequest(url="https://me:pw@ntfy.sh/topic"), "no user name"),
         (NtfyRequest(url="ntfy.sh/topic"), "https address"),
         (SlackRequest(url="https://hooks.slack.com/"), "incoming webhook"),
