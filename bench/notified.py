@@ -65,8 +65,9 @@ def notified(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[
                     if name is not None:
                         stack.enter_context(flooding(theirs, name, config.steady + 1))
                         load.keep_reading(0.3)  # until the flood has started
+                    case = "alone" if name is None else f"beside {name}"
                     yield _steadily(instance, load, receiver, lanes, opened, config) | {
-                        "case": "alone" if name is None else f"beside {name}"
+                        "case": f"{case}, {RATE:.0f}/s"
                     }
         many = watched_lanes(theirs.port, receiver, users=USERS, lanes_each=1, first=LANES)
         with posters(load, theirs.port, many) as opened:
