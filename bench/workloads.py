@@ -12,7 +12,7 @@ from bench.flood import flood
 from bench.frames import frames
 from bench.generator import Watcher, clock, generator, open_watchers
 from bench.idle_processes import idle_processes
-from bench.notified import ENVIRON as NOTIFYING_ENVIRON
+from bench.notified import ENVIRON as NOTIFIED_ENVIRON
 from bench.notified import notified
 from bench.peer import Peer, PeerInstance
 from bench.posting import Span, post_at_fixed_rate, post_at_full_rate, post_count
@@ -257,7 +257,7 @@ WORKLOADS = (
         "from a task's end to a receiver's socket",
         notified,
         lambda peer: peer.checkout is not None,
-        environ=NOTIFYING_ENVIRON,
+        environ=NOTIFIED_ENVIRON,
         only_by_name=True,
     ),
     Workload("short", "one event per POST, and fan-out: for CI", short, only_by_name=True),

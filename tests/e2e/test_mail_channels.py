@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.channels import outcome_of_test
+from tests.support.channel_tests import outcome_of_test
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.patience import eventually
 from tests.support.relay_server import Relay, User, running_relay

@@ -5,7 +5,7 @@ import socket
 from contextlib import closing
 
 from bench.generator import generator
-from bench.notifying import EndsLane, names_of
+from bench.notified import EndsLane, names_of
 from bench.receiver import ANSWER, Receiver
 
 
