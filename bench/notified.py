@@ -67,7 +67,7 @@ def notified(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[
                         load.keep_reading(0.3)  # until the flood has started
                     case = "alone" if name is None else f"beside {name}"
                     yield _steadily(instance, load, receiver, lanes, opened, config) | {
-                        "case": f"{case}, {RATE:.0f}/s"
+                        "case": f"{RATE:.0f}/s, {case}"
                     }
         many = watched_lanes(theirs.port, receiver, users=USERS, lanes_each=1, first=LANES)
         with posters(load, theirs.port, many) as opened:

@@ -1,93 +1,26 @@
-<<<<<<<< HEAD:tests/support/channels.py
-"""Channels of users in tests, and time that goes by for the outbox."""
-========
 """Tests that a user sends to a channel, and what became of them."""
->>>>>>>> 072b71d7 (tests: helpers and the bench module have names of their own):tests/support/channel_tests.py
 
 from typing import Any
-from uuid import UUID, uuid4
 
 import trio
 
-from relay.channels.notification import EVENTS
-from relay.db.channels import NewChannel
-from relay.db.pool import Database
-from tests.support.databases import statement
 from tests.support.patience import LOOK_EVERY, PATIENCE
-from tests.support.receivers import Receiver
 from tests.support.relay_server import User
 
-PASS_TIME = """
-    UPDATE notifications SET due_at = due_at - $1 * interval '1 second',
-        made_at = made_at - $1 * interval '1 second'
-"""
-PASS_TIME_OF_CHANNELS = """
-    UPDATE channels SET paused_until = paused_until - $1 * interval '1 second',
-        paced_until = paced_until - $1 * interval '1 second'
-"""
 
-<<<<<<<< HEAD:tests/support/channels.py
-
-def new_channel(user_id: UUID, **rules: Any) -> NewChannel:
-    """A channel of a user that is not stored yet; it takes everything unless the rules are
-    others."""
-    new = NewChannel(
-        user_id=user_id,
-        channel_id=uuid4(),
-        kind="webhook",
-        kid="k",
-        sealed=b"",
-        shown="{}",
-        events=EVENTS,
-        min_duration_s=0.0,
-        unless_watched=False,
-        with_message=True,
-        created_by=uuid4(),
-    )
-    return new._replace(**rules)
-
-
-async def add_webhook(user: User, receiver: Receiver, **rules: Any) -> dict[str, Any]:
-    """A webhook to a receiver, which takes them also while a page is looked at."""
-    wanted = {"kind": "webhook", "url": receiver.url, "unless_watched": False, **rules}
-    answer = await user.call("POST", "/api/channels", json=wanted)
-    assert answer.status_code == 201, answer.text
-    added: dict[str, Any] = answer.json()
-    return added
-
-
-async def deliveries(user: User, channel: dict[str, Any]) -> list[dict[str, Any]]:
-    """The notifications of a channel, the oldest first."""
-    path = f"/api/channels/{channel['channel_id']}/deliveries"
-    found: list[dict[str, Any]] = (await user.call("GET", path)).json()["deliveries"]
-    return found[::-1]
-
-
-async def outcomes(user: User, channel: dict[str, Any], *wanted: str) -> list[dict[str, Any]]:
-    """The notifications of a channel, once these have become of them."""
-========
 async def outcome_of_test(user: User, channel_id: str) -> dict[str, Any]:
     """The delivery of a test, once its first attempt is over."""
     path = f"/api/channels/{channel_id}"
     sent = await user.call("POST", f"{path}/test")
     assert sent.status_code == 202, sent.text
     wanted = sent.json()["notification_id"]
->>>>>>>> 072b71d7 (tests: helpers and the bench module have names of their own):tests/support/channel_tests.py
     with trio.fail_after(PATIENCE):
         while True:
-            found = await deliveries(user, channel)
-            if [one["outcome"] for one in found] == list(wanted):
-                return found
+            listed = (await user.call("GET", f"{path}/deliveries")).json()["deliveries"]
+            for found in listed:
+                if found["notification_id"] == wanted and (
+                    found["outcome"] != "waiting" or found["error"] is not None
+                ):
+                    delivery: dict[str, Any] = found
+                    return delivery
             await trio.sleep(LOOK_EVERY)
-
-
-async def pass_time(database: Database, seconds: float) -> None:
-    """Let time go by for all that waits in the outbox."""
-    await database.execute(PASS_TIME, float(seconds))
-    await database.execute(PASS_TIME_OF_CHANNELS, float(seconds))
-
-
-async def pass_time_at(database_url: str, seconds: float) -> None:
-    """The same from outside of the process."""
-    for text in (PASS_TIME, PASS_TIME_OF_CHANNELS):
-        await statement(database_url, text.replace("$1", str(float(seconds))))
