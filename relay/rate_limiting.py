@@ -171,7 +171,8 @@ class Limits:
                 Charge("mail_codes", mail_address.lower(), rate, 1, "codes to this address"),
             )
         ]
-        return min([quota for quota in quotas if quota], key=lambda quota: quota.remaining, default=None)
+        known = [quota for quota in quotas if quota is not None]
+        return min(known, key=lambda quota: quota.remaining, default=None)
 
     async def try_mail_code(self, mail_address: str) -> Quota | None:
         """Charge a try to enter the code of a mail address. Raises OverLimit."""

@@ -179,7 +179,7 @@ async def list_channels(request: HTTPRequest) -> Answer:
 async def add_channel(request: HTTPRequest) -> Answer:
     """Add a channel. Its rules decide what is sent, and when."""
     wanted = await read_json(request, AnyChannelRequest)
-    check_mail_code(request, wanted)
+    await check_mail_code(request, wanted)
     credential = request.credential
     added = await request.services.channels.add(credential.user_id, wanted, by=credential.id)
     if added is None:

@@ -61,7 +61,7 @@ async def mail_code(request: HTTPRequest) -> Answer:
     context = request.services.channels.context
     if context.mailer is None:
         raise Invalid(errors=[FieldError("address", NO_MAIL)])
-    charge_mail_code(request, wanted.address)
+    await charge_mail_code(request, wanted.address)
     code = request.services.mail_codes.make(request.credential.user_id, wanted.address)
     mail = code_mail(code, VALID_MINUTES, context.mailer.sender, wanted.address, context.base_url)
     try:

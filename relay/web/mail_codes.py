@@ -15,14 +15,14 @@ def addable_kinds(request: HTTPRequest) -> list[str]:
     return [name for name in KINDS if name != Email.name or _has_mail(request)]
 
 
-def check_mail_code(request: HTTPRequest, wanted: ChannelRequest) -> None:
+async def check_mail_code(request: HTTPRequest, wanted: ChannelRequest) -> None:
     """Check, of a mail address, that the user has read the mail that was sent there.
 
     Raises Invalid for a wrong code, RateLimited after too many.
     """
     if not isinstance(wanted, EmailRequest) or not _has_mail(request):
         return  # without mail, the kind refuses it
-    charge_mail_code_try(request, wanted.address)
+    await charge_mail_code_try(request, wanted.address)
     user_id = request.credential.user_id
     if not request.services.mail_codes.check(user_id, wanted.address, wanted.code):
         raise Invalid(errors=[FieldError("code", WRONG_CODE)])

@@ -60,5 +60,6 @@ def context(mailer: Mailer | None = None, *, private: bool = True) -> KindContex
         database=None,  # type: ignore[arg-type] # no kind of these uses it
         outbound=Outbound(private=private),
         vault=Vault([SigningKey("k1", SECRET.encode())]),
+        vapid=None,  # type: ignore[arg-type] # the same
         mailer=mailer,
     )

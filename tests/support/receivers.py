@@ -78,7 +78,7 @@ class Receiver:
             event = connection.next_event()
             if event is h11.NEED_DATA:
                 try:
-                    connection.receive_data(await stream.receive_some(65_536))
+                    connection.receive_data(bytes(await stream.receive_some(65_536)))
                 except trio.BrokenResourceError:
                     return False
             elif isinstance(event, h11.Request):

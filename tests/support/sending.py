@@ -15,6 +15,7 @@ from relay.channels.kinds.base import KindContext
 from relay.channels.kinds.webhook import WebhookSettings
 from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
+from relay.channels.vapid import Vapid
 from relay.config.parsers import SigningKey
 from relay.config.settings import Settings
 from relay.db.channels import add_channel
@@ -34,13 +35,14 @@ async def sending(
     database: Database, *keys: SigningKey, outbox: Outbox | None = None
 ) -> AsyncIterator[trio.CancelScope]:
     """One process's senders, for the length of the block."""
-    outbound = Outbound(private=True)
+    outbound, vault = Outbound(private=True), Vault(keys or (OLD,))
     context = KindContext(
         settings=Settings.load({}),
         base_url="https://relay.example",
         database=database,
         outbound=outbound,
-        vault=Vault(keys or (OLD,)),
+        vault=vault,
+        vapid=Vapid(database, vault),
     )
     try:
         async with trio.open_nursery() as nursery:

@@ -34,7 +34,12 @@ def executable(engine: str) -> str:
 _WAITS = object()
 
 
-def ask(line: socket.socket, *command: object) -> object:
+def ask(port: int, *command: object) -> object:
+    """Execute a command at a server on loopback, and return the reply, in RESP2."""
+    return ask_over(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE), *command)
+
+
+def ask_over(line: socket.socket, *command: object) -> object:
     """Execute a command on a new connection, close it, and return the reply, in RESP2."""
     reader = hiredis.Reader(encoding="utf-8", notEnoughData=_WAITS)
     with line:
@@ -128,7 +133,7 @@ class Server:
         return self.process is not None and self.process.poll() is None
 
     def ask(self, *command: object) -> object:
-        return ask(self._connected(), *command)
+        return ask_over(self._connected(), *command)
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
