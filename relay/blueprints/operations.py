@@ -12,7 +12,7 @@ from quart import Blueprint
 from relay.db.migrate import MigrationError, applied_migrations, pending_migrations
 from relay.db.pool import StatementFailed
 from relay.errors import DatabaseAway, Forbidden, InvalidToken, Unauthorized, Unavailable
-from relay.observability import metrics
+from relay.observability.exposition import exposition
 from relay.web.answers import NO_STORE, Answer, add_vary, json_answer, text_answer
 from relay.web.auth import parse_bearer
 from relay.web.needs import NOTHING
@@ -94,7 +94,7 @@ async def scrape(request: HTTPRequest) -> Answer:
     """Read the metrics, in Prometheus' text format, or OpenMetrics by `Accept`."""
     _check_scraper(request)
     request.services.process_metrics.update()
-    make, content_type = metrics.exposition(request.headers.get("Accept", ""))
+    make, content_type = exposition(request.headers.get("Accept", ""))
     # in a thread: it takes some ten milliseconds
     text = await trio.to_thread.run_sync(make, limiter=_scrape_limiter)
     answer = text_answer(text, content_type)

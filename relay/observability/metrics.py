@@ -5,21 +5,10 @@ its values to a file in that folder, and a scrape aggregates them; a gauge's mod
 that begins with `live` ignores processes that were marked dead.
 """
 
-import os
 import platform
-from collections.abc import Callable
 from typing import Literal
 
-from prometheus_client import (
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 from relay import __version__
 
@@ -284,20 +273,3 @@ process_cpu = Counter("relay_process_cpu_seconds", "User and system CPU time spe
 process_started = _gauge(
     "relay_process_start_time_seconds", "When the newest process started to serve.", "max"
 )
-
-
-def exposition(accept: str) -> tuple[Callable[[], bytes], str]:
-    """A function that makes the body of a scrape, and its media type.
-
-    With several workers it covers all of them, whichever is scraped.
-    """
-    encode, media_type = choose_encoder(accept)
-
-    def make() -> bytes:
-        registry = REGISTRY
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return encode(registry)
-
-    return make, media_type

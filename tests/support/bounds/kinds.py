@@ -24,7 +24,6 @@ from tests.support.relay_server import Relay, User, bearer, raw_http
 LINE = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":1}\n'
 SLOW_BODY = LINE.strip() + b" " * 1000 + b"\n"
 
-
 Held = tuple[list[User], trio.Event]
 
 
@@ -262,8 +261,8 @@ async def tokens(relay: Relay, url: str) -> AsyncIterator[Caller]:
 @asynccontextmanager
 async def channels(relay: Relay, _url: str) -> AsyncIterator[Caller]:
     user = await relay.user()
-    hook = {"kind": "webhook", "url": "https://example.com/hook"}
-    add = partial(user.call, "POST", "/api/channels", json=hook)
+    webhook = {"kind": "webhook", "url": "https://example.com/hook"}
+    add = partial(user.call, "POST", "/api/channels", json=webhook)
     for _ in range(MAX_CHANNELS - FREE):
         await add()
     yield requests(lambda _: add())

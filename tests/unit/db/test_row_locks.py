@@ -23,7 +23,9 @@ UNDER_ONE_LOCK = (
 PROJECTIONS_IN_ORDER = r"ORDER BY p\.user_id\s+FOR UPDATE"
 CHANNELS_IN_ORDER = r"ORDER BY c\.user_id, c\.channel_id FOR NO KEY UPDATE"
 NOTIFIED_USERS_IN_ORDER = r"ORDER BY n\.user_id FOR NO KEY UPDATE"
-THE_ONLY_ROW = r"FROM readiness\s+FOR UPDATE|DELETE FROM housekeeping WHERE holder"
+THE_ONLY_ROW = (
+    r"FROM readiness\s+FOR UPDATE|DELETE FROM housekeeping WHERE holder|UPDATE vapid_keys SET"
+)
 
 WAYS = {
     # functions of relay/db
@@ -44,6 +46,7 @@ WAYS = {
     "give_back": r"FOR UPDATE OF n SKIP LOCKED",
     "set_visible": ONE_ROW,
     "replace_sealed": ONE_ROW,
+    "replace_vapid_keys": THE_ONLY_ROW,
     # functions of sql/
     "append_event": ONE_ROW,
     "append_events": USERS_IN_ORDER,
