@@ -73,7 +73,8 @@ KNOWN_BY = {
     "wsproto": {"relay.server"},
     "quart_rate_limiter": {"relay.web.rate_limiter", "relay.web.rate_limits", "relay.app"},
     "prometheus_client": {
-        *("relay.observability.metrics", "relay.workers.supervisor", "relay.cli.worker"),
+        *("relay.observability.metrics", "relay.observability.exposition"),
+        *("relay.workers.supervisor", "relay.cli.worker"),
     },
     "sentry_sdk": {"relay.observability.sentry"},
     "quart": {

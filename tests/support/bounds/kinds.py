@@ -1,9 +1,8 @@
-"""Kinds of callers: what they ask for, and what must stand before they come."""
+"""Kinds of callers of what is bounded at once: what they ask for, and what must stand before they come."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from uuid import uuid4
 
 import httpx
 import trio
@@ -14,6 +13,7 @@ from relay.channels.channels import MAX_CHANNELS
 from relay.db.pool import connect
 from relay.web.sessions import MAX_SESSIONS
 from tests.support.bounds.callers import CALLERS, FREE, Caller, requests, streams, value
+from tests.support.bounds.rates import LINE, address, batch
 from tests.support.client.connection import BROKEN
 from tests.support.client.protocol import head
 from tests.support.databases import begin, statement, until_waiting
@@ -21,84 +21,9 @@ from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.problems import check
 from tests.support.relay_server import Relay, User, bearer, raw_http
 
-LINE = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":1}\n'
 SLOW_BODY = LINE.strip() + b" " * 1000 + b"\n"
 
 Held = tuple[list[User], trio.Event]
-
-
-def address(number: int) -> dict[str, str]:
-    """The header of a proxy that names an address of the caller's own."""
-    return {"X-Forwarded-For": f"192.0.2.{number}"}
-
-
-# -- rates
-
-
-@asynccontextmanager
-async def calls(method: str, path: str, relay: Relay, _url: str) -> AsyncIterator[Caller]:
-    """Requests of one user, and so of one address."""
-    user = await relay.user()
-    yield requests(lambda _: user.call(method, path))
-
-
-@asynccontextmanager
-async def mail_codes(relay: Relay, _url: str) -> AsyncIterator[Caller]:
-    """Requests of one user for a code to one mail address."""
-    user, body = await relay.user(), {"address": "ada@example.com"}
-    yield requests(lambda _: user.call("POST", "/api/channels/email-code", json=body))
-
-
-@asynccontextmanager
-async def sign_ups(relay: Relay, _url: str) -> AsyncIterator[Caller]:
-    yield requests(lambda _: relay.http.post("/api/user"))
-
-
-@asynccontextmanager
-async def events(users: int, relay: Relay, _url: str) -> AsyncIterator[Caller]:
-    """Single events, by turns of so many users."""
-    producers = [await relay.user() for _ in range(users)]
-    for user in producers:
-        await user.hook()
-    yield requests(lambda number: producers[number % users].post())
-
-
-@asynccontextmanager
-async def beats(relay: Relay, _url: str) -> AsyncIterator[Caller]:
-    """Beats of one task."""
-    user = await relay.user()
-    headers, beat = bearer(await user.hook()), {"task_ids": ["build-7"]}
-    yield requests(lambda _: relay.http.post("/api/tasks/beat", json=beat, headers=headers))
-
-
-@asynccontextmanager
-async def invented_beats(relay: Relay, _url: str) -> AsyncIterator[Caller]:
-    """Beats of one user that each name another task, which does not exist."""
-    headers = bearer(await (await relay.user()).hook())
-    yield requests(
-        lambda number: relay.http.post(
-            "/api/tasks/beat", json={"task_ids": [f"no-{number}"]}, headers=headers
-        )
-    )
-
-
-@asynccontextmanager
-async def unknown_asks(relay: Relay, _url: str) -> AsyncIterator[Caller]:
-    """Looks of one user at asks that do not exist."""
-    user = await relay.user()
-    yield requests(lambda _: user.call("GET", f"/api/asks/{uuid4()}"))
-
-
-async def batch(user: User, lines: int) -> httpx.Response:
-    headers = {"Content-Type": "application/x-ndjson", **bearer(await user.hook())}
-    return await user.relay.http.post("/api/webhook/cli", content=LINE * lines, headers=headers)
-
-
-@asynccontextmanager
-async def batches(lines: int, relay: Relay, _url: str) -> AsyncIterator[Caller]:
-    user = await relay.user()
-    await user.hook()
-    yield requests(lambda _: batch(user, lines))
 
 
 # -- streams
@@ -266,7 +191,8 @@ async def channels(relay: Relay, _url: str) -> AsyncIterator[Caller]:
     for _ in range(MAX_CHANNELS - FREE):
         await add()
     yield requests(lambda _: add())
-    assert len((await user.call("GET", "/api/channels")).json()["channels"]) == MAX_CHANNELS
+    held = (await user.call("GET", "/api/channels")).json()
+    assert len(held["channels"]) == MAX_CHANNELS
 
 
 @asynccontextmanager

@@ -9,23 +9,25 @@ from tests.support.bounds.callers import CALLERS, FREE, Row
 from tests.support.bounds.kinds import (
     SLOW_BODY,
     asks,
-    batches,
-    beats,
-    calls,
     channels,
-    events,
     exports,
-    invented_beats,
     links,
-    mail_codes,
     one_ticket,
     queued,
-    sign_ups,
     slots,
     slow_bodies,
     tokens,
-    unknown_asks,
     watchers,
+)
+from tests.support.bounds.rates import (
+    batches,
+    beats,
+    calls,
+    events,
+    invented_beats,
+    mail_codes,
+    sign_ups,
+    unknown_asks,
 )
 
 RATE = f"{FREE}/h"  # a place comes back after 12 minutes
