@@ -2,6 +2,7 @@
 
 import { Problem, call, makeLink } from './api.js';
 import { byId, el, icon, setText } from './dom.js';
+import { turnOff } from './push-device.js';
 import { copyText } from './ready-lines.js';
 
 const LINK_FRAGMENT = '#link=';
@@ -129,7 +130,9 @@ export async function openLink(code) {
     await redeem(code, false);
   } catch (problem) {
     if (!(problem instanceof Problem) || !SIGNED_IN.includes(problem.code)) throw problem;
-    if (await wantsToReplace()) await redeem(code, true);
+    if (!(await wantsToReplace())) return;
+    await turnOff(); // what follows in the stream before is not for this browser any more
+    await redeem(code, true);
   }
 }
 

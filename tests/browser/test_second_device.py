@@ -1,7 +1,14 @@
 """The one-time link in two real browsers: one shows it, the other opens it."""
 
 from tests.support.browser.chromium import Chromium
-from tests.support.browser.visits import FIRST_WORDS, first_visit, session_of, shown_link, user_of
+from tests.support.browser.visits import (
+    FIRST_WORDS,
+    first_visit,
+    press,
+    session_of,
+    shown_link,
+    user_of,
+)
 from tests.support.relay_server import Relay
 
 
@@ -56,6 +63,26 @@ async def test_a_signed_in_browser_is_asked_before_it_switches_users(
             await late.shows("This link was used")
             await late.do(lambda page: page.get_by_text("Continue without it").click())
             await late.shows(FIRST_WORDS)
+
+
+async def test_a_link_is_pasted_where_there_is_no_address_bar(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as laptop, chromium.profile() as app:
+        link = await shown_link(await first_visit(relay, laptop))
+        opens = await first_visit(relay, app)
+        await opens.do(lambda page: page.get_by_label("Open on another device").first.click())
+        field = "Or paste a link from another device"
+        await opens.do(lambda page: page.get_by_label(field).fill("not a link"))
+        await press(opens, "Open it here")
+        assert await opens.run("document.activeElement.id") == "pasted-link"
+        await opens.do(lambda page: page.get_by_label(field).fill(f" {link} "))
+        await press(opens, "Open it here")
+        await opens.shows("Open the other stream here?")
+        await press(opens, "Open the other")
+        await opens.shows(FIRST_WORDS)
+        assert await user_of(relay, app) == await user_of(relay, laptop)
+        assert opens.complaints == []
 
 
 async def test_a_used_link_does_not_keep_a_connected_browser_from_its_stream(
