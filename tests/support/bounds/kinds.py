@@ -1,4 +1,4 @@
-"""Kinds of callers of what is bounded at once: what they ask for, and what must stand before they come."""
+"""Kinds of callers of what is bounded at once, and what must stand before they come."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -18,17 +19,12 @@ def address(number: int) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def calls(method: str, path: str, relay: Relay, _url: str) -> AsyncIterator[Caller]:
+async def calls(
+    method: str, path: str, relay: Relay, _url: str, **body: Any
+) -> AsyncIterator[Caller]:
     """Requests of one user, and so of one address."""
     user = await relay.user()
-    yield requests(lambda _: user.call(method, path))
-
-
-@asynccontextmanager
-async def mail_codes(relay: Relay, _url: str) -> AsyncIterator[Caller]:
-    """Requests of one user for a code to one mail address."""
-    user, body = await relay.user(), {"address": "ada@example.com"}
-    yield requests(lambda _: user.call("POST", "/api/channels/email-code", json=body))
+    yield requests(lambda _: user.call(method, path, **body))
 
 
 @asynccontextmanager

@@ -25,7 +25,6 @@ from tests.support.bounds.rates import (
     calls,
     events,
     invented_beats,
-    mail_codes,
     sign_ups,
     unknown_asks,
 )
@@ -93,7 +92,9 @@ RATES = [
     ),
     Row(
         bound="rate_mail_codes",
-        callers=mail_codes,
+        callers=partial(
+            calls, "POST", "/api/channels/email-code", json={"address": "ada@example.com"}
+        ),
         settings={
             **LIMITED,
             "RELAY_RATE_MAIL_CODES": RATE,
