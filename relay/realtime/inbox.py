@@ -122,7 +122,8 @@ class Inbox:
                 self.fall_behind()  # the head being looked up may not include these events
             return False  # the reader gets them from the journal
         if events[0].epoch != self._epoch:
-            self.end(Close.RESTART)  # a new epoch: the client has to reconnect with its cursor
+            # The journal knows whether the epoch is a new one, or an old one's events are replayed.
+            self.fall_behind()
             return False
         if events[0].seq != self._offered + 1:
             events = self._without_offered(events)

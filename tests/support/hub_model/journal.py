@@ -23,6 +23,7 @@ class Stream:
     log: list[Event] = field(default_factory=list)
     oldest: int = 1
     announced: int = 0
+    epoch: str = EPOCH
 
     @property
     def last(self) -> int:
@@ -30,7 +31,7 @@ class Stream:
 
     @property
     def head(self) -> StreamHead:
-        return StreamHead(EPOCH, self.oldest, self.last)
+        return StreamHead(self.epoch, self.oldest, self.last)
 
 
 class Gate:

@@ -1,6 +1,7 @@
 """Connections under every interleaving of a model, and their own ends."""
 
 import time
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -28,6 +29,7 @@ from tests.support.hub_model.journal import FakeJournal, Stream
 from tests.support.hub_model.machine import MOST, MOST_PER_ADDRESS, MOST_PER_USER, USERS
 from tests.support.hub_model.processes import StreamsBesideOthers
 from tests.support.hub_model.reader import FakeTransport
+from tests.support.inboxes import OTHER_EPOCH
 
 TestStreams = StreamsBesideOthers.TestCase
 TestStreams.settings = settings(
@@ -77,6 +79,31 @@ async def test_a_stream_that_ends_by_itself_ends_its_inbox(
         await run_connection(transport, inbox, viewer, position, journal)  # type: ignore[arg-type]
         assert (inbox.state, inbox.closing, transport.closed) == (InboxState.ENDED, reason, reason)
         assert hub.publish(user, a_batch(2)) is False
+
+
+@pytest.mark.parametrize("renewed", [True, False], ids=["a new epoch", "an old one's replay"])
+async def test_an_event_of_another_epoch_ends_the_stream_only_if_the_journal_has_that_epoch(
+    renewed: bool,
+) -> None:
+    user, stream = USERS[0], Stream([an_event(1)])
+    hub, journal, transport = a_hub(), FakeJournal({user: stream}), FakeTransport(quick=True)
+    viewer = Viewer(a_credential(user), None, known_revocations())
+    with hub.subscribe(user, uuid4(), "here") as inbox:
+        position = locate(Start(), StreamHead(EPOCH, 1, 1))
+        async with trio.open_nursery() as nursery:
+            parts: Any = (transport, inbox, viewer, position, journal)
+            nursery.start_soon(run_connection, *parts)
+            await trio.testing.wait_all_tasks_blocked()
+            if renewed:
+                stream.epoch = OTHER_EPOCH
+            hub.publish(user, a_batch(1, epoch=OTHER_EPOCH))
+            await trio.testing.wait_all_tasks_blocked()
+            assert transport.closed is (Close.RESTART if renewed else None)
+            stream.log.append(an_event(2))
+            hub.publish(user, a_batch(2))
+            await trio.testing.wait_all_tasks_blocked()
+            assert [seq for seq, _ in transport.seen if isinstance(seq, int)] == [2][renewed:]
+            nursery.cancel_scope.cancel()
 
 
 def test_streams_opened_together_reach_their_maximum_age_spread_out() -> None:

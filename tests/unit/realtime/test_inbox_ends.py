@@ -2,14 +2,13 @@
 
 import weakref
 
-import pytest
 import trio
 
 from relay.realtime.close_codes import Close
 from relay.realtime.inbox import Inbox
 from relay.realtime.inbox_states import InboxState
 from tests.support.hub_events import a_batch
-from tests.support.inboxes import OTHER_EPOCH, Wire, in_state, offer
+from tests.support.inboxes import Wire, offer
 
 
 def test_an_ended_inbox_releases_its_socket(inbox: Inbox) -> None:
@@ -55,13 +54,3 @@ async def test_a_reader_that_was_woken_and_then_ended_runs_into_its_end(inbox: I
         await inbox.take()
         raise AssertionError("it would go on for ever")
     assert life.cancelled_caught
-
-
-@pytest.mark.parametrize("state", [InboxState.READING, InboxState.BUSY, InboxState.RESTING])
-async def test_an_event_of_another_epoch_ends_the_stream(
-    nursery: trio.Nursery, state: InboxState
-) -> None:
-    inbox = await in_state(nursery, state)
-    offer(inbox, a_batch(2, epoch=OTHER_EPOCH))
-    assert inbox.closing is Close.RESTART  # the client's cursor will tell
-    nursery.cancel_scope.cancel()

@@ -3,11 +3,12 @@
 from uuid import uuid4
 
 import pytest
+import trio
 
 from relay.realtime.inbox import Inbox
 from relay.realtime.inbox_states import InboxState
 from tests.support.hub_events import EPOCH, a_batch
-from tests.support.inboxes import offer, take
+from tests.support.inboxes import OTHER_EPOCH, in_state, offer, take
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,16 @@ async def test_events_offered_out_of_order_are_queued_in_order_once(
     assert inbox.behind is (waits is None)
     if waits is not None:
         assert await take(inbox) == waits
+
+
+@pytest.mark.parametrize("state", [InboxState.READING, InboxState.BUSY, InboxState.RESTING])
+async def test_an_event_of_another_epoch_sends_the_reader_to_the_journal(
+    nursery: trio.Nursery, state: InboxState
+) -> None:
+    inbox = await in_state(nursery, state)
+    assert not offer(inbox, a_batch(2, epoch=OTHER_EPOCH))
+    assert (inbox.state, inbox.closing) == (InboxState.BEHIND, None)
+    nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("offered", [[], [6, 7]], ids=["nothing", "something"])
