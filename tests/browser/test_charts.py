@@ -1,13 +1,14 @@
 """The charts of a task's numbers: last, least and greatest value, live, and a part of the time."""
 
+import json
 from typing import Any
 
 from playwright.sync_api import Page
 
 from tests.support.browser.axe import faults
 from tests.support.browser.chromium import Chromium
-from tests.support.browser.log_rows import keys, until
-from tests.support.browser.visits import first_visit, hook_of, tell
+from tests.support.browser.log_rows import keys
+from tests.support.browser.visits import first_visit, hook_of, tell, until
 from tests.support.databases import statement
 from tests.support.relay_server import Relay
 
@@ -36,7 +37,7 @@ async def test_charts_move_on_and_a_part_of_them_stays(
 
         async def shows(*charts: list[str]) -> None:
             wanted: Any = list(charts)
-            await until(tab, f"JSON.stringify({CHARTS}) === JSON.stringify(it)", wanted)
+            await until(tab, CHARTS, wanted)
 
         await shows(["loss", "7", "1 to 9"], ["top", "0", "0 to 0"])
         assert await tab.run("document.querySelector('.chart svg').clientWidth") > 200
@@ -74,7 +75,7 @@ async def test_charts_move_on_and_a_part_of_them_stays(
         await until(tab, PART)
         live = await tab.run(PATH)
         await tell(relay, hook, "task_progress", "train", metrics={"loss": 30})
-        await until(tab, f"{PATH} !== it && {CHARTS}[0][1] === '30'", live)
+        await until(tab, f"{PATH} !== {json.dumps(live)} && {CHARTS}[0][1] === '30'")
         await keys(tab, "ArrowLeft", "-", "Escape")
         await shows(["loss", "30", "1 to 30"], ["top", "0", "0 to 0"])
         assert tab.complaints == []

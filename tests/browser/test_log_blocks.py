@@ -2,8 +2,8 @@
 
 from tests.support.browser.axe import faults
 from tests.support.browser.chromium import Chromium
-from tests.support.browser.log_rows import CURRENT, ROWS, keys, shows_rows, until
-from tests.support.browser.visits import first_visit, hook_of, tell
+from tests.support.browser.log_rows import CURRENT, ROWS, keys, shows_rows
+from tests.support.browser.visits import first_visit, hook_of, tell, until
 from tests.support.databases import statement
 from tests.support.relay_server import Relay
 
@@ -51,7 +51,7 @@ async def test_titles_and_days_stand_above_their_lines(
         days = """[...document.querySelectorAll('.row-day:not([hidden])')]
           .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
           .map((row) => /2025/.test(row.textContent))"""
-        await until(tab, f"JSON.stringify({days}) === '[true,false,false]'")
+        await until(tab, days, [True, False, False])
         order = await tab.run(ROWS)
         assert [order.index("started"), order.index("three"), order.index("of none")] == [2, 6, 11]
         assert tab.complaints == []
@@ -77,19 +77,19 @@ async def test_a_long_block_is_folded_and_hides_no_line_that_is_looked_for(
 
         # an address of a line in it
         await tab.goto(f"{relay.url}/#line=42")  # "step 0400" and those after it
-        await until(tab, f"{CURRENT} === 'step 0400'")
+        await until(tab, CURRENT, "step 0400")
         assert await tab.run(f"{ROWS}.includes('step 0399') && {ROWS}.includes('step 0410')")
         await tab.do(lambda page: page.reload())
-        await until(tab, f"{CURRENT} === 'step 0400'")
+        await until(tab, CURRENT, "step 0400")
 
         # a search
         await tab.goto(f"{relay.url}/#task=build")
         await tab.shows("Following")
         await until(tab, f"{ROWS}.includes('step {MANY - 1}')")
         await tab.do(lambda page: page.get_by_label("Search the log").fill("step 05"))
-        await until(tab, "found.textContent === '100 lines'")
+        await until(tab, "found.textContent", "100 lines")
         await keys(tab, "Enter", "Enter")
-        await until(tab, f"{CURRENT} === 'step 0501'")
+        await until(tab, CURRENT, "step 0501")
         await tab.do(lambda page: page.get_by_label("Search the log").fill(""))
         await until(tab, f"{ROWS}.includes('step {MANY - 1}')")
 

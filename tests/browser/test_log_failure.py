@@ -1,8 +1,8 @@
 """A task that failed leads to its failure, by a button and by a key."""
 
 from tests.support.browser.chromium import Chromium
-from tests.support.browser.log_rows import CURRENT, keys, until
-from tests.support.browser.visits import first_visit, hook_of, press, publish, tell
+from tests.support.browser.log_rows import CURRENT, keys
+from tests.support.browser.visits import first_visit, hook_of, press, publish, tell, until
 from tests.support.relay_server import Relay
 
 LATER = 1_500  # events of no task, more than a page load reads
@@ -31,12 +31,12 @@ async def test_a_failure_is_led_to(relay: Relay, chromium: Chromium) -> None:
 
         await tab.goto(f"{relay.url}/#task=build")
         await press(tab, "Jump to the failure")  # far above the end, so this is first
-        await until(tab, f"{CURRENT} === 'no such file'")
+        await until(tab, CURRENT, "no such file")
         assert await tab.run("location.hash") == "#task=build&line=3"
         await press(tab, "Jump to the failure")
-        await until(tab, f"{CURRENT} === 'failed  exit 2  it broke'")
+        await until(tab, CURRENT, "failed  exit 2  it broke")
         await tab.do(lambda page: page.go_back())
-        await until(tab, f"{CURRENT} === 'no such file'")
+        await until(tab, CURRENT, "no such file")
 
         # whatever is filtered
         await tab.do(lambda page: page.locator(NO_OUTPUT).click())
@@ -44,8 +44,8 @@ async def test_a_failure_is_led_to(relay: Relay, chromium: Chromium) -> None:
         await tab.shows("Nothing matches.")
         await tab.run("document.activeElement.blur()")
         await keys(tab, "e")
-        await until(tab, f"{CURRENT} === 'failed  exit 2  it broke'")
+        await until(tab, CURRENT, "failed  exit 2  it broke")
         assert await tab.run("search.value") == ""
         await keys(tab, "e")
-        await until(tab, f"{CURRENT} === 'no such file'")
+        await until(tab, CURRENT, "no such file")
         assert tab.complaints == []

@@ -4,8 +4,8 @@ import re
 
 from tests.support.browser.axe import PHONE, faults
 from tests.support.browser.chromium import Chromium
-from tests.support.browser.log_rows import CURRENT, LINES, keys, shows_rows, until
-from tests.support.browser.visits import first_visit, hook_of, press, tell
+from tests.support.browser.log_rows import CURRENT, LINES, keys, shows_rows
+from tests.support.browser.visits import first_visit, hook_of, press, tell, until
 from tests.support.relay_server import Relay
 
 WIDE = " ".join(f"word{number}" for number in range(80))
@@ -35,14 +35,14 @@ async def test_lines_are_wrapped_on_demand(relay: Relay, chromium: Chromium) -> 
         # what is found in a part, and what an address names, is whole
         await tab.do(lambda page: page.get_by_label("Search the log").fill("word79"))
         await keys(tab, "Enter")
-        await until(tab, "document.querySelector('.row.current mark')?.textContent === 'word79'")
+        await until(tab, "document.querySelector('.row.current mark')?.textContent", "word79")
         await until(tab, "document.querySelectorAll('.row.current:not([hidden])').length > 2")
         await tab.do(lambda page: page.get_by_label("Search the log").fill(""))
         await shows_rows(tab, parts, LINES)
         await tab.do(lambda page: page.reload())
         await shows_rows(tab, parts, LINES)  # the choice is kept
         await press(tab, "Wrap")
-        await until(tab, f"{LINES}[0] === it", WIDE)
+        await until(tab, f"{LINES}[0]", WIDE)
         assert tab.complaints == []
     async with chromium.profile(viewport=PHONE) as profile:
         tab = await first_visit(relay, profile)
@@ -50,9 +50,9 @@ async def test_lines_are_wrapped_on_demand(relay: Relay, chromium: Chromium) -> 
         await press(tab, "Log")
         await until(tab, f"{LINES}.length > 5 && {FITS}")  # without being asked
         await tab.do(lambda page: page.locator(".row-line:visible .words").first.click())
-        await until(tab, "document.querySelector('.unfolded .words')?.textContent === it", WIDE)
+        await until(tab, "document.querySelector('.unfolded .words')?.textContent", WIDE)
         await tab.do(lambda page: page.locator(".unfolded .at").click())
-        await until(tab, f"{CURRENT} === it", WIDE)
+        await until(tab, CURRENT, WIDE)
         assert await tab.run("location.hash") == "#line=1"
         assert tab.complaints == []
 
@@ -69,7 +69,7 @@ async def test_lines_are_copied_with_or_without_times(relay: Relay, chromium: Ch
         copied = "navigator.clipboard.readText()"
         assert await tab.run(copied) == "started\none\ntwo"
         await press(tab, "with times")
-        await until(tab, "document.getElementById('copy-times').textContent === 'Copied'")
+        await until(tab, "document.getElementById('copy-times').textContent", "Copied")
         found = [TIMED.fullmatch(line) for line in (await tab.run(copied)).split("\n")]
         assert [line and line[1] for line in found] == ["started", "one", "two"]
         await tab.shows("with times")

@@ -7,8 +7,8 @@ from playwright.sync_api import Page
 
 from tests.support.browser.axe import PHONE, faults
 from tests.support.browser.chromium import Chromium, Tab
-from tests.support.browser.log_rows import CURRENT, LINES, shows_rows, until
-from tests.support.browser.visits import first_visit, hook_of, press, publish, tell
+from tests.support.browser.log_rows import CURRENT, LINES, shows_rows
+from tests.support.browser.visits import first_visit, hook_of, press, publish, tell, until
 from tests.support.relay_server import Relay
 
 ODD = "a+b&c#%"  # an id that an address must not lose
@@ -73,7 +73,7 @@ async def test_a_task_has_an_address_a_head_and_all_its_lines(
         await tab.do(lambda page: page.reload())
         await shows_rows(tab, lines, LINES)
         pressed = "document.querySelector('#cards [aria-pressed=true]')?.textContent"
-        await until(tab, f"{pressed} === it", TITLE)
+        await until(tab, pressed, TITLE)
         await tab.do(lambda page: page.go_back())
         await tab.shows(f"later {LATER - 1}")
         assert await tab.run("location.href") == f"{relay.url}/"
@@ -98,16 +98,16 @@ async def test_a_line_has_an_address_and_earlier_ones_come_by_scrolling(
         late = f"later {LATER - 5}"
         row = f".row:has(.words:text-is('{late}'))"
         await tab.do(lambda page: page.locator(f"{row} .at").click())
-        await until(tab, f"{CURRENT} === it", late)
+        await until(tab, CURRENT, late)
         seq = LATER - 5 + 13
         assert await tab.run("location.hash") == f"#line={seq}"
         await tab.do(lambda page: page.reload())
-        await until(tab, f"{CURRENT} === it", late)
+        await until(tab, CURRENT, late)
         await tab.shows("Paused")
 
         early = "later 4000"  # which a page load does not read
         await tab.goto(f"{relay.url}/#line={4_000 + 13}")
-        await until(tab, f"{CURRENT} === it", early)
+        await until(tab, CURRENT, early)
         middle = """(() => {
           const row = document.querySelector('.row.current').getBoundingClientRect();
           const log = document.getElementById('lines').getBoundingClientRect();
@@ -119,7 +119,7 @@ async def test_a_line_has_an_address_and_earlier_ones_come_by_scrolling(
         up = "document.getElementById('lines').scrollTop = 0"
         await tab.run(f"void setInterval(() => {{ {up}; }}, 20)")
         await until(tab, first)  # up to where it all began
-        await until(tab, f'JSON.stringify({LINES}.slice(0, 2)) === \'["started","started"]\'')
+        await until(tab, f"{LINES}.slice(0, 2)", ["started", "started"])
         assert tab.complaints == []
 
 

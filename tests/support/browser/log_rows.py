@@ -1,10 +1,9 @@
 """The log on Relay's own page: what is in sight of it, in order."""
 
-from typing import Any
-
 from playwright.sync_api import Page
 
 from tests.support.browser.chromium import Tab
+from tests.support.browser.visits import until
 
 # titles, days, folds, and words of lines
 ROWS = """[...document.querySelectorAll('.row:not([hidden])')]
@@ -17,15 +16,9 @@ LINES = """[...document.querySelectorAll('.row-line:not([hidden])')]
 CURRENT = "document.querySelector('.row.current:not([hidden]) .words')?.textContent"
 
 
-async def until(tab: Tab, condition: str, argument: Any = None) -> None:
-    """Wait until a condition holds, in which `it` is the argument."""
-    script = f"(it) => {condition}"
-    await tab.do(lambda page: page.wait_for_function(script, arg=argument))
-
-
 async def shows_rows(tab: Tab, rows: list[str], what: str = ROWS) -> None:
     """Wait until these are in sight, and nothing else."""
-    await until(tab, f"JSON.stringify({what}) === JSON.stringify(it)", rows)
+    await until(tab, what, rows)
 
 
 async def keys(tab: Tab, *names: str) -> None:

@@ -67,7 +67,7 @@ async def is_live(tab: Tab) -> None:
     await tab.do(lambda page: page.locator("#link[data-state=live]").wait_for())
 
 
-async def until(tab: Tab, script: str, wanted: Any) -> None:
+async def until(tab: Tab, script: str, wanted: Any = True) -> None:
     """Wait until the script gives this."""
     equal = f"(it) => JSON.stringify({script}) === it"
     text = json.dumps(wanted, separators=(",", ":"), ensure_ascii=False)
