@@ -1,6 +1,7 @@
 /** Tasks in groups, read from the server page by page: by title, or parents with their children. */
 
 import { getGroups } from './api.js';
+import { OneRead } from './one-read.js';
 
 /** @typedef {import('./api.js').TaskGroup} TaskGroup */
 /** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
@@ -13,10 +14,9 @@ export class TaskGroups {
   /** By what its tasks have in common, in the server's order. @type {Map<string, TaskGroup>} */ found = new Map();
   #changed;
   /** @type {string | null} */ #next = ''; // '' begins; null: there are no more
-  #loading = false;
+  #reading = new OneRead();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #ended = false;
-  failed = false;
 
   /** @param {string} asked the query that finds them @param {() => void} changed called when groups have come again */
   constructor(asked, changed) {
@@ -29,7 +29,11 @@ export class TaskGroups {
   }
 
   get loading() {
-    return this.#loading;
+    return this.#reading.loading;
+  }
+
+  get failed() {
+    return this.#reading.failed;
   }
 
   /** Reads the next page, unless one is under way. @returns {Promise<boolean>} whether it did */
@@ -60,23 +64,15 @@ export class TaskGroups {
   }
 
   /** @param {string} after '' for the first page, which may have changed @returns {Promise<boolean>} whether it was read, or tried */
-  async #read(after) {
-    if (this.#loading) return false;
-    this.#loading = true;
-    try {
+  #read(after) {
+    return this.#reading.begin(async () => {
       const { groups, next } = await getGroups({ ...Object.fromEntries(new URLSearchParams(this.asked)), limit: String(PAGE), ...(after && { after }) });
       const before = this.found;
       if (after === '') this.found = new Map();
       for (const group of groups) this.found.set(keyOf(group), group);
       if (after === '') this.#keepOlder(before, next);
       else this.#next = next ?? null;
-      this.failed = false;
-    } catch {
-      this.failed = true; // the board tries again
-    } finally {
-      this.#loading = false;
-    }
-    return true;
+    });
   }
 
   /** The first page has come anew: the groups behind it stay. @param {Map<string, TaskGroup>} before @param {string | undefined} next */

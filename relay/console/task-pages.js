@@ -1,6 +1,7 @@
 /** Tasks that the stream's list does not have, read from the server page by page. */
 
 import { getTasks } from './api.js';
+import { OneRead } from './one-read.js';
 
 /** @typedef {import('./api.js').RelayTask} RelayTask */
 /** @typedef {import('./api.js').Query} Query */
@@ -11,8 +12,7 @@ export class TaskPages {
   /** @type {Map<string, RelayTask>} */ found = new Map();
   #query;
   /** @type {string | null} */ #next; // '' begins; null: there are no more
-  #loading = false;
-  failed = false;
+  #read = new OneRead();
 
   /** @param {Query | null} query null: there is nothing to read @param {number} before the seq before which their last event is; 0: any */
   constructor(query, before) {
@@ -25,23 +25,21 @@ export class TaskPages {
   }
 
   get loading() {
-    return this.#loading;
+    return this.#read.loading;
+  }
+
+  get failed() {
+    return this.#read.failed;
   }
 
   /** Reads the next page, unless one is under way. @returns {Promise<boolean>} whether it did */
   async more() {
-    if (this.#loading || this.#next === null) return false;
-    this.#loading = true;
-    try {
-      const { tasks, next } = await getTasks({ ...this.#query, limit: PAGE, ...(this.#next && { after: this.#next }) });
+    const after = this.#next;
+    if (after === null) return false;
+    return this.#read.begin(async () => {
+      const { tasks, next } = await getTasks({ ...this.#query, limit: PAGE, ...(after && { after }) });
       for (const task of tasks) this.found.set(task.task_id, task);
       this.#next = next ?? null;
-      this.failed = false;
-    } catch {
-      this.failed = true; // the board tries again
-    } finally {
-      this.#loading = false;
-    }
-    return true;
+    });
   }
 }
