@@ -62,7 +62,12 @@ def _read_states(ctx: click.Context, param: click.Parameter, text: str | None) -
     metavar="N",
     help=f"Show at most N tasks [{DEFAULT_LIMIT}; with --json, all].",
 )
-@click.option("--all", "show_all", is_flag=True, help="Show all tasks.")
+@click.option(
+    "--all",
+    "show_all",
+    is_flag=True,
+    help=f"Show all tasks; without --json at most {MAX_LIMIT}.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each task as a line of JSON.")
 @click.option("-w", "--watch", is_flag=True, help="Go on and show what changes. Ctrl-C ends it.")
 @click.option("--rebuild", is_flag=True, help="As the operator: make the stored tasks anew.")
@@ -150,8 +155,8 @@ def show_tasks(
     as_json: bool,
 ) -> None:
     """Print tasks once."""
-    if not show_all and limit is None and not as_json:
-        limit = DEFAULT_LIMIT
+    if limit is None and not as_json:
+        limit = MAX_LIMIT if show_all else DEFAULT_LIMIT
     with ApiClient(credentials.url, credentials.token) as api:
         pages = read_pages(api, wanted, limit)
         if as_json:
@@ -161,7 +166,9 @@ def show_tasks(
         read = list(pages)
     _print_table(read)
     counts = counts_text(read[0].counts)
-    more = " More match: see --limit and --all." if read[-1].next is not None else ""
+    more = ""
+    if read[-1].next is not None:
+        more = f" More match: see {'--json' if show_all else '--limit and --all'}."
     output.note(f"{counts or 'There are no tasks'}.{more}")
 
 

@@ -18,6 +18,8 @@ from relay.client.task_board import TaskBoard
 from relay.client.task_info import TaskInfo, read_task
 
 PAGE_TASKS = 100  # in one answer: with the longest texts and metrics they take 3 MiB
+# Of one reading, which is a million tasks: a Relay keeps 10 000 of a user, unless set otherwise.
+MAX_PAGES = 10_000
 
 
 class TaskFilter(msgspec.Struct, frozen=True):
@@ -70,17 +72,22 @@ class _Page(msgspec.Struct):
 
 
 def read_pages(api: ApiClient, wanted: TaskFilter, limit: int | None) -> Iterator[TaskPage]:
-    """Pages of up to `limit` tasks in all, latest activity first. Raises `ApiError`."""
+    """Pages of up to `limit` tasks in all, latest activity first.
+
+    Raises `ApiError`, also for pages without tasks that lead on, and after MAX_PAGES.
+    """
     after: str | None = None
-    while True:
+    for _ in range(MAX_PAGES):
         count = PAGE_TASKS if limit is None else min(limit, PAGE_TASKS)
         page = _read_page(api, wanted, count, after)
-        if page.next is not None and not _leads_on(page.next, after):
+        if page.next is not None and not (page.tasks and _leads_on(page.next, after)):
             raise _unexpected(api)
         yield page
         after, limit = page.next, None if limit is None else limit - len(page.tasks)
-        if after is None or limit == 0:
+        if after is None or (limit is not None and limit <= 0):
             return
+    text = f"{api.url} sends tasks without end: {MAX_PAGES} pages, and more. {CHECK_ADDRESS}."
+    raise ApiError(text, status=200)
 
 
 def _read_page(api: ApiClient, wanted: TaskFilter, limit: int, after: str | None) -> TaskPage:

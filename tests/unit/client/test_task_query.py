@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from relay.client import task_query
 from relay.client.api_client import ApiClient, ApiError
 from relay.client.task_info import read_task
 from relay.client.task_query import TaskFilter, read_pages
@@ -44,6 +45,23 @@ def test_a_next_page_that_leads_nowhere_ends_the_reading(
     pages = answered(monkeypatch, answer("a", next="9"), answer("b", next=following))
     assert next(pages) == ["a"]
     with pytest.raises(ApiError, match="not a Relay"):
+        next(pages)
+
+
+def test_a_page_that_leads_on_has_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = answered(monkeypatch, answer("a", next="9"), answer("b", next="8") | {"tasks": []})
+    assert next(pages) == ["a"]
+    with pytest.raises(ApiError, match="not a Relay"):
+        next(pages)
+
+
+def test_pages_without_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each leads to an older one, and none to the last."""
+    monkeypatch.setattr(task_query, "MAX_PAGES", 5)
+    endless = (answer("a", next=str(10**17 - number)) for number in range(99))
+    pages = answered(monkeypatch, *endless)
+    assert [next(pages) for _ in range(5)] == [["a"]] * 5
+    with pytest.raises(ApiError, match="without end: 5 pages"):
         next(pages)
 
 
