@@ -11,7 +11,9 @@ from relay.client.credentials import Credentials
 from relay.client.drafts import new_id
 from relay.client.retry_pauses import pause_before
 
-WAIT_SECONDS = 10  # of one call: less than Relay's patience, and than the client's for an answer
+WAIT_SECONDS = 20  # of one call: common proxies give up after 30
+STOPPABLE_WAIT_SECONDS = 10  # of one call that another thread may want to end
+ANSWER_SECONDS = 5.0  # after the wait, for the answer
 MIN_SECONDS, MAX_SECONDS = 10, 7 * 86_400
 MAX_DETAILS_BYTES = 16 * 1024
 EARLY_SECONDS = 1.0  # a call that waited less is followed by a pause
@@ -19,7 +21,7 @@ WITHDRAW_SECONDS = 5.0  # for each call of a withdrawal: the program ends after 
 GRACE_SECONDS = 5.0  # past the ask's time, in which an answer of the last moment is read
 
 
-class Outcome(NamedTuple):
+class AskOutcome(NamedTuple):
     """How an ask ended. `answer` is None unless `state` is answered."""
 
     state: Literal["answered", "expired", "withdrawn"]
@@ -35,8 +37,8 @@ class Asking:
 
     Left by an exception, it withdraws the ask: nothing waits for the answer any more. That holds
     for an ask of which Relay's answer has not come yet, too. `stopped` is set by another thread to
-    end the wait, within WAIT_SECONDS. A Relay that is away is tried again
-    for `patience` seconds; without it until the ask is over.
+    end the wait, within STOPPABLE_WAIT_SECONDS. A Relay that is away is tried again for `patience`
+    seconds; without it until the ask is over.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Asking:
         *,
         patience: float | None = None,
     ) -> None:
+        self._wait_seconds = WAIT_SECONDS if stopped is None else STOPPABLE_WAIT_SECONDS
         self._stopped = stopped or threading.Event()
         self._patience = patience
-        self._relay = ApiClient(found.url, found.token)
+        timeout = self._wait_seconds + ANSWER_SECONDS
+        self._relay = ApiClient(found.url, found.token, timeout=timeout)
         self._credentials = found
         self._ask_id: str | None = None  # of the ask that is open
         self._request: dict[str, Any] | None = None  # that may have opened one, by its event_id
@@ -97,14 +101,14 @@ class Asking:
             raise
         return self._ask_id
 
-    def wait(self) -> Outcome:
+    def wait(self) -> AskOutcome:
         """Wait for the end of the ask. Raises ApiError if Relay is away for longer than that."""
         while time.monotonic() < self._ends:
             began = time.monotonic()
-            ask = self._call("GET", f"/api/asks/{self._ask_id}?wait_s={WAIT_SECONDS}")
+            ask = self._call("GET", f"/api/asks/{self._ask_id}?wait_s={self._wait_seconds}")
             if ask.get("state") in ("answered", "expired", "withdrawn"):
                 self._ask_id = self._request = None
-                return Outcome(ask["state"], ask.get("answer"))
+                return AskOutcome(ask["state"], ask.get("answer"))
             if time.monotonic() - began < EARLY_SECONDS:
                 self._stopped.wait(EARLY_SECONDS)  # Relay stops, or another program answers
         raise ApiError("the ask is over, and Relay does not say how it ended", status=0)

@@ -102,7 +102,7 @@ class Task:
         Without options a text is asked for. Returns None if there is no answer in time, the ask is
         withdrawn, or Relay is away: nothing but an answer counts as consent.
         """
-        return self._ask(question, options, timeout, details, threading.Event())
+        return self._ask(question, options, timeout, details, None)
 
     async def ask_async(
         self,
@@ -130,9 +130,9 @@ class Task:
         options: Sequence[str],
         timeout: float,
         details: Any,
-        stopped: threading.Event,
+        stopped: threading.Event | None,
     ) -> str | None:
-        """Another thread sets `stopped` to withdraw the ask."""
+        """Another thread may set `stopped` to withdraw the ask."""
         # imported here, so that a program that asks nothing does not wait for the HTTP library
         from relay.client.asking import Asking, Stopped
 

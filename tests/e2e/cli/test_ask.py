@@ -170,7 +170,7 @@ async def test_a_wrong_command_line_asks_nothing(
 async def test_a_python_task_asks(
     relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.client.asking.WAIT_SECONDS", 1)
+    monkeypatch.setattr("relay.client.asking.STOPPABLE_WAIT_SECONDS", 1)
     user = await relay.user()
     answers: list[str | None] = []
     hook = await user.hook()
