@@ -14,8 +14,10 @@ PORTS = (80, 443)
 
 Address = IPv4Address | IPv6Address
 
-# IPv6 networks whose last 32 bits are an IPv4 address that a translator connects to (RFC 6052).
-_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+# Its last 32 bits are an IPv4 address that a translator connects to (RFC 6052).
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+# The same within a site (RFC 8215), which decides where in it the IPv4 address stands.
+_TRANSLATED_LOCALLY = IPv6Network("64:ff9b:1::/48")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 
 
@@ -23,6 +25,8 @@ def is_public(address: Address) -> bool:
     """Whether it is an address of the public internet, whatever form it is written in."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None or address.teredo is not None or address.is_site_local:
+            return False
+        if address in _TRANSLATED_LOCALLY:
             return False
         inner = _inner_address(address)
         if inner is not None:
@@ -39,7 +43,7 @@ def _inner_address(address: IPv6Address) -> IPv4Address | None:
     if address.sixtofour is not None:
         return address.sixtofour
     number = int(address)
-    if any(address in network for network in _TRANSLATED) or 0 < number < 2**32:
+    if address in _TRANSLATED or 0 < number < 2**32:
         return IPv4Address(number & 0xFFFFFFFF)  # translated, or compatible (RFC 4291, 2.5.5.1)
     return None
 
