@@ -23,8 +23,8 @@ from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.work_failures import WorkFailures
 from relay.observability import metrics
 
-# How long no process does housekeeping when its holder dies, at most. It is longer than a statement
-# that times out (5 s by default) and the renewals around it: a slow database moves nothing.
+# How long no process does housekeeping when its holder dies, at most. Longer than a statement that
+# times out (5 s by default) and the renewals around it, so that a slow database does not move it.
 LEASE_SECONDS = 10.0
 ASK_SECONDS = 2.0  # between two renewals, and between two questions of a process without it
 RELEASE_TIMEOUT_SECONDS = 1.0  # at the end of the process
