@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -18,11 +19,18 @@ TABLES_OF_USERS = {
 """The tables whose rows belong to users."""
 
 
+@cache
 def statements() -> dict[str, list[str]]:
-    """Texts of SQL, by the function that each is in, or the constant."""
+    """Texts of SQL, by the function that each is in, or the constant. They are not to be changed.
+
+    Each process of a run reads them while it collects, so a module without SQL is not parsed.
+    """
     found: dict[str, list[str]] = {}
     for path in sorted((ROOT / "relay").rglob("*.py")):
-        module = ast.parse(path.read_text())
+        source = path.read_text()
+        if not IS_SQL.search(source):
+            continue
+        module = ast.parse(source)
         for part in ast.walk(module):
             if isinstance(part, ast.AsyncFunctionDef | ast.FunctionDef):
                 docstring = ast.get_docstring(part, clean=False)
