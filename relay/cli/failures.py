@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from relay.client.connection_failure import without_error_number
+from relay.client.plain_text import without_error_number
 from relay.config.settings import SettingError
 from relay.db.embedded import EmbeddedError
 from relay.db.migrate import MigrationError

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, NamedTuple
 
 import click
@@ -19,6 +19,7 @@ from relay.cli.exit_codes import INTERRUPTED
 from relay.cli.near_words import did_you_mean
 from relay.cli.needs_extra import missing_extra
 from relay.cli.output import clean_errors
+from relay.cli.unused_packages import without_unused_packages
 
 # httpx would import its command line, with rich and pygments: it is not needed here
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
@@ -115,7 +116,8 @@ class LazyGroup(click.Group):
         extra = self.summaries[cmd_name].extra
         (allow_event_loops if extra else forbid_event_loops)()
         try:
-            loaded = _load(f"relay.cli.{cmd_name}")
+            with without_unused_packages() if extra else nullcontext():
+                loaded = _load(f"relay.cli.{cmd_name}")
         except ModuleNotFoundError as error:
             if not extra or error.name is None or error.name.startswith("relay"):
                 raise

@@ -12,7 +12,6 @@ import trio
 from hypercorn.config import Config
 
 from relay import __version__
-from relay.cli.demo import play_demo
 from relay.cli.failures import report_known_failures
 from relay.cli.init_system import notify_init_system
 from relay.cli.output import show
@@ -123,6 +122,8 @@ async def _announce(demo: bool, bind: str, base_url: str, database: str) -> None
     listens = path or base_url
     show(f"Relay {__version__} listens on {listens}, {database}.", bold=listens)
     if demo and path is None:
+        from relay.cli.demo import play_demo  # with an HTTP client, which no other server needs
+
         await play_demo(base_url, show)
         return
     show()

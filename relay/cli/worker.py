@@ -12,6 +12,8 @@ from pathlib import Path
 
 from prometheus_client import values
 
+from relay.cli.unused_packages import without_unused_packages
+
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 MARK = sys.argv[1].removeprefix("--mark=")
 mark = f"{MARK}-waiting"
@@ -24,16 +26,17 @@ values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
 
 gc.disable()  # for the imports, as relay/cli/main.py does
 
-import click  # noqa: E402
-import trio  # noqa: E402
+with without_unused_packages():
+    import click
+    import trio
 
-from relay.cli.failures import report_known_failures  # noqa: E402
-from relay.config.settings import Settings  # noqa: E402
-from relay.observability import metrics  # noqa: E402
-from relay.observability.logs import configure_logs  # noqa: E402
-from relay.observability.sentry import configure_reports  # noqa: E402
-from relay.workers.protocol import Report  # noqa: E402
-from relay.workers.worker import Reports, read_worker_config, run_worker  # noqa: E402
+    from relay.cli.failures import report_known_failures
+    from relay.config.settings import Settings
+    from relay.observability import metrics
+    from relay.observability.logs import configure_logs
+    from relay.observability.sentry import configure_reports
+    from relay.workers.protocol import Report
+    from relay.workers.worker import Reports, read_worker_config, run_worker
 
 gc.freeze()
 gc.enable()

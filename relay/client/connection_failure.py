@@ -1,6 +1,5 @@
 """Why there was no HTTP answer, in plain words instead of the operating system's numbers."""
 
-import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -8,9 +7,7 @@ from collections.abc import Iterator
 import httpx
 
 from relay.client.answers import CHECK_ADDRESS
-from relay.client.plain_text import shown_text
-
-_ERROR_NUMBER = re.compile(r"\[(?:Errno|WinError) -?\d+\] ?")
+from relay.client.plain_text import shown_text, without_error_number
 
 
 class NotHttp(httpx.TransportError):
@@ -58,11 +55,6 @@ def failure_text(error: Exception) -> str:
             case httpx.TimeoutException():
                 return "no answer in time"
     return shown_text(without_error_number(str(error))) or type(error).__name__
-
-
-def without_error_number(text: str) -> str:
-    """The text of an error without the operating system's number, as in `[Errno 13]`."""
-    return _ERROR_NUMBER.sub("", text)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

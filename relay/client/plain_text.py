@@ -16,6 +16,7 @@ CONTROL_SEQUENCES = re.compile(
 )
 _COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
 NO_COLOUR = "\x1b[0m"
+_ERROR_NUMBER = re.compile(r"\[(?:Errno|WinError) -?\d+\] ?")
 MAX_SHOWN = 1_000  # characters of a server's text in one message
 _LINE_ENDS = re.compile(r"\r\n|[\n\u2028\u2029]")
 _WHITE_SPACE = {ord("\r"): " ", ord("\t"): " "}  # in JSON they are only between values
@@ -46,6 +47,11 @@ def shown_text(text: str) -> str:
     """A server's text for a message: clean, and cut at MAX_SHOWN."""
     cleaned = clean(text[: 10 * MAX_SHOWN])
     return cleaned if len(cleaned) <= MAX_SHOWN else f"{cleaned[:MAX_SHOWN]}…"
+
+
+def without_error_number(text: str) -> str:
+    """The text of an error without the operating system's number, as in `[Errno 13]`."""
+    return _ERROR_NUMBER.sub("", text)
 
 
 def escape_json_line(line: bytes) -> bytes:

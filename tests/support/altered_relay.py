@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from relay.cli.unused_packages import without_unused_packages
+
 ALTERED = "TEST_ALTERED"  # JSON: names of constants with their modules, and what they are to be
 CLOCK_AHEAD = "clock ahead"  # among them: by how many seconds the host's clock is wrong
 
@@ -40,7 +42,8 @@ def run() -> None:
 
         start = main.main
     if sys.argv[1] == "serve":
-        from relay.cli import serve
+        with without_unused_packages():
+            from relay.cli import serve
 
         assert "WORKER_COMMAND" in vars(serve)
         vars(serve)["WORKER_COMMAND"] = (sys.executable, "-m", "tests.support.altered_relay")

@@ -57,3 +57,19 @@ def test_event_loops_are_imported_for_servers_alone(commands: list[str], importe
     code = LOADS.format(commands=commands)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.stdout.decode().strip(), done.stderr) == (imported, b"")
+
+
+UNUSED = """
+import sys
+from relay.cli.main import main
+context = main.make_context("relay", ["run"])
+assert main.get_command(context, "serve")
+print(*sorted({"httpx", "pydantic", "rich", "segno"} & set(sys.modules)))
+assert main.get_command(context, "tail")
+print("rich" in sys.modules)
+"""
+
+
+def test_a_server_imports_no_package_that_it_does_not_use_and_other_commands_still_may() -> None:
+    done = subprocess.run([sys.executable, "-c", UNUSED], capture_output=True, check=False)
+    assert (done.stdout.decode(), done.stderr) == ("\nTrue\n", b"")
