@@ -115,7 +115,7 @@ def _network_reason(error: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
             return "no secure connection: TLS or the certificate failed"
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__  # httpcore's pool drops the cause
     return "no connection" if isinstance(error, httpcore.ConnectError) else "the connection broke"
 
 

@@ -151,6 +151,7 @@ async def add_test(
             WHERE c.user_id = $1 AND c.channel_id = $2 AND c.ended_at IS NULL AND $4 > (
                 SELECT count(*) FROM notifications n WHERE n.user_id = $1 AND n.channel_id = $2
             )
+            FOR KEY SHARE OF c -- one that is removed meanwhile leaves none behind
             RETURNING user_id, notification_id
         ), audited AS (
             INSERT INTO audit_log (user_id, action, subject)

@@ -227,6 +227,11 @@ async def test_every_line_of_curl_in_the_reference_runs(
         )
         stop = await person.call("POST", "/api/tasks/stop", json={"task_id": "build-7"})
         assert stop.status_code == 202
+    if name in ("end_channel", "test_channel", "list_deliveries"):
+        person = User(relay, "", shell.variables["SESSION"])
+        hook = {"kind": "webhook", "url": "https://hooks.example/relay"}
+        added = await person.call("POST", "/api/channels", json=hook)
+        source = source.replace(Examples.TOKEN_ID, added.json()["channel_id"])
     if name in ("read_ask", "answer_ask", "withdraw_ask"):
         source = await _of_an_ask(relay, shell, source)
     await _runs(shell, operation, source)
