@@ -227,42 +227,45 @@ class Limits:
         """
         now = self.allowances.clock()
         if taken is None:
-            self._check(charges, now)
-        elif taken.refused is not None:
+            paid = self._check(charges, now)
+        elif taken.refused is None:
+            pairs = zip(charges, taken.owed, strict=True)
+            paid = [max(self._paid_at(charge, now), now + owed) for charge, owed in pairs]
+        else:
             for charge, owed in zip(charges, taken.owed, strict=True):
                 self._note_owed(charge, owed)
             refused = charges[taken.refused]
             raise _refusal(refused, taken.wait, taken.owed[taken.refused])
         tightest: Quota | None = None
-        for index, charge in enumerate(charges):
-            rate, key = charge.rate, (charge.limit, charge.key)
-            paid_at = self.allowances.get(key, now) + charge.cost * rate.interval
-            if taken is not None:
-                paid_at = max(paid_at, now + taken.owed[index])
-            self.allowances.set(key, paid_at)
-            quota = _quota(rate, paid_at - now)
+        for charge, paid_at in zip(charges, paid, strict=True):
+            self.allowances.set((charge.limit, charge.key), paid_at)
+            quota = _quota(charge.rate, paid_at - now)
             if tightest is None or quota.remaining < tightest.remaining:
                 tightest = quota
         return tightest
 
-    def _check(self, charges: Sequence[Charge], now: float) -> None:
-        """Raises OverLimit if this process knows that one of the charges is over its limit."""
+    def _check(self, charges: Sequence[Charge], now: float) -> list[float]:
+        """The TATs after these charges. Raises OverLimit if one is known to be over its limit."""
+        paid = []
         for charge in charges:
-            arrival = self.allowances.get((charge.limit, charge.key), now)
-            wait = arrival + charge.cost * charge.rate.interval - _latest(charge, now)
+            interval = charge.rate.interval
+            paid_at = self.allowances.get((charge.limit, charge.key), now) + charge.cost * interval
+            wait = paid_at - charge.rate.burst * interval - now
             if wait > ROUNDING_ERROR_SECONDS:
-                raise _refusal(charge, wait, arrival - now)
+                raise _refusal(charge, wait, paid_at - charge.cost * interval - now)
+            paid.append(paid_at)
+        return paid
+
+    def _paid_at(self, charge: Charge, now: float) -> float:
+        """The TAT after a charge, as far as this process knows."""
+        arrival = self.allowances.get((charge.limit, charge.key), now)
+        return arrival + charge.cost * charge.rate.interval
 
     def _note_owed(self, charge: Charge, owed: float) -> None:
         """Note what all processes owe of a limit, as it was a moment ago."""
         now, key = self.allowances.clock(), (charge.limit, charge.key)
         if now + owed > self.allowances.get(key, now):
             self.allowances.set(key, now + owed)
-
-
-def _latest(charge: Charge, now: float) -> float:
-    """The TAT that a charge may lead to at most."""
-    return now + charge.rate.burst * charge.rate.interval
 
 
 def _refusal(charge: Charge, wait: float, owed: float) -> OverLimit:

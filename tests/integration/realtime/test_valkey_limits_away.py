@@ -2,6 +2,7 @@
 
 import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -87,6 +88,30 @@ async def test_a_server_that_hangs_delays_one_call_and_then_this_process_counts_
             assert metrics.limits_shared._value.get() == 1
         events = [line["event"] for line in logged if str(line["event"]).startswith("limits")]
         assert events == ["limits_not_shared", "limits_shared_again"]
+
+
+async def test_a_connection_that_is_cut_ends_no_call_and_lets_none_over_the_limit(
+    cluster: Cluster,
+) -> None:
+    charges = [CHARGE._replace(key=n, rate=Rate(1, 3600, 50)) for n in range(9)]
+    async with processes(by_valkey(cluster.url), 2) as limits:
+        taken: Counter[object] = Counter()
+
+        async def take(one: ValkeyLimits, charge: Charge) -> None:
+            while (found := await taken_of(one, charge)) is not False:
+                taken[charge.key] += found is True
+                if found is None:
+                    await trio.sleep(0.01)
+
+        async with trio.open_nursery() as nursery:
+            for charge in charges:
+                for one in limits:
+                    nursery.start_soon(take, one, charge)
+            for server in cluster.servers * 3:
+                await trio.to_thread.run_sync(server.cut_all)
+        assert len(taken) == len(charges)
+        assert all(0 < count <= 50 for count in taken.values())
+        await eventually(lambda: all(one._shared for one in limits))
 
 
 async def test_limits_go_on_where_their_slot_is(cluster: Cluster) -> None:
