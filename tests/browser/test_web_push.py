@@ -109,8 +109,8 @@ async def test_a_device_is_notified_and_a_press_leads_to_the_task(
         await press(tab, "Tell me on this device")
         await until(tab, ON, "true")
         assert [one["kind"] for one in await channels(user)] == ["webpush"]
-        await failed(user, "test")  # before the eyes of a person
-        await tab.shows("make test")
+        await failed(user, "paint")  # before the eyes of a person
+        await tab.shows("make paint")
         assert (await delivery(user, 1))["outcome"] == "watched"
 
         await left(tab, user, database_url)
@@ -129,11 +129,11 @@ async def test_a_device_is_notified_and_a_press_leads_to_the_task(
         await until(tab, "document.getElementById('head-title').textContent", "make build")
         await until(tab, ON, "true")  # Relay knows this device
         await worker.push(json.dumps(message))  # on its way while the page was opened
-        await worker.push(json.dumps(message | {"always": True, "task_id": "test", "tag": "t"}))
+        await worker.push(json.dumps(message | {"always": True, "task_id": "paint", "tag": "t"}))
         await worker.shown(1)
         await worker.press("t")
-        await until(tab, "location.hash", "#task=test")
-        await until(tab, "document.getElementById('head-title').textContent", "make test")
+        await until(tab, "location.hash", "#task=paint")
+        await until(tab, "document.getElementById('head-title').textContent", "make paint")
 
         await tab.do(lambda page: page.click("#notify"))
         await until(tab, ON, "false")
