@@ -180,9 +180,9 @@ async def test_the_offer_comes_once_after_the_first_task_has_ended(
         await notifying(profile, relay.url)
         tab = await first_visit(relay, profile)
         hook = await hook_of(relay, profile)
-        await tell(relay, hook, "task_started", "t", title="make test")
+        await tell(relay, hook, "task_started", "t", title="make wheel")
         await tell(relay, hook, "task_progress", "t", progress=0.5)
-        await tab.shows("make test")
+        await tab.shows("make wheel")
         assert await tab.run(OFFER) == ""
         await tell(relay, hook, "task_succeeded", "t")
         await tab.shows(OFFERED)
