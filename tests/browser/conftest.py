@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.browser.chromium import Chromium, running_chromium
 from tests.support.browser.stream_scene import Scene, staged
+from tests.support.programs import headless_chromium
 from tests.support.push_service.fixtures import push_packages, pushing
 
 __all__ = ["chromium", "push_packages", "pushing", "scene"]
@@ -14,7 +15,9 @@ __all__ = ["chromium", "push_packages", "pushing", "scene"]
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Chromium]:
     # a name that is not loopback to the pages, and still is to the machine
-    with running_chromium("--host-resolver-rules=MAP relay.test 127.0.0.1") as browser:
+    resolves = "--host-resolver-rules=MAP relay.test 127.0.0.1"
+    # nothing moves by itself: each frame is drawn by the CPU
+    with running_chromium(resolves, path=headless_chromium()) as browser:
         yield browser
 
 

@@ -75,7 +75,7 @@ async def reaches(tab: Tab, what: str, number: int) -> None:
 
 async def test_the_page_stays_responsive_under_a_flood(relay: Relay, chromium: Chromium) -> None:
     at_hand = trio.Event()
-    async with chromium.profile() as profile:
+    async with chromium.profile(reduced_motion="no-preference") as profile:  # all that moves, too
         tab = await first_visit(relay, profile)
         hook = await hook_of(relay, profile)
         await pour(relay, hook, range(1))

@@ -29,8 +29,16 @@ def program(name: str, package: str | None = None, *, also: Iterable[str] = ()) 
 
 
 def chromium() -> str:
-    """That of a Chromium, or of what is made of it."""
+    """That of a Chromium, or of what is made of it, as people use it."""
     return program(CHROMIUM[0], also=CHROMIUM[1:])
+
+
+def headless_chromium() -> str:
+    """That of a Chromium without the parts for windows, or else of a whole one.
+
+    The same engine opens the same pages for two thirds of the CPU.
+    """
+    return program("chromium-headless-shell", also=CHROMIUM)
 
 
 def lacking(what: str) -> NoReturn:

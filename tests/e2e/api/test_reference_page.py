@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 from tests.support.asyncapi import DOCUMENT, MESSAGES
 from tests.support.openapi import operations
 from tests.support.problems import PROBLEMS
-from tests.support.programs import chromium
+from tests.support.programs import headless_chromium
 from tests.support.relay_server import Relay, running_relay
 
 
@@ -120,7 +120,7 @@ def _box(element: Any) -> dict[str, float]:
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_no_width_cuts_the_page_off(database_url: str, width: int) -> None:
     async with running_relay(database_url) as relay:
-        found = await trio.to_thread.run_sync(seen, relay.url, width, chromium())
+        found = await trio.to_thread.run_sync(seen, relay.url, width, headless_chromium())
     assert found["said"] == []
     assert all(address.startswith(f"{relay.url}/") for address in found["asked"])
     assert 0 <= found["heading"]["y"] < 800, "the anchor leads to its call"

@@ -100,9 +100,12 @@ class Profile:
 class Chromium:
     """The browser, and the only thread that may speak with it."""
 
-    def __init__(self, thread: ThreadPoolExecutor, browser: Browser) -> None:
+    def __init__(
+        self, thread: ThreadPoolExecutor, browser: Browser, options: dict[str, Any]
+    ) -> None:
         self._thread = thread
         self._browser = browser
+        self._options = options  # of each profile, unless it has others
 
     async def call(self, what: Callable[..., T], *arguments: Any) -> T:
         return await trio.to_thread.run_sync(self._thread.submit(what, *arguments).result)
@@ -110,7 +113,8 @@ class Chromium:
     @asynccontextmanager
     async def profile(self, **options: Any) -> AsyncIterator[Profile]:
         """`options` are Playwright's, of a context: window, colours, language."""
-        context = await self.call(lambda: self._browser.new_context(**options))
+        given = {**self._options, **options}
+        context = await self.call(lambda: self._browser.new_context(**given))
         try:
             await self.call(context.set_default_timeout, PATIENCE * 1000)
             yield Profile(self, context)
@@ -120,8 +124,11 @@ class Chromium:
 
 
 @contextmanager
-def running_chromium(*arguments: str) -> Iterator[Chromium]:
-    path = programs.chromium()
+def running_chromium(
+    *arguments: str, path: str | None = None, **options: Any
+) -> Iterator[Chromium]:
+    """The browser at `path`, or one as people use it. `options` are those of each profile."""
+    path = path or programs.chromium()
     with ThreadPoolExecutor(1, "chromium") as thread:
         with deaf_children():
             playwright = thread.submit(sync_playwright().start).result()
@@ -140,7 +147,7 @@ def running_chromium(*arguments: str) -> Iterator[Chromium]:
                 handle_sigterm=False,
                 handle_sighup=False,
             ).result()
-            yield Chromium(thread, browser)
+            yield Chromium(thread, browser, options)
             thread.submit(browser.close).result()
         finally:
             thread.submit(playwright.stop).result()
