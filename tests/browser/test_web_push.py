@@ -1,7 +1,7 @@
 """A device that is notified: from the bell to the notification, its press and its buttons."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import trio
 
 from tests.support.asking import asking
 from tests.support.browser.axe import faults
-from tests.support.browser.chromium import Chromium, Profile, Tab
+from tests.support.browser.chromium import Chromium, Profile, Tab, running_chromium
 from tests.support.browser.service_worker import ServiceWorker, notifying
 from tests.support.browser.visits import COOKIE, first_visit, hook_of, is_live, press, tell, until
 from tests.support.databases import database_of
@@ -40,6 +40,13 @@ SUBSCRIPTION = """
     return subscription();
   };
 """
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    """A whole one: the one without windows has no notifications."""
+    with running_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
