@@ -748,7 +748,7 @@ BEGIN
     SELECT array_agg(user_id) AS owners, array_agg('lost'::text) AS states,
         array_agg(task_id) AS task_ids, array_agg(run) AS runs, array_agg(title) AS titles,
         array_agg(message) AS messages, array_agg(NULL::bigint) AS exit_codes,
-        array_agg(extract(epoch FROM lost_after - started_at)::double precision) AS durations,
+        array_agg(NULL::double precision) AS durations,
         array_agg(NULL::uuid) AS ask_ids
     INTO lost FROM noted;
     RETURN make_notifications(

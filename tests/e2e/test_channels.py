@@ -275,6 +275,19 @@ async def left_of_users(database_url: str) -> int:
         return sum(counts)
 
 
+async def test_what_is_over_the_rate_waits_for_its_turn(database_url: str) -> None:
+    limits = {"RELAY_RATE_LIMITS": "on", "RELAY_RATE_CHANNEL": "1/h"}
+    async with running_relay(database_url, **limits) as relay, receiver() as there:
+        user = await relay.user()
+        channel = await add_webhook(user, there)
+        for task_id in ("first", "second"):
+            await user.posted(event_type="task_failed", task_id=task_id)
+        _, waiting = await outcomes(user, channel, "delivered", "waiting")
+        assert (waiting["task_id"], waiting["attempts"]) == ("second", 0)
+        await pass_time_at(database_url, 3_600)
+        await outcomes(user, channel, "delivered", "delivered")
+
+
 async def test_metrics_tell_what_became_of_notifications(relay: Relay) -> None:
     user = await relay.user()
     async with receiver() as there:
