@@ -29,6 +29,7 @@ from relay.shared_limits import Charge, OnOwed, Taken
 RESERVED_SHARE = 8  # an eighth of the burst: small enough to go unnoticed
 LARGEST_POST = 1_000  # events; it must fit into what is lent
 MAY_JOIN = 3  # processes that others may not know yet
+MANY = 64  # processes, as long as one that has just begun does not know how many there are
 PAY_SECONDS = 0.05  # until a debt is paid: with those of other limits, and their answers together
 LEASE_SECONDS = 0.25  # a lease is for so long, at the rate of the last events
 HOLD_SECONDS = 1.0  # then what is left of it is lost, as the producer posts elsewhere, or rests
@@ -98,7 +99,7 @@ class EventLeases:
     """The accounts of one process.
 
     `set_processes` is to be called with how many processes there are, or None while that is not
-    known: then each post asks for itself.
+    known: then a part is as small as with many.
     """
 
     def __init__(self, scripts: Scripts, rates: ExactRates, names: CountNames) -> None:
@@ -108,12 +109,12 @@ class EventLeases:
         self._accounts: dict[tuple[str, object], _Account] = {}
         self._due: dict[_Account, None] = {}  # whose debts are to be paid soon
         self._woken = trio.Event()
-        self._processes: int | None = None
+        self._processes = MANY
         self._on_owed: OnOwed = _ignore
 
     def set_processes(self, count: int | None) -> None:
         """Note how many processes there are, this one included."""
-        self._processes = count
+        self._processes = MANY if count is None else count
 
     def report_owed(self, on_owed: OnOwed) -> None:
         """Call `on_owed` with what the nodes say of a charge."""
@@ -167,8 +168,6 @@ class EventLeases:
         return account.at_hand(self._part_of(account), now)
 
     def _part_of(self, account: _Account) -> int:
-        if self._processes is None:
-            return 0
         return account.reserve // (3 * (self._processes + MAY_JOIN))
 
     def _account(self, charge: Charge) -> _Account:
