@@ -1,5 +1,6 @@
 """Processes of the machine: found, signalled, watched."""
 
+import os
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -8,14 +9,17 @@ import psutil
 
 
 def postgres_in(data: Path) -> list[psutil.Process]:
-    """The Postgres processes at work in a data folder: it is their working directory."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.name().startswith("postgres") and process.cwd() == str(data / "postgres"):
-                found.append(process)
-        except psutil.Error:
-            continue  # it ended just now
+    """The Postgres processes at work in a data folder: it is their working directory.
+
+    Each end of a Relay looks three times at all processes of the machine: one link of each is read.
+    """
+    folder, found = str(data / "postgres"), []
+    for pid in psutil.pids():
+        with suppress(OSError, psutil.Error):  # it ended just now, or is another user's
+            if os.readlink(f"/proc/{pid}/cwd") == folder:
+                process = psutil.Process(pid)
+                if process.name().startswith("postgres"):
+                    found.append(process)
     return found
 
 
