@@ -1,22 +1,13 @@
 """Web Push: from the end of a task to a device, past a push service that checks and decrypts."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 import trio
 
 from tests.support.asks import asked
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.push_service import PushService, push_device
 from tests.support.relay_server import Relay, User, running_relay
-
-
-@pytest.fixture
-async def private_relay(database_url: str) -> AsyncIterator[Relay]:
-    """A Relay that may call this machine."""
-    async with running_relay(database_url, RELAY_OUTBOUND_PRIVATE="on") as running:
-        yield running
 
 
 async def channel(user: User) -> dict[str, Any]:
@@ -27,9 +18,9 @@ async def channel(user: User) -> dict[str, Any]:
 
 
 async def test_a_device_reads_what_happened_and_answers_what_is_asked(
-    private_relay: Relay, pushing: PushService
+    relay: Relay, pushing: PushService
 ) -> None:
-    user = await private_relay.user()
+    user = await relay.user()
     device, _ = await push_device(user, pushing)
     await user.posted(event_type="task_started", task_id="build-7", payload={"title": "make test"})
     end = {"exit_code": 2, "message": "3 failed \U0001f680", "duration_s": 250}
@@ -53,9 +44,9 @@ async def test_a_device_reads_what_happened_and_answers_what_is_asked(
 
 
 async def test_a_subscription_that_is_gone_ends_its_channel(
-    private_relay: Relay, pushing: PushService
+    relay: Relay, pushing: PushService
 ) -> None:
-    user = await private_relay.user()
+    user = await relay.user()
     device, channel_id = await push_device(user, pushing)
     assert (await user.call("POST", f"/api/channels/{channel_id}/test")).status_code == 202
     message = await device.message()
@@ -76,9 +67,9 @@ async def test_a_subscription_that_is_gone_ends_its_channel(
 
 
 async def test_a_list_shows_the_service_and_nothing_that_could_be_used(
-    private_relay: Relay, pushing: PushService
+    relay: Relay, pushing: PushService
 ) -> None:
-    user = await private_relay.user()
+    user = await relay.user()
     device, _ = await push_device(user, pushing, unless_watched=False)
     shown = (await channel(user))["shown"]
     assert shown.keys() == {"service", "subscription_id"}
@@ -98,26 +89,27 @@ GOOD: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("fault", "where"),
-    [
-        ({"endpoint": "http://push.example.com/1"}, "subscription.endpoint"),
-        ({"endpoint": "https://127.0.0.1/1"}, "subscription.endpoint"),
-        ({"endpoint": "https://169.254.169.254/"}, "subscription.endpoint"),
-        ({"endpoint": "https://[2606:4700::1111]/1"}, "subscription.endpoint"),
-        ({"keys": GOOD["keys"] | {"p256dh": "AAAA"}}, "subscription.keys.p256dh"),
-        ({"keys": GOOD["keys"] | {"p256dh": "B" + "A" * 86}}, "subscription.keys.p256dh"),
-        ({"keys": GOOD["keys"] | {"auth": "AAAA"}}, "subscription.keys.auth"),
-    ],
-)
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"endpoint": "http://push.example.com/1"}, "subscription.endpoint"),
+    ({"endpoint": "https://127.0.0.1/1"}, "subscription.endpoint"),
+    ({"endpoint": "https://169.254.169.254/"}, "subscription.endpoint"),
+    ({"endpoint": "https://[2606:4700::1111]/1"}, "subscription.endpoint"),
+    ({"keys": GOOD["keys"] | {"p256dh": "AAAA"}}, "subscription.keys.p256dh"),
+    ({"keys": GOOD["keys"] | {"p256dh": "B" + "A" * 86}}, "subscription.keys.p256dh"),
+    ({"keys": GOOD["keys"] | {"auth": "AAAA"}}, "subscription.keys.auth"),
+]
+
+
 async def test_a_subscription_that_cannot_be_used_is_refused_by_its_field(
-    relay: Relay, fault: dict[str, Any], where: str
+    database_url: str,
 ) -> None:
-    user = await relay.user()
-    body = {"kind": "webpush", "subscription": GOOD | {"expirationTime": None} | fault}
-    answer = await user.call("POST", "/api/channels", json=body)
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
-    assert [error["where"] for error in answer.json()["errors"]] == [where]
+    async with running_relay(database_url, RELAY_OUTBOUND_PRIVATE="off") as relay:
+        user = await relay.user()
+        for fault, where in FAULTS:
+            body = {"kind": "webpush", "subscription": GOOD | {"expirationTime": None} | fault}
+            answer = await user.call("POST", "/api/channels", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), fault
+            assert [error["where"] for error in answer.json()["errors"]] == [where], answer.text
 
 
 async def test_the_key_is_one_for_all_users_and_needs_a_session(relay: Relay) -> None:

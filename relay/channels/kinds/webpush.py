@@ -7,7 +7,7 @@ import httpx
 import msgspec
 from msgspec import Meta
 
-from relay.channels.addresses import check_url
+from relay.channels.addresses import MAX_URL_CHARACTERS, check_url
 from relay.channels.kinds.answers import outcome_of
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome, Refused, Retry
 from relay.channels.notification import Notification
@@ -33,14 +33,21 @@ URGENT = frozenset({"task.failed", "task.lost", "task.waiting", "channel.test"})
 class SubscriptionKeys(msgspec.Struct):
     """The browser's public key, and its secret; both in base64url."""
 
-    p256dh: Annotated[str, Meta(max_length=100)]
-    auth: Annotated[str, Meta(max_length=40)]
+    p256dh: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{87}=?$")]
+    auth: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{22}(==)?$")]
 
 
 class Subscription(msgspec.Struct):
     """A `PushSubscription` as browsers write it in JSON; what else it has is left aside."""
 
-    endpoint: str
+    endpoint: Annotated[
+        str,
+        Meta(
+            description="A public https address.",
+            max_length=MAX_URL_CHARACTERS,
+            extra_json_schema={"format": "uri"},
+        ),
+    ]
     keys: SubscriptionKeys
 
 
