@@ -1263,6 +1263,14 @@ CREATE TABLE public.events (
     payload text NOT NULL
 );
 
+CREATE UNLOGGED TABLE public.housekeeping (
+    only_row boolean DEFAULT true NOT NULL,
+    holder uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT housekeeping_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='50');
+
 CREATE UNLOGGED TABLE public.links (
     session_id uuid NOT NULL,
     link_hash bytea NOT NULL,
@@ -1435,6 +1443,9 @@ ALTER TABLE ONLY public.events
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_user_id_event_id_key UNIQUE (user_id, event_id);
 
+ALTER TABLE ONLY public.housekeeping
+    ADD CONSTRAINT housekeeping_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY public.links
     ADD CONSTRAINT links_link_hash_key UNIQUE (link_hash);
 
@@ -1547,4 +1558,5 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (10, 'dele
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (11, 'asks', '07101fb3f7420b81e9691cba16b4707977974fe4073a128ac47325756e728fc0');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (12, 'keys_by_user', '1df5bdd441339ffe4dfdd0f05956ba6394f064aab7df77ccbeb30e3280c5f501');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (13, 'stop_one_run', '3eb87659bf78094536e60d54e62222becb1fa18de64ed78be71e1f4ce7ce5fba');
-INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'channels', '694fc9884961c8c2d5a1f87be3f569f341a29c9f4930b4601e7f1172c827d3e0');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'housekeeping', '15ba62e5e5f37d7d3569491035fa78e5941e478df1c363445a1fad6254cabc0d');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (15, 'channels', '694fc9884961c8c2d5a1f87be3f569f341a29c9f4930b4601e7f1172c827d3e0');
