@@ -12,13 +12,14 @@ from tests.support.chaos.run import chaos
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20
+SEED = 297  # of so short a run, one in which everything dies once, and ways to it are cut
 
 
 async def test_processes_die_and_ways_close_at_random_and_nothing_is_lost(
     tmp_path: Path, made_data: Path
 ) -> None:
     shown: list[str] = []
-    outcome = await chaos(tmp_path, made_data, SECONDS, seed=1, show=shown.append)
+    outcome = await chaos(tmp_path, made_data, SECONDS, seed=SEED, show=shown.append)
     assert not outcome.findings, outcome.report
     assert outcome.revokes, outcome.report
     assert any("events, readers behind by" in line for line in shown)

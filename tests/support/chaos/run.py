@@ -69,6 +69,7 @@ class Chaos:
             for relay in self.relays:
                 await relay.serves()
             background.cancel_scope.cancel()
+        await self.revokes.one()
 
     @property
     def findings(self) -> list[str]:

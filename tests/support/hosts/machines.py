@@ -93,8 +93,8 @@ async def running_postgres(
     programs = await find_programs(list_accounts(), folder)
     cluster = folder / "postgres"
     shutil.copytree(made / "postgres", cluster, symlinks=True)
-    with (cluster / "pg_hba.conf").open("a") as rules:
-        rules.write(f"\nhost all all {network.addresses} trust\n")
+    rules = cluster / "pg_hba.conf"  # the first one that matches counts
+    rules.write_text(f"host all all {network.addresses} trust\n{rules.read_text()}")
     programs.account.take_ownership(cluster)
     postgres = HostedPostgres(network, host, programs, folder)
     try:
