@@ -15,13 +15,10 @@ NotificationType = Literal[
     "task.canceled",
     "channel.test",
 ]
-TYPES: tuple[str, ...] = get_args(NotificationType)
 
 Event = Literal["failed", "lost", "waiting", "succeeded", "canceled"]
 """What the rules of a channel name: a state that a task has come to."""
 EVENTS: tuple[str, ...] = get_args(Event)
-
-MAX_MESSAGE = 300  # characters, as of a task
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -8,8 +8,11 @@ name. No proxy of the environment is used, because it would resolve the name its
 import math
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from functools import partial
 from ipaddress import ip_address
+from socket import SOCK_STREAM, getaddrinfo
 from typing import Any, NamedTuple
 
 import httpcore
@@ -27,7 +30,9 @@ MAX_ANSWER_BYTES = 64 * 2**10  # a longer body, or one without a length, is not 
 NO_BODY = (204, 304)
 MAX_CONNECTIONS = 100  # of one process
 MAX_IDLE_CONNECTIONS = 20
-IDLE_SECONDS = 15.0
+IDLE_SECONDS = 4.0  # common servers close after five
+BODY_SECONDS = 2.0  # for a body, once the status is known: nothing depends on it
+MAX_RESOLVING = 64  # names at a time: those of a slow server hold up no other work of the process
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 
 USER_AGENT = f"Relay/{__version__}"
@@ -102,10 +107,17 @@ class Outbound:
             extensions={"timeout": {"connect": CONNECT_SECONDS, "pool": TOTAL_SECONDS}},
         ) as answer:
             length = 0 if answer.status in NO_BODY else _length(answer.headers)
-            if length <= MAX_ANSWER_BYTES:  # to the end, so that the connection can be used again
-                async for _ in answer.aiter_stream():
-                    pass
+            if length <= MAX_ANSWER_BYTES:
+                await _read(answer)
             return OutboundAnswer(answer.status, _retry_after(answer.headers), length)
+
+
+async def _read(answer: httpcore.Response) -> None:
+    """Read an answer to its end, if that comes soon: the connection can be used again then."""
+    broken = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+    with trio.move_on_after(BODY_SECONDS), suppress(*broken):
+        async for _ in answer.aiter_stream():
+            pass
 
 
 def _network_reason(error: BaseException) -> str:
@@ -155,6 +167,7 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, *, private: bool) -> None:
         self._opener = httpcore.TrioBackend()
         self._private = private
+        self._resolving = trio.CapacityLimiter(MAX_RESOLVING)
 
     async def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
@@ -172,7 +185,11 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
     async def _resolve(self, host: str, port: int) -> list[str]:
         """The addresses of a host, in the order to try them. Raises _Refused, ConnectError."""
         try:
-            found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+            found = await trio.to_thread.run_sync(
+                partial(getaddrinfo, host, port, type=SOCK_STREAM),
+                abandon_on_cancel=True,
+                limiter=self._resolving,
+            )
         except (OSError, UnicodeError):
             raise _Refused("the name of the host is not known") from None
         addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))

@@ -14,12 +14,12 @@ from tests.support.receivers import Receiver
 from tests.support.relay_server import User
 
 PASS_TIME = """
+    WITH passed AS (
+        UPDATE channels SET paused_until = paused_until - $1 * interval '1 second',
+            paced_until = paced_until - $1 * interval '1 second'
+    )
     UPDATE notifications SET due_at = due_at - $1 * interval '1 second',
         made_at = made_at - $1 * interval '1 second'
-"""
-PASS_TIME_OF_CHANNELS = """
-    UPDATE channels SET paused_until = paused_until - $1 * interval '1 second',
-        paced_until = paced_until - $1 * interval '1 second'
 """
 
 
@@ -71,10 +71,8 @@ async def outcomes(user: User, channel: dict[str, Any], *wanted: str) -> list[di
 async def pass_time(database: Database, seconds: float) -> None:
     """Let time go by for all that waits in the outbox."""
     await database.execute(PASS_TIME, float(seconds))
-    await database.execute(PASS_TIME_OF_CHANNELS, float(seconds))
 
 
 async def pass_time_at(database_url: str, seconds: float) -> None:
     """The same from outside of the process."""
-    for text in (PASS_TIME, PASS_TIME_OF_CHANNELS):
-        await statement(database_url, text.replace("$1", str(float(seconds))))
+    await statement(database_url, PASS_TIME.replace("$1", str(float(seconds))))

@@ -27,20 +27,17 @@ async def calls() -> AsyncIterator[Outbound]:
     await opened.close()
 
 
-class Names(trio.abc.HostnameResolver):
+class Names:
     """A resolver that answers with the next of these addresses each time."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
         self.asked = 0
 
-    async def getaddrinfo(self, host: Any, port: Any, *_: Any, **__: Any) -> list[Any]:
+    def __call__(self, _host: str, port: int, **_: Any) -> list[Any]:
         self.asked += 1
         found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return [(trio.socket.AF_INET, trio.socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
-
-    async def getnameinfo(self, *_: Any) -> tuple[str, str]:
-        raise NotImplementedError
 
 
 class Opener(httpcore.AsyncNetworkBackend):
@@ -62,12 +59,11 @@ def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
 
 
 @pytest.fixture
-async def names() -> AsyncIterator[Names]:
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     """What each host's name leads to: the test sets it."""
     resolver = Names([])
-    trio.socket.set_custom_hostname_resolver(resolver)
-    yield resolver
-    trio.socket.set_custom_hostname_resolver(None)
+    monkeypatch.setattr(outbound, "getaddrinfo", resolver)
+    return resolver
 
 
 async def test_a_post_arrives_and_its_answer_is_a_status_and_a_length(calls: Outbound) -> None:
@@ -105,6 +101,26 @@ async def test_an_answer_that_is_too_long_is_not_read(calls: Outbound) -> None:
         for size in (20 * MAX_ANSWER_BYTES, MAX_ANSWER_BYTES):
             assert await calls.post(there.url, {}, b"") == (200, None, size)
         assert (await calls.post(there.url, {}, b"")).status == 204
+
+
+async def test_a_status_counts_without_the_body(
+    calls: Outbound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "BODY_SECONDS", 0.2)
+    ended = trio.Event()
+
+    async def half(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nha")
+        await ended.wait()
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, half, [listener])
+        url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/"
+        assert await calls.post(url, {}, b"") == (202, None, 5)
+        ended.set()
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_receiver_that_hangs_is_left(
