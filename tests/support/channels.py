@@ -17,9 +17,11 @@ PASS_TIME = """
     WITH passed AS (
         UPDATE channels SET paused_until = paused_until - $1 * interval '1 second',
             paced_until = paced_until - $1 * interval '1 second'
-    )
+        RETURNING 1
+    ), first AS (SELECT count(*) FROM passed) -- the channels are locked before what waits for them
     UPDATE notifications SET due_at = due_at - $1 * interval '1 second',
         made_at = made_at - $1 * interval '1 second'
+    FROM first
 """
 
 
