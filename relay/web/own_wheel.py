@@ -20,7 +20,10 @@ from relay.config.resources import packaged
 
 # What the package is made of. Anything else in a checkout's folder (an editor's copies, caches,
 # secrets) is not sent to strangers.
-_SUFFIXES = frozenset({".css", ".html", ".js", ".py", ".sql", ".svg", ".toml", ".ts", ".typed"})
+_SUFFIXES = frozenset(
+    {".css", ".html", ".js", ".png", ".py", ".sql", ".svg", ".toml", ".ts", ".typed"}
+    | {".webmanifest"}
+)
 _BESIDE = ("sql", "hypercorn.toml")  # at the top of a checkout, inside an installed package
 _COPIED = ("METADATA", "entry_points.txt")  # of the installed metadata
 _WHEEL = """\
