@@ -157,7 +157,7 @@ class Limits:
         return await self._wait_for(user_id, [ask_id], "looks at one ask")
 
     async def mail_code(self, user_id: UUID, mail_address: str, address: str) -> Quota | None:
-        """Charge a mail with a code to the client, its user and its address. Raises OverLimit.
+        """Charge a mail with a code to its address, the user and the client. Raises OverLimit.
 
         Each is counted by itself: what was charged before a refusal stays charged.
         """
@@ -166,9 +166,9 @@ class Limits:
         quotas = [
             await self._take([charge], charge.key)
             for charge in (
-                Charge("mail_codes_client", address, of_client, 1, "mailed codes of this network"),
-                Charge("mail_codes_user", user_id, rate, 1, "mailed codes of this user"),
                 Charge("mail_codes", mail_address.lower(), rate, 1, "codes to this address"),
+                Charge("mail_codes_user", user_id, rate, 1, "mailed codes of this user"),
+                Charge("mail_codes_client", address, of_client, 1, "mailed codes of this network"),
             )
         ]
         known = [quota for quota in quotas if quota is not None]

@@ -46,7 +46,7 @@ class NotMailed(Unavailable):
     hint = "The mail server did not take the mail. Try again."
 
 
-@mail_codes.post("/api/channels/email-code")
+@mail_codes.post("/api/email-code")
 @described(
     "channels",
     body={JSON: AddressToProve("ada@example.com")},

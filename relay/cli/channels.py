@@ -160,7 +160,7 @@ def add(
 
 def _mailed_code(relay: ApiClient, address: str) -> str:
     """The code that Relay mails to the address, as a person enters it."""
-    sent = request(relay, CodeSent, "POST", "/api/channels/email-code", {"address": address})
+    sent = request(relay, CodeSent, "POST", "/api/email-code", {"address": address})
     note(f"A code was sent to {sent.address}. It is valid for {sent.expires_in // 60} minutes.")
     if not sys.stdin.isatty():
         raise click.ClickException("run this command again with --code")

@@ -124,7 +124,7 @@ export const getChannels = () => call('GET', 'api/channels');
 export const addChannel = (wanted) => call('POST', 'api/channels', { body: wanted });
 
 /** Mails a code to an address, which proves that it is the user's. @param {string} address @returns {Promise<{ address: string, expires_in: number }>} */
-export const mailCode = (address) => call('POST', 'api/channels/email-code', { body: { address } });
+export const mailCode = (address) => call('POST', 'api/email-code', { body: { address } });
 
 /** @param {string} id */
 export const removeChannel = (id) => call('DELETE', `api/channels/${encodeURIComponent(id)}`);

@@ -33,7 +33,7 @@ async def relay(database_url: str, mails: MailServer) -> AsyncIterator[Relay]:
 async def code_for(user: User, mails: MailServer, address: str = ADDRESS) -> str:
     """The code that is mailed to the address."""
     before = len(mails.mails)
-    answer = await user.call("POST", "/api/channels/email-code", json={"address": address})
+    answer = await user.call("POST", "/api/email-code", json={"address": address})
     assert (answer.status_code, answer.json()) == (202, {"address": address, "expires_in": 1800})
     await eventually(lambda: len(mails.mails) > before)
     (mail,) = mails.mails[before:]
@@ -84,14 +84,14 @@ async def test_codes_are_few_for_an_address_and_a_user(relay: Relay, mails: Mail
         await code_for(user, mails)
     for _ in range(3):
         await code_for(users[2], mails)
-    over = await users[3].call("POST", "/api/channels/email-code", json={"address": ADDRESS})
+    over = await users[3].call("POST", "/api/email-code", json={"address": ADDRESS})
     assert (over.status_code, over.json()["code"]) == (429, "rate_limited")
     other = "Ada@Example.com"  # the same inbox, for most mail servers
-    over = await users[3].call("POST", "/api/channels/email-code", json={"address": other})
+    over = await users[3].call("POST", "/api/email-code", json={"address": other})
     assert over.status_code == 429
     await code_for(users[2], mails, "eve@example.com")
     await code_for(users[2], mails, "eve@example.com")
-    over = await users[2].call("POST", "/api/channels/email-code", json={"address": "x@y.example"})
+    over = await users[2].call("POST", "/api/email-code", json={"address": "x@y.example"})
     assert over.status_code == 429
     assert len(mails.mails) == 7
 
@@ -105,10 +105,10 @@ async def test_a_mail_server_that_refuses_or_is_away_is_reported(
 ) -> None:
     user = await relay.user()
     mails.answers["RCPT"] = "550 5.1.1 secret text of the server"
-    refused = await user.call("POST", "/api/channels/email-code", json={"address": ADDRESS})
+    refused = await user.call("POST", "/api/email-code", json={"address": ADDRESS})
     assert (refused.status_code, refused.json()["errors"][0]["where"]) == (422, "address")
     mails.answers["RCPT"] = "451 4.7.1 secret text of the server"
-    away = await user.call("POST", "/api/channels/email-code", json={"address": ADDRESS})
+    away = await user.call("POST", "/api/email-code", json={"address": ADDRESS})
     assert (away.status_code, away.json()["code"]) == (503, "mail_unavailable")
     assert int(away.headers["retry-after"]) > 0
     assert "secret" not in refused.text + away.text
@@ -119,7 +119,7 @@ async def test_without_a_mail_server_there_is_no_such_channel(database_url: str)
         user = await relay.user()
         wanted = {"kind": "email", "address": ADDRESS, "code": "1234 5678"}
         for path, body, field in (
-            ("/api/channels/email-code", {"address": ADDRESS}, "address"),
+            ("/api/email-code", {"address": ADDRESS}, "address"),
             ("/api/channels", wanted, "kind"),
         ):
             refused = await user.call("POST", path, json=body)

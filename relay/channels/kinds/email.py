@@ -27,7 +27,7 @@ NO_MAIL = "must be another one: this Relay sends no mail, as RELAY_SMTP_URL is n
 
 
 class EmailRequest(ChannelRequest, tag="email"):
-    """`address` gets mails. `code` is the one that POST /api/channels/email-code has sent there."""
+    """`address` gets mails. `code` is the one that POST /api/email-code has sent there."""
 
     address: MailAddress
     code: Annotated[str, Meta(min_length=1, max_length=MAX_CODE)]

@@ -56,7 +56,7 @@ checks.positive_data_acceptance.expected-statuses = [201, 409, 422]
 
 # This Relay sends no mail.
 [[operations]]
-include-path = "/api/channels/email-code"
+include-path = "/api/email-code"
 checks.positive_data_acceptance.expected-statuses = [202, 422]
 """
 

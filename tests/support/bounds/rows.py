@@ -93,7 +93,7 @@ RATES = [
     Row(
         bound="rate_mail_codes",
         callers=partial(
-            calls, "POST", "/api/channels/email-code", json={"address": "ada@example.com"}
+            calls, "POST", "/api/email-code", json={"address": "ada@example.com"}
         ),
         settings={
             **LIMITED,
