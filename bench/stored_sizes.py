@@ -25,7 +25,7 @@ import uuid_utils
 from relay.db.embedded import running_postgres
 from relay.db.journal import Journal
 from relay.db.pool import Database, open_database
-from relay.db.shown_tasks import TaskFilter
+from relay.db.shown_tasks import StoredTaskFilter
 from relay.db.source import bring_up_to_date
 from relay.db.task_pages import SnapshotPart, select_snapshot, select_task_page
 from relay.events import NewEvent, utc_now
@@ -77,7 +77,7 @@ async def size_of(database: Database, table: str) -> int:
 
 async def best_of_pages(database: Database, user_id: UUID) -> tuple[float, float]:
     """Milliseconds that a page of 100 tasks takes, and a stream's snapshot."""
-    page = partial(select_task_page, database, user_id, TaskFilter(), 100)
+    page = partial(select_task_page, database, user_id, StoredTaskFilter(), 100)
     snapshot = partial(select_snapshot, database, user_id, SnapshotPart())
     return await best_of(page), await best_of(snapshot)
 

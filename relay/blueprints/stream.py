@@ -33,7 +33,7 @@ from relay.web.answers import Answer, json_answer
 from relay.web.auth import authenticate_viewer, refuse_foreign_origin
 from relay.web.named_tasks import checked_id
 from relay.web.needs import VIEWER, WATCHER
-from relay.web.openapi.describe import Events, Link, Parameter, Text, described
+from relay.web.openapi.describe import EventStreamAnswer, Link, Parameter, Text, described
 from relay.web.openapi.stream_messages import EVENT, SSE_EVENT, StreamEvent
 from relay.web.openapi.stream_parameters import LAST_EVENT_ID_HEADER, TASKS, WHERE_TO_START
 from relay.web.places import hold_places
@@ -173,7 +173,7 @@ async def _read_page(
 @described(
     "streams",
     parameters=(*WHERE_TO_START, TASKS, LAST_EVENT_ID_HEADER),
-    answers={200: Events("The stream; see /asyncapi.json.", SSE_EVENT)},
+    answers={200: EventStreamAnswer("The stream; see /asyncapi.json.", SSE_EVENT)},
     headers={200: ("Cache-Control",)},
     refuses=(BadCursor, BadRequest, *_FULL),
 )

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
-from relay.db.shown_tasks import TaskFilter
+from relay.db.shown_tasks import StoredTaskFilter
 from relay.db.task_changes import request_stop
 from relay.db.task_pages import select_task_page
 from relay.errors import NotFound, Problem
@@ -67,7 +67,7 @@ async def stop_task(request: HTTPRequest) -> Answer:
         raise NotStoppable()
     services.stops.wake((user_id, wanted.task_id))
     services.task_feeds.touch(user_id)
-    only = TaskFilter(task_ids=[wanted.task_id], hidden=None)
+    only = StoredTaskFilter(task_ids=[wanted.task_id], hidden=None)
     page = await select_task_page(services.database, user_id, only, 1)
     if not page.tasks:
         raise NoSuchTask()

@@ -28,7 +28,7 @@ class ExitCode(click.ParamType[int]):
         return int(self._range.convert(value, param, ctx))
 
 
-class Progress(FiniteNumber):
+class ProgressNumber(FiniteNumber):
     """A progress from 0 to 1."""
 
     def __init__(self) -> None:

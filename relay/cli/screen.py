@@ -23,7 +23,7 @@ MAX_ROWS = 8  # running tasks that are shown; the others are counted
 MESSAGE_FROM, BAR_FROM, DURATION_FROM = 80, 60, 40
 
 
-class Screen(LiveScreen):
+class TailScreen(LiveScreen):
     """A context manager. Colours and bars are shown only if stdout is a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from relay.cli.delivery import Delivery
 from relay.cli.exit_codes import Failed
 from relay.cli.near_words import did_you_mean
-from relay.cli.numbers import ExitCode, FiniteNumber, Progress
+from relay.cli.numbers import ExitCode, FiniteNumber, ProgressNumber
 from relay.cli.options import credentials, relay_options
 from relay.cli.output import note, show, show_json
 from relay.cli.stdin_events import read_events
@@ -36,7 +36,7 @@ class EventType(click.Choice[str]):
 @click.argument("what", metavar="EVENT_TYPE | -", type=EventType())
 @click.option("--task-id", metavar="ID", help="Id of the task.")
 @click.option("--title", metavar="TEXT", help="Title of the task.")
-@click.option("--progress", type=Progress(), metavar="0-1", help="Progress of the task.")
+@click.option("--progress", type=ProgressNumber(), metavar="0-1", help="Progress of the task.")
 @click.option("--message", metavar="TEXT", help="Message, or text of a log.")
 @click.option("--level", metavar="WORD", help="Level of a log: debug, info, warning, error.")
 @click.option("--exit-code", type=ExitCode(), metavar="N", help="Exit code of the task.")

@@ -8,7 +8,7 @@ from relay.cli.completion import known_tasks
 from relay.cli.event_tasks import task_id_of
 from relay.cli.followed import follow, starts_over
 from relay.cli.options import relay_options
-from relay.cli.screen import Screen
+from relay.cli.screen import TailScreen
 from relay.cli.unread_output import exit_when_unread
 from relay.client.credentials import find_any_credentials
 from relay.client.stream_messages import StreamMessage
@@ -69,7 +69,7 @@ def print_events(stream: StreamReader, task: str | None) -> None:
 def show_events(stream: StreamReader, task: str | None) -> None:
     """Show events and the running tasks, until it is interrupted or refused."""
     board = TaskBoard()
-    with Screen() as screen:
+    with TailScreen() as screen:
         for received in follow(stream, screen.set_status):
             if any(starts_over(one) for one in received):
                 screen.forget_tasks()

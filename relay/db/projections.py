@@ -10,7 +10,7 @@ import msgspec
 from relay.db.notifications import OutboxBounds, making_arguments
 from relay.db.pool import Database, DatabaseConnection, Row
 from relay.events import Event
-from relay.tasks.task import Task
+from relay.tasks.task import FoldedTask
 from relay.tasks.transitions import Transition
 
 _decode_metrics = msgspec.json.Decoder(dict[str, float]).decode
@@ -43,7 +43,7 @@ class Advance:
     seq: int
     added: int = 0
     revived: int = 0
-    tasks: list[Task] = field(default_factory=list)
+    tasks: list[FoldedTask] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
     noted: list[Transition] = field(default_factory=list)
 
@@ -98,17 +98,17 @@ async def select_unfolded(
 
 async def select_tasks(
     database: Database, keys: Iterable[tuple[UUID, str]]
-) -> dict[tuple[UUID, str], Task]:
+) -> dict[tuple[UUID, str], FoldedTask]:
     """The stored tasks with these users and ids, forgotten ones among them."""
     user_ids, task_ids = zip(*keys, strict=True)
     rows = await database.fetch(_TASKS_BY_ID, user_ids, task_ids)
     return {(row["user_id"], row["task_id"]): task_of_row(row) for row in rows}
 
 
-def task_of_row(row: Row) -> Task:
+def task_of_row(row: Row) -> FoldedTask:
     """The fold's part of a row."""
     metrics = row["metrics"]
-    return Task(
+    return FoldedTask(
         task_id=row["task_id"],
         run=row["run"],
         state=row["state"],

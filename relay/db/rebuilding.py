@@ -6,7 +6,7 @@ from uuid import UUID
 
 from relay.db.pool import Database, DatabaseConnection
 from relay.db.projections import task_of_row
-from relay.tasks.task import Task
+from relay.tasks.task import FoldedTask
 
 
 class ProjectionState(NamedTuple):
@@ -21,7 +21,7 @@ class ProjectionState(NamedTuple):
 class StoredTask(NamedTuple):
     """A stored task, and the Unix time of its last event or beat, which the bound goes by."""
 
-    task: Task
+    task: FoldedTask
     heard_at: float
 
 

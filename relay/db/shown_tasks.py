@@ -18,7 +18,7 @@ _decode_counts = msgspec.json.Decoder(dict[str, int]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFilter:
+class StoredTaskFilter:
     """Which tasks a page has. A field that is None lets every task pass.
 
     `before` is a seq: only tasks, or groups, whose last event is older than it. `part` is a part
@@ -86,7 +86,7 @@ PRESENT = f"""
     )
 """
 
-# Of a TaskFilter's `values`, which are $2 to $7.
+# Of a StoredTaskFilter's `values`, which are $2 to $7.
 PASSES = f"""
     ($2::text[] IS NULL OR {SHOWN_STATE} = ANY ($2))
     AND ($3::text IS NULL OR t.parent_id = $3)

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from relay.db.pool import Database
-from relay.db.shown_tasks import PASSES, PRESENT, TaskFilter, present
+from relay.db.shown_tasks import PASSES, PRESENT, StoredTaskFilter, present
 from relay.db.task_rows import LOST_AT, SHOWN_STATE, view_of
 from relay.events import Cursor
 from relay.tasks.view import TaskOutcome, TaskView
@@ -30,7 +30,7 @@ class FoundGroup:
 
 @dataclass(frozen=True, slots=True)
 class GroupPage:
-    """Groups of one snapshot, those with the latest events first; the rest is as in TaskPage."""
+    """Groups of one snapshot, the latest events first; the rest is as in StoredTaskPage."""
 
     cursor: Cursor
     counts: dict[str, int]
@@ -38,7 +38,7 @@ class GroupPage:
 
 
 async def select_group_page(
-    database: Database, user_id: UUID, key: GroupKey, wanted: TaskFilter, limit: int
+    database: Database, user_id: UUID, key: GroupKey, wanted: StoredTaskFilter, limit: int
 ) -> GroupPage:
     """Read a page of groups of the tasks that pass. Raises InvalidToken without the user."""
     rows = await database.fetch(_GROUPS[key], user_id, *wanted.values, wanted.before, limit)

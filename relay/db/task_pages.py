@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from relay.db.pool import Database, Row
-from relay.db.shown_tasks import PASSES, PRESENT, TaskFilter, present
+from relay.db.shown_tasks import PASSES, PRESENT, StoredTaskFilter, present
 from relay.db.task_rows import BYTES, MAX_READ_BYTES, first_of, view_of
 from relay.events import Cursor
 from relay.tasks.task import ENDED
@@ -18,7 +18,7 @@ _AFTER_ALL = 2**63 - 1  # a seq
 
 
 @dataclass(frozen=True, slots=True)
-class TaskPage:
+class StoredTaskPage:
     """Tasks of one snapshot, those with the latest events first.
 
     `cursor` is where in the stream they hold. `counts` are of all tasks that are not hidden.
@@ -40,7 +40,7 @@ class SnapshotPart(NamedTuple):
     active: int = SNAPSHOT_ACTIVE
     ended: int = SNAPSHOT_ENDED
 
-    def after(self, page: TaskPage) -> "SnapshotPart | None":
+    def after(self, page: StoredTaskPage) -> "SnapshotPart | None":
         """What is still to be read after this page; None if it is the last one."""
         if not page.is_cut:
             return None
@@ -50,8 +50,8 @@ class SnapshotPart(NamedTuple):
 
 
 async def select_task_page(
-    database: Database, user_id: UUID, wanted: TaskFilter, limit: int
-) -> TaskPage:
+    database: Database, user_id: UUID, wanted: StoredTaskFilter, limit: int
+) -> StoredTaskPage:
     """Read up to `limit` tasks, fewer if they are large.
 
     Raises InvalidToken when the user no longer exists.
@@ -67,7 +67,7 @@ async def select_task_page(
     return _page(rows)
 
 
-async def select_snapshot(database: Database, user_id: UUID, part: SnapshotPart) -> TaskPage:
+async def select_snapshot(database: Database, user_id: UUID, part: SnapshotPart) -> StoredTaskPage:
     """The first tasks of a part of the snapshot: as many as one statement reads.
 
     Hidden ones are left out. A task that has changed since the part before was read may be missing:
@@ -77,12 +77,12 @@ async def select_snapshot(database: Database, user_id: UUID, part: SnapshotPart)
     return _page(await database.fetch(_SNAPSHOT, user_id, *part, most, MAX_READ_BYTES))
 
 
-def _page(rows: Sequence[Row]) -> TaskPage:
+def _page(rows: Sequence[Row]) -> StoredTaskPage:
     """Raises InvalidToken when the user no longer exists."""
     at = present(rows)
     tasks = [view_of(row) for row in rows if row["task_id"] is not None]
     is_cut = bool(tasks) and rows[0]["found"] > len(tasks)
-    return TaskPage(at.cursor, at.revision, at.counts, tasks, is_cut)
+    return StoredTaskPage(at.cursor, at.revision, at.counts, tasks, is_cut)
 
 
 def _latest(tasks: str, *, most: str, most_bytes: str) -> str:

@@ -10,7 +10,7 @@ from relay.db.projections import Advance, Projected, select_tasks
 from relay.projection.pending_events import History
 from relay.tasks.fold import fold
 from relay.tasks.segments import Segment
-from relay.tasks.task import Task
+from relay.tasks.task import FoldedTask
 from relay.tasks.transitions import fold_noting
 
 CHECKPOINT_TASKS = 100  # folded without a pause for the other tasks of the process
@@ -42,7 +42,7 @@ async def fold_histories(
 
 def _add(
     advance: Advance,
-    stored: Task | None,
+    stored: FoldedTask | None,
     task_id: str,
     segments: Sequence[Segment],
     *,

@@ -24,7 +24,7 @@ from relay.db.rebuilding import (
 from relay.events import Event
 from relay.tasks.fold import add_to_tasks, fold
 from relay.tasks.segments import Segment
-from relay.tasks.task import Task
+from relay.tasks.task import FoldedTask
 from relay.tasks.trimmed import base_of, completed
 
 PAGE_EVENTS = 5_000  # read by one statement
@@ -56,7 +56,7 @@ class _Fold:
     epoch: str
     oldest_seq: int
     seq: int
-    tasks: dict[str, Task] = field(default_factory=dict)
+    tasks: dict[str, FoldedTask] = field(default_factory=dict)
 
 
 async def rebuild(
@@ -173,7 +173,7 @@ async def _write(
     return Rebuilt(len(kept), len(changed) + len(unknown))
 
 
-def _within(most: int, stored: dict[str, StoredTask], made: dict[str, Task]) -> set[str]:
+def _within(most: int, stored: dict[str, StoredTask], made: dict[str, FoldedTask]) -> set[str]:
     """The ids of the tasks to keep: those that are stored, and new ones as far as the bound allows.
 
     The order is that of the bound: those that ended first go first, then those silent longest.
@@ -181,7 +181,7 @@ def _within(most: int, stored: dict[str, StoredTask], made: dict[str, Task]) -> 
     if len(made) <= most:
         return set(made)
 
-    def order(task: Task) -> tuple[bool, float, float, str]:
+    def order(task: FoldedTask) -> tuple[bool, float, float, str]:
         heard_at = task.last_at.timestamp()
         if task.task_id in stored:
             heard_at = max(heard_at, stored[task.task_id].heard_at)

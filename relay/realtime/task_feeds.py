@@ -16,7 +16,7 @@ import trio
 
 from relay.db.changed_tasks import TaskChange, each_change, select_revisions
 from relay.db.pool import DATABASE_ERRORS, Database
-from relay.db.task_pages import SnapshotPart, TaskPage, select_snapshot
+from relay.db.task_pages import SnapshotPart, StoredTaskPage, select_snapshot
 from relay.db.work_failures import WorkFailures
 from relay.events import Cursor
 from relay.projection.projector import CATCH_UP_SECONDS, Projector
@@ -39,7 +39,7 @@ class Snapshot:
     sent: a slow reader keeps one part in memory, and not all its tasks."""
 
     def __init__(
-        self, database: Database, failures: WorkFailures, user_id: UUID, first: TaskPage
+        self, database: Database, failures: WorkFailures, user_id: UUID, first: StoredTaskPage
     ) -> None:
         self.cursor = first.cursor
         self._failures = failures
@@ -47,7 +47,7 @@ class Snapshot:
         self._database = database
         self._user_id = user_id
         self._counts = first.counts
-        self._page: TaskPage | None = first
+        self._page: StoredTaskPage | None = first
         self._rest: SnapshotPart | None = SnapshotPart()
 
     async def next_messages(self) -> list[bytes]:
@@ -62,7 +62,7 @@ class Snapshot:
         self._rest = self._rest.after(page)
         return list(_snapshot_messages(self.cursor, self._counts, page.tasks, more=page.is_cut))
 
-    async def _read(self, part: SnapshotPart) -> TaskPage:
+    async def _read(self, part: SnapshotPart) -> StoredTaskPage:
         while True:
             try:
                 return await select_snapshot(self._database, self._user_id, part)

@@ -11,7 +11,7 @@ from relay.events import NOTE_TYPES, Event
 from relay.tasks import reported
 from relay.tasks.reported import TaskReport
 from relay.tasks.segments import Activity, Segment, add_events
-from relay.tasks.task import ENDED, Task, untitled_id
+from relay.tasks.task import ENDED, FoldedTask, untitled_id
 from relay.tasks.times import seconds_between
 
 
@@ -95,11 +95,11 @@ def _group_by_task(events: Iterable[Event]) -> dict[str, list[Event]]:
 
 
 def fold(
-    task: Task | None,
+    task: FoldedTask | None,
     task_id: str,
     segments: Iterable[Segment],
     withdrawn: list[str] | None = None,
-) -> Task | None:
+) -> FoldedTask | None:
     """Apply a task's history, in order; returns the task, which is changed in place.
 
     `task` is None while nothing is known of it, and is returned so while that stays. The ids of
@@ -115,7 +115,7 @@ def fold(
     return task
 
 
-def _asks_to_withdraw(task: Task, event: Event) -> tuple[str, ...]:
+def _asks_to_withdraw(task: FoldedTask, event: Event) -> tuple[str, ...]:
     """The asks that end by this event: those that are open when the task ends.
 
     An ask may be one of these although its event comes after the end: the row of an ask is older
@@ -130,7 +130,7 @@ def _asks_to_withdraw(task: Task, event: Event) -> tuple[str, ...]:
     return ()
 
 
-def _known(task: Task | None) -> Known:
+def _known(task: FoldedTask | None) -> Known:
     if task is None:
         return Known.NOTHING
     if task.forgotten:
@@ -138,7 +138,7 @@ def _known(task: Task | None) -> Known:
     return Known.ENDED if task.state in ENDED else Known.ACTIVE
 
 
-def _apply_activity(task: Task | None, task_id: str, activity: Activity) -> Task | None:
+def _apply_activity(task: FoldedTask | None, task_id: str, activity: Activity) -> FoldedTask | None:
     effect = TRANSITIONS[activity.kind, _known(task)]
     if effect is Effect.IGNORE:
         return task
@@ -155,7 +155,7 @@ def _apply_activity(task: Task | None, task_id: str, activity: Activity) -> Task
     return task
 
 
-def _apply_milestone(task: Task | None, task_id: str, event: Event) -> Task | None:
+def _apply_milestone(task: FoldedTask | None, task_id: str, event: Event) -> FoldedTask | None:
     effect = TRANSITIONS[event.event_type, _known(task)]
     if effect is Effect.IGNORE:
         return task
@@ -176,7 +176,7 @@ def _apply_milestone(task: Task | None, task_id: str, event: Event) -> Task | No
     return task
 
 
-def _set_asks(task: Task, event: Event) -> None:
+def _set_asks(task: FoldedTask, event: Event) -> None:
     """A task waits while an ask of it is open."""
     ask = reported.read_ask(event.payload)
     if ask is None:
@@ -186,8 +186,8 @@ def _set_asks(task: Task, event: Event) -> None:
     task.state = "waiting" if task.open_asks else "running"
 
 
-def _new_run(task_id: str, run: int, seq: int, at: datetime, ts: str) -> Task:
-    return Task(
+def _new_run(task_id: str, run: int, seq: int, at: datetime, ts: str) -> FoldedTask:
+    return FoldedTask(
         task_id=task_id,
         run=run,
         state="running",
@@ -200,7 +200,7 @@ def _new_run(task_id: str, run: int, seq: int, at: datetime, ts: str) -> Task:
     )
 
 
-def _begin(task: Task | None, task_id: str, event: Event, report: TaskReport) -> Task:
+def _begin(task: FoldedTask | None, task_id: str, event: Event, report: TaskReport) -> FoldedTask:
     """Begin a run. Of the one before it only `title` and `parent_id` stay, unless given.
 
     Its open asks go over to the new run: it runs by its start, and waits for them again from its
@@ -220,13 +220,13 @@ def _begin(task: Task | None, task_id: str, event: Event, report: TaskReport) ->
     return begun
 
 
-def _touch(task: Task, seq: int, at: datetime, events: int) -> None:
+def _touch(task: FoldedTask, seq: int, at: datetime, events: int) -> None:
     task.last_seq = seq
     task.last_at = at
     task.events += events
 
 
-def _report(task: Task, report: TaskReport) -> None:
+def _report(task: FoldedTask, report: TaskReport) -> None:
     """Take over the keys that count on every `task_*` event."""
     _set_given(
         task,
@@ -237,7 +237,9 @@ def _report(task: Task, report: TaskReport) -> None:
     task.metrics = reported.merge_metrics(task.metrics, reported.read_metrics(report.metrics))
 
 
-def _set_given(task: Task, title: str | None, message: str | None, progress: float | None) -> None:
+def _set_given(
+    task: FoldedTask, title: str | None, message: str | None, progress: float | None
+) -> None:
     if title is not None:
         task.title = title
     if message is not None:
@@ -246,7 +248,7 @@ def _set_given(task: Task, title: str | None, message: str | None, progress: flo
         task.progress = progress
 
 
-def _end(task: Task, event: Event, report: TaskReport) -> None:
+def _end(task: FoldedTask, event: Event, report: TaskReport) -> None:
     canceled = event.event_type == "task_failed" and report.canceled is True
     task.state = (
         "succeeded"

@@ -14,7 +14,7 @@ UNTITLED_PREFIX = "untitled-"
 UNTITLED_DIGITS = 16  # hex digits of a hash, in the id of a task that has no id of its own
 
 
-class Task(msgspec.Struct, gc=False):
+class FoldedTask(msgspec.Struct, gc=False):
     """What the events of one task say about it, up to `last_seq`.
 
     `first_seq` and `events` are of the present run. Times are those at which events were received,

@@ -11,7 +11,7 @@ from relay.events import Event, parse_uuid
 from relay.tasks.fold import fold
 from relay.tasks.reported import read_ask
 from relay.tasks.segments import Segment
-from relay.tasks.task import ENDED, Task
+from relay.tasks.task import ENDED, FoldedTask
 
 
 class Transition(NamedTuple):
@@ -28,12 +28,12 @@ class Transition(NamedTuple):
 
 
 def fold_noting(
-    task: Task | None,
+    task: FoldedTask | None,
     task_id: str,
     segments: Iterable[Segment],
     withdrawn: list[str],
     noted: list[Transition],
-) -> Task | None:
+) -> FoldedTask | None:
     """Like `fold`, and adds the task's transitions to `noted`: also those of runs that are over.
 
     An ask is one whatever its task is: it waits for a person also after the end of the run.
@@ -52,18 +52,18 @@ def fold_noting(
     return task
 
 
-def _is_transition(state: str | None, run: int, task: Task) -> bool:
+def _is_transition(state: str | None, run: int, task: FoldedTask) -> bool:
     """Whether a task came to an end, or to a wait without an ask, from this state of this run."""
     if task.forgotten or (state, run) == (task.state, task.run):
         return False
     return task.state in ENDED or (task.state == "waiting" and not task.open_asks)
 
 
-def _waiting_for(task: Task, ask_id: UUID) -> Transition:
+def _waiting_for(task: FoldedTask, ask_id: UUID) -> Transition:
     return Transition("waiting", task.task_id, task.run, task.title, None, None, None, ask_id)
 
 
-def _transition(task: Task) -> Transition:
+def _transition(task: FoldedTask) -> Transition:
     duration = task.duration_s
     if duration is None and task.ended_at is not None:
         duration = max((task.ended_at - task.started_at).total_seconds(), 0.0)

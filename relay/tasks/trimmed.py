@@ -5,13 +5,13 @@ A stored task that its events have made comes out as it went in.
 
 import msgspec
 
-from relay.tasks.task import Task
+from relay.tasks.task import FoldedTask
 
 # Stands for runs that are trimmed: what comes before the first start changes nothing.
 _EARLIER_RUNS = 0
 
 
-def base_of(stored: Task | None, oldest_seq: int) -> Task | None:
+def base_of(stored: FoldedTask | None, oldest_seq: int) -> FoldedTask | None:
     """What to fold the stored events onto, those from `oldest_seq` on; `stored` is not changed."""
     if stored is None or oldest_seq <= 1:
         return None
@@ -19,7 +19,7 @@ def base_of(stored: Task | None, oldest_seq: int) -> Task | None:
         return _reopened(stored)
     if stored.run == 1:
         return None  # its first run began after what is trimmed
-    return Task(
+    return FoldedTask(
         task_id=stored.task_id,
         run=_EARLIER_RUNS,
         state="succeeded",
@@ -35,7 +35,7 @@ def base_of(stored: Task | None, oldest_seq: int) -> Task | None:
     )
 
 
-def _reopened(stored: Task) -> Task:
+def _reopened(stored: FoldedTask) -> FoldedTask:
     """The task before its end: the event of the end may be among those that are folded."""
     base = msgspec.structs.replace(stored)
     base.events = 0
@@ -45,7 +45,9 @@ def _reopened(stored: Task) -> Task:
     return base
 
 
-def completed(stored: Task | None, folded: Task | None, oldest_seq: int) -> Task | None:
+def completed(
+    stored: FoldedTask | None, folded: FoldedTask | None, oldest_seq: int
+) -> FoldedTask | None:
     """The task after the fold onto `base_of(stored, oldest_seq)`, with what is trimmed counted.
 
     None: the events know of no such task.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from relay.db.shown_tasks import TaskFilter
+from relay.db.shown_tasks import StoredTaskFilter
 from relay.errors import BadRequest
 from relay.realtime.resume import parse_count
 from relay.schema_types import CursorText, Examples, Identifier
@@ -41,7 +41,7 @@ AFTER_CURSOR = Parameter(
 )
 
 
-def read_filter(args: QueryParameters) -> TaskFilter:
+def read_filter(args: QueryParameters) -> StoredTaskFilter:
     """Read the filters of a query. Raises BadRequest."""
     states, hidden, after = args.get("state"), args.get("hidden"), args.get("after")
     task_ids = args.get_all("task_id", MAX_NAMED_TASKS)
@@ -49,7 +49,7 @@ def read_filter(args: QueryParameters) -> TaskFilter:
         raise BadRequest("`hidden` must be `true` or `false`.")
     if after is not None and not (after.isdecimal() and after.isascii() and len(after) <= 18):
         raise BadRequest("`after` must be the `next` of a page of tasks.")
-    return TaskFilter(
+    return StoredTaskFilter(
         states=None if states is None else _read_states(states),
         parent_id=checked_id("parent_id", args.get("parent_id")),
         task_ids=[checked_id("task_id", task_id) or "" for task_id in task_ids] or None,

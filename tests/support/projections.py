@@ -8,7 +8,7 @@ from relay.db.pool import Database, DatabaseConnection
 from relay.db.projections import select_projected, task_of_row
 from relay.events import Event
 from relay.projection.projector import Projector
-from relay.tasks.task import Task
+from relay.tasks.task import FoldedTask
 from tests.support.patience import PATIENCE
 
 MAX_TASKS = 10_000
@@ -27,7 +27,7 @@ async def project_all(database: Database, *, max_tasks: int = MAX_TASKS) -> None
         nursery.cancel_scope.cancel()
 
 
-async def stored_tasks(database: Database, user_id: UUID) -> dict[str, Task]:
+async def stored_tasks(database: Database, user_id: UUID) -> dict[str, FoldedTask]:
     rows = await database.fetch("SELECT * FROM tasks WHERE user_id = $1", user_id)
     return {row["task_id"]: task_of_row(row) for row in rows}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from relay.events import EVENT_TYPES, NOTE_TYPES, Event
 from relay.tasks.fold import fold, task_of
 from relay.tasks.segments import Segment, add_events
-from relay.tasks.task import Task
+from relay.tasks.task import FoldedTask
 
 START = datetime(2026, 11, 29, 10, tzinfo=UTC)
 TASKS = ("build-1", "build-2", None)
@@ -62,9 +62,9 @@ histories: st.SearchStrategy[list[Event]] = st.lists(
 ).map(numbered)
 
 
-def folded_one_by_one(history: Sequence[Event]) -> dict[str, Task]:
+def folded_one_by_one(history: Sequence[Event]) -> dict[str, FoldedTask]:
     """The plain fold: one event after the other."""
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, FoldedTask] = {}
     for one in history:
         task_id = task_of(one)
         if task_id is not None:

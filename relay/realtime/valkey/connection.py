@@ -32,7 +32,7 @@ OnReply = Callable[[Reply], None]
 _MARK = pack(b"PING")
 
 
-class Listener(Protocol):
+class NodeListener(Protocol):
     """What a connection calls. None of it may raise."""
 
     def on_message(self, channel: bytes, payload: bytes) -> None:
@@ -57,7 +57,7 @@ class Listener(Protocol):
 class NodeConnection:
     """Takes over an exchange; `run` ends with the connection."""
 
-    def __init__(self, exchange: Exchange, listener: Listener) -> None:
+    def __init__(self, exchange: Exchange, listener: NodeListener) -> None:
         self.node = exchange.node
         self.waiting = 0  # bytes of messages that the node has not accepted yet
         self._stream = exchange.stream

@@ -11,7 +11,7 @@ import trio
 
 from relay.config.valkey_address import Node, ValkeyAddress, tls_context
 from relay.observability import metrics
-from relay.realtime.valkey.connection import Listener, NodeConnection
+from relay.realtime.valkey.connection import NodeConnection, NodeListener
 from relay.realtime.valkey.greeting import NodeAway, Reply, greeted
 from relay.realtime.valkey.hash_slots import SLOTS
 from relay.realtime.valkey.topology import Topology, look_up
@@ -31,7 +31,7 @@ _MOVED = re.compile(r"MOVED ([0-9]{1,5}) (.*):([0-9]{1,5})")
 log = structlog.get_logger("relay.backplane")
 
 
-class NodesListener(Listener, Protocol):
+class NodesListener(NodeListener, Protocol):
     """What the connections call, and what is called when they begin and end."""
 
     def on_up(self, connection: NodeConnection) -> None:

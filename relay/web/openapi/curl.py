@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from relay.web.openapi.describe import Events
+from relay.web.openapi.describe import EventStreamAnswer
 from relay.web.openapi.rules import Operation
 
 # the shell variables that hold a credential in the examples, by security scheme
@@ -17,7 +17,7 @@ def curl(call: Operation) -> str:
     described = call.described
     options = ["curl -sS"]
     path = call.path
-    if any(isinstance(answer, Events) for answer in described.answers.values()):
+    if any(isinstance(answer, EventStreamAnswer) for answer in described.answers.values()):
         options = ["curl -sSN"]
     if call.method not in ("GET", "POST") or (call.method == "POST" and not described.body):
         options[0] += f" -X {call.method}"

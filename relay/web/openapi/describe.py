@@ -25,7 +25,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Events:
+class EventStreamAnswer:
     """An answer that is a stream of server-sent events, each like this one."""
 
     description: str
@@ -33,7 +33,7 @@ class Events:
 
 
 ExampleModels = msgspec.Struct | tuple[msgspec.Struct, ...]
-DeclaredAnswer = ExampleModels | Text | Events
+DeclaredAnswer = ExampleModels | Text | EventStreamAnswer
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from relay.web.openapi.curl import curl
 from relay.web.openapi.describe import (
     DeclaredAnswer,
     Description,
-    Events,
+    EventStreamAnswer,
     ExampleModels,
     Link,
     Parameter,
@@ -164,7 +164,7 @@ class RouteProvider(OpenAPIProvider):
                     name: {"schema": _text(name), **example} for name in answer.media_types
                 }
             return response
-        if isinstance(answer, Events):
+        if isinstance(answer, EventStreamAnswer):
             content = self._content("text/event-stream", answer.one)
             return {
                 "description": answer.description,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from relay.cli.screen import Screen
+from relay.cli.screen import TailScreen
 from relay.client.stream_messages import MessageDecoder, StreamMessage
 from relay.errors import Problem
 from relay.events import EVENT_TYPES, Event
@@ -52,7 +52,7 @@ def _shown(event: bytes, *, terminal: bool) -> str:
     received = [_received(one) for one in (before, event, after)]
     assert received[1].raw == event  # `relay tail --json` writes it as it came
     strict = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
-    screen = Screen(Console(file=strict, force_terminal=terminal, width=80))
+    screen = TailScreen(Console(file=strict, force_terminal=terminal, width=80))
     screen.show([one.event for one in received if one.event is not None])
     screen._console.print(screen._render())  # what a refresh paints
     strict.seek(0)

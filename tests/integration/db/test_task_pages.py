@@ -3,10 +3,10 @@
 import pytest
 
 from relay.db import task_pages
-from relay.db.shown_tasks import TaskFilter
+from relay.db.shown_tasks import StoredTaskFilter
 from relay.db.task_pages import (
     SnapshotPart,
-    TaskPage,
+    StoredTaskPage,
     select_snapshot,
     select_task_page,
 )
@@ -14,7 +14,7 @@ from tests.support.databases import database_of
 from tests.support.stored_tasks import store_tasks
 
 
-def ids(page: TaskPage) -> list[str]:
+def ids(page: StoredTaskPage) -> list[str]:
     return [task.task_id for task in page.tasks]
 
 
@@ -26,7 +26,7 @@ async def test_a_page_of_large_tasks_is_cut_and_the_next_goes_on(
         user_id = await store_tasks(database, 9, title="repeat('x', CASE n WHEN 5 THEN 5000 END)")
         found, before = [], None
         while True:
-            page = await select_task_page(database, user_id, TaskFilter(before=before), 100)
+            page = await select_task_page(database, user_id, StoredTaskFilter(before=before), 100)
             found.append(ids(page))
             assert page.counts == {"running": 9}
             if not page.is_cut:
@@ -37,9 +37,9 @@ async def test_a_page_of_large_tasks_is_cut_and_the_next_goes_on(
             ["t04"],  # larger than the bound, and alone therefore
             ["t03", "t02", "t01", "t00"],
         ]
-        page = await select_task_page(database, user_id, TaskFilter(), 2)
+        page = await select_task_page(database, user_id, StoredTaskFilter(), 2)
         assert (ids(page), page.is_cut) == (["t08", "t07"], True)
-        page = await select_task_page(database, user_id, TaskFilter(before=3), 2)
+        page = await select_task_page(database, user_id, StoredTaskFilter(before=3), 2)
         assert (ids(page), page.is_cut) == (["t01", "t00"], False)
 
 
@@ -92,10 +92,10 @@ async def test_outages_count_for_the_tasks_that_they_silenced_alone(
             "SELECT task_id FROM tasks WHERE now() > lease_ends_at(last_at, lease_s)"
         )
         lost = {row["task_id"] for row in rows}
-        page = await select_task_page(database, user_id, TaskFilter(), 500)
+        page = await select_task_page(database, user_id, StoredTaskFilter(), 500)
         assert {task.task_id for task in page.tasks if task.state == "lost"} == lost
         assert page.counts == {"lost": len(lost), "running": 100 - len(lost)}
         assert all(task.lost_at for task in page.tasks if task.state == "lost")
-        filtered = await select_task_page(database, user_id, TaskFilter(states=["lost"]), 500)
+        filtered = await select_task_page(database, user_id, StoredTaskFilter(states=["lost"]), 500)
         assert set(ids(filtered)) == lost
         assert 2 < len(lost) < 100

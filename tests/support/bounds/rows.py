@@ -92,9 +92,7 @@ RATES = [
     ),
     Row(
         bound="rate_mail_codes",
-        callers=partial(
-            calls, "POST", "/api/email-code", json={"address": "ada@example.com"}
-        ),
+        callers=partial(calls, "POST", "/api/email-code", json={"address": "ada@example.com"}),
         settings={
             **LIMITED,
             "RELAY_RATE_MAIL_CODES": RATE,

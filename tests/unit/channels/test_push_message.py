@@ -2,7 +2,7 @@
 
 import base64
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import http_ece
 import msgspec
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.channels.notification import TYPES, Notification
+from relay.channels.notification import Notification, NotificationType
 from relay.channels.push_message import (
     MAX_BYTES,
     MAX_TEXT,
@@ -56,7 +56,7 @@ texts = st.none() | st.text(max_size=3_000) | st.sampled_from(["\U0001f680" * 2_
 
 @settings(deadline=None, max_examples=examples(200))
 @given(
-    type=st.sampled_from(TYPES),
+    type=st.sampled_from(get_args(NotificationType)),
     task_id=st.none()
     | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=128),
     run=st.integers(1, 2**53),

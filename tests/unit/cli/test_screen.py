@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from relay.cli.screen import Screen
+from relay.cli.screen import TailScreen
 from relay.client.stream_messages import StreamEvent
 from relay.client.task_board import TaskChange
 from relay.client.task_info import TaskInfo
@@ -21,21 +21,21 @@ def event_of(kind: str, at: datetime, task_id: str | None = "t", **payload: obje
     return StreamEvent(1, kind, "2026-01-31T12:00:00Z", received, raw, task_id)
 
 
-def rows(screen: Screen, seen: Console) -> str:
+def rows(screen: TailScreen, seen: Console) -> str:
     """What a refresh paints."""
     with seen.capture() as below:
         seen.print(screen._render())
     return below.get()
 
 
-def show_tasks(screen: Screen, *tasks: TaskInfo) -> None:
+def show_tasks(screen: TailScreen, *tasks: TaskInfo) -> None:
     screen.show_tasks([TaskChange(one.task_id, one, {}) for one in tasks], tasks)
 
 
 @pytest.mark.parametrize("ahead", [0, 7_200])
 def test_a_tasks_duration_counts_from_its_start_by_the_servers_clock(ahead: int) -> None:
     seen = Console(width=100, file=io.StringIO(), force_terminal=True)
-    screen = Screen(seen)
+    screen = TailScreen(seen)
     show_tasks(screen, task_info(datetime.now(UTC) + timedelta(seconds=ahead)))
     below = rows(screen, seen)
     assert re.search(r"40%\x1b?\S* +3:1\d", below) is not None, below
@@ -43,7 +43,7 @@ def test_a_tasks_duration_counts_from_its_start_by_the_servers_clock(ahead: int)
 
 def test_a_log_without_a_task_is_not_shown_under_one() -> None:
     seen = Console(width=100, file=io.StringIO())
-    screen = Screen(seen)
+    screen = TailScreen(seen)
     events = [
         event_of("task_started", datetime.now(UTC), None, title="one"),
         event_of("task_started", datetime.now(UTC), None, title="two"),
@@ -58,7 +58,7 @@ def test_a_log_without_a_task_is_not_shown_under_one() -> None:
 
 def test_rows_are_of_the_tasks_that_are_not_over() -> None:
     seen = Console(width=100, height=30, file=io.StringIO(), force_terminal=True, color_system=None)
-    screen = Screen(seen)
+    screen = TailScreen(seen)
     states = ("running", "waiting", "lost", "succeeded", "failed", "canceled")
     tasks = [
         *(task_info(task_id=state, title=f"is {state}", state=state) for state in states),
@@ -79,7 +79,7 @@ def test_rows_are_of_the_tasks_that_are_not_over() -> None:
 
 def test_a_title_of_the_server_is_that_of_the_first_line() -> None:
     seen = Console(width=100, file=io.StringIO())
-    screen = Screen(seen)
+    screen = TailScreen(seen)
     show_tasks(screen, task_info(task_id="t", title="tr\x1b[2Jain it", state="succeeded"))
     with seen.capture() as lines:
         screen.show([event_of("log", datetime.now(UTC), message="late")])
@@ -89,7 +89,7 @@ def test_a_title_of_the_server_is_that_of_the_first_line() -> None:
 def test_a_type_of_event_that_is_not_known_is_passed_over() -> None:
     seen = Console(width=100, file=io.StringIO())
     with seen.capture() as lines:
-        Screen(seen).show(
+        TailScreen(seen).show(
             [
                 event_of("task_waiting", datetime.now(UTC), title="a later version"),
                 event_of("task_answered", datetime.now(UTC), None),
@@ -112,7 +112,7 @@ def test_a_narrow_terminal_keeps_the_name_longest(
     width: int, shown: tuple[str, ...], hidden: tuple[str, ...]
 ) -> None:
     seen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    screen = Screen(seen)
+    screen = TailScreen(seen)
     show_tasks(screen, task_info(datetime.now(UTC)))
     text = rows(screen, seen)
     assert [part for part in shown if part not in text] == []
@@ -123,7 +123,7 @@ def test_a_pipe_gets_no_progress_that_the_log_or_the_line_before_shows() -> None
     seen = Console(width=100, file=io.StringIO())
     now = datetime.now(UTC)
     with seen.capture() as lines:
-        Screen(seen).show(
+        TailScreen(seen).show(
             [
                 event_of("task_started", now, title="build"),
                 event_of("log", now, message="[ 40%] Compiling a.c\n[ 50%] Compiling b.c"),
@@ -147,7 +147,7 @@ def test_what_comes_after_a_tasks_end_has_its_title() -> None:
     seen = Console(width=100, file=io.StringIO())
     now = datetime.now(UTC)
     with seen.capture() as lines:
-        Screen(seen).show(
+        TailScreen(seen).show(
             [
                 event_of("task_started", now, title="train it"),
                 event_of("task_succeeded", now),
@@ -162,5 +162,5 @@ def test_what_comes_after_a_tasks_end_has_its_title() -> None:
 def test_a_log_without_a_message_is_shown_as_the_json_it_is() -> None:
     seen = Console(width=100, file=io.StringIO())
     with seen.capture() as lines:
-        Screen(seen).show([event_of("log", datetime.now(UTC), ok=True, where=None, name="Zoë")])
+        TailScreen(seen).show([event_of("log", datetime.now(UTC), ok=True, where=None, name="Zoë")])
     assert '{"ok":true,"where":null,"name":"Zoë"}' in lines.get()

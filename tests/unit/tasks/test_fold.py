@@ -15,7 +15,7 @@ from relay.events import EVENT_TYPES, NOTE_TYPES, Event
 from relay.tasks.fold import TRANSITIONS, Known, add_to_tasks, fold, task_of
 from relay.tasks.reported import MAX_METRICS_READ
 from relay.tasks.segments import Activity, Segment, add_events
-from relay.tasks.task import Task
+from relay.tasks.task import FoldedTask
 from tests.support.task_events import event, folded_one_by_one, histories
 
 VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text())
@@ -73,7 +73,7 @@ def test_an_event_without_a_task_belongs_to_one_named_by_its_title(
     assert task_of(event(1, "log", payload, task_id=None)) is None
 
 
-def folded(task: Task | None, *events: Event) -> Task | None:
+def folded(task: FoldedTask | None, *events: Event) -> FoldedTask | None:
     segments: list[Segment] = []
     add_events(segments, events)
     return fold(task, "build-1", segments)
@@ -114,7 +114,7 @@ def test_a_history_gives_the_same_tasks_however_it_is_cut(
 ) -> None:
     places = st.sets(st.integers(0, len(history)))
     folds, joins = data.draw(places), data.draw(places)
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, FoldedTask] = {}
     waiting: dict[str, list[Segment]] = {}
     for start, end in pairwise(sorted({0, *folds, *joins, len(history)})):
         add_to_tasks(waiting, history[start:end])

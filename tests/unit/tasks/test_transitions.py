@@ -8,7 +8,7 @@ from hypothesis import given
 
 from relay.events import Event
 from relay.tasks.fold import add_to_tasks, fold
-from relay.tasks.task import Task
+from relay.tasks.task import FoldedTask
 from relay.tasks.transitions import Transition, fold_noting
 from tests.support.task_events import event, histories
 
@@ -20,8 +20,8 @@ def transitions(*events: tuple[str, dict[str, Any]]) -> list[Transition]:
 
 
 def _noted(
-    events: list[Event], before: dict[str, Task] | None = None
-) -> tuple[dict[str, Task], list[Transition]]:
+    events: list[Event], before: dict[str, FoldedTask] | None = None
+) -> tuple[dict[str, FoldedTask], list[Transition]]:
     histories_: dict[str, list[Any]] = {}
     add_to_tasks(histories_, events)
     tasks = dict(before or {})
@@ -84,7 +84,7 @@ def test_noting_changes_nothing_of_the_fold_and_a_cut_changes_nothing_of_what_is
     history: list[Event],
 ) -> None:
     tasks, noted = _noted(history)
-    one_by_one: dict[str, Task] = {}
+    one_by_one: dict[str, FoldedTask] = {}
     each: list[Transition] = []
     for one in history:
         one_by_one, found = _noted([one], one_by_one)
