@@ -28,7 +28,7 @@ class Revisions(NamedTuple):
     present: dict[UUID, int]
 
 
-class TaskChange(NamedTuple):
+class ChangedTask(NamedTuple):
     """A task that has changed, with its revision; None if its lease has run out.
 
     `view` is None if it was forgotten.
@@ -54,7 +54,7 @@ async def each_change(
     *,
     leases_since: datetime | None,
     leases_until: datetime,
-) -> AsyncGenerator[list[TaskChange], None]:
+) -> AsyncGenerator[list[ChangedTask], None]:
     """The tasks of users with a later revision than the one seen, and those of `lease_holders` that
     were lost between two times. They come in parts, each read when it is asked for.
 
@@ -74,7 +74,7 @@ async def each_change(
             MAX_READ_BYTES,
         )
         yield [
-            TaskChange(
+            ChangedTask(
                 row["user_id"],
                 row["task_id"],
                 None if row["ran_out"] else row["revision"],

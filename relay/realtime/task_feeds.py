@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 import trio
 
-from relay.db.changed_tasks import TaskChange, each_change, select_revisions
+from relay.db.changed_tasks import ChangedTask, each_change, select_revisions
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.task_pages import SnapshotPart, StoredTaskPage, select_snapshot
 from relay.db.work_failures import WorkFailures
@@ -234,7 +234,7 @@ class TaskFeeds:
                 if asked[user_id] <= feed.seen < revision:
                     feed.seen = revision
 
-    def _put(self, changes: list[TaskChange]) -> None:
+    def _put(self, changes: list[ChangedTask]) -> None:
         """Give changes to the streams that have not seen them."""
         for change in changes:
             message = task_message(change.task_id, change.view)
