@@ -1,6 +1,11 @@
-"""Reads which tasks of many users have changed, part by part, for the streams that send them."""
+"""Reads which tasks of many users have changed, part by part, for the streams that send them.
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+A projection names the tasks of its latest changes, so these are found by their keys, however many
+tasks their users have. Only for a reader that is further behind all tasks of its user are looked
+at.
+"""
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -21,11 +26,18 @@ from relay.tasks.view import TaskView
 _BEFORE_ALL = (UUID(int=0), "")
 
 
+class Changed(NamedTuple):
+    """A user's tasks have changed: up to this revision, and which; None if that is not known."""
+
+    revision: int
+    task_ids: Sequence[str] | None
+
+
 class Revisions(NamedTuple):
-    """The present revision, at the time `at`, of each user whose tasks have changed."""
+    """The users whose tasks have changed, at the time `at`."""
 
     at: datetime
-    present: dict[UUID, int]
+    changed: dict[UUID, Changed]
 
 
 class ChangedTask(NamedTuple):
@@ -43,35 +55,46 @@ class ChangedTask(NamedTuple):
 async def select_revisions(database: Database, seen: Mapping[UUID, int]) -> Revisions:
     """Which of these users have tasks with a later revision than the one seen."""
     rows = await database.fetch(_REVISIONS, list(seen), list(seen.values()))
-    present = {row["user_id"]: row["revision"] for row in rows if row["user_id"] is not None}
-    return Revisions(rows[0]["at"], present)
+    changed = {
+        row["user_id"]: Changed(row["revision"], row["task_ids"])
+        for row in rows
+        if row["user_id"] is not None
+    }
+    return Revisions(rows[0]["at"], changed)
 
 
 async def each_change(
     database: Database,
     seen: Mapping[UUID, int],
+    changed: Mapping[UUID, Changed],
     lease_holders: Collection[UUID],
     *,
     leases_since: datetime | None,
     leases_until: datetime,
 ) -> AsyncGenerator[list[ChangedTask], None]:
-    """The tasks of users with a later revision than the one seen, and those of `lease_holders` that
-    were lost between two times. They come in parts, each read when it is asked for.
+    """The tasks of `changed` users with a later revision than the one seen, and those of
+    `lease_holders` that were lost between two times. They come in parts, each read when it is asked
+    for.
 
     `leases_since` is the end of the look before; None looks ten seconds back, which is before the
     snapshot of a reader that has just come.
     """
     after: tuple[UUID, str] | None = _BEFORE_ALL
+    named = [(user, one) for user, (_, task_ids) in changed.items() for one in task_ids or ()]
+    unnamed = [user for user, (_, task_ids) in changed.items() if task_ids is None]
     while after is not None:
         rows = await database.fetch(
             _CHANGES,
-            list(seen),
-            list(seen.values()),
+            unnamed,
+            [seen[user_id] for user_id in unnamed],
             list(lease_holders),
             leases_since,
             leases_until,
             *after,
             MAX_READ_BYTES,
+            [user_id for user_id, _ in named],
+            [task_id for _, task_id in named],
+            [seen[user_id] for user_id, _ in named],
         )
         yield [
             ChangedTask(
@@ -88,7 +111,10 @@ async def each_change(
 
 _REVISIONS = """
     SELECT now() AS at, changed.* FROM (VALUES (1)) AS one LEFT JOIN LATERAL (
-        SELECT p.user_id, p.revision
+        SELECT p.user_id, p.revision, CASE WHEN p.changes_after <= asked.seen THEN ARRAY(
+            SELECT DISTINCT c.task_id FROM unnest(p.changed_ids, p.changed_in) c (task_id, revision)
+            WHERE c.revision > asked.seen
+        ) END AS task_ids
         FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, seen)
         JOIN projections p ON p.user_id = asked.user_id AND p.revision > asked.seen
     ) changed ON true
@@ -100,6 +126,15 @@ _CHANGED = f"""
     SELECT t.*, {BYTES}, false AS ran_out
     FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, seen)
     JOIN tasks t ON t.user_id = asked.user_id AND t.revision > asked.seen
+    WHERE (t.user_id, t.task_id) > ($6::uuid, $7::text)
+    UNION ALL
+    SELECT t.*, {BYTES}, false AS ran_out
+    FROM unnest($9::uuid[], $10::text[], $11::bigint[]) AS named (user_id, task_id, seen)
+    CROSS JOIN LATERAL (
+        SELECT * FROM tasks t WHERE t.user_id = named.user_id AND t.task_id = named.task_id
+            AND t.revision > named.seen
+        OFFSET 0 -- by its key: a plan that reads all tasks would look cheap while there are few
+    ) t
     WHERE (t.user_id, t.task_id) > ($6::uuid, $7::text)
     UNION ALL
     SELECT t.*, {BYTES}, true AS ran_out

@@ -150,6 +150,7 @@ class TaskFeeds:
         self._by_user: dict[UUID, set[TaskFeed]] = {}
         self._new_seqs: dict[UUID, int] = {}  # by user: the seq that the tasks should hold
         self._leases_checked_at: datetime | None = None
+        self._leases_due_at = 0.0  # trio's time
         self._woken = trio.Event()
         self._failures = WorkFailures(
             "relay.task_feeds", waits="task_feeds_wait", refused="task_feeds_refused"
@@ -195,14 +196,14 @@ class TaskFeeds:
     async def run(self) -> None:
         """Send changes until cancelled."""
         while True:
-            began = trio.current_time()
-            with trio.move_on_at(began + POLL_INTERVAL_SECONDS):
+            with trio.move_on_at(self._leases_due_at):
                 await self._woken.wait()
             self._woken = trio.Event()
+            began = trio.current_time()
             if not self._by_user:
                 self._leases_checked_at = None
+                self._leases_due_at = began + POLL_INTERVAL_SECONDS
                 continue
-            began = trio.current_time()
             self._failures.begin_attempt()
             try:
                 await self._send_changes()
@@ -216,19 +217,24 @@ class TaskFeeds:
         with trio.move_on_after(CATCH_UP_SECONDS):
             await self._projector.catch_up_all(behind)
         asked = {user: min(feed.seen for feed in feeds) for user, feeds in self._by_user.items()}
+        began = trio.current_time()
+        leases_are_due = began >= self._leases_due_at
         revisions = await select_revisions(self._database, asked)
         changes = each_change(
             self._database,
-            {user_id: asked[user_id] for user_id in revisions.present},
             asked,
+            revisions.changed,
+            asked if leases_are_due else (),
             leases_since=self._leases_checked_at,
             leases_until=revisions.at,
         )
         async with aclosing(changes):
             async for part in changes:
                 self._put(part)
-        self._leases_checked_at = revisions.at
-        for user_id, revision in revisions.present.items():
+        if leases_are_due:
+            self._leases_checked_at = revisions.at
+            self._leases_due_at = began + POLL_INTERVAL_SECONDS
+        for user_id, (revision, _) in revisions.changed.items():
             for feed in self._by_user.get(user_id, ()):
                 # one that came meanwhile with an older snapshot is served by the next pass
                 if asked[user_id] <= feed.seen < revision:

@@ -26,6 +26,7 @@ NOTIFIED_USERS_IN_ORDER = r"ORDER BY n\.user_id FOR NO KEY UPDATE"
 THE_ONLY_ROW = (
     r"FROM readiness\s+FOR UPDATE|DELETE FROM housekeeping WHERE holder|UPDATE vapid_keys SET"
 )
+LOCKED_BY_ITS_CALLER = r"FROM joined j WHERE p\.user_id = j\.owner"  # a trigger's function
 
 WAYS = {
     # functions of relay/db
@@ -71,6 +72,7 @@ WAYS = {
     "take_notifications": r"FOR UPDATE OF n SKIP LOCKED",
     "finish_notifications": CHANNELS_IN_ORDER,
     "remove_channel": UNDER_ONE_LOCK,
+    "note_task_changes": LOCKED_BY_ITS_CALLER,
     "note_ready": THE_ONLY_ROW,
     "delete_user": UNDER_ONE_LOCK,
     "note_deleted_user": UNDER_ONE_LOCK,
