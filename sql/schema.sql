@@ -3,6 +3,30 @@
 
 SET check_function_bodies = false; -- functions stand before the tables they name
 
+CREATE FUNCTION public.add_channel(of_user uuid, new_channel uuid, of_kind text, of_key text, settings bytea, for_lists text, of_events text[], min_seconds double precision, if_watched boolean, messages boolean, of_session uuid, most bigint) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    added timestamptz;
+BEGIN
+    PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+    IF NOT FOUND OR most <= (SELECT count(*) FROM channels WHERE user_id = of_user) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO notified_users (user_id) VALUES (of_user) ON CONFLICT DO NOTHING;
+    INSERT INTO channels (
+        user_id, channel_id, kind, kid, sealed, shown, events, min_duration_s, unless_watched,
+        with_message, created_by
+    ) VALUES (
+        of_user, new_channel, of_kind, of_key, settings, for_lists, of_events, min_seconds,
+        if_watched, messages, of_session
+    ) RETURNING created_at INTO added;
+    INSERT INTO audit_log (user_id, action, subject)
+    VALUES (of_user, 'channel_added', of_session);
+    RETURN added;
+END
+$$;
+
 CREATE FUNCTION public.append_event(of_user uuid, named boolean, receipt timestamp with time zone, event_id text, event_type text, task_id text, stamp text, payload text) RETURNS TABLE(epoch text, first_seq bigint, seqs bigint[], fresh boolean[])
     LANGUAGE plpgsql
     AS $$
@@ -253,6 +277,20 @@ BEGIN
         RETURN true;
     END IF;
 
+    DELETE FROM notifications WHERE user_id = of_user AND position IN (
+        SELECT position FROM notifications WHERE user_id = of_user LIMIT batch
+    );
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
+    DELETE FROM deliveries WHERE user_id = of_user AND delivery_id IN (
+        SELECT delivery_id FROM deliveries WHERE user_id = of_user LIMIT batch
+    );
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
     UPDATE tokens SET name = NULL WHERE user_id = of_user AND token_id IN (
         SELECT token_id FROM tokens WHERE user_id = of_user AND name IS NOT NULL LIMIT batch
     );
@@ -260,6 +298,8 @@ BEGIN
         RETURN true;
     END IF;
 
+    DELETE FROM channels WHERE user_id = of_user;
+    DELETE FROM notified_users WHERE user_id = of_user;
     DELETE FROM links WHERE user_id = of_user;
     DELETE FROM tickets WHERE user_id = of_user;
     UPDATE deleted_users SET cleared_at = now() WHERE user_id = of_user;
@@ -422,6 +462,85 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.finish_notifications(user_ids uuid[], positions bigint[], channel_ids uuid[], outcomes text[], statuses integer[], errors text[], pauses double precision[], channel_pauses double precision[], ends boolean[], channel_interval interval, channel_burst integer, most_deliveries integer) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM FROM channels c
+    WHERE c.user_id = ANY (user_ids) AND c.channel_id = ANY (channel_ids)
+    ORDER BY c.user_id, c.channel_id FOR NO KEY UPDATE;
+
+    WITH given AS MATERIALIZED (
+        SELECT * FROM unnest(
+            user_ids, positions, channel_ids, outcomes, statuses, errors, pauses
+        ) AS g (user_id, position, channel_id, outcome, status, error, pause)
+    ), ended AS (
+        DELETE FROM notifications n USING given g
+        WHERE n.user_id = g.user_id AND n.position = g.position AND g.outcome <> 'retry'
+        RETURNING n.*, g.outcome, g.status, g.error
+    )
+    INSERT INTO deliveries (
+        user_id, channel_id, notification_id, state, task_id, run, made_at, outcome, attempts,
+        status, error
+    )
+    SELECT user_id, channel_id, notification_id, state, task_id, run, made_at, outcome, attempts,
+        status, error
+    FROM ended ORDER BY position;
+
+    -- `failures` begins anew with a delivery; several failures at once count as one
+    UPDATE channels c SET
+        failures = CASE WHEN g.delivered THEN 0 WHEN g.failed THEN c.failures + 1
+            ELSE c.failures END,
+        paused_until = CASE WHEN g.delivered THEN '-infinity' WHEN g.pause IS NULL
+            THEN c.paused_until ELSE now() + g.pause * interval '1 second' END,
+        delivered_at = CASE WHEN g.delivered THEN now() ELSE c.delivered_at END,
+        failed_at = CASE WHEN g.failed THEN now() ELSE c.failed_at END,
+        last_error = coalesce(g.error, c.last_error),
+        ended_at = CASE WHEN g.ends THEN now() ELSE c.ended_at END
+    FROM (
+        SELECT user_id, channel_id, bool_or(outcome = 'delivered') AS delivered,
+            bool_or(outcome IN ('retry', 'failed')) AS failed, max(pause) AS pause,
+            max(error) FILTER (WHERE outcome <> 'outdated') AS error, bool_or(ends) AS ends
+        FROM unnest(user_ids, channel_ids, outcomes, errors, channel_pauses, ends)
+            AS g (user_id, channel_id, outcome, error, pause, ends)
+        GROUP BY user_id, channel_id
+    ) g
+    WHERE c.user_id = g.user_id AND c.channel_id = g.channel_id;
+
+    UPDATE notifications n SET
+        due_at = now() + g.pause * interval '1 second', last_status = g.status, last_error = g.error
+    FROM unnest(user_ids, positions, outcomes, statuses, errors, pauses)
+        AS g (user_id, position, outcome, status, error, pause)
+    WHERE n.user_id = g.user_id AND n.position = g.position AND g.outcome = 'retry';
+
+    -- what waits for a channel that is paused now follows it at the channel's rate
+    UPDATE notifications n SET
+        due_at = w.paused_until + greatest(w.place - channel_burst, 0) * channel_interval
+    FROM (
+        SELECT n.user_id, n.position, c.paused_until,
+            row_number() OVER (PARTITION BY c.user_id, c.channel_id ORDER BY n.position) AS place
+        FROM channels c
+        JOIN notifications n ON n.user_id = c.user_id AND n.channel_id = c.channel_id
+        WHERE c.user_id = ANY (user_ids) AND c.channel_id = ANY (channel_ids)
+            AND c.paused_until > now() AND n.due_at < c.paused_until
+    ) w
+    WHERE n.user_id = w.user_id AND n.position = w.position;
+
+    WITH dropped AS (
+        DELETE FROM notifications n USING unnest(user_ids, channel_ids, ends)
+            AS g (user_id, channel_id, ends)
+        WHERE n.user_id = g.user_id AND n.channel_id = g.channel_id AND g.ends
+    )
+    INSERT INTO audit_log (user_id, action, subject)
+    SELECT DISTINCT g.user_id, 'channel_ended', g.channel_id
+    FROM unnest(user_ids, channel_ids, ends) AS g (user_id, channel_id, ends) WHERE g.ends;
+
+    PERFORM keep_deliveries_within(g.user_id, g.channel_id, most_deliveries)
+    FROM (SELECT DISTINCT * FROM unnest(user_ids, channel_ids) AS g (user_id, channel_id)) g;
+END
+$$;
+
 CREATE FUNCTION public.forget_tasks(of_user uuid, of_task text, most_marks bigint) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -439,6 +558,16 @@ BEGIN
     PERFORM keep_tasks_within(of_user, most_marks);
     RETURN forgotten_now;
 END
+$$;
+
+CREATE FUNCTION public.keep_deliveries_within(of_user uuid, of_channel uuid, most integer) RETURNS void
+    LANGUAGE sql
+    AS $$
+    DELETE FROM deliveries WHERE user_id = of_user AND channel_id = of_channel AND delivery_id <= (
+        SELECT d.delivery_id FROM deliveries d
+        WHERE d.user_id = of_user AND d.channel_id = of_channel
+        ORDER BY d.delivery_id DESC OFFSET most LIMIT 1
+    )
 $$;
 
 CREATE FUNCTION public.keep_tasks_within(of_user uuid, most bigint) RETURNS void
@@ -490,6 +619,92 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.make_notifications(user_ids uuid[], owners uuid[], states text[], task_ids text[], runs bigint[], titles text[], messages text[], exit_codes bigint[], durations double precision[], ask_ids uuid[], channel_interval interval, channel_burst integer, user_interval interval, user_burst integer, most_waiting bigint, most_deliveries integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    made bigint;
+BEGIN
+    PERFORM FROM notified_users n
+    WHERE n.user_id = ANY (user_ids) AND n.user_id = ANY (owners)
+    ORDER BY n.user_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    PERFORM FROM channels c
+    WHERE c.user_id = ANY (user_ids) AND c.user_id = ANY (owners)
+    ORDER BY c.user_id, c.channel_id FOR NO KEY UPDATE;
+
+    WITH waiting AS MATERIALIZED (
+        SELECT o.user_id, o.channel_id, count(*) AS waiting FROM notifications o
+        WHERE o.user_id = ANY (user_ids) AND o.user_id = ANY (owners)
+        GROUP BY o.user_id, o.channel_id
+    ), wanted AS MATERIALIZED (
+        SELECT c.user_id, c.channel_id, h.*,
+            n.paced_until AS user_paced_until, c.paced_until, c.paused_until,
+            c.unless_watched AND n.visible_until > now() AS watched,
+            coalesce(w.waiting, 0) + row_number() OVER in_turn > most_waiting AS beyond,
+            count(*) OVER of_channel - row_number() OVER in_turn AS after
+        FROM unnest(
+            owners, states, task_ids, runs, titles, messages, exit_codes, durations, ask_ids
+        ) WITH ORDINALITY AS h (
+            owner, state, task_id, run, title, message, exit_code, duration_s, ask_id, place
+        )
+        JOIN notified_users n ON n.user_id = h.owner
+        JOIN channels c ON c.user_id = h.owner AND c.ended_at IS NULL AND h.state = ANY (c.events)
+            AND (h.state <> 'succeeded' OR coalesce(h.duration_s, 0) >= c.min_duration_s)
+        LEFT JOIN waiting w ON w.user_id = c.user_id AND w.channel_id = c.channel_id
+        WHERE h.owner = ANY (user_ids)
+        WINDOW of_channel AS (PARTITION BY c.user_id, c.channel_id),
+            in_turn AS (of_channel ORDER BY h.place)
+    ), placed AS MATERIALIZED (
+        SELECT w.*,
+            row_number() OVER (PARTITION BY user_id ORDER BY place, channel_id) AS of_user,
+            row_number() OVER (PARTITION BY user_id, channel_id ORDER BY place) AS of_channel
+        FROM wanted w WHERE NOT watched AND NOT beyond
+    ), left_out AS (
+        INSERT INTO deliveries (
+            user_id, channel_id, notification_id, state, task_id, run, made_at, outcome, attempts
+        )
+        SELECT user_id, channel_id, gen_random_uuid(), state, task_id, run, now(),
+            CASE WHEN watched THEN 'watched' ELSE 'left_out' END, 0
+        FROM wanted WHERE (watched OR beyond) AND after < most_deliveries
+        ORDER BY place
+    ), of_users AS (
+        UPDATE notified_users n
+        SET paced_until = greatest(n.paced_until, now()) + p.placed * user_interval
+        FROM (SELECT user_id, count(*) AS placed FROM placed GROUP BY user_id) p
+        WHERE n.user_id = p.user_id
+    ), of_channels AS (
+        UPDATE channels c
+        SET paced_until = greatest(c.paced_until, now()) + p.placed * channel_interval
+        FROM (
+            SELECT user_id, channel_id, count(*) AS placed FROM placed GROUP BY user_id, channel_id
+        ) p
+        WHERE c.user_id = p.user_id AND c.channel_id = p.channel_id
+    ), made AS (
+        INSERT INTO notifications (
+            user_id, channel_id, state, task_id, run, title, message, exit_code, duration_s, ask_id,
+            due_at
+        )
+        SELECT user_id, channel_id, state, task_id, run, title, message, exit_code, duration_s,
+            ask_id, greatest(
+                now(), paused_until,
+                greatest(user_paced_until, now()) + (of_user - user_burst) * user_interval,
+                greatest(paced_until, now()) + (of_channel - channel_burst) * channel_interval
+            )
+        FROM placed ORDER BY place, channel_id
+        RETURNING 1
+    )
+    SELECT count(*) INTO made FROM made;
+
+    PERFORM keep_deliveries_within(c.user_id, c.channel_id, most_deliveries)
+    FROM channels c WHERE c.user_id = ANY (owners) AND c.user_id = ANY (user_ids);
+    RETURN made;
+END
+$$;
+
 CREATE FUNCTION public.note_changed_tasks() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -510,6 +725,7 @@ CREATE FUNCTION public.note_deleted_user() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
+    DELETE FROM channels WHERE user_id = OLD.user_id;
     UPDATE tokens SET revoked_at = clock_timestamp()
     WHERE user_id = OLD.user_id AND revoked_at IS NULL AND expires_at > now();
     UPDATE sessions SET revoked_at = clock_timestamp()
@@ -520,6 +736,42 @@ BEGIN
         deleted_at = excluded.deleted_at, next_seq = excluded.next_seq,
         last_seq = excluded.last_seq, last_event_id = '', cleared_at = NULL;
     RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.note_lost_tasks(most integer, channel_interval interval, channel_burst integer, user_interval interval, user_burst integer, most_waiting bigint, most_deliveries integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    locked uuid[];
+    lost   record;
+BEGIN
+    -- the locks of the projections come before those of tasks, as in a fold
+    SELECT array_agg(p.user_id) INTO locked FROM (
+        SELECT p.user_id FROM projections p
+        WHERE p.user_id IN (SELECT l.user_id FROM select_lost_tasks(NULL, most) l)
+        ORDER BY p.user_id FOR UPDATE SKIP LOCKED
+    ) p;
+    IF locked IS NULL THEN
+        RETURN 0;
+    END IF;
+    WITH noted AS (
+        UPDATE tasks t SET lost_after = greatest(t.last_at, t.beat_at)
+        FROM select_lost_tasks(locked, most) l
+        WHERE t.user_id = ANY (locked) AND t.user_id = l.user_id AND t.task_id = l.task_id
+        RETURNING t.*
+    )
+    SELECT array_agg(user_id) AS owners, array_agg('lost'::text) AS states,
+        array_agg(task_id) AS task_ids, array_agg(run) AS runs, array_agg(title) AS titles,
+        array_agg(message) AS messages, array_agg(NULL::bigint) AS exit_codes,
+        array_agg(NULL::double precision) AS durations,
+        array_agg(NULL::uuid) AS ask_ids
+    INTO lost FROM noted;
+    RETURN make_notifications(
+        locked, lost.owners, lost.states, lost.task_ids, lost.runs, lost.titles, lost.messages,
+        lost.exit_codes, lost.durations, lost.ask_ids,
+        channel_interval, channel_burst, user_interval, user_burst, most_waiting, most_deliveries
+    );
 END
 $$;
 
@@ -568,6 +820,17 @@ CREATE FUNCTION public.note_task_changes(owners uuid[], task_ids text[], revisio
     FROM joined j WHERE p.user_id = j.owner
 $$;
 
+CREATE FUNCTION public.notify_of_ask(of_user uuid, of_ask uuid, channel_interval interval, channel_burst integer, user_interval interval, user_burst integer, most_waiting bigint, most_deliveries integer) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+    SELECT make_notifications(
+        ARRAY[of_user], ARRAY[of_user], ARRAY['waiting'], ARRAY[NULL::text], ARRAY[NULL::bigint],
+        ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[NULL::bigint],
+        ARRAY[NULL::double precision], ARRAY[of_ask],
+        channel_interval, channel_burst, user_interval, user_burst, most_waiting, most_deliveries
+    )
+$$;
+
 CREATE FUNCTION public.open_ask(new_ask uuid, of_user uuid, of_token uuid, key text, hash bytea, of_task text, asked text, ask_kind text, choices text[], more text, shown_hash text, seconds integer, most bigint, kept bigint) RETURNS TABLE(outcome text, found public.asks)
     LANGUAGE plpgsql
     AS $$
@@ -609,6 +872,26 @@ BEGIN
         now() + seconds * interval '1 second'
     ) RETURNING * INTO ask;
     RETURN QUERY SELECT 'opened', ask;
+END
+$$;
+
+CREATE FUNCTION public.remove_channel(of_user uuid, of_channel uuid, of_session uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
+    PERFORM FROM notified_users WHERE user_id = of_user FOR UPDATE; -- notifications are made under it
+    DELETE FROM channels WHERE user_id = of_user AND channel_id = of_channel;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    DELETE FROM notifications WHERE user_id = of_user AND channel_id = of_channel;
+    DELETE FROM deliveries WHERE user_id = of_user AND channel_id = of_channel;
+    DELETE FROM notified_users WHERE user_id = of_user
+        AND NOT EXISTS (SELECT FROM channels c WHERE c.user_id = of_user);
+    INSERT INTO audit_log (user_id, action, subject)
+    VALUES (of_user, 'channel_removed', of_session);
+    RETURN true;
 END
 $$;
 
@@ -691,6 +974,25 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.select_lost_tasks(user_ids uuid[], most integer) RETURNS TABLE(user_id uuid, task_id text)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT t.user_id, t.task_id
+    FROM notified_users n
+    JOIN tasks t ON t.user_id = n.user_id AND t.lease_s IS NOT NULL
+        AND t.state IN ('running', 'waiting') AND NOT t.forgotten
+    JOIN projections p ON p.user_id = t.user_id
+    WHERE (user_ids IS NULL OR t.user_id = ANY (user_ids))
+        AND t.lost_after IS DISTINCT FROM greatest(t.last_at, t.beat_at)
+        AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'
+        AND now() > lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s)
+        AND NOT EXISTS (
+            SELECT FROM events e WHERE e.user_id = t.user_id AND e.seq > p.seq
+                AND (e.task_id = t.task_id OR e.task_id IS NULL)
+        )
+    LIMIT most
+$$;
+
 CREATE FUNCTION public.set_tasks_hidden(of_user uuid, ids text[], wanted boolean) RETURNS SETOF text
     LANGUAGE plpgsql
     AS $$
@@ -745,6 +1047,62 @@ BEGIN
     VALUES (of_user, 'session_opened_by_link', new_session);
     RETURN expiry;
 END
+$$;
+
+CREATE TABLE public.notifications (
+    user_id uuid NOT NULL,
+    "position" bigint NOT NULL,
+    notification_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    channel_id uuid NOT NULL,
+    state text NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL,
+    task_id text COLLATE pg_catalog."C",
+    run bigint,
+    title text,
+    message text,
+    exit_code bigint,
+    duration_s double precision,
+    ask_id uuid,
+    due_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_status integer,
+    last_error text
+)
+WITH (fillfactor='70');
+
+CREATE FUNCTION public.take_notifications(most integer, most_of_user integer, most_of_channel integer, busy uuid[], counts integer[], saturated uuid[], lease interval) RETURNS SETOF public.notifications
+    LANGUAGE sql
+    AS $$
+    WITH due AS MATERIALIZED (
+        SELECT c.user_id, c.position,
+            row_number() OVER (PARTITION BY c.user_id ORDER BY c.due_at, c.position) AS of_user,
+            row_number() OVER (PARTITION BY c.user_id, c.channel_id ORDER BY c.due_at, c.position)
+                AS of_channel,
+            coalesce((SELECT g.count FROM unnest(busy, counts) AS g (id, count)
+                WHERE g.id = c.user_id), 0) AS sent_of_user,
+            coalesce((SELECT g.count FROM unnest(busy, counts) AS g (id, count)
+                WHERE g.id = c.channel_id), 0) AS sent_of_channel
+        FROM (
+            SELECT n.* FROM notifications n
+            WHERE n.due_at <= now() AND n.user_id <> ALL (saturated) AND n.channel_id <> ALL (saturated)
+                AND NOT EXISTS (
+                    SELECT FROM notifications e WHERE e.user_id = n.user_id
+                        AND e.channel_id = n.channel_id AND e.task_id = n.task_id
+                        AND e.position < n.position
+                )
+            ORDER BY n.due_at LIMIT 1000
+        ) c
+    ), taken AS (
+        SELECT n.user_id, n.position FROM notifications n
+        JOIN due d ON d.user_id = n.user_id AND d.position = n.position
+        WHERE d.of_user + d.sent_of_user <= most_of_user
+            AND d.of_channel + d.sent_of_channel <= most_of_channel AND n.due_at <= now()
+        ORDER BY n.due_at LIMIT most
+        FOR UPDATE OF n SKIP LOCKED
+    )
+    UPDATE notifications n SET due_at = now() + lease, attempts = n.attempts + 1
+    FROM taken t WHERE n.user_id = t.user_id AND n.position = t.position
+    RETURNING n.*
 $$;
 
 CREATE FUNCTION public.trim_stream(of_user uuid, most_events bigint, most_bytes bigint, before timestamp with time zone, batch integer) RETURNS bigint
@@ -875,6 +1233,29 @@ ALTER TABLE public.audit_log ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE public.channels (
+    user_id uuid NOT NULL,
+    channel_id uuid NOT NULL,
+    kind text NOT NULL,
+    kid text NOT NULL,
+    sealed bytea NOT NULL,
+    shown text NOT NULL,
+    events text[] NOT NULL,
+    min_duration_s double precision NOT NULL,
+    unless_watched boolean NOT NULL,
+    with_message boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by uuid NOT NULL,
+    paced_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    paused_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    delivered_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    last_error text,
+    ended_at timestamp with time zone
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.deleted_users (
     user_id uuid NOT NULL,
     deleted_at timestamp with time zone NOT NULL,
@@ -882,6 +1263,32 @@ CREATE TABLE public.deleted_users (
     last_seq bigint NOT NULL,
     last_event_id text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
     cleared_at timestamp with time zone
+);
+
+CREATE TABLE public.deliveries (
+    user_id uuid NOT NULL,
+    delivery_id bigint NOT NULL,
+    channel_id uuid NOT NULL,
+    notification_id uuid NOT NULL,
+    state text NOT NULL,
+    task_id text COLLATE pg_catalog."C",
+    run bigint,
+    made_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone DEFAULT now() NOT NULL,
+    outcome text NOT NULL,
+    attempts integer NOT NULL,
+    status integer,
+    error text,
+    CONSTRAINT deliveries_outcome_check CHECK ((outcome = ANY (ARRAY['delivered'::text, 'failed'::text, 'watched'::text, 'outdated'::text, 'left_out'::text])))
+);
+
+ALTER TABLE public.deliveries ALTER COLUMN delivery_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.deliveries_delivery_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.events (
@@ -895,12 +1302,36 @@ CREATE TABLE public.events (
     payload text NOT NULL
 );
 
+CREATE UNLOGGED TABLE public.housekeeping (
+    only_row boolean DEFAULT true NOT NULL,
+    holder uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT housekeeping_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='50');
+
 CREATE UNLOGGED TABLE public.links (
     session_id uuid NOT NULL,
     link_hash bytea NOT NULL,
     user_id uuid NOT NULL,
     expires_at timestamp with time zone NOT NULL
 );
+
+ALTER TABLE public.notifications ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.notifications_position_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.notified_users (
+    user_id uuid NOT NULL,
+    visible_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    paced_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.outages (
     began_at timestamp with time zone NOT NULL,
@@ -974,7 +1405,8 @@ CREATE TABLE public.tasks (
     hidden boolean DEFAULT false NOT NULL,
     beat_at timestamp with time zone,
     open_asks text,
-    stop_requested_at timestamp with time zone
+    stop_requested_at timestamp with time zone,
+    lost_after timestamp with time zone
 )
 WITH (fillfactor='70');
 
@@ -1017,6 +1449,15 @@ CREATE TABLE public.users (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.vapid_keys (
+    only_row boolean DEFAULT true NOT NULL,
+    public_key text NOT NULL,
+    kid text NOT NULL,
+    sealed bytea NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT vapid_keys_only_row_check CHECK (only_row)
+);
+
 CREATE UNLOGGED TABLE public.watching (
     process_id uuid NOT NULL,
     user_id uuid NOT NULL,
@@ -1029,8 +1470,14 @@ ALTER TABLE ONLY public.asks
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (user_id, audit_id);
 
+ALTER TABLE ONLY public.channels
+    ADD CONSTRAINT channels_pkey PRIMARY KEY (user_id, channel_id);
+
 ALTER TABLE ONLY public.deleted_users
     ADD CONSTRAINT deleted_users_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_pkey PRIMARY KEY (user_id, delivery_id);
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (user_id, seq);
@@ -1038,11 +1485,20 @@ ALTER TABLE ONLY public.events
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_user_id_event_id_key UNIQUE (user_id, event_id);
 
+ALTER TABLE ONLY public.housekeeping
+    ADD CONSTRAINT housekeeping_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY public.links
     ADD CONSTRAINT links_link_hash_key UNIQUE (link_hash);
 
 ALTER TABLE ONLY public.links
     ADD CONSTRAINT links_pkey PRIMARY KEY (user_id, session_id);
+
+ALTER TABLE ONLY public.notifications
+    ADD CONSTRAINT notifications_pkey PRIMARY KEY (user_id, "position");
+
+ALTER TABLE ONLY public.notified_users
+    ADD CONSTRAINT notified_users_pkey PRIMARY KEY (user_id);
 
 ALTER TABLE ONLY public.processes
     ADD CONSTRAINT processes_pkey PRIMARY KEY (process_id);
@@ -1074,6 +1530,9 @@ ALTER TABLE ONLY public.trimmed_events
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (user_id);
 
+ALTER TABLE ONLY public.vapid_keys
+    ADD CONSTRAINT vapid_keys_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY public.watching
     ADD CONSTRAINT watching_pkey PRIMARY KEY (process_id, user_id);
 
@@ -1091,11 +1550,21 @@ CREATE INDEX asks_to_note ON public.asks USING btree (asked_at) WHERE (noted IS 
 
 CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
 
+CREATE INDEX channels_by_key ON public.channels USING btree (kid);
+
 CREATE INDEX deleted_users_to_clear ON public.deleted_users USING btree (deleted_at) WHERE (cleared_at IS NULL);
+
+CREATE INDEX deliveries_by_end ON public.deliveries USING btree (ended_at);
+
+CREATE INDEX deliveries_of_channel ON public.deliveries USING btree (user_id, channel_id, delivery_id);
 
 CREATE INDEX links_by_expiry ON public.links USING btree (expires_at);
 
 CREATE UNIQUE INDEX links_by_session ON public.links USING btree (session_id);
+
+CREATE INDEX notifications_by_channel ON public.notifications USING btree (user_id, channel_id, task_id, "position");
+
+CREATE INDEX notifications_by_due ON public.notifications USING btree (due_at);
 
 CREATE UNIQUE INDEX sessions_by_id ON public.sessions USING btree (session_id);
 
@@ -1135,4 +1604,6 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (10, 'dele
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (11, 'asks', '07101fb3f7420b81e9691cba16b4707977974fe4073a128ac47325756e728fc0');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (12, 'keys_by_user', '1df5bdd441339ffe4dfdd0f05956ba6394f064aab7df77ccbeb30e3280c5f501');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (13, 'stop_one_run', '3eb87659bf78094536e60d54e62222becb1fa18de64ed78be71e1f4ce7ce5fba');
-INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'changed_tasks', 'de5a908423269f0acf80e4f5129d6831ad15b1e77d2278ebd94b2013d5d56212');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'housekeeping', '15ba62e5e5f37d7d3569491035fa78e5941e478df1c363445a1fad6254cabc0d');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (15, 'channels', '694fc9884961c8c2d5a1f87be3f569f341a29c9f4930b4601e7f1172c827d3e0');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (16, 'changed_tasks', 'de5a908423269f0acf80e4f5129d6831ad15b1e77d2278ebd94b2013d5d56212');
