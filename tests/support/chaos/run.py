@@ -69,7 +69,6 @@ class Chaos:
             for relay in self.relays:
                 await relay.serves()
             background.cancel_scope.cancel()
-        await self.revokes.one()
 
     @property
     def findings(self) -> list[str]:
