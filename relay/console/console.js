@@ -192,6 +192,7 @@ function draw() {
   stop.draw(head?.find(log.store.filter.key ?? ''), Date.now());
   const { counts } = stream.tasks;
   showCounts({ ...counts, waiting: (counts.waiting ?? 0) + asks.besides(stream.tasks) });
+  offer.draw();
 }
 
 /** Called ten times a second: drawing more often is no easier to read. */

@@ -20,23 +20,21 @@ export class NotifyOffer {
   /** @param {import('./notifier.js').Notifier} notifier */
   constructor(notifier) {
     this.#notifier = notifier;
-    document.addEventListener('visibilitychange', () => this.#consider());
   }
 
   /** It is known now whether this device is told already. */
   begin() {
     this.#known = true;
-    this.#consider();
   }
 
   /** @param {RelayTask} task */
   heard(task) {
     if (this.#ended || !isOver(task) || task.task_id.startsWith(DEMO_TASKS)) return;
     this.#ended = true;
-    this.#consider();
   }
 
-  #consider() {
+  /** Called when all else is drawn: it takes room from the board, which measures itself. */
+  draw() {
     if (this.#done || !this.#known || !this.#ended || document.hidden) return;
     this.#done = true;
     if (this.#notifier.way !== 'off' || !this.#notifier.possible) return;
