@@ -104,7 +104,7 @@ async def test_a_press_answers_and_the_log_has_both(relay: Relay, chromium: Chro
 async def test_a_number_answers_the_question_with_the_focus_and_no_other(
     relay: Relay, chromium: Chromium
 ) -> None:
-    async with chromium.profile() as profile:
+    async with chromium.profile(requests=True) as profile:
         tab = await first_visit(relay, profile)
         user = await user_of(relay, profile)
         async with (
@@ -195,7 +195,7 @@ async def test_a_text_is_written_and_survives_a_reload_as_a_question(
 async def test_a_question_without_an_answer_ends_with_its_time_or_its_task(
     relay: Relay, chromium: Chromium, database_url: str
 ) -> None:
-    async with chromium.profile() as profile:
+    async with chromium.profile(requests=True) as profile:
         tab = await first_visit(relay, profile)
         user = await user_of(relay, profile)
         hook = await user.hook()
@@ -239,7 +239,7 @@ def _read_another_question(page: Page, read: dict[str, Any]) -> None:
 
 
 async def test_what_has_just_appeared_takes_no_press(relay: Relay, chromium: Chromium) -> None:
-    async with chromium.profile() as profile:
+    async with chromium.profile(requests=True) as profile:
         tab = await profile.open("about:blank")
         await tab.do(lambda page: page.clock.install())
         await tab.goto(relay.url)

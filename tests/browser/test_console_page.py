@@ -46,7 +46,7 @@ async def shows_exactly(tab: Tab, lines: list[str]) -> None:
 async def test_the_page_shows_an_event_live_without_a_complaint_or_a_foreign_request(
     relay: Relay, chromium: Chromium
 ) -> None:
-    async with chromium.profile() as profile:
+    async with chromium.profile(requests=True) as profile:
         tab = await first_visit(relay, profile)
         hook = await hook_of(relay, profile)
         await watchers(relay, await session_of(profile), 1)
@@ -134,7 +134,10 @@ async def test_the_page_goes_on_after_a_restart(database_url: str, chromium: Chr
 async def test_the_page_falls_back_where_websockets_are_refused(
     database_url: str, chromium: Chromium
 ) -> None:
-    async with relay_behind(database_url) as (box, relay), chromium.profile() as profile:
+    async with (
+        relay_behind(database_url) as (box, relay),
+        chromium.profile(requests=True) as profile,
+    ):
         box.websockets = "refuse"
         tab = await profile.open("about:blank")
         await tab.do(lambda page: page.clock.install())

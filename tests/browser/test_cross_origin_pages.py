@@ -212,7 +212,7 @@ async def test_a_listed_page_loads_the_client_from_one_address(
     client = f"{relay.url}/console/relay-stream.js"
     load = "(url) => import(url).then(Object.keys, (error) => error.name)"
     exported = ["RelayStream", "Sequence", "delayFor", "parseCursor"]
-    async with chromium.profile() as profile:
+    async with chromium.profile(requests=True) as profile:
         for page, found in ((listed.cross_site, exported), (foreign.cross_site, "TypeError")):
             tab = await profile.open(page)
             assert await tab.run(load, client) == found

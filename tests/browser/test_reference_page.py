@@ -5,7 +5,7 @@ from tests.support.relay_server import Relay
 
 
 async def test_the_reference_loads_from_here_alone(relay: Relay, chromium: Chromium) -> None:
-    async with chromium.profile() as profile:
+    async with chromium.profile(requests=True) as profile:
         tab = await profile.open(f"{relay.url}/docs")
         await tab.shows("Guide and API reference")
         first = "document.querySelector('main h2').textContent"

@@ -15,7 +15,7 @@ from tests.support.relay_server import Relay
 async def test_one_browser_shows_a_link_and_another_becomes_the_same_user(
     relay: Relay, chromium: Chromium
 ) -> None:
-    async with chromium.profile() as laptop, chromium.profile() as phone:
+    async with chromium.profile() as laptop, chromium.profile(requests=True) as phone:
         shows = await first_visit(relay, laptop)
         link = await shown_link(shows)
         await shows.shows("Works once, for 4:5")

@@ -4,8 +4,8 @@
         tab = await profile.open(relay.url)
         await tab.do(lambda page: page.click("#demo"))
 
-While a call waits, the server under test goes on. What a tab complained of and asked for since it
-was opened stands in `tab.complaints` and `tab.requested`.
+While a call waits, the server under test goes on. What a tab complained of since it was opened
+stands in `tab.complaints`; what it asked for in `tab.requested`, if the profile records that.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,14 +36,22 @@ DISABLED_FEATURES = (
 class Tab:
     """One page."""
 
-    def __init__(self, chromium: "Chromium", page: Page) -> None:
+    def __init__(self, chromium: "Chromium", page: Page, requests: bool) -> None:
         self._chromium = chromium
         self._page = page
         self.complaints: list[str] = []  # errors of scripts and on the console
-        self.requested: list[str] = []  # every address it asked for
+        self._requested: list[str] | None = None
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.requested.append(request.url))
+        if requests:
+            found = self._requested = []
+            page.on("request", lambda request: found.append(request.url))
+
+    @property
+    def requested(self) -> list[str]:
+        """Every address it asked for."""
+        assert self._requested is not None, "its profile records no requests"
+        return self._requested
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -80,15 +88,16 @@ class Tab:
 class Profile:
     """A browser's memory, empty at the start: only its tabs share cookies."""
 
-    def __init__(self, chromium: "Chromium", context: BrowserContext) -> None:
+    def __init__(self, chromium: "Chromium", context: BrowserContext, requests: bool) -> None:
         self._chromium = chromium
         self._context = context
+        self._requests = requests
 
     async def do(self, what: Callable[[BrowserContext], T]) -> T:
         return await self._chromium.call(what, self._context)
 
     async def open(self, url: str) -> Tab:
-        tab = await self.do(lambda context: Tab(self._chromium, context.new_page()))
+        tab = await self.do(lambda context: Tab(self._chromium, context.new_page(), self._requests))
         await tab.goto(url)
         return tab
 
@@ -111,13 +120,17 @@ class Chromium:
         return await trio.to_thread.run_sync(self._thread.submit(what, *arguments).result)
 
     @asynccontextmanager
-    async def profile(self, **options: Any) -> AsyncIterator[Profile]:
-        """`options` are Playwright's, of a context: window, colours, language."""
+    async def profile(self, *, requests: bool = False, **options: Any) -> AsyncIterator[Profile]:
+        """`options` are Playwright's, of a context: window, colours, language.
+
+        With `requests` its tabs record what they ask for. Unheard, that costs a visit nothing;
+        heard, it is a third of what the visit costs this process.
+        """
         given = {**self._options, **options}
         context = await self.call(lambda: self._browser.new_context(**given))
         try:
             await self.call(context.set_default_timeout, PATIENCE * 1000)
-            yield Profile(self, context)
+            yield Profile(self, context, requests)
         finally:
             with trio.CancelScope(shield=True):
                 await self.call(context.close)

@@ -45,7 +45,7 @@ async def staged(
     with elsewhere() as pages:
         async with (
             relay_behind(database_url, host, CORS=pages.cross_site) as (box, relay),
-            chromium.profile() as profile,
+            chromium.profile(requests=True) as profile,
         ):
             yield Scene(pages.cross_site, box, relay, await relay.user(), profile)
 
