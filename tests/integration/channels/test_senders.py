@@ -70,7 +70,7 @@ async def test_a_receiver_that_is_down_for_an_hour_gets_everything_after_it(
                 tries += 1
                 await channel_failed(database, tries)
                 pause = await database.fetchval(
-                    "SELECT extract(epoch FROM max(paused_until) - now())::float8 FROM channels"
+                    "SELECT extract(epoch FROM max(due_at) - now())::float8 FROM notifications"
                 )
                 assert pause > 0
                 gone_by += pause
