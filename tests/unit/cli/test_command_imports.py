@@ -64,7 +64,7 @@ import sys
 from relay.cli.main import main
 context = main.make_context("relay", ["run"])
 assert main.get_command(context, "serve")
-print(*sorted({"httpx", "pydantic", "rich", "segno"} & set(sys.modules)))
+print(*sorted({"pydantic", "rich", "segno"} & set(sys.modules)))
 assert main.get_command(context, "tail")
 print("rich" in sys.modules)
 """

@@ -37,7 +37,7 @@ NAMES_THE_USER = re.compile(
     r"\buser_id = (ANY \()?(\$\d|of_user|user_ids|owners|OLD\.user_id)"
     r"|\(user_id, \w+\) (IN|=) \("
     r"|INSERT INTO \w+\s*\([^)]*\buser_id\b"
-    r"|unnest\(\s*\$1::uuid\[\]"
+    r"|unnest\(\s*\$1::uuid\[\]|user_id = [cj]\.owner"
 )
 FOUND = {
     name: [text for text in texts if TABLES_OF_USERS & set(TABLE.findall(text))]
