@@ -208,7 +208,7 @@ def _backplane(
         from relay.realtime.valkey.backplane import ValkeyBackplane
     except ImportError:
         raise SettingError(
-            "RELAY_BACKPLANE_URL needs the package hiredis: install relay[valkey]"
+            "RELAY_BACKPLANE_URL needs the package hiredis: install relay-streams[valkey]"
         ) from None
     try:
         backplane = ValkeyBackplane(settings.backplane_url, source.keys, hub)

@@ -16,12 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
     generate_private_key,
 )
+from msgspec.structs import replace
 
 from relay.channels.notification import Notification
+from relay.channels.wording import shortened
+from relay.client.duration_text import duration_text
+from relay.client.plain_text import clean
 from relay.events import rfc3339
 
 MAX_BYTES = 4_096  # of an encrypted message
 OVERHEAD_BYTES = 86 + 17  # its header with a public key, and its padding and tag
+MAX_NAME = 100  # characters of a task's title, which stands between a few words
 MAX_TITLE = 120  # characters; with four bytes each, all that follows stays below MAX_BYTES
 MAX_TEXT = 400
 MAX_BUTTONS = 2  # of a notification, in most browsers
@@ -69,11 +74,13 @@ class PushMessage(msgspec.Struct, frozen=True, kw_only=True):
 def push_message(notification: Notification, *, always: bool) -> PushMessage:
     """The message of a notification, with its texts cut to what a push service takes."""
     ask = _answerable(notification)
+    # the name is cut, and what became of it stays
+    named = replace(notification, title=shortened(clean(notification.name), MAX_NAME))
     return PushMessage(
         id=notification.id,
         type=notification.type,
         timestamp=rfc3339(notification.timestamp),
-        title=_plain(" ".join(notification.headline.split()), MAX_TITLE),
+        title=_plain(" ".join(named.headline.split()), MAX_TITLE),
         body=_plain(_text(notification, ask), MAX_TEXT),
         tag=_tag(notification),
         task_id=notification.task_id,
@@ -149,17 +156,8 @@ def _text(notification: Notification, ask: PushedAsk | None) -> str:
     if notification.exit_code:
         facts.append(f"Exit code {notification.exit_code}")
     if notification.duration_s is not None:
-        facts.append(f"after {_took(notification.duration_s)}")
+        facts.append(f"after {duration_text(max(0.0, notification.duration_s))}")
     return "\n".join(filter(None, (" ".join(facts).capitalize(), notification.message)))
-
-
-def _took(seconds: float) -> str:
-    """A duration as `42 s`, `4:10` or `1:02:05`."""
-    minutes, rest = divmod(int(min(seconds, 1e9)), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minutes:02}:{rest:02}"
-    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
 
 
 def _tag(notification: Notification) -> str:

@@ -24,11 +24,18 @@ def channel_cells(channel: ChannelRow) -> tuple[str, ...]:
         error = f"{_minute(channel.failed_at)} {error}"
     return (
         channel.kind,
-        " ".join(channel.shown.values()) or "-",
+        _where(channel) or "-",
         events_text(channel),
         _minute(channel.delivered_at) if channel.delivered_at else "never",
         error,
         channel.channel_id,
+    )
+
+
+def _where(channel: ChannelRow) -> str:
+    """Where it leads; a few digits distinguish devices of one service."""
+    return " ".join(
+        text[:4] if name == "subscription_id" else text for name, text in channel.shown.items()
     )
 
 

@@ -30,8 +30,8 @@ export function kindName(kind) {
   return Object.hasOwn(OTHER_NAMES, kind) ? OTHER_NAMES[kind] : kind;
 }
 
-/** Where it leads, without its secrets. @param {Channel} channel */
-export const whereText = ({ shown }) => Object.values(shown).join(' ');
+/** Where it leads, without its secrets; devices of one service are told apart by a few digits. @param {Channel} channel */
+export const whereText = ({ shown: { subscription_id: device, ...rest } }) => [...Object.values(rest), ...(device ? [device.slice(0, 4)] : [])].join(' ');
 
 /** For what it is: "When it fails, contact is lost or it waits for you." @param {Channel} channel */
 export function rulesText({ on, min_duration_s: least, unless_watched: quiet }) {
