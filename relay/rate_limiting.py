@@ -157,7 +157,7 @@ class Limits:
         return await self._wait_for(user_id, [ask_id], "looks at one ask")
 
     async def mail_code(self, user_id: UUID, mail_address: str, address: str) -> Quota | None:
-        """Charge a mail with a code to its address, the user and the client. Raises OverLimit.
+        """Charge a mail with a code to the user, the client and its address. Raises OverLimit.
 
         Each is counted by itself: what was charged before a refusal stays charged.
         """
@@ -166,20 +166,20 @@ class Limits:
         quotas = [
             await self._take([charge], charge.key)
             for charge in (
-                Charge("mail_codes", mail_address.lower(), rate, 1, "codes to this address"),
                 Charge("mail_codes_user", user_id, rate, 1, "mailed codes of this user"),
                 Charge("mail_codes_client", address, of_client, 1, "mailed codes of this network"),
+                Charge("mail_codes", mail_address.lower(), rate, 1, "codes to this address"),
             )
         ]
         known = [quota for quota in quotas if quota is not None]
         return min(known, key=lambda quota: quota.remaining, default=None)
 
-    async def try_mail_code(self, mail_address: str) -> Quota | None:
-        """Charge a try to enter the code of a mail address. Raises OverLimit."""
-        rate, key = self._settings.rate_mail_codes, mail_address.lower()
+    async def try_mail_code(self, user_id: UUID, mail_address: str) -> Quota | None:
+        """Charge a user's try to enter the code of a mail address. Raises OverLimit."""
+        rate, key = self._settings.rate_mail_codes, (user_id, mail_address.lower())
         tries = Rate(rate.count * TRIES_OF_CODE, rate.period, rate.burst * TRIES_OF_CODE)
         what = "tries to enter a code of this address"
-        return await self._take([Charge("mail_code_tries", key, tries, 1, what)], key)
+        return await self._take([Charge("mail_code_tries", key, tries, 1, what)], user_id)
 
     async def _wait_for(self, user_id: UUID, keys: Collection[Hashable], what: str) -> Quota | None:
         """Charge each of the keys, and the user, whose calls may name what does not exist."""

@@ -9,7 +9,8 @@
 CREATE TABLE notified_users (
     user_id       uuid PRIMARY KEY,
     visible_until timestamptz NOT NULL DEFAULT '-infinity', -- a page is being looked at until then
-    paced_until   timestamptz NOT NULL DEFAULT '-infinity'  -- the rate of all channels of the user
+    paced_until   timestamptz NOT NULL DEFAULT '-infinity', -- the rate of all channels of the user
+    since         timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
 CREATE TABLE channels (
@@ -291,6 +292,8 @@ LANGUAGE sql STABLE AS $$
         AND t.lost_after IS DISTINCT FROM greatest(t.last_at, t.beat_at)
         AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'
         AND now() > lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s)
+        -- what was lost before there was a channel is no news
+        AND lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s) > n.since
         AND NOT EXISTS (
             SELECT FROM events e WHERE e.user_id = t.user_id AND e.seq > p.seq
                 AND (e.task_id = t.task_id OR e.task_id IS NULL)
@@ -331,7 +334,8 @@ LANGUAGE sql AS $$
         JOIN due d ON d.user_id = n.user_id AND d.position = n.position
         WHERE d.of_user + d.sent_of_user <= most_of_user
             AND d.of_channel + d.sent_of_channel <= most_of_channel AND n.due_at <= now()
-        ORDER BY n.due_at LIMIT most
+        -- users with the fewest under way come first, however many wait of others
+        ORDER BY d.of_user + d.sent_of_user, n.due_at LIMIT most
         FOR UPDATE OF n SKIP LOCKED
     )
     UPDATE notifications n SET due_at = now() + lease, attempts = n.attempts + 1

@@ -986,6 +986,8 @@ CREATE FUNCTION public.select_lost_tasks(user_ids uuid[], most integer) RETURNS 
         AND t.lost_after IS DISTINCT FROM greatest(t.last_at, t.beat_at)
         AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'
         AND now() > lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s)
+        -- what was lost before there was a channel is no news
+        AND lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s) > n.since
         AND NOT EXISTS (
             SELECT FROM events e WHERE e.user_id = t.user_id AND e.seq > p.seq
                 AND (e.task_id = t.task_id OR e.task_id IS NULL)
@@ -1097,7 +1099,8 @@ CREATE FUNCTION public.take_notifications(most integer, most_of_user integer, mo
         JOIN due d ON d.user_id = n.user_id AND d.position = n.position
         WHERE d.of_user + d.sent_of_user <= most_of_user
             AND d.of_channel + d.sent_of_channel <= most_of_channel AND n.due_at <= now()
-        ORDER BY n.due_at LIMIT most
+        -- users with the fewest under way come first, however many wait of others
+        ORDER BY d.of_user + d.sent_of_user, n.due_at LIMIT most
         FOR UPDATE OF n SKIP LOCKED
     )
     UPDATE notifications n SET due_at = now() + lease, attempts = n.attempts + 1
@@ -1329,7 +1332,8 @@ ALTER TABLE public.notifications ALTER COLUMN "position" ADD GENERATED ALWAYS AS
 CREATE TABLE public.notified_users (
     user_id uuid NOT NULL,
     visible_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    paced_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+    paced_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -1605,5 +1609,5 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (11, 'asks
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (12, 'keys_by_user', '1df5bdd441339ffe4dfdd0f05956ba6394f064aab7df77ccbeb30e3280c5f501');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (13, 'stop_one_run', '3eb87659bf78094536e60d54e62222becb1fa18de64ed78be71e1f4ce7ce5fba');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'housekeeping', '15ba62e5e5f37d7d3569491035fa78e5941e478df1c363445a1fad6254cabc0d');
-INSERT INTO public.schema_migrations (version, name, checksum) VALUES (15, 'channels', '694fc9884961c8c2d5a1f87be3f569f341a29c9f4930b4601e7f1172c827d3e0');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (15, 'channels', '24bac097f80ea07c997cac2743a41b7e0575a5ae7ecd6905487c27b70a183206');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (16, 'changed_tasks', 'de5a908423269f0acf80e4f5129d6831ad15b1e77d2278ebd94b2013d5d56212');

@@ -20,7 +20,7 @@ MAX_CHANNELS = 20  # of one user
 DEFAULT_EVENTS = ("failed", "lost", "waiting", "succeeded")
 
 
-class AddedChannel(NamedTuple):
+class IssuedChannel(NamedTuple):
     """A channel that was just added. `issued` is shown this once."""
 
     channel_id: UUID
@@ -44,7 +44,9 @@ class Channels:
         finally:
             await self.context.outbound.close()
 
-    async def add(self, user_id: UUID, request: ChannelRequest, *, by: UUID) -> AddedChannel | None:
+    async def add(
+        self, user_id: UUID, request: ChannelRequest, *, by: UUID
+    ) -> IssuedChannel | None:
         """Add a channel for a session; None if the user has `MAX_CHANNELS`. Raises Invalid."""
         kind = KINDS[request.__struct_config__.tag]  # type: ignore[index]
         settings = await kind.check(request, self.context)
@@ -72,7 +74,7 @@ class Channels:
         )
         if await add_channel(self._database, new, at_most=MAX_CHANNELS) is None:
             return None
-        return AddedChannel(channel_id, kind.issued(settings))
+        return IssuedChannel(channel_id, kind.issued(settings))
 
     async def test(self, user_id: UUID, channel_id: UUID, *, by: UUID) -> UUID | None:
         """Send a test through the outbox; returns its id, or None if nothing can be sent there."""

@@ -28,12 +28,17 @@ CONNECT_SECONDS = 5.0  # to one address
 MAX_ADDRESSES = 4  # of a name that are tried
 MAX_ANSWER_BYTES = 64 * 2**10  # a longer body, or one without a length, is not read at all
 NO_BODY = (204, 304)
+MAX_RECEIVED_BYTES = 4 * MAX_ANSWER_BYTES  # of one answer with all that stands before it
+MAX_READ_BYTES = 4 * 2**10  # at once: other tasks run between two pieces of what is parsed
 MAX_CONNECTIONS = 100  # of one process
 MAX_IDLE_CONNECTIONS = 20
 IDLE_SECONDS = 4.0  # common servers close after five
 BODY_SECONDS = 2.0  # for a body, once the status is known: nothing depends on it
 MAX_RESOLVING = 64  # names at a time: those of a slow server hold up no other work of the process
 MAX_RETRY_AFTER_SECONDS = 86_400.0
+
+# one text for both: channels tell nothing of the names in the operator's own network
+UNKNOWN_HOST = "refused: the host is not known, or has an address that is not public"
 
 USER_AGENT = f"Relay/{__version__}"
 
@@ -132,11 +137,10 @@ def _network_reason(error: BaseException) -> str:
 
 
 def _length(headers: Iterable[tuple[bytes, bytes]]) -> float:
-    """The length of a body that has one."""
-    for name, value in headers:
-        if name.lower() == b"content-length" and value.isdigit():
-            return int(value)
-    return math.inf
+    """The length of a body that has one; inf where it may be longer than it says."""
+    fields = {name.lower(): value for name, value in headers}
+    value = fields.get(b"content-length", b"")
+    return int(value) if value.isdigit() and b"transfer-encoding" not in fields else math.inf
 
 
 def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
@@ -161,6 +165,37 @@ class _Refused(httpcore.ConnectError):
     """The address is not one that may be called."""
 
 
+class _BoundedStream(httpcore.AsyncNetworkStream):
+    """A connection that takes no more than one answer may have, in small pieces.
+
+    What an answer begins with (informational answers, its head) has no bound of its own.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._received = 0
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data = await self._stream.read(min(max_bytes, MAX_READ_BYTES), timeout)
+        self._received += len(data)
+        if self._received > MAX_RECEIVED_BYTES:
+            raise httpcore.ReadError("the answer is too long")
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._received = 0  # the next answer
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        return _BoundedStream(await self._stream.start_tls(*args, **options))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
 class _CheckedBackend(httpcore.AsyncNetworkBackend):
     """Opens connections to addresses that were checked."""
 
@@ -177,7 +212,8 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         failure: Exception = httpcore.ConnectError("no address")
         for address in (await self._resolve(host, port))[:MAX_ADDRESSES]:
             try:
-                return await self._opener.connect_tcp(address, port, timeout, *args, **options)
+                opened = await self._opener.connect_tcp(address, port, timeout, *args, **options)
+                return _BoundedStream(opened)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
@@ -191,10 +227,10 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
                 limiter=self._resolving,
             )
         except (OSError, UnicodeError):
-            raise _Refused("the name of the host is not known") from None
+            raise _Refused(UNKNOWN_HOST) from None
         addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
         if not self._private and not all(is_public(ip_address(one)) for one in addresses):
-            raise _Refused("refused: the host has an address that is not public")
+            raise _Refused(UNKNOWN_HOST)
         return addresses
 
     async def sleep(self, seconds: float) -> None:

@@ -83,14 +83,10 @@ class Senders:
             at_most=at_most,
             of_user=SENT_AT_ONCE_OF_USER,
             of_channel=SENT_AT_ONCE_OF_CHANNEL,
-            under_way=self._under_way(),
+            users=Counter(one.user_id for one in self._taken.values()),
+            channels=Counter(one.channel_id for one in self._taken.values()),
             lease=self._lease,
         )
-
-    def _under_way(self) -> Counter[UUID]:
-        """How many are under way, of each user and of each channel."""
-        taken = self._taken.values()
-        return Counter(each for one in taken for each in (one.user_id, one.channel_id))
 
     async def _send(self, taken: TakenNotification) -> None:
         self._finished.append(await self._attempts.attempt(taken))

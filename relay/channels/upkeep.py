@@ -72,13 +72,16 @@ def _show_waiting(count: int, oldest: float) -> None:
 async def reseal_channels(database: Database, vault: Vault) -> None:
     """Seal the settings of all channels with the first key, as far as a key opens them."""
     other_kids = [kid for kid in vault.kids if kid != vault.kid]
-    while other_kids and (found := await select_sealed_otherwise(database, other_kids)):
+    left = 0  # with a key of the same name that is another one: they stay as they are
+    while other_kids and len(found := await select_sealed_otherwise(database, other_kids)) > left:
+        left = 0
         for channel in found:
             label = channel_label(channel.channel_id.bytes)
             try:
                 secret = vault.open(Sealed(channel.kid, channel.sealed), label)
-            except CannotOpen:  # a key of the same name that is another one: left as it is
-                return
+            except CannotOpen:
+                left += 1
+                continue
             await replace_sealed(database, channel, *vault.seal(secret, label))
 
 

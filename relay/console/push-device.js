@@ -60,7 +60,10 @@ export async function isOn() {
   const subscription = canPush() && Notification.permission === 'granted' ? await (await registered())?.pushManager.getSubscription() : null;
   if (!subscription) return false;
   const channel = await channelOf(subscription);
-  if (channel === undefined) return false;
+  if (channel === undefined) {
+    await subscription.unsubscribe(); // of a stream that was left: its notifications are not for whom sits here now
+    return false;
+  }
   const { public_key: key } = await getPushKey();
   if (!isOfKey(subscription, key)) {
     await turnOn();

@@ -131,22 +131,25 @@ async def take_notifications(
     at_most: int,
     of_user: int,
     of_channel: int,
-    under_way: Mapping[UUID, int],
+    users: Mapping[UUID, int],
+    channels: Mapping[UUID, int],
     lease: timedelta,
 ) -> list[TakenNotification]:
     """Take due notifications, which are due again when the lease is over.
 
-    `under_way` is how many the sender has already, of each user and channel: with them there are
+    `users` and `channels` are how many the sender has already, of each: with them there are
     `of_user` and `of_channel` of each at most.
     """
+    saturated = [user for user, count in users.items() if count >= of_user]
+    saturated += [channel for channel, count in channels.items() if count >= of_channel]
     rows = await database.fetch(
         _TAKE,
         at_most,
         of_user,
         of_channel,
-        list(under_way),
-        list(under_way.values()),
-        [each for each, count in under_way.items() if count >= of_user],
+        [*users, *channels],
+        [*users.values(), *channels.values()],
+        saturated,
         lease,
     )
     return [_taken(row) for row in rows]

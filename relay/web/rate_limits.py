@@ -104,8 +104,9 @@ async def charge_mail_code(request: Request, mail_address: str) -> None:
 
 
 async def charge_mail_code_try(request: Request, mail_address: str) -> None:
-    """Charge a try to enter a mailed code to the mail address. Raises RateLimited."""
-    await _charge(request, request.services.limits.try_mail_code(mail_address))
+    """Charge a user's try to enter a code that was mailed to an address. Raises RateLimited."""
+    user_id = request.credential.user_id
+    await _charge(request, request.services.limits.try_mail_code(user_id, mail_address))
 
 
 async def _charge(request: Request, charging: Awaitable[Quota | None]) -> None:

@@ -18,9 +18,8 @@ from tests.support.relay_server import Relay, User, bearer, running_relay
 
 
 async def channel_of(user: User) -> dict[str, Any]:
-    (found,) = (await user.call("GET", "/api/channels")).json()["channels"]
-    view: dict[str, Any] = found
-    return view
+    found: list[dict[str, Any]] = (await user.call("GET", "/api/channels")).json()["channels"]
+    return found[0]
 
 
 async def test_the_end_of_a_task_reaches_a_webhook_that_can_check_it(relay: Relay) -> None:
@@ -132,7 +131,8 @@ async def test_a_lost_task_reaches_a_channel(database_url: str) -> None:
         await add_webhook(user, there)
         await user.posted(event_type="task_started", task_id="t", payload={"lease_s": 10})
         await user.call("GET", "/api/tasks")
-        await statement(database_url, "UPDATE tasks SET last_at = last_at - interval '1 minute'")
+        for earlier in ("tasks SET last_at = last_at", "notified_users SET since = since"):
+            await statement(database_url, f"UPDATE {earlier} - interval '1 minute'")
         (post,) = await there.has(1)
         assert (post.json["type"], post.json["data"]["task_id"]) == ("task.lost", "t")
 
@@ -235,7 +235,7 @@ async def test_private_addresses_are_refused_where_the_operator_has_not_lifted_t
         await user.call("POST", f"/api/channels/{channel['channel_id']}/test")
         found = await eventually_failed(user, channel)
         assert (found["outcome"], found["status"]) == ("waiting", None)
-        assert found["error"] == "the name of the host is not known"
+        assert "the host is not known" in found["error"]
         assert found["next_attempt_at"] is not None
 
 

@@ -18,6 +18,7 @@ from relay.channels.wording import words
 
 TOPIC = r"/[-_A-Za-z0-9]{1,64}"  # as ntfy's server has it
 MAX_TOKEN = 256  # characters; those of ntfy have 32
+TOKEN_PATTERN = r"^[\x21-\x7e]+$(?!\n)"
 HIGH, DEFAULT = 4, 3  # of ntfy's priorities 1 to 5: with 4 a phone vibrates longer
 PRIORITIES = {"task.failed": HIGH, "task.lost": HIGH, "task.waiting": HIGH}
 TAGS = {  # which ntfy shows as emoji
@@ -39,7 +40,8 @@ class NtfyRequest(ChannelRequest, tag="ntfy"):
 
     url: ServiceUrl
     access_token: (
-        Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN, pattern=r"^[\x21-\x7e]+$")] | None
+        Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN, pattern=r"^[\x21-\x7e]+$(?!\n)")]
+        | None
     ) = None
     priority: Annotated[int, Meta(ge=1, le=5)] | None = None
 

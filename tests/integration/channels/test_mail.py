@@ -54,7 +54,9 @@ async def test_a_notification_is_a_mail_in_plain_text() -> None:
 
 
 async def test_no_text_of_a_user_becomes_a_header_or_another_part() -> None:
-    hostile = f"a\r\nBcc: eve@example.com\n\n.\r\nMAIL FROM:<x>\u2028X-A: 1\x85X-B: 2 {HOSTILE}"
+    encoded = "=?utf-8?q?x=0D=0AReply-To:_eve@example.com=0D=0A=0D=0A?="
+    hostile = f"a\r\nBcc: eve@example.com {encoded}\n\n.\r\nMAIL FROM:<x>\u2028X-A: 1\x85X-B: 2"
+    hostile += HOSTILE
     note = notification(title=hostile, message=f"{hostile}\n.\n..\nFrom me")
     with mail_server() as server:
         assert await send(plain(server), note) == Delivered(250)
@@ -64,7 +66,7 @@ async def test_no_text_of_a_user_becomes_a_header_or_another_part() -> None:
         *("From", "To", "Subject", "Date", "Auto-Submitted", "Message-ID"),
         *("MIME-Version", "Content-Type", "Content-Transfer-Encoding"),
     }
-    assert mail["Subject"].startswith("a Bcc: eve@example.com")
+    assert mail["Subject"].startswith("a Bcc: eve@example.com = ?utf-8?q?x=0D=0AReply-To")
     assert "\n.\n..\nFrom me\n" in mail.get_content()
 
 

@@ -166,6 +166,11 @@ async def lost_after(here: Process, user_id: UUID, seconds: float) -> int:
         user_id,
         seconds,
     )
+    await here.database.execute(
+        "UPDATE notified_users SET since = since - $2 * interval '1 second' WHERE user_id = $1",
+        user_id,
+        seconds,
+    )
     return await note_lost_tasks(here.database, OutboxBounds())
 
 
@@ -184,6 +189,16 @@ async def test_a_lost_task_is_noted_once_until_it_is_found_again(here: Process) 
     await here.database.execute("SELECT renew_leases($1, $2, 0)", user_id, ["t"])
     assert await note_lost_tasks(here.database, OutboxBounds()) == 0
     assert await made(here.database, user_id) == [("lost", "t", 1)] * 2
+
+
+async def test_what_was_lost_before_there_was_a_channel_is_no_news(here: Process) -> None:
+    (user_id,) = await new_users(here.database, 1)
+    await posted(here, user_id, happened("started", lease_s=10))
+    await lost_after(here, user_id, 60)
+    await stored_channel(here.database, user_id)
+    assert await note_lost_tasks(here.database, OutboxBounds()) == 0
+    await posted(here, user_id, happened("progress"))
+    assert await lost_after(here, user_id, 15) == 1
 
 
 async def test_a_task_with_an_event_that_is_not_folded_yet_is_not_lost(here: Process) -> None:

@@ -138,7 +138,7 @@ async def test_a_receiver_that_hangs_is_left(
     ("url", "fault"),
     [
         ("http://127.0.0.1:{away}/", "no connection"),
-        ("http://no-such-host.invalid/", "name of the host is not known"),
+        ("http://no-such-host.invalid/", "host is not known"),
     ],
 )
 async def test_what_cannot_be_reached_has_a_reason_in_a_few_words(

@@ -101,7 +101,7 @@ RATES = [
             "RELAY_SMTP_FROM": "relay@example.com",
         },
         success=503,
-        metric=over("mail_codes"),
+        metric=over("mail_codes_user"),
     ),
     Row(
         bound="rate_pages",
