@@ -73,7 +73,7 @@ def test_without_its_parser_the_start_names_the_package(monkeypatch: pytest.Monk
     given = {"DATABASE_URL": POSTGRES, "RELAY_SIGNING_KEYS": KEYS}
     settings = Settings.load({**given, "RELAY_BACKPLANE_URL": "valkey://one"})
     source = Source(POSTGRES, POSTGRES, settings.signing_keys, "", None, shared=True)
-    with pytest.raises(SettingError, match=r"RELAY_BACKPLANE_URL needs .* relay\[valkey\]"):
+    with pytest.raises(SettingError, match=r"needs .* relay-streams\[valkey\]"):
         build_services(settings, source, "http://one", None, ProcessHealth(lambda: True))  # type: ignore[arg-type]
 
 
