@@ -174,10 +174,17 @@ class Limits:
         known = [quota for quota in quotas if quota is not None]
         return min(known, key=lambda quota: quota.remaining, default=None)
 
-    async def try_mail_code(self, user_id: UUID, mail_address: str) -> Quota | None:
-        """Charge a user's try to enter the code of a mail address. Raises OverLimit."""
+    async def try_mail_code(self, user_id: UUID, mail_address: str, address: str) -> Quota | None:
+        """Charge a try to enter the code of a mail address to the client and its user.
+
+        So no user keeps others from adding an address, and many users of one client try little
+        more than one. Raises OverLimit.
+        """
         rate, key = self._settings.rate_mail_codes, (user_id, mail_address.lower())
         tries = Rate(rate.count * TRIES_OF_CODE, rate.period, rate.burst * TRIES_OF_CODE)
+        of_client = Rate(tries.count * CODES_OF_CLIENT, tries.period, tries.burst * CODES_OF_CLIENT)
+        what = "tries to enter a code from this network"
+        await self._take([Charge("mail_code_tries_client", address, of_client, 1, what)], address)
         what = "tries to enter a code of this address"
         return await self._take([Charge("mail_code_tries", key, tries, 1, what)], user_id)
 

@@ -20,7 +20,7 @@ class MailSettings(RateSettings):
 
     smtp_url: SmtpAddress | None = _setting(
         "RELAY_SMTP_URL", smtp_address, None, "address",
-        "the mail server of channels of the kind `email`; without it nobody can add one",
+        "the mail server of channels of the kind `email`; without it none can be added",
         shown="none", secret=True,
     )  # fmt: skip
     smtp_from: Sender | None = _setting(

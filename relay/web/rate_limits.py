@@ -104,9 +104,11 @@ async def charge_mail_code(request: Request, mail_address: str) -> None:
 
 
 async def charge_mail_code_try(request: Request, mail_address: str) -> None:
-    """Charge a user's try to enter a code that was mailed to an address. Raises RateLimited."""
+    """Charge a try to enter a mailed code to the client and its user. Raises RateLimited."""
     user_id = request.credential.user_id
-    await _charge(request, request.services.limits.try_mail_code(user_id, mail_address))
+    await _charge(
+        request, request.services.limits.try_mail_code(user_id, mail_address, request.address_block)
+    )
 
 
 async def _charge(request: Request, charging: Awaitable[Quota | None]) -> None:

@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from relay.channels.addresses import MAX_URL_CHARACTERS, check_url
 from relay.channels.kinds.answers import outcome_of, shortened
-from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome, Retry
+from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome
+from relay.channels.kinds.posting import post
 from relay.channels.notification import Notification
-from relay.channels.outbound import OutboundFailed
 from relay.errors import FieldError, Invalid
 from relay.events import rfc3339
 
@@ -68,11 +68,7 @@ class Webhook:
     ) -> Outcome:
         body = webhook_body(notification)
         headers = signed_headers(settings.secret, notification.id, int(time.time()), body)
-        try:
-            answer = await context.outbound.post(settings.url, headers, body)
-        except OutboundFailed as failure:
-            return Retry(str(failure))
-        return outcome_of(answer)
+        return await post(context, settings.url, headers, body, outcome_of)
 
 
 class _Data(msgspec.Struct, omit_defaults=True):

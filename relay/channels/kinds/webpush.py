@@ -1,6 +1,7 @@
 """Web Push (RFC 8030): a notification on a device, by the push service of its browser."""
 
 import hashlib
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import httpx
@@ -10,8 +11,8 @@ from msgspec import Meta
 from relay.channels.addresses import MAX_URL_CHARACTERS, check_url
 from relay.channels.kinds.answers import outcome_of
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome, Refused, Retry
+from relay.channels.kinds.posting import post
 from relay.channels.notification import Notification
-from relay.channels.outbound import OutboundFailed
 from relay.channels.push_message import (
     Recipient,
     encrypt,
@@ -140,11 +141,8 @@ class WebPush:
             "urgency": "high" if notification.type in URGENT else "normal",
         }
         body = encrypt(message, Recipient(settings.point, settings.auth))
-        try:
-            answer = await context.outbound.post(settings.endpoint, headers, body)
-        except OutboundFailed as failure:
-            return Retry(str(failure))
-        return outcome_of(answer, gone=GONE, refused=REFUSED)
+        read = partial(outcome_of, gone=GONE, refused=REFUSED)
+        return await post(context, settings.endpoint, headers, body, read)
 
 
 def _check_endpoint(endpoint: str, *, private: bool) -> None:
