@@ -12,7 +12,17 @@ from playwright.sync_api import BrowserContext, Page
 from tests.support.browser.chromium import Profile, Tab
 from tests.support.patience import LOOK_EVERY, PATIENCE
 
-SHOWN = """() => registration.getNotifications().then((all) => all.map(
+# Chromium forgets a notification that it is about to show when it is asked for those it shows.
+# So it is not asked meanwhile.
+COUNT_SHOWING = """() => {
+  const show = registration.showNotification.bind(registration);
+  self.showing = 0;
+  registration.showNotification = async (...given) => {
+    self.showing += 1;
+    try { return await show(...given); } finally { self.showing -= 1; }
+  };
+}"""
+SHOWN = """() => self.showing === 0 && registration.getNotifications().then((all) => all.map(
   ({ title, body, tag, actions: buttons }) => (
     { title, body, tag, actions: buttons.map((one) => one.title) })))"""
 PRESS = """async ([tag, button]) => {
@@ -56,7 +66,9 @@ class ServiceWorker:
             return debugger
 
         debugger = await tab.do(watch)
-        return cls(profile, tab, debugger, found[-1]["registrationId"])
+        worker = cls(profile, tab, debugger, found[-1]["registrationId"])
+        await worker._run(COUNT_SHOWING)
+        return worker
 
     async def push(self, message: str) -> None:
         """Deliver a message that is decrypted already."""
@@ -71,9 +83,11 @@ class ServiceWorker:
     async def shown(self, count: int) -> list[dict[str, Any]]:
         """Wait until so many notifications are shown."""
         with trio.fail_after(PATIENCE):
-            while len(found := await self._run(SHOWN)) != count:  # noqa: ASYNC110
+            while True:
+                found = await self._run(SHOWN)
+                if found is not False and len(found) == count:
+                    return list(found)
                 await trio.sleep(LOOK_EVERY)
-        return list(found)
 
     async def press(self, tag: str, button: str = "") -> None:
         """Press a notification, or one of its buttons."""
