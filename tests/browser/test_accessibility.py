@@ -192,7 +192,12 @@ async def test_the_page_works_by_keyboard_alone(relay: Relay, profile: Profile) 
 
 async def test_the_reference_is_accessible(relay: Relay, profile: Profile) -> None:
     tab = await profile.open(f"{relay.url}/docs")
-    await tab.run("document.querySelector('details').open = true")  # they are all alike
+    # One template writes all calls of a group and all rows of a table: axe sees the first of each.
+    await tab.run("""() => {
+      for (const one of document.querySelectorAll('main article:not(:first-of-type)')) one.remove();
+      for (const one of document.querySelectorAll('main tr:nth-of-type(n + 3)')) one.remove();
+      for (const one of document.querySelectorAll('main details')) one.open = true;
+    }""")
     assert await faults(tab) == []
 
 
