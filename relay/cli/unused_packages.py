@@ -10,6 +10,7 @@ from contextlib import contextmanager
 UNUSED = (
     "rich",  # structlog would print failures in colours; Relay's log is JSON
     "pydantic",  # Quart-Schema would accept its models; Relay's are msgspec's
+    "pydantic_core",
 )
 
 
