@@ -38,6 +38,8 @@ def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def found(source: str) -> list[str]:
     """Each place of a word of the list, as `line: word`."""
+    if not used(source):  # most have none: to read their tokens would take seconds
+        return []
     places = [
         (token.start[0], word)
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
