@@ -30,6 +30,14 @@ class _PendingLookup(Generic[Value]):
         self.value: Value | None = None
         self.failure: Exception | None = None
 
+    def answer(self, value: Value | None) -> None:
+        self.value = value
+        self.done.set()
+
+    def fail(self, failure: Exception) -> None:
+        self.failure = failure
+        self.done.set()
+
 
 class BatchedLookup(Generic[Key, Value]):
     """Looks up keys with `select`, while `run` runs.
@@ -70,16 +78,17 @@ class BatchedLookup(Generic[Key, Value]):
                     await done.wait()
 
     async def _answer(self, pending: dict[Key, _PendingLookup[Value]], done: trio.Event) -> None:
-        failure: Exception | None = None
-        results: dict[Key, Value] = {}
         try:
             results = await self._select(list(pending))
         except DATABASE_ERRORS as error:
             # Lookups that came meanwhile fail, too, rather than wait for a second timeout.
-            failure, pending, self._pending = error, pending | self._pending, {}
+            later, self._pending = self._pending, {}
+            # Not joined by key: both may have the same one, each with callers of its own.
+            for lookup in (*pending.values(), *later.values()):
+                lookup.fail(error)
+        else:
+            for key, lookup in pending.items():
+                lookup.answer(results.get(key))
         finally:
             self._free.release()
             done.set()
-        for key, one in pending.items():
-            one.value, one.failure = results.get(key), failure
-            one.done.set()

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import trio
 
+from relay.db.batched_lookup import OVERLAP_AFTER_SECONDS
 from relay.db.embedded import running_postgres
 from relay.db.pool import connect
 from tests.support.client.caller import Caller
@@ -21,6 +22,7 @@ from tests.support.two_relays import HOUR
 
 TRUST_SECONDS = 2.5  # seconds for which cached users count while there is no database
 DEADLINE = "1"  # seconds: RELAY_DATABASE_TIMEOUT where a database hangs
+LOOKUPS = 10  # more than there are queries beside each other
 LATE = "SELECT FROM events WHERE event_id = 'late'"
 REFUSED = "SELECT xact_rollback AS count FROM pg_stat_database WHERE datname = current_database()"
 EVENT = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":{}}'
@@ -67,6 +69,32 @@ async def test_a_frozen_postgres_means_503_while_it_is_frozen_and_good_again(
         assert {attempt.status for attempt in refused} == {503}
         assert statuses == [503] * 6
     assert not [reader.ends for reader in ledger.readers if reader.ends]
+
+
+async def test_each_lookup_of_one_user_is_refused_while_postgres_is_frozen(
+    tmp_path: Path, made_data: Path
+) -> None:
+    """Some are in the query that hangs, others in the one beside it, and the rest after both."""
+    program = Program(tmp_path, RELAY_DATABASE_TIMEOUT=DEADLINE)
+    program.altered = {"relay.auth.revocations.TRUST_SECONDS": HOUR}  # the lookups alone refuse
+    copy_data(made_data, program.data)
+    statuses: list[int] = []
+
+    async def ask() -> None:
+        statuses.append((await program.ask("/api/events", account.session)).status)
+
+    async with running(program):
+        account = await Ledger(program).enrol("looked up", [])
+        send(program.postgres(), signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+            for _ in range(LOOKUPS):
+                nursery.start_soon(ask)
+                await trio.sleep(2 * OVERLAP_AFTER_SECONDS)
+        assert statuses == [503] * LOOKUPS
+        send(program.postgres(), signal.SIGCONT)
+        await program.ready()
+        await ask()
+    assert statuses[LOOKUPS:] == [200]
 
 
 async def test_a_full_journal_refuses_at_once_while_others_wait_for_a_frozen_postgres(

@@ -101,6 +101,14 @@ async def test_an_outage_fails_the_waiting_lookups_too(crowd: Crowd) -> None:
     assert crowd.answers[4:] == [5]
 
 
+async def test_an_outage_fails_lookups_of_the_same_key_in_and_after_the_query(crowd: Crowd) -> None:
+    crowd.table.away = True
+    await crowd.ask(1, 1, 1, 2)
+    assert crowd.table.asked == [[1], [1]]  # and the third waits
+    await crowd.answer()
+    assert crowd.answers == ["database_away"] * 4
+
+
 async def test_a_cancelled_lookup_cancels_no_other(crowd: Crowd) -> None:
     await crowd.ask(1, 2)
     async with trio.open_nursery() as nursery:
