@@ -12,7 +12,7 @@ from tests.support.chaos.run import chaos
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20
-SEED = 1  # the same faults in each run
+SEED = 297  # of so short a run, one in which everything dies once, and ways to it are cut
 
 
 async def test_processes_die_and_ways_close_at_random_and_nothing_is_lost(
@@ -21,6 +21,7 @@ async def test_processes_die_and_ways_close_at_random_and_nothing_is_lost(
     shown: list[str] = []
     outcome = await chaos(tmp_path, made_data, SECONDS, seed=SEED, show=shown.append)
     assert not outcome.findings, outcome.report
+    assert outcome.revokes, outcome.report
     assert any("events, readers behind by" in line for line in shown)
 
 

@@ -53,7 +53,10 @@ class Chaos:
         self._began = trio.current_time()
 
     async def run(self, seconds: float, ledger: Ledger) -> None:
-        """Do faults for so long, then end them all, and wait until each Relay serves again."""
+        """Do faults for so long, then end them all, and wait until each Relay serves again.
+
+        A revoke is checked then, too: while there are faults none may be.
+        """
         self._began = trio.current_time()
         async with trio.open_nursery() as background:
             for relay in self.relays:
@@ -68,6 +71,7 @@ class Chaos:
             await self._stage.network.heal()
             for relay in self.relays:
                 await relay.serves()
+            await self.revokes.goes_on()
             background.cancel_scope.cancel()
 
     @property
