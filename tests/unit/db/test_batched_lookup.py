@@ -1,5 +1,7 @@
 """A batched lookup: one result each, few queries for many, one failure for all that wait."""
 
+import random
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -11,6 +13,8 @@ from relay.db.batched_lookup import (
     BatchedLookup,
 )
 from relay.errors import DatabaseAway
+
+LOOKUPS, KEYS = 100, 3
 
 
 class FakeTable:
@@ -107,6 +111,39 @@ async def test_an_outage_fails_lookups_of_the_same_key_in_and_after_the_query(cr
     assert crowd.table.asked == [[1], [1]]  # and the third waits
     await crowd.answer()
     assert crowd.answers == ["database_away"] * 4
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_each_lookup_is_answered_whichever_queries_fail(
+    seed: int, autojump_clock: object
+) -> None:
+    rng = random.Random(seed)
+    answers: list[int | str | None] = []
+
+    async def select(keys: list[int]) -> dict[int, int]:
+        await trio.sleep(rng.uniform(0, 10 * OVERLAP_AFTER_SECONDS))
+        if rng.random() < 0.5:
+            raise DatabaseAway()
+        return {key: key for key in keys}
+
+    query = BatchedLookup(select)
+
+    async def find(key: int) -> None:
+        await trio.sleep(rng.random())
+        try:
+            answers.append(await query.find(key))
+        except DatabaseAway as refused:
+            answers.append(refused.code)
+
+    async with trio.open_nursery() as queries:
+        queries.start_soon(query.run)
+        with trio.move_on_after(3600):  # of a clock that jumps
+            async with trio.open_nursery() as callers:
+                for number in range(LOOKUPS):
+                    callers.start_soon(find, number % KEYS)
+        queries.cancel_scope.cancel()
+    assert len(answers) == LOOKUPS
+    assert set(answers) == {"database_away", *range(KEYS)}
 
 
 async def test_a_cancelled_lookup_cancels_no_other(crowd: Crowd) -> None:
