@@ -48,6 +48,7 @@ class Projector:
         self._outbox = outbox or Outbox()
         self._pending = PendingEvents()
         self._behind: dict[UUID, None] = {}  # users with events that are not folded, in turn
+        self._unseen: set[UUID] = set()  # of these: a round under way may have looked too early
         self._waiting: dict[UUID, list[_Wait]] = {}
         self._woken = trio.Event()
         self._wanted = trio.Event()
@@ -59,14 +60,17 @@ class Projector:
         """Take a user's events that were just committed here, in seq order."""
         if not self._pending.add(user_id, events):
             metrics.projection_read_back.inc(len(events))
+            self._unseen.add(user_id)
         if self._pending.has_many:
             self._many.set()
-        if user_id not in self._behind:
-            self._behind[user_id] = None
-            self._woken.set()
+        self._note_behind(user_id)
 
     def recheck(self, user_id: UUID) -> None:
         """Look whether the user's tasks are up to date: events may be stored but not offered."""
+        self._unseen.add(user_id)
+        self._note_behind(user_id)
+
+    def _note_behind(self, user_id: UUID) -> None:
         if user_id not in self._behind:
             self._behind[user_id] = None
             self._woken.set()
@@ -176,6 +180,7 @@ class Projector:
         """The users of the next round: those that are waited for, then those behind longest."""
         turn = dict.fromkeys(islice(self._waiting, MAX_USERS))
         turn.update(dict.fromkeys(islice(self._behind, MAX_USERS - len(turn))))
+        self._unseen.difference_update(turn)
         return list(turn)
 
     async def _run_round(self, user_ids: list[UUID]) -> None:
@@ -229,13 +234,16 @@ class Projector:
         """Note that the user's tasks hold up to `seq`; None if the user no longer exists."""
         if seq is None:
             self._pending.take(user_id)
+            self._unseen.discard(user_id)
         self._behind.pop(user_id, None)
         for wait in list(self._waiting.get(user_id, ())):
             if seq is None or seq >= wait.seq:
                 wait.done.set()
                 self._end_wait(user_id, wait)
         if seq is not None and (
-            user_id in self._waiting or max(last_seq, self._pending.last_seq(user_id)) > seq
+            user_id in self._unseen
+            or user_id in self._waiting
+            or max(last_seq, self._pending.last_seq(user_id)) > seq
         ):
             self._behind[user_id] = None
 

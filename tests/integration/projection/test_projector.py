@@ -2,18 +2,19 @@
 
 import json
 from random import Random
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import trio
 
-from relay.db.projections import select_behind
+from relay.db.pool import Database
+from relay.db.projections import Projected, select_behind, select_projected
 from relay.events import utc_now
 from relay.projection import projector as projector_module
 from relay.projection.pending_events import PendingEvents
 from relay.tasks.segments import METRIC_BYTES
 from tests.support.databases import database_of
-from tests.support.patience import PATIENCE
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.projecting import new_event, new_users, process, publish
 from tests.support.projections import project_all, stored_events, stored_tasks
 from tests.support.task_events import event, folded_one_by_one
@@ -47,6 +48,34 @@ async def test_what_an_ended_process_did_not_fold_is_folded_by_another(database_
             with trio.fail_after(PATIENCE):
                 await other.projector.catch_up(user_id, len(events))
             nursery.cancel_scope.cancel()
+        assert await stored_tasks(one.database, user_id) == folded_one_by_one(events)
+
+
+async def test_what_is_stored_after_a_round_has_looked_is_folded_by_the_next(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a commit is whose result was lost: it is not offered, and the user is looked at again."""
+    looked, go_on = trio.Event(), trio.Event()
+
+    async def select_and_wait(database: Database, users: list[UUID]) -> dict[UUID, Projected]:
+        found = await select_projected(database, users)
+        looked.set()
+        await go_on.wait()
+        return found
+
+    async with process(database_url) as one, process(database_url) as other:
+        other.folding.cancel()
+        (user_id,) = await new_users(one.database, 1)
+        monkeypatch.setattr(projector_module, "select_projected", select_and_wait)
+        one.projector.recheck(user_id)
+        await looked.wait()
+        await publish(other.journal, user_id, 1, 3)
+        one.projector.recheck(user_id)
+        go_on.set()
+        with trio.fail_after(PATIENCE):
+            while await select_behind(one.database, 1):  # noqa: ASYNC110 - nothing is sent
+                await trio.sleep(LOOK_EVERY)
+        events = await stored_events(one.database, user_id)
         assert await stored_tasks(one.database, user_id) == folded_one_by_one(events)
 
 
