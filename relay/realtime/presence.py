@@ -30,6 +30,7 @@ class Presence:
         self._process_id = process_id
         self._counts = ReportedCounts(hub)
         self._others: set[UUID] = set()
+        self._heard: set[UUID] = set()  # since the last read began, which may not have them yet
         self._streams: dict[UUID, int] = {}
         self._fresh_until = 0.0
         self._failures = WorkFailures(
@@ -49,6 +50,7 @@ class Presence:
     def mark_alive(self, process_id: UUID) -> None:
         """Note that this process is alive: it has sent a notification."""
         self._others.add(process_id)
+        self._heard.add(process_id)
 
     def streams_elsewhere(self, user_id: UUID) -> int:
         """The user's live streams on other processes; 0 if the last read is too old."""
@@ -86,7 +88,9 @@ class Presence:
         self._counts.note(changed)
 
     async def _read(self, now: float) -> None:
-        self._others, self._streams = await select_others(self._database, self._process_id)
+        self._heard.clear()
+        others, self._streams = await select_others(self._database, self._process_id)
+        self._others = others | self._heard
         self._fresh_until = now + ALIVE_SECONDS
         metrics.backplane_processes.set(1 + len(self._others))
 

@@ -110,6 +110,30 @@ async def test_unconfirmed_counts_expire(database: Database) -> None:
     assert presence.streams_elsewhere(ME) == 0
 
 
+async def test_a_process_that_is_heard_while_the_others_are_read_is_one_of_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = trio.Event(), trio.Event()
+
+    async def select_none(*_: object) -> tuple[set[UUID], dict[UUID, int]]:
+        asked.set()
+        await answer.wait()
+        return set(), {}
+
+    async def hear(presence: Presence) -> None:
+        await asked.wait()
+        presence.mark_alive(uuid4())
+        answer.set()
+
+    monkeypatch.setattr("relay.realtime.presence.select_others", select_none)
+    presence = Presence(database, uuid4(), a_hub())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hear, presence)
+        await nursery.start(presence.run)  # it has started when it has read them
+        assert not presence.is_alone
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("pooled", [True, False])
 async def test_behind_a_pooler_no_statement_is_prepared_for_later(
     database_url: str, pooled: bool
