@@ -70,6 +70,7 @@ class Nodes:
         self._owners: list[_Member | None] = [None] * SLOTS
         self._covered = False  # whether each slot has a node
         self._look_asked = trio.Event()
+        self._rest = trio.CancelScope()  # until the next look
         self._refused = False
         self._looks = 0
         self._reported_at = -REPORT_INTERVAL
@@ -109,7 +110,9 @@ class Nodes:
     async def _follow_slots(self) -> None:
         while True:
             interval = LOOK_INTERVAL if self.all_up else LOOK_INTERVAL_AWAY
-            with trio.move_on_after(LOOK_INTERVAL_REFUSED if self._refused else interval):
+            if self._refused:  # while the last look was under way
+                interval = LOOK_INTERVAL_REFUSED
+            with trio.move_on_after(interval) as self._rest:
                 await self._look_asked.wait()
             await trio.sleep(MIN_LOOK_INTERVAL)
             self._look_asked = trio.Event()
@@ -123,6 +126,8 @@ class Nodes:
     def look_again(self) -> None:
         """Find out in some seconds: a command was refused, and not because its slot has moved."""
         self._refused = True
+        due = trio.current_time() + LOOK_INTERVAL_REFUSED
+        self._rest.deadline = min(self._rest.deadline, due)
 
     async def _look(self) -> None:
         """Ask one node after the other, until one knows; another one first each time."""
