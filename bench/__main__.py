@@ -5,55 +5,54 @@ generator and Postgres use the other core. Peers take turns, so that changes in 
 affect all of them. Every event is numbered and every socket's bytes are checked: a figure counts
 only if each event reached each socket of its user once, in order, and no other user's socket.
 
+W1, W2 and W5 are measured in several forms, too: over TLS, with two processes, and so on.
+
 \b
-  make bench                                     all workloads: an hour and a half
-  make bench BENCH='--quick'                     all workloads, small: ten minutes
+  make bench-page                                all that the page shows: three hours
+  make bench BENCH='--quick'                     all workloads, small
   make bench BENCH='w1 w2 --peers relay,fastapi --rounds 5'
+  make bench BENCH='w1 --forms plain,TLS --shapes tidy'
   make bench BENCH='w1 --against main~20'        two commits of Relay, side by side
   make bench BENCH='w1 --variant RELAY_RATE_LIMITS=on'
 """
 
-import argparse
 import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench import headroom
-from bench.catalogue import CATALOGUE
 from bench.generator import BenchFailed
-from bench.machine import OTHER_CORES, SERVER_CORES, describe_machine, pin, raise_descriptor_limit
-from bench.peer import Peer, StartOptions
+from bench.machine import OTHER_CORES, describe_machine, pin, raise_descriptor_limit
+from bench.options import arguments, picked_forms, picked_workloads, run_config, selected_peers
+from bench.peer import Peer
 from bench.processes import ROOT, PeerUnavailable
-from bench.relay_peer import relay
 from bench.results import Results, plain, table
 from bench.run_config import RunConfig
-from bench.shapes import SHAPES
-from bench.workloads import WORKLOADS, Workload
+from bench.schedule import TimeBudget, Turn, turns
 
 RUNS_FOLDER = ROOT / ".bench"  # one file per run
 
 
 def main() -> int:
-    options = arguments(sys.argv[1:])
+    options = arguments(sys.argv[1:], __doc__ or "")
     # end by an exception, so that context managers stop the peers
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     raise_descriptor_limit()
     pin(os.getpid(), OTHER_CORES)
-    picked = workloads(options.workloads)
-    config = RunConfig.quick() if options.quick else RunConfig()
-    if options.seconds:
-        config = replace(config, seconds=options.seconds, steady=options.seconds)
-    if options.shapes:
-        config = replace(config, shapes=tuple(options.shapes.split(",")))
+    picked = picked_workloads(options.workloads)
+    config = run_config(options)
+    budget = TimeBudget(options.minutes * 60 if options.minutes else None)
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
         peers = stack.enter_context(selected_peers(options))
         path = (
@@ -76,22 +75,14 @@ def main() -> int:
         if not all(workload.only_by_name for workload in picked):
             write_record(headroom=headroom.measure(1.0 if options.quick else 3.0))
         absent: set[str] = set()
-        for workload in picked:
-            for number in range(options.rounds):
-                for peer in rotated(peers, number):
-                    if peer.name in absent or not workload.applies_to(peer):
-                        continue
-                    try:
-                        one_round(workload, peer, config, number + 1, write_record)
-                    except PeerUnavailable as error:
-                        absent.add(peer.name)
-                        print(f"{peer.name} is skipped: {error}")
-                        write_record(absent=peer.name, why=str(error))
-                    except (BenchFailed, RuntimeError, OSError) as error:
-                        print(f"{workload.name} {peer.name} failed: {error}")
-                        write_record(
-                            failed=workload.name, peer=peer.name, round=number + 1, why=str(error)
-                        )
+        for turn in turns(picked, picked_forms(options), options.rounds):
+            if not budget.fits(turn):
+                print(f"{turn.workload.name} {turn.form.name}: no time for round {turn.round}")
+                write_record(left_out=turn.workload.name, form=turn.form.name, round=turn.round)
+                continue
+            with budget.spent_on(turn):
+                take(turn, peers, absent, config, write_record)
+        write_record(minutes=round((time.monotonic() - began) / 60, 1))
     results = Results.read(path)
     for workload_name, case in results.cases():
         print(f"\n{workload_name}, {case}")
@@ -100,13 +91,47 @@ def main() -> int:
     return 0 if results.delivered else 1
 
 
-def one_round(
-    workload: Workload, peer: Peer, config: RunConfig, number: int, write_record: Any
+def take(
+    turn: Turn, peers: Sequence[Peer], absent: set[str], config: RunConfig, write_record: Any
 ) -> None:
-    cores = SERVER_CORES if workload.workers == 1 else SERVER_CORES | OTHER_CORES
-    with peer.start(StartOptions(workload.workers, cores, workload.environ)) as instance:
+    """One round of a workload, for each peer that can run it; adds to `absent` those that lack
+    something on this machine."""
+    workload, form = turn.workload, turn.form
+    for peer in rotated(peers, turn.round - 1):
+        applies = workload.applies_to(peer) and form.applies_to(peer)
+        if peer.name in absent or not applies:
+            continue
+        try:
+            one_round(turn, peer, config, write_record)
+        except PeerUnavailable as error:
+            absent.add(peer.name)
+            print(f"{peer.name} is skipped: {error}")
+            write_record(absent=peer.name, why=str(error))
+        # the last is for a program, such as a browser, that this machine lacks
+        except (BenchFailed, RuntimeError, OSError, pytest.skip.Exception) as error:
+            print(f"{workload.name} {form.name} {peer.name} failed: {error}")
+            write_record(
+                failed=workload.name,
+                form=form.name,
+                peer=peer.name,
+                round=turn.round,
+                why=str(error),
+            )
+
+
+def one_round(turn: Turn, peer: Peer, config: RunConfig, write_record: Any) -> None:
+    workload, form = turn.workload, turn.form
+    if not form.is_plain:
+        config = replace(config, shapes=config.form_shapes)
+    with (
+        form.start_options() as options,
+        peer.start(replace(options, environ=workload.environ)) as instance,
+    ):
         for record in workload.run(peer, instance, config):
-            write_record(workload=workload.name, peer=peer.name, round=number, **record)
+            case = form.names(record.pop("case"))
+            write_record(
+                workload=workload.name, case=case, peer=peer.name, round=turn.round, **record
+            )
             figures = {
                 name: record[name]
                 for name in ("rate", "unit", "latency_ms", "kib_each", "connects_per_second")
@@ -114,7 +139,7 @@ def one_round(
             }
             wrong = "" if record["good"] else f"  WRONG: {record['wrong']}"
             print(
-                f"{workload.name} round {number}  {peer.name:16} {record['case']:14}"
+                f"{workload.name} round {turn.round}  {peer.name:16} {case:14}"
                 f" {json.dumps(figures)}{wrong}",
                 flush=True,
             )
@@ -126,54 +151,6 @@ def rotated(peers: Sequence[Peer], number: int) -> list[Peer]:
     return [*peers[at:], *peers[:at]]
 
 
-def workloads(names: Sequence[str]) -> list[Workload]:
-    return [
-        workload
-        for workload in WORKLOADS
-        if workload.name in names or (not names and not workload.only_by_name)
-    ]
-
-
-@contextlib.contextmanager
-def selected_peers(options: argparse.Namespace) -> Iterator[list[Peer]]:
-    """The selected peers; variants and other commits of Relay follow Relay itself."""
-    environ = pairs(options.relay_env)
-    ours = [relay(environ=environ)]
-    ours += [relay(f"relay+{text}", environ | pairs(text.split(","))) for text in options.variant]
-    with contextlib.ExitStack() as stack:
-        for name in options.against:
-            checkout = stack.enter_context(worktree(name))
-            ours.append(relay(f"relay@{name}", environ, checkout))
-        known = {peer.name: peer for peer in CATALOGUE}
-        names = options.peers.split(",") if options.peers else ["relay", *known]
-        if unknown := set(names) - known.keys() - {"relay"}:
-            raise SystemExit(f"no such peer: {', '.join(unknown)}; there are {', '.join(known)}")
-        if options.against and not options.peers:
-            names = ["relay"]  # compare two commits of Relay only
-        found = ours if "relay" in names else []
-        yield [*found, *(known[name] for name in names if name in known)]
-
-
-def pairs(texts: Sequence[str]) -> dict[str, str]:
-    found = dict(text.partition("=")[::2] for text in texts)
-    if not all(found):
-        raise SystemExit("an environment variable is given as NAME=VALUE")
-    return found
-
-
-@contextlib.contextmanager
-def worktree(name: str) -> Iterator[Path]:
-    """A checkout of another commit, removed when the block ends."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "relay"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--quiet", "--detach", str(path), name], check=True)
-        try:
-            yield path
-        finally:
-            subprocess.run([*git, "remove", "--force", str(path)], check=True)
-
-
 def commit() -> str:
     """The commit of this checkout; "unknown" outside a Git checkout."""
     found = subprocess.run(
@@ -182,63 +159,6 @@ def commit() -> str:
         text=True,
     )
     return found.stdout.strip() or "unknown"
-
-
-def arguments(given: Sequence[str]) -> argparse.Namespace:
-    titles: dict[str, list[str]] = {}
-    for workload in WORKLOADS:
-        titles.setdefault(workload.name, []).append(workload.title)
-    descriptions = "\n".join(f"  {name:6} {'; '.join(of_name)}" for name, of_name in titles.items())
-    peers = "\n".join(f"  {peer.name:16} {peer.title}" for peer in CATALOGUE)
-    parser = argparse.ArgumentParser(
-        prog="python -m bench",
-        description=(__doc__ or "").replace("\b\n", ""),
-        epilog=f"workloads:\n{descriptions}\n\npeers, besides relay:\n{peers}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("workloads", nargs="*", metavar="WORKLOAD", help="workloads to run; default: all")
-    add("--peers", metavar="NAME,...", help="peers to measure; default: all that can run here")
-    add(
-        "--rounds",
-        type=int,
-        default=3,
-        help="rounds per workload; figures are their medians (%(default)s)",
-    )
-    add("--seconds", type=float, help="seconds of posting in each case (5; 10 at the fixed rate)")
-    add("--shapes", metavar="NAME,...", help="shapes of events in W1, W4 and W5; default: all")
-    add("--quick", action="store_true", help="short and small: the figures are too noisy to quote")
-    add(
-        "--against",
-        action="append",
-        default=[],
-        metavar="COMMIT",
-        help="also measure this commit of Relay",
-    )
-    add(
-        *("--relay-env",),
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a setting for every Relay that is measured",
-    )
-    add(
-        *("--variant",),
-        action="append",
-        default=[],
-        metavar="NAME=VALUE,...",
-        help="also measure Relay with these settings",
-    )
-    add("--out", metavar="FILE", help="file for the results as JSON lines (.bench/TIME.jsonl)")
-    found = parser.parse_args(given)
-    if unknown := set(found.workloads) - titles.keys():
-        parser.error(f"no such workload: {', '.join(unknown)}; there are {', '.join(titles)}")
-    if found.shapes and (strange := set(found.shapes.split(",")) - {each.name for each in SHAPES}):
-        known = ", ".join(shape.name for shape in SHAPES)
-        parser.error(f"no such shape: {', '.join(strange)}; there are {known}")
-    if found.rounds < 1:
-        parser.error("--rounds must be at least 1")
-    return found
 
 
 if __name__ == "__main__":

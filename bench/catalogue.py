@@ -3,26 +3,21 @@
 import base64
 import hmac
 import json
-import os
 import secrets
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from bench import wire
 from bench.peer import Endpoint, Peer, PeerInstance, Start, StartOptions
 from bench.postgres import postgres
-from bench.processes import ROOT, PeerUnavailable, free_port, running
+from bench.processes import PeerUnavailable, free_port, running
+from bench.proxies import PEERS, PEERS_ENVIRONMENT, nchan, pushpin
 
-PEERS = ROOT / "bench" / "peers"
-PEERS_ENVIRONMENT = ROOT / ".venv-bench"  # the peers' packages, separate from Relay's
 NODE_MODULES = PEERS_ENVIRONMENT / "node/node_modules"
-NCHAN_MODULE = PEERS_ENVIRONMENT / "nchan/usr/lib/nginx/modules/ngx_nchan_module.so"
 
 
 def _peers_python() -> str:
@@ -49,11 +44,17 @@ def _program(
 ) -> Start:
     @contextmanager
     def start(options: StartOptions) -> Iterator[PeerInstance]:
-        port = free_port()
-        with running(command(port), port, environ(), cores=options.cores) as program:
-            yield PeerInstance(program, lambda count, posting: users(port, count, posting))
+        port, tls = free_port(), options.tls
+        given = {**environ(), **_certificate(options)}
+        with running(command(port), port, given, cores=options.cores, tls=tls) as program:
+            yield PeerInstance(program, lambda count, posting: users(port, count, posting), tls)
 
     return start
+
+
+def _certificate(options: StartOptions) -> Mapping[str, str]:
+    """The environment that makes a program of `bench/peers/` serve over TLS, if it shall."""
+    return options.certificate.environ if options.certificate else {}
 
 
 def _socketio_users(port: int, count: int, posting: bool) -> list[Endpoint]:
@@ -75,8 +76,10 @@ def _fastapi(options: StartOptions) -> Iterator[PeerInstance]:
     python, port, secret = _peers_python(), free_port(), secrets.token_hex(32)
     with postgres() as (dsn, pid):
         command = [python, str(PEERS / "fastapi_durable.py"), str(port)]
-        given = {"DATABASE_URL": dsn, "JWT_SECRET": secret}
-        with running(command, port, given, cores=options.cores, database=pid) as program:
+        given = {"DATABASE_URL": dsn, "JWT_SECRET": secret, **_certificate(options)}
+        with running(
+            command, port, given, cores=options.cores, database=pid, tls=options.tls
+        ) as program:
 
             def endpoints(count: int, _posting: bool) -> list[Endpoint]:
                 tokens = (_jwt(secret, f"u{number}") for number in range(count))
@@ -85,7 +88,7 @@ def _fastapi(options: StartOptions) -> Iterator[PeerInstance]:
                     for token in tokens
                 ]
 
-            yield PeerInstance(program, endpoints)
+            yield PeerInstance(program, endpoints, options.tls)
 
 
 def _jwt(secret: str, user: str) -> str:
@@ -105,34 +108,10 @@ def _node(port: int) -> list[str]:
     return [node, str(PEERS / "node_ws.cjs"), str(port)]
 
 
-@contextmanager
-def _nchan(options: StartOptions) -> Iterator[PeerInstance]:
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
-    if nginx is None or not NCHAN_MODULE.exists():
-        raise PeerUnavailable("it takes Debian's nginx and libnginx-mod-nchan")
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o711)  # nginx workers run as an unprivileged user
-        text = (PEERS / "nchan.conf").read_text()
-        for name, value in (
-            ("module", NCHAN_MODULE),
-            ("workers", options.workers),
-            ("folder", folder),
-            ("port", port),
-        ):
-            text = text.replace(f"{{{name}}}", str(value))
-        path = Path(folder) / "nginx.conf"
-        path.write_text(text)
-        with running([nginx, "-c", str(path)], port, {}, cores=options.cores) as program:
-
-            def endpoints(count: int, _posting: bool) -> list[Endpoint]:
-                named = (f"user=u{number}" for number in range(count))
-                return [Endpoint(port, sse="/api/rt", query=name) for name in named]
-
-            yield PeerInstance(program, endpoints)
-
-
 NULL = Peer(name="null", title="no service", start=_with_relay_packages("null.py"))
+
+# those that the page's summary compares Relay with
+COMPARED = ("fastapi", "starlette", "node", "nchan", "pushpin", "quart-hypercorn")
 
 NO_GUARANTEES = "no credential, no validation beyond JSON, nothing stored, no numbering, no resume"
 
@@ -183,11 +162,20 @@ CATALOGUE = (
     Peer(
         name="nchan",
         title="nginx with nchan, in memory",
-        start=_nchan,
+        start=nchan,
         batches=False,
         multi_process=True,
         limitations="no credential, no validation, nothing stored; a message is the posted body,"
         " one per POST",
+    ),
+    Peer(
+        name="pushpin",
+        title="Pushpin, in memory",
+        start=pushpin,
+        multi_process=True,
+        limitations="no credential of its own and no validation: the service behind it has them;"
+        " nothing stored, no numbering, no resume; above its message rate it drops messages; its"
+        " HTTP endpoint for events closes the connection after each POST",
     ),
     Peer(
         name="hypercorn",

@@ -14,7 +14,7 @@ from bench.marks import Lane, Verdict, mark
 from bench.peer import Endpoint, Peer, PeerInstance
 from bench.posting import Span
 from bench.shapes import TIDY, Shape
-from bench.verification import arrivals, judge_all, last_arrival
+from bench.verification import arrivals, hide_controls, judge_all, last_arrival
 
 CONNECTIONS = 16  # keep-alive connections of producers
 LINGER_SECONDS = 0.2  # time for a duplicate to arrive
@@ -101,15 +101,16 @@ class Clients:
         """Add producers of every user, on CONNECTIONS connections."""
         kind = JSON if batch == 1 else NDJSON
         heads = [endpoint.post_head(kind, shape.client) for endpoint in self.endpoints]
+        composed = [endpoint.composed_for(self.kind) for endpoint in self.endpoints]
         start = len(self.lanes)
         fresh = [
-            Lane(start + number * len(heads) + user, user, head, batch, shape)
+            Lane(start + number * len(heads) + user, user, heads[user], batch, shape, compose)
             for number in range(lanes_each)
-            for user, head in enumerate(heads)
+            for user, compose in enumerate(composed)
         ]
         self.lanes += fresh
         for number in range(min(CONNECTIONS, len(fresh))):
-            poster = Poster(self.load, self.endpoints[0].port, fresh[number::CONNECTIONS])
+            poster = Poster(self.load, self.endpoints[0].posts_to, fresh[number::CONNECTIONS])
             poster.connect()
             self.posters.append(poster)
 
@@ -128,6 +129,8 @@ class Clients:
             found = meter.read()
         memory = self.instance.program.memory_kib()
         self.load.keep_reading(LINGER_SECONDS)
+        for watcher in self.watchers:
+            hide_controls(watcher)
         due: dict[int, dict[int, range]] = {}
         for lane in self.lanes:
             due.setdefault(lane.user, {})[lane.number] = range(first[lane.number], lane.sent)

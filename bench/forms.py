@@ -1,112 +1,66 @@
-"""Measure one event per POST with different request headers, which should not affect the speed.
+"""The forms in which one server runs and is read, beside the plain one, and what they cost it.
 
-    python -m bench.forms [--against CHECKOUT] [--seconds 2] [--rounds 5]
-
-In each round every form is measured in turn on one running Relay. The ratios compare events per
-second of the server's CPU time with the plain form of the same round. With `--against` another
-checkout of Relay is measured, too, and the plain forms of the two are compared.
+A form is measured like the plain one, of which it differs in one thing, so that its figures stand
+beside the plain ones. A peer without such a form is compared by its plain figures.
 """
 
-import argparse
-import os
-from collections.abc import Callable
-from contextlib import ExitStack, closing
-from functools import partial
-from pathlib import Path
-from statistics import median
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
-from bench.clients import JSON, Clients, wait_for_subscriptions
-from bench.generator import Poster, generator
-from bench.machine import OTHER_CORES, pin, raise_descriptor_limit
-from bench.marks import Lane
-from bench.peer import Endpoint, Peer, PeerInstance, StartOptions
-from bench.posting import post_at_full_rate
-from bench.processes import ROOT
-from bench.relay_peer import relay
-from bench.shapes import CLIENTS
-from bench.workloads import USERS, warm_up
-
-Form = Callable[[Endpoint, bytes], bytes]
-"""Changes the head of a POST."""
+from bench.certificates import new_certificate
+from bench.machine import OTHER_CORES, SERVER_CORES
+from bench.peer import Peer, StartOptions
 
 
-def add_header(field: str) -> Form:
-    return lambda endpoint, head: head + field.format(port=endpoint.port).encode() + b"\r\n"
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`workers` are the server's processes; then it may use all cores.
+
+    `tasks`: each stream asks for the user's tasks, too. `channels`: each user has a channel.
+    """
+
+    name: str
+    title: str
+    tls: bool = False
+    workers: int = 1
+    tasks: bool = False
+    channels: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        return self == PLAIN
+
+    def names(self, case: str) -> str:
+        """The case's name in this form."""
+        return case if self.is_plain else f"{case}, {self.name}"
+
+    def applies_to(self, peer: Peer) -> bool:
+        if self.tasks or self.channels:
+            return peer.checkout is not None
+        return self.workers == 1 or peer.multi_process
+
+    @contextmanager
+    def start_options(self) -> Iterator[StartOptions]:
+        """How a peer is started in this form; valid until the block ends."""
+        with ExitStack() as stack:
+            yield StartOptions(
+                workers=self.workers,
+                cores=SERVER_CORES if self.workers == 1 else SERVER_CORES | OTHER_CORES,
+                certificate=stack.enter_context(new_certificate()) if self.tls else None,
+                tasks=self.tasks,
+                channels=self.channels,
+            )
 
 
-def replace_in_head(old: bytes, new: bytes) -> Form:
-    return lambda endpoint, head: head.replace(old, new)
+PLAIN = Form("plain", "one process, no TLS, streams of events alone")
+TLS = Form("TLS", "posts and streams over TLS, with a certificate that clients verify", tls=True)
+TASKS = Form("tasks=1", "streams that ask for the tasks, too: Relay alone", tasks=True)
+CHANNELS = Form("a channel each", "each user has a webhook channel: Relay alone", channels=True)
+WORKERS = Form("two processes", "two processes, where several can serve the same users", workers=2)
+FORMS = (PLAIN, TLS, TASKS, CHANNELS, WORKERS)
 
 
-FORMS: dict[str, Form] = {
-    "plain": lambda endpoint, head: head,
-    "Origin": add_header("Origin: http://127.0.0.1:{port}"),
-    "charset=UTF-8": replace_in_head(b"application/json", b"application/json;charset=UTF-8"),
-    "bearer": replace_in_head(b"Authorization: Bearer", b"authorization: bearer"),
-    "a browser's": add_header(
-        "Origin: http://127.0.0.1:{port}\r\nAccept: */*\r\nAccept-Language: en\r\n"
-        "Accept-Encoding: gzip, deflate, br\r\nSec-Fetch-Site: same-origin\r\n"
-        "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nReferer: http://127.0.0.1:{port}/\r\n"
-        "User-Agent: Mozilla/5.0"
-    ),
-    **{name: add_header("\r\n".join(headers)) for name, headers in CLIENTS.items()},
-    "with a query": replace_in_head(b" HTTP/1.1", b"?source=ci HTTP/1.1"),
-}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--against", type=Path)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    raise_descriptor_limit()
-    pin(os.getpid(), OTHER_CORES)
-    checkouts = {"here": ROOT} | ({"there": options.against} if options.against else {})
-    found: dict[str, dict[str, list[float]]] = {}
-    with ExitStack() as stack:
-        peers = {name: relay(f"relay, {name}", checkout=path) for name, path in checkouts.items()}
-        scenes = {
-            name: stack.enter_context(peer.start(StartOptions())) for name, peer in peers.items()
-        }
-        for _ in range(options.rounds):
-            for form in FORMS:
-                for name, peer in peers.items():
-                    rate = measure(peer, scenes[name], FORMS[form], options.seconds)
-                    found.setdefault(name, {}).setdefault(form, []).append(rate)
-                    print(f"{name:6} {form:14} {rate:8.0f} events per CPU second", flush=True)
-    for name, rates in found.items():
-        for form in FORMS:
-            print(f"{name:6} {form:14} {ratio(rates[form], rates['plain'])} of plain")
-    if options.against:
-        print(f"plain  here / there   {ratio(found['here']['plain'], found['there']['plain'])}")
-
-
-def ratio(rates: list[float], base: list[float]) -> str:
-    """Median, minimum and maximum of the rounds."""
-    ratios = [rate / plain for rate, plain in zip(rates, base, strict=True)]
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-
-
-def measure(peer: Peer, instance: PeerInstance, form: Form, seconds: float) -> float:
-    """Events per second of the server's CPU time."""
-    with generator() as load:
-        clients = Clients(load, peer, instance, instance.endpoints(USERS, True))
-        with closing(clients):
-            for user, endpoint in enumerate(clients.endpoints):
-                clients.lanes.append(Lane(user, user, form(endpoint, endpoint.post_head(JSON))))
-                poster = Poster(load, endpoint.port, [clients.lanes[-1]])
-                poster.connect()
-                clients.posters.append(poster)
-            wait_for_subscriptions(load)
-            warm_up(clients)
-            phase = clients.phase(partial(post_at_full_rate, load, clients.posters, seconds))
-            if not phase.good:
-                raise RuntimeError(str(phase.record()["wrong"]))
-            return phase.posted / phase.load.server
-
-
-if __name__ == "__main__":
-    main()
+def named(names: Sequence[str]) -> tuple[Form, ...]:
+    """The forms of these names, in the order of FORMS."""
+    return tuple(form for form in FORMS if form.name in names)

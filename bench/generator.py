@@ -6,6 +6,7 @@ times and verified afterwards, so an event costs little more than a few system c
 
 import select
 import socket
+import ssl
 import time
 from bisect import bisect_left
 from collections import deque
@@ -14,12 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bench import wire
+from bench.connections import BLOCK_BYTES, open_socket, receive_into, send_all
 from bench.marks import Lane
 
 TIMEOUT_SECONDS = 60.0  # for all posted events to arrive
 HEARTBEAT_SECONDS = 15.0  # servers may close a WebSocket after a minute without a frame
 HANDSHAKES = 64  # in progress at once
-_BLOCK = bytearray(2**18)
+_BLOCK = bytearray(BLOCK_BYTES)
 _VIEW = memoryview(_BLOCK)
 
 clock = time.perf_counter
@@ -30,11 +32,20 @@ class BenchFailed(Exception):
 
 
 class Generator:
-    def __init__(self) -> None:
+    """With `tls`, every connection that it opens is over TLS."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._epoll = select.epoll()
         self._ready: dict[int, Callable[[], None]] = {}
         self._next_heartbeat = clock() + HEARTBEAT_SECONDS
         self.watchers: list[Watcher] = []
+
+    def connect(self, port: int, ready: Callable[[], None]) -> socket.socket:
+        """Open a connection to loopback; `ready` is called when it has something to read."""
+        sock = open_socket(port, self._tls)
+        self.add(sock, ready)
+        return sock
 
     def add(self, sock: socket.socket, ready: Callable[[], None]) -> None:
         self._ready[sock.fileno()] = ready
@@ -81,29 +92,12 @@ class Generator:
 
 
 @contextmanager
-def generator() -> Iterator[Generator]:
-    load = Generator()
+def generator(tls: ssl.SSLContext | None = None) -> Iterator[Generator]:
+    load = Generator(tls)
     try:
         yield load
     finally:
         load.close()
-
-
-def open_socket(port: int) -> socket.socket:
-    sock = socket.create_connection(("127.0.0.1", port), timeout=10)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setblocking(False)
-    return sock
-
-
-def _received(sock: socket.socket) -> int | None:
-    """The number of bytes received; None if there are none yet, 0 at the end or after a reset."""
-    try:
-        return sock.recv_into(_BLOCK)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return 0
 
 
 @dataclass(eq=False, slots=True)
@@ -130,14 +124,13 @@ class Watcher:
     def connect(self) -> None:
         self.sse = b"\r\nUpgrade: websocket" not in self.request
         self.began = clock()
-        self.sock = open_socket(self.port)
-        self.sock.send(self.request)
-        self.load.add(self.sock, self._ready)
+        self.sock = self.load.connect(self.port, self._ready)
+        send_all(self.sock, self.request)
         self.load.watchers.append(self)
 
     def _ready(self) -> None:
         assert self.sock is not None
-        if (size := _received(self.sock)) is None:
+        if (size := receive_into(self.sock, _BLOCK)) is None:
             return
         if not size:
             self.ended = True
@@ -164,12 +157,12 @@ class Watcher:
         self.times.append(clock())
         self.open = True
         if self.greeting and self.sock is not None:
-            self.sock.send(self.greeting)
+            send_all(self.sock, self.greeting)
 
     def send_heartbeat(self) -> None:
         """Send an unsolicited pong as a sign of life."""
         if self.open and not self.ended and not self.sse and self.sock is not None:
-            self.sock.send(wire.masked(wire.PONG))
+            send_all(self.sock, wire.masked(wire.PONG))
 
     def arrival_time(self, end: int) -> float:
         """When the first `end` bytes had arrived."""
@@ -230,8 +223,7 @@ class Poster:
     _turn: int = 0
 
     def connect(self) -> None:
-        self.sock = open_socket(self.port)
-        self.load.add(self.sock, self._ready)
+        self.sock = self.load.connect(self.port, self._ready)
 
     def begin(self, until: float) -> None:
         """Post without pauses until this time, each lane in turn."""
@@ -258,16 +250,11 @@ class Poster:
         if self.sock is None:
             self.connect()
         assert self.sock is not None
-        request = self._lane.request()
-        sent = self.sock.send(request)
-        if sent < len(request):  # a large batch: the loopback accepts the rest soon
-            self.sock.setblocking(True)
-            self.sock.sendall(memoryview(request)[sent:])
-            self.sock.setblocking(False)
+        send_all(self.sock, self._lane.request())
 
     def _ready(self) -> None:
         assert self.sock is not None
-        if (size := _received(self.sock)) is None:
+        if (size := receive_into(self.sock, _BLOCK)) is None:
             return
         if not size:
             if self.busy:

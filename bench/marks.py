@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields
 
-from bench.shapes import TIDY, Shape
+from bench.shapes import TIDY, Compose, Shape, compose_lines
 
 MARK = re.compile(rb"@(\d{5})-(\d{8})@")
 MARK_BYTES = len("@00000-00000000@")
@@ -24,14 +24,14 @@ class Lane:
     number: int
     user: int
     head: bytes
-    batch: int = 1  # events per POST; several are sent as lines
+    batch: int = 1  # events per POST
     shape: Shape = TIDY
+    compose: Compose = compose_lines
     sent: int = 0
     _template: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        event = self.shape.template(self.number)
-        body = event if self.batch == 1 else (event + b"\n") * self.batch
+        body = self.compose(self.shape.template(self.number), self.batch)
         length = len(body % self.shape.values(range(self.batch)))
         head = self.head.replace(b"%", b"%%")
         self._template = head + b"Content-Length: %d\r\n\r\n" % length + body

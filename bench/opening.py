@@ -1,41 +1,51 @@
 """Measure how long a user with many tasks and events waits for them.
 
-    python -m bench.opening [--tasks 10000] [--events 1000000]
+A history of tasks is posted as a producer would. Then its owner asks as a page does: requests, a
+new stream by either transport, and the page itself in Chromium. A case is one of these; its figures
+are the median and the most of its times, as a client on the same machine sees them, and the size of
+the answer.
 
-Starts `relay serve` with its embedded database, posts the events as a producer would, and then asks
-as a page does. A first table has the answers to requests, a second one what a stream and Chromium
-show first. Times are medians and maxima in milliseconds, as a client on the same machine sees them.
-Statements of the projection are counted by the server's own metrics.
+    make bench BENCH='w10 --peers relay'
 """
 
-import argparse
+import http.client
 import json
-import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 from statistics import median
+from time import perf_counter
+from typing import Any
 from urllib.parse import urlencode
 
 import trio
 
-from tests.support.accounts import Account
+from bench.generator import BenchFailed
+from bench.machine import Load
+from bench.peer import Peer, PeerInstance
+from bench.relay_peer import ask
+from bench.run_config import RunConfig
 from tests.support.browser.chromium import Chromium, running_chromium
 from tests.support.browser.visits import COOKIE
 from tests.support.client.caller import Caller
 from tests.support.client.streams import TRANSPORTS, stream
-from tests.support.ledger import Ledger
-from tests.support.relay_process import Program, running
 
+# Retention trims none of these events, and those of one user may be as many bytes as they are.
+ENVIRON = {"RELAY_RETENTION_EVENTS": str(10**9), "RELAY_RETENTION_BYTES": str(2**40)}
 LINES = 1_000  # of a POST
 TIMES = 30  # of each request
 OPENINGS = 5
-KEPT = str(10**9)  # retention trims none of these events
 FIRST_TASK = "#cards li"
 TS = "2026-01-31T12:00:00Z"
 NDJSON = "application/x-ndjson"
 STEPS = ("task_started", "log", "log", "log", "log", "task_progress")
+
+
+def opening(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[dict[str, Any]]:
+    """Post the history, then measure what its owner asks for; one record for each."""
+    records: list[dict[str, Any]] = []
+    trio.run(Measurement(instance, records).run, config.tasks, config.history)
+    yield from records
 
 
 def history(tasks: int, events: int) -> Iterator[dict[str, object]]:
@@ -56,144 +66,130 @@ def history(tasks: int, events: int) -> Iterator[dict[str, object]]:
             yield {"event_type": end, "ts": TS, **name, "payload": {"message": "over"}}
 
 
-async def fill(caller: Caller, account: Account, tasks: int, events: int) -> str:
-    """Post the history; returns the cursor of its end."""
-    steps = history(tasks, events)
-    cursor = ""
-    while batch := list(islice(steps, LINES)):
-        body = "\n".join(map(json.dumps, batch)).encode()
-        answer = await caller.call("POST", "/api/webhook/cli", account.hook, body, NDJSON)
-        assert answer.status == 200, answer
-        cursor = answer.json["cursor"]
-    return cursor
+class Measurement:
+    """One user with a history, and what was measured of it so far."""
 
+    def __init__(self, instance: PeerInstance, records: list[dict[str, Any]]) -> None:
+        self._instance = instance
+        self._records = records
+        self._port = instance.program.port
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        self._session = ask(connection, "POST", "/api/user")["session_token"]
+        self._hook = ask(connection, "POST", "/api/token", self._session)["token"]
+        connection.close()
 
-async def timed(act: Callable[[], Awaitable[object]], times: int) -> list[float]:
-    """Milliseconds of each of so many calls, the first of which is not counted."""
-    await act()
-    found = []
-    for _ in range(times):
-        began = trio.current_time()
-        await act()
-        found.append((trio.current_time() - began) * 1_000)
-    return found
+    async def run(self, tasks: int, events: int) -> None:
+        async with Caller(self._port) as caller:
+            cursor = await self._fill(caller, tasks, events)
+            began = perf_counter()
+            await self._ask(caller, f"/api/tasks?after_cursor={cursor}")
+            self._record("the tasks of all events", [(perf_counter() - began) * 1_000])
+            for name, path in requests(tasks).items():
+                sizes: list[int] = []
 
+                async def request(path: str = path, sizes: list[int] = sizes) -> None:
+                    sizes.append(len(await self._ask(caller, path)))
 
-def print_row(name: str, milliseconds: list[float], size: int = 0) -> None:
-    kib = f"{size / 1024:8.1f} KiB" if size else ""
-    print(f"{name:44} {median(milliseconds):8.1f} {max(milliseconds):8.1f} ms {kib}", flush=True)
+                await self._timed(name, request, TIMES, sizes)
+        for transport in TRANSPORTS:
+            await self._stream(transport)
+        with running_chromium() as chromium:
+            await self._page(chromium)
 
+    async def _fill(self, caller: Caller, tasks: int, events: int) -> str:
+        """Post the history; returns the cursor of its end."""
+        steps = history(tasks, events)
+        cursor = ""
+        while batch := list(islice(steps, LINES)):
+            body = "\n".join(map(json.dumps, batch)).encode()
+            answer = await caller.call("POST", "/api/webhook/cli", self._hook, body, NDJSON)
+            if answer.status != 200:
+                raise BenchFailed(f"a batch was answered with {answer.status}")
+            cursor = answer.json["cursor"]
+        return cursor
 
-async def measure_requests(caller: Caller, account: Account, tasks: int) -> None:
-    middle = f"build-{tasks // 2}"
-    rows: dict[str, dict[str, object]] = {
-        "500 tasks": {"limit": 500},
-        "500 tasks that ended": {"limit": 500, "state": "succeeded,failed,canceled"},
-        "the running ones": {"limit": 500, "state": "running,waiting,lost"},
-        "a part of a title": {"limit": 500, "q": "TEST 7"},
-        "a title that no task has": {"limit": 500, "q": "nothing like it"},
-        "the last 500 of all": {"limit": 500, "after": 501 * 100},
-        "one task": {"task_id": middle},
-    }
-    for name, query in rows.items():
-        await measure_request(caller, account, name, f"/api/tasks?{urlencode(query)}")
-    for by in ("title", "parent"):
-        path = f"/api/tasks/groups?by={by}"
-        await measure_request(caller, account, f"100 groups by {by}", path)
-    await measure_request(caller, account, "events of one task", f"/api/events?task_id={middle}")
-    await measure_request(caller, account, "a log to download", f"/api/tasks/log?task_id={middle}")
+    async def _ask(self, caller: Caller, path: str) -> bytes:
+        answer = await caller.call("GET", path, self._session)
+        if answer.status != 200:
+            raise BenchFailed(f"{path} was answered with {answer.status}")
+        return answer.body
 
+    async def _stream(self, transport: str) -> None:
+        """From the request to the last part of the tasks with which a stream begins."""
+        sizes: list[int] = []
 
-async def measure_request(caller: Caller, account: Account, name: str, path: str) -> None:
-    size = 0
-
-    async def ask() -> None:
-        nonlocal size
-        answer = await caller.call("GET", path, account.session)
-        assert answer.status == 200, answer
-        size = len(answer.body)
-
-    print_row(name, await timed(ask, TIMES), size)
-
-
-async def measure_stream(port: int, account: Account, transport: str) -> None:
-    size = 0
-
-    async def open_and_read() -> None:
-        nonlocal size
-        async with stream(port, transport, account.session, "?tasks=1") as opened:
+        async def open_and_read() -> None:
             size, more = 0, True
-            while more:
-                message = await opened.control("tasks")
-                size += len(json.dumps(message))
-                more = message["more"]
+            async with stream(self._port, transport, self._session, "?tasks=1") as opened:
+                while more:
+                    message = await opened.control("tasks")
+                    size += len(json.dumps(message))
+                    more = message["more"]
+            sizes.append(size)
 
-    print_row(f"tasks on a new stream, {transport}", await timed(open_and_read, OPENINGS), size)
+        await self._timed(f"tasks on a new stream, {transport}", open_and_read, OPENINGS, sizes)
 
+    async def _page(self, chromium: Chromium) -> None:
+        """From the address to the first task, in a browser that has never been there."""
+        url = f"http://127.0.0.1:{self._port}"
+        took: list[float] = []
 
-async def measure_page(program: Program, account: Account, chromium: Chromium) -> None:
-    """From the address to the first task, in a browser that has never been there."""
+        async def open_page() -> None:
+            async with chromium.profile() as profile:
+                cookie = {"name": COOKIE, "value": self._session, "url": url}
+                await profile.do(lambda context: context.add_cookies([cookie]))
+                began = perf_counter()
+                tab = await profile.open(url)
+                await tab.do(lambda page: page.locator(FIRST_TASK).first.wait_for())
+                took.append((perf_counter() - began) * 1_000)
 
-    async def open_page() -> None:
-        async with chromium.profile() as profile:
-            await profile.do(
-                lambda context: context.add_cookies(
-                    [{"name": COOKIE, "value": account.session, "url": program.url}]
-                )
-            )
-            began = trio.current_time()
-            tab = await profile.open(program.url)
-            await tab.do(lambda page: page.locator(FIRST_TASK).first.wait_for())
-            found.append((trio.current_time() - began) * 1_000)
+        for _ in range(OPENINGS + 1):
+            await open_page()
+        self._record("the page, to its first task", took[1:])
 
-    found: list[float] = []
-    for _ in range(OPENINGS + 1):
-        await open_page()
-    print_row("the page, to its first task", found[1:])
+    async def _timed(
+        self, case: str, act: Callable[[], Awaitable[object]], times: int, sizes: list[int]
+    ) -> None:
+        """Time that many calls, after one that is not counted."""
+        await act()
+        meter, took = self._instance.program.meter(), []
+        for _ in range(times):
+            began = perf_counter()
+            await act()
+            took.append((perf_counter() - began) * 1_000)
+        self._record(case, took, sizes[-1], meter.read())
 
-
-async def measure(tasks: int, events: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        program = Program(
-            Path(folder), RELAY_RETENTION_EVENTS=KEPT, RELAY_RETENTION_BYTES=str(2**40)
+    def _record(
+        self, case: str, took: list[float], size: int = 0, load: Load | None = None
+    ) -> None:
+        self._records.append(
+            {
+                "case": case,
+                "took_ms": {"p50": round(median(took), 3), "most": round(max(took), 3)},
+                **({"kib": round(size / 1024, 1)} if size else {}),
+                **({"load": asdict(load)} if load else {}),
+                "good": True,
+                "delivered": True,
+            }
         )
-        async with running(program), Caller(program.port) as caller:
-            account = await Ledger(program).enrol("one", ())
-            began = trio.current_time()
-            cursor = await fill(caller, account, tasks, events)
-            posted = trio.current_time()
-            await caller.call("GET", f"/api/tasks?after_cursor={cursor}", account.session)
-            folded = trio.current_time()
-            print(f"{events / (posted - began):10.0f} events/s posted")
-            print(f"{folded - posted:10.3f} s until the tasks had all of them")
-            await print_projection(program, folded - began)
-            await measure_requests(caller, account, tasks)
-            for transport in TRANSPORTS:
-                await measure_stream(program.port, account, transport)
-            with running_chromium() as chromium:
-                await measure_page(program, account, chromium)
 
 
-async def print_projection(program: Program, seconds: float) -> None:
-    rounds = await program.metric("relay_projection_round_duration_seconds_count")
-    spent = await program.metric("relay_projection_round_duration_seconds_sum")
-    back = await program.metric("relay_projection_read_back_total")
-    print(f"{rounds / seconds:10.2f} rounds a second, {spent / rounds * 1_000:.1f} ms each")
-    print(f"{back:10.0f} events read back from the journal")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.opening",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--tasks", type=int, default=10_000)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    wanted = parser.parse_args()
-    trio.run(measure, wanted.tasks, wanted.events)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def requests(tasks: int) -> dict[str, str]:
+    """What a page asks for, by what it is, with its path."""
+    found = {
+        name: f"/api/tasks?{urlencode(query)}"
+        for name, query in {
+            "500 tasks": {"limit": 500},
+            "500 tasks that ended": {"limit": 500, "state": "succeeded,failed,canceled"},
+            "the running ones": {"limit": 500, "state": "running,waiting,lost"},
+            "a part of a title": {"limit": 500, "q": "TEST 7"},
+            "a title that no task has": {"limit": 500, "q": "nothing like it"},
+            "the last 500 of all": {"limit": 500, "after": 501 * 100},
+            "one task": {"task_id": f"build-{tasks // 2}"},
+        }.items()
+    }
+    for by in ("title", "parent"):
+        found[f"100 groups by {by}"] = f"/api/tasks/groups?by={by}"
+    found["events of one task"] = f"/api/events?task_id=build-{tasks // 2}"
+    found["a log to download"] = f"/api/tasks/log?task_id=build-{tasks // 2}"
+    return found

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.connections import open_socket
 from bench.machine import (
     OTHER_CORES,
     SERVER_CORES,
@@ -75,8 +77,12 @@ def running(
     cwd: Path = ROOT,
     cores: frozenset[int] = SERVER_CORES,
     database: int | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Program]:
-    """Run a program until the block ends. Raises RuntimeError if it does not start."""
+    """Run a program until the block ends; with `tls` it is asked over TLS whether it serves.
+
+    Raises RuntimeError if it does not start.
+    """
     with tempfile.TemporaryFile() as output:
         with on_cores(cores):
             process = subprocess.Popen(
@@ -88,7 +94,7 @@ def running(
                 stderr=subprocess.STDOUT,
             )
         try:
-            if not _answers(port, process):
+            if not _answers(port, process, tls):
                 output.seek(0)
                 raise RuntimeError(
                     f"{command[0]} did not start: {output.read()[-2000:].decode(errors='replace')}"
@@ -110,12 +116,15 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _answers(port: int, process: "subprocess.Popen[bytes]") -> bool:
+def _answers(
+    port: int, process: "subprocess.Popen[bytes]", tls: ssl.SSLContext | None = None
+) -> bool:
     """Whether it gives any HTTP answer within START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=2) as sock:
+            with open_socket(port, tls) as sock:
+                sock.settimeout(2)
                 sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
                 if sock.recv(16):
                     return True

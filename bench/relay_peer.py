@@ -3,14 +3,17 @@
 import http.client
 import json
 import os
+import ssl
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.certificates import Certificate
 from bench.peer import Endpoint, Peer, PeerInstance, StartOptions
 from bench.postgres import postgres
 from bench.processes import ROOT, Program, free_port, running
@@ -22,6 +25,9 @@ RELAY_SETTINGS = {
     "RELAY_MAX_CONNECTIONS_PER_USER": "100000",
     "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "100000",
 }
+# Its name is looked up when there is something to send. The events of a workload are progress, of
+# which no channel is notified: what is measured is that each user's events have to be looked at.
+CHANNEL = {"kind": "webhook", "url": "https://receiver.example/hook"}
 
 
 def relay(
@@ -31,7 +37,7 @@ def relay(
 
     @contextmanager
     def start(options: StartOptions) -> Iterator[PeerInstance]:
-        port = free_port()
+        port, tls = free_port(), options.tls
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "relay.cli.main", "serve"]
             command += ["--bind", f"127.0.0.1:{port}", "--data-dir", f"{folder}/data"]
@@ -42,12 +48,21 @@ def relay(
                 **options.environ,
                 **(environ or {}),
             }
-            with running(command, port, given, cwd=checkout, cores=options.cores) as program:
-                _await_ready(port)
+            cwd = checkout
+            if options.certificate:
+                cwd = _folder_with_certificate(checkout, Path(folder), options.certificate)
+            with running(command, port, given, cwd=cwd, cores=options.cores, tls=tls) as program:
+                _await_ready(port, tls)
                 program.pin_processes()
-                yield PeerInstance(
-                    program, lambda count, posting: relay_users(port, count, posting)
-                )
+
+                def endpoints(count: int, posting: bool) -> list[Endpoint]:
+                    found = relay_users(
+                        port, count, posting, tls=tls, channels=options.channels and posting
+                    )
+                    query = "tasks=1" if options.tasks else ""
+                    return [replace(endpoint, stream_query=query) for endpoint in found]
+
+                yield PeerInstance(program, endpoints, tls)
 
     return Peer(
         name=name,
@@ -58,6 +73,15 @@ def relay(
         durable=True,
         checkout=checkout,
     )
+
+
+def _folder_with_certificate(checkout: Path, folder: Path, certificate: Certificate) -> Path:
+    """A folder whose `hypercorn.toml`, which `relay serve` reads, adds the certificate."""
+    names = {"certfile": certificate.certificate, "keyfile": certificate.key}
+    lines = [f"{name} = {json.dumps(path)}\n" for name, path in names.items()]
+    text = (checkout / "hypercorn.toml").read_text()
+    (folder / "hypercorn.toml").write_text(text + "".join(lines))
+    return folder
 
 
 class RelayFleet:
@@ -106,21 +130,30 @@ def relay_fleet(
         yield RelayFleet(checkout, dsn, pid, stack, environ or {})
 
 
-def _await_ready(port: int) -> None:
+def _await_ready(port: int, tls: ssl.SSLContext | None = None) -> None:
     """Wait until all workers serve; the first one answers earlier."""
     deadline = time.monotonic() + 30
-    while _call(port, "GET", "/readyz")[0] != 200:
+    while _status(port, "/readyz", tls) != 200:
         if time.monotonic() > deadline:
             raise RuntimeError("Relay is not ready within 30 s")
         time.sleep(0.1)
 
 
-def relay_users(port: int, count: int, posting: bool) -> list[Endpoint]:
-    """Create users over HTTP, as any client would."""
+def relay_users(
+    port: int,
+    count: int,
+    posting: bool,
+    *,
+    tls: ssl.SSLContext | None = None,
+    channels: bool = False,
+) -> list[Endpoint]:
+    """Create users over HTTP, as any client would; with `channels` each has one."""
     endpoints = []
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = _connect(port, tls)
     for _ in range(count):
         token = ask(connection, "POST", "/api/user")["session_token"]
+        if channels:
+            ask(connection, "POST", "/api/channels", token, CHANNEL)
         if posting:
             token = ask(connection, "POST", "/api/token", token)["token"]
             # the cursor before the first event
@@ -152,8 +185,13 @@ def ask(
     return found
 
 
-def _call(port: int, method: str, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request(method, path)
-    answer = connection.getresponse()
-    return answer.status, answer.read()
+def _connect(port: int, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    if tls is not None:
+        return http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=tls)
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+
+def _status(port: int, path: str, tls: ssl.SSLContext | None) -> int:
+    with closing(_connect(port, tls)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status

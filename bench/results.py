@@ -107,7 +107,7 @@ class Results:
         )
 
     def groups(self) -> dict[tuple[str, str], list[str]]:
-        """The cases of each workload that differ in the shape of their events alone."""
+        """The cases of each workload that differ in the shape of their events or in the form alone."""
         found: dict[tuple[str, str], list[str]] = {}
         for workload, case in self.cases():
             found.setdefault((workload, without_shape(case)), []).append(case)
@@ -167,14 +167,19 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
     "processes": (
         Column("all together", ("total_us",), "CPU µs/event", lower_is_better=True),
-        Column("publisher", ("publisher_us",), "µs", lower_is_better=True),
-        Column("reader", ("reader_us",), "µs", lower_is_better=True),
-        Column("each idle one", ("idle_us",), "µs", lower_is_better=True),
-        Column("Postgres", ("postgres_us",), "µs", lower_is_better=True),
-        Column("Valkey", ("valkey_us",), "µs", lower_is_better=True),
-        Column("p50", ("latency_ms", "p50"), "ms", lower_is_better=True),
+        Column("publisher", ("publisher_us",), "µs", lower_is_better=True, in_summary=False),
+        Column("reader", ("reader_us",), "µs", lower_is_better=True, in_summary=False),
+        Column("each idle one", ("idle_us",), "µs", lower_is_better=True, in_summary=False),
+        Column("Postgres", ("postgres_us",), "µs", lower_is_better=True, in_summary=False),
+        Column("Valkey", ("valkey_us",), "µs", lower_is_better=True, in_summary=False),
+        Column("p50", ("latency_ms", "p50"), "ms", lower_is_better=True, in_summary=False),
         Column("p99", ("latency_ms", "p99"), "ms", lower_is_better=True),
-        RATE,
+        Column("", ("rate",), in_summary=False),
+    ),
+    "opening": (
+        Column("median", ("took_ms", "p50"), "ms", lower_is_better=True),
+        Column("most", ("took_ms", "most"), "ms", lower_is_better=True, in_summary=False),
+        Column("size", ("kib",), "KiB", lower_is_better=True, in_summary=False),
     ),
     "flood": (
         Column("p99 ratio", ("times",), lower_is_better=True),
@@ -189,7 +194,7 @@ SATURATED = 0.9  # of the generator's core; above, the figure may be the generat
 
 
 def without_shape(case: str) -> str:
-    """The case without the shape of its events: `maximum rate` of `maximum rate, many tasks`."""
+    """The case without shape and form: `maximum rate` of `maximum rate, many tasks, TLS`."""
     return case.partition(", ")[0]
 
 
@@ -197,7 +202,13 @@ def columns(workload: str, case: str) -> tuple[Column, ...]:
     if without_shape(case).endswith("/s"):
         return COLUMNS["steady"]
     return COLUMNS[
-        {"w3": "idle", "w6": "storm", "w9": "processes", "flood": "flood"}.get(workload, "rate")
+        {
+            "w3": "idle",
+            "w6": "storm",
+            "w9": "processes",
+            "w10": "opening",
+            "flood": "flood",
+        }.get(workload, "rate")
     ]
 
 
@@ -243,7 +254,7 @@ def table(results: Results, workload: str, case: str) -> list[list[str]]:
 
 
 def heading(column: Column, row: Row) -> str:
-    unit = column.unit or (row.unit if column is RATE else "")
+    unit = column.unit or (row.unit if column.path == RATE.path else "")
     return f"{column.name} ({unit})" if column.name and unit else column.name or unit
 
 

@@ -19,6 +19,9 @@ class RunConfig:
     fans: tuple[int, ...] = (100, 1_000)
     batches: tuple[int, ...] = (50, 500)
     shapes: tuple[str, ...] = tuple(shape.name for shape in SHAPES)
+    form_shapes: tuple[str, ...] = ("tidy", "many tasks")  # in the forms that are not plain
+    tasks: int = 10_000
+    history: int = 1_000_000  # events of these tasks
 
     @property
     def picked_shapes(self) -> tuple[Shape, ...]:
@@ -26,4 +29,13 @@ class RunConfig:
 
     @classmethod
     def quick(cls) -> "RunConfig":
-        return cls(seconds=2.0, steady=3.0, idle=1_000, idle_seconds=3.0, resumes=200, lines=50_000)
+        return cls(
+            seconds=2.0,
+            steady=3.0,
+            idle=1_000,
+            idle_seconds=3.0,
+            resumes=200,
+            lines=50_000,
+            tasks=1_000,
+            history=50_000,
+        )

@@ -5,6 +5,7 @@ A figure of a workload is that of its worst shape, beside the best. All peers ge
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,15 @@ CLIENTS = {
     "Go": ("User-Agent: Go-http-client/1.1", "Accept-Encoding: gzip"),
     "Java": ("User-Agent: Java-http-client/21.0.8",),
 }
+
+Compose = Callable[[bytes, int], bytes]
+"""Makes a post's body of an event and how many times it is in there."""
+
+
+def compose_lines(event: bytes, count: int) -> bytes:
+    """One event as it is, several as lines."""
+    return event if count == 1 else (event + b"\n") * count
+
 
 _SLOT = re.compile(rb"<(number|task)>")
 EVENTS_PER_TASK = 16  # where each producer has many tasks

@@ -1,12 +1,36 @@
 """Compare what the watchers received with what was sent: every socket, every event."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 
 from bench import wire
 from bench.generator import Watcher
-from bench.marks import MARK, Mark, Verdict, judge, marks
+from bench.marks import MARK, MARK_BYTES, Mark, Verdict, judge, marks
 
 Due = Mapping[int, Mapping[int, range]]  # by user: the numbers sent on each of the user's lanes
+
+
+_CONTROL = re.compile(rb'\{"type":"tasks?",[^\n]*')
+"""What a stream with `tasks=1` gets besides events; a task repeats the message of its last one."""
+
+
+def hide_controls(watcher: Watcher) -> None:
+    """Overwrite the marks in messages about tasks, so that only those of events count.
+
+    The length stays, and with it the time at which each byte arrived.
+    """
+    if b"tasks=1" not in watcher.request:
+        return
+    data = watcher.data
+    spans: list[tuple[int, int]] = []
+    if watcher.sse:
+        spans += [found.span() for found in _CONTROL.finditer(data)]
+    else:
+        with suppress(wire.Malformed):  # the verdict reports it
+            spans += [span for span in wire.messages(data) if _CONTROL.match(data, span[0])]
+    for start, end in spans:
+        data[start:end] = MARK.sub(bytes(MARK_BYTES), data[start:end])
 
 
 def received_marks(watcher: Watcher) -> list[Mark]:

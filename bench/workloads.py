@@ -9,11 +9,14 @@ from functools import partial
 from bench.clients import Clients, Phase, milliseconds, wait_for_subscriptions
 from bench.flood import ENVIRON as FLOOD_ENVIRON
 from bench.flood import flood
+from bench.forms import CHANNELS, PLAIN, TASKS, TLS, WORKERS, Form
 from bench.frames import frames
 from bench.generator import Watcher, clock, generator, open_watchers
 from bench.idle_processes import idle_processes
 from bench.notified import ENVIRON as NOTIFIED_ENVIRON
 from bench.notified import notified
+from bench.opening import ENVIRON as OPENING_ENVIRON
+from bench.opening import opening
 from bench.peer import Peer, PeerInstance
 from bench.posting import Span, post_at_fixed_rate, post_at_full_rate, post_count
 from bench.results import Record
@@ -35,7 +38,8 @@ class Workload:
     title: str
     run: Callable[[Peer, PeerInstance, RunConfig], Iterator[Record]]
     applies_to: Callable[[Peer], bool] = lambda peer: True
-    workers: int = 1
+    forms: tuple[Form, ...] = (PLAIN,)
+    rounds: int = 3  # unless the command line says otherwise
     environ: Mapping[str, str] = field(default_factory=dict)
     only_by_name: bool = False  # run only if it is named on the command line
 
@@ -74,7 +78,7 @@ def producing(
     peer: Peer, instance: PeerInstance, kind: str, shape: Shape, batch: int = 1
 ) -> Iterator[Clients]:
     """64 users with a stream each and warm producers of this shape."""
-    with generator() as load:
+    with generator(instance.tls) as load:
         clients = Clients(load, peer, instance, instance.endpoints(USERS, True), kind)
         with closing(clients):
             clients.watch()
@@ -94,7 +98,7 @@ def full_rate(clients: Clients, shape: Shape, config: RunConfig) -> Callable[[],
 def fan_out(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
     """One user's events on many sockets."""
     for sockets in config.fans:
-        with generator() as load:
+        with generator(instance.tls) as load:
             clients = Clients(load, peer, instance, instance.endpoints(1, True))
             with closing(clients):
                 clients.watch(sockets)
@@ -110,7 +114,7 @@ def fan_out(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[R
 def idle(peer: Peer, instance: PeerInstance, config: RunConfig, kind: str) -> Iterator[Record]:
     """Idle streams: the memory of each, and how fast they open. At the end some are tested."""
     program = instance.program
-    with generator() as load:
+    with generator(instance.tls) as load:
         clients = Clients(load, peer, instance, instance.endpoints(USERS, True), kind)
         with closing(clients):
             clients.watch()
@@ -169,7 +173,7 @@ def batches(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[R
 
 def reconnect_storm(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[Record]:
     """All users reconnect at once, each with `missed` events to catch up."""
-    with generator() as load:
+    with generator(instance.tls) as load:
         clients = Clients(load, peer, instance, instance.endpoints(config.resumes, True))
         with closing(clients):
             batch = min(500, config.missed)
@@ -228,58 +232,52 @@ def has_sse(peer: Peer) -> bool:
     return "sse" in peer.streams
 
 
+def is_relay(peer: Peer) -> bool:
+    return peer.checkout is not None
+
+
+EACH_FORM = (PLAIN, TLS, TASKS, CHANNELS, WORKERS)
 WORKLOADS = (
-    Workload("w1", "one event per POST, 64 users, WebSocket", one_by_one),
-    Workload("w2", "one user's events to many sockets", fan_out),
-    Workload("w3", "idle WebSockets", partial(idle, kind="ws")),
-    Workload(
-        "w3", "idle SSE streams", partial(idle, kind="sse"), lambda peer: "sse" in peer.streams
-    ),
+    Workload("w1", "one event per POST, 64 users, WebSocket", one_by_one, forms=EACH_FORM),
+    Workload("w2", "one user's events to many sockets", fan_out, forms=(PLAIN, TLS, WORKERS)),
+    Workload("w3", "idle WebSockets", partial(idle, kind="ws"), rounds=2),
+    Workload("w3", "idle SSE streams", partial(idle, kind="sse"), has_sse, rounds=2),
     Workload("w4", "NDJSON batches", batches, lambda peer: peer.batches),
     Workload(
         "w5",
         "one event per POST, 64 users, SSE",
         partial(one_by_one, kind="sse"),
         has_sse,
+        forms=EACH_FORM,
     ),
-    Workload("w6", "all users reconnect at once", reconnect_storm, lambda peer: peer.resumes),
-    Workload("w7", "a watched command", watched_command, lambda peer: peer.checkout is not None),
-    Workload("w8", "two workers", throughput, lambda peer: peer.multi_process, workers=2),
     Workload(
-        "w9",
-        "events across two processes, beside idle ones",
-        idle_processes,
-        lambda peer: peer.checkout is not None,
-        only_by_name=True,
+        "w6", "all users reconnect at once", reconnect_storm, lambda peer: peer.resumes, rounds=1
+    ),
+    Workload("w7", "a watched command", watched_command, is_relay),
+    Workload("w9", "events across two processes, beside idle ones", idle_processes, is_relay),
+    Workload(
+        "w10",
+        "a user with many tasks opens the page",
+        opening,
+        is_relay,
+        rounds=1,
+        environ=OPENING_ENVIRON,
     ),
     Workload(
         "w11",
         "from a task's end to a receiver's socket",
         notified,
-        lambda peer: peer.checkout is not None,
+        is_relay,
         environ=NOTIFIED_ENVIRON,
-        only_by_name=True,
     ),
-    Workload("short", "one event per POST, and fan-out: for CI", short, only_by_name=True),
     Workload(
         "flood",
         "one user's latency during another user's flood",
         flood,
-        lambda peer: peer.checkout is not None,
+        is_relay,
         environ=FLOOD_ENVIRON,
     ),
-    Workload(
-        "tail",
-        "a flood in a terminal",
-        tail,
-        lambda peer: peer.checkout is not None,
-        only_by_name=True,
-    ),
-    Workload(
-        "frames",
-        "a flood on the live page",
-        frames,
-        lambda peer: peer.checkout is not None,
-        only_by_name=True,
-    ),
+    Workload("short", "one event per POST, and fan-out: for CI", short, only_by_name=True),
+    Workload("tail", "a flood in a terminal", tail, is_relay, only_by_name=True),
+    Workload("frames", "a flood on the live page", frames, is_relay, only_by_name=True),
 )

@@ -7,6 +7,7 @@ time. Here the capacity is large enough to lose none.
 """
 
 import json
+import os
 import sys
 from urllib.parse import parse_qs
 
@@ -65,4 +66,8 @@ app = ProtocolTypeRouter(
 if __name__ == "__main__":
     # the load generator sends pongs unasked and does not answer pings
     quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
-    uvicorn.run(app, port=int(sys.argv[1]), lifespan="off", **quiet)
+    tls = {
+        "ssl_certfile": os.environ.get("TLS_CERTIFICATE"),
+        "ssl_keyfile": os.environ.get("TLS_KEY"),
+    }
+    uvicorn.run(app, port=int(sys.argv[1]), lifespan="off", **quiet, **tls)

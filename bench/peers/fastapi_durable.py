@@ -175,4 +175,8 @@ async def sse(user: User, after: int | None = None) -> StreamingResponse:
 if __name__ == "__main__":
     # the load generator sends pongs unasked and does not answer pings
     quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
-    uvicorn.run(app, port=int(sys.argv[1]), **quiet)
+    tls = {
+        "ssl_certfile": os.environ.get("TLS_CERTIFICATE"),
+        "ssl_keyfile": os.environ.get("TLS_KEY"),
+    }
+    uvicorn.run(app, port=int(sys.argv[1]), **quiet, **tls)

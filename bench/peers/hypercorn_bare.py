@@ -5,6 +5,7 @@ python hypercorn_bare.py PORT
 
 import json
 import math
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -101,4 +102,6 @@ if __name__ == "__main__":
     config = Config()
     config.bind = [f"127.0.0.1:{sys.argv[1]}"]
     config.loglevel = "error"
+    config.certfile = os.environ.get("TLS_CERTIFICATE")
+    config.keyfile = os.environ.get("TLS_KEY")
     trio.run(serve, app, config)

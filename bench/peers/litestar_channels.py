@@ -4,6 +4,7 @@ python litestar_channels.py PORT
 """
 
 import json
+import os
 import sys
 
 import uvicorn
@@ -54,4 +55,8 @@ app = Litestar([accept, watch, sse], plugins=[channels], openapi_config=None)
 if __name__ == "__main__":
     # the load generator sends pongs unasked and does not answer pings
     quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
-    uvicorn.run(app, port=int(sys.argv[1]), **quiet)
+    tls = {
+        "ssl_certfile": os.environ.get("TLS_CERTIFICATE"),
+        "ssl_keyfile": os.environ.get("TLS_KEY"),
+    }
+    uvicorn.run(app, port=int(sys.argv[1]), **quiet, **tls)

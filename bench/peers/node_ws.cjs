@@ -3,7 +3,9 @@
 //     NODE_PATH=... node node_ws.cjs PORT
 "use strict";
 
+const fs = require("node:fs");
 const http = require("node:http");
+const https = require("node:https");
 const { WebSocketServer } = require("ws");
 
 const sockets = new Map(); // of each user: functions that write an event
@@ -19,7 +21,7 @@ function publish(user, line) {
   for (const write of sockets.get(user) ?? []) write(text);
 }
 
-const server = http.createServer((request, response) => {
+function answer(request, response) {
   const url = new URL(request.url, "http://bench");
   const user = url.searchParams.get("user");
   if (url.pathname === "/api/sse") {
@@ -37,7 +39,12 @@ const server = http.createServer((request, response) => {
     response.writeHead(200, { "Content-Type": "application/json", "Content-Length": 11 });
     response.end('{"ok":true}');
   });
-});
+}
+
+const { TLS_CERTIFICATE: certificate, TLS_KEY: key } = process.env;
+const server = certificate
+  ? https.createServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) }, answer)
+  : http.createServer(answer);
 
 new WebSocketServer({ server, perMessageDeflate: false }).on("connection", (socket, request) => {
   const user = new URL(request.url, "http://bench").searchParams.get("user");

@@ -4,6 +4,7 @@ python socketio_rooms.py PORT
 """
 
 import json
+import os
 import sys
 from urllib.parse import parse_qs
 
@@ -36,4 +37,8 @@ app = socketio.ASGIApp(
 
 if __name__ == "__main__":
     quiet = {"access_log": False, "log_level": "warning", "ws_ping_interval": None}
-    uvicorn.run(app, port=int(sys.argv[1]), **quiet)
+    tls = {
+        "ssl_certfile": os.environ.get("TLS_CERTIFICATE"),
+        "ssl_keyfile": os.environ.get("TLS_KEY"),
+    }
+    uvicorn.run(app, port=int(sys.argv[1]), **quiet, **tls)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from bench.catalogue import PEERS
 from bench.clients import Clients, wait_for_subscriptions
 from bench.generator import Generator, Watcher, generator
 from bench.machine import SERVER_CORES
@@ -16,6 +15,7 @@ from bench.marks import Lane, Verdict, judge, mark
 from bench.peer import Endpoint, Peer, PeerInstance
 from bench.posting import post_count
 from bench.processes import free_port, running
+from bench.proxies import PEERS
 from bench.verification import arrivals, judge_all
 
 DUE = {7: range(0, 4), 8: range(10, 12)}
