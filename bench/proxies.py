@@ -76,7 +76,7 @@ def pushpin(options: StartOptions) -> Iterator[PeerInstance]:
                     Endpoint(
                         port,
                         post="/publish/",
-                        query=f"user=u{number}",
+                        stream_query=f"user=u{number}",
                         post_port=control,
                         compose={kind: _items(f"u{number}", kind) for kind in ("ws", "sse")},
                     )
