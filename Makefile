@@ -21,7 +21,7 @@ QUICK  := tests/unit tests/docs/test_reference.py tests/integration/server/test_
 RUNS   := 10
 SECONDS := 600
 
-.PHONY: run test quick pythons shake chaos soak check format schema licences pictures drawings docs audit bench bench-docs wheel release clean help
+.PHONY: run test quick pythons shake chaos soak check format schema licences pictures drawings docs audit bench bench-page bench-docs wheel release clean help
 
 run: $(READY)  ## start the server with its embedded Postgres and a demo stream
 	@$(BIN)/relay serve --demo
@@ -75,6 +75,12 @@ audit:  ## check the pinned packages for known vulnerabilities
 
 bench: $(READY) $(PEERS)/.ready  ## measure Relay and its peers: make bench BENCH='w1 --quick'; BENCH=--help
 	@$(BIN)/python -m bench $(BENCH)
+
+# what the page compares, within MINUTES; every round of all comes before the next one
+MINUTES ?= 180
+bench-page: $(READY) $(PEERS)/.ready  ## measure all that performance.md shows, and write it: MINUTES=180
+	@$(BIN)/python -m bench --peers compared --minutes $(MINUTES) --out .bench/page.jsonl
+	@$(MAKE) bench-docs RUN=.bench/page.jsonl
 
 bench-docs: $(READY)  ## write the tables and plots of performance.md and scale.md; RUN=FILE: of another run
 	@$(BIN)/python -m bench.page $(RUN)

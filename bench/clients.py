@@ -110,7 +110,9 @@ class Clients:
         ]
         self.lanes += fresh
         for number in range(min(CONNECTIONS, len(fresh))):
-            poster = Poster(self.load, self.endpoints[0].posts_to, fresh[number::CONNECTIONS])
+            lanes, endpoint = fresh[number::CONNECTIONS], self.endpoints[0]
+            plain = endpoint.post_port is not None
+            poster = Poster(self.load, endpoint.posts_to, lanes, plain)
             poster.connect()
             self.posters.append(poster)
 

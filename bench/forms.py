@@ -64,3 +64,10 @@ FORMS = (PLAIN, TLS, TASKS, CHANNELS, WORKERS)
 def named(names: Sequence[str]) -> tuple[Form, ...]:
     """The forms of these names, in the order of FORMS."""
     return tuple(form for form in FORMS if form.name in names)
+
+
+def plain_case(case: str) -> str:
+    """The name of the same case in the plain form."""
+    for form in FORMS:
+        case = case.removesuffix(f", {form.name}")
+    return case

@@ -32,7 +32,7 @@ class BenchFailed(Exception):
 
 
 class Generator:
-    """With `tls`, every connection that it opens is over TLS."""
+    """With `tls`, the connections that it opens are over TLS, but for plain ones."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
@@ -41,9 +41,11 @@ class Generator:
         self._next_heartbeat = clock() + HEARTBEAT_SECONDS
         self.watchers: list[Watcher] = []
 
-    def connect(self, port: int, ready: Callable[[], None]) -> socket.socket:
+    def connect(
+        self, port: int, ready: Callable[[], None], *, plain: bool = False
+    ) -> socket.socket:
         """Open a connection to loopback; `ready` is called when it has something to read."""
-        sock = open_socket(port, self._tls)
+        sock = open_socket(port, None if plain else self._tls)
         self.add(sock, ready)
         return sock
 
@@ -208,6 +210,7 @@ class Poster:
     load: Generator
     port: int
     lanes: list[Lane]
+    plain: bool = False  # also where streams are over TLS
     sock: socket.socket | None = None
     busy: bool = False
     until: float = 0.0
@@ -223,7 +226,7 @@ class Poster:
     _turn: int = 0
 
     def connect(self) -> None:
-        self.sock = self.load.connect(self.port, self._ready)
+        self.sock = self.load.connect(self.port, self._ready, plain=self.plain)
 
     def begin(self, until: float) -> None:
         """Post without pauses until this time, each lane in turn."""

@@ -136,8 +136,11 @@ class Measurement:
 
         async def open_page() -> None:
             async with chromium.profile() as profile:
-                cookie = {"name": COOKIE, "value": self._session, "url": url}
-                await profile.do(lambda context: context.add_cookies([cookie]))
+                await profile.do(
+                    lambda context: context.add_cookies(
+                        [{"name": COOKIE, "value": self._session, "url": url}]
+                    )
+                )
                 began = perf_counter()
                 tab = await profile.open(url)
                 await tab.do(lambda page: page.locator(FIRST_TASK).first.wait_for())
@@ -176,18 +179,16 @@ class Measurement:
 
 def requests(tasks: int) -> dict[str, str]:
     """What a page asks for, by what it is, with its path."""
-    found = {
-        name: f"/api/tasks?{urlencode(query)}"
-        for name, query in {
-            "500 tasks": {"limit": 500},
-            "500 tasks that ended": {"limit": 500, "state": "succeeded,failed,canceled"},
-            "the running ones": {"limit": 500, "state": "running,waiting,lost"},
-            "a part of a title": {"limit": 500, "q": "TEST 7"},
-            "a title that no task has": {"limit": 500, "q": "nothing like it"},
-            "the last 500 of all": {"limit": 500, "after": 501 * 100},
-            "one task": {"task_id": f"build-{tasks // 2}"},
-        }.items()
+    queries: dict[str, dict[str, object]] = {
+        "500 tasks": {"limit": 500},
+        "500 tasks that ended": {"limit": 500, "state": "succeeded,failed,canceled"},
+        "the running ones": {"limit": 500, "state": "running,waiting,lost"},
+        "a part of a title": {"limit": 500, "q": "TEST 7"},
+        "a title that no task has": {"limit": 500, "q": "nothing like it"},
+        "the last 500 of all": {"limit": 500, "after": 501 * 100},
+        "one task": {"task_id": f"build-{tasks // 2}"},
     }
+    found = {name: f"/api/tasks?{urlencode(query)}" for name, query in queries.items()}
     for by in ("title", "parent"):
         found[f"100 groups by {by}"] = f"/api/tasks/groups?by={by}"
     found["events of one task"] = f"/api/events?task_id=build-{tasks // 2}"

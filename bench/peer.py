@@ -17,8 +17,8 @@ from bench.shapes import Compose, compose_lines
 class Endpoint:
     """Where one user posts and watches. The query `missed` requests all stored events.
 
-    `post_port` is set where posts have a port of their own. `compose` makes their bodies, by the
-    kind of the user's streams.
+    `post_port` is set where posts have a port of their own, which has no TLS. `compose` makes their
+    bodies, by the kind of the user's streams.
     """
 
     port: int

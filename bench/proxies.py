@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,11 +31,8 @@ def nchan(options: StartOptions) -> Iterator[PeerInstance]:
         certificate = f"ssl_certificate {files.certificate}; ssl_certificate_key {files.key};"
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o711)  # nginx workers run as an unprivileged user
-        path = _configured(
-            *("nchan.conf", folder),
-            **{"module": NCHAN_MODULE, "workers": options.workers, "port": port},
-            **{"tls": tls, "certificate": certificate},
-        )
+        values = {"module": NCHAN_MODULE, "workers": options.workers, "port": port}
+        path = _configured("nchan.conf", folder, values | {"tls": tls, "certificate": certificate})
         command = [nginx, "-c", str(path)]
         with running(command, port, {}, cores=options.cores, tls=options.tls) as program:
 
@@ -46,10 +43,10 @@ def nchan(options: StartOptions) -> Iterator[PeerInstance]:
             yield PeerInstance(program, endpoints, options.tls)
 
 
-def _configured(name: str, folder: str, **values: object) -> Path:
+def _configured(name: str, folder: str, values: Mapping[str, object]) -> Path:
     """A configuration file of `bench/peers/` with its {…} replaced, in this folder."""
     text = (PEERS / name).read_text()
-    for slot, value in {"folder": folder, **values}.items():
+    for slot, value in {**values, "folder": folder}.items():
         text = text.replace(f"{{{slot}}}", str(value))
     path = Path(folder) / name
     path.write_text(text)
@@ -65,9 +62,11 @@ def pushpin(options: StartOptions) -> Iterator[PeerInstance]:
     with tempfile.TemporaryDirectory() as folder:
         if options.certificate:
             listen = f"https_ports=127.0.0.1:{port}"
-            shutil.copy(options.certificate.certificate, f"{folder}/default_{port}.crt")
-            shutil.copy(options.certificate.key, f"{folder}/default_{port}.key")
-        _configured("pushpin.conf", folder, listen=listen, control=control)
+            certs = Path(folder) / "runner/certs"
+            certs.mkdir(parents=True)
+            shutil.copy(options.certificate.certificate, certs / f"default_{port}.crt")
+            shutil.copy(options.certificate.key, certs / f"default_{port}.key")
+        _configured("pushpin.conf", folder, {"listen": listen, "control": control})
         command = [sys.executable, str(PEERS / "pushpin_origin.py"), str(port), str(origin), folder]
         with running(command, port, {}, cores=options.cores, tls=options.tls) as program:
 
@@ -78,7 +77,7 @@ def pushpin(options: StartOptions) -> Iterator[PeerInstance]:
                         post="/publish/",
                         stream_query=f"user=u{number}",
                         post_port=control,
-                        compose={kind: _items(f"u{number}", kind) for kind in ("ws", "sse")},
+                        compose={kind: published(f"u{number}", kind) for kind in ("ws", "sse")},
                     )
                     for number in range(count)
                 ]
@@ -86,7 +85,7 @@ def pushpin(options: StartOptions) -> Iterator[PeerInstance]:
             yield PeerInstance(program, endpoints, options.tls)
 
 
-def _items(channel: str, kind: str) -> Compose:
+def published(channel: str, kind: str) -> Compose:
     """How Pushpin's control endpoint takes events for a channel's streams of this kind."""
 
     def compose(event: bytes, count: int) -> bytes:

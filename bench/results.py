@@ -107,7 +107,7 @@ class Results:
         )
 
     def groups(self) -> dict[tuple[str, str], list[str]]:
-        """The cases of each workload that differ in the shape of their events or in the form alone."""
+        """The cases of each workload that differ in shape or form alone, by what they share."""
         found: dict[tuple[str, str], list[str]] = {}
         for workload, case in self.cases():
             found.setdefault((workload, without_shape(case)), []).append(case)

@@ -4,7 +4,7 @@ A round of everything comes before the next round of anything, so that a run whi
 whole rounds. Each workload says how many rounds it takes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
@@ -50,18 +50,19 @@ class TimeBudget:
     first round that is unknown: there it fits if there is time at all.
     """
 
-    def __init__(self, seconds: float | None) -> None:
-        self._end = inf if seconds is None else monotonic() + seconds
+    def __init__(self, seconds: float | None, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._end = inf if seconds is None else clock() + seconds
         self._took: dict[tuple[str, str], float] = {}  # by title and form
 
     def fits(self, turn: Turn) -> bool:
-        return monotonic() + self._took.get(turn.key, 0.0) < self._end
+        return self._clock() + self._took.get(turn.key, 0.0) < self._end
 
     @contextmanager
     def spent_on(self, turn: Turn) -> Iterator[None]:
         """Take the time of the block for what a round of this turn takes."""
-        began = monotonic()
+        began = self._clock()
         try:
             yield
         finally:
-            self._took[turn.key] = max(self._took.get(turn.key, 0.0), monotonic() - began)
+            self._took[turn.key] = max(self._took.get(turn.key, 0.0), self._clock() - began)

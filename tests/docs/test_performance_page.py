@@ -3,23 +3,59 @@
 import json
 from pathlib import Path
 
-from bench.page import MEASURED, render
+from bench.page import GENERATED_PART, MEASURED, PAGE, render
+from bench.page_tables import workload_tables
 from bench.results import RATE, Results, columns, number, saturated, sorted_rows
-
-
-def record(peer: str, turn: int, rate: float, **more: object) -> dict[str, object]:
-    load = {"server": 1.0, "generator": 0.4, "postgres": 0.2, "others": 0.0}
-    return {
-        **{"workload": "w1", "case": "at most", "peer": peer, "round": turn},
-        **{"rate": rate, "unit": "events/s", "good": True, "delivered": True, "load": load},
-        **more,
-    }
+from bench.workloads import WORKLOADS
+from tests.support.bench_records import record
 
 
 def test_the_page_and_its_plots_are_made_from_the_run() -> None:
     """`make bench-docs` makes them."""
     for path, text in render(Results.read(MEASURED)).items():
         assert path.read_text() == text, path
+
+
+def test_every_workload_of_a_full_run_has_its_place_on_the_page() -> None:
+    shown = {found[2] for found in GENERATED_PART.finditer(PAGE.read_text())}
+    assert {each.name for each in WORKLOADS if not each.only_by_name} <= shown
+    assert {"machine", "losses", "summary", "plots", "peers"} <= shown
+
+
+def test_shapes_and_forms_are_one_table_with_the_worst_first_and_its_peers_below() -> None:
+    run = Results(
+        [
+            record("relay", 1, 1_000, case="maximum rate, tidy"),
+            record("fastapi", 1, 500, case="maximum rate, tidy"),
+            record("relay", 1, 400, case="maximum rate, tidy, TLS"),
+            record("fastapi", 1, 400, case="maximum rate, tidy, TLS"),
+        ]
+    )
+    lines = [line for line in workload_tables(run, "w1").splitlines() if line]
+    assert [line.partition(" |")[0] for line in lines] == [
+        "**Maximum rate**, the worst first",
+        "| shape and form",
+        "| ---",
+        "| tidy, TLS",
+        "| tidy",
+        "**Maximum rate, tidy, TLS**",
+        *("| ", "| ---", "| **Relay**", "| FastAPI + uvicorn + asyncpg"),
+    ]
+
+
+def test_cases_of_relay_alone_are_one_table() -> None:
+    run = Results(
+        [
+            record("relay", 1, 0, workload="w10", case=case, took_ms={"p50": 2.0, "most": 3.0})
+            for case in ("500 tasks", "one task")
+        ]
+    )
+    assert workload_tables(run, "w10").splitlines() == [
+        "|  | median (ms) | most (ms) | CPU of server, load (cores) |",
+        "| --- | ---: | ---: | ---: |",
+        "| 500 tasks | 2.00 | 3.00 | 1.00, 0.40 |",
+        "| One task | 2.00 | 3.00 | 1.00, 0.40 |",
+    ]
 
 
 def test_ratios_are_computed_within_each_round() -> None:

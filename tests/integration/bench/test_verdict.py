@@ -16,7 +16,7 @@ from bench.peer import Endpoint, Peer, PeerInstance
 from bench.posting import post_count
 from bench.processes import free_port, running
 from bench.proxies import PEERS
-from bench.verification import arrivals, judge_all
+from bench.verification import arrivals, hide_controls, judge_all, last_arrival
 
 DUE = {7: range(0, 4), 8: range(10, 12)}
 RIGHT = [(7, 0), (8, 10), (7, 1), (7, 2), (8, 11), (7, 3)]
@@ -58,7 +58,7 @@ def frame(text: bytes) -> bytes:
 
 
 def watcher(load: Generator, data: bytes, **kind: Any) -> Watcher:
-    found = Watcher(load, 0, 0, b"", **kind)
+    found = Watcher(load, 0, 0, kind.pop("request", b""), **kind)
     found.data += data
     found.lengths, found.times = [len(data) // 2, len(data)], [1.0, 2.0]
     return found
@@ -92,6 +92,33 @@ def test_an_event_stream_is_read_through_its_chunks(load: Generator) -> None:
     assert judge_all([stream], {0: {7: range(4)}}) == Verdict(correct=4)
     stream = watcher(load, text, sse=True)
     assert [at for _, at in arrivals(stream)] == [1.0, 2.0, 2.0, 2.0]
+
+
+TASK = b'{"type":"task","task":{"task_id":"build","message":"%s compiled"}}' % mark(7, 1)
+
+
+def test_messages_about_tasks_repeat_no_event(load: Generator) -> None:
+    """They have the mark of the task's last event, and come whenever they are made."""
+    due = {0: {7: range(2)}}
+    frames = [frame(mark(7, 0)), frame(TASK), frame(mark(7, 1)), frame(TASK)]
+    stream = watcher(load, b"".join(frames), request=b"GET /api/rt?tasks=1")
+    hide_controls(stream)
+    assert judge_all([stream], due) == Verdict(correct=2)
+    assert last_arrival([stream]) == 2.0
+    plain = watcher(load, b"".join(frames))  # it asked for none
+    hide_controls(plain)
+    assert str(judge_all([plain], due)) == "2 duplicated"
+
+
+def test_messages_about_tasks_repeat_no_event_of_an_event_stream(load: Generator) -> None:
+    blocks = [b"data: %s\n\n" % mark(7, number) for number in range(2)]
+    text = b"event: task\ndata: %s\n\n" % TASK
+    chunks = [b"%x\r\n%s\r\n" % (len(part), part) for part in (blocks[0], text, blocks[1], text)]
+    stream = watcher(
+        load, b"".join(chunks), request=b"GET /api/sse?tasks=1", sse=True, chunked=True
+    )
+    hide_controls(stream)
+    assert judge_all([stream], {0: {7: range(2)}}) == Verdict(correct=2)
 
 
 def test_a_mark_goes_from_the_request_into_the_message() -> None:
