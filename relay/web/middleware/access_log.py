@@ -29,6 +29,7 @@ _START_MESSAGES = frozenset(
 )
 _UNLOGGED_STATUSES = frozenset({404, 405})  # mostly scanners, so not logged at `info`
 
+_QUOTA_NAMES = b"ratelimit-"  # how they begin
 _LOGGER_NAME = "relay.request"
 _stdlib_logger = logging.getLogger(_LOGGER_NAME)
 log = get_logger(_LOGGER_NAME)
@@ -64,11 +65,12 @@ class AccessLog:
         async def send_and_count(message: Any) -> None:
             nonlocal status
             if message["type"] in _START_MESSAGES:
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    header,
-                    *scope_dict.get(QUOTA, ()),
-                ]
+                headers, quota = message.get("headers", ()), scope_dict.get(QUOTA, ())
+                if quota:  # instead of that of the route's own limit
+                    headers = [
+                        one for one in headers if not one[0].lower().startswith(_QUOTA_NAMES)
+                    ]
+                message["headers"] = [*headers, header, *quota]
                 status = scope_dict.get(STATUS) or message.get("status", 101)
                 counter, seconds = _series(_route(scope_dict), method, status)
                 counter.inc()
