@@ -19,6 +19,7 @@ from relay.auth.origins import OriginList
 from relay.blueprints.asks import asks
 from relay.blueprints.channels import channels
 from relay.blueprints.console import console, not_found_answer
+from relay.blueprints.deliveries import deliveries
 from relay.blueprints.install import install
 from relay.blueprints.mail_codes import mail_codes
 from relay.blueprints.operations import operations
@@ -86,7 +87,7 @@ def create_app(settings: Settings) -> Relay:
         app.register_blueprint(blueprint)
     for blueprint in (tasks, task_beats, task_groups, task_log, task_stop, asks):
         app.register_blueprint(blueprint)
-    for blueprint in (channels, mail_codes, push_key, visible):
+    for blueprint in (channels, deliveries, mail_codes, push_key, visible):
         app.register_blueprint(blueprint)
     for blueprint in (operations, console, install, reference):
         app.register_blueprint(blueprint)

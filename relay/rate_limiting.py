@@ -156,7 +156,7 @@ class Limits:
         """Charge a look at one of a user's asks to the ask and to the user. Raises OverLimit."""
         return await self._wait_for(user_id, [ask_id], "looks at one ask")
 
-    async def mail_code(self, user_id: UUID, mail_address: str, address: str) -> Quota | None:
+    async def mail_code(self, user_id: UUID, mailbox: str, address: str) -> Quota | None:
         """Charge a mail with a code to the user, the client and its address. Raises OverLimit.
 
         Each is counted by itself: what was charged before a refusal stays charged.
@@ -168,19 +168,18 @@ class Limits:
             for charge in (
                 Charge("mail_codes_user", user_id, rate, 1, "mailed codes of this user"),
                 Charge("mail_codes_client", address, of_client, 1, "mailed codes of this network"),
-                Charge("mail_codes", mail_address.lower(), rate, 1, "codes to this address"),
+                Charge("mail_codes", mailbox, rate, 1, "codes to this address"),
             )
         ]
-        known = [quota for quota in quotas if quota is not None]
-        return min(known, key=lambda quota: quota.remaining, default=None)
+        return min(filter(None, quotas), key=lambda quota: quota.remaining, default=None)
 
-    async def try_mail_code(self, user_id: UUID, mail_address: str, address: str) -> Quota | None:
+    async def try_mail_code(self, user_id: UUID, mailbox: str, address: str) -> Quota | None:
         """Charge a try to enter the code of a mail address to the client and its user.
 
         So no user keeps others from adding an address, and many users of one client try little
         more than one. Raises OverLimit.
         """
-        rate, key = self._settings.rate_mail_codes, (user_id, mail_address.lower())
+        rate, key = self._settings.rate_mail_codes, (user_id, mailbox)
         tries = Rate(rate.count * TRIES_OF_CODE, rate.period, rate.burst * TRIES_OF_CODE)
         of_client = Rate(tries.count * CODES_OF_CLIENT, tries.period, tries.burst * CODES_OF_CLIENT)
         what = "tries to enter a code from this network"
@@ -242,7 +241,7 @@ class Limits:
             for charge, owed in zip(charges, taken.owed, strict=True):
                 self._note_owed(charge, owed)
             refused = charges[taken.refused]
-            raise _refusal(refused, taken.wait, taken.owed[taken.refused])
+            raise refusal(refused, taken.wait, taken.owed[taken.refused])
         tightest: Quota | None = None
         for charge, paid_at in zip(charges, paid, strict=True):
             self.allowances.set((charge.limit, charge.key), paid_at)
@@ -259,7 +258,7 @@ class Limits:
             paid_at = self.allowances.get((charge.limit, charge.key), now) + charge.cost * interval
             wait = paid_at - charge.rate.burst * interval - now
             if wait > ROUNDING_ERROR_SECONDS:
-                raise _refusal(charge, wait, paid_at - charge.cost * interval - now)
+                raise refusal(charge, wait, paid_at - charge.cost * interval - now)
             paid.append(paid_at)
         return paid
 
@@ -275,7 +274,8 @@ class Limits:
             self.allowances.set(key, now + owed)
 
 
-def _refusal(charge: Charge, wait: float, owed: float) -> OverLimit:
+def refusal(charge: Charge, wait: float, owed: float) -> OverLimit:
+    """The refusal of a charge, which is counted with it."""
     metrics.rate_limited.labels(charge.limit).inc()
     extend_log_context(limit=charge.limit)
     return OverLimit(charge, wait, _quota(charge.rate, owed))

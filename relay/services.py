@@ -33,6 +33,7 @@ from relay.db.migrate import Migration, load_migrations
 from relay.db.notifications import OutboxBounds
 from relay.db.outbox import Outbox
 from relay.db.pool import Database, open_database
+from relay.db.receivers import ReceiverBounds
 from relay.db.source import Source
 from relay.db.stream_heads import HeadLookup
 from relay.db.task_changes import select_stop_requests
@@ -132,7 +133,7 @@ def build_services(
         max_streams_per_address=settings.max_connections_per_address,
     )
     backplane, shared = _backplane(settings, source, database, hub)
-    outbox = Outbox(OutboxBounds.of(settings))
+    outbox = Outbox(OutboxBounds.of(settings), ReceiverBounds.of(settings))
     projector = Projector(database, max_tasks=settings.tasks_per_user, outbox=outbox)
     clock = DatabaseClock()
     publisher = Publisher(database, hub, backplane, projector, clock, settings)

@@ -3,27 +3,113 @@
 
 SET check_function_bodies = false; -- functions stand before the tables they name
 
-CREATE FUNCTION public.add_channel(of_user uuid, new_channel uuid, of_kind text, of_key text, settings bytea, for_lists text, of_events text[], min_seconds double precision, if_watched boolean, messages boolean, of_session uuid, most bigint) RETURNS timestamp with time zone
+CREATE FUNCTION public.add_channel(of_user uuid, new_channel uuid, of_kind text, of_key text, settings bytea, for_lists text, of_events text[], min_seconds double precision, if_watched boolean, messages boolean, of_session uuid, of_host text, of_device text, replaces text, most bigint) RETURNS TABLE(outcome text, kept uuid)
     LANGUAGE plpgsql
     AS $$
+#variable_conflict use_column
 DECLARE
-    added timestamptz;
+    same   uuid;
+    former uuid;
 BEGIN
-    PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
-    IF NOT FOUND OR most <= (SELECT count(*) FROM channels WHERE user_id = of_user) THEN
-        RETURN NULL;
+    PERFORM lock_user(of_user);
+    SELECT c.channel_id INTO same FROM channels c
+    WHERE c.user_id = of_user AND c.subscription_id = of_device;
+    SELECT c.channel_id INTO former FROM channels c
+    WHERE c.user_id = of_user AND c.subscription_id = replaces;
+    kept := coalesce(same, former);
+    outcome := CASE
+        WHEN NOT EXISTS (SELECT FROM users u WHERE u.user_id = of_user)
+            OR of_device IS NOT NULL AND NOT EXISTS (
+                SELECT FROM sessions s WHERE s.user_id = of_user AND s.session_id = of_session
+                    AND s.revoked_at IS NULL
+            ) THEN 'gone'
+        WHEN kept IS NULL AND replaces IS NOT NULL THEN 'unknown'
+        WHEN kept <> new_channel THEN 'other'
+        WHEN kept IS NOT NULL THEN 'replaced'
+        WHEN most <= (SELECT count(*) FROM channels c WHERE c.user_id = of_user) THEN 'full'
+        ELSE 'added'
+    END;
+    IF outcome = 'added' THEN
+        kept := new_channel;
+        INSERT INTO notified_users (user_id) VALUES (of_user) ON CONFLICT DO NOTHING;
+        INSERT INTO channels (
+            user_id, channel_id, kind, kid, sealed, shown, events, min_duration_s, unless_watched,
+            with_message, created_by, host, subscription_id
+        ) VALUES (
+            of_user, new_channel, of_kind, of_key, settings, for_lists, of_events, min_seconds,
+            if_watched, messages, of_session, of_host, of_device
+        );
+        INSERT INTO audit_log (user_id, action, subject)
+        VALUES (of_user, 'channel_added', of_session);
+    ELSIF outcome = 'replaced' THEN
+        PERFORM FROM notified_users n WHERE n.user_id = of_user FOR UPDATE;
+        IF former <> kept THEN
+            PERFORM drop_channels(of_user, ARRAY[former]);
+        END IF;
+        -- what its receiver had asked for, and how it had failed, is of the subscription before
+        UPDATE channels c SET
+            failures = 0, paused_until = '-infinity', asked_until = '-infinity', failed_at = NULL,
+            last_error = NULL, ended_at = NULL
+        WHERE c.user_id = of_user AND c.channel_id = kept
+            AND (c.subscription_id <> of_device OR c.ended_at IS NOT NULL);
+        UPDATE channels c SET
+            kid = of_key, sealed = settings, shown = for_lists, events = of_events,
+            min_duration_s = min_seconds, unless_watched = if_watched, with_message = messages,
+            created_by = of_session, host = of_host, subscription_id = of_device
+        WHERE c.user_id = of_user AND c.channel_id = kept;
+        UPDATE notifications n SET host = of_host WHERE n.user_id = of_user AND n.channel_id = kept;
+        INSERT INTO audit_log (user_id, action, subject)
+        VALUES (of_user, 'channel_replaced', of_session);
     END IF;
-    INSERT INTO notified_users (user_id) VALUES (of_user) ON CONFLICT DO NOTHING;
-    INSERT INTO channels (
-        user_id, channel_id, kind, kid, sealed, shown, events, min_duration_s, unless_watched,
-        with_message, created_by
-    ) VALUES (
-        of_user, new_channel, of_kind, of_key, settings, for_lists, of_events, min_seconds,
-        if_watched, messages, of_session
-    ) RETURNING created_at INTO added;
-    INSERT INTO audit_log (user_id, action, subject)
-    VALUES (of_user, 'channel_added', of_session);
-    RETURN added;
+    RETURN NEXT;
+END
+$$;
+
+CREATE FUNCTION public.add_test(of_user uuid, of_channel uuid, of_session uuid, channel_interval interval, channel_burst integer, user_interval interval, user_burst integer, most_waiting bigint) RETURNS TABLE(outcome text, notification_id uuid, wait_s double precision)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    reached channels%ROWTYPE;
+    of_all  timestamptz;
+    waits   interval[];
+BEGIN
+    SELECT n.paced_until INTO of_all FROM notified_users n
+    WHERE n.user_id = of_user FOR NO KEY UPDATE;
+    SELECT * INTO reached FROM channels c
+    WHERE c.user_id = of_user AND c.channel_id = of_channel FOR NO KEY UPDATE;
+    outcome := 'blocked';
+    IF NOT FOUND OR reached.ended_at IS NOT NULL OR most_waiting <= (
+        SELECT count(*) FROM notifications n WHERE n.user_id = of_user AND n.channel_id = of_channel
+    ) THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    waits := ARRAY[
+        greatest(reached.asked_until, now()) - now(),
+        CASE WHEN channel_interval > interval '0' THEN
+            greatest(reached.paced_until, now()) - now() - (channel_burst - 1) * channel_interval END,
+        CASE WHEN user_interval > interval '0' THEN
+            greatest(of_all, now()) - now() - (user_burst - 1) * user_interval END
+    ];
+    FOR number IN 1..3 LOOP
+        IF waits[number] > interval '0' THEN
+            outcome := (ARRAY['asked', 'channel', 'user'])[number];
+            wait_s := extract(epoch FROM waits[number]);
+            RETURN NEXT;
+            RETURN;
+        END IF;
+    END LOOP;
+    UPDATE notified_users n SET paced_until = greatest(n.paced_until, now()) + user_interval
+    WHERE n.user_id = of_user;
+    UPDATE channels c SET paced_until = greatest(c.paced_until, now()) + channel_interval
+    WHERE c.user_id = of_user AND c.channel_id = of_channel;
+    INSERT INTO notifications AS n (user_id, channel_id, state, host, due_at)
+    VALUES (of_user, of_channel, 'test', reached.host, now())
+    RETURNING n.notification_id INTO notification_id;
+    INSERT INTO audit_log (user_id, action, subject) VALUES (of_user, 'channel_tested', of_session);
+    outcome := 'made';
+    RETURN NEXT;
 END
 $$;
 
@@ -307,6 +393,17 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.closed_receivers(host_interval interval, host_burst integer, most_calls integer) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT r.host FROM receivers r
+    WHERE host_interval > interval '0' AND r.paced_until > now() + (host_burst - 1) * host_interval
+    UNION
+    SELECT n.host FROM notifications n
+    WHERE n.under_way AND n.due_at > now() AND n.host IS NOT NULL
+    GROUP BY n.host HAVING count(*) >= most_calls
+$$;
+
 CREATE FUNCTION public.count_active_tokens(of_user uuid) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -358,6 +455,20 @@ BEGIN
     DELETE FROM users WHERE user_id = of_user;
     INSERT INTO audit_log (user_id, action, subject) VALUES (of_user, 'user_deleted', of_session);
     RETURN ended_ids;
+END
+$$;
+
+CREATE FUNCTION public.drop_channels(of_user uuid, of_channels uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_user(of_user);
+    PERFORM FROM notified_users WHERE user_id = of_user FOR UPDATE; -- notifications are made under it
+    DELETE FROM channels WHERE user_id = of_user AND channel_id = ANY (of_channels);
+    DELETE FROM notifications WHERE user_id = of_user AND channel_id = ANY (of_channels);
+    DELETE FROM deliveries WHERE user_id = of_user AND channel_id = ANY (of_channels);
+    DELETE FROM notified_users WHERE user_id = of_user
+        AND NOT EXISTS (SELECT FROM channels c WHERE c.user_id = of_user);
 END
 $$;
 
@@ -435,7 +546,23 @@ BEGIN
         SELECT of_user, 'session_ended', session_id FROM ended
     )
     SELECT coalesce(array_agg(session_id), '{}') INTO ended_ids FROM ended;
+    PERFORM remove_devices(of_user, of_session, true);
     RETURN ended_ids;
+END
+$$;
+
+CREATE FUNCTION public.end_session(of_session uuid, of_user uuid) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_user(of_user);
+    UPDATE sessions SET revoked_at = clock_timestamp() -- it may have waited for the row
+    WHERE user_id = of_user AND session_id = of_session AND revoked_at IS NULL;
+    IF FOUND THEN
+        INSERT INTO audit_log (user_id, action, subject)
+        VALUES (of_user, 'session_ended', of_session);
+        PERFORM remove_devices(of_user, of_session, false);
+    END IF;
 END
 $$;
 
@@ -462,7 +589,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.finish_notifications(user_ids uuid[], positions bigint[], channel_ids uuid[], outcomes text[], statuses integer[], errors text[], pauses double precision[], channel_pauses double precision[], ends boolean[], channel_interval interval, channel_burst integer, most_deliveries integer) RETURNS void
+CREATE FUNCTION public.finish_notifications(user_ids uuid[], positions bigint[], channel_ids uuid[], outcomes text[], statuses integer[], errors text[], pauses double precision[], channel_pauses double precision[], wishes double precision[], ends boolean[], channel_interval interval, channel_burst integer, most_deliveries integer) RETURNS void
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -494,6 +621,8 @@ BEGIN
             ELSE c.failures END,
         paused_until = CASE WHEN g.delivered THEN '-infinity' WHEN g.pause IS NULL
             THEN c.paused_until ELSE now() + g.pause * interval '1 second' END,
+        asked_until = CASE WHEN g.delivered THEN '-infinity' WHEN g.wish IS NULL
+            THEN c.asked_until ELSE now() + g.wish * interval '1 second' END,
         delivered_at = CASE WHEN g.delivered THEN now() ELSE c.delivered_at END,
         failed_at = CASE WHEN g.failed THEN now() ELSE c.failed_at END,
         last_error = coalesce(g.error, c.last_error),
@@ -501,22 +630,26 @@ BEGIN
     FROM (
         SELECT user_id, channel_id, bool_or(outcome = 'delivered') AS delivered,
             bool_or(outcome IN ('retry', 'failed')) AS failed, max(pause) AS pause,
+            max(wish) AS wish,
             max(error) FILTER (WHERE outcome <> 'outdated') AS error, bool_or(ends) AS ends
-        FROM unnest(user_ids, channel_ids, outcomes, errors, channel_pauses, ends)
-            AS g (user_id, channel_id, outcome, error, pause, ends)
+        FROM unnest(user_ids, channel_ids, outcomes, errors, channel_pauses, wishes, ends)
+            AS g (user_id, channel_id, outcome, error, pause, wish, ends)
         GROUP BY user_id, channel_id
     ) g
     WHERE c.user_id = g.user_id AND c.channel_id = g.channel_id;
 
     UPDATE notifications n SET
-        due_at = now() + g.pause * interval '1 second', last_status = g.status, last_error = g.error
+        due_at = now() + g.pause * interval '1 second', last_status = g.status,
+        last_error = g.error, under_way = false
     FROM unnest(user_ids, positions, outcomes, statuses, errors, pauses)
         AS g (user_id, position, outcome, status, error, pause)
     WHERE n.user_id = g.user_id AND n.position = g.position AND g.outcome = 'retry';
 
-    -- what waits for a channel that is paused now follows it at the channel's rate
+    -- what waits for a channel that is paused now follows it at the channel's rate; what is under way
+    -- stays its sender's
     UPDATE notifications n SET
-        due_at = w.paused_until + greatest(w.place - channel_burst, 0) * channel_interval
+        due_at = w.paused_until + greatest(w.place - channel_burst, 0) * channel_interval,
+        under_way = false
     FROM (
         SELECT n.user_id, n.position, c.paused_until,
             row_number() OVER (PARTITION BY c.user_id, c.channel_id ORDER BY n.position) AS place
@@ -524,6 +657,7 @@ BEGIN
         JOIN notifications n ON n.user_id = c.user_id AND n.channel_id = c.channel_id
         WHERE c.user_id = ANY (user_ids) AND c.channel_id = ANY (channel_ids)
             AND c.paused_until > now() AND n.due_at < c.paused_until
+            AND NOT (n.under_way AND n.due_at > now())
     ) w
     WHERE n.user_id = w.user_id AND n.position = w.position;
 
@@ -642,7 +776,7 @@ BEGIN
         GROUP BY o.user_id, o.channel_id
     ), wanted AS MATERIALIZED (
         SELECT c.user_id, c.channel_id, h.*,
-            n.paced_until AS user_paced_until, c.paced_until, c.paused_until,
+            n.paced_until AS user_paced_until, c.paced_until, c.paused_until, c.host,
             c.unless_watched AND n.visible_until > now() AS watched,
             coalesce(w.waiting, 0) + row_number() OVER in_turn > most_waiting AS beyond,
             count(*) OVER of_channel - row_number() OVER in_turn AS after
@@ -686,10 +820,10 @@ BEGIN
     ), made AS (
         INSERT INTO notifications (
             user_id, channel_id, state, task_id, run, title, message, exit_code, duration_s, ask_id,
-            due_at
+            host, due_at
         )
         SELECT user_id, channel_id, state, task_id, run, title, message, exit_code, duration_s,
-            ask_id, greatest(
+            ask_id, host, greatest(
                 now(), paused_until,
                 greatest(user_paced_until, now()) + (of_user - user_burst) * user_interval,
                 greatest(paced_until, now()) + (of_channel - channel_burst) * channel_interval
@@ -879,19 +1013,32 @@ CREATE FUNCTION public.remove_channel(of_user uuid, of_channel uuid, of_session 
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM FROM users WHERE user_id = of_user FOR NO KEY UPDATE;
-    PERFORM FROM notified_users WHERE user_id = of_user FOR UPDATE; -- notifications are made under it
-    DELETE FROM channels WHERE user_id = of_user AND channel_id = of_channel;
-    IF NOT FOUND THEN
+    PERFORM lock_user(of_user);
+    IF NOT EXISTS (SELECT FROM channels WHERE user_id = of_user AND channel_id = of_channel) THEN
         RETURN false;
     END IF;
-    DELETE FROM notifications WHERE user_id = of_user AND channel_id = of_channel;
-    DELETE FROM deliveries WHERE user_id = of_user AND channel_id = of_channel;
-    DELETE FROM notified_users WHERE user_id = of_user
-        AND NOT EXISTS (SELECT FROM channels c WHERE c.user_id = of_user);
+    PERFORM drop_channels(of_user, ARRAY[of_channel]);
     INSERT INTO audit_log (user_id, action, subject)
     VALUES (of_user, 'channel_removed', of_session);
     RETURN true;
+END
+$$;
+
+CREATE FUNCTION public.remove_devices(of_user uuid, of_session uuid, others boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    removed uuid[];
+BEGIN
+    SELECT array_agg(channel_id) INTO removed FROM channels
+    WHERE user_id = of_user AND subscription_id IS NOT NULL AND (created_by = of_session) <> others;
+    IF removed IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO audit_log (user_id, action, subject)
+    SELECT user_id, 'channel_removed', created_by FROM channels
+    WHERE user_id = of_user AND channel_id = ANY (removed);
+    PERFORM drop_channels(of_user, removed);
 END
 $$;
 
@@ -1051,6 +1198,23 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.take_mail_code(code_interval interval, code_burst integer) RETURNS double precision
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    wait interval;
+BEGIN
+    INSERT INTO mailed_codes DEFAULT VALUES ON CONFLICT DO NOTHING;
+    SELECT greatest(m.paced_until, now()) - now() - (code_burst - 1) * code_interval INTO wait
+    FROM mailed_codes m FOR NO KEY UPDATE;
+    IF wait > interval '0' THEN
+        RETURN extract(epoch FROM wait);
+    END IF;
+    UPDATE mailed_codes SET paced_until = greatest(paced_until, now()) + code_interval;
+    RETURN 0;
+END
+$$;
+
 CREATE TABLE public.notifications (
     user_id uuid NOT NULL,
     "position" bigint NOT NULL,
@@ -1068,44 +1232,91 @@ CREATE TABLE public.notifications (
     due_at timestamp with time zone NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     last_status integer,
-    last_error text
+    last_error text,
+    host text,
+    under_way boolean DEFAULT false NOT NULL
 )
 WITH (fillfactor='70');
 
-CREATE FUNCTION public.take_notifications(most integer, most_of_user integer, most_of_channel integer, busy uuid[], counts integer[], saturated uuid[], lease interval) RETURNS SETOF public.notifications
-    LANGUAGE sql
+CREATE FUNCTION public.take_notifications(most integer, most_of_user integer, most_of_channel integer, busy uuid[], counts integer[], saturated uuid[], lease interval, host_interval interval, host_burst integer, most_calls integer) RETURNS SETOF public.notifications
+    LANGUAGE plpgsql
     AS $$
+#variable_conflict use_column
+DECLARE
+    closed text[];
+    called text[];
+    owners uuid[];
+    places bigint[];
+BEGIN
+    -- those that are closed are left out here, so that what waits for them is not looked through
+    SELECT coalesce(array_agg(c), '{}') INTO closed
+    FROM closed_receivers(host_interval, host_burst, most_calls) c;
+    SELECT array_agg(c.user_id), array_agg(c.position), array_agg(DISTINCT c.host)
+    INTO owners, places, called
+    FROM (
+        SELECT n.user_id, n.position, n.host FROM notifications n
+        WHERE n.due_at <= now() AND n.user_id <> ALL (saturated) AND n.channel_id <> ALL (saturated)
+            AND (n.host IS NULL OR n.host <> ALL (closed))
+            AND NOT EXISTS (
+                SELECT FROM notifications e WHERE e.user_id = n.user_id
+                    AND e.channel_id = n.channel_id AND e.task_id = n.task_id
+                    AND e.position < n.position
+            )
+        ORDER BY n.due_at LIMIT 1000
+    ) c;
+    IF owners IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO receivers (host) SELECT h FROM unnest(called) h WHERE h IS NOT NULL ORDER BY h
+    ON CONFLICT DO NOTHING;
+    -- from here on no other process takes anything for these hosts: each counts what the one before took
+    PERFORM FROM receivers r WHERE r.host = ANY (called) ORDER BY r.host FOR NO KEY UPDATE;
+
+    RETURN QUERY
     WITH due AS MATERIALIZED (
-        SELECT c.user_id, c.position,
-            row_number() OVER (PARTITION BY c.user_id ORDER BY c.due_at, c.position) AS of_user,
+        SELECT c.user_id, c.position, c.host, c.due_at,
             row_number() OVER (PARTITION BY c.user_id, c.channel_id ORDER BY c.due_at, c.position)
-                AS of_channel,
-            coalesce((SELECT g.count FROM unnest(busy, counts) AS g (id, count)
-                WHERE g.id = c.user_id), 0) AS sent_of_user,
-            coalesce((SELECT g.count FROM unnest(busy, counts) AS g (id, count)
-                WHERE g.id = c.channel_id), 0) AS sent_of_channel
-        FROM (
-            SELECT n.* FROM notifications n
-            WHERE n.due_at <= now() AND n.user_id <> ALL (saturated) AND n.channel_id <> ALL (saturated)
-                AND NOT EXISTS (
-                    SELECT FROM notifications e WHERE e.user_id = n.user_id
-                        AND e.channel_id = n.channel_id AND e.task_id = n.task_id
-                        AND e.position < n.position
-                )
-            ORDER BY n.due_at LIMIT 1000
-        ) c
+                + coalesce(b.count, 0) AS of_channel
+        FROM unnest(owners, places) AS g (user_id, position)
+        JOIN notifications c ON c.user_id = g.user_id AND c.position = g.position AND c.due_at <= now()
+        LEFT JOIN unnest(busy, counts) AS b (id, count) ON b.id = c.channel_id
+    ), of_users AS MATERIALIZED (
+        SELECT d.*, row_number() OVER (PARTITION BY d.user_id ORDER BY d.due_at, d.position)
+            + coalesce(b.count, 0) AS of_user
+        FROM due d LEFT JOIN unnest(busy, counts) AS b (id, count) ON b.id = d.user_id
+        WHERE d.of_channel <= most_of_channel
+    ), fitting AS MATERIALIZED (
+        SELECT o.*, row_number() OVER (PARTITION BY o.host ORDER BY o.of_user, o.due_at, o.position)
+            AS of_host
+        FROM of_users o WHERE o.of_user <= most_of_user
+    ), room AS MATERIALIZED (
+        SELECT r.host, least(most_calls - coalesce(b.calls, 0), CASE
+            WHEN host_interval > interval '0' THEN floor(host_burst
+                - extract(epoch FROM greatest(r.paced_until, now()) - now())
+                / extract(epoch FROM host_interval))
+            ELSE most END) AS calls
+        FROM receivers r
+        LEFT JOIN (
+            SELECT n.host, count(*) AS calls FROM notifications n
+            WHERE n.under_way AND n.due_at > now() GROUP BY n.host
+        ) b ON b.host = r.host
+        WHERE r.host = ANY (called)
     ), taken AS (
-        SELECT n.user_id, n.position FROM notifications n
-        JOIN due d ON d.user_id = n.user_id AND d.position = n.position
-        WHERE d.of_user + d.sent_of_user <= most_of_user
-            AND d.of_channel + d.sent_of_channel <= most_of_channel AND n.due_at <= now()
+        SELECT n.user_id, n.position, n.host FROM notifications n
+        JOIN fitting f ON f.user_id = n.user_id AND f.position = n.position
+        LEFT JOIN room r ON r.host = f.host
+        WHERE n.due_at <= now() AND (f.host IS NULL OR f.of_host <= r.calls)
         -- users with the fewest under way come first, however many wait of others
-        ORDER BY d.of_user + d.sent_of_user, n.due_at LIMIT most
+        ORDER BY f.of_user, n.due_at LIMIT most
         FOR UPDATE OF n SKIP LOCKED
+    ), charged AS (
+        UPDATE receivers r SET paced_until = greatest(r.paced_until, now()) + t.calls * host_interval
+        FROM (SELECT host, count(*) AS calls FROM taken GROUP BY host) t WHERE r.host = t.host
     )
-    UPDATE notifications n SET due_at = now() + lease, attempts = n.attempts + 1
+    UPDATE notifications n SET due_at = now() + lease, attempts = n.attempts + 1, under_way = true
     FROM taken t WHERE n.user_id = t.user_id AND n.position = t.position
-    RETURNING n.*
+    RETURNING n.*;
+END
 $$;
 
 CREATE FUNCTION public.trim_stream(of_user uuid, most_events bigint, most_bytes bigint, before timestamp with time zone, batch integer) RETURNS bigint
@@ -1255,7 +1466,10 @@ CREATE TABLE public.channels (
     delivered_at timestamp with time zone,
     failed_at timestamp with time zone,
     last_error text,
-    ended_at timestamp with time zone
+    ended_at timestamp with time zone,
+    host text,
+    subscription_id text,
+    asked_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -1320,6 +1534,12 @@ CREATE UNLOGGED TABLE public.links (
     expires_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.mailed_codes (
+    only_row boolean DEFAULT true NOT NULL,
+    paced_until timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT mailed_codes_only_row_check CHECK (only_row)
+);
+
 ALTER TABLE public.notifications ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.notifications_position_seq
     START WITH 1
@@ -1363,6 +1583,12 @@ CREATE TABLE public.readiness (
     only_row boolean DEFAULT true NOT NULL,
     ready_at timestamp with time zone NOT NULL,
     CONSTRAINT readiness_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.receivers (
+    host text NOT NULL,
+    paced_until timestamp with time zone DEFAULT now() NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -1498,6 +1724,9 @@ ALTER TABLE ONLY public.links
 ALTER TABLE ONLY public.links
     ADD CONSTRAINT links_pkey PRIMARY KEY (user_id, session_id);
 
+ALTER TABLE ONLY public.mailed_codes
+    ADD CONSTRAINT mailed_codes_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY public.notifications
     ADD CONSTRAINT notifications_pkey PRIMARY KEY (user_id, "position");
 
@@ -1512,6 +1741,9 @@ ALTER TABLE ONLY public.projections
 
 ALTER TABLE ONLY public.readiness
     ADD CONSTRAINT readiness_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY public.receivers
+    ADD CONSTRAINT receivers_pkey PRIMARY KEY (host);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
@@ -1556,6 +1788,8 @@ CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
 
 CREATE INDEX channels_by_key ON public.channels USING btree (kid);
 
+CREATE UNIQUE INDEX channels_of_devices ON public.channels USING btree (user_id, subscription_id) WHERE (subscription_id IS NOT NULL);
+
 CREATE INDEX deleted_users_to_clear ON public.deleted_users USING btree (deleted_at) WHERE (cleared_at IS NULL);
 
 CREATE INDEX deliveries_by_end ON public.deliveries USING btree (ended_at);
@@ -1569,6 +1803,8 @@ CREATE UNIQUE INDEX links_by_session ON public.links USING btree (session_id);
 CREATE INDEX notifications_by_channel ON public.notifications USING btree (user_id, channel_id, task_id, "position");
 
 CREATE INDEX notifications_by_due ON public.notifications USING btree (due_at);
+
+CREATE INDEX notifications_under_way ON public.notifications USING btree (host) WHERE under_way;
 
 CREATE UNIQUE INDEX sessions_by_id ON public.sessions USING btree (session_id);
 
@@ -1611,3 +1847,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (13, 'stop
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'housekeeping', '15ba62e5e5f37d7d3569491035fa78e5941e478df1c363445a1fad6254cabc0d');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (15, 'channels', '24bac097f80ea07c997cac2743a41b7e0575a5ae7ecd6905487c27b70a183206');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (16, 'changed_tasks', 'de5a908423269f0acf80e4f5129d6831ad15b1e77d2278ebd94b2013d5d56212');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'receivers_and_devices', 'f106c377599dcf6eb1fa7919d6063c5bd3bd58c17d1c4b6e2d5273969542f28d');

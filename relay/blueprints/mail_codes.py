@@ -15,9 +15,10 @@ from relay.errors import FieldError, Invalid, Unavailable
 from relay.media_types import JSON
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
+from relay.web.mail_codes import charge_mail
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import described
-from relay.web.rate_limits import TOKENS, charge_mail_code, limited
+from relay.web.rate_limits import TOKENS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
 
@@ -61,7 +62,7 @@ async def mail_code(request: HTTPRequest) -> Answer:
     context = request.services.channels.context
     if context.mailer is None:
         raise Invalid(errors=[FieldError("address", NO_MAIL)])
-    await charge_mail_code(request, wanted.address)
+    await charge_mail(request, wanted.address)
     code = request.services.mail_codes.make(request.credential.user_id, wanted.address)
     mail = code_mail(code, VALID_MINUTES, context.mailer.sender, wanted.address, context.base_url)
     try:

@@ -21,6 +21,11 @@ _TRANSLATED_LOCALLY = IPv6Network("64:ff9b:1::/48")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 
 
+def host_of(url: str) -> str:
+    """The host of an address, in one spelling."""
+    return httpx.URL(url).host.rstrip(".")
+
+
 def is_public(address: Address) -> bool:
     """Whether it is an address of the public internet, whatever form it is written in."""
     if isinstance(address, IPv6Address):

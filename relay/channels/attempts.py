@@ -7,7 +7,13 @@ import trio
 from relay.channels.backoff import next_pause
 from relay.channels.kinds import KINDS
 from relay.channels.kinds.base import Delivered, KindContext, Outcome, Refused, Retry
-from relay.channels.notification import Notification, notification_id, task_url
+from relay.channels.notification import (
+    TEST,
+    TYPES,
+    Notification,
+    notification_id,
+    task_url,
+)
 from relay.channels.sealing import CannotOpen, Sealed
 from relay.db.notifications import Finished, Result, TakenNotification
 from relay.observability import metrics
@@ -43,6 +49,10 @@ class Attempts:
                 error=outcome.reason,
                 ends_channel=outcome.ends_channel,
             )
+        return self._tried_again(taken, outcome, age)
+
+    def _tried_again(self, taken: TakenNotification, outcome: Retry, age: float) -> Finished:
+        """What follows from a failure: when it is due again, or that its day is over."""
         in_a_row, wanted = taken.failures + 1, outcome.after_s
         pause = next_pause(max(taken.attempts, in_a_row), age, wanted_s=wanted)
         # one that this receiver never takes does not hold up the others for as long
@@ -56,6 +66,7 @@ class Attempts:
                 status=outcome.status,
                 error=error,
                 channel_pause_s=channel_pause,
+                asked_s=wanted,
             )
         return _finished(
             taken,
@@ -64,6 +75,7 @@ class Attempts:
             error=outcome.reason,
             pause_s=pause,
             channel_pause_s=channel_pause,
+            asked_s=wanted,
         )
 
     async def _send(self, taken: TakenNotification) -> Outcome:
@@ -95,15 +107,14 @@ def channel_label(channel_id: bytes) -> bytes:
 
 def notification_of(taken: TakenNotification, base_url: str) -> Notification:
     """The notification as its channel sends it."""
-    is_test = taken.state == "test"
     return Notification(
         id=notification_id(taken.notification_id),
-        type="channel.test" if is_test else f"task.{taken.state}",  # type: ignore[arg-type]
+        type=TYPES[taken.state],
         timestamp=taken.made_at,
         url=task_url(base_url, taken.task_id),
         task_id=taken.task_id,
         run=taken.run,
-        state=None if is_test else taken.state,
+        state=None if taken.state == TEST else taken.state,
         title=taken.title,
         message=taken.message if taken.with_message else None,
         exit_code=taken.exit_code,
@@ -124,6 +135,7 @@ def _finished(
     error: str | None = None,
     pause_s: float | None = None,
     channel_pause_s: float | None = None,
+    asked_s: float | None = None,
     ends_channel: bool = False,
 ) -> Finished:
     metrics.notifications.labels(taken.kind, result).inc()
@@ -136,5 +148,6 @@ def _finished(
         error=None if error is None else error[:MAX_ERROR_CHARACTERS],
         pause_s=pause_s,
         channel_pause_s=channel_pause_s,
+        asked_s=asked_s,
         ends_channel=ends_channel,
     )

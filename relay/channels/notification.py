@@ -18,7 +18,20 @@ NotificationType = Literal[
 
 Event = Literal["failed", "lost", "waiting", "succeeded", "canceled"]
 """What the rules of a channel name: a state that a task has come to."""
-EVENTS: tuple[str, ...] = get_args(Event)
+EVENTS: tuple[Event, ...] = get_args(Event)
+
+TEST = "test"
+"""What the outbox has instead of a state, for a test of a channel."""
+
+TYPES: dict[str, NotificationType] = {
+    "failed": "task.failed",
+    "lost": "task.lost",
+    "waiting": "task.waiting",
+    "succeeded": "task.succeeded",
+    "canceled": "task.canceled",
+    TEST: "channel.test",
+}
+"""The type of a notification, by the state that the outbox has."""
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True, gc=False):

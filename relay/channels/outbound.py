@@ -79,13 +79,11 @@ class Outbound:
             with trio.CancelScope(shield=True):
                 await self._opened.aclose()
 
-    async def post(
-        self, url: str, headers: Mapping[str, str], content: bytes, *, method: str = "POST"
-    ) -> OutboundAnswer:
-        """Send a request. Raises OutboundFailed."""
+    async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> OutboundAnswer:
+        """Send a POST. Raises OutboundFailed."""
         try:
             with trio.fail_after(TOTAL_SECONDS):
-                return await self._send(method, httpx.URL(url), headers, content)
+                return await self._send(httpx.URL(url), headers, content)
         except trio.TooSlowError:
             raise OutboundFailed(f"no answer within {TOTAL_SECONDS:g} seconds") from None
         except httpcore.TimeoutException:
@@ -98,14 +96,14 @@ class Outbound:
             raise OutboundFailed("the address is not valid") from None
 
     async def _send(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes
+        self, url: httpx.URL, headers: Mapping[str, str], content: bytes
     ) -> OutboundAnswer:
         target = httpcore.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         )
         sent = {"user-agent": USER_AGENT, "accept": "*/*", **headers}
         async with self._pool().stream(
-            method,
+            "POST",
             target,
             headers=[(name.encode("ascii"), value.encode()) for name, value in sent.items()],
             content=content,

@@ -86,6 +86,7 @@ class Senders:
             users=Counter(one.user_id for one in self._taken.values()),
             channels=Counter(one.channel_id for one in self._taken.values()),
             lease=self._lease,
+            receivers=self._outbox.receivers,
         )
 
     async def _send(self, taken: TakenNotification) -> None:

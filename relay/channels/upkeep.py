@@ -1,12 +1,14 @@
 """Looks after the outbox, for one of several processes: notes lost tasks, seals secrets anew."""
 
+from contextlib import suppress
+
 import trio
 
 from relay.channels.attempts import channel_label
 from relay.channels.sealing import CannotOpen, Sealed, Vault
 from relay.channels.vapid import Vapid
-from relay.db.channels import replace_sealed, select_sealed_otherwise
-from relay.db.notifications import note_lost_tasks, select_waiting
+from relay.db.channels import SealedChannel, replace_sealed, select_sealed_otherwise
+from relay.db.notifications import Waiting, note_lost_tasks, select_waiting
 from relay.db.outbox import Outbox
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.work_failures import WorkFailures
@@ -44,12 +46,12 @@ class OutboxUpkeep:
             while True:
                 failures.begin_attempt()
                 try:
-                    _show_waiting(*await select_waiting(self._database))
+                    _show_waiting(await select_waiting(self._database, self._outbox.receivers))
                 except DATABASE_ERRORS as error:
                     failures.note(error)
                 await trio.sleep(COUNT_SECONDS)
         finally:
-            _show_waiting(0, 0.0)
+            _show_waiting(Waiting(0, 0.0, 0))
 
     async def reseal(self, interval: float) -> None:
         """Seal anew what another key than the first has sealed, every `interval` seconds."""
@@ -64,25 +66,26 @@ class OutboxUpkeep:
             await trio.sleep(interval)
 
 
-def _show_waiting(count: int, oldest: float) -> None:
-    metrics.notifications_waiting.set(count)
-    metrics.notifications_oldest.set(oldest)
+def _show_waiting(found: Waiting) -> None:
+    metrics.notifications_waiting.set(found.waiting)
+    metrics.notifications_oldest.set(found.oldest_s)
+    metrics.notifications_held.set(found.held)
 
 
 async def reseal_channels(database: Database, vault: Vault) -> None:
-    """Seal the settings of all channels with the first key, as far as a key opens them."""
+    """Seal the settings of all channels with the first key, as far as a key opens them.
+
+    Those of which a key has the name and no more stay as they are.
+    """
     other_kids = [kid for kid in vault.kids if kid != vault.kid]
-    left = 0  # with a key of the same name that is another one: they stay as they are
-    while other_kids and len(found := await select_sealed_otherwise(database, other_kids)) > left:
-        left = 0
+    last: SealedChannel | None = None
+    while other_kids and (found := await select_sealed_otherwise(database, other_kids, last)):
         for channel in found:
             label = channel_label(channel.channel_id.bytes)
-            try:
+            with suppress(CannotOpen):
                 secret = vault.open(Sealed(channel.kid, channel.sealed), label)
-            except CannotOpen:
-                left += 1
-                continue
-            await replace_sealed(database, channel, *vault.seal(secret, label))
+                await replace_sealed(database, channel, *vault.seal(secret, label))
+        last = found[-1]
 
 
 def _failures() -> WorkFailures:

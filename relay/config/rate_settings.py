@@ -10,7 +10,8 @@ from relay.config.parsers import setting as _setting
 class RateSettings:
     """How often something may be asked for: counted per process, or over all with a Valkey.
 
-    Notifications are counted in the database, over all processes.
+    Notifications, calls of receivers and all mailed codes are counted in the database, over all
+    processes.
     """
 
     rate_limits: bool = _setting(
@@ -62,10 +63,20 @@ class RateSettings:
         "RELAY_RATE_NOTIFICATIONS", rate, Rate(240, 60, 240), "notifications of a user",
         "the same for all channels of a user together", shown="240/min",
     )  # fmt: skip
+    rate_receiver: Rate = _setting(
+        "RELAY_RATE_RECEIVER", rate, Rate(20, 1, 100), "calls of a receiving host",
+        "for the channels of all users there; over it notifications are sent later. Discord takes"
+        " 50/s from one address, and push services take more", shown="20/s burst 100",
+    )  # fmt: skip
     rate_mail_codes: Rate = _setting(
         "RELAY_RATE_MAIL_CODES", rate, Rate(5, 86_400, 5), "mails to an address, and of a user",
         "mails with a code, which prove that an address is the user's; not a way to mail strangers",
         shown="5/d",
+    )  # fmt: skip
+    rate_all_mail_codes: Rate = _setting(
+        "RELAY_RATE_ALL_MAIL_CODES", rate, Rate(100, 3_600, 100), "mails with a code",
+        "of all users together: however many users are created, the mail server sends no more",
+        shown="100/h",
     )  # fmt: skip
     rate_pages: Rate = _setting(
         "RELAY_RATE_PAGES", rate, Rate(1_200, 60, 1_200), "calls an address",

@@ -201,6 +201,11 @@ class Settings(MailSettings):
         "channels may not reach what only Relay's host can; on: any address and port, and http",
         shown="off",
     )  # fmt: skip
+    receiver_calls: int = _setting(
+        "RELAY_RECEIVER_CALLS", integer(1, 1_000), 16, "calls at a time of a receiving host",
+        "a host that is slow or away holds up a quarter of what one process sends, whatever the"
+        " number of processes", shown="16",
+    )  # fmt: skip
     push_contact: str | None = _setting(
         "RELAY_PUSH_CONTACT", contact, None, "mailto: or https: address",
         "where the push services of browsers find the operator; Apple's refuses one of localhost",

@@ -24,6 +24,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 MAIL_ADDRESS_PATTERN = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})*$(?!\n)"
 """The mail addresses of HTML's `<input type="email">`: no quotes, no comments, ASCII."""
 
+
 _MAIL_ADDRESS = re.compile(MAIL_ADDRESS_PATTERN)
 _SENDER = re.compile(r'"?([^"<>\x00-\x1f\x7f-\x9f\u2028\u2029]*)"?\s*<([^<>]+)>|([^<>\s]+)')
 
@@ -51,6 +52,16 @@ class Sender:
     def domain(self) -> str:
         """The part after the `@`."""
         return self.address.rpartition("@")[2]
+
+
+def mailbox_of(address: str) -> str:
+    """The mailbox of an address, for counting: `Ada+lists@Example.com` is `ada@example.com`.
+
+    Most mail servers take what follows the first `+` for a note of the user's, and letters of both
+    cases for one. A dot counts: few servers leave it out.
+    """
+    name, _, domain = address.lower().rpartition("@")
+    return f"{name[:1]}{name[1:].partition('+')[0]}@{domain}"
 
 
 def smtp_address(text: str) -> SmtpAddress:

@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
+from relay.db.notifications import OutboxBounds
 from relay.db.pool import Database
+from relay.errors import InvalidToken
 
 RESEALED_TOGETHER = 100  # channels sealed anew in one step
 
 
 class NewChannel(NamedTuple):
-    """A channel that is not stored yet. `shown` is JSON; `kid` and `sealed` are of its settings."""
+    """A channel that is not stored yet. `shown` is JSON; `kid` and `sealed` are of its settings.
+
+    `host` is the one that is called, if there is one. `device` is the id of a browser's
+    subscription, and `replaces` that of the one before it.
+    """
 
     user_id: UUID
     channel_id: UUID
@@ -24,6 +30,33 @@ class NewChannel(NamedTuple):
     unless_watched: bool
     with_message: bool
     created_by: UUID
+    host: str | None = None
+    device: str | None = None
+    replaces: str | None = None
+
+
+class KeptChannel(NamedTuple):
+    """What became of a channel that was to be added, and the id that it has.
+
+    `other`: it is there already under this id, for which its settings have to be sealed, and
+    nothing was changed. `unknown`: there is none that it could replace. `full`: the user has as
+    many as there may be.
+    """
+
+    outcome: Literal["added", "replaced", "other", "unknown", "full"]
+    channel_id: UUID | None
+
+
+class MadeTest(NamedTuple):
+    """A test that was put into the outbox, or what is in the way, for `wait_s` seconds.
+
+    `blocked`: there is no such channel, it has ended, or too many wait for it. `asked`: its
+    receiver asks not to be called. `channel`, `user`: the rate of it is used up.
+    """
+
+    outcome: Literal["made", "blocked", "asked", "channel", "user"]
+    notification_id: UUID | None
+    wait_s: float | None
 
 
 class StoredChannel(NamedTuple):
@@ -36,6 +69,7 @@ class StoredChannel(NamedTuple):
     min_duration_s: float
     unless_watched: bool
     with_message: bool
+    created_by: UUID
     created_at: datetime
     delivered_at: datetime | None
     failed_at: datetime | None
@@ -69,12 +103,24 @@ class SealedChannel(NamedTuple):
     sealed: bytes
 
 
-async def add_channel(database: Database, new: NewChannel, *, at_most: int) -> datetime | None:
-    """Store a channel; returns when. None if the user has `at_most` of them, or is gone."""
-    added: datetime | None = await database.fetchval(
-        "SELECT add_channel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", *new, at_most
+async def add_channel(database: Database, new: NewChannel, *, at_most: int) -> KeptChannel:
+    """Store a channel, unless the user has `at_most` of them.
+
+    A device has one, which is replaced. Raises InvalidToken when the user is gone, or the session
+    that adds its device has ended.
+    """
+    rows = await database.fetch(
+        """
+        SELECT outcome, kept
+        FROM add_channel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        """,
+        *new,
+        at_most,
     )
-    return added
+    outcome, kept = rows[0]
+    if outcome == "gone":
+        raise InvalidToken("The session has ended.", reason="revoked")
+    return KeptChannel(outcome, kept)
 
 
 async def remove_channel(database: Database, user_id: UUID, channel_id: UUID, *, by: UUID) -> bool:
@@ -90,7 +136,8 @@ async def select_channels(database: Database, user_id: UUID) -> list[StoredChann
     rows = await database.fetch(
         """
         SELECT c.channel_id, c.kind, c.shown, c.events, c.min_duration_s, c.unless_watched,
-            c.with_message, c.created_at, c.delivered_at, c.failed_at, c.last_error, c.ended_at,
+            c.with_message, c.created_by, c.created_at, c.delivered_at, c.failed_at, c.last_error,
+            c.ended_at,
             (SELECT count(*) FROM notifications n
              WHERE n.user_id = $1 AND n.channel_id = c.channel_id) AS waiting
         FROM channels c WHERE c.user_id = $1 ORDER BY c.created_at, c.channel_id
@@ -137,34 +184,27 @@ async def select_deliveries(
 
 
 async def add_test(
-    database: Database, user_id: UUID, channel_id: UUID, *, by: UUID, max_waiting: int
-) -> UUID | None:
-    """Put a test into the outbox of a channel, to be sent at once; returns its id.
+    database: Database, user_id: UUID, channel_id: UUID, *, by: UUID, bounds: OutboxBounds
+) -> MadeTest:
+    """Put a test into the outbox of a channel, to be sent at once.
 
-    None if there is no such channel, it has ended, or `max_waiting` notifications wait for it.
+    It counts for the rates of the channel and of the user.
     """
-    made: UUID | None = await database.fetchval(
+    rows = await database.fetch(
         """
-        WITH made AS (
-            INSERT INTO notifications (user_id, channel_id, state, due_at)
-            SELECT c.user_id, c.channel_id, 'test', now() FROM channels c
-            WHERE c.user_id = $1 AND c.channel_id = $2 AND c.ended_at IS NULL AND $4 > (
-                SELECT count(*) FROM notifications n WHERE n.user_id = $1 AND n.channel_id = $2
-            )
-            FOR KEY SHARE OF c -- one that is removed meanwhile leaves none behind
-            RETURNING user_id, notification_id
-        ), audited AS (
-            INSERT INTO audit_log (user_id, action, subject)
-            SELECT user_id, 'channel_tested', $3 FROM made
-        )
-        SELECT notification_id FROM made
+        SELECT outcome, notification_id, wait_s
+        FROM add_test($1, $2, $3, $4, $5, $6, $7, $8)
         """,
         user_id,
         channel_id,
         by,
-        max_waiting,
+        bounds.channel_interval,
+        bounds.channel_burst,
+        bounds.user_interval,
+        bounds.user_burst,
+        bounds.max_waiting,
     )
-    return made
+    return MadeTest(*rows[0])
 
 
 async def set_visible(database: Database, user_id: UUID, seconds: float) -> None:
@@ -180,11 +220,20 @@ async def set_visible(database: Database, user_id: UUID, seconds: float) -> None
     )
 
 
-async def select_sealed_otherwise(database: Database, kids: Sequence[str]) -> list[SealedChannel]:
-    """Some channels whose settings are sealed with one of these keys."""
+async def select_sealed_otherwise(
+    database: Database, kids: Sequence[str], after: SealedChannel | None
+) -> list[SealedChannel]:
+    """The next channels whose settings are sealed with one of these keys; the first ones after
+    None."""
     rows = await database.fetch(
-        "SELECT user_id, channel_id, kid, sealed FROM channels WHERE kid = ANY ($1) LIMIT $2",
+        """
+        SELECT user_id, channel_id, kid, sealed FROM channels
+        WHERE kid = ANY ($1) AND ($2::uuid IS NULL OR (user_id, channel_id) > ($2, $3))
+        ORDER BY user_id, channel_id LIMIT $4
+        """,
         kids,
+        None if after is None else after.user_id,
+        None if after is None else after.channel_id,
         RESEALED_TOGETHER,
     )
     return [SealedChannel(*row) for row in rows]

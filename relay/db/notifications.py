@@ -5,16 +5,14 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Self
 from uuid import UUID
 
-from relay.config.parsers import Rate
 from relay.config.settings import Settings
 from relay.db.pool import Database, Row
+from relay.db.receivers import NO_INTERVAL, ReceiverBounds, interval_of
 from relay.tasks.transitions import Transition
 
 MAX_WAITING = 1_000  # notifications of one channel: more than a person reads after an outage
 MAX_DELIVERIES = 50  # of one channel that are kept
 MAX_LOST = 500  # tasks that are noted as lost by one statement
-
-NO_INTERVAL = timedelta(0)
 
 
 class OutboxBounds(NamedTuple):
@@ -35,12 +33,8 @@ class OutboxBounds(NamedTuple):
         """The bounds of the settings."""
         channel, user = settings.rate_channel, settings.rate_notifications
         return cls(
-            _interval(settings, channel), channel.burst, _interval(settings, user), user.burst
+            interval_of(settings, channel), channel.burst, interval_of(settings, user), user.burst
         )
-
-
-def _interval(settings: Settings, rate: Rate) -> timedelta:
-    return timedelta(seconds=rate.interval) if settings.rate_limits else NO_INTERVAL
 
 
 class TakenNotification(NamedTuple):
@@ -83,7 +77,8 @@ class Finished(NamedTuple):
     """What became of one that was taken. `retry`: it is due again in `pause_s` seconds, and its
     channel takes others again in `channel_pause_s`.
 
-    `ends_channel`: the receiver wants no more.
+    `asked_s`: for so many seconds the receiver asks not to be called. `ends_channel`: it wants no
+    more.
     """
 
     user_id: UUID
@@ -94,6 +89,7 @@ class Finished(NamedTuple):
     error: str | None
     pause_s: float | None
     channel_pause_s: float | None
+    asked_s: float | None
     ends_channel: bool
 
 
@@ -134,11 +130,13 @@ async def take_notifications(
     users: Mapping[UUID, int],
     channels: Mapping[UUID, int],
     lease: timedelta,
+    receivers: ReceiverBounds,
 ) -> list[TakenNotification]:
     """Take due notifications, which are due again when the lease is over.
 
     `users` and `channels` are how many the sender has already, of each: with them there are
-    `of_user` and `of_channel` of each at most.
+    `of_user` and `of_channel` of each at most. The bounds of `receivers` hold for all processes
+    together; what is over them stays due.
     """
     saturated = [user for user, count in users.items() if count >= of_user]
     saturated += [channel for channel, count in channels.items() if count >= of_channel]
@@ -151,6 +149,7 @@ async def take_notifications(
         [*users.values(), *channels.values()],
         saturated,
         lease,
+        *receivers,
     )
     return [_taken(row) for row in rows]
 
@@ -160,7 +159,7 @@ async def finish_notifications(
 ) -> None:
     """Write what became of notifications that were taken."""
     await database.execute(
-        "SELECT finish_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "SELECT finish_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         *([one[number] for one in finished] for number in range(len(Finished._fields))),
         bounds.channel_interval,
         bounds.channel_burst,
@@ -172,7 +171,7 @@ async def give_back(database: Database, taken: Sequence[tuple[UUID, int]]) -> No
     """Let others take notifications at once that were taken, and not sent to an end."""
     await database.execute(
         """
-        UPDATE notifications n SET due_at = now()
+        UPDATE notifications n SET due_at = now(), under_way = false
         FROM (
             SELECT n.user_id, n.position FROM notifications n
             JOIN unnest($1::uuid[], $2::bigint[]) AS given (user_id, position)
@@ -186,17 +185,29 @@ async def give_back(database: Database, taken: Sequence[tuple[UUID, int]]) -> No
     )
 
 
-async def select_waiting(database: Database) -> tuple[int, float]:
-    """How many notifications wait, of all users, and for how many seconds the oldest due one is
-    due."""
+class Waiting(NamedTuple):
+    """How many notifications wait, of all users, and for how many seconds the oldest one is due.
+
+    `held` are due, and wait for their receiver's bounds; the oldest is none of these.
+    """
+
+    waiting: int
+    oldest_s: float
+    held: int
+
+
+async def select_waiting(database: Database, receivers: ReceiverBounds) -> Waiting:
+    """Count what waits."""
     rows = await database.fetch(
         """
-        SELECT count(*) AS waiting,
-            greatest(extract(epoch FROM now() - min(due_at)), 0)::float8 AS oldest
-        FROM notifications
-        """
+        SELECT count(*), coalesce(greatest(
+                extract(epoch FROM now() - min(n.due_at) FILTER (WHERE c.host IS NULL)), 0
+            ), 0)::float8, count(*) FILTER (WHERE c.host IS NOT NULL AND n.due_at <= now())
+        FROM notifications n LEFT JOIN closed_receivers($1, $2, $3) AS c (host) ON c.host = n.host
+        """,
+        *receivers,
     )
-    return rows[0]["waiting"], rows[0]["oldest"] or 0.0
+    return Waiting(*rows[0])
 
 
 def _taken(row: Row) -> TakenNotification:
@@ -208,7 +219,7 @@ _TAKE = """
         CASE WHEN t.ask_id IS NOT NULL
             THEN coalesce(a.state = 'open' AND a.expires_at > now(), false) END AS ask_is_open,
         a.question, a.options, a.question_hash, a.details IS NOT NULL AS has_details
-    FROM take_notifications($1, $2, $3, $4, $5, $6, $7) t
+    FROM take_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) t
     JOIN channels c ON c.user_id = t.user_id AND c.channel_id = t.channel_id
     LEFT JOIN asks a ON a.user_id = t.user_id AND a.ask_id = t.ask_id
     ORDER BY t.position

@@ -3,13 +3,17 @@
 import trio
 
 from relay.db.notifications import OutboxBounds
+from relay.db.receivers import ReceiverBounds
 
 
 class Outbox:
     """What makes notifications calls `wake`, and what sends them waits for that."""
 
-    def __init__(self, bounds: OutboxBounds | None = None) -> None:
+    def __init__(
+        self, bounds: OutboxBounds | None = None, receivers: ReceiverBounds | None = None
+    ) -> None:
         self.bounds = bounds or OutboxBounds()
+        self.receivers = receivers or ReceiverBounds()
         self._woken = trio.Event()
 
     def wake(self) -> None:

@@ -61,9 +61,10 @@ async def trim_stream(database: Database, user_id: UUID, bounds: StreamBounds) -
 async def sweep(database: Database, *, audit_days: float) -> bool:
     """Delete up to `SWEEP_BATCH` expired rows of each kind; returns whether there may be more.
 
-    They are idempotency keys, credentials, asks, deliveries, links, tickets, processes and audit
-    rows. The ended credentials of a deleted user stay for a day, so that every process learns that
-    they ended. It skips rows that another statement has locked; the next sweep finds them again.
+    They are idempotency keys, credentials, asks, deliveries, hosts that were called, links,
+    tickets, processes and audit rows. The ended credentials of a deleted user stay for a day, so
+    that every process learns that they ended. It skips rows that another statement has locked; the
+    next sweep finds them again.
     """
     full = False
     for statement in (
@@ -125,6 +126,12 @@ async def sweep(database: Database, *, audit_days: float) -> bool:
         DELETE FROM tickets WHERE (user_id, ticket_hash) IN (
             SELECT user_id, ticket_hash FROM tickets
             WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        """,
+        """
+        DELETE FROM receivers WHERE host IN (
+            SELECT host FROM receivers
+            WHERE paced_until < now() - interval '1 hour' LIMIT $1 FOR UPDATE SKIP LOCKED
         )
         """,
         """

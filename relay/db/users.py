@@ -99,25 +99,16 @@ async def touch_sessions(
 
 
 async def end_session(database: Database, session_id: UUID, user_id: UUID) -> None:
-    await database.execute(
-        """
-        WITH ended AS (
-            UPDATE sessions SET revoked_at = clock_timestamp() -- it may have waited for the row
-            WHERE user_id = $2 AND session_id = $1 AND revoked_at IS NULL
-            RETURNING user_id, session_id
-        )
-        INSERT INTO audit_log (user_id, action, subject)
-        SELECT user_id, 'session_ended', session_id FROM ended
-        """,
-        session_id,
-        user_id,
-    )
+    """End a session, with the channel of its device."""
+    await database.execute("SELECT end_session($1, $2)", session_id, user_id)
 
 
 async def end_other_sessions(
     database: Database, session_id: UUID, user_id: UUID
 ) -> list[UUID] | None:
     """End every session of the user except this one; returns the ids of those that ended.
+
+    The channels of all other devices end with them, also of those whose session had expired.
 
     Returns None, and ends nothing, if this session itself has ended. It locks the user first, so a
     link that is spent at the same time opens a session before, which ends too, or none.

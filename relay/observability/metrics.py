@@ -115,6 +115,11 @@ notifications_oldest = _gauge(
     "How long the oldest due notification of the outbox has been due.",
     "livemax",
 )
+notifications_held = _gauge(
+    "relay_notifications_held",
+    "Notifications that are due, and wait for the rate or a place of the host that takes them.",
+    "livemax",
+)
 publish_waits = Counter(
     "relay_publish_waits",
     "Requests that waited for other requests of the same user.",

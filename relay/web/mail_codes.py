@@ -1,10 +1,14 @@
-"""Mail codes of a request: whether there is mail at all, and whether a code is the right one."""
+"""Mail codes of a request: whether one may be mailed, and whether a code is the right one."""
 
 from relay.channels.kinds import KINDS
 from relay.channels.kinds.base import ChannelRequest
 from relay.channels.kinds.email import Email, EmailRequest
+from relay.config.smtp_address import mailbox_of
+from relay.db.mail_codes import take_mail_code
+from relay.db.receivers import interval_of
 from relay.errors import FieldError, Invalid
-from relay.web.rate_limits import charge_mail_code_try
+from relay.shared_limits import Charge
+from relay.web.rate_limits import charge_mail_code, charge_mail_code_try, over_limit
 from relay.web.request import HTTPRequest
 
 WRONG_CODE = "is not the code of this address, or has expired: ask for a new one"
@@ -15,6 +19,22 @@ def addable_kinds(request: HTTPRequest) -> list[str]:
     return [name for name in KINDS if name != Email.name or _has_mail(request)]
 
 
+async def charge_mail(request: HTTPRequest, address: str) -> None:
+    """Charge a mail with a code to its client, its user, its mailbox and all mails together.
+
+    All together comes last: what is over another rate takes nothing from it. Raises RateLimited.
+    """
+    await charge_mail_code(request, mailbox_of(address))
+    settings = request.services.settings
+    if not settings.rate_limits:
+        return
+    rate = settings.rate_all_mail_codes
+    interval = interval_of(settings, rate)
+    if wait := await take_mail_code(request.services.database, interval, rate.burst):
+        charge = Charge("mail_codes_all", "", rate, 1, "mailed codes of all users")
+        raise over_limit(request, charge, wait)
+
+
 async def check_mail_code(request: HTTPRequest, wanted: ChannelRequest) -> None:
     """Check, of a mail address, that the user has read the mail that was sent there.
 
@@ -22,7 +42,7 @@ async def check_mail_code(request: HTTPRequest, wanted: ChannelRequest) -> None:
     """
     if not isinstance(wanted, EmailRequest) or not _has_mail(request):
         return  # without mail, the kind refuses it
-    await charge_mail_code_try(request, wanted.address)
+    await charge_mail_code_try(request, mailbox_of(wanted.address))
     user_id = request.credential.user_id
     if not request.services.mail_codes.check(user_id, wanted.address, wanted.code):
         raise Invalid(errors=[FieldError("code", WRONG_CODE)])

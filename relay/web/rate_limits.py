@@ -14,7 +14,8 @@ from uuid import UUID
 from quart_rate_limiter import rate_exempt
 
 from relay.errors import Problem, RateLimited
-from relay.rate_limiting import OverLimit, Quota
+from relay.rate_limiting import OverLimit, Quota, refusal
+from relay.shared_limits import Charge
 from relay.web.middleware.access_log import QUOTA
 from relay.web.request import Request
 
@@ -97,18 +98,26 @@ async def charge_look(request: Request, ask_id: UUID) -> None:
     await _charge(request, request.services.limits.look(user_id, ask_id))
 
 
-async def charge_mail_code(request: Request, mail_address: str) -> None:
-    """Charge a mail with a code to its client, user and address. Raises RateLimited."""
+async def charge_mail_code(request: Request, mailbox: str) -> None:
+    """Charge a mail with a code to its client, user and mailbox. Raises RateLimited."""
     limits, user_id = request.services.limits, request.credential.user_id
-    await _charge(request, limits.mail_code(user_id, mail_address, request.address_block))
+    await _charge(request, limits.mail_code(user_id, mailbox, request.address_block))
 
 
-async def charge_mail_code_try(request: Request, mail_address: str) -> None:
+async def charge_mail_code_try(request: Request, mailbox: str) -> None:
     """Charge a try to enter a mailed code to the client and its user. Raises RateLimited."""
     user_id = request.credential.user_id
     await _charge(
-        request, request.services.limits.try_mail_code(user_id, mail_address, request.address_block)
+        request, request.services.limits.try_mail_code(user_id, mailbox, request.address_block)
     )
+
+
+def over_limit(request: Request, charge: Charge, wait: float) -> OverLimit:
+    """The refusal of a charge to a rate that the database counts, and that is used up for so many
+    seconds. Its quota is in the answer's RateLimit headers."""
+    refused = refusal(charge, wait, charge.rate.burst * charge.rate.interval)
+    request.scope[QUOTA] = refused.quota.headers
+    return refused
 
 
 async def _charge(request: Request, charging: Awaitable[Quota | None]) -> None:

@@ -86,9 +86,9 @@ async def test_codes_are_few_for_an_address_and_a_user(relay: Relay, mails: Mail
         await code_for(users[2], mails)
     over = await users[3].call("POST", "/api/email-code", json={"address": ADDRESS})
     assert (over.status_code, over.json()["code"]) == (429, "rate_limited")
-    other = "Ada@Example.com"  # the same inbox, for most mail servers
-    over = await users[3].call("POST", "/api/email-code", json={"address": other})
-    assert over.status_code == 429
+    for other in ("Ada@Example.com", "ada+news@example.com", "ADA+a+b@example.com"):
+        over = await users[3].call("POST", "/api/email-code", json={"address": other})
+        assert over.status_code == 429  # the same inbox, for most mail servers
     await code_for(users[2], mails, "eve@example.com")
     await code_for(users[2], mails, "eve@example.com")
     over = await users[2].call("POST", "/api/email-code", json={"address": "x@y.example"})
@@ -101,6 +101,25 @@ async def test_codes_are_few_for_an_address_and_a_user(relay: Relay, mails: Mail
     # which keeps no other user from entering a code, and all of one network try 80 times
     others = [await users[n].call("POST", "/api/channels", json=wrong) for n in (1, 2, 3) * 20]
     assert [answer.status_code for answer in others] == [422] * 59 + [429]
+
+
+async def test_codes_are_few_for_all_users_together(database_url: str, mails: MailServer) -> None:
+    async with running_relay(
+        database_url,
+        RELAY_SMTP_URL=f"smtp://127.0.0.1:{mails.port}",
+        RELAY_SMTP_FROM="relay@example.com",
+        RELAY_RATE_LIMITS="on",
+        RELAY_RATE_ALL_MAIL_CODES="2/h",
+    ) as relay:
+        users = [await relay.user() for _ in range(3)]
+        for number, user in enumerate(users[:2]):
+            await code_for(user, mails, f"ada-{number}@example.com")
+        over = await users[2].call("POST", "/api/email-code", json={"address": ADDRESS})
+        assert (over.status_code, over.json()["code"]) == (429, "rate_limited")
+        assert "More than 2/h mailed codes of all users" in over.json()["detail"]
+        assert 0 < int(over.headers["retry-after"]) <= 1_800
+        assert over.headers["ratelimit-remaining"] == "0"
+        assert len(mails.mails) == 2
 
 
 async def test_a_mail_server_that_refuses_or_is_away_is_reported(

@@ -1,12 +1,14 @@
 """Web Push: from the end of a task to a device, past a push service that checks and decrypts."""
 
+import hashlib
 from typing import Any
 
 import trio
 
+from relay.channels.channels import MAX_CHANNELS
 from tests.support.asks import asked
 from tests.support.patience import LOOK_EVERY, PATIENCE
-from tests.support.push_service import PushService, push_device
+from tests.support.push_service import Device, PushService, push_device, push_new
 from tests.support.relay_server import Relay, User, running_relay
 
 
@@ -77,6 +79,68 @@ async def test_a_list_shows_the_service_and_nothing_that_could_be_used(
     text = (await user.call("GET", "/api/channels")).text
     for secret in (device.endpoint, *device.subscription["keys"].values()):
         assert secret not in text
+
+
+async def added(user: User, device: Device, **fields: Any) -> tuple[int, str | None]:
+    """The status and the channel of a device that is added."""
+    body = {"kind": "webpush", "subscription": device.subscription, **fields}
+    answer = await user.call("POST", "/api/channels", json=body)
+    return answer.status_code, answer.json().get("channel_id")
+
+
+def subscription_id(device: Device) -> str:
+    return hashlib.sha256(device.endpoint.encode()).hexdigest()
+
+
+async def test_a_device_that_is_added_again_is_the_same_channel_even_at_the_bound(
+    relay: Relay, pushing: PushService
+) -> None:
+    user = await relay.user()
+    device, channel_id = await push_device(user, pushing)
+    webhook = {"kind": "webhook", "url": "https://example.com/hook"}
+    for _ in range(MAX_CHANNELS - 1):
+        await user.call("POST", "/api/channels", json=webhook)
+    assert await added(user, device, on=["lost"]) == (200, channel_id)
+    first, *others = (await user.call("GET", "/api/channels")).json()["channels"]
+    assert (first["on"], first["this_session"], len(others)) == (["lost"], True, 19)
+    new = await push_new(user, pushing)
+    assert await added(user, new) == (409, None)
+    assert await added(user, new, replaces=subscription_id(device)) == (200, channel_id)
+    assert await added(user, new, replaces=subscription_id(device)) == (200, channel_id)
+    await user.call("POST", f"/api/channels/{channel_id}/test")
+    assert (await new.message())["type"] == "channel.test"
+    assert await device.messages() == []
+    assert await added(user, device, replaces=subscription_id(device)) == (404, None)
+
+
+async def test_the_devices_of_sessions_that_end_are_told_nothing_any_more(
+    relay: Relay, pushing: PushService
+) -> None:
+    user = await relay.user()
+    lost = await another_session(user)
+    stolen = await another_session(user)
+    here, _ = await push_device(user, pushing)
+    gone = [(await push_device(one, pushing))[0] for one in (lost, stolen)]
+    assert (await lost.call("DELETE", "/api/session")).status_code == 204
+    left = (await user.call("GET", "/api/channels")).json()["channels"]
+    assert [one["this_session"] for one in left] == [True, False]
+    assert (await user.call("DELETE", "/api/session/others")).json() == {"ended": 1}
+    (left,) = (await user.call("GET", "/api/channels")).json()["channels"]
+    assert left["shown"]["subscription_id"] == subscription_id(here)
+    await user.posted(event_type="task_failed", task_id="t")
+    await here.message()
+    assert [await one.messages() for one in gone] == [[], []]
+    lines = (await user.call("GET", "/api/export")).text.splitlines()
+    assert sum('"action":"channel_removed"' in line for line in lines) == 2
+
+
+async def another_session(user: User) -> User:
+    """The same user, on another device."""
+    link = (await user.call("POST", "/api/session/link")).json()["link"]
+    body = {"code": link.partition("#link=")[2]}
+    opened = await user.relay.http.post("/api/session/link/redeem", json=body)
+    user.relay.http.cookies.clear()
+    return User(user.relay, user.user_id, opened.json()["session_token"])
 
 
 GOOD: dict[str, Any] = {

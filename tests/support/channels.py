@@ -16,8 +16,11 @@ from tests.support.relay_server import User
 PASS_TIME = """
     WITH passed AS (
         UPDATE channels SET paused_until = paused_until - $1 * interval '1 second',
-            paced_until = paced_until - $1 * interval '1 second'
+            paced_until = paced_until - $1 * interval '1 second',
+            asked_until = asked_until - $1 * interval '1 second'
         RETURNING 1
+    ), called AS (
+        UPDATE receivers SET paced_until = paced_until - $1 * interval '1 second'
     ), first AS (SELECT count(*) FROM passed) -- the channels are locked before what waits for them
     UPDATE notifications SET due_at = due_at - $1 * interval '1 second',
         made_at = made_at - $1 * interval '1 second'

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import msgspec
 import trio
 
 from relay.channels import senders
+from relay.channels.addresses import host_of
 from relay.channels.attempts import channel_label
 from relay.channels.kinds.base import KindContext
 from relay.channels.kinds.webhook import WebhookSettings
@@ -19,8 +21,17 @@ from relay.channels.vapid import Vapid
 from relay.config.parsers import SigningKey
 from relay.config.settings import Settings
 from relay.db.channels import add_channel
+from relay.db.notifications import (
+    Finished,
+    OutboxBounds,
+    Result,
+    TakenNotification,
+    finish_notifications,
+    take_notifications,
+)
 from relay.db.outbox import Outbox
 from relay.db.pool import Database
+from relay.db.receivers import ReceiverBounds
 from tests.support.channels import new_channel
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.projecting import new_users
@@ -57,15 +68,18 @@ async def new_webhook(database: Database, user_id: UUID, url: str) -> UUID:
     new = new_channel(user_id, events=("failed",))
     settings = msgspec.json.encode(WebhookSettings(url, SECRET))
     kid, sealed = Vault([OLD]).seal(settings, channel_label(new.channel_id.bytes))
-    assert await add_channel(database, new._replace(kid=kid, sealed=sealed), at_most=20) is not None
+    new = new._replace(kid=kid, sealed=sealed, host=host_of(url))
+    assert (await add_channel(database, new, at_most=20)).outcome == "added"
     return new.channel_id
 
 
 async def make(database: Database, user_id: UUID, channel_id: UUID, *task_ids: str) -> None:
     await database.execute(
         """
-        INSERT INTO notifications (user_id, channel_id, state, task_id, run, due_at)
-        SELECT $1, $2, 'failed', task_id, 1, now() FROM unnest($3::text[]) AS task_id
+        INSERT INTO notifications (user_id, channel_id, state, task_id, run, host, due_at)
+        SELECT c.user_id, c.channel_id, 'failed', task_id, 1, c.host, now()
+        FROM channels c, unnest($3::text[]) AS task_id
+        WHERE c.user_id = $1 AND c.channel_id = $2
         """,
         user_id,
         channel_id,
@@ -76,6 +90,28 @@ async def make(database: Database, user_id: UUID, channel_id: UUID, *task_ids: s
 async def webhook_of(database: Database, there: Receiver) -> tuple[UUID, UUID]:
     (user_id,) = await new_users(database, 1)
     return user_id, await new_webhook(database, user_id, there.url)
+
+
+async def take(
+    database: Database, at_most: int = 64, *, lease: float = 60.0, **bounds: Any
+) -> list[TakenNotification]:
+    """Take what is due, as senders do; `bounds` are those that differ from none."""
+    given: dict[str, Any] = {
+        **{"of_user": 1_000, "of_channel": 1_000, "users": {}, "channels": {}},
+        "receivers": ReceiverBounds(calls=1_000),
+    }
+    duration = timedelta(seconds=lease)
+    return await take_notifications(database, at_most=at_most, lease=duration, **given | bounds)
+
+
+async def finish(database: Database, taken: TakenNotification, result: Result) -> None:
+    """Write what became of one that was taken; one that is tried again is due in an hour."""
+    pause = 3_600.0 if result == "retry" else None
+    done = Finished(
+        *(taken.user_id, taken.position, taken.channel_id, result, 500, None),
+        *(pause, None, None, False),
+    )
+    await finish_notifications(database, [done], OutboxBounds())
 
 
 async def over(database: Database, count: int) -> list[dict[str, Any]]:

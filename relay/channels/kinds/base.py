@@ -102,6 +102,10 @@ class Kind(Protocol, Generic[Request, Config]):
         """What lists show of the settings: enough to recognize it, and no secret."""
         ...
 
+    def host(self, settings: Config) -> str | None:
+        """The host that is called, whose bounds hold for all channels there; None: it has none."""
+        ...
+
     def issued(self, settings: Config) -> dict[str, str]:
         """What the answer that adds the channel shows, this once."""
         ...

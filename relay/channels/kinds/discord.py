@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from relay.channels.addresses import host_of
 from relay.channels.kinds.addresses import ServiceUrl, checked_url, invalid
 from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome
@@ -58,6 +59,9 @@ class Discord:
 
     def shown(self, settings: DiscordSettings) -> dict[str, str]:
         return {"url": shortened(settings.url.partition("?")[0])}
+
+    def host(self, settings: DiscordSettings) -> str:
+        return host_of(settings.url)
 
     def issued(self, settings: DiscordSettings) -> dict[str, str]:
         return {}

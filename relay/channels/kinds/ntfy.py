@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
+from relay.channels.addresses import host_of
 from relay.channels.kinds.addresses import ServiceUrl, checked_url, invalid
 from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome
@@ -73,6 +74,9 @@ class Ntfy:
     def shown(self, settings: NtfySettings) -> dict[str, str]:
         # the name of a topic of ntfy.sh is all that it takes to read it
         return {"url": shortened(f"{settings.server}{settings.topic}")}
+
+    def host(self, settings: NtfySettings) -> str:
+        return host_of(settings.server)
 
     def issued(self, settings: NtfySettings) -> dict[str, str]:
         return {}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from relay.channels.addresses import host_of
 from relay.channels.kinds.addresses import ServiceUrl, checked_url, invalid
 from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome
@@ -53,6 +54,9 @@ class Slack:
 
     def shown(self, settings: SlackSettings) -> dict[str, str]:
         return {"url": shortened(settings.url)}
+
+    def host(self, settings: SlackSettings) -> str:
+        return host_of(settings.url)
 
     def issued(self, settings: SlackSettings) -> dict[str, str]:
         return {}

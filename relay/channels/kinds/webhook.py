@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from relay.channels.addresses import MAX_URL_CHARACTERS, check_url
+from relay.channels.addresses import MAX_URL_CHARACTERS, check_url, host_of
 from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome
 from relay.channels.kinds.posting import post
@@ -59,6 +59,9 @@ class Webhook:
 
     def shown(self, settings: WebhookSettings) -> dict[str, str]:
         return {"url": shortened(settings.url)}
+
+    def host(self, settings: WebhookSettings) -> str:
+        return host_of(settings.url)
 
     def issued(self, settings: WebhookSettings) -> dict[str, str]:
         return {"signing_secret": f"whsec_{settings.secret}"}

@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar
 
 import httpx
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from relay.channels.addresses import MAX_URL_CHARACTERS, check_url
+from relay.channels.addresses import MAX_URL_CHARACTERS, check_url, host_of
 from relay.channels.kinds.answers import outcome_of
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome, Refused, Retry
 from relay.channels.kinds.posting import post
@@ -53,9 +53,13 @@ class Subscription(msgspec.Struct):
 
 
 class WebPushRequest(ChannelRequest, tag="webpush"):
-    """A browser's subscription, made with the key of `GET /api/channels/webpush/key`."""
+    """A browser's subscription, made with the key of `GET /api/channels/webpush/key`.
+
+    `replaces` is the `subscription_id` of the one before it, whose channel goes on with this one.
+    """
 
     subscription: Subscription
+    replaces: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | UnsetType = UNSET
 
 
 class WebPushSettings(msgspec.Struct, frozen=True):
@@ -114,6 +118,9 @@ class WebPush:
             "service": httpx.URL(settings.endpoint).host,
             "subscription_id": hashlib.sha256(settings.endpoint.encode()).hexdigest(),
         }
+
+    def host(self, settings: WebPushSettings) -> str:
+        return host_of(settings.endpoint)
 
     def issued(self, settings: WebPushSettings) -> dict[str, str]:
         return {}

@@ -28,7 +28,7 @@ async def here(database_url: str) -> AsyncIterator[Process]:
 
 async def stored_channel(database: Database, user_id: UUID, **rules: Any) -> UUID:
     new = new_channel(user_id, **rules)
-    assert await add_channel(database, new, at_most=20) is not None
+    assert (await add_channel(database, new, at_most=20)).outcome == "added"
     return new.channel_id
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.support.bounds.callers import Caller, requests
+from tests.support.bounds.callers import CALLERS, Caller, requests
 from tests.support.relay_server import Relay, User, bearer
 
 LINE = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":1}\n'
@@ -25,6 +25,19 @@ async def calls(
     """Requests of one user, and so of one address."""
     user = await relay.user()
     yield requests(lambda _: user.call(method, path, **body))
+
+
+@asynccontextmanager
+async def mailed_codes(relay: Relay, _url: str) -> AsyncIterator[Caller]:
+    """Codes to addresses of their own, of users and networks of which none is over its rate."""
+    users = [await relay.user() for _ in range(CALLERS)]
+
+    async def ask(number: int) -> httpx.Response:
+        headers = bearer(users[number].session) | address(number)
+        wanted = {"address": f"ada-{number}@example.com"}
+        return await relay.http.post("/api/email-code", json=wanted, headers=headers)
+
+    yield requests(ask)
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from tests.support.bounds.rates import (
     calls,
     events,
     invented_beats,
+    mailed_codes,
     sign_ups,
     unknown_asks,
 )
@@ -32,6 +33,8 @@ from tests.support.bounds.rates import (
 RATE = f"{FREE}/h"  # a place comes back after 12 minutes
 LIMITED = {"RELAY_RATE_LIMITS": "on"}
 PROXIED = {"RELAY_TRUSTED_PROXIES": "1"}
+SMTP = {"RELAY_SMTP_URL": "smtp://127.0.0.1:9", "RELAY_SMTP_FROM": "a@b.c"}
+MAIL = {**LIMITED, **SMTP}  # none listens there: 503
 ALONE = {"relay.ingest.fair_queue.ALONE_AFTER_SECONDS": 0.0}  # no other user is waited for
 
 
@@ -94,14 +97,24 @@ RATES = [
         bound="rate_mail_codes",
         callers=partial(calls, "POST", "/api/email-code", json={"address": "ada@example.com"}),
         settings={
-            **LIMITED,
+            **MAIL,
             "RELAY_RATE_MAIL_CODES": RATE,
             "RELAY_RATE_TOKENS": "1000/min",
-            "RELAY_SMTP_URL": "smtp://127.0.0.1:9",  # where none listens: 503
-            "RELAY_SMTP_FROM": "relay@example.com",
         },
         success=503,
         metric=over("mail_codes_user"),
+    ),
+    Row(
+        bound="rate_all_mail_codes",
+        callers=mailed_codes,
+        settings={
+            **MAIL,
+            **PROXIED,
+            "RELAY_RATE_ALL_MAIL_CODES": RATE,
+            "RELAY_RATE_SIGNUPS": "1000/min",
+        },
+        success=503,
+        metric=over("mail_codes_all"),
     ),
     Row(
         bound="rate_pages",

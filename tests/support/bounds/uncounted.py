@@ -35,7 +35,13 @@ SETTINGS = {
         ],
         STORED,
     ),
-    **dict.fromkeys(["database_connections", "rate_channel", "rate_notifications"], SHARE),
+    **dict.fromkeys(
+        [
+            *("database_connections", "rate_channel", "rate_notifications"),
+            *("rate_receiver", "receiver_calls"),
+        ],
+        SHARE,
+    ),
     "min_free_disk": "a state of the disk and not of callers: tests/faults/test_disk_full.py",
 }
 

@@ -83,10 +83,15 @@ def push_service_packages(folder: Path) -> Path:
     return installed_copy(HERE, folder / "push_service")
 
 
+async def push_new(user: User, service: PushService) -> Device:
+    """A device with a subscription that Relay does not know yet."""
+    key = (await user.call("GET", "/api/channels/webpush/key")).json()["public_key"]
+    return await service.subscribe(key)
+
+
 async def push_device(user: User, service: PushService, **rules: Any) -> tuple[Device, str]:
     """A device that the user is notified on, and the id of its channel."""
-    key = (await user.call("GET", "/api/channels/webpush/key")).json()["public_key"]
-    device = await service.subscribe(key)
+    device = await push_new(user, service)
     body = {"kind": "webpush", "subscription": device.subscription, **rules}
     answer = await user.call("POST", "/api/channels", json=body)
     assert answer.status_code == 201, answer.text

@@ -10,6 +10,7 @@ from relay.config.smtp_address import (
     SmtpAddress,
     is_mail_address,
     mail_sender,
+    mailbox_of,
     smtp_address,
 )
 from tests.support.certificates import self_signed
@@ -109,3 +110,19 @@ def test_the_sender_is_named_or_the_user_of_the_server() -> None:
 )
 def test_a_mail_address_is_one_address_and_nothing_else(text: str, is_one: bool) -> None:
     assert is_mail_address(text) is is_one
+
+
+@pytest.mark.parametrize(
+    ("address", "mailbox"),
+    [
+        ("ada@example.com", "ada@example.com"),
+        ("Ada@Example.COM", "ada@example.com"),
+        ("ada+lists@example.com", "ada@example.com"),
+        ("ada+a+b@example.com", "ada@example.com"),
+        ("a.da@example.com", "a.da@example.com"),  # a dot is one's own, but for a few servers
+        ("+ada@example.com", "+ada@example.com"),  # nothing stands before it
+        ("++ada@example.com", "+@example.com"),
+    ],
+)
+def test_a_mailbox_is_counted_as_one_however_it_is_written(address: str, mailbox: str) -> None:
+    assert mailbox_of(address) == mailbox

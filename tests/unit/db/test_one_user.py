@@ -22,6 +22,7 @@ FOR_ALL_USERS = {
     "select_sealed_otherwise": "housekeeping",
     "note_lost_tasks": "housekeeping",
     "take_notifications": "senders share what is due, of any user",
+    "closed_receivers": "they share the hosts that they call, too",
     "_TAKE": "the same",
     "select_behind": "housekeeping",
     "renew_epochs": "a command of the operator",

@@ -25,6 +25,7 @@ CHANNELS_IN_ORDER = r"ORDER BY c\.user_id, c\.channel_id FOR NO KEY UPDATE"
 NOTIFIED_USERS_IN_ORDER = r"ORDER BY n\.user_id FOR NO KEY UPDATE"
 THE_ONLY_ROW = (
     r"FROM readiness\s+FOR UPDATE|DELETE FROM housekeeping WHERE holder|UPDATE vapid_keys SET"
+    r"|FROM mailed_codes m FOR NO KEY UPDATE"
 )
 LOCKED_BY_ITS_CALLER = r"FROM joined j WHERE p\.user_id = j\.owner"  # a trigger's function
 
@@ -34,7 +35,6 @@ WAYS = {
     "touch_tokens": SKIPS_LOCKED,
     "sweep": SKIPS_LOCKED,
     "spend_ticket": ONE_ROW,
-    "end_session": ONE_ROW,
     "revoke_token": ONE_ROW,
     "delete_presence": ONE_ROW,
     "release_lease": THE_ONLY_ROW,
@@ -54,6 +54,7 @@ WAYS = {
     "append_requests": USERS_IN_ORDER,
     "trim_stream": UNDER_ONE_LOCK,
     "spend_link": UNDER_ONE_LOCK,
+    "end_session": UNDER_ONE_LOCK,
     "end_other_sessions": UNDER_ONE_LOCK,
     "begin_revision": ONE_ROW,
     "write_projections": PROJECTIONS_IN_ORDER,
@@ -71,7 +72,10 @@ WAYS = {
     "note_lost_tasks": r"ORDER BY p\.user_id FOR UPDATE SKIP LOCKED",
     "take_notifications": r"FOR UPDATE OF n SKIP LOCKED",
     "finish_notifications": CHANNELS_IN_ORDER,
-    "remove_channel": UNDER_ONE_LOCK,
+    "add_channel": UNDER_ONE_LOCK,
+    "add_test": r"FOR NO KEY UPDATE;\s+SELECT \* INTO reached FROM channels c",
+    "drop_channels": UNDER_ONE_LOCK,
+    "take_mail_code": THE_ONLY_ROW,
     "note_task_changes": LOCKED_BY_ITS_CALLER,
     "note_ready": THE_ONLY_ROW,
     "delete_user": UNDER_ONE_LOCK,
