@@ -114,7 +114,7 @@ export async function signIn() {
 }
 
 /** @typedef {'failed' | 'lost' | 'waiting' | 'succeeded' | 'canceled'} ChannelEvent */
-/** @typedef {{ channel_id: string, kind: string, shown: Record<string, string>, on: ChannelEvent[], min_duration_s: number, unless_watched: boolean, message: boolean, created_at: string, waiting: number, delivered_at: string | null, failed_at: string | null, last_error: string | null, ended_at: string | null }} Channel */
+/** @typedef {{ channel_id: string, kind: string, shown: Record<string, string>, on: ChannelEvent[], min_duration_s: number, unless_watched: boolean, message: boolean, this_session: boolean, created_at: string, waiting: number, delivered_at: string | null, failed_at: string | null, last_error: string | null, ended_at: string | null }} Channel */
 /** @typedef {{ notification_id: string, type: string, task_id: string | null, made_at: string, outcome: string, attempts: number, status: number | null, error: string | null }} Delivery */
 
 /** @returns {Promise<{ channels: Channel[], kinds: string[] }>} `kinds`: those that can be added at this Relay */

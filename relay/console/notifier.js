@@ -34,7 +34,7 @@ export class Notifier {
     this.#showProblem = showProblem;
     this.#button.prepend(icon('bell'));
     this.#button.hidden = !('Notification' in window) && !needsHomeScreen();
-    this.#set(permission() === 'granted' && storedChoice() === 'page' ? 'page' : 'off');
+    this.#mark(permission() === 'granted' && storedChoice() === 'page' ? 'page' : 'off');
     this.#button.addEventListener('click', () => (this.#way === 'off' ? this.turnOn() : this.#turnOff()));
   }
 
@@ -51,10 +51,11 @@ export class Notifier {
   /** This browser has a session: whether the device is one of its user's channels is known to Relay. */
   async begin() {
     try {
-      if (await isOn()) this.#set('push');
+      if (await isOn(storedChoice() === 'push')) this.#set('push');
       else if (storedChoice() === 'push') this.#set('off'); // removed elsewhere
     } catch (failure) {
-      if (!(failure instanceof Problem) && !(failure instanceof NoPush)) throw failure;
+      if (failure instanceof NoPush) return this.#set('off'); // a press may do more
+      if (!(failure instanceof Problem)) throw failure;
       if (storedChoice() === 'push') this.#set('push'); // Relay is away for the moment, and has not forgotten the device
     }
   }
@@ -96,14 +97,19 @@ export class Notifier {
     if (before === 'push') await turnOff();
   }
 
-  /** @param {Way} way */
+  /** How this device is told, now and on the next visit. @param {Way} way */
   #set(way) {
-    this.#way = way;
-    this.#button.setAttribute('aria-pressed', String(way !== 'off'));
-    this.#button.title = { push: 'This device is told, also when this page is closed', page: 'You are notified while this page is in the background', off: 'Tell me on this device' }[way];
+    this.#mark(way);
     try {
       localStorage.setItem('relay.notify', way);
     } catch { /* no storage: off again on the next visit, unless Relay knows this device */ }
+  }
+
+  /** @param {Way} way */
+  #mark(way) {
+    this.#way = way;
+    this.#button.setAttribute('aria-pressed', String(way !== 'off'));
+    this.#button.title = { push: 'This device is told, also when this page is closed', page: 'You are notified while this page is in the background', off: 'Tell me on this device' }[way];
   }
 
   // ── what a hidden page shows by itself, where it cannot be pushed to ────────────────────────

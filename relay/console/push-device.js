@@ -1,9 +1,9 @@
 /** This device as a channel of Web Push: the service worker, the browser's subscription, and what Relay keeps of it. */
 
-import { Problem, call, getPushKey } from './api.js';
+import { Problem, addChannel, getChannels, getPushKey, removeChannel } from './api.js';
 import { sha256 } from './sha256.js';
 
-/** @typedef {{ channel_id: string, shown: Record<string, string>, ended_at: string | null }} Channel */
+/** @typedef {import('./api.js').Channel} Channel */
 
 const WORKER = 'service-worker.js';
 
@@ -55,20 +55,23 @@ export async function closeNotifications(tag) {
 /** @returns {Promise<ServiceWorkerRegistration | undefined>} */
 const registered = async () => (hasWorker() ? navigator.serviceWorker.getRegistration() : undefined);
 
-/** Whether this device is a channel. Renews its subscription where Relay has made new keys. @returns {Promise<boolean>} */
-export async function isOn() {
-  const subscription = canPush() && Notification.permission === 'granted' ? await (await registered())?.pushManager.getSubscription() : null;
-  if (!subscription) return false;
-  const channel = await channelOf(subscription);
+/**
+ * Whether this device is a channel. Renews what has changed: the browser's subscription, Relay's keys, or this browser's session.
+ * @param {boolean} wanted whether it was turned on here, and not off again @returns {Promise<boolean>}
+ */
+export async function isOn(wanted) {
+  if (!canPush() || Notification.permission !== 'granted') return false;
+  const subscription = (await (await registered())?.pushManager.getSubscription()) ?? null;
+  if (!subscription && !wanted) return false;
+  const devices = await getDevices();
+  const same = subscription && ofSubscription(devices, subscription);
+  const channel = same ?? (wanted ? devices.find((one) => one.this_session) : undefined);
   if (channel === undefined) {
-    await subscription.unsubscribe(); // of a stream that was left: its notifications are not for whom sits here now
+    await subscription?.unsubscribe(); // of a stream that was left: its notifications are not for whom sits here now
     return false;
   }
   const { public_key: key } = await getPushKey();
-  if (!isOfKey(subscription, key)) {
-    await turnOn();
-    await remove(channel);
-  }
+  if (!same || !same.this_session || !isOfKey(/** @type {PushSubscription} */ (subscription), key)) await renew(channel, key);
   return true;
 }
 
@@ -77,17 +80,30 @@ export async function turnOn() {
   const { public_key: key } = await getPushKey();
   const { pushManager } = await ready();
   const before = await pushManager.getSubscription();
-  if (before) {
-    if (isOfKey(before, key) && (await channelOf(before))) return;
-    await before.unsubscribe(); // of other keys, or of another user: this browser has one
-  }
+  const devices = await getDevices();
+  const channel = (before && ofSubscription(devices, before)) ?? devices.find((one) => one.this_session);
+  if (channel) return renew(channel, key);
+  await before?.unsubscribe(); // of another user: this browser has one
   const subscription = await subscribe(pushManager, key);
   try {
-    await call('POST', 'api/channels', { body: { kind: 'webpush', subscription: subscription.toJSON() } });
+    await addChannel({ kind: 'webpush', subscription: subscription.toJSON() });
   } catch (problem) {
     await subscription.unsubscribe();
     throw problem;
   }
+}
+
+/** Goes on with the channel of this device, as a device of this session. @param {Channel} channel @param {string} key */
+async function renew(channel, key) {
+  const { pushManager } = await ready();
+  let subscription = await pushManager.getSubscription();
+  if (subscription && !(ofSubscription([channel], subscription) && isOfKey(subscription, key))) {
+    await subscription.unsubscribe(); // of other keys, or of another user
+    subscription = null;
+  }
+  subscription ??= await subscribe(pushManager, key);
+  const { on, min_duration_s, unless_watched, message, shown: { subscription_id: replaces } } = channel;
+  await addChannel({ kind: 'webpush', subscription: subscription.toJSON(), replaces, on, min_duration_s, unless_watched, message });
 }
 
 async function ready() {
@@ -112,21 +128,22 @@ async function subscribe(pushManager, key) {
 export async function turnOff() {
   const subscription = await (await registered())?.pushManager?.getSubscription();
   if (!subscription) return;
-  const channel = await channelOf(subscription).catch(ignoreProblem);
+  const channel = await getDevices().then((devices) => ofSubscription(devices, subscription)).catch(ignoreProblem);
   await subscription.unsubscribe();
-  if (channel) await remove(channel).catch(ignoreProblem); // its next message would find it gone
+  if (channel) await removeChannel(channel.channel_id).catch(ignoreProblem); // its next message would find it gone
 }
 
-/** The user's channel of a subscription. @param {PushSubscription} subscription */
-async function channelOf({ endpoint }) {
+/** The user's devices that are notified. @returns {Promise<Channel[]>} */
+async function getDevices() {
+  const { channels } = await getChannels();
+  return channels.filter(({ kind, ended_at: ended }) => kind === 'webpush' && ended === null);
+}
+
+/** @param {Channel[]} devices @param {PushSubscription} subscription */
+function ofSubscription(devices, { endpoint }) {
   const id = sha256(endpoint); // Relay shows no addresses
-  /** @type {{ channels: Channel[] }} */
-  const { channels } = await call('GET', 'api/channels');
-  return channels.find(({ shown, ended_at }) => shown.subscription_id === id && ended_at === null);
+  return devices.find(({ shown }) => shown.subscription_id === id);
 }
-
-/** @param {Channel} channel */
-const remove = ({ channel_id: id }) => call('DELETE', `api/channels/${encodeURIComponent(id)}`);
 
 /** @param {PushSubscription} subscription @param {string} key in base64url */
 function isOfKey({ options }, key) {

@@ -140,18 +140,25 @@ async function call(method, path, body) {
 
 // ── subscriptions ───────────────────────────────────────────────────────────────────────────────
 
-/** The browser has replaced the subscription: its channel goes on with the new one. @param {any} event */
+/**
+ * The browser has replaced the subscription, or has dropped it: its channel goes on with the new one. Not every browser says which
+ * one it was; then it is that of this session. @param {any} event
+ */
 async function renew({ oldSubscription, newSubscription }) {
-  if (!oldSubscription) return; // the page finds out when it is opened
-  const options = { userVisibleOnly: true, applicationServerKey: oldSubscription.options.applicationServerKey };
-  const subscription = newSubscription ?? (await self.registration.pushManager.subscribe(options));
   const { channels } = await call('GET', 'api/channels');
-  const id = await idOf(oldSubscription.endpoint);
-  const old = channels?.find((/** @type {any} */ channel) => channel.shown.subscription_id === id);
-  if (old === undefined) return;
-  const { on, min_duration_s, unless_watched, message } = old;
-  const { status } = await call('POST', 'api/channels', { kind: 'webpush', subscription, on, min_duration_s, unless_watched, message });
-  if (status === 201) await call('DELETE', `api/channels/${encodeURIComponent(old.channel_id)}`);
+  const devices = (channels ?? []).filter((/** @type {any} */ { kind, ended_at: ended }) => kind === 'webpush' && ended === null);
+  const id = oldSubscription ? await idOf(oldSubscription.endpoint) : null;
+  const old = devices.find((/** @type {any} */ { shown }) => shown.subscription_id === id) ?? devices.find((/** @type {any} */ { this_session: own }) => own);
+  if (old === undefined) return; // the bell was turned off elsewhere
+  const subscription = newSubscription ?? (await subscribe(oldSubscription?.options.applicationServerKey));
+  const { on, min_duration_s, unless_watched, message, shown: { subscription_id: replaces } } = old;
+  await call('POST', 'api/channels', { kind: 'webpush', subscription, replaces, on, min_duration_s, unless_watched, message });
+}
+
+/** @param {ArrayBuffer | undefined} key of the subscription before; Relay knows its own */
+async function subscribe(key) {
+  const applicationServerKey = key ?? (await call('GET', 'api/channels/webpush/key')).public_key;
+  return self.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey });
 }
 
 /** How Relay names a subscription: the hash of its address, which stays secret. @param {string} endpoint */

@@ -21,6 +21,7 @@ from tests.support.relay_server import Relay, User, running_relay
 OFFER = """((box) => (box.hidden ? '' : box.textContent))(
   document.getElementById('notify-offer'))"""
 OFFERED = "Relay can tell this device"
+SUBSCRIBED = "Boolean(localStorage.getItem('subscribed'))"
 ON = "document.getElementById('notify').getAttribute('aria-pressed')"
 
 # the browser's part: a subscription at the push service of the test
@@ -65,13 +66,18 @@ async def page_of(
     device = await pushing.subscribe(key)
     async with chromium.profile() as profile:
         await notifying(profile, user.relay.url)
-        cookie = {"name": COOKIE, "value": user.session, "url": user.relay.url}
-        await profile.do(lambda it: it.add_cookies([cookie]))  # type: ignore[list-item]
+        await signed_in(profile, user)
         script = SUBSCRIPTION % json.dumps(device.subscription)
         await profile.do(lambda it: it.add_init_script(script))
         tab = await profile.open(user.relay.url)
         await is_live(tab)
         yield profile, tab, device
+
+
+async def signed_in(profile: Profile, user: User) -> None:
+    """Give a browser the cookie of the user's session, in place of another one."""
+    cookie = {"name": COOKIE, "value": user.session, "url": user.relay.url}
+    await profile.do(lambda it: it.add_cookies([cookie]))  # type: ignore[list-item]
 
 
 async def channels(user: User) -> list[dict[str, Any]]:
@@ -178,6 +184,54 @@ async def test_a_button_of_a_notification_answers_the_question(
             while (await worker.shown(1))[0]["title"] != "Your answer does not count":  # noqa: ASYNC110
                 await trio.sleep(LOOK_EVERY)
         assert (await worker.shown(1))[0]["body"].startswith("“yes” was answered first.")
+
+
+async def test_a_browser_that_is_left_to_another_stream_forgets_its_subscription(
+    private_relay: Relay, chromium: Chromium, pushing: PushService
+) -> None:
+    user, other = await private_relay.user(), await private_relay.user()
+    async with page_of(user, chromium, pushing) as (profile, tab, _):
+        await press(tab, "Tell me on this device")
+        await until(tab, ON, "true")
+        assert await tab.run(SUBSCRIBED)
+        await signed_in(profile, other)
+        await tab.goto(private_relay.url)
+        await until(tab, SUBSCRIBED, False)
+        await until(tab, ON, "false")
+        assert await channels(other) == []
+        assert tab.complaints == []
+
+
+async def test_a_device_whose_subscription_or_session_was_lost_goes_on_as_the_same_channel(
+    private_relay: Relay, chromium: Chromium, pushing: PushService
+) -> None:
+    user = await private_relay.user()
+    async with page_of(user, chromium, pushing) as (profile, tab, device):
+        await press(tab, "Tell me on this device")
+        await until(tab, ON, "true")
+        (before,) = await channels(user)
+        await tab.run("localStorage.removeItem('subscribed')")
+        await tab.goto(private_relay.url)
+        await until(tab, SUBSCRIBED, True)
+        await until(tab, ON, "true")
+
+        link = (await user.call("POST", "/api/session/link")).json()["link"]
+        body = {"code": link.partition("#link=")[2]}
+        opened = await private_relay.http.post("/api/session/link/redeem", json=body)
+        private_relay.http.cookies.clear()
+        again = User(private_relay, user.user_id, opened.json()["session_token"])
+        await signed_in(profile, again)
+        await tab.goto(private_relay.url)
+        with trio.fail_after(PATIENCE):
+            while not (await channels(again))[0]["this_session"]:  # noqa: ASYNC110
+                await trio.sleep(LOOK_EVERY)
+        (after,) = await channels(again)
+        assert after["channel_id"] == before["channel_id"]
+        await user.call("DELETE", "/api/session")
+        path = f"/api/channels/{after['channel_id']}/test"
+        assert (await again.call("POST", path)).status_code == 202
+        assert (await device.message())["type"] == "channel.test"
+        assert tab.complaints == []
 
 
 async def test_the_offer_comes_once_after_the_first_task_has_ended(

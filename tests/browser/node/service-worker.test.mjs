@@ -1,6 +1,7 @@
 // node --test tests/browser/node/
 // The service worker, run with stand-ins for what a browser gives it.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { createContext, runInContext } from 'node:vm';
@@ -132,18 +133,36 @@ test('an answer that does not count is said to be none, and can be looked at', a
   }
 });
 
-test('a subscription that the browser has replaced goes on as the same channel', async () => {
-  const id = (await import('node:crypto')).createHash('sha256').update('https://push.example/1').digest('hex');
-  const rules = { on: ['failed'], min_duration_s: 0, unless_watched: false, message: true };
-  const old = { channel_id: 'c1', kind: 'webpush', shown: { subscription_id: id }, ...rules };
-  const oldSubscription = { endpoint: 'https://push.example/1', options: { applicationServerKey: 'key' } };
-  const seen = await browser({ answers: [[200, { channels: [{ channel_id: 'c0', shown: {} }, old] }], [201, { channel_id: 'c2' }], [204]] }).renew({ oldSubscription });
-  assert.deepEqual(seen.requests.map(([method, url, body]) => [method, url, body]), [
-    ['GET', `${PAGE}api/channels`, undefined],
-    ['POST', `${PAGE}api/channels`, { kind: 'webpush', subscription: { endpoint: 'https://push.example/2' }, ...rules }],
-    ['DELETE', `${PAGE}api/channels/c1`, undefined],
-  ]);
+const id = (endpoint) => createHash('sha256').update(endpoint).digest('hex');
+const RULES = { on: ['failed'], min_duration_s: 0, unless_watched: false, message: true };
+const OLD = { channel_id: 'c1', kind: 'webpush', shown: { subscription_id: id('https://push.example/1') }, this_session: false, ended_at: null, ...RULES };
+const CHAT = { channel_id: 'c0', kind: 'slack', shown: {}, this_session: true, ended_at: null };
+const oldSubscription = { endpoint: 'https://push.example/1', options: { applicationServerKey: 'key' } };
+const renewed = (replaces) => ['POST', `${PAGE}api/channels`, { kind: 'webpush', subscription: { endpoint: 'https://push.example/2' }, replaces, ...RULES }];
+const requests = (seen) => seen.requests.map(([method, url, body]) => (body ? [method, url, body] : [method, url]));
+
+test('a subscription that the browser has replaced goes on as the same channel, in one call', async () => {
+  const seen = await browser({ answers: [[200, { channels: [CHAT, OLD] }], [200, { channel_id: 'c1' }]] }).renew({ oldSubscription });
+  assert.deepEqual(requests(seen), [['GET', `${PAGE}api/channels`], renewed(OLD.shown.subscription_id)]);
   assert.equal(seen.subscribed[0].applicationServerKey, 'key');
-  assert.deepEqual((await browser({ answers: [[200, { channels: [] }]] }).renew({ oldSubscription, newSubscription: {} })).requests.length, 1);
-  assert.deepEqual((await browser().renew({})).requests, []);
+});
+
+test('a browser that does not say which subscription it was has that of its session', async () => {
+  const other = { ...OLD, channel_id: 'c2', shown: { subscription_id: id('elsewhere') } };
+  const answers = [[200, { channels: [CHAT, other, { ...OLD, this_session: true }] }], [200, { public_key: 'relay' }], [200, {}]];
+  const seen = await browser({ answers }).renew({});
+  assert.deepEqual(requests(seen), [['GET', `${PAGE}api/channels`], ['GET', `${PAGE}api/channels/webpush/key`], renewed(OLD.shown.subscription_id)]);
+  assert.equal(seen.subscribed[0].applicationServerKey, 'relay');
+});
+
+test('a renewal whose answer was lost is sent again, which replaces once', async () => {
+  const seen = await browser({ answers: [[200, { channels: [OLD] }], [0], [200, {}]] }).renew({ oldSubscription });
+  assert.deepEqual(requests(seen).slice(1), [renewed(OLD.shown.subscription_id), renewed(OLD.shown.subscription_id)]);
+});
+
+test('a device that was removed elsewhere, or has ended, does not come back by itself', async () => {
+  for (const channels of [[], [CHAT], [{ ...OLD, ended_at: '2026-01-31T12:00:00Z' }]]) {
+    const seen = await browser({ answers: [[200, { channels }]] }).renew({ oldSubscription, newSubscription: {} });
+    assert.deepEqual([seen.requests.length, seen.subscribed], [1, []]);
+  }
 });
