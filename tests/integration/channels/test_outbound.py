@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,33 @@ async def test_a_certificate_has_to_be_one_that_is_trusted(
         trusting = Outbound(private=True)
         assert (await trusting.post(there.url, {}, b"")).status == 204
         await trusting.close()
+
+
+HINT = b"HTTP/1.1 103 Early Hints\r\nlink: </%s>\r\n\r\n" % (b"x" * 1_000)
+
+
+async def test_what_stands_before_an_answer_is_bounded(calls: Outbound) -> None:
+    """Informational answers have no end of their own."""
+    fitting = outbound.MAX_RECEIVED_BYTES // len(HINT) - 1
+    counts = [fitting, fitting + 10_000, fitting]
+
+    async def hinting(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            with suppress(trio.BrokenResourceError):
+                for _ in range(counts.pop(0)):
+                    await stream.send_all(HINT)
+                await stream.send_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, hinting, [listener])
+        url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/"
+        assert (await calls.post(url, {}, b"")).status == 204
+        with pytest.raises(OutboundFailed, match="the connection broke"):
+            await calls.post(url, {}, b"")
+        assert (await calls.post(url, {}, b"")).status == 204
+        nursery.cancel_scope.cancel()
 
 
 def test_the_receivers_own_answers_are_not_kept() -> None:

@@ -10,11 +10,13 @@ from relay.channels import senders
 from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
 from relay.channels.upkeep import reseal_channels
+from relay.db import channels
 from relay.db.notifications import OutboxBounds
 from relay.db.outbox import Outbox
 from relay.db.pool import Database, open_database
 from tests.support.channels import pass_time
 from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.projecting import new_users
 from tests.support.receivers import receiver, reply
 from tests.support.sending import (
     NEW,
@@ -202,6 +204,22 @@ async def test_settings_are_sealed_anew_while_both_keys_are_there(database: Data
         async with sending(database, NEW):
             await over(database, 1)
         assert there.posts[0].headers["webhook-signature"].startswith("v1,")
+
+
+async def test_a_row_that_no_key_opens_stays_and_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "RESEALED_TOGETHER", 2)
+    users = sorted(await new_users(database, 5))
+    for user_id in users:
+        await new_webhook(database, user_id, "https://hooks.example/hook")
+    for user_id in users[:3]:  # more than one step looks at, and the first ones
+        await database.execute(
+            "UPDATE channels SET sealed = $2 WHERE user_id = $1", user_id, b"of another key" * 4
+        )
+    await reseal_channels(database, Vault([NEW, OLD]))
+    rows = await database.fetch("SELECT kid FROM channels ORDER BY user_id")
+    assert [row["kid"] for row in rows] == ["old"] * 3 + ["new"] * 2
 
 
 async def test_a_question_that_is_over_is_not_sent(database: Database) -> None:

@@ -1,0 +1,77 @@
+"""What a sender takes of what is due: by turns of users, and nothing of those that have enough."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from relay.db.pool import Database, open_database
+from tests.support.patience import PATIENCE
+from tests.support.projecting import new_users
+from tests.support.sending import make, new_webhook, take
+
+WINDOW = 1_000  # of due notifications that one look ranks
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with open_database(database_url, connections=4, timeout=PATIENCE) as opened:
+        yield opened
+
+
+async def due(database: Database, user_id: UUID, count: int, hours: int = 0) -> UUID:
+    """A channel of a user with so many notifications, which have been due for so many hours."""
+    channel_id = await new_webhook(database, user_id, "https://hooks.example/hook")
+    await make(database, user_id, channel_id, *(f"t{n}" for n in range(count)))
+    await database.execute(
+        "UPDATE notifications SET due_at = due_at - $3 * interval '1 hour'"
+        " WHERE user_id = $1 AND channel_id = $2",
+        user_id,
+        channel_id,
+        hours,
+    )
+    return channel_id
+
+
+async def test_users_take_turns_whoever_has_waited_longer(database: Database) -> None:
+    first, second, third = await new_users(database, 3)
+    await due(database, first, 50, hours=2)
+    await due(database, second, 2, hours=1)
+    await due(database, third, 1)
+    taken = Counter(one.user_id for one in await take(database, 6))
+    assert taken == {first: 3, second: 2, third: 1}
+
+
+async def test_a_user_with_many_under_way_comes_after_one_with_few(database: Database) -> None:
+    busy, idle = await new_users(database, 2)
+    await due(database, busy, 5, hours=1)
+    await due(database, idle, 3)
+    taken = Counter(one.user_id for one in await take(database, 4, of_user=8, users={busy: 2}))
+    assert taken == {idle: 3, busy: 1}
+
+
+async def test_of_one_user_and_one_channel_no_more_are_taken_than_are_free(
+    database: Database,
+) -> None:
+    (user_id,) = await new_users(database, 1)
+    one, other = [await due(database, user_id, 10) for _ in range(2)]
+    bounds: dict[str, Any] = {"of_user": 8, "of_channel": 4}
+    taken = Counter(found.channel_id for found in await take(database, **bounds))
+    assert taken == {one: 4, other: 4}
+    again = await take(database, users={user_id: 6}, channels={one: 3, other: 3}, **bounds)
+    assert Counter(found.channel_id for found in again) == {one: 1, other: 1}
+
+
+async def test_users_and_channels_that_have_enough_hide_nothing_of_others(
+    database: Database,
+) -> None:
+    full, partly, other = await new_users(database, 3)
+    await due(database, full, WINDOW, hours=3)
+    busy = await due(database, partly, WINDOW, hours=2)
+    free = await due(database, partly, 1, hours=1)
+    last = await due(database, other, 1)
+    users, channels = {full: 8, partly: 4}, {busy: 4}
+    taken = await take(database, of_user=8, of_channel=4, users=users, channels=channels)
+    assert [one.channel_id for one in taken] == [free, last]
