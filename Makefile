@@ -77,8 +77,8 @@ bench: $(READY) $(PEERS)/.ready  ## measure Relay and its peers: make bench BENC
 	@$(BIN)/python -m bench $(BENCH)
 
 # what the page compares, within MINUTES; every round of all comes before the next one
-MINUTES ?= 180
-bench-page: $(READY) $(PEERS)/.ready  ## measure all that performance.md shows, and write it: MINUTES=180
+MINUTES ?= 210
+bench-page: $(READY) $(PEERS)/.ready  ## measure all that performance.md shows, and write it: MINUTES=210
 	@$(BIN)/python -m bench --peers compared --minutes $(MINUTES) --out .bench/page.jsonl
 	@$(MAKE) bench-docs RUN=.bench/page.jsonl
 

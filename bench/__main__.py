@@ -8,7 +8,7 @@ only if each event reached each socket of its user once, in order, and no other 
 W1, W2 and W5 are measured in several forms, too: over TLS, with two processes, and so on.
 
 \b
-  make bench-page                                all that the page shows: three hours
+  make bench-page                                all that the page shows: 3.5 hours
   make bench BENCH='--quick'                     all workloads, small
   make bench BENCH='w1 w2 --peers relay,fastapi --rounds 5'
   make bench BENCH='w1 --forms plain,TLS --shapes tidy'

@@ -3,9 +3,12 @@
     python -m bench.appending [--rounds 5] [--seconds 1]
 
 The statements are those of Relay's journal, on an embedded Postgres, over one connection, for 64
-users in turn. In each round every form is measured in turn. A figure is the CPU time of the
+users in turn. In each round every form is measured in turn. The first figure is the CPU time of the
 connection's Postgres process for each event, in microseconds: the median of the rounds, with their
-least and most. It leaves out the flush of the disk and the work of Relay.
+least and most. It leaves out the flush of the disk and the work of Relay. `named` is how many times
+the CPU of an unnamed event one takes that its producer named. The last figure is what the process
+wrote into Postgres' log (WAL), in bytes an event, the median of the rounds: it is the same on every
+machine, but for the splits of index pages.
 """
 
 import argparse
@@ -82,6 +85,24 @@ def new_requests(form: Form, users: Iterator[UUID], ids: Iterator[str]) -> list[
     ]
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What an event costs its Postgres process."""
+
+    cpu_us: float
+    wal_bytes: float
+
+
+WAL = "SELECT wal_bytes::float8 FROM pg_stat_get_backend_wal(pg_backend_pid())"
+
+
+async def wal_of(database: Database) -> float:
+    """Bytes of WAL that the pinned connection's process has written."""
+    await database.fetch_pinned("SELECT pg_stat_force_next_flush()")
+    ((found,),) = await database.fetch_pinned(WAL)
+    return float(found)
+
+
 def cpu_of(pid: int) -> float:
     """Seconds of CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -90,19 +111,20 @@ def cpu_of(pid: int) -> float:
 
 async def measure(
     database: Database, pid: int, form: Form, users: Iterator[UUID], ids: Iterator[str], end: float
-) -> float:
-    """Microseconds of the Postgres process `pid` for each event, until `end` of the clock."""
+) -> Cost:
+    """What each event costs the Postgres process `pid`, until `end` of the clock."""
     events = 0
-    before = cpu_of(pid)
+    cpu, wal = cpu_of(pid), await wal_of(database)
     while perf_counter() < end:
         batch = new_requests(form, users, ids)
         await database.fetch_pinned(*build_statement(batch))
         events += sum(len(request.events) for request in batch)
-    return (cpu_of(pid) - before) / events * 1e6
+    spent, written = cpu_of(pid) - cpu, await wal_of(database) - wal
+    return Cost(spent / events * 1e6, written / events)
 
 
 async def measure_all(rounds: int, seconds: float) -> None:
-    found: dict[str, list[float]] = {form: [] for form in FORMS}
+    found: dict[str, list[Cost]] = {form: [] for form in FORMS}
     with tempfile.TemporaryDirectory() as folder:
         async with running_postgres(Path(folder) / "data") as server:
             await bring_up_to_date(server.dsn, apply=True, timeout=TIMEOUT_SECONDS)
@@ -118,16 +140,25 @@ async def measure_all(rounds: int, seconds: float) -> None:
                 for number in range(rounds):
                     for name, form in FORMS.items():
                         end = perf_counter() + seconds
-                        figure = measure(database, pid, form, turns, ids[form.named], end)
-                        found[name].append(await figure)
+                        cost = measure(database, pid, form, turns, ids[form.named], end)
+                        found[name].append(await cost)
                     print(f"round {number + 1} of {rounds}", flush=True)
-    print(f"\n{'requests x events':28}{'µs an event':>12}{'least':>9}{'most':>9}{'named':>9}")
-    for name, figures in found.items():
-        ratio = ""
+    print_table(found)
+
+
+def print_table(found: dict[str, list[Cost]]) -> None:
+    heading = f"\n{'requests x events':28}{'µs an event':>12}{'least':>9}{'most':>9}{'named':>9}"
+    print(f"{heading}{'WAL bytes':>12}")
+    for name, costs in found.items():
+        figures, ratio = [cost.cpu_us for cost in costs], ""
         if FORMS[name].named:
-            base = found[name.replace("named", "unnamed")]
-            ratio = f"x {median(a / b for a, b in zip(figures, base, strict=True)):.2f}"
-        print(f"{name:28}{median(figures):12.1f}{min(figures):9.1f}{max(figures):9.1f}{ratio:>9}")
+            base = [cost.cpu_us for cost in found[name.replace("named", "unnamed")]]
+            ratio = f"x {median(a / b for a, b in zip(figures, base, strict=True) if b):.2f}"
+        wal = median(cost.wal_bytes for cost in costs)
+        print(
+            f"{name:28}{median(figures):12.1f}{min(figures):9.1f}{max(figures):9.1f}{ratio:>9}"
+            f"{wal:12.0f}"
+        )
 
 
 def main() -> None:

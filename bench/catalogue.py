@@ -174,8 +174,9 @@ CATALOGUE = (
         start=pushpin,
         multi_process=True,
         limitations="no credential of its own and no validation: the service behind it has them;"
-        " nothing stored, no numbering, no resume; above its message rate it drops messages; its"
-        " HTTP endpoint for events closes the connection after each POST",
+        " nothing stored, no numbering, no resume; its HTTP endpoint for events closes the"
+        " connection after each POST; its limit of messages a second is off"
+        " ([why](../../bench/peers/README.md#pushpin))",
     ),
     Peer(
         name="hypercorn",

@@ -254,7 +254,13 @@ WORKLOADS = (
         "w6", "all users reconnect at once", reconnect_storm, lambda peer: peer.resumes, rounds=1
     ),
     Workload("w7", "a watched command", watched_command, is_relay),
-    Workload("w9", "events across two processes, beside idle ones", idle_processes, is_relay),
+    Workload(
+        "w9",
+        "events across two processes, beside idle ones",
+        idle_processes,
+        is_relay,
+        rounds=1,
+    ),
     Workload(
         "w10",
         "a user with many tasks opens the page",

@@ -123,32 +123,38 @@ DECLARE
     new_type    text := append_event.event_type;
     new_task    text := append_event.task_id;
     new_payload text := append_event.payload;
+    seen_seq    bigint; -- null for an unnamed event, which is advanced from wherever the stream is
     known_seq   bigint;
 BEGIN
-    IF named THEN
-        SELECT u.epoch INTO epoch FROM users u WHERE u.user_id = of_user FOR NO KEY UPDATE;
-        -- a new statement, so a new snapshot: it sees what the lock's last holder committed
-        SELECT coalesce(
-            (SELECT e.seq FROM events e WHERE e.user_id = of_user AND e.event_id = new_id),
-            (SELECT t.seq FROM trimmed_events t WHERE t.user_id = of_user AND t.event_id = new_id)
-        ) INTO known_seq;
-        IF known_seq IS NOT NULL THEN
-            seqs := ARRAY[known_seq];
-            fresh := ARRAY[false];
-            RETURN NEXT;
-            RETURN;
+    LOOP
+        IF named THEN
+            SELECT u.epoch, u.last_seq, coalesce(
+                (SELECT e.seq FROM events e WHERE e.user_id = of_user AND e.event_id = new_id),
+                (SELECT t.seq FROM trimmed_events t
+                  WHERE t.user_id = of_user AND t.event_id = new_id)
+            ) INTO epoch, seen_seq, known_seq FROM users u WHERE u.user_id = of_user;
+            IF known_seq IS NOT NULL THEN
+                seqs := ARRAY[known_seq];
+                fresh := ARRAY[false];
+                EXIT;
+            END IF;
         END IF;
-    END IF;
 
-    UPDATE users u
-    SET last_seq = u.last_seq + 1, stored_bytes = u.stored_bytes + event_bytes(new_payload),
-        active_at = now()
-    WHERE u.user_id = of_user
-    RETURNING u.epoch, u.last_seq INTO epoch, first_seq;
-    IF FOUND THEN
-        INSERT INTO events (user_id, seq, event_id, event_type, task_id, ts, received_at, payload)
-        VALUES (of_user, first_seq, new_id, new_type, new_task, stamp, receipt, new_payload);
-    END IF;
+        UPDATE users u
+        SET last_seq = u.last_seq + 1, stored_bytes = u.stored_bytes + event_bytes(new_payload),
+            active_at = now()
+        WHERE u.user_id = of_user AND u.last_seq = coalesce(seen_seq, u.last_seq)
+        RETURNING u.epoch, u.last_seq INTO epoch, first_seq;
+        IF FOUND THEN
+            INSERT INTO events
+                (user_id, seq, event_id, event_type, task_id, ts, received_at, payload)
+            VALUES
+                (of_user, first_seq, new_id, new_type, new_task, stamp, receipt, new_payload);
+            EXIT;
+        END IF;
+        EXIT WHEN seen_seq IS NULL; -- the user is gone
+        PERFORM FROM users u WHERE u.user_id = of_user FOR NO KEY UPDATE;
+    END LOOP;
     RETURN NEXT;
 END
 $$;
@@ -1848,3 +1854,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'hous
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (15, 'channels', '24bac097f80ea07c997cac2743a41b7e0575a5ae7ecd6905487c27b70a183206');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (16, 'changed_tasks', 'de5a908423269f0acf80e4f5129d6831ad15b1e77d2278ebd94b2013d5d56212');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'receivers_and_devices', 'f106c377599dcf6eb1fa7919d6063c5bd3bd58c17d1c4b6e2d5273969542f28d');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (18, 'append_named_without_lock', 'd40743d92bc518eaba9c757235e6063703347b2ed4b530a1ee6face556173386');

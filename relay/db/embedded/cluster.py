@@ -25,6 +25,7 @@ SETTINGS = {
     "shared_buffers": "64MB",  # the recent end of the journal; the kernel caches the rest
     "max_wal_size": "512MB",  # a busy hour between checkpoints, yet seconds of crash recovery
     "checkpoint_timeout": "15min",  # fewer checkpoints write fewer full pages to the WAL
+    "wal_compression": "pglz",  # full pages, most of what is written after each checkpoint
     "backend_flush_after": "256kB",  # else a checkpoint after many writes delays commits
     "io_method": "sync",  # saves three I/O worker processes; most reads come from the cache
     "max_logical_replication_workers": "0",  # saves the launcher process; there is no replication

@@ -1,16 +1,18 @@
 """The appending statement, compared with a dictionary model."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from random import Random
 from uuid import UUID, uuid4
 
 import pytest
+import trio
 
 from relay.db.append import build_statement, record_outcome
 from relay.db.append_queue import AppendRequest
-from relay.db.pool import open_database
+from relay.db.pool import Database, DatabaseConnection, connect, open_database
 from relay.events import Event, NewEvent, Receipt, utc_now
+from tests.support.databases import begin, until_waiting
 from tests.support.patience import PATIENCE
 from tests.support.projections import count_as_folded
 
@@ -109,3 +111,60 @@ async def test_appends_match_a_dictionary_model(database_url: str, seed: int, na
             )
             assert found is not None
             assert tuple(found) == (len(stream), weight)
+
+
+USER = uuid4()
+APPEND = f"SELECT append_event('{USER}', true, now(), '{{}}', 'log', NULL, 't', '1')"
+
+
+@pytest.fixture
+async def user_with_a(database_url: str) -> AsyncIterator[tuple[Database, DatabaseConnection]]:
+    """A user whose stream has the event `a`, and a second connection."""
+    async with (
+        open_database(database_url, connections=4, timeout=PATIENCE) as database,
+        connect(database_url, timeout=PATIENCE) as holder,
+    ):
+        await database.execute("INSERT INTO users (user_id, epoch) VALUES ($1, 'e')", USER)
+        assert await append(database, "a") == (1, None)
+        yield database, holder
+
+
+async def append(database: Database, name: str) -> tuple[int | None, list[int] | None]:
+    """Append an event that its producer named: its new seq, or that of the first one."""
+    event = NewEvent(name, "log", None, "t", "1", utc_now(), has_generated_id=False)
+    (row,) = await database.fetch(*build_statement([AppendRequest(USER, [event])]))
+    assert row["epoch"] == "e"
+    return row["first_seq"], row["seqs"]
+
+
+async def test_a_duplicate_waits_for_no_lock(
+    user_with_a: tuple[Database, DatabaseConnection],
+) -> None:
+    database, holder = user_with_a
+    await begin(holder, f"SELECT FROM users WHERE user_id = '{USER}' FOR UPDATE")
+    assert await append(database, "a") == (None, [1])
+    await holder.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+async def test_events_that_wait_for_another_append_are_looked_for_again(
+    user_with_a: tuple[Database, DatabaseConnection], database_url: str, end: str
+) -> None:
+    database, holder = user_with_a
+    found: dict[str, tuple[int | None, list[int] | None]] = {}
+
+    async def append_and_note(name: str) -> None:
+        found[name] = await append(database, name)
+
+    async with connect(database_url, timeout=PATIENCE) as watcher, trio.open_nursery() as nursery:
+        await begin(holder, APPEND.format("b"))
+        nursery.start_soon(append_and_note, "b")
+        nursery.start_soon(append_and_note, "c")
+        await until_waiting(watcher, 2)
+        await holder.execute(end)
+    if end == "COMMIT":
+        assert found == {"b": (None, [2]), "c": (3, None)}
+    else:
+        assert sorted(first for first, _ in found.values() if first) == [2, 3]
+    stored = await database.fetch("SELECT event_id FROM events WHERE user_id = $1", USER)
+    assert sorted(row[0] for row in stored) == ["a", "b", "c"]
