@@ -18,6 +18,7 @@ from bench.verification import arrivals, hide_controls, judge_all, last_arrival
 
 CONNECTIONS = 16  # keep-alive connections of producers
 LINGER_SECONDS = 0.2  # time for a duplicate to arrive
+CLOSING_SECONDS = 0.5  # time for the server to close its WebSockets, too
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 
@@ -172,6 +173,9 @@ class Clients:
         return found
 
     def close(self) -> None:
+        for watcher in self.watchers:
+            watcher.send_close()
+        self.load.keep_reading(CLOSING_SECONDS)
         for watcher in self.watchers:
             watcher.close()
         for poster in self.posters:

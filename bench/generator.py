@@ -11,7 +11,7 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from bench import wire
@@ -21,6 +21,7 @@ from bench.marks import Lane
 TIMEOUT_SECONDS = 60.0  # for all posted events to arrive
 HEARTBEAT_SECONDS = 15.0  # servers may close a WebSocket after a minute without a frame
 HANDSHAKES = 64  # in progress at once
+NORMAL = (1000).to_bytes(2, "big")  # the code of a close
 _BLOCK = bytearray(BLOCK_BYTES)
 _VIEW = memoryview(_BLOCK)
 
@@ -165,6 +166,12 @@ class Watcher:
         """Send an unsolicited pong as a sign of life."""
         if self.open and not self.ended and not self.sse and self.sock is not None:
             send_all(self.sock, wire.masked(wire.PONG))
+
+    def send_close(self) -> None:
+        """Say goodbye on a WebSocket, as clients do; servers may have more to do without it."""
+        if self.open and not self.ended and not self.sse and self.sock is not None:
+            with suppress(OSError):  # the server was faster
+                send_all(self.sock, wire.masked(wire.CLOSE, NORMAL))
 
     def arrival_time(self, end: int) -> float:
         """When the first `end` bytes had arrived."""

@@ -28,7 +28,9 @@ def hide_controls(watcher: Watcher) -> None:
         spans += [found.span() for found in _CONTROL.finditer(data)]
     else:
         with suppress(wire.Malformed):  # the verdict reports it
-            spans += [span for span in wire.messages(data) if _CONTROL.match(data, span[0])]
+            for first, start, end in wire.frames(data):
+                if first == wire.TEXT and _CONTROL.match(data, start):
+                    spans.append((start, end))
     for start, end in spans:
         data[start:end] = MARK.sub(bytes(MARK_BYTES), data[start:end])
 
@@ -38,8 +40,8 @@ def received_marks(watcher: Watcher) -> list[Mark]:
     if not watcher.sse:
         data = watcher.data
         seen: list[Mark] = []
-        for start, end in wire.messages(data):
-            seen += marks(data[start:end])
+        for message, _ in wire.messages(data):
+            seen += marks(message)
         return seen
     content = wire.unchunked(watcher.data) if watcher.chunked else bytes(watcher.data)
     return [found for block in wire.blocks(content) for found in marks(block)]
@@ -79,8 +81,8 @@ def arrivals(watcher: Watcher) -> Iterator[tuple[Mark, float]]:
                 watcher.arrival_time(end + 2 if end >= 0 else found.end()),
             )
     else:
-        for start, end in wire.messages(data):
-            for mark in marks(data[start:end]):
+        for message, end in wire.messages(data):
+            for mark in marks(message):
                 yield mark, watcher.arrival_time(end)
 
 

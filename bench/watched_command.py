@@ -58,8 +58,8 @@ def watched_command(peer: Peer, instance: PeerInstance, config: RunConfig) -> It
 def _lines(watcher: Watcher) -> list[str]:
     """The command's output, as contained in the events."""
     found: list[str] = []
-    for start, end in wire.messages(watcher.data):
-        event = json.loads(watcher.data[start:end])
+    for message, _ in wire.messages(watcher.data):
+        event = json.loads(message)
         if event.get("event_type") == "log":
             found += event["payload"]["message"].split("\n")
     return found

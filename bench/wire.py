@@ -1,7 +1,7 @@
 """HTTP, WebSocket and SSE of a client, without I/O and without libraries.
 
-It parses only what the measured servers send: unmasked frames, and responses with a length or in
-chunks.
+It parses only what the measured servers send: unmasked frames, whole messages or fragments of them,
+and responses with a length or in chunks.
 """
 
 import base64
@@ -14,6 +14,7 @@ _CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
 _CLOSE = re.compile(rb"(?i)\r\nconnection: *close\r\n")
 
 TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
+FIRST_PART, PART, LAST_PART = 0x01, 0x00, 0x80  # of a message in fragments
 
 
 class Malformed(Exception):
@@ -73,11 +74,17 @@ def frames(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
             yield first, start, at
 
 
-def messages(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """The start and end of each WebSocket text message. Raises Malformed."""
+def messages(data: bytes | bytearray) -> Iterator[tuple[bytes | bytearray, int]]:
+    """Each complete WebSocket text message, and where in the data it ends. Raises Malformed."""
+    parts: list[bytes | bytearray] = []  # of a message in fragments
     for first, start, end in frames(data):
-        if first == TEXT:
-            yield start, end
+        if first == TEXT and not parts:
+            yield data[start:end], end
+        elif (first == FIRST_PART and not parts) or (first in (PART, LAST_PART) and parts):
+            parts.append(data[start:end])
+            if first == LAST_PART:
+                yield b"".join(parts), end
+                parts = []
         elif first not in (CLOSE, PING, PONG):
             raise Malformed(f"a frame that starts with {first:#x}")
 

@@ -84,6 +84,16 @@ def test_bytes_that_are_no_message_are_reported(load: Generator) -> None:
     assert verdict == Verdict(correct=2, malformed=1)
 
 
+def test_a_message_in_fragments_is_one_message(load: Generator) -> None:
+    text = mark(7, 0)
+    parts = [b"\x01\x06" + text[:6], b"\x89\x00", b"\x00\x04" + text[6:10], b"\x80\x06" + text[10:]]
+    whole = watcher(load, b"".join([*parts, frame(mark(7, 1))]))
+    assert judge_all([whole], {0: {7: range(2)}}) == Verdict(correct=2)
+    assert [number for (_, number), _ in arrivals(whole)] == [0, 1]
+    lone = watcher(load, parts[2])  # a continuation of nothing
+    assert judge_all([lone], {0: {7: range(0)}}).malformed == 1
+
+
 def test_an_event_stream_is_read_through_its_chunks(load: Generator) -> None:
     text = b"retry: 2000\n\n" + b"".join(b"data: %s\n\n" % mark(7, n) for n in range(4))
     cut = len(text) - 30  # within an event
