@@ -127,7 +127,7 @@ class Measurement:
                     more = message["more"]
             sizes.append(size)
 
-        await self._timed(f"tasks on a new stream, {transport}", open_and_read, OPENINGS, sizes)
+        await self._timed(f"tasks on a new stream over {transport}", open_and_read, OPENINGS, sizes)
 
     async def _page(self, chromium: Chromium) -> None:
         """From the address to the first task, in a browser that has never been there."""
@@ -148,7 +148,7 @@ class Measurement:
 
         for _ in range(OPENINGS + 1):
             await open_page()
-        self._record("the page, to its first task", took[1:])
+        self._record("the page to its first task", took[1:])
 
     async def _timed(
         self, case: str, act: Callable[[], Awaitable[object]], times: int, sizes: list[int]

@@ -147,6 +147,11 @@ class Column:
     in_summary: bool = True
 
 
+def _own(name: str, unit: str, *path: str) -> Column:
+    """A column of a workload in which Relay has no peers."""
+    return Column(name, path, unit, lower_is_better=True, in_summary=False)
+
+
 RATE = Column("", ("rate",))
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "steady": (
@@ -166,20 +171,20 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("events/s", ("rate",), in_summary=False),
     ),
     "processes": (
-        Column("all together", ("total_us",), "CPU µs/event", lower_is_better=True),
-        Column("publisher", ("publisher_us",), "µs", lower_is_better=True, in_summary=False),
-        Column("reader", ("reader_us",), "µs", lower_is_better=True, in_summary=False),
-        Column("each idle one", ("idle_us",), "µs", lower_is_better=True, in_summary=False),
-        Column("Postgres", ("postgres_us",), "µs", lower_is_better=True, in_summary=False),
-        Column("Valkey", ("valkey_us",), "µs", lower_is_better=True, in_summary=False),
-        Column("p50", ("latency_ms", "p50"), "ms", lower_is_better=True, in_summary=False),
-        Column("p99", ("latency_ms", "p99"), "ms", lower_is_better=True),
+        _own("all together", "CPU µs/event", "total_us"),
+        _own("publisher", "µs", "publisher_us"),
+        _own("reader", "µs", "reader_us"),
+        _own("each idle one", "µs", "idle_us"),
+        _own("Postgres", "µs", "postgres_us"),
+        _own("Valkey", "µs", "valkey_us"),
+        _own("p50", "ms", "latency_ms", "p50"),
+        _own("p99", "ms", "latency_ms", "p99"),
         Column("", ("rate",), in_summary=False),
     ),
     "opening": (
-        Column("median", ("took_ms", "p50"), "ms", lower_is_better=True),
-        Column("most", ("took_ms", "most"), "ms", lower_is_better=True, in_summary=False),
-        Column("size", ("kib",), "KiB", lower_is_better=True, in_summary=False),
+        _own("median", "ms", "took_ms", "p50"),
+        _own("most", "ms", "took_ms", "most"),
+        _own("size", "KiB", "kib"),
     ),
     "flood": (
         Column("p99 ratio", ("times",), lower_is_better=True),
