@@ -47,6 +47,8 @@ SETTINGS = {
 
 CONSTANTS = {
     "relay.serving.REQUEST_CONNECTIONS": SERVER,
+    "relay.channels.channels.MAX_TURNS": "many that add one device need two; for a third it has to "
+    "be removed and added anew in between",
     **dict.fromkeys(
         [
             "relay.asks.questions.MAX_DETAILS_BYTES",
