@@ -2,8 +2,9 @@
 
 It speaks HTTP/1.1, HTTP/1.0 and the upgrade to a WebSocket; HTTP/2 is left to a proxy. For each
 request it parses the head and runs the application in the connection's own task, without a
-nursery or a queue. It reads from the socket only when the application receives. A failure ends
-its own connection and no other.
+nursery or a queue. It reads from the socket only when the application receives. While a response
+is held, the connection waits without the application. A failure ends its own connection and no
+other.
 """
 
 from collections.abc import Awaitable
@@ -16,9 +17,10 @@ from relay.errors import Problem
 from .context import ServerContext
 from .handle import WireHandle
 from .heads import Head, parse_head
+from .held import HeldCall
 from .http_exchange import HTTPExchange
 from .reader import Reader
-from .responses import ResponseWriter
+from .responses import HeldResponse, ResponseWriter
 from .scopes import Address, Scopes
 from .screening import screen, wants_websocket
 from .websocket import WebSocket
@@ -142,13 +144,34 @@ class Connection:
                 return WebSocket(server, head, scopes, self._reader, self._wire)
             self._served += 1
             last = head.is_last or self._served >= server.config.keep_alive_max_requests
-            exchange = HTTPExchange(server, head, scopes, self._reader, self._wire, last=last)
-            if not await exchange.run() or server.stopping.is_set():
+            outcome = await self._exchange(head, scopes, last=last).run()
+            del head  # not kept while the connection rests
+            while isinstance(outcome, HeldResponse):
+                outcome = await self._end_held(outcome, scopes)
+            if not outcome or server.stopping.is_set():
                 self._lingers = True
                 return None
             server.connections.start_waiting(self)
             await self._reader.checkpoint_if_useful()
         return None
+
+    def _exchange(
+        self, head: Head, scopes: Scopes, *, last: bool, anew: HeldCall | None = None
+    ) -> HTTPExchange:
+        reader, wire = self._reader, self._wire
+        return HTTPExchange(self._server, head, scopes, reader, wire, last=last, anew=anew)
+
+    async def _end_held(self, held: HeldResponse, scopes: Scopes) -> bool | HeldResponse:
+        """Wait with a held response. Then send it, or run its request anew, if that is needed."""
+        sent = False
+        try:
+            sent = not await held.call.wait(self._reader.wait_for_end)
+        finally:
+            held.call.finish(sent=sent)
+        if sent:
+            return await held.send(self._server, self._wire)
+        head = parse_head(held.request)
+        return await self._exchange(head, scopes, last=held.last, anew=held.call).run()
 
     async def _admitted_head(self) -> Head | None:
         """The next request for the application; None if there is none, or it was refused."""

@@ -5,6 +5,7 @@ from typing import Any, Literal, Protocol
 
 import trio
 
+from .held import HeldCall
 from .wire import Wire
 
 HANDLE_EXTENSION = "relay.handle"
@@ -74,6 +75,13 @@ class ConnectionHandle(Protocol):
         `receive` then returns only the disconnect. Returns False for HTTP, which has to `receive`.
         """
 
+    def hold(self, call: HeldCall) -> None:
+        """Hold the response that follows, until `call.wait` returns; once a request.
+
+        The server owns the call from now on. The application sends the response and returns. It
+        needs a Content-Length and comes in one message: another one is sent at once.
+        """
+
     def abort(self) -> None:
         """Reset the connection. Pending writes return; the application sees the disconnect."""
 
@@ -88,6 +96,7 @@ class WireHandle(ConnectionHandle):
         "_forward",
         "_framing",
         "_has_whole_body",
+        "_held",
         "_opened",
         "_released",
         "_waits_for_continue",
@@ -109,6 +118,7 @@ class WireHandle(ConnectionHandle):
         self._opened: bool | None = None  # None until open() and False after shut()
         self._released = False
         self._forward: Callable[[EventCallback], None] | None = None
+        self._held: HeldCall | None = None
 
     @property
     def framing(self) -> Framing:
@@ -143,11 +153,23 @@ class WireHandle(ConnectionHandle):
         """Allow no more writes: the end of the response or WebSocket is about to be written."""
         self._opened = False
 
+    @property
+    def held(self) -> HeldCall | None:
+        """The call whose response is to be held."""
+        return self._held
+
+    def hand_over_held(self) -> None:
+        """Leave the held call to the connection, which keeps it beyond this request."""
+        self._held = None
+
     def release(self) -> None:
         """Detach from the connection: the request has ended."""
         self._opened = False
         self._released = True
         self._forward = None
+        if self._held is not None:
+            self._held.finish(sent=False)
+            self._held = None
 
     def try_send(self, data: bytes) -> bool:
         return self._opened is True and self._wire.try_send(data)
@@ -172,6 +194,11 @@ class WireHandle(ConnectionHandle):
             return False
         self._forward(on_event)
         return True
+
+    def hold(self, call: HeldCall) -> None:
+        if self._released or self._held is not None:
+            raise RuntimeError("a response can be held once, and while its request is handled")
+        self._held = call
 
     def abort(self) -> None:
         if not self._released:

@@ -28,6 +28,7 @@ _REST_OF_LINE = rb" ([!-~]+) HTTP/([0-9]\.[0-9])(?=\r\n)"
 _REQUEST_LINE = re.compile(rb"([!#-'*+\-.^_`|~0-9A-Z]+)" + _REST_OF_LINE)
 _LINE_OF_OTHER_METHOD = re.compile(_TOKEN + _REST_OF_LINE)
 TOKEN = re.compile(_TOKEN)
+_OF_BODY = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 # in place of the request line: llhttp refuses methods that it does not know
 _STAND_IN_LINE = b"POST / HTTP/1.1"
 
@@ -84,6 +85,12 @@ class Head:
     def is_repeated(self, name: bytes) -> bool:
         """Whether the field occurs more than once."""
         return self._has_repeats and [key for key, _ in self.headers].count(name) > 1
+
+    def without_body(self) -> bytes:
+        """The head in bytes, as of a request without a body."""
+        lines = [b"%b %b HTTP/%b" % (self.method, self.target, self.version)]
+        lines += [b"%b: %b" % field for field in self.headers if field[0] not in _OF_BODY]
+        return b"\r\n".join(lines) + HEAD_END
 
     @property
     def is_last(self) -> bool:

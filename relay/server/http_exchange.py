@@ -11,8 +11,9 @@ from .context import ServerContext
 from .framing import body_reader
 from .handle import Framing, WireHandle
 from .heads import Head
+from .held import HeldCall
 from .reader import Reader
-from .responses import CONTINUE, ResponseWriter, UnexpectedMessage
+from .responses import CONTINUE, HeldResponse, ResponseWriter, UnexpectedMessage
 from .scopes import Scopes
 from .wire import MAX_RECV_BYTES, Wire
 
@@ -26,6 +27,8 @@ class HTTPExchange:
 
     It reads from the socket only when the application receives: the body, and after that until
     the disconnect. It buffers no writes: `send` returns when the socket has taken the bytes.
+
+    `anew` is the held call whose response this request makes anew, if it does.
     """
 
     __slots__ = (
@@ -34,6 +37,7 @@ class HTTPExchange:
         "_continue_due",
         "_handle",
         "_head",
+        "_held",
         "_reader",
         "_receive_scope",
         "_response",
@@ -51,6 +55,7 @@ class HTTPExchange:
         wire: Wire,
         *,
         last: bool,
+        anew: HeldCall | None = None,
     ) -> None:
         framing: Framing = "chunked" if head.version == b"1.1" else "close"
         self._server = server
@@ -65,18 +70,29 @@ class HTTPExchange:
         )
         self._response = ResponseWriter(server, head, wire, self._handle, last=last)
         self._scope: Any = scopes.http(head, self._handle)  # a dict, where Hypercorn has TypedDicts
+        if anew is not None:
+            self._scope.update(anew.scope)
+        self._held: HeldResponse | None = None
         self._body_delivered = False  # the application has received its last event
         self._receive_scope: trio.CancelScope | None = None
 
-    async def run(self) -> bool:
-        """Run the application. Returns whether the connection can serve another request."""
+    async def run(self) -> bool | HeldResponse:
+        """Run the application. Returns whether the connection can serve another request.
+
+        Or it returns a response that is held, whose call belongs to the caller from then on.
+        """
         server, response = self._server, self._response
+        held: HeldResponse | None = None
         try:
             await server.app(self._scope, self._receive, self._send)
+            if (held := self._held) is not None:
+                self._handle.hand_over_held()
         except* Exception as failures:
             server.observer.application_failed(failures)
         finally:
             self._handle.release()
+        if held is not None:
+            return held
         gone = self._reader.ended or self._wire.ended  # then no response is needed
         if not (response.written or gone):
             await response.refuse(server.refusals.of(Internal(), self._head.headers))
@@ -105,8 +121,8 @@ class HTTPExchange:
             if not self._response.written:
                 await self._response.refuse(self._server.refusals.of(problem, self._head.headers))
             return DISCONNECT.copy()
-        while await self._wait_for_bytes():
-            pass
+        with trio.CancelScope() as self._receive_scope:
+            await self._reader.wait_for_end()
         return DISCONNECT.copy()
 
     async def _wait_for_bytes(self) -> bool:
@@ -136,7 +152,11 @@ class HTTPExchange:
             more = event.get("more_body", False)
             if not (more or self._body.complete):
                 self._discard_body()
-            await response.body(event.get("body", b""), more=more)
+            data, call = event.get("body", b""), self._handle.held
+            if call is None or more or response.written:
+                await response.body(data, more=more)
+            else:
+                self._held = response.hold(call, self._head, data)
             if response.done and self._receive_scope is not None:
                 self._receive_scope.cancel()
         elif event["type"] == "http.response.start":

@@ -135,6 +135,16 @@ class Reader:
         self._append(data)
         return True
 
+    async def wait_for_end(self) -> None:
+        """Wait until the client sends no more. What it sends meanwhile is buffered, up to a bound.
+
+        Beyond the bound a disconnect is seen only by a write.
+        """
+        while self.unread < MAX_RECV_BYTES:
+            if not await self.more():
+                return
+        await trio.sleep_forever()
+
     def _read_available(self) -> bool:
         """Read bytes that have arrived, without waiting. `more` detects the end."""
         if self._tls is not None:

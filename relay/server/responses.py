@@ -8,6 +8,7 @@ from .common_headers import header_line
 from .context import ServerContext
 from .handle import Framing, WireHandle
 from .heads import Head
+from .held import HeldCall
 from .refusals import Refusal
 from .wire import Wire
 
@@ -70,7 +71,10 @@ class ResponseWriter:
         self.last = True
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Start it; a head without Content-Length is written. Raises OutOfTurn, ValueError."""
+        """Start it; a head without Content-Length is written.
+
+        Raises UnexpectedMessage, ValueError.
+        """
         if self._has_started:
             raise UnexpectedMessage("a response starts once")
         lines = [_status_line(status)]
@@ -96,7 +100,27 @@ class ResponseWriter:
             self._handle.open()
 
     async def body(self, data: bytes, *, more: bool) -> None:
-        """Write a part of the body. Raises OutOfTurn, also if it contradicts the Content-Length."""
+        """Write a part of the body. Raises UnexpectedMessage."""
+        data = self._framed(data, more=more)
+        if self._lines:
+            data = self._head() + data
+        if more:
+            await self._wire.send(data)
+            return
+        self._check_whole()
+        await self._wire.finish(data)
+        self.done = True
+
+    def hold(self, call: HeldCall, request: Head, data: bytes) -> "HeldResponse":
+        """Take the whole body, and write nothing. Raises UnexpectedMessage. `written` is False."""
+        data = self._framed(data, more=False)
+        self._check_whole()
+        self.done = True
+        lines = b"".join(self._lines)
+        return HeldResponse(call, request.without_body(), lines, data, last=self.last)
+
+    def _framed(self, data: bytes, *, more: bool) -> bytes:
+        """A part of the body as it is written. Checks it against the Content-Length."""
         if not self._has_started or self.done:
             raise UnexpectedMessage("a body follows the start of its response")
         if self._has_no_body:
@@ -107,16 +131,12 @@ class ResponseWriter:
                 raise UnexpectedMessage("the body is longer than its Content-Length")
         elif self._framing == "chunked":
             data = _chunks(data, more=more)
-        if self._lines:
-            data = self._head() + data
-        if more:
-            await self._wire.send(data)
-            return
+        return data
+
+    def _check_whole(self) -> None:
         self._handle.shut()
         if self._bytes_left and not self._has_no_body:
             raise UnexpectedMessage("the body is shorter than its Content-Length")
-        await self._wire.finish(data)
-        self.done = True
 
     async def refuse(self, refusal: Refusal) -> None:
         """Write a refusal in place of the response, as the last one on its connection."""
@@ -134,12 +154,36 @@ class ResponseWriter:
         """Build the head, to be written now."""
         lines, self._lines = self._lines, []
         self.written = True
-        if self.last or self._server.stopping.is_set():
-            self.last = True
-            lines.append(b"connection: close\r\n")
-        lines.append(self._server.common_headers.lines())
-        lines.append(b"\r\n")
+        self.last = self.last or self._server.stopping.is_set()
+        lines.append(_last_lines(self._server, last=self.last))
         return b"".join(lines)
+
+
+class HeldResponse:
+    """A whole response that waits, and the head of its request. `last`: on its connection."""
+
+    __slots__ = ("_body", "_lines", "call", "last", "request")
+
+    def __init__(
+        self, call: HeldCall, request: bytes, lines: bytes, body: bytes, *, last: bool
+    ) -> None:
+        self.call = call
+        self.request = request
+        self.last = last
+        self._lines = lines
+        self._body = body
+
+    async def send(self, server: ServerContext, wire: Wire) -> bool:
+        """Write it; returns whether the connection can serve another request."""
+        last = self.last or server.stopping.is_set()
+        await wire.finish(self._lines + _last_lines(server, last=last) + self._body)
+        return not last
+
+
+def _last_lines(server: ServerContext, *, last: bool) -> bytes:
+    """The end of a head: what follows from the time at which it is written."""
+    close = b"connection: close\r\n" if last else b""
+    return b"%b%b\r\n" % (close, server.common_headers.lines())
 
 
 def _chunks(data: bytes, *, more: bool) -> bytes:
