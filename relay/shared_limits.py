@@ -65,15 +65,27 @@ class Place(NamedTuple):
     refusal: Callable[[], Problem]  # raised where none is left
 
 
+class HeldPlaces(AbstractAsyncContextManager[None], Protocol):
+    """Places that are held for the length of the block, or from `take` until `release`."""
+
+    async def take(self) -> None:
+        """Take all of them, or none. Raises the refusal of one.
+
+        Nothing waits between the last place and the return. While this process counts alone all
+        are granted: its own bounds count.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give them back. Never waits, never raises."""
+        ...
+
+
 class SharedPlaces(Protocol):
     """Places that all processes count together."""
 
-    def hold(self, places: Sequence[Place]) -> AbstractAsyncContextManager[None]:
-        """Hold these places for the length of the block. Raises the refusal of one.
-
-        Nothing waits between the last place and the block, nor at its end. While this process
-        counts alone all are granted: its own bounds count.
-        """
+    def hold(self, places: Sequence[Place]) -> HeldPlaces:
+        """What holds these places."""
         ...
 
 

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 from uuid import UUID
 
-from relay.shared_limits import Place
+from relay.shared_limits import HeldPlaces, Place
 from relay.web.request import Request
 
 _NO_PLACES: AbstractAsyncContextManager[None] = nullcontext()
@@ -18,14 +18,19 @@ class Counted(Protocol):
         ...
 
 
+def places_of(request: Request, counted: Counted, user_id: UUID) -> HeldPlaces | None:
+    """The user's and the request's address's place, to be held; None if processes count alone."""
+    shared = request.services.places
+    if shared is None:
+        return None
+    return shared.hold(counted.places(user_id, request.address_block))
+
+
 def hold_places(
     request: Request, counted: Counted, user_id: UUID
 ) -> AbstractAsyncContextManager[None]:
-    """Hold the user's and the request's address's place, where processes count them together.
+    """Hold these places for the length of the block, where processes count them together.
 
     Nothing waits between the last place and the block, nor at its end. Raises TooManyConnections.
     """
-    shared = request.services.places
-    if shared is None:
-        return _NO_PLACES
-    return shared.hold(counted.places(user_id, request.address_block))
+    return places_of(request, counted, user_id) or _NO_PLACES

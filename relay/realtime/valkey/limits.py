@@ -5,7 +5,6 @@ protect, so its own failure refuses nothing.
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 import structlog
@@ -18,7 +17,7 @@ from relay.realtime.valkey.nodes import Nodes
 from relay.realtime.valkey.scripts import Scripts
 from relay.realtime.valkey.shared_places import PlaceCounts
 from relay.realtime.valkey.shared_rates import ExactRates
-from relay.shared_limits import Charge, OnOwed, Place, Taken
+from relay.shared_limits import Charge, HeldPlaces, OnOwed, Place, Taken
 
 LOOK_SECONDS = 1.0  # between two looks at whether all limits are shared
 WARN_SECONDS = 60.0  # between two warnings that they are not
@@ -58,7 +57,7 @@ class ValkeyLimits:
     def report_owed(self, on_owed: OnOwed) -> None:
         self._leases.report_owed(on_owed)
 
-    def hold(self, places: Sequence[Place]) -> AbstractAsyncContextManager[None]:
+    def hold(self, places: Sequence[Place]) -> HeldPlaces:
         return self._places.hold(places)
 
     def _noted(self, taken: Taken | None) -> Taken | None:

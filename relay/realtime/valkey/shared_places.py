@@ -7,7 +7,6 @@ and after a node has been away: those of a process that died expire, by the node
 """
 
 from collections.abc import Hashable, Sequence
-from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from types import TracebackType
 from uuid import UUID
@@ -19,7 +18,7 @@ from relay.realtime.valkey.connection import NodeConnection
 from relay.realtime.valkey.greeting import Reply
 from relay.realtime.valkey.names import CountNames, Key
 from relay.realtime.valkey.scripts import Script, Scripts
-from relay.shared_limits import Place
+from relay.shared_limits import HeldPlaces, Place
 
 # How long the places of a process that died are taken: longer than a process may be held up
 # (three renewals), and short enough for streams that come back to another process.
@@ -100,8 +99,8 @@ class PlaceCounts:
         self._unwritten = False  # whether some may not be as they were written
         self._scan_at = 0.0
 
-    def hold(self, places: Sequence[Place]) -> AbstractAsyncContextManager[None]:
-        """Hold places for the length of the block. Raises the refusal of one."""
+    def hold(self, places: Sequence[Place]) -> HeldPlaces:
+        """What holds these places."""
         return _Held(self, places)
 
     async def enter(self, places: Sequence[Place]) -> None:
@@ -198,14 +197,20 @@ class PlaceCounts:
         return connection is not None and connection is count.written_on
 
 
-class _Held(AbstractAsyncContextManager[None]):
-    """Places for the length of a block: less than a generator's frame for each open stream."""
+class _Held:
+    """The HeldPlaces: less than a generator's frame for each open stream."""
 
     __slots__ = ("_counts", "_places")
 
     def __init__(self, counts: PlaceCounts, places: Sequence[Place]) -> None:
         self._counts = counts
         self._places = places
+
+    async def take(self) -> None:
+        await self._counts.enter(self._places)
+
+    def release(self) -> None:
+        self._counts.leave(self._places)
 
     async def __aenter__(self) -> None:
         await self._counts.enter(self._places)

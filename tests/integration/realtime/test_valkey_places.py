@@ -106,6 +106,36 @@ async def test_a_call_that_is_cancelled_while_it_asks_leaves_no_place_taken(
                 await stack.enter_async_context(one.hold(places_of(me)))
 
 
+async def test_places_can_be_taken_and_released_without_a_block(valkey_join: Join) -> None:
+    async with processes(valkey_join, 2) as (one, other):
+        me = uuid4()
+        held = [one.hold(places_of(me)) for _ in range(MOST)]
+        for places in held:
+            await places.take()
+        with pytest.raises(TooManyConnections):
+            await other.hold(places_of(me)).take()
+        for places in held:
+            places.release()
+        await eventually(lambda: not one._places._counts)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await one.hold(places_of(me)).take()
+        assert scope.cancelled_caught
+        again = [other.hold(places_of(me)) for _ in range(MOST)]
+        with trio.fail_after(PATIENCE):
+            for places in again:
+                while True:  # until the write of the places that are given back has come
+                    try:
+                        await places.take()
+                        break
+                    except TooManyConnections:
+                        await trio.sleep(0.02)
+        with pytest.raises(TooManyConnections):
+            await one.hold(places_of(me)).take()
+        for places in again:
+            places.release()
+
+
 async def test_the_places_of_a_process_that_died_are_free_again(
     valkey_join: Join, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
