@@ -80,7 +80,7 @@ class Services:
     asks: Asks
     channels: Channels
     mail_codes: MailCodes
-    stops: SharedWaits[tuple[UUID, str]]
+    stops: SharedWaits[tuple[UUID, str], None]
     clock: DatabaseClock
     backplane: Backplane
     remote_reader: RemoteEventReader

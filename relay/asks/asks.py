@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 import trio
 
-from relay.asks.view import answered_payload, waiting_payload
+from relay.asks.view import ShownAsk, answered_payload, waiting_payload
 from relay.db.asks import (
     Ask,
     NewAsk,
@@ -45,7 +45,9 @@ class Asks:
         self._database = database
         self._publisher = publisher
         self._outbox = outbox
-        self.waits: SharedWaits[tuple[UUID, UUID]] = SharedWaits(partial(select_ended, database))
+        self.waits: SharedWaits[tuple[UUID, UUID], ShownAsk] = SharedWaits(
+            partial(select_ended, database)
+        )
         self._failures = WorkFailures("relay.asks", waits="asks_wait", refused="asks_refused")
 
     async def open(self, new: NewAsk) -> tuple[Opened, Receipt | None]:

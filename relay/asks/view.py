@@ -1,6 +1,8 @@
 """An ask as readers see it: the object of the API, and the payload of its two events."""
 
-from typing import Annotated, Self
+from datetime import datetime
+from typing import Annotated, NamedTuple, Self
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Raw
@@ -49,6 +51,19 @@ class AskView(msgspec.Struct, kw_only=True):
             answer=ask.answer,
             answered_at=rfc3339(ask.ended_at) if answered and ask.ended_at else None,
         )
+
+
+class ShownAsk(NamedTuple):
+    """An open ask as it is shown until it ends; `json` is its AskView."""
+
+    asked_by: UUID
+    expires_at: datetime
+    json: bytes
+
+    @classmethod
+    def of(cls, ask: Ask) -> Self:
+        """An ask that is open."""
+        return cls(ask.asked_by, ask.expires_at, msgspec.json.encode(AskView.of(ask)))
 
 
 class AskEnded(msgspec.Struct):

@@ -10,7 +10,7 @@ from quart import Blueprint
 
 from relay.asks.asks import MAX_OPEN_ASKS
 from relay.asks.questions import GivenAnswer, Question, check_answer, new_ask
-from relay.asks.view import AskView
+from relay.asks.view import AskView, ShownAsk
 from relay.auth.tokens import Kind
 from relay.auth.webhook_signatures import BadSignature
 from relay.db.asks import Ask, select_ask, select_open_asks
@@ -27,8 +27,9 @@ from relay.errors import (
 )
 from relay.events import Cursor, parse_uuid
 from relay.media_types import JSON
+from relay.realtime.wait import WaitEnd
 from relay.schema_types import CursorText, Examples, Moment, Uuid
-from relay.web.answers import Answer, json_answer
+from relay.web.answers import Answer, json_answer, json_text_answer
 from relay.web.json import read_json
 from relay.web.needs import ASKER, PUBLISHER, SESSION
 from relay.web.openapi.describe import Link, Parameter, Text, described
@@ -40,11 +41,11 @@ from relay.web.rate_limits import (
     limited,
     limited_by_handler,
 )
-from relay.web.request import HTTPRequest
+from relay.web.request import HTTPRequest, Request
 from relay.web.routes import direct, needs
 from relay.web.signed_requests import check_signature
 from relay.web.task_catch_up import catch_up
-from relay.web.waiting import MAX_WAIT_SECONDS, read_wait, wait_for
+from relay.web.waiting import MAX_WAIT_SECONDS, WaitingCall, read_wait
 
 asks = Blueprint("asks", __name__)
 
@@ -114,6 +115,7 @@ ASK = AskView(
     answer=None,
     answered_at=None,
 )
+_UNTIL_IT_EXPIRES = frozenset({WaitEnd.CLIENT_LEFT})  # not after its time
 _PATH = Parameter("ask_id", Uuid, "The ask.", Examples.TOKEN_ID, "path")
 
 
@@ -198,16 +200,29 @@ async def read_ask(request: HTTPRequest) -> Answer:
     """Read an ask. With `wait_s` the answer comes when the ask ends, or after that time."""
     wait, services, ask_id = read_wait(request), request.services, _ask_id(request)
     await charge_look(request, ask_id)
-    with services.asks.waits.expect((request.credential.user_id, ask_id)) as end:
-        if wait:
-            await services.backplane.attend(request.credential.user_id)
-        found = await _find(request)
-        if wait and found.state == "open":
-            left = max((found.expires_at - services.clock.now()).total_seconds(), 0)
-            await wait_for(request, end, min(wait, left))
-            if end.is_over or left <= wait:  # otherwise it is open, as of a second ago at most
-                found = await _find(request)
-    return json_answer(AskView.of(found))
+    if not wait:
+        return await _answer_now(request)
+    user_id, waits = request.credential.user_id, services.asks.waits
+    with WaitingCall(request, waits, [(user_id, ask_id)]) as call:
+        await services.backplane.attend(user_id)
+        shown = waits.find_state((user_id, ask_id))
+        if shown is None:
+            found = await _find(request)
+            if found.state != "open":
+                return json_answer(AskView.of(found))
+            shown = ShownAsk.of(found)
+            waits.note(call, (user_id, ask_id), shown)
+        _check_asker(request, shown.asked_by)
+        left = max((shown.expires_at - services.clock.now()).total_seconds(), 0)
+        held = json_text_answer(shown.json)
+        if left > wait:
+            return await call.hold(request, held, wait, _answer_now)
+        return await call.hold(request, held, left, _answer_now, holds_after=_UNTIL_IT_EXPIRES)
+
+
+async def _answer_now(request: HTTPRequest) -> Answer:
+    """The ask as it is now."""
+    return json_answer(AskView.of(await _find(request)))
 
 
 @asks.post("/api/asks/<ask_id>/answer")
@@ -264,10 +279,16 @@ def _ask_id(request: HTTPRequest) -> UUID:
 
 async def _find(request: HTTPRequest) -> Ask:
     """The ask of the path. Raises NoSuchAsk; InsufficientScope for a token that did not ask it."""
-    credential = request.credential
-    found = await select_ask(request.services.database, credential.user_id, _ask_id(request))
+    user_id = request.credential.user_id
+    found = await select_ask(request.services.database, user_id, _ask_id(request))
     if found is None:
         raise NoSuchAsk()
-    if credential.kind is Kind.HOOK and credential.id != found.asked_by:
-        raise InsufficientScope("Another token asked this. Use that one, or a session.", scope=None)
+    _check_asker(request, found.asked_by)
     return found
+
+
+def _check_asker(request: Request, asked_by: UUID) -> None:
+    """Raise InsufficientScope for a token that did not ask."""
+    credential = request.credential
+    if credential.kind is Kind.HOOK and credential.id != asked_by:
+        raise InsufficientScope("Another token asked this. Use that one, or a session.", scope=None)

@@ -1,5 +1,6 @@
 """Beats: producers say that their tasks are alive, without an event."""
 
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -9,6 +10,7 @@ from quart import Blueprint
 from relay.db.task_changes import renew_leases, select_user_stops
 from relay.errors import Draining, ProcessFull, TooManyConnections
 from relay.media_types import JSON
+from relay.realtime.wait import WaitEnd
 from relay.schema_types import Identifier
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
@@ -19,9 +21,11 @@ from relay.web.rate_limits import charge_beat, limited_by_handler
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, needs
 from relay.web.task_catch_up import catch_up
-from relay.web.waiting import MAX_WAIT_SECONDS, wait_for
+from relay.web.waiting import MAX_WAIT_SECONDS, WaitingCall
 
 task_beats = Blueprint("task_beats", __name__)
+
+_WHOLE_WAIT = frozenset({WaitEnd.TIME_OVER})  # for which the leases were renewed
 
 
 class Beat(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,13 +61,22 @@ async def beat(request: HTTPRequest) -> Answer:
     check_ids(alive.task_ids)
     task_ids = list(dict.fromkeys(alive.task_ids))
     await charge_beat(request, task_ids)
+    answer_now = partial(_answer_now, task_ids)
+    if not alive.wait_s:
+        return await answer_now(request)
     services, user_id = request.services, request.credential.user_id
-    if alive.wait_s:
-        with services.stops.expect(*[(user_id, task_id) for task_id in task_ids]) as stop:
-            await catch_up(request)  # a task that has just begun is not stored yet
-            await _renew(request, task_ids, alive.wait_s)
-            if not await select_user_stops(services.database, user_id, task_ids):
-                await wait_for(request, stop, alive.wait_s)
+    keys = [(user_id, task_id) for task_id in task_ids]
+    with WaitingCall(request, services.stops, keys) as call:
+        await catch_up(request)  # a task that has just begun is not stored yet
+        await _renew(request, task_ids, alive.wait_s)
+        if await select_user_stops(services.database, user_id, task_ids):
+            return await answer_now(request)
+        none = json_answer(Beaten([]))
+        return await call.hold(request, none, alive.wait_s, answer_now, holds_after=_WHOLE_WAIT)
+
+
+async def _answer_now(task_ids: list[str], request: HTTPRequest) -> Answer:
+    """Renew the leases as of now, and find the stops."""
     await _renew(request, task_ids)
     return json_answer(Beaten(await _find_stops(request, task_ids)))
 

@@ -74,11 +74,8 @@ class Hub:
             Place("streams_address", address, self._max_streams_per_address, _address_full),
         )
 
-    @contextmanager
-    def hold_wait(
-        self, user_id: UUID, credential_id: UUID, address: str, wait: Wait
-    ) -> Iterator[None]:
-        """Count a call that waits like a stream, for the length of the block. Raises like `admit`.
+    def begin_wait(self, wait: Wait, user_id: UUID, credential_id: UUID, address: str) -> None:
+        """Count a call that waits like a stream, until `end_wait`. Raises like `admit`.
 
         `wait` ends when the process drains and when the credential is revoked.
         """
@@ -87,15 +84,15 @@ class Hub:
         self._waits_by_credential.setdefault(credential_id, set()).add(wait)
         self._enter(address)
         metrics.waiting_calls.inc()
-        try:
-            yield
-        finally:
-            metrics.waiting_calls.dec()
-            _discard(self._waits_by_credential, credential_id, wait)
-            self._waits[user_id] -= 1
-            if not self._waits[user_id]:
-                del self._waits[user_id]
-            self._leave(address)
+
+    def end_wait(self, wait: Wait, user_id: UUID, credential_id: UUID, address: str) -> None:
+        """End `begin_wait` with the same arguments."""
+        metrics.waiting_calls.dec()
+        _discard(self._waits_by_credential, credential_id, wait)
+        self._waits[user_id] -= 1
+        if not self._waits[user_id]:
+            del self._waits[user_id]
+        self._leave(address)
 
     def _enter(self, address: str) -> None:
         self._by_address[address] = self._by_address.get(address, 0) + 1

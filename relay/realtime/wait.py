@@ -1,8 +1,17 @@
 """One call that waits for something: an ask's end, a stop, its process's drain."""
 
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 
 import trio
+
+
+class WaitEnd(Enum):
+    """What ended a wait."""
+
+    ENDED = auto()  # `end` was called
+    TIME_OVER = auto()
+    CLIENT_LEFT = auto()
 
 
 class Wait:
@@ -23,8 +32,11 @@ class Wait:
         if self._scope is not None:
             self._scope.cancel()
 
-    async def run(self, disconnected: Callable[[], Awaitable[object]], seconds: float) -> None:
+    async def run(self, disconnected: Callable[[], Awaitable[object]], seconds: float) -> WaitEnd:
         """Wait for the end, for at most so many seconds, or until `disconnected` returns."""
         with trio.move_on_after(seconds) as self._scope:
             if not self.is_over:
                 await disconnected()
+        if self.is_over:
+            return WaitEnd.ENDED
+        return WaitEnd.TIME_OVER if self._scope.cancelled_caught else WaitEnd.CLIENT_LEFT

@@ -33,7 +33,13 @@ def json_answer(
     body: msgspec.Struct, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> Answer:
     """A JSON body that no cache may store."""
-    data = msgspec.json.encode(body)
+    return json_text_answer(msgspec.json.encode(body), status, headers)
+
+
+def json_text_answer(
+    data: bytes, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Answer:
+    """The same with the body's bytes."""
     return Answer(status, [*data_headers(JSON, data), *headers], data)
 
 

@@ -125,7 +125,7 @@ async def _charge(request: Request, charging: Awaitable[Quota | None]) -> None:
     try:
         quota = await charging
     except OverLimit as refused:
-        request.scope[QUOTA] = refused.quota.headers
+        request.scope[QUOTA] = refused.quota
         raise
     if quota is not None:
-        request.scope[QUOTA] = quota.headers
+        request.scope[QUOTA] = quota

@@ -25,7 +25,9 @@ from relay.web.headers import RequestHeaders
 from relay.web.middleware.access_log import request_id
 from relay.web.query import QueryParameters
 
-REQUEST = "relay.request"  # the key of our request in the scope, while Quart handles it
+# Keys of the scope.
+REQUEST = "relay.request"  # our request, while Quart handles it
+HANDLER = "relay.handler"  # what makes a held answer anew, in place of the route's handler
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 
 

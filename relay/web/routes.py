@@ -21,7 +21,13 @@ from relay.web.hooks import run_hooks
 from relay.web.needs import Need
 from relay.web.problem_responses import fault_answer, problem_answer
 from relay.web.rate_limits import Limit
-from relay.web.request import HTTPRequest, Request, WebSocketRequest, current_request
+from relay.web.request import (
+    HANDLER,
+    HTTPRequest,
+    Request,
+    WebSocketRequest,
+    current_request,
+)
 
 Handler = Callable[[Any], Awaitable[Answer | None]]
 """Takes an HTTPRequest or a WebSocketRequest. Returns None if it has sent its answer itself."""
@@ -132,6 +138,8 @@ async def answer_direct(request: HTTPRequest | WebSocketRequest, route: Route) -
 async def answer(request: Request, route: Route) -> Answer | None:
     """Check the credential and run the handler. Problems and failures become answers.
 
+    Where a held answer is made anew, its call names the handler in the scope.
+
     A body that the handler does not read is read and dropped before: a request with a malformed or
     incomplete body must have no effect. A body that is too large or too slow stays unread, and the
     handler runs.
@@ -141,7 +149,8 @@ async def answer(request: Request, route: Route) -> Answer | None:
             await credential_for(request, route.need)
         if isinstance(request, HTTPRequest) and not route.reads_body:
             await request.discard_body()
-        return await route.handler(request)
+        handler: Handler = request.scope.get(HANDLER, route.handler)
+        return await handler(request)
     except Problem as problem:
         return await problem_answer(problem, request)
     except ClientGone:

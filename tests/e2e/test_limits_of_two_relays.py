@@ -10,11 +10,21 @@ import pytest
 import trio
 
 from relay.realtime.valkey import scripts
-from tests.support.patience import PATIENCE
+from tests.support.asks import CHOICE, answered
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.problems import check
-from tests.support.relay_server import Relay, User, bearer, open_stream, running_relay, visiting
+from tests.support.relay_server import (
+    Relay,
+    User,
+    bearer,
+    calls_wait,
+    open_stream,
+    running_relay,
+    visiting,
+)
 from tests.support.valkey_servers import own_channels
+from tests.support.waiting_calls import LongCall, connections, looks, waiting
 
 LIMIT = 3
 LIMITED = (
@@ -122,3 +132,57 @@ async def test_streams_and_waiting_calls_count_once_for_both(
                     await trio.sleep(0.01)
                     answer = await relay.http.head("/api/sse", headers=bearer(me.session))
                     status = answer.status_code
+
+
+async def test_the_place_of_a_waiting_call_comes_back_whatever_ends_it(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two places of one user, one is held at each Relay while a third call is refused.
+
+    The two Relays of this process have their metrics in common.
+    """
+    monkeypatch.setattr(scripts, "ANSWER_SECONDS", PATIENCE)
+    bounds = {"RELAY_MAX_CONNECTIONS_PER_USER": "2"}
+    async with two_relays(database_url, redis_url, **bounds) as (one, other):
+        user = await one.user()
+        (call,) = await looks(user, count=1)
+        in_time = LongCall("GET", call.path.replace("25", "1"))
+        stays = await user.hook()
+
+        async def no_place_is_left() -> None:
+            for relay in (one, other):
+                check(await call.make(relay, user.session), 429, "too_many_connections")
+
+        async def a_place_is_left() -> None:
+            """Until the write of it has come."""
+            with trio.fail_after(PATIENCE):
+                while (await in_time.make(other, user.session)).status_code != 200:  # noqa: ASYNC110
+                    await trio.sleep(LOOK_EVERY)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call.make, one, stays)
+            await calls_wait(one, 1)
+            async with connections(other, [call], user.session, beside=1) as (client,):
+                await no_place_is_left()
+                client.drop()
+                await a_place_is_left()
+            leaving = (await user.token())["token"]
+            about = await one.http.post("/api/asks", json=CHOICE, headers=bearer(leaving))
+            revoked = LongCall("GET", f"/api/asks/{about.json()['ask_id']}?wait_s=25")
+            async with waiting(other, [revoked], leaving, beside=1) as found:
+                await no_place_is_left()
+                await user.call("POST", "/api/token/revoke", json={"token": leaving})
+            check(found.answers[0], 401, "invalid_token")
+            await a_place_is_left()
+            async with waiting(other, [call], user.session, beside=1) as found:
+                await no_place_is_left()
+                ask_id = call.path.rpartition("/")[2].partition("?")[0]
+                assert (await answered(user, ask_id, "yes")).is_success
+            assert found.answers[0].json()["state"] == "answered"
+        for relay in (one, other):
+            await calls_wait(relay, 0)
+        (again,) = await looks(user, count=1)
+        async with waiting(one, [again], stays), waiting(other, [again], stays, beside=1):
+            await no_place_is_left()
+            ask_id = again.path.rpartition("/")[2].partition("?")[0]
+            assert (await answered(user, ask_id, "no")).is_success

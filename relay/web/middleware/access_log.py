@@ -6,8 +6,9 @@ responses that fail half-way. Quart's own hooks do not.
 
 import logging
 import time
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 from structlog import get_logger
@@ -18,11 +19,14 @@ from relay.server.request_id import request_id_of
 
 # Keys of the scope.
 REQUEST_ID = "relay.request_id"
-QUOTA = "relay.quota"  # RateLimit-* headers for the answer, set when the request is charged
+STARTED = "relay.started"  # when it came, in seconds of time.perf_counter
+QUOTA = "relay.quota"  # the Quota for the answer's RateLimit-* headers, set by a charge
 STATUS = "relay.status"  # what is counted and logged, if it is not the status on the wire
 WAITED = "relay.waited"  # set for a call that waits on purpose: its time is not a response time
+HELD = "relay.held"  # set for a call whose answer is held: its end is noted later, or by another
 ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
 
+_KEPT = (REQUEST_ID, STARTED, QUOTA)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _START_MESSAGES = frozenset(
     {"http.response.start", "websocket.http.response.start", "websocket.accept"}
@@ -53,29 +57,30 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         scope_dict: dict[str, Any] = scope  # type: ignore[assignment]
-        identifier = request_id_of(scope_dict["headers"])
-        scope_dict[REQUEST_ID] = identifier
+        if REQUEST_ID not in scope_dict:  # otherwise it is run anew, for a held answer
+            scope_dict[REQUEST_ID] = request_id_of(scope_dict["headers"])
+            scope_dict[STARTED] = time.perf_counter()
+        identifier, started = scope_dict[REQUEST_ID], scope_dict[STARTED]
         header = (b"x-request-id", identifier.encode())
-        method = scope_dict.get("method", "GET")
-        if method not in _METHODS:
-            method = "other"
-        started = time.perf_counter()
+        method = _method(scope_dict)
         status = 0
 
         async def send_and_count(message: Any) -> None:
             nonlocal status
             if message["type"] in _START_MESSAGES:
-                headers, quota = message.get("headers", ()), scope_dict.get(QUOTA, ())
-                if quota:  # instead of that of the route's own limit
+                headers, quota = message.get("headers", ()), scope_dict.get(QUOTA)
+                if quota is not None:  # instead of that of the route's own limit
                     headers = [
                         one for one in headers if not one[0].lower().startswith(_QUOTA_NAMES)
                     ]
-                message["headers"] = [*headers, header, *quota]
+                    headers += quota.headers
+                message["headers"] = [*headers, header]
                 status = scope_dict.get(STATUS) or message.get("status", 101)
-                counter, seconds = _series(_route(scope_dict), method, status)
-                counter.inc()
-                if WAITED not in scope_dict:
-                    seconds.observe(time.perf_counter() - started)
+                if HELD not in scope_dict:
+                    counter, seconds = _series(_route(scope_dict), method, status)
+                    counter.inc()
+                    if WAITED not in scope_dict:
+                        seconds.observe(time.perf_counter() - started)
             await send(message)
 
         # kept when the app raises: the server logs that, and its line needs the request id
@@ -83,8 +88,45 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_and_count)
         finally:
-            _log_end(_route(scope_dict), method, status, time.perf_counter() - started)
+            if HELD not in scope_dict:
+                _log_end(_route(scope_dict), method, status, time.perf_counter() - started)
         reset_log_context(token)
+
+
+def kept_of_request(scope: Any) -> tuple[Any, ...]:
+    """What has to be kept of a request that may be run anew, to be logged as one."""
+    return tuple([scope.get(key) for key in _KEPT])
+
+
+def scope_of_kept(kept: tuple[Any, ...]) -> dict[str, Any]:
+    """What the scope of the request needs that is run anew."""
+    return dict(zip(_KEPT, kept, strict=True))
+
+
+def note_end_later(scope: Any, status: int) -> Callable[[], None]:
+    """Count and log the end of this request when the returned function is called.
+
+    For an answer that is held. If the request is run anew, the function is not called.
+    """
+    scope[HELD] = True
+    route, method = _route(scope), _method(scope)
+    counter, _ = _series(route, method, status)
+    if not _stdlib_logger.isEnabledFor(_answer_level(status)):
+        return cast("Callable[[], None]", counter.inc)
+    started, context = scope[STARTED], log_context()
+
+    def note_end() -> None:
+        counter.inc()
+        token = bind_log_context(**context)
+        _log_end(route, method, status, time.perf_counter() - started)
+        reset_log_context(token)
+
+    return note_end
+
+
+def _method(scope_dict: dict[str, Any]) -> str:
+    method: str = scope_dict.get("method", "GET")
+    return method if method in _METHODS else "other"
 
 
 def _route(scope_dict: dict[str, Any]) -> str:

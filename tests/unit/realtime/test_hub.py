@@ -224,18 +224,22 @@ async def test_a_stream_leaves_nothing_behind(hub: Hub, how: str) -> None:
 
 
 async def test_a_waiting_call_ends_with_its_credential_and_when_the_process_drains(
-    hub: Hub, stack: ExitStack
+    hub: Hub,
 ) -> None:
     mine, yours = uuid4(), uuid4()
     waits = [Wait() for _ in range(3)]
-    for user_id, credential_id, wait in zip((ME, ME, YOU), (mine, mine, yours), waits, strict=True):
-        stack.enter_context(hub.hold_wait(user_id, credential_id, "here", wait))
+    owners = [(ME, mine, "here"), (ME, mine, "here"), (YOU, yours, "here")]
+    for owner, wait in zip(owners, waits, strict=True):
+        hub.begin_wait(wait, *owner)
     hub.end_credential(mine)
     assert [wait.is_over for wait in waits] == [True, True, False]
     hub.drain()
     assert waits[2].is_over
     assert not hub.drained.is_set()
-    with pytest.raises(Draining), hub.hold_wait(YOU, yours, "here", Wait()):
-        pass
-    stack.close()
+    with pytest.raises(Draining):
+        hub.begin_wait(Wait(), YOU, yours, "here")
+    for owner, wait in zip(owners, waits, strict=True):
+        assert not hub.drained.is_set()
+        hub.end_wait(wait, *owner)
     assert hub.drained.is_set()
+    assert not hub.attended_users()
