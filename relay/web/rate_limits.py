@@ -116,7 +116,7 @@ def over_limit(request: Request, charge: Charge, wait: float) -> OverLimit:
     """The refusal of a charge to a rate that the database counts, and that is used up for so many
     seconds. Its quota is in the answer's RateLimit headers."""
     refused = refusal(charge, wait, charge.rate.burst * charge.rate.interval)
-    request.scope[QUOTA] = refused.quota.headers
+    request.scope[QUOTA] = refused.quota
     return refused
 
 

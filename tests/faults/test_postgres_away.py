@@ -131,6 +131,36 @@ async def test_a_full_journal_refuses_at_once_while_others_wait_for_a_frozen_pos
             nursery.cancel_scope.cancel()
 
 
+async def test_a_call_that_waits_does_not_say_open_while_postgres_is_frozen(
+    tmp_path: Path, made_data: Path
+) -> None:
+    """Its answer was made before, but nothing shows any more that it still holds."""
+    program = Program(tmp_path, RELAY_DATABASE_TIMEOUT=DEADLINE)
+    program.altered = {"relay.auth.revocations.TRUST_SECONDS": TRUST_SECONDS}
+    copy_data(made_data, program.data)
+    question = {"question": "Deploy?", "kind": "choice", "options": ["yes", "no"]}
+    body = json.dumps({**question, "expires_in": 3_600}).encode()
+    answers: list[Answer] = []
+    async with running(program), Caller(program.port) as caller:
+        account = await Ledger(program).enrol("asker", ())
+        made = (await caller.call("POST", "/api/asks", account.hook, body)).json
+
+        async def wait() -> None:
+            path = f"/api/asks/{made['ask_id']}?wait_s=20"
+            answers.append(await caller.call("GET", path, account.hook))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await program.shows("relay_waiting_calls", lambda count: count == 1)
+            processes = program.postgres()
+            send(processes, signal.SIGSTOP)
+            await program.says("database_away")
+        send(processes, signal.SIGCONT)
+        await program.ready()
+        assert [answer.status for answer in answers] == [503]
+        await program.shows("relay_waiting_calls", lambda count: count == 0)
+
+
 async def test_a_restarted_postgres_means_503_and_good_again(
     tmp_path: Path, made_data: Path
 ) -> None:
