@@ -20,6 +20,7 @@ from .heads import Head, parse_head
 from .held import HeldCall
 from .http_exchange import HTTPExchange
 from .reader import Reader
+from .repeated_heads import LastHead
 from .responses import HeldResponse, ResponseWriter
 from .scopes import Address, Scopes
 from .screening import screen, wants_websocket
@@ -62,13 +63,14 @@ async def _reject_over_capacity(server: ServerContext, stream: Stream) -> None:
 class Connection:
     """An admitted connection."""
 
-    __slots__ = ("_lingers", "_reader", "_served", "_server", "_stream", "_wire")
+    __slots__ = ("_last_head", "_lingers", "_reader", "_served", "_server", "_stream", "_wire")
 
     def __init__(self, server: ServerContext, stream: Stream) -> None:
         self._server = server
         self._stream = stream
         self._wire = Wire(stream, server.limits.send_timeout, server.connections.spawn)
         self._reader = Reader(stream, self._wire)
+        self._last_head = LastHead()
         self._served = 0  # requests
         self._lingers = False  # True: the last answer is being sent, and the client may be sending
 
@@ -180,10 +182,11 @@ class Connection:
         try:
             raw = await self._reader.take_head(max_head, server.limits)
             server.connections.stop_waiting(self)
-            if raw is not None:
+            if raw is not None and (head := self._last_head.recall(raw)) is None:
                 head = parse_head(raw)
                 if problem := screen(head, server.config, server.limits):
                     raise problem
+                self._last_head.remember(raw, head)
         except Problem as problem:
             await self._refuse(problem, head or UNREADABLE)
             return None

@@ -69,6 +69,20 @@ class Head:
         self._by_name = dict(headers)
         self._has_repeats = len(self._by_name) < len(headers)  # whether a name occurs twice
 
+    def with_content_length(self, digits: bytes) -> "Head":
+        """The same head with another value of its Content-Length."""
+        given = (b"content-length", self._by_name[b"content-length"])
+        headers = self.headers.copy()
+        headers[headers.index(given)] = (b"content-length", digits)
+        return Head(
+            self.method,
+            self.target,
+            self.version,
+            headers,
+            size=self.size,
+            is_ascii=self.is_ascii,
+        )
+
     def __contains__(self, name: bytes) -> bool:
         return name in self._by_name
 
