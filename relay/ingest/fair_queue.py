@@ -7,8 +7,6 @@ committed and delivered together.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import UUID
 
 import trio
@@ -48,24 +46,34 @@ class UserConcurrencyLimit:
         self._latest: UUID | None = None
         self._shared_until = 0.0
 
-    @asynccontextmanager
-    async def slot(self, user_id: UUID, events: int) -> AsyncIterator[None]:
-        """Hold a slot for the length of the block; a large batch holds two.
+    def slot(self, user_id: UUID, events: int) -> "Slot":
+        """Hold a slot for the length of an `async with` block; a large batch holds two.
 
-        Raises JournalFull when no slot becomes free in time.
+        Entering it raises JournalFull when no slot becomes free in time.
         """
-        slots = min(SLOTS, 1 + events // EVENTS_PER_SLOT)
-        queue = self._queues.setdefault(user_id, _UserQueue())
+        return Slot(self, user_id, min(SLOTS, 1 + events // EVENTS_PER_SLOT))
+
+    async def enter(self, user_id: UUID, slots: int) -> _UserQueue:
+        """Take a user's slots, and return the queue for `leave`. Raises JournalFull."""
+        queue = self._queues.get(user_id)
+        if queue is None:
+            queue = self._queues[user_id] = _UserQueue()
         if user_id != self._latest or len(self._queues) > 1:
             self._latest, self._shared_until = user_id, trio.current_time() + ALONE_AFTER_SECONDS
-        if not queue.waiting and queue.taken + slots <= self._slot_limit():
-            queue.taken += slots
+        taken = queue.taken + slots
+        if not queue.waiting and (taken <= SLOTS or taken <= self._slot_limit()):
+            queue.taken = taken
         else:
             await self._wait(user_id, queue, slots)
-        try:
-            yield
-        finally:
-            self._leave(user_id, queue, slots)
+        return queue
+
+    def leave(self, user_id: UUID, queue: _UserQueue, slots: int) -> None:
+        """Give the slots back, to the requests that wait."""
+        queue.taken -= slots
+        if queue.waiting:
+            queue.admit(self._slot_limit())
+        if not queue.taken:  # then none waits either: a single request is always admitted
+            del self._queues[user_id]
 
     def _slot_limit(self) -> int:
         """The limit of slots for one user now."""
@@ -85,13 +93,26 @@ class UserConcurrencyLimit:
             raise JournalFull("This user publishes more than can be stored.") from None
         finally:
             if not entered and entry[1].is_set():  # admitted and cancelled at the same time
-                self._leave(user_id, queue, slots)
+                self.leave(user_id, queue, slots)
             elif not entered:
                 queue.waiting.remove(entry)
                 queue.admit(self._slot_limit())  # the next request may need fewer slots
 
-    def _leave(self, user_id: UUID, queue: _UserQueue, slots: int) -> None:
-        queue.taken -= slots
-        queue.admit(self._slot_limit())
-        if not queue.taken:  # then none waits either: a single request is always admitted
-            del self._queues[user_id]
+
+class Slot:
+    """The slots of one request, from entering an `async with` block to leaving it."""
+
+    __slots__ = ("_limit", "_queue", "_slots", "_user_id")
+
+    _queue: _UserQueue
+
+    def __init__(self, limit: UserConcurrencyLimit, user_id: UUID, slots: int) -> None:
+        self._limit = limit
+        self._user_id = user_id
+        self._slots = slots
+
+    async def __aenter__(self) -> None:
+        self._queue = await self._limit.enter(self._user_id, self._slots)
+
+    async def __aexit__(self, *_failure: object) -> None:
+        self._limit.leave(self._user_id, self._queue, self._slots)
