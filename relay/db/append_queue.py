@@ -5,7 +5,7 @@ from uuid import UUID
 
 import trio
 
-from relay.errors import Draining, JournalFull, Problem
+from relay.errors import DatabaseAway, Draining, JournalFull, Problem
 from relay.events import NewEvent, Receipt
 from relay.observability import metrics
 
@@ -28,14 +28,20 @@ class AppendRequest:
 
 
 class AppendQueue:
-    """`events` and payload `bytes` count all requests that wait or are being committed."""
+    """`events` and payload `bytes` count all requests that wait or are being committed.
 
-    def __init__(self, max_events: int, max_bytes: int) -> None:
+    A request that is queued has its outcome within `timeout` seconds, from `expire` if from no
+    commit.
+    """
+
+    def __init__(self, max_events: int, max_bytes: int, timeout: float) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
+        self._timeout = timeout
         self.events = 0
         self.bytes = 0
         self._pending: dict[AppendRequest, None] = {}
+        self._deadlines: dict[AppendRequest, float] = {}  # of queued requests, the earliest first
         self._committing: set[UUID] = set()
         self._changed = trio.Event()
         self._closed = False
@@ -62,6 +68,7 @@ class AppendQueue:
     def put(self, request: AppendRequest) -> None:
         """Queue a request, after `reserve`, for the next commit."""
         self._pending[request] = None
+        self._deadlines[request] = trio.current_time() + self._timeout
         self._changed.set()
 
     def release(self, request: AppendRequest) -> None:
@@ -69,6 +76,7 @@ class AppendQueue:
         self.events -= len(request.events)
         self.bytes -= request.size
         self._pending.pop(request, None)
+        self._deadlines.pop(request, None)
         if self._closed:  # `wait_for_batch` may wait for the last request
             self._changed.set()
 
@@ -76,6 +84,31 @@ class AppendQueue:
         """Refuse new requests; those that wait can still be taken."""
         self._closed = True
         self._changed.set()
+
+    async def expire(self) -> None:
+        """Fail each queued request at its deadline. Never returns.
+
+        All wait for the same time, so one timer for the earliest is enough.
+        """
+        while True:
+            now = trio.current_time()
+            until = next(iter(self._deadlines.values()), now + self._timeout)
+            if until > now:
+                await trio.sleep_until(until)
+            else:
+                self._fail(next(iter(self._deadlines)))
+
+    def fail_all(self) -> None:
+        """Fail the queued requests: no commit will take them."""
+        for request in list(self._deadlines):
+            self._fail(request)
+
+    def _fail(self, request: AppendRequest) -> None:
+        self._pending.pop(request, None)
+        del self._deadlines[request]
+        if not request.done.is_set():
+            request.problem = DatabaseAway()
+            request.done.set()
 
     async def wait_for_batch(self) -> bool:
         """Wait until there is a batch to take. Returns False once closed and all is committed."""

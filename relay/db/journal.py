@@ -69,10 +69,9 @@ class Journal:
         self._database = database
         self._deliver = deliver
         self._recheck = recheck
-        self._timeout = timeout
         self.now = now
         self.disk_full = False  # set by `watch_disk`: events are refused while it is true
-        self._queue = AppendQueue(queue_events, queue_bytes)
+        self._queue = AppendQueue(queue_events, queue_bytes, timeout)
         self._free = trio.Semaphore(MAX_CONCURRENT_COMMITS)
         self._latest: _Commit | None = None
         self.turns = ReaderTurns(readers, timeout)
@@ -89,18 +88,25 @@ class Journal:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit until `close()`; returns once every accepted event is committed or refused."""
         try:
-            async with trio.open_nursery() as commits:
-                task_status.started()
-                while await self._queue.wait_for_batch():
-                    if self._latest is not None:
-                        await self._latest.wait_until_ended_or_slow()
-                    await self._free.acquire()
-                    if batch := self._queue.take():
-                        commits.start_soon(self._run_commit, batch, self._begin(batch))
-                    else:  # the requests that waited have been cancelled
-                        self._free.release()
+            async with trio.open_nursery() as timers:
+                timers.start_soon(self._queue.expire)
+                async with trio.open_nursery() as commits:
+                    task_status.started()
+                    await self._start_commits(commits)
+                timers.cancel_scope.cancel()
         finally:
             self.close()  # without this task no commit would follow, so new requests are refused
+            self._queue.fail_all()
+
+    async def _start_commits(self, commits: trio.Nursery) -> None:
+        while await self._queue.wait_for_batch():
+            if self._latest is not None:
+                await self._latest.wait_until_ended_or_slow()
+            await self._free.acquire()
+            if batch := self._queue.take():
+                commits.start_soon(self._run_commit, batch, self._begin(batch))
+            else:  # the requests that waited have been cancelled
+                self._free.release()
 
     def close(self) -> None:
         """Refuse new events; those that wait are still committed."""
@@ -122,16 +128,13 @@ class Journal:
             if self._can_commit_alone():
                 batch = self._queue.take_single(request)
                 self._free.acquire_nowait()  # no commit is under way, so this does not block
-                with trio.CancelScope(shield=True):  # the statement has a timeout of its own
-                    await self._run_commit(batch, self._begin(batch))
+                # whatever becomes of the request, its commit is finished
+                await self._run_commit(batch, self._begin(batch), to_end=True)
             else:
                 self._queue.put(request)
-                with trio.move_on_after(self._timeout):
-                    await request.done.wait()
+                await request.done.wait()
         finally:
             self._queue.release(request)
-        if not request.done.is_set():
-            raise DatabaseAway()
         if request.problem is not None:
             raise request.problem
         return request.receipts
@@ -149,19 +152,24 @@ class Journal:
         self._latest = _Commit(batch)
         return self._latest
 
-    async def _run_commit(self, batch: list[AppendRequest], commit: "_Commit") -> None:
-        """Run one commit, then release the place that was acquired for it in `_free`."""
+    async def _run_commit(
+        self, batch: list[AppendRequest], commit: "_Commit", *, to_end: bool = False
+    ) -> None:
+        """Run one commit, then release the place that was acquired for it in `_free`.
+
+        With `to_end` a cancellation does not end it: the statement has a timeout of its own.
+        """
         try:
-            await self._commit(batch)
+            await self._commit(batch, to_end=to_end)
         finally:
             self._queue.finish(batch)
             self._free.release()
             commit.finished.set()
 
-    async def _commit(self, batch: list[AppendRequest]) -> None:
+    async def _commit(self, batch: list[AppendRequest], *, to_end: bool = False) -> None:
         started = trio.current_time()
         try:
-            rows = await self._append_events(batch)
+            rows = await self._append_events(batch, to_end=to_end)
         except DatabaseAway:
             metrics.commit_failures.inc()
             self._fail(batch, DatabaseAway)
@@ -172,7 +180,7 @@ class Journal:
             # Commit each request by itself, so that only those with refused data fail.
             if len(batch) > 1:
                 for request in batch:
-                    await self._commit([request])
+                    await self._commit([request], to_end=to_end)
                 return
             log.warning("row_refused")  # without the driver's message, which quotes the payload
             self._fail(batch, Invalid)
@@ -187,8 +195,8 @@ class Journal:
         metrics.commit_seconds.observe(ended - started)
         metrics.commit_events.observe(sum([len(request.events) for request in batch]))
 
-    async def _append_events(self, batch: list[AppendRequest]) -> list[Row]:
-        return await self._database.fetch_pinned(*build_statement(batch))
+    async def _append_events(self, batch: list[AppendRequest], *, to_end: bool) -> list[Row]:
+        return await self._database.fetch_pinned(*build_statement(batch), to_end=to_end)
 
     def _deliver_new(self, batch: list[AppendRequest], rows: list[Row]) -> None:
         """Deliver the new events of each user, then complete the requests."""

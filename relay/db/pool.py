@@ -199,12 +199,11 @@ class Database:
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         return await self._run(lambda connection: connection.fetch(sql, *args))
 
-    async def fetch_pinned(self, sql: str, *args: object) -> list[Row]:
-        """Like `fetch`, on the pinned connection if that is free. For frequent statements."""
+    async def fetch_pinned(self, sql: str, *args: object, to_end: bool = False) -> list[Row]:
+        """Like `fetch`, on the pinned connection if that is free; `to_end`: never cancelled."""
+        run = self._bridge.run_to_end if to_end else self._bridge.run
         with _translate_errors():
-            return await self._bridge.run(
-                self._on_pinned_connection, lambda connection: connection.fetch(sql, *args)
-            )
+            return await run(self._on_pinned_connection, lambda one: one.fetch(sql, *args))
 
     async def fetchrow(self, sql: str, *args: object) -> Row | None:
         return await self._run(lambda connection: connection.fetchrow(sql, *args))

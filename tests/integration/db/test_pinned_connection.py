@@ -1,7 +1,7 @@
 """The connection kept for commits: reused while it works, and never more than one."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
@@ -105,3 +105,30 @@ async def test_a_cancelled_statement_closes_its_connection(database_url: str) ->
             await waiting(1)
             nursery.cancel_scope.cancel()
         assert await pid(database) != first
+
+
+async def test_a_statement_that_is_run_to_its_end_outlives_its_callers_cancellation(
+    database_url: str,
+) -> None:
+    async with (
+        open_database(database_url, connections=3, timeout=PATIENCE) as database,
+        AsyncExitStack() as held,
+    ):
+        waiting = await held.enter_async_context(holding_up(database_url))
+        first = await pid(database)
+        answers: list[int] = []
+
+        async def ask() -> None:
+            answers.append((await database.fetch_pinned(HELD_UP, to_end=True))[0][0])
+            await trio.lowlevel.checkpoint_if_cancelled()
+            answers.append(0)  # not reached
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await waiting(1)
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await waiting(1)  # still
+                await held.aclose()
+        assert answers == [first]
+        assert await pid(database) == first
