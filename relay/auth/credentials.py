@@ -145,9 +145,10 @@ class CredentialStore:
         if live is None:
             self._evict(claims.id)
             raise InvalidToken("The credential was revoked or has expired.", reason="revoked")
+        # Ids are keys all the way. The hash of the driver's UUIDs is computed once, and in C.
         credential = Credential(
-            claims.user_id,
-            claims.id,
+            live.key.user_id,
+            live.key.id,
             claims.kind,
             claims.scopes,
             min(live.expires_at.timestamp(), claims.expires_at),

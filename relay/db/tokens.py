@@ -20,8 +20,9 @@ class StoredToken(msgspec.Struct, frozen=True):
 
 
 class LiveToken(msgspec.Struct, frozen=True):
-    """What the database stores of a token beside its claims."""
+    """What the database stores of a token beside its claims. `key` has the driver's UUIDs."""
 
+    key: UserCredential
     expires_at: datetime
     signed: bool
     kid: str
@@ -84,7 +85,8 @@ async def select_live_tokens(
         """,
         *columns(tokens),
     )
-    return {UserCredential(user_id, of): LiveToken(*live) for user_id, of, *live in rows}
+    found = [LiveToken(UserCredential(user_id, of), *live) for user_id, of, *live in rows]
+    return {live.key: live for live in found}
 
 
 async def select_tokens(database: Database, user_id: UUID, limit: int) -> list[StoredToken]:

@@ -17,8 +17,9 @@ class UserOverview(msgspec.Struct, frozen=True):
 
 
 class LiveSession(msgspec.Struct, frozen=True):
-    """What the database stores of a session beside its token's claims."""
+    """What the database stores of a session beside its token's claims, as in `LiveToken`."""
 
+    key: UserCredential
     expires_at: datetime
 
 
@@ -64,7 +65,8 @@ async def select_live_sessions(
         """,
         *columns(sessions),
     )
-    return {UserCredential(user_id, of): LiveSession(*live) for user_id, of, *live in rows}
+    found = [LiveSession(UserCredential(user_id, of), *live) for user_id, of, *live in rows]
+    return {live.key: live for live in found}
 
 
 async def touch_sessions(
