@@ -85,7 +85,7 @@ async def lines(stage: Stage) -> AsyncIterator[Prepare]:
 
 @asynccontextmanager
 async def deliveries(stage: Stage) -> AsyncIterator[Prepare]:
-    """One event to one of its `READERS`, who rest: encoded once, and written to each socket."""
+    """One event to one of its `READERS`, all at rest: encoded once, and written to each socket."""
     user_id, endpoint = stage.new_user()
     handshakes = [endpoint.stream_request("ws") for _ in range(READERS)]
     readers = [Reader(stage.port, handshake) for handshake in handshakes]
