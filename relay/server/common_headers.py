@@ -28,6 +28,7 @@ class CommonHeaders:
         return self._lines
 
 
+@lru_cache(1_024)  # most lines are those of every answer
 def header_line(name: bytes, value: bytes) -> bytes:
     """Encode a header line. Raises ValueError for a malformed name or value."""
     if not _is_token(name) or _LINE_BREAK.search(value):
