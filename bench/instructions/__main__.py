@@ -18,8 +18,8 @@ import sys
 from pathlib import Path
 
 from bench.instructions.callgrind import NotCounted
-from bench.instructions.comparison import slowed, table, unexplained
-from bench.instructions.counted import count_instructions
+from bench.instructions.comparison import Part, slowed, table, unexplained
+from bench.instructions.counted import count_instructions, time_parts
 from bench.instructions.page import read_record, write_record
 
 CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
@@ -37,7 +37,7 @@ def main() -> None:
         counted = count_instructions(parts=False)
         print(table(counted, record))
         if options.record:
-            record = record.renewed(HERE, counted, count_instructions(parts=True))
+            record = record.renewed(HERE, counted, recorded_parts())
             write_record(record)
         elif record.python == HERE:
             complaints = slowed(counted, record)
@@ -48,6 +48,13 @@ def main() -> None:
     lacking = unexplained(record, CHANGELOG.read_text())
     complaints += [f"CHANGELOG.md lacks under **Slower.**: {line}" for line in lacking]
     sys.exit("\n".join(complaints) or 0)
+
+
+def recorded_parts() -> dict[str, Part]:
+    """Each part of a post, counted and timed. Raises NotCounted."""
+    times = time_parts()
+    counted = count_instructions(parts=True)
+    return {name: Part(count, times[name]) for name, count in counted.items()}
 
 
 if __name__ == "__main__":

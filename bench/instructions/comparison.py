@@ -30,14 +30,21 @@ class Recorded(msgspec.Struct, frozen=True):
         )
 
 
+class Part(msgspec.Struct, frozen=True):
+    """What one part of a post takes. The time is of the machine that recorded it."""
+
+    instructions: int
+    microseconds: float
+
+
 class Record(msgspec.Struct, frozen=True):
     """All operations, and where they were counted: other builds of Python count otherwise."""
 
     python: str  # version and machine, as `3.11.7 x86_64`
     operations: dict[str, Recorded]
-    parts: dict[str, int]
+    parts: dict[str, Part]
 
-    def renewed(self, python: str, counted: Mapping[str, int], parts: dict[str, int]) -> "Record":
+    def renewed(self, python: str, counted: Mapping[str, int], parts: dict[str, Part]) -> "Record":
         """The next record. Of another Python, it starts anew: its counts are no slow-down."""
         before = self.operations if python == self.python else {}
         operations = {

@@ -2,12 +2,15 @@
 
     python -m bench.instructions.counted [--parts]
 
-Started by itself it prints the processor time of each operation, in microseconds.
+Started by itself it prints the microseconds of processor time that each takes, as JSON.
 """
 
 import gc
+import json
+import subprocess
 import sys
 from collections.abc import Mapping
+from statistics import median
 
 import trio
 from trio._core import _run
@@ -19,13 +22,26 @@ from bench.instructions.parts import PARTS
 from bench.instructions.stage import Stage, stage
 
 WARM_UP_SHARE = 2  # the part of the operations that runs before them, to fill caches
+TIMED_RUNS = 9  # of which the median counts
+
+_MODULE = "bench.instructions.counted"
 
 
 def count_instructions(*, parts: bool) -> dict[str, int]:
     """The instructions of one of each operation, or of one of each part. Raises NotCounted."""
     operations, arguments = (PARTS, ["--parts"]) if parts else (OPERATIONS, [])
-    sections = count_sections("bench.instructions.counted", arguments)
+    sections = count_sections(_MODULE, arguments)
     return {name: round(one) for name, one in _each(operations, sections).items()}
+
+
+def time_parts() -> dict[str, float]:
+    """The microseconds of processor time of one of each part, with the kernel's."""
+    command = [sys.executable, "-m", _MODULE, "--parts"]
+    runs = [
+        json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        for _ in range(TIMED_RUNS)
+    ]
+    return {name: round(median([run[name] for run in runs]), 1) for name in PARTS}
 
 
 def _each(
@@ -67,8 +83,8 @@ def main() -> None:
     gc.disable()  # a collection in one of the two sections would not cancel out
     _run._r.seed(0)  # trio runs the tasks of a turn in either order, by this generator
     trio.run(run, sections, operations, clock=StillClock())
-    for name, seconds in _each(operations, sections.seconds).items():
-        print(f"{seconds * 1e6:8.1f} µs  {name}")
+    each = _each(operations, sections.seconds)
+    print(json.dumps({name: seconds * 1e6 for name, seconds in each.items()}))
 
 
 if __name__ == "__main__":

@@ -26,11 +26,23 @@ def write_record(record: Record) -> None:
 
 def filled(text: str, record: Record) -> str:
     """The page with the record's tables."""
-    operations = {name: one.instructions for name, one in record.operations.items()}
-    tables = {"operations": _table(operations), "parts": _table(record.parts)}
+    tables = {
+        "operations": _operations(record),
+        "parts": _parts(record),
+    }
     return _BLOCK.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text)
 
 
-def _table(counted: dict[str, int]) -> str:
-    rows = [f"| {name} | {thousands(count)} |" for name, count in counted.items()]
+def _operations(record: Record) -> str:
+    rows = [
+        f"| {name} | {thousands(one.instructions)} |" for name, one in record.operations.items()
+    ]
     return "\n".join(["| one | instructions |", "| --- | ---: |", *rows])
+
+
+def _parts(record: Record) -> str:
+    rows = [
+        f"| {name} | {thousands(part.instructions)} | {part.microseconds:.1f} |"
+        for name, part in record.parts.items()
+    ]
+    return "\n".join(["| part | instructions | µs |", "| --- | ---: | ---: |", *rows])

@@ -30,6 +30,7 @@ from relay.ingest.parsing import parse_event
 from relay.server.framing import body_reader
 from relay.server.heads import parse_head
 from relay.server.http_exchange import HTTPExchange
+from relay.server.repeated_heads import LastHead
 from relay.server.responses import ResponseWriter
 from relay.server.screening import screen, wants_websocket
 from relay.web.answers import json_answer
@@ -69,6 +70,19 @@ def parse_the_head(scene: Scene) -> Call:
         head = parse_head(scene.raw_head)
         screen(head, scene.server.config, scene.server.limits)
         wants_websocket(head)
+
+    return call
+
+
+def recognize_the_head(scene: Scene) -> Call:
+    """The head again, with another Content-Length."""
+    last, known = LastHead(), b"Content-Length: %d\r\n" % len(scene.body)
+    last.remember(scene.raw_head, scene.head)
+    repeated = scene.raw_head.replace(known, b"Content-Length: 99\r\n")
+
+    async def call() -> None:
+        if last.recall(repeated) is None:
+            raise RuntimeError("the head is not recognized")
 
     return call
 
@@ -184,7 +198,8 @@ def write_the_answer(scene: Scene) -> Call:
 _PARTS: dict[str, Part] = {
     "a turn of trio's scheduler": turn_of_the_scheduler,
     "wait for the request and read it": wait_and_read,
-    "parse and screen the head": parse_the_head,
+    "parse and screen a new head": parse_the_head,
+    "or recognize a repeated one": recognize_the_head,
     "make scope and response": make_the_exchange,
     "access log, metrics, security headers": middleware,
     "find route, check origin and path": route_and_hooks,

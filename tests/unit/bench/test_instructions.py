@@ -7,6 +7,7 @@ import pytest
 
 from bench.instructions import __main__ as command
 from bench.instructions.comparison import (
+    Part,
     Record,
     Recorded,
     changelog_line,
@@ -56,8 +57,9 @@ def test_a_slower_record_within_the_tolerance_needs_no_line() -> None:
 
 
 def test_a_faster_record_is_the_least() -> None:
-    record = RECORD_OF_ONE.renewed(RECORD_OF_ONE.python, {"post": 900_000}, {"a part": 7})
-    assert record == Record("3.11.7 x86_64", {"post": Recorded(900_000, 900_000)}, {"a part": 7})
+    parts = {"a part": Part(7, 1.5)}
+    record = RECORD_OF_ONE.renewed(RECORD_OF_ONE.python, {"post": 900_000}, parts)
+    assert record == Record("3.11.7 x86_64", {"post": Recorded(900_000, 900_000)}, parts)
 
 
 def test_the_record_of_another_python_starts_anew() -> None:
@@ -78,6 +80,7 @@ def run_command(
 ) -> str | int | None:
     """What the command ends with, of these counts."""
     monkeypatch.setattr(command, "count_instructions", lambda *, parts: {} if parts else counted)
+    monkeypatch.setattr(command, "time_parts", dict)
     monkeypatch.setattr("sys.argv", ["bench.instructions", *arguments])
     with pytest.raises(SystemExit) as ended:
         command.main()
