@@ -1,5 +1,8 @@
 """Execute scripts on the node of a slot, in the background or with a wait for the answer.
 
+The first time on a connection a script is sent with its text, then by its digest. Each call is so
+executed in its turn: one that is sent again, as its script is not known, comes after later ones.
+
 A node that owes an answer for longer than `ANSWER_SECONDS` is asked nothing until it comes, so one
 that hangs delays few requests. (`connection.py` gives up its connection soon after.)
 """
@@ -58,6 +61,8 @@ class Scripts:
         self._nodes = nodes
         # of each connection: when the scripts without an answer were sent, and what takes it
         self._unanswered: dict[NodeConnection, deque[tuple[float, OnReply]]] = {}
+        # of each connection: the scripts whose texts were sent on it
+        self._taught: dict[NodeConnection, set[Script]] = {}
         # of nodes whose last answer was an error: that, and until when it counts
         self._refusals: dict[Node, tuple[str, float]] = {}
 
@@ -110,7 +115,11 @@ class Scripts:
         sent = self._unanswered.get(connection)
         if sent is None:
             sent = self._unanswered[connection] = deque()
+            self._taught[connection] = set()
             connection.call_when_lost(partial(self._forget, connection))
+        if call.script not in self._taught[connection]:
+            self._taught[connection].add(call.script)
+            call = call._replace(with_text=True)
         sent.append((trio.current_time(), call.on_reply))
         connection.send(pack(*call.command), partial(self._take, connection, call))
 
@@ -122,7 +131,7 @@ class Scripts:
             call.on_reply(reply)
             return
         error = str(reply)
-        if error.startswith("NOSCRIPT") and not call.with_text:
+        if error.startswith("NOSCRIPT") and not call.with_text:  # it has forgotten all scripts
             self._send(connection, call._replace(with_text=True))
         elif error.startswith("MOVED"):
             slot = self._nodes.note_refusal(connection, reply)
@@ -130,13 +139,14 @@ class Scripts:
             if call.moved or other is None or other is connection:
                 call.on_reply(reply)
             else:
-                self._send(other, call._replace(moved=True))
+                self._send(other, call._replace(moved=True, with_text=False))
         else:
             self._refusals[connection.node] = error, trio.current_time() + REFUSAL_SECONDS
             self._nodes.look_again()
             call.on_reply(reply)
 
     def _forget(self, connection: NodeConnection) -> None:
+        del self._taught[connection]
         for _, on_reply in self._unanswered.pop(connection):
             on_reply(LOST)
 
