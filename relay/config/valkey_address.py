@@ -83,6 +83,7 @@ def tls_context(address: ValkeyAddress) -> ssl.SSLContext | None:
         return None
     try:
         context = ssl.create_default_context(cafile=address.ca_file)
+        context.options |= ssl.OP_NO_RENEGOTIATION  # else a write might have to wait for a read
         if address.cert_file is not None:
             context.load_cert_chain(address.cert_file, address.key_file)
     except OSError as error:  # also of the TLS library

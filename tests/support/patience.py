@@ -5,6 +5,7 @@ seconds beside three other tests and a starved processor; only what never comes 
 of it. So no test asks how long something took: it asks what came, and in which order.
 """
 
+import time
 from collections.abc import Callable
 
 import trio
@@ -21,3 +22,12 @@ async def eventually(holds: Callable[[], bool]) -> None:
     with trio.fail_after(PATIENCE):
         while not holds():  # noqa: ASYNC110 - files and other processes set no Event
             await trio.sleep(LOOK_EVERY)
+
+
+async def eventually_on_a_still_clock(holds: Callable[[], bool]) -> None:
+    """The same where trio's clock is the test's own, and does not move by itself."""
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > until:
+            raise trio.TooSlowError
+        await trio.lowlevel.checkpoint()

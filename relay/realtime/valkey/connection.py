@@ -3,6 +3,10 @@
 A command never waits. Replies come in the order of the commands; messages of channels and what
 becomes of subscriptions come between them. The node is pinged each second, so a connection on which
 nothing arrives any more is noticed within two.
+
+While messages are published often, and nothing else is asked, their replies stay in the kernel for
+a tenth of a second: to wake for each one would cost more than to publish it. Messages of channels
+are longer, and are read as they come, with the replies before them.
 """
 
 from collections import deque
@@ -16,7 +20,6 @@ from relay.realtime.valkey.greeting import (
     BROKEN,
     MAX_REPLY_BYTES,
     NOT_YET,
-    READ_BYTES,
     Exchange,
     NodeAway,
     Reply,
@@ -26,6 +29,14 @@ from relay.realtime.valkey.greeting import (
 PING_INTERVAL = 1.0  # seconds
 ANSWER_SECONDS = 1.0  # for the answer to a ping
 MAX_STALL_SECONDS = 0.25  # a process that was late by more itself waits for the answer once more
+# Messages that follow one another sooner than that are published often, and their replies may be
+# read so late: a refusal is noticed soon enough, and ten looks a second cost little.
+REPLY_INTERVAL = 0.1  # seconds
+# With as many, they are read before that: 32 replies, or a message. None with events is shorter.
+WAKING_BYTES = 128
+# While messages of more bytes have no reply, replies are read as they come: an eighth of what has
+# none when events begin to be announced by their positions.
+PATIENT_BYTES = 2**20
 
 OnReply = Callable[[Reply], None]
 
@@ -60,13 +71,14 @@ class NodeConnection:
     def __init__(self, exchange: Exchange, listener: NodeListener) -> None:
         self.node = exchange.node
         self.waiting = 0  # bytes of messages that the node has not accepted yet
-        self._stream = exchange.stream
+        self._socket = exchange.socket
         self._reader = exchange.reader
         self._listener = listener
-        self._outgoing: list[bytes] = []
         # of each command: the message to publish, or what takes the reply, or _NO_REPLY
         self._expected: deque[bytes | OnReply] = deque()
-        self._woken = trio.Event()
+        self._asked = 0  # those among them that are no message
+        self._published_at = float("-inf")
+        self._publishes_often = trio.Event()
         self._unparsed = 0
         self._reason = ""
         self._when_lost: list[Callable[[], None]] = []
@@ -77,32 +89,41 @@ class NodeConnection:
 
     def publish(self, command: bytes) -> None:
         """Send a packed SPUBLISH."""
+        now = trio.current_time()
+        if now - self._published_at < REPLY_INTERVAL:
+            self._publishes_often.set()
+        self._published_at = now
         self.waiting += len(command)
-        self._send(command, command)
+        self._expected.append(command)
+        self._choose_when_to_read()
+        self._socket.write(command)
 
     def send(self, command: bytes, on_reply: OnReply) -> None:
-        """Send a packed command of any other kind that has a reply."""
-        self._send(command, on_reply)
+        """Send a packed command of any other kind. Its reply is read as soon as it comes."""
+        self._asked += 1
+        self._expected.append(on_reply)
+        self._choose_when_to_read()
+        self._socket.write(command)
 
     def subscribe(self, channel: bytes, on_reply: OnReply) -> None:
         """Subscribe to a channel. `on_reply` gets an error, or anything else if it stands."""
-        self._send(pack(b"SSUBSCRIBE", channel), on_reply)
+        self.send(pack(b"SSUBSCRIBE", channel), on_reply)
 
     def unsubscribe(self, channel: bytes) -> None:
         """Leave a channel."""
-        self._send(pack(b"SUNSUBSCRIBE", channel), _NO_REPLY)
-        self._send(_MARK, _ignore)
-
-    def _send(self, command: bytes, expected: bytes | OnReply) -> None:
-        self._outgoing.append(command)
-        self._expected.append(expected)
-        self._woken.set()
+        self.send(pack(b"SUNSUBSCRIBE", channel), _NO_REPLY)
+        self.send(_MARK, _ignore)
 
     async def run(self) -> str:
         """Send and receive until the connection is lost; returns why it was."""
         try:
             async with trio.open_nursery() as nursery:
-                for task in (self._write, self._read, self._ping):
+                for task in (
+                    self._socket.send_unsent,
+                    self._read,
+                    self._read_replies,
+                    self._ping,
+                ):
                     nursery.start_soon(self._until_lost, task, nursery.cancel_scope)
         finally:
             for call in self._when_lost:
@@ -118,25 +139,45 @@ class NodeConnection:
             self._reason = self._reason or str(error) or repr(error)
             scope.cancel()
 
-    async def _write(self) -> None:
-        while True:
-            await self._woken.wait()
-            self._woken = trio.Event()
-            outgoing, self._outgoing = self._outgoing, []
-            await self._stream.send_all(b"".join(outgoing))
-
     async def _read(self) -> None:
+        while True:
+            self._take_in(await self._socket.receive())
+
+    async def _read_replies(self) -> None:
+        """Read now and then while messages are published often."""
+        while True:
+            await self._publishes_often.wait()
+            while trio.current_time() - self._published_at < REPLY_INTERVAL:
+                await trio.sleep(REPLY_INTERVAL)
+                if (data := self._socket.receive_now()) is not None:
+                    self._take_in(data)
+            self._publishes_often = trio.Event()
+            self._choose_when_to_read()
+
+    def _choose_when_to_read(self) -> None:
+        """Have replies read as they come, or left for `_read_replies`."""
+        patient = (
+            self._publishes_often.is_set()
+            and not self._asked
+            and self.waiting < PATIENT_BYTES
+            and not self._reader.has_data()  # the rest of a message may be short
+        )
+        self._socket.receive_from(WAKING_BYTES if patient else 1)
+
+    def _take_in(self, data: bytes) -> None:
+        """Handle what was received. Raises NodeAway."""
+        if not data:
+            raise NodeAway("it closed the connection")
         gets = self._reader.gets
-        while data := await self._stream.receive_some(READ_BYTES):
-            self._reader.feed(bytes(data))
-            self._unparsed += len(data)
-            while (reply := gets()) is not NOT_YET:
-                self._unparsed = 0
-                self._take(reply)
-            if self._unparsed > MAX_REPLY_BYTES:
-                raise NodeAway("it sent too large a reply")
-            self._listener.on_pause()
-        raise NodeAway("it closed the connection")
+        self._reader.feed(data)
+        self._unparsed += len(data)
+        while (reply := gets()) is not NOT_YET:
+            self._unparsed = 0
+            self._take(reply)
+        if self._unparsed > MAX_REPLY_BYTES:
+            raise NodeAway("it sent too large a reply")
+        self._choose_when_to_read()
+        self._listener.on_pause()
 
     def _take(self, reply: Reply) -> None:
         if type(reply) is hiredis.PushNotification:
@@ -168,7 +209,10 @@ class NodeConnection:
     def _next_expected(self) -> bytes | OnReply:
         if not self._expected:
             raise NodeAway("it replied to nothing")
-        return self._expected.popleft()
+        expected = self._expected.popleft()
+        if type(expected) is not bytes:
+            self._asked -= 1
+        return expected
 
     async def _ping(self) -> None:
         while True:

@@ -12,9 +12,9 @@ import hiredis
 import trio
 
 from relay.config.valkey_address import Node, ValkeyAddress
+from relay.realtime.valkey.node_socket import NodeSocket, open_socket
 
 CLIENT_NAME = "relay"
-READ_BYTES = 65_536
 MAX_REPLY_BYTES = 4 * 2**20  # of one reply or message: Relay's have at most a sixteenth of it
 NOT_YET = object()
 """What the parser returns while a reply is incomplete."""
@@ -22,7 +22,7 @@ NOT_YET = object()
 Reply = Any
 """Whatever a node replies: bytes, int, list, dict, None, or a ReplyError."""
 
-BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, hiredis.ProtocolError)
+BROKEN = (OSError, hiredis.ProtocolError)
 """What a connection raises that cannot go on; errors of TLS are OSErrors."""
 
 
@@ -33,23 +33,23 @@ class NodeAway(Exception):
 class Exchange:
     """A connection on which each command waits for its reply."""
 
-    def __init__(self, stream: trio.abc.Stream, node: Node) -> None:
-        self.stream = stream
+    def __init__(self, socket: NodeSocket, node: Node) -> None:
+        self.socket = socket
         self.node = node
         self.reader = hiredis.Reader(notEnoughData=NOT_YET)
 
     async def ask(self, *command: bytes) -> Reply:
         """Send a command and return its reply. Raises NodeAway, and what is in BROKEN."""
-        await self.stream.send_all(pack(*command))
+        await self.socket.send_all(pack(*command))
         received = 0
         while (reply := self.reader.gets()) is NOT_YET:
-            data = await self.stream.receive_some(READ_BYTES)
+            data = await self.socket.receive()
             received += len(data)
             if not data:
                 raise NodeAway("it closed the connection")
             if received > MAX_REPLY_BYTES:
                 raise NodeAway("it sent too large a reply")
-            self.reader.feed(bytes(data))
+            self.reader.feed(data)
         if isinstance(reply, hiredis.ReplyError):
             raise NodeAway(f"it refuses {command[0].decode()}: {reply}")
         return reply
@@ -73,25 +73,21 @@ async def greeted(
 
     Raises NodeAway if it cannot be reached, or does not greet, `within` seconds each.
     """
-    stream: trio.abc.Stream | None = None
     try:
-        try:
-            with trio.fail_after(within):
-                stream = await trio.open_tcp_stream(node.host, node.port)
-        except trio.TooSlowError:
-            raise NodeAway("no answer") from None
-        except OSError as error:
-            raise NodeAway(str(error) or repr(error)) from None
-        if context is not None:
-            stream = trio.SSLStream(stream, context, server_hostname=node.host)
-        exchange = Exchange(stream, node)
+        with trio.fail_after(within):
+            socket = await open_socket(node, context)
+    except trio.TooSlowError:
+        raise NodeAway("no answer") from None
+    except OSError as error:
+        raise NodeAway(str(error) or repr(error)) from None
+    try:
+        exchange = Exchange(socket, node)
         hello = await exchange.ask_within(within, *_hello(address))
         if not isinstance(hello, dict):
             raise NodeAway("it is no Valkey")
         yield exchange, hello
     finally:
-        if stream is not None:
-            await trio.aclose_forcefully(stream)
+        socket.close()
 
 
 def _hello(address: ValkeyAddress) -> list[bytes]:

@@ -203,6 +203,8 @@ async def test_what_waits_too_long_is_announced_by_its_position_and_then_as_ever
         one.announce(me, 1, 2)
         await eventually(lambda: two.position_of(me) == 2)
         assert (two.heard_of(me), two.everything) == ([], looked)
+        of_one = one.backplane._nodes  # type: ignore[attr-defined]
+        await eventually(lambda: not any([each.waiting for each in of_one.connections]))
         monkeypatch.setattr(valkey_backplane, "MOST_WAITING_BYTES", 1)
         for seq in range(3, 100):  # while the first is on its way
             one.announce(me, seq)

@@ -1,65 +1,12 @@
 """A connection to a node: replies find their commands, and silence is noticed."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import hiredis
 import pytest
 import trio
-from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import MockClock
 
-from relay.config.valkey_address import Node
-from relay.realtime.valkey.connection import NodeConnection
-from relay.realtime.valkey.greeting import MAX_REPLY_BYTES, Exchange, pack
-
-NODE = Node("127.0.0.1", 6379)
-
-
-class Heard:
-    """What a connection calls, in its order."""
-
-    def __init__(self) -> None:
-        self.calls: list[object] = []
-
-    def on_message(self, channel: bytes, payload: bytes) -> None:
-        self.calls.append((channel, payload))
-
-    def on_unsubscribed(self, connection: NodeConnection, channel: bytes) -> None:
-        self.calls.append(f"unsubscribed {channel.decode()}")
-
-    def on_refused(
-        self, connection: NodeConnection, message: bytes | None, error: hiredis.ReplyError
-    ) -> None:
-        self.calls.append((message, str(error)))
-
-    def on_pause(self) -> None:
-        pass
-
-
-class Peer:
-    """The connection, its node's end, and why it ended."""
-
-    def __init__(self) -> None:
-        ours, self.theirs = memory_stream_pair()
-        self.heard = Heard()
-        self.connection = NodeConnection(Exchange(ours, NODE), self.heard)
-        self.reason = ""
-
-    async def run(self) -> None:
-        self.reason = await self.connection.run()
-
-    async def replies(self, *parts: bytes) -> None:
-        await self.theirs.send_all(b"".join(part + b"\r\n" for part in parts))
-        await wait_all_tasks_blocked()
-
-
-@asynccontextmanager
-async def connected() -> AsyncIterator[Peer]:
-    peer = Peer()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(peer.run)
-        yield peer
-        nursery.cancel_scope.cancel()
+from relay.realtime.valkey.greeting import MAX_REPLY_BYTES, pack
+from tests.support.socket_pairs import SocketPair
+from tests.support.valkey_peer import Peer, connected
 
 
 def subscribed(channel: bytes, kind: bytes = b"ssubscribe") -> bytes:
@@ -68,9 +15,9 @@ def subscribed(channel: bytes, kind: bytes = b"ssubscribe") -> bytes:
 
 
 async def test_replies_find_their_commands_past_messages_and_errors(
-    mock_clock: MockClock,
+    pair: SocketPair, mock_clock: MockClock
 ) -> None:
-    async with connected() as peer:
+    async with connected(pair) as peer:
         connection, calls = peer.connection, peer.heard.calls
         first, second = pack(b"SPUBLISH", b"a", b"1"), pack(b"SPUBLISH", b"b", b"2")
         connection.publish(first)
@@ -99,9 +46,11 @@ async def test_replies_find_their_commands_past_messages_and_errors(
 
 
 @pytest.mark.parametrize("reply", [subscribed(b"a", b"sunsubscribe"), b"-MOVED 1 127.0.0.1:1"])
-async def test_leaving_a_channel_misplaces_no_reply(reply: bytes, mock_clock: MockClock) -> None:
+async def test_leaving_a_channel_misplaces_no_reply(
+    reply: bytes, pair: SocketPair, mock_clock: MockClock
+) -> None:
     """It has a reply only where it is refused, and the slot may move at the same moment."""
-    async with connected() as peer:
+    async with connected(pair) as peer:
         peer.connection.unsubscribe(b"a")
         lost = pack(b"SPUBLISH", b"b", b"2")
         peer.connection.publish(lost)
@@ -121,27 +70,31 @@ async def test_leaving_a_channel_misplaces_no_reply(reply: bytes, mock_clock: Mo
     ids=lambda value: str(value[:20]),
 )
 async def test_a_connection_that_makes_no_sense_ends(
-    sent: bytes, reason: str, mock_clock: MockClock
+    sent: bytes, reason: str, pair: SocketPair, mock_clock: MockClock
 ) -> None:
-    peer = Peer()
+    peer = Peer(pair)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer.run)
         if sent:
             await peer.theirs.send_all(sent)
         else:
-            await peer.theirs.send_stream.aclose()
+            await peer.theirs.aclose()
     assert peer.reason.startswith(reason)
 
 
-async def test_silence_is_noticed_within_two_seconds(autojump_clock: MockClock) -> None:
-    peer, began = Peer(), trio.current_time()
+async def test_silence_is_noticed_within_two_seconds(
+    pair: SocketPair, autojump_clock: MockClock
+) -> None:
+    peer, began = Peer(pair), trio.current_time()
     await peer.run()
     assert peer.reason == "no answer"
     assert trio.current_time() - began < 2.01
 
 
-async def test_a_node_that_answers_pings_is_kept(autojump_clock: MockClock) -> None:
-    async with connected() as peer:
+async def test_a_node_that_answers_pings_is_kept(
+    pair: SocketPair, autojump_clock: MockClock
+) -> None:
+    async with connected(pair) as peer:
         for _ in range(100):
             received = await peer.theirs.receive_some()
             assert received == pack(b"PING")
