@@ -119,7 +119,7 @@ class NodeConnection:
         try:
             async with trio.open_nursery() as nursery:
                 for task in (
-                    self._socket.send_unsent,
+                    self._socket.send_gathered,
                     self._read,
                     self._read_replies,
                     self._ping,

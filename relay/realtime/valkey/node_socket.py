@@ -13,8 +13,8 @@ import trio
 from relay.config.valkey_address import Node
 
 READ_BYTES = 65_536
-# Between two writes in the pass of their caller: what is written sooner goes out together, a pass
-# later. A write takes about 10 µs, so that writes alone fill no more than 5 % of a core.
+# A write that follows another one sooner goes out a pass later, with those after it. A write takes
+# about 10 µs, so that writes alone fill no more than 5 % of a core.
 GATHER_SECONDS = 0.0002
 
 _NOT_READY = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -55,34 +55,43 @@ class NodeSocket:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._unsent: list[bytes] = []
-        self._unsent_woken = trio.Event()
+        self._gathered: list[bytes] = []
+        self._woken = trio.Event()
         self._sending = False
         self._wrote_at = float("-inf")
+        self._written = 0  # writes since bytes were gathered
+        self._gathers = False  # whether writes come several at a time
         self._least = 1
 
     def write(self, data: bytes) -> None:
-        """Send bytes after all earlier ones, while `send_unsent` runs. Never waits, never raises.
+        """Send bytes after all earlier ones, while `send_gathered` runs. Never waits, never raises.
 
-        They go out at once where the socket takes them, unless the last write was a moment ago.
+        They go out at once where the socket takes them, unless writes come several at a time.
         """
         now = trio.current_time()
-        if not (self._unsent or self._sending) and now - self._wrote_at >= GATHER_SECONDS:
+        self._written += 1
+        if not (
+            self._gathers
+            or self._gathered
+            or self._sending
+            or now - self._wrote_at < GATHER_SECONDS
+        ):
             self._wrote_at = now
-            with suppress(OSError):  # `send_unsent` meets it again
+            with suppress(OSError):  # `send_gathered` meets it again
                 data = data[self._send_now(data) :]
             if not data:
                 return
-        self._unsent.append(data)
-        self._unsent_woken.set()
+        self._gathered.append(data)
+        self._woken.set()
 
-    async def send_unsent(self) -> None:
+    async def send_gathered(self) -> None:
         """Send what was written and not sent at once, until cancelled. Raises OSError."""
         while True:
-            await self._unsent_woken.wait()
-            self._unsent_woken = trio.Event()
-            unsent, self._unsent = self._unsent, []
-            await self.send_all(b"".join(unsent))
+            await self._woken.wait()
+            self._woken = trio.Event()
+            gathered, self._gathered = self._gathered, []
+            self._gathers, self._written = self._written > 1, 0
+            await self.send_all(b"".join(gathered))
             self._wrote_at = trio.current_time()
 
     async def send_all(self, data: bytes) -> None:

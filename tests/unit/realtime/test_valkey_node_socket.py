@@ -35,13 +35,18 @@ async def test_a_write_goes_out_without_any_task_and_those_right_after_it_go_tog
     mock_clock.jump(2 * GATHER_SECONDS)
     socket.write(b"fourth ")  # in its place, after those that wait
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(socket.send_unsent)
+        nursery.start_soon(socket.send_gathered)
         assert await pair.theirs.receive_some(100) == b"second third fourth "
+        for several in (b"fifth ", b"sixth "), (b"seventh",):  # they wait for each other
+            mock_clock.jump(2 * GATHER_SECONDS)
+            for data in several:
+                socket.write(data)
+            assert await pair.theirs.receive_some(100) == b"".join(several)
         await wait_all_tasks_blocked()
         mock_clock.jump(2 * GATHER_SECONDS)
         nursery.cancel_scope.cancel()
-    socket.write(b"fifth")
-    assert await received(pair.theirs, 5) == b"fifth"
+    socket.write(b"eighth")  # the one before it was alone
+    assert await received(pair.theirs, 6) == b"eighth"
 
 
 async def test_what_the_socket_does_not_take_follows_in_order(
@@ -49,7 +54,7 @@ async def test_what_the_socket_does_not_take_follows_in_order(
 ) -> None:
     socket = NodeSocket(pair.ours)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(socket.send_unsent)
+        nursery.start_soon(socket.send_gathered)
         for _ in range(2):
             socket.write(LARGE)
             await wait_all_tasks_blocked()
@@ -69,7 +74,7 @@ async def test_a_write_to_a_broken_connection_fails_in_the_task_that_sends(
     assert await socket_end(socket) == b""
     socket.write(b"lost")
     with pytest.raises(OSError, match=r"reset|pipe"):
-        await socket.send_unsent()
+        await socket.send_gathered()
 
 
 async def socket_end(socket: NodeSocket) -> bytes:
@@ -126,7 +131,7 @@ async def test_over_tls_all_comes_and_goes_in_order(tmp_path: Path) -> None:
         )
         port = listener.transport_listener.socket.getsockname()[1]
         socket = await open_socket(Node("127.0.0.1", port), client)
-        nursery.start_soon(socket.send_unsent)
+        nursery.start_soon(socket.send_gathered)
         socket.receive_from(100)
         socket.write(b"short")
         assert await socket.receive() == b"short"

@@ -29,17 +29,20 @@ async def test_a_frequent_message_wakes_no_task_where_it_is_sent_and_one_where_i
     pair: SocketPair, mock_clock: MockClock
 ) -> None:
     async with connected(pair) as peer:
+        reply = b":0\r\n"
         await publish_often(peer)
-        await peer.theirs.send_all(b":0\r\n:0\r\n")
+        mock_clock.jump(2 * GATHER_SECONDS)
+        await publish_often(peer, 1)  # alone
+        await peer.theirs.send_all(reply * 3)
         await wait_all_tasks_blocked()
-        steps, reply = Steps(), b":0\r\n"
+        steps = Steps()
         trio.lowlevel.add_instrument(steps)
         for number in range(1, 21):
             mock_clock.jump(2 * GATHER_SECONDS)
             peer.connection.publish(b"message")
             await peer.received(len(b"message"))
             await peer.theirs.send_all(reply)
-            await eventually(lambda: peer.unread() == (2 + number) * len(reply))  # noqa: B023
+            await eventually(lambda: peer.unread() == (3 + number) * len(reply))  # noqa: B023
         assert steps.count == 0
         for number in range(1, 6):
             await peer.theirs.send_all(MESSAGE)
