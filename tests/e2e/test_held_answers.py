@@ -35,7 +35,7 @@ class Queries:
     """Counts the queries for one ask."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from relay.blueprints.asks import select_ask
+        from relay.db.asks import select_ask
 
         self.count = 0
 

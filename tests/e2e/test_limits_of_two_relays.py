@@ -149,9 +149,9 @@ async def test_the_place_of_a_waiting_call_comes_back_whatever_ends_it(
         in_time = LongCall("GET", call.path.replace("25", "1"))
         stays = await user.hook()
 
-        async def no_place_is_left() -> None:
+        async def no_place_is_left(more: LongCall = call) -> None:
             for relay in (one, other):
-                check(await call.make(relay, user.session), 429, "too_many_connections")
+                check(await more.make(relay, user.session), 429, "too_many_connections")
 
         async def a_place_is_left() -> None:
             """Until the write of it has come."""
@@ -183,6 +183,6 @@ async def test_the_place_of_a_waiting_call_comes_back_whatever_ends_it(
             await calls_wait(relay, 0)
         (again,) = await looks(user, count=1)
         async with waiting(one, [again], stays), waiting(other, [again], stays, beside=1):
-            await no_place_is_left()
+            await no_place_is_left(again)
             ask_id = again.path.rpartition("/")[2].partition("?")[0]
             assert (await answered(user, ask_id, "no")).is_success

@@ -150,10 +150,12 @@ async def test_a_channel_is_kept_while_a_call_of_its_user_waits(
     async with join() as one:
         backplane = one.backplane
         assert isinstance(backplane, PostgresBackplane)
-        with backplane._hub.hold_wait(me, uuid4(), "here", Wait()):
-            for user_id in (me, you):
-                await backplane.attend(user_id)
-            await eventually(lambda: backplane._listener.channels == {channel_of(me)})
+        call, whose = Wait(), (me, uuid4(), "here")
+        backplane._hub.begin_wait(call, *whose)
+        for user_id in (me, you):
+            await backplane.attend(user_id)
+        await eventually(lambda: backplane._listener.channels == {channel_of(me)})
+        backplane._hub.end_wait(call, *whose)
         await eventually(lambda: backplane._listener.channels == set())
 
 

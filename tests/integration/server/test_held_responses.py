@@ -270,7 +270,7 @@ async def test_head_gets_the_head_of_a_held_response(holding: Server, app: Holdi
 
 
 async def test_held_responses_are_sent_under_tls(app: Holding, tmp_path: Any) -> None:
-    settings = self_signed(tmp_path)
+    settings: dict[str, Any] = self_signed(tmp_path)
     async with serving(app, **settings) as server:
         client = await server.connect()
         client.secure(ssl.create_default_context(cafile=settings["certfile"]))
