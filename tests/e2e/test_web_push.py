@@ -113,7 +113,7 @@ async def test_a_device_that_is_added_again_is_the_same_channel_even_at_the_boun
     assert await added(user, device, replaces=subscription_id(device)) == (404, None)
 
 
-async def test_the_devices_of_sessions_that_end_are_sent_nothing_any_more(
+async def test_the_devices_of_sessions_that_end_get_nothing_any_more(
     relay: Relay, pushing: PushService
 ) -> None:
     user = await relay.user()

@@ -52,7 +52,7 @@ checks.positive_data_acceptance.expected-statuses = [200, 201, 410]
 # No code that is made up proves a mail address, and each service has addresses of its own form.
 [[operations]]
 include-name = "POST /api/channels"
-checks.positive_data_acceptance.expected-statuses = [201, 409, 422]
+checks.positive_data_acceptance.expected-statuses = [200, 201, 404, 409, 422]
 
 # This Relay sends no mail.
 [[operations]]

@@ -35,7 +35,7 @@ async def due(database: Database, user_id: UUID, count: int, hours: int = 0) -> 
     return channel_id
 
 
-async def test_users_take_turns_however_long_one_has_waited(database: Database) -> None:
+async def test_users_take_turns_however_long_they_have_waited(database: Database) -> None:
     first, second, third = await new_users(database, 3)
     await due(database, first, 50, hours=2)
     await due(database, second, 2, hours=1)
