@@ -49,7 +49,8 @@ checks.positive_data_acceptance.expected-statuses = [204, 422]
 include-path = "/api/session/link/redeem"
 checks.positive_data_acceptance.expected-statuses = [200, 201, 410]
 
-# No code that is made up proves a mail address, and each service has addresses of its own form.
+# No code that is made up proves a mail address, each service has addresses of its own form, and no
+# subscription that is made up can be replaced.
 [[operations]]
 include-name = "POST /api/channels"
 checks.positive_data_acceptance.expected-statuses = [200, 201, 404, 409, 422]
