@@ -172,6 +172,7 @@ CATALOGUE = (
         name="pushpin",
         title="Pushpin, in memory",
         start=pushpin,
+        quiet_clients=True,
         multi_process=True,
         limitations="no credential of its own and no validation: the service behind it has them;"
         " nothing stored, no numbering, no resume; its HTTP endpoint for events closes the"

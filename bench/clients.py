@@ -91,6 +91,7 @@ class Clients:
                 user,
                 endpoint.stream_request(self.kind, missed=missed),
                 self.peer.greeting,
+                quiet=self.peer.quiet_clients,
             )
             for _ in range(each)
             for user, endpoint in enumerate(self.endpoints)

@@ -113,6 +113,7 @@ class Watcher:
     request: bytes
     greeting: bytes = b""  # what the peer's protocol requires the client to send first
     keep: bool = True
+    quiet: bool = False  # send no heartbeats
     data: bytearray = field(default_factory=bytearray)
     # the length of `data` after each read, and the times of the reads
     lengths: list[int] = field(default_factory=list)
@@ -164,8 +165,9 @@ class Watcher:
 
     def send_heartbeat(self) -> None:
         """Send an unsolicited pong as a sign of life."""
-        if self.open and not self.ended and not self.sse and self.sock is not None:
-            send_all(self.sock, wire.masked(wire.PONG))
+        if self.quiet or self.sse or not self.open or self.ended or self.sock is None:
+            return
+        send_all(self.sock, wire.masked(wire.PONG))
 
     def send_close(self) -> None:
         """Say goodbye on a WebSocket, as clients do; servers may have more to do without it."""

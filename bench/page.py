@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from bench import headroom
+from bench.forms import PLAIN
 from bench.page_plots import ALT, drawings
 from bench.page_tables import losses_table, peers_table, summary_table, workload_tables
 from bench.processes import ROOT
@@ -82,12 +83,22 @@ def _machine(results: Results) -> str:
         f"Skipped, because it could not run: {record['absent']} ({record['why']})."
         for record in results.records_with("absent")
     ]
-    if left_out := [
-        f"{record['left_out'].capitalize()} ({record['form']}, round {record['round']})"
-        for record in results.records_with("left_out")
-    ]:
-        lines.append(f"Left out, because the time of the run was over: {', '.join(left_out)}.")
+    lines.append(_left_out(results))
     return "\n\n".join(line for line in lines if line)
+
+
+def _left_out(results: Results) -> str:
+    """What the time of the run was over for, by the rounds that it lacks."""
+    rounds: dict[str, list[str]] = {}
+    for record in results.records_with("left_out"):
+        form = "" if record["form"] == PLAIN.name else f" ({record['form']})"
+        name = f"{record['left_out'].capitalize()}{form}"
+        rounds.setdefault(name, []).append(str(record["round"]))
+    names: dict[str, list[str]] = {}
+    for name, numbers in rounds.items():
+        names.setdefault(" and ".join(dict.fromkeys(numbers)), []).append(name)
+    parts = [f"round {numbers} of {', '.join(found)}" for numbers, found in names.items()]
+    return f"Left out, because the time was over: {'; '.join(parts)}." if parts else ""
 
 
 def _rounds(results: Results) -> str:

@@ -105,6 +105,7 @@ class Peer:
     resumes: bool = False
     multi_process: bool = False  # whether several processes of it serve the same users
     greeting: bytes = b""  # what its protocol requires clients to send first
+    quiet_clients: bool = False  # its idle WebSockets stay open without a sign of life
     durable: bool = False
     checkout: Path | None = None  # Relay only: the checkout with its other commands
     limitations: str = ""  # what Relay does and it does not

@@ -129,6 +129,7 @@ def idle(peer: Peer, instance: PeerInstance, config: RunConfig, kind: str) -> It
                     endpoint.stream_request(kind),
                     peer.greeting,
                     keep=False,
+                    quiet=peer.quiet_clients,
                 )
                 for endpoint in instance.endpoints(config.idle, False)
             ]

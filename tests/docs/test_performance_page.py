@@ -58,6 +58,23 @@ def test_cases_of_relay_alone_are_one_table() -> None:
     ]
 
 
+def test_the_page_says_what_a_run_that_was_cut_short_lacks() -> None:
+    run = Results(
+        [
+            {"machine": Results.read(MEASURED).machine},
+            record("relay", 1, 1_000),
+            {"left_out": "w1", "form": "TLS", "round": 1},
+            {"left_out": "w2", "form": "plain", "round": 1},
+            {"left_out": "w2", "form": "plain", "round": 2},
+            {"left_out": "w9", "form": "plain", "round": 1},
+        ]
+    )
+    assert (
+        "Left out, because the time was over: round 1 of W1 (TLS), W9; round 1 and 2 of W2.\n"
+        in render(run)[PAGE]
+    )
+
+
 def test_ratios_are_computed_within_each_round() -> None:
     # a machine that grew twice as fast in the second round and three times in the third
     results = Results(
