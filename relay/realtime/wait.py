@@ -1,9 +1,12 @@
 """One call that waits for something: an ask's end, a stop, its process's drain."""
 
+import math
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 
 import trio
+
+TICK_SECONDS = 0.1  # waits end together at its multiples: to wake an idle process costs the most
 
 
 class WaitEnd(Enum):
@@ -33,8 +36,9 @@ class Wait:
             self._scope.cancel()
 
     async def run(self, disconnected: Callable[[], Awaitable[object]], seconds: float) -> WaitEnd:
-        """Wait for the end, for at most so many seconds, or until `disconnected` returns."""
-        with trio.move_on_after(seconds) as self._scope:
+        """Wait for the end or `disconnected`, for so many seconds and up to a tick at most."""
+        ticks = math.ceil((trio.current_time() + seconds) / TICK_SECONDS)
+        with trio.move_on_at(ticks * TICK_SECONDS) as self._scope:
             if not self.is_over:
                 await disconnected()
         if self.is_over:
