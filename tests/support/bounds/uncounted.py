@@ -67,7 +67,6 @@ CONSTANTS = {
             "relay.blueprints.visible.MAX_SECONDS",
             "relay.channels.addresses.MAX_URL_CHARACTERS",
             "relay.channels.attempts.MAX_ERROR_CHARACTERS",
-            "relay.channels.channels.MAX_TURNS",
             "relay.channels.kinds.base.MAX_MIN_DURATION_SECONDS",
             "relay.channels.outbound.MAX_ADDRESSES",
             "relay.channels.outbound.MAX_ANSWER_BYTES",
