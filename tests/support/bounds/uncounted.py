@@ -120,6 +120,8 @@ CONSTANTS = {
             "relay.server.framing.MAX_OVERHEAD_BYTES",
             "relay.server.handle.MAX_CONTROL_PAYLOAD_BYTES",
             "relay.server.heads.MAX_LENGTH_DIGITS",
+            "relay.server.repeated_heads.MAX_DIGITS",
+            "relay.server.repeated_heads.MAX_REMEMBERED_BYTES",
         ],
         ONE,
     ),
