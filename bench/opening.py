@@ -10,6 +10,7 @@ the answer.
 
 import http.client
 import json
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -23,12 +24,14 @@ import trio
 from bench.generator import BenchFailed
 from bench.machine import Load
 from bench.peer import Peer, PeerInstance
+from bench.processes import ProgramMissing
 from bench.relay_peer import ask
 from bench.run_config import RunConfig
 from tests.support.browser.chromium import Chromium, running_chromium
 from tests.support.browser.visits import COOKIE
 from tests.support.client.caller import Caller
 from tests.support.client.streams import TRANSPORTS, stream
+from tests.support.programs import CHROMIUM
 
 # Retention trims none of these events, and those of one user may be as many bytes as they are.
 ENVIRON = {"RELAY_RETENTION_EVENTS": str(10**9), "RELAY_RETENTION_BYTES": str(2**40)}
@@ -44,8 +47,10 @@ STEPS = ("task_started", "log", "log", "log", "log", "task_progress")
 def opening(peer: Peer, instance: PeerInstance, config: RunConfig) -> Iterator[dict[str, Any]]:
     """Post the history, then measure what its owner asks for; one record for each."""
     records: list[dict[str, Any]] = []
-    trio.run(Measurement(instance, records).run, config.tasks, config.history)
-    yield from records
+    try:
+        trio.run(Measurement(instance, records).run, config.tasks, config.history)
+    finally:
+        yield from records  # those before a machine without Chromium, too
 
 
 def history(tasks: int, events: int) -> Iterator[dict[str, object]]:
@@ -93,6 +98,8 @@ class Measurement:
                 await self._timed(name, request, TIMES, sizes)
         for transport in TRANSPORTS:
             await self._stream(transport)
+        if not any(map(shutil.which, CHROMIUM)):
+            raise ProgramMissing("Chromium is not installed")
         with running_chromium() as chromium:
             await self._page(chromium)
 

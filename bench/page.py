@@ -83,6 +83,11 @@ def _machine(results: Results) -> str:
         f"Skipped, because it could not run: {record['absent']} ({record['why']})."
         for record in results.records_with("absent")
     ]
+    lines += [
+        f"{record['cut_short'].capitalize()} is not complete: {record['why']}."
+        for record in results.records_with("cut_short")
+        if record["round"] == 1
+    ]
     lines.append(_left_out(results))
     return "\n\n".join(line for line in lines if line)
 

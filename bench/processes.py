@@ -33,6 +33,10 @@ class PeerUnavailable(Exception):
     """This machine lacks something that a peer needs; the message names it."""
 
 
+class ProgramMissing(Exception):
+    """This machine lacks a program that the rest of a workload needs; the message names it."""
+
+
 @dataclass(slots=True)
 class Program:
     """A server on `port`, with its child processes; Postgres is counted separately."""

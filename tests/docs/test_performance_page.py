@@ -63,12 +63,15 @@ def test_the_page_says_what_a_run_that_was_cut_short_lacks() -> None:
         [
             {"machine": Results.read(MEASURED).machine},
             record("relay", 1, 1_000),
+            {"cut_short": "w10", "round": 1, "why": "chromium is not installed"},
             {"left_out": "w1", "form": "TLS", "round": 1},
             {"left_out": "w2", "form": "plain", "round": 1},
             {"left_out": "w2", "form": "plain", "round": 2},
             {"left_out": "w9", "form": "plain", "round": 1},
         ]
     )
+    assert "W10 is not complete: chromium is not installed.\n" in render(run)[PAGE]
+    assert run.delivered
     assert (
         "Left out, because the time was over: round 1 of W1 (TLS), W9; round 1 and 2 of W2.\n"
         in render(run)[PAGE]
