@@ -165,6 +165,8 @@ END
 $$;
 
 -- As before. `wishes` are the seconds for which receivers ask not to be called: a test obeys them, too.
+-- `settings` are those that were used, as they were sealed: what others than the channel's present
+-- ones have met says nothing of it, and the notification is due again at once.
 DROP FUNCTION finish_notifications(
     uuid[], bigint[], uuid[], text[], integer[], text[], double precision[], double precision[],
     boolean[], interval, integer, integer
@@ -180,6 +182,7 @@ CREATE FUNCTION finish_notifications(
     channel_pauses double precision[],
     wishes      double precision[],
     ends        boolean[],
+    settings    bytea[],
     channel_interval interval,
     channel_burst    integer,
     most_deliveries  integer
@@ -190,6 +193,23 @@ BEGIN
     PERFORM FROM channels c
     WHERE c.user_id = ANY (user_ids) AND c.channel_id = ANY (channel_ids)
     ORDER BY c.user_id, c.channel_id FOR NO KEY UPDATE;
+
+    SELECT array_agg(CASE WHEN g.changed THEN 'retry' ELSE g.outcome END ORDER BY g.place),
+        array_agg(CASE WHEN NOT g.changed THEN g.error END ORDER BY g.place),
+        array_agg(CASE WHEN g.changed THEN 0 ELSE g.pause END ORDER BY g.place),
+        array_agg(CASE WHEN NOT g.changed THEN g.channel_pause END ORDER BY g.place),
+        array_agg(CASE WHEN NOT g.changed THEN g.wish END ORDER BY g.place),
+        array_agg(g.stops AND NOT g.changed ORDER BY g.place)
+    INTO outcomes, errors, pauses, channel_pauses, wishes, ends
+    FROM (
+        SELECT g.*, g.outcome <> 'delivered' AND coalesce(c.sealed <> g.used, false) AS changed
+        FROM unnest(
+            user_ids, channel_ids, outcomes, errors, pauses, channel_pauses, wishes, ends, settings
+        ) WITH ORDINALITY AS g (
+            user_id, channel_id, outcome, error, pause, channel_pause, wish, stops, used, place
+        )
+        LEFT JOIN channels c ON c.user_id = g.user_id AND c.channel_id = g.channel_id
+    ) g;
 
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(

@@ -595,7 +595,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.finish_notifications(user_ids uuid[], positions bigint[], channel_ids uuid[], outcomes text[], statuses integer[], errors text[], pauses double precision[], channel_pauses double precision[], wishes double precision[], ends boolean[], channel_interval interval, channel_burst integer, most_deliveries integer) RETURNS void
+CREATE FUNCTION public.finish_notifications(user_ids uuid[], positions bigint[], channel_ids uuid[], outcomes text[], statuses integer[], errors text[], pauses double precision[], channel_pauses double precision[], wishes double precision[], ends boolean[], settings bytea[], channel_interval interval, channel_burst integer, most_deliveries integer) RETURNS void
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -603,6 +603,23 @@ BEGIN
     PERFORM FROM channels c
     WHERE c.user_id = ANY (user_ids) AND c.channel_id = ANY (channel_ids)
     ORDER BY c.user_id, c.channel_id FOR NO KEY UPDATE;
+
+    SELECT array_agg(CASE WHEN g.changed THEN 'retry' ELSE g.outcome END ORDER BY g.place),
+        array_agg(CASE WHEN NOT g.changed THEN g.error END ORDER BY g.place),
+        array_agg(CASE WHEN g.changed THEN 0 ELSE g.pause END ORDER BY g.place),
+        array_agg(CASE WHEN NOT g.changed THEN g.channel_pause END ORDER BY g.place),
+        array_agg(CASE WHEN NOT g.changed THEN g.wish END ORDER BY g.place),
+        array_agg(g.stops AND NOT g.changed ORDER BY g.place)
+    INTO outcomes, errors, pauses, channel_pauses, wishes, ends
+    FROM (
+        SELECT g.*, g.outcome <> 'delivered' AND coalesce(c.sealed <> g.used, false) AS changed
+        FROM unnest(
+            user_ids, channel_ids, outcomes, errors, pauses, channel_pauses, wishes, ends, settings
+        ) WITH ORDINALITY AS g (
+            user_id, channel_id, outcome, error, pause, channel_pause, wish, stops, used, place
+        )
+        LEFT JOIN channels c ON c.user_id = g.user_id AND c.channel_id = g.channel_id
+    ) g;
 
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(
@@ -1853,5 +1870,5 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (13, 'stop
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'housekeeping', '15ba62e5e5f37d7d3569491035fa78e5941e478df1c363445a1fad6254cabc0d');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (15, 'channels', '24bac097f80ea07c997cac2743a41b7e0575a5ae7ecd6905487c27b70a183206');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (16, 'changed_tasks', 'de5a908423269f0acf80e4f5129d6831ad15b1e77d2278ebd94b2013d5d56212');
-INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'receivers_and_devices', 'f106c377599dcf6eb1fa7919d6063c5bd3bd58c17d1c4b6e2d5273969542f28d');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'receivers_and_devices', 'e73926d415b13c5d0b33c57d2395d5f21c91088e181ecccf1e082d3b1b835272');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (18, 'append_named_without_lock', 'd40743d92bc518eaba9c757235e6063703347b2ed4b530a1ee6face556173386');

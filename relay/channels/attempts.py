@@ -150,4 +150,5 @@ def _finished(
         channel_pause_s=channel_pause_s,
         asked_s=asked_s,
         ends_channel=ends_channel,
+        sealed=taken.sealed,
     )

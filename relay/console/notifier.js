@@ -54,7 +54,7 @@ export class Notifier {
       if (await isOn(storedChoice() === 'push')) this.#set('push');
       else if (storedChoice() === 'push') this.#set('off'); // removed elsewhere
     } catch (failure) {
-      if (failure instanceof NoPush) return this.#set('off'); // a press may do more
+      if (failure instanceof NoPush) return this.#mark('off'); // a press may do more, and so may the next visit
       if (!(failure instanceof Problem)) throw failure;
       if (storedChoice() === 'push') this.#set('push'); // Relay is away for the moment, and has not forgotten the device
     }

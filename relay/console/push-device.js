@@ -71,7 +71,7 @@ export async function isOn(wanted) {
     return false;
   }
   const { public_key: key } = await getPushKey();
-  if (!same || !same.this_session || !isOfKey(/** @type {PushSubscription} */ (subscription), key)) await renew(channel, key);
+  if (!same || same.ended_at !== null || !same.this_session || !isOfKey(/** @type {PushSubscription} */ (subscription), key)) await renew(channel, key);
   return true;
 }
 
@@ -97,8 +97,8 @@ export async function turnOn() {
 async function renew(channel, key) {
   const { pushManager } = await ready();
   let subscription = await pushManager.getSubscription();
-  if (subscription && !(ofSubscription([channel], subscription) && isOfKey(subscription, key))) {
-    await subscription.unsubscribe(); // of other keys, or of another user
+  if (subscription && !(ofSubscription([channel], subscription) && isOfKey(subscription, key) && channel.ended_at === null)) {
+    await subscription.unsubscribe(); // of other keys or of another user, or its push service has ended it
     subscription = null;
   }
   subscription ??= await subscribe(pushManager, key);
@@ -133,10 +133,13 @@ export async function turnOff() {
   if (channel) await removeChannel(channel.channel_id).catch(ignoreProblem); // its next message would find it gone
 }
 
-/** The user's devices that are notified. @returns {Promise<Channel[]>} */
+/**
+ * The user's devices, also those that a push service has ended: these go on with a new subscription. One that a person has removed is
+ * no more among them. @returns {Promise<Channel[]>}
+ */
 async function getDevices() {
   const { channels } = await getChannels();
-  return channels.filter(({ kind, ended_at: ended }) => kind === 'webpush' && ended === null);
+  return channels.filter(({ kind }) => kind === 'webpush');
 }
 
 /** @param {Channel[]} devices @param {PushSubscription} subscription */

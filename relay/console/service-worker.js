@@ -146,7 +146,7 @@ async function call(method, path, body) {
  */
 async function renew({ oldSubscription, newSubscription }) {
   const { channels } = await call('GET', 'api/channels');
-  const devices = (channels ?? []).filter((/** @type {any} */ { kind, ended_at: ended }) => kind === 'webpush' && ended === null);
+  const devices = (channels ?? []).filter((/** @type {any} */ { kind }) => kind === 'webpush'); // also one that a push service has ended
   const id = oldSubscription ? await idOf(oldSubscription.endpoint) : null;
   const old = devices.find((/** @type {any} */ { shown }) => shown.subscription_id === id) ?? devices.find((/** @type {any} */ { this_session: own }) => own);
   if (old === undefined) return; // the bell was turned off elsewhere

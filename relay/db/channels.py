@@ -244,11 +244,11 @@ async def replace_sealed(database: Database, old: SealedChannel, kid: str, seale
     await database.execute(
         """
         UPDATE channels SET kid = $4, sealed = $5
-        WHERE user_id = $1 AND channel_id = $2 AND kid = $3
+        WHERE user_id = $1 AND channel_id = $2 AND sealed = $3
         """,
         old.user_id,
         old.channel_id,
-        old.kid,
+        old.sealed,
         kid,
         sealed,
     )

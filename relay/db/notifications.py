@@ -78,7 +78,7 @@ class Finished(NamedTuple):
     channel takes others again in `channel_pause_s`.
 
     `asked_s`: for so many seconds the receiver asks not to be called. `ends_channel`: it wants no
-    more.
+    more. `sealed` are the settings that were used: what they have met says nothing of newer ones.
     """
 
     user_id: UUID
@@ -91,6 +91,7 @@ class Finished(NamedTuple):
     channel_pause_s: float | None
     asked_s: float | None
     ends_channel: bool
+    sealed: bytes
 
 
 def making_arguments(
@@ -159,7 +160,7 @@ async def finish_notifications(
 ) -> None:
     """Write what became of notifications that were taken."""
     await database.execute(
-        "SELECT finish_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "SELECT finish_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         *([one[number] for one in finished] for number in range(len(Finished._fields))),
         bounds.channel_interval,
         bounds.channel_burst,

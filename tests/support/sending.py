@@ -104,12 +104,14 @@ async def take(
     return await take_notifications(database, at_most=at_most, lease=duration, **given | bounds)
 
 
-async def finish(database: Database, taken: TakenNotification, result: Result) -> None:
+async def finish(
+    database: Database, taken: TakenNotification, result: Result, *, ends_channel: bool = False
+) -> None:
     """Write what became of one that was taken; one that is tried again is due in an hour."""
     pause = 3_600.0 if result == "retry" else None
     done = Finished(
         *(taken.user_id, taken.position, taken.channel_id, result, 500, None),
-        *(pause, None, None, False),
+        *(pause, None, None, ends_channel, taken.sealed),
     )
     await finish_notifications(database, [done], OutboxBounds())
 

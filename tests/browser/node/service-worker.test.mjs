@@ -160,8 +160,14 @@ test('a renewal whose answer was lost is sent again, which replaces once', async
   assert.deepEqual(requests(seen).slice(1), [renewed(OLD.shown.subscription_id), renewed(OLD.shown.subscription_id)]);
 });
 
-test('a device that was removed elsewhere, or has ended, does not come back by itself', async () => {
-  for (const channels of [[], [CHAT], [{ ...OLD, ended_at: '2026-01-31T12:00:00Z' }]]) {
+test('a device that its push service has ended goes on with the new subscription', async () => {
+  const ended = { ...OLD, ended_at: '2026-01-31T12:00:00Z' };
+  const seen = await browser({ answers: [[200, { channels: [ended] }], [200, { channel_id: 'c1' }]] }).renew({ oldSubscription });
+  assert.deepEqual(requests(seen).slice(1), [renewed(OLD.shown.subscription_id)]);
+});
+
+test('a device that was removed elsewhere does not come back by itself', async () => {
+  for (const channels of [[], [CHAT]]) {
     const seen = await browser({ answers: [[200, { channels }]] }).renew({ oldSubscription, newSubscription: {} });
     assert.deepEqual([seen.requests.length, seen.subscribed], [1, []]);
   }

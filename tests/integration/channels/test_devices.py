@@ -14,6 +14,7 @@ from relay.errors import InvalidToken
 from tests.support.channels import new_channel
 from tests.support.patience import PATIENCE
 from tests.support.projecting import new_users
+from tests.support.sending import finish, take
 
 TOGETHER = 8
 
@@ -108,6 +109,26 @@ async def test_a_renewed_subscription_goes_on_as_the_channel_of_the_one_before(
     assert row is not None
     assert (row["ended_at"], row["failures"], row["last_error"]) == (None, 0, None)
     assert (row["paused"], row["host"]) == (False, "h")
+
+
+async def test_the_end_of_a_subscription_is_not_that_of_the_one_in_its_place(
+    database: Database,
+) -> None:
+    (user_id,) = await new_users(database, 1)
+    by = await new_session(database, user_id)
+    first = await add_device(database, user_id, by, "a", sealed=b"a")
+    for _ in range(2):
+        await waiting(database, user_id, first.channel_id)
+    (under_way, _) = await take(database)
+    await add_device(database, user_id, by, "b", replaces="a", sealed=b"b")
+    await finish(database, under_way, "failed", ends_channel=True)  # by the answer to the first
+    (channel,) = await select_channels(database, user_id)
+    assert (channel.ended_at, channel.last_error, channel.waiting) == (None, None, 2)
+    (again,) = await take(database)  # the other one is still under way
+    assert (again.notification_id, again.sealed) == (under_way.notification_id, b"b")
+    await finish(database, again, "failed", ends_channel=True)
+    (channel,) = await select_channels(database, user_id)
+    assert (channel.ended_at is None, channel.waiting) == (False, 0)
 
 
 async def test_a_renewal_of_what_is_not_there_adds_nothing(database: Database) -> None:
