@@ -48,15 +48,18 @@ CREATE TABLE mailed_codes (
 CREATE FUNCTION take_mail_code(code_interval interval, code_burst integer) RETURNS double precision
 LANGUAGE plpgsql AS $$
 DECLARE
-    wait interval;
+    present timestamptz;
+    wait    interval;
 BEGIN
     INSERT INTO mailed_codes DEFAULT VALUES ON CONFLICT DO NOTHING;
-    SELECT greatest(m.paced_until, now()) - now() - (code_burst - 1) * code_interval INTO wait
-    FROM mailed_codes m FOR NO KEY UPDATE;
+    PERFORM FROM mailed_codes FOR NO KEY UPDATE;
+    present := clock_timestamp(); -- now() may lie before the codes that were waited for
+    SELECT greatest(m.paced_until, present) - present - (code_burst - 1) * code_interval INTO wait
+    FROM mailed_codes m;
     IF wait > interval '0' THEN
         RETURN extract(epoch FROM wait);
     END IF;
-    UPDATE mailed_codes SET paced_until = greatest(paced_until, now()) + code_interval;
+    UPDATE mailed_codes SET paced_until = greatest(paced_until, present) + code_interval;
     RETURN 0;
 END
 $$;

@@ -1225,15 +1225,18 @@ CREATE FUNCTION public.take_mail_code(code_interval interval, code_burst integer
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    wait interval;
+    present timestamptz;
+    wait    interval;
 BEGIN
     INSERT INTO mailed_codes DEFAULT VALUES ON CONFLICT DO NOTHING;
-    SELECT greatest(m.paced_until, now()) - now() - (code_burst - 1) * code_interval INTO wait
-    FROM mailed_codes m FOR NO KEY UPDATE;
+    PERFORM FROM mailed_codes FOR NO KEY UPDATE;
+    present := clock_timestamp(); -- now() may lie before the codes that were waited for
+    SELECT greatest(m.paced_until, present) - present - (code_burst - 1) * code_interval INTO wait
+    FROM mailed_codes m;
     IF wait > interval '0' THEN
         RETURN extract(epoch FROM wait);
     END IF;
-    UPDATE mailed_codes SET paced_until = greatest(paced_until, now()) + code_interval;
+    UPDATE mailed_codes SET paced_until = greatest(paced_until, present) + code_interval;
     RETURN 0;
 END
 $$;
@@ -1870,5 +1873,5 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (13, 'stop
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'housekeeping', '15ba62e5e5f37d7d3569491035fa78e5941e478df1c363445a1fad6254cabc0d');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (15, 'channels', '24bac097f80ea07c997cac2743a41b7e0575a5ae7ecd6905487c27b70a183206');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (16, 'changed_tasks', 'de5a908423269f0acf80e4f5129d6831ad15b1e77d2278ebd94b2013d5d56212');
-INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'receivers_and_devices', 'e73926d415b13c5d0b33c57d2395d5f21c91088e181ecccf1e082d3b1b835272');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'receivers_and_devices', '39fea5f7c0cb25dfc54363667193b49e1d3b39cada69d9e13d1b714790d52f8d');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (18, 'append_named_without_lock', 'd40743d92bc518eaba9c757235e6063703347b2ed4b530a1ee6face556173386');

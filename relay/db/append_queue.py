@@ -1,5 +1,6 @@
 """The bounded queue of append requests: in order, with one commit at a time for each user."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -41,7 +42,8 @@ class AppendQueue:
         self.events = 0
         self.bytes = 0
         self._pending: dict[AppendRequest, None] = {}
-        self._deadlines: dict[AppendRequest, float] = {}  # of queued requests, the earliest first
+        # of queued requests, the earliest first: a dict looks for its first key past all dropped
+        self._deadlines: OrderedDict[AppendRequest, float] = OrderedDict()
         self._committing: set[UUID] = set()
         self._changed = trio.Event()
         self._closed = False

@@ -216,7 +216,10 @@ class Projector:
             history = self._pending.take(user_id)
             if history is not None and history.first_seq == at.seq + 1:
                 found[user_id] = history
-            elif at.last_seq > at.seq:
+                continue
+            if history is not None and history.last_seq > at.last_seq:
+                self._unseen.add(user_id)  # some of it was stored after this round had looked
+            if at.last_seq > at.seq:
                 unread[user_id] = at.seq
         if unread:
             events = await select_unfolded(

@@ -102,9 +102,10 @@ class WaitingCall(Wait):
         After others, or if what it says may be too old, the request is run anew with `make_answer`
         in place of its handler. So that raises InvalidToken if the credential was revoked.
         The call counts as a live stream meanwhile. Raises TooManyConnections, ProcessFull,
-        Draining.
+        Draining, InvalidToken.
         """
         await self._enter(request)
+        await check_again(request)  # whatever is revoked from now on ends this wait
         request.scope[WAITED] = True
         if self._credential.expires_at <= time.time() + seconds:
             holds_after = holds_after - {WaitEnd.TIME_OVER}
@@ -118,8 +119,8 @@ class WaitingCall(Wait):
             return await make_answer(request)
         self._kept = kept_of_request(request.scope)
         self._note_end = note_end_later(request.scope, answer.status)
-        self._is_held = True
         request.handle.hold(self)
+        self._is_held = True
         return answer
 
     async def _enter(self, request: HTTPRequest) -> None:

@@ -51,10 +51,13 @@ async def test_what_an_ended_process_did_not_fold_is_folded_by_another(database_
         assert await stored_tasks(one.database, user_id) == folded_one_by_one(events)
 
 
+@pytest.mark.parametrize("is_offered", [False, True])
 async def test_what_is_stored_after_a_round_has_looked_is_folded_by_the_next(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, monkeypatch: pytest.MonkeyPatch, is_offered: bool
 ) -> None:
-    """As a commit is whose result was lost: it is not offered, and the user is looked at again."""
+    """A commit whose result was lost is not offered, and the user is looked at again. One that is
+    offered follows an event of another process, so it cannot be folded from memory.
+    """
     looked, go_on = trio.Event(), trio.Event()
 
     async def select_and_wait(database: Database, users: list[UUID]) -> dict[UUID, Projected]:
@@ -70,7 +73,10 @@ async def test_what_is_stored_after_a_round_has_looked_is_folded_by_the_next(
         one.projector.recheck(user_id)
         await looked.wait()
         await publish(other.journal, user_id, 1, 3)
-        one.projector.recheck(user_id)
+        if is_offered:
+            await publish(one.journal, user_id, 2, 3)
+        else:
+            one.projector.recheck(user_id)
         go_on.set()
         with trio.fail_after(PATIENCE):
             while await select_behind(one.database, 1):  # noqa: ASYNC110 - nothing is sent

@@ -221,8 +221,10 @@ async def test_a_channel_is_kept_while_a_call_of_its_user_waits(
     async with join() as one:
         subscriptions = one.backplane._subscriptions  # type: ignore[attr-defined]
         hub = one.backplane._hub  # type: ignore[attr-defined]
-        with hub.hold_wait(me, uuid4(), "here", Wait()):
-            for user_id in (me, you):
-                await one.backplane.attend(user_id)
-            await eventually(lambda: len(subscriptions.channels) == 2)  # its own, and that of all
+        call, whose = Wait(), (me, uuid4(), "here")
+        hub.begin_wait(call, *whose)
+        for user_id in (me, you):
+            await one.backplane.attend(user_id)
+        await eventually(lambda: len(subscriptions.channels) == 2)  # its own, and that of all
+        hub.end_wait(call, *whose)
         await eventually(lambda: len(subscriptions.channels) == 1)
