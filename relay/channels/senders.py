@@ -31,6 +31,7 @@ SENT_AT_ONCE_OF_USER = 8  # a receiver that hangs takes no more than these
 SENT_AT_ONCE_OF_CHANNEL = 4
 LEASE_SECONDS = 60.0  # several times what one attempt takes
 LOOK_SECONDS = 1.0  # between two looks for what other processes made, and for what is due again
+GATHER_SECONDS = 0.02  # between two looks: one takes what came in between, and costs about 10 ms
 RETRY_SECONDS = 0.5  # after the database did not answer
 LAST_WORDS_SECONDS = 1.0  # at the end, to write what became of the last ones
 
@@ -76,6 +77,7 @@ class Senders:
                     nursery.start_soon(self._send, one)
             if not taken:
                 await self._outbox.wait(LOOK_SECONDS)
+            await trio.sleep(GATHER_SECONDS)
 
     async def _take(self, at_most: int) -> list[TakenNotification]:
         return await take_notifications(
