@@ -12,7 +12,12 @@ watched() (
         "$@"
         exit
     fi
-    trap 'nap=$(cat "$dir/nap" 2>/dev/null) || :; rm -rf "$dir"; kill $nap 2>/dev/null || :' EXIT
+    # Notes which beat to end, and removes the folder. A beat in between makes the removal fail once.
+    remove() {
+        nap=$(cat "$dir/nap" 2>/dev/null) || :
+        rm -rf "$dir"
+    }
+    trap 'remove 2>/dev/null || remove || :; kill $nap 2>/dev/null || :' EXIT
     trap : INT # Ctrl-C is for the command; its end is still published
     task=watched-${dir##*.}
     # in a file, because other users can see command lines
