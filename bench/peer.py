@@ -38,6 +38,10 @@ class Endpoint:
         headers = [*self.headers, f"Content-Type: {content_type}", *client]
         return wire.head("POST", path, self.posts_to, headers)
 
+    def get_request(self, path: str, client: Sequence[str] = ()) -> bytes:
+        """A GET of this path. `client` are the headers of its client."""
+        return wire.get(path, self.port, [*self.headers, *client])
+
     @property
     def posts_to(self) -> int:
         """The port for posts."""

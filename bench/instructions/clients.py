@@ -97,7 +97,27 @@ class Reader:
         self._socket.close()
 
 
-Client = Poster | Watcher | Reader
+class Passing:
+    """Lets time pass on a clock that stands still, one step whenever the scheduler is idle."""
+
+    def __init__(self, clock: "StillClock", steps: Iterable[float]) -> None:
+        self._clock = clock
+        self._steps = iter(steps)
+
+    def act(self) -> bool:
+        """Take a step. Returns False when there is none."""
+        step = next(self._steps, None)
+        if step is None:
+            return False
+        self._clock.pass_by(step)
+        trio.lowlevel.current_trio_token().run_sync_soon(lambda: None)  # ends the wait for sockets
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+Client = Poster | Watcher | Reader | Passing
 
 
 class Crowd(trio.abc.Instrument):
@@ -133,16 +153,26 @@ class Crowd(trio.abc.Instrument):
 
 
 class StillClock(trio.abc.Clock):
-    """A clock that stands still: nothing becomes due while the slow program is counted."""
+    """A clock that stands still, so that nothing becomes due while the slow program is counted.
+
+    Time passes by `pass_by` alone.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def pass_by(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self._now += seconds
 
     def start_clock(self) -> None:
         pass
 
     def current_time(self) -> float:
-        return 0.0
+        return self._now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        return 0.0 if deadline <= 0 else math.inf
+        return 0.0 if deadline <= self._now else math.inf
 
 
 def received(sock: socket.socket) -> bytes:

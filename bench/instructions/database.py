@@ -23,12 +23,15 @@ class StandInDatabase:
 
     def __init__(self) -> None:
         self._last: Counter[UUID] = Counter()  # the last seq of each user
+        self._token_ids: dict[UUID, UUID] = {}  # the token of each user
         self._answers: dict[str, Callable[..., Rows]] = {
             "AS revoked ON true": self._revoked,
             "append_event(": self._append_event,
             "append_requests(": self._append_requests,
             "FROM users": self._heads,
             "FROM tokens": self._tokens,
+            "AS is_over FROM asks": self._ask,
+            "LEFT JOIN asks": self._ended_asks,
         }
 
     async def fetch(self, sql: str, *args: Any) -> Rows:
@@ -40,6 +43,12 @@ class StandInDatabase:
             if word in sql:
                 return answer(*args)
         raise NotImplementedError(sql)
+
+    async def execute(self, sql: str, *_args: Any) -> str:
+        await trio.lowlevel.checkpoint()
+        if "last_used_at" not in sql:
+            raise NotImplementedError(sql)
+        return "UPDATE 1"
 
     def _append(self, user_id: UUID, events: int) -> tuple[Any, ...]:
         first = self._last[user_id] + 1
@@ -62,8 +71,26 @@ class StandInDatabase:
 
     def _tokens(self, user_ids: Sequence[UUID], token_ids: Sequence[UUID]) -> Rows:
         expires_at = datetime.now(UTC) + timedelta(days=30)
+        self._token_ids.update(zip(user_ids, token_ids, strict=True))
         pairs = zip(user_ids, token_ids, strict=True)
         # the driver returns UUIDs of its own kind
         return [
             (DriverUUID(str(a)), DriverUUID(str(b)), expires_at, False, "bench") for a, b in pairs
         ]
+
+    def _ask(self, user_id: UUID, ask_id: UUID) -> Rows:
+        asked_at = datetime.now(UTC)
+        nothing_yet = ("task_id", "details", "answer", "ended_at", "noted")
+        return [
+            {
+                **dict.fromkeys(nothing_yet),
+                **{"ask_id": ask_id, "user_id": user_id, "token_id": self._token_ids[user_id]},
+                **{"question": "Deploy?", "kind": "choice", "options": ["yes", "no"]},
+                **{"question_hash": "0" * 64, "state": "open", "is_over": False},
+                **{"asked_at": asked_at, "expires_at": asked_at + timedelta(days=1)},
+                **{"waiting_id": ask_id, "answered_id": ask_id},
+            }
+        ]
+
+    def _ended_asks(self, _user_ids: Sequence[UUID], _ask_ids: Sequence[UUID]) -> Rows:
+        return []

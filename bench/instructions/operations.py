@@ -10,7 +10,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 from uuid import uuid4
 
-from bench.instructions.clients import Crowd, Poster, Reader, Watcher
+import trio
+
+from bench.instructions.clients import Crowd, Passing, Poster, Reader, StillClock, Watcher
 from bench.instructions.database import EPOCH
 from bench.instructions.stage import Stage
 from bench.peer import Endpoint
@@ -22,6 +24,7 @@ from relay.db.pinned_connection import PinnedConnection
 from relay.db.pool import Database
 from relay.events import Event, NewEvent, utc_now
 from relay.realtime.encoding import CommittedEvents
+from relay.web.waiting import MAX_WAIT_SECONDS
 
 Run = Callable[[], Awaitable[None]]
 Prepare = Callable[[int], Run]
@@ -34,6 +37,8 @@ PRODUCERS = 16  # that post at the same time
 LINES = 50  # of a batch
 READERS = 32  # of one event
 PAYLOAD = '{"progress":0.42,"message":"compiled one more of many files"}'
+ASKERS = 16  # whose calls wait, and end at the same time
+A_WAIT = (0.0, MAX_WAIT_SECONDS - 1.0, 1.1)  # steps: calls arrive, a look is recent, calls end
 TIMEOUT_SECONDS = 600.0
 
 _numbers = itertools.count(1)
@@ -120,6 +125,28 @@ async def connections(stage: Stage) -> AsyncIterator[Prepare]:
 
 
 @asynccontextmanager
+async def waits(stage: Stage) -> AsyncIterator[Prepare]:
+    """One call of an ask that waits, from its request to its answer when its time is over.
+
+    `ASKERS` wait at the same time, each on a connection of its own, and call again when they are
+    answered. A part of each is its share of a look at all of them.
+    """
+    clock = cast("StillClock", trio.lowlevel.current_clock())
+    path = f"/api/asks/{{}}?wait_s={MAX_WAIT_SECONDS}"
+    calls = [stage.new_user()[1].get_request(path.format(uuid4()), CLIENT) for _ in range(ASKERS)]
+
+    def prepare(count: int) -> Run:
+        rounds = count // ASKERS
+        posters = [Poster(stage.port, [call] * rounds) for call in calls]
+        return Crowd([*posters, Passing(clock, A_WAIT * rounds)]).run
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.services.asks.waits.run)
+        yield prepare
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
 async def commits(_stage: Stage) -> AsyncIterator[Prepare]:
     """One statement of one event: to the driver's thread, and its answer back. No driver."""
     async with open_bridge() as bridge:
@@ -145,6 +172,7 @@ OPERATIONS: dict[str, tuple[Operation, int]] = {
     "delivery": (deliveries, 640),
     "connection": (connections, 24),
     "commit's thread": (commits, 100),
+    "wait": (waits, 64),
 }
 """Each by its name, and how many of it are counted at the least."""
 
