@@ -24,6 +24,7 @@ from relay.db.pinned_connection import PinnedConnection
 from relay.db.pool import Database
 from relay.events import Event, NewEvent, utc_now
 from relay.realtime.encoding import CommittedEvents
+from relay.realtime.wait import TICK_SECONDS
 from relay.web.waiting import MAX_WAIT_SECONDS
 
 Run = Callable[[], Awaitable[None]]
@@ -38,7 +39,7 @@ LINES = 50  # of a batch
 READERS = 32  # of one event
 PAYLOAD = '{"progress":0.42,"message":"compiled one more of many files"}'
 ASKERS = 16  # whose calls wait, and end at the same time
-A_WAIT = (0.0, MAX_WAIT_SECONDS - 1.0, 1.1)  # steps: calls arrive, a look is recent, calls end
+A_WAIT = (0.0, MAX_WAIT_SECONDS - 1.0, 1.0 + TICK_SECONDS)  # steps: calls arrive, a look is recent, calls end
 TIMEOUT_SECONDS = 600.0
 
 _numbers = itertools.count(1)

@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 import trio
 
-TICK_SECONDS = 0.1  # waits end together at its multiples: to wake an idle process costs the most
+TICK_SECONDS = 0.25  # waits end together at its multiples: to wake an idle process costs the most
 
 
 class WaitEnd(Enum):
