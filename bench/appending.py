@@ -128,9 +128,11 @@ async def measure_all(rounds: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with running_postgres(Path(folder) / "data") as server:
             await bring_up_to_date(server.dsn, apply=True, timeout=TIMEOUT_SECONDS)
-            async with open_database(
-                server.dsn, connections=2, timeout=TIMEOUT_SECONDS
-            ) as database:
+            async with (
+                open_database(server.dsn, connections=2, timeout=TIMEOUT_SECONDS) as database,
+                trio.open_nursery() as nursery,
+            ):
+                await nursery.start(database.keep_pinned)
                 users = [uuid4() for _ in range(USERS)]
                 await database.execute(
                     "INSERT INTO users (user_id, epoch) SELECT unnest($1::uuid[]), 'e'", users
@@ -143,6 +145,7 @@ async def measure_all(rounds: int, seconds: float) -> None:
                         cost = measure(database, pid, form, turns, ids[form.named], end)
                         found[name].append(await cost)
                     print(f"round {number + 1} of {rounds}", flush=True)
+                nursery.cancel_scope.cancel()
     print_table(found)
 
 

@@ -34,6 +34,12 @@ class StandInDatabase:
             "LEFT JOIN asks": self._ended_asks,
         }
 
+    async def keep_pinned(
+        self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        task_status.started()
+        await trio.sleep_forever()
+
     async def fetch(self, sql: str, *args: Any) -> Rows:
         return await self.fetch_pinned(sql, *args)
 

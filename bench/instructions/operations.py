@@ -6,7 +6,7 @@ What clients send is made while it is prepared.
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any, cast
 from uuid import uuid4
 
@@ -14,12 +14,12 @@ import trio
 
 from bench.instructions.clients import Crowd, Passing, Poster, Reader, StillClock, Watcher
 from bench.instructions.database import EPOCH
+from bench.instructions.driver import StandInConnection
 from bench.instructions.stage import Stage
 from bench.peer import Endpoint
 from bench.shapes import CLIENTS
 from relay.db.append import build_statement
 from relay.db.append_queue import AppendRequest
-from relay.db.asyncio_thread import open_bridge
 from relay.db.pinned_connection import PinnedConnection
 from relay.db.pool import Database
 from relay.events import Event, NewEvent, utc_now
@@ -149,10 +149,9 @@ async def waits(stage: Stage) -> AsyncIterator[Prepare]:
 
 @asynccontextmanager
 async def commits(_stage: Stage) -> AsyncIterator[Prepare]:
-    """One statement of one event: to the driver's thread, and its answer back. No driver."""
-    async with open_bridge() as bridge:
-        pinned = PinnedConnection(_StandInConnection.connect)
-        database = Database(cast("Any", None), pinned, bridge, TIMEOUT_SECONDS)
+    """One statement of one event on the connection that is kept, and its answer. No driver."""
+    with closing(PinnedConnection(StandInConnection.connect, timeout=TIMEOUT_SECONDS)) as pinned:
+        database = Database(cast("Any", None), pinned, cast("Any", None), TIMEOUT_SECONDS)
 
         def prepare(count: int) -> Run:
             batches = [[AppendRequest(uuid4(), [new_event()])] for _ in range(count)]
@@ -163,7 +162,10 @@ async def commits(_stage: Stage) -> AsyncIterator[Prepare]:
 
             return run
 
-        yield prepare
+        async with trio.open_nursery() as nursery:
+            await nursery.start(database.keep_pinned)
+            yield prepare
+            nursery.cancel_scope.cancel()
 
 
 OPERATIONS: dict[str, tuple[Operation, int]] = {
@@ -172,24 +174,10 @@ OPERATIONS: dict[str, tuple[Operation, int]] = {
     "line of a batch": (lines, 1_000),
     "delivery": (deliveries, 640),
     "connection": (connections, 24),
-    "commit's thread": (commits, 100),
+    "commit's statement": (commits, 100),
     "wait": (waits, 64),
 }
 """Each by its name, and how many of it are counted at the least."""
-
-
-class _StandInConnection:
-    """Stands in for asyncpg's connection, and answers at once."""
-
-    @classmethod
-    async def connect(cls) -> Any:
-        return cls()
-
-    def is_closed(self) -> bool:
-        return False
-
-    async def fetch(self, _sql: str, *_args: object) -> list[tuple[object, ...]]:
-        return [(EPOCH, 1, None, None)]
 
 
 def named_event() -> bytes:

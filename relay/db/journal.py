@@ -90,6 +90,7 @@ class Journal:
         try:
             async with trio.open_nursery() as timers:
                 timers.start_soon(self._queue.expire)
+                await timers.start(self._database.keep_pinned)
                 async with trio.open_nursery() as commits:
                     task_status.started()
                     await self._start_commits(commits)

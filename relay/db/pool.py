@@ -1,15 +1,15 @@
-"""The database interface; this module and `pinned_connection` are the only users of asyncpg.
+"""The database interface. Only the modules around it use asyncpg.
 
 Every statement is its own transaction, with a timeout. Errors because the database cannot be
 reached are raised as DatabaseAway; errors because it refuses a statement, as StatementFailed.
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
+from types import TracebackType
 from typing import Any, TypeVar
 
 import asyncpg
@@ -18,29 +18,13 @@ import trio
 from asyncpg.pool import PoolConnectionProxy
 
 from relay.db.asyncio_thread import Bridge, open_bridge
+from relay.db.driver_errors import UNAVAILABLE_ERRORS
 from relay.db.pinned_connection import PinnedConnection
 from relay.errors import DatabaseAway
 
 T = TypeVar("T")
 Row = asyncpg.Record
 log = structlog.get_logger("relay.database")
-
-_UNAVAILABLE_ERRORS = (
-    OSError,
-    TimeoutError,
-    EOFError,
-    ssl.SSLError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # 57: shut down, crashed, starting, cancelled
-    asyncpg.InsufficientResourcesError,  # 53: disk full, too many connections
-    asyncpg.PostgresSystemError,  # 58: its own input and output fail
-    asyncpg.TransactionRollbackError,  # 40: try again
-    asyncpg.ReadOnlySQLTransactionError,  # 25006: a standby, for the length of a fail-over
-    asyncpg.InvalidAuthorizationSpecificationError,  # 28: the role or its password was changed
-    asyncpg.InvalidCatalogNameError,  # 3D000: the database does not exist (any more)
-)
 
 RELEASE_TIMEOUT_SECONDS = 1.0  # for the server to acknowledge that a statement was cancelled
 
@@ -58,19 +42,29 @@ class RowRefused(StatementFailed):
 DATABASE_ERRORS = (DatabaseAway, StatementFailed)
 
 
-@contextmanager
-def _translate_errors() -> Any:
-    try:
-        yield
-    except asyncpg.DataError as error:
-        raise RowRefused(str(error)) from error
-    except (*_UNAVAILABLE_ERRORS, asyncio.CancelledError) as error:
-        if isinstance(error, ValueError):  # the driver could not encode an argument
+class _TranslatedErrors:
+    """The driver's errors within a block are raised as this module's."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, asyncpg.DataError):
             raise RowRefused(str(error)) from error
-        log.debug("database_away", error=f"{type(error).__name__}: {error}"[:300])
-        raise DatabaseAway() from error
-    except asyncpg.PostgresError as error:
-        raise StatementFailed(str(error)) from error
+        if isinstance(error, (*UNAVAILABLE_ERRORS, asyncio.CancelledError)):
+            if isinstance(error, ValueError):  # the driver could not encode an argument
+                raise RowRefused(str(error)) from error
+            log.debug("database_away", error=f"{type(error).__name__}: {error}"[:300])
+            raise DatabaseAway() from error
+        if isinstance(error, asyncpg.PostgresError):
+            raise StatementFailed(str(error)) from error
+
+
+_translate_errors = _TranslatedErrors()
 
 
 class DatabaseConnection:
@@ -89,13 +83,13 @@ class DatabaseConnection:
 
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> None:
         """Run one statement, or a script of several if there are no arguments."""
-        with _translate_errors():
+        with _translate_errors:
             await self._bridge.run(
                 partial(self._connection.execute, sql, *args, timeout=timeout or self._timeout)
             )
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
-        with _translate_errors():
+        with _translate_errors:
             rows: list[Row] = await self._bridge.run(
                 partial(self._connection.fetch, sql, *args, timeout=self._timeout)
             )
@@ -135,7 +129,7 @@ class DatabaseConnection:
             async with asyncio.timeout(self._timeout):
                 await change(channel, self._forward)
 
-        with _translate_errors():
+        with _translate_errors:
             await self._bridge.run(work)
 
 
@@ -151,7 +145,7 @@ async def _connected(
     bridge: Bridge, dsn: str, timeout: float, name: str = "relay"
 ) -> AsyncIterator[DatabaseConnection]:
     server_settings = {"application_name": name}
-    with _translate_errors():
+    with _translate_errors:
         raw = await bridge.run(
             partial(asyncpg.connect, dsn, timeout=timeout, server_settings=server_settings)
         )
@@ -199,11 +193,22 @@ class Database:
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         return await self._run(lambda connection: connection.fetch(sql, *args))
 
+    async def keep_pinned(
+        self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Keep a connection for `fetch_pinned`. Never returns; it is closed by a cancellation."""
+        await self._pinned.keep(task_status)
+
     async def fetch_pinned(self, sql: str, *args: object, to_end: bool = False) -> list[Row]:
-        """Like `fetch`, on the pinned connection if that is free; `to_end`: never cancelled."""
-        run = self._bridge.run_to_end if to_end else self._bridge.run
-        with _translate_errors():
-            return await run(self._on_pinned_connection, lambda one: one.fetch(sql, *args))
+        """Like `fetch`, on the pinned connection if that is free.
+
+        `to_end`: once it has begun, a cancellation leaves it alone and is raised afterwards.
+        """
+        with _translate_errors:
+            if self._pinned.is_free:
+                return await self._pinned.fetch(sql, args, to_end=to_end)
+            run = self._bridge.run_to_end if to_end else self._bridge.run
+            return await run(self._on_pool_connection, lambda one: one.fetch(sql, *args))
 
     async def fetchrow(self, sql: str, *args: object) -> Row | None:
         return await self._run(lambda connection: connection.fetchrow(sql, *args))
@@ -216,13 +221,8 @@ class Database:
         return await self._run(lambda connection: connection.execute(sql, *args))
 
     async def _run(self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]) -> T:
-        with _translate_errors():
+        with _translate_errors:
             return await self._bridge.run(self._on_pool_connection, work)
-
-    async def _on_pinned_connection(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        if self._pinned.is_busy:
-            return await self._on_pool_connection(work)
-        return await self._pinned.run(work, self._timeout)
 
     async def _on_pool_connection(
         self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]
@@ -250,14 +250,16 @@ async def open_database(
     """
     async with open_bridge() as bridge:
         options = _options(timeout, pooled)
-        pinned = PinnedConnection(partial(asyncpg.connect, dsn, **options))
-        with _translate_errors():
+        with _translate_errors:
             pool = await bridge.run(_create_pool, dsn, connections - 1, options)
+        # another timer bounds its statements
+        connect_pinned = partial(asyncpg.connect, dsn, **{**options, "command_timeout": None})
         try:
-            yield Database(pool, pinned, bridge, timeout)
+            with closing(PinnedConnection(connect_pinned, timeout=timeout)) as pinned:
+                yield Database(pool, pinned, bridge, timeout)
         finally:
             with trio.CancelScope(shield=True):
-                await bridge.run(_close, pool, pinned)
+                await bridge.run(_close, pool)
 
 
 def _options(timeout: float, pooled: bool) -> dict[str, Any]:
@@ -282,12 +284,11 @@ async def _create_pool(dsn: str, max_size: int, options: dict[str, Any]) -> "asy
     )
 
 
-async def _close(pool: "asyncpg.Pool[Row]", pinned: PinnedConnection) -> None:
+async def _close(pool: "asyncpg.Pool[Row]") -> None:
     """Close the pool; connections still in use after a second are terminated."""
-    pinned.terminate()
     try:
         await asyncio.wait_for(pool.close(), 1)
-    except (TimeoutError, *_UNAVAILABLE_ERRORS):
+    except (TimeoutError, *UNAVAILABLE_ERRORS):
         pool.terminate()
 
 

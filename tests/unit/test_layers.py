@@ -44,8 +44,8 @@ FLOORS = (
 
 # Libraries that one place knows, so that the rest need not.
 KNOWN_BY = {
-    "asyncio": {"relay.db.asyncio_thread", "relay.db.pool", "relay.db.pinned_connection"},
-    "asyncpg": {"relay.db.pool", "relay.db.pinned_connection"},
+    "asyncio": {"relay.db.asyncio_thread", "relay.db.pool", "relay.db.stepped_loop"},
+    "asyncpg": {"relay.db.driver_errors", "relay.db.pool", "relay.db.pinned_connection"},
     "uvloop": {"relay.db.asyncio_thread"},
     "outcome": {"relay.db.asyncio_thread"},
     "trio_asyncio": set(),

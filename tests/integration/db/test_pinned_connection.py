@@ -29,12 +29,34 @@ async def holding_up(database_url: str) -> AsyncIterator[Callable[[int], Awaitab
         yield wait
 
 
+@asynccontextmanager
+async def keeping(database_url: str, timeout: float = PATIENCE) -> AsyncIterator[Database]:
+    """A database of three connections, one of which is kept."""
+    async with (
+        open_database(database_url, connections=3, timeout=timeout) as database,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(database.keep_pinned)
+        yield database
+        nursery.cancel_scope.cancel()
+
+
 async def pid(database: Database, sql: str = PID) -> int:
     return int((await database.fetch_pinned(sql))[0][0])
 
 
+async def pid_in_time(database: Database) -> int:
+    """The same with a short timeout, on a machine that may be busy."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            try:
+                return await pid(database)
+            except DatabaseAway:
+                pass
+
+
 async def test_statements_reuse_the_pinned_connection(database_url: str) -> None:
-    async with open_database(database_url, connections=3, timeout=PATIENCE) as database:
+    async with keeping(database_url) as database:
         assert database.open == 2  # the pool's; this one is made when it is wanted
         first = await pid(database)
         assert {await pid(database) for _ in range(5)} == {first}
@@ -47,7 +69,7 @@ async def test_concurrent_statements_borrow_from_the_pool(database_url: str) -> 
     async def ask() -> None:
         pids.append(await pid(database, HELD_UP))
 
-    async with open_database(database_url, connections=3, timeout=PATIENCE) as database:
+    async with keeping(database_url) as database:
         kept = await pid(database)
         async with trio.open_nursery() as nursery, holding_up(database_url) as waiting:
             for _ in range(3):
@@ -61,44 +83,39 @@ async def test_concurrent_statements_borrow_from_the_pool(database_url: str) -> 
 async def test_refused_data_keeps_the_connection_and_a_lost_one_fails_one_statement(
     database_url: str,
 ) -> None:
-    async with open_database(database_url, connections=3, timeout=PATIENCE) as database:
+    async with keeping(database_url) as database:
         first = await pid(database)
         for wrong in ("\x00", 7):  # refused by the server, and by the driver itself
             with pytest.raises(RowRefused):
                 await database.fetch_pinned("SELECT $1::text", wrong)
         assert await pid(database) == first
         await database.execute("SELECT pg_terminate_backend($1)", first)
-        with trio.fail_after(PATIENCE):
-            while True:
-                try:
-                    second = await pid(database)
-                    break
-                except DatabaseAway:
-                    pass
-        assert second != first
+        assert await pid_in_time(database) != first
 
 
-async def test_an_unresponsive_connection_is_dropped_at_the_deadline(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with (
-        open_database(database_url, connections=3, timeout=PATIENCE) as database,
-        holding_up(database_url),
-    ):
-        first = await pid(database)
-        monkeypatch.setattr(database, "_timeout", 0.1)
+async def test_an_unresponsive_connection_is_dropped_at_the_deadline(database_url: str) -> None:
+    async with keeping(database_url, timeout=1) as database, holding_up(database_url):
+        first = await pid_in_time(database)
         with pytest.raises(DatabaseAway):
             await database.fetch_pinned(HELD_UP)
-        monkeypatch.undo()
         assert database.in_use == 0
-        assert await pid(database) != first
+        assert await pid_in_time(database) != first
+
+
+async def test_while_none_is_kept_statements_borrow_from_the_pool(database_url: str) -> None:
+    async with open_database(database_url, connections=3, timeout=PATIENCE) as database:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(database.keep_pinned)
+            await pid(database)
+            assert database.open == 3
+            nursery.cancel_scope.cancel()
+        assert database.open == 2
+        assert await pid(database)
+        assert database.open == 2
 
 
 async def test_a_cancelled_statement_closes_its_connection(database_url: str) -> None:
-    async with (
-        open_database(database_url, connections=3, timeout=PATIENCE) as database,
-        holding_up(database_url) as waiting,
-    ):
+    async with keeping(database_url) as database, holding_up(database_url) as waiting:
         first = await pid(database)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(database.fetch_pinned, HELD_UP)
@@ -110,10 +127,7 @@ async def test_a_cancelled_statement_closes_its_connection(database_url: str) ->
 async def test_a_statement_that_is_run_to_its_end_outlives_its_callers_cancellation(
     database_url: str,
 ) -> None:
-    async with (
-        open_database(database_url, connections=3, timeout=PATIENCE) as database,
-        AsyncExitStack() as held,
-    ):
+    async with keeping(database_url) as database, AsyncExitStack() as held:
         waiting = await held.enter_async_context(holding_up(database_url))
         first = await pid(database)
         answers: list[int] = []

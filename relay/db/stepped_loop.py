@@ -1,0 +1,119 @@
+"""An asyncio event loop that trio runs in its own thread: trio waits in its place.
+
+The loop runs until it would wait. Then the trio task that needs a result waits until one of the
+loop's sockets is ready, and lets it run again. So a statement takes one turn of trio's scheduler
+and no other thread (decision 114). One task at a time may use the loop.
+"""
+
+import asyncio
+import select
+from collections.abc import Callable, Coroutine
+from selectors import DefaultSelector, SelectorKey
+from typing import Any, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+
+class _Selector(DefaultSelector):
+    """Finds what is ready, and stops the loop instead of waiting.
+
+    `is_idle`: nothing was ready, nor was the loop. `timeout`: in how many seconds the loop's next
+    timer is due; None if it has none.
+    """
+
+    stop: Callable[[], None]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_idle = False
+        self.timeout: float | None = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        ready = super().select(0)
+        self.is_idle, self.timeout = timeout != 0 and not ready, timeout
+        self.stop()  # after the callbacks of what is ready
+        return ready
+
+
+class SteppedLoop:
+    """The loop. It does nothing but within its methods, so what it holds rests meanwhile."""
+
+    def __init__(self) -> None:
+        self._selector = _Selector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._selector.stop = self._loop.stop
+        self._look = select.poll()
+        self._look.register(self._selector.fileno(), select.POLLIN)
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run any coroutine as a task of the loop; returns its result or raises its error.
+
+        A trio cancellation cancels the task.
+        """
+        task = self._loop.create_task(work)
+        try:
+            while not task.done():
+                self.step()
+                if not task.done():
+                    with trio.move_on_after(self._next_timer()):
+                        await self._wait()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                self.step()
+
+    async def finish(self, work: Coroutine[Any, Any, T], *, to_end: bool) -> T:
+        """Run what awaits nothing but futures of the loop, and no timers, without a task.
+
+        To end it early, complete the future, for instance by closing its connection, and call
+        `wake`. A trio cancellation closes the work; with `to_end` it is left alone, and trio
+        raises it at the caller's next checkpoint.
+        """
+        try:
+            while True:
+                future = work.send(None)
+                while not future.done():
+                    try:
+                        await self._wait()
+                    except trio.Cancelled:
+                        if not to_end:
+                            raise
+                        with trio.CancelScope(shield=True):
+                            await self._wait()
+                    self._loop.run_forever()
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            work.close()
+
+    def step(self) -> None:
+        """Run the loop until it would wait."""
+        self._selector.is_idle = False
+        while not self._selector.is_idle:
+            self._loop.run_forever()
+
+    def wake(self) -> None:
+        """Wake the task that waits, to look again."""
+        trio.lowlevel.notify_closing(self._selector.fileno())
+
+    def has_input(self) -> bool:
+        """Whether a socket of the loop is ready: then `step` handles it."""
+        return bool(self._look.poll(0))
+
+    def close(self) -> None:
+        """Close the loop, after its last connection was closed."""
+        self.step()
+        self._loop.close()
+
+    async def _wait(self) -> None:
+        try:
+            await trio.lowlevel.wait_readable(self._selector.fileno())
+        except trio.ClosedResourceError:
+            return  # by `wake`
+
+    def _next_timer(self) -> float:
+        return float("inf") if self._selector.timeout is None else self._selector.timeout
