@@ -129,16 +129,18 @@ def days(low: float, high: float) -> Callable[[str], float]:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`burst` at once, and then `count` in every `period` seconds."""
+    """`burst` at once, and then `count` in every `period` seconds.
+
+    `interval`: seconds between two at the steady rate.
+    """
 
     count: int
     period: int
     burst: int
+    interval: float = field(init=False)
 
-    @property
-    def interval(self) -> float:
-        """Seconds between two at the steady rate."""
-        return self.period / self.count
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "interval", self.period / self.count)
 
     def __str__(self) -> str:
         burst = "" if self.burst == self.count else f" burst {self.burst}"

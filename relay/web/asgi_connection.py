@@ -16,8 +16,11 @@ from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
 from relay.web.answers import Answer
 from relay.web.body import ClientGone
+from relay.web.middleware.access_log import QUOTA
 from relay.web.request import REQUEST, HTTPRequest, Request, WebSocketRequest
 from relay.web.routes import WEBSOCKET, answer_direct
+
+_QUOTA_NAMES = b"ratelimit-"  # how they begin
 
 
 class HTTPConnection(TrioASGIHTTPConnection):
@@ -43,7 +46,8 @@ class HTTPConnection(TrioASGIHTTPConnection):
         with _in_scope(request):
             quart_request = self._create_request_from_scope(send)
             quart_request.body.set_complete()  # handlers read the body from our request
-            return await _convert_response(await self.app.handle_request(quart_request))
+            response = await self.app.handle_request(quart_request)
+            return await _convert_response(response, request)
 
 
 class WebSocketConnection(TrioASGIWebsocketConnection):
@@ -76,7 +80,7 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
         with _in_scope(request):
             quart_websocket = self._create_websocket_from_scope(send)
             response = await self.app.handle_websocket(quart_websocket)
-        return None if response is None else await _convert_response(response)
+        return None if response is None else await _convert_response(response, request)
 
 
 @contextmanager
@@ -93,7 +97,13 @@ def _in_scope(request: Request) -> Iterator[None]:
         del request.scope[REQUEST]
 
 
-async def _convert_response(response: Any) -> Answer:
-    """Convert Quart's response. Its body is small and in memory."""
+async def _convert_response(response: Any, request: Request) -> Answer:
+    """Convert Quart's response. Its body is small and in memory.
+
+    Where a handler has charged a limit, the answer gets that quota instead of the route's own.
+    """
     body = await response.get_data(as_text=False)
-    return Answer(response.status_code, encode_headers(response.headers), body)
+    headers = encode_headers(response.headers)
+    if QUOTA in request.scope:
+        headers = [one for one in headers if not one[0].lower().startswith(_QUOTA_NAMES)]
+    return Answer(response.status_code, headers, body)

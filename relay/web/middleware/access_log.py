@@ -33,7 +33,6 @@ _START_MESSAGES = frozenset(
 )
 _UNLOGGED_STATUSES = frozenset({404, 405})  # mostly scanners, so not logged at `info`
 
-_QUOTA_NAMES = b"ratelimit-"  # how they begin
 _LOGGER_NAME = "relay.request"
 _stdlib_logger = logging.getLogger(_LOGGER_NAME)
 log = get_logger(_LOGGER_NAME)
@@ -68,13 +67,9 @@ class AccessLog:
         async def send_and_count(message: Any) -> None:
             nonlocal status
             if message["type"] in _START_MESSAGES:
-                headers, quota = message.get("headers", ()), scope_dict.get(QUOTA)
-                if quota is not None:  # instead of that of the route's own limit
-                    headers = [
-                        one for one in headers if not one[0].lower().startswith(_QUOTA_NAMES)
-                    ]
-                    headers += quota.headers
-                message["headers"] = [*headers, header]
+                quota = scope_dict.get(QUOTA)
+                added = () if quota is None else quota.headers
+                message["headers"] = [*message.get("headers", ()), *added, header]
                 status = scope_dict.get(STATUS) or message.get("status", 101)
                 if HELD not in scope_dict:
                     counter, seconds = _series(_route(scope_dict), method, status)
