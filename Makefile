@@ -77,9 +77,9 @@ bench: $(READY) $(PEERS)/.ready  ## measure Relay and its peers: make bench BENC
 	@$(BIN)/python -m bench $(BENCH)
 
 # what the page compares, within MINUTES; every round of all comes before the next one
-MINUTES ?= 210
-bench-page: $(READY) $(PEERS)/.ready  ## measure all that performance.md shows, and write it: MINUTES=210
-	@$(BIN)/python -m bench --peers compared --minutes $(MINUTES) --out .bench/page.jsonl
+MINUTES ?= 75
+bench-page: $(READY) $(PEERS)/.ready  ## measure all that performance.md shows, and write it: MINUTES=75, CONTINUE=1
+	@$(BIN)/python -m bench --page --peers compared --minutes $(MINUTES) --out .bench/page.jsonl $(if $(CONTINUE),--continue)
 	@$(MAKE) bench-docs RUN=.bench/page.jsonl
 
 bench-docs: $(READY)  ## write the tables and plots of performance.md and scale.md; RUN=FILE: of another run

@@ -8,7 +8,8 @@ only if each event reached each socket of its user once, in order, and no other 
 W1, W2 and W5 are measured in several forms, too: over TLS, with two processes, and so on.
 
 \b
-  make bench-page                                all that the page shows: 3.5 hours
+  make bench-page                                all that the page shows: 75 minutes
+  make bench-page CONTINUE=1                     go on with one that was interrupted
   make bench BENCH='--quick'                     all workloads, small
   make bench BENCH='w1 w2 --peers relay,fastapi --rounds 5'
   make bench BENCH='w1 --forms plain,TLS --shapes tidy'
@@ -16,6 +17,7 @@ W1, W2 and W5 are measured in several forms, too: over TLS, with two processes, 
   make bench BENCH='w1 --variant RELAY_RATE_LIMITS=on'
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -26,7 +28,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from bench import headroom
 from bench.generator import BenchFailed
@@ -34,9 +35,11 @@ from bench.machine import OTHER_CORES, describe_machine, pin, raise_descriptor_l
 from bench.options import arguments, picked_forms, picked_workloads, run_config, selected_peers
 from bench.peer import Peer
 from bench.processes import ROOT, PeerUnavailable, ProgramMissing
-from bench.results import Results, plain, table
+from bench.results import Record, Results, plain, table
 from bench.run_config import RunConfig
-from bench.schedule import TimeBudget, Turn, turns
+from bench.run_file import NotTheSameRun, RunFile
+from bench.schedule import TimeBudget, Turn, everything, turns
+from bench.thrift import page_config, page_needs
 
 RUNS_FOLDER = ROOT / ".bench"  # one file per run
 
@@ -47,40 +50,15 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     raise_descriptor_limit()
     pin(os.getpid(), OTHER_CORES)
-    picked = picked_workloads(options.workloads)
-    config = run_config(options)
-    budget = TimeBudget(options.minutes * 60 if options.minutes else None)
-    began = time.monotonic()
+    path = Path(options.out) if options.out else RUNS_FOLDER / time.strftime("%F-%H%M%S.jsonl")
     with contextlib.ExitStack() as stack:
         peers = stack.enter_context(selected_peers(options))
-        path = (
-            Path(options.out)
-            if options.out
-            else RUNS_FOLDER / time.strftime("%Y-%m-%d-%H%M%S.jsonl")
-        )
-        path.parent.mkdir(exist_ok=True)
-        file = stack.enter_context(path.open("w"))
-
-        def write_record(**record: Any) -> None:
-            print(json.dumps(record), file=file, flush=True)
-
-        write_record(
-            machine=describe_machine(path.parent),
-            commit=commit(),
-            at=time.strftime("%F %R %Z"),
-            config=asdict(config),
-        )
-        if not all(workload.only_by_name for workload in picked):
-            write_record(headroom=headroom.measure(1.0 if options.quick else 3.0))
-        absent: set[str] = set()
-        for turn in turns(picked, picked_forms(options), options.rounds):
-            if not budget.fits(turn):
-                print(f"{turn.workload.name} {turn.form.name}: no time for round {turn.round}")
-                write_record(left_out=turn.workload.name, form=turn.form.name, round=turn.round)
-                continue
-            with budget.spent_on(turn):
-                take(turn, peers, absent, config, write_record)
-        write_record(minutes=round((time.monotonic() - began) / 60, 1))
+        try:
+            run = open_run(options, path, peers)
+        except NotTheSameRun as problem:
+            sys.exit(str(problem))
+        stack.callback(run.close)
+        measure(options, run, peers)
     results = Results.read(path)
     for workload_name, case in results.cases():
         print(f"\n{workload_name}, {case}")
@@ -89,49 +67,94 @@ def main() -> int:
     return 0 if results.delivered else 1
 
 
-def take(
-    turn: Turn, peers: Sequence[Peer], absent: set[str], config: RunConfig, write_record: Any
-) -> None:
-    """One round of a workload, for each peer that can run it; adds to `absent` those that lack
-    something on this machine."""
-    workload, form = turn.workload, turn.form
-    for peer in rotated(peers, turn.round - 1):
-        applies = workload.applies_to(peer) and form.applies_to(peer)
-        if peer.name in absent or not applies:
+def open_run(options: argparse.Namespace, path: Path, peers: Sequence[Peer]) -> RunFile:
+    """Begin the run's file, or continue it. Raises NotTheSameRun."""
+    path.parent.mkdir(exist_ok=True)
+    machine = describe_machine(path.parent)
+    first: Record = {
+        "machine": machine,
+        "cores": machine["cores"],
+        "processor": machine["processor"],
+        "commit": commit(),
+        "at": time.strftime("%F %R %Z"),
+        "config": asdict(run_config(options)),
+        "peers": [peer.name for peer in peers],
+    }
+    goes_on = options.go_on and path.exists()
+    return RunFile.go_on(path, first) if goes_on else RunFile.begin(path, first)
+
+
+def measure(options: argparse.Namespace, run: RunFile, peers: Sequence[Peer]) -> None:
+    """Measure what was asked for and is not in the file yet, as far as there is time."""
+    picked, config = picked_workloads(options.workloads), run_config(options)
+
+    def config_of(turn: Turn, peer: Peer) -> RunConfig:
+        plain = config if turn.form.is_plain else replace(config, shapes=config.form_shapes)
+        return page_config(plain, turn.workload, peer) if options.page else plain
+
+    wanted = page_needs if options.page else everything
+    found = turns(picked, picked_forms(options), peers, options.rounds, wanted)
+    planned = [turn for turn in found if not run.is_done(turn)]
+    seconds = options.minutes * 60 if options.minutes else None
+    budget = TimeBudget(seconds, config_of, spent=run.seconds)
+    print(plan(planned, budget), flush=True)
+    if not (run.has_headroom or all(workload.only_by_name for workload in picked)):
+        run.write(headroom=headroom.measure(1.0 if options.quick else 3.0))
+    absent: set[str] = set()
+    for turn in planned:
+        if not budget.fits(turn):
+            print(f"no time for {turn}")
+            name, form = turn.workload.name, turn.form.name
+            run.write(left_out=name, form=form, round=turn.round)
             continue
-        try:
-            one_round(turn, peer, config, write_record)
-        except PeerUnavailable as error:
-            absent.add(peer.name)
-            print(f"{peer.name} is skipped: {error}")
-            write_record(absent=peer.name, why=str(error))
-        except ProgramMissing as error:
-            print(f"{workload.name} is cut short: {error}")
-            write_record(cut_short=workload.name, round=turn.round, why=str(error))
-        except (BenchFailed, RuntimeError, OSError) as error:
-            print(f"{workload.name} {form.name} {peer.name} failed: {error}")
-            write_record(
-                failed=workload.name,
-                form=form.name,
-                peer=peer.name,
-                round=turn.round,
-                why=str(error),
-            )
+        began = time.monotonic()
+        for peer in turn.peers:
+            if peer.name not in absent:
+                with budget.spent_on(turn, peer):
+                    take(turn, peer, absent, config_of(turn, peer), run)
+        run.end(turn, time.monotonic() - began)
 
 
-def one_round(turn: Turn, peer: Peer, config: RunConfig, write_record: Any) -> None:
+def plan(planned: Sequence[Turn], budget: TimeBudget) -> str:
+    """What is about to be measured, and what there will be no time for."""
+    minutes = sum(map(budget.expected, planned)) / 60
+    text = f"{len(planned)} turns, about {minutes:.0f} minutes on a quiet machine"
+    left_out = budget.left_out(planned)
+    return f"{text}; no time for {', '.join(map(str, left_out))}" if left_out else text
+
+
+def take(turn: Turn, peer: Peer, absent: set[str], config: RunConfig, run: RunFile) -> None:
+    """One round of a workload for one peer; adds it to `absent` if this machine lacks something."""
     workload, form = turn.workload, turn.form
-    if not form.is_plain:
-        config = replace(config, shapes=config.form_shapes)
+    try:
+        one_round(turn, peer, config, run)
+    except PeerUnavailable as error:
+        absent.add(peer.name)
+        print(f"{peer.name} is skipped: {error}")
+        run.write(absent=peer.name, why=str(error))
+    except ProgramMissing as error:
+        print(f"{workload.name} is cut short: {error}")
+        run.write(cut_short=workload.name, round=turn.round, why=str(error))
+    except (BenchFailed, RuntimeError, OSError) as error:
+        print(f"{workload.name} {form.name} {peer.name} failed: {error}")
+        run.write(
+            failed=workload.name,
+            form=form.name,
+            peer=peer.name,
+            round=turn.round,
+            why=str(error),
+        )
+
+
+def one_round(turn: Turn, peer: Peer, config: RunConfig, run: RunFile) -> None:
+    workload, form = turn.workload, turn.form
     with (
         form.start_options() as options,
         peer.start(replace(options, environ=workload.environ)) as instance,
     ):
         for record in workload.run(peer, instance, config):
             case = form.names(record.pop("case"))
-            write_record(
-                workload=workload.name, case=case, peer=peer.name, round=turn.round, **record
-            )
+            run.write(workload=workload.name, case=case, peer=peer.name, round=turn.round, **record)
             figures = {
                 name: record[name]
                 for name in ("rate", "unit", "latency_ms", "kib_each", "connects_per_second")
@@ -143,12 +166,6 @@ def one_round(turn: Turn, peer: Peer, config: RunConfig, write_record: Any) -> N
                 f" {json.dumps(figures)}{wrong}",
                 flush=True,
             )
-
-
-def rotated(peers: Sequence[Peer], number: int) -> list[Peer]:
-    """The peers, beginning with a different one in each round."""
-    at = number % len(peers)
-    return [*peers[at:], *peers[:at]]
 
 
 def commit() -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from math import inf
 
 from bench.catalogue import CATALOGUE
-from bench.forms import plain_case
+from bench.forms import FORMS, plain_case
 from bench.results import Column, Figure, Results, Row, columns
 
+PEERS = {peer.name: peer for peer in CATALOGUE}
 DURABLE = tuple(peer.name for peer in CATALOGUE if peer.durable)
 
 
@@ -49,11 +50,25 @@ def compared(results: Results, workload: str, cases: list[str]) -> list[Compared
     """Those of these cases that Relay has, the one where it stands worst first."""
     rows = {case: {row.peer: row for row in results.rows(workload, case)} for case in cases}
     found = [
-        Compared(workload, case, {**rows.get(plain_case(case), {}), **of_case})
+        Compared(workload, case, {**_without_form(case, rows), **of_case})
         for case, of_case in rows.items()
         if "relay" in of_case
     ]
     return sorted(found, key=lambda each: each.standing)
+
+
+def _without_form(case: str, rows: dict[str, dict[str, Row]]) -> dict[str, Row]:
+    """The plain rows of the peers that the case's form does not apply to.
+
+    A peer that has the form, and was not measured in it, is not compared.
+    """
+    plain = rows.get(plain_case(case), {})
+    forms = [form for form in FORMS if case.endswith(f", {form.name}")]
+    return {
+        name: row
+        for name, row in plain.items()
+        if name not in PEERS or not all(form.applies_to(PEERS[name]) for form in forms)
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ class Load:
     postgres: float
     generator: float
     others: float  # all other programs: noise
+    stolen: float  # taken by the machine's host for others: noise, too
 
 
 class Meter:
@@ -105,25 +106,25 @@ class Meter:
         self._began = time.perf_counter()
         self._before = self._now()
 
-    def _now(self) -> tuple[float, float, float, float]:
+    def _now(self) -> tuple[float, float, float, float, float]:
         server = sum(cpu_seconds(pid) for pid in self._server)
         postgres = sum(cpu_seconds(pid) for pid in self._postgres)
-        return server, postgres, time.process_time(), _busy()
+        return server, postgres, time.process_time(), *_busy_and_stolen()
 
     def read(self) -> Load:
         seconds = time.perf_counter() - self._began
-        server, postgres, ours, all_ = (
+        server, postgres, ours, busy, stolen = (
             (now - before) / seconds for now, before in zip(self._now(), self._before, strict=True)
         )
-        others = max(0.0, all_ - server - postgres - ours)
-        return Load(*(round(value, 3) for value in (server, postgres, ours, others)))
+        others = max(0.0, busy - server - postgres - ours)
+        return Load(*(round(value, 3) for value in (server, postgres, ours, others, stolen)))
 
 
-def _busy() -> float:
-    """The busy seconds of all cores together, including time stolen by the hypervisor."""
+def _busy_and_stolen() -> tuple[float, float]:
+    """The seconds of all cores together that programs had, and that the hypervisor stole."""
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     user, nice, system, _idle, _wait, hard, soft, stolen = fields[:8]
-    return (user + nice + system + hard + soft + stolen) / _TICK
+    return (user + nice + system + hard + soft) / _TICK, stolen / _TICK
 
 
 def describe_machine(folder: Path) -> dict[str, object]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.agenda import WORKLOADS, Workload
 from bench.catalogue import CATALOGUE, COMPARED
 from bench.forms import FORMS, Form, named
 from bench.peer import Peer
@@ -15,7 +16,8 @@ from bench.processes import ROOT
 from bench.relay_peer import relay
 from bench.run_config import RunConfig
 from bench.shapes import SHAPES
-from bench.workloads import WORKLOADS, Workload
+
+PAGE_SECONDS = 3.0  # of posting in a case of `--page`; what is at a fixed rate keeps its length
 
 
 def arguments(given: Sequence[str], description: str) -> argparse.Namespace:
@@ -41,7 +43,7 @@ def arguments(given: Sequence[str], description: str) -> argparse.Namespace:
     add(
         "--rounds",
         type=int,
-        help="rounds of each workload, of which figures are the medians; default: one to three,"
+        help="rounds of each workload, of which figures are the medians; default: three, or one,"
         " as the page shows them",
     )
     add("--seconds", type=float, help="seconds of posting in each case (5; 10 at the fixed rate)")
@@ -50,7 +52,20 @@ def arguments(given: Sequence[str], description: str) -> argparse.Namespace:
     add(
         "--minutes",
         type=float,
-        help="what would not end within this time is left out; every round before it is whole",
+        help="what would not end within this time is left out, and named before the run begins;"
+        " every round before it is whole. The parts of a run that is continued count together",
+    )
+    add(
+        "--page",
+        action="store_true",
+        help="measure only what the page needs of each peer: in short cases, and those in memory"
+        " once; with `--peers compared`",
+    )
+    add(
+        "--continue",
+        dest="go_on",
+        action="store_true",
+        help="go on with the run in --out if it was interrupted, on the same machine and commit",
     )
     add("--quick", action="store_true", help="short and small: the figures are too noisy to quote")
     add(
@@ -84,6 +99,8 @@ def arguments(given: Sequence[str], description: str) -> argparse.Namespace:
     if found.forms and (strange := set(found.forms.split(",")) - {form.name for form in FORMS}):
         known = ", ".join(form.name for form in FORMS)
         parser.error(f"no such form: {', '.join(strange)}; there are {known}")
+    if found.go_on and not found.out:
+        parser.error("--continue needs the run's file: --out FILE")
     if found.rounds is not None and found.rounds < 1:
         parser.error("--rounds must be at least 1")
     return found
@@ -92,6 +109,8 @@ def arguments(given: Sequence[str], description: str) -> argparse.Namespace:
 def run_config(options: argparse.Namespace) -> RunConfig:
     """The length and size of the run that was asked for."""
     config = RunConfig.quick() if options.quick else RunConfig()
+    if options.page:
+        config = replace(config, seconds=min(config.seconds, PAGE_SECONDS))
     if options.seconds:
         config = replace(config, seconds=options.seconds, steady=options.seconds)
     if options.shapes:

@@ -15,19 +15,19 @@ from pathlib import Path
 from statistics import median
 
 from bench import headroom
+from bench.agenda import WORKLOADS
 from bench.forms import PLAIN
 from bench.page_plots import ALT, drawings
 from bench.page_tables import losses_table, peers_table, summary_table, workload_tables
 from bench.processes import ROOT
 from bench.results import Results, number
-from bench.workloads import WORKLOADS
 
 PAGE = ROOT / "docs/explanation/performance.md"
 PLOTS = ROOT / "docs/explanation/performance"
 MEASURED = PLOTS / "measured.jsonl"
 GENERATED_PART = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- bench -->)", re.DOTALL)
 
-BUSY = 0.2  # cores that other programs may use during a run
+BUSY = 0.2  # cores that other programs and the host may use during a run
 
 
 def main(given: Sequence[str]) -> None:
@@ -76,7 +76,7 @@ def _machine(results: Results) -> str:
         f" Linux {machine['kernel']}, Python {machine['python']}; the disk flushes"
         f" {number(machine['flushes_per_second'])} times a second.",
         _rounds(results) + posting + _minutes(results),
-        _noise([record["load"]["others"] for record in results.records if "load" in record]),
+        _noise([record["load"] for record in results.records if "load" in record]),
         headroom.summary(results).strip(),
     ]  # fmt: skip
     lines += [
@@ -121,14 +121,24 @@ def _rounds(results: Results) -> str:
 
 def _minutes(results: Results) -> str:
     found = results.records_with("minutes")
-    return f" All of it took {found[0]['minutes']:.0f} minutes." if found else ""
-
-
-def _noise(others: Sequence[float]) -> str:
-    if not others:
+    if not found:
         return ""
-    found = f"Other programs used {median(others):.2f} cores during the run (median)."
-    if median(others) > BUSY:
+    parts = len(results.records_with("continued")) + 1
+    how = f", in {parts} parts" if parts > 1 else ""
+    return f" All of it took {found[0]['minutes']:.0f} minutes{how}."
+
+
+def _noise(loads: Sequence[dict[str, float]]) -> str:
+    """What others had of the machine while a figure was measured."""
+    if not loads:
+        return ""
+    others = median([load["others"] for load in loads])
+    stolen = median([load.get("stolen", 0.0) for load in loads])
+    found = f"Other programs used {others:.2f} cores during the run"
+    if any("stolen" in load for load in loads):
+        found += f", and the machine's host took {stolen:.2f}"
+    found += " (median)."
+    if others + stolen > BUSY:
         found += " **The machine was busy: these figures do not show how fast the programs are.**"
     return found
 

@@ -151,7 +151,7 @@ def _peers_of_case(results: Results, workload: str, case: str) -> str:
     return markdown(lines)
 
 
-LOAD_HEADING = "CPU of server, load (cores)"
+LOAD_HEADING = "CPU of server, load, others, stolen (cores)"
 
 
 def _cases_of_relay(results: Results, workload: str, cases: Sequence[str]) -> str:
@@ -180,5 +180,5 @@ def _fault(row: Row) -> str:
 
 
 def _load(row: Row) -> str:
-    shares = [row.figure("load", share) for share in ("server", "generator")]
+    shares = [row.figure("load", share) for share in ("server", "generator", "others", "stolen")]
     return ", ".join(f"{share.middle:.2f}" for share in shares if share)

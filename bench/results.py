@@ -241,10 +241,11 @@ def table(results: Results, workload: str, case: str) -> list[list[str]]:
     rows = sorted_rows(results, workload, case)
     ours = next((row for row in rows if row.peer == "relay"), None)
     headings = [heading(column, rows[0]) for column in wanted]
-    found = [["", *headings, "ratio", "cores: server, load, Postgres, others"]]
+    found = [["", *headings, "ratio", "cores: server, load, Postgres, others, stolen"]]
     for row in rows:
         shares = [
-            row.figure("load", name) for name in ("server", "generator", "postgres", "others")
+            row.figure("load", name)
+            for name in ("server", "generator", "postgres", "others", "stolen")
         ]
         mark = "" if row.good else f" WRONG: {row.wrong}"
         found.append(

@@ -1,47 +1,23 @@
-"""The workloads: each takes a running peer and yields one record per case."""
+"""What the workloads do: each takes a running peer and yields one record per case."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 
 from bench.clients import Clients, Phase, milliseconds, wait_for_subscriptions
-from bench.flood import ENVIRON as FLOOD_ENVIRON
-from bench.flood import flood
-from bench.forms import CHANNELS, PLAIN, TASKS, TLS, WORKERS, Form
-from bench.frames import frames
 from bench.generator import Watcher, clock, generator, open_watchers
-from bench.idle_processes import idle_processes
-from bench.notified import ENVIRON as NOTIFIED_ENVIRON
-from bench.notified import notified
-from bench.opening import ENVIRON as OPENING_ENVIRON
-from bench.opening import opening
 from bench.peer import Peer, PeerInstance
 from bench.posting import Span, post_at_fixed_rate, post_at_full_rate, post_count
 from bench.results import Record
 from bench.run_config import RunConfig
 from bench.shapes import Shape
-from bench.tail import tail
-from bench.watched_command import watched_command
 
 USERS = 64
 RATE = 500.0  # events a second, to measure latency
 STEADY_SHAPES = ("tidy", "many tasks")  # whose latency is measured
 MAX_BATCH_BYTES = 1_000_000  # a larger body is refused
 WARM_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    name: str
-    title: str
-    run: Callable[[Peer, PeerInstance, RunConfig], Iterator[Record]]
-    applies_to: Callable[[Peer], bool] = lambda peer: True
-    forms: tuple[Form, ...] = (PLAIN,)
-    rounds: int = 3  # unless the command line says otherwise
-    environ: Mapping[str, str] = field(default_factory=dict)
-    only_by_name: bool = False  # run only if it is named on the command line
 
 
 def one_by_one(
@@ -227,64 +203,3 @@ def rate(case: str, phase: Phase, count: int, unit: str) -> Record:
         # the figure that a busy machine affects least
         "per_cpu_second": round(count / seconds / phase.load.server) if phase.load.server else 0,
     }
-
-
-def has_sse(peer: Peer) -> bool:
-    return "sse" in peer.streams
-
-
-def is_relay(peer: Peer) -> bool:
-    return peer.checkout is not None
-
-
-EACH_FORM = (PLAIN, TLS, TASKS, CHANNELS, WORKERS)
-WORKLOADS = (
-    Workload("w1", "one event per POST, 64 users, WebSocket", one_by_one, forms=EACH_FORM),
-    Workload("w2", "one user's events to many sockets", fan_out, forms=(PLAIN, TLS, WORKERS)),
-    Workload("w3", "idle WebSockets", partial(idle, kind="ws"), rounds=2),
-    Workload("w3", "idle SSE streams", partial(idle, kind="sse"), has_sse, rounds=2),
-    Workload("w4", "NDJSON batches", batches, lambda peer: peer.batches),
-    Workload(
-        "w5",
-        "one event per POST, 64 users, SSE",
-        partial(one_by_one, kind="sse"),
-        has_sse,
-        forms=EACH_FORM,
-    ),
-    Workload(
-        "w6", "all users reconnect at once", reconnect_storm, lambda peer: peer.resumes, rounds=1
-    ),
-    Workload("w7", "a watched command", watched_command, is_relay),
-    Workload(
-        "w9",
-        "events across two processes, beside idle ones",
-        idle_processes,
-        is_relay,
-        rounds=1,
-    ),
-    Workload(
-        "w10",
-        "a user with many tasks opens the page",
-        opening,
-        is_relay,
-        rounds=1,
-        environ=OPENING_ENVIRON,
-    ),
-    Workload(
-        "w11",
-        "from a task's end to a receiver's socket",
-        notified,
-        is_relay,
-        environ=NOTIFIED_ENVIRON,
-    ),
-    Workload(
-        "flood",
-        "one user's latency during another user's flood",
-        flood,
-        is_relay,
-        environ=FLOOD_ENVIRON,
-    ),
-    Workload("short", "one event per POST, and fan-out: for CI", short, only_by_name=True),
-    Workload("tail", "a flood in a terminal", tail, is_relay, only_by_name=True),
-    Workload("frames", "a flood on the live page", frames, is_relay, only_by_name=True),
-)

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
+from bench.agenda import WORKLOADS
 from bench.page import GENERATED_PART, MEASURED, PAGE, render
 from bench.page_tables import workload_tables
 from bench.results import RATE, Results, columns, number, saturated, sorted_rows
-from bench.workloads import WORKLOADS
 from tests.support.bench_records import record
 
 
@@ -51,10 +51,10 @@ def test_cases_of_relay_alone_are_one_table() -> None:
         ]
     )
     assert workload_tables(run, "w10").splitlines() == [
-        "|  | median (ms) | most (ms) | CPU of server, load (cores) |",
+        "|  | median (ms) | most (ms) | CPU of server, load, others, stolen (cores) |",
         "| --- | ---: | ---: | ---: |",
-        "| 500 tasks | 2.00 | 3.00 | 1.00, 0.40 |",
-        "| One task | 2.00 | 3.00 | 1.00, 0.40 |",
+        "| 500 tasks | 2.00 | 3.00 | 1.00, 0.40, 0.10, 0.02 |",
+        "| One task | 2.00 | 3.00 | 1.00, 0.40, 0.10, 0.02 |",
     ]
 
 
@@ -75,6 +75,25 @@ def test_the_page_says_what_a_run_that_was_cut_short_lacks() -> None:
     assert (
         "Left out, because the time was over: round 1 of W1 (TLS), W9; round 1 and 2 of W2.\n"
         in render(run)[PAGE]
+    )
+
+
+def test_the_page_says_how_noisy_the_machine_was_and_in_how_many_parts_it_was_measured() -> None:
+    run = Results(
+        [
+            {"machine": Results.read(MEASURED).machine},
+            record("relay", 1, 1_000),
+            {"continued": "today"},
+            record("relay", 2, 1_000, load={"others": 0.3, "stolen": 0.1}),
+            record("relay", 3, 1_000, load={"others": 0.2, "stolen": 0.06}),
+            {"minutes": 74.6},
+        ]
+    )
+    page = render(run)[PAGE]
+    assert "All of it took 75 minutes, in 2 parts.\n" in page
+    assert (
+        "Other programs used 0.20 cores during the run, and the machine's host took 0.06 (median)."
+        " **The machine was busy:" in page
     )
 
 

@@ -45,6 +45,23 @@ def test_a_form_that_a_peer_lacks_is_compared_by_its_plain_figure() -> None:
     assert [round(each.standing, 2) for each in found] == [0.8, 1.5, 1.5, 2.0]
 
 
+def test_a_peer_that_was_not_measured_in_a_form_it_has_is_not_compared_in_it() -> None:
+    run = results(
+        record("relay", 1, 100, case="500/s"),
+        record("fastapi", 1, 100, case="500/s"),
+        record("node", 1, 100, case="500/s"),
+        record("relay", 1, 100, case="500/s, TLS"),
+        record("fastapi", 1, 100, case="500/s, TLS"),
+        record("relay", 1, 100, case="500/s, tasks=1"),
+    )
+    rows = {each.case: set(each.rows) for each in compared(run, "w1", run.groups()["w1", "500/s"])}
+    assert rows == {
+        "500/s": {"relay", "fastapi", "node"},
+        "500/s, TLS": {"relay", "fastapi"},
+        "500/s, tasks=1": {"relay", "fastapi", "node"},
+    }
+
+
 def test_losses_name_the_peer_and_the_worst_shape_and_form_first() -> None:
     found = [(loss.peer, loss.worst, loss.best, loss.where) for loss in losses(MEASURED)]
     assert found == [
