@@ -21,6 +21,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from relay.observability import metrics
+from relay.realtime.batch import Batch
 from relay.realtime.encoding import EncodedEvent
 from relay.realtime.inbox import INBOX_BYTES, INBOX_EVENTS, Inbox
 from relay.realtime.inbox_states import RESTING, Trigger
@@ -199,9 +200,9 @@ async def memory(create: InboxFactory, count: int) -> float:
 def offer_to_all(inboxes: Sequence[Inbox], frames: Sequence[EncodedEvent]) -> float:
     """Offer the events to each inbox, as `Hub.publish` does. Returns the CPU seconds."""
     began = time.thread_time()
-    size = frames[0].size
+    batch = Batch(frames, began)
     for inbox in inboxes:
-        inbox.offer(frames, size)
+        inbox.offer(batch)
     return time.thread_time() - began
 
 

@@ -109,7 +109,7 @@ async def open_bridge() -> AsyncIterator[Bridge]:
     """Run a loop in a thread for the length of the block, and join the thread at its end."""
     loop = uvloop.new_event_loop()
     # The default handler would write errors of callbacks to stderr, past the log.
-    loop.set_exception_handler(_report)
+    loop.set_exception_handler(report_driver_error)
     thread = threading.Thread(target=loop.run_forever, name="database")
     thread.start()
     try:
@@ -132,6 +132,7 @@ async def _end_tasks() -> None:
         await asyncio.wait(others, timeout=TASK_END_TIMEOUT_SECONDS)
 
 
-def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def report_driver_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error of a callback of the driver."""
     error = context.get("exception")
     log.warning("driver_error", message=context.get("message"), exc_info=error)

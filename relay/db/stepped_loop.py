@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import trio
 
+from relay.db.asyncio_thread import report_driver_error
+
 T = TypeVar("T")
 
 
@@ -44,6 +46,7 @@ class SteppedLoop:
         self._selector = _Selector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._selector.stop = self._loop.stop
+        self._loop.set_exception_handler(report_driver_error)
         self._look = select.poll()
         self._look.register(self._selector.fileno(), select.POLLIN)
 

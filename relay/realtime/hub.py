@@ -7,7 +7,7 @@ Events are offered only while the process's knowledge of revocations is current.
 readers have to read the journal, which waits for it (`stream_connection.py`).
 """
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
@@ -18,8 +18,10 @@ from relay.auth.revocations import RevocationKnowledge
 from relay.errors import Draining, ProcessFull, TooManyConnections
 from relay.observability import metrics
 from relay.observability.logs import extend_log_context
+from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
-from relay.realtime.inbox import Batch, Inbox
+from relay.realtime.encoding import EncodedEvent
+from relay.realtime.inbox import Inbox
 from relay.realtime.wait import Wait
 from relay.shared_limits import Place
 
@@ -120,7 +122,7 @@ class Hub:
             _discard(self._by_credential, credential_id, inbox)
             self._leave(address)
 
-    def publish(self, user_id: UUID, events: Batch) -> bool:
+    def publish(self, user_id: UUID, events: Sequence[EncodedEvent]) -> bool:
         """Offer one user's new events, at least one, to that user's readers.
 
         Returns True when they were written to at least one reader at once.
@@ -129,9 +131,9 @@ class Hub:
         if not self._revocations.is_current:
             self.recheck(user_id)
         else:
-            size = sum([event.size for event in events])
+            batch = Batch(events, trio.current_time())
             for inbox in self._by_user.get(user_id, ()):
-                written |= inbox.offer(events, size)
+                written |= inbox.offer(batch)
         if (follow := self._followers.get(user_id)) is not None:
             follow(user_id, events[-1].seq)
         return written

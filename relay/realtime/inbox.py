@@ -6,6 +6,7 @@ from uuid import UUID
 import trio
 
 from relay.observability import metrics
+from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import MAX_MESSAGE_BYTES, EncodedEvent
 from relay.realtime.inbox_states import (
@@ -22,7 +23,7 @@ from relay.realtime.inbox_states import (
 INBOX_EVENTS = 256  # queued events; a reader that is later than that reads the journal
 INBOX_BYTES = 2**20
 
-Batch = Sequence[EncodedEvent]
+Events = Sequence[EncodedEvent]
 DirectWrite = Callable[[Batch], bool]
 """Write a batch to the socket at once and return True, or write nothing and return False."""
 
@@ -110,8 +111,8 @@ class Inbox:
 
     # -- called by the hub
 
-    def offer(self, events: Batch, size: int) -> bool:
-        """Offer new events in seq order, `size` bytes in all. Returns True if they were written.
+    def offer(self, batch: Batch) -> bool:
+        """Offer new events in seq order. Returns True if they were written.
 
         Local commits and announcements of remote commits are not synchronised: events may be
         offered twice, and later ones before earlier ones.
@@ -121,6 +122,7 @@ class Inbox:
             if state is STARTING:
                 self.fall_behind()  # the head being looked up may not include these events
             return False  # the reader gets them from the journal
+        events = batch.events
         if events[0].epoch != self._epoch:
             # The journal knows whether the epoch is a new one, or an old one's events are replayed.
             self.fall_behind()
@@ -129,20 +131,20 @@ class Inbox:
             events = self._without_offered(events)
             if not events:
                 return False
-            size = sum([event.size for event in events])
+            batch = Batch(events, batch.at)
         self._offered = events[-1].seq
         if (
             state is RESTING
             and self._write_now is not None
-            and size + len(events) + 1 <= MAX_MESSAGE_BYTES  # as an array: brackets and commas
-            and self._write_now(events)
+            and batch.size + len(events) + 1 <= MAX_MESSAGE_BYTES  # as an array, with its commas
+            and self._write_now(batch)
         ):
             self._position = self._offered
             return True
-        self._enqueue(events, size)
+        self._enqueue(events, batch.size)
         return False
 
-    def _without_offered(self, events: Batch) -> Batch:
+    def _without_offered(self, events: Events) -> Events:
         """The events that were not offered before.
 
         If events are missing before them, the inbox becomes BEHIND and none are returned.
@@ -231,7 +233,7 @@ class Inbox:
 
     # -- the queue and the state
 
-    def _enqueue(self, events: Batch, size: int) -> None:
+    def _enqueue(self, events: Events, size: int) -> None:
         """Queue the events, or fall behind if the queue would exceed its bounds."""
         self._bytes += size
         if len(self._events) + len(events) > INBOX_EVENTS or self._bytes > INBOX_BYTES:

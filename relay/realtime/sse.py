@@ -1,15 +1,15 @@
 """The SSE transport: events and control messages as server-sent events (HTML, section 9.2)."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
 
+from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import (
     SSE_HEARTBEAT,
     SSE_RETRY,
-    EncodedEvent,
     chunk,
     control_json,
     sse_control,
@@ -55,13 +55,12 @@ class SseTransport:
         self._chunked = handle is not None and handle.framing == "chunked"
         self._sent_at = trio.current_time()
 
-    def try_write(self, events: Sequence[EncodedEvent]) -> bool:
+    def try_write(self, batch: Batch) -> bool:
         if self._handle is None:
             return False
-        body = b"".join([event.sse for event in events])
-        written = self._handle.try_send(chunk(body) if self._chunked else body)
+        written = self._handle.try_send(batch.sse_chunk if self._chunked else batch.sse)
         if written:
-            self._sent_at = trio.current_time()
+            self._sent_at = batch.at
         return written
 
     async def send(self, event_range: EventRange) -> None:

@@ -1,12 +1,12 @@
 """The transport interface, with all that differs between WebSocket and SSE."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import trio
 
+from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
-from relay.realtime.encoding import EncodedEvent
 from relay.realtime.event_range import EventRange
 
 
@@ -20,7 +20,7 @@ class Transport(Protocol):
     name: str  # the metric's label: websocket, sse
     heartbeat: float  # seconds, as in `hello`
 
-    def try_write(self, events: Sequence[EncodedEvent]) -> bool:
+    def try_write(self, batch: Batch) -> bool:
         """Write all events without waiting and return True, or write nothing and return False."""
         ...
 

@@ -1,6 +1,6 @@
 """The WebSocket transport: sends events and control messages, and bounds the client's messages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -9,13 +9,9 @@ import trio
 
 from relay.events import rfc3339, utc_now
 from relay.realtime.asgi_websocket import AsgiWebSocket, message_of
+from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
-from relay.realtime.encoding import (
-    EncodedEvent,
-    array_frame,
-    control_json,
-    text_frame,
-)
+from relay.realtime.encoding import control_json, text_frame
 from relay.realtime.event_range import EventRange
 from relay.realtime.transport import ClientLeft
 from relay.server.handle import ConnectionHandle
@@ -67,12 +63,13 @@ class WebSocketTransport:
         self._allowance = float(MAX_CLIENT_MESSAGES_PER_SECOND)
         self._unanswered_since = float("-inf")  # time of the first ping without an answer
 
-    def try_write(self, events: Sequence[EncodedEvent]) -> bool:
+    def try_write(self, batch: Batch) -> bool:
         if self._handle is None:
             return False
-        written = self._handle.try_send(self._message(events))
+        data = batch.array if self._batched else batch.messages
+        written = self._handle.try_send(data)
         if written:
-            self._sent_at = trio.current_time()
+            self._sent_at = batch.at
         return written
 
     async def send(self, event_range: EventRange) -> None:
@@ -83,14 +80,6 @@ class WebSocketTransport:
             data = event_range.array if self._batched else event_range.messages
             await self._handle.send_raw(data)
         self._sent_at = trio.current_time()
-
-    def _message(self, events: Sequence[EncodedEvent]) -> bytes:
-        """Several events as one JSON array for a `relay.v1` client, else one message each."""
-        if len(events) == 1:
-            return events[0].websocket
-        if self._batched:
-            return array_frame([event.json for event in events])
-        return b"".join([event.websocket for event in events])
 
     async def send_control(self, kind: str, **fields: Any) -> None:
         await self.send_message(kind, control_json(kind, fields))

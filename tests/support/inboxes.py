@@ -6,6 +6,7 @@ from uuid import uuid4
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import EncodedEvent
 from relay.realtime.inbox import Inbox
@@ -20,7 +21,7 @@ def seqs(frames: Sequence[EncodedEvent]) -> list[int]:
 
 
 def offer(inbox: Inbox, frames: Sequence[EncodedEvent]) -> bool:
-    return inbox.offer(frames, sum(frame.size for frame in frames))
+    return inbox.offer(Batch(frames, 0.0))
 
 
 async def take(inbox: Inbox) -> list[int]:
@@ -47,9 +48,9 @@ class Wire:
         self.written: list[int] = []
         self.free = True
 
-    def __call__(self, frames: Sequence[EncodedEvent]) -> bool:
+    def __call__(self, batch: Batch) -> bool:
         if self.free:
-            self.written += seqs(frames)
+            self.written += seqs(batch.events)
         return self.free
 
 

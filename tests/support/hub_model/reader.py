@@ -1,6 +1,6 @@
 """A connection of the model: its transport writes to a list, behind a gate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -8,8 +8,8 @@ import trio
 
 from relay.auth.revocations import RevocationKnowledge
 from relay.realtime.backplane import LocalBackplane
+from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
-from relay.realtime.encoding import EncodedEvent
 from relay.realtime.event_range import EventRange
 from relay.realtime.hub import Hub
 from relay.realtime.resume import Start
@@ -32,11 +32,11 @@ class FakeTransport:
         self.writing = False
         self.closed: Close | None = None
 
-    def try_write(self, frames: Sequence[EncodedEvent]) -> bool:
+    def try_write(self, batch: Batch) -> bool:
         assert not self.writing, "overtook a write under way"
         if self.quick and not self.gate.shut:
-            self.handed += len(frames)
-            self.seen += [(frame.seq, frame.json) for frame in frames]
+            self.handed += len(batch.events)
+            self.seen += [(event.seq, event.json) for event in batch.events]
             return True
         return False
 

@@ -14,6 +14,7 @@ from relay.realtime.hub import Hub
 from relay.realtime.inbox_states import InboxState
 from relay.realtime.wait import Wait
 from tests.support.hub_events import EPOCH, a_batch, a_hub, live
+from tests.support.inboxes import offer
 
 ME, YOU = uuid4(), uuid4()
 
@@ -72,7 +73,7 @@ async def test_the_least_seq_offered_is_that_of_the_last_of_the_live_readers(hub
         assert hub.min_offered_seq(ME) == 7
         live(late)
         assert hub.min_offered_seq(ME) == 0
-        late.offer(a_batch(1, 2), 10)
+        offer(late, a_batch(1, 2))
         assert hub.min_offered_seq(ME) == 2  # it waits there
         assert starting.state is InboxState.STARTING
         assert (hub.counts(), hub.min_offered_seq(YOU)) == ({ME: 5}, None)
@@ -89,7 +90,7 @@ async def test_a_recheck_wakes_only_readers_behind_it(hub: Hub) -> None:
         hub.subscribe(YOU, uuid4(), "here") as other,
     ):
         live(written, 5)
-        live(waiting, 3).offer(a_batch(4, 5), 10)
+        offer(live(waiting, 3), a_batch(4, 5))
         live(missed, 4)
         live(other)
         hub.recheck(ME, 5)
