@@ -17,6 +17,10 @@ from relay.db.asyncio_thread import report_driver_error
 
 T = TypeVar("T")
 
+READ_BYTES = 16_384
+"""Bytes of one read, and of the buffer that is allocated for each. If the heap ends in an unlucky
+place, asyncio's 256 KiB are new pages from the kernel each time: 40 µs instead of 4."""
+
 
 class _Selector(DefaultSelector):
     """Finds what is ready, and stops the loop instead of waiting.
@@ -39,12 +43,28 @@ class _Selector(DefaultSelector):
         return ready
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """asyncio's loop, whose connections read at most `READ_BYTES` at once."""
+
+    async def create_connection(self, *args: Any, **options: Any) -> Any:
+        return _reading_little(await super().create_connection(*args, **options))
+
+    async def create_unix_connection(self, *args: Any, **options: Any) -> Any:
+        return _reading_little(await super().create_unix_connection(*args, **options))
+
+
+def _reading_little(made: tuple[Any, Any]) -> tuple[Any, Any]:
+    transport, protocol = made
+    transport.max_size = READ_BYTES
+    return transport, protocol
+
+
 class SteppedLoop:
     """The loop. It does nothing but within its methods, so what it holds rests meanwhile."""
 
     def __init__(self) -> None:
         self._selector = _Selector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._loop = _Loop(self._selector)
         self._selector.stop = self._loop.stop
         self._loop.set_exception_handler(report_driver_error)
         self._look = select.poll()
