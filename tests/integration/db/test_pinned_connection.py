@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -9,6 +10,7 @@ import trio
 from relay.db.pool import Database, RowRefused, connect, open_database
 from relay.errors import DatabaseAway
 from tests.support.patience import PATIENCE
+from tests.support.tls_database import tls_database
 
 PID = "SELECT pg_backend_pid()"
 HELD_UP = "SELECT pg_backend_pid() FROM pg_advisory_lock_shared(1)"
@@ -112,6 +114,17 @@ async def test_while_none_is_kept_statements_borrow_from_the_pool(database_url: 
         assert database.open == 2
         assert await pid(database)
         assert database.open == 2
+
+
+async def test_it_works_over_tls_with_large_statements_and_answers(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with tls_database(database_url, tmp_path) as url, keeping(url) as database:
+        first, large = await pid(database), "x" * 2**21
+        for text in ("small", large, "small"):
+            assert (await database.fetch_pinned("SELECT $1::text", text))[0][0] == text
+        assert (await database.fetch_pinned("SELECT repeat('x', $1)", 2**21))[0][0] == large
+        assert await pid(database) == first
 
 
 async def test_a_cancelled_statement_closes_its_connection(database_url: str) -> None:
