@@ -20,9 +20,10 @@ from relay.config.parsers import signing_keys
 from relay.config.valkey_address import valkey_address
 from relay.db.journal import Journal
 from relay.realtime.backplane import OnNotification
+from relay.realtime.batch import Batch
 from relay.realtime.encoding import CommittedEvents
 from relay.realtime.hub import Hub
-from relay.realtime.inbox import Batch, Inbox
+from relay.realtime.inbox import Inbox
 from relay.realtime.notification import Notification
 from relay.realtime.remote_reader import RemoteEventReader
 from relay.realtime.valkey.backplane import ValkeyBackplane
@@ -102,15 +103,15 @@ class Readers:
         await inbox.take()
         raise RuntimeError("an event was not written at once, or one is missing")
 
-    def _write(self, user_id: UUID, events: Batch) -> bool:
-        os.write(self._socket, b"".join([event.websocket for event in events]))
+    def _write(self, user_id: UUID, batch: Batch) -> bool:
+        os.write(self._socket, batch.messages)
         now = datetime.now(UTC)
-        for event in events:
+        for event in batch.events:
             assert event.received_at is not None
             assert event.seq == self._seen[user_id] + 1
             self._seen[user_id] = event.seq
             self._late.append((now - event.received_at).total_seconds() * 1e3)
-        self._missing -= len(events)
+        self._missing -= len(batch.events)
         if not self._missing:
             self._done.set()
         return True

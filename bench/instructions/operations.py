@@ -39,7 +39,8 @@ LINES = 50  # of a batch
 READERS = 32  # of one event
 PAYLOAD = '{"progress":0.42,"message":"compiled one more of many files"}'
 ASKERS = 16  # whose calls wait, and end at the same time
-A_WAIT = (0.0, MAX_WAIT_SECONDS - 1.0, 1.0 + TICK_SECONDS)  # steps: calls arrive, a look is recent, calls end
+A_WAIT = (0.0, MAX_WAIT_SECONDS - 1.0, 1.0 + TICK_SECONDS)
+"""Steps of time: calls arrive, the last look becomes recent, calls end."""
 TIMEOUT_SECONDS = 600.0
 
 _numbers = itertools.count(1)
