@@ -22,8 +22,16 @@ _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 
 
 def host_of(url: str) -> str:
-    """The host of an address, in one spelling."""
-    return httpx.URL(url).host.rstrip(".")
+    """The host of an address, in one spelling: so what has many of them has one bound.
+
+    A name is in lower case and ASCII (IDNA), without the dot of the root. A literal address is
+    written the shortest way, and is IPv4 where an IPv6 one stands for that.
+    """
+    host = httpx.URL(url).raw_host.decode("ascii").strip("[]").rstrip(".").lower()
+    literal = literal_address(host)
+    if isinstance(literal, IPv6Address) and not literal.is_loopback:
+        literal = _inner_address(literal) or literal
+    return host if literal is None else str(literal)
 
 
 def is_public(address: Address) -> bool:

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from relay.channels.addresses import check_url, is_public
+from relay.channels.addresses import check_url, host_of, is_public
 
 PRIVATE = [
     *("127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255"),
@@ -86,3 +86,33 @@ def test_private_addresses_are_called_where_the_operator_wants_it() -> None:
         assert check_url(url, private=True) == url
     with pytest.raises(ValueError, match="user name"):
         check_url("http://a:b@127.0.0.1/", private=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "urls"),
+    [
+        (
+            "example.com",
+            ["https://example.com/a", "https://Example.COM.:443", "https://example。com"],
+        ),
+        ("xn--bcher-kva.example", ["https://bücher.example", "https://XN--BCHER-KVA.example../"]),
+        (
+            "8.8.8.8",
+            [
+                *("https://8.8.8.8", "https://8.8.8.8.", "https://134744072", "https://0x8.8.2056"),
+                *("https://[::ffff:8.8.8.8]", "https://[0:0:0:0:0:ffff:808:808]"),
+                *("https://[64:ff9b::808:808]", "https://[2002:808:808::]"),
+            ],
+        ),
+        (
+            "2606:4700::1111",
+            [
+                *("https://[2606:4700::1111]/", "https://[2606:4700:0:0:0:0:0:1111]:443"),
+                "https://[2606:4700:0000::1111]",
+            ],
+        ),
+        ("::1", ["http://[::1]:9000/", "http://[0:0:0:0:0:0:0:1]/"]),
+    ],
+)
+def test_a_host_has_one_bound_however_it_is_spelt(host: str, urls: list[str]) -> None:
+    assert {host_of(url) for url in urls} == {host}
