@@ -13,7 +13,6 @@ import heapq
 import math
 import time
 from collections.abc import Callable, Collection, Hashable, Sequence
-from ipaddress import IPv6Address
 from typing import NamedTuple
 from uuid import UUID
 
@@ -157,21 +156,27 @@ class Limits:
         return await self._wait_for(user_id, [ask_id], "looks at one ask")
 
     async def mail_code(self, user_id: UUID, mailbox: str, address: str) -> Quota | None:
-        """Charge a mail with a code to the user, the client and its address. Raises OverLimit.
+        """Charge a mail with a code to the user, the client and its address, one by one.
 
-        Each is counted by itself: what was charged before a refusal stays charged.
+        Raises OverLimit: what was charged before stays charged.
         """
-        rate = self._settings.rate_mail_codes
-        of_client = Rate(rate.count * CODES_OF_CLIENT, rate.period, rate.burst * CODES_OF_CLIENT)
-        quotas = [
-            await self._take([charge], charge.key)
-            for charge in (
-                Charge("mail_codes_user", user_id, rate, 1, "mailed codes of this user"),
-                Charge("mail_codes_client", address, of_client, 1, "mailed codes of this network"),
-                Charge("mail_codes", mailbox, rate, 1, "codes to this address"),
-            )
-        ]
+        charges = self._mail_code_charges(user_id, mailbox, address)
+        quotas = [await self._take([charge], charge.key) for charge in charges]
         return min(filter(None, quotas), key=lambda quota: quota.remaining, default=None)
+
+    async def return_mail_code(self, user_id: UUID, mailbox: str, address: str) -> None:
+        """Give back what `mail_code` has charged for a mail that is not sent."""
+        for one in self._mail_code_charges(user_id, mailbox, address):
+            await self._take([one._replace(cost=-one.cost)], one.key)
+
+    def _mail_code_charges(self, user_id: UUID, mailbox: str, address: str) -> tuple[Charge, ...]:
+        rate = self._settings.rate_mail_codes
+        of_client = rate.times(CODES_OF_CLIENT)
+        return (
+            Charge("mail_codes_user", user_id, rate, 1, "mailed codes of this user"),
+            Charge("mail_codes_client", address, of_client, 1, "mailed codes of this network"),
+            Charge("mail_codes", mailbox, rate, 1, "codes to this address"),
+        )
 
     async def try_mail_code(self, user_id: UUID, mailbox: str, address: str) -> Quota | None:
         """Charge a try to enter the code of a mail address to the client and its user.
@@ -179,9 +184,8 @@ class Limits:
         So no user keeps others from adding an address, and many users of one client try little
         more than one. Raises OverLimit.
         """
-        rate, key = self._settings.rate_mail_codes, (user_id, mailbox)
-        tries = Rate(rate.count * TRIES_OF_CODE, rate.period, rate.burst * TRIES_OF_CODE)
-        of_client = Rate(tries.count * CODES_OF_CLIENT, tries.period, tries.burst * CODES_OF_CLIENT)
+        tries, key = self._settings.rate_mail_codes.times(TRIES_OF_CODE), (user_id, mailbox)
+        of_client = tries.times(CODES_OF_CLIENT)
         what = "tries to enter a code from this network"
         await self._take([Charge("mail_code_tries_client", address, of_client, 1, what)], address)
         what = "tries to enter a code of this address"
@@ -190,7 +194,7 @@ class Limits:
     async def _wait_for(self, user_id: UUID, keys: Collection[Hashable], what: str) -> Quota | None:
         """Charge each of the keys, and the user, whose calls may name what does not exist."""
         rate = self._settings.rate_waits
-        of_user = Rate(rate.count * WAITS_OF_USER, rate.period, rate.burst * WAITS_OF_USER)
+        of_user = rate.times(WAITS_OF_USER)
         charges = [
             *(Charge("waits", (user_id, key), rate, 1, what) for key in keys),
             Charge("waits_user", user_id, of_user, len(keys), "beats and looks of this user"),
@@ -285,16 +289,3 @@ def _quota(rate: Rate, owed: float) -> Quota:
     """The quota left of a rate when `owed` seconds of its burst are taken."""
     remaining = rate.burst - math.ceil(owed / rate.interval - 1e-6)
     return Quota(rate.burst, max(0, remaining), math.ceil(owed))
-
-
-def address_block(address: str) -> str:
-    """The key for an address: an IPv4 address, or the /64 block that an IPv6 subscriber gets."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"

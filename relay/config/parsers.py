@@ -142,6 +142,10 @@ class Rate:
     def __post_init__(self) -> None:
         object.__setattr__(self, "interval", self.period / self.count)
 
+    def times(self, factor: int) -> "Rate":
+        """So many times this rate, and its burst."""
+        return Rate(self.count * factor, self.period, self.burst * factor)
+
     def __str__(self) -> str:
         burst = "" if self.burst == self.count else f" burst {self.burst}"
         return f"{self.count}/{_PERIOD_NAMES[self.period]}{burst}"

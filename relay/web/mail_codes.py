@@ -8,7 +8,12 @@ from relay.db.mail_codes import take_mail_code
 from relay.db.receivers import interval_of
 from relay.errors import FieldError, Invalid
 from relay.shared_limits import Charge
-from relay.web.rate_limits import charge_mail_code, charge_mail_code_try, over_limit
+from relay.web.rate_limits import (
+    charge_mail_code,
+    charge_mail_code_try,
+    over_limit,
+    return_mail_code,
+)
 from relay.web.request import HTTPRequest
 
 WRONG_CODE = "is not the code of this address, or has expired: ask for a new one"
@@ -22,15 +27,18 @@ def addable_kinds(request: HTTPRequest) -> list[str]:
 async def charge_mail(request: HTTPRequest, address: str) -> None:
     """Charge a mail with a code to its client, its user, its mailbox and all mails together.
 
-    All together comes last: what is over another rate takes nothing from it. Raises RateLimited.
+    All together comes last: what is over another rate takes nothing from it. Where that one is used
+    up, the others get back what was charged. Raises RateLimited.
     """
-    await charge_mail_code(request, mailbox_of(address))
+    mailbox = mailbox_of(address)
+    await charge_mail_code(request, mailbox)
     settings = request.services.settings
     if not settings.rate_limits:
         return
     rate = settings.rate_all_mail_codes
     interval = interval_of(settings, rate)
     if wait := await take_mail_code(request.services.database, interval, rate.burst):
+        await return_mail_code(request, mailbox)
         charge = Charge("mail_codes_all", "", rate, 1, "mailed codes of all users")
         raise over_limit(request, charge, wait)
 

@@ -14,10 +14,10 @@ from werkzeug.sansio.http import parse_cookie
 
 from relay.auth.credentials import Credential
 from relay.errors import Problem
-from relay.rate_limiting import address_block
 from relay.realtime.asgi_websocket import AsgiWebSocket
 from relay.server.handle import HANDLE_EXTENSION, ConnectionHandle
 from relay.services import Services
+from relay.web.address_block import address_block
 from relay.web.answers import Answer, Headers
 from relay.web.body import RequestBody
 from relay.web.body_budget import BodyBudget

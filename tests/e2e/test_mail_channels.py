@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.support.channel_tests import outcome_of_test
+from tests.support.databases import database_of
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.patience import eventually
 from tests.support.relay_server import Relay, User, running_relay
@@ -120,6 +121,14 @@ async def test_codes_are_few_for_all_users_together(database_url: str, mails: Ma
         assert 0 < int(over.headers["retry-after"]) <= 1_800
         assert over.headers["ratelimit-remaining"] == "0"
         assert len(mails.mails) == 2
+
+        # what was refused counts for nobody: the user has all five codes of a day still
+        for _ in range(5):
+            again = await users[2].call("POST", "/api/email-code", json={"address": ADDRESS})
+            assert "mailed codes of all users" in again.json()["detail"]
+        async with database_of(database_url) as database:
+            await database.execute("UPDATE mailed_codes SET paced_until = now() - interval '1 d'")
+        assert len(await code_for(users[2], mails)) == 9
 
 
 async def test_a_mail_server_that_refuses_or_is_away_is_reported(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from relay.config.parsers import Rate, rate
 from relay.config.settings import Settings
-from relay.rate_limiting import Allowances, Limits, OverLimit, address_block
+from relay.rate_limiting import Allowances, Limits, OverLimit
+from relay.web.address_block import address_block
 
 TOKEN = uuid4()
 
@@ -49,6 +50,25 @@ async def test_events_count_not_calls_and_a_refusal_takes_nothing() -> None:
         await limits.publish(uuid4(), "192.0.2.1", 3)
     assert await limits.publish(uuid4(), "192.0.2.1", 2) == (12, 0, 12)
     assert await limits.publish(uuid4(), "192.0.2.2", 10) is not None
+
+
+async def test_a_code_that_is_given_back_can_be_mailed_again() -> None:
+    limits = limits_at(Clock(), mail_codes="2/d")
+    user_id, given = uuid4(), ("ada@example.com", "192.0.2.1")
+    for left in (1, 0):
+        quota = await limits.mail_code(user_id, *given)
+        assert quota is not None
+        assert quota.remaining == left
+    await limits.return_mail_code(user_id, *given)
+    assert await limits.mail_code(user_id, *given) is not None
+    with pytest.raises(OverLimit):
+        await limits.mail_code(user_id, *given)
+    for _ in range(5):  # no more than nothing is owed
+        await limits.return_mail_code(user_id, *given)
+    for _ in range(2):
+        await limits.mail_code(user_id, *given)
+    with pytest.raises(OverLimit):
+        await limits.mail_code(user_id, *given)
 
 
 async def test_a_request_larger_than_the_burst_is_refused_as_such() -> None:
