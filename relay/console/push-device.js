@@ -6,6 +6,8 @@ import { sha256 } from './sha256.js';
 /** @typedef {import('./api.js').Channel} Channel */
 
 const WORKER = 'service-worker.js';
+const LOCK = 'relay.push'; // the worker's, too
+const LOCK_TIMEOUT_MS = 20_000; // longer than a page takes that does not hang
 
 /** Whether pages here can have a service worker at all: on https and on localhost. */
 export const hasWorker = () => window.isSecureContext && 'serviceWorker' in navigator;
@@ -56,11 +58,42 @@ export async function closeNotifications(tag) {
 const registered = async () => (hasWorker() ? navigator.serviceWorker.getRegistration() : undefined);
 
 /**
+ * Does what reads and changes the subscription alone among all tabs and the worker: a browser has one, and two that renew it would each
+ * drop the other's. Where the browser has no such lock, or its holder hangs, it is done all the same; the next visit mends the rest.
+ * @template T @param {() => Promise<T>} act @returns {Promise<T>}
+ */
+async function alone(act) {
+  if (!navigator.locks) return act();
+  let held = false;
+  try {
+    return await navigator.locks.request(LOCK, { signal: AbortSignal.timeout(LOCK_TIMEOUT_MS) }, () => { held = true; return act(); });
+  } catch (failure) {
+    if (held) throw failure;
+    return act();
+  }
+}
+
+/** Once more, if another device has meanwhile replaced or removed what was to be replaced. @template T @param {() => Promise<T>} act */
+async function afresh(act) {
+  try {
+    return await act();
+  } catch (failure) {
+    if (!(failure instanceof Problem) || failure.status !== 404) throw failure;
+    return act();
+  }
+}
+
+/**
  * Whether this device is a channel. Renews what has changed: the browser's subscription, Relay's keys, or this browser's session.
  * @param {boolean} wanted whether it was turned on here, and not off again @returns {Promise<boolean>}
  */
 export async function isOn(wanted) {
   if (!canPush() || Notification.permission !== 'granted') return false;
+  return alone(() => afresh(() => look(wanted)));
+}
+
+/** @param {boolean} wanted */
+async function look(wanted) {
   const subscription = (await (await registered())?.pushManager.getSubscription()) ?? null;
   if (!subscription && !wanted) return false;
   const devices = await getDevices();
@@ -76,7 +109,9 @@ export async function isOn(wanted) {
 }
 
 /** Makes this device a channel. The permission is granted. Raises Problem, NoPush. */
-export async function turnOn() {
+export const turnOn = () => alone(() => afresh(add));
+
+async function add() {
   const { public_key: key } = await getPushKey();
   const { pushManager } = await ready();
   const before = await pushManager.getSubscription();
@@ -125,11 +160,13 @@ async function subscribe(pushManager, key) {
 }
 
 /** This device is no channel any more, whatever Relay answers. */
-export async function turnOff() {
+export const turnOff = () => alone(remove);
+
+async function remove() {
   const subscription = await (await registered())?.pushManager?.getSubscription();
-  if (!subscription) return;
-  const channel = await getDevices().then((devices) => ofSubscription(devices, subscription)).catch(ignoreProblem);
-  await subscription.unsubscribe();
+  const devices = (await getDevices().catch(ignoreProblem)) ?? [];
+  const channel = (subscription && ofSubscription(devices, subscription)) ?? devices.find((one) => one.this_session); // which the browser has dropped
+  await subscription?.unsubscribe();
   if (channel) await removeChannel(channel.channel_id).catch(ignoreProblem); // its next message would find it gone
 }
 

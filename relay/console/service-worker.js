@@ -8,6 +8,8 @@ const ICON = new URL('console/icon-192.png', PAGE).href;
 const BADGE = new URL('console/badge.png', PAGE).href;
 const APPLE = /(^|\.)push\.apple\.com$/; // ends subscriptions whose messages are not shown
 const ANSWER_TIMEOUT_MS = 8_000;
+const LOCK = 'relay.push'; // the page's, too
+const LOCK_TIMEOUT_MS = 20_000; // longer than a page takes that does not hang
 const PAUSES_MS = [0, 1_000, 4_000]; // before each attempt: a phone that wakes up has no network yet
 const UNREADABLE = { id: '', type: '', title: 'Relay', body: 'Something needs a look. Open Relay to see it.', tag: 'relay', task_id: null, always: true };
 
@@ -17,7 +19,7 @@ const UNREADABLE = { id: '', type: '', title: 'Relay', body: 'Something needs a 
 self.addEventListener('install', () => self.skipWaiting()); // it has no state that an older page could miss
 self.addEventListener('push', (event) => event.waitUntil(receive(event.data)));
 self.addEventListener('notificationclick', (event) => event.waitUntil(clicked(event.notification, event.action)));
-self.addEventListener('pushsubscriptionchange', (event) => event.waitUntil(renew(event)));
+self.addEventListener('pushsubscriptionchange', (event) => event.waitUntil(alone(() => renew(event))));
 
 // ── messages ────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,19 +142,35 @@ async function call(method, path, body) {
 
 // ── subscriptions ───────────────────────────────────────────────────────────────────────────────
 
+/** Waits until no page is renewing it, either: see push-device.js. @param {() => Promise<void>} act */
+async function alone(act) {
+  if (!self.navigator?.locks) return act();
+  let held = false;
+  try {
+    await self.navigator.locks.request(LOCK, { signal: AbortSignal.timeout(LOCK_TIMEOUT_MS) }, () => { held = true; return act(); });
+  } catch (failure) {
+    if (held) throw failure;
+    await act();
+  }
+}
+
 /**
  * The browser has replaced the subscription, or has dropped it: its channel goes on with the new one. Not every browser says which
- * one it was; then it is that of this session. @param {any} event
+ * one it was; then it is that of this session. @param {any} event @param {boolean} [again] another device had replaced the channel
  */
-async function renew({ oldSubscription, newSubscription }) {
+async function renew({ oldSubscription, newSubscription }, again = false) {
   const { channels } = await call('GET', 'api/channels');
   const devices = (channels ?? []).filter((/** @type {any} */ { kind }) => kind === 'webpush'); // also one that a push service has ended
   const id = oldSubscription ? await idOf(oldSubscription.endpoint) : null;
   const old = devices.find((/** @type {any} */ { shown }) => shown.subscription_id === id) ?? devices.find((/** @type {any} */ { this_session: own }) => own);
   if (old === undefined) return; // the bell was turned off elsewhere
+  const present = await self.registration.pushManager.getSubscription();
+  const known = present && (await idOf(present.endpoint));
+  if (known !== id && devices.some((/** @type {any} */ { shown, ended_at: end }) => shown.subscription_id === known && end === null)) return; // a page was faster
   const subscription = newSubscription ?? (await subscribe(oldSubscription?.options.applicationServerKey));
   const { on, min_duration_s, unless_watched, message, shown: { subscription_id: replaces } } = old;
-  await call('POST', 'api/channels', { kind: 'webpush', subscription, replaces, on, min_duration_s, unless_watched, message });
+  const { status } = await call('POST', 'api/channels', { kind: 'webpush', subscription, replaces, on, min_duration_s, unless_watched, message });
+  if (status === 404 && !again) await renew({ oldSubscription, newSubscription }, true);
 }
 
 /** @param {ArrayBuffer | undefined} key of the subscription before; Relay knows its own */

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,37 +9,19 @@ import trio
 
 from tests.support.asking import asking
 from tests.support.browser.axe import faults
-from tests.support.browser.chromium import Chromium, Profile, Tab, running_chromium
+from tests.support.browser.chromium import Chromium, Tab, running_chromium
+from tests.support.browser.pushed_pages import SUBSCRIBED, channels, page_of, signed_in
 from tests.support.browser.service_worker import ServiceWorker, notifying
-from tests.support.browser.visits import COOKIE, first_visit, hook_of, is_live, press, tell, until
+from tests.support.browser.visits import first_visit, hook_of, press, tell, until
 from tests.support.databases import database_of
 from tests.support.patience import LOOK_EVERY, PATIENCE
-from tests.support.push_service import Device, PushService
+from tests.support.push_service import PushService
 from tests.support.relay_server import Relay, User, running_relay
 
 OFFER = """((box) => (box.hidden ? '' : box.textContent))(
   document.getElementById('notify-offer'))"""
 OFFERED = "Relay can tell this device"
-SUBSCRIBED = "Boolean(localStorage.getItem('subscribed'))"
 ON = "document.getElementById('notify').getAttribute('aria-pressed')"
-
-# the browser's part: a subscription at the push service of the test
-SUBSCRIPTION = """
-  const given = %s;
-  const plain = (text) => atob(text.replaceAll('-', '+').replaceAll('_', '/'));
-  const bytes = (text) => Uint8Array.from(plain(text), (letter) => letter.charCodeAt(0));
-  const kept = () => localStorage.getItem('subscribed');
-  const subscription = () => kept() && {
-    endpoint: given.endpoint, toJSON: () => given,
-    options: { applicationServerKey: bytes(kept()).buffer },
-    unsubscribe: async () => { localStorage.removeItem('subscribed'); return true; },
-  };
-  PushManager.prototype.getSubscription = async () => subscription();
-  PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
-    localStorage.setItem('subscribed', applicationServerKey);
-    return subscription();
-  };
-"""
 
 
 @pytest.fixture(scope="module")
@@ -55,34 +36,6 @@ async def private_relay(database_url: str) -> AsyncIterator[Relay]:
     """A Relay that may call this machine."""
     async with running_relay(database_url, RELAY_OUTBOUND_PRIVATE="on") as running:
         yield running
-
-
-@asynccontextmanager
-async def page_of(
-    user: User, chromium: Chromium, pushing: PushService
-) -> AsyncIterator[tuple[Profile, Tab, Device]]:
-    """The page of a user, in a browser that gets a subscription when it asks for one."""
-    key = (await user.call("GET", "/api/channels/webpush/key")).json()["public_key"]
-    device = await pushing.subscribe(key)
-    async with chromium.profile() as profile:
-        await notifying(profile, user.relay.url)
-        await signed_in(profile, user)
-        script = SUBSCRIPTION % json.dumps(device.subscription)
-        await profile.do(lambda it: it.add_init_script(script))
-        tab = await profile.open(user.relay.url)
-        await is_live(tab)
-        yield profile, tab, device
-
-
-async def signed_in(profile: Profile, user: User) -> None:
-    """Give a browser the cookie of the user's session, in place of another one."""
-    cookie = {"name": COOKIE, "value": user.session, "url": user.relay.url}
-    await profile.do(lambda it: it.add_cookies([cookie]))  # type: ignore[list-item]
-
-
-async def channels(user: User) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await user.call("GET", "/api/channels")).json()["channels"]
-    return found
 
 
 async def delivery(user: User, count: int) -> dict[str, Any]:
@@ -117,7 +70,7 @@ async def test_a_device_is_notified_and_a_press_leads_to_the_task(
     private_relay: Relay, database_url: str, chromium: Chromium, pushing: PushService
 ) -> None:
     user = await private_relay.user()
-    async with page_of(user, chromium, pushing) as (profile, tab, device):
+    async with page_of(user, chromium, pushing) as (profile, tab, (device,)):
         worker = await ServiceWorker.of(profile, tab)
         await press(tab, "Tell me on this device")
         await until(tab, ON, "true")
@@ -160,7 +113,7 @@ async def test_a_button_of_a_notification_answers_the_question(
     private_relay: Relay, database_url: str, chromium: Chromium, pushing: PushService
 ) -> None:
     user = await private_relay.user()
-    async with page_of(user, chromium, pushing) as (profile, tab, device):
+    async with page_of(user, chromium, pushing) as (profile, tab, (device,)):
         worker = await ServiceWorker.of(profile, tab)
         await press(tab, "Tell me on this device")
         await until(tab, ON, "true")
@@ -206,7 +159,7 @@ async def test_a_device_whose_subscription_or_session_was_lost_goes_on_as_the_sa
     private_relay: Relay, chromium: Chromium, pushing: PushService
 ) -> None:
     user = await private_relay.user()
-    async with page_of(user, chromium, pushing) as (profile, tab, device):
+    async with page_of(user, chromium, pushing) as (profile, tab, (device,)):
         await press(tab, "Tell me on this device")
         await until(tab, ON, "true")
         (before,) = await channels(user)

@@ -18,7 +18,7 @@ const ASK = {
 };
 
 /** A browser with pages at these addresses and Relay's answers in their order. */
-function browser({ pages = [], answers = [], endpoint = 'https://push.example/1' } = {}) {
+function browser({ pages = [], answers = [], endpoint = 'https://push.example/1', locks } = {}) {
   const handlers = new Map();
   const seen = { shown: [], opened: [], posted: [], focused: [], requests: [], subscribed: [] };
   const clients = pages.map(({ url = PAGE, visibilityState = 'hidden', refusesFocus = false }) => ({
@@ -31,12 +31,12 @@ function browser({ pages = [], answers = [], endpoint = 'https://push.example/1'
     showNotification: async (title, options) => { seen.shown.push(JSON.parse(JSON.stringify({ title, ...options }))); },
     getNotifications: async ({ tag }) => seen.shown.filter((one) => one.tag === tag),
     pushManager: {
-      getSubscription: async () => ({ endpoint }),
+      getSubscription: async () => (endpoint ? { endpoint } : null),
       subscribe: async (options) => { seen.subscribed.push(options); return { endpoint: 'https://push.example/2' }; },
     },
   };
   const self = {
-    registration, skipWaiting() {},
+    registration, navigator: { locks }, skipWaiting() {},
     addEventListener: (name, handler) => handlers.set(name, handler),
     clients: { matchAll: async () => clients, openWindow: async (url) => seen.opened.push(url) },
   };
@@ -147,10 +147,36 @@ test('a subscription that the browser has replaced goes on as the same channel, 
   assert.equal(seen.subscribed[0].applicationServerKey, 'key');
 });
 
+test('a subscription that a page was faster to renew stays', async () => {
+  const channels = [{ ...OLD, shown: { subscription_id: id('https://push.example/2') } }];
+  const seen = await browser({ endpoint: 'https://push.example/2', answers: [[200, { channels }]] }).renew({ oldSubscription });
+  assert.deepEqual([seen.requests.length, seen.subscribed], [1, []]);
+});
+
+test('a renewal whose channel was replaced meanwhile looks once more, and no third time', async () => {
+  const anew = { ...OLD, shown: { subscription_id: id('elsewhere') }, this_session: true };
+  const answers = [[200, { channels: [OLD] }], [404], [200, { channels: [anew] }], [404]];
+  const seen = await browser({ endpoint: '', answers }).renew({ oldSubscription });
+  assert.deepEqual(requests(seen).map(([method]) => method), ['GET', 'POST', 'GET', 'POST']);
+  assert.deepEqual(requests(seen)[3], renewed(id('elsewhere')));
+});
+
+test('a renewal is made under the lock of the pages, and without it where the holder hangs', async () => {
+  const answers = () => [[200, { channels: [OLD] }], [200, {}]];
+  const asked = [];
+  const free = { request: (name, _options, act) => { asked.push(name); return act(); } };
+  const hung = { request: async (name) => { asked.push(name); throw new Error('too long'); } };
+  for (const locks of [free, hung]) {
+    const seen = await browser({ endpoint: '', answers: answers(), locks }).renew({ oldSubscription });
+    assert.deepEqual(requests(seen)[1], renewed(OLD.shown.subscription_id));
+  }
+  assert.deepEqual(asked, ['relay.push', 'relay.push']);
+});
+
 test('a browser that does not say which subscription it was has that of its session', async () => {
   const other = { ...OLD, channel_id: 'c2', shown: { subscription_id: id('elsewhere') } };
   const answers = [[200, { channels: [CHAT, other, { ...OLD, this_session: true }] }], [200, { public_key: 'relay' }], [200, {}]];
-  const seen = await browser({ answers }).renew({});
+  const seen = await browser({ endpoint: '', answers }).renew({});
   assert.deepEqual(requests(seen), [['GET', `${PAGE}api/channels`], ['GET', `${PAGE}api/channels/webpush/key`], renewed(OLD.shown.subscription_id)]);
   assert.equal(seen.subscribed[0].applicationServerKey, 'relay');
 });
