@@ -4,6 +4,21 @@
 -- may lead to one receiver. A device is known by its subscription. It is one channel of its user, however
 -- often it subscribes, and is notified as long as its session has not ended.
 
+-- All locks are taken at once or none, as in migration 10.
+DO $$
+BEGIN
+    FOR attempt IN 1..500 LOOP
+        BEGIN
+            LOCK TABLE channels, notifications IN ACCESS EXCLUSIVE MODE NOWAIT;
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_sleep(0.01);
+        END;
+    END LOOP;
+END
+$$;
+LOCK TABLE channels, notifications IN ACCESS EXCLUSIVE MODE;
+
 ALTER TABLE channels
     ADD COLUMN host            text, -- that is called; null of mail, which one server takes
     ADD COLUMN subscription_id text, -- of a device: the SHA-256 of its address, in hex
@@ -11,7 +26,7 @@ ALTER TABLE channels
 UPDATE channels SET
     host = coalesce(
         shown::json ->> 'service',
-        btrim(lower(substring(shown::json ->> 'url' FROM '^\w+://(\[[^]]+\]|[^/:]+)')), '[]')
+        rtrim(btrim(lower(substring(shown::json ->> 'url' FROM '^\w+://(\[[^]]+\]|[^/:]+)')), '[]'), '.')
     ),
     subscription_id = shown::json ->> 'subscription_id';
 DELETE FROM channels c USING channels newer -- one that subscribed twice
