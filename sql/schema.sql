@@ -43,10 +43,15 @@ BEGIN
         VALUES (of_user, 'channel_added', of_session);
     ELSIF outcome = 'replaced' THEN
         PERFORM FROM notified_users n WHERE n.user_id = of_user FOR UPDATE;
+        PERFORM FROM channels c WHERE c.user_id = of_user AND c.channel_id IN (kept, former)
+        ORDER BY c.channel_id FOR UPDATE;
         IF former <> kept THEN
             PERFORM drop_channels(of_user, ARRAY[former]);
         END IF;
         -- what its receiver had asked for, and how it had failed, is of the subscription before
+        PERFORM end_pause(c.user_id, c.channel_id) FROM channels c
+        WHERE c.user_id = of_user AND c.channel_id = kept
+            AND (c.subscription_id <> of_device OR c.ended_at IS NOT NULL);
         UPDATE channels c SET
             failures = 0, paused_until = '-infinity', asked_until = '-infinity', failed_at = NULL,
             last_error = NULL, ended_at = NULL
@@ -57,7 +62,8 @@ BEGIN
             min_duration_s = min_seconds, unless_watched = if_watched, with_message = messages,
             created_by = of_session, host = of_host, subscription_id = of_device
         WHERE c.user_id = of_user AND c.channel_id = kept;
-        UPDATE notifications n SET host = of_host WHERE n.user_id = of_user AND n.channel_id = kept;
+        UPDATE notifications n SET host = coalesce(of_host, '@')
+        WHERE n.user_id = of_user AND n.channel_id = kept;
         INSERT INTO audit_log (user_id, action, subject)
         VALUES (of_user, 'channel_replaced', of_session);
     END IF;
@@ -104,8 +110,8 @@ BEGIN
     WHERE n.user_id = of_user;
     UPDATE channels c SET paced_until = greatest(c.paced_until, now()) + channel_interval
     WHERE c.user_id = of_user AND c.channel_id = of_channel;
-    INSERT INTO notifications AS n (user_id, channel_id, state, host, due_at)
-    VALUES (of_user, of_channel, 'test', reached.host, now())
+    INSERT INTO notifications AS n (user_id, channel_id, state, host, due_at, stage)
+    VALUES (of_user, of_channel, 'test', coalesce(reached.host, '@'), now(), 'ready')
     RETURNING n.notification_id INTO notification_id;
     INSERT INTO audit_log (user_id, action, subject) VALUES (of_user, 'channel_tested', of_session);
     outcome := 'made';
@@ -403,10 +409,11 @@ CREATE FUNCTION public.closed_receivers(host_interval interval, host_burst integ
     LANGUAGE sql STABLE
     AS $$
     SELECT r.host FROM receivers r
-    WHERE host_interval > interval '0' AND r.paced_until > now() + (host_burst - 1) * host_interval
+    WHERE host_interval > interval '0' AND r.host <> '@'
+        AND r.paced_until > now() + (host_burst - 1) * host_interval
     UNION
     SELECT n.host FROM notifications n
-    WHERE n.under_way AND n.due_at > now() AND n.host IS NOT NULL
+    WHERE n.stage = 'taken' AND n.due_at > now() AND n.host <> '@'
     GROUP BY n.host HAVING count(*) >= most_calls
 $$;
 
@@ -470,6 +477,9 @@ CREATE FUNCTION public.drop_channels(of_user uuid, of_channels uuid[]) RETURNS v
 BEGIN
     PERFORM lock_user(of_user);
     PERFORM FROM notified_users WHERE user_id = of_user FOR UPDATE; -- notifications are made under it
+    -- in their order, before what waits for them, as where results are written
+    PERFORM FROM channels WHERE user_id = of_user AND channel_id = ANY (of_channels)
+    ORDER BY channel_id FOR UPDATE;
     DELETE FROM channels WHERE user_id = of_user AND channel_id = ANY (of_channels);
     DELETE FROM notifications WHERE user_id = of_user AND channel_id = ANY (of_channels);
     DELETE FROM deliveries WHERE user_id = of_user AND channel_id = ANY (of_channels);
@@ -557,6 +567,15 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.end_pause(of_user uuid, of_channel uuid) RETURNS void
+    LANGUAGE sql
+    AS $$
+    UPDATE notifications n SET due_at = greatest(now(), n.due_at - (c.paused_until - now()))
+    FROM channels c
+    WHERE c.user_id = of_user AND c.channel_id = of_channel AND c.paused_until > now()
+        AND n.user_id = of_user AND n.channel_id = of_channel AND n.stage = 'later'
+$$;
+
 CREATE FUNCTION public.end_session(of_session uuid, of_user uuid) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -599,6 +618,11 @@ CREATE FUNCTION public.finish_notifications(user_ids uuid[], positions bigint[],
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
+DECLARE
+    resumed   uuid[];
+    owners    uuid[]; -- of what is over, with its channel and its task
+    reached   uuid[];
+    tasks     text[];
 BEGIN
     PERFORM FROM channels c
     WHERE c.user_id = ANY (user_ids) AND c.channel_id = ANY (channel_ids)
@@ -629,23 +653,52 @@ BEGIN
         DELETE FROM notifications n USING given g
         WHERE n.user_id = g.user_id AND n.position = g.position AND g.outcome <> 'retry'
         RETURNING n.*, g.outcome, g.status, g.error
+    ), noted AS (
+        INSERT INTO deliveries (
+            user_id, channel_id, notification_id, state, task_id, run, made_at, outcome, attempts,
+            status, error
+        )
+        SELECT user_id, channel_id, notification_id, state, task_id, run, made_at, outcome,
+            attempts, status, error
+        FROM ended ORDER BY position
     )
-    INSERT INTO deliveries (
-        user_id, channel_id, notification_id, state, task_id, run, made_at, outcome, attempts,
-        status, error
-    )
-    SELECT user_id, channel_id, notification_id, state, task_id, run, made_at, outcome, attempts,
-        status, error
-    FROM ended ORDER BY position;
+    SELECT array_agg(user_id), array_agg(channel_id), array_agg(task_id)
+    INTO owners, reached, tasks FROM ended WHERE task_id IS NOT NULL;
 
-    -- `failures` begins anew with a delivery; several failures at once count as one
+    -- the next one of each of these tasks; its row is written in any case, because another process
+    -- may be about to find it behind the one that is over
+    UPDATE notifications n SET
+        stage = CASE WHEN n.due_at <= now() THEN 'ready' ELSE 'later' END
+    FROM (
+        SELECT DISTINCT o.user_id, first.position
+        FROM unnest(owners, reached, tasks) AS o (user_id, channel_id, task_id)
+        CROSS JOIN LATERAL (
+            SELECT e.position FROM notifications e
+            WHERE e.user_id = o.user_id AND e.channel_id = o.channel_id AND e.task_id = o.task_id
+            ORDER BY e.position LIMIT 1
+        ) first
+    ) f
+    WHERE n.user_id = f.user_id AND n.position = f.position AND n.stage <> 'taken';
+
+    -- those that take something again while they are paused, and do not ask for the pause
+    SELECT array_agg(c.channel_id) INTO resumed
+    FROM channels c JOIN unnest(user_ids, channel_ids, outcomes)
+        AS g (user_id, channel_id, outcome) USING (user_id, channel_id)
+    WHERE g.outcome = 'delivered' AND c.paused_until > now() AND c.asked_until <= now();
+
+    PERFORM end_pause(c.user_id, c.channel_id) FROM channels c
+    WHERE c.user_id = ANY (user_ids) AND c.channel_id = ANY (resumed);
+
+    -- `failures` begins anew with a delivery; several failures at once count as one. A delivery ends a
+    -- pause, and not what the receiver has asked for: it was under way before
     UPDATE channels c SET
         failures = CASE WHEN g.delivered THEN 0 WHEN g.failed THEN c.failures + 1
             ELSE c.failures END,
-        paused_until = CASE WHEN g.delivered THEN '-infinity' WHEN g.pause IS NULL
-            THEN c.paused_until ELSE now() + g.pause * interval '1 second' END,
-        asked_until = CASE WHEN g.delivered THEN '-infinity' WHEN g.wish IS NULL
-            THEN c.asked_until ELSE now() + g.wish * interval '1 second' END,
+        paused_until = CASE
+            WHEN g.delivered THEN greatest(c.asked_until, now() + g.wish * interval '1 second')
+            WHEN g.pause IS NULL THEN c.paused_until
+            ELSE greatest(c.asked_until, now() + g.pause * interval '1 second') END,
+        asked_until = greatest(c.asked_until, now() + g.wish * interval '1 second'),
         delivered_at = CASE WHEN g.delivered THEN now() ELSE c.delivered_at END,
         failed_at = CASE WHEN g.failed THEN now() ELSE c.failed_at END,
         last_error = coalesce(g.error, c.last_error),
@@ -663,7 +716,7 @@ BEGIN
 
     UPDATE notifications n SET
         due_at = now() + g.pause * interval '1 second', last_status = g.status,
-        last_error = g.error, under_way = false
+        last_error = g.error, stage = 'later'
     FROM unnest(user_ids, positions, outcomes, statuses, errors, pauses)
         AS g (user_id, position, outcome, status, error, pause)
     WHERE n.user_id = g.user_id AND n.position = g.position AND g.outcome = 'retry';
@@ -672,7 +725,7 @@ BEGIN
     -- stays its sender's
     UPDATE notifications n SET
         due_at = w.paused_until + greatest(w.place - channel_burst, 0) * channel_interval,
-        under_way = false
+        stage = 'later'
     FROM (
         SELECT n.user_id, n.position, c.paused_until,
             row_number() OVER (PARTITION BY c.user_id, c.channel_id ORDER BY n.position) AS place
@@ -680,7 +733,7 @@ BEGIN
         JOIN notifications n ON n.user_id = c.user_id AND n.channel_id = c.channel_id
         WHERE c.user_id = ANY (user_ids) AND c.channel_id = ANY (channel_ids)
             AND c.paused_until > now() AND n.due_at < c.paused_until
-            AND NOT (n.under_way AND n.due_at > now())
+            AND NOT (n.stage = 'taken' AND n.due_at > now())
     ) w
     WHERE n.user_id = w.user_id AND n.position = w.position;
 
@@ -714,6 +767,33 @@ BEGIN
     WHERE user_id = of_user;
     PERFORM keep_tasks_within(of_user, most_marks);
     RETURN forgotten_now;
+END
+$$;
+
+CREATE FUNCTION public.hosts_in_turn(after_host text, closed text[], most integer) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    AS $$
+DECLARE
+    hosts      text[] := '{}';
+    place      text COLLATE "C" := after_host;
+    reached    text COLLATE "C";
+    from_start boolean := false;
+BEGIN
+    WHILE cardinality(hosts) < most LOOP
+        SELECT n.host INTO reached FROM notifications n
+        WHERE n.stage = 'ready' AND n.host > place ORDER BY n.host LIMIT 1;
+        IF reached IS NULL OR from_start AND reached > after_host COLLATE "C" THEN
+            EXIT WHEN from_start;
+            from_start := true;
+            place := '';
+        ELSE
+            place := reached;
+            IF reached <> ALL (closed) THEN
+                hosts := hosts || reached::text;
+            END IF;
+        END IF;
+    END LOOP;
+    RETURN hosts;
 END
 $$;
 
@@ -818,7 +898,13 @@ BEGIN
     ), placed AS MATERIALIZED (
         SELECT w.*,
             row_number() OVER (PARTITION BY user_id ORDER BY place, channel_id) AS of_user,
-            row_number() OVER (PARTITION BY user_id, channel_id ORDER BY place) AS of_channel
+            row_number() OVER (PARTITION BY user_id, channel_id ORDER BY place) AS of_channel,
+            task_id IS NULL OR row_number() OVER (
+                PARTITION BY user_id, channel_id, task_id ORDER BY place
+            ) = 1 AND NOT EXISTS (
+                SELECT FROM notifications e WHERE e.user_id = w.user_id
+                    AND e.channel_id = w.channel_id AND e.task_id = w.task_id
+            ) AS is_first
         FROM wanted w WHERE NOT watched AND NOT beyond
     ), left_out AS (
         INSERT INTO deliveries (
@@ -843,15 +929,19 @@ BEGIN
     ), made AS (
         INSERT INTO notifications (
             user_id, channel_id, state, task_id, run, title, message, exit_code, duration_s, ask_id,
-            host, due_at
+            host, due_at, stage
         )
-        SELECT user_id, channel_id, state, task_id, run, title, message, exit_code, duration_s,
-            ask_id, host, greatest(
+        SELECT p.user_id, channel_id, state, task_id, run, title, message, exit_code, duration_s,
+            ask_id, coalesce(host, '@'), t.due_at,
+            CASE WHEN is_first AND t.due_at <= now() THEN 'ready' ELSE 'later' END
+        FROM placed p, LATERAL (
+            SELECT greatest(
                 now(), paused_until,
                 greatest(user_paced_until, now()) + (of_user - user_burst) * user_interval,
                 greatest(paced_until, now()) + (of_channel - channel_burst) * channel_interval
-            )
-        FROM placed ORDER BY place, channel_id
+            ) AS due_at
+        ) t
+        ORDER BY place, channel_id
         RETURNING 1
     )
     SELECT count(*) INTO made FROM made;
@@ -1029,6 +1119,33 @@ BEGIN
         now() + seconds * interval '1 second'
     ) RETURNING * INTO ask;
     RETURN QUERY SELECT 'opened', ask;
+END
+$$;
+
+CREATE FUNCTION public.ready_notifications(most integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    owners uuid[];
+    places bigint[];
+BEGIN
+    SELECT array_agg(d.user_id), array_agg(d.position) INTO owners, places
+    FROM (
+        SELECT n.user_id, n.position FROM notifications n
+        WHERE n.stage IN ('later', 'taken') AND n.due_at <= now()
+        ORDER BY n.due_at LIMIT most FOR UPDATE SKIP LOCKED
+    ) d;
+    IF owners IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- in a statement of its own, which sees what was over before the rows were locked
+    UPDATE notifications n SET stage = CASE WHEN EXISTS (
+        SELECT FROM notifications e WHERE e.user_id = n.user_id AND e.channel_id = n.channel_id
+            AND e.task_id = n.task_id AND e.position < n.position
+    ) THEN 'behind' ELSE 'ready' END
+    FROM unnest(owners, places) AS d (user_id, position)
+    WHERE n.user_id = d.user_id AND n.position = d.position;
+    RETURN cardinality(owners);
 END
 $$;
 
@@ -1259,87 +1376,102 @@ CREATE TABLE public.notifications (
     attempts integer DEFAULT 0 NOT NULL,
     last_status integer,
     last_error text,
-    host text,
-    under_way boolean DEFAULT false NOT NULL
+    host text DEFAULT '@'::text NOT NULL COLLATE pg_catalog."C",
+    stage text DEFAULT 'later'::text NOT NULL,
+    CONSTRAINT notifications_stage_check CHECK ((stage = ANY (ARRAY['later'::text, 'behind'::text, 'ready'::text, 'taken'::text])))
 )
 WITH (fillfactor='70');
 
-CREATE FUNCTION public.take_notifications(most integer, most_of_user integer, most_of_channel integer, busy uuid[], counts integer[], saturated uuid[], lease interval, host_interval interval, host_burst integer, most_calls integer) RETURNS SETOF public.notifications
+CREATE FUNCTION public.take_notifications(most integer, most_of_user integer, most_of_channel integer, busy uuid[], counts integer[], saturated uuid[], lease interval, host_interval interval, host_burst integer, most_calls integer, after_host text) RETURNS SETOF public.notifications
     LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
+    looked_at CONSTANT integer := 256; -- that are ranked, of all hosts together
     closed text[];
     called text[];
-    owners uuid[];
-    places bigint[];
 BEGIN
-    -- those that are closed are left out here, so that what waits for them is not looked through
     SELECT coalesce(array_agg(c), '{}') INTO closed
     FROM closed_receivers(host_interval, host_burst, most_calls) c;
-    SELECT array_agg(c.user_id), array_agg(c.position), array_agg(DISTINCT c.host)
-    INTO owners, places, called
-    FROM (
-        SELECT n.user_id, n.position, n.host FROM notifications n
-        WHERE n.due_at <= now() AND n.user_id <> ALL (saturated) AND n.channel_id <> ALL (saturated)
-            AND (n.host IS NULL OR n.host <> ALL (closed))
-            AND NOT EXISTS (
-                SELECT FROM notifications e WHERE e.user_id = n.user_id
-                    AND e.channel_id = n.channel_id AND e.task_id = n.task_id
-                    AND e.position < n.position
-            )
-        ORDER BY n.due_at LIMIT 1000
-    ) c;
-    IF owners IS NULL THEN
+    -- so many that some are left beside those where all is saturated
+    called := hosts_in_turn(after_host, closed, 64 + cardinality(saturated) + (
+        SELECT count(*)::integer FROM channels c WHERE c.user_id = ANY (saturated)
+    ));
+    IF called = '{}' THEN
         RETURN;
     END IF;
-    INSERT INTO receivers (host) SELECT h FROM unnest(called) h WHERE h IS NOT NULL ORDER BY h
-    ON CONFLICT DO NOTHING;
+    INSERT INTO receivers (host) SELECT h FROM unnest(called) h ORDER BY h ON CONFLICT DO NOTHING;
     -- from here on no other process takes anything for these hosts: each counts what the one before took
     PERFORM FROM receivers r WHERE r.host = ANY (called) ORDER BY r.host FOR NO KEY UPDATE;
 
     RETURN QUERY
-    WITH due AS MATERIALIZED (
-        SELECT c.user_id, c.position, c.host, c.due_at,
-            row_number() OVER (PARTITION BY c.user_id, c.channel_id ORDER BY c.due_at, c.position)
-                + coalesce(b.count, 0) AS of_channel
-        FROM unnest(owners, places) AS g (user_id, position)
-        JOIN notifications c ON c.user_id = g.user_id AND c.position = g.position AND c.due_at <= now()
-        LEFT JOIN unnest(busy, counts) AS b (id, count) ON b.id = c.channel_id
-    ), of_users AS MATERIALIZED (
-        SELECT d.*, row_number() OVER (PARTITION BY d.user_id ORDER BY d.due_at, d.position)
-            + coalesce(b.count, 0) AS of_user
-        FROM due d LEFT JOIN unnest(busy, counts) AS b (id, count) ON b.id = d.user_id
-        WHERE d.of_channel <= most_of_channel
-    ), fitting AS MATERIALIZED (
-        SELECT o.*, row_number() OVER (PARTITION BY o.host ORDER BY o.of_user, o.due_at, o.position)
-            AS of_host
-        FROM of_users o WHERE o.of_user <= most_of_user
-    ), room AS MATERIALIZED (
-        SELECT r.host, least(most_calls - coalesce(b.calls, 0), CASE
-            WHEN host_interval > interval '0' THEN floor(host_burst
+    WITH room AS MATERIALIZED (
+        SELECT r.host, r.turn_of, h.place, least(
+            (looked_at + cardinality(called) - 1) / cardinality(called),
+            CASE WHEN r.host = '@' THEN most ELSE most_calls - (
+                SELECT count(*) FROM notifications n
+                WHERE n.stage = 'taken' AND n.due_at > now() AND n.host = r.host
+            ) END,
+            CASE WHEN r.host <> '@' AND host_interval > interval '0' THEN floor(host_burst
                 - extract(epoch FROM greatest(r.paced_until, now()) - now())
-                / extract(epoch FROM host_interval))
-            ELSE most END) AS calls
-        FROM receivers r
-        LEFT JOIN (
-            SELECT n.host, count(*) AS calls FROM notifications n
-            WHERE n.under_way AND n.due_at > now() GROUP BY n.host
-        ) b ON b.host = r.host
-        WHERE r.host = ANY (called)
+                / extract(epoch FROM host_interval)) END
+        )::integer AS calls
+        FROM unnest(called) WITH ORDINALITY AS h (host, place) JOIN receivers r ON r.host = h.host
+    ), turns AS MATERIALIZED (
+        SELECT m.*, u.user_id, u.turn, count(*) OVER (PARTITION BY m.host) AS users
+        FROM room m CROSS JOIN LATERAL unnest(
+            users_in_turn(m.host, m.turn_of, saturated, m.calls + cardinality(saturated))
+        ) WITH ORDINALITY AS u (user_id, turn)
+        WHERE m.calls > 0
+    ), due AS MATERIALIZED (
+        SELECT t.*, d.position, d.due_at, row_number() OVER (
+            PARTITION BY t.host, t.user_id ORDER BY d.due_at, d.position
+        ) AS round
+        FROM turns t
+        JOIN channels c ON c.user_id = t.user_id AND coalesce(c.host, '@') = t.host
+            AND c.channel_id <> ALL (saturated)
+        LEFT JOIN unnest(busy, counts) AS b (id, count) ON b.id = c.channel_id
+        CROSS JOIN LATERAL (
+            SELECT n.position, n.due_at FROM notifications n
+            WHERE n.stage = 'ready' AND n.host = t.host AND n.user_id = t.user_id
+                AND n.channel_id = c.channel_id
+            ORDER BY n.due_at, n.position
+            LIMIT least((t.calls + t.users - 1) / t.users, most_of_channel - coalesce(b.count, 0))
+        ) d
+    ), of_users AS MATERIALIZED (
+        SELECT d.*, coalesce(b.count, 0) + row_number() OVER (
+            PARTITION BY d.user_id ORDER BY d.due_at, d.position
+        ) AS of_user
+        FROM due d LEFT JOIN unnest(busy, counts) AS b (id, count) ON b.id = d.user_id
+    ), fitting AS MATERIALIZED (
+        SELECT o.*, row_number() OVER (PARTITION BY o.host ORDER BY o.round, o.turn) AS of_host
+        FROM of_users o WHERE o.of_user <= most_of_user
     ), taken AS (
-        SELECT n.user_id, n.position, n.host FROM notifications n
-        JOIN fitting f ON f.user_id = n.user_id AND f.position = n.position
-        LEFT JOIN room r ON r.host = f.host
-        WHERE n.due_at <= now() AND (f.host IS NULL OR f.of_host <= r.calls)
-        -- users with the fewest under way come first, however many wait of others
-        ORDER BY f.of_user, n.due_at LIMIT most
-        FOR UPDATE OF n SKIP LOCKED
+        SELECT f.user_id, f.position, f.host, f.turn
+        FROM (
+            SELECT * FROM fitting WHERE of_host <= calls ORDER BY of_user, place, of_host
+        ) f CROSS JOIN LATERAL (
+            SELECT FROM notifications n
+            WHERE n.user_id = f.user_id AND n.position = f.position AND n.stage = 'ready'
+            FOR UPDATE OF n SKIP LOCKED
+        ) n
+        LIMIT most
     ), charged AS (
-        UPDATE receivers r SET paced_until = greatest(r.paced_until, now()) + t.calls * host_interval
-        FROM (SELECT host, count(*) AS calls FROM taken GROUP BY host) t WHERE r.host = t.host
+        UPDATE receivers r SET
+            paced_until = greatest(r.paced_until, now()) + t.calls * host_interval,
+            turn_of = t.turn_of
+        FROM (
+            SELECT host, count(*) AS calls, (array_agg(user_id ORDER BY turn DESC))[1] AS turn_of
+            FROM taken GROUP BY host
+        ) t
+        WHERE r.host = t.host
     )
-    UPDATE notifications n SET due_at = now() + lease, attempts = n.attempts + 1, under_way = true
+    UPDATE notifications n SET due_at = now() + lease, attempts = n.attempts + 1, stage = 'taken'
     FROM taken t WHERE n.user_id = t.user_id AND n.position = t.position
     RETURNING n.*;
 END
@@ -1385,6 +1517,35 @@ BEGIN
     UPDATE users SET oldest_seq = cut + 1, stored_bytes = stored_bytes - freed
     WHERE user_id = of_user;
     RETURN trimmed;
+END
+$$;
+
+CREATE FUNCTION public.users_in_turn(of_host text, after_user uuid, without uuid[], most integer) RETURNS uuid[]
+    LANGUAGE plpgsql STABLE
+    AS $$
+DECLARE
+    owners     uuid[] := '{}';
+    place      uuid := after_user;
+    host       text COLLATE "C";
+    reached    uuid;
+    from_start boolean := false;
+BEGIN
+    WHILE cardinality(owners) < most LOOP
+        SELECT n.host, n.user_id INTO host, reached FROM notifications n
+        WHERE n.stage = 'ready' AND (n.host, n.user_id) > (of_host, place)
+        ORDER BY n.host, n.user_id LIMIT 1;
+        IF host IS DISTINCT FROM of_host OR from_start AND reached > after_user THEN
+            EXIT WHEN from_start;
+            from_start := true;
+            place := '00000000-0000-0000-0000-000000000000';
+        ELSE
+            place := reached;
+            IF reached <> ALL (without) THEN
+                owners := owners || reached;
+            END IF;
+        END IF;
+    END LOOP;
+    RETURN owners;
 END
 $$;
 
@@ -1613,8 +1774,9 @@ CREATE TABLE public.readiness (
 WITH (fillfactor='50');
 
 CREATE TABLE public.receivers (
-    host text NOT NULL,
-    paced_until timestamp with time zone DEFAULT now() NOT NULL
+    host text NOT NULL COLLATE pg_catalog."C",
+    paced_until timestamp with time zone DEFAULT now() NOT NULL,
+    turn_of uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -1828,9 +1990,13 @@ CREATE UNIQUE INDEX links_by_session ON public.links USING btree (session_id);
 
 CREATE INDEX notifications_by_channel ON public.notifications USING btree (user_id, channel_id, task_id, "position");
 
-CREATE INDEX notifications_by_due ON public.notifications USING btree (due_at);
+CREATE INDEX notifications_by_due ON public.notifications USING btree (due_at) WHERE (stage = ANY (ARRAY['later'::text, 'taken'::text]));
 
-CREATE INDEX notifications_under_way ON public.notifications USING btree (host) WHERE under_way;
+CREATE INDEX notifications_ready ON public.notifications USING btree (host, user_id, channel_id, due_at, "position") WHERE (stage = 'ready'::text);
+
+CREATE INDEX notifications_taken ON public.notifications USING btree (host) WHERE (stage = 'taken'::text);
+
+CREATE INDEX receivers_by_pace ON public.receivers USING btree (paced_until);
 
 CREATE UNIQUE INDEX sessions_by_id ON public.sessions USING btree (session_id);
 
@@ -1873,5 +2039,6 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (13, 'stop
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (14, 'housekeeping', '15ba62e5e5f37d7d3569491035fa78e5941e478df1c363445a1fad6254cabc0d');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (15, 'channels', '24bac097f80ea07c997cac2743a41b7e0575a5ae7ecd6905487c27b70a183206');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (16, 'changed_tasks', 'de5a908423269f0acf80e4f5129d6831ad15b1e77d2278ebd94b2013d5d56212');
-INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'receivers_and_devices', '39fea5f7c0cb25dfc54363667193b49e1d3b39cada69d9e13d1b714790d52f8d');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'receivers_and_devices', '76f252ec7d4dd02b32e7709774ebd7c99f3d0ad33e4e86aeb021834f2e3038d6');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (18, 'append_named_without_lock', 'd40743d92bc518eaba9c757235e6063703347b2ed4b530a1ee6face556173386');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (19, 'turns_of_hosts_and_users', '0dafc79836e899cfbe1c7239510d928f030d9117dcc283341e92b823e014b444');

@@ -42,11 +42,13 @@ class Attempts:
                 metrics.notification_seconds.observe(age)
             return _finished(taken, "delivered", status=outcome.status)
         if isinstance(outcome, Refused):
+            # it will mostly refuse the next one, too: those that wait may meet it mended
             return _finished(
                 taken,
                 "failed",
                 status=outcome.status,
                 error=outcome.reason,
+                channel_pause_s=next_pause(taken.failures + 1, 0.0),
                 ends_channel=outcome.ends_channel,
             )
         return self._tried_again(taken, outcome, age)

@@ -12,6 +12,7 @@ from relay.tasks.transitions import Transition
 
 MAX_WAITING = 1_000  # notifications of one channel: more than a person reads after an outage
 MAX_DELIVERIES = 50  # of one channel that are kept
+MAX_READIED = 500  # notifications that become ready by one statement, in some 20 ms
 MAX_LOST = 500  # tasks that are noted as lost by one statement
 
 
@@ -40,13 +41,15 @@ class OutboxBounds(NamedTuple):
 class TakenNotification(NamedTuple):
     """A notification that a sender has taken, with its channel and the ask that it is about.
 
-    `ask_is_open` is None if it is about no ask. `question` and what follows is of the ask.
+    `host` is the one that is called, or `@` for the operator's mail server. `ask_is_open` is None
+    if it is about no ask. `question` and what follows is of the ask.
     """
 
     user_id: UUID
     position: int
     notification_id: UUID
     channel_id: UUID
+    host: str
     state: str
     made_at: datetime
     task_id: str | None
@@ -122,6 +125,15 @@ async def note_lost_tasks(database: Database, bounds: OutboxBounds) -> int:
     return made
 
 
+async def ready_notifications(database: Database) -> int:
+    """Have notifications looked at that are due by now; returns how many, `MAX_READIED` at most.
+
+    What is made while it is due, or comes next in its task, needs no such look.
+    """
+    count: int = await database.fetchval("SELECT ready_notifications($1)", MAX_READIED)
+    return count
+
+
 async def take_notifications(
     database: Database,
     *,
@@ -132,12 +144,13 @@ async def take_notifications(
     channels: Mapping[UUID, int],
     lease: timedelta,
     receivers: ReceiverBounds,
+    after_host: str,
 ) -> list[TakenNotification]:
-    """Take due notifications, which are due again when the lease is over.
+    """Take notifications that are ready. They are due again when the lease is over.
 
     `users` and `channels` are how many the sender has already, of each: with them there are
     `of_user` and `of_channel` of each at most. The bounds of `receivers` hold for all processes
-    together; what is over them stays due.
+    together; what is over them stays due. The turn is that of the host after `after_host`.
     """
     saturated = [user for user, count in users.items() if count >= of_user]
     saturated += [channel for channel, count in channels.items() if count >= of_channel]
@@ -151,6 +164,7 @@ async def take_notifications(
         saturated,
         lease,
         *receivers,
+        after_host,
     )
     return [_taken(row) for row in rows]
 
@@ -172,11 +186,12 @@ async def give_back(database: Database, taken: Sequence[tuple[UUID, int]]) -> No
     """Let others take notifications at once that were taken, and not sent to an end."""
     await database.execute(
         """
-        UPDATE notifications n SET due_at = now(), under_way = false
+        UPDATE notifications n SET due_at = now(), stage = 'ready'
         FROM (
             SELECT n.user_id, n.position FROM notifications n
             JOIN unnest($1::uuid[], $2::bigint[]) AS given (user_id, position)
                 ON n.user_id = given.user_id AND n.position = given.position
+            WHERE n.stage = 'taken'
             ORDER BY n.user_id, n.position FOR UPDATE OF n SKIP LOCKED
         ) given
         WHERE n.user_id = given.user_id AND n.position = given.position
@@ -220,7 +235,7 @@ _TAKE = """
         CASE WHEN t.ask_id IS NOT NULL
             THEN coalesce(a.state = 'open' AND a.expires_at > now(), false) END AS ask_is_open,
         a.question, a.options, a.question_hash, a.details IS NOT NULL AS has_details
-    FROM take_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) t
+    FROM take_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) t
     JOIN channels c ON c.user_id = t.user_id AND c.channel_id = t.channel_id
     LEFT JOIN asks a ON a.user_id = t.user_id AND a.ask_id = t.ask_id
     ORDER BY t.position

@@ -1,5 +1,6 @@
-"""The bounds of receiving hosts, which the database keeps for all processes together."""
+"""The bounds of receiving hosts, which the database keeps for all processes together, and turns."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import NamedTuple, Self
 
@@ -24,6 +25,14 @@ class ReceiverBounds(NamedTuple):
         """The bounds of the settings."""
         rate = settings.rate_receiver
         return cls(interval_of(settings, rate), rate.burst, settings.receiver_calls)
+
+
+def last_in_turn(after: str, hosts: Collection[str]) -> str:
+    """The one of these hosts that comes last in a round which starts after the host `after`.
+
+    `after` itself is the last one of a whole round; it is also returned if there are no hosts.
+    """
+    return max((host for host in hosts if host <= after), default=max(hosts, default=after))
 
 
 def interval_of(settings: Settings, rate: Rate) -> timedelta:

@@ -22,11 +22,13 @@ from relay.config.parsers import SigningKey
 from relay.config.settings import Settings
 from relay.db.channels import add_channel
 from relay.db.notifications import (
+    MAX_READIED,
     Finished,
     OutboxBounds,
     Result,
     TakenNotification,
     finish_notifications,
+    ready_notifications,
     take_notifications,
 )
 from relay.db.outbox import Outbox
@@ -98,9 +100,11 @@ async def take(
     """Take what is due, as senders do; `bounds` are those that differ from none."""
     given: dict[str, Any] = {
         **{"of_user": 1_000, "of_channel": 1_000, "users": {}, "channels": {}},
-        "receivers": ReceiverBounds(calls=1_000),
+        **{"receivers": ReceiverBounds(calls=1_000), "after_host": ""},
     }
     duration = timedelta(seconds=lease)
+    while await ready_notifications(database) == MAX_READIED:
+        pass
     return await take_notifications(database, at_most=at_most, lease=duration, **given | bounds)
 
 

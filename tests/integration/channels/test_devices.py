@@ -8,15 +8,20 @@ import pytest
 import trio
 
 from relay.db.channels import KeptChannel, add_channel, select_channels
-from relay.db.pool import Database, open_database
+from relay.db.pool import Database, connect, open_database
 from relay.db.users import end_other_sessions, end_session
 from relay.errors import InvalidToken
 from tests.support.channels import new_channel
-from tests.support.patience import PATIENCE
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.projecting import new_users
 from tests.support.sending import finish, take
 
 TOGETHER = 8
+UNSORTED = "&enable_indexscan=off&enable_bitmapscan=off"  # statements find rows as they lie
+WAITS = """
+    SELECT count(*) > 0 FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
 
 
 @pytest.fixture
@@ -111,6 +116,22 @@ async def test_a_renewed_subscription_goes_on_as_the_channel_of_the_one_before(
     assert (row["paused"], row["host"]) == (False, "h")
 
 
+async def test_what_waits_for_a_paused_channel_is_due_for_the_subscription_in_its_place(
+    database: Database,
+) -> None:
+    (user_id,) = await new_users(database, 1)
+    by = await new_session(database, user_id)
+    first = await add_device(database, user_id, by, "a")
+    for _ in range(2):
+        await waiting(database, user_id, first.channel_id)
+    await database.execute("UPDATE channels SET paused_until = now() + interval '1 hour'")
+    await database.execute("UPDATE notifications SET due_at = now() + interval '1 hour'")
+    await add_device(database, user_id, by, "a")  # the same one: its push service is still away
+    assert await take(database) == []
+    await add_device(database, user_id, by, "b", replaces="a")
+    assert len(await take(database)) == 2
+
+
 async def test_the_end_of_a_subscription_is_not_that_of_the_one_in_its_place(
     database: Database,
 ) -> None:
@@ -190,6 +211,32 @@ async def test_a_session_that_ends_takes_its_devices_along(database: Database) -
         ("session_ended", lost),
         ("channel_removed", lost),
     ]
+
+
+async def test_channels_that_are_removed_are_locked_in_their_order(
+    database: Database, database_url: str
+) -> None:
+    (user_id,) = await new_users(database, 1)
+    by = await new_session(database, user_id)
+    *later, first = sorted((uuid4() for _ in range(4)), reverse=True)
+    for channel_id in (*later, first):  # as the rows lie in the table
+        await add_device(database, user_id, by, channel_id.hex, channel_id=channel_id)
+    lock = "SELECT FROM channels WHERE channel_id = ANY ($1) FOR NO KEY UPDATE NOWAIT"
+    unsorted = f"{database_url}{UNSORTED}"
+    async with (
+        open_database(unsorted, connections=2, timeout=PATIENCE) as remover,
+        connect(database_url, timeout=PATIENCE) as writer,
+        trio.open_nursery() as nursery,
+    ):
+        await writer.execute("BEGIN")
+        await writer.fetch(lock, [first])  # as results are written
+        nursery.start_soon(end_session, remover, by, user_id)
+        with trio.fail_after(PATIENCE):
+            while not await database.fetchval(WAITS):  # noqa: ASYNC110 - locks set no Event
+                await trio.sleep(LOOK_EVERY)
+        await writer.fetch(lock, later)
+        await writer.execute("COMMIT")
+    assert await devices(database, user_id) == []
 
 
 async def test_all_other_sessions_take_their_devices_along_even_expired_ones(

@@ -145,7 +145,7 @@ async def test_what_is_over_the_rate_of_its_host_arrives_later(database: Databas
                 await there.has(count)
                 with trio.fail_after(PATIENCE):
                     while await database.fetchval(  # noqa: ASYNC110 - rows set no Event
-                        "SELECT EXISTS (SELECT FROM notifications WHERE under_way)"
+                        "SELECT EXISTS (SELECT FROM notifications WHERE stage = 'taken')"
                     ):
                         await trio.sleep(LOOK_EVERY)
                 assert len(there.posts) == count

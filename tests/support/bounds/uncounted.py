@@ -136,6 +136,7 @@ CONSTANTS = {
             "relay.channels.outbound.MAX_RESOLVING",
             "relay.db.asks.MAX_SETTLED",
             "relay.db.notifications.MAX_LOST",
+            "relay.db.notifications.MAX_READIED",
             "relay.projection.projector.MAX_READ_EVENTS",
             "relay.projection.projector.MAX_ROUNDS_PER_SECOND",
             "relay.projection.projector.MAX_USERS",

@@ -1,0 +1,103 @@
+"""What pauses a channel, what ends its pause, and what waits for it meanwhile."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from relay.channels import senders
+from relay.channels.kinds import webhook
+from relay.channels.kinds.answers import outcome_of
+from relay.db.notifications import Finished, OutboxBounds, TakenNotification, finish_notifications
+from relay.db.pool import Database, open_database
+from tests.support.channels import pass_time
+from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.receivers import receiver, reply
+from tests.support.sending import channel_failed, make, over, sending, take, webhook_of
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with open_database(database_url, connections=4, timeout=PATIENCE) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(senders, "LOOK_SECONDS", LOOK_EVERY)
+
+
+async def failed(database: Database, taken: TakenNotification, seconds: float, asked: bool) -> None:
+    """Write that one has failed, and that its channel is paused, as its receiver asked or not."""
+    done = Finished(
+        *(taken.user_id, taken.position, taken.channel_id, "retry", 503, "away"),
+        *(seconds, seconds, seconds if asked else None, False, taken.sealed),
+    )
+    await finish_notifications(database, [done], OutboxBounds(MINUTE, 1))
+
+
+async def delivered(database: Database, taken: TakenNotification) -> None:
+    done = Finished(
+        *(taken.user_id, taken.position, taken.channel_id, "delivered", 200, None),
+        *(None, None, None, False, taken.sealed),
+    )
+    await finish_notifications(database, [done], OutboxBounds(MINUTE, 1))
+
+
+async def waits(database: Database) -> list[float]:
+    """In how many minutes each that waits is due, in the order in which they were made."""
+    rows = await database.fetch(
+        "SELECT extract(epoch FROM greatest(due_at, now()) - now())::float8 / 60 AS minutes"
+        " FROM notifications ORDER BY position"
+    )
+    return [round(row["minutes"]) for row in rows]
+
+
+async def test_a_refusal_pauses_the_channel_so_that_a_mended_receiver_gets_the_rest(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "outcome_of", partial(outcome_of, refused=(403,)))
+    async with receiver() as there:
+        user_id, channel_id = await webhook_of(database, there)
+        there.always = reply(403)
+        await make(database, user_id, channel_id, "a", "a", "a")
+        async with sending(database):
+            await channel_failed(database, 1)
+            there.always = reply(204)
+            await pass_time(database, 60)
+            found = await over(database, 3)
+        assert [one["outcome"] for one in found] == ["failed", "delivered", "delivered"]
+        assert (found[0]["status"], found[0]["attempts"]) == (403, 1)
+
+
+async def test_a_delivery_ends_the_pause_of_what_waits_at_the_rate_of_the_channel(
+    database: Database,
+) -> None:
+    async with receiver() as there:
+        user_id, channel_id = await webhook_of(database, there)
+    await make(database, user_id, channel_id, *"abcd")
+    first, second = await take(database, 2)
+    await failed(database, first, 3_600, asked=False)
+    assert await waits(database) == [60, 1, 60, 61]  # the second one is still under way
+    await delivered(database, second)
+    assert await waits(database) == [0, 0, 1]
+    assert len(await take(database)) == 2
+
+
+async def test_a_delivery_leaves_the_pause_for_which_the_receiver_asks(database: Database) -> None:
+    async with receiver() as there:
+        user_id, channel_id = await webhook_of(database, there)
+    await make(database, user_id, channel_id, *"abc")
+    first, second = await take(database, 2)
+    await failed(database, first, 3_600, asked=True)
+    await delivered(database, second)
+    left = await database.fetch(
+        "SELECT extract(epoch FROM unnest(ARRAY[asked_until, paused_until]) - now())::float8 AS s"
+        " FROM channels"
+    )
+    assert [row["s"] for row in left] == [pytest.approx(3_600, abs=PATIENCE)] * 2
+    assert await waits(database) == [60, 60]
+    assert await take(database) == []
