@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 import trio
 
-from tests.support.browser.chromium import Chromium, running_chromium
+from tests.support.browser.chromium import Chromium, Tab, running_chromium
 from tests.support.browser.pushed_pages import PRESENT, channels, page_of
 from tests.support.browser.visits import press, until
 from tests.support.patience import LOOK_EVERY, PATIENCE
@@ -17,7 +17,6 @@ ON = "document.getElementById('notify').getAttribute('aria-pressed')"
 LOCKS = (
     "navigator.locks.query().then(({ %s: all }) => all.some(({ name }) => name === 'relay.push'))"
 )
-WAITING, HELD = LOCKS % "pending", LOCKS % "held"
 DROP = "localStorage.removeItem('subscribed'); localStorage.setItem('gate', 'closed')"
 # the first request that adds the channel waits for a press of the test, in whichever tab it is made
 GATE = """
@@ -49,6 +48,13 @@ async def private_relay(database_url: str) -> AsyncIterator[Relay]:
         yield running
 
 
+async def lock_is(tab: Tab, state: str, wanted: bool = True) -> None:
+    """Wait until the lock of the subscription is `held` or `pending` in one of the tabs."""
+    with trio.fail_after(PATIENCE):
+        while await tab.run(LOCKS % state) != wanted:  # noqa: ASYNC110 - locks set no Event
+            await trio.sleep(LOOK_EVERY)
+
+
 async def test_a_tab_waits_until_another_one_has_renewed_the_subscription(
     private_relay: Relay, chromium: Chromium, pushing: PushService
 ) -> None:
@@ -63,10 +69,10 @@ async def test_a_tab_waits_until_another_one_has_renewed_the_subscription(
         await tab.goto(private_relay.url)
         await until(tab, "localStorage.getItem('gate')", "reached")
         other = await profile.open(private_relay.url)
-        await until(other, WAITING)
+        await lock_is(other, "pending")
         await tab.run("localStorage.setItem('gate', 'open')")
         await until(tab, ON, "true")
-        await until(other, HELD, False)
+        await lock_is(other, "held", False)
         await until(other, ON, "true")
 
         assert await other.run(PRESENT) == devices[1].endpoint

@@ -122,7 +122,7 @@ async def test_codes_are_few_for_all_users_together(database_url: str, mails: Ma
         assert over.headers["ratelimit-remaining"] == "0"
         assert len(mails.mails) == 2
 
-        # what was refused counts for nobody: the user has all five codes of a day still
+        # what was refused counts for none of its limits: all five codes of a day are left
         for _ in range(5):
             again = await users[2].call("POST", "/api/email-code", json={"address": ADDRESS})
             assert "mailed codes of all users" in again.json()["detail"]
