@@ -78,6 +78,22 @@ async def test_a_fold_makes_what_happened_in_it_and_nothing_for_users_without_ch
     assert await made(here.database, other) == []
 
 
+async def test_what_is_due_is_ready_at_once_unless_it_is_behind_another_one_of_its_task(
+    here: Process,
+) -> None:
+    (user_id,) = await new_users(here.database, 1)
+    await stored_channel(here.database, user_id)
+    twice = [happened(kind) for kind in ("started", "failed") * 2]
+    await posted(here, user_id, *twice, happened("failed", "u"))
+    await posted(here, user_id, happened("started"), happened("failed"))
+    rows = await here.database.fetch(
+        "SELECT task_id, run, stage FROM notifications ORDER BY position"
+    )
+    assert [tuple(row) for row in rows] == [
+        *(("t", 1, "ready"), ("t", 2, "later"), ("u", 1, "ready"), ("t", 3, "later"))
+    ]
+
+
 async def test_rules_of_each_channel_choose(here: Process) -> None:
     (user_id,) = await new_users(here.database, 1)
     first = await stored_channel(here.database, user_id, events=("failed",))
