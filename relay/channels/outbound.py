@@ -21,6 +21,7 @@ import trio
 
 from relay import __version__
 from relay.channels.addresses import PORTS, is_public
+from relay.channels.connections import Connections
 from relay.events import utc_now
 
 TOTAL_SECONDS = 15.0  # of a call; receivers are asked to answer at once and work later
@@ -30,9 +31,6 @@ MAX_ANSWER_BYTES = 64 * 2**10  # a longer body, or one without a length, is not 
 NO_BODY = (204, 304)
 MAX_RECEIVED_BYTES = 4 * MAX_ANSWER_BYTES  # of one answer with all that stands before it
 MAX_READ_BYTES = 4 * 2**10  # at once: other tasks run between two pieces of what is parsed
-MAX_CONNECTIONS = 100  # of one process
-MAX_IDLE_CONNECTIONS = 20
-IDLE_SECONDS = 4.0  # common servers close after five
 BODY_SECONDS = 2.0  # for a body, once the status is known: nothing depends on it
 MAX_RESOLVING = 64  # names at a time: those of a slow server hold up no other work of the process
 MAX_RETRY_AFTER_SECONDS = 86_400.0
@@ -60,24 +58,17 @@ class Outbound:
 
     def __init__(self, *, private: bool) -> None:
         self.private = private
-        self._opened: httpcore.AsyncConnectionPool | None = None  # by the first call
+        self._opened: Connections | None = None  # by the first call
 
-    def _pool(self) -> httpcore.AsyncConnectionPool:
+    def _connections(self) -> Connections:
         if self._opened is None:
-            self._opened = httpcore.AsyncConnectionPool(
-                ssl_context=httpx.create_ssl_context(),
-                max_connections=MAX_CONNECTIONS,
-                max_keepalive_connections=MAX_IDLE_CONNECTIONS,
-                keepalive_expiry=IDLE_SECONDS,
-                network_backend=_CheckedBackend(private=self.private),
-            )
+            self._opened = Connections(_CheckedBackend(private=self.private))
         return self._opened
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close the connections that are kept."""
         if self._opened is not None:
-            with trio.CancelScope(shield=True):
-                await self._opened.aclose()
+            await self._opened.close()
 
     async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> OutboundAnswer:
         """Send a POST. Raises OutboundFailed."""
@@ -102,12 +93,8 @@ class Outbound:
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         )
         sent = {"user-agent": USER_AGENT, "accept": "*/*", **headers}
-        async with self._pool().stream(
-            "POST",
-            target,
-            headers=[(name.encode("ascii"), value.encode()) for name, value in sent.items()],
-            content=content,
-            extensions={"timeout": {"connect": CONNECT_SECONDS, "pool": TOTAL_SECONDS}},
+        async with self._connections().post(
+            target, sent, content, connect_s=CONNECT_SECONDS
         ) as answer:
             length = 0 if answer.status in NO_BODY else _length(answer.headers)
             if length <= MAX_ANSWER_BYTES:
@@ -130,7 +117,7 @@ def _network_reason(error: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
             return "no secure connection: TLS or the certificate failed"
-        cause = cause.__cause__ or cause.__context__  # httpcore's pool drops the cause
+        cause = cause.__cause__ or cause.__context__  # httpcore drops the cause
     return "no connection" if isinstance(error, httpcore.ConnectError) else "the connection broke"
 
 

@@ -34,7 +34,7 @@ SENT_AT_ONCE_OF_USER = 8  # a receiver that hangs takes no more than these
 SENT_AT_ONCE_OF_CHANNEL = 4
 LEASE_SECONDS = 60.0  # several times what one attempt takes
 LOOK_SECONDS = 1.0  # between two looks for what other processes made, and for what is due by now
-GATHER_SECONDS = 0.02  # between two looks: one takes what came in between, and costs some 3 ms
+GATHER_SECONDS = 0.01  # between two looks: one takes what came in between, and costs some 3 ms
 RETRY_SECONDS = 0.5  # after the database did not answer
 LAST_WORDS_SECONDS = 1.0  # at the end, to write what became of the last ones
 

@@ -57,8 +57,8 @@ KNOWN_BY = {
     "click": {"relay.cli"},
     "httpx": {"relay.channels", "relay.cli", "relay.client"},
     "httpcore": {
-        *("relay.channels.outbound", "relay.client.answer_bounds"),
-        "relay.client.bounded_transport",
+        *("relay.channels.connections", "relay.channels.outbound"),
+        *("relay.client.answer_bounds", "relay.client.bounded_transport"),
     },
     "platformdirs": {"relay.client"},
     "rich": {
