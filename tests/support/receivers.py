@@ -52,6 +52,7 @@ class Receiver:
         self.port = port
         self.url = f"{scheme}://127.0.0.1:{port}/hook"
         self.posts: list[Post] = []
+        self.accepted = self.open = 0  # connections: all, and those that stand
         self.script: deque[Reply] = deque()
         self.always = reply(204)
 
@@ -66,9 +67,14 @@ class Receiver:
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         connection = h11.Connection(h11.SERVER)
-        async with stream:
-            while await self._exchange(stream, connection):
-                connection.start_next_cycle()
+        self.accepted += 1
+        self.open += 1
+        try:
+            async with stream:
+                while await self._exchange(stream, connection):
+                    connection.start_next_cycle()
+        finally:
+            self.open -= 1
 
     async def _exchange(self, stream: trio.abc.Stream, connection: h11.Connection) -> bool:
         """One request and its answer; returns whether another may follow."""
