@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -101,7 +102,8 @@ async def test_a_user_whose_channel_has_enough_does_not_stop_the_turns_of_its_ho
     first, second = sorted(await new_users(database, 2), key=lambda one: one.hex)
     full = await due(database, first, "one.example", 5)
     await due(database, second, "one.example", 5)
-    bounds = {"of_channel": 4, "channels": {full: 4}, "users": {first: 4}, "of_user": 8}
+    bounds: dict[str, Any] = {"of_channel": 4, "channels": {full: 4}}
+    bounds |= {"of_user": 8, "users": {first: 4}}
     taken = await take(database, receivers=ONE_AT_A_TIME, **bounds)
     assert users(taken) == {second: 1}
 
