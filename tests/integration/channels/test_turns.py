@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from random import Random
 from typing import Any
 from uuid import UUID
 
 import pytest
 import trio
 
-from relay.db.notifications import TakenNotification
+from relay.db.notifications import Finished, OutboxBounds, TakenNotification, finish_notifications
 from relay.db.pool import Database, open_database
 from relay.db.receivers import ReceiverBounds, last_in_turn
 from tests.support.channels import pass_time
@@ -37,6 +38,15 @@ async def due(database: Database, user_id: UUID, host: str, count: int, days: in
         days,
     )
     return channel_id
+
+
+async def try_again(database: Database, taken: TakenNotification) -> None:
+    """Write that one has failed, and is due again at once."""
+    done = Finished(
+        *(taken.user_id, taken.position, taken.channel_id, "retry", 500, None),
+        *(0.0, None, None, False, taken.sealed),
+    )
+    await finish_notifications(database, [done], OutboxBounds())
 
 
 def users(taken: list[TakenNotification]) -> Counter[UUID]:
@@ -133,6 +143,35 @@ async def test_one_of_a_task_follows_when_the_one_before_it_is_over(database: Da
         for one in taken:
             await finish(database, one, "delivered")
     assert order == [["a", "b"], ["a"], ["a"]]
+
+
+async def test_nothing_is_left_and_tasks_stay_in_order_while_many_take_fail_and_finish(
+    database: Database,
+) -> None:
+    chance = Random(113)
+    for user_id in await new_users(database, 3):
+        channel_id = await new_webhook(database, user_id, "https://one.example/hook")
+        await make(database, user_id, channel_id, *(f"t{n % 4}" for n in range(24)))
+    over: list[TakenNotification] = []
+
+    async def process() -> None:
+        while await database.fetchval("SELECT EXISTS (SELECT FROM notifications)"):
+            for one in await take(database, 5):  # which makes ready what is due, too
+                if chance.random() < 0.3:
+                    await try_again(database, one)
+                    continue
+                over.append(one)
+                await finish(database, one, "delivered")
+
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(process)
+    assert len(over) == len({one.position for one in over}) == 3 * 24
+    places: dict[tuple[UUID, str | None], list[int]] = {}
+    for one in over:
+        places.setdefault((one.channel_id, one.task_id), []).append(one.position)
+    assert [sorted(of_task) for of_task in places.values()] == list(places.values())
 
 
 @pytest.mark.parametrize(
