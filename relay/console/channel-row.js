@@ -1,6 +1,6 @@
 /** One channel in the list: where it leads, how it went last, a test, what was sent, and its end. */
 
-import { getDeliveries, removeChannel, testChannel } from './api.js';
+import { getChannels, getDeliveries, removeChannel, testChannel } from './api.js';
 import { deliveryText, healthText, isDecided, kindName, rulesText, testText, whereText } from './channel-words.js';
 import { el } from './dom.js';
 
@@ -15,6 +15,7 @@ const pause = (/** @type {number} */ ms) => new Promise((done) => { setTimeout(d
 export class ChannelRow {
   #channel;
   #owner;
+  #health = el('p');
   #status = el('p', { class: 'channel-test', role: 'status' });
   #sent = el('div', { class: 'channel-sent' });
   #acts = el('div', { class: 'channel-acts' });
@@ -24,13 +25,19 @@ export class ChannelRow {
     this.#channel = channel;
     this.#owner = owner;
     const name = `${kindName(channel.kind)} ${whereText(channel)}`.trim();
-    const health = healthText(channel, Date.now());
     this.element = el('li', { 'data-channel': channel.channel_id },
       el('h3', {}, kindName(channel.kind), ' ', el('bdi', { class: 'channel-where', text: whereText(channel) })),
       el('p', { class: 'channel-rules-text', text: rulesText(channel) }),
-      el('p', { class: health.bad ? 'channel-health bad' : 'channel-health', text: health.text }),
-      this.#acts, this.#status, this.#sent);
+      this.#health, this.#acts, this.#status, this.#sent);
+    this.#showHealth(channel);
     this.#offer(name);
+  }
+
+  /** @param {Channel} channel */
+  #showHealth(channel) {
+    const { text, bad } = healthText(channel, Date.now());
+    this.#health.className = bad ? 'channel-health bad' : 'channel-health';
+    this.#health.textContent = text;
   }
 
   focus() {
@@ -70,7 +77,11 @@ export class ChannelRow {
         const found = deliveries.find((one) => one.notification_id === id);
         if (found && isDecided(found)) {
           const { text, bad } = testText(found);
-          return this.#say(text, bad);
+          this.#say(text, bad);
+          const { channels } = await getChannels(); // its last delivery is this one now
+          const changed = channels.find((one) => one.channel_id === this.#channel.channel_id);
+          if (changed) this.#showHealth(changed);
+          return;
         }
         await pause(LOOK_MS);
       }

@@ -76,6 +76,7 @@ async def test_a_channel_is_added_tested_and_removed(relay: Relay, profile: Prof
         assert "Send a test" in await tab.run("document.activeElement.textContent")
         await tab.do(lambda page: page.get_by_text("Send a test", exact=True).click())
         await tab.shows("It arrived.")
+        await tab.shows("Last delivery just now.")
         service.script = [chat.Answer(410)]
         hook = await hook_of(relay, profile)
         await tell(relay, hook, "task_started", "build", title="make test")
