@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from relay.client.task import task
+    from relay.client.reported_task import task
     from relay.client.task_query import tasks
 
     __version__: str

@@ -3,14 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from relay.client.client import Client, NotDelivered, Outcome
-from relay.client.credentials import NoCredentials
-from relay.client.handler import LogHandler
-from relay.client.task import Task, task
-from relay.client.task_info import TaskInfo
-
 if TYPE_CHECKING:
     from relay.client.api_client import ApiError
+    from relay.client.client import Client, NotDelivered, Outcome
+    from relay.client.credentials import NoCredentials
+    from relay.client.handler import LogHandler
+    from relay.client.reported_task import Task, task
+    from relay.client.task_info import TaskInfo
     from relay.client.task_query import Tasks, tasks
 
 __all__ = [
@@ -27,16 +26,25 @@ __all__ = [
     "tasks",
 ]
 
-# These import the HTTP client, which takes time that a producer does not wait for.
-_READING = {
-    "ApiError": "relay.client.api_client",
-    "Tasks": "relay.client.task_query",
-    "tasks": "relay.client.task_query",
+# Each is imported on first use: a producer has no use for the HTTP client of what reads tasks, and
+# a server, whose command line reads credentials, for neither.
+_MODULES = {
+    "ApiError": "api_client",
+    "Client": "client",
+    "LogHandler": "handler",
+    "NoCredentials": "credentials",
+    "NotDelivered": "client",
+    "Outcome": "client",
+    "Task": "reported_task",
+    "TaskInfo": "task_info",
+    "Tasks": "task_query",
+    "task": "reported_task",
+    "tasks": "task_query",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what reads tasks on first use."""
-    if name in _READING:
-        return getattr(import_module(_READING[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import what a program asks for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -3,8 +3,8 @@
 import logging
 from contextlib import suppress
 
+from relay.client.reported_task import Task
 from relay.client.sender import THREAD_NAME
-from relay.client.task import Task
 
 
 class LogHandler(logging.Handler):

@@ -9,7 +9,7 @@ import tqdm as original
 
 from relay.client.payload_values import text_of
 from relay.client.progress_values import part_of
-from relay.client.task import Task
+from relay.client.reported_task import Task
 
 
 class tqdm(original.tqdm):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from relay.client.task import task
+from relay.client.reported_task import task
 from tests.support.asking import asking
 from tests.support.commands import RELAY, environment
 from tests.support.commands import relay as run_relay

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from relay.client.task import task
+from relay.client.reported_task import task
 from tests.support.commands import RELAY, environment
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.relay_server import Relay, User, calls_wait
