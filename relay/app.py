@@ -8,13 +8,11 @@ from quart import request as quart_request
 from quart import websocket as quart_websocket
 from quart.ctx import has_request_context
 from quart_rate_limiter import RateLimitExceeded
-from quart_schema import Info, QuartSchema
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as HTTPMethodNotAllowed
 from werkzeug.exceptions import NotFound as HTTPNotFound
 
-from relay import __version__
 from relay.auth.origins import OriginList
 from relay.blueprints.asks import asks
 from relay.blueprints.channels import channels
@@ -49,7 +47,6 @@ from relay.web.middleware.access_log import AccessLog
 from relay.web.middleware.cors import CORS, cors_headers
 from relay.web.middleware.proxy_headers import ProxyHeaders
 from relay.web.middleware.security_headers import SecurityHeaders, security_headers
-from relay.web.openapi.openapi import TITLE, RouteProvider
 from relay.web.problem_responses import fault_answer, problem_answer
 from relay.web.rate_limiter import enforce_limits, rate_limited
 from relay.web.request import HTTPRequest, current_request
@@ -91,13 +88,6 @@ def create_app(settings: Settings) -> Relay:
         app.register_blueprint(blueprint)
     for blueprint in (operations, console, install, reference):
         app.register_blueprint(blueprint)
-    QuartSchema(
-        app,
-        info=Info(title=TITLE, version=__version__),
-        openapi_path=None,  # nor quart-schema's pages, which load scripts from other hosts
-        openapi_provider_class=RouteProvider,
-        conversion_preference="msgspec",
-    )
     app.direct_routes = direct_routes(app)
     app.before_request(_run_hooks)
     app.before_websocket(_run_hooks)

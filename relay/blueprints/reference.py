@@ -1,19 +1,13 @@
 """The OpenAPI and AsyncAPI documents and their page, made on the first request."""
 
-from functools import partial
-from typing import cast
+from typing import Any
 
-import msgspec
 import trio
-from quart import Blueprint, current_app
+from quart import Blueprint, Quart, current_app
 
-from relay.media_types import JSON
 from relay.web.answers import Answer
 from relay.web.needs import NOTHING
-from relay.web.openapi.asyncapi import asyncapi as make_asyncapi
 from relay.web.openapi.describe import Text, described
-from relay.web.openapi.openapi import RouteProvider
-from relay.web.openapi.page import page
 from relay.web.rate_limits import PAGES, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
@@ -64,43 +58,31 @@ async def docs(request: HTTPRequest) -> Answer:
 class DocumentCache:
     """The documents of one app, each made on its first request."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: Quart) -> None:
+        self._app = app
         self._files: dict[str, File] = {}
         self._lock = trio.Lock()
 
     async def get(self, name: str, base_url: str) -> File:
-        """The document. It is made in a thread, because that takes a tenth of a second."""
+        """The document. It is made in a thread: that takes a tenth of a second, or two at first."""
         async with self._lock:
             if name not in self._files:
-                make = partial(_MAKERS[name], _provider(), base_url)
-                self._files[name] = await trio.to_thread.run_sync(make)
+                self._files[name] = await trio.to_thread.run_sync(
+                    _make_document, name, self._app, base_url
+                )
         return self._files[name]
 
 
+def _make_document(name: str, app: Quart, base_url: str) -> File:
+    """Make a document. What makes it is imported here, by the first request for any of them."""
+    from relay.web.openapi.documents import make_document
+
+    return make_document(name, app, base_url)
+
+
 async def _document(request: HTTPRequest, name: str) -> File:
-    documents: DocumentCache = current_app.extensions.setdefault(
-        "relay.web.openapi", DocumentCache()
+    app: Any = current_app
+    documents: DocumentCache = app.extensions.setdefault(
+        "relay.web.openapi", DocumentCache(app._get_current_object())
     )
     return await documents.get(name, request.services.base_url)
-
-
-def _provider() -> RouteProvider:
-    return cast("RouteProvider", current_app.extensions["QUART_SCHEMA"].openapi_provider)
-
-
-def _openapi(provider: RouteProvider, _base_url: str) -> File:
-    return File.of(msgspec.json.encode(provider.schema()), JSON)
-
-
-def _asyncapi(_provider: RouteProvider, base_url: str) -> File:
-    return File.of(msgspec.json.encode(make_asyncapi(base_url)), JSON)
-
-
-def _docs(provider: RouteProvider, base_url: str) -> File:
-    """Make the page from the documents as they are sent."""
-    calls, streams = _openapi(provider, base_url), _asyncapi(provider, base_url)
-    html = page(msgspec.json.decode(calls.body), msgspec.json.decode(streams.body), base_url)
-    return File.of(html.encode(), "text/html; charset=utf-8")
-
-
-_MAKERS = {"openapi": _openapi, "asyncapi": _asyncapi, "docs": _docs}

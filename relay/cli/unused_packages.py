@@ -1,7 +1,4 @@
-"""Keeps out of a server what its libraries import only because it is installed.
-
-To import these takes a tenth of a server's start, and memory for as long as it runs.
-"""
+"""Keeps out of a server what its libraries import only because it is installed."""
 
 import sys
 from collections.abc import Iterator
@@ -9,8 +6,6 @@ from contextlib import contextmanager
 
 UNUSED = (
     "rich",  # structlog would print failures in colours; Relay's log is JSON
-    "pydantic",  # Quart-Schema would accept its models; Relay's are msgspec's
-    "pydantic_core",
 )
 
 
