@@ -1,47 +1,38 @@
-"""Run one server process, from its sockets to its last commit."""
+"""Run one server process, from its database to its last commit."""
 
-import gc
-import logging
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 import trio
 from hypercorn.config import Config, Sockets
 
 from relay.app import create_app, refusal_headers, with_middleware
 from relay.background.health import ProcessHealth
-from relay.config.hypercorn import read_hypercorn_config
-from relay.config.resources import packaged
-from relay.config.settings import SettingError, Settings
-from relay.db.source import Source, bring_up_to_date, open_source, warn_about_few_connections
+from relay.config.settings import Settings
+from relay.db.source import Source, bring_up_to_date
 from relay.observability import metrics
 from relay.observability.logs import bind_log_context
+from relay.process import UNWIND_SECONDS, Announce
 from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
 from relay.realtime.stream_ends import end_spread
 from relay.server.descriptors import fit_to_descriptor_limit
 from relay.server.limits import ConnectionLimits
-from relay.server.listeners import addresses, close_sockets, open_sockets
 from relay.server.observer import Observer
 from relay.server.serve import ServerConfig, serve
 from relay.services import open_services
 
 REQUEST_CONNECTIONS = 256  # connections beside the streams, so that a full process still answers
 FAILING_SECONDS = 1.0  # seconds a process with a failed task still answers, so that probes see it
-UNWIND_SECONDS = 5.0  # seconds after the drain, for last commits and closing the pool
 
 log = structlog.get_logger("relay.serving")
 
-Announce = Callable[[str, str], Awaitable[None]]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessConfig:
+class ProcessConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration of one process, alone or as one of several workers.
 
     `on_leaving` is called when the process begins to stop, for whatever reason. `all_serve`
@@ -55,47 +46,6 @@ class ProcessConfig:
     all_serve: Callable[[], bool] = lambda: True
 
 
-def server_config(settings: Settings, folder: Path) -> Config:
-    """Read `hypercorn.toml` from the working folder, or else the packaged one.
-
-    Raises SettingError if the file, or a certificate that it names, is missing or invalid.
-    """
-    own = folder / "hypercorn.toml"
-    path = own if own.exists() else packaged("hypercorn.toml")
-    try:
-        config = read_hypercorn_config(path)
-        config.create_ssl_context()
-    except (OSError, ValueError) as error:  # TOMLDecodeError is a ValueError
-        raise SettingError(f"{path}: {error}") from None
-    config.bind = [settings.bind]
-    config.graceful_timeout = settings.drain_timeout
-    # no log of clients' addresses; errors go to Relay's log
-    config.accesslog = None
-    config.errorlog = logging.getLogger("hypercorn.error")
-    return config
-
-
-async def serve_relay(
-    settings: Settings, config: Config, *, announce: Announce, stop: trio.Event
-) -> None:
-    """Serve until `stop`, then end all streams and commit accepted events.
-
-    `announce(base_url, database)` runs beside the server from when it listens until it stops.
-    Raises ListenError, EmbeddedError, NoDatabase, MigrationError, DatabaseAway, or what a
-    background task failed with; possibly in a group.
-    """
-    sockets = open_sockets(config)
-    try:
-        base_url = settings.base_url or client_url(sockets)
-        async with open_source(settings) as source:
-            if source.folder is None:
-                await warn_about_few_connections(source.direct, settings)
-            process = ProcessConfig(settings=settings, server=config, base_url=base_url)
-            await serve_source(process, sockets, source, announce=announce, stop=stop)
-    finally:
-        close_sockets(sockets)
-
-
 async def serve_source(
     process: ProcessConfig,
     sockets: Sockets,
@@ -104,7 +54,12 @@ async def serve_source(
     announce: Announce,
     stop: trio.Event,
 ) -> None:
-    """Like `serve_relay`, with open sockets and a database that the caller keeps running."""
+    """Serve until `stop`, then end all streams and commit accepted events.
+
+    The caller has opened the sockets, and keeps the database running. `announce(base_url,
+    database)` runs beside the server from when it listens until it stops. Raises MigrationError,
+    DatabaseAway, or what a background task failed with; possibly in a group.
+    """
     settings, base_url = process.settings, process.base_url
     applied = await bring_up_to_date(
         source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
@@ -220,26 +175,3 @@ class MetricsObserver(Observer):
     def connection_displaced(self) -> None:
         metrics.connections_displaced.inc()
         super().connection_displaced()
-
-
-GC_THRESHOLD = 10_000  # new objects: those of some forty streams, collected in half a ms
-
-
-def freeze_startup_objects() -> None:
-    """Freeze startup objects (gc.freeze), and run the garbage collector less often.
-
-    Modules, routes and schemas live until the process ends. Traversing them would block the loop
-    for 70 ms each time. Objects of streams are freed by reference counting. Call it once, when
-    serving has begun.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
-
-
-def client_url(sockets: Sockets) -> str:
-    """The URL by which a client on the same machine can reach the first socket."""
-    address = addresses(sockets)[0]
-    if address.startswith("http://unix:"):
-        return "http://localhost"
-    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

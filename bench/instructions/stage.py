@@ -17,6 +17,7 @@ from bench.peer import Endpoint
 from relay.app import Relay, create_app, with_middleware
 from relay.auth.tokens import Claims, Kind, Scope
 from relay.background.health import ProcessHealth
+from relay.config.hypercorn import server_config
 from relay.config.parsers import SigningKey
 from relay.config.settings import Settings
 from relay.db.pool import Database
@@ -25,7 +26,7 @@ from relay.server.limits import ConnectionLimits
 from relay.server.listeners import open_sockets
 from relay.server.serve import ServerConfig, serve
 from relay.services import build_services
-from relay.serving import MetricsObserver, server_config
+from relay.serving import MetricsObserver
 
 # The limits are checked, and never reached.
 SETTINGS = {

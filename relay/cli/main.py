@@ -1,13 +1,11 @@
 """The command line. A command's module is imported when it runs, so that producers start fast."""
 
-import gc
 import importlib
 import importlib.util
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any, ClassVar, NamedTuple
 
 import click
@@ -20,6 +18,7 @@ from relay.cli.near_words import did_you_mean
 from relay.cli.needs_extra import missing_extra
 from relay.cli.output import clean_errors
 from relay.cli.unused_packages import without_unused_packages
+from relay.imports import frozen_imports
 
 # httpx would import its command line, with rich and pygments: it is not needed here
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
@@ -40,23 +39,6 @@ OTHER_NAMES = {
     **dict.fromkeys(("status", "me", "info"), "whoami"),
     **dict.fromkeys(("notify", "notifications", "alerts", "webhooks", "channel"), "channels"),
 }
-
-
-@contextmanager
-def frozen_imports() -> Iterator[None]:
-    """Keep the garbage collector away from what is imported in the block, then and later.
-
-    Modules live until the process ends, and in 160 000 objects of the server's 3 000 are garbage.
-    To look at them takes a third of the CPU of a start.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()
 
 
 class CommandSummary(NamedTuple):

@@ -15,11 +15,13 @@ from relay import __version__
 from relay.cli.failures import report_known_failures
 from relay.cli.init_system import notify_init_system
 from relay.cli.output import show
+from relay.config.hypercorn import server_config
 from relay.config.settings import Settings
 from relay.config.unknown_variables import log_unknown_variables
 from relay.observability.logs import configure_logs
 from relay.observability.sentry import configure_reports
-from relay.serving import freeze_startup_objects, serve_relay, server_config
+from relay.process import freeze_startup_objects
+from relay.workers.alone import serve_relay
 from relay.workers.protocol import settings_environment
 from relay.workers.supervisor import supervise
 

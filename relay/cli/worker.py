@@ -3,7 +3,6 @@
 python -P -m relay.cli.worker --mark=MARK
 """
 
-import gc
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from prometheus_client import values
 
 from relay.cli.unused_packages import without_unused_packages
+from relay.imports import frozen_imports
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 MARK = sys.argv[1].removeprefix("--mark=")
@@ -24,9 +24,7 @@ values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
     lambda: mark
 )
 
-gc.disable()  # for the imports, as relay/cli/main.py does
-
-with without_unused_packages():
+with frozen_imports(), without_unused_packages():
     import click
     import trio
 
@@ -37,9 +35,6 @@ with without_unused_packages():
     from relay.observability.sentry import configure_reports
     from relay.workers.protocol import Report
     from relay.workers.worker import Reports, read_worker_config, run_worker
-
-gc.freeze()
-gc.enable()
 
 
 def join_service_metrics() -> None:

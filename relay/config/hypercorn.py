@@ -1,11 +1,15 @@
 """Read `hypercorn.toml` strictly: Hypercorn itself ignores unknown keys."""
 
+import logging
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from hypercorn.config import Config
+
+from relay.config.resources import packaged
+from relay.config.settings import SettingError, Settings
 
 _DEFAULTS: dict[str, Any] = {
     name: it
@@ -17,6 +21,26 @@ _SET_BY_CODE = {
 }
 _ANNOTATED = {name for name in Config.__annotations__ if not name.startswith("_")}
 _KNOWN_KEYS = {*_DEFAULTS, *_SET_BY_CODE, *_ANNOTATED}
+
+
+def server_config(settings: Settings, folder: Path) -> Config:
+    """Read `hypercorn.toml` from the working folder, or else the packaged one.
+
+    Raises SettingError if the file, or a certificate that it names, is missing or invalid.
+    """
+    own = folder / "hypercorn.toml"
+    path = own if own.exists() else packaged("hypercorn.toml")
+    try:
+        config = read_hypercorn_config(path)
+        config.create_ssl_context()
+    except (OSError, ValueError) as error:  # TOMLDecodeError is a ValueError
+        raise SettingError(f"{path}: {error}") from None
+    config.bind = [settings.bind]
+    config.graceful_timeout = settings.drain_timeout
+    # no log of clients' addresses; errors go to Relay's log
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    return config
 
 
 def read_hypercorn_config(path: Path) -> Config:

@@ -1,7 +1,8 @@
 """Fit the connection limits to the process's limit of file descriptors."""
 
 import resource
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from .limits import ConnectionLimits
 

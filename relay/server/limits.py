@@ -1,10 +1,9 @@
 """Bounds on connections, one by one and all together."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionLimits:
+class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A server's bounds, each with its unit and its reason."""
 
     max_connections: int = 10_256

@@ -9,10 +9,12 @@ import msgspec
 import structlog
 import trio
 
+from relay.config.hypercorn import server_config
 from relay.config.settings import SettingError, Settings
 from relay.db.source import Source, require_reachable
+from relay.process import freeze_startup_objects
 from relay.server.listeners import open_sockets
-from relay.serving import ProcessConfig, freeze_startup_objects, serve_source, server_config
+from relay.serving import ProcessConfig, serve_source
 from relay.workers.protocol import HEARTBEAT_INTERVAL, Report, WorkerConfig
 
 ORPHAN_DRAIN_SECONDS = 1.0  # to drain when the supervisor has died, and its Postgres with it

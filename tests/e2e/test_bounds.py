@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 import relay
@@ -87,4 +88,4 @@ def test_every_bound_has_a_row_or_a_reason() -> None:
     settings = {field.name for field in dataclasses.fields(Settings)}
     assert rows | set(SETTINGS) | set(CONSTANTS) == settings | constants()
     assert not rows & (set(SETTINGS) | set(CONSTANTS))
-    assert set(LIMITS) == {field.name for field in dataclasses.fields(ConnectionLimits)}
+    assert set(LIMITS) == {field.name for field in msgspec.structs.fields(ConnectionLimits)}

@@ -11,8 +11,9 @@ import httpx
 import trio
 
 from relay.auth import revocations
+from relay.config.hypercorn import server_config
 from relay.config.settings import Settings
-from relay.serving import serve_relay, server_config
+from relay.workers.alone import serve_relay
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.client.protocol import HANDSHAKE, head
 from tests.support.client.streams import SseStream, Stream, WebSocketStream, stream

