@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+import msgspec
 import trio
 
 from relay.asks.asks import Asks
@@ -19,11 +19,11 @@ from relay.background.housekeeping import Housekeeping
 from relay.background.process_metrics import ProcessMetrics
 from relay.background.readiness import note_readiness
 from relay.background.retention import run_retention, watch_disk
+from relay.channels.calls import LateCalls
 from relay.channels.channels import Channels
 from relay.channels.kinds.base import KindContext
 from relay.channels.mail import Mailer
 from relay.channels.mail_codes import MailCodes
-from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
 from relay.channels.vapid import Vapid
 from relay.config.resources import packaged
@@ -54,8 +54,7 @@ from relay.shared_limits import SharedLimits, SharedPlaces
 LAST_COMMITS_TIMEOUT_SECONDS = 3.0  # at shutdown; requests that wait longer get an error
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(msgspec.Struct, frozen=True):
     """The objects that the handlers of one process use."""
 
     settings: Settings
@@ -173,7 +172,7 @@ def build_services(
                 settings=settings,
                 base_url=base_url,
                 database=database,
-                outbound=Outbound(private=settings.outbound_private),
+                outbound=LateCalls(private=settings.outbound_private),
                 vault=vault,
                 vapid=Vapid(database, vault),
                 mailer=(

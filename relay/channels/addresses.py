@@ -7,7 +7,7 @@ because it may then lead elsewhere.
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-import httpx
+from relay.channels.urls import parse_url
 
 MAX_URL_CHARACTERS = 2_000
 PORTS = (80, 443)
@@ -27,7 +27,7 @@ def host_of(url: str) -> str:
     A name is in lower case and ASCII (IDNA), without the dot of the root. A literal address is
     written the shortest way, and is IPv4 where an IPv6 one stands for that.
     """
-    host = httpx.URL(url).raw_host.decode("ascii").strip("[]").rstrip(".").lower()
+    host = parse_url(url).raw_host.decode("ascii").strip("[]").rstrip(".").lower()
     literal = literal_address(host)
     if isinstance(literal, IPv6Address) and not literal.is_loopback:
         literal = _inner_address(literal) or literal
@@ -81,9 +81,9 @@ def check_url(url: str, *, private: bool) -> str:
     if len(url) > MAX_URL_CHARACTERS:
         raise ValueError(f"must have at most {MAX_URL_CHARACTERS} characters")
     try:
-        parsed = httpx.URL(url)
+        parsed = parse_url(url)
         port = parsed.port
-    except (httpx.InvalidURL, ValueError):
+    except ValueError:
         raise ValueError("must be an address like https://example.com/hook") from None
     if parsed.scheme not in (("http", "https") if private else ("https",)) or not parsed.host:
         raise ValueError("must be an https address like https://example.com/hook")

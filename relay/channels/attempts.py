@@ -15,6 +15,7 @@ from relay.channels.notification import (
     task_url,
 )
 from relay.channels.sealing import CannotOpen, Sealed
+from relay.channels.urls import load_httpx
 from relay.db.notifications import Finished, Result, TakenNotification
 from relay.observability import metrics
 
@@ -93,6 +94,7 @@ class Attempts:
         try:
             settings = msgspec.json.decode(secret, type=kind.settings)
             notification = notification_of(taken, self._context.base_url)
+            await load_httpx()
             with trio.fail_after(ATTEMPT_SECONDS):
                 return await kind.send(settings, notification, self._context)
         except trio.TooSlowError:

@@ -12,6 +12,7 @@ from relay.channels.kinds.base import MIN_DURATION_SECONDS, ChannelRequest, Kind
 from relay.channels.kinds.webpush import WebPushRequest
 from relay.channels.senders import Senders
 from relay.channels.upkeep import OutboxUpkeep
+from relay.channels.urls import load_httpx
 from relay.db.channels import MadeTest, NewChannel, add_channel, add_test
 from relay.db.outbox import Outbox
 from relay.db.pool import Database
@@ -63,6 +64,7 @@ class Channels:
         Raises Invalid, TooManyChannels, and NoSuchChannel where it replaces what is not there.
         """
         kind = kind_of(request)
+        await load_httpx()
         settings = await kind.check(request, self.context)
         secret, shown = msgspec.json.encode(settings), kind.shown(settings)
         chosen, channel_id = request.on is not UNSET, uuid4()

@@ -10,11 +10,11 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from email.message import EmailMessage
 from functools import partial
 from typing import Any
 
+import msgspec
 import trio
 
 from relay.config.smtp_address import Sender, SmtpAddress, smtp_tls_context
@@ -48,8 +48,7 @@ class MailFailed(Exception):
         self.unknown_recipient = unknown_recipient
 
 
-@dataclass(frozen=True, slots=True)
-class Mailer:
+class Mailer(msgspec.Struct, frozen=True):
     """The mail server, the sender, and how many mails are sent at once by this process."""
 
     server: SmtpAddress

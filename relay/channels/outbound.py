@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from ipaddress import ip_address
 from socket import SOCK_STREAM, getaddrinfo
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpcore
 import httpx
@@ -22,6 +22,8 @@ import trio
 from relay import __version__
 from relay.channels.addresses import PORTS, is_public
 from relay.channels.connections import Connections
+from relay.channels.outbound_answer import OutboundAnswer, OutboundFailed
+from relay.channels.urls import parse_url
 from relay.events import utc_now
 
 TOTAL_SECONDS = 15.0  # of a call; receivers are asked to answer at once and work later
@@ -38,19 +40,8 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 # one text for both: channels tell nothing of the names in the operator's own network
 UNKNOWN_HOST = "refused: the host is not known, or has an address that is not public"
 
+INVALID_ADDRESS = "the address is not valid"
 USER_AGENT = f"Relay/{__version__}"
-
-
-class OutboundFailed(Exception):
-    """There is no answer. The message is for a person, and shows nothing of what was received."""
-
-
-class OutboundAnswer(NamedTuple):
-    """`retry_after` in seconds, if the answer has it; `length` of its body, inf if unknown."""
-
-    status: int
-    retry_after: float | None
-    length: float
 
 
 class Outbound:
@@ -73,8 +64,12 @@ class Outbound:
     async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> OutboundAnswer:
         """Send a POST. Raises OutboundFailed."""
         try:
+            address = parse_url(url)
+        except ValueError:
+            raise OutboundFailed(INVALID_ADDRESS) from None
+        try:
             with trio.fail_after(TOTAL_SECONDS):
-                return await self._send(httpx.URL(url), headers, content)
+                return await self._send(address, headers, content)
         except trio.TooSlowError:
             raise OutboundFailed(f"no answer within {TOTAL_SECONDS:g} seconds") from None
         except httpcore.TimeoutException:
@@ -83,8 +78,8 @@ class Outbound:
             raise OutboundFailed("the answer is not HTTP") from None
         except (httpcore.NetworkError, ssl.SSLError, OSError) as error:
             raise OutboundFailed(_network_reason(error)) from None
-        except (httpx.InvalidURL, httpcore.UnsupportedProtocol):
-            raise OutboundFailed("the address is not valid") from None
+        except httpcore.UnsupportedProtocol:
+            raise OutboundFailed(INVALID_ADDRESS) from None
 
     async def _send(
         self, url: httpx.URL, headers: Mapping[str, str], content: bytes

@@ -1,14 +1,17 @@
 """Checks the addresses that people copy from a service."""
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import httpx
 from msgspec import Meta
 
 from relay.channels.addresses import MAX_URL_CHARACTERS, check_url
 from relay.channels.kinds.base import KindContext
+from relay.channels.urls import parse_url
 from relay.errors import FieldError, Invalid
+
+if TYPE_CHECKING:
+    from httpx import URL
 
 ServiceUrl = Annotated[
     str,
@@ -20,11 +23,11 @@ ServiceUrl = Annotated[
 ]
 
 
-def checked_url(text: str, context: KindContext, path: str) -> httpx.URL | None:
+def checked_url(text: str, context: KindContext, path: str) -> "URL | None":
     """The address, if its path is of this pattern; else None. Raises Invalid for an address that
     Relay does not call."""
     try:
-        url = httpx.URL(check_url(text.strip(), private=context.outbound.private))
+        url = parse_url(check_url(text.strip(), private=context.outbound.private))
     except ValueError as error:
         raise invalid("url", str(error)) from None
     return url if re.fullmatch(path, url.raw_path.decode("ascii")) else None

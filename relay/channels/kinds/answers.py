@@ -2,10 +2,9 @@
 
 from collections.abc import Collection
 
-import httpx
-
 from relay.channels.kinds.base import Delivered, Outcome, Refused, Retry
-from relay.channels.outbound import OutboundAnswer
+from relay.channels.outbound_answer import OutboundAnswer
+from relay.channels.urls import parse_url
 
 GONE = (410,)  # as Standard Webhooks has it: the receiver wants no more
 SHOWN_CHARACTERS = 4  # of the end of an address, to tell two of one host apart
@@ -32,7 +31,7 @@ def outcome_of(
 
 def shortened(url: str) -> str:
     """An address as lists show it: its origin, and the end of the rest, which may be a secret."""
-    parsed = httpx.URL(url)
+    parsed = parse_url(url)
     origin = f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
     rest = parsed.raw_path.decode("ascii")
     return origin if rest in ("", "/") else f"{origin}/…{rest[-SHOWN_CHARACTERS:]}"

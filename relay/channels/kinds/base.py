@@ -1,14 +1,13 @@
 """What a kind of channel is: its settings, their check, and how it sends a notification."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from relay.channels.calls import Calls
 from relay.channels.mail import Mailer
 from relay.channels.notification import Event, Notification
-from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
 from relay.channels.vapid import Vapid
 from relay.config.settings import Settings
@@ -35,8 +34,7 @@ class ChannelRequest(
     message: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class KindContext:
+class KindContext(msgspec.Struct, frozen=True):
     """What kinds use of the process: its settings, its address, the way out, and the keys.
 
     `mailer` is None if the operator has set no mail server.
@@ -45,21 +43,19 @@ class KindContext:
     settings: Settings
     base_url: str
     database: Database
-    outbound: Outbound
+    outbound: Calls
     vault: Vault
     vapid: Vapid
     mailer: Mailer | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(msgspec.Struct, frozen=True):
     """The receiver has it."""
 
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """It is to be tried again, not before `after_s` seconds if the receiver says so."""
 
     reason: str
@@ -67,8 +63,7 @@ class Retry:
     after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """It will not be delivered. `ends_channel`: nor will any other."""
 
     reason: str

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from relay.channels.kinds.base import KindContext, Outcome, Retry
-from relay.channels.outbound import OutboundAnswer, OutboundFailed
+from relay.channels.outbound_answer import OutboundAnswer, OutboundFailed
 
 JSON_HEADERS = {"content-type": "application/json"}
 REFUSED = (400, 401, 403, 404, 405, 413, 415, 422)

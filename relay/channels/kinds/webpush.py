@@ -4,7 +4,6 @@ import hashlib
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
-import httpx
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
@@ -22,6 +21,7 @@ from relay.channels.push_message import (
     topic_of,
 )
 from relay.channels.sealing import CannotOpen
+from relay.channels.urls import parse_url
 from relay.errors import FieldError, Invalid
 
 GONE = (404, 410)  # RFC 8030, 7.3: the subscription has ended
@@ -115,7 +115,7 @@ class WebPush:
     def shown(self, settings: WebPushSettings) -> dict[str, str]:
         """The push service, and a hash by which a browser finds its own subscription."""
         return {
-            "service": httpx.URL(settings.endpoint).host,
+            "service": parse_url(settings.endpoint).host,
             "subscription_id": hashlib.sha256(settings.endpoint.encode()).hexdigest(),
         }
 
@@ -154,13 +154,13 @@ class WebPush:
 
 def _check_endpoint(endpoint: str, *, private: bool) -> None:
     """Raises ValueError with what is wrong with it."""
-    if ":" in httpx.URL(check_url(endpoint, private=private)).host:
+    if ":" in parse_url(check_url(endpoint, private=private)).host:
         raise ValueError("must have the name of a host")  # py-vapid takes no IPv6 address
 
 
 def origin_of(url: str) -> str:
     """The origin of an address, without a default port (RFC 6454): the audience of the header."""
-    parsed = httpx.URL(url)
+    parsed = parse_url(url)
     return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
 
 

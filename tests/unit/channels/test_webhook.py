@@ -12,7 +12,7 @@ from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import Delivered, Refused, Retry
 from relay.channels.kinds.webhook import signed_headers, webhook_body
 from relay.channels.notification import Notification, task_url
-from relay.channels.outbound import OutboundAnswer
+from relay.channels.outbound_answer import OutboundAnswer
 
 SECRET = base64.b64encode(b"s" * 32).decode()
 AT = datetime(2026, 11, 29, 10, 0, 0, 123_000, tzinfo=UTC)
