@@ -7,10 +7,11 @@ refused, because the database then differs from the files.
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from relay.db.pool import DatabaseConnection, Row, StatementFailed
 
@@ -26,8 +27,7 @@ class MigrationError(Exception):
     """The files and the database contradict each other, as the message explains."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(msgspec.Struct, frozen=True):
     version: int
     name: str
     sql: str
@@ -41,8 +41,7 @@ class Migration:
         return f"{self.version:04}_{self.name}.sql"
 
 
-@dataclass(frozen=True, slots=True)
-class AppliedMigration:
+class AppliedMigration(msgspec.Struct, frozen=True):
     version: int
     name: str
     checksum: str

@@ -1,10 +1,11 @@
 """Reads stream heads and pages of events, each in one statement and so from one snapshot."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from relay.db.pool import Database, Row
 from relay.errors import InvalidToken
@@ -13,8 +14,7 @@ from relay.events import Cursor, StreamHead
 MAX_FAIR_SHARES = 4  # times its fair share that one of many users may get of one read
 
 
-@dataclass(frozen=True, slots=True)
-class EventPage:
+class EventPage(msgspec.Struct, frozen=True):
     """Successive events of a stream, and the stream's head in the same snapshot.
 
     `texts` are the JSON of the events with the seqs `first`, `first + 1`, ….

@@ -1,7 +1,6 @@
 """Reads and writes projections: the stored tasks of users, and the seqs up to which they hold."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
@@ -30,8 +29,7 @@ class Projected(NamedTuple):
     is_notified: bool
 
 
-@dataclass(slots=True)
-class Advance:
+class Advance(msgspec.Struct):
     """A fold of one user's events: the tasks that it changed, to be stored.
 
     It began with the rows of `revision` and holds up to `seq`. `added` counts the tasks that no
@@ -43,9 +41,9 @@ class Advance:
     seq: int
     added: int = 0
     revived: int = 0
-    tasks: list[FoldedTask] = field(default_factory=list)
-    withdrawn: list[str] = field(default_factory=list)
-    noted: list[Transition] = field(default_factory=list)
+    tasks: list[FoldedTask] = []
+    withdrawn: list[str] = []
+    noted: list[Transition] = []
 
 
 async def select_projected(database: Database, user_ids: Sequence[UUID]) -> dict[UUID, Projected]:

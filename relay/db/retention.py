@@ -1,8 +1,9 @@
 """Statements that trim streams and delete expired rows, in small batches to hold locks briefly."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+import msgspec
 
 from relay.db.pool import Database
 
@@ -12,8 +13,7 @@ IDLE_USERS = 100  # read at once
 _FULL_SWEEP = f"DELETE {SWEEP_BATCH}"
 
 
-@dataclass(frozen=True, slots=True)
-class StreamBounds:
+class StreamBounds(msgspec.Struct, frozen=True):
     """What a stream may hold: its most events and bytes, and the oldest time of receipt."""
 
     max_events: int

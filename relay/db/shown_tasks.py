@@ -4,7 +4,6 @@ Parts of statements in which `t` is a task and $1 its user.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -17,8 +16,7 @@ from relay.events import Cursor
 _decode_counts = msgspec.json.Decoder(dict[str, int]).decode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTaskFilter:
+class StoredTaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which tasks a page has. A field that is None lets every task pass.
 
     `before` is a seq: only tasks, or groups, whose last event is older than it. `part` is a part

@@ -1,6 +1,5 @@
 """Reads groups of stored tasks: those of one title, or a parent with its children."""
 
-from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -18,8 +17,7 @@ RECENT_TASKS = 20  # whose outcomes a group has
 _decode_outcomes = msgspec.json.Decoder(list[TaskOutcome]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class FoundGroup:
+class FoundGroup(msgspec.Struct, frozen=True):
     """Tasks that belong together: `task` stands for them, `recent` are the latest, newest first."""
 
     tasks: int
@@ -28,8 +26,7 @@ class FoundGroup:
     recent: list[TaskOutcome]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupPage:
+class GroupPage(msgspec.Struct, frozen=True):
     """Groups of one snapshot, the latest events first; the rest is as in StoredTaskPage."""
 
     cursor: Cursor

@@ -1,9 +1,9 @@
 """Reads the stored events of one task, page by page, with bounded work for each page."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 import trio
 
 from relay.db.pages import select_task_events
@@ -21,8 +21,7 @@ PARSED_BYTES = 2**18  # without a pause for the other tasks of the process
 MAX_PARSED_BYTES = 2**23  # by one call, which then answers with what it has
 
 
-@dataclass(frozen=True, slots=True)
-class TaskEvent:
+class TaskEvent(msgspec.Struct, frozen=True):
     """One stored event of a task; `text` is its JSON for readers."""
 
     seq: int
@@ -31,8 +30,7 @@ class TaskEvent:
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TaskEventPage:
+class TaskEventPage(msgspec.Struct, frozen=True):
     """Events of one task, and the seq up to which the stream was looked through."""
 
     head: StreamHead
@@ -119,8 +117,7 @@ async def each_task_event(
         after = page.scanned_to
 
 
-@dataclass(frozen=True, slots=True)
-class RunBounds:
+class RunBounds(msgspec.Struct, frozen=True):
     """The seqs between which the events of a run are, both inclusive."""
 
     run: int

@@ -1,9 +1,10 @@
 """Reads stored tasks for people, as of one snapshot."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from relay.db.pool import Database, Row
 from relay.db.shown_tasks import PASSES, PRESENT, StoredTaskFilter, present
@@ -17,8 +18,7 @@ SNAPSHOT_ENDED = 200
 _AFTER_ALL = 2**63 - 1  # a seq
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTaskPage:
+class StoredTaskPage(msgspec.Struct, frozen=True):
     """Tasks of one snapshot, those with the latest events first.
 
     `cursor` is where in the stream they hold. `counts` are of all tasks that are not hidden.

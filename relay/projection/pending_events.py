@@ -3,9 +3,10 @@
 They are joined as soon as there are many, so a busy user takes little memory.
 """
 
-from dataclasses import dataclass, field
 from itertools import chain
 from uuid import UUID
+
+import msgspec
 
 from relay.events import Event
 from relay.tasks.fold import add_to_tasks
@@ -20,14 +21,13 @@ MAX_EVENTS = 50_000
 MAX_BYTES = 16 * 2**20
 
 
-@dataclass(slots=True)
-class History:
+class History(msgspec.Struct):
     """Successive events of one user, without a hole: `tasks`, and those in `events` after them."""
 
     first_seq: int
     last_seq: int
-    events: list[Event] = field(default_factory=list)
-    tasks: dict[str, list[Segment]] = field(default_factory=dict)
+    events: list[Event] = []
+    tasks: dict[str, list[Segment]] = {}
     count: int = 0
     size: int = 0  # bytes of what the events and tasks hold
 

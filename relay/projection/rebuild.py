@@ -6,9 +6,9 @@ user's projection, which other folds wait for, so little may be left for it.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from uuid import UUID
 
+import msgspec
 import trio
 
 from relay.db.pool import DatabaseConnection
@@ -41,22 +41,20 @@ class _StreamChanged(Exception):
     """While it was read, events were trimmed or the stream got another epoch."""
 
 
-@dataclass(slots=True)
-class Rebuilt:
+class Rebuilt(msgspec.Struct):
     """How many tasks a user has, and how many of them were stored otherwise."""
 
     tasks: int
     changed: int
 
 
-@dataclass(slots=True)
-class _Fold:
+class _Fold(msgspec.Struct):
     """What the events up to `seq` make of the tasks that were stored at the beginning."""
 
     epoch: str
     oldest_seq: int
     seq: int
-    tasks: dict[str, FoldedTask] = field(default_factory=dict)
+    tasks: dict[str, FoldedTask] = {}
 
 
 async def rebuild(

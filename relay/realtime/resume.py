@@ -1,8 +1,9 @@
 """Finds where a stream starts, from the reader's request and the stream's head. Pure."""
 
 import re
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from relay.errors import BadRequest
 from relay.events import Cursor, StreamHead
@@ -10,8 +11,7 @@ from relay.events import Cursor, StreamHead
 MAX_LAST = 1000  # events that `last` may ask for: one page of history
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """Where the reader asked to start; at most one field is set. None set: the route's default."""
 
     after: Cursor | None = None
@@ -19,16 +19,14 @@ class Start:
     last: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TrimmedRange:
+class TrimmedRange(msgspec.Struct, frozen=True):
     """Events that were trimmed, from seq `first` to seq `last` inclusive."""
 
     first: int
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """Where the stream starts: `seq` is the one before the first event to be sent.
 
     `oldest` and `last` are those of the stream's head at the time of the lookup.

@@ -8,8 +8,8 @@ inbox does not hold (the start, a hole in seq, an overflow) is read from the jou
 import logging
 import random
 import time
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 import trio
 from msgspec import UNSET
@@ -44,8 +44,7 @@ _stdlib_logger = logging.getLogger(_LOGGER_NAME)
 log = structlog.get_logger(_LOGGER_NAME)
 
 
-@dataclass(frozen=True, slots=True)
-class Viewer:
+class Viewer(msgspec.Struct, frozen=True):
     """The reader's credential, and how many seconds its stream may last (None: no bound).
 
     The reader is sent something only while `revocations` is current.

@@ -1,7 +1,6 @@
 """What all connections of one server share."""
 
-from dataclasses import dataclass
-
+import msgspec
 import trio
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework, LifespanState
@@ -13,8 +12,7 @@ from .observer import Observer
 from .refusals import Refusals
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerContext:
+class ServerContext(msgspec.Struct, frozen=True, kw_only=True):
     """One a server, made when its application has started."""
 
     app: ASGIFramework

@@ -1,8 +1,9 @@
 """The server's own error answers: problem documents like the application's."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
+
+import msgspec
 
 from relay.errors import MEDIA_TYPE, Problem, Unavailable
 
@@ -34,8 +35,7 @@ class VersionNotSupported(Problem):
     hint = "Relay speaks HTTP/1.1 and HTTP/1.0. Put a proxy in front for HTTP/2."
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """A problem as an HTTP answer, which is the last one on its connection."""
 
     problem: Problem

@@ -1,9 +1,9 @@
 """Run one server, from its application's startup to its shutdown."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
 import trio
 from hypercorn.config import Config, Sockets
 from hypercorn.typing import ASGIFramework, LifespanState
@@ -24,8 +24,7 @@ __all__ = ["LifespanEnded", "ServerConfig", "StartupFailed", "serve"]
 Listener = BatchListener | trio.SSLListener[trio.SocketStream]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerConfig:
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A server's configuration.
 
     `hypercorn` is Hypercorn's: timeouts, TLS, bounds. `refusal_headers` takes the headers of a
@@ -35,7 +34,7 @@ class ServerConfig:
 
     hypercorn: Config
     limits: ConnectionLimits
-    observer: Observer = field(default_factory=Observer)
+    observer: Observer = msgspec.field(default_factory=Observer)
     refusal_headers: ExtraHeaders = lambda _: []
     drain: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 

@@ -4,9 +4,9 @@ wsproto does both. This adds the bounds on frames and message sizes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from hypercorn.typing import WebsocketReceiveEvent
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
@@ -17,30 +17,26 @@ from .limits import ConnectionLimits
 from .messages import FrameRateLimit, MessageBuffer, MessageTooBig
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A complete message, as ASGI's event."""
 
     event: WebsocketReceiveEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
+class Pong(msgspec.Struct, frozen=True):
     """The answer to a ping; `frame` is to be sent."""
 
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PeerClose:
+class PeerClose(msgspec.Struct, frozen=True):
     """The client's close frame. `frame` is the answer to send; None if it answers ours."""
 
     code: int
     frame: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(msgspec.Struct, frozen=True):
     """The client violated the protocol or a bound. Close the connection with this code."""
 
     code: CloseReason

@@ -5,7 +5,8 @@ relay/web/openapi/ documents it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from relay.auth.tokens import Kind, Scope
 from relay.auth.webhook_signatures import BadSignature
@@ -22,8 +23,7 @@ from relay.errors import (
 _REFUSALS = (Unauthorized, InvalidToken, DatabaseAway)
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """The credential that a route needs.
 
     `accepts`: security schemes of the OpenAPI document. `refuses`: the problems it may raise.

@@ -7,10 +7,10 @@ URL map.
 """
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
 from quart_rate_limiter import rate_exempt
 
 from relay.errors import Problem, RateLimited
@@ -22,8 +22,7 @@ from relay.web.request import Request
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """A limit's name in the metric, and the setting that holds its rate.
 
     `per_user`: it counts calls per user, else per address.

@@ -3,12 +3,12 @@
 import os
 import pwd
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 
-@dataclass(frozen=True)
-class Account:
+
+class Account(msgspec.Struct, frozen=True):
     """An account for Postgres's programs.
 
     `identity` is the launcher's argument. `uid` and `gid` own the files, as Relay sees them.

@@ -5,8 +5,9 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from .errors import EmbeddedError
 from .folder import PORT, write_secret
@@ -44,8 +45,7 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Cluster:
+class Cluster(msgspec.Struct, frozen=True):
     """The cluster at `path`, in the data folder of `programs`."""
 
     path: Path

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
+import msgspec
 import trio
 
 from relay import DISTRIBUTION
@@ -27,8 +27,7 @@ ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 ERROR_LINE = re.compile(".*?(FATAL:  |PANIC:  |error: )")  # from the server, or another program
 
 
-@dataclass(frozen=True)
-class Programs:
+class Programs(msgspec.Struct, frozen=True):
     """The programs in `binaries`, run as `account` with the working directory `folder`."""
 
     binaries: Path

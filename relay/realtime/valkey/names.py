@@ -6,10 +6,11 @@ They are part of the protocol between processes, and of the permissions that an 
 import hashlib
 import hmac
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from relay.config.parsers import SigningKey
 from relay.realtime.valkey.hash_slots import slot_of
@@ -17,8 +18,7 @@ from relay.realtime.valkey.hash_slots import slot_of
 CACHED_USERS = 16_384  # whose names are kept: it takes a microsecond to make them
 
 
-@dataclass(frozen=True, slots=True)
-class UserNames:
+class UserNames(msgspec.Struct, frozen=True):
     """A user's names, which are on one node."""
 
     channel: bytes  # the user's events

@@ -2,7 +2,8 @@
 
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from relay.config.valkey_address import Node, ValkeyAddress
 from relay.realtime.valkey.greeting import NodeAway, Reply, greeted
@@ -12,8 +13,7 @@ LOOK_TIMEOUT_SECONDS = 1.0  # for one node's answer
 MAX_NODES = 1_000  # with slots: what the specification of the cluster recommends at most
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
+class Topology(msgspec.Struct, frozen=True):
     """Ranges of slots, the last one included, by the node that has them."""
 
     ranges: Mapping[Node, Sequence[tuple[int, int]]]

@@ -5,7 +5,6 @@ shape.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -15,8 +14,7 @@ from relay.errors import Problem
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """An answer without a model, in these media types; without any it has no body."""
 
     description: str
@@ -24,8 +22,7 @@ class Text:
     example: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EventStreamAnswer:
+class EventStreamAnswer(msgspec.Struct, frozen=True):
     """An answer that is a stream of server-sent events, each like this one."""
 
     description: str
@@ -36,8 +33,7 @@ ExampleModels = msgspec.Struct | tuple[msgspec.Struct, ...]
 DeclaredAnswer = ExampleModels | Text | EventStreamAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """A parameter in the URL or a header; msgspec makes its schema from `type`."""
 
     name: str
@@ -48,17 +44,15 @@ class Parameter:
     required: bool = False  # of the query; what is in the path always is
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """An OpenAPI link: fields of an answer that are parameters or body of another call."""
 
     to: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = {}
+    body: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(msgspec.Struct, frozen=True):
     """What a route declares. The problems of its credential, body and limit are added to it.
 
     `refuses`: the route's other problems. `body`: examples by media type. `headers`: an answer's
@@ -69,10 +63,10 @@ class Description:
     tag: str
     answers: Mapping[int, DeclaredAnswer]
     refuses: tuple[type[Problem], ...] = ()
-    body: Mapping[str, ExampleModels] = field(default_factory=dict)
+    body: Mapping[str, ExampleModels] = {}
     body_optional: bool = False
     parameters: tuple[Parameter, ...] = ()
-    headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    headers: Mapping[int, tuple[str, ...]] = {}
     security: tuple[str, ...] | None = None
     links: tuple[Link, ...] = ()
 
