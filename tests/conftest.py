@@ -1,6 +1,7 @@
 """A real Postgres for the whole session, a fresh migrated database for each test that asks."""
 
 import gc
+import inspect
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ import trio.testing
 import tests.rewriting  # noqa: F401 - before the modules that it is about
 from relay.db.embedded import running_postgres
 from relay.observability.logs import configure_logs
+from tests.support.clock import CLOCKS, unused_clocks
 from tests.support.databases import Databases
 from tests.support.examples import register_profiles
 from tests.support.patience import PATIENCE
@@ -49,6 +51,13 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and not CLOCKS.isdisjoint(item.fixturenames):
+        unused = unused_clocks(item.fixturenames, inspect.signature(item.function).parameters)
+        if unused:
+            raise pytest.UsageError(f"{item.nodeid} must itself take {', '.join(unused)}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -69,7 +69,9 @@ def crowd(nursery: trio.Nursery, autojump_clock: object) -> Crowd:
     return Crowd(nursery)
 
 
-async def test_lookups_during_a_query_share_the_next_one(crowd: Crowd) -> None:
+async def test_lookups_during_a_query_share_the_next_one(
+    crowd: Crowd, autojump_clock: object
+) -> None:
     await crowd.ask(1, 2, 3, 4, 4, 0)
     assert [len(keys) for keys in crowd.table.asked] == [1] * MAX_CONCURRENT_QUERIES
     await crowd.answer()
@@ -77,7 +79,7 @@ async def test_lookups_during_a_query_share_the_next_one(crowd: Crowd) -> None:
     assert sorted(map(str, crowd.answers)) == ["1", "2", "3", "4", "4", "None"]
 
 
-async def test_a_quick_query_is_not_batched(crowd: Crowd) -> None:
+async def test_a_quick_query_is_not_batched(crowd: Crowd, autojump_clock: object) -> None:
     await crowd.ask_at_once(1, 2, 3)
     assert crowd.table.asked == [[1]]
     await crowd.answer()
@@ -85,7 +87,9 @@ async def test_a_quick_query_is_not_batched(crowd: Crowd) -> None:
     assert sorted(map(str, crowd.answers)) == ["1", "2", "3"]
 
 
-async def test_a_query_holds_a_bounded_number_of_lookups(crowd: Crowd) -> None:
+async def test_a_query_holds_a_bounded_number_of_lookups(
+    crowd: Crowd, autojump_clock: object
+) -> None:
     await crowd.ask(1, 2)
     for key in range(3, MAX_KEYS + 13):
         crowd._nursery.start_soon(crowd._one, key)
@@ -95,7 +99,9 @@ async def test_a_query_holds_a_bounded_number_of_lookups(crowd: Crowd) -> None:
     assert len(crowd.answers) == MAX_KEYS + 12
 
 
-async def test_an_outage_fails_the_waiting_lookups_too(crowd: Crowd) -> None:
+async def test_an_outage_fails_the_waiting_lookups_too(
+    crowd: Crowd, autojump_clock: object
+) -> None:
     crowd.table.away = True
     await crowd.ask(1, 2, 3, 4)
     await crowd.answer()
@@ -105,7 +111,9 @@ async def test_an_outage_fails_the_waiting_lookups_too(crowd: Crowd) -> None:
     assert crowd.answers[4:] == [5]
 
 
-async def test_an_outage_fails_lookups_of_the_same_key_in_and_after_the_query(crowd: Crowd) -> None:
+async def test_an_outage_fails_lookups_of_the_same_key_in_and_after_the_query(
+    crowd: Crowd, autojump_clock: object
+) -> None:
     crowd.table.away = True
     await crowd.ask(1, 1, 1, 2)
     assert crowd.table.asked == [[1], [1]]  # and the third waits
@@ -146,7 +154,7 @@ async def test_each_lookup_is_answered_whichever_queries_fail(
     assert set(answers) == {"database_away", *range(KEYS)}
 
 
-async def test_a_cancelled_lookup_cancels_no_other(crowd: Crowd) -> None:
+async def test_a_cancelled_lookup_cancels_no_other(crowd: Crowd, autojump_clock: object) -> None:
     await crowd.ask(1, 2)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(crowd.query.find, 3)

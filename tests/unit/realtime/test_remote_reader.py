@@ -112,7 +112,9 @@ async def seqs(inbox: Inbox) -> list[int]:
     return [frame.seq for frame in await inbox.take()]
 
 
-async def test_all_readers_of_all_users_share_one_read(scene: Scene) -> None:
+async def test_all_readers_of_all_users_share_one_read(
+    scene: Scene, autojump_clock: object
+) -> None:
     scene.journal.store(ME, 3)
     scene.journal.store(YOU, 2)
     await scene.announce(me=3, you=2)
@@ -126,7 +128,7 @@ async def test_all_readers_of_all_users_share_one_read(scene: Scene) -> None:
     assert not second.behind
 
 
-async def test_announced_events_need_no_read(scene: Scene) -> None:
+async def test_announced_events_need_no_read(scene: Scene, autojump_clock: object) -> None:
     scene.journal.store(ME, 4)
     await scene.grow(1)
     await scene.grow(1)  # twice
@@ -139,6 +141,7 @@ async def test_announced_events_need_no_read(scene: Scene) -> None:
 
 async def test_events_missing_before_the_announced_ones_are_read_once_for_all(
     scene: Scene,
+    autojump_clock: object,
 ) -> None:
     scene.journal.store(ME, 4)
     await scene.grow(1)
@@ -147,7 +150,7 @@ async def test_events_missing_before_the_announced_ones_are_read_once_for_all(
     assert scene.journal.reads == [{ME: 1}]
 
 
-async def test_a_position_without_events_is_read(scene: Scene) -> None:
+async def test_a_position_without_events_is_read(scene: Scene, autojump_clock: object) -> None:
     scene.journal.store(ME, 4)
     scene.follower.on_notification(
         Notification(ELSEWHERE, grown=(NewEvents(ME, EPOCH, 5, time.time()),))
@@ -157,7 +160,9 @@ async def test_a_position_without_events_is_read(scene: Scene) -> None:
     assert scene.journal.reads == [{ME: 0}]
 
 
-async def test_announced_events_of_a_user_without_readers_are_ignored(scene: Scene) -> None:
+async def test_announced_events_of_a_user_without_readers_are_ignored(
+    scene: Scene, autojump_clock: object
+) -> None:
     await scene.grow(1, user=uuid4())
     assert scene.journal.reads == []
     assert scene.follower._heads == {}
@@ -165,6 +170,7 @@ async def test_announced_events_of_a_user_without_readers_are_ignored(scene: Sce
 
 async def test_a_reader_that_starts_or_catches_up_gets_announced_events_from_where_it_is(
     scene: Scene,
+    autojump_clock: object,
 ) -> None:
     scene.journal.store(ME, 2)
     with scene.hub.subscribe(YOU, uuid4(), "here") as starter:
@@ -179,6 +185,7 @@ async def test_a_reader_that_starts_or_catches_up_gets_announced_events_from_whe
 
 async def test_streams_with_announcements_that_may_be_missing_are_looked_up(
     scene: Scene,
+    autojump_clock: object,
 ) -> None:
     scene.journal.store(ME, 2)
     scene.journal.store(YOU, 2)
@@ -193,7 +200,9 @@ async def test_streams_with_announcements_that_may_be_missing_are_looked_up(
     assert scene.journal.looks == 2  # what failed is looked up with the rest, soon
 
 
-async def test_a_starting_reader_learns_of_remote_events(scene: Scene) -> None:
+async def test_a_starting_reader_learns_of_remote_events(
+    scene: Scene, autojump_clock: object
+) -> None:
     with scene.hub.subscribe(YOU, uuid4(), "here") as starter:
         await scene.announce(me=3)
         assert not starter.behind
@@ -220,7 +229,9 @@ async def test_no_remote_read_while_a_reader_catches_up(
     assert scene.journal.reads == []
 
 
-async def test_notifications_for_users_without_readers_are_ignored(scene: Scene) -> None:
+async def test_notifications_for_users_without_readers_are_ignored(
+    scene: Scene, autojump_clock: object
+) -> None:
     for _ in range(10):
         scene.follower.on_notification(Notification(ELSEWHERE, heads={uuid4(): 7}))
         await wait_all_tasks_blocked()
@@ -228,7 +239,9 @@ async def test_notifications_for_users_without_readers_are_ignored(scene: Scene)
     assert scene.follower._heads == {}
 
 
-async def test_events_missing_from_a_read_send_readers_to_the_journal(scene: Scene) -> None:
+async def test_events_missing_from_a_read_send_readers_to_the_journal(
+    scene: Scene, autojump_clock: object
+) -> None:
     scene.journal.page = 2
     scene.journal.store(ME, 5)
     scene.journal.store(YOU, 2)
@@ -238,6 +251,7 @@ async def test_events_missing_from_a_read_send_readers_to_the_journal(scene: Sce
 
 async def test_trimmed_events_send_readers_to_the_journal(
     scene: Scene,
+    autojump_clock: object,
 ) -> None:
     await scene.announce(me=5)  # trimmed before it could be read: nothing is there
     assert [reader.behind for reader in scene.readers] == [True, True, False]
@@ -245,6 +259,7 @@ async def test_trimmed_events_send_readers_to_the_journal(
 
 async def test_a_commit_here_while_the_read_is_under_way_is_delivered_once(
     scene: Scene,
+    autojump_clock: object,
 ) -> None:
     scene.journal.store(ME, 2)
     scene.follower.on_notification(Notification(ELSEWHERE, heads={ME: 1}))

@@ -55,7 +55,9 @@ async def look(table: Table) -> None:
     await trio.testing.wait_all_tasks_blocked()
 
 
-async def test_one_query_finds_what_is_over_for_all(waits: Waits, table: Table) -> None:
+async def test_one_query_finds_what_is_over_for_all(
+    waits: Waits, table: Table, autojump_clock: object
+) -> None:
     first, second, both, other = [Wait() for _ in range(4)]
     waits.expect(first, ["a"])
     waits.expect(second, ["a"])
@@ -72,7 +74,9 @@ async def test_one_query_finds_what_is_over_for_all(waits: Waits, table: Table) 
     assert not waits._expected
 
 
-async def test_a_change_in_this_process_ends_waits_at_once(waits: Waits, table: Table) -> None:
+async def test_a_change_in_this_process_ends_waits_at_once(
+    waits: Waits, table: Table, autojump_clock: object
+) -> None:
     wait, other = Wait(), Wait()
     waits.expect(wait, ["a"])
     waits.expect(other, ["b"])
@@ -82,7 +86,7 @@ async def test_a_change_in_this_process_ends_waits_at_once(waits: Waits, table: 
 
 
 async def test_a_call_that_begins_again_before_the_next_look_knows_the_state(
-    waits: Waits, table: Table
+    waits: Waits, table: Table, autojump_clock: object
 ) -> None:
     wait, again = Wait(), Wait()
     waits.expect(wait, ["a"])
@@ -100,7 +104,7 @@ async def test_a_call_that_begins_again_before_the_next_look_knows_the_state(
 
 
 async def test_the_state_is_dropped_with_the_first_look_that_has_no_wait_for_it(
-    waits: Waits, table: Table
+    waits: Waits, table: Table, autojump_clock: object
 ) -> None:
     """From then on its end would not be found."""
     wait, other = Wait(), Wait()
@@ -121,7 +125,9 @@ async def test_the_state_is_dropped_with_the_first_look_that_has_no_wait_for_it(
     assert (table.looks[-1], begun_again) == (["b"], [None])
 
 
-async def test_a_state_is_forgotten_at_its_end_wherever_it_ends(waits: Waits, table: Table) -> None:
+async def test_a_state_is_forgotten_at_its_end_wherever_it_ends(
+    waits: Waits, table: Table, autojump_clock: object
+) -> None:
     wait, late = Wait(), Wait()
     waits.expect(wait, ["a"])
     waits.note(wait, "a", "open")
@@ -138,7 +144,9 @@ async def test_a_state_is_forgotten_at_its_end_wherever_it_ends(waits: Waits, ta
     assert not waits._expected
 
 
-async def test_a_state_is_not_known_while_looks_fail(waits: Waits, table: Table) -> None:
+async def test_a_state_is_not_known_while_looks_fail(
+    waits: Waits, table: Table, autojump_clock: object
+) -> None:
     wait = Wait()
     waits.expect(wait, ["a"])
     waits.note(wait, "a", "open")
@@ -156,7 +164,7 @@ async def test_a_state_is_not_known_while_looks_fail(waits: Waits, table: Table)
 
 
 async def test_what_is_announced_during_a_look_is_looked_for_after_it(
-    waits: Waits, table: Table
+    waits: Waits, table: Table, autojump_clock: object
 ) -> None:
     """A call that began again meanwhile hears of it, although it made no query."""
     wait, again = Wait(), Wait()

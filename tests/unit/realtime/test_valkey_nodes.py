@@ -31,7 +31,7 @@ def looks(monkeypatch: pytest.MonkeyPatch, autojump_clock: object) -> list[float
 
 @pytest.mark.parametrize("refused_after", [1.0, LOOK_INTERVAL + 1.0, LOOK_INTERVAL + 0.3])
 async def test_a_refused_command_brings_the_next_look_forward(
-    looks: list[float], refused_after: float
+    looks: list[float], refused_after: float, autojump_clock: object
 ) -> None:
     """Also one that is refused while a look is under way, which may have come too early."""
     nodes = Subscriptions(ADDRESS, Names("relay"), lambda *_: None, lambda *_: None).nodes
