@@ -16,8 +16,9 @@ __all__ = ["chromium", "push_packages", "pushing", "scene"]
 def chromium() -> Iterator[Chromium]:
     # a name that is not loopback to the pages, and still is to the machine
     resolves = "--host-resolver-rules=MAP relay.test 127.0.0.1"
-    # nothing moves by itself: each frame is drawn by the CPU
-    with running_chromium(resolves, path=headless_chromium()) as browser:
+    path = headless_chromium()
+    # nothing moves by itself: each frame is drawn by the CPU, which takes a quarter of one a page
+    with running_chromium(resolves, path=path, reduced_motion="reduce") as browser:
         yield browser
 
 

@@ -144,7 +144,7 @@ async def test_addresses_in_the_log_are_links_and_nothing_else_becomes_one(
         assert await tab.run("document.querySelectorAll('img, #lines script').length") == 0
         await tab.do(lambda page: page.get_by_label("Search the log").fill("b.example"))
         await tab.do(lambda page: page.locator("#lines a mark").wait_for())
-        await tab.do(lambda page: page.wait_for_function("found.textContent === '1 line'"))
+        await tab.eventually("found.textContent === '1 line'")
         assert await faults(tab) == []
         assert tab.complaints == []
 

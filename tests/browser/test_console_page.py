@@ -76,10 +76,10 @@ async def test_a_first_visit_leads_to_a_task(relay: Relay, chromium: Chromium) -
         await tell(relay, token, "task_progress", "build", progress=0.42, message="epoch 3")
         await tab.do(lambda page: page.locator("[role=progressbar][aria-valuenow='42']").wait_for())
         await tab.shows("epoch 3")
-        await tab.do(lambda page: page.wait_for_function("document.title === '1 running · Relay'"))
+        await tab.eventually("document.title === '1 running · Relay'")
         await tell(relay, token, "task_failed", "build", exit_code=2)
         await tab.do(lambda page: page.locator("li[data-state=failed]").wait_for())
-        await tab.do(lambda page: page.wait_for_function("document.title === '1 failed · Relay'"))
+        await tab.eventually("document.title === '1 failed · Relay'")
 
         await tab.goto(relay.url)
         await tab.shows("Build the wheel")
@@ -144,13 +144,13 @@ async def test_the_page_falls_back_where_websockets_are_refused(
         await tab.goto(relay.url)
         await tab.shows(FIRST_WORDS)
         transport = "(it) => document.getElementById('transport').textContent === it"
-        await tab.do(lambda page: page.wait_for_function(transport, arg="SSE"))
+        await tab.eventually(transport, "SSE")
         hook = await hook_of(relay, profile)
         await say(relay, hook, "by another way")
         await tab.shows("by another way")
         box.websockets = "pass"
         await tab.do(lambda page: page.clock.fast_forward(61_000))  # it tries a minute later
-        await tab.do(lambda page: page.wait_for_function(transport, arg="WebSocket"))
+        await tab.eventually(transport, "WebSocket")
         await say(relay, hook, "and back")
         await shows_exactly(tab, ["by another way", "and back"])
         assert own(relay, tab) == []
@@ -206,6 +206,20 @@ async def test_two_users_see_only_their_own_events(relay: Relay, chromium: Chrom
             await shows_exactly(tab, mine)
             other = "Bob" if name == "Ada" else "Ada"
             assert other not in await tab.run("document.documentElement.textContent")
+
+
+async def test_nothing_moves_on_a_page_unless_a_test_asks_for_it(
+    relay: Relay, chromium: Chromium
+) -> None:
+    """What moves is drawn at each frame, as long as the page is open."""
+    moves = "document.getAnimations().length > 0"
+    async with chromium.profile(reduced_motion="no-preference") as lively:
+        tab = await first_visit(relay, lively)
+        await tab.eventually(moves)
+    async with chromium.profile() as still:
+        tab = await first_visit(relay, still)
+        await is_live(tab)
+        assert not await tab.run(moves)
 
 
 async def test_seven_tabs_of_one_user_show_the_same(relay: Relay, chromium: Chromium) -> None:

@@ -29,7 +29,7 @@ async def end_session(relay: Relay, tab: Tab) -> None:
     answer = await relay.http.delete("/api/session", headers=bearer(session))
     assert answer.status_code == 204
     other = f"(old) => ![null, old].includes({SESSION})"
-    await tab.do(lambda page: page.wait_for_function(other, arg=session))
+    await tab.eventually(other, session)
 
 
 async def test_the_example_page_watches_a_relay_elsewhere(

@@ -70,7 +70,7 @@ SEARCH = """async (words) => {
 
 async def reaches(tab: Tab, what: str, number: int) -> None:
     enough = f"(it) => {what} >= it"
-    await tab.do(lambda page: page.wait_for_function(enough, arg=number))
+    await tab.eventually(enough, number)
 
 
 async def test_the_page_stays_responsive_under_a_flood(relay: Relay, chromium: Chromium) -> None:

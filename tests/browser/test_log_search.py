@@ -17,11 +17,8 @@ CURRENT = """() => {
 
 async def steps_to(tab: Tab, line: str, count: str) -> None:
     """Wait until the current line is this one, in sight, and is announced with its count."""
-    await tab.do(
-        lambda page: page.wait_for_function(
-            f"line => JSON.stringify(({CURRENT})()) === JSON.stringify([line])", arg=line
-        )
-    )
+    is_current = f"line => JSON.stringify(({CURRENT})()) === JSON.stringify([line])"
+    await tab.eventually(is_current, line)
     assert await tab.run("document.getElementById('found').textContent") == count
     announced = "document.getElementById('found-line').textContent"
     assert await tab.run(announced) == f"{count}: {line}"

@@ -56,8 +56,7 @@ async def test_offered_commands_work_when_pasted(
                 title,
             )
             await card
-        title = "document.title === 'Relay'"  # nothing runs, nothing failed
-        await tab.do(lambda page: page.wait_for_function(title))
+        await tab.eventually("document.title === 'Relay'")  # nothing runs, nothing failed
         # the page shows the stream now, and still the token, which is shown once
         await tab.shows("Now run a command of your own")
         ticked = tab.do(lambda page: page.locator("#guide .step.done h3").all_text_contents())
@@ -79,7 +78,7 @@ async def test_a_new_link_replaces_the_one_that_is_shown(relay: Relay, chromium:
         line = "document.querySelector('#first-lines pre').textContent"
         first = await tab.run(line)
         await press(tab, "New link")
-        await tab.do(lambda page: page.wait_for_function(f"(it) => {line} !== it", arg=first))
+        await tab.eventually(f"(it) => {line} !== it", first)
         assert (await tab.run(line)).startswith(f"relay login '{relay.url}/#link=")
         assert await tab.run("document.activeElement.textContent") == "New link"
         assert tab.complaints == []

@@ -213,9 +213,9 @@ async def test_hidden_tasks_come_back_by_undo_and_from_their_list(
         await tab.shows("Cleared 8 tasks")
         await until(tab, ROWS, [["canceled", "Job 7"], ["failed", "Job 3"]])
         await press(tab, "Show hidden")
-        await tab.do(lambda page: page.wait_for_function(f"() => {ROWS}.length === 8"))
+        await tab.eventually(f"() => {ROWS}.length === 8")
         await hide("Job 9")  # again: it is shown
-        await tab.do(lambda page: page.wait_for_function(f"() => {ROWS}.length === 7"))
+        await tab.eventually(f"() => {ROWS}.length === 7")
         await press(tab, "Back to all tasks")
         await until(tab, ROWS, [["succeeded", "Job 9"], ["canceled", "Job 7"], ["failed", "Job 3"]])
         await tab.goto(relay.url)

@@ -205,10 +205,8 @@ async def test_a_card_has_its_numbers_and_the_line_below_is_in_plain_words(
         assert (await tab.run(font.format("train"))).startswith("500 14px / 22px ui-monospace")
         assert (await tab.run(font.format("named"))).startswith("600 15px / 22px system-ui")
         assert await tab.run(demo) is False  # there is a task of one's own
-        await tab.do(
-            lambda page: page.wait_for_function(
-                "() => /^Live · \\d+ ms$/.test(document.getElementById('link-text').textContent)"
-            )
+        await tab.eventually(
+            "() => /^Live · \\d+ ms$/.test(document.getElementById('link-text').textContent)"
         )
         facts = "document.getElementById('link-facts').checkVisibility()"
         assert await tab.run(facts) is False

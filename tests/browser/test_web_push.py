@@ -27,7 +27,7 @@ ON = "document.getElementById('notify').getAttribute('aria-pressed')"
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Chromium]:
     """A whole one: the one without windows has no notifications."""
-    with running_chromium() as browser:
+    with running_chromium(reduced_motion="reduce") as browser:
         yield browser
 
 

@@ -22,6 +22,10 @@ from tests.support.start import deaf_children
 
 T = TypeVar("T")
 
+LOOK_EVERY = 50
+"""Milliseconds between two looks of a page at itself. Unless asked, Playwright has it look at each
+frame, and so draw each: a second of waiting takes 100 ms of CPU then, and else 20."""
+
 # Chromium takes the last list alone, so this one begins with Playwright's.
 DISABLED_FEATURES = (
     *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"),
@@ -67,6 +71,10 @@ class Tab:
     async def run(self, script: str, argument: Any = None) -> Any:
         """What a script of the page's own gives; a promise is awaited."""
         return await self.do(lambda page: page.evaluate(script, argument))
+
+    async def eventually(self, holds: str, argument: Any = None) -> None:
+        """Wait until an expression, or a function of the argument, gives something true."""
+        await self.do(lambda page: page.wait_for_function(holds, arg=argument, polling=LOOK_EVERY))
 
     @asynccontextmanager
     async def stopped(self) -> AsyncIterator[None]:

@@ -39,7 +39,7 @@ class Reader:
         """Wait for something true of `stream` and `seen`, with `it` as the argument."""
         script = f"(it) => {condition}"
         try:
-            await self.tab.do(lambda page: page.wait_for_function(script, arg=argument))
+            await self.tab.eventually(script, argument)
         except TimeoutError:
             snapshot = await self.tab.run("JSON.stringify([stream.state, seen])")
             raise AssertionError(f"{condition} ({argument}): {snapshot}") from None

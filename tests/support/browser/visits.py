@@ -72,7 +72,7 @@ async def until(tab: Tab, script: str, wanted: Any = True) -> None:
     equal = f"(it) => JSON.stringify({script}) === it"
     text = json.dumps(wanted, separators=(",", ":"), ensure_ascii=False)
     try:
-        await tab.do(lambda page: page.wait_for_function(equal, arg=text))
+        await tab.eventually(equal, text)
     except TimeoutError:
         assert await tab.run(script) == wanted, script
         raise
