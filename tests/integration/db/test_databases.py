@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from tests.support.databases import FEW_ROWS, Databases
+from tests.support.patience import PATIENCE
 
 USERS = """
 INSERT INTO users (user_id, epoch) SELECT gen_random_uuid(), 'e' FROM generate_series(1, {})
@@ -13,6 +14,8 @@ INSERT INTO users (user_id, epoch) SELECT gen_random_uuid(), 'e' FROM generate_s
 AUDITED = """
 INSERT INTO audit_log (user_id, action) VALUES (gen_random_uuid(), 'x') RETURNING audit_id
 """
+
+PAGES = "SELECT pg_relation_size('users')"
 
 
 def run(address: str, *statements: str) -> object:
@@ -28,13 +31,35 @@ def run(address: str, *statements: str) -> object:
     return asyncio.run(connected())
 
 
-def test_rows_are_gone_for_the_next_test_which_gets_the_same_database(databases: Databases) -> None:
+@pytest.mark.parametrize("rows", [3, FEW_ROWS + 1])
+def test_rows_are_gone_for_the_next_test_which_gets_the_same_database(
+    databases: Databases, rows: int
+) -> None:
     with databases.migrated() as first:
-        run(first, USERS.format(3), AUDITED)
+        run(first, USERS.format(rows), AUDITED)
     with databases.migrated() as second:
         assert second == first
         assert run(second, "SELECT count(*) FROM users") == 0
         assert run(second, AUDITED) == 1
+
+
+def test_many_rows_leave_no_page_for_the_next_test(databases: Databases) -> None:
+    with databases.migrated() as first:
+        run(first, USERS.format(FEW_ROWS + 1))
+        assert run(first, PAGES) != 0
+    with databases.migrated() as second:
+        assert second == first
+        assert run(second, PAGES) == 0
+
+
+def test_a_database_that_was_emptied_often_serves_the_next_test(databases: Databases) -> None:
+    """What emptying and Postgres' own housekeeping write into its catalogue is no change."""
+    with databases.migrated() as first:
+        run(first, USERS.format(FEW_ROWS + 1), "VACUUM (FREEZE, ANALYZE)")
+    for _ in range(2):
+        with databases.migrated() as again:
+            assert again == first
+            run(again, USERS.format(FEW_ROWS + 1))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +73,6 @@ def test_rows_are_gone_for_the_next_test_which_gets_the_same_database(databases:
         "DROP FUNCTION event_bytes(text)",
         "DELETE FROM schema_migrations",
         "GRANT SELECT ON users TO public",
-        USERS.format(FEW_ROWS + 1),
     ],
 )
 def test_a_database_that_was_changed_serves_no_other_test(
@@ -69,7 +93,27 @@ def test_a_database_with_a_setting_of_its_own_serves_no_other_test(databases: Da
         assert second != first
 
 
-def test_a_database_still_in_use_serves_no_other_test(databases: Databases) -> None:
+def test_a_connection_that_has_just_been_dropped_is_waited_for(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Relay drops its own at its end: Postgres has yet to see that."""
+    monkeypatch.setattr("tests.support.databases.LEFT_WITHIN", PATIENCE)
+
+    async def dropped(address: str) -> None:
+        for connection in [await asyncpg.connect(address) for _ in range(8)]:
+            connection.terminate()
+
+    with databases.migrated() as first:
+        asyncio.run(dropped(first))
+    with databases.migrated() as second:
+        assert second == first
+
+
+def test_a_database_still_in_use_serves_no_other_test(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.support.databases.LEFT_WITHIN", 0.1)
+
     async def left_open(address: str) -> asyncpg.Connection:
         return await asyncpg.connect(address)
 
