@@ -26,6 +26,7 @@ from tests.support.shared_relay import SharedRelay
 from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import could_be_tried, everything_is_asked_for, untried
 from tests.support.valkey_servers import Cluster, Server, started
+from tests.support.warm.starts import cold_starts, warm_starts
 
 register_profiles()  # before a test module asks how many examples it should try
 
@@ -39,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     stack = ExitStack()
     home = stack.enter_context(TemporaryDirectory(prefix="relay-", ignore_cleanup_errors=True))
     stack.enter_context(known_start(Path(home)))
+    stack.enter_context(warm_starts())
     config.add_cleanup(stack.close)
 
 
@@ -88,6 +90,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_logs() -> None:
     configure_logs("error")
+
+
+@pytest.fixture(name="cold_starts")
+def _cold_starts() -> Iterator[None]:
+    """Each program starts as it does without tests: for tests about a start itself."""
+    with cold_starts():
+        yield
 
 
 @pytest.fixture(scope="session")
