@@ -22,6 +22,8 @@ from tests.support.serve_command import SERVE, printed_curl
 ROOT = Path(__file__).parents[2]
 GRANTED = 10  # seconds that common hosts grant before they kill
 
+pytestmark = pytest.mark.usefixtures("cold_starts")
+
 
 async def test_serve_prints_its_address_and_a_working_curl(
     database_url: str, tmp_path: Path

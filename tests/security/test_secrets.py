@@ -111,6 +111,7 @@ async def everybody(tmp_path: Path, database_url: str) -> AsyncIterator[Everybod
             yield found
 
 
+@pytest.mark.usefixtures("cold_starts")  # a warm start shows another command line
 async def test_no_secret_and_no_payload_leaks(everybody: Everybody) -> None:
     e = everybody
     session = e.keep(
