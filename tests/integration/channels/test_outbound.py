@@ -12,7 +12,8 @@ import pytest
 import trio
 
 from relay.channels import outbound
-from relay.channels.outbound import MAX_ANSWER_BYTES, Outbound, OutboundFailed
+from relay.channels.outbound import MAX_ANSWER_BYTES, Outbound
+from relay.channels.outbound_answer import OutboundAnswer, OutboundFailed
 from relay.events import utc_now
 from tests.support.certificates import self_signed
 from tests.support.receivers import Receiver, receiver, reply
@@ -244,7 +245,7 @@ async def test_what_stands_before_an_answer_is_bounded(calls: Outbound) -> None:
 
 
 def test_the_receivers_own_answers_are_not_kept() -> None:
-    assert outbound.OutboundAnswer._fields == ("status", "retry_after", "length")
+    assert OutboundAnswer._fields == ("status", "retry_after", "length")
 
 
 async def test_the_receiver_of_these_tests_serves_one_request_after_another(
