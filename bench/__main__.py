@@ -58,6 +58,13 @@ def main() -> int:
         except NotTheSameRun as problem:
             sys.exit(str(problem))
         stack.callback(run.close)
+
+        def interrupt(number: int, _frame: object) -> None:
+            run.interrupted = True
+            sys.exit(128 + number)
+
+        signal.signal(signal.SIGTERM, interrupt)
+        signal.signal(signal.SIGINT, interrupt)
         measure(options, run, peers)
     results = Results.read(path)
     for workload_name, case in results.cases():
@@ -107,12 +114,22 @@ def measure(options: argparse.Namespace, run: RunFile, peers: Sequence[Peer]) ->
             name, form = turn.workload.name, turn.form.name
             run.write(left_out=name, form=form, round=turn.round)
             continue
-        began = time.monotonic()
-        for peer in turn.peers:
-            if peer.name not in absent:
-                with budget.spent_on(turn, peer):
-                    take(turn, peer, absent, config_of(turn, peer), run)
-        run.end(turn, time.monotonic() - began)
+        take_turn(turn, absent, budget, run)
+
+
+def take_turn(turn: Turn, absent: set[str], budget: TimeBudget, run: RunFile) -> None:
+    """One round of a workload for each of its peers.
+
+    Raises SystemExit if the run was interrupted, whatever the clean-up has raised in its place.
+    """
+    began = time.monotonic()
+    for peer in turn.peers:
+        if peer.name not in absent:
+            with budget.spent_on(turn, peer):
+                take(turn, peer, absent, budget.config_of(turn, peer), run)
+        if run.interrupted:
+            sys.exit("interrupted")
+    run.end(turn, time.monotonic() - began)
 
 
 def plan(planned: Sequence[Turn], budget: TimeBudget) -> str:

@@ -23,10 +23,14 @@ class NotTheSameRun(Exception):
 
 
 class RunFile:
-    """The records of one run. `seconds` were spent on the turns in it."""
+    """The records of one run. `seconds` were spent on the turns in it.
+
+    `interrupted`: it is to end, and the turn that was under way is not to be ended.
+    """
 
     def __init__(self, file: IO[str], records: Sequence[Record]) -> None:
         self._file = file
+        self.interrupted = False
         self._done = {tuple(each["turn"]) for each in records if "turn" in each}
         self.seconds = sum(each["seconds"] for each in records if "turn" in each)
         self.has_headroom = any("headroom" in each for each in records)

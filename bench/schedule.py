@@ -97,7 +97,7 @@ class TimeBudget:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
-        self._config_of = config_of
+        self.config_of = config_of
         self._end = inf if seconds is None else clock() + seconds - spent
         self._took: dict[tuple[str, str, str], float] = {}  # by title, form and peer
 
@@ -107,7 +107,7 @@ class TimeBudget:
 
     def _expected(self, turn: Turn, peer: Peer) -> float:
         took = self._took.get((turn.workload.title, turn.form.name, peer.name))
-        return turn.workload.seconds(self._config_of(turn, peer)) if took is None else took
+        return turn.workload.seconds(self.config_of(turn, peer)) if took is None else took
 
     def fits(self, turn: Turn) -> bool:
         """Whether the turn would end in time."""

@@ -1,15 +1,20 @@
 """A run that was interrupted goes on where its last whole turn ended."""
 
 import json
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.__main__ import take_turn
 from bench.agenda import Workload
 from bench.forms import PLAIN
+from bench.peer import Peer, PeerInstance, StartOptions
+from bench.run_config import RunConfig
 from bench.run_file import NotTheSameRun, RunFile
-from bench.schedule import Turn
+from bench.schedule import TimeBudget, Turn
 
 FIRST: dict[str, Any] = {
     "machine": {"cores": 2},
@@ -88,3 +93,20 @@ def test_another_commit_machine_or_command_line_is_another_run(tmp_path: Path, n
     with pytest.raises(NotTheSameRun, match=name):
         RunFile.go_on(path, {**FIRST, name: "another"})
     assert path.read_text() == before
+
+
+def test_an_interrupted_turn_is_not_ended_whatever_its_clean_up_raises(tmp_path: Path) -> None:
+    run = RunFile.begin(path := tmp_path / "run.jsonl", FIRST)
+
+    def gone(_options: StartOptions) -> AbstractContextManager[PeerInstance]:
+        run.interrupted = True  # by a signal, which has ended the peer, too
+        raise ConnectionRefusedError
+
+    under_way = replace(turn("one"), peers=(Peer(name="a", title="A", start=gone),))
+    with pytest.raises(SystemExit):
+        take_turn(under_way, set(), TimeBudget(None, lambda *_: RunConfig()), run)
+    run.close()
+    again = RunFile.go_on(path, FIRST)
+    assert not again.is_done(under_way)
+    again.close()
+    assert not any("failed" in each for each in records(path))
