@@ -2,7 +2,7 @@
 
 The loop runs until it would wait. Then the trio task that needs a result waits until one of the
 loop's sockets is ready, and lets it run again. So a statement takes one turn of trio's scheduler
-and no other thread (decision 114). One task at a time may use the loop.
+and no other thread (decision 112). One task at a time may use the loop.
 """
 
 import asyncio
