@@ -1,8 +1,8 @@
 """Databases for tests: made, opened, changed behind Relay's back.
 
 Each belongs to one test for as long as it runs. To make a migrated database and to drop it takes
-Postgres 280 ms of CPU, to empty one of a few rows 18 ms and one of many rows 60 ms. So it serves
-one test after another, as long as the tests leave nothing in it but rows.
+Postgres some 150 ms of CPU, to empty one of a few rows 18 ms and one of many rows 60 ms. So it
+serves one test after another, as long as the tests leave nothing in it but rows.
 """
 
 import asyncio

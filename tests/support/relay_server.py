@@ -57,7 +57,7 @@ async def calls_wait(relay: Relay, count: int) -> None:
     """Wait until so many calls wait for an answer or a stop."""
     with trio.fail_after(PATIENCE):
         while f"\nrelay_waiting_calls {count}.0\n" not in (await relay.http.get("/metrics")).text:  # noqa: ASYNC110
-            await trio.sleep(5 * LOOK_EVERY)  # to write all metrics takes as long as a look
+            await trio.sleep(5 * LOOK_EVERY)  # a look writes all metrics
 
 
 @asynccontextmanager
