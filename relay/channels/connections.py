@@ -5,11 +5,10 @@ third of what a call costs with 16 of them.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import httpcore
-import httpx
 import trio
 
 MAX_IDLE_CONNECTIONS = 20  # of one process, to all receivers; the oldest one is closed first
@@ -18,11 +17,14 @@ IDLE_SECONDS = 4.0  # common servers close after five
 _Server = tuple[bytes, bytes, int]  # scheme, host, port
 
 
-class Connections:
-    """The connections of one process. Who calls bounds how many are in use at a time."""
+class ReceiverConnections:
+    """The connections of one process. Its caller bounds how many are in use at a time."""
 
-    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
+    def __init__(
+        self, backend: httpcore.AsyncNetworkBackend, make_context: Callable[[], ssl.SSLContext]
+    ) -> None:
         self._backend = backend
+        self._make_context = make_context
         self._context: ssl.SSLContext | None = None  # made by the first call
         self._idle: dict[httpcore.AsyncHTTPConnection, _Server] = {}  # the oldest first
 
@@ -64,7 +66,7 @@ class Connections:
                 return connection
             await connection.aclose()
         if self._context is None:
-            self._context = httpx.create_ssl_context()
+            self._context = self._make_context()
         return httpcore.AsyncHTTPConnection(
             origin,
             ssl_context=self._context,

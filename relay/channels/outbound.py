@@ -21,7 +21,7 @@ import trio
 
 from relay import __version__
 from relay.channels.addresses import PORTS, is_public
-from relay.channels.connections import Connections
+from relay.channels.connections import ReceiverConnections
 from relay.channels.outbound_answer import OutboundAnswer, OutboundFailed
 from relay.channels.urls import parse_url
 from relay.events import utc_now
@@ -49,11 +49,12 @@ class Outbound:
 
     def __init__(self, *, private: bool) -> None:
         self.private = private
-        self._opened: Connections | None = None  # by the first call
+        self._opened: ReceiverConnections | None = None  # by the first call
 
-    def _connections(self) -> Connections:
+    def _connections(self) -> ReceiverConnections:
         if self._opened is None:
-            self._opened = Connections(_CheckedBackend(private=self.private))
+            backend = _CheckedBackend(private=self.private)
+            self._opened = ReceiverConnections(backend, httpx.create_ssl_context)
         return self._opened
 
     async def close(self) -> None:

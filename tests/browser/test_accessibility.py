@@ -1,4 +1,4 @@
-"""The pages pass axe-core's rules in every state, and work by keyboard alone."""
+"""The pages pass axe-core's rules in every state, work by keyboard alone, and stand still."""
 
 from collections.abc import AsyncIterator
 
@@ -207,3 +207,17 @@ async def test_the_not_found_page_is_accessible(relay: Relay, profile: Profile) 
     assert await faults(tab) == []
     await tab.do(lambda page: page.set_viewport_size(PHONE))
     assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_nothing_moves_on_the_page_if_a_person_asks_for_that(
+    relay: Relay, chromium: Chromium
+) -> None:
+    """The other tests ask for it, too: what moves is drawn at each frame."""
+    moves = "document.getAnimations().length > 0"
+    async with chromium.profile(reduced_motion="no-preference") as lively:
+        tab = await first_visit(relay, lively)
+        await tab.eventually(moves)
+    async with chromium.profile() as still:
+        tab = await first_visit(relay, still)
+        await is_live(tab)
+        assert not await tab.run(moves)

@@ -208,20 +208,6 @@ async def test_two_users_see_only_their_own_events(relay: Relay, chromium: Chrom
             assert other not in await tab.run("document.documentElement.textContent")
 
 
-async def test_nothing_moves_on_a_page_unless_a_test_asks_for_it(
-    relay: Relay, chromium: Chromium
-) -> None:
-    """What moves is drawn at each frame, as long as the page is open."""
-    moves = "document.getAnimations().length > 0"
-    async with chromium.profile(reduced_motion="no-preference") as lively:
-        tab = await first_visit(relay, lively)
-        await tab.eventually(moves)
-    async with chromium.profile() as still:
-        tab = await first_visit(relay, still)
-        await is_live(tab)
-        assert not await tab.run(moves)
-
-
 async def test_seven_tabs_of_one_user_show_the_same(relay: Relay, chromium: Chromium) -> None:
     """A browser opens six connections to a host at most: a stream a tab would hang the seventh."""
     async with chromium.profile() as profile:

@@ -60,9 +60,7 @@ class FakeJournal:
         if self.away:
             raise DatabaseAway()
         found = {user: self.logs[user][seq : seq + self.page] for user, seq in after.items()}
-        return {
-            user: [stored(event) for event in events] for user, events in found.items() if events
-        }
+        return {user: list(map(stored, events)) for user, events in found.items() if events}
 
 
 def stored(event: Event) -> StoredEvent:
@@ -91,9 +89,8 @@ class Scene:
 
     async def announce(self, **heads: int) -> None:
         named = {"me": ME, "you": YOU}
-        self.follower.on_notification(
-            Notification(ELSEWHERE, heads={named[name]: n for name, n in heads.items()})
-        )
+        grown_to = {named[name]: seq for name, seq in heads.items()}
+        self.follower.on_notification(Notification(ELSEWHERE, heads=grown_to))
         await wait_all_tasks_blocked()
 
 
@@ -140,8 +137,7 @@ async def test_announced_events_need_no_read(scene: Scene, autojump_clock: objec
 
 
 async def test_events_missing_before_the_announced_ones_are_read_once_for_all(
-    scene: Scene,
-    autojump_clock: object,
+    scene: Scene, autojump_clock: object
 ) -> None:
     scene.journal.store(ME, 4)
     await scene.grow(1)
@@ -169,8 +165,7 @@ async def test_announced_events_of_a_user_without_readers_are_ignored(
 
 
 async def test_a_reader_that_starts_or_catches_up_gets_announced_events_from_where_it_is(
-    scene: Scene,
-    autojump_clock: object,
+    scene: Scene, autojump_clock: object
 ) -> None:
     scene.journal.store(ME, 2)
     with scene.hub.subscribe(YOU, uuid4(), "here") as starter:
@@ -184,8 +179,7 @@ async def test_a_reader_that_starts_or_catches_up_gets_announced_events_from_whe
 
 
 async def test_streams_with_announcements_that_may_be_missing_are_looked_up(
-    scene: Scene,
-    autojump_clock: object,
+    scene: Scene, autojump_clock: object
 ) -> None:
     scene.journal.store(ME, 2)
     scene.journal.store(YOU, 2)
@@ -250,16 +244,14 @@ async def test_events_missing_from_a_read_send_readers_to_the_journal(
 
 
 async def test_trimmed_events_send_readers_to_the_journal(
-    scene: Scene,
-    autojump_clock: object,
+    scene: Scene, autojump_clock: object
 ) -> None:
     await scene.announce(me=5)  # trimmed before it could be read: nothing is there
     assert [reader.behind for reader in scene.readers] == [True, True, False]
 
 
 async def test_a_commit_here_while_the_read_is_under_way_is_delivered_once(
-    scene: Scene,
-    autojump_clock: object,
+    scene: Scene, autojump_clock: object
 ) -> None:
     scene.journal.store(ME, 2)
     scene.follower.on_notification(Notification(ELSEWHERE, heads={ME: 1}))
