@@ -18,7 +18,7 @@ _Server = tuple[bytes, bytes, int]  # scheme, host, port
 
 
 class ReceiverConnections:
-    """The connections of one process. Its caller bounds how many are in use at a time."""
+    """The connections of one process. The senders bound how many are in use at a time."""
 
     def __init__(
         self, backend: httpcore.AsyncNetworkBackend, make_context: Callable[[], ssl.SSLContext]
