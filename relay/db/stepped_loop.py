@@ -106,7 +106,9 @@ class SteppedLoop:
                             raise
                         with trio.CancelScope(shield=True):
                             await self._wait()
-                    self._loop.run_forever()
+                    self._loop.run_forever()  # mostly the future is done now
+                    if not future.done():
+                        self.step()  # callbacks of callbacks: the end of a connection is one
         except StopIteration as end:
             result: T = end.value
             return result

@@ -14,6 +14,7 @@ from tests.support.tls_database import tls_database
 
 PID = "SELECT pg_backend_pid()"
 HELD_UP = "SELECT pg_backend_pid() FROM pg_advisory_lock_shared(1)"
+HOUR = 3_600.0
 
 
 @asynccontextmanager
@@ -93,6 +94,22 @@ async def test_refused_data_keeps_the_connection_and_a_lost_one_fails_one_statem
         assert await pid(database) == first
         await database.execute("SELECT pg_terminate_backend($1)", first)
         assert await pid_in_time(database) != first
+
+
+async def test_a_statement_under_way_fails_at_once_when_its_connection_is_lost(
+    database_url: str,
+) -> None:
+    async def ask() -> None:
+        with pytest.raises(DatabaseAway):
+            await database.fetch_pinned(HELD_UP)
+
+    async with keeping(database_url, timeout=HOUR) as database, holding_up(database_url) as waiting:
+        first = await pid(database)
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                await waiting(1)
+                await database.execute("SELECT pg_terminate_backend($1)", first)
 
 
 async def test_an_unresponsive_connection_is_dropped_at_the_deadline(database_url: str) -> None:
