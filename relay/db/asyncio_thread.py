@@ -1,5 +1,8 @@
 """Runs an asyncio event loop in a thread beside trio, for the database driver.
 
+All statements run there but those of the connection that is kept for commits, which is in trio's
+thread (`stepped_loop.py`, decision 112).
+
 Inside trio (trio-asyncio) a query takes five passes of trio's scheduler: to its loop, to its
 socket, back to its loop, to its task, to its caller. With hundreds of concurrent requests each
 pass takes a millisecond or more, so a commit of two milliseconds takes twenty. In a thread it

@@ -73,19 +73,19 @@ class PinnedConnection:
         Any error except refused data terminates the connection, and so does a cancellation; with
         `to_end`, the statement is left alone and trio raises it at the caller's next checkpoint.
         """
-        self.is_busy, keep = True, False
+        self.is_busy, is_usable = True, False
         self._deadline = trio.current_time() + self._timeout
         try:
             connection = await self._open_connection(shield=to_end)
             rows = await self._loop.finish(connection.fetch(sql, *args), to_end=to_end)
-            keep = True
+            is_usable = True
             return rows
         except (asyncpg.DataError, ValueError):  # data refused by the server or by the driver
-            keep = True
+            is_usable = True
             raise
         finally:
             self.is_busy, self._used_at = False, time.monotonic()
-            if not keep:
+            if not is_usable:
                 self.terminate()
 
     async def _open_connection(self, *, shield: bool) -> "Raw":
