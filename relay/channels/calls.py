@@ -21,7 +21,7 @@ class Calls(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close the connections that are kept."""
         ...
 
 
@@ -45,7 +45,7 @@ class LateCalls:
         return await self._outbound.post(url, headers, content)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close the connections that are kept."""
         if self._outbound is not None:
             await self._outbound.close()
 

@@ -49,18 +49,12 @@ class Outbound:
 
     def __init__(self, *, private: bool) -> None:
         self.private = private
-        self._opened: ReceiverConnections | None = None  # by the first call
-
-    def _connections(self) -> ReceiverConnections:
-        if self._opened is None:
-            backend = _CheckedBackend(private=self.private)
-            self._opened = ReceiverConnections(backend, httpx.create_ssl_context)
-        return self._opened
+        backend = _CheckedBackend(private=private)
+        self._connections = ReceiverConnections(backend, httpx.create_ssl_context)
 
     async def close(self) -> None:
         """Close the connections that are kept."""
-        if self._opened is not None:
-            await self._opened.close()
+        await self._connections.close()
 
     async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> OutboundAnswer:
         """Send a POST. Raises OutboundFailed."""
@@ -89,7 +83,7 @@ class Outbound:
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         )
         sent = {"user-agent": USER_AGENT, "accept": "*/*", **headers}
-        async with self._connections().post(
+        async with self._connections.post(
             target, sent, content, connect_s=CONNECT_SECONDS
         ) as answer:
             length = 0 if answer.status in NO_BODY else _length(answer.headers)
