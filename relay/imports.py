@@ -1,4 +1,4 @@
-"""Imports modules without the garbage collector: that takes a third of a server's start."""
+"""Imports modules without the garbage collector, which else takes a third of a server's start."""
 
 import gc
 from collections.abc import Iterator

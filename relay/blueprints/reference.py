@@ -64,7 +64,7 @@ class DocumentCache:
         self._lock = trio.Lock()
 
     async def get(self, name: str, base_url: str) -> File:
-        """The document. It is made in a thread: that takes a tenth of a second, or two at first."""
+        """The document. It is made in a thread: that takes a tenth of a second, at first more."""
         async with self._lock:
             if name not in self._files:
                 self._files[name] = await trio.to_thread.run_sync(
