@@ -38,7 +38,6 @@ class RunFile:
     @classmethod
     def begin(cls, path: Path, first: Record) -> Self:
         """Begin a run. `first` describes it."""
-        path.parent.mkdir(exist_ok=True)
         run = cls(path.open("w"), [])
         run.write(**first)
         return run
