@@ -8,14 +8,16 @@ and no other thread (decision 112). One task at a time may use the loop.
 import asyncio
 import select
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from selectors import DefaultSelector, SelectorKey
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
 from relay.db.asyncio_thread import report_driver_error
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 READ_BYTES = 16_384
 """Bytes of one read, and of the buffer that is allocated for each. If the heap ends in an unlucky
@@ -44,7 +46,18 @@ class _Selector(DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """asyncio's loop, whose connections read at most `READ_BYTES` at once."""
+    """asyncio's loop, whose connections read at most `READ_BYTES` at once.
+
+    `has_callbacks`: some may be due that no socket announces, such as the end of a connection.
+    """
+
+    has_callbacks = False
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        self.has_callbacks = True
+        return super().call_soon(callback, *args, context=context)
 
     async def create_connection(self, *args: Any, **options: Any) -> Any:
         return _reading_little(await super().create_connection(*args, **options))
@@ -99,6 +112,9 @@ class SteppedLoop:
             while True:
                 future = work.send(None)
                 while not future.done():
+                    if self._loop.has_callbacks:
+                        self.step()
+                        continue
                     try:
                         await self._wait()
                     except trio.Cancelled:
@@ -106,9 +122,7 @@ class SteppedLoop:
                             raise
                         with trio.CancelScope(shield=True):
                             await self._wait()
-                    self._loop.run_forever()  # mostly the future is done now
-                    if not future.done():
-                        self.step()  # callbacks of callbacks: the end of a connection is one
+                    self._loop.run_forever()
         except StopIteration as end:
             result: T = end.value
             return result
@@ -120,6 +134,7 @@ class SteppedLoop:
         self._selector.is_idle = False
         while not self._selector.is_idle:
             self._loop.run_forever()
+        self._loop.has_callbacks = False
 
     def wake(self) -> None:
         """Wake the task that waits, to look again."""

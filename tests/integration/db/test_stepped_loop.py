@@ -73,3 +73,18 @@ async def test_finish_is_cancelled_or_left_alone(to_end: bool) -> None:
                 other.send(b"1")
         assert received == ([b"1"] if to_end else [])
         writer.transport.abort()
+
+
+async def test_finish_ends_when_a_write_finds_the_connection_lost() -> None:
+    ours, other = socket.socketpair()
+
+    with closing(SteppedLoop()) as loop, trio.fail_after(PATIENCE):
+        reader, writer = await loop.run(asyncio.open_connection(sock=ours))
+        other.close()
+
+        async def write_and_read() -> None:
+            writer.write(b"1")  # fails, and no socket is left to announce it
+            await reader.readexactly(1)
+
+        with pytest.raises(BrokenPipeError):
+            await loop.finish(write_and_read(), to_end=False)
