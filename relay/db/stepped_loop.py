@@ -119,6 +119,7 @@ class SteppedLoop:
                         await self._wait()
                     except trio.Cancelled:
                         if not to_end:
+                            future.cancel()  # else asyncio reports that its error was not read
                             raise
                         with trio.CancelScope(shield=True):
                             await self._wait()

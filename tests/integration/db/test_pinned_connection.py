@@ -14,7 +14,6 @@ from tests.support.tls_database import tls_database
 
 PID = "SELECT pg_backend_pid()"
 HELD_UP = "SELECT pg_backend_pid() FROM pg_advisory_lock_shared(1)"
-HOUR = 3_600.0
 
 
 @asynccontextmanager
@@ -96,15 +95,21 @@ async def test_refused_data_keeps_the_connection_and_a_lost_one_fails_one_statem
         assert await pid_in_time(database) != first
 
 
-async def test_a_statement_under_way_fails_at_once_when_its_connection_is_lost(
-    database_url: str,
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_statement_fails_at_once_when_the_server_ends_its_connection(
+    database_url: str, tmp_path: Path, tls: bool
 ) -> None:
-    async def ask() -> None:
-        with pytest.raises(DatabaseAway):
-            await database.fetch_pinned(HELD_UP)
-
-    async with keeping(database_url, timeout=HOUR) as database, holding_up(database_url) as waiting:
+    async with AsyncExitStack() as opened:
+        enter = opened.enter_async_context
+        url = await enter(tls_database(database_url, tmp_path)) if tls else database_url
+        database = await enter(keeping(url, timeout=PATIENCE * 2))
+        waiting = await enter(holding_up(database_url))
         first = await pid(database)
+
+        async def ask() -> None:
+            with pytest.raises(DatabaseAway):
+                await database.fetch_pinned(HELD_UP)
+
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ask)
