@@ -1,5 +1,6 @@
 """The connection kept for commits: reused while it works, and never more than one."""
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import trio
 
 from relay.db.pool import Database, RowRefused, connect, open_database
 from relay.errors import DatabaseAway
+from tests.support.certificates import self_signed
 from tests.support.patience import PATIENCE
 from tests.support.tls_database import tls_database
 
@@ -147,6 +149,17 @@ async def test_it_works_over_tls_with_large_statements_and_answers(
             assert (await database.fetch_pinned("SELECT $1::text", text))[0][0] == text
         assert (await database.fetch_pinned("SELECT repeat('x', $1)", 2**21))[0][0] == large
         assert await pid(database) == first
+
+
+async def test_a_certificate_that_is_refused_is_an_outage_and_no_fault_of_the_data(
+    database_url: str, tmp_path: Path
+) -> None:
+    (other := tmp_path / "other").mkdir()
+    async with tls_database(database_url, tmp_path) as url, keeping(url) as database:
+        Path(self_signed(other)["certfile"]).replace(tmp_path / "cert.pem")  # what is trusted now
+        with pytest.raises(DatabaseAway) as raised:
+            await pid(database)
+        assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
 
 
 async def test_a_cancelled_statement_closes_its_connection(database_url: str) -> None:
