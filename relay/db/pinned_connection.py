@@ -77,6 +77,8 @@ class PinnedConnection:
         self._deadline = trio.current_time() + self._timeout
         try:
             connection = await self._open_connection(shield=to_end)
+            if not self._is_kept:  # since a moment ago: nothing would end the statement
+                raise asyncpg.InterfaceError("the connection is not kept any longer")
             rows = await self._loop.finish(connection.fetch(sql, *args), to_end=to_end)
             is_usable = True
             return rows

@@ -1,13 +1,18 @@
 """The connection kept for commits: reused while it works, and never more than one."""
 
+import asyncio
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
+import asyncpg
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
+from relay.db.pinned_connection import PinnedConnection
 from relay.db.pool import Database, RowRefused, connect, open_database
 from relay.errors import DatabaseAway
 from tests.support.certificates import self_signed
@@ -156,7 +161,8 @@ async def test_a_certificate_that_is_refused_is_an_outage_and_no_fault_of_the_da
 ) -> None:
     (other := tmp_path / "other").mkdir()
     async with tls_database(database_url, tmp_path) as url, keeping(url) as database:
-        Path(self_signed(other)["certfile"]).replace(tmp_path / "cert.pem")  # what is trusted now
+        self_signed(other)
+        (other / "cert.pem").rename(tmp_path / "cert.pem")  # what is trusted now
         with pytest.raises(DatabaseAway) as raised:
             await pid(database)
         assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
@@ -194,3 +200,30 @@ async def test_a_statement_that_is_run_to_its_end_outlives_its_callers_cancellat
                 await held.aclose()
         assert answers == [first]
         assert await pid(database) == first
+
+
+async def test_a_connection_that_is_open_when_none_is_kept_any_longer_runs_no_statement(
+    database_url: str,
+) -> None:
+    opening, may_open = trio.Event(), threading.Event()
+
+    async def open_late() -> "asyncpg.Connection[asyncpg.Record]":
+        opening.set()
+        await asyncio.to_thread(may_open.wait)
+        return await asyncpg.connect(database_url)
+
+    with closing(PinnedConnection(open_late, timeout=PATIENCE)) as pinned:
+
+        async def ask() -> None:
+            with pytest.raises(asyncpg.InterfaceError):
+                await pinned.fetch(PID, (), to_end=True)
+
+        async with trio.open_nursery() as nursery:
+            await nursery.start(pinned.keep)
+            nursery.start_soon(ask)
+            await opening.wait()
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await wait_all_tasks_blocked()
+            may_open.set()
+        assert not pinned.is_open
