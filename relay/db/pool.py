@@ -56,8 +56,7 @@ class _TranslatedErrors:
         if isinstance(error, asyncpg.DataError):
             raise RowRefused(str(error)) from error
         if isinstance(error, (*UNAVAILABLE_ERRORS, asyncio.CancelledError)):
-            # the driver could not encode an argument; a certificate it refuses is a ValueError too
-            if isinstance(error, ValueError) and not isinstance(error, OSError):
+            if isinstance(error, ValueError) and not isinstance(error, OSError):  # not encodable
                 raise RowRefused(str(error)) from error
             log.debug("database_away", error=f"{type(error).__name__}: {error}"[:300])
             raise DatabaseAway() from error
