@@ -10,7 +10,13 @@ import trio
 from tests.support.asking import asking
 from tests.support.browser.axe import faults
 from tests.support.browser.chromium import Chromium, Tab, running_chromium
-from tests.support.browser.pushed_pages import SUBSCRIBED, channels, page_of, signed_in
+from tests.support.browser.pushed_pages import (
+    SUBSCRIBED,
+    channels,
+    no_channel_is_left,
+    page_of,
+    signed_in,
+)
 from tests.support.browser.service_worker import ServiceWorker, notifying
 from tests.support.browser.visits import first_visit, hook_of, press, tell, until
 from tests.support.databases import database_of
@@ -103,9 +109,7 @@ async def test_a_device_is_notified_and_a_press_leads_to_the_task(
 
         await tab.do(lambda page: page.click("#notify"))
         await until(tab, ON, "false")
-        with trio.fail_after(PATIENCE):
-            while await channels(user):  # noqa: ASYNC110
-                await trio.sleep(LOOK_EVERY)
+        await no_channel_is_left(user)
         assert tab.complaints == []
 
 

@@ -2,16 +2,22 @@
 
 from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
+from typing import Any
 
 import pytest
 import trio
 
-from tests.support.browser.chromium import Chromium, Tab, running_chromium
-from tests.support.browser.pushed_pages import PRESENT, channels, page_of
+from tests.support.browser.chromium import Chromium, Profile, Tab, running_chromium
+from tests.support.browser.pushed_pages import (
+    PRESENT,
+    channels,
+    no_channel_is_left,
+    page_of,
+)
 from tests.support.browser.visits import press, until
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.push_service import PushService
-from tests.support.relay_server import Relay, running_relay
+from tests.support.relay_server import Relay, User, running_relay
 
 ON = "document.getElementById('notify').getAttribute('aria-pressed')"
 LOCKS = (
@@ -55,19 +61,25 @@ async def lock_is(tab: Tab, state: str, wanted: bool = True) -> None:
             await trio.sleep(LOOK_EVERY)
 
 
+async def renewing(user: User, profile: Profile, tab: Tab) -> dict[str, Any]:
+    """Turn a device on, and have the browser drop its subscription: the tab is about to renew it,
+    and waits at the gate. Returns the device's channel."""
+    await press(tab, "Tell me on this device")
+    await until(tab, ON, "true")
+    (channel,) = await channels(user)
+    await profile.do(lambda it: it.add_init_script(GATE))
+    await tab.run(DROP)
+    await tab.goto(user.relay.url)
+    await until(tab, "localStorage.getItem('gate')", "reached")
+    return channel
+
+
 async def test_a_tab_waits_until_another_one_has_renewed_the_subscription(
     private_relay: Relay, chromium: Chromium, pushing: PushService
 ) -> None:
     user = await private_relay.user()
     async with page_of(user, chromium, pushing, subscriptions=3) as (profile, tab, devices):
-        await press(tab, "Tell me on this device")
-        await until(tab, ON, "true")
-        (before,) = await channels(user)
-        await profile.do(lambda it: it.add_init_script(GATE))
-        # the browser drops its subscription, and both tabs find that at once
-        await tab.run(DROP)
-        await tab.goto(private_relay.url)
-        await until(tab, "localStorage.getItem('gate')", "reached")
+        before = await renewing(user, profile, tab)
         other = await profile.open(private_relay.url)
         await lock_is(other, "pending")
         await tab.run("localStorage.setItem('gate', 'open')")
@@ -90,16 +102,11 @@ async def test_a_channel_that_is_removed_while_a_tab_renews_it_is_not_added_agai
 ) -> None:
     user = await private_relay.user()
     async with page_of(user, chromium, pushing, subscriptions=3) as (profile, tab, _):
-        await press(tab, "Tell me on this device")
-        await until(tab, ON, "true")
-        (before,) = await channels(user)
-        await profile.do(lambda it: it.add_init_script(GATE))
-        await tab.run(DROP)
-        await tab.goto(private_relay.url)
-        await until(tab, "localStorage.getItem('gate')", "reached")
+        before = await renewing(user, profile, tab)
         path = f"/api/channels/{before['channel_id']}"
         assert (await user.call("DELETE", path)).status_code == 204
         await tab.run("localStorage.setItem('gate', 'open')")  # the answer is 404
+        await lock_is(tab, "held", False)  # the button is off until then, too
         await until(tab, ON, "false")
         assert await channels(user) == []
         assert await tab.run(PRESENT) is None
@@ -116,7 +123,5 @@ async def test_turning_off_removes_the_channel_also_where_the_browser_has_droppe
         await tab.run("localStorage.removeItem('subscribed')")
         await tab.do(lambda page: page.click("#notify"))
         await until(tab, ON, "false")
-        with trio.fail_after(PATIENCE):
-            while await channels(user):  # noqa: ASYNC110
-                await trio.sleep(LOOK_EVERY)
+        await no_channel_is_left(user)
         assert tab.complaints == []

@@ -9,9 +9,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import trio
+
 from tests.support.browser.chromium import Chromium, Profile, Tab
 from tests.support.browser.service_worker import notifying
 from tests.support.browser.visits import COOKIE, is_live
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.push_service import Device, PushService
 from tests.support.relay_server import User
 
@@ -72,3 +75,10 @@ async def channels(user: User) -> list[dict[str, Any]]:
     """The user's channels, as Relay lists them."""
     found: list[dict[str, Any]] = (await user.call("GET", "/api/channels")).json()["channels"]
     return found
+
+
+async def no_channel_is_left(user: User) -> None:
+    """Wait until the user has no channel any more."""
+    with trio.fail_after(PATIENCE):
+        while await channels(user):  # noqa: ASYNC110 - another process
+            await trio.sleep(LOOK_EVERY)
