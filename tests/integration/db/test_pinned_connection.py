@@ -14,6 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from relay.db.pinned_connection import PinnedConnection
 from relay.db.pool import Database, RowRefused, connect, open_database
+from relay.db.stepped_loop import SteppedLoop
 from relay.errors import DatabaseAway
 from tests.support.certificates import self_signed
 from tests.support.patience import PATIENCE
@@ -122,6 +123,18 @@ async def test_a_statement_fails_at_once_when_the_server_ends_its_connection(
                 nursery.start_soon(ask)
                 await waiting(1)
                 await database.execute("SELECT pg_terminate_backend($1)", first)
+
+
+async def test_a_statement_fails_at_once_that_cannot_be_sent(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the connection ends between the look at it and the statement
+    monkeypatch.setattr(SteppedLoop, "has_input", lambda _: False)
+    async with keeping(database_url, timeout=PATIENCE * 2) as database:
+        first = await pid(database)
+        await database.execute("SELECT pg_terminate_backend($1, 60000)", first)
+        with trio.fail_after(PATIENCE), pytest.raises(DatabaseAway):
+            await pid(database)
 
 
 async def test_an_unresponsive_connection_is_dropped_at_the_deadline(database_url: str) -> None:
