@@ -1,33 +1,22 @@
 """What pauses a channel, what ends its pause, and what waits for it meanwhile."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 
 import pytest
 
-from relay.channels import senders
 from relay.channels.kinds import webhook
 from relay.channels.kinds.answers import outcome_of
 from relay.db.notifications import Finished, OutboxBounds, TakenNotification, finish_notifications
-from relay.db.pool import Database, open_database
+from relay.db.pool import Database
 from tests.support.channels import pass_time
-from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.patience import PATIENCE
 from tests.support.receivers import receiver, reply
 from tests.support.sending import channel_failed, make, over, sending, take, webhook_of
 
+pytestmark = pytest.mark.usefixtures("looks_often")
+
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with open_database(database_url, connections=4, timeout=PATIENCE) as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(senders, "LOOK_SECONDS", LOOK_EVERY)
 
 
 async def failed(database: Database, taken: TakenNotification, seconds: float, asked: bool) -> None:

@@ -20,6 +20,8 @@ from tests.support.projecting import new_users
 from tests.support.receivers import receiver, reply
 from tests.support.sending import finish, make, new_webhook, over, sending, take, webhook_of
 
+pytestmark = pytest.mark.usefixtures("looks_often")
+
 RATE = ReceiverBounds(timedelta(seconds=10), 5, 1_000)
 CALLS = ReceiverBounds(calls=3)
 
@@ -28,11 +30,6 @@ CALLS = ReceiverBounds(calls=3)
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with open_database(database_url, connections=8, timeout=PATIENCE) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(senders, "LOOK_SECONDS", LOOK_EVERY)
 
 
 async def due(

@@ -1,6 +1,5 @@
 """Senders share what is due: in order, tried again for a day, and nothing is lost."""
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -13,9 +12,9 @@ from relay.channels.upkeep import reseal_channels
 from relay.db import channels
 from relay.db.notifications import OutboxBounds
 from relay.db.outbox import Outbox
-from relay.db.pool import Database, open_database
+from relay.db.pool import Database
 from tests.support.channels import pass_time
-from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.patience import LOOK_EVERY
 from tests.support.projecting import new_users
 from tests.support.receivers import receiver, reply
 from tests.support.sending import (
@@ -30,16 +29,7 @@ from tests.support.sending import (
     webhook_of,
 )
 
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with open_database(database_url, connections=4, timeout=PATIENCE) as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(senders, "LOOK_SECONDS", LOOK_EVERY)
+pytestmark = pytest.mark.usefixtures("looks_often")
 
 
 async def test_two_processes_send_each_once_and_those_of_a_task_in_order(

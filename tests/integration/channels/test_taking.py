@@ -1,24 +1,14 @@
 """What a sender takes of what is due: by turns of users, and nothing of those that have enough."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-import pytest
-
-from relay.db.pool import Database, open_database
-from tests.support.patience import PATIENCE
+from relay.db.pool import Database
 from tests.support.projecting import new_users
 from tests.support.sending import make, new_webhook, take
 
 WINDOW = 1_000  # of due notifications that one look ranks
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with open_database(database_url, connections=4, timeout=PATIENCE) as opened:
-        yield opened
 
 
 async def due(database: Database, user_id: UUID, count: int, hours: int = 0) -> UUID:

@@ -1,7 +1,6 @@
 """Hosts have turns, and users have turns at a host, whatever waits and however long it has."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 import trio
 
 from relay.db.notifications import Finished, OutboxBounds, TakenNotification, finish_notifications
-from relay.db.pool import Database, open_database
+from relay.db.pool import Database
 from relay.db.receivers import ReceiverBounds, last_in_turn
 from tests.support.channels import pass_time
 from tests.support.patience import PATIENCE
@@ -20,12 +19,6 @@ from tests.support.sending import finish, make, new_webhook, take
 
 CHANNELS, WAITING = 20, 1_000  # the most that a user has, and that waits for one of them
 ONE_AT_A_TIME = ReceiverBounds(timedelta(seconds=10), 1, 1_000)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with open_database(database_url, connections=4, timeout=PATIENCE) as opened:
-        yield opened
 
 
 async def due(database: Database, user_id: UUID, host: str, count: int, days: int = 0) -> UUID:
