@@ -14,6 +14,7 @@ from hypercorn.utils import parse_socket_addr
 
 from relay.errors import Problem
 
+from .client_socket import ClientSocket
 from .context import ServerContext
 from .handle import WireHandle
 from .heads import Head, parse_head
@@ -25,36 +26,35 @@ from .responses import HeldResponse, ResponseWriter
 from .scopes import Address, Scopes
 from .screening import screen, wants_websocket
 from .websocket import WebSocket
-from .wire import Stream, Wire, lingering_close, plain_socket
+from .wire import Wire, lingering_close
 
 UNREADABLE = Head(b"GET", b"/", b"1.1", [])
 """The head that is assumed when an unparsable request is answered."""
 
 
-def serve_connection(server: ServerContext, stream: Stream) -> Awaitable[None]:
+def serve_connection(server: ServerContext, client: ClientSocket) -> Awaitable[None]:
     """Serve an accepted connection until its end, or refuse it if there are too many.
 
     The returned awaitable raises nothing but cancellations. The caller closes the socket if it is
     still open then.
     """
     if server.connections.make_room():
-        return Connection(server, stream).run()
-    return _reject_over_capacity(server, stream)
+        return Connection(server, client).run()
+    return _reject_over_capacity(server, client)
 
 
-async def _reject_over_capacity(server: ServerContext, stream: Stream) -> None:
+async def _reject_over_capacity(server: ServerContext, client: ClientSocket) -> None:
     """Answer 503, in bounded time and for a bounded number of connections at a time."""
     server.observer.connection_refused()
-    if isinstance(stream, trio.SSLStream) or not server.connections.begin_refusal():
+    if client.is_secure or not server.connections.begin_refusal():
         return
     limits = server.limits
     try:
-        with trio.move_on_after(limits.refusal_timeout):
-            await stream.send_all(server.refusals.overloaded(retry_after=1))
-            await lingering_close(
-                stream, timeout=limits.refusal_timeout, max_discarded=limits.max_discarded
-            )
-    except trio.BrokenResourceError:
+        client.write(server.refusals.overloaded(retry_after=1))  # a new socket has room for it
+        await lingering_close(
+            client, timeout=limits.refusal_timeout, max_discarded=limits.max_discarded
+        )
+    except OSError:
         pass  # the client left before the answer
     finally:
         server.connections.end_refusal()
@@ -63,13 +63,13 @@ async def _reject_over_capacity(server: ServerContext, stream: Stream) -> None:
 class Connection:
     """An admitted connection."""
 
-    __slots__ = ("_last_head", "_lingers", "_reader", "_served", "_server", "_stream", "_wire")
+    __slots__ = ("_last_head", "_lingers", "_reader", "_served", "_server", "_socket", "_wire")
 
-    def __init__(self, server: ServerContext, stream: Stream) -> None:
+    def __init__(self, server: ServerContext, client: ClientSocket) -> None:
         self._server = server
-        self._stream = stream
-        self._wire = Wire(stream, server.limits.send_timeout, server.connections.spawn)
-        self._reader = Reader(stream, self._wire)
+        self._socket = client
+        self._wire = Wire(client, server.limits.send_timeout, server.connections.spawn)
+        self._reader = Reader(client, self._wire)
         self._last_head = LastHead()
         self._served = 0  # requests
         self._lingers = False  # True: the last answer is being sent, and the client may be sending
@@ -101,11 +101,11 @@ class Connection:
 
     async def _shake_hands(self) -> bool:
         """Do the TLS handshake, if there is one. Returns whether it succeeded in time."""
-        if isinstance(self._stream, trio.SSLStream):
+        if self._socket.is_secure:
             try:
                 with trio.fail_after(self._server.config.ssl_handshake_timeout):
-                    await self._stream.do_handshake()
-            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+                    await self._socket.shake_hands()
+            except (OSError, trio.ClosedResourceError, trio.TooSlowError):
                 return False
         return True
 
@@ -125,17 +125,16 @@ class Connection:
 
     def _addresses(self) -> tuple[Address, Address] | None:
         """The client's address and ours; None if the client has disconnected already."""
-        socket = plain_socket(self._stream)
         try:
-            client = parse_socket_addr(socket.family, socket.getpeername())
-            return client, parse_socket_addr(socket.family, socket.getsockname())
+            family, client, address = self._socket.addresses()
         except OSError:
             return None
+        return parse_socket_addr(family, client), parse_socket_addr(family, address)
 
     def _scopes(self, client: Address, address: Address) -> Scopes:
-        server, is_tls = self._server, isinstance(self._stream, trio.SSLStream)
-        root_path = server.config.root_path
-        return Scopes(client, address, server.lifespan_state, root_path=root_path, secure=is_tls)
+        server, root_path = self._server, self._server.config.root_path
+        secure = self._socket.is_secure
+        return Scopes(client, address, server.lifespan_state, root_path=root_path, secure=secure)
 
     async def _serve_requests(self, scopes: Scopes) -> WebSocket | None:
         """Serve requests in order, until the end (None) or the handshake of a WebSocket."""

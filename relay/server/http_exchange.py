@@ -7,6 +7,7 @@ import trio
 
 from relay.errors import BadRequest, Internal
 
+from .client_socket import MAX_RECV_BYTES
 from .context import ServerContext
 from .framing import body_reader
 from .handle import Framing, WireHandle
@@ -15,7 +16,7 @@ from .held import HeldCall
 from .reader import Reader
 from .responses import CONTINUE, HeldResponse, ResponseWriter, UnexpectedMessage
 from .scopes import Scopes
-from .wire import MAX_RECV_BYTES, Wire
+from .wire import Wire
 
 Event = Any  # ASGI's: a dict
 

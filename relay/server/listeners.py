@@ -3,11 +3,14 @@
 import copy
 import os
 import socket
+import ssl
 from collections import deque
 
 import trio
 from hypercorn.config import Config, Sockets
 from hypercorn.utils import repr_socket_addr
+
+from .client_socket import ClientSocket, TLSClientSocket
 
 TCP_USER_TIMEOUT_MS = 30_000
 """Milliseconds that sent bytes may stay unacknowledged before the kernel closes the connection.
@@ -18,33 +21,44 @@ ACCEPT_BATCH_SIZE = 16
 """Connections accepted in one turn of the scheduler. Each then runs up to its first wait."""
 
 
-class BatchListener(trio.abc.Listener[trio.SocketStream]):
+class BatchListener(trio.abc.Listener[ClientSocket]):
     """Accepts several connections at once; trio's own listener accepts one a scheduler turn.
 
     Connections that arrive together are then read, authenticated and answered in common turns.
+    With a context, they are to shake hands for TLS.
     """
 
-    def __init__(self, listening: socket.socket) -> None:
+    def __init__(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         self._listening = listening
+        self._tls = tls
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-        self._accepted: deque[trio.SocketStream] = deque()
+        self._accepted: deque[ClientSocket] = deque()
 
-    async def accept(self) -> trio.SocketStream:
+    async def accept(self) -> ClientSocket:
         """Accept a connection, without a checkpoint if one is queued. Raises as trio's own."""
-        if not self._accepted:
-            self._accepted.append(await self._listener.accept())
+        while not self._accepted:
+            first = (await self._listener.accept()).socket
+            self._add(socket.socket(first.family, first.type, first.proto, first.detach()))
             try:
-                while len(self._accepted) < ACCEPT_BATCH_SIZE:
-                    accepted = trio.socket.from_stdlib_socket(self._listening.accept()[0])
-                    self._accepted.append(trio.SocketStream(accepted))
+                for _ in range(ACCEPT_BATCH_SIZE - 1):
+                    self._add(self._listening.accept()[0])
             except OSError:
                 pass  # no more are waiting; another error is raised by the next call
         return self._accepted.popleft()
 
     async def aclose(self) -> None:
         while self._accepted:
-            await trio.aclose_forcefully(self._accepted.popleft())
+            self._accepted.popleft().close()
         await self._listener.aclose()
+
+    def _add(self, connected: socket.socket) -> None:
+        if self._tls is None:
+            self._accepted.append(ClientSocket(connected))
+            return
+        try:
+            self._accepted.append(TLSClientSocket(connected, self._tls))
+        except OSError:  # the client has left
+            connected.close()
 
 
 class ListenError(Exception):
@@ -167,6 +181,7 @@ def _listen(sock: socket.socket, backlog: int) -> None:
     """Start listening. Accepted connections inherit the options set here."""
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
     sock.listen(backlog)

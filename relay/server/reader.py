@@ -1,15 +1,15 @@
 """Read a connection's incoming bytes on demand."""
 
-import os
 import re
 import select
 
 import trio
 
+from .client_socket import MAX_RECV_BYTES, ClientSocket
 from .framing import BodyReader
 from .heads import HEAD_END, check_unfinished
 from .limits import ConnectionLimits
-from .wire import MAX_RECV_BYTES, Stream, Wire, plain_socket
+from .wire import Wire
 
 MAX_REQUESTS_PER_CHECKPOINT = 16  # requests at most between two checkpoints that found no new bytes
 _EMPTY_LINES = re.compile(rb"(\r\n)+")  # allowed before a request (RFC 9112, 2.2)
@@ -26,15 +26,13 @@ class Reader:
         "_requests_per_checkpoint",
         "_since_checkpoint",
         "_socket",
-        "_tls",
         "_unread",
         "_wire",
         "ended",
     )
 
-    def __init__(self, stream: Stream, wire: Wire) -> None:
-        self._tls = stream if isinstance(stream, trio.SSLStream) else None
-        self._socket = plain_socket(stream)
+    def __init__(self, client: ClientSocket, wire: Wire) -> None:
+        self._socket = client
         self._wire = wire
         self._is_first_read = True  # no read yet: the first request has mostly arrived already
         self._requests_per_checkpoint = MAX_REQUESTS_PER_CHECKPOINT
@@ -114,18 +112,16 @@ class Reader:
         """Wait for bytes. False at the end of the connection. No bytes are lost by cancelling."""
         data = b""
         try:
-            if self._tls is not None:
-                data = bytes(await self._tls.receive_some(MAX_RECV_BYTES))
-            elif not self._wire.ended:
+            if not self._wire.ended:
                 if self._is_first_read:
                     self._is_first_read = False
                     await trio.lowlevel.checkpoint_if_cancelled()
                 else:  # mostly nothing has arrived yet, and a read would be wasted
-                    await trio.lowlevel.wait_readable(self._socket)
-                data = os.read(self._socket.fileno(), MAX_RECV_BYTES)
+                    await self._socket.wait_readable()
+                data = self._socket.read()
         except BlockingIOError:
             return True  # a spurious wake-up
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+        except (OSError, trio.ClosedResourceError):
             pass
         if not data:
             self.ended = True
@@ -147,10 +143,8 @@ class Reader:
 
     def _read_available(self) -> bool:
         """Read bytes that have arrived, without waiting. `more` detects the end."""
-        if self._tls is not None:
-            return False
         try:
-            data = os.read(self._socket.fileno(), MAX_RECV_BYTES)
+            data = self._socket.read()
         except OSError:
             return False
         if data:

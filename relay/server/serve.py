@@ -21,8 +21,6 @@ from .refusals import ExtraHeaders, Refusals
 
 __all__ = ["LifespanEnded", "ServerConfig", "StartupFailed", "serve"]
 
-Listener = BatchListener | trio.SSLListener[trio.SocketStream]
-
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A server's configuration.
@@ -113,17 +111,12 @@ def _context(
     )
 
 
-def _listeners(config: Config, sockets: Sockets) -> list[Listener]:
-    plain = [BatchListener(sock) for sock in sockets.insecure_sockets]
+def _listeners(config: Config, sockets: Sockets) -> list[BatchListener]:
     tls = config.create_ssl_context()
-    if tls is None:
-        return [*plain]
-    tls.set_alpn_protocols(["http/1.1"])
-    secure = [
-        trio.SSLListener(BatchListener(sock), tls, https_compatible=True)
-        for sock in sockets.secure_sockets
-    ]
-    return [*secure, *plain]
+    if tls is not None:
+        tls.set_alpn_protocols(["http/1.1"])
+    secure = [BatchListener(sock, tls) for sock in sockets.secure_sockets]
+    return [*secure, *(BatchListener(sock) for sock in sockets.insecure_sockets)]
 
 
 def _first_failure(group: BaseExceptionGroup) -> BaseException:

@@ -1,25 +1,14 @@
 """Write to one connection's socket, and close it. No other code does either."""
 
-import os
-import socket
-import struct
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import trio
 
+from .client_socket import ClientSocket
 from .limits import ConnectionLimits
 
-TLSStream = trio.SSLStream[trio.SocketStream]
-Stream = trio.SocketStream | TLSStream
-
-MAX_RECV_BYTES = 16_384
-"""Bytes of one read. A head that arrives in one read is parsed at once: 64 KiB of the shortest
-headers would hold the loop for 90 ms."""
-TLS_PIECE_BYTES = 16_384  # bytes: one TLS record, so that progress can be seen
 FINISH_SECONDS = 0.4  # to finish a write after its task was cancelled
-LINGER_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, keep no unsent bytes
 
 
 class Wire:
@@ -41,8 +30,6 @@ class Wire:
         "_send_timeout",
         "_socket",
         "_spawn",
-        "_stream",
-        "_tls",
         "ended",
         "last_received",
         "reading",
@@ -51,13 +38,11 @@ class Wire:
 
     def __init__(
         self,
-        stream: Stream,
+        client: ClientSocket,
         send_timeout: float,
         spawn: Callable[[Callable[[], Awaitable[None]]], Any],
     ) -> None:
-        self._stream = stream
-        self._tls = stream if isinstance(stream, trio.SSLStream) else None
-        self._socket = plain_socket(stream)
+        self._socket = client
         self._lock = trio.Lock()
         self._send_timeout = send_timeout
         self._spawn = spawn
@@ -91,17 +76,19 @@ class Wire:
     async def finish(self, data: bytes) -> None:
         """Like `send`, but shielded from cancellation; no checkpoint if the socket takes it."""
         sent = self._write_now(data)
-        if sent < len(data):
+        if sent != len(data):
             with trio.CancelScope(shield=True):
                 await self._write_on(data, sent)
 
     def try_send(self, data: bytes) -> bool:
         """Write without waiting; see `ConnectionHandle.try_send`."""
         sent = self._write_now(data)
-        if 0 < sent < len(data):
+        if sent is None:
+            return False
+        if sent < len(data):
             self._remainder = data[sent:]
             self._spawn(self._finish_remainder)
-        return sent > 0
+        return True
 
     def stop_reading(self, *, within: float = 0.0) -> None:
         """Stop reading within this many seconds. The connection ends after that."""
@@ -111,15 +98,14 @@ class Wire:
     def abort(self) -> None:
         """Reset the connection, and drop unsent bytes. Pending writes return."""
         if not self.ended:
-            with suppress(OSError):  # the kernel may have closed it already
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+            self._socket.reset()
             self.close()
 
     async def lingering_close(self, limits: ConnectionLimits) -> None:
         """Close after the client has received what was written, or had time to."""
         if not (self.ended or self._peer_finished):
             await lingering_close(
-                self._stream, timeout=limits.close_timeout, max_discarded=limits.max_discarded
+                self._socket, timeout=limits.close_timeout, max_discarded=limits.max_discarded
             )
         self.close()
 
@@ -130,26 +116,24 @@ class Wire:
         self._socket.close()
         self.reading.cancel()
 
-    def _write_now(self, data: bytes) -> int:
-        """Write without waiting. Returns how many bytes were taken; 0 while another write runs."""
-        if self.ended or self._tls is not None or self._remainder or self._lock.locked():
-            return 0
+    def _write_now(self, data: bytes) -> int | None:
+        """Write without waiting. Returns how many bytes were taken; None if nothing was begun."""
+        if self.ended or self._remainder or self._lock.locked():
+            return None
         try:
-            return os.write(self._socket.fileno(), data)
-        except BlockingIOError:
-            return 0
+            return self._socket.write(data)
         except OSError:
             self.abort()
-            return 0
+            return None
 
-    async def _write_on(self, data: bytes, sent: int) -> None:
-        """Write the rest of `data`, or all of it after the writes that are running."""
-        if sent:
-            self._lock.acquire_nowait()  # free, since bytes were taken
-        else:
+    async def _write_on(self, data: bytes, sent: int | None) -> None:
+        """Write the rest of `data` where it was begun, or all of it after the running writes."""
+        if sent is None:
             await self._lock.acquire()
+        else:
+            self._lock.acquire_nowait()  # free, since a write was begun
         try:
-            await self._write(data[sent:], begun=sent > 0)
+            await self._write(data[sent or 0 :], begun=sent is not None)
         finally:
             self._lock.release()
 
@@ -162,14 +146,16 @@ class Wire:
         if self.ended:
             return
         unsent = memoryview(self._remainder + data if self._remainder else data)
-        begun = begun or bool(self._remainder) or self._tls is not None
+        begun = begun or bool(self._remainder)
         with trio.CancelScope() as progress:
             try:
                 while unsent:
                     progress.deadline = trio.current_time() + self._send_timeout
-                    unsent = unsent[await self._send_some(unsent) :]
-                    begun = True
-            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._socket.wait_writable()
+                    if (sent := self._socket.write(unsent)) is not None:
+                        unsent = unsent[sent:]
+                        begun = True
+            except (OSError, trio.ClosedResourceError):
                 self.abort()
             except trio.Cancelled:
                 if begun and trio.current_time() < progress.deadline:
@@ -185,22 +171,16 @@ class Wire:
         """Finish a cancelled write, or reset the connection."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_SECONDS):
             try:
-                while unsent and self._tls is None:
-                    unsent = unsent[await self._send_some(unsent) :]
-            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                while unsent:
+                    await self._socket.wait_writable()
+                    unsent = unsent[self._socket.write(unsent) or 0 :]
+            except (OSError, trio.ClosedResourceError):
                 pass
         if unsent:
             self.abort()
 
-    async def _send_some(self, data: memoryview) -> int:
-        if self._tls is None:
-            return await self._socket.send(data)
-        piece = data[:TLS_PIECE_BYTES]
-        await self._tls.send_all(piece)
-        return len(piece)
 
-
-async def lingering_close(stream: Stream, *, timeout: float, max_discarded: int) -> None:
+async def lingering_close(client: ClientSocket, *, timeout: float, max_discarded: int) -> None:
     """Shut down our side, and read until the client closes its own (nginx's lingering close).
 
     Closing with unread bytes would reset the connection, and the client might lose the last answer.
@@ -209,19 +189,11 @@ async def lingering_close(stream: Stream, *, timeout: float, max_discarded: int)
     """
     with trio.move_on_after(timeout):
         try:
-            if isinstance(stream, trio.SSLStream):
-                await stream.aclose()
-                return
-            await stream.send_eof()
+            client.send_eof()
             left = max_discarded
             while left > 0:
-                data = await stream.receive_some(MAX_RECV_BYTES)
-                left = left - len(data) if data else 0
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await client.wait_readable()
+                discarded = client.discard()
+                left = left - discarded if discarded else 0
+        except (OSError, trio.ClosedResourceError):
             pass  # closed by the client, or by a failed write
-
-
-def plain_socket(stream: Stream) -> trio.socket.SocketType:
-    """The TCP socket of a stream, with TLS or without."""
-    handle = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-    return handle.socket

@@ -18,8 +18,8 @@ def _patient_parting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_patient_parting")
-async def test_a_cancelled_write_leaves_no_half_frame(server: Server, stage: Stage) -> None:
-    client, visit = await opened(server, stage)
+async def test_a_cancelled_write_leaves_no_half_frame(either_server: Server, stage: Stage) -> None:
+    client, visit = await opened(either_server, stage)
     whole = frame(bytes(MUCH * 20))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(visit.handle.send_raw, whole)
@@ -33,9 +33,9 @@ async def test_a_cancelled_write_leaves_no_half_frame(server: Server, stage: Sta
 
 @pytest.mark.usefixtures("_patient_parting")
 async def test_the_end_of_a_response_is_written_though_its_writer_is_cancelled(
-    server: Server, stage: Stage
+    either_server: Server, stage: Stage
 ) -> None:
-    client, visit = await streaming(server, stage, get())
+    client, visit = await streaming(either_server, stage, get())
     await visit.start()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(visit.handle.send_raw, chunk(bytes(MUCH * 20)))
@@ -55,9 +55,9 @@ async def test_the_end_of_a_response_is_written_though_its_writer_is_cancelled(
 
 @pytest.mark.usefixtures("_patient_parting")
 async def test_a_close_frame_is_written_though_its_writer_is_cancelled(
-    server: Server, stage: Stage
+    either_server: Server, stage: Stage
 ) -> None:
-    client, visit = await opened(server, stage)
+    client, visit = await opened(either_server, stage)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(visit.handle.send_raw, frame(bytes(MUCH * 20)))
         await trio.testing.wait_all_tasks_blocked()

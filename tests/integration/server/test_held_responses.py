@@ -1,6 +1,5 @@
 """Held responses: sent late or made anew, in order, and freed whatever ends them."""
 
-import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -273,7 +272,6 @@ async def test_held_responses_are_sent_under_tls(app: Holding, tmp_path: Any) ->
     settings: dict[str, Any] = self_signed(tmp_path)
     async with serving(app, **settings) as server:
         client = await server.connect()
-        client.secure(ssl.create_default_context(cafile=settings["certfile"]))
         await client.send(get("/one") + get("/two"))
         for count in (1, 2):
             (await app.held(count))[-1].release(anew=count == 2)

@@ -1,5 +1,6 @@
 """When a connection waits for its next request, and when it yields to others first."""
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 import trio
 
+from relay.server.client_socket import ClientSocket
 from relay.server.reader import MAX_REQUESTS_PER_CHECKPOINT, Reader
 from relay.server.wire import Wire
 
@@ -45,14 +47,14 @@ class Line:
 
 @asynccontextmanager
 async def opened(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Line]:
-    ours, peer = trio.socket.socketpair()
-    with peer:
-        stream = trio.SocketStream(ours)
-        line = Line(Reader(stream, Wire(stream, 1.0, lambda _: None)), peer)
+    ours, theirs = socket.socketpair()
+    with trio.socket.from_stdlib_socket(theirs) as peer:
+        client = ClientSocket(ours)
+        line = Line(Reader(client, Wire(client, 1.0, lambda _: None)), peer)
         assert await line.reader.more()  # what comes with the connection is looked for at once
         wait = line.waiting(trio.lowlevel.wait_readable)
         monkeypatch.setattr(trio.lowlevel, "wait_readable", wait)
-        async with stream:
+        async with client:
             yield line
 
 

@@ -1,27 +1,21 @@
-"""The same behaviour under TLS, where no bytes can bypass the encryption."""
+"""What TLS adds: the handshake, records, and an end that both sides have seen.
+
+That bytes are written in order and completely is tested with TLS and without in test_transport.py,
+test_cancelled_writes.py and test_stalled_readers.py.
+"""
 
 import ssl
 from typing import Any
 
 import pytest
 import trio
-from wsproto.events import CloseConnection, TextMessage
+import trio.testing
+from wsproto.events import CloseConnection
 
 from relay.server.limits import ConnectionLimits
-from tests.support.certificates import self_signed
-from tests.support.server.stage import Stage, get, serving
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Settings for a server on 127.0.0.1 that vouches for itself."""
-    return self_signed(tmp_path_factory.mktemp("tls"))
-
-
-def trusting(certificate: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=certificate["certfile"])
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
+from tests.support.client.connection import ClientConnection, connected
+from tests.support.server.stage import Server, Stage, get, opened, serving
+from tests.support.server.writes import HELLO, MUCH
 
 
 async def test_http_is_served_and_http_2_not_negotiated(
@@ -29,7 +23,6 @@ async def test_http_is_served_and_http_2_not_negotiated(
 ) -> None:
     async with serving(stage, **certificate) as server:
         client = await server.connect()
-        client.secure(trusting(certificate))
         await client.send(get("/", "Connection: close"))
         assert isinstance(client.stream, trio.SSLStream)
         assert client.stream.selected_alpn_protocol() == "http/1.1"
@@ -40,19 +33,84 @@ async def test_http_is_served_and_http_2_not_negotiated(
         assert (await client.rest()).endswith(b"secure")
 
 
-async def test_ready_frames_go_the_ordinary_way(stage: Stage, certificate: dict[str, Any]) -> None:
+async def test_a_body_of_many_records_is_received_whole(
+    stage: Stage, certificate: dict[str, Any]
+) -> None:
+    sent = bytes(range(256)) * (MUCH // 256)
     async with serving(stage, **certificate) as server:
         client = await server.connect()
-        client.secure(trusting(certificate))
-        await client.send(client.handshake())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.send, get("/", f"Content-Length: {len(sent)}") + sent)
+            visit = await stage.visit()
+            received = bytearray()
+            while len(received) < len(sent):
+                received += (await visit.receive())["body"]
+        assert received == sent
+        await visit.respond()
+        visit.leave()
+        assert (await client.response())[1] == b"ok"
+
+
+async def test_a_handshake_in_single_bytes_succeeds(
+    stage: Stage, certificate: dict[str, Any]
+) -> None:
+    async with serving(stage, **certificate) as server:
+        assert server.trusting is not None
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        agreed = server.trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+        client = await raw(server)
+        while True:
+            try:
+                agreed.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await send_byte_by_byte(client, outgoing.read())
+                incoming.write(await client.receive())
+        agreed.write(get())
+        await send_byte_by_byte(client, outgoing.read())
         visit = await stage.visit()
-        await visit.accept()
-        await client.accepted()
-        assert not visit.handle.try_send(b"\x81\x05hello")
-        await visit.handle.send_raw(b"\x81\x05hello")
+        assert visit.scope["path"] == "/"
+        client.drop()
+        visit.leave()
+
+
+async def test_an_answer_reaches_a_client_that_is_still_sending(
+    stage: Stage, certificate: dict[str, Any]
+) -> None:
+    limits = ConnectionLimits(max_discarded=MUCH * 40)
+    async with serving(stage, limits=limits, **certificate) as server:
+        client = await server.connect()
+        await client.send(get("/", f"Content-Length: {MUCH * 20}"))
+        visit = await stage.visit()
+        await visit.respond(b"refused")
+        visit.leave()
+        await client.send(bytes(MUCH * 20))  # unread bytes would make of the end a reset
+        assert (await client.rest()).endswith(b"refused")
+
+
+async def test_the_end_is_announced_in_tls(stage: Stage, certificate: dict[str, Any]) -> None:
+    async with serving(stage, **certificate) as server:
+        assert server.trusting is not None
+        client = await raw(server)
+        strict = trio.SSLStream(client.stream, server.trusting, server_hostname="127.0.0.1")
+        await strict.send_all(get("/", "Connection: close"))
+        visit = await stage.visit()
+        await visit.respond(b"whole")
+        visit.leave()
+        received = b""
+        while data := await strict.receive_some():  # raises if the end could be an attacker's
+            received += data
+        assert received.endswith(b"whole")
+
+
+async def test_ready_frames_go_out_at_once(stage: Stage, certificate: dict[str, Any]) -> None:
+    async with serving(stage, **certificate) as server:
+        client, visit = await opened(server, stage)
+        with trio.testing.assert_no_checkpoints():
+            assert visit.handle.try_send(HELLO)
+        assert await client.exactly(len(HELLO)) == HELLO
         await visit.close(4401)
         visit.leave()
-        assert await client.frame() == TextMessage("hello")
         assert await client.frame() == CloseConnection(4401, "")
 
 
@@ -60,11 +118,10 @@ async def test_a_reader_that_stalls_is_cut(stage: Stage, certificate: dict[str, 
     limits = ConnectionLimits(send_timeout=0.2, close_timeout=0.2)
     async with serving(stage, limits=limits, **certificate) as server:
         client = await server.connect()
-        client.secure(trusting(certificate))
         await client.send(get())
         visit = await stage.visit()
         await visit.start()
-        await visit.body(bytes(20_000_000), more=True)
+        await visit.body(bytes(MUCH * 20), more=True)
         assert visit.handle.stalled
         visit.leave()
 
@@ -74,5 +131,35 @@ async def test_a_client_without_tls_harms_no_other(
     stage: Stage, certificate: dict[str, Any], sent: bytes
 ) -> None:
     async with serving(stage, ssl_handshake_timeout=0.1, **certificate) as server:
-        await server.ask(sent)
+        client = await raw(server)
+        await client.send(sent)
+        await client.rest()
+        client.drop()
         await server.observer.until(lambda: server.observer.live == 0)
+
+
+async def test_a_client_that_leaves_before_it_is_accepted_harms_no_other(
+    stage: Stage, certificate: dict[str, Any]
+) -> None:
+    async with serving(stage, **certificate) as server:
+        for sent in (b"", b"\x16\x03"):
+            gone = await raw(server)
+            await gone.send(sent)
+            gone.reset_when_closed()
+            gone.drop()
+        client, visit = await opened(server, stage)
+        await visit.close()
+        visit.leave()
+        assert await client.frame() == CloseConnection(1000, "")
+
+
+async def raw(server: Server) -> ClientConnection:
+    """A connection without TLS to a server that expects it."""
+    client = ClientConnection(await connected(server.port))
+    server.clients.append(client)
+    return client
+
+
+async def send_byte_by_byte(client: ClientConnection, data: bytes) -> None:
+    for byte in data:
+        await client.send(bytes([byte]))

@@ -13,19 +13,23 @@ from tests.support.server.stage import Server, Stage, get, opened
 from tests.support.server.writes import HELLO, MUCH, chunk, frame, streaming
 
 
-async def test_the_framing_tells_how_ready_bytes_are_framed(server: Server, stage: Stage) -> None:
-    _, visit = await opened(server, stage)
+async def test_the_framing_tells_how_ready_bytes_are_framed(
+    either_server: Server, stage: Stage
+) -> None:
+    _, visit = await opened(either_server, stage)
     assert visit.handle.framing == "websocket"
     visit.leave()
     for version, framing in (("1.1", "chunked"), ("1.0", "close")):
-        _, visit = await streaming(server, stage, get(version=version))
+        _, visit = await streaming(either_server, stage, get(version=version))
         assert visit.handle.framing == framing
         await visit.respond()
         visit.leave()
 
 
-async def test_ready_frames_stand_between_ordinary_ones(server: Server, stage: Stage) -> None:
-    client, visit = await opened(server, stage)
+async def test_ready_frames_stand_between_ordinary_ones(
+    either_server: Server, stage: Stage
+) -> None:
+    client, visit = await opened(either_server, stage)
     await visit.send({"type": "websocket.send", "text": "one"})
     assert visit.handle.try_send(HELLO)
     await visit.handle.send_raw(HELLO)
@@ -35,8 +39,10 @@ async def test_ready_frames_stand_between_ordinary_ones(server: Server, stage: S
     visit.leave()
 
 
-async def test_ready_chunks_stand_between_ordinary_ones(server: Server, stage: Stage) -> None:
-    client, visit = await streaming(server, stage, get())
+async def test_ready_chunks_stand_between_ordinary_ones(
+    either_server: Server, stage: Stage
+) -> None:
+    client, visit = await streaming(either_server, stage, get())
     await visit.start((b"content-type", b"text/event-stream"))
     await visit.body(b"one ", more=True)
     assert visit.handle.try_send(chunk(b"two "))
@@ -46,8 +52,10 @@ async def test_ready_chunks_stand_between_ordinary_ones(server: Server, stage: S
     assert (await client.response())[1] == b"one two three four"
 
 
-async def test_ready_bytes_are_the_body_itself_in_http_1_0(server: Server, stage: Stage) -> None:
-    client, visit = await streaming(server, stage, get(version="1.0"))
+async def test_ready_bytes_are_the_body_itself_in_http_1_0(
+    either_server: Server, stage: Stage
+) -> None:
+    client, visit = await streaming(either_server, stage, get(version="1.0"))
     await visit.start()
     assert visit.handle.try_send(b"data: one\n\n")
     await visit.handle.send_raw(b"data: two\n\n")
@@ -57,9 +65,9 @@ async def test_ready_bytes_are_the_body_itself_in_http_1_0(server: Server, stage
 
 
 async def test_a_partial_write_is_finished_before_anything_else(
-    server: Server, stage: Stage
+    either_server: Server, stage: Stage
 ) -> None:
-    client, visit = await opened(server, stage)
+    client, visit = await opened(either_server, stage)
     count = 0
     while visit.handle.try_send(frame(bytes([count]) * MUCH)):
         count += 1
@@ -82,9 +90,9 @@ async def test_a_partial_write_is_finished_before_anything_else(
 
 
 async def test_a_partial_write_is_finished_without_a_further_write(
-    server: Server, stage: Stage
+    either_server: Server, stage: Stage
 ) -> None:
-    client, visit = await opened(server, stage)
+    client, visit = await opened(either_server, stage)
     assert visit.handle.try_send(frame(bytes(MUCH * 20)))
     assert await client.exactly(MUCH * 20 + 10) == frame(bytes(MUCH * 20))
     visit.leave()
@@ -102,8 +110,10 @@ async def test_try_send_does_not_overtake_a_write_under_way(server: Server, stag
     visit.leave()
 
 
-async def test_ready_bytes_are_refused_outside_their_stream(server: Server, stage: Stage) -> None:
-    client = await server.websocket()
+async def test_ready_bytes_are_refused_outside_their_stream(
+    either_server: Server, stage: Stage
+) -> None:
+    client = await either_server.websocket()
     visit = await stage.visit()
     assert not visit.handle.try_send(HELLO)
     with pytest.raises(RuntimeError):

@@ -156,7 +156,7 @@ CONSTANTS = {
             "relay.realtime.valkey.event_leases.MAX_ACCOUNTS",
             "relay.realtime.valkey.shared_places.MAX_RENEWALS",
             "relay.server.reader.MAX_REQUESTS_PER_CHECKPOINT",
-            "relay.server.wire.MAX_RECV_BYTES",
+            "relay.server.client_socket.MAX_RECV_BYTES",
         ],
         SHARE,
     ),

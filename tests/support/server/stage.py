@@ -4,6 +4,7 @@ The server is the real one on a real socket. The application is a stage: each re
 `Visit` whose receive and send the test itself calls, so that nothing happens unasked for.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -145,11 +146,14 @@ class Server:
     observer: Recorder
     stop: trio.Event
     stopped: trio.Event
+    trusting: ssl.SSLContext | None = None  # of clients, where the server has a certificate
     clients: list[ClientConnection] = field(default_factory=list)
 
     async def connect(self) -> ClientConnection:
         client = ClientConnection(await connected(self.port))
         self.clients.append(client)
+        if self.trusting is not None:
+            client.secure(self.trusting)
         return client
 
     async def ask(self, request: bytes) -> bytes:
@@ -190,7 +194,8 @@ async def serving(
     config = configuration(**settings)
     sockets = open_sockets(config)
     port = (sockets.insecure_sockets or sockets.secure_sockets)[0].getsockname()[1]
-    server = Server(port, Recorder(), trio.Event(), trio.Event())
+    trusting = _trusting(config.certfile) if config.certfile else None
+    server = Server(port, Recorder(), trio.Event(), trio.Event(), trusting)
 
     async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
         await serve(
@@ -217,6 +222,12 @@ async def serving(
                     client.drop()
             server.stop.set()
     assert server.observer.failures == []
+
+
+def _trusting(certificate: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certificate)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
 
 
 async def opened(server: Server, stage: Stage) -> tuple[ClientConnection, Visit]:
