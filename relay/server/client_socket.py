@@ -141,6 +141,6 @@ class TLSClientSocket(ClientSocket):
         return sent
 
     def send_eof(self) -> None:
-        with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            self._socket.unwrap()  # it would also wait for the client's last record
+        with suppress(ssl.SSLError):  # it also looks for the client's end, and may find unread data
+            self._socket.unwrap()
         super().send_eof()

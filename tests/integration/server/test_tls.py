@@ -14,6 +14,7 @@ from wsproto.events import CloseConnection
 
 from relay.server.limits import ConnectionLimits
 from tests.support.client.connection import ClientConnection, connected
+from tests.support.patience import PATIENCE
 from tests.support.server.stage import Server, Stage, get, opened, serving
 from tests.support.server.writes import HELLO, MUCH
 
@@ -101,6 +102,22 @@ async def test_the_end_is_announced_in_tls(stage: Stage, certificate: dict[str, 
         while data := await strict.receive_some():  # raises if the end could be an attacker's
             received += data
         assert received.endswith(b"whole")
+
+
+async def test_unread_bytes_do_not_end_a_connection_before_it_lingers(
+    stage: Stage, certificate: dict[str, Any]
+) -> None:
+    async with serving(stage, **certificate) as server:
+        client = await server.connect()
+        await client.send(get("/", f"Content-Length: {MUCH}") + bytes(MUCH // 20))
+        visit = await stage.visit()
+        await visit.respond(b"refused")
+        visit.leave()
+        with trio.fail_after(PATIENCE):
+            assert (await client.rest()).endswith(b"refused")
+        assert server.observer.live == 1  # it waits for what the client is still sending
+        client.drop()
+        await server.observer.until(lambda: server.observer.live == 0)
 
 
 async def test_ready_frames_go_out_at_once(stage: Stage, certificate: dict[str, Any]) -> None:
