@@ -15,6 +15,9 @@ from .client_socket import ClientSocket, TLSClientSocket
 TCP_USER_TIMEOUT_MS = 30_000
 """Milliseconds that sent bytes may stay unacknowledged before the kernel closes the connection.
 Without it a vanished peer would be noticed after a quarter of an hour."""
+NOT_SENT_BYTES = 16_384
+"""Bytes that the kernel keeps unsent for a client: more would hide from us that it reads slowly.
+trio sets the same, but only on what it accepts itself."""
 
 
 ACCEPT_BATCH_SIZE = 16
@@ -184,4 +187,6 @@ def _listen(sock: socket.socket, backlog: int) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux, macOS
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES)
     sock.listen(backlog)

@@ -12,6 +12,7 @@ from trio.testing import assert_checkpoints, assert_no_checkpoints
 
 from relay.server.listeners import (
     ACCEPT_BATCH_SIZE,
+    NOT_SENT_BYTES,
     TCP_USER_TIMEOUT_MS,
     BatchListener,
     ListenError,
@@ -192,3 +193,15 @@ async def test_running_out_of_descriptors_passes() -> None:
     result = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
     assert b"Too many open files" in result.stderr
     assert result.stdout.endswith(b"recovered")
+
+
+@pytest.mark.skipif(
+    not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the kernel has no such option"
+)
+def test_every_accepted_connection_keeps_little_unsent() -> None:
+    sockets = open_sockets(configuration())
+    (listening,) = sockets.insecure_sockets
+    with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+        kept = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+    close_sockets(sockets)
+    assert kept == NOT_SENT_BYTES
