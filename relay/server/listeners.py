@@ -39,7 +39,7 @@ class BatchListener(trio.abc.Listener[ClientSocket]):
 
     async def accept(self) -> ClientSocket:
         """Accept a connection, without a checkpoint if one is queued. Raises as trio's own."""
-        while not self._accepted:
+        if not self._accepted:
             first = (await self._listener.accept()).socket
             self._add(socket.socket(first.family, first.type, first.proto, first.detach()))
             try:
@@ -55,13 +55,10 @@ class BatchListener(trio.abc.Listener[ClientSocket]):
         await self._listener.aclose()
 
     def _add(self, connected: socket.socket) -> None:
-        if self._tls is None:
-            self._accepted.append(ClientSocket(connected))
-            return
-        try:
-            self._accepted.append(TLSClientSocket(connected, self._tls))
-        except OSError:  # the client has left
-            connected.close()
+        tls = self._tls
+        self._accepted.append(
+            ClientSocket(connected) if tls is None else TLSClientSocket(connected, tls)
+        )
 
 
 class ListenError(Exception):
