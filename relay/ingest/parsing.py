@@ -14,7 +14,12 @@ from relay.events import NewEvent
 from relay.identifiers import is_identifier
 from relay.ingest.diagnosis import diagnose
 from relay.ingest.envelope import MAX_NESTING, MAX_PAYLOAD_BYTES, Envelope, decode
-from relay.ingest.structure import has_doubled_fields, nests_too_deep, shortest_length
+from relay.ingest.structure import (
+    has_doubled_fields,
+    nests_too_deep,
+    shortest_length,
+    without_payload,
+)
 from relay.ingest.text_encoding import without_bom
 from relay.ingest.values import is_time
 
@@ -45,7 +50,7 @@ def parse_event(body: bytes, received_at: datetime, default_id: str | None = Non
         not is_time(envelope.ts)
         or not all(map(is_identifier, identifiers))
         or exceeds_payload_limits(payload)
-        or has_doubled_fields(body, payload.encode(), shortest)
+        or has_doubled_fields(*without_payload(body, payload.encode()), shortest)
     ):
         raise _diagnose(body)
     return new_event(envelope, payload, received_at, default_id)

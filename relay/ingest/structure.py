@@ -6,6 +6,9 @@ Both scan the raw text in a few calls. No name, quote or escape in a payload mis
 import re
 from itertools import accumulate
 
+_PAYLOAD_NAME = b'"payload":'
+_DELIMITED = (b"{", b"[", b'"')  # begin a value that ends in itself, unlike a number
+_LONG_PAYLOAD = 4_096  # bytes; cutting a shorter one out costs as much as it saves
 _ENVELOPE = len('{"event_type":"","ts":"","payload":}')
 _EVENT_ID = len(',"event_id":""')
 _TASK_ID = len(',"task_id":""')
@@ -43,6 +46,28 @@ def has_doubled_fields(texts: bytes, payloads: bytes, shortest: int) -> bool:
     return left_over != 0
 
 
+def without_payload(text: bytes, payload: bytes) -> tuple[bytes, bytes]:
+    """An envelope and its payload, for `has_doubled_fields`, both without what they share.
+
+    A long payload is then looked at once less. It is cut out only behind the first `"payload":`,
+    and only if no backslash comes before that: it is the envelope's own field then, not a string
+    or a field within a payload. An object, array or string that is the start of the field's value
+    is the whole value. Otherwise both are returned as they are.
+    """
+    start = text.find(_PAYLOAD_NAME) + len(_PAYLOAD_NAME)
+    start += text[start : start + 1] == b" "  # as json.dumps writes it
+    envelope = text[:start]
+    if (
+        len(payload) < _LONG_PAYLOAD
+        or start < len(_PAYLOAD_NAME)
+        or b"\\" in envelope
+        or payload[:1] not in _DELIMITED
+        or not text.startswith(payload, start)
+    ):
+        return text, payload
+    return envelope + text[start + len(payload) :], b""
+
+
 def _bare_length(text: bytes) -> int:
     return len(text.translate(None, _BLANKS_AND_BACKSLASHES))
 
@@ -66,7 +91,9 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 def nests_too_deep(raw: bytes, allowed: int) -> bool:
     """Whether arrays and objects nest deeper than allowed. Brackets in strings do not count."""
-    if raw.count(b"[") + raw.count(b"{") <= allowed:
+    # `find` skips text ten times as fast as `count`, and a log mostly has few brackets or none.
+    behind_first = [raw.count(byte, 1) for byte in (b"[", b"{") if raw.find(byte, 1) > 0]
+    if 1 + sum(behind_first) <= allowed:
         return False
     brackets = _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS)
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > allowed

@@ -143,3 +143,32 @@ def described(found: NewEvent) -> tuple[object, ...]:
     """All of it but an id that Relay made."""
     own = None if found.has_generated_id else found.id
     return own, found.event_type, found.task_id, found.ts, found.payload, found.received_at
+
+
+LONG = '{"message": "' + "a log " * 1_000 + '"}'
+HIDDEN = r'"p\u0061yload": '
+
+
+@pytest.mark.parametrize(
+    ("fields", "valid"),
+    [
+        (f'"payload": {LONG}', True),
+        (f'"payload":{LONG}', True),
+        (f'"payload":  {LONG}', True),
+        (f"{HIDDEN}{LONG}", True),
+        (f'"payload": {LONG}, "payload": {LONG}', False),
+        (f'"payload": {LONG}, {HIDDEN}{LONG}', False),
+        (f'{HIDDEN}{LONG}, "payload": {LONG}', False),
+        (f'"payload": {{"payload": {LONG}}}', True),
+        (f'{HIDDEN}{{"payload": {LONG}}}, {HIDDEN}{LONG}', False),
+        (f'"payload": 1, "payload": {LONG}', False),
+        (f'"payload": {LONG}, "payload": 1', False),
+        ('"payload": 11, "payload": 1', False),
+        (r'"payload": "\"payload\":' + "x" * 6_000 + '"', True),
+    ],
+)
+def test_a_second_payload_is_found_however_the_first_is_spelled(fields: str, valid: bool) -> None:
+    body = f'{{"event_type": "task_progress", "ts": "2026-01-31T12:00:00Z", {fields}}}'.encode()
+
+    assert accepted(body) == valid
+    assert (diagnose(body) is None) == valid
