@@ -141,7 +141,7 @@ class TLSClientSocket(ClientSocket):
         if self._decrypted or self._client_ended:
             decrypted, self._decrypted = self._decrypted, b""
             return decrypted
-        if not (received := super().read(most)):
+        if not (received := super().read(min(most, MAX_RECV_BYTES))):
             return b""
         self._incoming.write(received)
         return self._decrypt()

@@ -133,7 +133,7 @@ class HTTPExchange:
                 await (
                     trio.sleep_forever()
                 )  # the pipelined bytes are bounded; writes detect a disconnect
-            return await self._reader.more()
+            return await self._reader.more_of_body()
         return False
 
     def _take(self) -> bytes:

@@ -11,6 +11,7 @@ from .heads import HEAD_END, check_unfinished
 from .limits import ConnectionLimits
 from .wire import Wire
 
+MAX_BODY_RECV_BYTES = 65_536  # in one read of a body: the largest event in two, with its head
 MAX_REQUESTS_PER_CHECKPOINT = 16  # requests at most between two checkpoints that found no new bytes
 _EMPTY_LINES = re.compile(rb"(\r\n)+")  # allowed before a request (RFC 9112, 2.2)
 
@@ -22,7 +23,7 @@ class Reader:
     """
 
     __slots__ = (
-        "_is_first_read",
+        "_reads_at_once",
         "_requests_per_checkpoint",
         "_since_checkpoint",
         "_socket",
@@ -34,7 +35,7 @@ class Reader:
     def __init__(self, client: ClientSocket, wire: Wire) -> None:
         self._socket = client
         self._wire = wire
-        self._is_first_read = True  # no read yet: the first request has mostly arrived already
+        self._reads_at_once = True  # the first request has mostly arrived; see `more`
         self._requests_per_checkpoint = MAX_REQUESTS_PER_CHECKPOINT
         self._since_checkpoint = 0
         self._unread = b""
@@ -108,17 +109,27 @@ class Reader:
                 else min(2 * self._requests_per_checkpoint, MAX_REQUESTS_PER_CHECKPOINT)
             )
 
-    async def more(self) -> bool:
-        """Wait for bytes. False at the end of the connection. No bytes are lost by cancelling."""
+    async def more_of_body(self) -> bool:
+        """Wait for bytes of a body, as `more` does, in larger reads."""
+        return await self.more(MAX_BODY_RECV_BYTES)
+
+    async def more(self, max_bytes: int = MAX_RECV_BYTES) -> bool:
+        """Wait for bytes, and read at most `max_bytes`. False at the end of the connection.
+
+        After a wait whose read returned as much as it could, there is more: the next one does not
+        wait. Only the next one, or a client that sends without pause would hold up all others. No
+        bytes are lost by cancelling.
+        """
         data = b""
         try:
             if not self._wire.ended:
-                if self._is_first_read:
-                    self._is_first_read = False
+                if at_once := self._reads_at_once:
+                    self._reads_at_once = False
                     await trio.lowlevel.checkpoint_if_cancelled()
                 else:  # mostly nothing has arrived yet, and a read would be wasted
                     await self._socket.wait_readable()
-                data = self._socket.read()
+                data = self._socket.read(max_bytes)
+                self._reads_at_once = not at_once and len(data) == max_bytes
         except BlockingIOError:
             return True  # a spurious wake-up
         except (OSError, trio.ClosedResourceError):

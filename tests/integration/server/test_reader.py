@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 import trio
 
-from relay.server.client_socket import ClientSocket
-from relay.server.reader import MAX_REQUESTS_PER_CHECKPOINT, Reader
+from relay.server.client_socket import MAX_RECV_BYTES, ClientSocket
+from relay.server.reader import MAX_BODY_RECV_BYTES, MAX_REQUESTS_PER_CHECKPOINT, Reader
 from relay.server.wire import Wire
 
 MANY = 10 * MAX_REQUESTS_PER_CHECKPOINT
@@ -119,3 +119,48 @@ async def test_an_end_of_file_before_the_wait_is_seen(
         assert not line.reader.ended
         assert not await line.reader.more()
         assert line.reader.ended
+
+
+async def test_the_rest_of_a_large_body_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(monkeypatch) as line:
+        line.reader.take_all()
+        body = b"head" + bytes(MAX_RECV_BYTES) + b"." * (MAX_BODY_RECV_BYTES - 8) + b"end."
+        await line.peer.send(body)
+        assert await line.reader.more()
+        first = line.reader.take_all()
+        assert len(first) == MAX_RECV_BYTES
+        assert line.waits == 1
+
+        assert await line.reader.more_of_body()
+
+        assert first + line.reader.take_all() == body
+        assert line.waits == 1
+
+
+async def test_a_full_read_behind_which_nothing_is_waits_for_the_peer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened(monkeypatch) as line:
+        line.reader.take_all()
+        await line.peer.send(bytes(MAX_RECV_BYTES))
+        assert await line.reader.more()
+        line.reader.take_all()
+
+        assert await line.reader.more_of_body()  # looked, and found nothing
+        assert line.reader.unread == 0
+        line.is_quick = False
+        assert await line.reader.more_of_body()
+
+        assert line.reader.take_all() == b"next"
+        assert line.waits == 2
+
+
+async def test_a_peer_that_sends_without_pause_is_waited_for_every_second_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened(monkeypatch) as line:
+        await line.peer.send(bytes(8 * MAX_RECV_BYTES))
+        for _ in range(8):
+            assert await line.reader.more()
+            assert len(line.reader.take_all()) == MAX_RECV_BYTES
+        assert line.waits == 4
