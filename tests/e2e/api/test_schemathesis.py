@@ -10,10 +10,14 @@ from pathlib import Path
 
 import trio
 
+from tests.support.examples import examples
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import User, running_relay
 
-EXAMPLES = 35  # of each operation and phase; about twenty seconds in all
+# Of each operation. The bounds of each parameter and field, and what is just beyond them, are tried
+# in any run: the coverage phase counts none of them.
+EXAMPLES = examples(36)
+STREAMS = examples(12)  # each good one lasts until its stream's age
 
 CONFIG = f"""\
 hooks = "tests.support.schemathesis_hooks"
@@ -29,10 +33,9 @@ negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 413, 415, 
 session = {{ bearer = "${{SESSION}}" }}
 hook = {{ bearer = "${{HOOK}}" }}
 
-# Each good one lasts until its stream's age.
 [[operations]]
 include-path = "/api/sse"
-generation.max-examples = 10
+generation.max-examples = {STREAMS}
 
 # A hook token may leave the body empty and means itself; a session must name one.
 [[operations]]
