@@ -33,17 +33,28 @@ def test_a_test_that_states_no_number_follows_the_profile(profile: str) -> None:
     assert stated.deadline is None
 
 
+PROFILES = """
+from hypothesis import settings
+from tests.support.examples import MANY, PLAIN, register_profiles
+register_profiles()
+print(*(settings.get_profile(name) for name in (PLAIN, MANY)), sep="\\n")
+"""
+
+
+def profiles(**variables: str) -> str:
+    """Both, in a process with these variables: they are read when the library is imported."""
+    command = [sys.executable, "-c", PROFILES]
+    return subprocess.check_output(command, env={**os.environ, **variables}, text=True)
+
+
+@pytest.fixture(scope="module")
+def usual_profiles() -> str:
+    """Both as they are here, for all variables to be compared with."""
+    return profiles()
+
+
 @pytest.mark.parametrize("variable", ["CI", "GITHUB_ACTIONS", "CODEBUILD_BUILD_ID"])
-def test_continuous_integration_tries_the_same_as_any_machine(variable: str) -> None:
-    shown = (
-        "from hypothesis import settings\n"
-        "from tests.support.examples import MANY, PLAIN, register_profiles\n"
-        "register_profiles()\n"
-        "print(*(settings.get_profile(name) for name in (PLAIN, MANY)), sep='\\n')\n"
-    )
-
-    def profiles(environment: dict[str, str]) -> str:
-        command = [sys.executable, "-c", shown]
-        return subprocess.check_output(command, env=environment, text=True)
-
-    assert profiles({**os.environ, variable: "true"}) == profiles({**os.environ})
+def test_continuous_integration_tries_the_same_as_any_machine(
+    variable: str, usual_profiles: str
+) -> None:
+    assert profiles(**{variable: "true"}) == usual_profiles
