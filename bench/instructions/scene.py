@@ -11,6 +11,7 @@ from bench.instructions.database import EPOCH
 from bench.instructions.operations import JSON, named_event, whole_post
 from bench.instructions.stage import Stage
 from relay.ingest.ingest import Accepted
+from relay.server.client_socket import ClientSocket
 from relay.server.common_headers import CommonHeaders
 from relay.server.connections import Connections
 from relay.server.context import ServerContext
@@ -39,10 +40,9 @@ class Scene:
         self.head = parse_head(self.raw_head)
         self.server = _context(nursery)
         ours, self.client = socket.socketpair()
-        ours.setblocking(False)
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-        self.wire = Wire(stream, self.server.limits.send_timeout, self.server.connections.spawn)
-        self.reader = Reader(stream, self.wire)
+        served = ClientSocket(ours)
+        self.wire = Wire(served, self.server.limits.send_timeout, self.server.connections.spawn)
+        self.reader = Reader(served, self.wire)
         addresses = (("127.0.0.1", 50_000), ("127.0.0.1", stage.port))
         self.scopes = Scopes(*addresses, {}, root_path="", secure=False)
         self.handle = WireHandle(self.wire, "chunked", has_whole_body=True)
