@@ -4,7 +4,11 @@ That bytes are written in order and completely is tested with TLS and without in
 test_cancelled_writes.py and test_stalled_readers.py.
 """
 
+import fcntl
+import socket
 import ssl
+import sys
+import termios
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ import trio
 import trio.testing
 from wsproto.events import CloseConnection
 
+from relay.server.client_socket import MAX_RECV_BYTES, TLSClientSocket
 from relay.server.limits import ConnectionLimits
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.patience import PATIENCE
@@ -118,6 +123,61 @@ async def test_unread_bytes_do_not_end_a_connection_before_it_lingers(
         assert server.observer.live == 1  # it waits for what the client is still sending
         client.drop()
         await server.observer.until(lambda: server.observer.live == 0)
+
+
+async def test_the_end_is_announced_to_a_client_that_has_announced_its_own(
+    stage: Stage, certificate: dict[str, Any]
+) -> None:
+    async with serving(stage, **certificate) as server:
+        assert server.trusting is not None
+        client = await raw(server)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        agreed = server.trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+        while True:
+            try:
+                agreed.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await client.send(outgoing.read())
+                incoming.write(await client.receive())
+        agreed.write(get())
+        with pytest.raises(ssl.SSLWantReadError):
+            agreed.unwrap()
+        await client.send(outgoing.read())  # and the socket stays open
+        visit = await stage.visit()
+        assert await visit.receive() == {"type": "http.request", "body": b"", "more_body": False}
+        assert await visit.receive() == {"type": "http.disconnect"}
+        visit.leave()
+        incoming.write(await client.rest())
+        agreed.unwrap()  # raises if no end of the server's is among what came
+
+
+async def test_one_read_takes_a_bounded_number_of_bytes_from_the_socket(
+    certificate: dict[str, Any],
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(**certificate)
+    trusting = ssl.create_default_context(cafile=certificate["certfile"])
+    ours, theirs = socket.socketpair()
+    client = trio.SSLStream(
+        trio.SocketStream(trio.socket.from_stdlib_socket(theirs)),
+        trusting,
+        server_hostname="127.0.0.1",
+    )
+    async with TLSClientSocket(ours, context) as served, trio.open_nursery() as nursery:
+        nursery.start_soon(client.do_handshake)
+        await served.shake_hands()
+        while waiting(ours) < MAX_RECV_BYTES * 2:
+            await client.send_all(bytes(1_000))
+        before = waiting(ours)
+        assert served.read()
+        assert before - waiting(ours) <= MAX_RECV_BYTES
+        await trio.aclose_forcefully(client)
+
+
+def waiting(connected: socket.socket) -> int:
+    """How many bytes have come and are not read."""
+    return int.from_bytes(fcntl.ioctl(connected, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 async def test_ready_frames_go_out_at_once(stage: Stage, certificate: dict[str, Any]) -> None:
