@@ -9,7 +9,7 @@ import socket
 import ssl
 import struct
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 import trio
 
@@ -73,25 +73,32 @@ class ClientSocket(trio.abc.AsyncResource):
         """Tell the client that nothing more is written. Raises OSError."""
         self._socket.shutdown(socket.SHUT_WR)
 
-    def discard(self) -> int:
-        """Read and drop bytes as they came; returns how many. Raises as `read`."""
+    async def discard(self) -> int:
+        """Wait for bytes and drop them as they came, encrypted or not; how many, 0 at the end.
+
+        Raises OSError and ClosedResourceError.
+        """
+        await trio.lowlevel.wait_readable(self._descriptor())
         return len(os.read(self._socket.fileno(), MAX_RECV_BYTES))
 
     def reset(self) -> None:
         """Close at once. The kernel drops unsent bytes."""
         with suppress(OSError):  # the kernel may have closed it already
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        ClientSocket.close(self)
+        self._close()
 
     def close(self) -> None:
         """Close the socket. The kernel still delivers what it has taken."""
-        if self._socket.fileno() >= 0:
-            trio.lowlevel.notify_closing(self._socket)
-            self._socket.close()
+        self._close()
 
     async def aclose(self) -> None:
         self.close()
         await trio.lowlevel.checkpoint()
+
+    def _close(self) -> None:
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
 
     def _descriptor(self) -> int:
         if (descriptor := self._socket.fileno()) < 0:
@@ -132,7 +139,9 @@ class TLSClientSocket(ClientSocket):
             await self._send_agreement()
             await self.wait_readable()
             with suppress(BlockingIOError):
-                self._incoming.write(super().read() or _left())
+                if not (received := super().read()):
+                    raise ConnectionResetError("the client left during the handshake")
+                self._incoming.write(received)
         await self._send_agreement()
         with suppress(BlockingIOError):
             self._decrypted = self._decrypt()
@@ -174,7 +183,7 @@ class TLSClientSocket(ClientSocket):
         """Close the socket. The client learns from TLS that nothing was cut off."""
         if self.fileno() >= 0:
             self._announce_end()
-        super().close()
+        self._close()
 
     def _agree(self) -> bool:
         """Go on with the handshake. Returns whether it is completed. Raises OSError."""
@@ -212,7 +221,3 @@ class TLSClientSocket(ClientSocket):
                 self._session.unwrap()
             with suppress(OSError):
                 super().write(self._outgoing.read())
-
-
-def _left() -> NoReturn:
-    raise ConnectionResetError("the client left during the handshake")

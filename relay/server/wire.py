@@ -1,4 +1,4 @@
-"""Write to one connection's socket, and close it. No other code does either."""
+"""Write to one connection's socket, in order and completely, and end it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -192,8 +192,7 @@ async def lingering_close(client: ClientSocket, *, timeout: float, max_discarded
             client.send_eof()
             left = max_discarded
             while left > 0:
-                await client.wait_readable()
-                discarded = client.discard()
+                discarded = await client.discard()
                 left = left - discarded if discarded else 0
         except (OSError, trio.ClosedResourceError):
             pass  # closed by the client, or by a failed write

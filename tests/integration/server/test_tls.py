@@ -9,7 +9,9 @@ import socket
 import ssl
 import sys
 import termios
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import pytest
 import trio
@@ -22,6 +24,31 @@ from tests.support.client.connection import ClientConnection, connected
 from tests.support.patience import PATIENCE
 from tests.support.server.stage import Server, Stage, get, opened, serving
 from tests.support.server.writes import HELLO, MUCH
+
+Send = Callable[[ClientConnection, bytes], Awaitable[None]]
+
+
+@dataclass
+class Session:
+    """A client's side of TLS, whose bytes the test itself carries."""
+
+    incoming: ssl.MemoryBIO
+    outgoing: ssl.MemoryBIO
+    tls: ssl.SSLObject
+
+    @classmethod
+    async def agreed(cls, server: Server, client: ClientConnection, send: Send) -> Self:
+        """One after its handshake."""
+        assert server.trusting is not None
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = server.trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+        while True:
+            try:
+                tls.do_handshake()
+                return cls(incoming, outgoing, tls)
+            except ssl.SSLWantReadError:
+                await send(client, outgoing.read())
+                incoming.write(await client.receive())
 
 
 async def test_http_is_served_and_http_2_not_negotiated(
@@ -61,19 +88,10 @@ async def test_a_handshake_in_single_bytes_succeeds(
     stage: Stage, certificate: dict[str, Any]
 ) -> None:
     async with serving(stage, **certificate) as server:
-        assert server.trusting is not None
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        agreed = server.trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
         client = await raw(server)
-        while True:
-            try:
-                agreed.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                await send_byte_by_byte(client, outgoing.read())
-                incoming.write(await client.receive())
-        agreed.write(get())
-        await send_byte_by_byte(client, outgoing.read())
+        session = await Session.agreed(server, client, send_byte_by_byte)
+        session.tls.write(get())
+        await send_byte_by_byte(client, session.outgoing.read())
         visit = await stage.visit()
         assert visit.scope["path"] == "/"
         client.drop()
@@ -129,27 +147,18 @@ async def test_the_end_is_announced_to_a_client_that_has_announced_its_own(
     stage: Stage, certificate: dict[str, Any]
 ) -> None:
     async with serving(stage, **certificate) as server:
-        assert server.trusting is not None
         client = await raw(server)
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        agreed = server.trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
-        while True:
-            try:
-                agreed.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                await client.send(outgoing.read())
-                incoming.write(await client.receive())
-        agreed.write(get())
+        session = await Session.agreed(server, client, ClientConnection.send)
+        session.tls.write(get())
         with pytest.raises(ssl.SSLWantReadError):
-            agreed.unwrap()
-        await client.send(outgoing.read())  # and the socket stays open
+            session.tls.unwrap()
+        await client.send(session.outgoing.read())  # and the socket stays open
         visit = await stage.visit()
         assert await visit.receive() == {"type": "http.request", "body": b"", "more_body": False}
         assert await visit.receive() == {"type": "http.disconnect"}
         visit.leave()
-        incoming.write(await client.rest())
-        agreed.unwrap()  # raises if no end of the server's is among what came
+        session.incoming.write(await client.rest())
+        session.tls.unwrap()  # raises if no end of the server's is among what came
 
 
 async def test_one_read_takes_a_bounded_number_of_bytes_from_the_socket(
