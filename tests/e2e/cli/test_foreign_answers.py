@@ -34,6 +34,7 @@ from tests.support.foreign_answers import (
     HTML,
     IN_HTML,
     ROWS,
+    SLOW,
     answer,
     once,
     portal_with_tls,
@@ -56,7 +57,8 @@ HURRIED = {
     "relay.client.posting.ANSWER_TIMEOUT_SECONDS": 1.0,
     "relay.client.stream_reader.SILENCE_SECONDS": 1.0,
 }
-ENDED_BY_NUMBER = {"interim answers without end"}
+SHORT_WAIT = 0.5  # seconds
+ENDED_BY_WAITING = {"a greeting of ssh"} | {name for name, row in ROWS.items() if row.words == SLOW}
 CHECK = re.compile(r"Check the scheme, host and port|use that address|is the address an https")
 
 
@@ -68,10 +70,10 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForeignServer]:
-    """Another program; where waiting ends it, clients wait half a second instead of ten."""
-    if name not in ENDED_BY_NUMBER:
-        for module in ("posting", "api_client"):
-            monkeypatch.setattr(f"relay.client.{module}.ANSWER_TIMEOUT_SECONDS", 0.5)
+    """Another program; only where nothing but waiting ends it, clients wait for a short time."""
+    wait = SHORT_WAIT if name in ENDED_BY_WAITING else PATIENCE
+    for module in ("posting", "api_client"):
+        monkeypatch.setattr(f"relay.client.{module}.ANSWER_TIMEOUT_SECONDS", wait)
     with ForeignServer(0, ROWS[name].play) as listening:
         yield listening
 
@@ -106,7 +108,7 @@ def test_each_command_ends_with_what_answered_and_what_to_check(
 
 def test_the_streams_reader_waits_or_ends(name: str, server: ForeignServer) -> None:
     url = f"http://127.0.0.1:{server.port}"
-    silence = 15.0 if name in ENDED_BY_NUMBER else 0.5
+    silence = SHORT_WAIT if name in ENDED_BY_WAITING else PATIENCE
     reader = StreamReader(Credentials(url, TOKEN), {}, silence=silence)
     try:
         first = next(reader.read())

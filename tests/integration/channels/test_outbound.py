@@ -10,6 +10,7 @@ from typing import Any
 import httpcore
 import pytest
 import trio
+import trio.testing
 
 from relay.channels import outbound
 from relay.channels.outbound import MAX_ANSWER_BYTES, Outbound
@@ -126,14 +127,18 @@ async def test_a_status_counts_without_the_body(
 
 
 async def test_a_receiver_that_hangs_is_left(
-    calls: Outbound, monkeypatch: pytest.MonkeyPatch
+    calls: Outbound, clock: trio.testing.MockClock
 ) -> None:
-    async with receiver() as there:
+    async with receiver() as there, trio.open_nursery() as nursery:
         there.script.append(reply(None))
-        with monkeypatch.context() as hurried:
-            hurried.setattr(outbound, "TOTAL_SECONDS", 0.3)
-            with pytest.raises(OutboundFailed, match="no answer within"):
-                await calls.post(there.url, {}, b"")
+
+        async def wait_until_it_hangs() -> None:
+            await there.has(1)
+            clock.jump(outbound.TOTAL_SECONDS)
+
+        nursery.start_soon(wait_until_it_hangs)
+        with pytest.raises(OutboundFailed, match="no answer within"):
+            await calls.post(there.url, {}, b"")
         assert (await calls.post(there.url, {}, b"")).status == 204
 
 

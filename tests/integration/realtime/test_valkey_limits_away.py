@@ -58,7 +58,6 @@ async def taken_of(limits: ValkeyLimits, charge: Charge = CHARGE) -> bool | None
 async def test_a_server_that_hangs_delays_one_call_and_then_this_process_counts_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "ANSWER_SECONDS", 0.1)
     server, me = Server("valkey", tmp_path), uuid4()
     with started(server), capture_logs() as logged:
         async with processes(by_valkey(server.url), 1) as (one,):
@@ -66,6 +65,7 @@ async def test_a_server_that_hangs_delays_one_call_and_then_this_process_counts_
             logged.clear()
             alone = metrics.limits_alone._value.get()
             server.signal(signal.SIGSTOP)
+            monkeypatch.setattr(scripts, "ANSWER_SECONDS", 0.1)
             assert await taken_of(one) is None  # after a wait for its answer
             for _ in range(100):  # and these without any
                 assert await taken_of(one) is None

@@ -4,6 +4,7 @@ import shlex
 import signal
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,10 @@ OUTPUT = 1  # the place of the output flags in termios' list
 
 LINES = "echo one; echo two; sleep 0.2; printf 'three\\r\\nfour\\n'"
 BAR = "for n in 1 2 3; do printf '%s0%%\\r' $n; sleep 0.1; done; echo done"
-RAW = "stty raw {0}; printf 'down\\ndown\\r\\n' >&2; sleep 0.2; stty sane {0}; echo up >&2"
+RAW = (
+    "stty raw {0}; printf 'down\\ndown\\r\\n' >&2; until [ -e {1} ]; do sleep 0.05; done;"
+    " stty sane {0}; echo up >&2"
+)
 MUCH = "seq 3000"
 CRASH = "printf 'last\\033[?1049h\\033[Hpain'; sleep 0.1; printf 'ted'; exit 9"
 
@@ -64,15 +68,19 @@ async def test_the_terminal_shows_the_same_bytes(stand_in: StandIn, place: str) 
 @pytest.mark.parametrize("through", ["", "<&2"], ids=["stdin", "stderr"])
 @pytest.mark.parametrize("place", ["the terminal", "stdout to tee"])
 async def test_a_program_that_makes_its_terminal_raw_writes_as_it_means(
-    stand_in: StandIn, place: str, through: str
+    stand_in: StandIn, place: str, through: str, tmp_path: Path
 ) -> None:
-    raw = RAW.format(through)
+    seen = tmp_path / "seen"
+    raw = RAW.format(through, seen)
     shown = []
     for command in (shlex.join(["sh", "-c", raw]), under_relay(raw)):
         line = PLACES[place].format(command)
         async with terminal(["sh", "-c", line], relay_env(stand_in)) as person:
+            await person.sees(b"down\ndown\r\n")
+            seen.touch()
             await person.ended()
             shown.append(person.seen)
+        seen.unlink()
     assert b"down\ndown\r\nup\r\n" in shown[0]
     assert shown[1] == shown[0]
 

@@ -126,7 +126,7 @@ async def test_each_lookup_is_answered_whichever_queries_fail(
     seed: int, autojump_clock: object
 ) -> None:
     rng = random.Random(seed)
-    answers: list[int | str | None] = []
+    answers: list[tuple[int, int | str | None]] = []
 
     async def select(keys: list[int]) -> dict[int, int]:
         await trio.sleep(rng.uniform(0, 10 * OVERLAP_AFTER_SECONDS))
@@ -139,9 +139,9 @@ async def test_each_lookup_is_answered_whichever_queries_fail(
     async def find(key: int) -> None:
         await trio.sleep(rng.random())
         try:
-            answers.append(await query.find(key))
+            answers.append((key, await query.find(key)))
         except DatabaseAway as refused:
-            answers.append(refused.code)
+            answers.append((key, refused.code))
 
     async with trio.open_nursery() as queries:
         queries.start_soon(query.run)
@@ -151,7 +151,8 @@ async def test_each_lookup_is_answered_whichever_queries_fail(
                     callers.start_soon(find, number % KEYS)
         queries.cancel_scope.cancel()
     assert len(answers) == LOOKUPS
-    assert set(answers) == {"database_away", *range(KEYS)}
+    # not each answer of each key: all queries of one may fail
+    assert all(answer in (key, "database_away") for key, answer in answers)
 
 
 async def test_a_cancelled_lookup_cancels_no_other(crowd: Crowd, autojump_clock: object) -> None:

@@ -186,3 +186,4 @@ def test_a_shake_names_each_failed_test_and_how_to_repeat_it(
     output = capsys.readouterr().out
     assert "1 of 2 runs were clean" in output
     assert "test_c[x]\n    failed in 1 of 2: pytest -p randomly --randomly-seed=8" in output
+    assert "--hypothesis-seed=8 --hypothesis-profile=other\n" in output
