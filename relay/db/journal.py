@@ -36,8 +36,10 @@ MAX_CONCURRENT_COMMITS = 4  # each on a connection of the pool
 OVERLAP_AFTER_SECONDS = 0.01
 # Beside a commit this large the next one starts at once: it adds little cost.
 LARGE_COMMIT_EVENTS = 64
-PAGE_EVENTS = 256  # in one read: as many as an inbox holds, so that no reader needs more memory
-PAGE_BYTES = 2**20
+# In one read, whose fixed costs are those of 300 small events. The bound of bytes is for the memory
+# of a slow reader, who keeps a page until it has taken it.
+PAGE_EVENTS = 512
+PAGE_BYTES = 2**18
 
 log = structlog.get_logger("relay.journal")
 

@@ -8,6 +8,8 @@ each and shared by all readers, because a server's frames are the same bytes for
 import struct
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Self
 
 import msgspec
@@ -129,14 +131,25 @@ def _escape(name: str) -> str:
     return name.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def text_frame(payload: bytes) -> bytes:
-    """One unfragmented, unmasked text frame (RFC 6455, section 5.2)."""
-    length = len(payload)
+@lru_cache(maxsize=4096)  # events are about as long as each other
+def frame_head(length: int) -> bytes:
+    """What stands before so many bytes in an unfragmented, unmasked text frame (RFC 6455, 5.2)."""
     if length < 126:
-        return bytes((0x81, length)) + payload
+        return bytes((0x81, length))
     if length < 65_536:
-        return struct.pack("!BBH", 0x81, 126, length) + payload
-    return struct.pack("!BBQ", 0x81, 127, length) + payload
+        return struct.pack("!BBH", 0x81, 126, length)
+    return struct.pack("!BBQ", 0x81, 127, length)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """One text message as a frame."""
+    return frame_head(len(payload)) + payload
+
+
+def text_frames(payloads: Sequence[bytes]) -> bytes:
+    """Several text messages, a frame for each."""
+    heads = map(frame_head, map(len, payloads))
+    return b"".join(chain.from_iterable(zip(heads, payloads, strict=True)))
 
 
 def array_frame(texts: Sequence[bytes]) -> bytes:

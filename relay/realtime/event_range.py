@@ -7,7 +7,7 @@ range is joined for one reader, a thousand events in a few calls.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from relay.realtime.encoding import MAX_MESSAGE_BYTES, array_frame, text_frame
+from relay.realtime.encoding import MAX_MESSAGE_BYTES, array_frame, text_frame, text_frames
 
 
 class EventRange(NamedTuple):
@@ -25,7 +25,7 @@ class EventRange(NamedTuple):
     @property
     def messages(self) -> bytes:
         """One WebSocket message for each event."""
-        return b"".join([text_frame(text) for text in self.texts])
+        return text_frames(self.texts)
 
     @property
     def array(self) -> bytes:

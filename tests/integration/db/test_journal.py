@@ -1,5 +1,6 @@
 """The journal by itself: group commits, their bounds, and which request a failure fails."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +11,13 @@ import trio
 import trio.testing
 
 from relay.db import journal
-from relay.db.journal import LARGE_COMMIT_EVENTS, MAX_CONCURRENT_COMMITS, Journal
+from relay.db.journal import (
+    LARGE_COMMIT_EVENTS,
+    MAX_CONCURRENT_COMMITS,
+    PAGE_BYTES,
+    PAGE_EVENTS,
+    Journal,
+)
 from relay.db.pages import EventPage
 from relay.db.pool import Database, open_database
 from relay.db.task_history import TaskEventPage, read_task_events
@@ -255,6 +262,22 @@ async def test_concurrent_page_reads_are_bounded_and_fair(database_url: str) -> 
     assert len(pages) == crowd
     assert {len(page.texts) for page in pages if isinstance(page, EventPage)} == {1}
     assert here.journal.turns.waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "in_a_page"),
+    [('{"n":1}', PAGE_EVENTS), (json.dumps("x" * 60_000), 5), (json.dumps("x" * PAGE_BYTES), 1)],
+)
+async def test_a_page_is_bounded_in_events_and_bytes(
+    database_url: str, payload: str, in_a_page: int
+) -> None:
+    """Its last event may reach beyond the bound of bytes, so that each page has one."""
+    async with desk(database_url, 2 * PAGE_EVENTS, 2**22) as here:
+        await here.post("all", USERS[0], *[event(payload) for _ in range(in_a_page + 2)])
+        page = await here.journal.read(USERS[0], 0)
+        assert (page.first, len(page.texts)) == (1, in_a_page)
+        page = await here.journal.read(USERS[0], in_a_page)
+        assert (page.first, len(page.texts)) == (in_a_page + 1, min(2, in_a_page))
 
 
 async def test_a_closed_journal_stores_queued_requests_and_refuses_new_ones(
