@@ -52,8 +52,8 @@ def has_sse(peer: Peer) -> bool:
     return "sse" in peer.streams
 
 
-def is_relay(peer: Peer) -> bool:
-    return peer.checkout is not None
+def only_relay(peer: Peer) -> bool:
+    return peer.is_relay
 
 
 def _cases(count: int, config: RunConfig) -> float:
@@ -140,14 +140,14 @@ WORKLOADS = (
         "w7",
         "a watched command",
         watched_command,
-        is_relay,
+        only_relay,
         seconds=lambda _: START_SECONDS + 2 * CASE_SECONDS,
     ),
     Workload(
         "w9",
         "events across two processes, beside idle ones",
         idle_processes,
-        is_relay,
+        only_relay,
         rounds=1,
         is_aim=True,
         seconds=lambda config: 6 * (config.seconds + 20),
@@ -156,7 +156,7 @@ WORKLOADS = (
         "w10",
         "a user with many tasks opens the page",
         opening,
-        is_relay,
+        only_relay,
         rounds=1,
         environ=OPENING_ENVIRON,
         seconds=lambda config: config.history / 20_000 + 60,
@@ -165,7 +165,7 @@ WORKLOADS = (
         "w11",
         "from a task's end to a receiver's socket",
         notified,
-        is_relay,
+        only_relay,
         rounds=1,
         environ=NOTIFIED_ENVIRON,
         seconds=lambda config: START_SECONDS + _steady(4, config) + 20,
@@ -174,11 +174,11 @@ WORKLOADS = (
         "flood",
         "one user's latency during another user's flood",
         flood,
-        is_relay,
+        only_relay,
         environ=FLOOD_ENVIRON,
         seconds=lambda config: START_SECONDS + _steady(6, config),
     ),
     Workload("short", "one event per POST, and fan-out: for CI", short, only_by_name=True),
-    Workload("tail", "a flood in a terminal", tail, is_relay, only_by_name=True),
-    Workload("frames", "a flood on the live page", frames, is_relay, only_by_name=True),
+    Workload("tail", "a flood in a terminal", tail, only_relay, only_by_name=True),
+    Workload("frames", "a flood on the live page", frames, only_relay, only_by_name=True),
 )

@@ -37,7 +37,7 @@ class Form:
 
     def applies_to(self, peer: Peer) -> bool:
         if self.tasks or self.channels:
-            return peer.checkout is not None
+            return peer.is_relay
         return self.workers == 1 or peer.multi_process
 
     @contextmanager

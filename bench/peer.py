@@ -113,3 +113,8 @@ class Peer:
     durable: bool = False
     checkout: Path | None = None  # Relay only: the checkout with its other commands
     limitations: str = ""  # what Relay does and it does not
+
+    @property
+    def is_relay(self) -> bool:
+        """Whether this is Relay, of whichever commit and with whichever settings."""
+        return self.checkout is not None

@@ -8,7 +8,7 @@ two shapes. What is like something else over SSE, W5 and idle streams, is measur
 
 from dataclasses import replace
 
-from bench.agenda import Workload, is_relay
+from bench.agenda import Workload
 from bench.forms import Form
 from bench.peer import Peer
 from bench.run_config import RunConfig
@@ -19,15 +19,15 @@ NOT_IN_MEMORY = ("idle SSE streams",)  # titles
 
 def page_needs(workload: Workload, form: Form, number: int, peer: Peer) -> bool:
     """Whether the page needs this peer in this round. Rounds count from 1."""
-    if not (is_relay(peer) or peer.durable):
+    if not (peer.is_relay or peer.durable):
         return number == 1 and form.is_plain and workload.title not in NOT_IN_MEMORY
     if workload.name == "w5" and not form.is_plain:
         return number == 1
-    return number == 1 or is_relay(peer) or workload.name not in DURABLE_ONCE
+    return number == 1 or peer.is_relay or workload.name not in DURABLE_ONCE
 
 
 def page_config(config: RunConfig, workload: Workload, peer: Peer) -> RunConfig:
     """The shapes that the page needs of this peer."""
-    if workload.name == "w5" or not (is_relay(peer) or peer.durable):
+    if workload.name == "w5" or not (peer.is_relay or peer.durable):
         config = replace(config, shapes=config.form_shapes)
     return config

@@ -16,7 +16,6 @@ from relay.config.settings import Settings
 from relay.db.source import Source, bring_up_to_date
 from relay.observability import metrics
 from relay.observability.logs import bind_log_context
-from relay.process import UNWIND_SECONDS, Announce
 from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
 from relay.realtime.stream_ends import end_spread
@@ -24,6 +23,7 @@ from relay.server.descriptors import fit_to_descriptor_limit
 from relay.server.limits import ConnectionLimits
 from relay.server.observer import Observer
 from relay.server.serve import ServerConfig, serve
+from relay.server_process import UNWIND_SECONDS, Announce
 from relay.services import open_services
 
 REQUEST_CONNECTIONS = 256  # connections beside the streams, so that a full process still answers

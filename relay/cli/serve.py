@@ -20,7 +20,7 @@ from relay.config.settings import Settings
 from relay.config.unknown_variables import log_unknown_variables
 from relay.observability.logs import configure_logs
 from relay.observability.sentry import configure_reports
-from relay.process import freeze_startup_objects
+from relay.server_process import freeze_startup_objects
 from relay.workers.alone import serve_relay
 from relay.workers.protocol import settings_environment
 from relay.workers.supervisor import supervise

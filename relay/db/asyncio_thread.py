@@ -16,15 +16,14 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import outcome
-import structlog
 import trio
 import uvloop
+
+from relay.db.driver_errors import report_driver_error
 
 T = TypeVar("T")
 
 TASK_END_TIMEOUT_SECONDS = 1.0  # for the driver's own tasks to end when the loop does
-
-log = structlog.get_logger("relay.database")
 
 
 class Bridge:
@@ -111,7 +110,6 @@ async def _as_coroutine(work: Callable[..., Awaitable[T]], args: tuple[object, .
 async def open_bridge() -> AsyncIterator[Bridge]:
     """Run a loop in a thread for the length of the block, and join the thread at its end."""
     loop = uvloop.new_event_loop()
-    # The default handler would write errors of callbacks to stderr, past the log.
     loop.set_exception_handler(report_driver_error)
     thread = threading.Thread(target=loop.run_forever, name="database")
     thread.start()
@@ -133,9 +131,3 @@ async def _end_tasks() -> None:
         task.cancel()
     if others:
         await asyncio.wait(others, timeout=TASK_END_TIMEOUT_SECONDS)
-
-
-def report_driver_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an error of a callback of the driver."""
-    error = context.get("exception")
-    log.warning("driver_error", message=context.get("message"), exc_info=error)

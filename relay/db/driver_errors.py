@@ -1,9 +1,13 @@
-"""The errors of the driver and of the network that mean: the database is not available now."""
+"""Errors of the driver: those that mean that the database is away, and those of its callbacks."""
 
 import ssl
+from typing import Any
 
 import asyncpg
+import structlog
 import trio
+
+log = structlog.get_logger("relay.database")
 
 UNAVAILABLE_ERRORS = (
     OSError,
@@ -22,3 +26,10 @@ UNAVAILABLE_ERRORS = (
     asyncpg.InvalidAuthorizationSpecificationError,  # 28: the role or its password was changed
     asyncpg.InvalidCatalogNameError,  # 3D000: the database does not exist (any more)
 )
+"""Of the driver and of the network: the database is not available now."""
+
+
+def report_driver_error(_loop: object, context: dict[str, Any]) -> None:
+    """Log an error of a callback of the driver; asyncio's own handler would write to stderr."""
+    error = context.get("exception")
+    log.warning("driver_error", message=context.get("message"), exc_info=error)

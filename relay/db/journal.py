@@ -36,8 +36,8 @@ MAX_CONCURRENT_COMMITS = 4  # each on a connection of the pool
 OVERLAP_AFTER_SECONDS = 0.01
 # Beside a commit this large the next one starts at once: it adds little cost.
 LARGE_COMMIT_EVENTS = 64
-# In one read, whose fixed costs are those of 300 small events. The bound of bytes is for the memory
-# of a slow reader, who keeps a page until it has taken it.
+# In one read, whose fixed costs are those of 300 small events. The bound of bytes is for memory: a
+# slow reader keeps a page until its client has taken it.
 PAGE_EVENTS = 512
 PAGE_BYTES = 2**18
 

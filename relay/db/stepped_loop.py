@@ -14,7 +14,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
-from relay.db.asyncio_thread import report_driver_error
+from relay.db.driver_errors import report_driver_error
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -9,8 +9,8 @@ from hypercorn.config import Config
 from relay.config.settings import Settings
 from relay.db.source import open_source, warn_about_few_connections
 from relay.imports import frozen_imports
-from relay.process import Announce, client_url
 from relay.server.listeners import close_sockets, open_sockets
+from relay.server_process import Announce, client_url
 
 APPLICATION = "relay.serving"  # with all routes, Quart, and what they use
 

@@ -17,8 +17,8 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from relay.config.settings import Settings
 from relay.db.source import Source, bring_up_to_date, open_source, warn_about_few_connections
-from relay.process import UNWIND_SECONDS, Announce, client_url
 from relay.server.listeners import close_sockets, inherited_binds, open_for_workers
+from relay.server_process import UNWIND_SECONDS, Announce, client_url
 from relay.workers.protocol import WorkerConfig
 from relay.workers.slots import WorkerSlot
 from relay.workers.worker_process import Worker, WorkerFailed, environment

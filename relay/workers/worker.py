@@ -12,8 +12,8 @@ import trio
 from relay.config.hypercorn import server_config
 from relay.config.settings import SettingError, Settings
 from relay.db.source import Source, require_reachable
-from relay.process import freeze_startup_objects
 from relay.server.listeners import open_sockets
+from relay.server_process import freeze_startup_objects
 from relay.serving import ProcessConfig, serve_source
 from relay.workers.protocol import HEARTBEAT_INTERVAL, Report, WorkerConfig
 

@@ -33,7 +33,7 @@ FLOORS = (
     {"realtime"},
     {"ingest"},
     {"asks", "channels"},
-    {"process", "services"},
+    {"server_process", "services"},
     {"web"},
     {"blueprints"},
     {"app"},
@@ -268,7 +268,7 @@ def test_the_command_line_starts_without_the_servers_packages() -> None:
     assert libraries(everything_below("relay.cli.main")) <= light
 
 
-@pytest.mark.parametrize("module", ["relay.workers.supervisor", "relay.process"])
+@pytest.mark.parametrize("module", ["relay.workers.supervisor", "relay.server_process"])
 def test_a_supervisor_imports_no_application(module: str) -> None:
     assert not libraries(everything_below(module)) & {"quart", "quart_trio", "httpx", "joserfc"}
 

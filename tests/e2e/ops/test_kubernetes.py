@@ -18,7 +18,7 @@ import trio
 import yaml
 
 from relay.config.settings import SettingError, Settings
-from relay.process import UNWIND_SECONDS
+from relay.server_process import UNWIND_SECONDS
 from tests.support.client.connection import Lost
 from tests.support.commands import environment, relay, run_command
 from tests.support.ledger import load
