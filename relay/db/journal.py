@@ -102,10 +102,18 @@ class Journal:
             self._queue.fail_all()
 
     async def _start_commits(self, commits: trio.Nursery) -> None:
+        """Start a commit as soon as one may begin.
+
+        While posts are parsed, a pass of the scheduler takes milliseconds, in which the database
+        would have nothing to do. So no pass is spent where there is nothing to wait for.
+        """
         while await self._queue.wait_for_batch():
             if self._latest is not None:
                 await self._latest.wait_until_ended_or_slow()
-            await self._free.acquire()
+            try:
+                self._free.acquire_nowait()
+            except trio.WouldBlock:
+                await self._free.acquire()
             if batch := self._queue.take():
                 commits.start_soon(self._run_commit, batch, self._begin(batch))
             else:  # the requests that waited have been cancelled
@@ -268,5 +276,7 @@ class _Commit:
 
     async def wait_until_ended_or_slow(self) -> None:
         """Wait until the next commit may begin: this one has ended, or takes long."""
+        if self.finished.is_set() or trio.current_time() >= self._slow_at:
+            return
         with trio.move_on_at(self._slow_at):
             await self.finished.wait()
