@@ -146,7 +146,7 @@ async def test_the_place_of_a_waiting_call_comes_back_whatever_ends_it(
     async with two_relays(database_url, redis_url, **bounds) as (one, other):
         user = await one.user()
         (call,) = await looks(user, count=1)
-        in_time = LongCall("GET", call.path.replace("25", "1"))
+        in_time = call.look_for(1)
         stays = await user.hook()
 
         async def no_place_is_left(more: LongCall = call) -> None:

@@ -45,6 +45,11 @@ class LongCall:
     def __init__(self, method: str, path: str, body: bytes = b"") -> None:
         self.method, self.path, self.body = method, path, body
 
+    def look_for(self, wait: int) -> "LongCall":
+        """The same look at an ask, for so many seconds."""
+        path, _, _ = self.path.partition("?")  # an id may have any digits
+        return LongCall(self.method, f"{path}?wait_s={wait}")
+
     async def make(self, relay: Relay, token: str) -> httpx.Response:
         headers = {**bearer(token), "Content-Type": JSON}
         return await relay.http.request(self.method, self.path, content=self.body, headers=headers)
