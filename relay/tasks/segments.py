@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import groupby
 
 import msgspec
+from msgspec import UNSET
 
 from relay.events import NOTE_TYPES, Event
 from relay.tasks import reported
@@ -102,18 +103,17 @@ def _activity(events: Sequence[Event]) -> Activity:
     metrics: list[dict[str, float]] = []
     for event in reversed(events):
         if event.event_type == "log":
-            if _matters(joined, event.payload):
+            if joined.title is None or joined.message is None:
                 _add(joined, reported.read_log(event.payload))
             continue
-        if joined.waiting is None or _matters(joined, event.payload, progress=True):
-            report = reported.read_task(event.payload)
-            _add(joined, report)
-            if joined.waiting is None:
-                joined.waiting = report.waiting is True
-            if joined.progress is None:
-                joined.progress = reported.read_progress(report.progress)
-            if (numbers := reported.read_metrics(report.metrics)) is not None:
-                metrics.append(numbers)
+        report = reported.read_task(event.payload)
+        _add(joined, report)
+        if joined.waiting is None:
+            joined.waiting = report.waiting is True
+        if joined.progress is None and report.progress is not UNSET:
+            joined.progress = reported.read_progress(report.progress)
+        if report.metrics is not UNSET:
+            metrics.append(reported.read_metrics(report.metrics) or {})
     if metrics:
         joined.metrics = {}
         for numbers in reversed(metrics):
@@ -121,22 +121,9 @@ def _activity(events: Sequence[Event]) -> Activity:
     return joined
 
 
-def _matters(joined: Activity, payload: str, *, progress: bool = False) -> bool:
-    """Whether a payload may have what is still missing. With an escape, any name may be in it."""
-    return (
-        (joined.title is None and '"title"' in payload)
-        or (joined.message is None and '"message"' in payload)
-        or (
-            progress
-            and ('"metrics"' in payload or (joined.progress is None and '"progress"' in payload))
-        )
-        or "\\u" in payload
-    )
-
-
 def _add(joined: Activity, report: LogReport | TaskReport) -> None:
     """Take over what is missing from the report of an earlier event."""
-    if joined.title is None:
+    if joined.title is None and report.title is not UNSET:
         joined.title = reported.read_title(report.title)
-    if joined.message is None:
+    if joined.message is None and report.message is not UNSET:
         joined.message = reported.read_message(report.message)
