@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, Self
 from uuid import UUID
 
 from relay.config.settings import Settings
-from relay.db.pool import Database, Row
+from relay.db.pool import Database
 from relay.db.receivers import NO_INTERVAL, ReceiverBounds, interval_of
 from relay.tasks.transitions import Transition
 
@@ -146,7 +146,7 @@ async def take_notifications(
     receivers: ReceiverBounds,
     after_host: str,
 ) -> list[TakenNotification]:
-    """Take notifications that are ready. They are due again when the lease is over.
+    """Take notifications that are ready, in their order. They are due again when the lease is over.
 
     `users` and `channels` are how many the sender has already, of each: with them there are
     `of_user` and `of_channel` of each at most. The bounds of `receivers` hold for all processes
@@ -154,8 +154,9 @@ async def take_notifications(
     """
     saturated = [user for user, count in users.items() if count >= of_user]
     saturated += [channel for channel, count in channels.items() if count >= of_channel]
-    rows = await database.fetch(
-        _TAKE,
+    keys = await database.fetch(
+        "SELECT user_id, position"
+        " FROM take_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         at_most,
         of_user,
         of_channel,
@@ -166,7 +167,12 @@ async def take_notifications(
         *receivers,
         after_host,
     )
-    return [_taken(row) for row in rows]
+    if not keys:
+        return []
+    rows = await database.fetch(
+        _READ_TAKEN, [user_id for user_id, _ in keys], [position for _, position in keys]
+    )
+    return [TakenNotification(*(row[name] for name in TakenNotification._fields)) for row in rows]
 
 
 async def finish_notifications(
@@ -226,17 +232,16 @@ async def select_waiting(database: Database, receivers: ReceiverBounds) -> Waiti
     return Waiting(*rows[0])
 
 
-def _taken(row: Row) -> TakenNotification:
-    return TakenNotification(*(row[name] for name in TakenNotification._fields))
-
-
-_TAKE = """
-    SELECT t.*, c.kind, c.kid, c.sealed, c.with_message, c.failures, now() - t.made_at AS age,
-        CASE WHEN t.ask_id IS NOT NULL
+# A statement of its own: `take_notifications` also takes what was committed since the statement
+# that calls it began, and that one would find neither its ask nor its channel.
+_READ_TAKEN = """
+    SELECT n.*, c.kind, c.kid, c.sealed, c.with_message, c.failures, now() - n.made_at AS age,
+        CASE WHEN n.ask_id IS NOT NULL
             THEN coalesce(a.state = 'open' AND a.expires_at > now(), false) END AS ask_is_open,
         a.question, a.options, a.question_hash, a.details IS NOT NULL AS has_details
-    FROM take_notifications($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) t
-    JOIN channels c ON c.user_id = t.user_id AND c.channel_id = t.channel_id
-    LEFT JOIN asks a ON a.user_id = t.user_id AND a.ask_id = t.ask_id
-    ORDER BY t.position
+    FROM unnest($1::uuid[], $2::bigint[]) AS taken (user_id, position)
+    JOIN notifications n ON n.user_id = taken.user_id AND n.position = taken.position
+    JOIN channels c ON c.user_id = n.user_id AND c.channel_id = n.channel_id
+    LEFT JOIN asks a ON a.user_id = n.user_id AND a.ask_id = n.ask_id
+    ORDER BY n.position
 """

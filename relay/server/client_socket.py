@@ -17,6 +17,9 @@ MAX_RECV_BYTES = 16_384
 """Bytes of one read. A head that arrives in one read is parsed at once: 64 KiB of the shortest
 headers would hold the loop for 90 ms."""
 MAX_ENCRYPTED_BYTES = 262_144  # of one write: 0.1 to 0.3 ms of CPU
+MAX_UNSENT_REPLIES = 16_384
+"""Bytes that TLS itself answers, as to a change of keys, before a read fails. They go out with the
+next write. A change of keys causes about 30, and a client makes one now and then."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, keep no unsent bytes
 
 
@@ -40,26 +43,24 @@ class ClientSocket(trio.abc.AsyncResource):
         """The descriptor; -1 once it is closed."""
         return self._socket.fileno()
 
-    async def shake_hands(self) -> None:
-        """Agree on the encryption. Raises OSError."""
+    async def do_handshake(self) -> None:
+        """Do the handshake of TLS, if there is one. Raises OSError."""
 
-    def read(self, most: int = MAX_RECV_BYTES) -> bytes:
-        """Read what has come, about `most` bytes at most; nothing at the end.
+    def read(self, max_bytes: int = MAX_RECV_BYTES) -> bytes:
+        """Read what has come, at most `max_bytes`; nothing at the end.
 
-        Raises BlockingIOError if nothing has come, and OSError.
+        With TLS it may be a record (16 KiB) more, of which a part had come before. Raises
+        BlockingIOError if nothing has come, and OSError.
         """
-        return os.read(self._socket.fileno(), most)
+        return self._receive(max_bytes)
 
     def write(self, data: bytes | memoryview) -> int | None:
-        """Write what the socket takes now, and return how many bytes that were. Raises OSError.
+        """Write what the socket takes now, and return how many bytes it took. Raises OSError.
 
         None: it took nothing, and other bytes may be written instead. After a number the rest of
         `data` must be written next, even after 0.
         """
-        try:
-            return os.write(self._socket.fileno(), data)
-        except BlockingIOError:
-            return None
+        return self._send(data)
 
     async def wait_readable(self) -> None:
         """Wait until there is something to read. Raises ClosedResourceError."""
@@ -70,7 +71,7 @@ class ClientSocket(trio.abc.AsyncResource):
         await trio.lowlevel.wait_writable(self._descriptor())
 
     def send_eof(self) -> None:
-        """Tell the client that nothing more is written. Raises OSError."""
+        """Shut down the sending side. Raises OSError."""
         self._socket.shutdown(socket.SHUT_WR)
 
     async def discard(self) -> int:
@@ -78,8 +79,10 @@ class ClientSocket(trio.abc.AsyncResource):
 
         Raises OSError and ClosedResourceError.
         """
-        await trio.lowlevel.wait_readable(self._descriptor())
-        return len(os.read(self._socket.fileno(), MAX_RECV_BYTES))
+        while True:
+            await trio.lowlevel.wait_readable(self._descriptor())
+            with suppress(BlockingIOError):  # a spurious wake-up
+                return len(self._receive(MAX_RECV_BYTES))
 
     def reset(self) -> None:
         """Close at once. The kernel drops unsent bytes."""
@@ -94,6 +97,20 @@ class ClientSocket(trio.abc.AsyncResource):
     async def aclose(self) -> None:
         self.close()
         await trio.lowlevel.checkpoint()
+
+    def _receive(self, max_bytes: int) -> bytes:
+        """Take bytes from the kernel, as they came. Raises as `read`."""
+        return os.read(self._socket.fileno(), max_bytes)
+
+    def _send(self, data: bytes | memoryview) -> int | None:
+        """Give bytes to the kernel as they are; how many it took, None if it has no room.
+
+        Raises OSError.
+        """
+        try:
+            return os.write(self._socket.fileno(), data)
+        except BlockingIOError:
+            return None
 
     def _close(self) -> None:
         if self._socket.fileno() >= 0:
@@ -114,12 +131,12 @@ class TLSClientSocket(ClientSocket):
     """
 
     __slots__ = (
-        "_client_ended",
         "_decrypted",
+        "_encrypted",
+        "_encrypted_from",
         "_incoming",
         "_outgoing",
-        "_record",
-        "_record_data",
+        "_received_close_notify",
         "_session",
     )
 
@@ -130,62 +147,64 @@ class TLSClientSocket(ClientSocket):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._decrypted = b""  # what came with the end of the handshake
-        self._client_ended = False  # in TLS; the socket may still be open
-        self._record = b""  # encrypted, and not taken whole by the socket
-        self._record_data = 0  # bytes of data in it
+        self._received_close_notify = False  # the socket may still be open
+        self._encrypted = b""  # what the socket has not taken of the records of a write
+        self._encrypted_from = 0  # bytes of data in these records
 
-    async def shake_hands(self) -> None:
-        while not self._agree():
-            await self._send_agreement()
+    async def do_handshake(self) -> None:
+        while not self._advance_handshake():
+            await self._send_handshake()
             await self.wait_readable()
             with suppress(BlockingIOError):
-                if not (received := super().read()):
+                if not (received := self._receive(MAX_RECV_BYTES)):
                     raise ConnectionResetError("the client left during the handshake")
                 self._incoming.write(received)
-        await self._send_agreement()
+        await self._send_handshake()
         with suppress(BlockingIOError):
             self._decrypted = self._decrypt()
 
-    def read(self, most: int = MAX_RECV_BYTES) -> bytes:
-        if self._decrypted or self._client_ended:
+    def read(self, max_bytes: int = MAX_RECV_BYTES) -> bytes:
+        if self._decrypted or self._received_close_notify:
             decrypted, self._decrypted = self._decrypted, b""
             return decrypted
-        if not (received := super().read(min(most, MAX_RECV_BYTES))):
+        if self._outgoing.pending > MAX_UNSENT_REPLIES:
+            raise ConnectionAbortedError("the client makes TLS answer more than it reads")
+        if not (received := self._receive(min(max_bytes, MAX_RECV_BYTES))):
             return b""
         self._incoming.write(received)
         return self._decrypt()
 
     def write(self, data: bytes | memoryview) -> int:
-        """Like the plain one, but never None: a record that is encrypted must be sent."""
+        """Like the plain one, but never None: what is encrypted must be sent."""
         unsent, sent = memoryview(data)[:MAX_ENCRYPTED_BYTES], 0
         while sent < len(unsent):
-            if not self._record:
-                self._record_data = self._session.write(unsent[sent:])
-                self._record = self._outgoing.read()
-            taken = super().write(self._record)
-            self._record = self._record[taken or 0 :]
-            if self._record:
+            if not self._encrypted:
+                self._encrypted_from = self._session.write(unsent[sent:])
+                self._encrypted = self._outgoing.read()
+            taken = self._send(self._encrypted)
+            self._encrypted = self._encrypted[taken or 0 :]
+            if self._encrypted:
                 break
-            sent += self._record_data
+            sent += self._encrypted_from
         return sent
 
     async def wait_readable(self) -> None:
-        if self._decrypted or self._client_ended:
+        if self._decrypted or self._received_close_notify:
             await trio.lowlevel.checkpoint()
         else:
             await super().wait_readable()
 
     def send_eof(self) -> None:
-        self._announce_end()
+        self._send_close_notify()
         super().send_eof()
 
     def close(self) -> None:
-        """Close the socket. The client learns from TLS that nothing was cut off."""
+        """Close the socket, after a close_notify: the client knows that nothing was cut off."""
         if self.fileno() >= 0:
-            self._announce_end()
+            self._send_close_notify()
         self._close()
 
-    def _agree(self) -> bool:
+    def _advance_handshake(self) -> bool:
         """Go on with the handshake. Returns whether it is completed. Raises OSError."""
         try:
             self._session.do_handshake()
@@ -193,10 +212,10 @@ class TLSClientSocket(ClientSocket):
             return False
         return True
 
-    async def _send_agreement(self) -> None:
+    async def _send_handshake(self) -> None:
         unsent = self._outgoing.read()
         while unsent:
-            if (taken := super().write(unsent)) is None:
+            if (taken := self._send(unsent)) is None:
                 await self.wait_writable()
             unsent = unsent[taken or 0 :]
 
@@ -206,18 +225,18 @@ class TLSClientSocket(ClientSocket):
         try:
             while part := self._session.read(MAX_RECV_BYTES):
                 parts.append(part)
-            self._client_ended = True
+            self._received_close_notify = True
         except ssl.SSLWantReadError:
             if not parts:
                 raise BlockingIOError from None
-        except ssl.SSLZeroReturnError:  # after our own end
-            self._client_ended = True
+        except ssl.SSLZeroReturnError:  # after our own close_notify
+            self._received_close_notify = True
         return b"".join(parts)
 
-    def _announce_end(self) -> None:
-        """Send TLS's own end, or the alert of a failed handshake, if the socket has room."""
-        if not self._record:  # half a record would garble it
-            with suppress(ssl.SSLError):  # it also looks for the client's end
+    def _send_close_notify(self) -> None:
+        """Send a close_notify, or the alert of a failed handshake, if the socket has room."""
+        if not self._encrypted:  # half a record would garble it
+            with suppress(ssl.SSLError):  # it also looks for the client's
                 self._session.unwrap()
             with suppress(OSError):
-                super().write(self._outgoing.read())
+                self._send(self._outgoing.read())

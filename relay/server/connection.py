@@ -79,7 +79,7 @@ class Connection:
         server = self._server
         server.connections.add(self)
         try:
-            if await self._shake_hands():
+            if await self._do_handshake():
                 await self._serve()
         except* Exception as failures:
             server.observer.connection_failed(failures)
@@ -99,12 +99,12 @@ class Connection:
         """Reset the connection. Pending writes return; the application sees the disconnect."""
         self._wire.abort()
 
-    async def _shake_hands(self) -> bool:
+    async def _do_handshake(self) -> bool:
         """Do the TLS handshake, if there is one. Returns whether it succeeded in time."""
         if self._socket.is_secure:
             try:
                 with trio.fail_after(self._server.config.ssl_handshake_timeout):
-                    await self._socket.shake_hands()
+                    await self._socket.do_handshake()
             except (OSError, trio.ClosedResourceError, trio.TooSlowError):
                 return False
         return True

@@ -21,6 +21,8 @@ class BodyReader(Protocol):
     """Takes a request's body from the connection's bytes."""
 
     complete: bool
+    bytes_left: int
+    """Bytes that follow as data for certain: of the body, or of its current chunk."""
 
     def is_complete_in(self, unread: bytes) -> bool:
         """Whether the body is known to end within these bytes, without parsing them."""
@@ -32,30 +34,30 @@ class BodyReader(Protocol):
 class ContentLengthReader:
     """A body with a Content-Length."""
 
-    __slots__ = ("_bytes_left", "complete")
+    __slots__ = ("bytes_left", "complete")
 
     def __init__(self, length: int) -> None:
-        self._bytes_left = length
+        self.bytes_left = length
         self.complete = length == 0
 
     def is_complete_in(self, unread: bytes) -> bool:
-        return len(unread) >= self._bytes_left
+        return len(unread) >= self.bytes_left
 
     def take(self, unread: bytes) -> tuple[bytes, bytes]:
-        body = unread[: self._bytes_left]
-        self._bytes_left -= len(body)
-        self.complete = self._bytes_left == 0
+        body = unread[: self.bytes_left]
+        self.bytes_left -= len(body)
+        self.complete = self.bytes_left == 0
         return body, unread[len(body) :]
 
 
 class ChunkedReader:
     """A chunked body (RFC 9112, 7.1). Extensions and trailers are checked and dropped."""
 
-    __slots__ = ("_bytes_left", "_expects_chunk_end", "_in_trailers", "_overhead", "complete")
+    __slots__ = ("_expects_chunk_end", "_in_trailers", "_overhead", "bytes_left", "complete")
 
     def __init__(self) -> None:
         self.complete = False
-        self._bytes_left = 0
+        self.bytes_left = 0
         self._expects_chunk_end = False  # whether the CRLF after a chunk's data comes next
         self._in_trailers = False
         self._overhead = 0
@@ -67,14 +69,14 @@ class ChunkedReader:
         pieces: list[bytes] = []
         position = 0
         while not self.complete:
-            if self._bytes_left:
-                piece = unread[position : position + self._bytes_left]
+            if self.bytes_left:
+                piece = unread[position : position + self.bytes_left]
                 if not piece:
                     break
                 pieces.append(piece)
                 position += len(piece)
-                self._bytes_left -= len(piece)
-                self._expects_chunk_end = not self._bytes_left
+                self.bytes_left -= len(piece)
+                self._expects_chunk_end = not self.bytes_left
                 continue
             end = unread.find(b"\r\n", position, position + MAX_LINE_BYTES)
             if end < 0:
@@ -98,8 +100,8 @@ class ChunkedReader:
             size = _CHUNK.fullmatch(line)
             if size is None:
                 raise BadRequest("A chunk of the body does not start with its size.")
-            self._bytes_left = int(size[1], 16)
-            self._in_trailers = not self._bytes_left
+            self.bytes_left = int(size[1], 16)
+            self._in_trailers = not self.bytes_left
             self._count_overhead(len(size[2] or b""))
 
     def _check_unfinished(self, line: bytes) -> None:

@@ -9,7 +9,7 @@ from .held import HeldCall
 from .wire import Wire
 
 HANDLE_EXTENSION = "relay.handle"
-"""The key of the Transport in `scope["extensions"]`."""
+"""The key of the ConnectionHandle in `scope["extensions"]`."""
 
 Framing = Literal["websocket", "chunked", "close"]
 EventCallback = Callable[[Any], None]
@@ -41,8 +41,8 @@ class ConnectionHandle(Protocol):
     def has_whole_body(self) -> bool:
         """Whether the next `receive` returns the request's whole body at once.
 
-        The body arrived with the head then, so it is no larger than one read of the socket. False
-        if this is not known.
+        The body arrived with the head then, or behind an earlier request. False if this is not
+        known.
         """
 
     @property
@@ -56,7 +56,7 @@ class ConnectionHandle(Protocol):
         """Write framed bytes without waiting, if no other write is running.
 
         If the socket takes only a part, the rest is written before anything else. Returns False if
-        nothing was written; then use `send_raw`. Always False under TLS and while not open.
+        nothing was written, as always while it is not open; then use `send_raw`.
         """
 
     async def send_raw(self, data: bytes) -> None:
@@ -87,7 +87,7 @@ class ConnectionHandle(Protocol):
 
 
 class WireHandle(ConnectionHandle):
-    """A Transport on a Wire, for one request.
+    """The ConnectionHandle of a Wire, for one request.
 
     Each request has its own, so that an application cannot write into the next response.
     """

@@ -112,9 +112,8 @@ class HTTPExchange:
                     return {"type": "http.request", "body": data, "more_body": more}
                 if self._continue_due:
                     self._continue_due = False
-                    if (
-                        not self._response.written
-                    ):  # after the response's head it would be part of the body
+                    # After the response's head it would be a part of the response's body.
+                    if not self._response.written:
                         await self._wire.send(CONTINUE)
                 if not await self._wait_for_bytes():
                     return DISCONNECT.copy()
@@ -130,10 +129,9 @@ class HTTPExchange:
         """Wait for bytes; False if the client disconnects, or the response is completed."""
         with trio.CancelScope() as self._receive_scope:
             if self._reader.unread >= MAX_RECV_BYTES:
-                await (
-                    trio.sleep_forever()
-                )  # the pipelined bytes are bounded; writes detect a disconnect
-            return await self._reader.more_of_body()
+                # Pipelined bytes are bounded. A write detects that the client has left.
+                await trio.sleep_forever()
+            return await self._reader.more_of_body(self._body)
         return False
 
     def _take(self) -> bytes:
@@ -146,9 +144,8 @@ class HTTPExchange:
     async def _send(self, event: Event) -> None:
         response = self._response
         if response.done or self._wire.ended:
-            await (
-                trio.lowlevel.checkpoint()
-            )  # other tasks must run, even if the application only sends
+            # Other tasks must run, even if the application only sends.
+            await trio.lowlevel.checkpoint()
         elif event["type"] == "http.response.body":
             more = event.get("more_body", False)
             if not (more or self._body.complete):

@@ -16,7 +16,7 @@ TCP_USER_TIMEOUT_MS = 30_000
 """Milliseconds that sent bytes may stay unacknowledged before the kernel closes the connection.
 Without it a vanished peer would be noticed after a quarter of an hour."""
 NOT_SENT_BYTES = 16_384
-"""Bytes that the kernel keeps unsent for a client: more would hide from us that it reads slowly.
+"""Unsent bytes of a client past which the kernel takes no more: it would hide a slow reader.
 trio sets the same, but only on what it accepts itself."""
 
 
@@ -28,7 +28,7 @@ class BatchListener(trio.abc.Listener[ClientSocket]):
     """Accepts several connections at once; trio's own listener accepts one a scheduler turn.
 
     Connections that arrive together are then read, authenticated and answered in common turns.
-    With a context, they are to shake hands for TLS.
+    With `tls`, each connection begins with a TLS handshake.
     """
 
     def __init__(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
@@ -40,8 +40,8 @@ class BatchListener(trio.abc.Listener[ClientSocket]):
     async def accept(self) -> ClientSocket:
         """Accept a connection, without a checkpoint if one is queued. Raises as trio's own."""
         if not self._accepted:
-            first = (await self._listener.accept()).socket
-            self._add(socket.socket(first.family, first.type, first.proto, first.detach()))
+            first = await self._listener.accept()
+            self._add(socket.socket(fileno=first.socket.detach()))
             try:
                 for _ in range(ACCEPT_BATCH_SIZE - 1):
                     self._add(self._listening.accept()[0])
@@ -88,9 +88,8 @@ def open_for_workers(config: Config, workers: int) -> list[Sockets]:
     supervisor keeps them open while it replaces a worker, so that queued connections are not lost.
     Raises ListenError.
     """
-    exclusive = open_sockets(
-        config
-    )  # without SO_REUSEPORT first: fails if another server has the address
+    # Without SO_REUSEPORT first: this fails if another server has the address.
+    exclusive = open_sockets(config)
     socket_sets: list[Sockets] = []
     try:
         main = [

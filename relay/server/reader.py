@@ -11,7 +11,7 @@ from .heads import HEAD_END, check_unfinished
 from .limits import ConnectionLimits
 from .wire import Wire
 
-MAX_BODY_RECV_BYTES = 65_536  # in one read of a body: the largest event in two, with its head
+MAX_BODY_RECV_BYTES = 65_536  # of a body in one read, so the largest event takes two with its head
 MAX_REQUESTS_PER_CHECKPOINT = 16  # requests at most between two checkpoints that found no new bytes
 _EMPTY_LINES = re.compile(rb"(\r\n)+")  # allowed before a request (RFC 9112, 2.2)
 
@@ -68,7 +68,7 @@ class Reader:
 
     def has_input(self) -> bool:
         """Whether there is something to take, or to read without waiting: bytes or the end."""
-        if self._unread:
+        if self._unread or self._wire.ended:
             return True
         look = select.poll()
         look.register(self._socket.fileno(), select.POLLIN)
@@ -109,20 +109,24 @@ class Reader:
                 else min(2 * self._requests_per_checkpoint, MAX_REQUESTS_PER_CHECKPOINT)
             )
 
-    async def more_of_body(self) -> bool:
-        """Wait for bytes of a body, as `more` does, in larger reads."""
-        return await self.more(MAX_BODY_RECV_BYTES)
+    async def more_of_body(self, body: BodyReader) -> bool:
+        """Wait for bytes of a body, as `more` does, in larger reads where much of it is left.
+
+        Of what follows the body they take no more than others: it may be a head.
+        """
+        return await self.more(max(MAX_RECV_BYTES, min(body.bytes_left, MAX_BODY_RECV_BYTES)))
 
     async def more(self, max_bytes: int = MAX_RECV_BYTES) -> bool:
         """Wait for bytes, and read at most `max_bytes`. False at the end of the connection.
 
-        After a wait whose read returned as much as it could, there is more: the next one does not
-        wait. Only the next one, or a client that sends without pause would hold up all others. No
-        bytes are lost by cancelling.
+        After a wait and a full read there is probably more, so the next call reads without waiting.
+        The one after it waits again, so that a client that sends without pause does not hold up
+        others. With TLS a read is hardly ever full, and each call waits. No bytes are lost by
+        cancelling.
         """
         data = b""
         try:
-            if not self._wire.ended:
+            if not (self.ended or self._wire.ended):
                 if at_once := self._reads_at_once:
                     self._reads_at_once = False
                     await trio.lowlevel.checkpoint_if_cancelled()
@@ -135,8 +139,7 @@ class Reader:
         except (OSError, trio.ClosedResourceError):
             pass
         if not data:
-            self.ended = True
-            self._wire.note_peer_finished()
+            self._note_end()
             await trio.lowlevel.checkpoint()
             return False
         self._append(data)
@@ -153,14 +156,22 @@ class Reader:
         await trio.sleep_forever()
 
     def _read_available(self) -> bool:
-        """Read bytes that have arrived, without waiting. `more` detects the end."""
+        """Read bytes that have arrived, without waiting. Returns whether there were any."""
         try:
             data = self._socket.read()
-        except OSError:
+        except BlockingIOError:
             return False
+        except OSError:
+            data = b""
         if data:
             self._append(data)
+        else:
+            self._note_end()
         return bool(data)
+
+    def _note_end(self) -> None:
+        self.ended = True
+        self._wire.note_peer_finished()
 
     def _append(self, data: bytes) -> None:
         self._wire.note_received()

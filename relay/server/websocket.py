@@ -142,7 +142,7 @@ class WebSocket:
     # -- from the application
 
     async def _send(self, event: Event) -> None:
-        """ASGI's `send`. Raises OutOfTurn for an event that the state does not allow.
+        """ASGI's `send`. Raises UnexpectedMessage for an event that the state does not allow.
 
         Events that end the connection are shielded from cancellation: the resulting disconnect
         makes frameworks cancel the sending task.
@@ -151,9 +151,8 @@ class WebSocket:
             case WebSocketState.OPEN, "websocket.send":
                 await self._wire.send(self._frames.message(event))
             case WebSocketState.CLOSING | WebSocketState.CLOSED, _:
-                await (
-                    trio.lowlevel.checkpoint()
-                )  # other tasks must run, even if the application only sends
+                # Other tasks must run, even if the application only sends.
+                await trio.lowlevel.checkpoint()
             case WebSocketState.CONNECTING, "websocket.accept":
                 await self._accept(event)
             case WebSocketState.CONNECTING, "websocket.close":

@@ -67,9 +67,9 @@ class Handshake:
         await self._response.refuse(self._server.refusals.of(problem, self._headers))
 
     async def start_response(self, status: int, headers: Headers) -> None:
-        """Start the application's rejection. Raises OutOfTurn, ValueError."""
+        """Start the application's rejection. Raises UnexpectedMessage, ValueError."""
         await self._response.start(status, headers)
 
     async def response_body(self, data: bytes, *, more: bool) -> None:
-        """Write a part of its body. Raises OutOfTurn."""
+        """Write a part of its body. Raises UnexpectedMessage."""
         await self._response.body(data, more=more)

@@ -158,14 +158,15 @@ class Wire:
             except (OSError, trio.ClosedResourceError):
                 self.abort()
             except trio.Cancelled:
-                if begun and trio.current_time() < progress.deadline:
+                # whichever scope it is that was cancelled
+                if trio.current_time() >= progress.deadline:
+                    self.stalled = True
+                    self.abort()
+                elif begun:
                     await self._finish_begun(unsent)
                 raise
             finally:
                 self._remainder = b""
-        if progress.cancelled_caught:
-            self.stalled = True
-            self.abort()
 
     async def _finish_begun(self, unsent: memoryview) -> None:
         """Finish a cancelled write, or reset the connection."""

@@ -32,14 +32,14 @@ async def open_socket(node: Node, context: ssl.SSLContext | None) -> "NodeSocket
     )
     opened = NodeSocket(secure)
     try:
-        await _shake_hands(secure)
+        await _do_handshake(secure)
     except BaseException:
         opened.close()
         raise
     return opened
 
 
-async def _shake_hands(secure: ssl.SSLSocket) -> None:
+async def _do_handshake(secure: ssl.SSLSocket) -> None:
     while True:
         try:
             secure.do_handshake()
@@ -51,7 +51,10 @@ async def _shake_hands(secure: ssl.SSLSocket) -> None:
 
 
 class NodeSocket:
-    """A connected socket that does not block, with TLS or without."""
+    """A connected socket that does not block, with TLS or without.
+
+    With TLS, OpenSSL reads the socket itself: a node is trusted, unlike a client of the server.
+    """
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected

@@ -1,10 +1,20 @@
-"""What a sender takes of what is due: by turns of users, and nothing of those that have enough."""
+"""What a sender takes of what is due: by turns of users, nothing of those that have enough, and
+what it is about as of now."""
 
 from collections import Counter
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from relay.db.pool import Database
+import trio
+
+from relay.asks.questions import Question, new_ask
+from relay.db.asks import open_ask
+from relay.db.channels import add_channel
+from relay.db.notifications import OutboxBounds, TakenNotification
+from relay.db.pool import Database, connect
+from tests.support.channels import new_channel
+from tests.support.databases import begin, until_waiting
+from tests.support.patience import PATIENCE
 from tests.support.projecting import new_users
 from tests.support.sending import make, new_webhook, take
 
@@ -65,3 +75,32 @@ async def test_users_and_channels_that_have_enough_hide_nothing_of_others(
     users, channels = {full: 8, partly: 4}, {busy: 4}
     taken = await take(database, of_user=8, of_channel=4, users=users, channels=channels)
     assert [one.channel_id for one in taken] == [free, last]
+
+
+async def test_a_question_that_is_asked_while_a_sender_takes_is_sent_with_its_ask(
+    database: Database, database_url: str
+) -> None:
+    (user_id,) = await new_users(database, 1)
+    channel = new_channel(user_id, host="hooks.example")
+    await add_channel(database, channel, at_most=1)
+    await make(database, user_id, channel.channel_id, "t")
+    await database.execute("INSERT INTO receivers (host) VALUES ($1)", channel.host)
+    question = Question("Deploy?", "text", 3_600)
+    taken: list[TakenNotification] = []
+
+    async def take_all() -> None:
+        taken.extend(await take(database))
+
+    async with (
+        connect(database_url, timeout=PATIENCE) as holder,
+        connect(database_url, timeout=PATIENCE) as watcher,
+        trio.open_nursery() as nursery,
+    ):
+        await begin(holder, "SELECT FROM receivers FOR UPDATE")
+        nursery.start_soon(take_all)
+        await until_waiting(watcher, 1)
+        ask = new_ask(question, user_id=user_id, token_id=uuid4())
+        assert (await open_ask(database, ask, at_most=1, bounds=OutboxBounds())).notified
+        await holder.execute("COMMIT")
+    about = [(one.ask_id, one.question, one.ask_is_open) for one in taken]
+    assert about == [(None, None, None), (ask.ask_id, "Deploy?", True)]

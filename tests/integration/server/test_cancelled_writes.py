@@ -1,11 +1,14 @@
 """A cancelled write leaves no half frame, chunk or close behind."""
 
+import socket
+
 import pytest
 import trio
 import trio.testing
 from wsproto.events import CloseConnection
 
 from relay.server import wire
+from relay.server.client_socket import ClientSocket
 from tests.support.client.connection import ClientConnection
 from tests.support.server.stage import HOUR, Server, Stage, get, opened
 from tests.support.server.writes import HELLO, MUCH, chunk, frame, streaming
@@ -67,6 +70,19 @@ async def test_a_close_frame_is_written_though_its_writer_is_cancelled(
         await _while_shielded(client, MUCH * 20 + 10)
     assert await client.frame() == CloseConnection(4408, "")
     visit.leave()
+
+
+async def test_a_write_that_is_cancelled_as_its_reader_has_stalled_ends_the_connection(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        async with ClientSocket(ours) as client:
+            connection = wire.Wire(client, 10, lambda _: None)
+            with trio.move_on_after(10):  # at the moment at which the write may take no longer
+                await connection.send(bytes(MUCH * 20))
+            assert connection.ended
+            assert connection.stalled
 
 
 async def _while_shielded(client: ClientConnection, size: int) -> bytes:

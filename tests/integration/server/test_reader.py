@@ -9,10 +9,12 @@ import pytest
 import trio
 
 from relay.server.client_socket import MAX_RECV_BYTES, ClientSocket
+from relay.server.framing import ContentLengthReader
 from relay.server.reader import MAX_BODY_RECV_BYTES, MAX_REQUESTS_PER_CHECKPOINT, Reader
 from relay.server.wire import Wire
 
 MANY = 10 * MAX_REQUESTS_PER_CHECKPOINT
+LARGE_BODY = ContentLengthReader(4 * MAX_BODY_RECV_BYTES)
 
 
 @dataclass
@@ -116,9 +118,28 @@ async def test_an_end_of_file_before_the_wait_is_seen(
         else:
             line.reader._wire.close()
         await line.reader.checkpoint_if_useful()
-        assert not line.reader.ended
         assert not await line.reader.more()
         assert line.reader.ended
+
+
+async def test_a_connection_that_was_closed_has_its_end_to_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened(monkeypatch) as line:
+        line.reader.take_all()
+        assert not line.reader.has_input()
+        line.reader._wire.close()
+        assert line.reader.has_input()
+
+
+async def test_of_what_follows_a_body_no_more_is_read_than_of_a_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened(monkeypatch) as line:
+        line.reader.take_all()
+        await line.peer.send(bytes(3 * MAX_RECV_BYTES))
+        assert await line.reader.more_of_body(ContentLengthReader(1))
+        assert line.reader.unread == MAX_RECV_BYTES
 
 
 async def test_the_rest_of_a_large_body_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +152,7 @@ async def test_the_rest_of_a_large_body_is_read_at_once(monkeypatch: pytest.Monk
         assert len(first) == MAX_RECV_BYTES
         assert line.waits == 1
 
-        assert await line.reader.more_of_body()
+        assert await line.reader.more_of_body(LARGE_BODY)
 
         assert first + line.reader.take_all() == body
         assert line.waits == 1
@@ -146,10 +167,10 @@ async def test_a_full_read_behind_which_nothing_is_waits_for_the_peer(
         assert await line.reader.more()
         line.reader.take_all()
 
-        assert await line.reader.more_of_body()  # looked, and found nothing
+        assert await line.reader.more_of_body(LARGE_BODY)  # looked, and found nothing
         assert line.reader.unread == 0
         line.is_quick = False
-        assert await line.reader.more_of_body()
+        assert await line.reader.more_of_body(LARGE_BODY)
 
         assert line.reader.take_all() == b"next"
         assert line.waits == 2

@@ -4,12 +4,14 @@ That bytes are written in order and completely is tested with TLS and without in
 test_cancelled_writes.py and test_stalled_readers.py.
 """
 
+import ctypes
 import fcntl
 import socket
 import ssl
 import sys
 import termios
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,11 +20,12 @@ import trio
 import trio.testing
 from wsproto.events import CloseConnection
 
-from relay.server.client_socket import MAX_RECV_BYTES, TLSClientSocket
+from relay.server.client_socket import MAX_RECV_BYTES, MAX_UNSENT_REPLIES, TLSClientSocket
 from relay.server.limits import ConnectionLimits
+from relay.server.reader import MAX_BODY_RECV_BYTES
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.patience import PATIENCE
-from tests.support.server.stage import Server, Stage, get, opened, serving
+from tests.support.server.stage import HOUR, Server, Stage, get, opened, serving
 from tests.support.server.writes import HELLO, MUCH
 
 Send = Callable[[ClientConnection, bytes], Awaitable[None]]
@@ -101,7 +104,7 @@ async def test_a_handshake_in_single_bytes_succeeds(
 async def test_an_answer_reaches_a_client_that_is_still_sending(
     stage: Stage, certificate: dict[str, Any]
 ) -> None:
-    limits = ConnectionLimits(max_discarded=MUCH * 40)
+    limits = ConnectionLimits(max_discarded=MUCH * 40, close_timeout=HOUR)
     async with serving(stage, limits=limits, **certificate) as server:
         client = await server.connect()
         await client.send(get("/", f"Content-Length: {MUCH * 20}"))
@@ -175,13 +178,46 @@ async def test_one_read_takes_a_bounded_number_of_bytes_from_the_socket(
     )
     async with TLSClientSocket(ours, context) as served, trio.open_nursery() as nursery:
         nursery.start_soon(client.do_handshake)
-        await served.shake_hands()
-        while waiting(ours) < MAX_RECV_BYTES * 2:
+        await served.do_handshake()
+        while waiting(ours) < MAX_RECV_BYTES * 4:
             await client.send_all(bytes(1_000))
         before = waiting(ours)
-        assert served.read()
+        assert served.read(MAX_BODY_RECV_BYTES)
         assert before - waiting(ours) <= MAX_RECV_BYTES
         await trio.aclose_forcefully(client)
+
+
+async def test_a_client_that_only_makes_tls_answer_is_cut(
+    stage: Stage, certificate: dict[str, Any]
+) -> None:
+    async with serving(stage, **certificate) as server:
+        client = await raw(server)
+        session = await Session.agreed(server, client, ClientConnection.send)
+        session.tls.write(get("/", f"Content-Length: {MUCH}"))
+        await client.send(session.outgoing.read())
+        visit = await stage.visit()
+        received = 0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(change_keys_for_ever, client, session)
+            while (event := await visit.receive())["type"] != "http.disconnect":
+                received += len(event["body"])
+                assert received <= MAX_UNSENT_REPLIES / 22  # bytes of the shortest record
+            nursery.cancel_scope.cancel()
+        visit.leave()
+        assert received
+
+
+async def change_keys_for_ever(client: ClientConnection, session: Session) -> None:
+    """Ask the server for new keys with each byte of a body, until it closes the connection."""
+    library = ctypes.CDLL(ssl._ssl.__file__)  # type: ignore[attr-defined]
+    # behind the object's head and its weak reference to a socket
+    address = id(session.tls._sslobj) + 3 * ctypes.sizeof(ctypes.c_void_p)  # type: ignore[attr-defined]
+    pointer = ctypes.c_void_p.from_address(address)
+    with suppress(trio.BrokenResourceError):
+        while True:
+            assert library.SSL_key_update(pointer, 1) == 1  # SSL_KEY_UPDATE_REQUESTED
+            session.tls.write(b".")
+            await client.send(session.outgoing.read())
 
 
 def waiting(connected: socket.socket) -> int:

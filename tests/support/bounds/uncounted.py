@@ -116,6 +116,7 @@ CONSTANTS = {
             "relay.realtime.valkey.topology.MAX_NODES",
             "relay.realtime.websocket.MAX_CLIENT_MESSAGES_PER_SECOND",
             "relay.realtime.websocket.MAX_CLIENT_MESSAGE_BYTES",
+            "relay.server.client_socket.MAX_UNSENT_REPLIES",
             "relay.server.framing.MAX_LINE_BYTES",
             "relay.server.framing.MAX_OVERHEAD_BYTES",
             "relay.server.handle.MAX_CONTROL_PAYLOAD_BYTES",

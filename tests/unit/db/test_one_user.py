@@ -26,7 +26,6 @@ FOR_ALL_USERS = {
     "hosts_in_turn": "the same",
     "users_in_turn": "the same",
     "closed_receivers": "they share the hosts that they call, too",
-    "_TAKE": "the same",
     "select_behind": "housekeeping",
     "renew_epochs": "a command of the operator",
     "select_users": "a command of the operator",
