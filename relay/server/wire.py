@@ -14,11 +14,11 @@ FINISH_SECONDS = 0.4  # to finish a write after its task was cancelled
 class Wire:
     """Writes in order and completely, as long as the reader makes progress.
 
-    A write has a deadline that moves whenever the socket takes bytes. When it passes, the reader
-    has stalled and the connection is reset. A cancelled write that has begun is finished within
-    `FINISH_SECONDS`, or the connection is reset, because half a frame would garble what follows.
-    One that has not begun writes nothing. Writes after the end do nothing: the application learns
-    of the end from its disconnect event, not from an error.
+    If the socket takes nothing for the send timeout, the reader has stalled and the connection is
+    reset. A cancelled write that has begun is finished within `FINISH_SECONDS`, or the connection
+    is reset, because half a frame would garble what follows. One that has not begun writes nothing.
+    Writes after the end do nothing: the application learns of the end from its disconnect event,
+    not from an error.
 
     `reading` is the cancel scope in which a WebSocket reads. When it ends, the connection ends.
     """
@@ -147,26 +147,25 @@ class Wire:
             return
         unsent = memoryview(self._remainder + data if self._remainder else data)
         begun = begun or bool(self._remainder)
-        with trio.CancelScope() as progress:
-            try:
-                while unsent:
-                    progress.deadline = trio.current_time() + self._send_timeout
+        try:
+            while unsent:
+                with trio.move_on_after(self._send_timeout) as patience:
                     await self._socket.wait_writable()
-                    if (sent := self._socket.write(unsent)) is not None:
-                        unsent = unsent[sent:]
-                        begun = True
-            except (OSError, trio.ClosedResourceError):
-                self.abort()
-            except trio.Cancelled:
-                # whichever scope it is that was cancelled
-                if trio.current_time() >= progress.deadline:
+                if patience.cancelled_caught:
                     self.stalled = True
                     self.abort()
-                elif begun:
-                    await self._finish_begun(unsent)
-                raise
-            finally:
-                self._remainder = b""
+                    return
+                if (sent := self._socket.write(unsent)) is not None:
+                    unsent = unsent[sent:]
+                    begun = True
+        except (OSError, trio.ClosedResourceError):
+            self.abort()
+        except trio.Cancelled:
+            if begun:
+                await self._finish_begun(unsent)
+            raise
+        finally:
+            self._remainder = b""
 
     async def _finish_begun(self, unsent: memoryview) -> None:
         """Finish a cancelled write, or reset the connection."""

@@ -82,7 +82,6 @@ async def test_a_write_that_is_cancelled_as_its_reader_has_stalled_ends_the_conn
             with trio.move_on_after(10):  # at the moment at which the write may take no longer
                 await connection.send(bytes(MUCH * 20))
             assert connection.ended
-            assert connection.stalled
 
 
 async def _while_shielded(client: ClientConnection, size: int) -> bytes:
