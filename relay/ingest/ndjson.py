@@ -16,7 +16,7 @@ from relay.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, Probl
 from relay.events import NewEvent
 from relay.ingest.envelope import decode
 from relay.ingest.parsing import DECODE_ERRORS, exceeds_payload_limits, new_event, parse_event
-from relay.ingest.structure import has_doubled_fields, shortest_length
+from relay.ingest.structure import has_doubled_fields, shortest_length, without_payloads
 from relay.ingest.text_encoding import foreign_encoding, without_bom
 from relay.ingest.values import are_identifiers, are_times
 
@@ -83,7 +83,7 @@ def parse_lines(
         not are_times(times)
         or not are_identifiers([*event_ids, *set(task_ids)])
         or any(map(exceeds_payload_limits, payloads))
-        or has_doubled_fields(b"".join(lines), "".join(payloads).encode(), shortest)
+        or has_doubled_fields(*without_payloads(lines, payloads), shortest)
     ):
         return None
     return [

@@ -4,11 +4,11 @@ Both scan the raw text in a few calls. No name, quote or escape in a payload mis
 """
 
 import re
+from collections.abc import Sequence
 from itertools import accumulate
 
 _PAYLOAD_NAME = b'"payload":'
-_DELIMITED = (b"{", b"[", b'"')  # begin a value that ends in itself, unlike a number
-_LONG_PAYLOAD = 4_096  # bytes; cutting a shorter one out costs as much as it saves
+_LONG_PAYLOAD = 1_024  # bytes; cutting a shorter one out costs as much as it saves
 _ENVELOPE = len('{"event_type":"","ts":"","payload":}')
 _EVENT_ID = len(',"event_id":""')
 _TASK_ID = len(',"task_id":""')
@@ -47,25 +47,30 @@ def has_doubled_fields(texts: bytes, payloads: bytes, shortest: int) -> bool:
 
 
 def without_payload(text: bytes, payload: bytes) -> tuple[bytes, bytes]:
-    """An envelope and its payload, for `has_doubled_fields`, both without what they share.
+    """An envelope and its payload, for `has_doubled_fields`, both without a long payload's bytes.
 
-    A long payload is then looked at once less. It is cut out only behind the first `"payload":`,
-    and only if no backslash comes before that: it is the envelope's own field then, not a string
-    or a field within a payload. An object, array or string that is the start of the field's value
-    is the whole value. Otherwise both are returned as they are.
+    Taking the same bytes out of both changes none of its differences, as long as that cuts no
+    escape in two: so no backslash may come before them.
     """
+    if len(payload) < _LONG_PAYLOAD:
+        return text, payload
     start = text.find(_PAYLOAD_NAME) + len(_PAYLOAD_NAME)
     start += text[start : start + 1] == b" "  # as json.dumps writes it
-    envelope = text[:start]
-    if (
-        len(payload) < _LONG_PAYLOAD
-        or start < len(_PAYLOAD_NAME)
-        or b"\\" in envelope
-        or payload[:1] not in _DELIMITED
-        or not text.startswith(payload, start)
-    ):
+    if b"\\" in text[:start] or not text.startswith(payload, start):
         return text, payload
-    return envelope + text[start + len(payload) :], b""
+    return text[:start] + text[start + len(payload) :], b""
+
+
+def without_payloads(texts: Sequence[bytes], payloads: Sequence[str]) -> tuple[bytes, bytes]:
+    """The same of many envelopes, joined."""
+    joined = "".join(payloads)
+    if len(joined) < _LONG_PAYLOAD * len(payloads):
+        return b"".join(texts), joined.encode()
+    rests = [
+        without_payload(text, payload.encode())
+        for text, payload in zip(texts, payloads, strict=True)
+    ]
+    return b"".join([text for text, _ in rests]), b"".join([payload for _, payload in rests])
 
 
 def _bare_length(text: bytes) -> int:

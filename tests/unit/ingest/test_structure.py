@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay.errors import Problem
 from relay.events import NewEvent
-from relay.ingest import parsing
+from relay.ingest import parsing, structure
 from relay.ingest.diagnosis import diagnose
 from relay.ingest.ndjson import parse_batch, parse_lines
 from relay.ingest.parsing import parse_event
@@ -50,6 +50,15 @@ async def test_fast_pass_and_diagnosis_agree_on_batches(
             await parse_batch(b"\n".join(lines), NOW)
     else:
         assert together == [parse_event(line, NOW, "given") for line in lines]
+
+
+@given(lines=st.lists(envelopes(ON_A_LINE), min_size=1, max_size=4))
+def test_long_and_short_payloads_are_looked_at_alike(lines: list[bytes]) -> None:
+    found = parse_lines(lines, NOW, ["given"] * len(lines)), [accepted(line) for line in lines]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(structure, "_LONG_PAYLOAD", 0)
+        assert parse_lines(lines, NOW, ["given"] * len(lines)) == found[0]
+        assert [accepted(line) for line in lines] == found[1]
 
 
 # each with its escapes and lengths chosen so that a careless count would come out even
@@ -171,4 +180,5 @@ def test_a_second_payload_is_found_however_the_first_is_spelled(fields: str, val
     body = f'{{"event_type": "task_progress", "ts": "2026-01-31T12:00:00Z", {fields}}}'.encode()
 
     assert accepted(body) == valid
+    assert (parse_lines([body], NOW, ["given"]) is not None) == valid
     assert (diagnose(body) is None) == valid
