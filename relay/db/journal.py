@@ -36,10 +36,11 @@ MAX_CONCURRENT_COMMITS = 4  # each on a connection of the pool
 OVERLAP_AFTER_SECONDS = 0.01
 # Beside a commit this large the next one starts at once: it adds little cost.
 LARGE_COMMIT_EVENTS = 64
-# In one read, whose fixed costs are those of 300 small events. The bound of bytes is for memory: a
-# slow reader keeps a page until its client has taken it.
+# Of one read. Its fixed costs are those of 300 small events, so a page has more than that. The bound
+# of bytes is for memory: a slow reader keeps a page until its client has taken it. It is 8 KiB below
+# what one write takes, because a page's last event may reach beyond it.
 PAGE_EVENTS = 512
-PAGE_BYTES = 2**18
+PAGE_BYTES = 2**18 - 2**13
 
 log = structlog.get_logger("relay.journal")
 
@@ -105,7 +106,7 @@ class Journal:
         """Start a commit as soon as one may begin.
 
         While posts are parsed, a pass of the scheduler takes milliseconds, in which the database
-        would have nothing to do. So no pass is spent where there is nothing to wait for.
+        would have nothing to do. So it makes no checkpoint where there is nothing to wait for.
         """
         while await self._queue.wait_for_batch():
             if self._latest is not None:
