@@ -1,4 +1,4 @@
-"""Errors of the driver: those that mean that the database is away, and those of its callbacks."""
+"""Errors of the driver: which mean that the database is away, and how its callbacks' are logged."""
 
 import ssl
 from typing import Any
@@ -26,7 +26,6 @@ UNAVAILABLE_ERRORS = (
     asyncpg.InvalidAuthorizationSpecificationError,  # 28: the role or its password was changed
     asyncpg.InvalidCatalogNameError,  # 3D000: the database does not exist (any more)
 )
-"""Of the driver and of the network: the database is not available now."""
 
 
 def report_driver_error(_loop: object, context: dict[str, Any]) -> None:

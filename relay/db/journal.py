@@ -36,9 +36,9 @@ MAX_CONCURRENT_COMMITS = 4  # each on a connection of the pool
 OVERLAP_AFTER_SECONDS = 0.01
 # Beside a commit this large the next one starts at once: it adds little cost.
 LARGE_COMMIT_EVENTS = 64
-# Of one read. Its fixed costs are those of 300 small events, so a page has more than that. The bound
-# of bytes is for memory: a slow reader keeps a page until its client has taken it. It is 8 KiB below
-# what one write takes, because a page's last event may reach beyond it.
+# Of one read. Its fixed costs are those of 300 small events, so a page has more than that. The
+# bound of bytes is for memory: a slow reader keeps a page until its client has taken it. It is
+# 8 KiB below what one write takes, because a page's last event may reach beyond it.
 PAGE_EVENTS = 512
 PAGE_BYTES = 2**18 - 2**13
 

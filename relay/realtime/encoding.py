@@ -131,9 +131,9 @@ def _escape(name: str) -> str:
     return name.replace("\\", "\\\\").replace('"', '\\"')
 
 
-@lru_cache(maxsize=4096)  # events are about as long as each other
-def frame_head(length: int) -> bytes:
-    """What stands before so many bytes in an unfragmented, unmasked text frame (RFC 6455, 5.2)."""
+@lru_cache(maxsize=4096)  # the events of a stream have few different lengths
+def _frame_header(length: int) -> bytes:
+    """The header of a text frame of `length` bytes, unfragmented and unmasked (RFC 6455, 5.2)."""
     if length < 126:
         return bytes((0x81, length))
     if length < 65_536:
@@ -141,15 +141,15 @@ def frame_head(length: int) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, length)
 
 
-def text_frame(payload: bytes) -> bytes:
+def text_frame(text: bytes) -> bytes:
     """One text message as a frame."""
-    return frame_head(len(payload)) + payload
+    return _frame_header(len(text)) + text
 
 
-def text_frames(payloads: Sequence[bytes]) -> bytes:
+def text_frames(texts: Sequence[bytes]) -> bytes:
     """Several text messages, a frame for each."""
-    heads = map(frame_head, map(len, payloads))
-    return b"".join(chain.from_iterable(zip(heads, payloads, strict=True)))
+    headers = map(_frame_header, map(len, texts))
+    return b"".join(chain.from_iterable(zip(headers, texts, strict=True)))
 
 
 def array_frame(texts: Sequence[bytes]) -> bytes:

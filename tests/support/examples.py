@@ -1,15 +1,15 @@
-"""How many examples a test tries that makes up its own.
+"""How many examples a property tries.
 
-A plain run tries the same ones each time, which more of them hardly make better. `make shake` tries
-others, as many in most of its runs, and four times as many in the first.
+A plain run tries the same ones each time, so more of them find little. `make shake` tries others:
+four times as many in its first run, as many as a plain run in the rest.
 """
 
 from hypothesis import HealthCheck, settings
 
-PLAIN, OTHER, MANY = "steady", "other", "many"
+PLAIN, OTHER, MANY = "plain", "other", "many"
 """pytest's --hypothesis-profile; the first is its default."""
 
-SHARE = 4  # of so many examples all but MANY try one
+SHARE = 4  # PLAIN and OTHER try one example of so many
 
 
 def register_profiles() -> None:

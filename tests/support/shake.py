@@ -5,8 +5,8 @@ python -m tests.support.shake --runs 10      (make shake RUNS=10)
 Each run has an order and examples of its own. The first one tries four times as many examples,
 which find faults of values rather than of time. Every second run is starved: a busy process for
 each core takes half of the machine. The output of each run is kept in .shake/, and the temporary
-folders of a run that failed, with the logs of its servers, where its line says. At the end stands
-each test that failed in any run, with the command that runs it in the same order again.
+folders of a run that failed, with the logs of its servers, where its line says. At the end it
+prints each test that failed in any run, with the command that runs it in the same order again.
 
 Exit code 0: every run was clean. 1: some test failed. 130, 143: interrupted, terminated.
 """
@@ -73,7 +73,7 @@ def busy_processes(count: int) -> Iterator[None]:
             process.wait()
 
 
-def in_order(number: int, seed: int) -> list[str]:
+def pytest_options(number: int, seed: int) -> list[str]:
     """pytest's options for the order and the examples of a run."""
     profile = MANY if number == 1 else OTHER
     seeds = [f"--randomly-seed={seed}", f"--hypothesis-seed={seed}"]
@@ -85,7 +85,7 @@ def one_run(number: int, seed: int, starved: bool, asked: list[str]) -> Run:
     report.unlink(missing_ok=True)
     # not pytest's own, of which it keeps the last three, whichever runs these are of
     folders = Path(tempfile.mkdtemp(prefix=f"relay-shake-{number:02}-"))
-    command = [sys.executable, "-m", "pytest", *in_order(number, seed)]
+    command = [sys.executable, "-m", "pytest", *pytest_options(number, seed)]
     command += [f"--junitxml={report}", f"--basetemp={folders / 'pytest'}", *asked]
     began = time.monotonic()
     with (
@@ -129,7 +129,7 @@ def main() -> int:
     KEPT.mkdir(exist_ok=True)
     runs: list[Run] = []
     for number in range(1, wanted.runs + 1):
-        runs.append(one_run(number, first + number, number % 2 == 0, wanted.asked))
+        runs.append(one_run(number, first + number - 1, number % 2 == 0, wanted.asked))
         print(runs[-1], *runs[-1].failed, sep="\n    ", flush=True)
     return verdict(runs)
 
@@ -142,7 +142,7 @@ def verdict(runs: list[Run]) -> int:
     clean = sum(run.clean for run in runs)
     print(f"\n{clean} of {len(runs)} runs were clean; what each printed is in {KEPT.name}/.")
     for test, of in sorted(failures.items()):
-        again = " ".join(in_order(of[0].number, of[0].seed))
+        again = " ".join(pytest_options(of[0].number, of[0].seed))
         print(f"{test}\n    failed in {len(of)} of {len(runs)}: pytest {again}")
     return 0 if clean == len(runs) else 1
 

@@ -15,7 +15,7 @@ from tests.support.patience import PATIENCE
 from tests.support.relay_server import User, running_relay
 
 # Of each operation. The bounds of each parameter and field, and what is just beyond them, are tried
-# in any run: the coverage phase counts none of them.
+# in any run: they are not counted among the examples.
 EXAMPLES = examples(36)
 STREAMS = examples(12)  # each good one lasts until its stream's age
 
