@@ -75,7 +75,7 @@ class ReceiverConnections:
         )
 
     async def _release(self, connection: httpcore.AsyncHTTPConnection, server: _Server) -> None:
-        if connection.is_idle() and not connection.has_expired():
+        if connection.is_idle() and not (connection.has_expired() or _has_leftover(connection)):
             self._idle[connection] = server
         else:
             await connection.aclose()
@@ -89,3 +89,24 @@ class ReceiverConnections:
         oldest = next(iter(self._idle))
         del self._idle[oldest]
         await oldest.aclose()
+
+
+def _has_leftover(connection: httpcore.AsyncHTTPConnection) -> bool:
+    """Whether bytes came behind the answer: the next call would read them as its own answer.
+
+    httpcore has no public way to them. `_take` finds those that come later.
+    """
+    http = connection._connection
+    assert isinstance(http, httpcore.AsyncHTTP11Connection)
+    if http._h11_state.trailing_data[0]:
+        return True
+    tls = http._network_stream.get_extra_info("ssl_object")
+    if tls is None:
+        return False
+    try:
+        tls.read(1)  # of a record that came with those of the answer
+    except ssl.SSLWantReadError:
+        return False
+    except ssl.SSLError:
+        pass
+    return True

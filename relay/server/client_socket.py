@@ -29,6 +29,8 @@ class ClientSocket(trio.abc.AsyncResource):
     __slots__ = ("_socket",)
 
     is_secure = False
+    has_part = False
+    """Whether bytes were read that are no data yet, as a part of a record of TLS."""
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
@@ -138,12 +140,14 @@ class TLSClientSocket(ClientSocket):
         "_outgoing",
         "_received_close_notify",
         "_session",
+        "has_part",
     )
 
     is_secure = True
 
     def __init__(self, connected: socket.socket, context: ssl.SSLContext) -> None:
         super().__init__(connected)
+        self.has_part = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._decrypted = b""  # what came with the end of the handshake
@@ -172,7 +176,10 @@ class TLSClientSocket(ClientSocket):
         if not (received := self._receive(min(max_bytes, MAX_RECV_BYTES))):
             return b""
         self._incoming.write(received)
-        return self._decrypt()
+        self.has_part = True
+        data = self._decrypt()
+        self.has_part = False  # or, seldom, true: what came behind this data is not known
+        return data
 
     def write(self, data: bytes | memoryview) -> int:
         """Like the plain one, but never None: what is encrypted must be sent."""

@@ -78,6 +78,7 @@ class Connection:
         """Serve it until its end. Raises nothing but cancellations."""
         server = self._server
         server.connections.add(self)
+        server.connections.start_waiting(self)  # also for the end of its handshake
         try:
             if await self._do_handshake():
                 await self._serve()
@@ -139,7 +140,6 @@ class Connection:
     async def _serve_requests(self, scopes: Scopes) -> WebSocket | None:
         """Serve requests in order, until the end (None) or the handshake of a WebSocket."""
         server = self._server
-        server.connections.start_waiting(self)
         while (head := await self._admitted_head()) is not None:
             if wants_websocket(head):
                 return WebSocket(server, head, scopes, self._reader, self._wire)

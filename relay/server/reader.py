@@ -67,8 +67,8 @@ class Reader:
         return None
 
     def has_input(self) -> bool:
-        """Whether there is something to take, or to read without waiting: bytes or the end."""
-        if self._unread or self._wire.ended:
+        """Whether a part of the next request has come, or the end can be read without waiting."""
+        if self._unread or self._socket.has_part or self._wire.ended:
             return True
         look = select.poll()
         look.register(self._socket.fileno(), select.POLLIN)

@@ -1,13 +1,17 @@
 """Connections to receivers serve one call at a time, and some are kept for the next one."""
 
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
 
 from relay.channels import connections
 from relay.channels.outbound import Outbound
+from tests.support.certificates import self_signed
 from tests.support.patience import eventually
 from tests.support.receivers import Receiver, receiver, reply
 
@@ -45,6 +49,77 @@ async def test_a_connection_that_has_ended_is_not_used_again(
         for _ in range(2):
             await calls.post(there.url, {}, b"")
         assert there.accepted == 4
+
+
+LEFTOVERS = {
+    "a second answer": b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n",
+    "a longer body than it said": b"ok",
+    "a line end": b"\r\n",
+}
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+class AtOnce(trio.abc.Stream):
+    """A connection whose bytes are kept back until `flush`, so that they arrive together."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._kept = b""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self._kept += data
+        await trio.lowlevel.checkpoint()
+
+    async def flush(self) -> None:
+        kept, self._kept = self._kept, b""
+        await self._stream.send_all(kept)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        await self.flush()  # what a handshake says
+        return await self._stream.receive_some(max_bytes)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+@pytest.mark.parametrize("leftover", LEFTOVERS)
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+async def test_what_follows_an_answer_is_not_taken_for_the_next_calls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, leftover: str, secure: bool
+) -> None:
+    files = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files["certfile"], files["keyfile"])
+    monkeypatch.setenv("SSL_CERT_FILE", files["certfile"])
+    calls, accepted = Outbound(private=True), 0
+
+    async def answer_too_much(connected: trio.SocketStream) -> None:
+        nonlocal accepted
+        accepted += 1
+        at_once = AtOnce(connected)
+        stream: trio.abc.Stream = at_once
+        if secure:
+            stream = trio.SSLStream(at_once, context, server_side=True)
+        with suppress(trio.BrokenResourceError):  # it is closed without a word in TLS
+            while await stream.receive_some():
+                await stream.send_all(ANSWER)
+                await stream.send_all(LEFTOVERS[leftover])
+                await at_once.flush()
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, answer_too_much, 0, host="127.0.0.1")
+        (listener,) = await nursery.start(serve)
+        url = f"http{'s' if secure else ''}://127.0.0.1:{listener.socket.getsockname()[1]}/"
+        try:
+            for number in range(1, 3):
+                assert (await calls.post(url, {}, b"")).status == 200
+                assert accepted == number
+        finally:
+            await calls.close()
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_call_that_is_left_leaves_no_connection(calls: Outbound) -> None:

@@ -22,7 +22,8 @@ from wsproto.events import CloseConnection
 
 from relay.server.client_socket import MAX_RECV_BYTES, MAX_UNSENT_REPLIES, TLSClientSocket
 from relay.server.limits import ConnectionLimits
-from relay.server.reader import MAX_BODY_RECV_BYTES
+from relay.server.reader import MAX_BODY_RECV_BYTES, Reader
+from relay.server.wire import Wire
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.patience import PATIENCE
 from tests.support.server.stage import HOUR, Server, Stage, get, opened, serving
@@ -258,6 +259,70 @@ async def test_a_client_without_tls_harms_no_other(
         await client.rest()
         client.drop()
         await server.observer.until(lambda: server.observer.live == 0)
+
+
+async def test_silent_clients_keep_no_other_out(stage: Stage, certificate: dict[str, Any]) -> None:
+    limits = ConnectionLimits(max_connections=2, close_timeout=HOUR)
+    async with serving(stage, limits=limits, ssl_handshake_timeout=HOUR, **certificate) as server:
+        first = await raw(server)
+        await server.observer.until(lambda: server.observer.opened == 1)
+        await raw(server)
+        await server.observer.until(lambda: server.observer.opened == 2)
+        client = await server.connect()
+        await client.send(get())
+        visit = await stage.visit()
+        await visit.respond()
+        visit.leave()
+        assert (await client.response())[1] == b"ok"
+        assert await first.rest() == b""
+        assert server.observer.displaced == 1
+
+
+async def test_a_silent_client_does_not_hold_up_a_stop(
+    stage: Stage, certificate: dict[str, Any]
+) -> None:
+    times: dict[str, Any] = {"ssl_handshake_timeout": HOUR, "graceful_timeout": HOUR}
+    async with serving(stage, **times, **certificate) as server:
+        silent = await raw(server)
+        await server.observer.until(lambda: server.observer.opened == 1)
+        server.stop.set()
+        await server.stopped.wait()
+        assert await silent.rest() == b""
+
+
+async def test_a_part_of_a_record_is_input_that_has_come(certificate: dict[str, Any]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(**certificate)
+    ours, theirs = socket.socketpair()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    trusting = ssl.create_default_context(cafile=certificate["certfile"])
+    tls = trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with theirs:
+        async with TLSClientSocket(ours, context) as served, trio.open_nursery() as nursery:
+            reader = Reader(served, Wire(served, HOUR, lambda _: None))
+            nursery.start_soon(served.do_handshake)
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    theirs.sendall(outgoing.read())
+                    await trio.testing.wait_all_tasks_blocked()
+                    await trio.lowlevel.wait_readable(theirs)
+                    incoming.write(theirs.recv(MAX_RECV_BYTES))
+            theirs.sendall(outgoing.read())
+            await trio.testing.wait_all_tasks_blocked()
+            assert not reader.has_input()
+            tls.write(get())
+            record = outgoing.read()
+            theirs.sendall(record[:-1])
+            assert await reader.more()  # nothing of it is data yet
+            assert reader.unread == 0
+            assert reader.has_input()
+            theirs.sendall(record[-1:])
+            assert await reader.more()
+            assert reader.take_all() == get()
+            assert not reader.has_input()
 
 
 async def test_a_client_that_leaves_before_it_is_accepted_harms_no_other(
