@@ -210,9 +210,9 @@ async def _open_sse(request: HTTPRequest) -> Answer | None:
                     *(request.write, request.wait_for_disconnect, request.handle),
                     heartbeat=services.settings.heartbeat_interval,
                 )
-                reader = _viewer(services, credential)
+                viewer = _viewer(services, credential)
                 journal = services.publisher.journal
-                await run_connection(transport, inbox, reader, position, journal, feed)
+                await run_connection(transport, inbox, viewer, position, journal, feed)
                 await request.end()
     return None
 
@@ -247,9 +247,9 @@ async def rt(request: WebSocketRequest) -> None:
                 position = await find_start(inbox, start, services.backplane, services.heads)
                 async with _task_feed(request, inbox, start, position) as (position, feed):
                     await request.accept(subprotocol)
-                    reader = _viewer(services, credential)
+                    viewer = _viewer(services, credential)
                     journal = services.publisher.journal
-                    await run_connection(transport, inbox, reader, position, journal, feed)
+                    await run_connection(transport, inbox, viewer, position, journal, feed)
     except Problem as problem:
         if request.origin is None:
             raise  # an HTTP answer, which a page's script could not read

@@ -96,7 +96,7 @@ class PostgresBackplane:
     def _on_payload(self, on_notification: OnNotification, text: str) -> None:
         notification = self._decode(text)
         if notification is None:
-            log.warning("news_not_understood")
+            log.warning("notification_not_understood")
             notification = Notification(self._id, everything=True)
         elif notification.sender == self._id:
             return

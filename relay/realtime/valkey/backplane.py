@@ -177,7 +177,7 @@ class ValkeyBackplane:
             return
         notification = self._messages.read(message)
         if notification is None:
-            log.warning("news_not_understood")
+            log.warning("notification_not_understood")
             self._on_missed(set() if user_id is None else {user_id}, user_id is None)
             return
         if notification.leaves:
