@@ -51,10 +51,10 @@ rate_limit_keys_evicted = Counter(
     "relay_rate_limit_keys_evicted",
     "Rate limit keys dropped early because there were too many.",
 )
-limits_shared = Gauge(
+limits_shared = _gauge(
     "relay_limits_shared",
     "1 if limits count over all processes, 0 if in this process alone.",
-    multiprocess_mode="livemin",
+    "livemin",
 )
 limits_alone = Counter(
     "relay_limits_alone",
@@ -78,6 +78,18 @@ commit_failures = Counter("relay_journal_commit_failures", "Group commits that f
 journal_full = Counter(
     "relay_journal_full", "Requests refused because too many events were waiting."
 )
+publish_waits = Counter(
+    "relay_publish_waits",
+    "Requests that waited for other requests of the same user.",
+)
+journal_waiting = _gauge(
+    "relay_journal_waiting_events", "Events waiting to be committed.", "livesum"
+)
+journal_limit = _gauge(
+    "relay_journal_limit_events", "Most events that may wait to be committed.", "livesum"
+)
+
+# -- tasks
 projection_seconds = Histogram(
     "relay_projection_round_duration_seconds",
     "Duration of one round that folds events into stored tasks.",
@@ -95,8 +107,12 @@ projection_conflicts = Counter(
     "relay_projection_conflicts",
     "Folds of one user given up because another process had changed the user's tasks.",
 )
+
+# -- asks and waiting calls
 waiting_calls = _gauge("relay_waiting_calls", "Calls that wait for an answer or a stop.", "livesum")
 asks = Counter("relay_asks", "Asks opened and ended, by what happened.", ["what"])
+
+# -- notifications
 notifications = Counter(
     "relay_notifications",
     "Attempts to send a notification, by kind of channel and by what became of it.",
@@ -120,21 +136,13 @@ notifications_held = _gauge(
     "Notifications that are due, and wait for the rate or a place of the host that takes them.",
     "livemax",
 )
-publish_waits = Counter(
-    "relay_publish_waits",
-    "Requests that waited for other requests of the same user.",
-)
-journal_waiting = _gauge(
-    "relay_journal_waiting_events", "Events waiting to be committed.", "livesum"
-)
-journal_limit = _gauge(
-    "relay_journal_limit_events", "Most events that may wait to be committed.", "livesum"
-)
 
 # -- housekeeping
 events_trimmed = Counter("relay_events_trimmed", "Events deleted by retention.")
 housekeeping_done = _gauge(
-    "relay_housekeeping_last_success_timestamp_seconds", "When housekeeping last succeeded.", "max"
+    "relay_housekeeping_last_success_timestamp_seconds",
+    "When streams were last trimmed and expired rows deleted.",
+    "max",
 )
 housekeeping_holder = _gauge(
     "relay_housekeeping_holder",
@@ -181,6 +189,9 @@ stream_closes = Counter("relay_stream_closes", "Streams ended, by close code.", 
 streams_refused = Counter(
     "relay_streams_refused", "Streams refused at a limit, by limit.", ["bound"]
 )
+streams_cut = Counter(
+    "relay_streams_cut", "Live streams ended with their credential, by reason.", ["reason"]
+)
 
 # -- the server
 connections = _gauge("relay_connections", "Open connections, streams included.", "livesum")
@@ -193,9 +204,6 @@ connections_refused = Counter(
 connections_stalled = Counter(
     "relay_connections_stalled", "Connections cut because their reader made no progress."
 )
-log_lines_dropped = Counter(
-    "relay_log_lines_dropped", "Log lines that were not written, by reason.", ["reason"]
-)
 bodies_displaced = Counter(
     "relay_bodies_displaced", "Slow request bodies cancelled to make room for others."
 )
@@ -204,15 +212,15 @@ connections_displaced = Counter(
 )
 
 # -- the backplane between processes on one database
-backplane_up = Gauge(
+backplane_up = _gauge(
     "relay_backplane_up",
     "1 if this process receives notifications of other processes.",
-    multiprocess_mode="livemin",
+    "livemin",
 )
-backplane_processes = Gauge(
+backplane_processes = _gauge(
     "relay_backplane_processes",
     "Live processes on this database, this one included.",
-    multiprocess_mode="livemax",
+    "livemax",
 )
 backplane_nodes = _gauge("relay_backplane_nodes", "Nodes of the Valkey that have slots.", "livemax")
 backplane_nodes_up = _gauge(
@@ -251,15 +259,17 @@ backplane_lag = Histogram(
     "Time from an event's receipt by another process to its delivery here; the oldest of a batch.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
-streams_cut = Counter(
-    "relay_streams_cut", "Live streams ended with their credential, by reason.", ["reason"]
-)
 
 # -- the workers
 workers_replaced = Counter(
     "relay_workers_replaced",
     "Workers replaced, by how the old one ended: died, silent, left.",
     ["after"],
+)
+
+# -- logs
+log_lines_dropped = Counter(
+    "relay_log_lines_dropped", "Log lines that were not written, by reason.", ["reason"]
 )
 
 # -- the process; with several workers the label `pid` is a number that successors reuse
