@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 import trio
 
+from relay import DISTRIBUTION
 from relay.asks.asks import Asks
 from relay.auth.credentials import CredentialStore
 from relay.auth.origins import Origins
@@ -208,7 +209,7 @@ def _backplane(
         from relay.realtime.valkey.backplane import ValkeyBackplane
     except ImportError:
         raise SettingError(
-            "RELAY_BACKPLANE_URL needs the package hiredis: install relay-streams[valkey]"
+            f"RELAY_BACKPLANE_URL needs the package hiredis: install {DISTRIBUTION}[valkey]"
         ) from None
     try:
         backplane = ValkeyBackplane(settings.backplane_url, source.keys, hub)

@@ -8,17 +8,17 @@ from relay.db.shown_tasks import StoredTaskFilter
 from relay.errors import BadRequest
 from relay.realtime.resume import parse_count
 from relay.schema_types import CursorText, Examples, Identifier
+from relay.tasks.reported import MAX_TEXT
 from relay.tasks.view import SHOWN_STATES
 from relay.web.named_tasks import MAX_NAMED_TASKS, checked_id
 from relay.web.openapi.describe import Parameter
 from relay.web.query import QueryParameters
 
 DEFAULT_LIMIT = 100
-MAX_TITLE = 300  # characters, as of stored titles
 
 _STATE = f"({'|'.join(SHOWN_STATES)})"
 StateList = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_STATE}(,{_STATE})*$"})]
-TitleText = Annotated[str, Meta(min_length=1, max_length=MAX_TITLE)]
+TitleText = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 PageMark = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,18}$"})]
 
 STATE = Parameter("state", StateList, "States, separated by commas.", "running,lost")
@@ -26,7 +26,7 @@ PARENT = Parameter("parent_id", Identifier, "Tasks with this parent.", "nightly"
 TASK_ID = Parameter(
     "task_id",
     Identifier,
-    "This task; may be given up to 100 times. Hidden ones count, too.",
+    f"This task; may be given up to {MAX_NAMED_TASKS} times. Hidden ones count, too.",
     "build-7",
 )
 TITLE = Parameter("title", TitleText, "Tasks with exactly this title.", "make test")
@@ -68,8 +68,8 @@ def read_limit(args: QueryParameters, most: int) -> int:
 
 def _read_title(args: QueryParameters, name: str) -> str | None:
     text = args.get(name)
-    if text is not None and len(text) > MAX_TITLE:
-        raise BadRequest(f"`{name}` must be at most {MAX_TITLE} characters.")
+    if text is not None and len(text) > MAX_TEXT:
+        raise BadRequest(f"`{name}` must be at most {MAX_TEXT} characters.")
     # the database refuses to compare with U+0000, and no title has it
     return None if text is None else text.replace("\0", "\ufffd")
 

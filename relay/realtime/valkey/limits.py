@@ -13,7 +13,7 @@ import trio
 from relay.observability import metrics
 from relay.realtime.valkey.event_leases import EventLeases
 from relay.realtime.valkey.names import CountNames
-from relay.realtime.valkey.nodes import Nodes
+from relay.realtime.valkey.nodes import MAX_REASON, Nodes
 from relay.realtime.valkey.scripts import Scripts
 from relay.realtime.valkey.shared_places import PlaceCounts
 from relay.realtime.valkey.shared_rates import ExactRates
@@ -21,7 +21,6 @@ from relay.shared_limits import Charge, HeldPlaces, OnOwed, Place, Taken
 
 LOOK_SECONDS = 1.0  # between two looks at whether all limits are shared
 WARN_SECONDS = 60.0  # between two warnings that they are not
-MAX_REASON = 200  # characters of an error in the log
 
 log = structlog.get_logger("relay.limits")
 
