@@ -22,6 +22,7 @@ NOTE_TYPES = ("task_waiting", "task_answered")
 """What Relay itself writes into a stream: an ask was opened, and an ask has ended."""
 
 MAX_SEQ = 2**63 - 1  # a Postgres bigint
+# Up to 19 digits, of which `parse` checks the number; the documents say `CURSOR_PATTERN`.
 _CURSOR = re.compile(r"([0-9A-Za-z_-]{1,64})\.(0|[1-9][0-9]{0,18})", re.ASCII)
 
 

@@ -6,6 +6,10 @@ from msgspec import Meta
 
 from relay.identifiers import IDENTIFIER_PATTERN
 
+# At most 18 digits, so that every number of the pattern is a Postgres bigint. `Cursor.parse` also
+# takes the bigints that have 19.
+CURSOR_PATTERN = r"[0-9A-Za-z_-]{1,64}\.(0|[1-9][0-9]{0,17})"
+
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 # Moment: Relay's own times. Timestamp: a producer's, in any form of RFC 3339.
 Moment = Annotated[
@@ -34,7 +38,7 @@ CursorText = Annotated[
     str,
     Meta(
         extra_json_schema={
-            "pattern": r"^[0-9A-Za-z_-]{1,64}\.(0|[1-9][0-9]{0,17})$",
+            "pattern": f"^{CURSOR_PATTERN}$",
             "description": "`<epoch>.<seq>`: a position in the stream, after the event `seq`.",
         }
     ),

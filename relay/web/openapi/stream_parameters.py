@@ -5,14 +5,12 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from relay.realtime.resume import MAX_LAST
-from relay.schema_types import Examples
+from relay.schema_types import CURSOR_PATTERN, Examples
 from relay.web.openapi.describe import Parameter
 
-_CURSOR = r"[0-9A-Za-z_-]{1,64}\.(0|[1-9][0-9]{0,17})"
-
-AfterCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^(oldest|{_CURSOR})$"})]
-KnownCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_CURSOR}$"})]
-HeaderCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR})?$"})]
+AfterCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^(oldest|{CURSOR_PATTERN})$"})]
+KnownCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^{CURSOR_PATTERN}$"})]
+HeaderCursor = Annotated[str, Meta(extra_json_schema={"pattern": f"^({CURSOR_PATTERN})?$"})]
 Last = Annotated[int, Meta(ge=1, le=MAX_LAST)]
 
 AFTER = Parameter("after", AfterCursor, "A cursor, or `oldest`.", Examples.CURSOR)
