@@ -192,7 +192,10 @@ class Limits:
         return await self._take([Charge("mail_code_tries", key, tries, 1, what)], user_id)
 
     async def _wait_for(self, user_id: UUID, keys: Collection[Hashable], what: str) -> Quota | None:
-        """Charge each of the keys, and the user, whose calls may name what does not exist."""
+        """Charge each key, and the user.
+
+        A call may name keys that do not exist, and would be free otherwise.
+        """
         rate = self._settings.rate_waits
         of_user = rate.times(WAITS_OF_USER)
         charges = [
@@ -202,10 +205,10 @@ class Limits:
         return await self._take(charges, user_id)
 
     async def count_call(self, charge: Charge) -> float | None:
-        """Have all processes count a call, of which the caller decides by what was owed before it.
+        """Count a call over all processes, and return what was owed before it.
 
-        Returns that in seconds at the rate: more than the burst but one if it is refused. None if
-        this process counts alone.
+        It is in seconds at the rate; the caller decides by it. A refused call returns more than
+        `burst - 1` intervals. None if this process counts alone.
         """
         if self._shared is None:
             return None
@@ -231,9 +234,9 @@ class Limits:
         return self._settle(charges, await self._shared.take(charges, beside))
 
     def _settle(self, charges: Sequence[Charge], taken: Taken | None) -> Quota | None:
-        """Note what was taken of all processes; decide, if that is None. Raises OverLimit.
+        """Store the result of charges, and return the tightest quota. Raises OverLimit.
 
-        Returns the quota with the fewest left.
+        `taken` is the answer of all processes; if it is None, this process decides.
         """
         now = self.allowances.clock()
         if taken is None:
@@ -245,7 +248,7 @@ class Limits:
             for charge, owed in zip(charges, taken.owed, strict=True):
                 self._note_owed(charge, owed)
             refused = charges[taken.refused]
-            raise refusal(refused, taken.wait, taken.owed[taken.refused])
+            raise note_refusal(refused, taken.wait, taken.owed[taken.refused])
         tightest: Quota | None = None
         for charge, paid_at in zip(charges, paid, strict=True):
             self.allowances.set((charge.limit, charge.key), paid_at)
@@ -262,7 +265,7 @@ class Limits:
             paid_at = self.allowances.get((charge.limit, charge.key), now) + charge.cost * interval
             wait = paid_at - charge.rate.burst * interval - now
             if wait > ROUNDING_ERROR_SECONDS:
-                raise refusal(charge, wait, paid_at - charge.cost * interval - now)
+                raise note_refusal(charge, wait, paid_at - charge.cost * interval - now)
             paid.append(paid_at)
         return paid
 
@@ -278,8 +281,8 @@ class Limits:
             self.allowances.set(key, now + owed)
 
 
-def refusal(charge: Charge, wait: float, owed: float) -> OverLimit:
-    """The refusal of a charge, which is counted with it."""
+def note_refusal(charge: Charge, wait: float, owed: float) -> OverLimit:
+    """Count a refused charge, and name its limit in the log; returns the problem to raise."""
     metrics.rate_limited.labels(charge.limit).inc()
     extend_log_context(limit=charge.limit)
     return OverLimit(charge, wait, _quota(charge.rate, owed))

@@ -45,7 +45,7 @@ class SharedRates(Protocol):
         ...
 
     async def spend(self, charges: Sequence[Charge]) -> Taken | None:
-        """The same from what this process has at hand of each limit, mostly without a wait.
+        """Like `take`, but from events that this process holds in advance: mostly without a wait.
 
         All processes together never take more than the limit, and may take less.
         """

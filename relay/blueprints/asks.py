@@ -98,7 +98,7 @@ class QuestionChanged(Problem):
 
 class AskOver(Problem):
     status, code, title = 410, "ask_over", "Too late"
-    hint = "The ask has expired or was withdrawn. Nothing follows from this answer."
+    hint = "The ask has expired or was withdrawn. The answer was not recorded."
 
 
 ASK = AskView(
@@ -217,7 +217,7 @@ async def read_ask(request: HTTPRequest) -> Answer:
         held = json_text_answer(shown.json)
         if left > wait:
             return await call.hold(request, held, wait, _answer_now)
-        return await call.hold(request, held, left, _answer_now, holds_after=_UNTIL_IT_EXPIRES)
+        return await call.hold(request, held, left, _answer_now, valid_after=_UNTIL_IT_EXPIRES)
 
 
 async def _answer_now(request: HTTPRequest) -> Answer:
@@ -256,7 +256,7 @@ async def answer_ask(request: HTTPRequest) -> Answer:
 @described(
     "asks",
     parameters=(_PATH,),
-    answers={204: Text("It is over.")},
+    answers={204: Text("The ask is withdrawn, or had ended already.")},
     refuses=(NoSuchAsk, BadSignature),
 )
 @limited(TOKENS)
@@ -270,7 +270,7 @@ async def withdraw_ask(request: HTTPRequest) -> Answer:
 
 
 def _ask_id(request: HTTPRequest) -> UUID:
-    """The id in the path. Raises NotFound."""
+    """The id in the path. Raises NoSuchAsk."""
     ask_id = parse_uuid(request.path_args["ask_id"])
     if ask_id is None:
         raise NoSuchAsk()

@@ -72,7 +72,7 @@ async def beat(request: HTTPRequest) -> Answer:
         if await select_user_stops(services.database, user_id, task_ids):
             return await answer_now(request)
         none = json_answer(Beaten([]))
-        return await call.hold(request, none, alive.wait_s, answer_now, holds_after=_WHOLE_WAIT)
+        return await call.hold(request, none, alive.wait_s, answer_now, valid_after=_WHOLE_WAIT)
 
 
 async def _answer_now(task_ids: list[str], request: HTTPRequest) -> Answer:

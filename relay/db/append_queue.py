@@ -31,8 +31,8 @@ class AppendRequest:
 class AppendQueue:
     """`events` and payload `bytes` count all requests that wait or are being committed.
 
-    A request that is queued has its outcome within `timeout` seconds, from `expire` if from no
-    commit.
+    Each queued request gets an outcome within `timeout` seconds: from its commit, or else from
+    `expire`.
     """
 
     def __init__(self, max_events: int, max_bytes: int, timeout: float) -> None:
@@ -42,7 +42,7 @@ class AppendQueue:
         self.events = 0
         self.bytes = 0
         self._pending: dict[AppendRequest, None] = {}
-        # of queued requests, the earliest first: a dict looks for its first key past all dropped
+        # earliest first; not a dict, of which the first key is found past all deleted ones
         self._deadlines: OrderedDict[AppendRequest, float] = OrderedDict()
         self._committing: set[UUID] = set()
         self._changed = trio.Event()

@@ -46,7 +46,7 @@ class Bridge:
     async def run_to_end(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
         """Like `run`, but a trio cancellation leaves the work alone: it is raised afterwards.
 
-        A shielded cancel scope around `run` does the same, and takes as long as a tenth of a post.
+        A shielded cancel scope around `run` would do the same, and take a tenth of a post's time.
         """
         call = _Call(self._loop, work, args)
         self._loop.call_soon_threadsafe(call.begin)

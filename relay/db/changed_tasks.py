@@ -144,8 +144,8 @@ _CHANGED = f"""
         AND {LEASE_ENDS_EXACTLY} BETWEEN {_SINCE} AND $5
 """
 
-# A task may be in both halves. That of the leases comes first, so where a part ends between the two
-# the other one says nothing more.
+# A task may be in both halves. The lease half comes first, so if a part ends between the two, the
+# next one does not repeat the task.
 _ORDER = "c.user_id, c.task_id, c.ran_out DESC"
 
 _CHANGES = f"""

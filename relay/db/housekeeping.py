@@ -1,4 +1,4 @@
-"""The statements of the housekeeping lease: one row, with its holder and its end."""
+"""Statements for the housekeeping lease, which is one row: its holder and its expiry."""
 
 from uuid import UUID
 

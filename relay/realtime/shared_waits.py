@@ -4,9 +4,9 @@ A wait costs nothing while nothing happens: no query and no task switch of its o
 process wakes its callers at once. Changes of other processes are looked for when these announce
 events, a few times a second at most, and otherwise once a second.
 
-Most calls that wait begin again as soon as their time is over. What is known of a key outlives its
-last wait until the next look begins, so that such a call needs no query of its own: its key was in
-every look since it was found, and is in the next one.
+A call that waits usually comes back as soon as its time is over. So a key is kept until the look
+after its last wait: a call that comes back before that needs no query of its own, because no look
+has passed over its key.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable

@@ -1,6 +1,6 @@
-"""Folds a task anew whose older events may be trimmed: what they made is in the stored task alone.
+"""Folds a task again although some of its older events may be gone.
 
-A stored task that its events have made comes out as it went in.
+Their effect is only in the stored task. One that its stored events made comes out as it went in.
 """
 
 import msgspec

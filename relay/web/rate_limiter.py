@@ -69,7 +69,7 @@ def _current_limit() -> Limit:
 
 
 async def _is_skipped() -> bool:
-    """Preflights are not counted; the call after one is. Asked once, before a call is counted."""
+    """Skip preflights. Also marks the request as still to be counted by all processes."""
     if request.method == "OPTIONS":
         return True
     current = current_request()

@@ -14,7 +14,7 @@ import msgspec
 from quart_rate_limiter import rate_exempt
 
 from relay.errors import Problem, RateLimited
-from relay.rate_limiting import OverLimit, Quota, refusal
+from relay.rate_limiting import OverLimit, Quota, note_refusal
 from relay.shared_limits import Charge
 from relay.web.middleware.access_log import QUOTA
 from relay.web.request import Request
@@ -120,7 +120,7 @@ async def charge_mail_code_try(request: Request, mailbox: str) -> None:
 def over_limit(request: Request, charge: Charge, wait: float) -> OverLimit:
     """The refusal of a charge to a rate that the database counts, and that is used up for so many
     seconds. Its quota is in the answer's RateLimit headers."""
-    refused = refusal(charge, wait, charge.rate.burst * charge.rate.interval)
+    refused = note_refusal(charge, wait, charge.rate.burst * charge.rate.interval)
     request.scope[QUOTA] = refused.quota
     return refused
 

@@ -138,7 +138,7 @@ async def answer_direct(request: HTTPRequest | WebSocketRequest, route: Route) -
 async def answer(request: Request, route: Route) -> Answer | None:
     """Check the credential and run the handler. Problems and failures become answers.
 
-    Where a held answer is made anew, its call names the handler in the scope.
+    A request that is run again for a held answer has its handler in the scope (`HANDLER`).
 
     A body that the handler does not read is read and dropped before: a request with a malformed or
     incomplete body must have no effect. A body that is too large or too slow stays unread, and the

@@ -1,6 +1,6 @@
 """Calls that wait: for a bounded time, and no longer than the client is there.
 
-The answer that a call has after its time is made at its beginning, and the server holds it. So a
+The answer of a call whose time is over is made at its beginning, and the server holds it. So a
 call that waits costs an object and the bytes of its answer, but no task of its handler and no
 request (decision 104).
 """
@@ -54,7 +54,6 @@ class WaitingCall(Wait):
     __slots__ = (
         "_address",
         "_credential",
-        "_holds_after",
         "_is_counted",
         "_is_held",
         "_kept",
@@ -64,6 +63,7 @@ class WaitingCall(Wait):
         "_places",
         "_seconds",
         "_services",
+        "_valid_after",
         "_waits",
     )
 
@@ -95,12 +95,12 @@ class WaitingCall(Wait):
         seconds: float,
         make_answer: MakeAnswer,
         *,
-        holds_after: Set[WaitEnd] = _NOT_ENDED,
+        valid_after: Set[WaitEnd] = _NOT_ENDED,
     ) -> Answer:
-        """Wait so long at most, then answer: with this answer after the ends of `holds_after`.
+        """Hold `answer` for at most `seconds`, and send it if the wait ends as `valid_after` names.
 
-        After others, or if what it says may be too old, the request is run anew with `make_answer`
-        in place of its handler. So that raises InvalidToken if the credential was revoked.
+        Otherwise, or if what this process knows may be too old, the request is run again with
+        `make_answer` as its handler: its credential is checked again, which may be revoked by then.
         The call counts as a live stream meanwhile. Raises TooManyConnections, ProcessFull,
         Draining, InvalidToken.
         """
@@ -108,8 +108,8 @@ class WaitingCall(Wait):
         await check_again(request)  # whatever is revoked from now on ends this wait
         request.scope[WAITED] = True
         if self._credential.expires_at <= time.time() + seconds:
-            holds_after = holds_after - {WaitEnd.TIME_OVER}
-        self._holds_after = holds_after
+            valid_after = valid_after - {WaitEnd.TIME_OVER}
+        self._valid_after = valid_after
         self._seconds = seconds
         self._make_answer = make_answer
         if request.handle is None:  # another server than ours holds nothing
@@ -134,14 +134,14 @@ class WaitingCall(Wait):
 
     @property
     def scope(self) -> Mapping[str, Any]:
-        """What the request that makes the answer anew finds in its scope."""
+        """The scope of the request that is run again to make the answer."""
         return {**scope_of_kept(self._kept), WAITED: True, HANDLER: self._make_answer}
 
     async def wait(self, disconnected: Callable[[], Awaitable[object]]) -> bool:
-        """Wait, as `HeldCall` says; returns whether the answer must be made anew."""
+        """Wait, as `HeldCall` says; returns whether the request must be run again."""
         end = await self.run(disconnected, self._seconds)
         is_current = self._waits.is_current and self._services.revocations.is_current
-        return end not in self._holds_after or not is_current
+        return end not in self._valid_after or not is_current
 
     def finish(self, *, sent: bool) -> None:
         """Free what the call holds, as `HeldCall` says."""

@@ -29,13 +29,14 @@ from relay.realtime.valkey.greeting import (
 PING_INTERVAL = 1.0  # seconds
 ANSWER_SECONDS = 1.0  # for the answer to a ping
 MAX_STALL_SECONDS = 0.25  # a process that was late by more itself waits for the answer once more
-# Messages that follow one another sooner than that are published often, and their replies may be
-# read so late: a refusal is noticed soon enough, and ten looks a second cost little.
+# If publishes follow one another faster than this, their replies are read this often: waking for
+# each would cost more than the publish, and a refusal is still noticed soon enough.
 REPLY_INTERVAL = 0.1  # seconds
-# With as many, they are read before that: 32 replies, or a message. None with events is shorter.
+# This many unread bytes wake the reader earlier: 32 replies, or one message. No message with events
+# is shorter.
 WAKING_BYTES = 128
-# While messages of more bytes have no reply, replies are read as they come: an eighth of what has
-# none when events begin to be announced by their positions.
+# With more unanswered bytes than this, replies are read as they come. It is an eighth of the amount
+# at which only positions are announced.
 PATIENT_BYTES = 2**20
 
 OnReply = Callable[[Reply], None]

@@ -1,14 +1,13 @@
-"""Rates of events, that all processes count together and of which a post waits for nothing.
+"""Rate limits on events, counted over all processes, mostly without a wait.
 
-A process has some of each limit at hand: `part` events that it may take before it asks (its debt,
-which it pays in the background soon), and a lease of up to as many that it has paid ahead, as many
-as it has needed lately. A post that needs more than that asks for itself, and waits.
+A process may take up to one *part* of a limit before it pays for it: its debt, which it pays in the
+background. It also holds a *lease*: events that are paid in advance, as many as it needed lately,
+but one part at most. A post that needs more asks, and waits.
 
-All processes together never take more than the limit: the nodes lend up to `burst` less `reserve`,
-and the reserve holds three parts of each process. It may have taken one that it has not paid yet.
-It may have paid one beyond what the nodes lend, and takes none before that is past. And it may have
-a lease that was paid so long ago that the limit has recovered meanwhile. A limit with too small a
-burst to reserve some of it has no parts: each post asks.
+The nodes lend at most `burst - reserve`, so the total never exceeds the limit. The reserve covers,
+for each process, three parts: one that is taken and not paid yet; one that is paid beyond what the
+nodes lend (the process takes nothing until that is past); and a lease that was paid so long ago
+that the limit has recovered since. A burst too small for a reserve has no parts: each post asks.
 """
 
 import math
