@@ -5,6 +5,8 @@
     │   └── BadCursor
     ├── Unauthorized 401          no credential was sent
     │   └── InvalidToken          one was sent and is refused
+    │       ├── UserGone
+    │       └── SessionEnded
     ├── Forbidden 403
     │   ├── InsufficientScope
     │   │   └── SessionRequired
@@ -132,10 +134,19 @@ class InvalidToken(Unauthorized):
 
     code, title = "invalid_token", "Credential refused"
     hint = "The credential is malformed, expired or revoked. Get a new one."
+    reason = "invalid"  # a label of the metric, from a closed list
 
-    def __init__(self, detail: str | None = None, *, reason: str = "invalid") -> None:
+    def __init__(self, detail: str | None = None, *, reason: str | None = None) -> None:
         super().__init__(detail)
-        self.reason = reason  # a label of the metric, from a closed list
+        self.reason = reason or self.reason
+
+
+class UserGone(InvalidToken):
+    hint, reason = "The user was deleted.", "revoked"
+
+
+class SessionEnded(InvalidToken):
+    hint, reason = "The session has ended.", "revoked"
 
 
 class Forbidden(Problem):

@@ -10,7 +10,7 @@ from quart import Blueprint
 from relay.auth.credentials import Credential
 from relay.auth.tokens import Kind
 from relay.db.users import end_other_sessions, end_session
-from relay.errors import DatabaseAway, InvalidToken, SessionRequired, Unauthorized
+from relay.errors import DatabaseAway, InvalidToken, SessionEnded, SessionRequired, Unauthorized
 from relay.media_types import JSON
 from relay.schema_types import Examples
 from relay.services import Services
@@ -142,7 +142,7 @@ async def delete_other_sessions(request: HTTPRequest) -> Answer:
     services, credential = request.services, request.credential
     ended = await end_other_sessions(services.database, credential.id, credential.user_id)
     if ended is None:
-        raise InvalidToken("The session has ended.", reason="revoked")
+        raise SessionEnded()
     for session_id in ended:
         services.credentials.end_everywhere(session_id)
     return json_answer(Ended(len(ended)))

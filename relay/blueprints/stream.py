@@ -12,14 +12,7 @@ from quart import Blueprint
 
 from relay.auth.credentials import TICKET_SECONDS, Credential
 from relay.db.task_history import read_task_events
-from relay.errors import (
-    BadCursor,
-    BadRequest,
-    Draining,
-    Problem,
-    ProcessFull,
-    TooManyConnections,
-)
+from relay.errors import BadCursor, BadRequest, Draining, Problem, ProcessFull, TooManyConnections
 from relay.events import StreamHead
 from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Position, Start, locate, parse_count, parse_start
@@ -279,7 +272,7 @@ async def _task_feed(
     """The feed of the reader's tasks if it asks for one, and where its stream starts then.
 
     A reader that does not say where to start gets the events after the snapshot. Raises BadRequest,
-    InvalidToken, DatabaseAway.
+    UserGone, DatabaseAway.
     """
     if not wants_tasks(request):
         yield position, None

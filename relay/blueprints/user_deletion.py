@@ -4,7 +4,7 @@ import msgspec
 from quart import Blueprint
 
 from relay.db.deleted_users import delete_user
-from relay.errors import FieldError, Invalid, InvalidToken
+from relay.errors import FieldError, Invalid, SessionEnded
 from relay.media_types import JSON
 from relay.schema_types import Examples, Uuid
 from relay.web.answers import Answer
@@ -45,7 +45,7 @@ async def end_user(request: HTTPRequest) -> Answer:
         raise Invalid(errors=[FieldError("confirm", "must be the user_id of this session's user")])
     ended = await delete_user(services.database, credential.user_id, credential.id)
     if ended is None:
-        raise InvalidToken("The session has ended.", reason="revoked")
+        raise SessionEnded()
     for credential_id in ended:
         services.credentials.end_everywhere(credential_id)
     services.deletion.clear_soon()

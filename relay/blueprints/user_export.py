@@ -68,7 +68,7 @@ async def export_user(request: HTTPRequest) -> Answer | None:
 async def _lines(
     services: Services, credential: Credential, head: StreamHead
 ) -> AsyncGenerator[bytes, None]:
-    """The export's lines, page by page. Raises InvalidToken if the user is deleted meanwhile."""
+    """The export's lines, page by page. Raises UserGone if the user is deleted meanwhile."""
     user_id = credential.user_id
     await note_export(services.database, user_id, credential.id)
     yield _line(

@@ -7,7 +7,14 @@ from relay.auth.tokens import MAX_ACTIVE_TOKENS, Scope
 from relay.auth.users import make_user
 from relay.db.tokens import select_tokens
 from relay.db.users import select_user
-from relay.errors import DatabaseAway, Forbidden, InvalidToken, SessionRequired, Unauthorized
+from relay.errors import (
+    DatabaseAway,
+    Forbidden,
+    InvalidToken,
+    SessionRequired,
+    Unauthorized,
+    UserGone,
+)
 from relay.events import rfc3339
 from relay.schema_types import CursorText, Examples, Moment, Uuid
 from relay.web.answers import Answer, json_answer
@@ -108,7 +115,7 @@ async def me(request: HTTPRequest) -> Answer:
     services.backplane.look_for_watchers(user_id)
     user = await select_user(services.database, user_id)
     if user is None:
-        raise InvalidToken("The user was deleted.", reason="revoked")
+        raise UserGone()
     tokens = await select_tokens(services.database, user_id, MAX_ACTIVE_TOKENS)
     return json_answer(
         Me(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from relay.db.append_queue import AppendRequest
 from relay.db.pool import Row
-from relay.errors import InvalidToken
+from relay.errors import UserGone
 from relay.events import Event, NewEvent, Receipt
 
 _APPEND_REQUESTS = """
@@ -58,7 +58,7 @@ def record_outcome(request: AppendRequest, row: Row) -> list[Event]:
     """Set a request's receipts or its problem from its row; returns its newly stored events."""
     epoch, first_seq, seqs, fresh = row
     if epoch is None:
-        request.problem = InvalidToken("The user is gone.", reason="revoked")
+        request.problem = UserGone()
         return []
     if seqs is None:
         numbered = list(enumerate(request.events, first_seq))

@@ -9,7 +9,7 @@ import msgspec
 
 from relay.db.notifications import OutboxBounds
 from relay.db.pool import Database, Row
-from relay.errors import InvalidToken
+from relay.errors import UserGone
 
 SETTLE_PATIENCE = timedelta(seconds=15)  # longer than a live process takes to write an event
 MAX_SETTLED = 500  # asks in one statement
@@ -81,8 +81,8 @@ async def open_ask(
     """Store a new ask, or find the one that the same request opened within a day.
 
     At most `at_most` of a user are open. A new one without a task makes the user's notifications in
-    the same transaction; of one with a task they are made by the fold of its event. Raises
-    InvalidToken when the user no longer exists.
+    the same transaction; of one with a task they are made by the fold of its event.
+    Raises UserGone.
     """
     rows = await database.fetch(
         """
@@ -101,7 +101,7 @@ async def open_ask(
         *bounds,
     )
     if not rows:
-        raise InvalidToken("The user is gone.", reason="revoked")
+        raise UserGone()
     row = rows[0]
     ask = _ask(row) if row["ask_id"] is not None else None
     return Opened(row["outcome"], ask, notified=row["made"] > 0)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from relay.db.notifications import OutboxBounds
 from relay.db.pool import Database
-from relay.errors import InvalidToken
+from relay.errors import SessionEnded
 
 RESEALED_TOGETHER = 100  # channels sealed anew in one step
 
@@ -106,8 +106,8 @@ class SealedChannel(NamedTuple):
 async def add_channel(database: Database, new: NewChannel, *, at_most: int) -> KeptChannel:
     """Store a channel, unless the user has `at_most` of them.
 
-    A device has one, which is replaced. Raises InvalidToken when the user is gone, or the session
-    that adds its device has ended.
+    A device has one, which is replaced. Raises SessionEnded when the session that adds its device
+    has ended, or the user is gone.
     """
     rows = await database.fetch(
         """
@@ -119,7 +119,7 @@ async def add_channel(database: Database, new: NewChannel, *, at_most: int) -> K
     )
     outcome, kept = rows[0]
     if outcome == "gone":
-        raise InvalidToken("The session has ended.", reason="revoked")
+        raise SessionEnded()
     return KeptChannel(outcome, kept)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from relay.db.pool import Database
-from relay.errors import InvalidToken
+from relay.errors import UserGone
 
 
 async def insert_link(
@@ -18,8 +18,8 @@ async def insert_link(
 ) -> bool:
     """Store a link's hash; it replaces the session's previous link.
 
-    Returns False, and stores nothing, if the user has `sessions_at_most` live sessions. Raises
-    InvalidToken when the user no longer exists.
+    Returns False, and stores nothing, if the user has `sessions_at_most` live sessions.
+    Raises UserGone.
     """
     live: int | None = await database.fetchval(
         """
@@ -44,7 +44,7 @@ async def insert_link(
         sessions_at_most,
     )
     if live is None:
-        raise InvalidToken("The user is gone.", reason="revoked")
+        raise UserGone()
     return live < sessions_at_most
 
 

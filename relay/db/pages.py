@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from relay.db.pool import Database, Row
-from relay.errors import InvalidToken
+from relay.errors import UserGone
 from relay.events import Cursor, StreamHead
 
 MAX_FAIR_SHARES = 4  # times its fair share that one of many users may get of one read
@@ -51,10 +51,10 @@ async def select_heads(database: Database, user_ids: list[UUID]) -> dict[UUID, S
 async def select_page(
     database: Database, user_id: UUID, after: int, max_events: int, max_bytes: int
 ) -> EventPage:
-    """Read the next events of one stream. Raises InvalidToken when the user no longer exists."""
+    """Read the next events of one stream. Raises UserGone."""
     row = await database.fetchrow(_PAGE, user_id, after, max_events, max_bytes)
     if row is None:
-        raise InvalidToken("The user is gone.", reason="revoked")
+        raise UserGone()
     epoch, oldest, last, first, lines = row
     return EventPage(
         StreamHead(epoch, oldest, last), first or 0, lines.split(b"\n") if lines else []
@@ -96,12 +96,12 @@ async def select_task_events(
     """Read the events of one task among the next `max_scanned` of a stream.
 
     Each row has `seq`, `event_type`, `task_id`, `payload` and `text`, the JSON for readers. With
-    `untitled` also events without a task's id, except logs: the caller finds out their task. Raises
-    InvalidToken when the user no longer exists.
+    `untitled` also events without a task's id, except logs: the caller finds out their task.
+    Raises UserGone.
     """
     rows = await database.fetch(_OF_TASK, user_id, after, max_scanned, task_id, untitled, max_bytes)
     if not rows:
-        raise InvalidToken("The user is gone.", reason="revoked")
+        raise UserGone()
     head = StreamHead(rows[0]["epoch"], rows[0]["oldest_seq"], rows[0]["last_seq"])
     found = [row for row in rows if row["seq"] is not None]
     scanned_to = min(head.last, max(after, head.oldest - 1) + max_scanned)

@@ -10,7 +10,7 @@ import msgspec
 
 from relay.db.pool import Row
 from relay.db.task_rows import SHOWN_STATE
-from relay.errors import InvalidToken
+from relay.errors import UserGone
 from relay.events import Cursor
 
 _decode_counts = msgspec.json.Decoder(dict[str, int]).decode
@@ -55,10 +55,10 @@ class Present(NamedTuple):
 def present(rows: Sequence[Row]) -> Present:
     """What the rows of a statement with PRESENT have in common.
 
-    Raises InvalidToken when the user no longer exists.
+    Raises UserGone.
     """
     if not rows:
-        raise InvalidToken("The user is gone.", reason="revoked")
+        raise UserGone()
     first = rows[0]
     return Present(
         Cursor(first["epoch"], first["projected"]),

@@ -6,7 +6,7 @@ from uuid import UUID
 from relay.db.batched_lookup import BatchedLookup
 from relay.db.pages import select_heads
 from relay.db.pool import Database
-from relay.errors import InvalidToken
+from relay.errors import UserGone
 from relay.events import StreamHead
 
 
@@ -22,9 +22,9 @@ class HeadLookup:
     async def head(self, user_id: UUID) -> StreamHead:
         """The head of this user's stream, as of now or later.
 
-        Raises InvalidToken when the user no longer exists, DatabaseAway.
+        Raises UserGone, DatabaseAway.
         """
         head = await self._query.find(user_id)
         if head is None:
-            raise InvalidToken("The user is gone.", reason="revoked")
+            raise UserGone()
         return head

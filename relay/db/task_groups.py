@@ -37,7 +37,7 @@ class GroupPage(msgspec.Struct, frozen=True):
 async def select_group_page(
     database: Database, user_id: UUID, key: GroupKey, wanted: StoredTaskFilter, limit: int
 ) -> GroupPage:
-    """Read a page of groups of the tasks that pass. Raises InvalidToken without the user."""
+    """Read a page of groups of the tasks that pass. Raises UserGone."""
     rows = await database.fetch(_GROUPS[key], user_id, *wanted.values, wanted.before, limit)
     at = present(rows)
     return GroupPage(

@@ -51,9 +51,8 @@ async def read_task_events(
 ) -> TaskEventPage:
     """Read the next events of a task after seq `after`.
 
-    The page may have none and not be the last: then `scanned_to` is below the stream's end. Each
-    of its statements waits for its turn. Raises InvalidToken when the user no longer exists,
-    DatabaseAway.
+    The page may have none and not be the last: then `scanned_to` is below the stream's end. Each of
+    its statements waits for its turn. Raises UserGone, DatabaseAway.
     """
     untitled = task_id.startswith(UNTITLED_PREFIX)
     stop_at, parsed = after + max_scanned, 0

@@ -54,7 +54,7 @@ async def select_task_page(
 ) -> StoredTaskPage:
     """Read up to `limit` tasks, fewer if they are large.
 
-    Raises InvalidToken when the user no longer exists.
+    Raises UserGone.
     """
     rows = await database.fetch(
         _PAGE,
@@ -71,14 +71,14 @@ async def select_snapshot(database: Database, user_id: UUID, part: SnapshotPart)
     """The first tasks of a part of the snapshot: as many as one statement reads.
 
     Hidden ones are left out. A task that has changed since the part before was read may be missing:
-    it is one of the changes since then. Raises InvalidToken when the user no longer exists.
+    it is one of the changes since then. Raises UserGone.
     """
     most = part.active + part.ended
     return _page(await database.fetch(_SNAPSHOT, user_id, *part, most, MAX_READ_BYTES))
 
 
 def _page(rows: Sequence[Row]) -> StoredTaskPage:
-    """Raises InvalidToken when the user no longer exists."""
+    """Raises UserGone."""
     at = present(rows)
     tasks = [view_of(row) for row in rows if row["task_id"] is not None]
     is_cut = bool(tasks) and rows[0]["found"] > len(tasks)

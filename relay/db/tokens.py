@@ -7,7 +7,7 @@ import msgspec
 
 from relay.db.pool import Database
 from relay.db.user_credentials import UserCredential, columns
-from relay.errors import InvalidToken
+from relay.errors import UserGone
 
 
 class StoredToken(msgspec.Struct, frozen=True):
@@ -42,8 +42,7 @@ async def insert_token(
 ) -> bool:
     """Store a new token. Returns False, and stores nothing, if the user has `at_most` already.
 
-    The user is locked meanwhile, so the bound holds for calls at the same moment. Raises
-    InvalidToken when the user no longer exists.
+    The user is locked meanwhile, so the bound holds for calls at the same moment. Raises UserGone.
     """
     active: int | None = await database.fetchval(
         """
@@ -69,7 +68,7 @@ async def insert_token(
         at_most,
     )
     if active is None:
-        raise InvalidToken("The user is gone.", reason="revoked")
+        raise UserGone()
     return active < at_most
 
 

@@ -20,7 +20,7 @@ from relay.auth.tokens import Kind
 from relay.db.journal import Journal
 from relay.db.pool import DATABASE_ERRORS
 from relay.db.stream_heads import HeadLookup
-from relay.errors import InvalidToken, Problem
+from relay.errors import Problem, UserGone
 from relay.observability import metrics
 from relay.observability.logs import extend_log_context
 from relay.realtime.backplane import Backplane
@@ -73,8 +73,7 @@ async def find_start(
     """Have other processes' events of the user come here, and look up where the reader starts.
 
     In this order: what is stored after the look is announced here. An event that is offered to the
-    inbox meanwhile is not missed: it makes the inbox BEHIND.
-    Raises InvalidToken when the user no longer exists, DatabaseAway.
+    inbox meanwhile is not missed: it makes the inbox BEHIND. Raises UserGone, DatabaseAway.
     """
     await backplane.attend(inbox.user_id)
     return locate(start, await heads.head(inbox.user_id))
@@ -162,7 +161,7 @@ async def _send_snapshot(
             for message in messages:
                 await _wait_until_current(transport, inbox, viewer)
                 await transport.send_message("tasks", message)
-    except InvalidToken:
+    except UserGone:
         await _end_stream(inbox, Close.UNAUTHORIZED)
 
 
@@ -235,7 +234,7 @@ async def _catch_up(transport: Transport, inbox: Inbox, viewer: Viewer, journal:
             await _keep_alive(transport, inbox)
             pause = min(pause * 2, MAX_RETRY_SECONDS)
             continue
-        except InvalidToken:
+        except UserGone:
             await _end_stream(inbox, Close.UNAUTHORIZED)
             return
         pause = MIN_RETRY_SECONDS

@@ -54,7 +54,7 @@ class Snapshot:
         """The `tasks` controls of the next part, each of at most `MAX_MESSAGE_BYTES`; none after
         the last one.
 
-        Raises InvalidToken when the user no longer exists.
+        Raises UserGone.
         """
         if self._rest is None:
             return []
@@ -177,7 +177,7 @@ class TaskFeeds:
     async def read_snapshot(self, user_id: UUID, last_seq: int) -> Snapshot:
         """The user's tasks, once events up to `last_seq` are folded.
 
-        Raises InvalidToken when the user no longer exists, DatabaseAway.
+        Raises UserGone, DatabaseAway.
         """
         await self._projector.catch_up_within_patience(user_id, last_seq)
         first = await select_snapshot(self._database, user_id, SnapshotPart())

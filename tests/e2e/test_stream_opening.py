@@ -11,7 +11,7 @@ import relay.web.middleware.access_log
 from relay.auth.credentials import CredentialStore
 from relay.db.pool import Database
 from relay.db.stream_heads import HeadLookup
-from relay.errors import DatabaseAway, Draining, InvalidToken, ProcessFull, TooManyConnections
+from relay.errors import DatabaseAway, Draining, ProcessFull, TooManyConnections, UserGone
 from relay.realtime.hub import Hub
 from tests.support.databases import database_of
 from tests.support.patience import PATIENCE
@@ -22,7 +22,7 @@ from tests.support.tokens import claims_of, minted
 OPENED = {"websocket": 101, "sse": 200}
 FAILURES = (
     (HeadLookup, "head", DatabaseAway()),
-    (HeadLookup, "head", InvalidToken("The user is gone.", reason="revoked")),
+    (HeadLookup, "head", UserGone()),
     (HeadLookup, "head", RuntimeError("unforeseen")),
     (Hub, "admit", Draining()),
     (Hub, "admit", ProcessFull()),
