@@ -78,6 +78,7 @@ class Problem(Exception):
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     hint: ClassVar[str] = "Relay failed unexpectedly. The log has the cause under the request id."
+    retry_after: ClassVar[int | None] = None  # seconds, of the header; the argument overrides it
     former_code: ClassVar[str | None] = None  # a renamed problem sends this for one more version
 
     def __init__(
@@ -86,10 +87,14 @@ class Problem(Exception):
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        retry_after: int | None = None,
     ) -> None:
         self.detail = detail or self.hint
         self.errors = tuple(errors)
         self.headers: dict[str, str] = dict(headers or {})
+        seconds = self.retry_after if retry_after is None else retry_after
+        if seconds is not None:
+            self.headers["Retry-After"] = str(seconds)
         super().__init__(self.detail)
 
     @classmethod
@@ -208,17 +213,13 @@ class Invalid(Problem):
 class TooManyConnections(Problem):
     status, code, title = 429, "too_many_connections", "Too many connections"
     hint = "This user or address has reached its limit of live streams."
-
-    def __init__(self, detail: str | None = None, *, retry_after: int = 10) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+    retry_after = 10
 
 
 class RateLimited(Problem):
     status, code, title = 429, "rate_limited", "Too many requests"
     hint = "Too many requests. Wait for the seconds in Retry-After."
-
-    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+    retry_after = 1
 
 
 class Internal(Problem):
@@ -228,17 +229,13 @@ class Internal(Problem):
 class Unavailable(Problem):
     status, code, title = 503, "unavailable", "Unavailable"
     hint = "Relay cannot do this now. Try again."
-
-    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+    retry_after = 1
 
 
 class ProcessFull(Unavailable):
     code, title = "process_full", "Too many streams"
     hint = "This process has reached its limit of live streams."
-
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, retry_after=10)
+    retry_after = 10
 
 
 class DatabaseAway(Unavailable):
@@ -254,9 +251,7 @@ class JournalFull(Unavailable):
 class DiskFull(Unavailable):
     code, title = "disk_full", "Disk full"
     hint = "The database's disk is nearly full. Nothing was stored."
-
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, retry_after=30)
+    retry_after = 30
 
 
 class Draining(Unavailable):

@@ -26,8 +26,6 @@ mail_codes = Blueprint("mail_codes", __name__)
 
 log = structlog.get_logger("relay.channels")
 
-RETRY_SECONDS = 60
-
 
 class AddressToProve(msgspec.Struct, forbid_unknown_fields=True):
     """The address that is to get notifications."""
@@ -45,6 +43,7 @@ class CodeSent(msgspec.Struct):
 class NotMailed(Unavailable):
     code, title = "mail_unavailable", "The mail was not sent"
     hint = "The mail server did not take the mail. Try again."
+    retry_after = 60
 
 
 @mail_codes.post("/api/email-code")
@@ -71,5 +70,5 @@ async def mail_code(request: HTTPRequest) -> Answer:
         if failure.permanent:
             raise Invalid(errors=[FieldError("address", f"gets no mail: {failure}")]) from None
         log.warning("mail_failed", error=str(failure))
-        raise NotMailed(f"The code was not sent: {failure}.", retry_after=RETRY_SECONDS) from None
+        raise NotMailed(f"The code was not sent: {failure}.") from None
     return json_answer(CodeSent(wanted.address, VALID_MINUTES * 60), 202)
