@@ -32,7 +32,7 @@ that explains what to fix. It never contains a payload, a token or a query.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -208,6 +208,11 @@ class UnsupportedMediaType(Problem):
 class Invalid(Problem):
     status, code, title = 422, "invalid", "Invalid input"
     hint = "Some fields are invalid."
+
+    @classmethod
+    def of(cls, field: str, message: str) -> Self:
+        """The problem of one field."""
+        return cls(errors=[FieldError(field, message)])
 
 
 class TooManyConnections(Problem):

@@ -89,9 +89,9 @@ def check_answer(ask: Ask, answer: str) -> None:
     A text may have line ends.
     """
     if ask.kind == "choice" and answer not in ask.options:
-        raise Invalid(errors=[FieldError("answer", "is not one of the options")])
+        raise Invalid.of("answer", "is not one of the options")
     if ask.kind == "text" and (fault := _forbidden(answer, but="\r\n")) is not None:
-        raise Invalid(errors=[FieldError("answer", fault)])
+        raise Invalid.of("answer", fault)
 
 
 def _one_line(details: Raw) -> str:

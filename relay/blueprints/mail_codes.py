@@ -11,7 +11,7 @@ from relay.channels.kinds.email import NO_MAIL, MailAddress
 from relay.channels.mail import MailFailed
 from relay.channels.mail_codes import VALID_MINUTES
 from relay.channels.mail_texts import code_mail
-from relay.errors import FieldError, Invalid, Unavailable
+from relay.errors import Invalid, Unavailable
 from relay.media_types import JSON
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
@@ -60,7 +60,7 @@ async def mail_code(request: HTTPRequest) -> Answer:
     wanted = await read_json(request, AddressToProve)
     context = request.services.channels.context
     if context.mailer is None:
-        raise Invalid(errors=[FieldError("address", NO_MAIL)])
+        raise Invalid.of("address", NO_MAIL)
     await charge_mail(request, wanted.address)
     code = request.services.mail_codes.make(request.credential.user_id, wanted.address)
     mail = code_mail(code, VALID_MINUTES, context.mailer.sender, wanted.address, context.base_url)
@@ -68,7 +68,7 @@ async def mail_code(request: HTTPRequest) -> Answer:
         await context.mailer.send(mail, wanted.address)
     except MailFailed as failure:
         if failure.permanent:
-            raise Invalid(errors=[FieldError("address", f"gets no mail: {failure}")]) from None
+            raise Invalid.of("address", f"gets no mail: {failure}") from None
         log.warning("mail_failed", error=str(failure))
         raise NotMailed(f"The code was not sent: {failure}.") from None
     return json_answer(CodeSent(wanted.address, VALID_MINUTES * 60), 202)

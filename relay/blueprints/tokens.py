@@ -11,14 +11,7 @@ from quart import Blueprint
 
 from relay.auth.tokens import MAX_ACTIVE_TOKENS, MAX_LIFETIME_SECONDS, Claims, Kind, Scope
 from relay.db.tokens import insert_token, revoke_token
-from relay.errors import (
-    FieldError,
-    Invalid,
-    InvalidToken,
-    NotFound,
-    Problem,
-    SessionRequired,
-)
+from relay.errors import Invalid, InvalidToken, NotFound, Problem, SessionRequired
 from relay.events import parse_uuid
 from relay.media_types import JSON
 from relay.schema_types import Examples, Uuid
@@ -114,7 +107,7 @@ async def create_token(request: HTTPRequest) -> Answer:
     """Create a hook token for a producer."""
     wanted = await read_json(request, NewToken, optional=True)
     if (control := find_control(wanted.name or "")) is not None:
-        raise Invalid(errors=[FieldError("name", f"contains the control character {control}")])
+        raise Invalid.of("name", f"contains the control character {control}")
     services, user_id = request.services, request.credential.user_id
     keyring = services.credentials.keyring
     token_id = uuid4()
@@ -191,4 +184,4 @@ def _requested_id(request: HTTPRequest, body: TokenToRevoke) -> UUID:
             raise NotFound("There is no such token.") from None
     if request.credential.kind is Kind.HOOK:
         return request.credential.id
-    raise Invalid(errors=[FieldError("token_id", "is missing; so is token")])
+    raise Invalid.of("token_id", "is missing; so is token")

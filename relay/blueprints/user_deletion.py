@@ -4,7 +4,7 @@ import msgspec
 from quart import Blueprint
 
 from relay.db.deleted_users import delete_user
-from relay.errors import FieldError, Invalid, SessionEnded
+from relay.errors import Invalid, SessionEnded
 from relay.media_types import JSON
 from relay.schema_types import Examples, Uuid
 from relay.web.answers import Answer
@@ -42,7 +42,7 @@ async def end_user(request: HTTPRequest) -> Answer:
     services, credential = request.services, request.credential
     wanted = await read_json(request, UserToDelete)
     if wanted.confirm != str(credential.user_id):
-        raise Invalid(errors=[FieldError("confirm", "must be the user_id of this session's user")])
+        raise Invalid.of("confirm", "must be the user_id of this session's user")
     ended = await delete_user(services.database, credential.user_id, credential.id)
     if ended is None:
         raise SessionEnded()

@@ -6,7 +6,7 @@ from relay.channels.kinds.email import Email, EmailRequest
 from relay.config.smtp_address import mailbox_of
 from relay.db.mail_codes import take_mail_code
 from relay.db.receivers import interval_of
-from relay.errors import FieldError, Invalid
+from relay.errors import Invalid
 from relay.shared_limits import Charge
 from relay.web.rate_limits import (
     charge_mail_code,
@@ -53,7 +53,7 @@ async def check_mail_code(request: HTTPRequest, wanted: ChannelRequest) -> None:
     await charge_mail_code_try(request, mailbox_of(wanted.address))
     user_id = request.credential.user_id
     if not request.services.mail_codes.check(user_id, wanted.address, wanted.code):
-        raise Invalid(errors=[FieldError("code", WRONG_CODE)])
+        raise Invalid.of("code", WRONG_CODE)
 
 
 def _has_mail(request: HTTPRequest) -> bool:

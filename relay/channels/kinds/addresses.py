@@ -8,19 +8,22 @@ from msgspec import Meta
 from relay.channels.addresses import MAX_URL_CHARACTERS, check_url
 from relay.channels.kinds.base import KindContext
 from relay.channels.urls import parse_url
-from relay.errors import FieldError, Invalid
+from relay.errors import Invalid
 
 if TYPE_CHECKING:
     from httpx import URL
 
-ServiceUrl = Annotated[
-    str,
-    Meta(
-        description="The address that the service shows.",
+
+def _url(description: str) -> Meta:
+    return Meta(
+        description=description,
         max_length=MAX_URL_CHARACTERS,
         extra_json_schema={"format": "uri"},
-    ),
-]
+    )
+
+
+PublicUrl = Annotated[str, _url("A public https address.")]
+ServiceUrl = Annotated[str, _url("The address that the service shows.")]
 
 
 def checked_url(text: str, context: KindContext, path: str) -> "URL | None":
@@ -29,10 +32,5 @@ def checked_url(text: str, context: KindContext, path: str) -> "URL | None":
     try:
         url = parse_url(check_url(text.strip(), private=context.outbound.private))
     except ValueError as error:
-        raise invalid("url", str(error)) from None
+        raise Invalid.of("url", str(error)) from None
     return url if re.fullmatch(path, url.raw_path.decode("ascii")) else None
-
-
-def invalid(field: str, message: str) -> Invalid:
-    """The problem of one field."""
-    return Invalid(errors=[FieldError(field, message)])

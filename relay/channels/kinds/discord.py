@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import msgspec
 
 from relay.channels.addresses import host_of
-from relay.channels.kinds.addresses import ServiceUrl, checked_url, invalid
+from relay.channels.kinds.addresses import ServiceUrl, checked_url
 from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome
 from relay.channels.kinds.posting import JSON_HEADERS, REFUSED, post
 from relay.channels.notification import Notification
 from relay.channels.wording import words
+from relay.errors import Invalid
 
 PATH = r"/api(?:/v[0-9]+)?/webhooks/[0-9]+/[\w-]+(?:\?thread_id=[0-9]+)?"
 GONE = (404, 410)  # the webhook was removed
@@ -52,7 +53,7 @@ class Discord:
     async def check(self, request: DiscordRequest, context: KindContext) -> DiscordSettings:
         url = checked_url(request.url, context, PATH)
         if url is None:
-            raise invalid(
+            raise Invalid.of(
                 "url", "must be a webhook like https://discord.com/api/webhooks/1234567890/…"
             )
         return DiscordSettings(str(url))

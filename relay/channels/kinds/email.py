@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from relay.channels.kinds.addresses import invalid
 from relay.channels.kinds.base import (
     ChannelRequest,
     Delivered,
@@ -18,6 +17,7 @@ from relay.channels.mail import MailFailed
 from relay.channels.mail_texts import notification_mail
 from relay.channels.notification import Notification
 from relay.config.smtp_address import MAIL_ADDRESS_PATTERN, MAX_MAIL_ADDRESS
+from relay.errors import Invalid
 
 MailAddress = Annotated[
     str, Meta(min_length=3, max_length=MAX_MAIL_ADDRESS, pattern=MAIL_ADDRESS_PATTERN)
@@ -49,7 +49,7 @@ class Email:
 
     async def check(self, request: EmailRequest, context: KindContext) -> EmailSettings:
         if context.mailer is None:
-            raise invalid("kind", NO_MAIL)
+            raise Invalid.of("kind", NO_MAIL)
         return EmailSettings(request.address)
 
     def shown(self, settings: EmailSettings) -> dict[str, str]:

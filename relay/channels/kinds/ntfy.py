@@ -10,12 +10,13 @@ import msgspec
 from msgspec import Meta
 
 from relay.channels.addresses import host_of
-from relay.channels.kinds.addresses import ServiceUrl, checked_url, invalid
+from relay.channels.kinds.addresses import ServiceUrl, checked_url
 from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome
 from relay.channels.kinds.posting import JSON_HEADERS, REFUSED, post
 from relay.channels.notification import Notification
 from relay.channels.wording import words
+from relay.errors import Invalid
 
 TOPIC = r"/[-_A-Za-z0-9]{1,64}"  # as ntfy's server has it
 MAX_TOKEN = 256  # characters; those of ntfy have 32
@@ -67,7 +68,7 @@ class Ntfy:
     async def check(self, request: NtfyRequest, context: KindContext) -> NtfySettings:
         url = checked_url(request.url, context, TOPIC)
         if url is None:
-            raise invalid("url", "must be that of a topic, like https://ntfy.sh/your-topic")
+            raise Invalid.of("url", "must be that of a topic, like https://ntfy.sh/your-topic")
         root, topic = str(url.copy_with(raw_path=b"/")), url.path.removeprefix("/")
         return NtfySettings(root, topic, request.access_token, request.priority)
 

@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 import msgspec
 
 from relay.channels.addresses import host_of
-from relay.channels.kinds.addresses import ServiceUrl, checked_url, invalid
+from relay.channels.kinds.addresses import ServiceUrl, checked_url
 from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome
 from relay.channels.kinds.posting import JSON_HEADERS, REFUSED, post
 from relay.channels.notification import Notification
 from relay.channels.wording import words
+from relay.errors import Invalid
 
 PATH = r"/services/[A-Za-z0-9]+/[A-Za-z0-9]+/[A-Za-z0-9]+"
 GONE = (404, 410)  # the webhook was removed, or its channel is archived
@@ -47,7 +48,7 @@ class Slack:
     async def check(self, request: SlackRequest, context: KindContext) -> SlackSettings:
         url = checked_url(request.url, context, PATH)
         if url is None:
-            raise invalid(
+            raise Invalid.of(
                 "url", "must be an incoming webhook like https://hooks.slack.com/services/T…/B…/…"
             )
         return SlackSettings(str(url))

@@ -5,17 +5,17 @@ import hashlib
 import hmac
 import secrets
 import time
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
-from msgspec import Meta
 
-from relay.channels.addresses import MAX_URL_CHARACTERS, check_url, host_of
+from relay.channels.addresses import check_url, host_of
+from relay.channels.kinds.addresses import PublicUrl
 from relay.channels.kinds.answers import outcome_of, shortened
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome
 from relay.channels.kinds.posting import post
 from relay.channels.notification import Notification
-from relay.errors import FieldError, Invalid
+from relay.errors import Invalid
 from relay.events import rfc3339
 
 SECRET_BYTES = 32  # Standard Webhooks: 24 to 64
@@ -24,14 +24,7 @@ SECRET_BYTES = 32  # Standard Webhooks: 24 to 64
 class WebhookRequest(ChannelRequest, tag="webhook"):
     """A webhook: `url` gets a signed POST for each notification."""
 
-    url: Annotated[
-        str,
-        Meta(
-            description="A public https address.",
-            max_length=MAX_URL_CHARACTERS,
-            extra_json_schema={"format": "uri"},
-        ),
-    ]
+    url: PublicUrl
 
 
 class WebhookSettings(msgspec.Struct, frozen=True):
@@ -53,7 +46,7 @@ class Webhook:
         try:
             url = check_url(request.url, private=context.outbound.private)
         except ValueError as error:
-            raise Invalid(errors=[FieldError("url", str(error))]) from None
+            raise Invalid.of("url", str(error)) from None
         secret = base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
         return WebhookSettings(url, secret)
 

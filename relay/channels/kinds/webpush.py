@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from relay.channels.addresses import MAX_URL_CHARACTERS, check_url, host_of
+from relay.channels.addresses import check_url, host_of
+from relay.channels.kinds.addresses import PublicUrl
 from relay.channels.kinds.answers import outcome_of
 from relay.channels.kinds.base import ChannelRequest, KindContext, Outcome, Refused, Retry
 from relay.channels.kinds.posting import post
@@ -41,14 +42,7 @@ class SubscriptionKeys(msgspec.Struct):
 class Subscription(msgspec.Struct):
     """A `PushSubscription` as browsers write it in JSON; what else it has is left aside."""
 
-    endpoint: Annotated[
-        str,
-        Meta(
-            description="A public https address.",
-            max_length=MAX_URL_CHARACTERS,
-            extra_json_schema={"format": "uri"},
-        ),
-    ]
+    endpoint: PublicUrl
     keys: SubscriptionKeys
 
 
