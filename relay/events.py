@@ -112,6 +112,11 @@ def rfc3339(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+def optional_rfc3339(moment: datetime | None) -> str | None:
+    """`rfc3339` of a moment that may be missing."""
+    return None if moment is None else rfc3339(moment)
+
+
 def parse_uuid(text: str) -> UUID | None:
     """A UUID in its canonical spelling, or None."""
     try:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from relay.db.asks import Ask, AskKind, AskState
-from relay.events import rfc3339
+from relay.events import optional_rfc3339, rfc3339
 from relay.schema_types import Identifier, Moment, Uuid
 
 
@@ -36,7 +36,6 @@ class AskView(msgspec.Struct, kw_only=True):
     @classmethod
     def of(cls, ask: Ask) -> Self:
         """The ask as it is now."""
-        answered = ask.state == "answered" and ask.ended_at is not None
         return cls(
             ask_id=str(ask.ask_id),
             state=ask.state,
@@ -49,7 +48,7 @@ class AskView(msgspec.Struct, kw_only=True):
             asked_at=rfc3339(ask.asked_at),
             expires_at=rfc3339(ask.expires_at),
             answer=ask.answer,
-            answered_at=rfc3339(ask.ended_at) if answered and ask.ended_at else None,
+            answered_at=optional_rfc3339(ask.ended_at) if ask.state == "answered" else None,
         )
 
 

@@ -11,7 +11,7 @@ from relay.channels.channels import NoSuchChannel, TooManyChannels
 from relay.channels.kinds import KINDS, AnyChannelRequest
 from relay.channels.notification import EVENTS, Event
 from relay.db.channels import StoredChannel, remove_channel, select_channels
-from relay.events import rfc3339
+from relay.events import optional_rfc3339, rfc3339
 from relay.media_types import JSON
 from relay.schema_types import Examples, Moment, Uuid
 from relay.web.answers import Answer, json_answer
@@ -158,8 +158,8 @@ def _view(channel: StoredChannel, credential: Credential) -> ChannelView:
         this_session=channel.created_by == credential.id,
         created_at=rfc3339(channel.created_at),
         waiting=channel.waiting,
-        delivered_at=None if channel.delivered_at is None else rfc3339(channel.delivered_at),
-        failed_at=None if channel.failed_at is None else rfc3339(channel.failed_at),
+        delivered_at=optional_rfc3339(channel.delivered_at),
+        failed_at=optional_rfc3339(channel.failed_at),
         last_error=channel.last_error,
-        ended_at=None if channel.ended_at is None else rfc3339(channel.ended_at),
+        ended_at=optional_rfc3339(channel.ended_at),
     )

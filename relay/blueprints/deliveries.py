@@ -13,7 +13,7 @@ from relay.channels.notification import TYPES, notification_id
 from relay.db.channels import MadeTest, StoredDelivery, select_deliveries
 from relay.db.notifications import MAX_DELIVERIES
 from relay.errors import Problem, RateLimited
-from relay.events import rfc3339
+from relay.events import optional_rfc3339, rfc3339
 from relay.schema_types import Examples, Identifier, Moment
 from relay.shared_limits import Charge
 from relay.web.answers import Answer, json_answer
@@ -157,6 +157,6 @@ def _delivery(stored: StoredDelivery) -> Delivery:
         attempts=stored.attempts,
         status=stored.status,
         error=stored.error,
-        ended_at=None if stored.ended_at is None else rfc3339(stored.ended_at),
-        next_attempt_at=None if stored.due_at is None else rfc3339(stored.due_at),
+        ended_at=optional_rfc3339(stored.ended_at),
+        next_attempt_at=optional_rfc3339(stored.due_at),
     )

@@ -15,7 +15,7 @@ from relay.errors import (
     Unauthorized,
     UserGone,
 )
-from relay.events import rfc3339
+from relay.events import optional_rfc3339, rfc3339
 from relay.schema_types import CursorText, Examples, Moment, Uuid
 from relay.web.answers import Answer, json_answer
 from relay.web.auth import credential_if_given
@@ -130,9 +130,7 @@ async def me(request: HTTPRequest) -> Answer:
                     scopes=[Scope(scope) for scope in token.scopes],
                     created_at=rfc3339(token.created_at),
                     expires_at=rfc3339(token.expires_at),
-                    last_used_at=None
-                    if token.last_used_at is None
-                    else rfc3339(token.last_used_at),
+                    last_used_at=optional_rfc3339(token.last_used_at),
                 )
                 for token in tokens
             ],

@@ -3,7 +3,7 @@
 import msgspec
 
 from relay.db.pool import Row
-from relay.events import rfc3339
+from relay.events import optional_rfc3339, rfc3339
 from relay.tasks.view import TaskView
 
 # Of the tasks of one statement. One has 0.7 KiB mostly, and 31 KiB with the longest texts.
@@ -60,8 +60,7 @@ def first_of(tasks: str, *, order: str, within: str) -> str:
 
 def view_of(row: Row) -> TaskView:
     """The task of a row that has `shown_state` and `lost_at`, as readers see it."""
-    metrics, ended_at = row["metrics"], row["ended_at"]
-    stop_requested_at = row["stop_requested_at"]
+    metrics = row["metrics"]
     lost_at = row["lost_at"] if row["shown_state"] == "lost" else None
     return TaskView(
         task_id=row["task_id"],
@@ -76,15 +75,15 @@ def view_of(row: Row) -> TaskView:
         exit_code=row["exit_code"],
         started_at=rfc3339(row["started_at"]),
         last_at=rfc3339(row["last_at"]),
-        ended_at=None if ended_at is None else rfc3339(ended_at),
-        lost_at=None if lost_at is None else rfc3339(lost_at),
+        ended_at=optional_rfc3339(row["ended_at"]),
+        lost_at=optional_rfc3339(lost_at),
         duration_s=row["duration_s"],
         first_seq=row["first_seq"],
         last_seq=row["last_seq"],
         events=row["events"],
         lease_s=row["lease_s"],
         stoppable=row["stoppable"],
-        stop_requested_at=None if stop_requested_at is None else rfc3339(stop_requested_at),
+        stop_requested_at=optional_rfc3339(row["stop_requested_at"]),
         ask_id=_shown_ask(row),
         hidden=row["hidden"],
     )
