@@ -3,6 +3,7 @@
 Only types and source locations are kept: a message may quote a request or a secret.
 """
 
+import sys
 import traceback
 from collections.abc import Iterator
 
@@ -21,6 +22,18 @@ def leaves(failure: BaseException) -> Iterator[BaseException]:
             yield from leaves(part)
     else:
         yield failure
+
+
+def raised(exc_info: object) -> BaseException | None:
+    """The exception of a log call's `exc_info`.
+
+    That is the exception itself, the triple of `sys.exc_info`, or True for the one being handled.
+    """
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    return exc_info if isinstance(exc_info, BaseException) else None
 
 
 def _describe_one(failure: BaseException) -> str:

@@ -6,13 +6,12 @@ Everything else, and what the library would add, is dropped.
 
 import atexit
 import logging
-import sys
 import traceback
 from typing import Any
 
 from relay import DISTRIBUTION, __version__
 from relay.config.settings import SettingError, Settings
-from relay.observability.exceptions import leaves
+from relay.observability.exceptions import leaves, raised
 
 MAX_WAITING_REPORTS = 100  # reports waiting to be sent; more are dropped
 SHUTDOWN_TIMEOUT_SECONDS = 1.0  # seconds to send the last reports at the end of the process
@@ -80,12 +79,8 @@ class Reporter(logging.Handler):
 def _report(record: logging.LogRecord) -> dict[str, Any]:
     # a library's message may quote anything, so it is not reported
     line = record.msg if isinstance(record.msg, dict) else {"event": "library_failed"}
-    failure = line.get("exc_info") or record.exc_info
-    if failure is True:
-        failure = sys.exc_info()
-    if isinstance(failure, tuple):
-        failure = failure[1]
-    failures = list(leaves(failure)) if isinstance(failure, BaseException) else []
+    failure = raised(line.get("exc_info") or record.exc_info)
+    failures = [] if failure is None else list(leaves(failure))
     return {
         "level": "error",
         "logger": record.name,

@@ -6,14 +6,13 @@ that no route matches.
 
 import logging
 import os
-import sys
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import structlog
 
 from relay.observability import metrics
-from relay.observability.exceptions import describe_failure
+from relay.observability.exceptions import describe_failure, raised
 from relay.observability.logs.context import log_context
 from relay.observability.logs.rate_limit import LineRateLimit
 from relay.observability.logs.writer import LineWriter
@@ -88,12 +87,8 @@ def _add_context(_logger: Any, _method: str, event: Event) -> Event:
 
 def _name_failure(_logger: Any, _method: str, event: Event) -> Event:
     """Replace an exception by its types and source locations."""
-    failure = event.pop("exc_info", None)
-    if failure is True:
-        failure = sys.exc_info()
-    if isinstance(failure, tuple):
-        failure = failure[1]
-    if isinstance(failure, BaseException):
+    failure = raised(event.pop("exc_info", None))
+    if failure is not None:
         event["failure"] = describe_failure(failure)
     return event
 
