@@ -161,8 +161,9 @@ class Forbidden(Problem):
 
 class InsufficientScope(Forbidden):
     code, title = "insufficient_scope", "Scope missing"
+    hint = "This credential does not permit that. Use one with the scope that this call needs."
 
-    def __init__(self, detail: str, *, scope: str | None) -> None:
+    def __init__(self, detail: str | None = None, *, scope: str | None = None) -> None:
         super().__init__(detail)
         self.scope = scope
 
@@ -170,9 +171,7 @@ class InsufficientScope(Forbidden):
 class SessionRequired(InsufficientScope):
     """A hook token was sent where a user's session is needed."""
 
-    def __init__(self, detail: str | None = None) -> None:
-        hint = "This needs a session. A hook token can only publish and watch."
-        super().__init__(detail or hint, scope=None)
+    hint = "This needs a session. A hook token can only publish and watch."
 
 
 class ForeignOrigin(Forbidden):

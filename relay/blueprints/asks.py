@@ -73,7 +73,7 @@ class Answered(msgspec.Struct):
 
 
 class NoSuchAsk(NotFound):
-    hint = "There is no such ask."
+    hint = "There is no such ask. It may have been deleted, or belong to another user."
 
 
 class TooManyAsks(Problem):
@@ -291,4 +291,4 @@ def _check_asker(request: Request, asked_by: UUID) -> None:
     """Raise InsufficientScope for a token that did not ask."""
     credential = request.credential
     if credential.kind is Kind.HOOK and credential.id != asked_by:
-        raise InsufficientScope("Another token asked this. Use that one, or a session.", scope=None)
+        raise InsufficientScope("Another token asked this. Use that one, or a session.")

@@ -34,7 +34,7 @@ class TaskToStop(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NoSuchTask(NotFound):
-    hint = "There is no such task."
+    hint = "There is no such task. It may have been deleted, or belong to another user."
 
 
 class NotStoppable(Problem):

@@ -78,6 +78,10 @@ class Done(msgspec.Struct):
     ok: bool = True
 
 
+class NoSuchToken(NotFound):
+    hint = "There is no such token. It may have been deleted, or belong to another user."
+
+
 class TooManyTokens(Problem):
     status, code, title = 409, "too_many_tokens", "Too many tokens"
     hint = f"This user has {MAX_ACTIVE_TOKENS} active tokens. Revoke one first."
@@ -150,7 +154,7 @@ async def create_token(request: HTTPRequest) -> Answer:
     body={JSON: (TokenToRevoke(token_id=Examples.TOKEN_ID), TokenToRevoke(token=Examples.HOOK))},
     body_optional=True,
     answers={200: Done()},
-    refuses=(SessionRequired, NotFound),
+    refuses=(SessionRequired, NoSuchToken),
 )
 @limited(TOKENS)
 @needs(ANY_OR_REVOKED)
@@ -164,24 +168,24 @@ async def revoke(request: HTTPRequest) -> Answer:
     if credential.kind is Kind.HOOK and revoked_id != credential.id:
         raise SessionRequired("A hook token can revoke only itself.")
     if not await revoke_token(services.database, revoked_id, credential.user_id):
-        raise NotFound("There is no such token.")
+        raise NoSuchToken()
     services.credentials.end_everywhere(revoked_id)
     return json_answer(Done())
 
 
 def _requested_id(request: HTTPRequest, body: TokenToRevoke) -> UUID:
-    """The id of the token to revoke. Raises Invalid, NotFound."""
+    """The id of the token to revoke. Raises Invalid, NoSuchToken."""
     if body.token_id is not UNSET and body.token is not UNSET:
         raise Invalid("Send either `token_id` or `token`, not both.")
     if body.token_id is not UNSET:
         if (token_id := parse_uuid(body.token_id)) is None:
-            raise NotFound("There is no such token.")
+            raise NoSuchToken()
         return token_id
     if body.token is not UNSET:
         try:
             return request.services.credentials.keyring.verify(body.token, allow_expired=True).id
         except InvalidToken:
-            raise NotFound("There is no such token.") from None
+            raise NoSuchToken() from None
     if request.credential.kind is Kind.HOOK:
         return request.credential.id
     raise Invalid.of("token_id", "is missing; so is token")

@@ -25,7 +25,7 @@ DEFAULT_EVENTS = ("failed", "lost", "waiting", "succeeded")
 
 
 class NoSuchChannel(NotFound):
-    hint = "There is no such channel."
+    hint = "There is no such channel. It may have been deleted, or belong to another user."
 
 
 class TooManyChannels(Problem):
