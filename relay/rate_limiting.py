@@ -122,7 +122,7 @@ class Limits:
         """Whether processes count together."""
         return self._shared is not None
 
-    async def publish(self, token_id: UUID, address: str, events: int) -> Quota | None:
+    async def charge_events(self, token_id: UUID, address: str, events: int) -> Quota | None:
         """Charge this many events to a hook token and its address. Raises OverLimit."""
         if not self._settings.rate_limits:
             return None
@@ -137,25 +137,25 @@ class Limits:
         self._check(charges, self.allowances.clock())
         return self._settle(charges, await self._shared.spend(charges))
 
-    async def connect_from(self, address: str) -> Quota | None:
+    async def charge_handshake(self, address: str) -> Quota | None:
         """Charge a stream's handshake to its address. Raises OverLimit."""
         rate, what = self._settings.rate_handshakes, "new streams from this address"
         return await self._take([Charge("handshakes_address", address, rate, 1, what)], address)
 
-    async def connect_as(self, user_id: UUID) -> Quota | None:
+    async def charge_viewer(self, user_id: UUID) -> Quota | None:
         """Charge a stream's handshake to its user. Raises OverLimit."""
         rate, what = self._settings.rate_handshakes, "new streams of this user"
         return await self._take([Charge("handshakes_user", user_id, rate, 1, what)], user_id)
 
-    async def beat(self, user_id: UUID, task_ids: Collection[str]) -> Quota | None:
+    async def charge_beat(self, user_id: UUID, task_ids: Collection[str]) -> Quota | None:
         """Charge a beat to each of a user's tasks, and all to the user. Raises OverLimit."""
-        return await self._wait_for(user_id, task_ids, "beats of one task")
+        return await self._charge_waits(user_id, task_ids, "beats of one task")
 
-    async def look(self, user_id: UUID, ask_id: UUID) -> Quota | None:
+    async def charge_look(self, user_id: UUID, ask_id: UUID) -> Quota | None:
         """Charge a look at one of a user's asks to the ask and to the user. Raises OverLimit."""
-        return await self._wait_for(user_id, [ask_id], "looks at one ask")
+        return await self._charge_waits(user_id, [ask_id], "looks at one ask")
 
-    async def mail_code(self, user_id: UUID, mailbox: str, address: str) -> Quota | None:
+    async def charge_mail_code(self, user_id: UUID, mailbox: str, address: str) -> Quota | None:
         """Charge a mail with a code to the user, the client and its address, one by one.
 
         Raises OverLimit: what was charged before stays charged.
@@ -165,7 +165,7 @@ class Limits:
         return min(filter(None, quotas), key=lambda quota: quota.remaining, default=None)
 
     async def return_mail_code(self, user_id: UUID, mailbox: str, address: str) -> None:
-        """Give back what `mail_code` has charged for a mail that is not sent."""
+        """Give back what `charge_mail_code` has charged for a mail that is not sent."""
         for one in self._mail_code_charges(user_id, mailbox, address):
             await self._take([one._replace(cost=-one.cost)], one.key)
 
@@ -178,7 +178,7 @@ class Limits:
             Charge("mail_codes", mailbox, rate, 1, "codes to this address"),
         )
 
-    async def try_mail_code(self, user_id: UUID, mailbox: str, address: str) -> Quota | None:
+    async def charge_mail_code_try(self, user_id: UUID, mailbox: str, address: str) -> Quota | None:
         """Charge a try to enter the code of a mail address to the client and its user.
 
         So no user keeps others from adding an address, and many users of one client try little
@@ -191,7 +191,9 @@ class Limits:
         what = "tries to enter a code of this address"
         return await self._take([Charge("mail_code_tries", key, tries, 1, what)], user_id)
 
-    async def _wait_for(self, user_id: UUID, keys: Collection[Hashable], what: str) -> Quota | None:
+    async def _charge_waits(
+        self, user_id: UUID, keys: Collection[Hashable], what: str
+    ) -> Quota | None:
         """Charge each key, and the user.
 
         A call may name keys that do not exist, and would be free otherwise.

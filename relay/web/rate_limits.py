@@ -72,35 +72,35 @@ def _declare_limit(handler: Handler, limit: Limit | str, *refuses: type[Problem]
 async def charge_events(request: Request, events: int) -> None:
     """Charge published events to the request's token and address. Raises RateLimited."""
     limits, token_id = request.services.limits, request.credential.id
-    await _charge(request, limits.publish(token_id, request.address_block, events))
+    await _charge(request, limits.charge_events(token_id, request.address_block, events))
 
 
 async def charge_handshake(request: Request) -> None:
     """Charge a new stream to its address. Raises RateLimited."""
-    await _charge(request, request.services.limits.connect_from(request.address_block))
+    await _charge(request, request.services.limits.charge_handshake(request.address_block))
 
 
 async def charge_viewer(request: Request, user_id: UUID) -> None:
     """Charge a new stream to its user. Raises RateLimited."""
-    await _charge(request, request.services.limits.connect_as(user_id))
+    await _charge(request, request.services.limits.charge_viewer(user_id))
 
 
 async def charge_beat(request: Request, task_ids: Collection[str]) -> None:
     """Charge a beat to each of the tasks and to the user. Raises RateLimited."""
     user_id = request.credential.user_id
-    await _charge(request, request.services.limits.beat(user_id, task_ids))
+    await _charge(request, request.services.limits.charge_beat(user_id, task_ids))
 
 
 async def charge_look(request: Request, ask_id: UUID) -> None:
     """Charge a look at an ask, which may not exist, to it and to the user. Raises RateLimited."""
     user_id = request.credential.user_id
-    await _charge(request, request.services.limits.look(user_id, ask_id))
+    await _charge(request, request.services.limits.charge_look(user_id, ask_id))
 
 
 async def charge_mail_code(request: Request, mailbox: str) -> None:
     """Charge a mail with a code to its client, user and mailbox. Raises RateLimited."""
     limits, user_id = request.services.limits, request.credential.user_id
-    await _charge(request, limits.mail_code(user_id, mailbox, request.address_block))
+    await _charge(request, limits.charge_mail_code(user_id, mailbox, request.address_block))
 
 
 async def return_mail_code(request: Request, mailbox: str) -> None:
@@ -111,10 +111,8 @@ async def return_mail_code(request: Request, mailbox: str) -> None:
 
 async def charge_mail_code_try(request: Request, mailbox: str) -> None:
     """Charge a try to enter a mailed code to the client and its user. Raises RateLimited."""
-    user_id = request.credential.user_id
-    await _charge(
-        request, request.services.limits.try_mail_code(user_id, mailbox, request.address_block)
-    )
+    limits, user_id = request.services.limits, request.credential.user_id
+    await _charge(request, limits.charge_mail_code_try(user_id, mailbox, request.address_block))
 
 
 def over_limit(request: Request, charge: Charge, wait: float) -> OverLimit:

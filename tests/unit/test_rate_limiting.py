@@ -31,55 +31,57 @@ def limits_at(clock: Clock, **rates: str) -> Limits:
 async def test_a_burst_may_come_at_once_and_then_the_steady_rate() -> None:
     clock = Clock()
     limits = limits_at(clock, events_per_token="2/s burst 5")
-    left = [await limits.publish(TOKEN, "192.0.2.1", 1) for _ in range(5)]
+    left = [await limits.charge_events(TOKEN, "192.0.2.1", 1) for _ in range(5)]
     assert [quota.remaining for quota in left if quota] == [4, 3, 2, 1, 0]
     with pytest.raises(OverLimit, match=r"More than 2/s burst 5 events of this token"):
-        await limits.publish(TOKEN, "192.0.2.1", 1)
+        await limits.charge_events(TOKEN, "192.0.2.1", 1)
     clock.now += 0.5
-    await limits.publish(TOKEN, "192.0.2.1", 1)
+    await limits.charge_events(TOKEN, "192.0.2.1", 1)
     with pytest.raises(OverLimit) as refused:
-        await limits.publish(TOKEN, "192.0.2.1", 3)
+        await limits.charge_events(TOKEN, "192.0.2.1", 3)
     assert refused.value.headers["Retry-After"] == "2"
     assert (refused.value.quota.limit, refused.value.quota.remaining) == (5, 0)
 
 
 async def test_events_count_not_calls_and_a_refusal_takes_nothing() -> None:
     limits = limits_at(Clock(), events_per_token="1/s burst 10", events_per_address="1/s burst 12")
-    assert await limits.publish(TOKEN, "192.0.2.1", 10) == (10, 0, 10)
+    assert await limits.charge_events(TOKEN, "192.0.2.1", 10) == (10, 0, 10)
     with pytest.raises(OverLimit, match="address"):
-        await limits.publish(uuid4(), "192.0.2.1", 3)
-    assert await limits.publish(uuid4(), "192.0.2.1", 2) == (12, 0, 12)
-    assert await limits.publish(uuid4(), "192.0.2.2", 10) is not None
+        await limits.charge_events(uuid4(), "192.0.2.1", 3)
+    assert await limits.charge_events(uuid4(), "192.0.2.1", 2) == (12, 0, 12)
+    assert await limits.charge_events(uuid4(), "192.0.2.2", 10) is not None
 
 
 async def test_a_code_that_is_given_back_can_be_mailed_again() -> None:
     limits = limits_at(Clock(), mail_codes="2/d")
     user_id, given = uuid4(), ("ada@example.com", "192.0.2.1")
     for left in (1, 0):
-        quota = await limits.mail_code(user_id, *given)
+        quota = await limits.charge_mail_code(user_id, *given)
         assert quota is not None
         assert quota.remaining == left
     await limits.return_mail_code(user_id, *given)
-    assert await limits.mail_code(user_id, *given) is not None
+    assert await limits.charge_mail_code(user_id, *given) is not None
     with pytest.raises(OverLimit):
-        await limits.mail_code(user_id, *given)
+        await limits.charge_mail_code(user_id, *given)
     for _ in range(5):  # no more than nothing is owed
         await limits.return_mail_code(user_id, *given)
     for _ in range(2):
-        await limits.mail_code(user_id, *given)
+        await limits.charge_mail_code(user_id, *given)
     with pytest.raises(OverLimit):
-        await limits.mail_code(user_id, *given)
+        await limits.charge_mail_code(user_id, *given)
 
 
 async def test_a_request_larger_than_the_burst_is_refused_as_such() -> None:
     limits = limits_at(Clock(), events_per_token="5/s")
     with pytest.raises(OverLimit, match="At most 5 events of this token are allowed at once"):
-        await limits.publish(TOKEN, "192.0.2.1", 6)
+        await limits.charge_events(TOKEN, "192.0.2.1", 6)
 
 
 async def test_limits_are_off_when_they_are_off() -> None:
     limits = Limits(Settings.load({"RELAY_RATE_LIMITS": "off"}), Clock())
-    assert [await limits.publish(TOKEN, "192.0.2.1", 1000) for _ in range(100)] == [None] * 100
+    assert [await limits.charge_events(TOKEN, "192.0.2.1", 1000) for _ in range(100)] == [
+        None
+    ] * 100
     assert not len(limits.allowances)
 
 
@@ -100,7 +102,7 @@ async def test_gcra_equals_a_leaky_bucket(
         level = max(0.0, level - count * pause / 10)
         fits = level + cost <= burst + 1e-6
         try:
-            quota = await limits.publish(TOKEN, "192.0.2.1", cost)
+            quota = await limits.charge_events(TOKEN, "192.0.2.1", cost)
         except OverLimit:
             assert level + cost > burst - 1e-6
         else:
@@ -164,7 +166,7 @@ def test_an_invalid_rate_is_refused(text: str) -> None:
 async def test_users_are_counted_separately() -> None:
     limits = limits_at(Clock(), handshakes="1/min")
     for number in range(3):
-        await limits.connect_as(UUID(int=number))
-        await limits.connect_from(f"192.0.2.{number}")
+        await limits.charge_viewer(UUID(int=number))
+        await limits.charge_handshake(f"192.0.2.{number}")
     with pytest.raises(OverLimit):
-        await limits.connect_as(UUID(int=1))
+        await limits.charge_viewer(UUID(int=1))

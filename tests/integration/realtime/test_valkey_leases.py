@@ -49,7 +49,7 @@ async def post_all(limits: Sequence[Limits], token_id: UUID, sizes: Sequence[int
 
     async def post(one: Limits, size: int) -> None:
         with suppress(OverLimit):
-            await one.publish(token_id, "192.0.2.1", size)
+            await one.charge_events(token_id, "192.0.2.1", size)
             taken.append(size)
 
     async with trio.open_nursery() as nursery:
@@ -83,7 +83,7 @@ async def test_limits_with_a_small_burst_are_exact_for_events(valkey_join: Join)
     async with processes(valkey_join, 3) as limits:
         posting = counted(limits, rate, Rate(1, 3600, 8_000))
         assert sum(await post_all(posting, token_id, [1] * 240)) == 100
-        refused = [one.publish(token_id, "192.0.2.1", 1) for one in posting]
+        refused = [one.charge_events(token_id, "192.0.2.1", 1) for one in posting]
         for one in refused:
             with pytest.raises(OverLimit, match="1/h burst 100 events of this token"):
                 await one
@@ -109,19 +109,19 @@ async def test_the_events_of_a_post_wait_for_nothing_while_a_part_is_at_hand(
         for _ in range(3):
             token_id = uuid4()
             for left in range(part):
-                quota = without_wait(one.publish(token_id, "192.0.2.1", 1))
+                quota = without_wait(one.charge_events(token_id, "192.0.2.1", 1))
                 assert quota.remaining == 2_000 - 1 - left
             account = leases._accounts["events_token", token_id]
             assert leases._at_hand(account, trio.current_time()) == 0
         await eventually(lambda: account.debt == 0)
         for size in (1, 2):  # a token that is busy is paid ahead as much as it has taken lately
-            without_wait(one.publish(token_id, "192.0.2.1", size))
+            without_wait(one.charge_events(token_id, "192.0.2.1", size))
             await eventually(lambda: account.debt == 0 and not account.asks)
         assert account.lease > 0
         assert leases._at_hand(account, trio.current_time()) == part + account.lease
         owed = await owed_by(limits[1], Charge("events_token", token_id, token, 0, ""))
         assert round(owed / 3600) == part + 3 + account.lease
-        assert await posting[1].publish(token_id, "192.0.2.1", LARGEST_POST) is not None
+        assert await posting[1].charge_events(token_id, "192.0.2.1", LARGEST_POST) is not None
 
 
 async def owed_by(limits: ValkeyLimits, charge: Charge) -> float:
@@ -141,7 +141,7 @@ async def test_a_lease_that_is_not_used_is_lost_and_a_debt_that_was_lost_is_paid
         tidy = leases.tidy
         monkeypatch.setattr(leases, "tidy", lambda: None)
         for _ in range(2):
-            await one.publish(token_id, "192.0.2.1", 5)
+            await one.charge_events(token_id, "192.0.2.1", 5)
             account = leases._accounts["events_token", token_id]
             await eventually(lambda: account.debt == 0)  # noqa: B023
         assert account.lease == 5
@@ -165,10 +165,10 @@ async def test_a_post_that_its_address_refuses_takes_nothing_of_its_token(
     async with processes(valkey_join, 2) as limits:
         one, other = counted(limits, token, address)
         token_id = uuid4()
-        await one.publish(uuid4(), "192.0.2.1", 20)
+        await one.charge_events(uuid4(), "192.0.2.1", 20)
         for _ in range(10):
             with pytest.raises(OverLimit, match="address"):
-                await other.publish(token_id, "192.0.2.1", 25)
+                await other.charge_events(token_id, "192.0.2.1", 25)
         charge = Charge("events_token", token_id, token, 0, "")
         with trio.fail_after(PATIENCE):
             while await owed_by(limits[0], charge) > 2 * 3600:  # noqa: ASYNC110
