@@ -36,8 +36,6 @@ from typing import ClassVar, Self
 
 import msgspec
 
-MEDIA_TYPE = "application/problem+json"
-
 
 class FieldError(msgspec.Struct, frozen=True):
     """One fault of the input: the field, and what is wrong with it."""

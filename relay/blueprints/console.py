@@ -7,8 +7,8 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 import relay
-from relay.errors import MEDIA_TYPE, NotFound
-from relay.media_types import JSON
+from relay.errors import NotFound
+from relay.media_types import JSON, PROBLEM
 from relay.web.answers import NO_STORE, Answer, add_vary, text_answer
 from relay.web.joined_modules import join_modules
 from relay.web.middleware.security_headers import SERVICE_WORKER_PATH
@@ -68,7 +68,7 @@ def not_found_answer(request: Request, problem: Answer) -> Answer:
     wanted = parse_accept_header(request.headers.get("Accept"), MIMEAccept)
     answer = problem
     if request.method in ("GET", "HEAD") and wanted["text/html"] > max(
-        wanted[JSON], wanted[MEDIA_TYPE]
+        wanted[JSON], wanted[PROBLEM]
     ):
         page = text_answer(_NOT_FOUND_PAGE.body, _NOT_FOUND_PAGE.content_type)
         answer = Answer(problem.status, [*page.headers, NO_STORE], page.body)

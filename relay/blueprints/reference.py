@@ -5,6 +5,7 @@ from typing import Any
 import trio
 from quart import Blueprint, Quart, current_app
 
+from relay.media_types import JSON
 from relay.web.answers import Answer
 from relay.web.needs import NOTHING
 from relay.web.openapi.describe import Text, described
@@ -19,7 +20,7 @@ reference = Blueprint("reference", __name__)
 @reference.get("/openapi.json")
 @described(
     "reference",
-    answers={200: Text("OpenAPI 3.1.", ("application/json",)), 304: NOT_MODIFIED},
+    answers={200: Text("OpenAPI 3.1.", (JSON,)), 304: NOT_MODIFIED},
     headers=FILE_HEADER_NAMES,
 )
 @limited(PAGES)
@@ -32,7 +33,7 @@ async def openapi(request: HTTPRequest) -> Answer:
 @reference.get("/asyncapi.json")
 @described(
     "reference",
-    answers={200: Text("AsyncAPI 3.0.", ("application/json",)), 304: NOT_MODIFIED},
+    answers={200: Text("AsyncAPI 3.0.", (JSON,)), 304: NOT_MODIFIED},
     headers=FILE_HEADER_NAMES,
 )
 @limited(PAGES)

@@ -10,6 +10,7 @@ from quart import Blueprint
 
 from relay.db.task_history import TaskEvent, each_task_event, run_bounds
 from relay.errors import BadRequest, NotFound, ProcessFull, TooManyConnections
+from relay.media_types import NDJSON
 from relay.realtime.resume import parse_count
 from relay.schema_types import Identifier
 from relay.tasks.reported import printed_message
@@ -28,7 +29,7 @@ task_log = Blueprint("task_log", __name__)
 
 MAX_RUN = 999_999_999
 
-_MEDIA_TYPES = {"text": "text/plain; charset=utf-8", "ndjson": "application/x-ndjson"}
+_MEDIA_TYPES = {"text": "text/plain; charset=utf-8", "ndjson": NDJSON}
 
 
 @task_log.get("/api/tasks/log")
@@ -49,7 +50,7 @@ _MEDIA_TYPES = {"text": "text/plain; charset=utf-8", "ndjson": "application/x-nd
             "text",
         ),
     ),
-    answers={200: Text("The log.", ("text/plain", "application/x-ndjson"))},
+    answers={200: Text("The log.", ("text/plain", NDJSON))},
     refuses=(BadRequest, NotFound, TooManyConnections, ProcessFull),
 )
 @limited(READS)

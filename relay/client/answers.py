@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from relay.client.http_answer import JSON_MEDIA_TYPE, PROBLEM_MEDIA_TYPE, HttpAnswer
+from relay.client.http_answer import HttpAnswer
 from relay.client.json_values import decode_any
 from relay.client.plain_text import shown_text
+from relay.media_types import JSON, PROBLEM
 
 PROBLEM_TYPE = "urn:relay:problem:"  # followed by the code; later versions may have more codes
 # The codes that the client acts on. They count also without that type.
@@ -62,7 +63,7 @@ class Problem(msgspec.Struct):
 
 def read_problem(answer: HttpAnswer) -> Problem | None:
     """The problem document of an answer; None if the answer is not a refusal of Relay's."""
-    if answer.media_type != PROBLEM_MEDIA_TYPE or answer.encoding:
+    if answer.media_type != PROBLEM or answer.encoding:
         return None
     try:
         problem = msgspec.json.decode(answer.body, type=Problem)
@@ -73,7 +74,7 @@ def read_problem(answer: HttpAnswer) -> Problem | None:
 
 def read_object(answer: HttpAnswer) -> dict[str, Any] | None:
     """The JSON object of a successful answer; None if it is another answer."""
-    if not 200 <= answer.status < 300 or answer.media_type != JSON_MEDIA_TYPE:
+    if not 200 <= answer.status < 300 or answer.media_type != JSON:
         return None
     if answer.encoding:
         return None  # compressed, which was not asked for

@@ -15,6 +15,7 @@ from relay.client.answers import (
 from relay.client.connection_failure import is_foreign, no_answer_text
 from relay.client.http_answer import HttpAnswer
 from relay.client.http_client import exchange, open_http
+from relay.media_types import JSON
 
 ANSWER_TIMEOUT_SECONDS = 15.0  # Relay answers within 5, if only with an error
 
@@ -85,7 +86,7 @@ class ApiClient:
         There are none after a DELETE that was answered without a body.
         """
         content = None if body is None else msgspec.json.encode(body)
-        sent = {} if body is None else {"Content-Type": "application/json"}
+        sent = {} if body is None else {"Content-Type": JSON}
         try:
             request = self._http.build_request(
                 method, self.url + path, content=content, headers=sent

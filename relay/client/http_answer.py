@@ -4,9 +4,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-JSON_MEDIA_TYPE = "application/json"
-PROBLEM_MEDIA_TYPE = "application/problem+json"
-
 
 class HttpAnswer(msgspec.Struct, frozen=True):
     """A complete answer. `url` is the address without a path."""

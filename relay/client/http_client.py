@@ -13,7 +13,8 @@ import msgspec
 from relay import __version__
 from relay.client.answer_bounds import MAX_ANSWER_BYTES, AnswerBounds
 from relay.client.bounded_transport import BoundedTransport
-from relay.client.http_answer import JSON_MEDIA_TYPE, PROBLEM_MEDIA_TYPE, HttpAnswer
+from relay.client.http_answer import HttpAnswer
+from relay.media_types import JSON, PROBLEM
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 
@@ -69,7 +70,7 @@ def exchange(http: httpx.Client, request: httpx.Request, url: str, timeout: floa
     """
     with open_answer(http, request, AnswerBounds(timeout)) as answer:
         received = read_answer(answer, url)
-        if received.media_type not in (JSON_MEDIA_TYPE, PROBLEM_MEDIA_TYPE):
+        if received.media_type not in (JSON, PROBLEM):
             # Another program's. What it sent beyond would be taken for the next answer.
             answer.extensions["network_stream"].close()
         return received

@@ -21,6 +21,7 @@ from relay.client.http_answer import HttpAnswer
 from relay.client.http_client import exchange, open_http
 from relay.client.post_answers import Answer, NotRelay, Refused, RetryLater, Stored
 from relay.client.quota import Quota, read_quota
+from relay.media_types import JSON, NDJSON
 
 ANSWER_TIMEOUT_SECONDS = 10.0  # Relay answers within 5, if only with an error
 
@@ -64,7 +65,7 @@ class EventPoster:
 
     def one(self, line: bytes) -> Answer:
         """Post one event. Its receipt has its `id`, `seq` and `duplicate`."""
-        answer = self._post(line, "application/json")
+        answer = self._post(line, JSON)
         if not isinstance(answer, HttpAnswer):
             return answer
         receipt = _read_receipt(answer, EventReceipt)
@@ -72,7 +73,7 @@ class EventPoster:
 
     def many(self, lines: Sequence[bytes]) -> Answer:
         """Post a batch. Its receipt counts each line, as accepted or as a duplicate."""
-        answer = self._post(b"".join(lines), "application/x-ndjson")
+        answer = self._post(b"".join(lines), NDJSON)
         if not isinstance(answer, HttpAnswer):
             return answer
         receipt = _read_receipt(answer, BatchReceipt)
@@ -87,7 +88,7 @@ class EventPoster:
         """
         beat: dict[str, Any] = {"task_ids": task_ids} | ({"wait_s": wait} if wait else {})
         body = msgspec.json.encode(beat)
-        answer = self._post(body, "application/json", "/api/tasks/beat")
+        answer = self._post(body, JSON, "/api/tasks/beat")
         if not isinstance(answer, HttpAnswer):
             return answer
         receipt = _read_receipt(answer, BeatReceipt)

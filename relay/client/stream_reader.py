@@ -22,10 +22,10 @@ from relay.client.http_client import head_of, open_answer, open_http, read_answe
 from relay.client.plain_text import shown_text
 from relay.client.retry_pauses import pause_before
 from relay.client.stream_messages import MessageDecoder, NotRelaysStream, StreamMessage
+from relay.media_types import EVENT_STREAM
 
 SILENCE_SECONDS = 45.0  # Relay sends a heartbeat every 15
 RECONNECT_JITTER_SECONDS = 1.0  # spreads the clients that reconnect after a restart
-EVENT_STREAM = "text/event-stream"
 FINAL_CLOSE_CODES = (4401, 4403)  # close codes after which this credential opens no stream
 
 

@@ -13,8 +13,8 @@ from relay.client.credentials import Credentials
 from relay.client.http_client import head_of, open_answer, open_http, read_answer
 from relay.client.retry_pauses import pause_before
 from relay.client.stream_messages import MAX_BLOCK_BYTES, StreamEvent
+from relay.media_types import NDJSON
 
-NDJSON = "application/x-ndjson"
 SILENCE_SECONDS = 45.0  # between two parts of a download: Relay may look through many events
 MAX_ATTEMPTS = 4  # in a row without an event more
 

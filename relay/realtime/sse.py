@@ -5,6 +5,7 @@ from typing import Any
 
 import trio
 
+from relay.media_types import EVENT_STREAM
 from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import (
@@ -20,7 +21,7 @@ from relay.server.handle import ConnectionHandle
 MAX_HEARTBEAT_SECONDS = 15.0  # common proxies close a silent connection after 30 to 60 seconds
 
 HEADERS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"content-type", f"{EVENT_STREAM}; charset=utf-8".encode()),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx forwards each block at once
 )

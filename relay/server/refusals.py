@@ -5,7 +5,8 @@ from http import HTTPStatus
 
 import msgspec
 
-from relay.errors import MEDIA_TYPE, Problem, Unavailable
+from relay.errors import Problem, Unavailable
+from relay.media_types import PROBLEM
 
 from .observer import Observer
 from .request_id import request_id_of
@@ -78,7 +79,7 @@ class Refusals:
     def _refusal(self, problem: Problem, headers: Headers, request_id: str) -> Refusal:
         body = problem.document(request_id)
         answer = [
-            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-type", PROBLEM.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),

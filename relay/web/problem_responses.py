@@ -3,7 +3,8 @@
 import structlog
 import trio
 
-from relay.errors import MEDIA_TYPE, Internal, InvalidToken, Problem, RateLimited, Unauthorized
+from relay.errors import Internal, InvalidToken, Problem, RateLimited, Unauthorized
+from relay.media_types import PROBLEM
 from relay.observability import metrics
 from relay.observability.logs import extend_log_context
 from relay.web.answers import Answer, data_headers
@@ -31,7 +32,7 @@ async def problem_answer(problem: Problem, request: Request) -> Answer:
     if isinstance(problem, RateLimited):
         await trio.sleep(RATE_LIMITED_DELAY_SECONDS)
     body = problem.document(request.id)
-    headers = data_headers(MEDIA_TYPE, body)
+    headers = data_headers(PROBLEM, body)
     headers += [(name.lower().encode(), text.encode()) for name, text in problem.headers.items()]
     if (header := challenge(problem)) is not None:
         headers.append((b"www-authenticate", header.encode()))

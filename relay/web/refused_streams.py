@@ -11,6 +11,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from relay.errors import Problem
+from relay.media_types import EVENT_STREAM
 from relay.realtime.close_codes import close_for
 from relay.realtime.encoding import control_json, sse_control
 from relay.realtime.sse import HEADERS
@@ -19,7 +20,6 @@ from relay.web.middleware.access_log import STATUS
 from relay.web.problem_responses import problem_answer
 from relay.web.request import HTTPRequest
 
-EVENT_STREAM = "text/event-stream"
 PASSING_STATUSES = frozenset({429, 503})  # the same request succeeds later, with no change
 MAX_SPREAD = 1.5  # times the pause: the readers of an outage do not come back together
 

@@ -12,7 +12,7 @@ from referencing.jsonschema import DRAFT202012
 
 from relay.app import create_app
 from relay.config.settings import Settings
-from relay.errors import MEDIA_TYPE
+from relay.media_types import JSON, PROBLEM
 from relay.web.openapi.documents import openapi_document
 
 ROOT = "urn:relay:openapi"
@@ -117,7 +117,7 @@ async def documented(answer: httpx.Response) -> None:
     given = answer.headers["Content-Type"].partition(";")[0]
     content = response["content"]
     assert given in content or "*/*" in content, f"{name} answered {status} with {given}"
-    if request.method == "HEAD" or given not in ("application/json", MEDIA_TYPE):
+    if request.method == "HEAD" or given not in (JSON, PROBLEM):
         return
     body = json.loads(await answer.aread())
     _validator_of(name, status, given).validate(body)

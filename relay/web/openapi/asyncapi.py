@@ -7,6 +7,7 @@ import msgspec
 
 from relay import __version__
 from relay.ingest.envelope import MAX_PAYLOAD_BYTES
+from relay.media_types import JSON
 from relay.realtime import sse, websocket
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import MAX_MESSAGE_BYTES, SSE_HEARTBEAT, SSE_RETRY
@@ -64,7 +65,7 @@ def asyncapi(base_url: str) -> dict[str, Any]:
             "description": paragraphs(DESCRIPTION),
             "license": {"name": "MIT"},
         },
-        "defaultContentType": "application/json",
+        "defaultContentType": JSON,
         "servers": _servers(base_url),
         "channels": {
             "websocket": _channel(

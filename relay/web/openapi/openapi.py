@@ -12,9 +12,9 @@ import msgspec
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
-from relay.errors import MEDIA_TYPE, Problem, ProblemDocument
+from relay.errors import Problem, ProblemDocument
 from relay.ingest.ndjson import MAX_BATCH_EVENTS
-from relay.media_types import JSON, NDJSON
+from relay.media_types import EVENT_STREAM, JSON, NDJSON, PROBLEM
 from relay.schema_types import Examples
 from relay.web.openapi.curl import curl
 from relay.web.openapi.describe import (
@@ -165,11 +165,11 @@ class RouteProvider(OpenAPIProvider):
                 }
             return response
         if isinstance(answer, EventStreamAnswer):
-            content = self._content("text/event-stream", answer.one)
+            content = self._content(EVENT_STREAM, answer.one)
             return {
                 "description": answer.description,
                 "headers": headers,
-                "content": {"text/event-stream": content},
+                "content": {EVENT_STREAM: content},
             }
         several = answer if isinstance(answer, tuple) else (answer,)
         return {
@@ -209,7 +209,7 @@ class RouteProvider(OpenAPIProvider):
             "description": "\n".join(f"- `{kind.sent_code()}`: {kind.hint}" for kind in kinds),
             "headers": header_refs(*names),
             "content": {
-                MEDIA_TYPE: {
+                PROBLEM: {
                     "schema": {
                         "allOf": [
                             self._schemas.of(ProblemDocument),

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from relay.events import EVENT_TYPES, NOTE_TYPES
+from relay.media_types import JSON
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import SSE_RETRY, sse_control
 from relay.schema_types import CursorText, Examples, Identifier, Moment, Seq, Timestamp
@@ -158,7 +159,7 @@ PING = Ping("ping", ts=Examples.NOW)
 class ServerSentEvent(msgspec.Struct, omit_defaults=True):
     """One server-sent event; `data` is JSON: a message of /asyncapi.json."""
 
-    data: Annotated[str, Meta(extra_json_schema={"contentMediaType": "application/json"})]
+    data: Annotated[str, Meta(extra_json_schema={"contentMediaType": JSON})]
     id: CursorText | UnsetType = UNSET
     event: (
         Annotated[

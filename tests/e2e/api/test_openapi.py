@@ -8,7 +8,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from relay.app import create_app
 from relay.config.settings import Settings
-from relay.errors import MEDIA_TYPE
+from relay.media_types import PROBLEM
 from relay.web.needs import Need
 from relay.web.openapi.describe import Description
 from relay.web.openapi.rules import SECURITY
@@ -76,7 +76,7 @@ def test_every_refusal_is_a_problem_document_with_a_known_code_of_that_status() 
             if int(status) < 400:
                 continue
             (content,) = resolved(response)["content"].items()
-            assert content[0] == MEDIA_TYPE
+            assert content[0] == PROBLEM
             codes = content[1]["schema"]["allOf"][1]["properties"]["code"]["enum"]
             assert {problems[code].status for code in codes} == {int(status)}
             named.update(codes)
