@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 import trio
 
-from relay.config.smtp_address import Sender, SmtpAddress, smtp_tls_context
+from relay.config.mail_address import Sender
+from relay.config.smtp_address import SmtpAddress, smtp_tls_context
 
 TOTAL_SECONDS = 20.0  # of a mail, from the wait for a thread to the server's last answer
 ANSWER_SECONDS = 10.0  # for one answer of the server

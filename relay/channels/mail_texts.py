@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from relay.channels.notification import Notification
 from relay.channels.wording import words
-from relay.config.smtp_address import Sender
+from relay.config.mail_address import Sender
 from relay.events import utc_now
 
 _POLICY = SMTP.clone(cte_type="7bit")  # so that no mail server has to take 8 bits

@@ -2,16 +2,11 @@
 
 from dataclasses import dataclass
 
+from relay.config.mail_address import Sender, is_mail_address, mail_sender
 from relay.config.parsers import SettingError
 from relay.config.parsers import setting as _setting
 from relay.config.rate_settings import RateSettings
-from relay.config.smtp_address import (
-    Sender,
-    SmtpAddress,
-    is_mail_address,
-    mail_sender,
-    smtp_address,
-)
+from relay.config.smtp_address import SmtpAddress, smtp_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

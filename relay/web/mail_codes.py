@@ -3,7 +3,7 @@
 from relay.channels.kinds import KINDS
 from relay.channels.kinds.base import ChannelRequest
 from relay.channels.kinds.email import Email, EmailRequest
-from relay.config.smtp_address import mailbox_of
+from relay.config.mail_address import mailbox_of
 from relay.db.mail_codes import take_mail_code
 from relay.db.receivers import interval_of
 from relay.errors import Invalid

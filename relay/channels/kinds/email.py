@@ -16,7 +16,7 @@ from relay.channels.kinds.base import (
 from relay.channels.mail import MailFailed
 from relay.channels.mail_texts import notification_mail
 from relay.channels.notification import Notification
-from relay.config.smtp_address import MAIL_ADDRESS_PATTERN, MAX_MAIL_ADDRESS
+from relay.config.mail_address import MAIL_ADDRESS_PATTERN, MAX_MAIL_ADDRESS
 from relay.errors import Invalid
 
 MailAddress = Annotated[

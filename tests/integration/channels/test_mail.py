@@ -15,7 +15,8 @@ from relay.channels.kinds.email import EmailSettings
 from relay.channels.mail import Mailer
 from relay.channels.mail_texts import code_mail
 from relay.channels.notification import Notification
-from relay.config.smtp_address import Sender, smtp_address
+from relay.config.mail_address import Sender
+from relay.config.smtp_address import smtp_address
 from tests.support.mail_server import PASSWORD, USER, MailServer, mail_server
 from tests.support.notifications import BASE_URL, HOSTILE, ask, context, notification
 

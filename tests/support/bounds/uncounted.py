@@ -93,7 +93,7 @@ CONSTANTS = {
             "relay.channels.wording.MAX_BODY",
             "relay.channels.wording.MAX_NAME",
             "relay.channels.wording.MAX_OPTIONS",
-            "relay.config.smtp_address.MAX_MAIL_ADDRESS",
+            "relay.config.mail_address.MAX_MAIL_ADDRESS",
             "relay.errors.MAX_NAME_CHARACTERS",
             "relay.identifiers.MAX_IDENTIFIER",
             "relay.events.MAX_SEQ",
