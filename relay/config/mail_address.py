@@ -7,6 +7,7 @@ MAX_MAIL_ADDRESS = 254  # characters (RFC 5321, section 4.5.3.1, as erratum 1690
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 MAIL_ADDRESS_PATTERN = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})*$(?!\n)"
 """The mail addresses of HTML's `<input type="email">`: no quotes, no comments, ASCII."""
+
 _MAIL_ADDRESS = re.compile(MAIL_ADDRESS_PATTERN)
 _SENDER = re.compile(r'"?([^"<>\x00-\x1f\x7f-\x9f\u2028\u2029]*)"?\s*<([^<>]+)>|([^<>\s]+)')
 

@@ -16,9 +16,9 @@ from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
 from relay.web.answers import Answer
 from relay.web.body import ClientGone
-from relay.web.middleware.access_log import QUOTA
-from relay.web.request import REQUEST, HTTPRequest, Request, WebSocketRequest
+from relay.web.request import HTTPRequest, Request, WebSocketRequest
 from relay.web.routes import WEBSOCKET, answer_direct
+from relay.web.scope_keys import QUOTA, REQUEST
 
 _QUOTA_NAMES = b"ratelimit-"  # how they begin
 

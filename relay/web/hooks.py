@@ -2,8 +2,8 @@
 
 from relay.errors import NotFound
 from relay.web.auth import refuse_foreign_origin
-from relay.web.middleware.access_log import ROUTE
 from relay.web.request import Request
+from relay.web.scope_keys import ROUTE
 
 
 def run_hooks(request: Request, rule: str | None) -> None:

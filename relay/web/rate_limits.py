@@ -16,8 +16,8 @@ from quart_rate_limiter import rate_exempt
 from relay.errors import Problem, RateLimited
 from relay.rate_limiting import OverLimit, Quota, note_refusal
 from relay.shared_limits import Charge
-from relay.web.middleware.access_log import QUOTA
 from relay.web.request import Request
+from relay.web.scope_keys import QUOTA
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 

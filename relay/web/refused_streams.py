@@ -16,9 +16,9 @@ from relay.realtime.close_codes import close_for
 from relay.realtime.encoding import control_json, sse_control
 from relay.realtime.sse import HEADERS
 from relay.web.answers import Answer
-from relay.web.middleware.access_log import STATUS
 from relay.web.problem_responses import problem_answer
 from relay.web.request import HTTPRequest
+from relay.web.scope_keys import STATUS
 
 PASSING_STATUSES = frozenset({429, 503})  # the same request succeeds later, with no change
 MAX_SPREAD = 1.5  # times the pause: the readers of an outage do not come back together

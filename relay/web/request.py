@@ -22,12 +22,9 @@ from relay.web.answers import Answer, Headers
 from relay.web.body import RequestBody
 from relay.web.body_budget import BodyBudget
 from relay.web.headers import RequestHeaders
-from relay.web.middleware.access_log import request_id
 from relay.web.query import QueryParameters
+from relay.web.scope_keys import REQUEST, REQUEST_ID
 
-# Keys of the scope.
-REQUEST = "relay.request"  # our request, while Quart handles it
-HANDLER = "relay.handler"  # what makes a held answer anew, in place of the route's handler
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 
 
@@ -65,7 +62,7 @@ class Request:
     @property
     def id(self) -> str:
         """The X-Request-ID of the answer."""
-        return request_id(self.scope)
+        return str(self.scope.get(REQUEST_ID, ""))
 
     @property
     def origin(self) -> str | None:

@@ -21,13 +21,8 @@ from relay.web.hooks import run_hooks
 from relay.web.needs import Need
 from relay.web.problem_responses import fault_answer, problem_answer
 from relay.web.rate_limits import Limit
-from relay.web.request import (
-    HANDLER,
-    HTTPRequest,
-    Request,
-    WebSocketRequest,
-    current_request,
-)
+from relay.web.request import HTTPRequest, Request, WebSocketRequest, current_request
+from relay.web.scope_keys import HANDLER
 
 Handler = Callable[[Any], Awaitable[Answer | None]]
 """Takes an HTTPRequest or a WebSocketRequest. Returns None if it has sent its answer itself."""

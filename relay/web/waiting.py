@@ -16,14 +16,10 @@ from relay.realtime.wait import Wait, WaitEnd
 from relay.shared_limits import HeldPlaces
 from relay.web.answers import Answer
 from relay.web.auth import check_again
-from relay.web.middleware.access_log import (
-    WAITED,
-    kept_of_request,
-    note_end_later,
-    scope_of_kept,
-)
+from relay.web.middleware.access_log import kept_of_request, note_end_later, scope_of_kept
 from relay.web.places import places_of
-from relay.web.request import HANDLER, HTTPRequest
+from relay.web.request import HTTPRequest
+from relay.web.scope_keys import HANDLER, WAITED
 
 MAX_WAIT_SECONDS = 25  # below the 30 seconds after which common proxies give up
 

@@ -16,15 +16,7 @@ from structlog import get_logger
 from relay.observability import metrics
 from relay.observability.logs import bind_log_context, log_context, reset_log_context
 from relay.server.request_id import request_id_of
-
-# Keys of the scope.
-REQUEST_ID = "relay.request_id"
-STARTED = "relay.started"  # when it came, in seconds of time.perf_counter
-QUOTA = "relay.quota"  # the Quota for the answer's RateLimit-* headers, set by a charge
-STATUS = "relay.status"  # what is counted and logged, if it is not the status on the wire
-WAITED = "relay.waited"  # set for a call that waits on purpose: its time is not a response time
-HELD = "relay.held"  # set for a call whose answer is held: its end is noted later, or by another
-ROUTE = "relay.route"  # the matched rule, set by the app; never the path itself
+from relay.web.scope_keys import HELD, QUOTA, REQUEST_ID, ROUTE, STARTED, STATUS, WAITED
 
 _KEPT = (REQUEST_ID, STARTED, QUOTA)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -38,13 +30,8 @@ _stdlib_logger = logging.getLogger(_LOGGER_NAME)
 log = get_logger(_LOGGER_NAME)
 
 
-def request_id(scope: Any) -> str:
-    """The id of this scope's request."""
-    return str(scope.get(REQUEST_ID, ""))
-
-
 class AccessLog:
-    """The middleware. Inside it, `request_id` works and log lines have the request id."""
+    """The middleware. Inside it, the scope and the log lines have the request id."""
 
     def __init__(self, app: ASGIFramework) -> None:
         self._app = app
