@@ -18,6 +18,7 @@ from relay.blueprints.asks import asks
 from relay.blueprints.channels import channels
 from relay.blueprints.console import console, not_found_answer
 from relay.blueprints.deliveries import deliveries
+from relay.blueprints.events import events
 from relay.blueprints.install import install
 from relay.blueprints.mail_codes import mail_codes
 from relay.blueprints.operations import operations
@@ -80,7 +81,7 @@ def create_app(settings: Settings) -> Relay:
     """Build the app. The serving process sets `app.services`."""
     app = Relay()
     app.url_map.merge_slashes = False  # a redirect would contain the client's Host header
-    for blueprint in (users, user_export, user_deletion, sessions, tokens, webhook, stream):
+    for blueprint in (users, user_export, user_deletion, sessions, tokens, webhook, events, stream):
         app.register_blueprint(blueprint)
     for blueprint in (tasks, task_beats, task_groups, task_log, task_stop, asks):
         app.register_blueprint(blueprint)

@@ -1,37 +1,29 @@
-"""A user's stream over WebSocket and SSE, stored events page by page, and tickets."""
+"""A user's stream over WebSocket and SSE, and tickets that open it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal, NamedTuple, cast
-from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import replace
 from quart import Blueprint
 
 from relay.auth.credentials import TICKET_SECONDS, Credential
-from relay.db.task_history import read_task_events
 from relay.errors import BadCursor, BadRequest, Draining, Problem, ProcessFull, TooManyConnections
-from relay.events import StreamHead
 from relay.realtime.inbox import Inbox
-from relay.realtime.resume import Position, Start, locate, parse_count, parse_start
+from relay.realtime.resume import Position, Start, parse_start
 from relay.realtime.sse import HEADERS, SseTransport
 from relay.realtime.stream_connection import Viewer, find_start, refuse, run_connection
 from relay.realtime.task_feeds import TaskFeed
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketTransport
-from relay.schema_types import CursorText, Examples, Identifier
 from relay.services import Services
 from relay.web.answers import Answer, json_answer
 from relay.web.auth import authenticate_viewer, refuse_foreign_origin
-from relay.web.named_tasks import checked_id
 from relay.web.needs import VIEWER, WATCHER
-from relay.web.openapi.describe import EventStreamAnswer, Link, Parameter, Text, described
-from relay.web.openapi.stream_messages import EVENT, SSE_EVENT, StreamEvent
+from relay.web.openapi.describe import EventStreamAnswer, Text, described
+from relay.web.openapi.stream_messages import SSE_EVENT
 from relay.web.openapi.stream_parameters import LAST_EVENT_ID_HEADER, TASKS, WHERE_TO_START
 from relay.web.places import hold_places
 from relay.web.rate_limits import (
-    READS,
     TOKENS,
     charge_handshake,
     charge_viewer,
@@ -44,9 +36,6 @@ from relay.web.routes import direct, needs
 
 stream = Blueprint("stream", __name__)
 
-MAX_PAGE_EVENTS = 1_000  # events of one GET
-MAX_PAGE_BYTES = 8 * 2**20  # of one GET; the next one starts at the cursor of the last event
-
 
 class Ticket(msgspec.Struct):
     """A credential for a URL, valid once within `expires_in` seconds."""
@@ -55,33 +44,6 @@ class Ticket(msgspec.Struct):
     expires_in: int
 
 
-class Trimmed(msgspec.Struct):
-    """Events from one `seq` to another, both inclusive, that are no longer stored."""
-
-    first: int = field(name="from")
-    last: int = field(name="to")
-
-
-class Page(msgspec.Struct):
-    """Stored events. `cursor` is the position after the last one: send it as `after`."""
-
-    events: list[StreamEvent]
-    cursor: CursorText
-    resumed: bool
-    oldest: int
-    reason: Literal["epoch", "ahead"] | UnsetType = UNSET
-    gap: Trimmed | UnsetType = UNSET
-
-
-_LIMIT = Parameter(
-    "limit", Annotated[int, Meta(ge=1, le=MAX_PAGE_EVENTS)], "At most this many events.", 100
-)
-_TASK = Parameter(
-    "task_id",
-    Identifier,
-    "Events of this task only. A page may be empty before the end.",
-    "build-7",
-)
 _FULL = (TooManyConnections, ProcessFull, Draining)
 
 
@@ -96,69 +58,6 @@ async def mint_ticket(request: HTTPRequest) -> Answer:
     """Make a ticket: a single-use credential for a URL, valid for 30 seconds."""
     ticket = await request.services.credentials.mint_ticket(request.credential, request.origin)
     return json_answer(Ticket(ticket, TICKET_SECONDS), 201)
-
-
-@stream.get("/api/events")
-@described(
-    "streams",
-    parameters=(*WHERE_TO_START, _LIMIT, _TASK),
-    answers={200: Page([EVENT], Examples.NEXT, resumed=True, oldest=1)},
-    links=(Link("list_events", parameters={"after": "cursor"}),),
-    refuses=(BadCursor, BadRequest),
-)
-@limited(READS)
-@needs(WATCHER)
-async def list_events(request: HTTPRequest) -> Answer:
-    """Read a page of stored events, from the oldest or from a cursor.
-
-    With `task_id` the cursor moves over events of other tasks: the end is where it stays.
-    """
-    services, user_id = request.services, request.credential.user_id
-    limit = request.args.get("limit")
-    most = MAX_PAGE_EVENTS if limit is None else parse_count("limit", limit, MAX_PAGE_EVENTS)
-    start, task_id = parse_start(request.args), checked_id("task_id", request.args.get("task_id"))
-    head = await services.heads.head(user_id)
-    while True:
-        position = locate(start, head, default_oldest=True)
-        page = await _read_page(services, user_id, position.seq, most, task_id)
-        if page.head.epoch == head.epoch and page.head.oldest <= position.seq + 1:
-            break
-        head = page.head  # trimmed between the two queries, so the answer needs the gap
-    gap = position.gap
-    return json_answer(
-        Page(
-            cast("Any", [msgspec.Raw(text) for text in page.texts]),  # they are JSON already
-            cursor=f"{page.head.epoch}.{max(page.end, position.seq)}",
-            resumed=position.resumed,
-            oldest=page.head.oldest,
-            reason=UNSET if position.reason is None else position.reason,
-            gap=UNSET if gap is None else Trimmed(gap.first, gap.last),
-        )
-    )
-
-
-class _StoredPage(NamedTuple):
-    """Texts of events, and the seq up to which all that is asked for is among them."""
-
-    head: StreamHead
-    end: int
-    texts: list[bytes]
-
-
-async def _read_page(
-    services: Services, user_id: UUID, after: int, limit: int, task_id: str | None
-) -> _StoredPage:
-    """Read the next events of the stream, or of one task in it."""
-    database, journal = services.database, services.publisher.journal
-    if task_id is None:
-        page = await journal.read(user_id, after, limit, MAX_PAGE_BYTES)
-        return _StoredPage(page.head, page.first + len(page.texts) - 1, page.texts)
-    found = await read_task_events(
-        *(database, journal.turns, user_id, task_id, after),
-        max_events=limit,
-        max_bytes=MAX_PAGE_BYTES,
-    )
-    return _StoredPage(found.head, found.scanned_to, [event.text for event in found.events])
 
 
 @stream.get("/api/sse")
