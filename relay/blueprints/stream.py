@@ -1,13 +1,15 @@
 """A user's stream over WebSocket and SSE, and tickets that open it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 from quart import Blueprint
 
-from relay.auth.credentials import TICKET_SECONDS, Credential
+from relay.auth.credentials import TICKET_SECONDS
+from relay.db.journal import Journal
 from relay.errors import BadCursor, BadRequest, Draining, Problem, ProcessFull, TooManyConnections
 from relay.realtime.inbox import Inbox
 from relay.realtime.resume import Position, Start, parse_start
@@ -15,7 +17,6 @@ from relay.realtime.sse import HEADERS, SseTransport
 from relay.realtime.stream_connection import Viewer, find_start, refuse, run_connection
 from relay.realtime.task_feeds import TaskFeed
 from relay.realtime.websocket import SUBPROTOCOL, WebSocketTransport
-from relay.services import Services
 from relay.web.answers import Answer, json_answer
 from relay.web.auth import authenticate_viewer, refuse_foreign_origin
 from relay.web.needs import VIEWER, WATCHER
@@ -42,6 +43,16 @@ class Ticket(msgspec.Struct):
 
     ticket: str
     expires_in: int
+
+
+class _Opened(NamedTuple):
+    """What `run_connection` serves over a transport: the reader, and where its stream starts."""
+
+    inbox: Inbox
+    viewer: Viewer
+    position: Position
+    journal: Journal
+    feed: TaskFeed | None
 
 
 _FULL = (TooManyConnections, ProcessFull, Draining)
@@ -87,25 +98,17 @@ async def sse(request: HTTPRequest) -> Answer | None:
 
 
 async def _open_sse(request: HTTPRequest) -> Answer | None:
-    """Serve the stream until it ends. Raises like `_admit`, `Hub.admit` and `find_start`."""
-    services = request.services
-    credential, start = await _admit(request, request.headers.get("Last-Event-ID"))
-    user_id, address = credential.user_id, request.address_block
-    async with hold_places(request, services.hub, user_id):
-        with services.hub.subscribe(user_id, credential.id, address) as inbox:
-            position = await find_start(inbox, start, services.backplane, services.heads)
-            if request.method == "HEAD":
-                return Answer(200, [*HEADERS], b"")
-            async with _task_feed(request, inbox, start, position) as (position, feed):
-                await request.start(200, [*HEADERS])
-                transport = SseTransport(
-                    *(request.write, request.wait_for_disconnect, request.handle),
-                    heartbeat=services.settings.heartbeat_interval,
-                )
-                viewer = _viewer(services, credential)
-                journal = services.publisher.journal
-                await run_connection(transport, inbox, viewer, position, journal, feed)
-                await request.end()
+    """Serve the stream until it ends. Raises like `_open`."""
+    async with _open(request, request.headers.get("Last-Event-ID")) as opened:
+        if request.method == "HEAD":
+            return Answer(200, [*HEADERS], b"")
+        await request.start(200, [*HEADERS])
+        transport = SseTransport(
+            *(request.write, request.wait_for_disconnect, request.handle),
+            heartbeat=request.services.settings.heartbeat_interval,
+        )
+        await run_connection(transport, *opened)
+        await request.end()
     return None
 
 
@@ -132,16 +135,9 @@ async def rt(request: WebSocketRequest) -> None:
         idle_timeout=services.settings.idle_timeout,
     )
     try:
-        credential, start = await _admit(request, None)
-        user_id, address = credential.user_id, request.address_block
-        async with hold_places(request, services.hub, user_id):
-            with services.hub.subscribe(user_id, credential.id, address) as inbox:
-                position = await find_start(inbox, start, services.backplane, services.heads)
-                async with _task_feed(request, inbox, start, position) as (position, feed):
-                    await request.accept(subprotocol)
-                    viewer = _viewer(services, credential)
-                    journal = services.publisher.journal
-                    await run_connection(transport, inbox, viewer, position, journal, feed)
+        async with _open(request, None) as opened:
+            await request.accept(subprotocol)
+            await run_connection(transport, *opened)
     except Problem as problem:
         if request.origin is None:
             raise  # an HTTP answer, which a page's script could not read
@@ -149,42 +145,34 @@ async def rt(request: WebSocketRequest) -> None:
         await refuse(transport, problem)
 
 
-def _viewer(services: Services, credential: Credential) -> Viewer:
-    return Viewer(credential, services.settings.stream_max_age, services.revocations)
+@asynccontextmanager
+async def _open(request: Request, last_event_id: str | None) -> AsyncIterator[_Opened]:
+    """Admit a reader, and hold what its stream takes: places, an inbox, the feed of its tasks.
 
-
-async def _admit(request: Request, last_event_id: str | None) -> tuple[Credential, Start]:
-    """Check rate limits and credential, and parse where to start. The hub checks its bounds later.
-
-    Raises RateLimited, BadCursor, BadRequest, and what `authenticate_viewer` raises.
+    Raises RateLimited, what `authenticate_viewer` raises, BadCursor, BadRequest,
+    TooManyConnections, ProcessFull, Draining, UserGone, DatabaseAway.
     """
     await charge_handshake(request)
     credential = await authenticate_viewer(request)
     await charge_viewer(request, credential.user_id)
-    return credential, parse_start(request.args, last_event_id)
+    start, has_tasks = parse_start(request.args, last_event_id), _wants_tasks(request)
+    services, user_id = request.services, credential.user_id
+    viewer = Viewer(credential, services.settings.stream_max_age, services.revocations)
+    async with hold_places(request, services.hub, user_id):
+        with services.hub.subscribe(user_id, credential.id, request.address_block) as inbox:
+            position = await find_start(inbox, start, services.backplane, services.heads)
+            feeding: AbstractContextManager[TaskFeed | None] = nullcontext()
+            if has_tasks:
+                snapshot = await services.task_feeds.read_snapshot(user_id, position.last)
+                if start == Start() and snapshot.cursor.epoch == position.epoch:
+                    # the reader does not say where to start: after the snapshot
+                    position = replace(position, seq=snapshot.cursor.seq)
+                feeding = services.task_feeds.subscribe(inbox, snapshot)
+            with feeding as feed:
+                yield _Opened(inbox, viewer, position, services.publisher.journal, feed)
 
 
-@asynccontextmanager
-async def _task_feed(
-    request: Request, inbox: Inbox, start: Start, position: Position
-) -> AsyncIterator[tuple[Position, TaskFeed | None]]:
-    """The feed of the reader's tasks if it asks for one, and where its stream starts then.
-
-    A reader that does not say where to start gets the events after the snapshot. Raises BadRequest,
-    UserGone, DatabaseAway.
-    """
-    if not wants_tasks(request):
-        yield position, None
-        return
-    feeds = request.services.task_feeds
-    snapshot = await feeds.read_snapshot(inbox.user_id, position.last)
-    if start == Start() and snapshot.cursor.epoch == position.epoch:
-        position = replace(position, seq=snapshot.cursor.seq)
-    with feeds.subscribe(inbox, snapshot) as feed:
-        yield position, feed
-
-
-def wants_tasks(request: Request) -> bool:
+def _wants_tasks(request: Request) -> bool:
     """Whether the query has `tasks=1`. Raises BadRequest for another value."""
     tasks = request.args.get("tasks")
     if tasks not in (None, "1"):
