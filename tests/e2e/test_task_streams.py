@@ -86,6 +86,8 @@ async def test_a_stream_that_does_not_ask_gets_no_tasks(relay: Relay) -> None:
         await user.posted(task_id="two")
         assert [(await plain.next())["event_type"] for _ in range(2)] == ["task_started", "log"]
     check(await user.call("GET", "/api/sse?tasks=yes"), 400)
+    assert (await user.call("HEAD", "/api/sse?tasks=yes")).status_code == 400
+    assert (await user.call("HEAD", "/api/sse?tasks=1")).status_code == 200
 
 
 async def test_hidden_forgotten_lost_and_found_tasks_are_sent(
