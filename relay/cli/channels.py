@@ -74,7 +74,7 @@ def list_channels(as_json: bool, url: str | None, token: str | None) -> None:
 
 
 def _read_events(_ctx: click.Context, _param: click.Parameter, text: str | None) -> list[str]:
-    """The states of a list. Raises BadParameter."""
+    """The events of a list. Raises BadParameter."""
     events = [part.strip() for part in text.split(",")] if text is not None else []
     for event in events:
         if event not in EVENTS:

@@ -52,7 +52,10 @@ def set_process_name(name: str) -> None:
 
 
 def main() -> None:
-    """Read one order and serve. A known failure is reported to the supervisor, which logs it."""
+    """Read the configuration from stdin and serve.
+
+    A known failure is reported to the supervisor, which logs it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor handles Ctrl-C
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     reports = Reports()

@@ -88,7 +88,7 @@ async def run_worker(worker_config: WorkerConfig, settings: Settings, reports: R
     async def watch_supervisor() -> None:
         pipe = trio.lowlevel.FdStream(os.dup(0))
         async with pipe:
-            while await pipe.receive_some():  # `ALL_SERVE` is the only message
+            while await pipe.receive_some():  # ALL_SERVING_MESSAGE is the only message
                 all_serve.set()
         log.error("supervisor_gone")
         config.graceful_timeout = min(config.graceful_timeout, ORPHAN_DRAIN_SECONDS)
