@@ -54,9 +54,8 @@ def _mail(sender: Sender, recipient: str, subject: str, text: str) -> EmailMessa
     mail = EmailMessage(_POLICY)
     mail["From"] = Address(sender.name, addr_spec=sender.address)
     mail["To"] = Address(addr_spec=recipient)
-    mail["Subject"] = subject.replace(
-        "=?", "= ?"
-    )  # no encoded word (RFC 2047) of a user is decoded
+    # no encoded word (RFC 2047) of a user is decoded
+    mail["Subject"] = subject.replace("=?", "= ?")
     mail["Date"] = format_datetime(utc_now())
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation notice answers it
     mail.set_content(f"{text}\n")

@@ -78,9 +78,8 @@ class Task:
     ) -> Iterator[T]:
         """Iterate over the items and report progress after each, if their number is known."""
         if total is None and isinstance(items, Sized):
-            with suppress(
-                Exception
-            ):  # such as of PyTorch's DataLoader, whose length may be unknown
+            # such as of PyTorch's DataLoader, whose length may be unknown
+            with suppress(Exception):
                 total = len(items)
         for done, item in enumerate(items, 1):
             yield item
