@@ -89,7 +89,7 @@ class Outbound:
             length = 0 if answer.status in NO_BODY else _length(answer.headers)
             if length <= MAX_ANSWER_BYTES:
                 await _read(answer)
-            return OutboundAnswer(answer.status, _retry_after(answer.headers), length)
+            return OutboundAnswer(answer.status, _retry_after(answer.headers))
 
 
 async def _read(answer: httpcore.Response) -> None:

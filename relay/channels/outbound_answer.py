@@ -8,8 +8,7 @@ class OutboundFailed(Exception):
 
 
 class OutboundAnswer(NamedTuple):
-    """`retry_after` in seconds, if the answer has it; `length` of its body, inf if unknown."""
+    """`retry_after` in seconds, if the answer has it."""
 
     status: int
     retry_after: float | None
-    length: float

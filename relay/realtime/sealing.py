@@ -21,15 +21,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from relay.config.parsers import SigningKey
 
 NONCE_BYTES = 12
-TAG_BYTES = 16
 ID_BYTES = 16
 ID_CHARACTERS = 36
 MAX_SENDERS = 256  # whose keys are kept; past it all are derived anew when they are needed
-
-
-def sealed_size(size: int) -> int:
-    """The size of a sealed message of so many bytes."""
-    return ID_CHARACTERS + (NONCE_BYTES + size + TAG_BYTES + 2) // 3 * 4
 
 
 class Sealer:

@@ -42,8 +42,7 @@ class NtfyRequest(ChannelRequest, tag="ntfy"):
 
     url: ServiceUrl
     access_token: (
-        Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN, pattern=r"^[\x21-\x7e]+$(?!\n)")]
-        | None
+        Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN, pattern=TOKEN_PATTERN)] | None
     ) = None
     priority: Annotated[int, Meta(ge=1, le=5)] | None = None
 

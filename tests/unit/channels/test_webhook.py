@@ -88,7 +88,7 @@ def test_a_change_is_found_by_the_receiver(changed: str) -> None:
     ],
 )
 def test_an_answer_decides_what_becomes_of_a_notification(status: int, outcome: object) -> None:
-    assert outcome_of(OutboundAnswer(status, 7.0, 0)) == outcome
+    assert outcome_of(OutboundAnswer(status, 7.0)) == outcome
 
 
 def test_an_address_is_shown_without_its_secret() -> None:

@@ -7,13 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.config.parsers import signing_keys
-from relay.realtime.sealing import MAX_SENDERS, Sealer, sealed_size
+from relay.realtime.sealing import ID_CHARACTERS, MAX_SENDERS, NONCE_BYTES, Sealer
 
+TAG_BYTES = 16  # of AES-GCM
 OLD, NEW = "k1:" + "a" * 32, "k2:" + "b" * 32
 
 
 def sealer(*keys: str) -> Sealer:
     return Sealer(signing_keys(",".join(keys)), uuid4())
+
+
+def sealed_size(size: int) -> int:
+    """The characters of a sealed message of so many bytes: the id, and the rest in base64."""
+    return ID_CHARACTERS + (NONCE_BYTES + size + TAG_BYTES + 2) // 3 * 4
 
 
 @given(messages=st.lists(st.binary(max_size=6_000), min_size=1, max_size=3))
