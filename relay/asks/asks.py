@@ -95,12 +95,9 @@ class Asks:
         For one of several processes.
         """
         while True:
-            self._failures.begin_attempt()
-            try:
+            due: Sequence[Ask] = []
+            with self._failures.attempt():
                 due = await settle_asks(self._database)
-            except DATABASE_ERRORS as error:
-                self._failures.note(error)
-                due = []
             async with trio.open_nursery() as nursery:
                 for first in range(0, len(due), SETTLED_TOGETHER):
                     some = due[first : first + SETTLED_TOGETHER]

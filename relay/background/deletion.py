@@ -3,7 +3,7 @@
 import trio
 
 from relay.db.deleted_users import clear_user, select_users_to_clear
-from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.pool import Database
 from relay.db.work_failures import WorkFailures
 
 PAUSE_SECONDS = 0.005  # between two steps: other statements need the disk, too
@@ -37,11 +37,8 @@ class Deletion:
         while True:
             await self._woken.wait()
             self._woken = trio.Event()
-            failures.begin_attempt()
-            try:
+            with failures.attempt():
                 await clear_deleted_users(self._database)
-            except DATABASE_ERRORS as error:
-                failures.note(error)
 
 
 async def clear_deleted_users(database: Database) -> None:

@@ -68,14 +68,10 @@ class Housekeeping:
     async def _ask(self) -> None:
         """Take or renew the lease. Without an answer it lasts as long as it did before."""
         began = trio.current_time()  # the database counts from later on
-        self._failures.begin_attempt()
-        try:
+        with self._failures.attempt():
             is_ours = await take_lease(
                 self._database, self._holder, seconds=LEASE_SECONDS, by_force=self._alone
             )
-        except DATABASE_ERRORS as error:
-            self._failures.note(error)
-        else:
             self._until = began + LEASE_SECONDS if is_ours else -math.inf
 
     async def _keep(self, begin: Callable[[trio.Nursery], None]) -> None:

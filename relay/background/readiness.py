@@ -6,7 +6,7 @@ Leases do not run out while no process is ready: a producer cannot be heard then
 import trio
 
 from relay.db.clock import DatabaseClock
-from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.pool import Database
 from relay.db.work_failures import WorkFailures
 
 INTERVAL_SECONDS = 1.0
@@ -31,11 +31,8 @@ async def note_readiness(
     )
     while True:
         await trio.sleep(INTERVAL_SECONDS)
-        failures.begin_attempt()
-        try:
+        with failures.attempt():
             await _note(database, clock)
-        except DATABASE_ERRORS as error:
-            failures.note(error)
 
 
 async def _note(database: Database, clock: DatabaseClock) -> None:

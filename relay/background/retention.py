@@ -8,7 +8,7 @@ import trio
 
 from relay.config.settings import Settings
 from relay.db.journal import Journal
-from relay.db.pool import DATABASE_ERRORS, Database
+from relay.db.pool import Database
 from relay.db.retention import (
     StreamBounds,
     expire_user,
@@ -34,14 +34,11 @@ async def run_retention(database: Database, settings: Settings) -> None:
         "relay.background.retention", waits="housekeeping_waits", refused="housekeeping_refused"
     )
     while True:
-        failures.begin_attempt()
-        try:
+        with failures.attempt():
             await trim_streams(database, settings)
             await expire_idle_users(database, settings)
             await sweep_expired(database, settings)
             metrics.housekeeping_done.set_to_current_time()
-        except DATABASE_ERRORS as error:
-            failures.note(error)
         await trio.sleep(settings.housekeeping_every)
 
 

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from relay.channels.attempts import Attempts
+from relay.channels.database_failures import database_failures
 from relay.channels.kinds.base import KindContext
 from relay.db.notifications import (
     MAX_READIED,
@@ -27,7 +28,6 @@ from relay.db.notifications import (
 from relay.db.outbox import Outbox
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.receivers import last_in_turn
-from relay.db.work_failures import WorkFailures
 
 SENT_AT_ONCE = 64  # by one process
 SENT_AT_ONCE_OF_USER = 8  # a receiver that hangs takes no more than these
@@ -65,7 +65,7 @@ class Senders:
             await self._leave()
 
     async def _send_due(self, nursery: trio.Nursery) -> None:
-        failures = _failures()
+        failures = database_failures()
         while True:
             failures.begin_attempt()
             free = SENT_AT_ONCE - len(self._taken)
@@ -86,14 +86,11 @@ class Senders:
 
     async def _ready_due(self) -> None:
         """Have looked at what is due by now: after a failure, over a rate, left by a process."""
-        failures = _failures()
+        failures = database_failures()
         while True:
-            failures.begin_attempt()
-            try:
+            count = 0
+            with failures.attempt():
                 count = await ready_notifications(self._database)
-            except DATABASE_ERRORS as error:
-                failures.note(error)
-                count = 0
             if count:
                 self._outbox.wake()
             if count < MAX_READIED:
@@ -119,7 +116,7 @@ class Senders:
         self._has_finished.set()
 
     async def _write_results(self) -> None:
-        failures = _failures()
+        failures = database_failures()
         while True:
             await self._has_finished.wait()
             self._has_finished = trio.Event()
@@ -153,7 +150,3 @@ class Senders:
                     await give_back(self._database, list(self._taken))
             except DATABASE_ERRORS as error:
                 log.debug("notifications_left", error=type(error).__name__)
-
-
-def _failures() -> WorkFailures:
-    return WorkFailures("relay.channels", waits="channels_wait", refused="channels_refused")

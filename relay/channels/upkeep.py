@@ -5,13 +5,13 @@ from contextlib import suppress
 import trio
 
 from relay.channels.attempts import channel_label
+from relay.channels.database_failures import database_failures
 from relay.channels.sealing import CannotOpen, Sealed, Vault
 from relay.channels.vapid import Vapid
 from relay.db.channels import SealedChannel, replace_sealed, select_sealed_otherwise
 from relay.db.notifications import Waiting, note_lost_tasks, select_waiting
 from relay.db.outbox import Outbox
-from relay.db.pool import DATABASE_ERRORS, Database
-from relay.db.work_failures import WorkFailures
+from relay.db.pool import Database
 from relay.observability import metrics
 
 LOST_SECONDS = 1.0  # between two looks for tasks that were lost
@@ -29,40 +29,31 @@ class OutboxUpkeep:
 
     async def note_lost(self) -> None:
         """Note lost tasks, soon after their leases have run out, until cancelled."""
-        failures = _failures()
+        failures = database_failures()
         while True:
-            failures.begin_attempt()
-            try:
+            with failures.attempt():
                 if await note_lost_tasks(self._database, self._outbox.bounds):
                     self._outbox.wake()
-            except DATABASE_ERRORS as error:
-                failures.note(error)
             await trio.sleep(LOST_SECONDS)
 
     async def count(self) -> None:
         """Count what waits until cancelled. Then another process does, and this one shows 0."""
-        failures = _failures()
+        failures = database_failures()
         try:
             while True:
-                failures.begin_attempt()
-                try:
+                with failures.attempt():
                     _show_waiting(await select_waiting(self._database, self._outbox.receivers))
-                except DATABASE_ERRORS as error:
-                    failures.note(error)
                 await trio.sleep(COUNT_SECONDS)
         finally:
             _show_waiting(Waiting(0, 0.0, 0))
 
     async def reseal(self, interval: float) -> None:
         """Seal anew what another key than the first has sealed, every `interval` seconds."""
-        failures = _failures()
+        failures = database_failures()
         while True:
-            failures.begin_attempt()
-            try:
+            with failures.attempt():
                 await reseal_channels(self._database, self._vault)
                 await self._vapid.reseal()
-            except DATABASE_ERRORS as error:
-                failures.note(error)
             await trio.sleep(interval)
 
 
@@ -86,7 +77,3 @@ async def reseal_channels(database: Database, vault: Vault) -> None:
                 secret = vault.open(Sealed(channel.kid, channel.sealed), label)
                 await replace_sealed(database, channel, *vault.seal(secret, label))
         last = found[-1]
-
-
-def _failures() -> WorkFailures:
-    return WorkFailures("relay.channels", waits="channels_wait", refused="channels_refused")

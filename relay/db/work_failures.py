@@ -5,9 +5,12 @@ the whole process. A statement is refused because of the schema, or of Relay's r
 a person has to mend.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import structlog
 
-from relay.db.pool import StatementFailed
+from relay.db.pool import DATABASE_ERRORS, StatementFailed
 
 
 class WorkFailures:
@@ -22,6 +25,15 @@ class WorkFailures:
         self._refused = refused
         self._known: set[str] = set()  # refusals that are in the log, by the database's error
         self._failed = False
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Make one attempt. A failure at the database ends it, and is logged."""
+        self.begin_attempt()
+        try:
+            yield
+        except DATABASE_ERRORS as error:
+            self.note(error)
 
     def begin_attempt(self) -> None:
         """Note that the work begins anew. An attempt without a failure ends the refusals."""

@@ -128,12 +128,9 @@ class Projector:
         """
         failures = _failures()
         while True:
-            failures.begin_attempt()
-            try:
+            with failures.attempt():
                 for user_id in await select_behind(self._database, MAX_USERS):
                     self.recheck(user_id)
-            except DATABASE_ERRORS as error:
-                failures.note(error)
             await trio.sleep(interval)
 
     async def run(self) -> None:

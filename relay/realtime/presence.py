@@ -64,15 +64,12 @@ class Presence:
         try:
             while True:
                 now = trio.current_time()
-                self._failures.begin_attempt()
-                try:
+                with self._failures.attempt():
                     if (changed := self._counts.changed()) or now >= read_at:
                         await self._write(changed)
                     if now >= read_at:
                         await self._read(now)
                         read_at = now + READ_INTERVAL
-                except DATABASE_ERRORS as error:
-                    self._failures.note(error)
                 if not started:
                     task_status.started()
                     started = True

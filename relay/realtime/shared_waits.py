@@ -14,7 +14,6 @@ from typing import Generic, TypeVar
 
 import trio
 
-from relay.db.pool import DATABASE_ERRORS
 from relay.db.work_failures import WorkFailures
 from relay.realtime.wait import Wait
 
@@ -111,13 +110,10 @@ class SharedWaits(Generic[Key, State]):
             keys = self._drop_unexpected()
             if not keys:
                 continue
-            self._failures.begin_attempt()
-            try:
+            with self._failures.attempt():
                 for key in await self._select(keys):
                     self.wake(key)
                 self._looked_at = began
-            except DATABASE_ERRORS as error:
-                self._failures.note(error)
             await trio.sleep(MIN_INTERVAL_SECONDS)
 
     def _drop_unexpected(self) -> list[Key]:

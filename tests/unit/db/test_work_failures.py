@@ -38,3 +38,29 @@ def test_a_refusal_is_an_error_until_an_attempt_succeeds(
             for error in errors:
                 failures.note(error)
     assert [f"{line['event']} {line['log_level']}" for line in lines] == logged
+
+
+def test_a_failure_at_the_database_ends_an_attempt_and_is_logged() -> None:
+    failures = WorkFailures("relay.test", waits="waits", refused="refused")
+    done = []
+    with capture_logs() as lines:
+        for error in (OUTAGE, refusal(), refusal(), None, refusal()):
+            with failures.attempt():
+                done.append("begun")
+                if error is not None:
+                    raise error
+                done.append("ended")
+    assert done == ["begun"] * 4 + ["ended", "begun"]
+    assert [f"{line['event']} {line['log_level']}" for line in lines] == [
+        "waits debug",
+        "refused error",
+        "refused debug",
+        "refused error",
+    ]
+
+
+def test_another_failure_leaves_an_attempt() -> None:
+    failures = WorkFailures("relay.test", waits="waits", refused="refused")
+    with capture_logs() as lines, pytest.raises(KeyError), failures.attempt():
+        raise KeyError
+    assert lines == []
