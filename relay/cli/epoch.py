@@ -1,23 +1,20 @@
 """`relay epoch --renew`: give every stream a new epoch after a restore."""
 
-import os
-
 import click
 import trio
 
-from relay.cli.failures import report_known_failures
+from relay.cli.data_dir import data_dir_option
+from relay.cli.operator_database import operator_database, operator_settings
 from relay.cli.output import show
 from relay.config.settings import Settings
-from relay.config.unknown_variables import log_unknown_variables
 from relay.db.epochs import renew_epochs
-from relay.db.pool import open_database
-from relay.db.source import bring_up_to_date, open_source
-from relay.observability.logs import configure_logs
+
+RENEWAL_TIMEOUT_SECONDS = 600  # one statement, which writes a row of each user
 
 
 @click.command("epoch")
 @click.option("--renew", is_flag=True, required=True, help="Give every stream a new epoch.")
-@click.option("--data-dir", metavar="FOLDER", help="Folder of the database and the keys [.relay].")
+@data_dir_option
 def command(renew: bool, data_dir: str | None) -> None:
     """Give every stream a new epoch after a restore from a backup.
 
@@ -29,18 +26,11 @@ def command(renew: bool, data_dir: str | None) -> None:
     Example:
       relay epoch --renew
     """
-    with report_known_failures():
-        settings = Settings.load(os.environ, data_dir=data_dir)
-        configure_logs("warning")
-        log_unknown_variables(os.environ)
+    with operator_settings(data_dir) as settings:
         renewed = trio.run(_renew, settings)
     show(f"Streams with a new epoch: {renewed}.")
 
 
 async def _renew(settings: Settings) -> int:
-    async with open_source(settings, use_running=True) as source:
-        await bring_up_to_date(
-            source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
-        )
-        async with open_database(source.direct, connections=2, timeout=600) as database:
-            return await renew_epochs(database)
+    async with operator_database(settings, timeout=RENEWAL_TIMEOUT_SECONDS) as (_, database):
+        return await renew_epochs(database)

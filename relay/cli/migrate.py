@@ -1,24 +1,21 @@
 """`relay migrate`: apply pending migrations, or list them."""
 
-import os
-
 import click
 import trio
 
-from relay.cli.failures import report_known_failures
+from relay.cli.data_dir import data_dir_option
+from relay.cli.operator_database import operator_settings
 from relay.cli.output import show
 from relay.config.resources import packaged
 from relay.config.settings import Settings
-from relay.config.unknown_variables import log_unknown_variables
 from relay.db.migrate import applied_migrations, load_migrations, pending_migrations
 from relay.db.pool import connect
 from relay.db.source import bring_up_to_date, open_source
-from relay.observability.logs import configure_logs
 
 
 @click.command("migrate")
 @click.option("--status", is_flag=True, help="Only list applied and pending migrations.")
-@click.option("--data-dir", metavar="FOLDER", help="Folder of the database and the keys [.relay].")
+@data_dir_option
 def command(status: bool, data_dir: str | None) -> None:
     """Apply pending database migrations. Safe to run on several machines at once.
 
@@ -27,10 +24,7 @@ def command(status: bool, data_dir: str | None) -> None:
       DATABASE_URL=postgresql://… relay migrate
       relay migrate --status        exit code 3 if some are pending
     """
-    with report_known_failures():
-        settings = Settings.load(os.environ, data_dir=data_dir)
-        configure_logs("warning")
-        log_unknown_variables(os.environ)
+    with operator_settings(data_dir) as settings:
         todo = trio.run(_status if status else _apply, settings)
     if status and todo:
         raise SystemExit(3)

@@ -1,6 +1,5 @@
 """Makes the stored tasks of users anew, as the operator: `relay tasks --rebuild`."""
 
-import os
 from collections.abc import AsyncIterator
 from functools import partial
 from uuid import UUID
@@ -8,17 +7,14 @@ from uuid import UUID
 import click
 import trio
 
-from relay.cli.failures import report_known_failures
+from relay.cli.operator_database import operator_database, operator_settings
 from relay.cli.output import note, show
 from relay.config.settings import Settings
-from relay.config.unknown_variables import log_unknown_variables
 from relay.db.notifications import OutboxBounds
 from relay.db.outbox import Outbox
-from relay.db.pool import Database, connect, open_database
+from relay.db.pool import Database, connect
 from relay.db.projections import select_projected
 from relay.db.rebuilding import select_users
-from relay.db.source import bring_up_to_date, open_source
-from relay.observability.logs import configure_logs
 from relay.projection.projector import Projector
 from relay.projection.rebuild import KeepsChanging, Rebuilt, rebuild
 
@@ -28,10 +24,7 @@ NOTE_EVERY_SECONDS = 2.0
 
 def rebuild_tasks(user_id: UUID | None, data_dir: str | None) -> None:
     """Make the tasks of one user anew, or of all. Raises ClickException."""
-    with report_known_failures():
-        settings = Settings.load(os.environ, data_dir=data_dir)
-        configure_logs("warning")
-        log_unknown_variables(os.environ)
+    with operator_settings(data_dir) as settings:
         done = trio.run(partial(_run, settings, user_id))
     if user_id is not None and not done.users:
         raise click.ClickException(f"There is no user {user_id}.")
@@ -64,26 +57,24 @@ class Totals:
 
 
 async def _run(settings: Settings, user_id: UUID | None) -> Totals:
-    totals, timeout = Totals(), settings.database_timeout
-    async with open_source(settings, use_running=True) as source:
-        await bring_up_to_date(source.direct, apply=settings.auto_migrate, timeout=timeout)
-        async with (
-            open_database(source.direct, connections=2, timeout=timeout) as database,
-            connect(source.direct, timeout=timeout) as connection,
-            trio.open_nursery() as nursery,
-        ):
-            outbox = Outbox(OutboxBounds.of(settings))
-            projector = Projector(database, max_tasks=settings.tasks_per_user, outbox=outbox)
-            nursery.start_soon(projector.run)
-            async for existing in _users(database, projector, user_id):
-                for each in existing:
-                    try:
-                        rebuilt = await rebuild(connection, each, max_tasks=settings.tasks_per_user)
-                    except KeepsChanging as error:
-                        totals.skip(error)
-                    else:
-                        totals.add(rebuilt)
-            nursery.cancel_scope.cancel()
+    totals = Totals()
+    async with (
+        operator_database(settings) as (source, database),
+        connect(source.direct, timeout=settings.database_timeout) as connection,
+        trio.open_nursery() as nursery,
+    ):
+        outbox = Outbox(OutboxBounds.of(settings))
+        projector = Projector(database, max_tasks=settings.tasks_per_user, outbox=outbox)
+        nursery.start_soon(projector.run)
+        async for existing in _users(database, projector, user_id):
+            for each in existing:
+                try:
+                    rebuilt = await rebuild(connection, each, max_tasks=settings.tasks_per_user)
+                except KeepsChanging as error:
+                    totals.skip(error)
+                else:
+                    totals.add(rebuilt)
+        nursery.cancel_scope.cancel()
     return totals
 
 

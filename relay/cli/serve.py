@@ -12,6 +12,7 @@ import trio
 from hypercorn.config import Config
 
 from relay import __version__
+from relay.cli.data_dir import data_dir_option
 from relay.cli.failures import report_known_failures
 from relay.cli.init_system import notify_init_system
 from relay.cli.output import show
@@ -33,7 +34,7 @@ log = structlog.get_logger("relay.serve")
 @click.command("serve")
 @click.option("--bind", metavar="HOST:PORT", help="Address to listen on [127.0.0.1:8000].")
 @click.option("--workers", type=int, metavar="N", help="Number of server processes [1].")
-@click.option("--data-dir", metavar="FOLDER", help="Folder of the database and the keys [.relay].")
+@data_dir_option
 @click.option("--demo", is_flag=True, help="Publish demo events, to a user of its own.")
 def command(bind: str | None, workers: int | None, data_dir: str | None, demo: bool) -> None:
     """Run a Relay server, with an embedded Postgres unless DATABASE_URL is set.

@@ -11,6 +11,7 @@ import msgspec
 from relay.cli import output
 from relay.cli.api_calls import report_refusals
 from relay.cli.completion import known_tasks
+from relay.cli.data_dir import data_dir_option
 from relay.cli.event_loops import allow_event_loops
 from relay.cli.followed import follow
 from relay.cli.near_words import did_you_mean
@@ -72,7 +73,7 @@ def _read_states(ctx: click.Context, param: click.Parameter, text: str | None) -
 @click.option("-w", "--watch", is_flag=True, help="Go on and show what changes. Ctrl-C ends it.")
 @click.option("--rebuild", is_flag=True, help="As the operator: make the stored tasks anew.")
 @click.option("--user", "user_id", type=click.UUID, metavar="ID", help="Only this user's.")
-@click.option("--data-dir", metavar="FOLDER", help="Folder of the database and the keys [.relay].")
+@data_dir_option
 @relay_options
 @click.pass_context
 def command(

@@ -1,6 +1,5 @@
 """`relay user create`: creates a user, for a Relay with closed sign-up."""
 
-import os
 from functools import partial
 
 import click
@@ -8,13 +7,10 @@ import trio
 
 from relay.auth.tokens import Keyring
 from relay.auth.users import make_user
-from relay.cli.failures import report_known_failures
+from relay.cli.data_dir import data_dir_option
+from relay.cli.operator_database import operator_database, operator_settings
 from relay.cli.output import note, show
 from relay.config.settings import Settings
-from relay.config.unknown_variables import log_unknown_variables
-from relay.db.pool import open_database
-from relay.db.source import bring_up_to_date, open_source
-from relay.observability.logs import configure_logs
 
 
 @click.group("user")
@@ -23,7 +19,7 @@ def command() -> None:
 
 
 @command.command("create")
-@click.option("--data-dir", metavar="FOLDER", help="Folder of the database and the keys [.relay].")
+@data_dir_option
 def create(data_dir: str | None) -> None:
     """Create a user and print its session token, which is not shown again.
 
@@ -32,10 +28,7 @@ def create(data_dir: str | None) -> None:
     Example:
       BASE_URL=https://relay.example.com DATABASE_URL=postgresql://… relay user create
     """
-    with report_known_failures():
-        settings = Settings.load(os.environ, data_dir=data_dir)
-        configure_logs("warning")
-        log_unknown_variables(os.environ)
+    with operator_settings(data_dir) as settings:
         base_url = settings.base_url or f"http://{settings.bind}"
         user_id, token = trio.run(partial(_create, settings, base_url))
     show(f"user_id        {user_id}")
@@ -46,12 +39,6 @@ def create(data_dir: str | None) -> None:
 
 
 async def _create(settings: Settings, base_url: str) -> tuple[str, str]:
-    async with open_source(settings, use_running=True) as source:
-        await bring_up_to_date(
-            source.direct, apply=settings.auto_migrate, timeout=settings.database_timeout
-        )
-        async with open_database(
-            source.direct, connections=2, timeout=settings.database_timeout
-        ) as database:
-            user_id, token, _ = await make_user(database, Keyring(source.keys, base_url))
+    async with operator_database(settings) as (source, database):
+        user_id, token, _ = await make_user(database, Keyring(source.keys, base_url))
     return str(user_id), token
