@@ -5,7 +5,7 @@ from typing import Any
 import click
 import msgspec
 
-from relay.cli.api_answers import read_answer
+from relay.cli.api_answers import request
 from relay.cli.api_calls import open_api
 from relay.cli.options import relay_options
 from relay.cli.output import note, show, show_json
@@ -67,7 +67,7 @@ def command(
 
 
 def _open_asks(relay: ApiClient) -> list[OpenAsk]:
-    return read_answer(relay, relay.call("GET", "/api/asks?state=open"), OpenAsks).asks
+    return request(relay, OpenAsks, "GET", "/api/asks?state=open").asks
 
 
 def _chosen(asks: list[OpenAsk], start: str) -> OpenAsk:

@@ -1,6 +1,7 @@
 """A channel and a delivery as rows of text."""
 
 from relay.cli.channel_answers import ChannelRow, DeliveryRow
+from relay.cli.times import minute_text
 from relay.client.duration_text import duration_text
 
 COLUMNS = ("KIND", "WHERE", "FOR", "LAST DELIVERY", "LAST ERROR", "CHANNEL_ID")
@@ -21,12 +22,12 @@ def channel_cells(channel: ChannelRow) -> tuple[str, ...]:
     if channel.ended_at is not None:
         error = f"ended: {error}"
     elif channel.failed_at is not None and not is_failing(channel):
-        error = f"{_minute(channel.failed_at)} {error}"
+        error = f"{minute_text(channel.failed_at)} {error}"
     return (
         channel.kind,
         _where(channel) or "-",
         events_text(channel),
-        _minute(channel.delivered_at) if channel.delivered_at else "never",
+        minute_text(channel.delivered_at) if channel.delivered_at else "never",
         error,
         channel.channel_id,
     )
@@ -56,7 +57,7 @@ def events_text(channel: ChannelRow) -> str:
 def delivery_cells(delivery: DeliveryRow) -> tuple[str, ...]:
     """A delivery as a row of the list."""
     return (
-        _minute(delivery.made_at),
+        minute_text(delivery.made_at),
         delivery.type.rpartition(".")[2],
         delivery.task_id or "-",
         OUTCOMES.get(delivery.outcome, delivery.outcome),
@@ -74,7 +75,3 @@ def result_text(delivery: DeliveryRow) -> str:
     if delivery.outcome == "waiting":
         return f"It did not arrive: {delivery.error}. Relay tries again."
     return f"It did not arrive: {delivery.error or OUTCOMES[delivery.outcome]}."
-
-
-def _minute(moment: str) -> str:
-    return moment[:16].replace("T", " ")

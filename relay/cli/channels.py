@@ -27,10 +27,10 @@ from relay.cli.channel_cells import (
 )
 from relay.cli.durations import Duration
 from relay.cli.exit_codes import NOT_ENDED
-from relay.cli.near_words import did_you_mean
 from relay.cli.options import relay_options
 from relay.cli.output import ask_for, note, show, show_json
 from relay.cli.table import table
+from relay.cli.word_list import WordList
 from relay.client.api_client import ApiClient
 
 KINDS = ("webhook", "ntfy", "slack", "discord", "email")  # a browser adds itself on its page
@@ -73,16 +73,6 @@ def list_channels(as_json: bool, url: str | None, token: str | None) -> None:
         note("No channels yet. Add one: relay channels add ntfy https://ntfy.sh/your-topic")
 
 
-def _read_events(_ctx: click.Context, _param: click.Parameter, text: str | None) -> list[str]:
-    """The events of a list. Raises BadParameter."""
-    events = [part.strip() for part in text.split(",")] if text is not None else []
-    for event in events:
-        if event not in EVENTS:
-            question = did_you_mean(event, EVENTS)
-            raise click.BadParameter(f"{event!r} is not of {', '.join(EVENTS)}.{question}")
-    return events
-
-
 @command.command("add", short_help="Add a channel.")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("address")
@@ -90,7 +80,7 @@ def _read_events(_ctx: click.Context, _param: click.Parameter, text: str | None)
     "--on",
     "events",
     metavar="STATES",
-    callback=_read_events,
+    type=WordList(EVENTS),
     help=f"What it is for: of {', '.join(EVENTS)}, with commas between"
     " [failed,lost,waiting, and succeeded after 2m].",
 )
@@ -110,7 +100,7 @@ def _read_events(_ctx: click.Context, _param: click.Parameter, text: str | None)
 def add(
     kind: str,
     address: str,
-    events: list[str],
+    events: tuple[str, ...] | None,
     min_duration: int | None,
     always: bool,
     no_message: bool,

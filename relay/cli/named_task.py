@@ -49,6 +49,11 @@ def find_task(api: ApiClient, name: str) -> NamedTask:
     return NamedTask(found[0], page.cursor)
 
 
+def task_deleted() -> click.ClickException:
+    """The failure of a command because the task that it is about was deleted."""
+    return click.ClickException("The task was deleted.")
+
+
 def _closest(name: str, tasks: Sequence[TaskInfo]) -> list[TaskInfo]:
     """The tasks whose title is the name, else those that begin with it, else all."""
     titles = [((task.title or "").lower(), task) for task in tasks]

@@ -4,9 +4,8 @@ import queue
 import threading
 import time
 
-import click
-
 from relay.cli.exit_codes import NOT_ENDED, Failed
+from relay.cli.named_task import task_deleted
 from relay.cli.output import note
 from relay.cli.run_log import SUPERSEDED
 from relay.client.api_client import ApiClient, ApiError
@@ -34,7 +33,7 @@ def read_present(api: ApiClient, task: TaskInfo) -> TaskInfo:
     """The task as it is now. Raises ApiError, ClickException if it was deleted."""
     page = next(read_pages(api, TaskFilter(task_ids=(task.task_id,)), 1))
     if not page.tasks:
-        raise _deleted()
+        raise task_deleted()
     return page.tasks[0]
 
 
@@ -89,7 +88,7 @@ def _find(board: TaskBoard, messages: list[StreamMessage], task: TaskInfo) -> Ta
     if not changes:
         return None
     if changes[-1].task is None:
-        raise _deleted()
+        raise task_deleted()
     return changes[-1].task
 
 
@@ -109,7 +108,3 @@ def _read_patiently(api: ApiClient, task: TaskInfo, ends: float) -> TaskInfo:
                 raise
         attempt += 1
         time.sleep(pause)
-
-
-def _deleted() -> click.ClickException:
-    return click.ClickException("The task was deleted.")

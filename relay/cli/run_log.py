@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 
-import click
-
 from relay.cli import output
 from relay.cli.event_tasks import ENDS, task_id_of
 from relay.cli.followed import follow, starts_over
+from relay.cli.named_task import task_deleted
 from relay.client.api_client import ApiError
 from relay.client.credentials import Credentials
 from relay.client.stream_messages import StreamEvent, StreamMessage
@@ -90,7 +89,7 @@ class RunLog:
     def _note_state(self, task: TaskInfo | None) -> None:
         """Say that a producer is silent, or is heard of again."""
         if task is None:
-            raise click.ClickException("The task was deleted.")
+            raise task_deleted()
         if task.state == "lost" and not self._is_lost:
             output.note(f"relay: nothing was heard of the task for {task.lease_s} s; waiting")
         elif task.state != "lost" and self._is_lost:

@@ -14,12 +14,12 @@ from relay.cli.completion import known_tasks
 from relay.cli.data_dir import data_dir_option
 from relay.cli.event_loops import allow_event_loops
 from relay.cli.followed import follow
-from relay.cli.near_words import did_you_mean
 from relay.cli.needs_extra import needs_extra
 from relay.cli.options import relay_options
 from relay.cli.table import table
 from relay.cli.task_cells import COLUMNS, counts_text, server_now, task_cells
 from relay.cli.unread_output import exit_when_unread
+from relay.cli.word_list import WordList
 from relay.client.api_client import ApiClient
 from relay.client.credentials import Credentials, find_any_credentials
 from relay.client.stream_reader import StreamReader
@@ -31,22 +31,11 @@ DEFAULT_LIMIT = 20  # a screenful
 MAX_LIMIT = 100_000
 
 
-def _read_states(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
-    """The states of a list. Raises BadParameter."""
-    states = tuple(part.strip() for part in text.split(",")) if text is not None else ()
-    for state in states:
-        if state not in TASK_STATES:
-            question = did_you_mean(state, TASK_STATES)
-            raise click.BadParameter(f"{state!r} is not of {', '.join(TASK_STATES)}.{question}")
-    return states
-
-
 @click.command("tasks")
 @click.option(
     "--state",
     metavar="STATES",
-    callback=_read_states,
-    shell_complete=lambda _ctx, _param, begun: [s for s in TASK_STATES if s.startswith(begun)],
+    type=WordList(TASK_STATES),
     help=f"Only tasks in these states: of {', '.join(TASK_STATES)}, with commas between.",
 )
 @click.option(
@@ -78,7 +67,7 @@ def _read_states(ctx: click.Context, param: click.Parameter, text: str | None) -
 @click.pass_context
 def command(
     ctx: click.Context,
-    state: tuple[str, ...],
+    state: tuple[str, ...] | None,
     parent: str | None,
     search: str | None,
     hidden: bool,
@@ -113,7 +102,7 @@ def command(
             from relay.cli.rebuild import rebuild_tasks
         rebuild_tasks(user_id, data_dir)
         return
-    wanted = TaskFilter(state, parent, (), search, hidden)
+    wanted = TaskFilter(state or (), parent, (), search, hidden)
     with report_refusals(), exit_when_unread():
         credentials = find_any_credentials(url, token)
         if watch:

@@ -5,16 +5,16 @@ from uuid import UUID
 
 import click
 
-from relay.cli.api_answers import CreatedToken, Done, Me, TokenRow, read_answer, request
+from relay.cli.api_answers import CreatedToken, Done, Me, read_answer, request
 from relay.cli.api_calls import open_api
 from relay.cli.durations import Duration
 from relay.cli.identity import permission
 from relay.cli.options import relay_options
 from relay.cli.output import note, show, show_json
 from relay.cli.table import table
+from relay.cli.token_cells import COLUMNS, token_cells
 from relay.client.api_client import ApiClient
 
-COLUMNS = ("NAME", "PERMISSION", "CREATED", "LAST USED", "EXPIRES", "TOKEN_ID")
 MAX_LIFETIME_DAYS = 400  # Relay's limit of a token's lifetime
 
 
@@ -93,7 +93,7 @@ def list_tokens(as_json: bool, url: str | None, token: str | None) -> None:
     if as_json:
         show_json(answer["tokens"])
     elif me.tokens:
-        for line in table(COLUMNS, [row(one) for one in me.tokens]):
+        for line in table(COLUMNS, [token_cells(one) for one in me.tokens]):
             show(line)
     else:
         note("No tokens yet. Create one: relay token create --name laptop")
@@ -131,19 +131,3 @@ def _find_id(relay: ApiClient, name_or_id: str) -> str:
             f"{len(ids)} tokens are named {name_or_id!r}; use the id instead"
         )
     raise click.ClickException(f"no active token is named {name_or_id!r}")
-
-
-def row(token: TokenRow) -> tuple[str, ...]:
-    """A token as a row of the list. Times are in UTC, to the minute."""
-    return (
-        token.name or "-",
-        permission(token.scopes),
-        _minute(token.created_at),
-        _minute(token.last_used_at) if token.last_used_at else "never",
-        _minute(token.expires_at),
-        token.token_id,
-    )
-
-
-def _minute(moment: str) -> str:
-    return moment[:16].replace("T", " ")

@@ -14,7 +14,7 @@ from relay.cli.identity import (
 from relay.cli.options import relay_options
 from relay.cli.output import show, show_json
 from relay.cli.table import table
-from relay.cli.token import COLUMNS, row
+from relay.cli.token_cells import COLUMNS, token_cells
 from relay.client.api_client import ApiClient
 from relay.client.credentials import Credentials, find_any_credentials
 
@@ -72,5 +72,5 @@ def _show(found: Credentials, identity: Identity, me: Me | None) -> None:
         show(f"{name:14}{value}")
     if me is not None and me.tokens:
         show()
-        for line in table(COLUMNS, [row(one) for one in me.tokens]):
+        for line in table(COLUMNS, [token_cells(one) for one in me.tokens]):
             show(line)

@@ -49,7 +49,8 @@ def read_hypercorn_config(path: Path) -> Config:
     for key, value in given.items():
         if key not in _KNOWN_KEYS:
             matches = get_close_matches(key, _KNOWN_KEYS, 1)
-            raise ValueError(f"unknown key {key}" + (f" (meant: {matches[0]}?)" if matches else ""))
+            question = f" (did you mean {matches[0]}?)" if matches else ""
+            raise ValueError(f"unknown key {key}{question}")
         _check(key, value, _DEFAULTS.get(key))
     return Config.from_mapping(given)
 

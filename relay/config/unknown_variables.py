@@ -41,4 +41,4 @@ def _is_unknown(name: str) -> bool:
 
 def _with_suggestion(name: str) -> str:
     near = get_close_matches(name, _KNOWN, 1, cutoff=0.8)
-    return f"{name} (meant: {near[0]}?)" if near else name
+    return f"{name} (did you mean {near[0]}?)" if near else name

@@ -176,4 +176,4 @@ async def test_workers_run_the_demo_and_notify_the_init_system(
             assert await server.ended() == 0
     stderr = (tmp_path / "stderr.log").read_text()
     assert complaints(stderr) == []
-    assert stderr.count("RELAY_WORKER (meant: RELAY_WORKERS?)") == 1
+    assert stderr.count("RELAY_WORKER (did you mean RELAY_WORKERS?)") == 1

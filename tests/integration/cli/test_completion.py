@@ -43,6 +43,7 @@ async def test_tab_completes_commands_options_and_the_command_to_run(
         for typed, completed in (
             (b"relay tai", rb"relay tail "),
             (b"relay tasks --state wa", rb"relay tasks --state waiting "),
+            (b"relay channels add ntfy --on los", rb"relay channels add ntfy --on lost "),
             (b"relay send task_st", rb"relay send task_started "),
             (b"relay tail --las", rb"relay tail --last "),
             (b"relay run -- base6", rb"relay run -- base64 "),

@@ -44,6 +44,8 @@ SLIPS = [
     (("send", "task_sucess"), "Did you mean 'task_succeeded'"),
     (("send", "log", "hello", "world"), '--message "hello world"'),
     (("tasks", "--state", "runing"), "Did you mean 'running'"),
+    (("channels", "add", "ntfy", "x", "--on", "failed, lots"), "'lots' is not of failed, lost"),
+    (("channels", "add", "ntfy", "x", "--on", "failed, lots"), "Did you mean 'lost'"),
     (("tasks", "--rebuild", "--watch"), "--watch cannot be used with --rebuild"),
     (("tasks", "--user", "0" * 32), "--user cannot be used without --rebuild"),
     (("tasks", "--watch", "--hidden"), "--hidden cannot be used with --watch"),

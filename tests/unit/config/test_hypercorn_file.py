@@ -11,7 +11,7 @@ from relay.config.resources import packaged
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("keep_alive_timout = 5", r"unknown key keep_alive_timout \(meant: keep_alive_timeout\?\)"),
+        ("keep_alive_timout = 5", r"keep_alive_timout \(did you mean keep_alive_timeout\?\)"),
         ("_bind = []", "unknown key _bind"),
         ("from_toml = 1", "unknown key from_toml"),
         ("ssl_enabled = true", "unknown key ssl_enabled"),

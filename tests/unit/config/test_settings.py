@@ -104,7 +104,7 @@ def test_misspelt_settings_are_reported_once_with_a_suggestion() -> None:
         )
     (line,) = lines
     assert (line["event"], line["log_level"]) == ("settings_unknown", "warning")
-    assert line["variables"] == "RELAY_COLOUR, RELAY_HEARTBEET (meant: RELAY_HEARTBEAT?)"
+    assert line["variables"] == "RELAY_COLOUR, RELAY_HEARTBEET (did you mean RELAY_HEARTBEAT?)"
 
 
 @pytest.mark.parametrize("value", ["lean", "guard"])
