@@ -53,7 +53,7 @@ def command(
         if ask_id is None:
             _show(asks, as_json=as_json)
             return
-        chosen = _chosen(asks, ask_id)
+        chosen = chosen_ask(asks, ask_id)
         if answer is None:
             _show([chosen], as_json=as_json)
             return
@@ -70,14 +70,18 @@ def _open_asks(relay: ApiClient) -> list[OpenAsk]:
     return request(relay, OpenAsks, "GET", "/api/asks?state=open").asks
 
 
-def _chosen(asks: list[OpenAsk], start: str) -> OpenAsk:
+def chosen_ask(asks: list[OpenAsk], start: str) -> OpenAsk:
     """The ask whose id starts so. Raises ClickException if there is not exactly one."""
     found = [ask for ask in asks if ask.ask_id.startswith(start.lower())]
     if len(found) == 1:
         return found[0]
     if not found:
-        raise click.ClickException(f"no open ask has an id that starts with {start!r}")
-    raise click.ClickException(f"{len(found)} open asks have ids that start with {start!r}")
+        raise click.ClickException(
+            f"no open ask has an id that starts with {start!r}; `relay answer` lists them"
+        )
+    raise click.ClickException(
+        f"{len(found)} open asks have ids that start with {start!r}; give more characters"
+    )
 
 
 def _option(ask: OpenAsk, answer: str) -> str:

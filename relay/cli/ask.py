@@ -102,7 +102,10 @@ def _failures() -> Iterator[None]:
             raise Failed(error.message, ASK_FAILED) from error
         raise
     except Exception as error:
-        raise Failed(f"the ask failed: {type(error).__name__}", ASK_FAILED) from error
+        why = (
+            f"the ask failed: {type(error).__name__}. This is a defect of Relay; please report it."
+        )
+        raise Failed(why, ASK_FAILED) from error
 
 
 def _exit_on_signal(number: int, _frame: FrameType | None) -> None:

@@ -36,7 +36,9 @@ def find_task(api: ApiClient, name: str) -> NamedTask:
         if page.tasks:
             return NamedTask(page.tasks[0], page.cursor)
     if not name or len(name) > MAX_TITLE:
-        raise click.ClickException("There is no task with this id or title.")
+        raise click.ClickException(
+            f"Name a task by its id or its title, which has at most {MAX_TITLE} characters."
+        )
     page = next(read_pages(api, TaskFilter(search=name), PAGE_TASKS))
     found = _closest(name, page.tasks)
     if not found:
@@ -51,7 +53,7 @@ def find_task(api: ApiClient, name: str) -> NamedTask:
 
 def task_deleted() -> click.ClickException:
     """The failure of a command because the task that it is about was deleted."""
-    return click.ClickException("The task was deleted.")
+    return click.ClickException("The task was deleted. `relay tasks` lists those that remain.")
 
 
 def _closest(name: str, tasks: Sequence[TaskInfo]) -> list[TaskInfo]:

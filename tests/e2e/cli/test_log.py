@@ -164,4 +164,4 @@ async def test_tasks_without_an_id_trimmed_and_deleted_ones_are_followed(
         await user.posted(event_type="task_succeeded", payload={"title": "no id"})
         await nameless.says("task_succeeded")
         assert await nameless.ended() == 0
-    assert "The task was deleted." in (tmp_path / "stderr.log").read_text()
+    assert "The task was deleted. `relay tasks` lists" in (tmp_path / "stderr.log").read_text()
