@@ -28,7 +28,7 @@ from relay.client.credentials import (
     load_credentials,
     normalize_url,
 )
-from relay.client.foreign_text import other_encoding, without_mark
+from relay.client.text_encoding import other_encoding, without_bom
 
 DEFAULT_URL = "http://127.0.0.1:8000"  # that of `relay serve`
 LINK_FRAGMENT = "#link="
@@ -103,7 +103,7 @@ def _read_stdin() -> str:
     written = sys.stdin.buffer.readline(MAX_TOKEN_LINE_BYTES)
     if (encoding := other_encoding(written)) is not None:
         raise Failed(f"the text on stdin is {encoding}", NOT_AUTHORISED)
-    return without_mark(written).decode("utf-8", "replace").strip()
+    return without_bom(written).decode("utf-8", "replace").strip()
 
 
 def _sign_in(url: str, tokens: RelayTokens) -> str:

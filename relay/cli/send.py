@@ -14,8 +14,8 @@ from relay.cli.numbers import ExitCode, FiniteNumber, ProgressNumber
 from relay.cli.options import credentials, relay_options
 from relay.cli.output import note, show, show_json
 from relay.cli.stdin_events import read_events
-from relay.client.foreign_text import MARK_CHARACTER
 from relay.client.posting import EventPoster
+from relay.client.text_encoding import BOM_CHARACTER
 from relay.events import EVENT_TYPES
 
 Event = Mapping[str, Any]
@@ -140,7 +140,7 @@ def _payload(text: str | None, keys: dict[str, Any]) -> Any:
     if text is None:
         return given
     try:
-        written = text.removeprefix(MARK_CHARACTER).encode()
+        written = text.removeprefix(BOM_CHARACTER).encode()
         if not given:
             return msgspec.Raw(bytes(msgspec.json.decode(written, type=msgspec.Raw)))
         members = msgspec.json.decode(written, type=dict[str, msgspec.Raw])

@@ -4,7 +4,7 @@ import os
 import select
 from collections.abc import Iterator
 
-from relay.client.foreign_text import without_mark
+from relay.client.text_encoding import without_bom
 
 MAX_BATCH_LINES = 1_000
 MAX_BATCH_BYTES = 900_000  # of input; with ids and times added, a batch stays below 1 MiB
@@ -58,5 +58,5 @@ def _check_length(text: bytes) -> None:
 
 def _opens_document(text: bytes) -> bool:
     """Whether the first line opens an object and does not close it."""
-    line = without_mark(text).lstrip().partition(b"\n")[0].rstrip()
+    line = without_bom(text).lstrip().partition(b"\n")[0].rstrip()
     return line.startswith(b"{") and not line.endswith(b"}")

@@ -7,7 +7,7 @@ import msgspec
 
 from relay.cli.exit_codes import Failed
 from relay.cli.stdin_batches import LineTooLong, read_batches
-from relay.client.foreign_text import other_encoding, without_mark
+from relay.client.text_encoding import other_encoding, without_bom
 
 Event = dict[str, msgspec.Raw]
 _MISSING = (b"null", b'""')  # values of a field that count as none
@@ -31,7 +31,7 @@ def _decode(line: bytes, number: int) -> Event:
         raise Failed(f"stdin is {encoding}")
     try:
         # concatenated files have a byte order mark at the beginning of each
-        fields = msgspec.json.decode(without_mark(line), type=Event)
+        fields = msgspec.json.decode(without_bom(line), type=Event)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Failed(
             f"line {number} of stdin is not a JSON object: {error}."

@@ -233,16 +233,16 @@ class Client:
         """Wait until all events so far are delivered; returns False after `timeout` seconds."""
         if self._outbox is None or self._forked:
             return True
-        self._outbox.hurry()
+        self._outbox.set_urgent(True)
         try:
             return self._outbox.wait_until_empty(timeout)
         finally:
-            self._outbox.hurry(False)
+            self._outbox.set_urgent(False)
 
     def give_up(self) -> None:
         """End a `close` on another thread at once. Events that wait are kept on disk."""
         if self._sender is not None:
-            self._sender.hurry(time.monotonic())
+            self._sender.begin_close(time.monotonic())
 
     def close(self, timeout: float = CLOSE_TIMEOUT_SECONDS) -> Outcome:
         """Deliver waiting events within `timeout` seconds; the others are kept on disk.
@@ -258,7 +258,7 @@ class Client:
         atexit.unregister(self._end)
         if self._stops is not None:
             self._stops.close()
-        self._sender.hurry(time.monotonic() + timeout)
+        self._sender.begin_close(time.monotonic() + timeout)
         try:
             self._sender.wait()
         finally:  # also on Ctrl-C: events that wait must not be lost

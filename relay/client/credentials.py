@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 import platformdirs
 
-from relay.client.foreign_text import MARK_CHARACTER, other_encoding, without_mark
+from relay.client.text_encoding import BOM_CHARACTER, other_encoding, without_bom
 from relay.client.token_text import DamagedToken, read_token, token_claims
 
 HOW_TO_CONNECT = "run `relay login`, or set RELAY_URL and RELAY_TOKEN"
@@ -115,7 +115,7 @@ def check_token(text: str, source: str) -> str:
 
 def normalize_url(url: str) -> str:
     """Normalise an address, as it is written in the file. Raises `InvalidAddress`."""
-    url = url.strip().removeprefix(MARK_CHARACTER)
+    url = url.strip().removeprefix(BOM_CHARACTER)
     try:
         split = urlsplit(url)
         port = split.port
@@ -141,7 +141,7 @@ def load_credentials(path: Path | None = None) -> CredentialsFile:
             content = file.read()
         if (encoding := other_encoding(content)) is not None:
             raise NoCredentials(f"{path} is {encoding}")
-        stored = msgspec.json.decode(without_mark(content), type=CredentialsFile)
+        stored = msgspec.json.decode(without_bom(content), type=CredentialsFile)
     except FileNotFoundError:
         return CredentialsFile()
     except OSError as error:

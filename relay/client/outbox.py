@@ -133,8 +133,8 @@ class Outbox:
     def _on_disk(self) -> bool:
         return self._spool is not None and self._spool.waiting > 0
 
-    def hurry(self, urgent: bool = True) -> None:
-        """Make all events due at once, until called with False."""
+    def set_urgent(self, urgent: bool) -> None:
+        """Make all events due at once, or no longer."""
         with self._changed:
             self._urgent = urgent
             self._changed.notify_all()

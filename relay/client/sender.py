@@ -55,13 +55,13 @@ class Sender:
         """Call `then`, on the sender's thread, when this event is stored. Before it is put."""
         self._when_stored[line] = then
 
-    def hurry(self, deadline: float) -> None:
-        """Stop at `deadline`, on the monotonic clock. The earliest deadline counts."""
+    def begin_close(self, deadline: float) -> None:
+        """Send what waits, and stop at `deadline`, on the monotonic clock. The earliest counts."""
         self._closing.begin(deadline)
-        self._outbox.hurry()
+        self._outbox.set_urgent(True)
 
     def wait(self) -> None:
-        """After `hurry`: wait for the thread until its deadline, which may be moved forward."""
+        """After `begin_close`: wait for the thread until its deadline, which may move forward."""
         while self._thread.is_alive() and (left := self._closing.deadline - time.monotonic()) > 0:
             self._thread.join(min(left, LOOK_INTERVAL))
 

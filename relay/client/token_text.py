@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from relay.client.foreign_text import MARK_CHARACTER, other_encoding
+from relay.client.text_encoding import BOM_CHARACTER, other_encoding
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _JWT_BEGIN = "eyJ"  # base64url of `{"`, with which each JWT begins
@@ -24,7 +24,7 @@ class DamagedToken(ValueError):
 
 def read_token(text: str) -> str:
     """The token without white space and byte order mark around it. Raises DamagedToken."""
-    token = text.strip().removeprefix(MARK_CHARACTER).strip()
+    token = text.strip().removeprefix(BOM_CHARACTER).strip()
     if not token:
         raise DamagedToken("is empty")
     if (encoding := other_encoding(_as_bytes(token[:4]))) is not None:

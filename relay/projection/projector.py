@@ -79,7 +79,7 @@ class Projector:
         """Wait until the user's tasks hold up to this seq, or the user no longer exists."""
         await self.catch_up_all({user_id: seq})
 
-    async def catch_up_within_patience(self, user_id: UUID, seq: int) -> None:
+    async def catch_up_briefly(self, user_id: UUID, seq: int) -> None:
         """Like `catch_up`, for `CATCH_UP_SECONDS` at most: then tasks are read as they are."""
         with trio.move_on_after(CATCH_UP_SECONDS):
             await self.catch_up(user_id, seq)

@@ -179,7 +179,7 @@ class TaskFeeds:
 
         Raises UserGone, DatabaseAway.
         """
-        await self._projector.catch_up_within_patience(user_id, last_seq)
+        await self._projector.catch_up_briefly(user_id, last_seq)
         first = await select_snapshot(self._database, user_id, SnapshotPart())
         return Snapshot(self._database, self._failures, user_id, first)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn
 from relay.runner.execution import Execution, execute_program
 from relay.runner.inherited import Inherited
 from relay.runner.leader_protocol import LeaderReport, ReportKind
-from relay.runner.room import check_room
+from relay.runner.resource_check import check_resources
 from relay.runner.selectable_event import SelectableEvent
 from relay.runner.session_leader import SessionLeader
 from relay.runner.signal_forwarding import block_stop_signals, unblock_stop_key
@@ -47,7 +47,7 @@ def start_command(arguments: Sequence[str], inherited: Inherited) -> StartedComm
     """
     block_stop_signals()
     try:
-        check_room()
+        check_resources()
         end = SelectableEvent()
         streams = open_streams()
     except OSError as error:

@@ -9,7 +9,7 @@ async def catch_up(request: HTTPRequest) -> None:
     """Wait until the stored tasks have all events that are acknowledged, for a bounded time."""
     services, user_id = request.services, request.credential.user_id
     head = await services.heads.head(user_id)
-    await services.projector.catch_up_within_patience(user_id, head.last)
+    await services.projector.catch_up_briefly(user_id, head.last)
 
 
 async def catch_up_to(request: HTTPRequest, args: QueryParameters) -> None:
@@ -22,4 +22,4 @@ async def catch_up_to(request: HTTPRequest, args: QueryParameters) -> None:
     asked = None if after_cursor is None else Cursor.parse(after_cursor)
     head = await services.heads.head(user_id)
     seq = head.last if asked is None or asked.epoch != head.epoch else max(asked.seq, head.last)
-    await services.projector.catch_up_within_patience(user_id, seq)
+    await services.projector.catch_up_briefly(user_id, seq)

@@ -45,13 +45,13 @@ class _Account:
     """What this process has at hand of one limit, and what it owes."""
 
     __slots__ = (
-        "asks",
         "charge",
         "closed_until",
         "debt",
         "key",
         "lease",
         "lease_until",
+        "request_pending",
         "reserve",
         "settled_at",
         "spent",
@@ -65,7 +65,7 @@ class _Account:
         self.lease = 0  # events that are paid and not taken
         self.lease_until = 0.0
         self.closed_until = 0.0  # until then more is owed than the nodes lend
-        self.asks = False  # whether an answer is waited for
+        self.request_pending = False
         self.settled_at = float("-inf")
         self.spent = 0  # since then
 
@@ -201,15 +201,17 @@ class EventLeases:
 
     def _settle(self, account: _Account, now: float) -> None:
         """Pay what was taken, and ask for a lease, in the background: one request at a time."""
-        if account.asks or not account.debt:
+        if account.request_pending or not account.debt:
             return
         wanted = account.wanted(self._part_of(account), now)
         account.settled_at, account.spent = now, 0
         note = partial(self._note, account, account.debt)
-        account.asks = self._lend(account.charge, account.key, account.debt, wanted, note)
+        account.request_pending = self._lend(
+            account.charge, account.key, account.debt, wanted, note
+        )
 
     def _note(self, account: _Account, paid: int, reply: Reply) -> None:
-        account.asks = False
+        account.request_pending = False
         now = trio.current_time()
         if reply is LOST:
             return  # it may not be paid: `tidy` pays it

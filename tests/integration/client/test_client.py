@@ -117,7 +117,7 @@ def test_progress_is_throttled_and_the_last_value_always_sent(
     assert len(notes) == 1 / PROGRESS_INTERVAL
     outbox.put(event("task_progress", {"progress": 1.0}, "t"))
     outbox.put(event("task_succeeded", {}, "t"))
-    outbox.hurry()
+    outbox.set_urgent(True)
     send()
     *_, last, end = notes
     assert (b'"progress":1.0' in last, b"task_succeeded" in end) == (True, True)

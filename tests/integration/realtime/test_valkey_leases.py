@@ -116,7 +116,7 @@ async def test_the_events_of_a_post_wait_for_nothing_while_a_part_is_at_hand(
         await eventually(lambda: account.debt == 0)
         for size in (1, 2):  # a token that is busy is paid ahead as much as it has taken lately
             without_wait(one.charge_events(token_id, "192.0.2.1", size))
-            await eventually(lambda: account.debt == 0 and not account.asks)
+            await eventually(lambda: account.debt == 0 and not account.request_pending)
         assert account.lease > 0
         assert leases._at_hand(account, trio.current_time()) == part + account.lease
         owed = await owed_by(limits[1], Charge("events_token", token_id, token, 0, ""))

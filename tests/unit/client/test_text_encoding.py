@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from relay.client.foreign_text import other_encoding, without_mark
+from relay.client.text_encoding import other_encoding, without_bom
 
 TEXT = '{"event_type": "log"}\r\n'
 
@@ -13,7 +13,7 @@ TEXT = '{"event_type": "log"}\r\n'
 def test_utf_8_is_taken_with_and_without_its_mark(encoding: str) -> None:
     written = TEXT.encode(encoding)
     assert other_encoding(written) is None
-    assert without_mark(written) == TEXT.encode()
+    assert without_bom(written) == TEXT.encode()
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ A UTF-8 byte order mark and CRLF line ends are harmless and passed over (RFC 825
 Anything else is named, with the way to save it as UTF-8.
 """
 
-MARK = b"\xef\xbb\xbf"  # the UTF-8 byte order mark; Windows programs write it
-MARK_CHARACTER = "\ufeff"
+BOM = b"\xef\xbb\xbf"  # the UTF-8 byte order mark; Windows programs write it
+BOM_CHARACTER = "\ufeff"
 SAVE_AS_UTF8 = "Save it as UTF-8, in PowerShell with `Out-File -Encoding utf8`"
 
 # The longest first: the mark of UTF-32 in little-endian order begins with that of UTF-16.
@@ -17,9 +17,9 @@ _MARKS = (
 )
 
 
-def without_mark(data: bytes) -> bytes:
+def without_bom(data: bytes) -> bytes:
     """The bytes without a UTF-8 byte order mark at their beginning."""
-    return data.removeprefix(MARK)
+    return data.removeprefix(BOM)
 
 
 def other_encoding(data: bytes) -> str | None:

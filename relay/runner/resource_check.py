@@ -10,7 +10,7 @@ FILES = 26
 THREADS = 10  # the leader, the command, and up to 8 threads that copy, watch and send
 
 
-def check_room() -> None:
+def check_resources() -> None:
     """Raises OSError where a limit of this process or of its user leaves too few of either."""
     opened: list[int] = []
     try:
