@@ -16,7 +16,7 @@ from relay.media_types import JSON
 from relay.schema_types import Examples, Moment, Uuid
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.mail_codes import addable_kinds, check_mail_code
+from relay.web.mail_codes import check_mail_code
 from relay.web.named_channels import CHANNEL_ID, named_channel
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import Link, Text, described
@@ -93,7 +93,7 @@ async def list_channels(request: HTTPRequest) -> Answer:
     credential = request.credential
     found = await select_channels(request.services.database, credential.user_id)
     views = [_view(one, credential) for one in found]
-    return json_answer(ChannelList(views, addable_kinds(request)))
+    return json_answer(ChannelList(views, request.services.channels.addable_kinds))
 
 
 @channels.post("/api/channels")

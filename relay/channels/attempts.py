@@ -14,7 +14,7 @@ from relay.channels.notification import (
     notification_id,
     task_url,
 )
-from relay.channels.sealing import CannotOpen, Sealed
+from relay.channels.sealing import CannotOpen, Sealed, channel_label
 from relay.channels.urls import load_httpx
 from relay.db.notifications import Finished, Result, TakenNotification
 from relay.observability import metrics
@@ -87,7 +87,7 @@ class Attempts:
             return Retry("this version does not know this kind of channel")
         try:
             secret = self._context.vault.open(
-                Sealed(taken.kid, taken.sealed), channel_label(taken.channel_id.bytes)
+                Sealed(taken.kid, taken.sealed), channel_label(taken.channel_id)
             )
         except CannotOpen as error:
             return Retry(f"its settings cannot be read: {error}")
@@ -102,11 +102,6 @@ class Attempts:
         except Exception as error:  # a fault of one kind must end neither the process nor others
             log.error("notification_fault", kind=taken.kind, exc_info=error)
             return Retry("Relay failed unexpectedly; its log has the cause")
-
-
-def channel_label(channel_id: bytes) -> bytes:
-    """What the settings of a channel are sealed for."""
-    return b"channel " + channel_id
 
 
 def notification_of(taken: TakenNotification, base_url: str) -> Notification:

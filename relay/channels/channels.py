@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec import UNSET
 
-from relay.channels.attempts import channel_label
-from relay.channels.kinds import kind_of
+from relay.channels.kinds import KINDS, kind_of
 from relay.channels.kinds.base import MIN_DURATION_SECONDS, ChannelRequest, KindContext
+from relay.channels.kinds.email import Email
 from relay.channels.kinds.webpush import WebPushRequest
+from relay.channels.sealing import channel_label
 from relay.channels.senders import Senders
 from relay.channels.upkeep import OutboxUpkeep
 from relay.channels.urls import load_httpx
@@ -51,6 +52,11 @@ class Channels:
         self.senders = Senders(database, outbox, context)
         self.upkeep = OutboxUpkeep(database, outbox, context.vault, context.vapid)
 
+    @property
+    def addable_kinds(self) -> list[str]:
+        """The kinds of channels: with `email` only if the operator has set a mail server."""
+        return [name for name in KINDS if name != Email.name or self.context.mailer is not None]
+
     async def run(self) -> None:
         """Send what is due until cancelled."""
         try:
@@ -89,7 +95,7 @@ class Channels:
             replaces=_replaced_by(request),
         )
         for _ in range(MAX_TURNS):
-            sealed = self.context.vault.seal(secret, channel_label(channel_id.bytes))
+            sealed = self.context.vault.seal(secret, channel_label(channel_id))
             new = new._replace(channel_id=channel_id, kid=sealed.kid, sealed=sealed.data)
             outcome, kept = await add_channel(self._database, new, at_most=MAX_CHANNELS)
             if outcome == "full":

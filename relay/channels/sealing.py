@@ -8,6 +8,7 @@ sealed anew while both are known, so a signing key can be rotated out like for t
 import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -61,6 +62,11 @@ class Vault:
             return cipher.decrypt(sealed.data[:NONCE_BYTES], sealed.data[NONCE_BYTES:], label)
         except (InvalidTag, ValueError):
             raise CannotOpen(f"the signing key {sealed.kid} does not open it") from None
+
+
+def channel_label(channel_id: UUID) -> bytes:
+    """The label of a channel's settings."""
+    return b"channel " + channel_id.bytes
 
 
 def _derive(secret: bytes) -> bytes:

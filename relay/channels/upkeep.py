@@ -4,9 +4,8 @@ from contextlib import suppress
 
 import trio
 
-from relay.channels.attempts import channel_label
 from relay.channels.database_failures import database_failures
-from relay.channels.sealing import CannotOpen, Sealed, Vault
+from relay.channels.sealing import CannotOpen, Sealed, Vault, channel_label
 from relay.channels.vapid import Vapid
 from relay.db.channels import SealedChannel, replace_sealed, select_sealed_otherwise
 from relay.db.notifications import Waiting, note_lost_tasks, select_waiting
@@ -66,13 +65,13 @@ def _show_waiting(found: Waiting) -> None:
 async def reseal_channels(database: Database, vault: Vault) -> None:
     """Seal the settings of all channels with the first key, as far as a key opens them.
 
-    Those of which a key has the name and no more stay as they are.
+    Settings that the key of their name does not open stay as they are.
     """
     other_kids = [kid for kid in vault.kids if kid != vault.kid]
     last: SealedChannel | None = None
     while other_kids and (found := await select_sealed_otherwise(database, other_kids, last)):
         for channel in found:
-            label = channel_label(channel.channel_id.bytes)
+            label = channel_label(channel.channel_id)
             with suppress(CannotOpen):
                 secret = vault.open(Sealed(channel.kid, channel.sealed), label)
                 await replace_sealed(database, channel, *vault.seal(secret, label))

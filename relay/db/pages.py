@@ -133,7 +133,7 @@ _MARK = """',"cursor":"' || epoch || '.' AS mark"""
 
 # The bytes of the rows before a row. Cast to integer because a sum of bigint is numeric; by ROWS
 # because a RANGE frame has to look for peers. Both would be slower.
-_BYTES_BEFORE = """
+BYTES_BEFORE = """
     sum(event_bytes(s.payload)::integer) OVER (in_turn ROWS UNBOUNDED PRECEDING)
         - event_bytes(s.payload)::integer AS bytes_before
 """
@@ -149,7 +149,7 @@ _PAGE = f"""
         SELECT min(e.seq) AS first,
             convert_to(string_agg({_TEXT}, chr(10) ORDER BY e.seq), 'UTF8') AS lines
         FROM (
-            SELECT s.*, {_BYTES_BEFORE}
+            SELECT s.*, {BYTES_BEFORE}
             FROM events s
             WHERE s.user_id = $1 AND s.seq > greatest($2, u.oldest_seq - 1)
                 AND s.seq <= greatest($2, u.oldest_seq - 1) + $3
@@ -169,7 +169,7 @@ _NEXT = f"""
     )
     SELECT e.user_id, u.epoch, e.seq, convert_to({_TEXT}, 'UTF8'), e.received_at
     FROM (
-        SELECT s.*, row_number() OVER in_turn AS turn, {_BYTES_BEFORE}
+        SELECT s.*, row_number() OVER in_turn AS turn, {BYTES_BEFORE}
         FROM u
         JOIN events s ON s.user_id = u.user_id AND s.seq > u.after AND s.seq <= u.after + $5
         WINDOW in_turn AS (ORDER BY s.seq - u.after, s.user_id)
@@ -187,7 +187,7 @@ _OF_TASK = f"""
         SELECT e.seq, e.event_type, e.task_id, e.payload, convert_to({_TEXT}, 'UTF8') AS text,
             e.all_bytes > $6 AS cut
         FROM (
-            SELECT s.*, {_BYTES_BEFORE}, sum(event_bytes(s.payload)::integer) OVER () AS all_bytes
+            SELECT s.*, {BYTES_BEFORE}, sum(event_bytes(s.payload)::integer) OVER () AS all_bytes
             FROM events s
             WHERE s.user_id = $1 AND s.seq > greatest($2, u.oldest_seq - 1)
                 AND s.seq <= greatest($2, u.oldest_seq - 1) + $3

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from relay.db.notifications import OutboxBounds, making_arguments
+from relay.db.pages import BYTES_BEFORE
 from relay.db.pool import Database, DatabaseConnection, Row
 from relay.events import Event
 from relay.tasks.task import FoldedTask
@@ -210,12 +211,10 @@ _TASKS_BY_ID = """
 """
 
 # The next event of every stream comes before the second of any, as in `pages.py`.
-_UNFOLDED = """
+_UNFOLDED = f"""
     SELECT e.user_id, e.seq, e.event_id, e.event_type, e.task_id, e.ts, e.payload, e.received_at
     FROM (
-        SELECT s.*, row_number() OVER in_turn AS turn,
-            sum(event_bytes(s.payload)::integer) OVER (in_turn ROWS UNBOUNDED PRECEDING)
-                - event_bytes(s.payload)::integer AS bytes_before
+        SELECT s.*, row_number() OVER in_turn AS turn, {BYTES_BEFORE}
         FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, after)
         JOIN events s ON s.user_id = asked.user_id AND s.seq > asked.after
             AND s.seq <= asked.after + $3

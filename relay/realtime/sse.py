@@ -16,6 +16,7 @@ from relay.realtime.encoding import (
     sse_control,
 )
 from relay.realtime.event_range import EventRange
+from relay.realtime.transport import abort_handle
 from relay.server.handle import ConnectionHandle
 
 MAX_HEARTBEAT_SECONDS = 15.0  # common proxies close a silent connection after 30 to 60 seconds
@@ -101,8 +102,4 @@ class SseTransport:
         """Do nothing: the `close` message was the last event, and the response ends by itself."""
 
     def abort(self) -> Close:
-        if self._handle is None:
-            return Close.GONE
-        stalled = self._handle.stalled
-        self._handle.abort()
-        return Close.STALLED if stalled else Close.GONE
+        return abort_handle(self._handle)

@@ -1,13 +1,16 @@
 """The transport interface, with all that differs between WebSocket and SSE."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
 from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
 from relay.realtime.event_range import EventRange
+
+if TYPE_CHECKING:
+    from relay.server.handle import ConnectionHandle
 
 
 class ClientLeft(Exception):
@@ -62,3 +65,12 @@ class Transport(Protocol):
     def abort(self) -> Close:
         """Drop the connection at once. Returns STALLED or GONE."""
         ...
+
+
+def abort_handle(handle: "ConnectionHandle | None") -> Close:
+    """`Transport.abort`, by the server's handle of the connection if it has given one."""
+    if handle is None:
+        return Close.GONE
+    stalled = handle.stalled
+    handle.abort()
+    return Close.STALLED if stalled else Close.GONE

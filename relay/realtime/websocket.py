@@ -13,7 +13,7 @@ from relay.realtime.batch import Batch
 from relay.realtime.close_codes import Close
 from relay.realtime.encoding import control_json, text_frame
 from relay.realtime.event_range import EventRange
-from relay.realtime.transport import ClientLeft
+from relay.realtime.transport import ClientLeft, abort_handle
 from relay.server.handle import ConnectionHandle
 
 SUBPROTOCOL = "relay.v1"
@@ -162,11 +162,7 @@ class WebSocketTransport:
                 await self._websocket.receive()
 
     def abort(self) -> Close:
-        if self._handle is None:
-            return Close.GONE
-        stalled = self._handle.stalled
-        self._handle.abort()
-        return Close.STALLED if stalled else Close.GONE
+        return abort_handle(self._handle)
 
 
 def _bytes(message: str | bytes) -> bytes:

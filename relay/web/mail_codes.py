@@ -1,8 +1,7 @@
 """Mail codes of a request: whether one may be mailed, and whether a code is the right one."""
 
-from relay.channels.kinds import KINDS
 from relay.channels.kinds.base import ChannelRequest
-from relay.channels.kinds.email import Email, EmailRequest
+from relay.channels.kinds.email import EmailRequest
 from relay.config.mail_address import mailbox_of
 from relay.db.mail_codes import take_mail_code
 from relay.db.receivers import interval_of
@@ -17,11 +16,6 @@ from relay.web.rate_limits import (
 from relay.web.request import HTTPRequest
 
 WRONG_CODE = "is not the code of this address, or has expired: ask for a new one"
-
-
-def addable_kinds(request: HTTPRequest) -> list[str]:
-    """The kinds of channels: with `email` only if the operator has set a mail server."""
-    return [name for name in KINDS if name != Email.name or _has_mail(request)]
 
 
 async def charge_mail(request: HTTPRequest, address: str) -> None:

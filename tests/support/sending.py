@@ -12,11 +12,10 @@ import trio
 
 from relay.channels import senders
 from relay.channels.addresses import host_of
-from relay.channels.attempts import channel_label
 from relay.channels.kinds.base import KindContext
 from relay.channels.kinds.webhook import WebhookSettings
 from relay.channels.outbound import Outbound
-from relay.channels.sealing import Vault
+from relay.channels.sealing import Vault, channel_label
 from relay.channels.vapid import Vapid
 from relay.config.parsers import SigningKey
 from relay.config.settings import Settings
@@ -69,7 +68,7 @@ async def sending(
 async def new_webhook(database: Database, user_id: UUID, url: str) -> UUID:
     new = new_channel(user_id, events=("failed",))
     settings = msgspec.json.encode(WebhookSettings(url, SECRET))
-    kid, sealed = Vault([OLD]).seal(settings, channel_label(new.channel_id.bytes))
+    kid, sealed = Vault([OLD]).seal(settings, channel_label(new.channel_id))
     new = new._replace(kid=kid, sealed=sealed, host=host_of(url))
     assert (await add_channel(database, new, at_most=20)).outcome == "added"
     return new.channel_id

@@ -25,6 +25,7 @@ from relay.realtime.valkey.greeting import (
     Reply,
     pack,
 )
+from relay.realtime.valkey.late_answers import wait_for_answer
 
 PING_INTERVAL = 1.0  # seconds
 ANSWER_SECONDS = 1.0  # for the answer to a ping
@@ -223,12 +224,7 @@ class NodeConnection:
     async def _ping_once(self) -> None:
         answered = trio.Event()
         self.send(_MARK, lambda _: answered.set())
-        deadline = trio.current_time() + ANSWER_SECONDS
-        with trio.move_on_at(deadline):
-            await answered.wait()
-        if trio.current_time() - deadline > MAX_STALL_SECONDS:
-            with trio.move_on_after(ANSWER_SECONDS):
-                await answered.wait()
+        await wait_for_answer(answered, ANSWER_SECONDS, max_stall=MAX_STALL_SECONDS)
         if not answered.is_set():
             raise NodeAway("no answer")
 

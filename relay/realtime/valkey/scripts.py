@@ -19,6 +19,7 @@ import trio
 from relay.config.valkey_address import Node
 from relay.realtime.valkey.connection import NodeConnection, OnReply
 from relay.realtime.valkey.greeting import Reply, pack
+from relay.realtime.valkey.late_answers import wait_for_answer
 from relay.realtime.valkey.nodes import Nodes
 
 # For an answer, which takes a third of a millisecond mostly: longer than a busy process or node
@@ -166,10 +167,5 @@ class Scripts:
                 await trio.lowlevel.checkpoint()
             if not self.run(script, slot, keys, arguments, note):
                 return None
-        deadline = trio.current_time() + ANSWER_SECONDS
-        with trio.move_on_at(deadline):
-            await answered.wait()
-        if not replies and trio.current_time() - deadline > MAX_STALL_SECONDS:
-            with trio.move_on_after(ANSWER_SECONDS):
-                await answered.wait()
+        await wait_for_answer(answered, ANSWER_SECONDS, max_stall=MAX_STALL_SECONDS)
         return replies[0] if replies and not isinstance(replies[0], hiredis.ReplyError) else None
