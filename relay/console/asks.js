@@ -5,6 +5,7 @@ import { AskCard, focusCard } from './ask-card.js';
 import { AskList } from './ask-list.js';
 import { isUncertain, outcomeWords, refusalWords } from './ask-words.js';
 import { byId, setText } from './dom.js';
+import { hasModifier, isWriting } from './keys.js';
 import { parseCursor } from './relay-stream.js';
 import { visible } from './visible-text.js';
 
@@ -211,7 +212,7 @@ export class Asks {
   #sought(event) {
     const target = event.target instanceof Element ? event.target : document.body;
     if (event.key !== 'a' || event.defaultPrevented || hasModifier(event) || document.querySelector('dialog[open]') !== null) return;
-    if (target.closest('input, textarea, select, [contenteditable]')) return;
+    if (isWriting(target)) return;
     const open = this.#asks.open().map(({ ask }) => this.#cards.get(ask.ask_id)).filter((card) => card !== undefined);
     if (open.length === 0) return;
     const at = open.findIndex(({ item }) => item.contains(target));
@@ -219,6 +220,3 @@ export class Asks {
     event.preventDefault();
   }
 }
-
-/** @param {KeyboardEvent} event */
-const hasModifier = (event) => event.ctrlKey || event.metaKey || event.altKey;

@@ -4,8 +4,9 @@ import { Problem, addChannel, getChannels } from './api.js';
 import { ChannelForm } from './channel-form.js';
 import { ChannelRow } from './channel-row.js';
 import { refusalText } from './channel-words.js';
+import { copyText } from './copy.js';
+import { fillDialog } from './dialogs.js';
 import { byId, el, icon } from './dom.js';
-import { copyText } from './ready-lines.js';
 
 /** The button at the top opens the dialog. */
 export function installChannels() {
@@ -23,15 +24,9 @@ class ChannelsDialog {
   #form = new ChannelForm((wanted) => this.#add(wanted), (act) => this.#guarded(act));
 
   constructor() {
-    this.#dialog.append(
-      el('div', { class: 'dialog-head' },
-        el('h2', { id: 'channels-title', text: 'Channels' }),
-        el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => this.#dialog.close() }, icon('close'))),
+    fillDialog(this.#dialog, 'Channels',
       el('p', { class: 'lede', text: 'When a task fails, ends or waits for you, and you are not looking here, Relay tells you elsewhere.' }),
       this.#form.element, this.#problem, this.#made, this.#list, this.#none);
-    this.#dialog.addEventListener('click', (event) => {
-      if (event.target === this.#dialog) this.#dialog.close(); // the backdrop
-    });
     this.#dialog.addEventListener('close', () => {
       this.#made.replaceChildren(); // shown once
       this.#list.replaceChildren();

@@ -1,6 +1,7 @@
 /** Which time the charts of a task show: all of it, or a part that is chosen by dragging, or by keys. */
 
 import { byId, el, setText } from './dom.js';
+import { hasModifier } from './keys.js';
 
 /** @typedef {import('./metric-history.js').Series} Series */
 /** @typedef {import('./metric-history.js').Point} Point */
@@ -89,7 +90,7 @@ export class ChartZoom {
 
   /** @param {KeyboardEvent} event */
   #keyed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (hasModifier(event)) return;
     const { from, to } = this.#shown();
     const length = to - from;
     if (event.key === '+' || event.key === '=') this.#show({ from: to - length / 2, to });

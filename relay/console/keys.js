@@ -1,6 +1,7 @@
 /** Keys that work anywhere on the page, and the list of all keys. */
 
-import { byId, el, icon } from './dom.js';
+import { fillDialog } from './dialogs.js';
+import { byId, el } from './dom.js';
 
 const KEYS = [
   ['/', 'Go to the search: of tasks from the tasks, of the log from elsewhere'],
@@ -22,17 +23,11 @@ const KEYS = [
 /** @param {Record<string, () => void>} actions by their keys, of one letter each */
 export function installKeys(actions) {
   const dialog = /** @type {HTMLDialogElement} */ (byId('keys'));
-  dialog.append(
-    el('div', { class: 'dialog-head' },
-      el('h2', { id: 'keys-title', text: 'Keys' }),
-      el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => dialog.close() }, icon('close'))),
+  fillDialog(dialog, 'Keys',
     el('dl', { class: 'keys-list' }, ...KEYS.map(([key, action]) => el('div', {}, el('dt', {}, el('kbd', { text: key })), el('dd', { text: action })))));
-  dialog.addEventListener('click', (event) => {
-    if (event.target === dialog) dialog.close(); // the backdrop
-  });
   byId('show-keys').addEventListener('click', () => dialog.showModal());
   document.addEventListener('keydown', (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target)) return;
+    if (event.defaultPrevented || hasModifier(event) || isWriting(event.target)) return;
     if (document.querySelector('dialog[open]') !== null) return;
     if (event.key === '?') dialog.showModal();
     else if (event.key === '/' && !byId('board').hidden) search(/** @type {Element} */ (event.target));
@@ -42,8 +37,11 @@ export function installKeys(actions) {
   });
 }
 
-/** @param {EventTarget | null} target */
-function isWriting(target) {
+/** Whether the browser or the system has a use for this key. @param {KeyboardEvent} event */
+export const hasModifier = (event) => event.ctrlKey || event.metaKey || event.altKey;
+
+/** Whether keys go into a field there. @param {EventTarget | null} target */
+export function isWriting(target) {
   return target instanceof Element && target.closest('input, textarea, select, [contenteditable]') !== null;
 }
 

@@ -1,6 +1,7 @@
 /** The log on screen: where it is scrolled to, whether it follows its end, and what leads to a line. */
 
 import { byId, followLink, setText } from './dom.js';
+import { hasModifier } from './keys.js';
 import { BlockTitle } from './log-block-title.js';
 import { LogLayout } from './log-layout.js';
 import { LogRows } from './log-rows.js';
@@ -179,7 +180,7 @@ export class LogPane {
   #keyed(event) {
     if (event.key === 'Escape' && this.#unfolded !== null) this.#fold();
     else if (event.key === 'End') this.follow(true);
-    else if (event.key === 'f' && !event.ctrlKey && !event.metaKey) this.follow(!this.following);
+    else if (event.key === 'f' && !hasModifier(event)) this.follow(!this.following);
     else return;
     event.preventDefault();
   }

@@ -1,14 +1,15 @@
 /** The switches and buttons above the log: kinds of lines, wrapping, copies. */
 
 import { plain } from './ansi.js';
+import { copyText } from './copy.js';
 import { byId } from './dom.js';
-import { copyText } from './ready-lines.js';
+import { store, stored } from './storage.js';
 
 /** @typedef {import('./log-store.js').Line} Line */
 /** @typedef {import('./log-store.js').Kind} Kind */
 /** @typedef {{ kinds: () => Set<Kind>, choose: (kinds: Set<Kind>) => void, wrap: (on: boolean) => void, lines: () => Line[], titled: () => boolean }} Log */
 
-const STORED = 'relay.wrap';
+const KEPT_AS = 'relay.wrap';
 const NARROW = '(max-width: 820px)'; // where lines are wrapped unless that is switched off
 
 export class LogTools {
@@ -19,9 +20,9 @@ export class LogTools {
   constructor(log) {
     this.#log = log;
     for (const chip of this.#chips()) chip.addEventListener('click', () => this.#toggleKind(chip));
-    this.#wrap.addEventListener('click', () => this.#setWrap(this.#wrap.getAttribute('aria-pressed') !== 'true', true));
-    const choice = storedChoice();
-    this.#setWrap(choice === null ? matchMedia(NARROW).matches : choice === 'on', false);
+    this.#wrap.addEventListener('click', () => this.#toggleWrap());
+    const usual = matchMedia(NARROW).matches ? 'on' : 'off';
+    this.#setWrap((stored(KEPT_AS) ?? usual) === 'on');
     for (const [id, timed] of /** @type {const} */ ([['copy-log', false], ['copy-times', true]])) {
       byId(id).addEventListener('click', ({ currentTarget }) => this.#copy(/** @type {HTMLElement} */ (currentTarget), timed));
     }
@@ -47,13 +48,16 @@ export class LogTools {
     this.#log.choose(kinds);
   }
 
-  /** @param {boolean} on @param {boolean} stored */
-  #setWrap(on, stored) {
+  #toggleWrap() {
+    const on = this.#wrap.getAttribute('aria-pressed') !== 'true';
+    this.#setWrap(on);
+    store(KEPT_AS, on ? 'on' : 'off');
+  }
+
+  /** @param {boolean} on */
+  #setWrap(on) {
     this.#wrap.setAttribute('aria-pressed', String(on));
     this.#log.wrap(on);
-    try {
-      if (stored) localStorage.setItem(STORED, on ? 'on' : 'off');
-    } catch { /* no storage: for this visit only */ }
   }
 
   /** @param {HTMLElement} button @param {boolean} timed */
@@ -74,12 +78,4 @@ const kindOf = ({ dataset }) => /** @type {Kind} */ (dataset.kind);
 /** @param {Line} line @param {boolean} titled */
 function timedLine({ at, title, text }, titled) {
   return `${new Date(at).toISOString()}  ${titled && title ? `${title}  ` : ''}${plain(text)}`;
-}
-
-function storedChoice() {
-  try {
-    return localStorage.getItem(STORED);
-  } catch {
-    return null;
-  }
 }

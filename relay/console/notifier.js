@@ -3,6 +3,7 @@
 import { Problem } from './api.js';
 import { byId, icon } from './dom.js';
 import { NoPush, canPush, closeNotifications, hasWorker, isOn, needsHomeScreen, turnOff, turnOn } from './push-device.js';
+import { store, stored } from './storage.js';
 import { titleOf } from './task-names.js';
 import { STATE_WORDS } from './task-words.js';
 import { duration } from './times.js';
@@ -18,6 +19,7 @@ import { visible } from './visible-text.js';
  * @typedef {'push' | 'page' | 'off'} Way
  */
 
+const KEPT_AS = 'relay.notify';
 const BLOCKED = 'Your browser is blocking notifications from this page. Allow them in its settings for this site, then press the bell again.';
 export const HOME_SCREEN = 'An iPhone or iPad notifies you only from the Home Screen: press Share, then Add to Home Screen. Open Relay there, connect it with a link from another device, and press the bell.';
 const PAGE_ONLY = 'This browser has no push service, so it can notify you only while this page is open in the background.';
@@ -100,9 +102,7 @@ export class Notifier {
   /** How this device is told, now and on the next visit. @param {Way} way */
   #set(way) {
     this.#mark(way);
-    try {
-      localStorage.setItem('relay.notify', way);
-    } catch { /* no storage: off again on the next visit, unless Relay knows this device */ }
+    store(KEPT_AS, way); // without a storage: off again on the next visit, unless Relay knows this device
   }
 
   /** @param {Way} way */
@@ -159,10 +159,6 @@ const askTag = ({ ask_id: id }) => `relay ask ${id}`;
 const permission = () => ('Notification' in window ? Notification.permission : 'denied');
 
 function storedChoice() {
-  try {
-    const choice = localStorage.getItem('relay.notify');
-    return choice === 'on' ? 'page' : choice; // of versions without push
-  } catch {
-    return null;
-  }
+  const choice = stored(KEPT_AS);
+  return choice === 'on' ? 'page' : choice; // of versions without push
 }

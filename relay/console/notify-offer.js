@@ -4,6 +4,7 @@ import { DEMO_TASKS } from './demo.js';
 import { byId, el } from './dom.js';
 import { HOME_SCREEN } from './notifier.js';
 import { needsHomeScreen } from './push-device.js';
+import { store, stored } from './storage.js';
 import { isOver } from './task-words.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
@@ -15,7 +16,7 @@ export class NotifyOffer {
   #notifier;
   #known = false; // whether this device is told already
   #ended = false;
-  #done = wasOffered();
+  #done = stored(OFFERED) !== null; // also without a storage: it would be offered on every visit
 
   /** @param {import('./notifier.js').Notifier} notifier */
   constructor(notifier) {
@@ -38,7 +39,7 @@ export class NotifyOffer {
     if (this.#done || !this.#known || !this.#ended || document.hidden) return;
     this.#done = true;
     if (this.#notifier.way !== 'off' || !this.#notifier.possible) return;
-    keepOffered();
+    store(OFFERED, 'yes');
     this.#box.replaceChildren(...(needsHomeScreen() ? this.#instruction() : this.#question()));
     this.#box.hidden = false;
   }
@@ -66,18 +67,4 @@ export class NotifyOffer {
     this.#box.hidden = true;
     byId('main').focus({ preventScroll: true });
   }
-}
-
-function wasOffered() {
-  try {
-    return localStorage.getItem(OFFERED) !== null;
-  } catch {
-    return true; // no storage: it would be offered on every visit
-  }
-}
-
-function keepOffered() {
-  try {
-    localStorage.setItem(OFFERED, 'yes');
-  } catch { /* wasOffered has found that there is none */ }
 }

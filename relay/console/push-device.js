@@ -100,7 +100,7 @@ async function look(wanted) {
   const same = subscription && ofSubscription(devices, subscription);
   const channel = same ?? (wanted ? devices.find((one) => one.this_session) : undefined);
   if (channel === undefined) {
-    await subscription?.unsubscribe(); // of a stream that was left: its notifications are not for whom sits here now
+    await subscription?.unsubscribe(); // the subscription of another stream: whoever uses this browser now must not get its notifications
     return false;
   }
   const { public_key: key } = await getPushKey();

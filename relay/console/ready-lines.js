@@ -1,5 +1,6 @@
 /** Lines to paste into a terminal. A token or link in them is kept in memory only. */
 
+import { copyText } from './copy.js';
 import { el } from './dom.js';
 
 /** @typedef {{ summary: string, label: string, text: string }} Other */
@@ -156,21 +157,4 @@ function copyButton(text, what, label = 'Copy') {
     setTimeout(() => setLabel(label, `Copy: ${what}`), 1_600);
   });
   return button;
-}
-
-/** @param {string} text @returns {Promise<boolean>} */
-export async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    // there is no clipboard API on plain http of another host; execCommand works there
-    const area = el('textarea', { readonly: true, class: 'sr' });
-    area.value = text;
-    (document.querySelector('dialog[open]') ?? document.body).append(area);
-    area.select();
-    const done = document.execCommand('copy');
-    area.remove();
-    return done;
-  }
 }

@@ -1,9 +1,10 @@
 /** Connects a second device to the same stream: shows a one-time link, or opens one. */
 
 import { Problem, call, makeLink } from './api.js';
-import { byId, el, icon, setText } from './dom.js';
+import { copyText } from './copy.js';
+import { fillDialog } from './dialogs.js';
+import { byId, el, setText } from './dom.js';
 import { turnOff } from './push-device.js';
-import { copyText } from './ready-lines.js';
 
 const LINK_FRAGMENT = '#link=';
 const SIGNED_IN = ['already_signed_in', 'already_somebody']; // the second is the code of older versions
@@ -23,16 +24,10 @@ export class SecondDevice {
   #timer;
 
   constructor() {
-    this.#dialog.append(
-      el('div', { class: 'dialog-head' },
-        el('h2', { id: 'device-title', text: 'Open on another device' }),
-        el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => this.#dialog.close() }, icon('close'))),
+    fillDialog(this.#dialog, 'Open on another device',
       el('p', { class: 'lede', text: 'Point your phone’s camera at the code. Or paste the link into another browser, or after “relay login” in a terminal.' }),
       this.#code, el('div', { class: 'device-row' }, this.#left, this.#copy, this.#again), this.#problem,
       el('p', { class: 'device-note', text: linkNote() }), this.#pasting());
-    this.#dialog.addEventListener('click', (event) => {
-      if (event.target === this.#dialog) this.#dialog.close(); // the backdrop
-    });
     this.#dialog.addEventListener('close', () => this.#forget());
   }
 

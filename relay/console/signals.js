@@ -1,6 +1,7 @@
 /** What is visible while the page is hidden: title and favicon. And the switch between light and dark. */
 
 import { byId, el, icon } from './dom.js';
+import { store } from './storage.js';
 
 /** @typedef {import('./relay-stream.d.ts').TaskCounts} TaskCounts */
 
@@ -37,8 +38,6 @@ export function installThemeToggle() {
     const root = document.documentElement;
     const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
     root.dataset.theme = dark ? 'light' : 'dark';
-    try {
-      localStorage.setItem('relay.theme', root.dataset.theme);
-    } catch { /* no storage: for this visit only */ }
+    store('relay.theme', root.dataset.theme);
   });
 }

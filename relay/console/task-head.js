@@ -3,9 +3,9 @@
 import { Problem, getTasks } from './api.js';
 import { ChartZoom } from './chart-zoom.js';
 import { drawCharts, short } from './charts.js';
+import { copyText } from './copy.js';
 import { byId, el, icon, setText } from './dom.js';
 import { hrefOf } from './links.js';
-import { copyText } from './ready-lines.js';
 import { titleOf } from './task-names.js';
 import { STATE_WORDS, elapsed, factsOf, isOver } from './task-words.js';
 

@@ -1,6 +1,7 @@
 /** The list of tasks on screen: only those in sight are in the document, however many there are. One Tab stop; keys go through it. */
 
 import { byId } from './dom.js';
+import { hasModifier } from './keys.js';
 import { CARD_GAP, fillTaskRow, heightOf, newTaskRow } from './task-row.js';
 import { isOver } from './task-words.js';
 
@@ -149,7 +150,7 @@ export class TaskRows {
 
   /** @param {KeyboardEvent} event */
   #keyed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (hasModifier(event)) return;
     if (event.key in STEPS) this.#step(STEPS[event.key]);
     else if (event.key === 'Escape') this.#selected === null ? this.#actions.close() : this.#actions.pick(null);
     else if (event.key === 'Delete') this.#hide(this.#current);

@@ -1,6 +1,8 @@
 /** The edge between the tasks and the log: a pointer or keys move it, and this browser keeps where it is. */
 
 import { byId } from './dom.js';
+import { hasModifier } from './keys.js';
+import { store, stored } from './storage.js';
 
 const [LEAST, MOST] = [280, 720]; // pixels of the tasks
 const LOG_LEAST = 360; // pixels that stay for the log
@@ -27,10 +29,10 @@ export function installTaskWidth() {
     edge.setAttribute('aria-valuenow', String(width));
     edge.setAttribute('aria-valuetext', `${width} pixels`);
   };
-  const keep = () => store(board.style.getPropertyValue('--task-width'));
+  const keep = () => store(KEPT_AS, board.style.getPropertyValue('--task-width') || null);
 
   edge.setAttribute('aria-valuemin', String(LEAST));
-  set(stored());
+  set(keptWidth());
   new ResizeObserver(report).observe(tasks);
 
   edge.addEventListener('pointerdown', (event) => {
@@ -47,7 +49,7 @@ export function installTaskWidth() {
   edge.addEventListener('lostpointercapture', keep);
   edge.addEventListener('dblclick', () => { set(null); keep(); });
   edge.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (hasModifier(event)) return;
     const { width } = tasks.getBoundingClientRect();
     if (event.key in STEPS) set(width + STEPS[event.key] * (isReversed() && event.key.startsWith('Arrow') ? -1 : 1));
     else if (event.key === 'Home') set(LEAST);
@@ -60,19 +62,7 @@ export function installTaskWidth() {
 }
 
 /** The width that was kept, in pixels; null: none. */
-function stored() {
-  try {
-    const width = parseInt(localStorage.getItem(KEPT_AS) ?? '', 10);
-    return Number.isFinite(width) ? width : null;
-  } catch {
-    return null;
-  }
-}
-
-/** @param {string} width '' for the usual one */
-function store(width) {
-  try {
-    if (width) localStorage.setItem(KEPT_AS, width);
-    else localStorage.removeItem(KEPT_AS);
-  } catch { /* no storage: for this visit only */ }
+function keptWidth() {
+  const width = parseInt(stored(KEPT_AS) ?? '', 10);
+  return Number.isFinite(width) ? width : null;
 }

@@ -1,7 +1,8 @@
 /** The dialog of tokens: lists, creates and revokes them. */
 
 import { Problem, call, getMe, makeToken, revokeToken } from './api.js';
-import { byId, el, icon } from './dom.js';
+import { fillDialog } from './dialogs.js';
+import { byId, el } from './dom.js';
 import { turnOff } from './push-device.js';
 import { readyLinesView } from './ready-lines.js';
 
@@ -20,10 +21,7 @@ export class TokensDialog {
   #submit = el('button', { type: 'submit', class: 'primary', text: 'Create token' });
 
   constructor() {
-    this.#dialog.append(
-      el('div', { class: 'dialog-head' },
-        el('h2', { id: 'tokens-title', text: 'Tokens' }),
-        el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => this.#dialog.close() }, icon('close'))),
+    fillDialog(this.#dialog, 'Tokens',
       el('p', { class: 'lede', text: 'A token connects a terminal, a script or a CI job to your stream. Create one for each place, so that you can revoke one without the others.' }),
       this.#form(), this.#problem, this.#made,
       el('div', { class: 'table-frame', tabindex: 0, role: 'group', 'aria-label': 'Active tokens' },
@@ -31,9 +29,6 @@ export class TokensDialog {
           el('thead', {}, el('tr', {}, ...['Name', 'Permission', 'Created', 'Last used', 'Expires'].map((text) => el('th', { scope: 'col', text })), el('th', { scope: 'col' }, el('span', { class: 'sr', text: 'Revoke' })))),
           this.#rows)),
       this.#ending());
-    this.#dialog.addEventListener('click', (event) => {
-      if (event.target === this.#dialog) this.#dialog.close(); // the backdrop
-    });
     this.#dialog.addEventListener('close', () => this.#made.replaceChildren()); // shown once
   }
 
