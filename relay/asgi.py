@@ -13,10 +13,11 @@ from relay.config.unknown_variables import log_unknown_variables
 from relay.db.source import bring_up_to_date, open_source
 from relay.observability.logs import configure_logs
 from relay.observability.sentry import configure_reports
+from relay.server_process import client_url
 from relay.services import open_services
 
 _settings = Settings.load(os.environ)
-_base_url = _settings.base_url or f"http://{_settings.bind}"
+_base_url = _settings.base_url or client_url(f"http://{_settings.bind}")
 _relay = create_app(_settings)
 
 

@@ -6,10 +6,6 @@ A supervisor serves no requests: what it imports from here brings neither Quart 
 import gc
 from collections.abc import Awaitable, Callable
 
-from hypercorn.config import Sockets
-
-from relay.server.listeners import addresses
-
 UNWIND_SECONDS = 5.0  # seconds after the drain, for last commits and closing the pool
 GC_THRESHOLD = 10_000  # new objects: those of some forty streams, collected in half a ms
 
@@ -29,9 +25,9 @@ def freeze_startup_objects() -> None:
     gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
 
 
-def client_url(sockets: Sockets) -> str:
-    """The URL by which a client on the same machine can reach the first socket."""
-    address = addresses(sockets)[0]
-    if address.startswith("http://unix:"):
-        return "http://localhost"
+def client_url(address: str) -> str:
+    """The URL by which a client on the same machine reaches a server's address, of `addresses`."""
+    scheme, _, place = address.partition("://")
+    if place.startswith("unix:"):
+        return f"{scheme}://localhost"
     return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -133,6 +133,26 @@ def addresses(sockets: Sockets) -> list[str]:
     ]
 
 
+def expected_address(config: Config) -> str:
+    """What `addresses` begins with where a server listens by this configuration.
+
+    A port of 0 stays. Raises ListenError for a host that is not of this machine.
+    """
+    bind = config.bind[0]
+    if bind.startswith("unix:"):
+        return f"{'https' if config.ssl_enabled else 'http'}://{bind}"
+    host, _, port = bind.rpartition(":")
+    one = copy.copy(config)
+    one.bind, one.insecure_bind, one.quic_bind = [f"{host}:0"], [], []
+    try:
+        sockets = one.create_sockets()  # of any free port, and closed again
+    except OSError as error:
+        raise _listen_error(bind, error.strerror or str(error)) from None
+    address = addresses(sockets)[0]
+    close_sockets(sockets)
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
 def close_sockets(sockets: Sockets) -> None:
     """Close all the sockets."""
     for sock in (*sockets.secure_sockets, *sockets.insecure_sockets):
@@ -172,8 +192,12 @@ def _open(config: Config, bind: str, *, secure: bool = True) -> Sockets:
             failure = error.strerror or str(error)
         else:
             return sockets
+    raise _listen_error(bind, failure)
+
+
+def _listen_error(bind: str, failure: str) -> ListenError:
     reason = f"{failure[:1].lower()}{failure[1:]}"
-    raise ListenError(f"cannot listen on {bind}: {reason} (set RELAY_BIND)")
+    return ListenError(f"cannot listen on {bind}: {reason} (set RELAY_BIND)")
 
 
 def _listen(sock: socket.socket, backlog: int) -> None:

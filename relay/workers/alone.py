@@ -9,7 +9,7 @@ from hypercorn.config import Config
 from relay.config.settings import Settings
 from relay.db.source import open_source, warn_about_few_connections
 from relay.imports import frozen_imports
-from relay.server.listeners import close_sockets, open_sockets
+from relay.server.listeners import addresses, close_sockets, open_sockets
 from relay.server_process import Announce, client_url
 
 APPLICATION = "relay.serving"  # with all routes, Quart, and what they use
@@ -27,7 +27,7 @@ async def serve_relay(
     """
     sockets = open_sockets(config)
     try:
-        base_url = settings.base_url or client_url(sockets)
+        base_url = settings.base_url or client_url(addresses(sockets)[0])
         async with trio.open_nursery() as beside:
             imported = trio.Event()
             beside.start_soon(_import_application, imported)

@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from relay.config.settings import Settings
 from relay.db.source import Source, bring_up_to_date, open_source, warn_about_few_connections
-from relay.server.listeners import close_sockets, inherited_binds, open_for_workers
+from relay.server.listeners import addresses, close_sockets, inherited_binds, open_for_workers
 from relay.server_process import UNWIND_SECONDS, Announce, client_url
 from relay.workers.protocol import WorkerConfig
 from relay.workers.slots import WorkerSlot
@@ -49,7 +49,7 @@ async def supervise(
     """
     socket_sets = open_for_workers(config, settings.workers)
     try:
-        base_url = settings.base_url or client_url(socket_sets[0])
+        base_url = settings.base_url or client_url(addresses(socket_sets[0])[0])
         async with open_source(settings) as source:
             if source.folder is None:
                 await warn_about_few_connections(source.direct, settings)

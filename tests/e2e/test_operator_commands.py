@@ -57,7 +57,7 @@ async def test_relay_user_create_works_beside_a_serving_relay(
     tmp_path: Path,
 ) -> None:
     port = HeldPort()
-    env = environment(RELAY_BIND=f"127.0.0.1:{port.number}", RELAY_OPEN_SIGNUP="off")
+    env = environment(RELAY_BIND=f"0.0.0.0:{port.number}", RELAY_OPEN_SIGNUP="off")
     async with (
         running((*RELAY, "serve"), tmp_path, env) as server,
         visiting(await server.url()) as transport,

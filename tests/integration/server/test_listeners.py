@@ -18,12 +18,15 @@ from relay.server.listeners import (
     ListenError,
     addresses,
     close_sockets,
+    expected_address,
     inherited_binds,
     open_for_workers,
     open_sockets,
 )
+from relay.server_process import client_url
 from tests.support.certificates import self_signed
 from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 from tests.support.server.stage import configuration
 
 
@@ -32,6 +35,31 @@ def test_port_0_is_resolved() -> None:
     four, six = (sock.getsockname()[1] for sock in sockets.insecure_sockets)
     assert addresses(sockets) == [f"http://127.0.0.1:{four}", f"http://[::1]:{six}"]
     close_sockets(sockets)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize(
+    ("bind", "reached"),
+    [
+        ("127.0.0.1:{port}", "127.0.0.1:{port}"),
+        ("0.0.0.0:{port}", "127.0.0.1:{port}"),
+        ("localhost:{port}", "127.0.0.1:{port}"),
+        ("[::]:{port}", "[::1]:{port}"),
+        ("unix:{folder}/socket", "localhost"),
+    ],
+)
+def test_the_address_is_known_before_a_server_listens(
+    tmp_path: Path, certificate: dict[str, str], bind: str, reached: str, secure: bool
+) -> None:
+    held = HeldPort()
+    names = {"port": held.number, "folder": tmp_path}
+    config = configuration(bind=[bind.format(**names)], **(certificate if secure else {}))
+    expected = expected_address(config)
+    sockets = open_sockets(config)
+    assert addresses(sockets) == [expected]
+    close_sockets(sockets)
+    scheme = "https" if secure else "http"
+    assert client_url(expected) == f"{scheme}://{reached.format(**names)}"
 
 
 # Hypercorn leaves the socket that could not be bound to the garbage collector.
