@@ -1,4 +1,4 @@
-"""A statement that calls a function which writes reads no table beside it.
+"""A statement that calls a function which writes reads no table beside it (decision 117).
 
 The function sees what was committed until each of its own statements begins. The statement that
 calls it sees only what was committed until it began itself: a row that the function has found may
