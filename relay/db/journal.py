@@ -129,7 +129,7 @@ class Journal:
 
         The `received_at` of the first event is stored for all of them.
         Raises JournalFull or DiskFull at once, DatabaseAway within the timeout (the events may
-        still be stored; a retry with the same ids returns their seqs), InvalidToken when the user
+        still be stored; a retry with the same ids returns their seqs), UserGone when the user
         no longer exists, Invalid when the database refuses a value.
         """
         if self.disk_full:
@@ -250,7 +250,7 @@ class Journal:
     ) -> EventPage:
         """Read the next stored events after seq `after`: at least one if there is one.
 
-        It waits for its turn. Raises InvalidToken when the user no longer exists, DatabaseAway
+        It waits for its turn. Raises UserGone when the user no longer exists, DatabaseAway
         within twice the timeout.
         """
         async with self.turns.turn():
