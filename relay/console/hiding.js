@@ -57,11 +57,19 @@ export class Hiding {
 
   /** @param {string[]} ids @param {string} words */
   #offerUndo(ids, words) {
-    clearTimeout(this.#timer);
     const undo = el('button', { type: 'button', class: 'text', text: 'Undo', onclick: () => { this.#close(); this.show(ids); } });
     this.#toast.replaceChildren(el('span', { text: words }), undo);
     this.#toast.hidden = false;
-    this.#timer = window.setTimeout(() => this.#close(), UNDO_MS);
+    this.#closeLater();
+  }
+
+  /** It stays while it is pointed at, or has the focus. */
+  #closeLater() {
+    clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(() => {
+      if (this.#toast.matches(':hover, :focus-within')) this.#closeLater();
+      else this.#close();
+    }, UNDO_MS);
   }
 
   #close() {

@@ -10,6 +10,7 @@ from playwright.sync_api import Page
 from tests.support.browser.axe import PHONE, faults
 from tests.support.browser.chromium import Chromium, Tab
 from tests.support.browser.visits import (
+    FIRST_WORDS,
     first_visit,
     hook_of,
     is_live,
@@ -192,7 +193,10 @@ async def test_hidden_tasks_come_back_by_undo_and_from_their_list(
     relay: Relay, chromium: Chromium
 ) -> None:
     async with chromium.profile() as profile:
-        tab = await first_visit(relay, profile)
+        tab = await profile.open("about:blank")
+        await tab.do(lambda page: page.clock.install())
+        await tab.goto(relay.url)
+        await tab.shows(FIRST_WORDS)
         hook = await hook_of(relay, profile)
         await publish(relay, hook, [event for number in range(10) for event in ended(number)])
         await until(tab, COUNTS, ["Running 0", "Failed 1", "All 10"])
@@ -203,14 +207,18 @@ async def test_hidden_tasks_come_back_by_undo_and_from_their_list(
             await tab.do(lambda page: page.locator(f"{row} .hide-task").click())
 
         await hide("Job 3")
+        await tab.do(lambda page: page.locator("#undo button").focus())
         await until(tab, COUNTS, ["Running 0", "Failed 0", "All 9"])
         await tab.shows("Hidden: Job 3")
         assert await faults(tab) == []
+        await tab.do(lambda page: page.clock.fast_forward(60_000))  # it stays with the focus
         await press(tab, "Undo")
         await until(tab, COUNTS, ["Running 0", "Failed 1", "All 10"])
 
         await press(tab, "Clear succeeded")
         await tab.shows("Cleared 8 tasks")
+        await tab.do(lambda page: page.clock.fast_forward(60_000))
+        await tab.eventually("() => document.querySelector('#undo').hidden")
         await until(tab, ROWS, [["canceled", "Job 7"], ["failed", "Job 3"]])
         await press(tab, "Show hidden")
         await tab.eventually(f"() => {ROWS}.length === 8")

@@ -176,7 +176,7 @@ TOO_LITTLE = {
     },
 }
 # Other processes may come between the check and the start: here the check counts none.
-LATE = f"{PATH}; from relay.runner import room; room.THREADS = 0; {MAIN}"
+LATE = f"{PATH}; from relay.runner import resource_check; resource_check.THREADS = 0; {MAIN}"
 
 
 @pytest.mark.parametrize(
