@@ -2,6 +2,7 @@
 
 import gc
 import inspect
+import logging
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
@@ -88,8 +89,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quiet_logs() -> None:
-    configure_logs("error")
+def _log_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Errors that this process logs are in a file: they are written behind the test's back, and
+    would stand between the dots of the run."""
+    with (tmp_path_factory.mktemp("log") / "relay.log").open("ab") as file:
+        configure_logs("error", file.fileno())
+        yield
+        for handler in logging.getLogger().handlers:
+            handler.close()
 
 
 @pytest.fixture(name="cold_starts")
