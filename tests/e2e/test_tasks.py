@@ -6,10 +6,9 @@ import httpx
 import pytest
 import trio
 
-from tests.support.databases import database_of, statement
-from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.databases import statement
 from tests.support.problems import check
-from tests.support.relay_server import Relay, User, bearer, running_relay
+from tests.support.relay_server import Relay, User, bearer, calls_wait, running_relay
 
 
 async def tasks(user: User, query: str = "") -> dict[str, Any]:
@@ -247,11 +246,7 @@ async def test_a_beat_that_waits_holds_the_lease_and_counts_as_a_stream(
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait)
-            async with database_of(database_url) as database:
-                held = "SELECT count(*) FROM tasks WHERE beat_at > now()"
-                with trio.fail_after(PATIENCE):
-                    while not await database.fetchval(held):  # noqa: ASYNC110
-                        await trio.sleep(LOOK_EVERY)
+            await calls_wait(relay, 1)
             check(await user.call("GET", "/api/sse"), 429)
             check(await relay.http.post("/api/tasks/beat", json=beat, headers=headers), 429)
             assert (await tasks(user))["tasks"]
