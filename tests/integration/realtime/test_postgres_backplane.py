@@ -129,6 +129,13 @@ async def test_channels_are_left_some_time_after_their_last_reader(
     join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_backplane, "UNLISTEN_INTERVAL", 0.05)
+    unlisten, left = DatabaseConnection.unlisten, list[str]()
+
+    async def noted(connection: DatabaseConnection, channel: str) -> None:
+        await unlisten(connection, channel)
+        left.append(channel)
+
+    monkeypatch.setattr(DatabaseConnection, "unlisten", noted)
     me, you = users_apart(2)
     async with join() as one, join() as two:
         await met(one, two)
@@ -137,7 +144,8 @@ async def test_channels_are_left_some_time_after_their_last_reader(
         async with two.attending(you):
             async with two.attending(me):
                 assert backplane._listener.channels == {channel_of(me), channel_of(you)}
-            await eventually(lambda: backplane._listener.channels == {channel_of(you)})
+            await eventually(lambda: left == [channel_of(me)])
+            assert backplane._listener.channels == {channel_of(you)}
             await heard_only_while_read(one, two, me, you)
 
 
