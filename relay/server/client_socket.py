@@ -178,7 +178,7 @@ class TLSClientSocket(ClientSocket):
         self._incoming.write(received)
         self.has_part = True
         data = self._decrypt()
-        self.has_part = False  # or, seldom, true: what came behind this data is not known
+        self.has_part = False  # whether a part of another record came behind it is not known
         return data
 
     def write(self, data: bytes | memoryview) -> int:

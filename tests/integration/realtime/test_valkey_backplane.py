@@ -189,6 +189,7 @@ async def test_channels_are_left_some_time_after_their_last_reader(
             async with two.attending(me):
                 assert len(subscriptions.channels) == 3
             await eventually(lambda: len(subscriptions.channels) == 2)
+            # what comes before the node has unsubscribed it is passed over, too
             await heard_only_while_read(one, two, me, you)
 
 
