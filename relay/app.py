@@ -102,7 +102,7 @@ def create_app(settings: Settings) -> Relay:
 
 def with_middleware(app: Relay, settings: Settings, base_url: str) -> ASGIFramework:
     """Wrap the app in middleware, inside out: security headers, CORS, access log, proxy headers."""
-    wrapped: ASGIFramework = SecurityHeaders(app, secure=base_url.startswith("https:"))
+    wrapped: ASGIFramework = SecurityHeaders(app.asgi_app, secure=base_url.startswith("https:"))
     if settings.cors:
         wrapped = CORS(wrapped, OriginList(settings.cors))
     wrapped = AccessLog(wrapped)

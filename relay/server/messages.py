@@ -2,7 +2,6 @@
 
 import trio
 from hypercorn.typing import WebsocketReceiveEvent
-from wsproto.events import BytesMessage, TextMessage
 
 from .limits import ConnectionLimits
 
@@ -46,21 +45,21 @@ class MessageBuffer:
         self._max_size = max_size
         self._gathered: bytearray | None = None
 
-    def add(self, event: TextMessage | BytesMessage) -> WebsocketReceiveEvent | None:
-        """Add a fragment. Returns the message if it was the last. Raises MessageTooBig."""
-        data = event.data.encode() if isinstance(event, TextMessage) else event.data
+    def add(self, part: str | bytes, *, is_last: bool) -> WebsocketReceiveEvent | None:
+        """Add a part. Returns the message if it was the last. Raises MessageTooBig."""
+        data = part.encode() if isinstance(part, str) else part
         gathered_bytes = len(self._gathered) if self._gathered is not None else 0
         if gathered_bytes + len(data) > self._max_size:
             self._gathered = None
             raise MessageTooBig
         if self._gathered is not None:
             self._gathered += data
-        elif not event.message_finished:
+        elif not is_last:
             self._gathered = bytearray(data)
-        if not event.message_finished:
+        if not is_last:
             return None
         whole = data if self._gathered is None else bytes(self._gathered)
         self._gathered = None
-        if isinstance(event, BytesMessage):
-            return {"type": "websocket.receive", "bytes": bytes(whole), "text": None}
-        return {"type": "websocket.receive", "bytes": None, "text": whole.decode()}
+        if isinstance(part, str):
+            return {"type": "websocket.receive", "bytes": None, "text": whole.decode()}
+        return {"type": "websocket.receive", "bytes": bytes(whole), "text": None}

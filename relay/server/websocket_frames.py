@@ -8,10 +8,7 @@ from typing import Any
 
 import msgspec
 from hypercorn.typing import WebsocketReceiveEvent
-from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
-from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import LocalProtocolError
+from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, ParseFailed
 
 from .limits import ConnectionLimits
 from .messages import FrameRateLimit, MessageBuffer, MessageTooBig
@@ -48,27 +45,29 @@ Received = Message | Pong | PeerClose | Violation | None
 class Frames:
     """Both directions of one WebSocket after its handshake, without extensions."""
 
-    __slots__ = ("_connection", "_message", "_rate")
+    __slots__ = ("_close_sent", "_message", "_protocol", "_rate")
 
     def __init__(self, limits: ConnectionLimits, max_message: int) -> None:
-        self._connection = Connection(ConnectionType.SERVER)
+        # not wsproto's `Connection`, which adds a queue of events: 1 KiB for each idle WebSocket
+        self._protocol = FrameProtocol(client=False, extensions=[])
         self._message = MessageBuffer(max_message)
         self._rate = FrameRateLimit(limits)
+        self._close_sent = False
 
     def message(self, event: dict[str, Any]) -> bytes:
         """The frame of ASGI's `websocket.send`. Raises TypeError if that has no message."""
         if event.get("bytes") is not None:
-            return self._connection.send(BytesMessage(data=bytes(event["bytes"])))
+            return bytes(self._protocol.send_data(bytes(event["bytes"])))
         if isinstance(event.get("text"), str):
-            return self._connection.send(TextMessage(data=event["text"]))
+            return bytes(self._protocol.send_data(event["text"]))
         raise TypeError("a message has bytes, or text that is a str")
 
     def close(self, code: int, reason: str | None) -> bytes:
         """A close frame; empty if one was sent before."""
-        try:
-            return self._connection.send(CloseConnection(int(code), reason))
-        except LocalProtocolError:
+        if self._close_sent:
             return b""
+        self._close_sent = True
+        return bytes(self._protocol.close(int(code), reason))
 
     def receive(self, data: bytes) -> Iterator[Received]:
         """Parse the client's bytes, frame by frame; None for a frame that needs no action.
@@ -76,31 +75,31 @@ class Frames:
         After a PeerClose or a Violation the caller must stop reading. After our own close frame,
         only these two are returned.
         """
-        self._connection.receive_data(data)
-        for event in self._connection.events():
-            yield self._received(event)
+        self._protocol.receive_bytes(data)
+        try:
+            for frame in self._protocol.received_frames():
+                yield self._received(frame)
+        except ParseFailed as failure:
+            yield Violation(CloseReason(failure.code))
 
-    def _received(self, event: Event) -> Received:
-        if isinstance(event, CloseConnection):
-            return self._peer_close(event)
+    def _received(self, frame: Frame) -> Received:
+        payload: Any = frame.payload  # a close frame's is a tuple
+        if frame.opcode is Opcode.CLOSE:
+            return self._peer_close(*payload)
         if not self._rate.admits():
             return Violation(CloseReason.POLICY_VIOLATION)
-        if self._connection.state is not ConnectionState.OPEN:
+        if self._close_sent or frame.opcode is Opcode.PONG:
             return None
-        if isinstance(event, Ping):
-            return Pong(self._connection.send(event.response()))
-        if isinstance(event, TextMessage | BytesMessage):
-            try:
-                message = self._message.add(event)
-            except MessageTooBig:
-                return Violation(CloseReason.MESSAGE_TOO_BIG)
-            return None if message is None else Message(message)
-        return None
+        if frame.opcode is Opcode.PING:
+            return Pong(bytes(self._protocol.pong(payload)))
+        try:
+            message = self._message.add(payload, is_last=frame.message_finished)
+        except MessageTooBig:
+            return Violation(CloseReason.MESSAGE_TOO_BIG)
+        return None if message is None else Message(message)
 
-    def _peer_close(self, event: CloseConnection) -> PeerClose | Violation:
-        state = self._connection.state
-        if state is ConnectionState.CLOSED:
-            return PeerClose(int(event.code), None)
-        if state is ConnectionState.REMOTE_CLOSING:
-            return PeerClose(int(event.code), self._connection.send(event.response()))
-        return Violation(CloseReason(event.code))  # this is how wsproto reports malformed frames
+    def _peer_close(self, code: int, reason: str) -> PeerClose:
+        if self._close_sent:
+            return PeerClose(int(code), None)
+        self._close_sent = True
+        return PeerClose(int(code), bytes(self._protocol.close(code, reason)))

@@ -43,7 +43,7 @@ class Wire:
         spawn: Callable[[Callable[[], Awaitable[None]]], Any],
     ) -> None:
         self._socket = client
-        self._lock = trio.Lock()
+        self._lock: trio.Lock | None = None  # made for the first write that has to wait
         self._send_timeout = send_timeout
         self._spawn = spawn
         self._remainder = b""
@@ -118,7 +118,7 @@ class Wire:
 
     def _write_now(self, data: bytes) -> int | None:
         """Write without waiting. Returns how many bytes were taken; None if nothing was begun."""
-        if self.ended or self._remainder or self._lock.locked():
+        if self.ended or self._remainder or (self._lock is not None and self._lock.locked()):
             return None
         try:
             return self._socket.write(data)
@@ -128,18 +128,25 @@ class Wire:
 
     async def _write_on(self, data: bytes, sent: int | None) -> None:
         """Write the rest of `data` where it was begun, or all of it after the running writes."""
+        lock = self._lock_for_waits()
         if sent is None:
-            await self._lock.acquire()
+            await lock.acquire()
         else:
-            self._lock.acquire_nowait()  # free, since a write was begun
+            lock.acquire_nowait()  # free, since a write was begun
         try:
             await self._write(data[sent or 0 :], begun=sent is not None)
         finally:
-            self._lock.release()
+            lock.release()
 
     async def _finish_remainder(self) -> None:
-        async with self._lock:
+        async with self._lock_for_waits():
             await self._write(b"", begun=True)
+
+    def _lock_for_waits(self) -> trio.Lock:
+        """The lock that keeps waiting writes in order. Most connections never need one."""
+        if self._lock is None:
+            self._lock = trio.Lock()
+        return self._lock
 
     async def _write(self, data: bytes, *, begun: bool) -> None:
         """Write what `try_send` left, then `data`. The lock is held."""

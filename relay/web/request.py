@@ -175,8 +175,10 @@ class WebSocketRequest(Request):
         self.socket = AsgiWebSocket(receive, send)
 
     async def accept(self, subprotocol: str | None) -> None:
-        """Accept the handshake."""
+        """Accept the handshake, and drop its headers, since idle WebSockets are many."""
         self.started = True
+        self.headers = RequestHeaders([])
+        self.scope["headers"] = []
         await self.socket.accept(subprotocol)
 
     async def send(self, answer: Answer) -> None:

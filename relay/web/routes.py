@@ -121,13 +121,15 @@ def direct_routes(app: Quart) -> DirectRoutes:
     return DirectRoutes(found)
 
 
-async def answer_direct(request: HTTPRequest | WebSocketRequest, route: Route) -> Answer | None:
+def answer_direct(
+    request: HTTPRequest | WebSocketRequest, route: Route
+) -> Awaitable[Answer | None]:
     """Answer a request of a direct route: hooks, then the handler."""
     try:
         run_hooks(request, route.rule)
     except Problem as problem:
-        return await problem_answer(problem, request)
-    return await answer(request, route)
+        return problem_answer(problem, request)
+    return answer(request, route)
 
 
 async def answer(request: Request, route: Route) -> Answer | None:

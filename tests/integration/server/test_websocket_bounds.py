@@ -7,8 +7,8 @@ import trio
 import trio.testing
 from quart import websocket
 from quart_trio import QuartTrio
-from wsproto.connection import Connection
-from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, TextMessage
+from wsproto.frame_protocol import Frame, FrameProtocol
 
 from relay.server.limits import ConnectionLimits
 from relay.server.messages import FRAMES_PER_TURN
@@ -114,17 +114,17 @@ class Parsed(trio.abc.Instrument):
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.frames = self.in_step = self.most = 0
-        events = Connection.events
+        received_frames = FrameProtocol.received_frames
 
-        def counted(connection: Connection) -> Iterator[Event]:
-            for event in events(connection):
-                if not connection.client:
+        def counted(protocol: FrameProtocol) -> Iterator[Frame]:
+            for frame in received_frames(protocol):
+                if not protocol.client:
                     self.frames += 1
                     self.in_step += 1
                     self.most = max(self.most, self.in_step)
-                yield event
+                yield frame
 
-        monkeypatch.setattr(Connection, "events", counted)
+        monkeypatch.setattr(FrameProtocol, "received_frames", counted)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self.in_step = 0
