@@ -52,13 +52,15 @@ async def serve_source(
     source: Source,
     *,
     announce: Announce,
+    serving: trio.Event,
     stop: trio.Event,
 ) -> None:
     """Serve until `stop`, then end all streams and commit accepted events.
 
-    The caller has opened the sockets, and keeps the database running. `announce(base_url,
-    database)` runs beside the server from when it listens until it stops. Raises MigrationError,
-    DatabaseAway, or what a background task failed with; possibly in a group.
+    The caller has opened the sockets, and keeps the database running. `serving` is set before the
+    first client is served: from then on a stop has to drain. `announce(base_url, database)` runs
+    beside the server from when it listens until it stops. Raises MigrationError, DatabaseAway, or
+    what a background task failed with; possibly in a group.
     """
     settings, base_url = process.settings, process.base_url
     applied = await bring_up_to_date(
@@ -97,6 +99,7 @@ async def serve_source(
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_leave_after, stop, health)
+            serving.set()
             await _start_server(nursery, server)
             nursery.start_soon(announce, base_url, source.description)
 

@@ -65,21 +65,20 @@ def command(bind: str | None, workers: int | None, data_dir: str | None, demo: b
 
 async def _serve(settings: Settings, given: dict[str, str], config: Config, demo: bool) -> None:
     """Serve until a SIGINT or SIGTERM drains. A second one, or one at startup, cancels all."""
-    listening, stop = trio.Event(), trio.Event()
+    serving, stop = trio.Event(), trio.Event()
     # at most one reload is queued: it replaces the workers that the current one has not reached
     reload, reloads = trio.open_memory_channel[None](1)
 
     async def announce(base_url: str, database: str) -> None:
-        listening.set()
         notify_init_system("READY=1")
         freeze_startup_objects()
         await _announce(demo, settings.bind, base_url, database)
 
     async with trio.open_nursery() as process:
-        await process.start(_handle_signals, listening, stop, reload, process.cancel_scope)
+        await process.start(_handle_signals, serving, stop, reload, process.cancel_scope)
         if settings.workers == 1:
             process.start_soon(_ignore_reloads, reloads)
-            await serve_relay(settings, config, announce=announce, stop=stop)
+            await serve_relay(settings, config, announce=announce, serving=serving, stop=stop)
         else:
             await supervise(
                 settings,
@@ -87,6 +86,7 @@ async def _serve(settings: Settings, given: dict[str, str], config: Config, demo
                 config,
                 WORKER_COMMAND,
                 announce=announce,
+                serving=serving,
                 stop=stop,
                 reloads=reloads,
             )
@@ -94,7 +94,7 @@ async def _serve(settings: Settings, given: dict[str, str], config: Config, demo
 
 
 async def _handle_signals(
-    listening: trio.Event,
+    serving: trio.Event,
     stop: trio.Event,
     reload: "trio.MemorySendChannel[None]",
     everything: trio.CancelScope,
@@ -107,7 +107,7 @@ async def _handle_signals(
                 with suppress(trio.WouldBlock):
                     reload.send_nowait(None)
                 continue
-            if stop.is_set() or not listening.is_set():
+            if stop.is_set() or not serving.is_set():
                 everything.cancel()
             stop.set()
             notify_init_system("STOPPING=1")

@@ -16,13 +16,19 @@ APPLICATION = "relay.serving"  # with all routes, Quart, and what they use
 
 
 async def serve_relay(
-    settings: Settings, config: Config, *, announce: Announce, stop: trio.Event
+    settings: Settings,
+    config: Config,
+    *,
+    announce: Announce,
+    serving: trio.Event,
+    stop: trio.Event,
 ) -> None:
     """Serve until `stop`, then end all streams and commit accepted events.
 
     The application is imported while the database starts or is connected to: it takes as long,
-    and neither needs the other. `announce(base_url, database)` runs beside the server from when it
-    listens until it stops. Raises ListenError, EmbeddedError, NoDatabase, MigrationError,
+    and neither needs the other. `serving` is set before the first client is served: from then on
+    a stop has to drain. `announce(base_url, database)` runs beside the server from when it listens
+    until it stops. Raises ListenError, EmbeddedError, NoDatabase, MigrationError,
     DatabaseAway, or what a background task failed with; possibly in a group.
     """
     sockets = open_sockets(config)
@@ -38,7 +44,9 @@ async def serve_relay(
                 from relay.serving import ProcessConfig, serve_source
 
                 process = ProcessConfig(settings=settings, server=config, base_url=base_url)
-                await serve_source(process, sockets, source, announce=announce, stop=stop)
+                await serve_source(
+                    process, sockets, source, announce=announce, serving=serving, stop=stop
+                )
     finally:
         close_sockets(sockets)
 

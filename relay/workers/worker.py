@@ -66,11 +66,9 @@ async def run_worker(worker_config: WorkerConfig, settings: Settings, reports: R
         folder,
         shared=True,
     )
-    stop, all_serve, serving = trio.Event(), trio.Event(), False
+    stop, all_serve, serving = trio.Event(), trio.Event(), trio.Event()
 
     async def announce(_base_url: str, _database: str) -> None:
-        nonlocal serving
-        serving = True
         freeze_startup_objects()
         reports.send(Report("serving"))
         while True:  # in the serving loop, so that a stuck loop sends no reports
@@ -81,7 +79,7 @@ async def run_worker(worker_config: WorkerConfig, settings: Settings, reports: R
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
             task_status.started()
             async for _ in signals:
-                if not serving:
+                if not serving.is_set():
                     process.cancel_scope.cancel()
                 stop.set()
 
@@ -94,7 +92,7 @@ async def run_worker(worker_config: WorkerConfig, settings: Settings, reports: R
         config.graceful_timeout = min(config.graceful_timeout, ORPHAN_DRAIN_SECONDS)
         process.cancel_scope.deadline = trio.current_time() + ORPHAN_EXIT_SECONDS
         stop.set()
-        if not serving:
+        if not serving.is_set():
             process.cancel_scope.cancel()
 
     async with trio.open_nursery() as process:
@@ -113,6 +111,7 @@ async def run_worker(worker_config: WorkerConfig, settings: Settings, reports: R
             sockets,
             source,
             announce=announce,
+            serving=serving,
             stop=stop,
         )
         process.cancel_scope.cancel()

@@ -47,6 +47,24 @@ async def test_sigterm_closes_the_readers_of_every_worker_and_exits_with_0(pair:
     assert "Traceback" not in pair.stderr
 
 
+async def test_a_signal_while_workers_start_lets_the_first_ones_drain(
+    tmp_path: Path, made_data: Path
+) -> None:
+    program = Workers(tmp_path)
+    copy_data(made_data, program.data)
+    try:
+        await program.launch()
+        await program.says("worker_serves")  # the first one: it may have clients
+        program.signal(signal.SIGTERM)
+        assert await program.ended() == 0
+        assert program.logged("stopping")
+        assert [line["worker"] for line in program.logged("draining")]
+        assert not program.logged("worker_died")
+        assert not program.postgres()
+    finally:
+        await program.end()
+
+
 async def test_a_second_signal_ends_all_at_once(tmp_path: Path, made_data: Path) -> None:
     program = Workers(tmp_path, RELAY_DRAIN_DELAY="600")  # what the first signal would take
     copy_data(made_data, program.data)

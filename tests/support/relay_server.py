@@ -85,7 +85,8 @@ async def running_relay(
         config = server_config(settings, Path("/nonexistent"))
 
         async def serve() -> None:
-            await serve_relay(settings, config, announce=announce, stop=stop)
+            serving = trio.Event()
+            await serve_relay(settings, config, announce=announce, serving=serving, stop=stop)
 
         nursery.start_soon(serve)
         with trio.fail_after(PATIENCE):

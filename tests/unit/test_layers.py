@@ -78,7 +78,7 @@ KNOWN_BY = {
     "quart_rate_limiter": {"relay.web.rate_limiter", "relay.web.rate_limits", "relay.app"},
     "prometheus_client": {
         *("relay.observability.metrics", "relay.observability.exposition"),
-        *("relay.workers.supervisor", "relay.cli.worker"),
+        *("relay.workers.worker_pool", "relay.cli.worker"),
     },
     "sentry_sdk": {"relay.observability.sentry"},
     "quart": {

@@ -14,10 +14,10 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from relay.workers import supervisor
+from relay.workers import worker_pool
 from relay.workers.protocol import HEARTBEAT_INTERVAL, WorkerConfig
 from relay.workers.slots import WorkerSlot
-from relay.workers.supervisor import WorkerPool
+from relay.workers.worker_pool import WorkerPool
 from relay.workers.worker_process import WorkerFailed
 from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
 from tests.support.scripts import stand_in_worker as stand_in
@@ -67,8 +67,9 @@ class Service:
         """All serve; in the end they are asked to end, and do."""
         pool = self.pool(**times)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool.run)
             with trio.fail_after(PATIENCE):
-                await nursery.start(pool.run)
+                await pool.all_serve.wait()
             nursery.start_soon(pool.reload_on, self._reloads)
             yield pool
             with trio.fail_after(PATIENCE):
@@ -104,7 +105,7 @@ async def test_a_reload_replaces_all_workers(service: Service) -> None:
 async def test_a_stuck_worker_does_not_block_a_reload(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "EXIT_TIMEOUT_SECONDS", 0.1)  # it is waited for in vain
+    monkeypatch.setattr(worker_pool, "EXIT_TIMEOUT_SECONDS", 0.1)  # it is waited for in vain
     async with service.at_work():
         service.does(1, "fail and stay")
         service.renew()
@@ -177,6 +178,19 @@ async def test_workers_learn_that_all_serve_when_all_do(service: Service) -> Non
         os.kill(first["pid"], signal.SIGKILL)
         await service.says("worker_serves", times=2, worker=1)
         await pool.end()
+
+
+async def test_workers_that_are_starting_are_ended_like_others(service: Service) -> None:
+    service.does(2, "serve when let")  # never
+    pool = service.pool()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run)
+        await service.says("worker_serves", worker=1)
+        with trio.fail_after(PATIENCE):
+            await pool.end()
+        assert not pool.all_serve.is_set()
+    assert sorted(line["worker"] for line in service.logged("worker_ended")) == [1, 2]
+    assert not service.logged("worker_died")
 
 
 async def test_a_failed_start_lets_serving_workers_drain(service: Service) -> None:

@@ -197,7 +197,7 @@ CONSTANTS = {
             "relay.realtime.valkey.scripts.MAX_STALL_SECONDS",
             "relay.realtime.stream_connection.MAX_RETRY_SECONDS",
             "relay.web.refused_streams.MAX_SPREAD",
-            "relay.workers.supervisor.MAX_RETRY_SECONDS",
+            "relay.workers.worker_pool.MAX_RETRY_SECONDS",
         ],
         TIME,
     ),
