@@ -136,8 +136,8 @@ async def test_each_lookup_is_answered_whichever_queries_fail(
 
     query = BatchedLookup(select)
 
-    async def find(key: int) -> None:
-        await trio.sleep(rng.random())
+    async def find(key: int, after: float) -> None:
+        await trio.sleep(after)
         try:
             answers.append((key, await query.find(key)))
         except DatabaseAway as refused:
@@ -148,7 +148,8 @@ async def test_each_lookup_is_answered_whichever_queries_fail(
         with trio.move_on_after(3600):  # of a clock that jumps
             async with trio.open_nursery() as callers:
                 for number in range(LOOKUPS):
-                    callers.start_soon(find, number % KEYS)
+                    # drawn here, in one order: trio starts tasks in any
+                    callers.start_soon(find, number % KEYS, rng.random())
         queries.cancel_scope.cancel()
     assert len(answers) == LOOKUPS
     assert set(answers) == {(key, found) for key in range(KEYS) for found in (key, "database_away")}
