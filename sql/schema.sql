@@ -78,6 +78,7 @@ CREATE FUNCTION public.add_test(of_user uuid, of_channel uuid, of_session uuid, 
 DECLARE
     reached channels%ROWTYPE;
     of_all  timestamptz;
+    present timestamptz;
     waits   interval[];
 BEGIN
     SELECT n.paced_until INTO of_all FROM notified_users n
@@ -91,12 +92,13 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
+    present := clock_timestamp(); -- now() may lie before the tests that were waited for
     waits := ARRAY[
-        greatest(reached.asked_until, now()) - now(),
+        greatest(reached.asked_until, present) - present,
         CASE WHEN channel_interval > interval '0' THEN
-            greatest(reached.paced_until, now()) - now() - (channel_burst - 1) * channel_interval END,
+            greatest(reached.paced_until, present) - present - (channel_burst - 1) * channel_interval END,
         CASE WHEN user_interval > interval '0' THEN
-            greatest(of_all, now()) - now() - (user_burst - 1) * user_interval END
+            greatest(of_all, present) - present - (user_burst - 1) * user_interval END
     ];
     FOR number IN 1..3 LOOP
         IF waits[number] > interval '0' THEN
@@ -106,9 +108,9 @@ BEGIN
             RETURN;
         END IF;
     END LOOP;
-    UPDATE notified_users n SET paced_until = greatest(n.paced_until, now()) + user_interval
+    UPDATE notified_users n SET paced_until = greatest(n.paced_until, present) + user_interval
     WHERE n.user_id = of_user;
-    UPDATE channels c SET paced_until = greatest(c.paced_until, now()) + channel_interval
+    UPDATE channels c SET paced_until = greatest(c.paced_until, present) + channel_interval
     WHERE c.user_id = of_user AND c.channel_id = of_channel;
     INSERT INTO notifications AS n (user_id, channel_id, state, host, due_at, stage)
     VALUES (of_user, of_channel, 'test', coalesce(reached.host, '@'), now(), 'ready')
@@ -2042,3 +2044,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (16, 'chan
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'receivers_and_devices', '76f252ec7d4dd02b32e7709774ebd7c99f3d0ad33e4e86aeb021834f2e3038d6');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (18, 'append_named_without_lock', 'd40743d92bc518eaba9c757235e6063703347b2ed4b530a1ee6face556173386');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (19, 'turns_of_hosts_and_users', '0dafc79836e899cfbe1c7239510d928f030d9117dcc283341e92b823e014b444');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (20, 'tests_in_their_turn', '59ef93d5f1aa611a21e268b926c47421954d76d9d558c74a9936f6f49ef70e48');

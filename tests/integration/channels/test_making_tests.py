@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,8 +11,9 @@ import trio
 
 from relay.db.channels import MadeTest, add_channel, add_test
 from relay.db.notifications import OutboxBounds
-from relay.db.pool import Database, open_database
+from relay.db.pool import Database, DatabaseConnection, connect, open_database
 from tests.support.channels import new_channel, pass_time
+from tests.support.databases import begin
 from tests.support.patience import PATIENCE
 from tests.support.projecting import new_users
 
@@ -32,9 +34,11 @@ async def a_channel(database: Database, user_id: UUID) -> UUID:
 
 
 async def send_test(
-    database: Database, user_id: UUID, channel_id: UUID, bounds: OutboxBounds
+    database: Database | DatabaseConnection, user_id: UUID, channel_id: UUID, bounds: OutboxBounds
 ) -> MadeTest:
-    return await add_test(database, user_id, channel_id, by=uuid4(), bounds=bounds)
+    return await add_test(
+        cast("Database", database), user_id, channel_id, by=uuid4(), bounds=bounds
+    )
 
 
 async def test_tests_at_the_same_moment_are_as_many_as_the_rate_has_left(
@@ -56,6 +60,21 @@ async def test_tests_at_the_same_moment_are_as_many_as_the_rate_has_left(
     assert await database.fetchval("SELECT count(*) FROM notifications") == 3
     await pass_time(database, 3_601)
     assert (await send_test(database, user_id, channel_id, OutboxBounds(HOUR, 3))).outcome == "made"
+
+
+async def test_one_that_began_before_those_it_waited_for_is_refused_no_sooner(
+    database: Database, database_url: str
+) -> None:
+    (user_id,) = await new_users(database, 1)
+    channel_id = await a_channel(database, user_id)
+    bounds = OutboxBounds(HOUR, 3, HOUR, 3)
+    async with connect(database_url, timeout=PATIENCE) as early:
+        await begin(early, "SELECT now()")
+        for _ in range(2):
+            assert (await send_test(database, user_id, channel_id, bounds)).outcome == "made"
+        assert (await send_test(early, user_id, channel_id, bounds)).outcome == "made"
+        await early.execute("COMMIT")
+    assert (await send_test(database, user_id, channel_id, bounds)).outcome == "channel"
 
 
 async def test_the_channels_of_a_user_share_a_rate(database: Database) -> None:
