@@ -56,8 +56,12 @@ def receive(requests: "socket.socket") -> tuple[Any, list[int]]:
     return (marshal.loads(message) if message else None), descriptors
 
 
-def serve(requests: "socket.socket") -> tuple[Start, list[int]] | None:
-    """Answer requests. Returns the start in each process that it forks, and None at the end."""
+def serve(requests: "socket.socket") -> tuple[Start, list[int], int] | None:
+    """Answer requests. Returns the start in each process that it forks, and None at the end.
+
+    It comes with what `become` is given. A pid is answered once that has been done, as `Popen`
+    returns once a program is executed: in its session, its group and its folder.
+    """
     while True:
         asked, descriptors = receive(requests)
         if asked is None:
@@ -65,15 +69,21 @@ def serve(requests: "socket.socket") -> tuple[Start, list[int]] | None:
         if isinstance(asked, int):
             _, status = os.waitpid(asked, 0)
             answer = os.waitstatus_to_exitcode(status)
-        elif (answer := os.fork()) == 0:
-            return Start(*asked), descriptors
+        else:
+            begun, begins = os.pipe()  # closed by what is forked, once it is what it should be
+            if (answer := os.fork()) == 0:
+                os.close(begun)
+                return Start(*asked), descriptors, begins
+            os.close(begins)
+            os.read(begun, 1)
+            os.close(begun)
         for descriptor in descriptors:
             os.close(descriptor)
         requests.send(marshal.dumps(answer))
 
 
-def become(start: Start, descriptors: list[int]) -> None:
-    """Take over what a start says, in the process that was forked for it."""
+def become(start: Start, descriptors: list[int], begins: int) -> None:
+    """Take over what a start says, in the process that was forked for it; close `begins` then."""
     os.chdir(start.folder)
     if start.new_session:
         os.setsid()
@@ -91,6 +101,7 @@ def become(start: Start, descriptors: list[int]) -> None:
     sys.orig_argv = start.words
     sys.argv = start.words[2:]
     sys.path[0] = os.getcwd()
+    os.close(begins)
 
 
 def open_again(stream: Any, descriptor: int, mode: str) -> None:

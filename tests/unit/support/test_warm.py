@@ -102,6 +102,21 @@ def test_two_programs_share_nothing_random() -> None:
     assert len(numbers) == 12, texts
 
 
+def test_a_program_is_what_it_was_asked_to_be_once_it_has_started(tmp_path: Path) -> None:
+    """It can be signalled by its group at once, and its folder may be renamed."""
+    words = [*PROBE, "run", "signal.pause()"]
+    for given in ({"start_new_session": True}, {"process_group": 0}):
+        with subprocess.Popen(
+            words, env=HERE, cwd=tmp_path, stdout=subprocess.DEVNULL, **given
+        ) as process:
+            leads = (os.getsid(process.pid) == process.pid, os.getpgid(process.pid) == process.pid)
+            folder = os.readlink(f"/proc/{process.pid}/cwd")
+            process.kill()
+        assert is_warm(process)
+        assert leads == ("start_new_session" in given, True)
+        assert folder == str(tmp_path)
+
+
 # -- how it ends
 
 ENDS = {
