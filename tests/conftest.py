@@ -15,12 +15,11 @@ import trio
 import trio.testing
 
 import tests.rewriting  # noqa: F401 - before the modules that it is about
-from relay.db.embedded import running_postgres
 from relay.observability.logs import configure_logs
 from tests.support.clock import CLOCKS, unused_clocks
 from tests.support.databases import Databases
+from tests.support.embedded import running_postgres
 from tests.support.examples import register_profiles
-from tests.support.patience import PATIENCE
 from tests.support.programs import LACKED
 from tests.support.relay_server import Relay, running_relay
 from tests.support.shared_relay import SharedRelay
@@ -28,6 +27,10 @@ from tests.support.start import known_start, plain_temporary_folder
 from tests.support.untried import could_be_tried, everything_is_asked_for, untried
 from tests.support.valkey_servers import Cluster, Server, started
 from tests.support.warm.starts import cold_starts, warm_starts
+
+CONNECTIONS = 200
+"""Four Relays serve until the end of a run, and a test may have several beside them; each opens
+fourteen connections where it has much to do, and is refused service where there are no more."""
 
 register_profiles()  # before a test module asks how many examples it should try
 
@@ -110,20 +113,27 @@ def _cold_starts() -> Iterator[None]:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running Postgres."""
     folder = tmp_path_factory.mktemp("postgres")
-    ready, stop = threading.Event(), trio.Event()
+    decided, stop = threading.Event(), trio.Event()
     found: list[str] = []
     token: list[trio.lowlevel.TrioToken] = []
 
     async def run() -> None:
         token.append(trio.lowlevel.current_trio_token())
-        async with running_postgres(folder) as server:
+        async with running_postgres(folder, connections=CONNECTIONS) as server:
             found.append(server.dsn)
-            ready.set()
+            decided.set()
             await stop.wait()
 
-    thread = threading.Thread(target=trio.run, args=(run,))
+    def serve() -> None:
+        try:
+            trio.run(run)
+        finally:
+            decided.set()  # it did not start, which pytest shows as this thread's error
+
+    thread = threading.Thread(target=serve)
     thread.start()
-    assert ready.wait(PATIENCE)
+    decided.wait()  # a start ends within its own time
+    assert found, "Postgres did not start"
     yield found[0]
     token[0].run_sync_soon(stop.set)
     thread.join()

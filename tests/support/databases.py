@@ -65,6 +65,10 @@ SELECT quote_ident(tablename) FROM pg_tables
 WHERE schemaname = 'public' AND tablename <> 'schema_migrations'
 ORDER BY tablename <> 'users' -- a trigger adds rows to other tables
 """
+RESTART = """
+SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false) FROM pg_sequences
+WHERE schemaname = 'public' -- changes no row of SCHEMA
+"""
 
 
 class Databases:
@@ -81,7 +85,7 @@ class Databases:
         asyncio.run(execute(self._dsn, FAST_LOGIN.format(password=self._password)))
         asyncio.run(execute(self._dsn, f"CREATE DATABASE {TEMPLATE}"))
         template = self._address(TEMPLATE)
-        trio.run(lambda: bring_up_to_date(template, apply=True, timeout=10))
+        trio.run(lambda: bring_up_to_date(template, apply=True, timeout=PATIENCE))
         self._schema = asyncio.run(_value(template, SCHEMA))
 
     @contextmanager
@@ -110,7 +114,7 @@ class Databases:
 
     def _create(self, options: str = "") -> str:
         name = f"test_{secrets.token_hex(6)}"
-        asyncio.run(execute(self._dsn, f"CREATE DATABASE {name} {options}"))
+        asyncio.run(self._until_unused(f"CREATE DATABASE {name} {options}"))
         return name
 
     async def _emptied(self, name: str) -> bool:
@@ -132,16 +136,19 @@ class Databases:
             emptied = f"TRUNCATE {', '.join(tables)}"
         else:
             emptied = ";".join(f"DELETE FROM {table}" for table in tables)
-        restart = "SELECT setval('audit_log_audit_id_seq', 1, false)"  # changes no row of SCHEMA
-        await connection.execute(f"{emptied}; {restart}")
+        await connection.execute(f"{emptied}; {RESTART}")
         return True
 
     async def _drop(self, name: str) -> None:
-        """Also while Postgres' own autovacuum looks at it, which we may not send away."""
+        await self._until_unused(f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def _until_unused(self, sql: str) -> None:
+        """Also while Postgres' own autovacuum looks at a database, which we may not send away, or
+        a connection to the template has been closed and Postgres has not noticed for seconds."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
-                    await execute(self._dsn, f"DROP DATABASE {name} WITH (FORCE)")
+                    await execute(self._dsn, sql)
                     return
                 await asyncio.sleep(LOOK_EVERY)
 
@@ -204,7 +211,7 @@ SENSE = f"""
 
 
 async def execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, timeout=PATIENCE)
     try:
         await connection.execute(sql)
     finally:
@@ -222,7 +229,7 @@ async def _left(connection: asyncpg.Connection) -> bool:
 
 
 async def _value(dsn: str, sql: str) -> str:
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, timeout=PATIENCE)
     try:
         return str(await connection.fetchval(sql))
     finally:

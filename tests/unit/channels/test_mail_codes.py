@@ -46,7 +46,10 @@ def test_a_code_expires() -> None:
 
 def test_codes_outlive_the_rotation_of_the_key_that_made_them() -> None:
     old, new, user = SigningKey("k1", SECRET.encode()), SigningKey("k2", b"n" * 32), uuid4()
-    code = MailCodes([old]).make(user, ADDRESS)
-    assert MailCodes([new, old]).check(user, ADDRESS, code)
-    assert not MailCodes([new]).check(user, ADDRESS, code)
-    assert MailCodes([new, old]).make(user, ADDRESS) == MailCodes([new]).make(user, ADDRESS)
+    clock = Clock()
+    code = MailCodes([old], clock).make(user, ADDRESS)
+    assert MailCodes([new, old], clock).check(user, ADDRESS, code)
+    assert not MailCodes([new], clock).check(user, ADDRESS, code)
+    assert MailCodes([new, old], clock).make(user, ADDRESS) == MailCodes([new], clock).make(
+        user, ADDRESS
+    )

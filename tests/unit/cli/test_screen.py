@@ -3,6 +3,7 @@
 import io
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from relay.cli.screen import TailScreen
 from relay.client.stream_messages import StreamEvent
 from relay.client.task_board import TaskChange
 from relay.client.task_info import TaskInfo
-from tests.support.task_infos import task_info
+from tests.support.task_infos import NOW, task_info
 
 
 def event_of(kind: str, at: datetime, task_id: str | None = "t", **payload: object) -> StreamEvent:
@@ -32,13 +33,20 @@ def show_tasks(screen: TailScreen, *tasks: TaskInfo) -> None:
     screen.show_tasks([TaskChange(one.task_id, one, {}) for one in tasks], tasks)
 
 
+@pytest.fixture
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second goes by while a test looks."""
+    monkeypatch.setattr("relay.cli.screen.time", SimpleNamespace(time=NOW.timestamp))
+
+
+@pytest.mark.usefixtures("still_clock")
 @pytest.mark.parametrize("ahead", [0, 7_200])
 def test_a_tasks_duration_counts_from_its_start_by_the_servers_clock(ahead: int) -> None:
     seen = Console(width=100, file=io.StringIO(), force_terminal=True)
     screen = TailScreen(seen)
-    show_tasks(screen, task_info(datetime.now(UTC) + timedelta(seconds=ahead)))
+    show_tasks(screen, task_info(NOW + timedelta(seconds=ahead)))
     below = rows(screen, seen)
-    assert re.search(r"40%\x1b?\S* +3:1\d", below) is not None, below
+    assert re.search(r"40%\x1b?\S* +3:10\b", below) is not None, below
 
 
 def test_a_log_without_a_task_is_not_shown_under_one() -> None:
@@ -99,13 +107,14 @@ def test_a_type_of_event_that_is_not_known_is_passed_over() -> None:
     assert lines.get().split(" ", 1)[1] == "known\n"
 
 
+@pytest.mark.usefixtures("still_clock")
 @pytest.mark.parametrize(
     ("width", "shown", "hidden"),
     [
-        (100, ("make test", "40%", "━", "3:1", "12 of 30"), ()),
-        (70, ("make test", "40%", "━", "3:1"), ("12 of 30",)),
-        (40, ("make test", "40%", "3:1"), ("━", "12 of 30")),
-        (24, ("make test", "40%"), ("━", "3:1", "12 of 30")),
+        (100, ("make test", "40%", "━", "3:10", "12 of 30"), ()),
+        (70, ("make test", "40%", "━", "3:10"), ("12 of 30",)),
+        (40, ("make test", "40%", "3:10"), ("━", "12 of 30")),
+        (24, ("make test", "40%"), ("━", "3:10", "12 of 30")),
     ],
 )
 def test_a_narrow_terminal_keeps_the_name_longest(
@@ -113,7 +122,7 @@ def test_a_narrow_terminal_keeps_the_name_longest(
 ) -> None:
     seen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
     screen = TailScreen(seen)
-    show_tasks(screen, task_info(datetime.now(UTC)))
+    show_tasks(screen, task_info(NOW))
     text = rows(screen, seen)
     assert [part for part in shown if part not in text] == []
     assert [part for part in hidden if part in text] == []
