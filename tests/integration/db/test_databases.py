@@ -31,6 +31,12 @@ def run(address: str, *statements: str) -> object:
     return asyncio.run(connected())
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database serves the next test, however late Postgres sees that nothing is connected."""
+    monkeypatch.setattr("tests.support.databases.LEFT_WITHIN", PATIENCE)
+
+
 @pytest.mark.parametrize("rows", [3, FEW_ROWS + 1])
 def test_rows_are_gone_for_the_next_test_which_gets_the_same_database(
     databases: Databases, rows: int
@@ -93,11 +99,8 @@ def test_a_database_with_a_setting_of_its_own_serves_no_other_test(databases: Da
         assert second != first
 
 
-def test_a_connection_that_has_just_been_dropped_is_waited_for(
-    databases: Databases, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_has_just_been_dropped_is_waited_for(databases: Databases) -> None:
     """As Relay drops its own at its end: Postgres has yet to see that."""
-    monkeypatch.setattr("tests.support.databases.LEFT_WITHIN", PATIENCE)
 
     async def dropped(address: str) -> None:
         for connection in [await asyncpg.connect(address) for _ in range(8)]:
