@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.channels import connections
+from relay.channels import connections, outbound
 from relay.channels.outbound import Outbound
 from tests.support.certificates import self_signed
-from tests.support.patience import eventually
+from tests.support.patience import PATIENCE, eventually
 from tests.support.receivers import Receiver, receiver, reply
+
+
+@pytest.fixture(autouse=True)
+def _kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection is kept for as long as a slow machine takes for the next call."""
+    monkeypatch.setattr(connections, "IDLE_SECONDS", PATIENCE)
+    monkeypatch.setattr(outbound, "BODY_SECONDS", PATIENCE)
 
 
 @pytest.fixture

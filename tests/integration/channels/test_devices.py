@@ -12,6 +12,7 @@ from relay.db.pool import Database, connect, open_database
 from relay.db.users import end_other_sessions, end_session
 from relay.errors import InvalidToken
 from tests.support.channels import new_channel
+from tests.support.databases import begin
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.projecting import new_users
 from tests.support.sending import finish, take
@@ -229,7 +230,7 @@ async def test_channels_that_are_removed_are_locked_in_their_order(
         connect(database_url, timeout=PATIENCE) as writer,
         trio.open_nursery() as nursery,
     ):
-        await writer.execute("BEGIN")
+        await begin(writer, "")
         await writer.fetch(lock, [first])  # as results are written
         nursery.start_soon(end_session, remover, by, user_id)
         with trio.fail_after(PATIENCE):

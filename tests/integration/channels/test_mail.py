@@ -151,13 +151,13 @@ async def test_a_server_that_hangs_or_drips_is_left_at_the_deadline(
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def drip() -> None:
-            accepted, _ = listener.accept()
-            with accepted:
-                try:
+            try:
+                accepted, _ = listener.accept()
+                with accepted:
                     while not ended.wait(0.05):
                         accepted.sendall(b"2")  # a reply without an end
-                except OSError:
-                    ended.set()
+            except OSError:
+                ended.set()
 
         thread = threading.Thread(target=drip)
         thread.start()
@@ -168,5 +168,6 @@ async def test_a_server_that_hangs_or_drips_is_left_at_the_deadline(
         while mailer.threads.borrowed_tokens:  # noqa: ASYNC110 - the thread ends with its socket
             await trio.sleep(0.01)
         ended.set()
+        listener.shutdown(socket.SHUT_RDWR)  # where it was late, it has not even connected
         thread.join()
     assert found == Retry("the mail server did not take it within 0.3 seconds")

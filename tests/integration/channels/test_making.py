@@ -158,7 +158,7 @@ async def test_nothing_is_made_while_a_page_is_looked_at_and_that_is_noted(here:
 async def test_over_the_rate_it_is_due_later_and_over_the_bound_it_is_left_out(
     database_url: str,
 ) -> None:
-    bounds = OutboxBounds(timedelta(seconds=10), 2, timedelta(seconds=1), 100, max_waiting=5)
+    bounds = OutboxBounds(timedelta(hours=1), 2, timedelta(seconds=1), 100, max_waiting=5)
     async with process(database_url, Outbox(bounds)) as here:
         (user_id,) = await new_users(here.database, 1)
         await stored_channel(here.database, user_id)
@@ -166,12 +166,12 @@ async def test_over_the_rate_it_is_due_later_and_over_the_bound_it_is_left_out(
             events = [happened("failed", f"{first + n}") for n in range(4)]
             await posted(here, user_id, *events)
         rows = await here.database.fetch(
-            "SELECT round(extract(epoch FROM due_at - made_at))::integer AS later"
+            "SELECT round(extract(epoch FROM due_at - made_at))::integer AS later_s"
             " FROM notifications ORDER BY position"
         )
-        assert [row["later"] for row in rows[:4]] == [0, 0, 10, 20]
+        assert [row["later_s"] for row in rows[:4]] == [0, 0, 3_600, 7_200]
         assert len(rows) == 5
-        assert 20 < rows[4]["later"] <= 30
+        assert 7_200 < rows[4]["later_s"] <= 10_800  # it was made later
         assert await left_out(here.database, user_id) == ["left_out"] * 3
 
 
@@ -194,14 +194,14 @@ async def test_a_lost_task_is_noted_once_until_it_is_found_again(here: Process) 
     user_id, other = await new_users(here.database, 2)
     await stored_channel(here.database, user_id)
     for one in (user_id, other):
-        await posted(here, one, happened("started", lease_s=10))
-    assert await lost_after(here, user_id, 5) == 0
-    assert await lost_after(here, user_id, 10) == 1
+        await posted(here, one, happened("started", lease_s=3_600))
+    assert await lost_after(here, user_id, 1_800) == 0
+    assert await lost_after(here, user_id, 3_600) == 1
     assert await note_lost_tasks(here.database, OutboxBounds()) == 0
-    assert await lost_after(here, other, 60) == 0
+    assert await lost_after(here, other, 7_200) == 0
     await posted(here, user_id, happened("progress"))
-    assert await lost_after(here, user_id, 5) == 0
-    assert await lost_after(here, user_id, 10) == 1
+    assert await lost_after(here, user_id, 1_800) == 0
+    assert await lost_after(here, user_id, 3_600) == 1
     await here.database.execute("SELECT renew_leases($1, $2, 0)", user_id, ["t"])
     assert await note_lost_tasks(here.database, OutboxBounds()) == 0
     assert await made(here.database, user_id) == [("lost", "t", 1)] * 2

@@ -12,12 +12,13 @@ import pytest
 import trio
 import trio.testing
 
-from relay.channels import outbound
+from relay.channels import connections, outbound
 from relay.channels.outbound import MAX_ANSWER_BYTES, Outbound
 from relay.channels.outbound_answer import OutboundAnswer, OutboundFailed
 from relay.events import utc_now
 from tests.support.certificates import self_signed
 from tests.support.patience import PATIENCE
+from tests.support.ports import HeldPort
 from tests.support.receivers import Receiver, receiver, reply
 
 PUBLIC = "1.1.1.1"  # nothing connects to it: the opener is a stand-in there
@@ -103,6 +104,7 @@ async def test_an_answer_that_is_too_long_is_not_read(
 ) -> None:
     """So its connection is not used again, as it is after one that was read."""
     monkeypatch.setattr(outbound, "BODY_SECONDS", PATIENCE)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", PATIENCE)
     async with receiver() as there:
         there.script.append(reply(200, b"x" * (20 * MAX_ANSWER_BYTES)))
         there.script.append(reply(200, b"x" * MAX_ANSWER_BYTES))
@@ -159,11 +161,8 @@ async def test_a_receiver_that_hangs_is_left(
 async def test_what_cannot_be_reached_has_a_reason_in_a_few_words(
     calls: Outbound, url: str, fault: str
 ) -> None:
-    (closed,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    away = closed.socket.getsockname()[1]
-    await closed.aclose()
-    with pytest.raises(OutboundFailed, match=fault):
-        await calls.post(url.format(away=away), {}, b"")
+    with HeldPort() as away, pytest.raises(OutboundFailed, match=fault):
+        await calls.post(url.format(away=away.number), {}, b"")
 
 
 async def test_what_is_not_http_has_a_reason(calls: Outbound) -> None:

@@ -14,7 +14,7 @@ from tests.support.patience import PATIENCE
 from tests.support.receivers import receiver, reply
 from tests.support.sending import channel_failed, make, over, sending, take, webhook_of
 
-pytestmark = pytest.mark.usefixtures("looks_often")
+pytestmark = pytest.mark.usefixtures("looks_often", "long_pauses")
 
 MINUTE = timedelta(minutes=1)
 
@@ -56,7 +56,7 @@ async def test_a_refusal_pauses_the_channel_so_that_a_mended_receiver_gets_the_r
         async with sending(database):
             await channel_failed(database, 1)
             there.always = reply(204)
-            await pass_time(database, 60)
+            await pass_time(database, 3_600)
             found = await over(database, 3)
         assert [one["outcome"] for one in found] == ["failed", "delivered", "delivered"]
         assert (found[0]["status"], found[0]["attempts"]) == (403, 1)

@@ -20,7 +20,7 @@ from tests.support.projecting import new_users
 from tests.support.receivers import receiver, reply
 from tests.support.sending import finish, make, new_webhook, over, sending, take, webhook_of
 
-pytestmark = pytest.mark.usefixtures("looks_often")
+pytestmark = pytest.mark.usefixtures("looks_often", "patient_calls")
 
 RATE = ReceiverBounds(timedelta(seconds=10), 5, 1_000)
 CALLS = ReceiverBounds(calls=3)

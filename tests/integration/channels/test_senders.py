@@ -29,7 +29,7 @@ from tests.support.sending import (
     webhook_of,
 )
 
-pytestmark = pytest.mark.usefixtures("looks_often")
+pytestmark = pytest.mark.usefixtures("looks_often", "long_pauses", "patient_calls")
 
 
 async def test_two_processes_send_each_once_and_those_of_a_task_in_order(
@@ -235,7 +235,7 @@ async def test_a_fault_of_a_kind_is_tried_again_and_ends_nothing(
             patch.setattr(Outbound, "post", broken)
             async with sending(database):
                 await attempted(database, 1)
-        await pass_time(database, 60)
+        await pass_time(database, 3_600)
         async with sending(database):
             await over(database, 1)
 
