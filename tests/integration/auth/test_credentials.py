@@ -84,13 +84,15 @@ async def test_last_used_is_recorded_once_a_minute(
     noted: list[list[UserCredential]] = []
     looked = trio.Event()
 
-    async def touch(database: Database, tokens: list[UserCredential]) -> None:
-        noted.append(tokens)
-        await touch_tokens(database, tokens)
+    async def touch(asked: Database, tokens: list[UserCredential]) -> None:
+        if asked is database:  # and not Relay's own, which looks in this process, too
+            noted.append(tokens)
+        await touch_tokens(asked, tokens)
 
-    async def select(database: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
-        looked.set()
-        return await select_revoked(database, since)
+    async def select(asked: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
+        if asked is database:
+            looked.set()
+        return await select_revoked(asked, since)
 
     monkeypatch.setattr("relay.auth.credentials.TOUCH_INTERVAL", 3600)  # this minute lasts
     monkeypatch.setattr("relay.auth.credentials.touch_tokens", touch)
@@ -149,6 +151,8 @@ async def test_a_late_poll_is_waited_for_and_a_failed_one_is_not(
                 raise DatabaseAway()
         return await select_revoked(asked, since)
 
+    # an answer counts from when it was asked for, however late it is read
+    monkeypatch.setattr("relay.auth.revocations.TRUST_SECONDS", PATIENCE)
     async with listening(database) as (access, _, _):
         crowd = Crowd(access, monkeypatch)
         crowd.answer.set()
