@@ -1,11 +1,13 @@
 """The log of this process, where a test can read it."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from relay.observability.logs import configure_logs
-from tests.support.patience import eventually
+from relay.observability.logs.writer import LineWriter
+from tests.support.patience import PATIENCE, eventually
 
 
 class LogFile:
@@ -14,6 +16,7 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("wb")
+        self._former = _writers()[0]._descriptor
 
     def at(self, level: str) -> None:
         configure_logs(level, self._file.fileno())
@@ -23,9 +26,11 @@ class LogFile:
         """Whole lines: of the last, a part may be written yet."""
         return "".join(self._path.read_text().rpartition("\n")[:2])
 
+    def all_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
     def lines(self, event: str) -> list[dict[str, Any]]:
-        found = [json.loads(line) for line in self.text.splitlines()]
-        return [line for line in found if line["event"] == event]
+        return [line for line in self.all_lines() if line["event"] == event]
 
     async def line(self, event: str, **fields: Any) -> dict[str, Any]:
         """The first line of this event with these fields."""
@@ -37,5 +42,12 @@ class LogFile:
         return found()[0]
 
     def close(self) -> None:
-        configure_logs("error")  # as the rest of the session has it
+        used = _writers()
+        configure_logs("error", self._former)  # as the rest of the session has it
+        for writer in used:  # else it would write its last lines into what is opened next
+            writer._thread.join(PATIENCE)
         self._file.close()
+
+
+def _writers() -> list[LineWriter]:
+    return [one for one in logging.getLogger().handlers if isinstance(one, LineWriter)]

@@ -29,7 +29,8 @@ async def test_requests_of_one_connection_share_its_id_and_nothing_else(
     user = await relay.user()
     hook = await user.token()
     log_file.at("debug")
-    async with httpx.AsyncClient(base_url=relay.url, timeout=PATIENCE) as http:
+    kept = httpx.Limits(keepalive_expiry=None)  # its connection, however slow the machine is
+    async with httpx.AsyncClient(base_url=relay.url, timeout=PATIENCE, limits=kept) as http:
         answers = [
             await http.get("/api/me", headers=bearer(user.session)),
             await http.get("/healthz"),
@@ -118,7 +119,10 @@ async def test_successful_requests_are_not_logged(relay: Relay, log_file: LogFil
         await relay.http.get(path)
     await relay.http.get("/api/me", headers=bearer("the-end"))
     await log_file.line("request_ended", status=401)
-    assert len(log_file.text.splitlines()) == 1
+    # what has no request, as the beginning of housekeeping, may come at any time
+    assert [line["event"] for line in log_file.all_lines() if "request_id" in line] == [
+        "request_ended"
+    ]
 
 
 async def test_no_secret_query_or_unmatched_path_is_logged(relay: Relay, log_file: LogFile) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -76,7 +77,7 @@ async def test_a_server_with_an_unread_log_pipe_goes_on(tmp_path: Path, database
     try:
         output = b""
         with trio.fail_after(PATIENCE):
-            while b"listens on" not in output:
+            while not re.search(rb"listens on .*\n", output):
                 output += await process.stdout.receive_some()
         url = output.decode().partition("listens on ")[2].partition(",")[0]
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
