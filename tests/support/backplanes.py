@@ -24,7 +24,7 @@ from relay.realtime.hub import Hub
 from relay.realtime.notification import NewEvents, Notification
 from relay.realtime.postgres_backplane import PostgresBackplane
 from relay.realtime.valkey import backplane as valkey_backplane
-from relay.realtime.valkey import connection, nodes, stream_counts, topology
+from relay.realtime.valkey import connection, nodes, processes, stream_counts, topology
 from relay.realtime.valkey.backplane import ValkeyBackplane
 from tests.support.hub_events import a_hub, an_event
 from tests.support.patience import PATIENCE, eventually
@@ -105,8 +105,8 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process once seen counts for the whole test."""
-    for module in (stored, presence):
+    """A process once seen counts for the whole test, also if all stand still for a while."""
+    for module in (stored, presence, processes):
         monkeypatch.setattr(module, "ALIVE_SECONDS", 3600)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from relay.realtime.valkey import backplane as valkey_backplane
 from relay.realtime.valkey import limits, scripts, shared_places
-from tests.support.backplanes import Join, by_valkey, without_pauses
+from tests.support.backplanes import Join, by_valkey, kept_alive, without_pauses
 from tests.support.patience import PATIENCE
 
 
@@ -12,6 +12,7 @@ from tests.support.patience import PATIENCE
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow machine is no Valkey that is away, and no process that has died."""
     without_pauses(monkeypatch)
+    kept_alive(monkeypatch)
     monkeypatch.setattr(scripts, "ANSWER_SECONDS", PATIENCE)
     monkeypatch.setattr(shared_places, "EXPIRY_SECONDS", PATIENCE)
     monkeypatch.setattr(valkey_backplane, "UNKNOWN_SECONDS", 0.0)

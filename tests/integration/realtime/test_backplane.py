@@ -18,6 +18,7 @@ from tests.support.backplanes import (
     Member,
     all_find,
     committed,
+    kept_alive,
     met,
     three,
     users_apart,
@@ -33,6 +34,7 @@ LARGE = '"' + "x" * 20_000 + '"'  # more than one message holds
 @pytest.fixture(autouse=True)
 def _counts_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     without_pauses(monkeypatch)
+    kept_alive(monkeypatch)
 
 
 @pytest.fixture

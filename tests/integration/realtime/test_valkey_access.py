@@ -18,7 +18,7 @@ from relay.realtime.notification import Notification
 from relay.realtime.sealing import Sealer
 from relay.realtime.valkey.names import Names
 from relay.services import build_services
-from tests.support.backplanes import member_of, met, without_pauses
+from tests.support.backplanes import kept_alive, member_of, met, without_pauses
 from tests.support.certificates import self_signed
 from tests.support.patience import eventually
 from tests.support.ports import HeldPort
@@ -30,6 +30,7 @@ from tests.support.valkey_servers import ENGINES, Cluster, Server, started
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     without_pauses(monkeypatch)
+    kept_alive(monkeypatch)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from relay.realtime.valkey import backplane as valkey_backplane
-from relay.realtime.valkey import connection, nodes, processes
+from relay.realtime.valkey import connection, nodes
 from relay.realtime.valkey.hash_slots import SLOTS, slot_of
 from relay.realtime.wait import Wait
 from tests.support.backplanes import (
@@ -18,6 +18,7 @@ from tests.support.backplanes import (
     Member,
     by_valkey,
     heard_only_while_read,
+    kept_alive,
     member_of,
     met,
     without_pauses,
@@ -30,7 +31,7 @@ from tests.support.valkey_servers import Cluster, Server, started
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     without_pauses(monkeypatch)
-    monkeypatch.setattr(processes, "ALIVE_SECONDS", 3600.0)
+    kept_alive(monkeypatch)
 
 
 @pytest.fixture

@@ -58,6 +58,14 @@ async def post_all(limits: Sequence[Limits], token_id: UUID, sizes: Sequence[int
     return taken
 
 
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases are kept, and are for as long, as a slow machine takes."""
+    monkeypatch.setattr(event_leases, "LEASE_SECONDS", PATIENCE)
+    monkeypatch.setattr(event_leases, "HOLD_SECONDS", PATIENCE)
+
+
+@pytest.mark.usefixtures("kept")  # each that ends before it is used is lost
 async def test_events_of_all_processes_together_are_never_over_the_limit(valkey_join: Join) -> None:
     token, address = Rate(1, 3600, 2_000), Rate(1, 3600, 3_000)
     shuffled = random.Random(7)
@@ -87,13 +95,6 @@ async def test_limits_with_a_small_burst_are_exact_for_events(valkey_join: Join)
         for one in refused:
             with pytest.raises(OverLimit, match="1/h burst 100 events of this token"):
                 await one
-
-
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases are kept, and are for as long, as a slow machine takes."""
-    monkeypatch.setattr(event_leases, "LEASE_SECONDS", PATIENCE)
-    monkeypatch.setattr(event_leases, "HOLD_SECONDS", PATIENCE)
 
 
 @pytest.mark.usefixtures("kept")
