@@ -10,11 +10,15 @@ from relay.client import Client, NoCredentials, NotDelivered
 from relay.client.drafts import event
 from relay.client.outbox import PROGRESS_INTERVAL, Outbox
 from relay.client.spool import Spool
+from tests.support.patience import PATIENCE
 from tests.support.producers import client, spools
 from tests.support.stand_in import StandIn, busy, refusal
 
 
-def test_events_made_together_are_sent_as_one_batch_in_order(stand_in: StandIn) -> None:
+def test_events_made_together_are_sent_as_one_batch_in_order(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.client.outbox.SEND_AFTER_SECONDS", PATIENCE)  # all are together
     with client(stand_in) as producer:
         producer.publish("task_started", {"title": "t"}, "t-1")
         for number in range(5_000):

@@ -1,5 +1,7 @@
 """A program that is not Relay answers: nothing counts as delivered, nothing is thrown away."""
 
+import threading
+
 import pytest
 
 from relay.client import Client
@@ -8,6 +10,7 @@ from relay.client.post_answers import NotRelay, RetryLater
 from relay.client.posting import EventPoster
 from tests.support.foreign_answers import ROWS
 from tests.support.foreign_server import ForeignServer
+from tests.support.patience import PATIENCE
 from tests.support.stand_in import TOKEN, Answer, StandIn, elsewhere
 
 JSON = "application/json"
@@ -77,7 +80,8 @@ def test_what_is_not_delivered_by_the_end_is_on_disk(stand_in: StandIn) -> None:
     reported: list[str] = []
     producer = Client(stand_in.url, TOKEN, tell=reported.append)
     producer.publish("task_started", {"title": "kept"}, "t")
-    outcome = producer.close(0.5)
+    stand_in.was_asked(2)  # so it has read the first answer
+    outcome = producer.close(0.1)
     assert (outcome.kept, outcome.lost, outcome.refused) == (1, 0, 0)
     assert [line.partition(":")[0] for line in reported[1:]] == [
         "1 event not delivered yet, saved for the next run"
@@ -138,11 +142,18 @@ def test_a_proxy_that_refuses_every_size_loses_nothing_and_keeps_the_order(
     stand_in: StandIn,
 ) -> None:
     stand_in.size_limit = 0
-    producer = Client(stand_in.url, TOKEN, tell=(reported := list[str]()).append)
+    reported: list[str] = []
+    told = threading.Event()
+
+    def tell(line: str) -> None:
+        reported.append(line)
+        told.set()
+
+    producer = Client(stand_in.url, TOKEN, tell=tell)
     producer.publish("task_started", {"title": "t"}, "t")
     producer.log("\n".join(["a line"] * 1_000), "t")
     producer.publish("task_succeeded", {}, "t")
-    stand_in.was_asked(3)
+    assert told.wait(PATIENCE)
     assert producer.close(0.2).kept >= 3
     assert len(reported) == 2
     stand_in.size_limit = 2**30
