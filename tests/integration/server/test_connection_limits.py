@@ -158,4 +158,6 @@ async def test_a_thousand_connections_leave_tasks_and_descriptors_as_they_were(
         server.clients.clear()
         gc.collect()
         await trio.testing.wait_all_tasks_blocked()
-        assert left_over() == before
+        tasks, descriptors = left_over()
+        assert tasks == before[0]
+        assert descriptors <= before[1]  # a thread of another test may close its own meanwhile

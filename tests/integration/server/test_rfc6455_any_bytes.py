@@ -53,6 +53,7 @@ async def _heard(pieces: Sequence[bytes]) -> list[dict[str, object]]:
             await client.send(piece)
             await trio.testing.wait_all_tasks_blocked()
         await client.rest()
+        await echo.hung_up.wait()  # the end of the stop does not wait for it
     (heard,) = echo.heard
     assert heard[-1] == {"type": "websocket.disconnect", "code": 4321}
     return heard

@@ -51,4 +51,5 @@ async def test_data_after_a_close_is_ignored() -> None:
         await client.send(close(1000) + frame(0x81, b"too late") + frame(0x89, b"too late"))
         assert await client.close_code() == 1000
         assert await client.rest() == b""
+        await echo.hung_up.wait()
     assert [event["type"] for event in echo.heard[0][1:]] == ["websocket.disconnect"]

@@ -147,9 +147,12 @@ async def test_httpx_is_served() -> None:
         for _ in range(3):
             yield b"piece"
 
+    kept = httpx.Limits(keepalive_expiry=None)  # its connection, however slow the machine is
     async with (
         serving(Echo()) as server,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE) as http,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE, limits=kept
+        ) as http,
     ):
         for path in ("/", "/stream"):
             assert (await http.post(path, content=b"body")).content == b"body"
