@@ -23,6 +23,7 @@ from relay.db.pool import Database, open_database
 from relay.db.task_history import TaskEventPage, read_task_events
 from relay.errors import Draining, Internal, Invalid, InvalidToken, JournalFull, Problem
 from relay.events import Event, NewEvent, Receipt, utc_now
+from tests.support.databases import begin
 from tests.support.patience import PATIENCE
 
 USERS = [uuid4() for _ in range(MAX_CONCURRENT_COMMITS + 2)]
@@ -142,10 +143,8 @@ async def test_a_failed_statement_is_a_500_and_the_journal_goes_on(
 async def locked(here: Desk, url: str, *users: UUID) -> AsyncIterator[None]:
     """Another connection holds these users' rows for the length of the block."""
     async with here.database.connection(url, "test", timeout=PATIENCE) as connection:
-        await connection.execute("BEGIN")
-        await connection.execute(
-            "SELECT FROM users WHERE user_id = ANY ($1) FOR UPDATE", list(users)
-        )
+        these = ",".join(map(str, users))
+        await begin(connection, f"SELECT FROM users WHERE user_id = ANY ('{{{these}}}') FOR UPDATE")
         yield
 
 
@@ -250,8 +249,7 @@ async def test_concurrent_page_reads_are_bounded_and_fair(database_url: str) -> 
     async with desk(database_url) as here, trio.open_nursery() as nursery:
         await here.post("first", USERS[0], event())
         async with here.database.connection(database_url, "test", timeout=PATIENCE) as connection:
-            await connection.execute("BEGIN")
-            await connection.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+            await begin(connection, "LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
             for _ in range(crowd // 2):
                 nursery.start_soon(read)
                 nursery.start_soon(read_task)

@@ -21,7 +21,7 @@ CREATE POLICY own ON {table}
     USING (user_id = coalesce(nullif(current_setting('relay.user', true), '')::uuid, user_id))
 """
 EVENT = {"event_type": "log", "ts": "2026-01-31T12:00:00Z", "payload": {"message": "hello"}}
-ASK = {"question": "Deploy?", "kind": "choice", "options": ["yes", "no"], "expires_in": 60}
+ASK = {"question": "Deploy?", "kind": "choice", "options": ["yes", "no"], "expires_in": 3600}
 FAILED = {"event_type": "task_failed", "task_id": "u"}
 
 

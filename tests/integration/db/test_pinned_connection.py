@@ -40,12 +40,15 @@ async def holding_up(database_url: str) -> AsyncIterator[Callable[[int], Awaitab
 
 
 @asynccontextmanager
-async def keeping(database_url: str, timeout: float = PATIENCE) -> AsyncIterator[Database]:
-    """A database of three connections, one of which is kept."""
+async def keeping(
+    database_url: str, timeout: float = PATIENCE, *, of_the_kept: float | None = None
+) -> AsyncIterator[Database]:
+    """A database of three connections, one of which is kept and may have another timeout."""
     async with (
         open_database(database_url, connections=3, timeout=timeout) as database,
         trio.open_nursery() as nursery,
     ):
+        database._pinned._timeout = of_the_kept or timeout
         await nursery.start(database.keep_pinned)
         yield database
         nursery.cancel_scope.cancel()
@@ -138,7 +141,7 @@ async def test_a_statement_fails_at_once_that_cannot_be_sent(
 
 
 async def test_an_unresponsive_connection_is_dropped_at_the_deadline(database_url: str) -> None:
-    async with keeping(database_url, timeout=1) as database, holding_up(database_url):
+    async with keeping(database_url, of_the_kept=1) as database, holding_up(database_url):
         first = await pid_in_time(database)
         with pytest.raises(DatabaseAway):
             await database.fetch_pinned(HELD_UP)

@@ -86,12 +86,13 @@ async def test_a_program_that_is_cancelled_at_once_leaves_no_process_and_no_open
     folder: Path,
 ) -> None:
     programs = await find_programs(accounts(), folder)
-    before = os.listdir("/proc/self/fd")
+    before = set(os.listdir("/proc/self/fd"))
     with trio.CancelScope() as scope:
         scope.cancel()
         await programs.run("postgres", "--version")
     assert scope.cancelled_caught
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    # a thread of another test may close its own meanwhile
+    assert set(os.listdir("/proc/self/fd")) <= before
     assert nothing_left(folder)
 
 
