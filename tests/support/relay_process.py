@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,9 @@ UNHURRIED = {
     "RELAY_DRAIN_TIMEOUT": "600",
     "RELAY_WORKER_SILENCE": "600",
 }
+
+LATE_ANSWER = re.compile(r"^Error: .*\bdatabase does not answer\b", re.IGNORECASE | re.MULTILINE)
+"""The line of a start for which the database was too slow."""
 
 
 def unhurried_config() -> str:
@@ -158,9 +162,16 @@ class Program:
         await self.ready()
 
     async def ready(self) -> None:
+        """Wait until it is ready for work; fails with its output when it ends instead.
+
+        A start asks the database a few things once each. An answer that is later than
+        RELAY_DATABASE_TIMEOUT ends it, and it is started again, as a service manager does.
+        """
         with trio.fail_after(PATIENCE):
             while not await self.is_ready():
-                assert self.process.poll() is None, f"it ended instead:\n{self.stderr}"
+                if self.process.poll() is not None:
+                    assert LATE_ANSWER.search(self.stderr), f"it ended instead:\n{self.stderr}"
+                    await self.launch()
                 await trio.sleep(0.05)
 
     async def is_ready(self) -> bool:
