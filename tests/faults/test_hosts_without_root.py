@@ -20,6 +20,7 @@ SCRIPT = """
 import os, sys, trio
 from functools import partial
 from tests.support.hosts.network import NoHosts, network
+from tests.support.patience import PATIENCE
 
 async def main():
     async with network("a", "b") as wires:
@@ -28,23 +29,28 @@ async def main():
             command = [*wires.within("a"), *server]
             start = partial(trio.run_process, command, stdout=-3, stderr=-3)  # DEVNULL
             await nursery.start(start)
-            print(await page(wires))
+            print(await served(wires))
             await wires.one_way("a", "b", loss=1)
-            print(await page(wires, tries=1))
+            try:
+                print(await page(wires))
+            except OSError as error:
+                print(error)
             await wires.heal()
-            print(await page(wires), os.geteuid())
+            print(await served(wires), os.geteuid())
             nursery.cancel_scope.cancel()
 
-async def page(wires, tries=100):
-    for left in reversed(range(tries)):
-        try:
-            async with await wires.connect("b", "a", 8000) as line:
-                await line.send_all(b"GET /status HTTP/1.0\\r\\n\\r\\n")
-                return b"".join([data async for data in line]).split()[1].decode()
-        except OSError as error:
-            if not left:
-                return str(error)
-            await trio.sleep(0.1)
+async def page(wires):
+    async with await wires.connect("b", "a", 8000) as line:
+        await line.send_all(b"GET /status HTTP/1.0\\r\\n\\r\\n")
+        return b"".join([data async for data in line]).split()[1].decode()
+
+async def served(wires):  # once the server is there, and the way to it is open
+    with trio.fail_after(PATIENCE):
+        while True:
+            try:
+                return await page(wires)
+            except (OSError, trio.BrokenResourceError):
+                await trio.sleep(0.1)
 
 try:
     trio.run(main)

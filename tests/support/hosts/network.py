@@ -37,6 +37,10 @@ class NoHosts(Exception):
     """No host can be made here; the message says why."""
 
 
+class NoAnswer(ConnectionError):
+    """A host did not answer in time."""
+
+
 class Network:
     """The hosts, and what is wrong between them. Made by `network`."""
 
@@ -69,7 +73,7 @@ class Network:
         return ("nsenter", *user, f"--net={wire}/fd/{self._namespaces[name]}", "--")
 
     async def connect(self, name: str, to: str, port: int) -> trio.SocketStream:
-        """A connection from one host to another one. Raises OSError."""
+        """A connection from one host to another one. Raises NoAnswer and any other OSError."""
         made = await self._ask({"socket": name})
         assert made is not None
         for (level, option), value in NOTICES.items():
@@ -82,7 +86,7 @@ class Network:
             made.close()
             raise
         made.close()
-        raise ConnectionError(f"{to} does not answer")
+        raise NoAnswer(f"{to} does not answer")
 
     async def set_ways(
         self, ways: Iterable[tuple[str, str]], *, delay: float = 0, loss: float = 0
