@@ -15,7 +15,14 @@ from tests.support.patience import PATIENCE, eventually
 from tests.support.processes import lives, send
 from tests.support.relay_process import Program, copy_data, dsn, running
 from tests.support.seats import seated
+from tests.support.two_relays import HOUR
 from tests.support.workers import Workers
+
+ASKED_ONCE = {
+    "relay.background.housekeeping.LEASE_SECONDS": HOUR,
+    "relay.background.housekeeping.ASK_SECONDS": HOUR,
+}
+"""Constants with which no other worker does the housekeeping of one that fails at it."""
 
 
 async def test_a_killed_worker_is_replaced_and_other_streams_are_unaffected(
@@ -92,33 +99,36 @@ async def test_a_worker_that_hangs_is_replaced_and_counted(tmp_path: Path, made_
 
 
 async def test_a_worker_with_a_dead_background_task_is_replaced(
-    pair: Workers,
+    tmp_path: Path, made_data: Path
 ) -> None:
     """One of them does housekeeping: what it trims is, for a while, less than nothing."""
-    workers = {worker.pid for worker in pair.workers()}
+    program = Workers(tmp_path, RELAY_HOUSEKEEPING_EVERY="0.2")
+    program.altered = ASKED_ONCE
+    copy_data(made_data, program.data)
     health: list[tuple[int, str | None]] = []
-    async with trio.open_nursery() as nursery:
+    async with running(program), trio.open_nursery() as nursery:
+        workers = {worker.pid for worker in program.workers()}
 
         async def look() -> None:
             while True:
-                answer = await pair.ask("/healthz")
+                answer = await program.ask("/healthz")
                 health.append((answer.status, answer.json.get("code")))
                 await trio.sleep(0.02)
 
         nursery.start_soon(look)
-        await statement(dsn(pair), NONSENSE)
-        await pair.says("background_work_died")
-        await statement(dsn(pair), SENSE)
-        await pair.says("worker_died")
-        await pair.says("worker_serves", 3)
+        await statement(dsn(program), NONSENSE)
+        await program.says("background_work_died")
+        await statement(dsn(program), SENSE)
+        await program.says("worker_died")
+        await program.says("worker_serves", 3)
         nursery.cancel_scope.cancel()
-    # (how long it shows that, before it ends, is more than this test could be sure to see)
-    assert (200, None) in health
-    assert set(health) <= {(200, None), (503, "failing")}
-    died = pair.logged("worker_died")[0]
-    assert died["code"] not in (0, -9)
-    assert {died["pid"]} == workers - {worker.pid for worker in pair.workers()}
-    assert "run_retention" in pair.stderr
+        # (how long it shows that, before it ends, is more than this test could be sure to see)
+        assert (200, None) in health
+        assert set(health) <= {(200, None), (503, "failing")}
+        died = program.logged("worker_died")[0]
+        assert died["code"] not in (0, -9)
+        assert {died["pid"]} == workers - {worker.pid for worker in program.workers()}
+        assert "run_retention" in program.stderr
 
 
 async def test_nothing_outlives_a_killed_supervisor_and_the_next_starts_at_once(
