@@ -49,7 +49,7 @@ class Stream:
         raise NotImplementedError
 
     async def read(self) -> list[Message]:
-        """The messages of one read, never an empty list. Raises Ended."""
+        """The messages of one read, never an empty list, however late. Raises Ended."""
         raise NotImplementedError
 
     async def next(self) -> Message:

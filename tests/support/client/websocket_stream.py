@@ -63,15 +63,18 @@ class WebSocketStream(Stream):
     async def text(self) -> str:
         """The next message as it came. Raises Ended."""
         with trio.fail_after(PATIENCE):
-            if self._ready is None:
-                return await self._next_text()
-            try:
-                return await self._ready.receive()
-            except trio.EndOfChannel:
-                raise self._ended or Ended(None) from None
+            return await self._text()
+
+    async def _text(self) -> str:
+        if self._ready is None:
+            return await self._next_text()
+        try:
+            return await self._ready.receive()
+        except trio.EndOfChannel:
+            raise self._ended or Ended(None) from None
 
     async def read(self) -> list[Message]:
-        found = [json.loads(await self.text())]
+        found = [json.loads(await self._text())]
         while self._texts and self._ready is None:
             found.append(json.loads(self._texts.popleft()))
         return [one for each in found for one in (each if isinstance(each, list) else [each])]
