@@ -14,7 +14,7 @@ TRUST_SECONDS = 2.5  # seconds that a cached credential is trusted while no data
 
 OPEN = """async () => {
   window.seen = { hello: 0, close: [], events: [] };
-  if (!window.source) await fetch('/api/user', { method: 'POST' });
+  if (!window.source) while (!(await fetch('/api/user', { method: 'POST' })).ok);
   window.source = new EventSource('/api/sse');
   window.source.addEventListener('hello', () => window.seen.hello += 1);
   window.source.addEventListener('close', (e) => window.seen.close.push(JSON.parse(e.data)));
