@@ -1,6 +1,7 @@
 """The disk under the embedded database is full, under load."""
 
 import asyncio
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,7 +34,13 @@ def fill(disk: Path, left: int) -> Path:
     """Take all the space but so much; returns what takes it."""
     ballast = disk / "ballast"
     with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - left)
+        while (rest := shutil.disk_usage(disk).free - left) > 0:
+            try:
+                os.posix_fallocate(file.fileno(), 0, rest)
+                break
+            except OSError as error:  # Postgres has taken a part of it meanwhile
+                if error.errno != errno.ENOSPC:
+                    raise
     return ballast
 
 

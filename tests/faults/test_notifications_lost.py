@@ -16,9 +16,15 @@ from relay.db.listener import APPLICATION_NAME
 from relay.db.pool import connect
 from tests.support.client.streams import TRANSPORTS
 from tests.support.database_proxy import Line, line_to
-from tests.support.patience import PATIENCE
+from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.two_relays import BY_WORD_ALONE, pair_of
 from tests.support.valkey_servers import own_channels
+
+LISTENERS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE application_name = $1 AND datname = current_database()
+"""
+TERMINATE = f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS}) AS listeners"
 
 
 @pytest.fixture
@@ -65,12 +71,10 @@ async def test_a_terminated_listener_is_replaced_and_nothing_is_missed(
     ):
         await pair.are_in_touch()
         for times in (1, 2, 3):
-            announce_revoked = await admin.fetch(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = $1 AND datname = current_database()",
-                APPLICATION_NAME,
-            )
-            assert len(announce_revoked) == 2
+            with trio.fail_after(PATIENCE):  # until those from before are gone
+                while len(await admin.fetch(LISTENERS, APPLICATION_NAME)) != 2:  # noqa: ASYNC110
+                    await trio.sleep(LOOK_EVERY)
+            await admin.fetch(TERMINATE, APPLICATION_NAME)
             await pair.post()
             await pair.post()
             await pair.everything_arrived()

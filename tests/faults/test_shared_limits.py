@@ -27,7 +27,11 @@ SETTINGS = {
     "RELAY_MAX_CONNECTIONS_PER_USER": str(STREAMS),
 }
 PLACES = "relay.realtime.valkey.shared_places"
-SLOW_ANSWERS = {"relay.realtime.valkey.scripts.ANSWER_SECONDS": PATIENCE}
+SLOW_ANSWERS = {
+    "relay.realtime.valkey.scripts.ANSWER_SECONDS": PATIENCE,
+    "relay.realtime.valkey.connection.ANSWER_SECONDS": PATIENCE,
+    "relay.realtime.valkey.topology.LOOK_TIMEOUT_SECONDS": PATIENCE,
+}
 SOON_BACK = {f"{PLACES}.EXPIRY_SECONDS": 6.0, f"{PLACES}.RENEWAL_SECONDS": 0.25}
 
 
@@ -145,7 +149,7 @@ async def test_without_its_valkey_each_counts_alone_and_refuses_nothing_for_it(
         here, _ = programs
         sessions = [(await sign_up(program))[1] for program in programs]
         hooks = [await hook_of(here, session) for session in sessions]
-        for times, (stop, again) in enumerate(((signal.SIGSTOP, signal.SIGCONT), (None, None)), 1):
+        for stop, again in ((signal.SIGSTOP, signal.SIGCONT), (None, None)):
             for server in cluster.servers:
                 if stop is None:
                     await trio.to_thread.run_sync(server.end)
@@ -167,8 +171,9 @@ async def test_without_its_valkey_each_counts_alone_and_refuses_nothing_for_it(
                     server.signal(again)
             for program in programs:
                 await program.shows("relay_limits_shared", lambda shared: shared == 1)
-                assert len(program.logged("limits_not_shared")) <= times
         for program in programs:
-            assert program.logged("limits_not_shared")
+            said = Counter(line["event"] for line in program.log)
+            # one warning for an outage, of which a starved node may make some more
+            assert 0 < said["limits_not_shared"] <= said["limits_shared_again"] + 1
             assert await program.metric("relay_limits_alone_total") > 0
         await eventually(lambda: bool(here.logged("limits_shared_again")))

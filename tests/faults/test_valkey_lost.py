@@ -113,6 +113,7 @@ async def test_a_process_starts_without_its_valkey(
     cluster.end()
     async with pair_of(tmp_path, database_url, None, own_channels(cluster.url)) as pair:
         await everything_arrives(pair)
+        await pair.there.says("valkey_away")
         (away, *_) = pair.there.logged("valkey_away")
         assert away["level"] == "warning"
         for server in cluster.servers:
