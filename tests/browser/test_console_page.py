@@ -229,6 +229,8 @@ async def test_seven_tabs_of_one_user_show_the_same(relay: Relay, chromium: Chro
 
 
 FITS = "document.documentElement.scrollWidth <= innerWidth"
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""What was asked to be drawn has been, however late."""
 
 
 async def test_on_a_phone_the_lines_with_the_token_stay_in_sight(
@@ -267,7 +269,7 @@ async def test_a_long_line_scrolls_in_the_log_and_unfolds_where_it_is_pressed(
         async def click(text: str) -> str:
             where: Position = {"x": 200, "y": 8}
             await tab.do(lambda page: page.locator(".row", has_text=text).click(position=where))
-            await tab.run("new Promise((drawn) => setTimeout(drawn, 100))")
+            await tab.run(DRAWN)
             unfolded: str = await tab.run(shown)
             return unfolded
 

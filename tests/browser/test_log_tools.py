@@ -5,11 +5,19 @@ import re
 from tests.support.browser.axe import PHONE, faults
 from tests.support.browser.chromium import Chromium
 from tests.support.browser.log_rows import CURRENT, LINES, keys, shows_rows
-from tests.support.browser.visits import first_visit, hook_of, press, tell, until
+from tests.support.browser.visits import (
+    first_visit,
+    hook_of,
+    meanwhile,
+    press,
+    tell,
+    until,
+)
 from tests.support.relay_server import Relay
 
 WIDE = " ".join(f"word{number}" for number in range(80))
 FITS = "lines.scrollWidth <= lines.clientWidth"
+COPY = "document.getElementById('{}').textContent"
 TIMED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z  Build  (.*)")
 
 
@@ -64,12 +72,12 @@ async def test_lines_are_copied_with_or_without_times(relay: Relay, chromium: Ch
         await tell(relay, hook, "task_started", "build", title="Build")
         await tell(relay, hook, "log", "build", message="\x1b[32mone\x1b[0m\ntwo")
         await shows_rows(tab, ["started", "one", "two"], LINES)
-        await press(tab, "Copy")
-        await tab.shows("Copied")
+        async with meanwhile(tab, f"{COPY.format('copy-log')} === 'Copied'"):
+            await press(tab, "Copy")
         copied = "navigator.clipboard.readText()"
         assert await tab.run(copied) == "started\none\ntwo"
-        await press(tab, "with times")
-        await until(tab, "document.getElementById('copy-times').textContent", "Copied")
+        async with meanwhile(tab, f"{COPY.format('copy-times')} === 'Copied'"):
+            await press(tab, "with times")
         found = [TIMED.fullmatch(line) for line in (await tab.run(copied)).split("\n")]
         assert [line and line[1] for line in found] == ["started", "one", "two"]
         await tab.shows("with times")

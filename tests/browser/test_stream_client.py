@@ -58,6 +58,8 @@ async def test_a_proxy_that_accepts_and_forwards_nothing_leads_to_sse(scene: Sce
 async def test_reconnect_delays_double_with_jitter(scene: Scene) -> None:
     reads = await scene.reads(clock=True)
     await reads.live()
+    # each delay lasts until it was looked at
+    await reads.tab.do(lambda page: page.clock.pause_at(page.evaluate("Date.now() + 5000")))
     scene.box.refusing = True
     await scene.box.cut()
     shares = []
@@ -73,6 +75,7 @@ async def test_reconnect_delays_double_with_jitter(scene: Scene) -> None:
     assert max(shares) - min(shares) > 0.01
     last = await scene.publish(2)
     scene.box.refusing = False
+    await reads.tab.do(lambda page: page.clock.resume())
     await reads.tab.run("stream.reconnect()")
     assert await reads.has(last) == upto(2)
     await reads.live()

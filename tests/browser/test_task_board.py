@@ -33,7 +33,7 @@ COUNTS = """[...document.querySelectorAll('#filters button:not([hidden])')]
   .map((button) => button.textContent)"""
 # their leases run out a moment later, while the page watches
 FALL_SILENT = """
-    UPDATE tasks SET last_at = now() - interval '8.5 seconds' WHERE task_id LIKE 'sync-%'
+    UPDATE tasks SET last_at = now() - interval '3598.5 seconds' WHERE task_id LIKE 'sync-%'
 """
 
 
@@ -145,7 +145,7 @@ async def test_lost_tasks_are_seen_and_those_of_one_machine_are_one_notice(
         hook = await hook_of(relay, profile)
         for number in range(3):
             title = f"Sync {number}"
-            await tell(relay, hook, "task_started", f"sync-{number}", title=title, lease_s=10)
+            await tell(relay, hook, "task_started", f"sync-{number}", title=title, lease_s=3600)
             await tell(relay, hook, "task_progress", f"sync-{number}", progress=0.5)
         await tell(relay, hook, "task_started", "build", title="Build")
         await until(tab, COUNTS, ["Running 4", "Failed 0", "All 4"])

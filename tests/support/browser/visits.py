@@ -1,6 +1,8 @@
 """Visits to Relay's own page: its user, and events of that user's producer."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -12,6 +14,11 @@ from tests.support.relay_server import Relay, bearer
 
 COOKIE = "relay_session"
 FIRST_WORDS = "Start something in a terminal."
+WATCH = """() => {{
+  window.held = false;
+  const watch = new MutationObserver(() => {{ if ({}) window.held = true; }});
+  watch.observe(document.body, {{ subtree: true, childList: true, characterData: true }});
+}}"""
 
 
 async def first_visit(relay: Relay, profile: Profile) -> Tab:
@@ -60,6 +67,14 @@ async def publish(relay: Relay, hook: str, events: list[dict[str, Any]]) -> None
         body = "\n".join(map(json.dumps, events[first : first + 1_000]))
         answer = await relay.http.post("/api/webhook/cli", content=body, headers=headers)
         assert answer.status_code == 200, answer.text
+
+
+@asynccontextmanager
+async def meanwhile(tab: Tab, script: str) -> AsyncIterator[None]:
+    """What is done in the block makes this true of the page's texts, if only for a while."""
+    await tab.run(WATCH.format(script))
+    yield
+    await tab.eventually("held")
 
 
 async def is_live(tab: Tab) -> None:
