@@ -3,10 +3,12 @@
 import signal
 from pathlib import Path
 
+import psutil
 import trio
 
 from tests.support.database_proxy import line_to
-from tests.support.patience import LOOK_EVERY, PATIENCE
+from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
+from tests.support.processes import lives
 from tests.support.relay_process import Program, running
 from tests.support.two_relays import SHORT_LEASE
 from tests.support.workers import Workers
@@ -41,6 +43,13 @@ async def one_works(*machines: Program) -> Program:
             await trio.sleep(LOOK_EVERY)
 
 
+async def killed(machine: Program) -> None:
+    """Kill it, and wait until its workers have ended as well: until then they have its address."""
+    left = psutil.Process(machine.pid).children(recursive=True)
+    await machine.kill()
+    await eventually(lambda: not any(lives(process) for process in left))
+
+
 def machines(*made: Program) -> tuple[Program, ...]:
     for machine in made:
         machine.folder.mkdir()
@@ -61,7 +70,7 @@ async def test_a_machine_that_is_killed_is_followed_by_another(
             (other,) = {first, second} - {holder}
             done = await other.metric(DONE)
             assert done == 0 or await other.metric(TAKEOVERS) > 0
-            await holder.kill()
+            await killed(holder)
             assert await one_works(other) is other
             await holder.start()
         holder = await one_holds(first, second)
