@@ -180,8 +180,9 @@ class Hub:
         return self.inboxes()
 
     def inboxes(self) -> list[Inbox]:
-        """The inboxes of the open streams."""
-        return [inbox for inboxes in self._by_user.values() for inbox in inboxes]
+        """The inboxes of the streams that have not ended; an ended one may still be closing."""
+        found = [inbox for inboxes in self._by_user.values() for inbox in inboxes]
+        return [inbox for inbox in found if inbox.closing is None]
 
     @property
     def draining(self) -> bool:

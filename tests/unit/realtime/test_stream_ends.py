@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from uuid import uuid4
 
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from relay.auth.revocations import RevocationKnowledge
@@ -51,6 +52,20 @@ async def test_streams_end_within_the_time_that_is_set(
     late = scene.open(1)  # it was being opened meanwhile
     await trio.sleep(3)
     assert ends(*late) == {Close.BLIND}
+    nursery.cancel_scope.cancel()
+
+
+async def test_streams_that_are_still_closing_are_not_counted_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    scene = Scene(nursery, autojump_clock)
+    with capture_logs() as log:
+        scene.open(20)
+        scene.revocations.note_failure()
+        await trio.sleep(AFTER)
+        scene.open(1)
+        await trio.sleep(10)
+    assert [line["streams"] for line in log] == [20, 1]
     nursery.cancel_scope.cancel()
 
 
