@@ -115,7 +115,7 @@ async def test_an_ask_ends_on_time_by_withdrawal_and_with_its_task(
     relay: Relay, database_url: str
 ) -> None:
     user = await relay.user()
-    short, gone = await asked(user, expires_in=10), await asked(user, task_id="t")
+    short, gone = await asked(user), await asked(user, task_id="t")
     taken = await asked(user)
     listed = (await user.call("GET", "/api/asks?state=open")).json()["asks"]
     assert [ask["ask_id"] for ask in listed] == [made["ask_id"] for made in (short, gone, taken)]

@@ -77,7 +77,7 @@ async def test_a_full_process_and_a_rate_limit_come_back_by_themselves(database_
             assert goodbye(await ask(other, NAMING[0]), 503)["reason"] == "process_full"
             assert await counted(relay, 503) == before + 1
     async with running_relay(
-        database_url, RELAY_RATE_LIMITS="on", RELAY_RATE_HANDSHAKES="1/min"
+        database_url, RELAY_RATE_LIMITS="on", RELAY_RATE_HANDSHAKES="1/h"
     ) as relay:
         user = await relay.user()
         async with user.sse() as stream:

@@ -9,6 +9,7 @@ from tests.support.databases import statement
 from tests.support.problems import check
 from tests.support.relay_server import Relay, User, open_stream
 
+LEASE = 600  # seconds: none ends by itself within a test
 BOTH = pytest.mark.parametrize("transport", ["websocket", "sse"])
 
 
@@ -95,7 +96,7 @@ async def test_hidden_forgotten_lost_and_found_tasks_are_sent(
 ) -> None:
     user, other = await relay.user(), await relay.user()
     for task_id in ("hidden", "gone", "silent"):
-        await started(user, task_id, lease_s=10)
+        await started(user, task_id, lease_s=LEASE)
     async with user.websocket("?tasks=1") as stream, other.websocket("?tasks=1") as foreign:
         await stream.hello()
         await foreign.hello()
@@ -110,7 +111,8 @@ async def test_hidden_forgotten_lost_and_found_tasks_are_sent(
         }
         await statement(
             database_url,
-            "UPDATE tasks SET last_at = now() - interval '8.5 seconds' WHERE task_id = 'silent'",
+            f"UPDATE tasks SET last_at = now() - interval '{LEASE - 1.5} seconds'"
+            " WHERE task_id = 'silent'",
         )
         assert (await changed(stream, "silent"))["state"] == "lost"
         await user.posted(task_id="silent")

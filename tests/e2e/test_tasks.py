@@ -216,10 +216,10 @@ async def test_a_silent_task_is_lost_until_an_event_or_a_beat(
     relay: Relay, database_url: str
 ) -> None:
     user = await relay.user()
-    await started(user, "beats", "reports", lease_s=10)
+    await started(user, "beats", "reports", lease_s=600)
     await started(user, "no-lease")
     assert [task["state"] for task in (await tasks(user))["tasks"]] == ["running"] * 3
-    await age(database_url, seconds=11)
+    await age(database_url, seconds=601)
     page = await tasks(user)
     states = {task["task_id"]: task["state"] for task in page["tasks"]}
     assert states == {"beats": "lost", "reports": "lost", "no-lease": "running"}
@@ -258,14 +258,14 @@ async def test_a_beat_that_waits_holds_the_lease_and_counts_as_a_stream(
 
 async def test_an_outage_counts_to_no_lease(relay: Relay, database_url: str) -> None:
     user = await relay.user()
-    await started(user, "one", lease_s=10)
+    await started(user, "one", lease_s=600)
     assert (await tasks(user))["counts"] == {"running": 1}
-    await age(database_url, seconds=100)
+    await age(database_url, seconds=100 * 60)
     assert (await tasks(user))["counts"] == {"lost": 1}
-    outage = "INSERT INTO outages VALUES (now() - interval '{} s', now() - interval '{} s')"
+    outage = "INSERT INTO outages VALUES (now() - interval '{} min', now() - interval '{} min')"
     await statement(database_url, outage.format(300, 65))
     await statement(database_url, outage.format(55, 5))
-    # silent for 100 s, of which 35 and 50 in outages: for 15 s of a lease of 10 s
+    # silent for 100 min, of which 35 and 50 in outages: for 15 min of a lease of 10 min
     assert (await tasks(user))["counts"] == {"lost": 1}
     await statement(database_url, outage.format(65, 55))
     assert (await tasks(user))["counts"] == {"running": 1}

@@ -88,6 +88,8 @@ async def test_nothing_stays_but_that_the_user_ended(relay: Relay, database_url:
         await one.call("POST", "/api/rt/ticket")
         await one.call("POST", "/api/session/link")
     async with database_of(database_url) as database:
+        # a ticket lasts 30 seconds, and is swept then
+        await database.execute("UPDATE tickets SET expires_at = now() + interval '1 hour'")
         await project_all(database)
         await leave_something_everywhere(database, user.user_id)
         kept = await rows_of(database, other.user_id)
