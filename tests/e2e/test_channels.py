@@ -101,7 +101,9 @@ async def test_a_question_reaches_a_channel_with_a_task_and_without_one(relay: R
         assert post.id != posts[1].id
 
 
-async def test_a_question_that_was_answered_meanwhile_is_not_sent(database_url: str) -> None:
+async def test_a_question_that_was_answered_meanwhile_is_not_sent(
+    database_url: str, long_pause: float
+) -> None:
     async with running_relay(database_url) as relay, receiver() as there:
         user = await relay.user()
         channel = await add_webhook(user, there)
@@ -110,7 +112,7 @@ async def test_a_question_that_was_answered_meanwhile_is_not_sent(database_url: 
         await there.has(1)
         await answered(user, ask["ask_id"], "yes")
         await eventually_failed(user, channel)
-        await pass_time_at(database_url, 60)
+        await pass_time_at(database_url, long_pause)
         (found,) = await outcomes(user, channel, "outdated")
         assert (found["attempts"], len(there.posts)) == (2, 1)
 
@@ -252,7 +254,9 @@ async def test_what_is_done_with_channels_is_in_the_audit_log(relay: Relay) -> N
             assert sum(f'"action":"{action}"' in line for line in lines) == 1
 
 
-async def test_a_deleted_user_is_sent_nothing_and_leaves_nothing(database_url: str) -> None:
+async def test_a_deleted_user_is_sent_nothing_and_leaves_nothing(
+    database_url: str, long_pause: float
+) -> None:
     async with running_relay(database_url) as relay, receiver() as there:
         user = await relay.user()
         await add_webhook(user, there)
@@ -261,7 +265,7 @@ async def test_a_deleted_user_is_sent_nothing_and_leaves_nothing(database_url: s
         await there.has(1)
         ended = await user.call("DELETE", "/api/user", json={"confirm": user.user_id})
         assert ended.status_code == 204
-        await pass_time_at(database_url, 3_600)
+        await pass_time_at(database_url, long_pause)
         with trio.fail_after(PATIENCE):
             while await left_of_users(database_url):  # noqa: ASYNC110 - rows set no Event
                 await trio.sleep(LOOK_EVERY)

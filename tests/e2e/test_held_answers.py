@@ -11,10 +11,11 @@ import pytest
 import trio
 
 from relay.app import Relay as RelayApp
+from relay.realtime import shared_waits
 from relay.web.request import Request
 from tests.support.asks import CHOICE, asked, read
 from tests.support.databases import database_of
-from tests.support.patience import eventually
+from tests.support.patience import PATIENCE, eventually
 from tests.support.problems import check
 from tests.support.relay_server import Relay, bearer, calls_wait, running_relay
 from tests.support.stream_answers import Lines
@@ -46,9 +47,11 @@ class Queries:
         monkeypatch.setattr("relay.blueprints.asks.select_ask", counted_select)
 
 
+@pytest.mark.usefixtures("long_waits")
 async def test_a_call_about_an_ask_that_is_known_to_be_open_makes_no_query(
     database_url: str, opened: list[RelayApp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shared_waits, "TRUST_SECONDS", PATIENCE)  # of the look that is waited for
     queries = Queries(monkeypatch)
     async with running_relay(database_url) as relay:
         user, stranger = await relay.user(), await relay.user()
@@ -73,6 +76,7 @@ async def test_a_call_about_an_ask_that_is_known_to_be_open_makes_no_query(
         await nothing_is_left(opened[0].services)
 
 
+@pytest.mark.usefixtures("long_waits")
 async def test_an_answer_that_is_made_anew_belongs_to_the_same_request(
     database_url: str,
     lines: Lines,
@@ -138,7 +142,7 @@ async def test_no_answer_is_held_beyond_what_the_last_look_shows(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that does not reach the database must not go on saying that an ask is open."""
-    monkeypatch.setattr("relay.realtime.shared_waits.TRUST_SECONDS", -1.0)
+    monkeypatch.setattr(shared_waits, "TRUST_SECONDS", -1.0)
     queries = Queries(monkeypatch)
     user = await relay.user()
     made = await asked(user)
@@ -157,6 +161,7 @@ async def test_an_ask_that_expires_within_the_wait_is_answered_as_expired(
     assert (await read(user, made["ask_id"], "?wait_s=25"))["state"] == "expired"
 
 
+@pytest.mark.usefixtures("long_waits")
 async def test_another_server_waits_with_the_request(
     database_url: str, opened: list[RelayApp], monkeypatch: pytest.MonkeyPatch
 ) -> None:

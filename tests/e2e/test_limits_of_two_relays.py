@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from relay.realtime.valkey import scripts
+from relay.realtime.valkey import connection, nodes, scripts, topology
 from tests.support.asks import CHOICE, answered
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
@@ -32,6 +32,17 @@ LIMITED = (
     "RELAY_RATE_WAITS", "RELAY_RATE_HANDSHAKES", "RELAY_RATE_EVENTS_PER_TOKEN",
 )  # fmt: skip
 LINE = b'{"event_type":"log","ts":"2026-01-31T12:00:00Z","payload":1}\n'
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that is late is not away: each Relay would count alone then."""
+    for module, name in (
+        *((scripts, "ANSWER_SECONDS"), (connection, "ANSWER_SECONDS")),
+        *((nodes, "START_SECONDS"), (nodes, "CONNECT_TIMEOUT_SECONDS")),
+        (topology, "LOOK_TIMEOUT_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, PATIENCE)
 
 
 @asynccontextmanager
@@ -76,10 +87,7 @@ def calls_of(user: User, hook: str) -> dict[str, Call]:
     }
 
 
-async def test_each_limit_counts_once_for_both(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scripts, "ANSWER_SECONDS", PATIENCE)
+async def test_each_limit_counts_once_for_both(database_url: str, redis_url: str) -> None:
     limits = dict.fromkeys(LIMITED, f"{LIMIT}/h")
     async with two_relays(database_url, redis_url, **limits) as relays:
         user = await relays[0].user()
@@ -101,9 +109,8 @@ async def test_each_limit_counts_once_for_both(
 
 
 async def test_streams_and_waiting_calls_count_once_for_both(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, redis_url: str
 ) -> None:
-    monkeypatch.setattr(scripts, "ANSWER_SECONDS", PATIENCE)
     bounds = {"RELAY_MAX_CONNECTIONS_PER_USER": "2", "RELAY_MAX_CONNECTIONS_PER_ADDRESS": "3"}
     async with two_relays(database_url, redis_url, **bounds) as relays:
         me, you, third = [await relays[0].user() for _ in range(3)]
@@ -134,14 +141,14 @@ async def test_streams_and_waiting_calls_count_once_for_both(
                     status = answer.status_code
 
 
+@pytest.mark.usefixtures("long_waits")
 async def test_the_place_of_a_waiting_call_comes_back_whatever_ends_it(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, redis_url: str
 ) -> None:
     """Of two places of one user, one is held at each Relay while a third call is refused.
 
     The two Relays of this process have their metrics in common.
     """
-    monkeypatch.setattr(scripts, "ANSWER_SECONDS", PATIENCE)
     bounds = {"RELAY_MAX_CONNECTIONS_PER_USER": "2"}
     async with two_relays(database_url, redis_url, **bounds) as (one, other):
         user = await one.user()

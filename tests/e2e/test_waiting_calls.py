@@ -27,6 +27,8 @@ from tests.support.waiting_calls import (
 )
 from tests.support.waiting_calls import opened as opened  # a fixture
 
+pytestmark = pytest.mark.usefixtures("long_waits")
+
 Make = Callable[..., Awaitable[list[LongCall]]]
 ROOM = {"RELAY_MAX_CONNECTIONS_PER_USER": f"{CALLS}"}  # for them, and for no more
 KINDS = pytest.mark.parametrize(("make", "route"), [(looks, ASKS), (beats, BEATS)])

@@ -15,11 +15,11 @@ from relay.app import create_app
 from relay.config.settings import Settings
 from relay.server.responses import HeldResponse
 from relay.services import Services
-from relay.web.waiting import WaitingCall
+from relay.web.waiting import MAX_WAIT_SECONDS, WaitingCall
 from tests.support.asks import answered, asked
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.client.protocol import JSON, head
-from tests.support.patience import eventually
+from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_server import Relay, User, bearer, calls_wait
 
 CALLS = 64
@@ -37,6 +37,20 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[RelayApp]:
 
     monkeypatch.setattr("relay.serving.create_app", create)
     return apps
+
+
+@pytest.fixture
+def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that waits as long as a call may does so until the test ends its wait."""
+    hold = WaitingCall.hold
+
+    async def held(
+        call: WaitingCall, request: Any, answer: Any, seconds: float, *more: Any, **how: Any
+    ) -> Any:
+        longest = PATIENCE if seconds == MAX_WAIT_SECONDS else seconds
+        return await hold(call, request, answer, longest, *more, **how)
+
+    monkeypatch.setattr(WaitingCall, "hold", held)
 
 
 class LongCall:
