@@ -1,5 +1,6 @@
 """Relay's commands as people run them: processes of their own, in a folder of their own."""
 
+import codecs
 import os
 import re
 import subprocess
@@ -16,15 +17,17 @@ from tests.support.tokens import KEYS
 
 RELAY = (sys.executable, "-m", "relay.cli.main")
 
+SLOW = {"RELAY_DATABASE_TIMEOUT": "60"}  # a busy machine's database is slow, not away
+
 
 def environment(database_url: str | None = None, **settings: str) -> dict[str, str]:
-    """An environment with these settings and no others; keys where a database asks for them.
+    """An environment with these settings and few others; keys where a database asks for them.
 
     All else is as every test finds it: tests/support/start.py sees to that.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
     given = {"DATABASE_URL": database_url, "RELAY_SIGNING_KEYS": KEYS} if database_url else {}
-    return {**kept, **given, **settings}
+    return {**kept, **SLOW, **given, **settings}
 
 
 async def run_command(
@@ -65,6 +68,7 @@ class Command:
     def __init__(self, process: trio.Process) -> None:
         self.process = process
         self.output = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     async def says(self, pattern: str) -> re.Match[str]:
         """Read on until a line of its output holds the pattern."""
@@ -73,7 +77,7 @@ class Command:
             while (found := re.search(pattern, self.output)) is None:
                 more = await self.process.stdout.receive_some()
                 assert more, f"it ended instead, after saying {self.output!r}"
-                self.output += more.decode()
+                self.output += self._decoder.decode(more)
         return found
 
     async def url(self) -> str:

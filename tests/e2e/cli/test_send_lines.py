@@ -84,7 +84,11 @@ async def test_a_line_is_sent_when_it_comes_not_when_stdin_ends(relay: Relay) ->
             for number in (1, 2):
                 line = b'{"event_type":"log","payload":%d,"event_id":"e-%d"}\n' % (number, number)
                 await process.stdin.send_all(line)
-                shown = await process.stdout.receive_some()
+                shown = b""
+                while not shown.endswith(b"\n"):
+                    more = await process.stdout.receive_some()
+                    assert more, shown
+                    shown += more
                 assert shown == b"seq %d  id e-%d\n" % (number, number)
             process.send_signal(signal.SIGINT)
             assert await process.wait() == 130

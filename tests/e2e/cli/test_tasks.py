@@ -103,7 +103,7 @@ async def test_a_pipe_gets_each_change_as_a_line(user: User, tmp_path: Path) -> 
         running((*command, "--json"), tmp_path, env) as scripted,
         running(command, tmp_path, env) as plain,
     ):
-        await scripted.says('"task_id":"t9"')
+        await scripted.says('"task_id":"t9".*\n')
         await plain.says("build 9")
         known = [json.loads(line)["task_id"] for line in scripted.output.splitlines()]
         assert known == ["t0", "t1", "t2", "t3", "t5", "t6", "t7", "t8", "t9"]
@@ -157,6 +157,7 @@ async def test_the_operator_makes_tasks_anew_while_relay_serves(
     before = (await user.call("GET", "/api/tasks")).json()
     await statement(database_url, "UPDATE tasks SET title = 'wrong' WHERE task_id IN ('t1', 't2')")
     async with user.websocket("?tasks=1") as stream:
+        await stream.control("tasks")
         done = await relay(tmp_path, "tasks", "--rebuild", "--user", user.user_id, env=env)
         assert done.returncode == 0, done.stderr
         assert done.stdout == b"users    1\ntasks    11\nchanged  2\n"

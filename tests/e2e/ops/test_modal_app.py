@@ -21,7 +21,7 @@ import trio
 
 from relay.config.parsers import duration
 from relay.config.settings import Settings
-from tests.support.commands import environment
+from tests.support.commands import SLOW, environment
 from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
 from tests.support.ports import HeldPort
 from tests.support.relay_server import Relay
@@ -166,7 +166,7 @@ async def container(
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     for name in set(os.environ) - set(environment()):
         monkeypatch.delenv(name)
-    for name, value in {**secret, "PATH": programs, **settings}.items():
+    for name, value in {**secret, **SLOW, "PATH": programs, **settings}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(deployed, "PORT", port.number)
     monkeypatch.setattr(deployed, "STOP_TIMEOUT_SECONDS", PATIENCE)
