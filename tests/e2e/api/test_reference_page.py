@@ -11,6 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.support.asyncapi import DOCUMENT, MESSAGES
 from tests.support.openapi import operations
+from tests.support.patience import PATIENCE
 from tests.support.problems import PROBLEMS
 from tests.support.programs import headless_chromium
 from tests.support.relay_server import Relay, running_relay
@@ -95,10 +96,13 @@ async def test_the_page_lists_every_close_code(relay: Relay) -> None:
 def seen(url: str, width: int, chromium: str) -> dict[str, Any]:
     """What a browser without JavaScript makes of it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"], timeout=PATIENCE * 1000
+        )
         context = browser.new_context(
             viewport={"width": width, "height": 800}, java_script_enabled=False
         )
+        context.set_default_timeout(PATIENCE * 1000)
         page = context.new_page()
         asked: list[str] = []
         console: list[str] = []

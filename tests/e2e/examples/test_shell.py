@@ -91,22 +91,28 @@ async def test_a_closed_output_pipe_ends_the_command(machine: Machine) -> None:
 async def test_beats_keep_the_lease_while_the_command_runs_and_end_with_it(
     shell: str, tmp_path: Path
 ) -> None:
-    nap = ["sleep", f"0.1{os.getpid()}"]  # of this test alone
-    often = tmp_path / "often.sh"
-    often.write_text(WATCHED.read_text().replace("sleep 30", " ".join(nap)))
+    last = ["sleep", f"600.{os.getpid()}"]  # of this test alone
+    nap, often = tmp_path / "nap", tmp_path / "often.sh"
+    nap.write_text(f'[ -e "{tmp_path}/beaten" ] && exec {" ".join(last)}; exec sleep 0.1\n')
+    often.write_text(WATCHED.read_text().replace("sleep 30", f'sh "{nap}"'))
     folder = tmp_path / "empty"
     folder.mkdir()
     with StandIn() as away:
-        script = f'. "{often}"; watched sh -c "until [ -e ../beaten ]; do sleep 0.1; done"'
+        script = f'. "{often}"; watched sh -c "until [ -e ../over ]; do sleep 0.1; done"'
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_sh, script, folder, away.url, TOKEN, shell)
             await eventually(lambda: len(away.beats) >= 2)
             (tmp_path / "beaten").touch()
+            await eventually(lambda: last in command_lines())
+            (tmp_path / "over").touch()
         beats, (task,) = away.beats, {event["task_id"] for event in away.events}
         assert {name for beat in beats for name in beat} == {task}
-        naps = [one.info["cmdline"] for one in psutil.process_iter(["cmdline"])]
-        assert nap not in naps
+        await eventually(lambda: last not in command_lines())
     assert os.listdir(folder) == []
+
+
+def command_lines() -> list[list[str]]:
+    return [one.info["cmdline"] for one in psutil.process_iter(["cmdline"])]
 
 
 async def test_a_retried_event_is_stored_once(tmp_path: Path) -> None:

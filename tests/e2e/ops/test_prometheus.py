@@ -15,7 +15,7 @@ from tests.support.relay_process import Program, running
 from tests.support.relay_server import Relay, User, bearer
 
 TOKEN = "scrape-me-0123456789"
-STREAMS = 12  # enough that each of two workers surely has some
+STREAMS = 24  # the kernel gives each to one of two workers by chance: each surely has some
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
