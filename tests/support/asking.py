@@ -1,14 +1,21 @@
 """`relay ask` as a process that waits for its answer."""
 
+import json
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
 
-from tests.support.commands import RELAY, environment
+from tests.support.altered_relay import ALTERED
+from tests.support.commands import environment
+from tests.support.packages import ROOT
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import User, calls_wait
+
+ASK = (sys.executable, "-m", "tests.support.altered_relay", "ask")
+"""It takes its time to withdraw what it asked, where `relay ask` ends after five seconds."""
 
 
 class Asker:
@@ -31,14 +38,21 @@ class Asker:
             setattr(self, name, getattr(self, name) + data)
 
 
+async def asking_as(user: User, url: str = "") -> dict[str, str]:
+    """The environment of `ASK`, for the user's Relay or an address that leads to it."""
+    altered = {ALTERED: json.dumps({"relay.client.asking.WITHDRAW_SECONDS": PATIENCE})}
+    account = {"RELAY_URL": url or user.relay.url, "RELAY_TOKEN": await user.hook()}
+    return environment(**account, **altered, PYTHONPATH=str(ROOT))
+
+
 @asynccontextmanager
 async def asking(user: User, *arguments: str, beside: int = 0) -> AsyncIterator[Asker]:
     """Inside the block it waits for its answer, `beside` other calls; after it, it has ended."""
-    env = environment(RELAY_URL=user.relay.url, RELAY_TOKEN=await user.hook())
+    env = await asking_as(user)
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
             process = await trio.lowlevel.open_process(
-                [*RELAY, "ask", *arguments],
+                [*ASK, *arguments],
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

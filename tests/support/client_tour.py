@@ -20,7 +20,7 @@ from tests.support.patience import PATIENCE
 from tests.support.relay_server import bearer
 
 SEND = ("send", "log", "--message", "sent")
-RUN = ("run", "--", "echo", "by the command")
+RUN = ("run", "--wait", str(PATIENCE), "--", "echo", "by the command")
 EXPECTED = [
     ("log", "sent"),
     ("task_waiting", None),

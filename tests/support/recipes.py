@@ -13,6 +13,7 @@ from tests.support.relay_server import User
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENT = Path(__file__).parent / "scripts" / "patient_relay.py"
+PATIENT_PYTHON = Path(__file__).parent / "scripts" / "patient"
 Event = dict[str, Any]
 
 
@@ -29,6 +30,7 @@ class Machine:
             "PATH": f"{home}/bin:/usr/bin:/bin",
             "HOME": str(home),
             "TMPDIR": os.environ["TMPDIR"],
+            "PYTHONPATH": str(PATIENT_PYTHON),
             "RELAY_URL": user.relay.url,
             "RELAY_TOKEN": hook,
         }

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from relay.client.reported_task import task
-from tests.support.asking import asking
+from tests.support.asking import ASK, asking, asking_as
 from tests.support.commands import RELAY, environment
 from tests.support.commands import relay as run_relay
 from tests.support.databases import statement
@@ -133,9 +133,9 @@ async def test_interrupted_before_relays_answer_it_withdraws_the_ask(relay: Rela
     port = int(relay.url.rpartition(":")[2])
     proxy = FirstAnswerHeld(partial(trio.open_tcp_stream, "127.0.0.1", port))
     async with proxied(proxy):
-        env = environment(RELAY_URL=f"http://127.0.0.1:{proxy.port}", RELAY_TOKEN=await user.hook())
+        env = await asking_as(user, f"http://127.0.0.1:{proxy.port}")
         process = await trio.lowlevel.open_process(
-            [*RELAY, "ask", "Deploy?"], env=env, stderr=subprocess.DEVNULL
+            [*ASK, "Deploy?"], env=env, stderr=subprocess.DEVNULL
         )
         with trio.fail_after(PATIENCE):
             while not (asks := (await user.call("GET", "/api/asks")).json()["asks"]):  # noqa: ASYNC110

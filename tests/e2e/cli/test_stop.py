@@ -31,7 +31,8 @@ async def events(user: User) -> list[dict[str, Any]]:
 async def test_a_stoppable_run_is_interrupted_and_canceled(relay: Relay) -> None:
     user = await relay.user()
     env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
-    command = [*RELAY, "run", "--stoppable", "--task-id", "t", "--", "sleep", "600"]
+    options = ["--stoppable", "--task-id", "t", "--wait", str(PATIENCE)]
+    command = [*RELAY, "run", *options, "--", "sleep", "600"]
     async with trio.open_nursery() as nursery:
         process = await trio.lowlevel.open_process(
             command,

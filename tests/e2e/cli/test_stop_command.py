@@ -41,8 +41,8 @@ async def test_a_command_is_stopped_by_a_part_of_its_title_and_waited_for(
 ) -> None:
     user = await relay.user()
     env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
-    words = ("run", "--stoppable", "--task-id", "t", "--", "sleep", "600")
-    async with running((*RELAY, *words), tmp_path, env) as command:
+    options = ("--stoppable", "--task-id", "t", "--wait", str(PATIENCE))
+    async with running((*RELAY, "run", *options, "--", "sleep", "600"), tmp_path, env) as command:
         with trio.fail_after(PATIENCE):
             while not (await user.call("GET", "/api/tasks")).json()["tasks"]:  # noqa: ASYNC110
                 await trio.sleep(LOOK_EVERY)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -106,7 +105,10 @@ def handlers(settings: str) -> dict[str, dict[str, Any]]:
 def home(machine: Machine) -> Path:
     """A home as the README makes it."""
     (machine.home / ".claude").mkdir()
-    shutil.copy(AGENT / "relay_hook.py", machine.home / ".claude")
+    text = (AGENT / "relay_hook.py").read_text()
+    assert "\nPATIENCE = 5 " in text
+    patient = text.replace("\nPATIENCE = 5 ", "\nPATIENCE = 3_600 ")
+    (machine.home / ".claude" / "relay_hook.py").write_text(patient)
     (machine.home / "bin" / "python").rename(machine.home / "bin" / "python3")
     return machine.home
 

@@ -79,10 +79,14 @@ async def test_a_light_install_sends_runs_and_reports(
     user = await relay.user()
     home = {"XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook(), **home)
-    report = "import relay\nwith relay.task('reported') as task: task.log('by Python')"
+    report = f"""
+import relay.client
+relay.client.Client.close.__defaults__ = ({PATIENCE},)
+with relay.task("reported") as task: task.log("by Python")
+"""
     for command in (
         (light / "relay", "send", "log", "--message", "sent"),
-        (light / "relay", "run", "--", "echo", "run"),
+        (light / "relay", "run", "--wait", str(PATIENCE), "--", "echo", "run"),
         (light / "python", "-c", report),
         (light / "relay", "tasks", "--json"),
         (light / "relay", "log", "echo run"),
