@@ -13,6 +13,7 @@ import trio
 from relay.auth import revocations
 from relay.config.hypercorn import server_config
 from relay.config.settings import Settings
+from relay.projection import projector
 from relay.workers.alone import serve_relay
 from tests.support.client.connection import ClientConnection, connected
 from tests.support.client.protocol import HANDSHAKE, head
@@ -24,6 +25,8 @@ from tests.support.tokens import KEYS
 
 # a starved machine looks for revocations late, and its database is not away for that
 revocations.TRUST_SECONDS = PATIENCE
+# it folds late, too: tasks are not read before they have the events that are acknowledged
+projector.CATCH_UP_SECONDS = PATIENCE
 
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients that speak plain HTTP: to load the authorities takes 18 ms, a third of a start."""

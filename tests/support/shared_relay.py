@@ -22,8 +22,11 @@ class SharedRelay(Program):
         for bound in ("RELAY_MAX_CONNECTIONS_PER_ADDRESS", "RELAY_MAX_CONNECTIONS_PER_USER"):
             del self.settings[bound]
         self.settings["RELAY_OUTBOUND_PRIVATE"] = "on"
-        # a starved machine looks for revocations late, and its database is not away for that
-        self.altered = {"relay.auth.revocations.TRUST_SECONDS": PATIENCE}
+        # as in tests/support/relay_server.py
+        self.altered = {
+            "relay.auth.revocations.TRUST_SECONDS": PATIENCE,
+            "relay.projection.projector.CATCH_UP_SECONDS": PATIENCE,
+        }
 
     @asynccontextmanager
     async def visited(self) -> AsyncIterator[Relay]:
