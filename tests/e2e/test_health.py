@@ -1,6 +1,7 @@
 """When /readyz and /healthz fail, and with which code."""
 
 import httpx
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -8,6 +9,12 @@ from relay.db.pool import connect
 from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, running_relay
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that answers a probe late is not away."""
+    monkeypatch.setattr("relay.blueprints.operations.READY_TIMEOUT_SECONDS", PATIENCE)
 
 
 async def statement(database_url: str, sql: str) -> None:

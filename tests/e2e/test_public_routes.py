@@ -7,7 +7,7 @@ import pytest
 from tests.support.relay_server import Relay
 
 
-async def test_health_and_readiness_need_no_credential(relay: Relay, database_url: str) -> None:
+async def test_health_and_readiness_need_no_credential(relay: Relay) -> None:
     for path in ("/healthz", "/readyz"):
         for method in ("GET", "HEAD"):
             answer = await relay.http.request(method, path)

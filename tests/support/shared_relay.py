@@ -22,10 +22,11 @@ class SharedRelay(Program):
         for bound in ("RELAY_MAX_CONNECTIONS_PER_ADDRESS", "RELAY_MAX_CONNECTIONS_PER_USER"):
             del self.settings[bound]
         self.settings["RELAY_OUTBOUND_PRIVATE"] = "on"
-        # as in tests/support/relay_server.py
+        # a starved machine looks for revocations, folds and answers probes late
         self.altered = {
             "relay.auth.revocations.TRUST_SECONDS": PATIENCE,
             "relay.projection.projector.CATCH_UP_SECONDS": PATIENCE,
+            "relay.blueprints.operations.READY_TIMEOUT_SECONDS": PATIENCE,
         }
 
     @asynccontextmanager

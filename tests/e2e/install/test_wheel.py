@@ -23,8 +23,9 @@ async def test_the_wheel_serves_from_an_empty_folder(full: Path, tmp_path: Path)
 
     serve = (full / "relay", "serve", "--bind", "127.0.0.1:0")
     async with running(serve, tmp_path) as server:
+        await server.answers(f"{await server.url()}/readyz")
         async with httpx.AsyncClient(base_url=await server.url(), timeout=PATIENCE) as http:
-            assert (await http.get("/readyz")).json() == {"ok": True}
+            assert (await http.get("/healthz")).json() == {"ok": True}
             page = await http.get("/")
             assert (page.status_code, page.headers["Content-Type"]) == (
                 200,

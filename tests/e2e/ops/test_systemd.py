@@ -6,12 +6,11 @@ import shlex
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from relay.config.settings import Settings
 from tests.support.commands import complaints, environment, run_command, running
-from tests.support.patience import PATIENCE, eventually
+from tests.support.patience import eventually
 from tests.support.programs import program
 
 UNIT = Path(__file__).parents[3] / "ops" / "systemd" / "relay.service"
@@ -62,13 +61,13 @@ async def test_the_units_command_serves_and_stops_cleanly(
     command = (sys.executable, "-m", "relay.cli.main", *arguments)
     env = environment(**{name: str(state), "RELAY_BIND": "127.0.0.1:0"})
     async with running(command, state, env) as relay:
-        async with httpx.AsyncClient(base_url=await relay.url(), timeout=PATIENCE) as http:
-            assert (await http.get("/readyz")).status_code == 200
-            kill, option, pid = shlex.split(service["ExecReload"])
-            assert (kill, pid) == ("/bin/kill", "$MAINPID")
-            await run_command((kill, option, str(relay.process.pid)), state)
-            await eventually(lambda: "reload_ignored" in (state / "stderr.log").read_text())
-            assert (await http.get("/readyz")).status_code == 200
+        ready = f"{await relay.url()}/readyz"
+        await relay.answers(ready)
+        kill, option, pid = shlex.split(service["ExecReload"])
+        assert (kill, pid) == ("/bin/kill", "$MAINPID")
+        await run_command((kill, option, str(relay.process.pid)), state)
+        await eventually(lambda: "reload_ignored" in (state / "stderr.log").read_text())
+        await relay.answers(ready)
         relay.process.terminate()
         assert await relay.ended() == 0
     assert (state / "postgres").is_dir()
