@@ -9,7 +9,7 @@ from standardwebhooks import Webhook
 
 from relay.db.pool import open_database
 from tests.support.asks import CHOICE, answered, asked
-from tests.support.channels import add_webhook, deliveries, outcomes, pass_time_at
+from tests.support.channels import add_webhook, eventually_failed, outcomes, pass_time_at
 from tests.support.databases import statement
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.problems import check
@@ -115,16 +115,6 @@ async def test_a_question_that_was_answered_meanwhile_is_not_sent(
         await pass_time_at(database_url, long_pause)
         (found,) = await outcomes(user, channel, "outdated")
         assert (found["attempts"], len(there.posts)) == (2, 1)
-
-
-async def eventually_failed(user: User, channel: dict[str, Any]) -> dict[str, Any]:
-    """A notification that waits, once an attempt has failed."""
-    with trio.fail_after(PATIENCE):
-        while True:
-            found = await deliveries(user, channel)
-            if found and found[0]["error"] is not None:
-                return found[0]
-            await trio.sleep(LOOK_EVERY)
 
 
 async def test_a_lost_task_reaches_a_channel(database_url: str) -> None:

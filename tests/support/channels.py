@@ -73,6 +73,16 @@ async def outcomes(user: User, channel: dict[str, Any], *wanted: str) -> list[di
             await trio.sleep(LOOK_EVERY)
 
 
+async def eventually_failed(user: User, channel: dict[str, Any]) -> dict[str, Any]:
+    """A notification that waits, once an attempt has failed."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            found = await deliveries(user, channel)
+            if found and found[0]["error"] is not None:
+                return found[0]
+            await trio.sleep(LOOK_EVERY)
+
+
 async def pass_time(database: Database, seconds: float) -> None:
     """Let time go by for all that waits in the outbox."""
     await database.execute(PASS_TIME, float(seconds))
