@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from relay.schema_types import Examples
+from tests.support.curl_shell import CURL, UNHURRIED_CURL, Shell
 from tests.support.mail_server import mail_server
 from tests.support.openapi import operations
 from tests.support.patience import PATIENCE
@@ -19,63 +20,10 @@ from tests.support.ports import HeldPort
 from tests.support.programs import program
 from tests.support.relay_server import Relay, User, bearer, calls_wait, running_relay
 
-CURL = Path(__file__).parents[2] / "examples" / "curl"
 SCRIPTS = sorted(path.name for path in CURL.glob("*.sh"))
-
-# curl, but for its deadline: that is over when an event of the stream was shown, however late
-UNHURRIED = """#!{python}
-import os, subprocess, sys
-words = sys.argv[1:]
-if "--max-time" not in words:
-    os.execv("{curl}", ["curl", *words])
-at = words.index("--max-time")
-with subprocess.Popen(["{curl}", *words[:at], *words[at + 2:]], stdout=subprocess.PIPE) as stream:
-    for line in stream.stdout:
-        print(line.decode(), end="")
-        if line.startswith(b"event: "):
-            stream.kill()
-            sys.exit(28)
-sys.exit(stream.returncode)
-"""
 
 NEEDS_MAIL = "mail_code"
 ENDLESS = {"sse"}  # what runs until it is stopped
-
-
-class Shell:
-    """A person at a terminal, with the variables that the examples ask for."""
-
-    def __init__(self, relay: Relay, user: User, hook: str, folder: Path) -> None:
-        for name in ("curl", "jq", "openssl"):
-            program(name)
-        self.folder = folder
-        self.variables = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "RELAY_URL": relay.url,
-            "SESSION": user.session,
-            "HOOK": hook,
-            "METRICS": "unused",
-        }
-
-    async def run(
-        self, *command: str, given: str = "", **variables: str
-    ) -> "subprocess.CompletedProcess[bytes]":
-        with trio.fail_after(PATIENCE):
-            return await trio.run_process(
-                list(command),
-                cwd=self.folder,
-                env={**self.variables, **variables},
-                stdin=given.encode(),
-                capture_stdout=True,
-                capture_stderr=True,
-                check=False,
-            )
-
-    async def script(self, name: str, *arguments: str, **more: Any) -> str:
-        """What a script of the examples says, when it did well."""
-        ran = await self.run(str(CURL / name), *arguments, **more)
-        assert ran.returncode == 0, (name, ran.stdout, ran.stderr)
-        return ran.stdout.decode()
 
 
 @pytest.fixture
@@ -150,7 +98,7 @@ async def test_following_goes_on_from_a_cursor(shell: Shell) -> None:
 async def test_a_ticket_opens_one_stream_once(shell: Shell) -> None:
     unhurried = shell.folder / "bin" / "curl"
     unhurried.parent.mkdir()
-    unhurried.write_text(UNHURRIED.format(python=sys.executable, curl=program("curl")))
+    unhurried.write_text(UNHURRIED_CURL.format(python=sys.executable, curl=program("curl")))
     unhurried.chmod(0o755)
     path = f"{unhurried.parent}:{shell.variables['PATH']}"
     output = await shell.script("7-ticket.sh", PATH=path)

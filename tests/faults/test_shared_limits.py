@@ -172,8 +172,8 @@ async def test_without_its_valkey_each_counts_alone_and_refuses_nothing_for_it(
             for program in programs:
                 await program.shows("relay_limits_shared", lambda shared: shared == 1)
         for program in programs:
-            said = Counter(line["event"] for line in program.log)
+            logged = Counter(line["event"] for line in program.log)
             # one warning for an outage, of which a starved node may make some more
-            assert 0 < said["limits_not_shared"] <= said["limits_shared_again"] + 1
+            assert 0 < logged["limits_not_shared"] <= logged["limits_shared_again"] + 1
             assert await program.metric("relay_limits_alone_total") > 0
         await eventually(lambda: bool(here.logged("limits_shared_again")))

@@ -143,17 +143,17 @@ def test_a_proxy_that_refuses_every_size_loses_nothing_and_keeps_the_order(
 ) -> None:
     stand_in.size_limit = 0
     reported: list[str] = []
-    told = threading.Event()
+    has_reported = threading.Event()
 
     def tell(line: str) -> None:
         reported.append(line)
-        told.set()
+        has_reported.set()
 
     producer = Client(stand_in.url, TOKEN, tell=tell)
     producer.publish("task_started", {"title": "t"}, "t")
     producer.log("\n".join(["a line"] * 1_000), "t")
     producer.publish("task_succeeded", {}, "t")
-    assert told.wait(PATIENCE)
+    assert has_reported.wait(PATIENCE)
     assert producer.close(0.2).kept >= 3
     assert len(reported) == 2
     stand_in.size_limit = 2**30
