@@ -66,8 +66,9 @@ class Frames:
         """A close frame; empty if one was sent before."""
         if self._close_sent:
             return b""
+        frame = bytes(self._protocol.close(int(code), reason))
         self._close_sent = True
-        return bytes(self._protocol.close(int(code), reason))
+        return frame
 
     def receive(self, data: bytes) -> Iterator[Received]:
         """Parse the client's bytes, frame by frame; None for a frame that needs no action.
