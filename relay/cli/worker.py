@@ -9,10 +9,16 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from prometheus_client import values
-
 from relay.cli.unused_packages import without_unused_packages
 from relay.imports import frozen_imports
+
+# Before the imports, which take a second: the supervisor handles Ctrl-C, which a terminal sends to
+# all its processes, and SIGHUP.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+with frozen_imports():
+    from prometheus_client import values
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 MARK = sys.argv[1].removeprefix("--mark=")
@@ -56,8 +62,6 @@ def main() -> None:
 
     A known failure is reported to the supervisor, which logs it.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor handles Ctrl-C
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     reports = Reports()
     set_process_name("relay spare")
     if (worker_config := read_worker_config()) is None:
