@@ -59,11 +59,18 @@ class Worker:
 
     @property
     def ended_cleanly(self) -> bool:
-        """Whether its exit code is as expected after SIGTERM, or after SIGKILL if unconfigured."""
+        """Whether its exit code is as expected after SIGTERM, or after SIGKILL if unconfigured.
+
+        A terminal sends its signals to the worker, too: they end one that does not ignore them yet.
+        """
         if self._process is None:
             return True
         code = self._process.returncode
-        return code in (0, -signal.SIGTERM) or (code == -signal.SIGKILL and not self.number)
+        return (
+            code in (0, -signal.SIGTERM)
+            or (code == -signal.SIGKILL and not self.number)
+            or (code in (-signal.SIGINT, -signal.SIGHUP) and not self.serving)
+        )
 
     async def run(
         self,
@@ -86,6 +93,8 @@ class Worker:
                 env=environ,
             )
         self._process = process
+        if self.terminated:  # while the process was made
+            self.terminate()
         task_status.started()
         try:
             assert process.stdin is not None

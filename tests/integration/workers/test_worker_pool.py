@@ -18,7 +18,7 @@ from relay.workers import worker_pool
 from relay.workers.protocol import HEARTBEAT_INTERVAL, WorkerConfig
 from relay.workers.slots import WorkerSlot
 from relay.workers.worker_pool import WorkerPool
-from relay.workers.worker_process import WorkerFailed
+from relay.workers.worker_process import Worker, WorkerFailed
 from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
 from tests.support.scripts import stand_in_worker as stand_in
 
@@ -190,6 +190,39 @@ async def test_workers_that_are_starting_are_ended_like_others(service: Service)
             await pool.end()
         assert not pool.all_serve.is_set()
     assert sorted(line["worker"] for line in service.logged("worker_ended")) == [1, 2]
+    assert not service.logged("worker_died")
+
+
+async def test_a_worker_that_ctrl_c_reaches_while_it_starts_has_ended_properly(
+    service: Service, tmp_path: Path
+) -> None:
+    service.does(2, "end like one that a terminal ends")
+    pool = service.pool()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run)
+        await eventually((tmp_path / "waits").exists)
+        await service.says("worker_serves", worker=1)
+        with trio.fail_after(PATIENCE):
+            await pool.end()
+    (ended,) = service.logged("worker_ended", worker=2)
+    assert ended["code"] == -signal.SIGINT
+
+
+async def test_a_worker_that_is_ended_while_its_process_is_made_ends(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(0)
+    open_process = trio.lowlevel.open_process
+
+    async def made_late(*given: Any, **options: Any) -> trio.Process:
+        worker.terminate()
+        return await open_process(*given, **options)
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", made_late)
+    command = (sys.executable, str(stand_in.__file__), str(tmp_path))
+    with trio.fail_after(PATIENCE):
+        await worker.run(command, [], {}, PATIENCE)
+    assert worker.ended_cleanly
     assert not service.logged("worker_died")
 
 

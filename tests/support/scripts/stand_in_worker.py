@@ -51,6 +51,11 @@ def main() -> None:
         case "serve and fall silent":
             say("serving")
             wait_for_the_end()
+        case "end like one that a terminal ends":
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+            (folder / "waits").touch()
+            wait_for_the_end()
         case "fail when another serves":
             while not (folder / "somebody serves").exists():
                 time.sleep(0.01)
