@@ -64,7 +64,7 @@ def command(bind: str | None, workers: int | None, data_dir: str | None, demo: b
 
 
 async def _serve(settings: Settings, given: dict[str, str], config: Config, demo: bool) -> None:
-    """Serve until a SIGINT or SIGTERM drains. A second one, or one before `serving`, cancels all."""
+    """Serve until a SIGINT or SIGTERM drains. A second one, or one before `serving`, cancels."""
     serving, stop = trio.Event(), trio.Event()
     # at most one reload is queued: it replaces the workers that the current one has not reached
     reload, reloads = trio.open_memory_channel[None](1)

@@ -57,8 +57,8 @@ HURRIED = {
     "relay.client.posting.ANSWER_TIMEOUT_SECONDS": 1.0,
     "relay.client.stream_reader.SILENCE_SECONDS": 1.0,
 }
-# Seconds of the clients' waits where nothing else ends them. Where half a second is over before the
-# other program was reached, or has said what it says, more are tried.
+# Seconds of the clients' waits where nothing else ends them. Half a second may be over before the
+# other program was reached, or has answered: then more are tried.
 WAITS = (0.5, 5.0, 30.0)
 ENDED_BY_WAITING = {"a greeting of ssh"} | {name for name, row in ROWS.items() if row.words == SLOW}
 CHECK = re.compile(r"Check the scheme, host and port|use that address|is the address an https")
